@@ -1,0 +1,228 @@
+"""The blocks of the UNet: residual and separable convolution, transformer layers and stacks.
+
+Shapes: B batch, C channels, H x W feature map, N = H * W tokens, L text tokens, E time embedding.
+Blocks take plain numbers and know no `Architecture`; parameter names follow what they are.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from space.architecture import Activation, AttentionKind, Projection
+
+CONV_EPS = 1e-5  # group norms of SD's residual blocks
+STACK_EPS = 1e-6  # group norm in front of SD's transformer stacks
+
+
+def sinusoids(position: Tensor, width: int) -> Tensor:
+    """(B,) positions to (B, width): cosines, then sines, of `width / 2` frequencies from 1 down to 1/10000."""
+    half = width // 2
+    exponent = torch.arange(half, dtype=torch.float32, device=position.device) / half
+    angle = position.float()[:, None] * torch.exp(-math.log(10_000.0) * exponent)
+    return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+class Embedding(nn.Sequential):
+    """Two linear layers with a swish between: time (or SDXL's added conditions) to (B, E)."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width))
+
+
+class FullBlock(nn.Module):
+    """SD's residual block: two 3x3 convolutions, the time embedding added between. (B, inputs, H, W) ->
+    (B, outputs, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int, time_width: int, groups: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, inputs, eps=CONV_EPS)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.time = nn.Linear(time_width, outputs)
+        self.norm2 = nn.GroupNorm(groups, outputs, eps=CONV_EPS)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = h + self.time(F.silu(time))[:, :, None, None]
+        h = self.conv2(F.silu(self.norm2(h)))
+        return self.shortcut(x) + h
+
+
+class SeparableBlock(nn.Module):
+    """ConvNeXt's order with a 3x3 kernel (section 3.3, figure 2): depthwise, norm, pointwise up, swish,
+    pointwise down. Time is added at the output width. (B, inputs, H, W) -> (B, outputs, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int, time_width: int, groups: int, expansion: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs)
+        self.norm = nn.GroupNorm(groups, inputs, eps=CONV_EPS)
+        self.expand = nn.Conv2d(inputs, expansion * outputs, 1)
+        self.reduce = nn.Conv2d(expansion * outputs, outputs, 1)
+        self.time = nn.Linear(time_width, outputs)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        h = self.reduce(F.silu(self.expand(self.norm(self.depthwise(x)))))
+        h = h + self.time(F.silu(time))[:, :, None, None]
+        return self.shortcut(x) + h
+
+
+class Attention(nn.Module):
+    """Multi-head attention of (B, N, C) over (B, L, S), S = `source`; over itself where source is None.
+
+    `shared_key_value` sets W_K = W_V (section 3.2). `relu` puts relu(QK^T / sqrt(d)) / L in place of the
+    softmax; the division by the length follows Wortsman et al., the paper's reference for it.
+    """
+
+    def __init__(
+        self, channels: int, heads: int, source: int | None, shared_key_value: bool, kind: AttentionKind
+    ) -> None:
+        super().__init__()
+        self.heads, self.kind = heads, kind
+        self.query = nn.Linear(channels, channels, bias=False)
+        self.key = nn.Linear(source or channels, channels, bias=False)
+        self.value = None if shared_key_value else nn.Linear(source or channels, channels, bias=False)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+        source = x if source is None else source
+        query, key = self._split(self.query(x)), self._split(self.key(source))
+        value = key if self.value is None else self._split(self.value(source))
+        if self.kind == "softmax":
+            h = F.scaled_dot_product_attention(query, key, value)
+        else:
+            scale = query.shape[-1] ** -0.5
+            weights = F.relu((query * scale) @ key.transpose(-2, -1)) / key.shape[-2]
+            h = weights @ value
+        return self.out(h.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, N, C) -> (B, heads, N, C / heads)."""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, kind={self.kind}, shared_key_value={self.value is None}"
+
+
+class GatedFeedForward(nn.Module):
+    """Gated linear unit of ratio r: C -> 2 * r * C, half gates half, r * C -> C (section 3.2)."""
+
+    def __init__(self, channels: int, ratio: int, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+        self.expand = nn.Linear(channels, 2 * ratio * channels)
+        self.reduce = nn.Linear(ratio * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.expand(x).chunk(2, dim=-1)
+        return self.reduce(value * (F.silu(gate) if self.activation == "swish" else F.gelu(gate)))
+
+    def extra_repr(self) -> str:
+        return f"activation={self.activation}"
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention, cross-attention (each optional) and feed-forward, each normed before and added."""
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        context_width: int,
+        *,
+        self_attention: bool,
+        cross_attention: bool,
+        shared_key_value: bool,
+        kind: AttentionKind,
+        ratio: int,
+        activation: Activation,
+    ) -> None:
+        super().__init__()
+        self.self_norm = self.self_attention = self.cross_norm = self.cross_attention = None
+        if self_attention:
+            self.self_norm = nn.LayerNorm(channels)
+            self.self_attention = Attention(channels, heads, None, shared_key_value, kind)
+        if cross_attention:
+            self.cross_norm = nn.LayerNorm(channels)
+            self.cross_attention = Attention(channels, heads, context_width, False, kind)
+        self.feed_norm = nn.LayerNorm(channels)
+        self.feed_forward = GatedFeedForward(channels, ratio, activation)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        if self.self_attention is not None and self.self_norm is not None:
+            x = x + self.self_attention(self.self_norm(x))
+        if self.cross_attention is not None and self.cross_norm is not None:
+            x = x + self.cross_attention(self.cross_norm(x), context)
+        return x + self.feed_forward(self.feed_norm(x))
+
+
+class TransformerStack(nn.Module):
+    """Layers over the tokens of a feature map, (B, C, H, W) in and out.
+
+    With a projection (SD: 1x1 convolutions, SDXL: linear) the stack is normed, projected in and out, and
+    added to its input; without (MD) the layers stand on the map itself.
+    """
+
+    def __init__(
+        self, channels: int, groups: int, projection: Projection, layers: list[TransformerLayer]
+    ) -> None:
+        super().__init__()
+        self.projection = projection
+        self.norm = self.project_in = self.project_out = None
+        if projection != "none":
+            self.norm = nn.GroupNorm(groups, channels, eps=STACK_EPS)
+            conv = projection == "conv"
+            self.project_in = nn.Conv2d(channels, channels, 1) if conv else nn.Linear(channels, channels)
+            self.project_out = nn.Conv2d(channels, channels, 1) if conv else nn.Linear(channels, channels)
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        if self.norm is None or self.project_in is None or self.project_out is None:
+            return _as_map(self._run(_as_tokens(x), context), x)
+        h = self.norm(x)
+        if self.projection == "conv":
+            h = self.project_out(_as_map(self._run(_as_tokens(self.project_in(h)), context), x))
+        else:
+            h = _as_map(self.project_out(self._run(self.project_in(_as_tokens(h)), context)), x)
+        return x + h
+
+    def _run(self, tokens: Tensor, context: Tensor) -> Tensor:
+        for layer in self.layers:
+            tokens = layer(tokens, context)
+        return tokens
+
+    def extra_repr(self) -> str:
+        return f"projection={self.projection}"
+
+
+class Downsample(nn.Conv2d):
+    """Stride-2 3x3 convolution: (B, C, H, W) -> (B, C, H / 2, W / 2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, stride=2, padding=1)
+
+
+class Upsample(nn.Module):
+    """Nearest neighbour, then a 3x3 convolution at the incoming width: (B, C, H, W) -> (B, C, 2H, 2W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def _as_tokens(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, N, C)."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def _as_map(tokens: Tensor, like: Tensor) -> Tensor:
+    """(B, N, C) -> (B, C, H, W), H x W as in `like`."""
+    return tokens.transpose(1, 2).unflatten(2, like.shape[-2:])

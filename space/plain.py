@@ -1,0 +1,140 @@
+"""Plain data (what YAML and JSON hold) to frozen dataclasses and back, strictly.
+
+Every setting of the platform is a plain dataclass. Reading one names the field, the value, what is
+allowed and the nearest valid choice, so that a typing error never ends deep inside torch or Optuna.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Literal, TypeVar, Union
+
+T = TypeVar("T")
+
+
+class InputError(ValueError):
+    """Something that the user wrote cannot be used. The message is one or two lines meant for them."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A clause that points at the nearest valid name, and lists all of them.
+
+    >>> nearest("swosh", ["swish", "gelu"])
+    "did you mean 'swish'? Valid: gelu, swish"
+    """
+    names = sorted(map(str, valid))
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Valid: {', '.join(names) or '(none)'}"
+
+
+@cache
+def _fields(cls: type) -> dict[str, tuple[Any, bool]]:
+    """Name -> (type, required) of each field of a dataclass."""
+    hints = typing.get_type_hints(cls)
+    missing = dataclasses.MISSING
+    return {
+        field.name: (hints[field.name], field.default is missing and field.default_factory is missing)
+        for field in dataclasses.fields(cls)
+        if field.init
+    }
+
+
+def from_plain(kind: Any, value: Any, where: str = "") -> Any:
+    """`value`, checked and converted to `kind`: a dataclass, or a type that a field of one may have.
+
+    Raises:
+        InputError: naming the field (`where`), the value and what is allowed there.
+    """
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_from_plain(typing.cast("type[Any]", kind), value, where)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        if value in arguments and any(type(value) is type(allowed) for allowed in arguments):
+            return value
+        raise InputError(f"{where}: {value!r} is not a choice here; {nearest(value, map(str, arguments))}")
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        rest = [argument for argument in arguments if argument is not type(None)]
+        for alternative in rest[:-1]:
+            try:
+                return from_plain(alternative, value, where)
+            except InputError:
+                continue
+        return from_plain(rest[-1], value, where)
+    if origin in (tuple, list):
+        if isinstance(value, str) or not isinstance(value, (list, tuple)):
+            raise InputError(f"{where}: expected a list, got {value!r}")
+        items = [from_plain(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return origin(items)
+    if origin is dict or origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise InputError(f"{where}: expected a mapping, got {value!r}")
+        return {str(key): from_plain(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is Any:
+        return value
+    return _scalar(kind, value, where)
+
+
+def _scalar(kind: type, value: Any, where: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-3, without a dot, as text
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if type(value) is kind:
+        return value
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    raise InputError(f"{where}: expected {names.get(kind, kind.__name__)}, got {value!r}")
+
+
+def _dataclass_from_plain(cls: type[T], value: Any, where: str) -> T:
+    if isinstance(value, cls):
+        return value
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where or cls.__name__}: expected a mapping of fields, got {value!r}")
+    fields, prefix = _fields(cls), f"{where}." if where else ""
+    for key in value:
+        if key not in fields:
+            raise InputError(f"{prefix}{key}: no such field; {nearest(str(key), fields)}")
+    missing = [name for name, (_, required) in fields.items() if required and name not in value]
+    if missing:
+        raise InputError(f"{prefix}{missing[0]}: missing (required)")
+    arguments = {key: from_plain(fields[key][0], item, f"{prefix}{key}") for key, item in value.items()}
+    try:
+        return cls(**arguments)
+    except InputError as error:
+        raise InputError(f"{prefix}{error}") from None
+
+
+def to_plain(value: Any, *, omit_defaults: bool = False) -> Any:
+    """Dataclasses to dictionaries, tuples to lists: what YAML and JSON hold.
+
+    With `omit_defaults`, fields that hold their default are left out, so that what is written does not
+    change when a field with a default joins the dataclass.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        plain = {}
+        for field in dataclasses.fields(value):
+            if not field.init:
+                continue
+            item = getattr(value, field.name)
+            if omit_defaults and item == field.default:
+                continue
+            plain[field.name] = to_plain(item, omit_defaults=omit_defaults)
+        return plain
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item, omit_defaults=omit_defaults) for item in value]
+    if isinstance(value, Mapping):
+        return {key: to_plain(item, omit_defaults=omit_defaults) for key, item in value.items()}
+    return value
