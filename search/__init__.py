@@ -1,0 +1,1 @@
+"""Which candidate next, when to stop, what was learned?"""

@@ -1,0 +1,1 @@
+"""What drives a strategy: this process, or Ray Tune's workers."""

@@ -1,0 +1,217 @@
+"""The append-only record of a run: the truth, from which everything else in the run folder can be remade.
+
+A record is a file of JSON lines, one event each. `History` is what the events say, folded in order; the
+strategy keeps one as it goes, and reading the file gives an equal one. Events:
+
+    run       what was asked: seed, trials, objectives, rungs, protocol
+    start     scores of an untrained network, where every learning curve begins
+    rejected  a proposal that never became a trial: over budget, or a network tried before
+    proposed  a priced candidate became a trial, or a confirmation run
+    rung      a trial was evaluated at a step, and what was decided
+    ended     complete, halted or failed, and why
+    session   a driver opened the record: the first, or a resumed one
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from space.architecture import Architecture
+from space.cost import Cost
+from space.plain import InputError
+
+RECORD_NAME = "record.jsonl"
+State = Literal["running", "complete", "halted", "failed"]
+Purpose = Literal["search", "confirm"]
+
+
+@dataclass
+class Rung:
+    """One evaluation of a trial. `scores` holds every score by its full name, `validation_loss` among
+    them; `seconds` where the time went (training, sampling, features, ...) since the rung before."""
+
+    step: int
+    scores: dict[str, float]
+    seconds: dict[str, float]
+    decision: Literal["continue", "halt", "end"]
+    reason: str = ""
+
+
+@dataclass
+class Trial:
+    """A candidate that is or was trained. Confirmation runs are trials too, with `purpose` confirm and
+    the name of what they confirm ("trial 7", "md"); they are never told to the sampler."""
+
+    key: str
+    number: int
+    purpose: Purpose
+    name: str
+    architecture: Architecture
+    cost: Cost
+    seed: int
+    steps: int
+    source: str
+    params: dict[str, Any] | None = None
+    sampler_attributes: dict[str, Any] = field(default_factory=dict)
+    proxy_parameters: int = 0
+    rungs: list[Rung] = field(default_factory=list)
+    state: State = "running"
+    reason: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+
+    @property
+    def last_step(self) -> int:
+        return self.rungs[-1].step if self.rungs else 0
+
+    @property
+    def seconds(self) -> float:
+        """Worker time spent on the trial: training and evaluation."""
+        return sum(sum(rung.seconds.values()) for rung in self.rungs)
+
+    def score(self, name: str, step: int | None = None) -> float | None:
+        """A score at a step (the last rung by default); None where it was not evaluated."""
+        for rung in reversed(self.rungs):
+            if step is None or rung.step == step:
+                return rung.scores.get(name)
+        return None
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A proposal that never became a trial."""
+
+    before_trial: int
+    kind: Literal["budget", "duplicate"]
+    architecture_id: str
+    parameters: int
+    gmacs: float
+    reason: str
+
+
+@dataclass
+class History:
+    """What a record says."""
+
+    header: dict[str, Any] = field(default_factory=dict)
+    start_scores: dict[str, float] = field(default_factory=dict)
+    rejections: list[Rejection] = field(default_factory=list)
+    by_key: dict[str, Trial] = field(default_factory=dict)
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The trials of the search, by number."""
+        return [trial for trial in self.by_key.values() if trial.purpose == "search"]
+
+    @property
+    def confirmations(self) -> list[Trial]:
+        return [trial for trial in self.by_key.values() if trial.purpose == "confirm"]
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Fold one event in. Events of kinds that are not known are ignored: a later version's."""
+        kind = event["event"]
+        if kind == "run":
+            self.header = dict(event)
+        elif kind == "session":
+            self.sessions.append(dict(event))
+        elif kind == "start":
+            self.start_scores = dict(event["scores"])
+        elif kind == "rejected":
+            self.rejections.append(Rejection(**{k: event[k] for k in Rejection.__dataclass_fields__}))
+        elif kind == "proposed":
+            self.by_key[event["key"]] = Trial(
+                key=event["key"],
+                number=event["number"],
+                purpose=event["purpose"],
+                name=event["name"],
+                architecture=Architecture.from_plain(event["architecture"]),
+                cost=Cost(event["parameters"], event["macs"], event["attention_macs"]),
+                seed=event["seed"],
+                steps=event["steps"],
+                source=event["source"],
+                params=event["params"],
+                sampler_attributes=event["sampler_attributes"],
+                proxy_parameters=event["proxy_parameters"],
+                started=event["time"],
+            )
+        elif kind == "rung":
+            fields = {name: event[name] for name in Rung.__dataclass_fields__}
+            self.by_key[event["key"]].rungs.append(Rung(**fields))
+        elif kind == "ended":
+            trial = self.by_key[event["key"]]
+            trial.state, trial.reason, trial.ended = event["state"], event["reason"], event["time"]
+
+
+class Record:
+    """The record file of a run folder, open for appending by one driver at a time.
+
+    Each event is on the disk before `append` returns. A torn last line, left by a driver that was killed
+    while it wrote, is cut off on opening: its event never happened.
+
+    Raises:
+        InputError: if another driver holds the record, or a line in the middle is not an event.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / RECORD_NAME
+        self.history = History()
+        self._file = open(self.path, "a+b")  # noqa: SIM115 (held for the life of the driver)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise InputError(f"{folder}: another search is writing to this run folder") from None
+        self._cut_torn_line()
+        for event in read_events(self.path):
+            self.history.apply(event)
+
+    def append(self, kind: str, **fields: Any) -> None:
+        """Write one event and fold it into the history. `fields` hold plain data."""
+        event = {"event": kind, "time": round(time.time(), 3)} | fields
+        self._file.write(json.dumps(event, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.history.apply(event)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _cut_torn_line(self) -> None:
+        self._file.seek(0)
+        content = self._file.read()
+        if content and not content.endswith(b"\n"):
+            self._file.truncate(content.rfind(b"\n") + 1)
+        self._file.seek(0, os.SEEK_END)
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a record, in order; a torn last line is left out."""
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            raise InputError(f"{path}: line {number} is not an event of a record") from None
+
+
+def read_history(folder: Path) -> History:
+    """The history of a run folder, for reading only (a search may be writing to it).
+
+    Raises:
+        InputError: if the folder holds no record.
+    """
+    path = folder / RECORD_NAME
+    if not path.is_file():
+        raise InputError(f"{folder}: no {RECORD_NAME} here; this is not a run folder of this platform")
+    history = History()
+    for event in read_events(path):
+        history.apply(event)
+    return history

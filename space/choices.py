@@ -1,0 +1,186 @@
+"""Ranges -> suggestions -> `Architecture`: what a search may choose, drawn from anything that suggests.
+
+The encoding has a fixed dimension: every choice is drawn for every candidate, and choices that have
+nothing to act on (where attention stands in a level without layers) are drawn and ignored. Conditional
+parameters would leave TPE's joint model. A choice with one value left is pinned and not drawn.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, Protocol
+
+from space.architecture import Activation, Architecture, AttentionKind, ConvKind, Level
+from space.plain import InputError
+
+
+class Suggests(Protocol):
+    """The two methods of an Optuna trial that are used here."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int: ...
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class LevelRanges:
+    """What one level may be. `blocks` counts conv blocks on the way down (one more on the way up);
+    `layers_down` and `layers_up` are transformer layers after each of them."""
+
+    channels: tuple[int, ...]
+    conv: tuple[ConvKind, ...] = ("full",)
+    blocks: tuple[int, ...] = (1,)
+    layers_down: tuple[int, ...] = (0,)
+    layers_up: tuple[int, ...] = (0,)
+    self_attention: tuple[bool, ...] = (False,)
+    cross_attention: tuple[bool, ...] = (False,)
+
+
+@dataclass(frozen=True)
+class Space:
+    """The ranges of a search; `levels` from the outermost in, under any names that sort that way.
+
+    Fields of `Architecture` that are not searched stand at `base`.
+    """
+
+    levels: dict[str, LevelRanges]
+    separable_expansion: tuple[int, ...] = (4,)
+    feed_forward_ratio: tuple[int, ...] = (3,)
+    shared_key_value: tuple[bool, ...] = (True,)
+    activation: tuple[Activation, ...] = ("swish",)
+    attention: tuple[AttentionKind, ...] = ("softmax",)
+    base: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, values in self.choices():
+            if not values:
+                raise InputError(f"{name}: no value left to choose; allowed: one value or more")
+            if len(set(values)) != len(values):
+                raise InputError(f"{name}: {list(values)} holds a value twice; allowed: each value once")
+        self.architecture({name: values[0] for name, values in self.choices()})  # checks `base`
+
+    def choices(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """Every choice by its name ("level_3.channels") with its values, in a fixed order."""
+        for key in sorted(self.levels):
+            for name in LevelRanges.__dataclass_fields__:
+                yield f"{key}.{name}", getattr(self.levels[key], name)
+        for name in _GLOBAL:
+            yield name, getattr(self, name)
+
+    def free(self) -> dict[str, tuple[Any, ...]]:
+        """The choices that are not pinned to one value."""
+        return {name: values for name, values in self.choices() if len(values) > 1}
+
+    @property
+    def encodings(self) -> int:
+        """How many different suggestions there are (more than networks, for ignored choices)."""
+        return prod(len(values) for _, values in self.choices())
+
+    def draw(self, trial: Suggests) -> Architecture:
+        """One architecture, from a trial's suggestions."""
+        return self.architecture({name: _suggest(trial, name, values) for name, values in self.choices()})
+
+    def architecture(self, chosen: Mapping[str, Any]) -> Architecture:
+        """The architecture of a full set of choices, canonical: ignored choices leave no trace.
+
+        Raises:
+            InputError: where `base` or a range makes an impossible architecture.
+        """
+        levels = []
+        for key in sorted(self.levels):
+            picked = {name: chosen[f"{key}.{name}"] for name in LevelRanges.__dataclass_fields__}
+            blocks = picked.pop("blocks")
+            down, up = picked.pop("layers_down"), picked.pop("layers_up")
+            levels.append(Level(down=(down,) * blocks, up=(up,) * (blocks + 1), **picked))
+        plain = dict(self.base) | {name: chosen[name] for name in _GLOBAL} | {"levels": tuple(levels)}
+        return Architecture.from_plain(plain, "space").canonical()
+
+    def encode(self, architecture: Architecture) -> dict[str, Any]:
+        """The choices that draw this architecture; where a choice is ignored, its first value.
+
+        Raises:
+            InputError: if the architecture is not a point of the space, saying why.
+        """
+        keys = sorted(self.levels)
+        if len(architecture.levels) != len(keys):
+            raise InputError(f"{len(architecture.levels)} levels; the space has {len(keys)}")
+        target, chosen = architecture.canonical(), {}
+        for key, level in zip(keys, target.levels, strict=True):
+            ranges = self.levels[key]
+            if len(set(level.down)) > 1 or len(set(level.up)) > 1:
+                raise InputError(f"{key}: layers differ from block to block; the space has one number a side")
+            has = {
+                "channels": level.channels,
+                "conv": level.conv,
+                "blocks": len(level.down),
+                "layers_down": level.down[0],
+                "layers_up": level.up[0],
+                "self_attention": level.self_attention if level.layers else ranges.self_attention[0],
+                "cross_attention": level.cross_attention if level.layers else ranges.cross_attention[0],
+            }
+            chosen |= {f"{key}.{name}": value for name, value in has.items()}
+        chosen |= {name: getattr(target, name) for name in _GLOBAL}
+        for name, values in self.choices():
+            if chosen[name] not in values:
+                if name in _GLOBAL and self.architecture(chosen | {name: values[0]}) == target:
+                    chosen[name] = values[0]  # nothing acts on it here
+                    continue
+                raise InputError(f"{name}: {chosen[name]} is not in the space; allowed: {list(values)}")
+        if self.architecture(chosen) != target:
+            raise InputError(
+                "differs from the space in what is not searched (head width, latent, middle, ...)"
+            )
+        return {name: chosen[name] for name in self.free()}
+
+    def smallest(self, cost_of: Any) -> Architecture:
+        """The cheapest corner by `cost_of(architecture)`: each choice lowered in turn until none helps."""
+        chosen = {name: values[0] for name, values in self.choices()}
+        improved = True
+        while improved:
+            improved = False
+            for name, values in self.choices():
+                best = min(
+                    values, key=lambda value, name=name: cost_of(self.architecture(chosen | {name: value}))
+                )
+                if cost_of(self.architecture(chosen | {name: best})) < cost_of(self.architecture(chosen)):
+                    chosen[name], improved = best, True
+        return self.architecture(chosen)
+
+
+_GLOBAL = ("separable_expansion", "feed_forward_ratio", "shared_key_value", "activation", "attention")
+
+
+def step_of(values: Sequence[Any]) -> int | None:
+    """The step of evenly spaced, rising whole numbers; None for anything else."""
+    if len(values) < 2 or any(type(value) is not int for value in values):
+        return None
+    steps = {after - before for before, after in zip(values, values[1:], strict=False)}
+    return steps.pop() if len(steps) == 1 and min(steps) > 0 else None
+
+
+def _suggest(trial: Suggests, name: str, values: tuple[Any, ...]) -> Any:
+    if len(values) == 1:
+        return values[0]
+    step = step_of(values)
+    if step is not None:  # an order that a model of the space can use
+        return trial.suggest_int(name, values[0], values[-1], step=step)
+    return trial.suggest_categorical(name, values)
+
+
+class UniformDraw:
+    """Suggests uniformly at random: candidates without Optuna, reproducible from a seed."""
+
+    def __init__(self, generator: random.Random) -> None:
+        self.generator = generator
+        self.params: dict[str, Any] = {}
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
+        self.params[name] = value = self.generator.randrange(low, high + 1, step)
+        return value
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        self.params[name] = value = self.generator.choice(list(choices))
+        return value
