@@ -173,9 +173,9 @@ class Record:
         for event in read_events(self.path):
             self.history.apply(event)
 
-    def append(self, kind: str, **fields: Any) -> None:
+    def append(self, event_name: str, /, **fields: Any) -> None:
         """Write one event and fold it into the history. `fields` hold plain data."""
-        event = {"event": kind, "time": round(time.time(), 3)} | fields
+        event = {"event": event_name, "time": round(time.time(), 3)} | fields
         self._file.write(json.dumps(event, separators=(",", ":"), allow_nan=False).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())

@@ -162,7 +162,7 @@ class Architecture:
         if middle is not None and not middle.layers:
             middle = replace(middle, self_attention=False, cross_attention=False)
         stacks: list[Level | Middle] = [*levels, *([middle] if middle else [])]
-        default = {
+        default: dict[str, Any] = {
             name: Architecture.__dataclass_fields__[name].default
             for name, used in {
                 "separable_expansion": any(stack.conv == "separable" for stack in stacks),

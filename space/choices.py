@@ -8,8 +8,9 @@ parameters would leave TPE's joint model. A choice with one value left is pinned
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
 
@@ -107,7 +108,8 @@ class Space:
         keys = sorted(self.levels)
         if len(architecture.levels) != len(keys):
             raise InputError(f"{len(architecture.levels)} levels; the space has {len(keys)}")
-        target, chosen = architecture.canonical(), {}
+        target = architecture.canonical()
+        chosen: dict[str, Any] = {}
         for key, level in zip(keys, target.levels, strict=True):
             ranges = self.levels[key]
             if len(set(level.down)) > 1 or len(set(level.up)) > 1:
@@ -135,18 +137,18 @@ class Space:
             )
         return {name: chosen[name] for name in self.free()}
 
-    def smallest(self, cost_of: Any) -> Architecture:
+    def smallest(self, cost_of: Callable[[Architecture], float]) -> Architecture:
         """The cheapest corner by `cost_of(architecture)`: each choice lowered in turn until none helps."""
         chosen = {name: values[0] for name, values in self.choices()}
+        best = cost_of(self.architecture(chosen))
         improved = True
         while improved:
             improved = False
             for name, values in self.choices():
-                best = min(
-                    values, key=lambda value, name=name: cost_of(self.architecture(chosen | {name: value}))
-                )
-                if cost_of(self.architecture(chosen | {name: best})) < cost_of(self.architecture(chosen)):
-                    chosen[name], improved = best, True
+                for value in values:
+                    cost = cost_of(self.architecture(chosen | {name: value}))
+                    if cost < best:
+                        chosen[name], best, improved = value, cost, True
         return self.architecture(chosen)
 
 
@@ -157,7 +159,7 @@ def step_of(values: Sequence[Any]) -> int | None:
     """The step of evenly spaced, rising whole numbers; None for anything else."""
     if len(values) < 2 or any(type(value) is not int for value in values):
         return None
-    steps = {after - before for before, after in zip(values, values[1:], strict=False)}
+    steps = {after - before for before, after in pairwise(values)}
     return steps.pop() if len(steps) == 1 and min(steps) > 0 else None
 
 

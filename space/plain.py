@@ -103,7 +103,7 @@ def _dataclass_from_plain(cls: type[T], value: Any, where: str) -> T:
         return value
     if not isinstance(value, Mapping):
         raise InputError(f"{where or cls.__name__}: expected a mapping of fields, got {value!r}")
-    fields, prefix = _fields(cls), f"{where}." if where else ""
+    fields, prefix = _fields(typing.cast("type", cls)), f"{where}." if where else ""
     for key in value:
         if key not in fields:
             raise InputError(f"{prefix}{key}: no such field; {nearest(str(key), fields)}")

@@ -68,6 +68,7 @@ def _divided(name: str, width: int, divisor: int) -> int:
     if width % divisor:
         low, high = width // divisor * divisor, (width // divisor + 1) * divisor
         raise InputError(
-            f"{name}: {width} does not divide by the proxy's width_divisor = {divisor}; nearest: {low}, {high}"
+            f"{name}: {width} does not divide by the proxy's width_divisor = {divisor}; "
+            f"nearest: {low}, {high}"
         )
     return width // divisor

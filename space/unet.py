@@ -34,6 +34,36 @@ class Stage(nn.Module):
         return x if self.stack is None else self.stack(x, context)
 
 
+class WayDown(nn.Module):
+    """One level down: each stage leaves a skip connection, and so does the downsampling after them."""
+
+    def __init__(self, stages: list[Stage], downsample: Downsample | None) -> None:
+        super().__init__()
+        self.stages, self.downsample = nn.ModuleList(stages), downsample
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor, skips: list[Tensor]) -> Tensor:
+        for stage in self.stages:
+            x = stage(x, time, context)
+            skips.append(x)
+        if self.downsample is not None:
+            x = self.downsample(x)
+            skips.append(x)
+        return x
+
+
+class WayUp(nn.Module):
+    """One level up: each stage takes the last skip connection left, concatenated."""
+
+    def __init__(self, stages: list[Stage], upsample: Upsample | None) -> None:
+        super().__init__()
+        self.stages, self.upsample = nn.ModuleList(stages), upsample
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor, skips: list[Tensor]) -> Tensor:
+        for stage in self.stages:
+            x = stage(torch.cat([x, skips.pop()], dim=1), time, context)
+        return x if self.upsample is None else self.upsample(x)
+
+
 class UNet(nn.Module):
     """The network that an `Architecture` describes.
 
@@ -50,32 +80,30 @@ class UNet(nn.Module):
         self.conv_in = nn.Conv2d(a.latent_channels, outer, 3, padding=1)
 
         channels, skips = outer, [outer]
-        self.down = nn.ModuleList()
+        down: list[WayDown] = []
         for index, level in enumerate(a.levels):
-            side = nn.ModuleDict({"stages": nn.ModuleList()})
+            stages = []
             for layers in level.down:
-                side["stages"].append(_stage(a, level, channels, level.channels, layers))
+                stages.append(_stage(a, level, channels, level.channels, layers))
                 channels = level.channels
                 skips.append(channels)
-            if index + 1 < len(a.levels):
-                side["downsample"] = Downsample(channels)
+            innermost = index + 1 == len(a.levels)
+            down.append(WayDown(stages, None if innermost else Downsample(channels)))
+            if not innermost:
                 skips.append(channels)
-            self.down.append(side)
+        self.down = nn.ModuleList(down)
 
-        self.middle = nn.ModuleList()
-        if a.middle is not None:
-            for layers in a.middle.blocks:
-                self.middle.append(_stage(a, a.middle, channels, channels, layers))
+        blocks = a.middle.blocks if a.middle else ()
+        self.middle = nn.ModuleList(_stage(a, a.middle, channels, channels, n) for n in blocks if a.middle)
 
-        self.up = nn.ModuleList()
+        up: list[WayUp] = []
         for index, level in reversed(list(enumerate(a.levels))):
-            side = nn.ModuleDict({"stages": nn.ModuleList()})
+            stages = []
             for layers in level.up:
-                side["stages"].append(_stage(a, level, channels + skips.pop(), level.channels, layers))
+                stages.append(_stage(a, level, channels + skips.pop(), level.channels, layers))
                 channels = level.channels
-            if index > 0:
-                side["upsample"] = Upsample(channels)
-            self.up.append(side)
+            up.append(WayUp(stages, Upsample(channels) if index > 0 else None))
+        self.up = nn.ModuleList(up)
 
         self.norm_out = nn.GroupNorm(a.norm_groups, outer, eps=CONV_EPS)
         self.conv_out = nn.Conv2d(outer, a.latent_channels, 3, padding=1)
@@ -108,20 +136,12 @@ class UNet(nn.Module):
             time = time + self.added(self._added(latents, pooled, sizes))
         x = self.conv_in(latents)
         skips = [x]
-        for side in self.down:
-            for stage in side["stages"]:
-                x = stage(x, time, context)
-                skips.append(x)
-            if "downsample" in side:
-                x = side["downsample"](x)
-                skips.append(x)
+        for down in self.down:
+            x = down(x, time, context, skips)
         for stage in self.middle:
             x = stage(x, time, context)
-        for side in self.up:
-            for stage in side["stages"]:
-                x = stage(torch.cat([x, skips.pop()], dim=1), time, context)
-            if "upsample" in side:
-                x = side["upsample"](x)
+        for up in self.up:
+            x = up(x, time, context, skips)
         return self.conv_out(F.silu(self.norm_out(x)))
 
     def _added(self, latents: Tensor, pooled: Tensor | None, sizes: Tensor | None) -> Tensor:

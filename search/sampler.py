@@ -1,0 +1,153 @@
+"""Which candidate next: an endless stream of proposals for one trial, given what is known of the past.
+
+A sampler holds no state. For trial `number` it is a function of the seed and the recorded past, so a
+resumed search proposes what an uninterrupted one would have. The strategy takes the first proposal that
+fits the budget and is new; the sampler never hears of the others, because a history full of infeasible
+proposals drowns a model of quality.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from search.ranking import Objectives, Point, point_of
+from search.record import Trial
+from space.architecture import Architecture
+from space.choices import Space, UniformDraw
+from space.plain import InputError
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Choices, the architecture that they draw, and what the sampler wants to find beside them later."""
+
+    params: dict[str, Any]
+    architecture: Architecture
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A trial as a sampler sees it. `point` is None while it runs."""
+
+    number: int
+    params: dict[str, Any]
+    point: Point | None
+    attributes: dict[str, Any]
+
+
+class Sampler(Protocol):
+    """Called once for each trial that is not enqueued, with everything recorded so far."""
+
+    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+        """Proposals for trial `number`, the most wanted first, without end.
+
+        Two calls with equal arguments give the same proposals, in any process.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """Which sampler. `startup_trials` are drawn at random before TPE models anything; `good_share` is the
+    share of trials that TPE models as good; `population` is NSGA-II's."""
+
+    name: Literal["tpe", "nsga2", "random"] = "tpe"
+    startup_trials: int = 4
+    good_share: float = 0.3
+    population: int = 6
+
+    def __post_init__(self) -> None:
+        if self.startup_trials < 1:
+            raise InputError(f"startup_trials: {self.startup_trials} is too few; allowed: 1 or more")
+        if not 0 < self.good_share < 1:
+            raise InputError(f"good_share: {self.good_share} is not a share; allowed: between 0 and 1")
+        if self.population < 2:
+            raise InputError(f"population: {self.population} is too few; allowed: 2 or more")
+
+
+@dataclass(frozen=True)
+class RandomSampler:
+    """Uniform over the space, whatever came before."""
+
+    seed: int
+
+    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+        generator = random.Random(derived_seed(self.seed, "random sampler", number))
+        while True:
+            draw = UniformDraw(generator)
+            architecture = space.draw(draw)
+            yield Proposal(draw.params, architecture)
+
+
+def make_sampler(settings: SamplerSettings, seed: int) -> Sampler:
+    """The sampler that the settings name; Optuna is imported only for those that are Optuna's."""
+    if settings.name == "random":
+        return RandomSampler(seed)
+    from search.optuna_sampler import OptunaSampler
+
+    return OptunaSampler(settings, seed)
+
+
+def observations(trials: Sequence[Trial], objectives: Objectives) -> list[Observation]:
+    """What a sampler may know of the trials: complete ones by their last scores, running ones without any.
+
+    A halted trial counts as no better, in either score, than the worst complete one: it was stopped for
+    being behind, and its early score must not pass for a full one. Failed trials, and enqueued ones that
+    are no points of the space, are left out.
+    """
+    complete = [
+        point for trial in trials if trial.state == "complete" and (point := point_of(trial, objectives))
+    ]
+    seen = []
+    for trial in trials:
+        if trial.params is None or trial.state == "failed":
+            continue
+        point = point_of(trial, objectives) if trial.state in ("complete", "halted") else None
+        if trial.state == "halted" and point is not None and complete:
+            point = Point(
+                max(point.fid, *(other.fid for other in complete)),
+                min(point.clip, *(other.clip for other in complete)),
+            )
+        seen.append(Observation(trial.number, trial.params, point, trial.sampler_attributes))
+    return seen
+
+
+def repaired(space: Space, proposal: Proposal, fits: Any, seed: int) -> Proposal | None:
+    """The proposal shrunk until `fits(architecture)`: choices go, in random order, to what they are in the
+    smallest architecture of the space. None if even the smallest does not fit."""
+    from space.cost import price
+
+    smallest = space.encode(space.smallest(lambda a: price(a).macs))
+    params, names = dict(proposal.params), sorted(smallest)
+    random.Random(seed).shuffle(names)
+    for name in ["", *names]:
+        if name:
+            params[name] = smallest[name]
+        architecture = space.draw(FixedDraw(params))
+        if fits(architecture):
+            return Proposal(params, architecture, proposal.attributes)
+    return None
+
+
+@dataclass(frozen=True)
+class FixedDraw:
+    """Suggests what is in `params`."""
+
+    params: dict[str, Any]
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
+        return int(self.params[name])
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return self.params[name]
+
+
+def derived_seed(seed: int, purpose: str, number: int) -> int:
+    """A seed of 32 bits for one purpose and number, unrelated to its neighbours'."""
+    digest = hashlib.sha256(f"{seed}/{purpose}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")

@@ -1,0 +1,161 @@
+"""When to stop a trial: at a rung, against the trials recorded at that rung before it.
+
+A rule is a plain function of what is recorded, without state of its own, so that a decision can be
+checked afterwards and a resumed search decides the same. The paper (section 5.1) halts a candidate when
+"FID and CLIP scores show signs of slower improvement compared to previous candidates".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal, Protocol
+
+from search.ranking import Noise, Point, fronts
+from space.plain import InputError
+
+
+class StoppingRule(Protocol):
+    """Called once for each rung of a trial but the last, in the order in which rungs are recorded."""
+
+    def reason_to_halt(self, here: Point, step: int, peers: Sequence[Point], start: Point) -> str:
+        """Why the trial should be halted, for the record; empty to let it go on.
+
+        Args:
+            here: the trial's scores at this rung.
+            step: the rung, in training steps.
+            peers: the scores that other trials had at this rung, in the order of recording.
+            start: the scores of an untrained network, where every trial begins.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class StoppingSettings:
+    """Which rule, and its numbers. Each rule reads the fields that its name lists in conf/stopping/."""
+
+    name: Literal["paper", "median", "asha", "none"] = "paper"
+    minimum_peers: int = 3
+    quantile: float = 0.5
+    deviations: float = 1.0
+    reduction: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.minimum_peers < 1:
+            raise InputError(f"minimum_peers: {self.minimum_peers} is too few; allowed: 1 or more")
+        if not 0 < self.quantile < 1:
+            raise InputError(f"quantile: {self.quantile} is not a quantile; allowed: between 0 and 1")
+        if self.deviations < 0:
+            raise InputError(f"deviations: {self.deviations} is negative; allowed: 0 or more")
+        if self.reduction <= 1:
+            raise InputError(f"reduction: {self.reduction} keeps everybody; allowed: more than 1")
+
+
+@dataclass(frozen=True)
+class NoStopping:
+    def reason_to_halt(self, here: Point, step: int, peers: Sequence[Point], start: Point) -> str:
+        return ""
+
+
+@dataclass(frozen=True)
+class PaperRule:
+    """Halts a trial whose improvement since the start lags that of its peers (a quantile of them) beyond
+    the noise in FID or in CLIP, and is ahead of it beyond the noise in neither.
+
+    "Lags in either, ahead in neither": a network without cross-attention can have the best FID of all at
+    the first rung, so stopping on FID alone keeps it; asking both to lag keeps it too. Improvement counts
+    since the start, since from one rung to the next it is inside the noise.
+    """
+
+    noise: Noise
+    minimum_peers: int
+    quantile: float
+    deviations: float
+
+    def reason_to_halt(self, here: Point, step: int, peers: Sequence[Point], start: Point) -> str:
+        if len(peers) < self.minimum_peers:
+            return ""
+        fid_bar = _quantile([start.fid - peer.fid for peer in peers], self.quantile)
+        clip_bar = _quantile([peer.clip - start.clip for peer in peers], self.quantile)
+        at = self.noise.at(step)
+        fid_noise = self.deviations * at.fid_relative * abs(start.fid - fid_bar)
+        clip_noise = self.deviations * at.clip
+        fid_lead = (start.fid - here.fid) - fid_bar
+        clip_lead = (here.clip - start.clip) - clip_bar
+        if fid_lead > fid_noise or clip_lead > clip_noise:
+            return ""
+        lags = []
+        if fid_lead < -fid_noise:
+            lags.append(
+                f"FID improved by {start.fid - here.fid:.1f}, peers by {fid_bar:.1f} (noise {fid_noise:.1f})"
+            )
+        if clip_lead < -clip_noise:
+            lags.append(
+                f"CLIP by {here.clip - start.clip:.3f}, peers by {clip_bar:.3f} (noise {clip_noise:.3f})"
+            )
+        return "slower than earlier trials: " + "; ".join(lags) if lags else ""
+
+
+@dataclass(frozen=True)
+class MedianRule:
+    """Halts a trial that is worse than the median of its peers in both scores; knows no noise."""
+
+    minimum_peers: int
+
+    def reason_to_halt(self, here: Point, step: int, peers: Sequence[Point], start: Point) -> str:
+        if len(peers) < self.minimum_peers:
+            return ""
+        fid, clip = median(peer.fid for peer in peers), median(peer.clip for peer in peers)
+        if here.fid > fid and here.clip < clip:
+            return f"below the median: FID {here.fid:.1f} > {fid:.1f} and CLIP {here.clip:.3f} < {clip:.3f}"
+        return ""
+
+
+@dataclass(frozen=True)
+class AshaRule:
+    """Asynchronous successive halving: goes on if among the best 1/reduction of all recorded at this rung,
+    by non-dominated front, and within a front by the sum of the ranks in the two scores."""
+
+    minimum_peers: int
+    reduction: float
+
+    def reason_to_halt(self, here: Point, step: int, peers: Sequence[Point], start: Point) -> str:
+        if len(peers) < self.minimum_peers:
+            return ""
+        points = [*peers, here]
+        fid_rank, clip_rank = _ranks([p.fid for p in points]), _ranks([-p.clip for p in points])
+        keys = [
+            (front, fid + clip) for front, fid, clip in zip(fronts(points), fid_rank, clip_rank, strict=True)
+        ]
+        place = sum(key < keys[-1] for key in keys) + 1
+        kept = max(1, math.ceil(len(points) / self.reduction))
+        if place <= kept:
+            return ""
+        return f"place {place} of {len(points)} at step {step}; the best {kept} go on"
+
+
+def make_rule(settings: StoppingSettings, noise: Noise) -> StoppingRule:
+    """The rule that the settings name."""
+    if settings.name == "paper":
+        return PaperRule(noise, settings.minimum_peers, settings.quantile, settings.deviations)
+    if settings.name == "median":
+        return MedianRule(settings.minimum_peers)
+    if settings.name == "asha":
+        return AshaRule(settings.minimum_peers, settings.reduction)
+    return NoStopping()
+
+
+def _quantile(values: Sequence[float], quantile: float) -> float:
+    """Linear interpolation between order statistics, as numpy's default."""
+    ordered = sorted(values)
+    place = quantile * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def _ranks(values: Sequence[float]) -> list[int]:
+    """How many are smaller, for each."""
+    return [sum(other < value for other in values) for value in values]
