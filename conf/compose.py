@@ -211,14 +211,15 @@ def _parse(word: str) -> Any:
     try:
         return OverridesParser.create().parse_overrides([word])[0]
     except HydraException as error:
-        reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"{word!r} cannot be read as name=value ({reason}); text with blanks, commas, brackets or "
-            f"signs needs quotes inside, as in 'name=\"a b, c\"'"
+            f"{word!r} cannot be read as name=value ({_first_line(error)}); text with blanks, commas, "
+            f"brackets or signs needs quotes inside, as in 'name=\"a b, c\"'"
         ) from None
 
 
 def _alternatives(word: str) -> list[str]:
+    from hydra.errors import HydraException
+
     override = _parse(word)
     if not override.is_sweep_override():
         return [word]
@@ -226,7 +227,10 @@ def _alternatives(word: str) -> list[str]:
         raise InputError(
             f"{word}: an interval has no end of values; list them, or use range(start,stop,step)"
         )
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    try:
+        return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    except HydraException:
+        raise InputError(f"{word}: glob() is not read here; list the values with commas") from None
 
 
 def _refuse_outside(override: Any) -> None:
@@ -244,6 +248,7 @@ def _explain(
     error: Exception, main: str, parsed: list[Any], package: str, folders: Mapping[str, Mapping[str, str]]
 ) -> NoReturn:
     """Raise the InputError that says what Hydra's `error` meant; a bug of the YAML itself goes on."""
+    from hydra.errors import HydraException
     from omegaconf.errors import ConfigKeyError, MissingMandatoryValue
 
     chosen = [override for override in parsed if _names_preset(override, folders)]
@@ -252,10 +257,16 @@ def _explain(
         name = override.get_key_element().lstrip("+~")
         if name not in usual and not override.is_add():
             raise InputError(f"{name}: not chosen from here; {nearest(name, usual)}")
-    for group, preset in _choices(main, package, [override.input_line for override in chosen]).items():
-        if preset == MISSING:
-            raise InputError(f"{group}: a preset must be named; {nearest('', folders[_folder(group)])}")
-    config = _composed(main, [override.input_line for override in chosen], package)
+    words = [override.input_line for override in chosen]
+    try:
+        for group, preset in _choices(main, package, words).items():
+            if preset == MISSING:
+                raise InputError(f"{group}: a preset must be named; {nearest('', folders[_folder(group)])}")
+        config = _composed(main, words, package)
+    except HydraException as cause:
+        if not chosen:  # the YAML itself is wrong
+            raise
+        raise InputError(f"{', '.join(words)}: {_first_line(cause)}") from None
     for override in parsed:
         if override not in chosen and not (override.is_add() or override.is_force_add()):
             _check_key(override.key_or_group, config, folders)
@@ -266,8 +277,11 @@ def _explain(
         _check_key(str(key), config, folders)
     if not parsed:
         raise error
-    reason = str(error).strip().splitlines()[0]
-    raise InputError(f"{key}: {reason}" if key else reason) from None
+    raise InputError(f"{key}: {_first_line(error)}" if key else _first_line(error)) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _names_preset(override: Any, folders: Mapping[str, Any]) -> bool:
