@@ -47,6 +47,7 @@ class OptunaSampler:
         seed = derived_seed(self.seed, self.settings.name, number)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", FutureWarning)  # gamma goes in Optuna 6; we require 5
             if self.settings.name == "nsga2":
                 return optuna.samplers.NSGAIISampler(population_size=self.settings.population, seed=seed)
             return optuna.samplers.TPESampler(

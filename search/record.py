@@ -3,8 +3,8 @@
 A record is a file of JSON lines, one event each. `History` is what the events say, folded in order; the
 strategy keeps one as it goes, and reading the file gives an equal one. Events:
 
-    run       what was asked: seed, trials, objectives, rungs, protocol
-    start     scores of an untrained network, where every learning curve begins
+    run       what was asked: seed, trials, objectives, rungs
+    start     the protocol, and the scores of an untrained network, where every learning curve begins
     rejected  a proposal that never became a trial: over budget, or a network tried before
     proposed  a priced candidate became a trial, or a confirmation run
     rung      a trial was evaluated at a step, and what was decided
@@ -18,7 +18,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -124,6 +124,7 @@ class History:
             self.sessions.append(dict(event))
         elif kind == "start":
             self.start_scores = dict(event["scores"])
+            self.header["protocol"] = event["protocol"]
         elif kind == "rejected":
             self.rejections.append(Rejection(**{k: event[k] for k in Rejection.__dataclass_fields__}))
         elif kind == "proposed":
@@ -153,8 +154,8 @@ class History:
 class Record:
     """The record file of a run folder, open for appending by one driver at a time.
 
-    Each event is on the disk before `append` returns. A torn last line, left by a driver that was killed
-    while it wrote, is cut off on opening: its event never happened.
+    Each event is on the disk before `append` returns and before any of `listeners` hears of it. A torn
+    last line, left by a driver that was killed while it wrote, is cut off: its event never happened.
 
     Raises:
         InputError: if another driver holds the record, or a line in the middle is not an event.
@@ -163,6 +164,7 @@ class Record:
     def __init__(self, folder: Path) -> None:
         self.path = folder / RECORD_NAME
         self.history = History()
+        self.listeners: list[Callable[[dict[str, Any], History], None]] = []
         self._file = open(self.path, "a+b")  # noqa: SIM115 (held for the life of the driver)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -180,6 +182,8 @@ class Record:
         self._file.flush()
         os.fsync(self._file.fileno())
         self.history.apply(event)
+        for listener in self.listeners:
+            listener(event, self.history)
 
     def close(self) -> None:
         self._file.close()

@@ -1,0 +1,218 @@
+"""Ray Tune's workers, on this machine or an existing cluster, driven by a strategy.
+
+Tune starts trials, moves them off dead workers and keeps actors alive between them; which trial, when to
+stop and what is recorded is the strategy's. Tune's own experiment state is scratch: the record is the
+truth, and a resumed search starts a fresh Tuner for what is left.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.util.metrics import Gauge
+
+from search.record import History
+from search.settings import ClusterSettings
+from search.strategy import Report, Strategy
+from search.trial import TrialSettings, TrialWorker, why_failed
+from space.plain import InputError
+
+
+class Cluster:
+    """A connection to Ray, for the time of a `with` block."""
+
+    def __init__(self, settings: ClusterSettings, announce: Callable[[str], None]) -> None:
+        self.settings, self.announce = settings, announce
+
+    def __enter__(self) -> Cluster:
+        os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+        os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+        os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+        os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if self.settings.address is None:
+            self._start_local()
+        else:
+            self._connect(self.settings.address)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        ray.shutdown()
+
+    def _start_local(self) -> None:
+        settings = self.settings
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        token = os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+        context = ray.init(
+            num_cpus=settings.workers and round(settings.workers * settings.cpus_per_worker),
+            include_dashboard=settings.dashboard,
+            dashboard_host="127.0.0.1",
+            dashboard_port=settings.dashboard_port,
+            object_store_memory=settings.object_store_mb * 2**20,
+            configure_logging=True,
+            logging_level="ERROR",
+            log_to_driver=False,
+        )
+        if settings.dashboard and context.dashboard_url:
+            self.announce(f"Ray dashboard: http://{context.dashboard_url}  token: {token}")
+
+    def _connect(self, address: str) -> None:
+        try:
+            context = ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+        except Exception as error:
+            raise InputError(f"cluster.address: no Ray cluster answers at {address!r}: {error}") from None
+        self.announce(f"Ray cluster at {address}; dashboard: http://{context.dashboard_url or '(none)'}")
+
+
+class _TrialActor(tune.Trainable):
+    """A worker as Tune knows it: a step is a rung. One process serves many trials (`reuse_actors`)."""
+
+    _worker: TrialWorker | None = None
+
+    def setup(self, config: dict[str, Any]) -> None:
+        import torch
+
+        torch.set_num_threads(config["threads"])
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        try:
+            if self._worker is None:
+                self._worker = TrialWorker(self._config["settings"])
+            if self._reports is None:
+                self._reports = self._worker.run(self._config["job"])
+            return {"report": next(self._reports)}
+        except Exception as error:  # recorded as the trial's reason; only the death of a worker is retried
+            return {"failed": why_failed(error)}
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._config = config
+        self._reports: Iterator[Report] | None = None
+
+
+class _StrategySearcher(Searcher):
+    """Hands the strategy's jobs to Tune. Tune may save a searcher's state; ours has none."""
+
+    def __init__(self, strategy: Strategy, common: dict[str, Any]) -> None:
+        super().__init__(metric="report", mode="max")
+        self.strategy, self.common = strategy, common
+        self.keys: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        job = self.strategy.propose()
+        if job is None:
+            return Searcher.FINISHED if self.strategy.finished else None
+        self.keys[trial_id] = job.key
+        return self.common | {"job": job}
+
+    def on_trial_complete(
+        self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
+    ) -> None:
+        if error:
+            self.strategy.take_result(self.keys[trial_id], "failed", "its worker died, again and again")
+
+    def save(self, checkpoint_path: str) -> None:
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: a resumed search reads the record."""
+
+
+class _StrategyScheduler(FIFOScheduler):  # type: ignore[misc]
+    """Brings reports to the strategy, and its decisions to Tune."""
+
+    def __init__(self, strategy: Strategy, searcher: _StrategySearcher) -> None:
+        super().__init__()
+        self.strategy, self.searcher = strategy, searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        key = self.searcher.keys[trial.trial_id]
+        if "failed" in result:
+            self.strategy.take_result(key, "failed", result["failed"])
+            return str(TrialScheduler.STOP)
+        decision = self.strategy.judge(key, result["report"])
+        if decision.word == "continue":
+            return str(TrialScheduler.CONTINUE)
+        state = "halted" if decision.word == "halt" else "complete"
+        self.strategy.take_result(key, state, decision.reason)  # type: ignore[arg-type]
+        return str(TrialScheduler.STOP)
+
+
+def run_on_ray(strategy: Strategy, settings: TrialSettings, cluster: ClusterSettings) -> None:
+    """Drive the strategy until it has finished, inside a `Cluster`.
+
+    Ctrl-C returns early; what was running stays recorded as running.
+    """
+    common = {"settings": settings, "threads": cluster.threads_per_worker}
+    searcher = _StrategySearcher(strategy, common)
+    scratch = Path(tempfile.mkdtemp(prefix="mdsearch-tune-"))
+    resources = {"cpu": cluster.cpus_per_worker, "gpu": cluster.gpus_per_worker}
+    tuner = tune.Tuner(
+        tune.with_resources(_TrialActor, resources),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=_StrategyScheduler(strategy, searcher),
+            num_samples=-1,
+            max_concurrent_trials=cluster.workers or _workers_that_fit(cluster),
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(scratch),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=cluster.max_worker_deaths),
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _workers_that_fit(cluster: ClusterSettings) -> int:
+    have = ray.cluster_resources()
+    fit = int(have.get("CPU", 1) // cluster.cpus_per_worker)
+    if cluster.gpus_per_worker:
+        fit = min(fit, int(have.get("GPU", 0) // cluster.gpus_per_worker))
+    if fit < 1:
+        raise InputError(
+            f"cluster: no worker fits: it has {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs, a "
+            f"worker takes {cluster.cpus_per_worker:g} and {cluster.gpus_per_worker:g}"
+        )
+    return fit
+
+
+class Gauges:
+    """Progress as Ray metrics: `ray_mdsearch_*` at the node's metrics port and on the dashboard."""
+
+    def __init__(self, fid: str, clip: str) -> None:
+        self.names = {"fid": fid, "clip": clip}
+        self.trials = Gauge("mdsearch_trials", "Trials of the search by state", tag_keys=("state",))
+        self.best = Gauge("mdsearch_best_score", "Best score of a complete trial", tag_keys=("score",))
+        self.saved = Gauge("mdsearch_steps_saved", "Training steps saved by stopping trials early")
+
+    def __call__(self, history: History) -> None:
+        states = [trial.state for trial in history.trials]
+        for state in ("running", "complete", "halted", "failed"):
+            self.trials.set(states.count(state), tags={"state": state})
+        complete = [trial for trial in history.trials if trial.state == "complete"]
+        for short, choose in (("fid", min), ("clip", max)):
+            scores = [score for trial in complete if (score := trial.score(self.names[short])) is not None]
+            if scores:
+                self.best.set(choose(scores), tags={"score": self.names[short]})
+        halted = [trial for trial in history.trials if trial.state == "halted"]
+        self.saved.set(sum(trial.steps - trial.last_step for trial in halted))

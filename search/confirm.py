@@ -1,0 +1,70 @@
+"""`python -m search.confirm`: more seeds and more steps for the winners of a run that has ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from conf.compose import compose, help_text, run_door
+from search.confirmation import ConfirmationSettings
+from search.record import RECORD_NAME, read_history
+from search.run import run_search, stored_overrides, stored_settings
+from search.settings import SearchSettings
+from search.tables import result_table
+from space.plain import InputError, from_plain
+
+INTRO = """
+Train the best of a finished run again, with new seeds and as many steps as you like, beside MD and MD-Lite
+and in pairs with them; then say better, worse or undecided. Runs that were done already are not repeated.
+"""
+EXAMPLES = (
+    "python -m search.confirm                            the latest run, more seeds",
+    "python -m search.confirm run=runs/lite steps=1600   four times as long",
+    "python -m search.confirm best=3 minutes=30",
+    "python -m search.confirm best=0 references=[] halted=99   count wrongly halted trials",
+)
+
+
+def main_with(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("confirm", INTRO, EXAMPLES))
+        return 0
+    plain: dict[str, Any] = compose("confirm", words)
+    runs_folder, run = plain.pop("runs_folder"), plain.pop("run")
+    folder = Path(run) if run else latest_run(Path(runs_folder))
+    confirmation = from_plain(ConfirmationSettings, plain)
+    stored = stored_settings(folder)
+    unfinished = [trial.number for trial in read_history(folder).trials if trial.state == "running"]
+    if unfinished:
+        raise InputError(
+            f"{folder}: trials {unfinished} have not ended; first: python -m search resume={folder}"
+        )
+    settings: SearchSettings = replace(
+        stored,
+        confirmation=confirmation,
+        resume=str(folder),
+        trials=len(read_history(folder).trials) or stored.trials,
+    )
+    result = run_search(settings, stored_overrides(folder))
+    Console().print(result_table(result.history))
+    print(f"\nreport: {result.report}")
+    return 130 if result.interrupted else 0
+
+
+def latest_run(runs_folder: Path) -> Path:
+    """The run folder whose record was written to last. Raises InputError if there is none."""
+    records = list(runs_folder.glob(f"*/{RECORD_NAME}"))
+    if not records:
+        raise InputError(f"{runs_folder}: holds no run yet; start one with: python -m search")
+    return max(records, key=lambda path: path.stat().st_mtime).parent
+
+
+def main() -> None:
+    run_door(main_with)
+
+
+if __name__ == "__main__":
+    main()

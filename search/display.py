@@ -1,0 +1,132 @@
+"""What a person sees while a search runs: a live table in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from search.ranking import Objectives, best_first
+from search.record import History, Trial
+
+ROWS_SHOWN = 14
+
+
+class Display(Protocol):
+    """Told of every event after it is recorded, and of messages in between."""
+
+    def __enter__(self) -> Display: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def message(self, text: str) -> None: ...
+
+    def event(self, event: Mapping[str, Any], history: History) -> None: ...
+
+
+def make_display(trials: int, objectives: Objectives) -> Display:
+    console = Console()
+    return LiveDisplay(console, trials, objectives) if console.is_terminal else PlainDisplay(objectives)
+
+
+class PlainDisplay:
+    """A line an event, with the time since the start."""
+
+    def __init__(self, objectives: Objectives) -> None:
+        self.objectives = objectives
+        self.began = time.monotonic()
+        self.rejected = 0
+
+    def __enter__(self) -> PlainDisplay:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing to take down."""
+
+    def message(self, text: str) -> None:
+        seconds = int(time.monotonic() - self.began)
+        print(f"[{seconds // 60:2d}:{seconds % 60:02d}] {text}", flush=True)
+
+    def event(self, event: Mapping[str, Any], history: History) -> None:
+        if event["event"] == "rejected":
+            self.rejected += 1
+            return
+        if event["event"] not in ("proposed", "rung", "ended"):
+            return
+        trial = history.by_key[event["key"]]
+        name = trial.name if trial.purpose == "search" else f"confirmation of {trial.name}, seed {trial.seed}"
+        if event["event"] == "proposed":
+            refused = f" ({self.rejected} proposals refused before it)" if self.rejected else ""
+            self.rejected = 0
+            self.message(f"{name}: {size_of(trial)}{refused}")
+        elif event["event"] == "rung":
+            self.message(f"{name}: step {event['step']}: {scores_of(trial, self.objectives)}")
+        elif event["state"] != "complete":
+            self.message(f"{name}: {event['state']}: {event['reason']}")
+
+
+class LiveDisplay:
+    """Progress and the trials so far, drawn anew on every event."""
+
+    def __init__(self, console: Console, trials: int, objectives: Objectives) -> None:
+        self.objectives = objectives
+        self.history = History()
+        self.notes: list[str] = []
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self.bar = self.progress.add_task("trials", total=trials)
+        self.live = Live(console=console, refresh_per_second=2, get_renderable=self._render)
+
+    def __enter__(self) -> LiveDisplay:
+        self.live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.live.stop()
+
+    def message(self, text: str) -> None:
+        self.live.console.print(text)
+
+    def event(self, event: Mapping[str, Any], history: History) -> None:
+        self.history = history
+        ended = sum(trial.state != "running" for trial in history.trials)
+        confirming = len(history.confirmations)
+        words = f"trials (+ {confirming} confirmation runs)" if confirming else "trials"
+        self.progress.update(self.bar, completed=ended, description=words)
+
+    def _render(self) -> Group:
+        table = Table(expand=False, header_style="bold")
+        for column in ("", "architecture", "size", "step", "scores", "state"):
+            table.add_column(column, no_wrap=column != "state")
+        best = {trial.key for trial in best_first(self.history.trials, self.objectives)[:1]}
+        for trial in list(self.history.by_key.values())[-ROWS_SHOWN:]:
+            state = f"{trial.state}: {trial.reason}" if trial.reason else trial.state
+            table.add_row(
+                trial.name if trial.purpose == "search" else f"confirm {trial.name}",
+                trial.architecture.id,
+                size_of(trial),
+                f"{trial.last_step}/{trial.steps}",
+                scores_of(trial, self.objectives),
+                "best so far" if trial.key in best else state,
+                style="green" if trial.key in best else "dim" if trial.state in ("halted", "failed") else "",
+            )
+        return Group(table, self.progress)
+
+
+def size_of(trial: Trial) -> str:
+    return f"{trial.cost.parameters / 1e6:.1f} M, {trial.cost.gmacs:.1f} GMACs"
+
+
+def scores_of(trial: Trial, objectives: Objectives) -> str:
+    fid, clip = trial.score(objectives.fid), trial.score(objectives.clip)
+    return "" if fid is None or clip is None else f"FID {fid:.2f}  CLIP {clip:.3f}"

@@ -1,0 +1,115 @@
+"""What a search chooses, as plain typed settings: what the door hands inward, and what config.yaml holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from evaluators.protocol import EvaluatorSettings
+from search.confirmation import ConfirmationSettings
+from search.ranking import Noise, Objectives
+from search.sampler import SamplerSettings
+from search.stopping import StoppingSettings
+from space.choices import Space
+from space.cost import Budget
+from space.plain import InputError, from_plain
+from space.proxy import Proxy
+from training.data import DataSettings
+from training.loop import TrainingSettings
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Where the workers are. With `address` null a cluster is started on this machine, its dashboard on
+    loopback only; otherwise (host:6379, ray://host:10001, auto) an existing one is used, and the run
+    folder must be on storage that all its nodes share.
+
+    `workers` null: one for each `cpus_per_worker` of the cluster's CPUs (or GPU, if they take one).
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
+    threads_per_worker: int = 1
+    dashboard: bool = True
+    dashboard_port: int = 8265
+    object_store_mb: int = 128
+    max_worker_deaths: int = 2
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """One search. Groups are read from conf/<group>/, plain fields from conf/search.yaml.
+
+    `rungs` are the steps at which trials are evaluated and may be stopped; the last is the length of a
+    full trial. `enqueue` names architecture files, or presets of conf/arch, tried before the sampler's.
+    """
+
+    space: Space
+    budget: Budget
+    proxy: Proxy
+    data: DataSettings
+    training: TrainingSettings
+    evaluators: EvaluatorSettings
+    sampler: SamplerSettings
+    stopping: StoppingSettings
+    noise: Noise
+    confirmation: ConfirmationSettings
+    cluster: ClusterSettings
+    objectives: Objectives = field(default_factory=Objectives)
+    backend: Literal["ray", "inline"] = "ray"
+    trials: int = 12
+    rungs: tuple[int, ...] = (100, 200, 400)
+    seed: int = 0
+    enqueue: tuple[str, ...] = ()
+    name: str | None = None
+    runs_folder: str = "runs"
+    cache_folder: str | None = None
+    resume: str | None = None
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise InputError(f"trials: {self.trials} is too few; allowed: 1 or more")
+        if not self.rungs or list(self.rungs) != sorted(set(self.rungs)) or self.rungs[0] < 1:
+            raise InputError(f"rungs: {list(self.rungs)} do not rise; allowed: rising steps from 1 on")
+
+    @property
+    def cache(self) -> Path:
+        return (
+            Path(self.cache_folder).expanduser() if self.cache_folder else Path.home() / ".cache" / "mdsearch"
+        )
+
+
+# what may differ between a run and its resumption; everything else decides what was measured
+FREE_ON_RESUME = frozenset(
+    {
+        "trials",
+        "confirmation",
+        "cluster",
+        "backend",
+        "name",
+        "runs_folder",
+        "cache_folder",
+        "resume",
+        "dry_run",
+    }
+)
+
+
+def settings_from_plain(plain: dict[str, Any]) -> SearchSettings:
+    """From what the door composed. Raises InputError, naming the field."""
+    settings = from_plain(SearchSettings, plain)
+    assert isinstance(settings, SearchSettings)
+    return settings
+
+
+def changed_fields(before: SearchSettings, now: SearchSettings) -> list[str]:
+    """Fields that may not differ on resume, and do."""
+    return [
+        field_.name
+        for field_ in fields(SearchSettings)
+        if field_.name not in FREE_ON_RESUME and getattr(before, field_.name) != getattr(now, field_.name)
+    ]
