@@ -21,6 +21,8 @@ from space.choices import Space, step_of
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["minimize", "maximize"]  # FID, CLIP
 
+GENERATION = "NSGAIISampler:generation"  # where Optuna's NSGA-II keeps the generation of a trial
+
 
 class OptunaSampler:
     """Two objectives, FID down and CLIP up. Running trials are known to TPE as bad ("constant liar"), so
@@ -38,7 +40,7 @@ class OptunaSampler:
             attributes = {
                 key: value
                 for key, value in study._storage.get_trial_system_attrs(trial._trial_id).items()
-                if key.endswith(":generation")  # of the genetic samplers: which generation this belongs to
+                if key == GENERATION
             }
             yield Proposal(dict(trial.params), architecture, attributes)
             study.tell(trial, state=TrialState.FAIL)  # not taken: invisible to what is drawn next
@@ -80,6 +82,7 @@ def frozen_trial(space: Space, observation: Observation) -> optuna.trial.FrozenT
         values=None if point is None else [point.fid, point.clip],
         params=observation.params,
         distributions=distributions(space),
-        system_attrs=observation.attributes,
+        # what no genetic sampler proposed (an enqueued architecture) belongs to the first generation
+        system_attrs=observation.attributes or {GENERATION: 0},
     )
     return trial

@@ -2,13 +2,13 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.search.worlds import drive, make_search, md_space, quality
 
 from search.record import Record, read_history
 from search.strategy import Report
 from space.architecture import Architecture
 from space.cost import Budget, price
 from space.plain import InputError
+from tests.search.worlds import drive, make_search, md_space, quality
 
 
 def decisions(folder):
@@ -29,7 +29,10 @@ def test_every_trial_fits_the_budget_and_every_network_is_tried_once(tmp_path):
     assert len(trials) == 40 and {trial.state for trial in trials} == {"complete"}
     assert all(not Budget(280, 156).excess(price(trial.architecture)) for trial in trials)
     assert len({trial.architecture.id for trial in trials}) == 40
-    assert search.history.rejections and {r.kind for r in search.history.rejections} <= {"budget", "duplicate"}
+    assert search.history.rejections and {r.kind for r in search.history.rejections} <= {
+        "budget",
+        "duplicate",
+    }
 
 
 def test_a_rejected_proposal_is_in_the_ledger_with_its_price_and_never_a_trial(tmp_path):
@@ -169,5 +172,3 @@ def test_a_line_in_the_middle_that_is_no_event_is_named(tmp_path):
     (tmp_path / "record.jsonl").write_text('{"event":"session","time":1}\nnonsense\n{"event":"x","time":2}\n')
     with pytest.raises(InputError, match="line 2 is not an event"):
         Record(tmp_path)
-
-
