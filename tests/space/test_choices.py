@@ -1,0 +1,113 @@
+import random
+from dataclasses import replace
+
+import optuna
+import pytest
+import yaml
+
+from space.architecture import Architecture
+from space.choices import LevelRanges, Space, UniformDraw, step_of
+from space.cost import price
+from space.plain import InputError, from_plain
+
+MD = Architecture.load("conf/arch/md.yaml")
+MD_LITE = Architecture.load("conf/arch/md_lite.yaml")
+
+
+def md_space() -> Space:
+    with open("conf/space/md.yaml") as file:
+        space = from_plain(Space, yaml.safe_load(file), "space")
+    assert isinstance(space, Space)
+    return space
+
+
+@pytest.mark.parametrize("architecture", [MD, MD_LITE], ids=["md", "md_lite"])
+def test_the_papers_architectures_are_points_of_the_space(architecture):
+    space = md_space()
+    chosen = {name: values[0] for name, values in space.choices()} | space.encode(architecture)
+    assert space.architecture(chosen) == architecture
+
+
+def test_every_draw_encodes_back_to_itself():
+    space, chance = md_space(), random.Random(0)
+    for _ in range(500):
+        architecture = space.draw(UniformDraw(chance))
+        pinned = {name: values[0] for name, values in space.choices()}
+        assert space.architecture(pinned | space.encode(architecture)) == architecture
+
+
+def test_ignored_choices_make_no_second_network():
+    space = md_space()
+    chosen = {name: values[0] for name, values in space.choices()}  # no layers in levels 1 and 2
+    twins = [
+        space.architecture(chosen | {"level_1.self_attention": value, "level_2.cross_attention": value})
+        for value in (False, True)
+    ]
+    assert twins[0] == twins[1] and twins[0].id == twins[1].id
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"middle": {"blocks": [0]}}, "not searched"),
+        ({"head_width": 32}, "not searched"),
+        ({"feed_forward_ratio": 5}, "feed_forward_ratio: 5 is not in the space"),
+    ],
+)
+def test_what_is_no_point_of_the_space_is_told_why(change, why):
+    foreign = Architecture.from_plain(MD.to_plain() | change)
+    with pytest.raises(InputError, match=why):
+        md_space().encode(foreign)
+
+
+def test_a_width_outside_the_ranges_is_named():
+    levels = (*MD.levels[:2], replace(MD.levels[2], channels=1536))
+    with pytest.raises(InputError, match=r"level_3\.channels: 1536 is not in the space; allowed: "):
+        md_space().encode(replace(MD, levels=levels))
+
+
+def test_layers_that_differ_from_block_to_block_are_no_point_of_the_space():
+    levels = (*MD.levels[:2], replace(MD.levels[2], down=(3, 2)))
+    with pytest.raises(InputError, match="differ from block to block"):
+        md_space().encode(replace(MD, levels=levels))
+
+
+def test_a_pinned_choice_is_not_drawn_and_holds():
+    space = md_space()
+    levels = space.levels | {"level_3": replace(space.levels["level_3"], channels=(1024,))}
+    pinned = replace(space, levels=levels)
+    assert "level_3.channels" not in pinned.free()
+    chance = random.Random(1)
+    assert {pinned.draw(UniformDraw(chance)).levels[2].channels for _ in range(50)} == {1024}
+
+
+def test_optuna_trials_can_be_drawn_from_and_every_choice_is_suggested_every_time():
+    space = md_space()
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    trials = [study.ask() for _ in range(20)]
+    for trial in trials:
+        space.draw(trial)
+        assert set(trial.params) == set(space.free())
+
+
+def test_the_smallest_is_smaller_than_any_draw():
+    space, chance = md_space(), random.Random(2)
+    for cost_of in (lambda a: price(a).macs, lambda a: price(a).parameters):
+        least = cost_of(space.smallest(cost_of))
+        assert all(least <= cost_of(space.draw(UniformDraw(chance))) for _ in range(500))
+
+
+def test_ranges_that_cannot_be_are_refused_by_name():
+    ranges = LevelRanges(channels=(64, 128))
+    with pytest.raises(InputError, match=r"level_1.channels: no value left"):
+        Space({"level_1": replace(ranges, channels=())})
+    with pytest.raises(InputError, match=r"level_1.channels: .* holds a value twice"):
+        Space({"level_1": replace(ranges, channels=(64, 64))})
+    with pytest.raises(InputError, match="head_width"):
+        Space({"level_1": ranges}, base={"head_widht": 32})
+
+
+def test_only_evenly_spaced_rising_numbers_have_a_step():
+    assert step_of((768, 832, 896)) == 64 and step_of((1, 2)) == 1
+    assert step_of((1, 2, 4)) is None and step_of((2, 1)) is None
+    assert step_of((False, True)) is None and step_of((4,)) is None and step_of(("a", "b")) is None
