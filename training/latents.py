@@ -1,0 +1,99 @@
+"""Between pictures and latents: pixels folded into channels, or a frozen autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from space.plain import InputError
+
+
+@dataclass(frozen=True)
+class LatentSettings:
+    """How pictures become latents."""
+
+    codec: Literal["space_to_depth", "vae"] = "space_to_depth"
+    factor: int = 2  # of space_to_depth: pixels a side that fold into channels
+    folder: str | None = None  # of the vae: a diffusers AutoencoderKL
+
+    def __post_init__(self) -> None:
+        if self.factor < 1:
+            raise InputError(f"factor: {self.factor} is not possible; allowed: 1 or more")
+        if self.codec == "vae" and not self.folder:
+            raise InputError("folder: missing; the codec 'vae' needs the folder of a diffusers AutoencoderKL")
+
+
+class Codec(Protocol):
+    """Pictures (B, 3, H, W) in [-1, 1] to latents (B, channels, H / factor, W / factor), and back.
+
+    `bound` is the largest magnitude of a latent where there is one (sampling clips to it), or None.
+    """
+
+    channels: int
+    factor: int
+    bound: float | None
+
+    def encode(self, images: Tensor) -> Tensor: ...
+
+    def decode(self, latents: Tensor) -> Tensor: ...
+
+
+class SpaceToDepth:
+    """factor x factor pixels become channels; nothing is lost."""
+
+    bound: float | None = 1.0
+
+    def __init__(self, factor: int) -> None:
+        self.factor, self.channels = factor, 3 * factor**2
+
+    def encode(self, images: Tensor) -> Tensor:
+        return F.pixel_unshuffle(images, self.factor)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return F.pixel_shuffle(latents, self.factor).clamp(-1, 1)
+
+
+class Vae:
+    """A frozen diffusers AutoencoderKL, its latents shifted and scaled as its configuration says.
+
+    Encoding takes the mean of the posterior, so that a picture has one latent (common random numbers).
+    """
+
+    bound: float | None = None
+
+    def __init__(self, folder: str, device: torch.device) -> None:
+        if not (Path(folder) / "config.json").is_file():
+            raise InputError(f"latents.folder: {folder!r} holds no config.json of a diffusers AutoencoderKL")
+        from diffusers import AutoencoderKL
+
+        try:
+            vae = AutoencoderKL.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise InputError(f"latents.folder: {folder!r} does not load as AutoencoderKL: {error}") from None
+        self._vae = vae.to(device).eval().requires_grad_(False)
+        self.channels = int(vae.config.latent_channels)
+        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        self._scale = float(vae.config.scaling_factor)
+        self._shift = float(vae.config.shift_factor or 0.0)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        mean: Tensor = self._vae.encode(images).latent_dist.mode()
+        return (mean - self._shift) * self._scale
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        images: Tensor = self._vae.decode(latents / self._scale + self._shift).sample
+        return images.clamp(-1, 1)
+
+
+def make_codec(settings: LatentSettings, device: torch.device) -> Codec:
+    if settings.codec == "space_to_depth":
+        return SpaceToDepth(settings.factor)
+    assert settings.folder is not None
+    return Vae(settings.folder, device)

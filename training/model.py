@@ -1,0 +1,157 @@
+"""A network that draws: UNet, text encoder, codec and diffusion, in a folder or in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from space.architecture import Architecture
+from space.plain import InputError, from_plain, to_plain
+from space.unet import UNet
+from training.diffusion import Diffusion, DiffusionSettings
+from training.latents import Codec, LatentSettings, make_codec
+from training.randomness import generator
+from training.text import TextEncoder, TextSettings, make_text_encoder
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What a saved model needs beside its weights, and how it draws unless told otherwise."""
+
+    image_size_px: int
+    vocabulary: tuple[str, ...]
+    guidance: float
+    sampling_steps: int
+    diffusion: DiffusionSettings
+    latents: LatentSettings
+    text: TextSettings
+
+
+class Model:
+    """A UNet with all that turns captions into pictures. Raises InputError where the parts don't fit."""
+
+    def __init__(self, architecture: Architecture, settings: ModelSettings, device: torch.device) -> None:
+        self.architecture, self.settings, self.device = architecture, settings, device
+        self.codec: Codec = make_codec(settings.latents, device)
+        _check_fit(architecture, settings.image_size_px, self.codec)
+        self.diffusion = Diffusion(settings.diffusion, self.codec.bound, device)
+        text = make_text_encoder(
+            settings.text,
+            list(settings.vocabulary),
+            architecture.context_length,
+            architecture.context_width,
+        )
+        self.text: TextEncoder = text.to(device)
+        self.unet = UNet(architecture).to(device)
+        if device.type == "cpu":  # about a quarter faster there
+            self.unet = self.unet.to(memory_format=torch.channels_last)
+
+    def modules(self) -> nn.ModuleDict:
+        """What is trained and saved: the UNet, and the text encoder unless it is frozen."""
+        text = {} if self.text.frozen else {"text": self.text}
+        return nn.ModuleDict({"unet": self.unet, **text})
+
+    def initial_noise(self, seed: int, indices: Sequence[int]) -> Tensor:
+        """(B, C, H, W): picture i starts from noise that (seed, i) alone decides, in batches of any size."""
+        size = self.settings.image_size_px // self.codec.factor
+        shape = (self.codec.channels, size, size)
+        noise = [torch.randn(shape, generator=generator("initial noise", seed, index)) for index in indices]
+        return torch.stack(noise).to(self.device)
+
+    @torch.no_grad()
+    def draw(
+        self,
+        captions: Sequence[str],
+        *,
+        seed: int,
+        batch_size: int = 64,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> np.ndarray:
+        """(N, H, W, 3) uint8, one picture a caption, by DDIM with classifier-free guidance."""
+        self.unet.eval()
+        self.text.eval()
+        empty = self.text.encode([""])
+        pictures = []
+        for start in range(0, len(captions), batch_size):
+            batch = list(captions[start : start + batch_size])
+            latents = self.diffusion.sample(
+                self.unet,
+                self.initial_noise(seed, range(start, start + len(batch))),
+                self.text.encode(batch),
+                empty,
+                steps=steps or self.settings.sampling_steps,
+                guidance=self.settings.guidance if guidance is None else guidance,
+            )
+            images = self.codec.decode(latents).add(1).mul(127.5).round().clamp(0, 255)
+            pictures.append(images.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+        size = self.settings.image_size_px
+        return np.concatenate(pictures) if pictures else np.empty((0, size, size, 3), np.uint8)
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights (safetensors), architecture and settings: what `load_model` reads."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, module in self.modules().items():
+            weights = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
+            save_file(weights, folder / f"{name}.safetensors")
+        (folder / "architecture.yaml").write_text(self.architecture.to_yaml(), encoding="utf-8")
+        (folder / "model.json").write_text(json.dumps(to_plain(self.settings), indent=1), encoding="utf-8")
+
+
+def load_model(folder: str | Path, device: str = "auto") -> Model:
+    """A model that `Model.save` (or `Trainer.save_weights`) wrote, ready to draw.
+
+    Raises:
+        InputError: a folder that holds no such model, or files that don't belong together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    try:
+        plain: Any = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{str(folder)!r} holds no trained model (model.json): {error}") from None
+    settings = from_plain(ModelSettings, plain, "model")
+    architecture = Architecture.load(folder / "architecture.yaml")
+    model = Model(architecture, settings, choose_device(device))
+    for name, module in model.modules().items():
+        try:
+            module.load_state_dict(load_file(folder / f"{name}.safetensors", device=str(model.device)))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise InputError(f"{folder / name}.safetensors does not hold its weights: {error}") from None
+    return model
+
+
+def choose_device(name: str) -> torch.device:
+    """auto: CUDA where there is one. Raises InputError for cuda where there is none."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: 'cuda' is not available here; allowed: auto, cpu")
+    return torch.device(name)
+
+
+def _check_fit(architecture: Architecture, image_size_px: int, codec: Codec) -> None:
+    """Codec, pictures and architecture agree about the latents."""
+    if codec.channels != architecture.latent_channels:
+        raise InputError(
+            f"latent_channels: the architecture has {architecture.latent_channels}, but the codec makes "
+            f"{codec.channels}; change the proxy's latent_channels, or training.latents"
+        )
+    if image_size_px != architecture.latent_size * codec.factor:
+        raise InputError(
+            f"image_size_px: {image_size_px} makes latents {image_size_px / codec.factor:g} pixels a side, "
+            f"but the architecture is for {architecture.latent_size}; needed: image_size_px = "
+            f"{architecture.latent_size * codec.factor}"
+        )

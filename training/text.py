@@ -1,0 +1,128 @@
+"""Captions to text features (B, L, W): a small encoder trained along, or a frozen CLIP text tower.
+
+Neither shares weights with the CLIP of the evaluators, which must not judge what it taught.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from space.plain import InputError
+from training.data import words
+
+PADDING, START, UNKNOWN = 0, 1, 2  # the first tokens of the vocabulary; an empty caption is START alone
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """Which text encoder; length and width follow the architecture's context."""
+
+    encoder: Literal["small", "clip"] = "small"
+    layers: int = 2  # of the small one
+    heads: int = 4
+    folder: str | None = None  # of clip: a transformers CLIP text model with its tokenizer
+
+    def __post_init__(self) -> None:
+        if self.layers < 0 or self.heads < 1:
+            raise InputError(f"layers: {self.layers}, heads: {self.heads}; allowed: 0 or more, 1 or more")
+        if self.encoder == "clip" and not self.folder:
+            raise InputError("folder: missing; the encoder 'clip' needs the folder of a CLIP text model")
+
+
+class TextEncoder(nn.Module):
+    """`encode` turns captions into features (B, length, width); "" is the unconditional caption.
+
+    A `frozen` encoder is neither trained, nor averaged, nor saved.
+    """
+
+    length: int
+    width: int
+    frozen: bool = False
+
+    def encode(self, captions: list[str]) -> Tensor:
+        raise NotImplementedError
+
+
+class SmallTextEncoder(TextEncoder):
+    """Word embeddings, learned positions and a few transformer layers, trained with the UNet."""
+
+    def __init__(self, vocabulary: list[str], length: int, width: int, *, layers: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise InputError(f"text.heads: {heads} does not divide the context width {width}")
+        self.length, self.width = length, width
+        self._tokens = {word: index for index, word in enumerate(vocabulary, start=UNKNOWN + 1)}
+        self.words = nn.Embedding(UNKNOWN + 1 + len(vocabulary), width)
+        self.positions = nn.Parameter(torch.randn(length, width) * 0.5)
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False) if layers else None
+        self.norm = nn.LayerNorm(width)
+
+    def encode(self, captions: list[str]) -> Tensor:
+        unique = sorted(set(captions))
+        row = {caption: index for index, caption in enumerate(unique)}
+        device = self.positions.device
+        features = self(torch.tensor([self._tokenize(caption) for caption in unique], device=device))
+        return features[torch.tensor([row[caption] for caption in captions], device=device)]
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.words(tokens) + self.positions
+        if self.layers is not None:
+            x = self.layers(x, src_key_padding_mask=tokens == PADDING)
+        return self.norm(x)
+
+    def _tokenize(self, caption: str) -> list[int]:
+        known = [self._tokens.get(word, UNKNOWN) for word in words(caption)]
+        tokens = [START, *known][: self.length]
+        return tokens + [PADDING] * (self.length - len(tokens))
+
+
+class ClipTextEncoder(TextEncoder):
+    """The frozen text tower of a CLIP, from a local transformers folder: (B, 77, 768) for ViT-L/14."""
+
+    frozen = True
+
+    def __init__(self, folder: str, length: int, width: int) -> None:
+        super().__init__()
+        if not (Path(folder) / "config.json").is_file():
+            raise InputError(f"text.folder: {folder!r} holds no config.json of a CLIP text model")
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        try:
+            model = CLIPTextModel.from_pretrained(folder, local_files_only=True)
+            self._tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise InputError(f"text.folder: {folder!r} does not load as a CLIP text model: {error}") from None
+        config = model.config
+        if (config.max_position_embeddings, config.hidden_size) != (length, width):
+            raise InputError(
+                f"text.folder: {folder!r} gives {config.max_position_embeddings} x {config.hidden_size} "
+                f"features, but the architecture reads context_length x context_width = {length} x {width}"
+            )
+        self.length, self.width = length, width
+        self.tower = model.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def encode(self, captions: list[str]) -> Tensor:
+        tokens = self._tokenizer(
+            captions, padding="max_length", truncation=True, max_length=self.length, return_tensors="pt"
+        )
+        features: Tensor = self.tower(tokens.input_ids.to(self.tower.device)).last_hidden_state
+        return features
+
+    def train(self, mode: bool = True) -> ClipTextEncoder:
+        return self  # frozen: never leaves evaluation
+
+
+def make_text_encoder(settings: TextSettings, vocabulary: list[str], length: int, width: int) -> TextEncoder:
+    if settings.encoder == "clip":
+        assert settings.folder is not None
+        return ClipTextEncoder(settings.folder, length, width)
+    return SmallTextEncoder(vocabulary, length, width, layers=settings.layers, heads=settings.heads)
