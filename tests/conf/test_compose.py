@@ -1,0 +1,194 @@
+"""The door: what composes, what every wrong word is told, what --help teaches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conf.compose import _presets, compose, expand, groups, help_text, run_door
+from space.plain import InputError
+
+SMALL = "small_conf"
+
+
+@pytest.fixture(autouse=True)
+def small_conf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+def composed(*words: str, main: str = "main") -> dict[str, Any]:
+    return compose(main, words, package=SMALL)
+
+
+def message(*words: str, main: str = "main") -> str:
+    with pytest.raises(InputError) as caught:
+        composed(*words, main=main)
+    return str(caught.value)
+
+
+def test_defaults_are_plain_and_resolved() -> None:
+    settings = composed()
+    assert settings == {
+        "budget": {"parameters_millions": 400, "gmacs": 200},
+        "sampler": {"name": "tpe", "startup_trials": 5},
+        "reference": {"width": 1024},
+        "trials": 12,
+        "seed": 0,
+        "data": {"name": "scenes", "size_px": 32},
+        "pinned": {},
+        "widths": [8, 16],
+        "copy_of_seed": 0,
+    }
+    assert {type(settings[key]) for key in ("budget", "widths", "trials")} == {dict, list, int}
+
+
+def test_overrides_reach_presets_fields_and_new_keys() -> None:
+    settings = composed(
+        "budget=md_lite", "arch@reference=md_lite", "budget.gmacs=1.5", "seed=7", "+pinned.a=1"
+    )
+    assert settings["budget"] == {"parameters_millions": 280, "gmacs": 1.5}
+    assert settings["reference"] == {"width": 896}
+    assert (settings["copy_of_seed"], settings["pinned"]) == (7, {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("word", "parts"),
+    [
+        ("budget=mdlite", ["budget: no preset 'mdlite'", "did you mean 'md_lite'?", "Valid: md, md_lite"]),
+        ("budget=3", ["budget: no preset '3'", "Valid: md, md_lite"]),
+        ("arch@reference=mdd", ["arch: no preset 'mdd'", "did you mean 'md'?"]),
+        ("bugdet=md", ["bugdet: no such key", "did you mean 'budget'?"]),
+        ("budget.gmac=1", ["budget.gmac: no such key", "'budget.gmacs'", "Valid in budget: gmacs, param"]),
+        ("gmacs=3", ["gmacs: no such key", "did you mean 'budget.gmacs'?"]),
+        ("budget={a: 1}", ["budget.a: no such key", "Valid in budget: gmacs"]),
+        ("~nothing", ["nothing: no such key"]),
+        ("seed.x=1", ["seed.x: no such key", "seed holds the value 0"]),
+        ("pinned.x=1", ["pinned.x: no such key", "to add a new one write +pinned.x=value"]),
+        ("unused=one", ["unused: not chosen from here", "budget, sampler"]),
+        ("+budget=md", ["+budget=md", "more than once"]),
+        ("budget", ["'budget': a value is missing", "write budget=value"]),
+        ("trials=", ["'trials=': a value is missing", "trials='' for empty text"]),
+        ("=3", ["a name is missing"]),
+        ("--trials=3", ["not an option", "write trials=3"]),
+        ("trials=[1", ["'trials=[1' cannot be read as name=value", "quotes"]),
+        ("data.name='x", ["cannot be read as name=value"]),
+        ("sampler=tpe,random", ["sampler=tpe,random", "only with -m"]),
+        ("data.name=${nope}", ["data.name", "nope"]),
+        ("hydra.run.dir=x", ["hydra.run.dir: no such key"]),
+    ],
+)
+def test_a_wrong_word_is_told_what_would_be_right(word: str, parts: list[str]) -> None:
+    told = message(word)
+    assert [part for part in parts if part not in told] == []
+    assert "\n" not in told
+
+
+def test_what_must_be_given_is_named() -> None:
+    assert message(main="needs") == "sampler: a preset must be named; Valid: random, tpe"
+    assert message("sampler=tpe", main="needs").startswith("folder: missing (required)")
+    assert composed("sampler=tpe", "folder=x", main="needs")["folder"] == "x"
+
+
+@pytest.mark.parametrize("words", [[], ["x=1"]])
+def test_a_mistake_of_the_yaml_itself_is_no_input_error(words: list[str]) -> None:
+    with pytest.raises(Exception, match="nowhere/md") as caught:
+        composed(*words, main="broken")
+    assert not isinstance(caught.value, InputError)
+
+
+def test_composing_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hydra.core.global_hydra import GlobalHydra
+
+    monkeypatch.chdir(tmp_path)
+    composed("budget=md_lite")
+    assert Path.cwd() == tmp_path
+    assert list(tmp_path.iterdir()) == []
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def test_a_sweep_is_every_combination_the_first_word_slowest() -> None:
+    assert expand(["budget=md,md_lite", "seed=range(0,3,2)", "w=choice([1,2],3)", "trials=5", "x=[1,2]"]) == [
+        [budget, seed, width, "trials=5", "x=[1,2]"]
+        for budget in ("budget=md", "budget=md_lite")
+        for seed in ("seed=0", "seed=2")
+        for width in ("w=[1,2]", "w=3")
+    ]
+    assert expand([]) == [[]]
+
+
+@pytest.mark.parametrize("word", ["seed=interval(0,1)", "sampler=glob(*)", "seed", "seed=[1"])
+def test_what_cannot_be_swept_is_refused(word: str) -> None:
+    with pytest.raises(InputError, match=r"seed|sampler"):
+        expand([word])
+
+
+def test_groups_are_those_chosen_from_with_their_descriptions() -> None:
+    assert groups("main", package=SMALL) == {
+        "arch@reference": {"md": "", "md_lite": "Lite"},
+        "budget": {"md": "400 M parameters, 200 GMACs", "md_lite": "Just above MD-Lite"},
+        "sampler": {"random": "At random", "tpe": "Tree-structured Parzen estimator"},
+    }
+
+
+def test_help_teaches_presets_fields_and_examples() -> None:
+    lines = help_text("main", "What it does.", ["x budget=md"], package=SMALL).splitlines()
+    squeezed = [" ".join(line.split()) for line in lines]
+    for expected in (
+        "What it does.",
+        "budget=... (default md)",
+        "md_lite Just above MD-Lite",
+        "trials=12 trials to train, at most",
+        "data.name=scenes scenes or digits",
+        "budget.parameters_millions=400 at most",
+        "reference.width=1024",
+        "x budget=md",
+    ):
+        assert expected in squeezed
+    assert not [line for line in squeezed if line.startswith("defaults")]
+
+
+def _raise(error: BaseException) -> Callable[[list[str]], int]:
+    def main(words: list[str]) -> int:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("main", "status", "told"),
+    [
+        (lambda words: len(words), 1, ""),
+        (_raise(InputError("trials: too few")), 2, "error: trials: too few\n"),
+        (_raise(KeyboardInterrupt()), 130, ""),
+    ],
+)
+def test_the_door_turns_what_happened_into_a_status(
+    main: Callable[[list[str]], int],
+    status: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["door", "word"])
+    with pytest.raises(SystemExit) as caught:
+        run_door(main)
+    assert caught.value.code == status
+    assert capsys.readouterr().err == told
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_door(_raise(ZeroDivisionError()))
+
+
+def test_every_preset_of_the_project_describes_itself_in_its_first_line() -> None:
+    presets = _presets("conf")
+    assert {"arch", "budget", "sampler", "stopping", "space"} <= set(presets)
+    silent = [
+        f"{group}/{name}" for group in presets for name, text in presets[group].items() if text[:2] != "# "
+    ]
+    assert silent == []

@@ -1,0 +1,46 @@
+"""The built wheel, used from an empty folder: the configuration is inside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+USE = """
+import conf.compose, space.plain
+config = conf.compose.compose("search", ["budget=md_lite", "trials=3"])
+assert config["trials"] == 3 and config["budget"]["parameters_millions"] == 280, config
+assert "md_lite" in conf.compose.groups("search")["budget"]
+print(conf.compose.__file__)
+"""
+
+
+def test_the_wheel_works_from_an_empty_folder(tmp_path: Path) -> None:
+    wheels, site, empty = tmp_path / "wheels", tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(wheels), str(ROOT)]
+    built = subprocess.run(build, capture_output=True, text=True, cwd=empty, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    with zipfile.ZipFile(next(wheels.glob("mdsearch-*.whl"))) as wheel:
+        wheel.extractall(site)
+        names = set(wheel.namelist())
+    for name in ("conf/search.yaml", "conf/arch/md.yaml", "conf/budget/md.yaml", "search/__main__.py"):
+        assert name in names
+    in_conf = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
+    assert in_conf <= names
+    assert not {name.partition("/")[0] for name in names} & {"tests", "benchmarks", "docs"}
+    information = next(site.glob("*.dist-info"))
+    assert "mdsearch = search.__main__:main" in (information / "entry_points.txt").read_text()
+    assert (information / "licenses" / "LICENSE").exists()
+
+    # An editable install puts the checkout on the path too; the wheel's folder stands before it.
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    used = subprocess.run(
+        [sys.executable, "-c", USE], capture_output=True, text=True, cwd=empty, env=environment, check=False
+    )
+    assert used.returncode == 0, used.stderr
+    assert Path(used.stdout.strip()).is_relative_to(site)
+    assert list(empty.iterdir()) == []

@@ -1,0 +1,118 @@
+"""The direction of imports, and what no file in git may hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "space": set(),
+    "training": {"space"},
+    "evaluators": {"space"},
+    "search": {"space", "training", "evaluators"},
+    "conf": {"space"},
+}
+# Libraries that belong to one place each, and the files that may know them.
+KNOWN_IN = {
+    "ray": re.compile(r"search/backends/ray_\w+\.py"),
+    "optuna": re.compile(r"search/(optuna_\w+|storage)\.py"),
+    "hydra": re.compile(r"conf/compose\.py"),
+    "omegaconf": re.compile(r"conf/compose\.py"),
+}
+DOORS = re.compile(r"\w+/__main__\.py|search/confirm\.py")
+
+
+def imports(source: str) -> set[str]:
+    """Top-level packages that a source imports anywhere, in functions and under TYPE_CHECKING too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(str(node.module).partition(".")[0])
+    return names
+
+
+def wrong_imports(path: str, source: str) -> set[str]:
+    """Packages that the file at `path` (relative to the root) imports against the house's direction."""
+    room = path.partition("/")[0]
+    allowed = MAY_IMPORT[room] | {room}
+    if DOORS.fullmatch(path):
+        allowed = allowed | {"conf"}
+    found = imports(source)
+    strangers = {name for name, known in KNOWN_IN.items() if name in found and not known.fullmatch(path)}
+    return (found & set(MAY_IMPORT)) - allowed | strangers
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_imports_run_one_way(room: str) -> None:
+    files = sorted((ROOT / room).rglob("*.py"))
+    assert files
+    wrong = {
+        str(file.relative_to(ROOT)): wrong_imports(str(file.relative_to(ROOT)), file.read_text())
+        for file in files
+    }
+    assert {path: names for path, names in wrong.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "wrong"),
+    [
+        ("space/cost.py", "def f():\n    from search.run import x", {"search"}),
+        ("training/loop.py", "import evaluators.fid", {"evaluators"}),
+        ("evaluators/fid.py", "from space.plain import InputError\nimport ray", {"ray"}),
+        ("search/backends/inline.py", "import optuna.trial", {"optuna"}),
+        ("search/backends/ray_tune.py", "import ray", set()),
+        ("search/run.py", "from conf.compose import compose", {"conf"}),
+        ("search/__main__.py", "from conf.compose import compose", set()),
+    ],
+)
+def test_a_wrong_import_is_seen(path: str, source: str, wrong: set[str]) -> None:
+    assert wrong_imports(path, source) == wrong
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+# Spelled in parts, so that this file does not hold what it looks for.
+FORBIDDEN = {
+    "a path of one machine": re.compile(r"(?<![\w.])/(?:work/|root/|home/\w|Users/\w|opt/\w+/simple)"),
+    "a registry's host": re.compile("files" + r"\.pythonhosted|pypi" + r"\.org|download\.pytorch" + r"\.org"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(FORBIDDEN))
+def test_no_file_names(what: str) -> None:
+    holding = []
+    for name in tracked():
+        text = (ROOT / name).read_bytes().decode("utf-8", errors="ignore")
+        if name != "tests/test_house.py" and FORBIDDEN[what].search(text):
+            holding.append(name)
+    assert holding == []
+
+
+def test_locks_hold_hashes_and_no_address() -> None:
+    for name in ("requirements.lock", "bootstrap.lock"):
+        text = (ROOT / name).read_text()
+        pins = re.findall(r"^\S+==\S+", text, re.MULTILINE)
+        assert pins
+        assert all(
+            "==" in block and "--hash=sha256:" in block for block in re.split(r"\n(?=\S)", text.strip())
+        )
+        assert "://" not in text
+    assert not {"uv.lock", "pylock.toml"} & set(tracked())
+
+
+def test_the_version_stands_in_pyproject_alone() -> None:
+    assert not [
+        name for name in tracked() if name.endswith(".py") and "__version__ =" in (ROOT / name).read_text()
+    ]
