@@ -96,18 +96,13 @@ print(len(sys.argv) - 1)
 """
 
 
-def test_one_trial_runs_where_ray_optuna_and_hydra_are_absent() -> None:
-    """A bare GPU machine has none of them; importing every module of the inner rooms must not miss them."""
-    files = [
-        file for room in ("space", "training", "evaluators") for file in sorted((ROOT / room).glob("*.py"))
-    ]
-    modules = [f"{file.parent.name}.{file.stem}" for file in files if not DOOR.search(file.read_text())]
-    modules += ["search.backends.inline", "search.trial"]
+def test_a_trial_runs_where_ray_optuna_and_hydra_are_absent() -> None:
+    """A bare GPU machine has none of them. What a trial imports by way of other modules counts too."""
+    modules = ["search.backends.inline", "search.trial", "search.strategy"]
     ran = subprocess.run(
         [sys.executable, "-c", BARE, *modules], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert ran.returncode == 0, ran.stderr
-    assert int(ran.stdout.split()[-1]) == len(modules) > 10
+    assert (ran.returncode, ran.stdout) == (0, "3\n"), ran.stderr
 
 
 def tracked() -> list[str]:
