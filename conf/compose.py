@@ -192,8 +192,8 @@ def _choices(main: str, package: str, words: Iterable[str] = ()) -> dict[str, st
         # MULTIRUN lets a group without a default pass, as `???`.
         loader = GlobalHydra.instance().config_loader()
         defaults = loader.compute_defaults_list(main, list(words), RunMode.MULTIRUN)
-    choices = defaults.overrides.known_choices
-    return {name: str(preset) for name, preset in choices.items() if not name.startswith("hydra/")}
+    choices = reversed(defaults.overrides.known_choices.items())  # as the defaults list has them
+    return {name: str(preset) for name, preset in choices if not name.startswith("hydra/")}
 
 
 def _parse(word: str) -> Any:

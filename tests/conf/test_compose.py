@@ -149,6 +149,8 @@ def test_help_teaches_presets_fields_and_examples() -> None:
     ):
         assert expected in squeezed
     assert not [line for line in squeezed if line.startswith("defaults")]
+    chosen = [line.partition("=")[0] for line in squeezed if "=... " in line]
+    assert chosen == ["budget", "sampler", "arch@reference"]
 
 
 def _raise(error: BaseException) -> Callable[[list[str]], int]:
