@@ -56,7 +56,7 @@ class Diffusion:
         from diffusers import DDIMScheduler
 
         self.settings, self._device = settings, device
-        self._scheduler: Any = DDIMScheduler(
+        scheduler: Any = DDIMScheduler(
             num_train_timesteps=settings.timesteps,
             beta_start=settings.beta_start,
             beta_end=settings.beta_end,
@@ -67,7 +67,8 @@ class Diffusion:
             rescale_betas_zero_snr=settings.zero_terminal_snr,
             timestep_spacing="trailing",
         )
-        alphas_cumprod = self._scheduler.alphas_cumprod.double()
+        self._scheduler = scheduler
+        alphas_cumprod: Tensor = scheduler.alphas_cumprod.double()
         self._signal = alphas_cumprod.sqrt().float().to(device)
         self._noise = (1 - alphas_cumprod).sqrt().float().to(device)
         self._weight = self._weights(alphas_cumprod).float().to(device)

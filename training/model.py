@@ -96,7 +96,7 @@ class Model:
         return np.concatenate(pictures) if pictures else np.empty((0, size, size, 3), np.uint8)
 
     def save(self, folder: str | Path) -> None:
-        """Write weights (safetensors), architecture and settings: what `load_model` reads."""
+        """Write weights (safetensors) and model.json, the architecture among it: what `load_model` reads."""
         from safetensors.torch import save_file
 
         folder = Path(folder)
@@ -104,8 +104,8 @@ class Model:
         for name, module in self.modules().items():
             weights = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
             save_file(weights, folder / f"{name}.safetensors")
-        (folder / "architecture.yaml").write_text(self.architecture.to_yaml(), encoding="utf-8")
-        (folder / "model.json").write_text(json.dumps(to_plain(self.settings), indent=1), encoding="utf-8")
+        plain = {"architecture": self.architecture.to_plain(), "settings": to_plain(self.settings)}
+        (folder / "model.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
 
 
 def load_model(folder: str | Path, device: str = "auto") -> Model:
@@ -120,10 +120,10 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
     folder = Path(folder)
     try:
         plain: Any = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        architecture = Architecture.from_plain(plain["architecture"], "model.json: architecture")
+        settings = from_plain(ModelSettings, plain["settings"], "model.json: settings")
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{str(folder)!r} holds no trained model (model.json): {error}") from None
-    settings = from_plain(ModelSettings, plain, "model")
-    architecture = Architecture.load(folder / "architecture.yaml")
     model = Model(architecture, settings, choose_device(device))
     for name, module in model.modules().items():
         try:

@@ -188,7 +188,6 @@ def test_saved_weights_draw_the_same_pictures(
     captions = scenes.held_out_captions[:3]
     assert (model.draw(captions, seed=7) == trainer.draw(captions, seed=7)).all()
     assert {file.name for file in (tmp_path / "model").iterdir()} == {
-        "architecture.yaml",
         "model.json",
         "text.safetensors",
         "unet.safetensors",
