@@ -1,0 +1,77 @@
+"""How quantities are written for people: one place, so that tables and report agree."""
+
+from __future__ import annotations
+
+from search.record import Trial
+from space.architecture import Architecture, Level
+from space.cost import Cost
+
+_LABELS = {"md": "MD", "md_lite": "MD-Lite"}
+
+
+def label(name: str) -> str:
+    """A network's name as a sentence says it: MD for md, trial 7 for itself."""
+    return _LABELS.get(name, name)
+
+
+def millions(parameters: int | float) -> str:
+    """387376712 -> 387.4 M; small networks keep two digits (0.76 M)."""
+    value = parameters / 1e6
+    return f"{value:,.1f} M" if value >= 10 else f"{value:.2f} M"
+
+
+def gmacs(value: float) -> str:
+    return f"{value:,.1f} GMACs"
+
+
+def size(cost: Cost) -> str:
+    return f"{millions(cost.parameters)} parameters, {gmacs(cost.gmacs)}"
+
+
+def share(value: float) -> str:
+    return f"{value:.0%}" if value == 0 or value >= 0.01 else f"{value:.1%}"
+
+
+def duration(seconds: float) -> str:
+    """3723 -> 1 h 2 min; 83 -> 1 min 23 s; 4.2 -> 4.2 s."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def score(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def ending(trial: Trial) -> str:
+    """Why a trial ended, in words also where nothing went wrong."""
+    if trial.reason:
+        return trial.reason
+    words = {"complete": "trained to full length", "running": "under way or interrupted"}
+    return words.get(trial.state, "no reason recorded")
+
+
+def summary(architecture: Architecture) -> list[str]:
+    """A network in a few short lines: one a level, and one of what holds for all of it."""
+    lines = [_level_line(index, level) for index, level in enumerate(architecture.levels, 1)]
+    shared = "shared K/V" if architecture.shared_key_value else "separate K/V"
+    return [
+        *lines,
+        f"feed-forward x{architecture.feed_forward_ratio}, {architecture.activation}, "
+        f"{architecture.attention}, {shared}",
+    ]
+
+
+def _level_line(number: int, level: Level) -> str:
+    attention = [name for name, has in (("SA", level.self_attention), ("CA", level.cross_attention)) if has]
+    layers = f", layers {_counts(level.down)} down, {_counts(level.up)} up" if level.layers else ""
+    where = f" ({' + '.join(attention) or 'no attention'})" if level.layers else ""
+    blocks = f"{len(level.down)}+{len(level.up)}"
+    return f"level {number}: {level.channels} ch, {level.conv} x{blocks}{layers}{where}"
+
+
+def _counts(layers: tuple[int, ...]) -> str:
+    return "+".join(map(str, layers))

@@ -1,0 +1,266 @@
+"""The first half of the page: what won, how sure that is, and what it looks like."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from search.findings import (
+    confirmed,
+    noise_of,
+    objectives_of,
+    steps_saved,
+)
+from search.formats import duration, gmacs, label, millions, share, size
+from search.report import figures
+from search.report.html import Cell, badge, card, listing, number, section, table
+from search.report.page import Page
+from search.report.pictures import picture_cards
+from space.architecture import difference
+from space.cost import price
+
+
+def headline(page: Page) -> str:
+    header = page.history.header
+    began = header.get("time")
+    when = f"{datetime.fromtimestamp(began, UTC):%d %B %Y, %H:%M} UTC" if began else "not begun"
+    named = [("sampler", header.get("sampler", {})), ("stopping", header.get("stopping", {}))]
+    facts = [
+        "Architecture search",
+        page.name,
+        when,
+        f"budget {_budget_words(header.get('budget', {}))}",
+        *(f"{kind} {settings.get('name', '?')}" for kind, settings in named if settings),
+        f"seed {header.get('seed', '?')}",
+    ]
+    lines = [f"<p class='lead'>{escape(line)}</p>" for line in _lead(page)]
+    kicker = escape(" · ".join(facts))
+    return (
+        f'<header class="top"><div class="kicker">{kicker}</div>'
+        f"<h1>{escape(_claim(page))}</h1>{''.join(lines)}</header>"
+    )
+
+
+def _budget_words(budget: dict[str, Any]) -> str:
+    parts = []
+    if (most := budget.get("parameters_millions")) is not None:
+        parts.append(f"{most:g} M parameters")
+    if (most := budget.get("gmacs")) is not None:
+        parts.append(f"{most:g} GMACs")
+    return " and ".join(parts) or "none"
+
+
+def _claim(page: Page) -> str:
+    """The one sentence at the top; it claims no more than the verdicts do."""
+    trials, winner = page.history.trials, page.winner
+    if not trials:
+        return "No trial has been started yet."
+    if winner is None:
+        if all(trial.state == "failed" for trial in trials):
+            return "Every trial failed: nothing can be said about any architecture."
+        return "Nothing is decided: no trial has been trained to its full length."
+    own = [verdict for verdict in page.verdicts if verdict.name == winner.name]
+    name = winner.name.capitalize()
+    if not own:
+        return f"{name} leads on one run; nothing has confirmed it."
+    said = {
+        word: _and([v.against for v in own if v.word == word]) for word in ("better", "worse", "undecided")
+    }
+    if said["worse"]:
+        rest = f", better than {said['better']}" if said["better"] else ""
+        return f"{name} led the search, but trained again it is worse than {said['worse']}{rest}."
+    if said["better"]:
+        rest = f"; against {said['undecided']} it is undecided" if said["undecided"] else ""
+        return f"{name} is better than {said['better']} beyond the noise{rest}."
+    return f"{name} leads the search; against {said['undecided']} it is undecided."
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _lead(page: Page) -> Iterator[str]:
+    history, winner = page.history, page.winner
+    asked, ended = history.header.get("trials", 0), sum(t.state != "running" for t in history.trials)
+    if ended < asked:
+        under_way = sum(trial.state == "running" for trial in history.trials)
+        yield (
+            f"This search is not finished: {ended} of {asked} trials had ended and {under_way} were under "
+            f"way when this page was written. If it was interrupted, go on with resume={page.folder.name}."
+        )
+    if winner is not None:
+        yield f"The winner has {size(winner.cost)} at the paper's scale" + _beside_references(page) + "."
+    for verdict in page.verdicts:
+        sentence = verdict.sentence()
+        yield f"{sentence[0].upper()}{sentence[1:]}."
+    waiting = sum(trial.state == "running" for trial in history.confirmations)
+    if waiting:
+        yield f"{waiting} confirmation runs were under way when this page was written."
+
+
+def _beside_references(page: Page) -> str:
+    costs = {label(name): price(architecture) for name, architecture in page.references.items()}
+    said = [f"{name}: {millions(cost.parameters)}, {gmacs(cost.gmacs)}" for name, cost in costs.items()]
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def tiles(page: Page) -> str:
+    history = page.history
+    states = Counter(trial.state for trial in history.trials)
+    asked = history.header.get("trials", 0)
+    saved = steps_saved(history.trials)
+    worked = sum(trial.seconds for trial in history.by_key.values())
+    refused = Counter(rejection.kind for rejection in history.rejections)
+    shown = [
+        (f"{states['complete']}", "trials trained to full length"),
+        (f"{states['halted']}", "halted early"),
+        (f"{states['failed']}", "failed"),
+        (f"{len(history.trials)} of {asked}", "trials started, of those asked for"),
+        (f"{refused['budget']:,}", "proposals over budget, never trained"),
+        (share(saved.share), f"of training steps saved by stopping ({saved.steps:,})"),
+        (duration(worked), "of worker time"),
+    ]
+    cells = [
+        f'<div class="tile"><b>{escape(value)}</b><span>{escape(what)}</span></div>' for value, what in shown
+    ]
+    return f'<div class="tiles">{"".join(cells)}</div>'
+
+
+def scope(page: Page) -> str:
+    """What was measured, and what it cannot say."""
+    header, objectives, noise = page.history.header, objectives_of(page.history), noise_of(page.history)
+    if not header:
+        return ""
+    proxy = header.get("proxy", {})
+    divisor = proxy.get("width_divisor", 1)
+    data = header.get("data", {}).get("name", "unnamed")
+    steps = (header.get("rungs") or ["?"])[-1]
+    if divisor == 1:
+        trained = f"Candidates were trained at full width for {steps} steps on the data set {data}."
+    else:
+        trained = (
+            f"Candidates were trained as proxies: the same architecture with every width divided by "
+            f"{divisor}, for {steps} steps on the data set {data}. A ranking at this size need not hold at "
+            "full width."
+        )
+    lines = [trained]
+    if "embedded" in objectives.fid or "embedded" in objectives.clip:
+        lines.append(
+            f"{objectives.fid} and {objectives.clip} come from a small network trained on the same data. "
+            "They are not the Inception FID and ViT-B/32 CLIP score of papers and cannot be compared with "
+            "published figures."
+        )
+    lines.append(
+        "Parameters and GMACs (multiply-accumulates) are counted at the paper's scale, not the proxy's."
+    )
+    if noise is not None:
+        at = noise.at(steps if isinstance(steps, int) else 0)
+        lines.append(
+            f"One run's noise from seed to seed, at {at.step} steps: {share(at.fid_relative)} of the FID, "
+            f"{at.clip:.3f} of CLIP (standard deviations). A difference counts from {noise.deviations:g} "
+            "standard deviations of a difference on; anything less is undecided."
+        )
+    return card(f"<h3>What this can and cannot decide</h3>{listing(lines)}", "note")
+
+
+def verdict_section(page: Page) -> str:
+    runs = confirmed(page.history)
+    if not runs:
+        said = "The best trials have not been trained again with new seeds: nothing below is confirmed."
+        return section("Verdicts", said)
+    heads = ["network", "against", "verdict", "FID difference", "its noise", "CLIP difference", "its noise"]
+    rows = [
+        (
+            "",
+            [
+                Cell(v.name),
+                Cell(v.against),
+                Cell(badge(v.word), v.word, html=True),
+                number(v.fid_difference, 2, sign=True),
+                number(v.fid_noise, 2),
+                number(v.clip_difference, 3, sign=True),
+                number(v.clip_noise, 3),
+                number(v.seeds),
+                number(v.steps),
+            ],
+        )
+        for v in page.verdicts
+    ]
+    content = (
+        table([*heads, "seeds", "steps"], rows, numbers=range(3, 9))
+        if rows
+        else ("<p>No confirmed trial shares a seed with a reference point yet.</p>")
+    )
+    about = (
+        "The winner and the reference points, trained again with the same new seeds. A verdict needs a "
+        "difference beyond its noise in one score and none against it in the other; a lower FID and a higher "
+        "CLIP are better."
+    )
+    chart = page.chart("confirmation", figures.confirmation(page.history))
+    return section("Verdicts", about, '<div class="grid">', card(content + _run_table(page)), chart, "</div>")
+
+
+def _run_table(page: Page) -> str:
+    """Every confirmation run, failed ones too."""
+    objectives = objectives_of(page.history)
+    rows = [
+        (
+            "",
+            [
+                Cell(label(trial.name)),
+                Cell(str(trial.seed), trial.seed, "number"),
+                number(trial.last_step or None),
+                number(trial.score(objectives.fid), 2),
+                number(trial.score(objectives.clip), 3),
+                Cell(
+                    badge(trial.state)
+                    if not trial.reason
+                    else f"{badge(trial.state)} {escape(trial.reason)}",
+                    html=True,
+                ),
+            ],
+        )
+        for trial in page.history.confirmations
+    ]
+    heads = ["run of", "seed", "steps", "FID", "CLIP", "state"]
+    return f'<h3 style="margin-top:18px">Confirmation runs</h3>{table(heads, rows, numbers=range(1, 5))}'
+
+
+def score_section(page: Page) -> str:
+    chart = page.chart("pareto", figures.pareto(page.history, page.winner))
+    if not chart:
+        return section("FID and CLIP", "No trial has been trained to its full length yet.")
+    about = (
+        "Best is the top left. Two trials whose bars do not overlap in a score differ beyond its noise. "
+        "Diamonds are means of confirmation runs, with other seeds than the search's; halted trials can be "
+        "switched on in the legend, at the scores of the step they were stopped at."
+    )
+    return section("FID and CLIP", about, chart)
+
+
+def winner_section(page: Page) -> str:
+    winner = page.winner
+    if winner is None:
+        return ""
+    cards = []
+    for name, architecture in page.references.items():
+        lines = difference(architecture, winner.architecture)
+        told = listing(lines) if lines else "<p>It is the same network.</p>"
+        cards.append(card(f"<h3>From {escape(label(name))} to {escape(winner.name)}</h3>{told}"))
+    yaml = card(
+        f"<h3>{escape(winner.name)}, <code>{winner.architecture.id}</code></h3>"
+        f"<pre>{escape(winner.architecture.to_yaml())}</pre>"
+    )
+    about = "In the paper's units, as best.yaml holds it, and what changes from the reference networks."
+    return section("The winner", about, yaml, '<div class="grid" style="margin-top:16px">', *cards, "</div>")
+
+
+def picture_section(page: Page) -> str:
+    cards = picture_cards(page.folder, page.history, page.winner)
+    if not cards:
+        return section("Pictures", "No pictures lie in the run folder.")
+    about = "The same prompts and the same initial noise for every network, after the steps stated."
+    return section("Pictures", about, f'<div class="pictures">{"".join(map(card, cards))}</div>')

@@ -1,0 +1,69 @@
+"""What every part of the page reads, and where it leaves its charts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+from search.findings import (
+    all_verdicts,
+    objectives_of,
+    references_of,
+)
+from search.formats import label
+from search.ranking import Verdict, best_first
+from search.record import History, Trial
+from search.report.figures import Figure
+from search.report.html import figure
+from space.architecture import Architecture
+from space.plain import InputError
+
+
+@dataclass
+class Page:
+    """What the sections read, and the charts that they leave to be drawn, by element id."""
+
+    folder: Path
+    history: History
+    figures: dict[str, Figure] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return str(self.history.header.get("name") or self.folder.name)
+
+    @cached_property
+    def winner(self) -> Trial | None:
+        return next(iter(best_first(self.history.trials, objectives_of(self.history))), None)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        named = [replace(v, name=label(v.name), against=label(v.against)) for v in all_verdicts(self.history)]
+        return sorted(named, key=lambda v: self.winner is None or v.name != self.winner.name)
+
+    @cached_property
+    def references(self) -> dict[str, Architecture]:
+        """The reference networks: as confirmed, or else as conf/arch has them."""
+        known = {trial.name: trial.architecture for trial in self.history.confirmations}
+        found = {name: known[name] for name in references_of(self.history)}
+        for entry in self.history.header.get("references", []):
+            name = Path(entry).stem
+            if name not in found and (preset := _preset(name)) is not None:
+                found[name] = preset
+        return found
+
+    def chart(self, name: str, drawn: Figure | None) -> str:
+        """The place of a chart; empty where there is nothing to draw."""
+        if drawn is None:
+            return ""
+        self.figures[name] = drawn
+        return figure(name)
+
+
+def _preset(name: str) -> Architecture | None:
+    entry = resources.files("conf").joinpath("arch", f"{name}.yaml")
+    try:
+        return Architecture.from_yaml(entry.read_text(encoding="utf-8"), name) if entry.is_file() else None
+    except InputError:  # a preset of another kind of network
+        return None

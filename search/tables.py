@@ -1,0 +1,129 @@
+"""The trials as a file for other programs, and the short table at the end of a search for people."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from search.findings import all_verdicts, objectives_of, steps_saved
+from search.formats import ending, label, millions, score, share
+from search.ranking import best_first
+from search.record import History, Trial
+
+CSV_NAME = "trials.csv"
+COLUMNS = (
+    "number",
+    "state",
+    "reason",
+    "architecture",
+    "parameters",
+    "gmacs",
+    "proxy_parameters",
+    "steps",
+    "fid",
+    "clip",
+    "validation_loss",
+    "seconds",
+    "seed",
+)
+ROWS_SHOWN = 5
+
+
+def write_trials_csv(folder: Path, history: History) -> Path:
+    """trials.csv of a run folder: a row a trial of the search, whole or not at all.
+
+    `parameters` and `gmacs` are at the paper's scale, `steps` those that were trained, `fid` and `clip` the
+    two objectives; every other score follows under its full name. What was not measured is empty.
+    """
+    objectives, trials = objectives_of(history), history.trials
+    own = {objectives.fid, objectives.clip, "validation_loss"}
+    others = sorted({name for t in trials for rung in t.rungs for name in rung.scores} - own)
+    path = folder / CSV_NAME
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{CSV_NAME}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([*COLUMNS, *others])
+            for trial in trials:
+                writer.writerow(_row(trial, objectives.fid, objectives.clip, others))
+        os.chmod(temporary, 0o644)  # mkstemp's own is for the owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _row(trial: Trial, fid: str, clip: str, others: list[str]) -> list[object]:
+    return [
+        trial.number,
+        trial.state,
+        ending(trial),
+        trial.architecture.id,
+        trial.cost.parameters,
+        trial.cost.gmacs,
+        trial.proxy_parameters,
+        trial.last_step,
+        trial.score(fid),
+        trial.score(clip),
+        trial.score("validation_loss"),
+        round(trial.seconds, 3),
+        trial.seed,
+        *(trial.score(name) for name in others),
+    ]
+
+
+def result_table(history: History) -> Table:
+    """The best few, what became of the others, and the verdicts: what a terminal shows at the end."""
+    objectives, trials = objectives_of(history), history.trials
+    title = f"Search {history.header.get('name', '')}: {states_in_words(trials)}"
+    table = Table(title=escape(title), title_justify="left", caption_justify="left", title_style="bold")
+    table.add_column("")
+    table.add_column("architecture")
+    for column in ("parameters", "GMACs", "FID", "CLIP"):
+        table.add_column(column, justify="right")
+    best = best_first(trials, objectives)
+    for trial in best[:ROWS_SHOWN]:
+        table.add_row(
+            escape(trial.name),
+            trial.architecture.id,
+            millions(trial.cost.parameters),
+            f"{trial.cost.gmacs:.1f}",
+            score(trial.score(objectives.fid), 2),
+            score(trial.score(objectives.clip), 3),
+            style="bold" if trial is best[0] else "",
+        )
+    table.caption = escape("\n".join(_caption(history, bool(best))))
+    return table
+
+
+def _caption(history: History, any_complete: bool) -> list[str]:
+    saved, refused = steps_saved(history.trials), Counter(r.kind for r in history.rejections)
+    lines = [] if any_complete else ["No trial has been trained to its full length: nothing is decided."]
+    lines.append(
+        f"{refused['budget']} proposals were over budget; stopping saved {saved.steps} training steps "
+        f"({share(saved.share)})."
+    )
+    verdicts = all_verdicts(history)
+    lines += [f"{verdict.sentence()}." for verdict in verdicts]
+    if any_complete and not verdicts:
+        lines.append("Not confirmed: nothing has been trained again beside the reference points.")
+    return [
+        line.replace("against md_lite:", f"against {label('md_lite')}:").replace(
+            "against md:", f"against {label('md')}:"
+        )
+        for line in lines
+    ]
+
+
+def states_in_words(trials: list[Trial]) -> str:
+    """`12 trials: 8 complete, 3 halted, 1 failed`."""
+    states = Counter(trial.state for trial in trials)
+    known = ", ".join(f"{states[s]} {s}" for s in ("complete", "halted", "failed", "running") if states[s])
+    return f"{len(trials)} trials: {known}" if trials else "no trials"
