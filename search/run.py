@@ -11,7 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import yaml
+from torch import Tensor
 
 from search.confirmation import Confirmation
 from search.display import Display, make_display
@@ -200,24 +203,30 @@ def _prepare(
     from training.data import load_data
 
     data = load_data(settings.data)
-    display.message(f"data {settings.data.name}: {data.summary()}")
+    display.message(
+        f"data {data.name}: {len(data.train_captions)} pictures to train on, "
+        f"{len(data.held_out_captions)} held out, {data.image_size_px} px"
+        + (f", {len(data.unreadable)} files could not be read" if data.unreadable else "")
+    )
     evaluator_folder = folder / "evaluator"
+    wanted = max(settings.evaluators.reference_images, settings.evaluators.retrieval_images)
+    held_out_images, held_out_captions = pictures(
+        data.held_out(range(min(wanted, len(data.held_out_captions))))
+    )
     evaluator = Evaluator.prepare(
         evaluator_folder,
         settings.evaluators,
-        train=data.train_pictures,
+        train=lambda indices: pictures(data.train(indices)),
         train_count=len(data.train_captions),
-        held_out=data.held_out_pictures,
-        held_out_count=len(data.held_out_captions),
+        held_out_images=held_out_images,
+        held_out_captions=held_out_captions,
         data_digest=data.digest,
         cache_folder=settings.cache,
-        announce=display.message,
     )
-    for name in (settings.objectives.fid, settings.objectives.clip):
-        if name not in evaluator.score_names:
-            raise InputError(
-                f"objectives: {name!r} is not a score here; {nearest(name, evaluator.score_names)}"
-            )
+    display.message(
+        f"embedded CLIP: finds the right caption for {evaluator.clip.retrieval_accuracy:.1%} of "
+        f"{len(held_out_captions)} held-out pictures"
+    )
     worker = TrialSettings(
         run_folder=str(folder.resolve()),
         evaluator_folder=str(evaluator_folder.resolve()),
@@ -226,6 +235,12 @@ def _prepare(
         training=settings.training,
     )
     return worker, evaluator.protocol
+
+
+def pictures(batch: tuple[Tensor, list[str]]) -> tuple[np.ndarray, list[str]]:
+    """A batch as training sees it, float (B, 3, H, W) in [-1, 1], as evaluators do: uint8 (B, H, W, 3)."""
+    images, captions = batch
+    return ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(), captions
 
 
 def _start_scores(settings: SearchSettings, worker_settings: TrialSettings) -> dict[str, float]:
@@ -301,6 +316,9 @@ def _drive(
 
         run_inline(strategy, worker)
         return
+    from search.backends import set_ray_environment
+
+    set_ray_environment(settings.cluster)
     from search.backends.ray_tune import Cluster, Gauges, run_on_ray
 
     display.message("starting Ray ...")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from evaluators.protocol import EvaluatorSettings
+from evaluators.protocol import CLIP_SCORE, EvaluatorSettings, score_name
 from search.confirmation import ConfirmationSettings
 from search.ranking import Noise, Objectives
 from search.sampler import SamplerSettings
@@ -58,7 +58,6 @@ class SearchSettings:
     noise: Noise
     confirmation: ConfirmationSettings
     cluster: ClusterSettings
-    objectives: Objectives = field(default_factory=Objectives)
     backend: Literal["ray", "inline"] = "ray"
     trials: int = 12
     rungs: tuple[int, ...] = (100, 200, 400)
@@ -75,6 +74,11 @@ class SearchSettings:
             raise InputError(f"trials: {self.trials} is too few; allowed: 1 or more")
         if not self.rungs or list(self.rungs) != sorted(set(self.rungs)) or self.rungs[0] < 1:
             raise InputError(f"rungs: {list(self.rungs)} do not rise; allowed: rising steps from 1 on")
+
+    @property
+    def objectives(self) -> Objectives:
+        """The two scores that decide: `evaluators.fid` names the features of the one."""
+        return Objectives(score_name(self.evaluators.fid), CLIP_SCORE)
 
     @property
     def cache(self) -> Path:

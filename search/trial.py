@@ -44,7 +44,7 @@ class TrialWorker:
         self.settings = settings
         self.data = load_data(settings.data)
         self.evaluator = Evaluator.load(Path(settings.evaluator_folder))
-        self.captions = evaluation_captions(self.data.held_out_captions, self.evaluator.settings.images)
+        self.captions = evaluation_captions(self.data.held_out_captions, self.evaluator.protocol["images"])
 
     def run(self, job: Job) -> Iterator[Report]:
         """Yields a report at each rung; goes on from the state that an interrupted run left.

@@ -7,8 +7,8 @@ truth, and a resumed search starts a fresh Tuner for what is left.
 
 from __future__ import annotations
 
+import logging
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -35,11 +35,6 @@ class Cluster:
         self.settings, self.announce = settings, announce
 
     def __enter__(self) -> Cluster:
-        os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-        os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-        os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-        os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if self.settings.address is None:
             self._start_local()
         else:
@@ -51,8 +46,6 @@ class Cluster:
 
     def _start_local(self) -> None:
         settings = self.settings
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        token = os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
         context = ray.init(
             num_cpus=settings.workers and round(settings.workers * settings.cpus_per_worker),
             include_dashboard=settings.dashboard,
@@ -60,15 +53,16 @@ class Cluster:
             dashboard_port=settings.dashboard_port,
             object_store_memory=settings.object_store_mb * 2**20,
             configure_logging=True,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             log_to_driver=False,
         )
         if settings.dashboard and context.dashboard_url:
+            token = os.environ.get("RAY_AUTH_TOKEN", "(none)")
             self.announce(f"Ray dashboard: http://{context.dashboard_url}  token: {token}")
 
     def _connect(self, address: str) -> None:
         try:
-            context = ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+            context = ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         except Exception as error:
             raise InputError(f"cluster.address: no Ray cluster answers at {address!r}: {error}") from None
         self.announce(f"Ray cluster at {address}; dashboard: http://{context.dashboard_url or '(none)'}")
@@ -78,6 +72,7 @@ class _TrialActor(tune.Trainable):
     """A worker as Tune knows it: a step is a rung. One process serves many trials (`reuse_actors`)."""
 
     _worker: TrialWorker | None = None
+    _reports: Iterator[Report] | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         import torch
@@ -99,13 +94,27 @@ class _TrialActor(tune.Trainable):
         except Exception as error:  # recorded as the trial's reason; only the death of a worker is retried
             return {"failed": why_failed(error)}
 
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        """Nothing for Tune to keep: the worker leaves its state in the run folder at each rung."""
+        return {}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Nothing either: a job goes on from the state in the run folder, on whatever node."""
+
     def _begin(self, config: dict[str, Any]) -> None:
         self._config = config
-        self._reports: Iterator[Report] | None = None
+        self._reports = None
 
 
-class _StrategySearcher(Searcher):
-    """Hands the strategy's jobs to Tune. Tune may save a searcher's state; ours has none."""
+class _NotPickled:
+    """Tune pickles searcher and scheduler into its scratch folder; ours are remade from the record."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _StrategySearcher(_NotPickled, Searcher):
+    """Hands the strategy's jobs to Tune."""
 
     def __init__(self, strategy: Strategy, common: dict[str, Any]) -> None:
         super().__init__(metric="report", mode="max")
@@ -132,7 +141,7 @@ class _StrategySearcher(Searcher):
         """Nothing to restore: a resumed search reads the record."""
 
 
-class _StrategyScheduler(FIFOScheduler):  # type: ignore[misc]
+class _StrategyScheduler(_NotPickled, FIFOScheduler):
     """Brings reports to the strategy, and its decisions to Tune."""
 
     def __init__(self, strategy: Strategy, searcher: _StrategySearcher) -> None:
