@@ -10,10 +10,11 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median, pstdev
 from typing import Any
 
+from search.formats import label
 from search.ranking import (
     Noise,
     Objectives,
@@ -52,11 +53,12 @@ def references_of(history: History) -> list[str]:
 
 
 def all_verdicts(history: History) -> list[Verdict]:
-    """Every confirmed trial against every reference point."""
+    """Every confirmed trial against every reference point, under the names that people read."""
     noise = noise_of(history)
     if noise is None:
         return []
-    return verdicts(history, objectives_of(history), noise, references_of(history))
+    found = verdicts(history, objectives_of(history), noise, references_of(history))
+    return [replace(v, name=label(v.name), against=label(v.against)) for v in found]
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def refusals(history: History) -> dict[str, int]:
     def kind_of(kind: str, reason: str) -> str:
         if kind == "duplicate":
             return "a network tried before"
-        bounds = re.findall(r"[\d.]+ ([^>;]+?) >", reason)
+        bounds = re.findall(r"[\d.]+ (?:M )?([^>;]+?) >", reason)
         return f"over budget in {' and '.join(bounds)}" if bounds else "over budget"
 
     return dict(Counter(kind_of(r.kind, r.reason) for r in history.rejections).most_common())

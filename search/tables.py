@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from search.findings import all_verdicts, objectives_of, steps_saved
-from search.formats import ending, label, millions, score, share
+from search.formats import ending, millions, score, share
 from search.ranking import best_first
 from search.record import History, Trial
 
@@ -83,7 +83,9 @@ def result_table(history: History) -> Table:
     """The best few, what became of the others, and the verdicts: what a terminal shows at the end."""
     objectives, trials = objectives_of(history), history.trials
     title = f"Search {history.header.get('name', '')}: {states_in_words(trials)}"
-    table = Table(title=escape(title), title_justify="left", caption_justify="left", title_style="bold")
+    table = Table(
+        title=escape(title), min_width=92, title_justify="left", caption_justify="left", title_style="bold"
+    )
     table.add_column("")
     table.add_column("architecture")
     for column in ("parameters", "GMACs", "FID", "CLIP"):
@@ -114,12 +116,7 @@ def _caption(history: History, any_complete: bool) -> list[str]:
     lines += [f"{verdict.sentence()}." for verdict in verdicts]
     if any_complete and not verdicts:
         lines.append("Not confirmed: nothing has been trained again beside the reference points.")
-    return [
-        line.replace("against md_lite:", f"against {label('md_lite')}:").replace(
-            "against md:", f"against {label('md')}:"
-        )
-        for line in lines
-    ]
+    return lines
 
 
 def states_in_words(trials: list[Trial]) -> str:

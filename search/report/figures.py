@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from math import floor, log10
 from typing import Any
 
 from search.findings import (
@@ -268,12 +269,19 @@ def curve(history: History, score_name: str, title: str, winner: Trial | None) -
     references = references_of(history)
     traces += [_reference_point(g, score_name) for g in confirmed(history) if g.name in references]
     values = [value for trace in traces for value in trace["y"] if value is not None]
-    scale = {"type": "log"} if score_name == objectives_of(history).fid and min(values) > 0 else {}
+    scale = _log_axis(values) if score_name == objectives_of(history).fid and min(values) > 0 else {}
     layout = {
         "xaxis": {"title": {"text": "training steps"}, "rangemode": "tozero"},
         "yaxis": {"title": {"text": escape(title)}, **scale},
     }
     return {"data": traces, "layout": layout}
+
+
+def _log_axis(values: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis with ticks at 1, 2 and 5 of each decade, written out in full."""
+    decades = range(floor(log10(min(values))), floor(log10(max(values))) + 1)
+    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def _curves(

@@ -115,10 +115,9 @@ def tiles(page: Page) -> str:
     worked = sum(trial.seconds for trial in history.by_key.values())
     refused = Counter(rejection.kind for rejection in history.rejections)
     shown = [
-        (f"{states['complete']}", "trials trained to full length"),
+        (f"{states['complete']:,} of {asked:,}", "trials trained to full length"),
         (f"{states['halted']}", "halted early"),
         (f"{states['failed']}", "failed"),
-        (f"{len(history.trials)} of {asked}", "trials started, of those asked for"),
         (f"{refused['budget']:,}", "proposals over budget, never trained"),
         (share(saved.share), f"of training steps saved by stopping ({saved.steps:,})"),
         (duration(worked), "of worker time"),
@@ -200,7 +199,8 @@ def verdict_section(page: Page) -> str:
         "CLIP are better."
     )
     chart = page.chart("confirmation", figures.confirmation(page.history))
-    return section("Verdicts", about, '<div class="grid">', card(content + _run_table(page)), chart, "</div>")
+    runs_and_chart = f'<div class="grid" style="margin-top:16px">{card(_run_table(page))}{chart}</div>'
+    return section("Verdicts", about, card(content), runs_and_chart)
 
 
 def _run_table(page: Page) -> str:
@@ -226,7 +226,7 @@ def _run_table(page: Page) -> str:
         for trial in page.history.confirmations
     ]
     heads = ["run of", "seed", "steps", "FID", "CLIP", "state"]
-    return f'<h3 style="margin-top:18px">Confirmation runs</h3>{table(heads, rows, numbers=range(1, 5))}'
+    return f"<h3>Confirmation runs</h3>{table(heads, rows, numbers=range(1, 5))}"
 
 
 def score_section(page: Page) -> str:
@@ -247,7 +247,7 @@ def winner_section(page: Page) -> str:
         return ""
     cards = []
     for name, architecture in page.references.items():
-        lines = difference(architecture, winner.architecture)
+        lines = [line.replace(" -> ", " → ") for line in difference(architecture, winner.architecture)]
         told = listing(lines) if lines else "<p>It is the same network.</p>"
         cards.append(card(f"<h3>From {escape(label(name))} to {escape(winner.name)}</h3>{told}"))
     yaml = card(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -12,7 +12,6 @@ from search.findings import (
     objectives_of,
     references_of,
 )
-from search.formats import label
 from search.ranking import Verdict, best_first
 from search.record import History, Trial
 from search.report.figures import Figure
@@ -39,8 +38,9 @@ class Page:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        named = [replace(v, name=label(v.name), against=label(v.against)) for v in all_verdicts(self.history)]
-        return sorted(named, key=lambda v: self.winner is None or v.name != self.winner.name)
+        """Those of the winner first."""
+        found = all_verdicts(self.history)
+        return sorted(found, key=lambda v: self.winner is None or v.name != self.winner.name)
 
     @cached_property
     def references(self) -> dict[str, Architecture]:
