@@ -10,7 +10,7 @@ import itertools
 
 import numpy as np
 
-SIZES = {"small": 0.115, "large": 0.20}  # radius, as a share of the picture's side
+SIZES = {"small": 0.135, "large": 0.22}  # radius, as a share of the picture's side
 COLOURS = {
     "red": (220, 40, 40),
     "green": (40, 170, 70),
@@ -28,8 +28,8 @@ PLACES = {
     "in the bottom right": (0.72, 0.72),
 }
 BACKGROUNDS = {"navy": (18, 24, 64), "grey": (120, 124, 128), "cream": (246, 240, 224)}
-POSITION_JITTER = 0.05  # of the picture's side, each way
-SIZE_JITTER = 0.10  # of the radius, each way
+POSITION_JITTER = 0.04  # of the picture's side, each way
+SIZE_JITTER = 0.08  # of the radius, each way
 
 
 def scene_captions() -> list[str]:

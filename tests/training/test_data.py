@@ -45,7 +45,7 @@ def test_a_scene_shows_what_its_caption_says() -> None:
 def test_shapes_differ_by_the_area_that_geometry_gives_them() -> None:
     """Of a circle of radius r: pi r^2; a square (1.76 r)^2; a cross of arms 0.66 r: 4 * .66 - .66^2 ..."""
     captions, pictures = scene_captions(), render_scenes(720, 128, seed=0)
-    r = 0.20 * 128
+    r = 0.22 * 128
     for shape, area in {
         "circle": np.pi * r**2,
         "square": (1.76 * r) ** 2,
