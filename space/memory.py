@@ -65,16 +65,17 @@ def _peak_elements(a: Architecture) -> int:
     own = a.middle is not None  # is the current map a tensor of its own, or the last skip?
     for index in range(len(a.levels) - 1, -1, -1):
         level, pixels = a.levels[index], a.size_at(index) ** 2
-        for layers in level.up:
+        entry = current  # the level's input is held until the level is done
+        for number, layers in enumerate(level.up):
+            earlier = entry if number else 0
             skip = skips.pop()
             joined = current + skip
-            peaks.append(sum(skips) + skip + (current if own else 0) + joined)
-            held = sum(skips) + current + joined
-            inputs = joined // pixels
-            peaks.append(held + _stage(a, level, inputs, level.channels, pixels, layers))
+            peaks.append(earlier + sum(skips) + skip + (current if own else 0) + joined)
+            held = earlier + sum(skips) + current + joined
+            peaks.append(held + _stage(a, level, joined // pixels, level.channels, pixels, layers))
             current, own = level.channels * pixels, True
         if index > 0:
-            peaks.append(sum(skips) + current + 8 * current)  # interpolated, then convolved: 4 times each
+            peaks.append(entry + sum(skips) + 9 * current)  # interpolated, then convolved: 4 times each
             current *= 4
     peaks.append(current + 2 * outer)
     peaks.append(current + outer + a.latent_channels * a.latent_size**2)
