@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import uuid
@@ -43,6 +44,7 @@ class EmbeddedSettings:
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
+    first_logit_scale: float = 5.0  # CLIP's own, 14, learns the last attribute of a scene far later
     train_images: int = 8192  # at most, drawn once from the training split
     embedding_width: int = 64
     text_width: int = 48
@@ -58,8 +60,9 @@ class EmbeddedSettings:
         for name, least in (("batch_size", 2), ("context_length", 3)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate: {self.learning_rate}; allowed: more than 0")
+        for name in ("learning_rate", "first_logit_scale"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: more than 0")
         if self.text_width % self.text_heads:
             raise InputError(
                 f"text_width: {self.text_width} does not divide into text_heads = {self.text_heads}; "
@@ -179,7 +182,8 @@ class EmbeddedClip:
         try:
             about = json.loads((folder / ABOUT).read_text())
             vocabulary = Vocabulary(about["vocabulary"], about["model_cfg"]["text_cfg"]["context_length"])
-            model = build(about["model_cfg"])
+            with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random state
+                model = build(about["model_cfg"])
             open_clip.load_checkpoint(model, str(folder / WEIGHTS))
         except (
             Exception
@@ -199,6 +203,7 @@ def model_config(settings: EmbeddedSettings, vocabulary: Vocabulary, image_size_
 
     return {
         "embed_dim": settings.embedding_width,
+        "init_logit_scale": math.log(settings.first_logit_scale),
         "vision_cfg": {
             "timm_model_name": NAME,
             "timm_pool": "",

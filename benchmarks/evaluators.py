@@ -1,0 +1,135 @@
+"""What the embedded evaluators can tell apart, and what they cost: `python -m benchmarks.evaluators`.
+
+Trains the embedded CLIP on the rendered scenes (one thread), then prints a Markdown table for
+docs/evaluators.md.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from evaluators.embedded import EmbeddedClip
+from evaluators.features import RandomConv
+from evaluators.fid import Moments, frechet_distance
+from evaluators.protocol import Evaluator, EvaluatorSettings
+from training.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, render_scenes, scene_captions
+
+SIZE_PX = 32
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def one_attribute_wrong(caption: str) -> list[str]:
+    """The caption with its size, colour, shape or background replaced by the next one, each in turn."""
+    changed = []
+    for values in (list(SIZES), list(COLOURS), list(SHAPES), list(BACKGROUNDS)):
+        here = next(value for value in values if value in caption.split())
+        changed.append(caption.replace(here, values[(values.index(here) + 1) % len(values)]))
+    return changed
+
+
+def noisy(images: np.ndarray, share: float) -> np.ndarray:
+    """Gaussian pixel noise whose deviation is a share of half the range."""
+    noise = np.random.default_rng(0).normal(0, share * 127.5, images.shape)
+    return np.clip(images + noise, 0, 255).astype(np.uint8)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    names = scene_captions()
+    images = render_scenes(5760 + 2160, SIZE_PX, seed=0)
+    captions = [names[index % len(names)] for index in range(len(images))]
+    held_out, held_captions = images[5760:], captions[5760:]
+
+    def draw(indices: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+        return images[np.asarray(indices)], [captions[index] for index in indices]
+
+    settings = EvaluatorSettings()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+
+        def prepare() -> None:
+            Evaluator.prepare(
+                folder / "run",
+                settings,
+                train=draw,
+                train_count=5760,
+                held_out_images=held_out,
+                held_out_captions=held_captions,
+                data_digest="benchmark",
+                cache_folder=folder / "cache",
+            )
+
+        print("| what | figure |\n|---|---|")
+        print(f"| prepare, with training ({settings.clip.steps} steps) | {seconds(prepare):.1f} s |")
+        print(f"| prepare, from the cache | {seconds(prepare):.1f} s |")
+        print(f"| load, libraries imported | {seconds(lambda: Evaluator.load(folder / 'run')):.2f} s |")
+        evaluator = Evaluator.load(folder / "run")
+    report(evaluator, names, held_out, held_captions)
+
+
+def report(evaluator: Evaluator, names: list[str], held_out: np.ndarray, held_captions: list[str]) -> None:
+    clip = evaluator.clip
+    fresh = [render_scenes(400, SIZE_PX, seed=10 + repeat) for repeat in range(8)]
+    prompts = names[:400]
+    print(f"| one score of 400 images | {seconds(lambda: evaluator.score(fresh[0], prompts)):.2f} s |")
+    print(f"| resampled, 20 repeats | {seconds(lambda: evaluator.resampled(fresh[0], prompts)):.2f} s |")
+    print(f"| top-1 of {evaluator_images(held_out)} held-out pictures | {clip.retrieval_accuracy:.3f} |")
+    print_clip_scores(clip, names, held_out, held_captions)
+    for model in (clip, evaluator.random_conv):
+        print_distances(model, held_out)
+    scores = [evaluator.score(images, prompts) for images in fresh]
+    deviation = evaluator.resampled(fresh[0], prompts)
+    for name, resampled in deviation.items():
+        drawn = np.array([score[name] for score in scores])
+        print(
+            f"| {name}: real pictures, mean of 8 sets, deviation between them, by resampling | "
+            f"{drawn.mean():.4g}, {drawn.std(ddof=1):.2g}, {resampled:.2g} |"
+        )
+
+
+def evaluator_images(held_out: np.ndarray) -> int:
+    return min(EvaluatorSettings().retrieval_images, len(held_out))
+
+
+def print_clip_scores(clip: EmbeddedClip, names: list[str], images: np.ndarray, captions: list[str]) -> None:
+    images, captions = images[:720], captions[:720]
+    wrong = [one_attribute_wrong(caption) for caption in captions]
+    noise = np.random.default_rng(1).integers(0, 256, images.shape).astype(np.uint8)
+    rows = {
+        "right captions": clip.text_similarity(images, captions),
+        **{
+            f"{attribute} wrong": clip.text_similarity(images, [changed[index] for changed in wrong])
+            for index, attribute in enumerate(("size", "colour", "shape", "background"))
+        },
+        "captions of other pictures": clip.text_similarity(images, captions[1:] + captions[:1]),
+        "uniform noise for pictures": clip.text_similarity(noise, captions),
+    }
+    for what, values in rows.items():
+        print(f"| CLIP score, {what} | {values.mean():.3f} |")
+
+
+def print_distances(model: EmbeddedClip | RandomConv, held_out: np.ndarray) -> None:
+    reference = Moments.of(model(held_out[:2000]))
+    other = render_scenes(1000, SIZE_PX, seed=5)
+    order = np.random.default_rng(0).permutation(1000)
+    for count in (1000, 500, 400, 250):
+        distance = frechet_distance(Moments.of(model(other[order[:count]])), reference)
+        print(f"| FID, {model.name}, real against real, {count} pictures | {distance:.4g} |")
+    for share in (0.05, 0.1, 0.2):
+        distance = frechet_distance(Moments.of(model(noisy(other, share))), reference)
+        print(f"| FID, {model.name}, 1000 pictures, pixel noise {share} | {distance:.4g} |")
+
+
+if __name__ == "__main__":
+    main()
