@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
+from rich.console import JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,9 +17,7 @@ from search.ranking import best_first, point_of
 from search.record import History, read_history
 
 HEADS = (
-    "search",
-    "budget",
-    "sampler",
+    "search,\nbudget,\nsampler",
     "complete,\nhalted,\nfailed",
     "best\nFID",
     "best\nCLIP",
@@ -33,9 +32,12 @@ def comparison_table(folders: Sequence[Path]) -> Table:
     Raises:
         InputError: if a folder holds no record.
     """
-    table = Table(title="Searches compared", title_justify="left", title_style="bold", box=box.SIMPLE)
-    for head in HEADS:
-        table.add_column(head, justify="right" if "best" in head else "left", overflow="fold")
+    table = Table(
+        title="Searches compared", title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False
+    )
+    for head in HEADS:  # on a narrow terminal only names are broken
+        justify: JustifyMethod = "right" if "best" in head else "left"
+        table.add_column(head, justify=justify, overflow="fold", no_wrap=head != HEADS[0])
     for folder in folders:
         table.add_row(*map(escape, _row(folder, read_history(folder))))
     return table
@@ -47,10 +49,9 @@ def _row(folder: Path, history: History) -> list[str]:
     points = [point for trial in best if (point := point_of(trial, objectives)) is not None]
     cost = best[0].cost if best else None
     said = [f"{v.against}: {v.word}" for v in all_verdicts(history) if best and v.name == best[0].name]
+    name, sampler = history.header.get("name") or folder.name, history.header.get("sampler", {})
     return [
-        str(history.header.get("name") or folder.name),
-        _budget(history.header.get("budget", {})),
-        str(history.header.get("sampler", {}).get("name", "-")),
+        f"{name}\n{_budget(history.header.get('budget', {}))}\n{sampler.get('name', '-')}",
         ", ".join(str(states[state]) for state in ("complete", "halted", "failed")),
         f"{min(point.fid for point in points):.2f}" if points else "-",
         f"{max(point.clip for point in points):.3f}" if points else "-",
@@ -62,4 +63,4 @@ def _row(folder: Path, history: History) -> list[str]:
 def _budget(bounds: dict[str, float | None]) -> str:
     units = {"parameters_millions": "M", "gmacs": "GMACs"}
     stated = [f"{value:g} {units.get(name, name)}" for name, value in bounds.items() if value is not None]
-    return "\n".join(stated) or "none"
+    return ", ".join(stated) or "no budget"

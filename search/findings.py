@@ -43,6 +43,12 @@ def noise_of(history: History) -> Noise | None:
     return noise_from_plain(plain) if plain else None
 
 
+def trials_asked(history: History) -> int:
+    """How many trials the search is to have: a resumed one may ask for more than it was begun with."""
+    latest = [history.header, *history.sessions][-1]
+    return int(latest.get("trials", history.header.get("trials", 0)))
+
+
 # ---------------------------------------------------------------------- confirmation
 
 

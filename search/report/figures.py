@@ -231,7 +231,7 @@ def _budget_box(budget: dict[str, Any]) -> list[dict[str, Any]]:
         shapes.append({"type": "line", "x0": most, "x1": most, "yref": "paper", "y0": 0, "y1": 1})
     if (most := budget.get("gmacs")) is not None:
         shapes.append({"type": "line", "y0": most, "y1": most, "xref": "paper", "x0": 0, "x1": 1})
-    return [shape | {"line": line, "layer": "below"} for shape in shapes]
+    return [shape | {"line": line} for shape in shapes]
 
 
 # ---------------------------------------------------------------------- learning curves

@@ -13,6 +13,7 @@ from search.findings import (
     noise_of,
     objectives_of,
     steps_saved,
+    trials_asked,
 )
 from search.formats import duration, gmacs, label, millions, share, size
 from search.report import figures
@@ -84,7 +85,7 @@ def _and(names: list[str]) -> str:
 
 def _lead(page: Page) -> Iterator[str]:
     history, winner = page.history, page.winner
-    asked, ended = history.header.get("trials", 0), sum(t.state != "running" for t in history.trials)
+    asked, ended = trials_asked(history), sum(t.state != "running" for t in history.trials)
     if ended < asked:
         under_way = sum(trial.state == "running" for trial in history.trials)
         yield (
@@ -110,7 +111,7 @@ def _beside_references(page: Page) -> str:
 def tiles(page: Page) -> str:
     history = page.history
     states = Counter(trial.state for trial in history.trials)
-    asked = history.header.get("trials", 0)
+    asked = trials_asked(history)
     saved = steps_saved(history.trials)
     worked = sum(trial.seconds for trial in history.by_key.values())
     refused = Counter(rejection.kind for rejection in history.rejections)

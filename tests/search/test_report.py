@@ -238,6 +238,10 @@ def test_interrupted_and_unconfirmed(tmp_path: Path) -> None:
     write_history(tmp_path, ended=5, running=2, failed=(), confirmation_seeds=0)
     words = words_of(tmp_path)
     assert "5 of 7 trials had ended and 2 were under way" in words
+    record = Record(tmp_path)
+    record.append("session", trials=9, backend="inline")  # resumed, asking for more
+    record.close()
+    assert "5 of 9 trials had ended" in words_of(tmp_path)
     assert "leads on one run; nothing has confirmed it" in words
     assert "From MD to trial" in words  # from conf/arch, since MD was not trained
 
