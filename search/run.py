@@ -16,6 +16,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from evaluators.protocol import Evaluator
 from search.confirmation import Confirmation
 from search.display import Display, make_display
 from search.provenance import provenance
@@ -30,6 +31,8 @@ from space.architecture import Architecture
 from space.cost import price
 from space.plain import InputError, nearest, to_plain
 from space.proxy import narrow
+from training.data import Dataset, load_data
+from training.loop import Trainer
 
 CONFIG_NAME = "config.yaml"
 
@@ -199,9 +202,6 @@ def _prepare(
     settings: SearchSettings, folder: Path, display: Display
 ) -> tuple[TrialSettings, dict[str, Any]]:
     """Data, and the evaluator trained on it or taken from the cache; a copy of it in the run folder."""
-    from evaluators.protocol import Evaluator
-    from training.data import load_data
-
     data = load_data(settings.data)
     display.message(
         f"data {data.name}: {len(data.train_captions)} pictures to train on, "
@@ -209,23 +209,10 @@ def _prepare(
         + (f", {len(data.unreadable)} files could not be read" if data.unreadable else "")
     )
     evaluator_folder = folder / "evaluator"
-    wanted = max(settings.evaluators.reference_images, settings.evaluators.retrieval_images)
-    held_out_images, held_out_captions = pictures(
-        data.held_out(range(min(wanted, len(data.held_out_captions))))
-    )
-    evaluator = Evaluator.prepare(
-        evaluator_folder,
-        settings.evaluators,
-        train=lambda indices: pictures(data.train(indices)),
-        train_count=len(data.train_captions),
-        held_out_images=held_out_images,
-        held_out_captions=held_out_captions,
-        data_digest=data.digest,
-        cache_folder=settings.cache,
-    )
+    evaluator = _evaluator(settings, evaluator_folder, data)
     display.message(
         f"embedded CLIP: finds the right caption for {evaluator.clip.retrieval_accuracy:.1%} of "
-        f"{len(held_out_captions)} held-out pictures"
+        "the held-out pictures it was checked on"
     )
     worker = TrialSettings(
         run_folder=str(folder.resolve()),
@@ -237,6 +224,26 @@ def _prepare(
     return worker, evaluator.protocol
 
 
+def _evaluator(settings: SearchSettings, folder: Path, data: Dataset) -> Evaluator:
+    """The run's evaluator; a resumed run scores with the very models it began with."""
+    if (folder / "protocol.yaml").is_file():
+        return Evaluator.load(folder)
+    wanted = max(settings.evaluators.reference_images, settings.evaluators.retrieval_images)
+    held_out_images, held_out_captions = pictures(
+        data.held_out(range(min(wanted, len(data.held_out_captions))))
+    )
+    return Evaluator.prepare(
+        folder,
+        settings.evaluators,
+        train=lambda indices: pictures(data.train(indices)),
+        train_count=len(data.train_captions),
+        held_out_images=held_out_images,
+        held_out_captions=held_out_captions,
+        data_digest=data.digest,
+        cache_folder=settings.cache,
+    )
+
+
 def pictures(batch: tuple[Tensor, list[str]]) -> tuple[np.ndarray, list[str]]:
     """A batch as training sees it, float (B, 3, H, W) in [-1, 1], as evaluators do: uint8 (B, H, W, 3)."""
     images, captions = batch
@@ -245,10 +252,6 @@ def pictures(batch: tuple[Tensor, list[str]]) -> tuple[np.ndarray, list[str]]:
 
 def _start_scores(settings: SearchSettings, worker_settings: TrialSettings) -> dict[str, float]:
     """Scores of an untrained network: its output is zero whatever the architecture, so one stands for all."""
-    from evaluators.protocol import Evaluator
-    from training.data import load_data
-    from training.loop import Trainer
-
     data = load_data(settings.data)
     evaluator = Evaluator.load(Path(worker_settings.evaluator_folder))
     smallest = narrow(settings.space.smallest(lambda a: price(a).macs), settings.proxy)

@@ -5,6 +5,7 @@ optuna-dashboard sqlite:///runs/<name>/study.db
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import optuna
@@ -32,7 +33,9 @@ def sync_study(folder: Path, history: History, space: Space, objectives: Objecti
         load_if_exists=True,
     )
     if study.metric_names is None:
-        study.set_metric_names([objectives.fid, objectives.clip])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([objectives.fid, objectives.clip])
     known = {trial.user_attrs["trial"] for trial in study.get_trials(deepcopy=False)}
     ended = [trial for trial in history.trials if trial.state != "running" and trial.number not in known]
     study.add_trials([_frozen(trial, space, objectives) for trial in ended])

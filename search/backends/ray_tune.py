@@ -47,6 +47,7 @@ class Cluster:
     def _start_local(self) -> None:
         settings = self.settings
         context = ray.init(
+            address="local",
             num_cpus=settings.workers and round(settings.workers * settings.cpus_per_worker),
             include_dashboard=settings.dashboard,
             dashboard_host="127.0.0.1",
