@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import resources
@@ -79,6 +80,9 @@ def run_door(main: Callable[[list[str]], int]) -> NoReturn:
         status = 2
     except KeyboardInterrupt:
         status = 130
+    except BrokenPipeError:  # the reader of our output, `head` say, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
     sys.exit(status)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from conf.compose import compose, expand, help_text, run_door
-from search.plan import plan_text
-from search.run import RunResult, run_search, stored_overrides
-from search.settings import SearchSettings, settings_from_plain
 from space.plain import InputError
+
+if TYPE_CHECKING:
+    from search.run import RunResult
+    from search.settings import SearchSettings
 
 INTRO = """
 Search an architecture: a sampler proposes networks of a space within a hard budget, workers train them
@@ -39,6 +41,9 @@ def main_with(words: list[str]) -> int:
         return 0
     if any(word in ("-m", "--multirun") for word in words):
         return _several([word for word in words if word not in ("-m", "--multirun")])
+    from search.plan import plan_text
+    from search.run import run_search
+
     settings, overrides = settings_of(words)
     if settings.dry_run:
         print(plan_text(settings))
@@ -48,6 +53,9 @@ def main_with(words: list[str]) -> int:
 
 def settings_of(words: list[str]) -> tuple[SearchSettings, list[str]]:
     """Settings from the words of a command line; a resumed search starts from its own first words."""
+    from search.folder import stored_overrides
+    from search.settings import settings_from_plain
+
     settings = settings_from_plain(compose("search", words))
     if settings.resume is None:
         return settings, words
@@ -58,7 +66,8 @@ def settings_of(words: list[str]) -> tuple[SearchSettings, list[str]]:
 def _several(words: list[str]) -> int:
     """One search for each combination of a sweep; all are checked before the first starts."""
     from search.compare import comparison_table
-    from search.run import check
+    from search.plan import check
+    from search.run import run_search
 
     combinations = expand(words)
     stamp = time.strftime("search-%Y%m%d-%H%M%S")

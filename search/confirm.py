@@ -10,8 +10,9 @@ from rich.console import Console
 
 from conf.compose import compose, help_text, run_door
 from search.confirmation import ConfirmationSettings
+from search.folder import stored_overrides, stored_settings
 from search.record import RECORD_NAME, read_history
-from search.run import run_search, stored_overrides, stored_settings
+from search.run import run_search
 from search.settings import SearchSettings
 from search.tables import result_table
 from space.plain import InputError, from_plain

@@ -1,23 +1,69 @@
-"""`dry_run=true`: what a search would do and cost, before anything starts."""
+"""Before anything starts: whether settings can work and, with `dry_run=true`, what they would do and cost."""
 
 from __future__ import annotations
 
 import os
 import random
 import time
+from importlib import resources
 from pathlib import Path
 
-from search.run import check, disk_free_bytes
+from search.folder import disk_free_bytes
 from search.settings import SearchSettings
 from space.architecture import Architecture
 from space.choices import UniformDraw
 from space.cost import price
+from space.plain import InputError, nearest
 from space.proxy import narrow
 
 DRAWS = 2000
 STATE_BYTES_PER_PARAMETER = 4 * 4  # weights, their average, and AdamW's two moments, in fp32
 KEPT_BYTES_PER_PARAMETER = 4
 STEPS_TIMED = 3
+
+
+def check(settings: SearchSettings) -> None:
+    """Refuse settings that cannot work: an impossible budget, enqueued architectures that do not fit it,
+    widths that the proxy cannot divide."""
+    cheapest = settings.space.smallest(lambda a: price(a).macs)
+    fewest = settings.space.smallest(lambda a: price(a).parameters)
+    for smallest in (cheapest, fewest):
+        excess = settings.budget.excess(price(smallest))
+        if excess:
+            cost = price(smallest)
+            raise InputError(
+                f"budget: nothing of this space fits ({'; '.join(excess)}): its smallest architecture costs "
+                f"{cost.parameters / 1e6:.1f} M parameters and {cost.gmacs:.1f} GMACs"
+            )
+    for name, values in settings.space.choices():
+        if name.endswith(".channels"):
+            for width in values:
+                if width % settings.proxy.width_divisor:
+                    raise InputError(
+                        f"space.levels.{name}: {width} does not divide by proxy.width_divisor = "
+                        f"{settings.proxy.width_divisor}, and rounding could make two candidates one"
+                    )
+    narrow(cheapest, settings.proxy)
+    for name in (*settings.enqueue, *settings.confirmation.references):
+        narrow(named_architecture(name), settings.proxy)
+    for name in settings.enqueue:
+        excess = settings.budget.excess(price(named_architecture(name)))
+        if excess:
+            raise InputError(f"enqueue: {name} is over budget: {'; '.join(excess)}")
+
+
+def named_architecture(name: str) -> Architecture:
+    """A preset of conf/arch by name, or a YAML file by path."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return Architecture.load(name)
+    presets = {
+        entry.name.removesuffix(".yaml"): entry
+        for entry in resources.files("conf").joinpath("arch").iterdir()
+        if entry.name.endswith(".yaml") and "levels:" in entry.read_text(encoding="utf-8")  # DiT has none
+    }
+    if name not in presets:
+        raise InputError(f"architecture {name!r}: no such preset; {nearest(name, presets)}")
+    return Architecture.from_yaml(presets[name].read_text(encoding="utf-8"), name)
 
 
 def plan_text(settings: SearchSettings) -> str:

@@ -141,7 +141,7 @@ def test_a_run_leaves_what_it_promises(undisturbed):
 def test_the_study_beside_the_record_is_optunas_and_can_be_rebuilt(undisturbed):
     import optuna
 
-    from search.run import stored_settings
+    from search.folder import stored_settings
     from search.storage import sync_study
 
     def seen() -> list[tuple[object, ...]]:

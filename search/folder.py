@@ -1,0 +1,116 @@
+"""A run's folder: who may claim it, what it was made with, and the files that are made from its record."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from search.ranking import best_first
+from search.record import RECORD_NAME, History, Record, read_history
+from search.settings import SearchSettings, changed_fields, settings_from_plain
+from search.trial import STATE_NAME, job_folder
+from space.plain import InputError, to_plain
+
+CONFIG_NAME = "config.yaml"
+
+
+def stored_settings(folder: Path) -> SearchSettings:
+    """The settings that a run folder was made with. Raises InputError if it is not one."""
+    path = folder / CONFIG_NAME
+    if not path.is_file() or not (folder / RECORD_NAME).is_file():
+        raise InputError(f"{folder}: not a run folder of this platform (no {CONFIG_NAME} and {RECORD_NAME})")
+    return settings_from_plain(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def stored_overrides(folder: Path) -> list[str]:
+    """The words that a run was started with; a resumed one starts from them."""
+    overrides: list[str] = read_history(folder).header.get("overrides", [])
+    return overrides
+
+
+def claim_folder(settings: SearchSettings) -> Path:
+    """The folder that a search will write to: a new one, or the one to go on with.
+
+    Raises:
+        InputError: if it is another run's, holds other files, cannot be written, or was made with settings
+            that differ in what was measured.
+    """
+    if settings.resume is not None:
+        folder = Path(settings.resume)
+        changed = changed_fields(stored_settings(folder), settings)
+        if changed:
+            raise InputError(
+                f"resume: {', '.join(changed)} differ from what {folder} was made with; a resumed search may "
+                "change trials, confirmation, cluster and backend only"
+            )
+        return folder
+    folder = Path(settings.runs_folder) / (settings.name or time.strftime("search-%Y%m%d-%H%M%S"))
+    if (folder / RECORD_NAME).exists():
+        raise InputError(
+            f"{folder}: holds a run already; go on with it by resume={folder}, or choose a name="
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: holds files that are not a run; choose another name=")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG_NAME).write_text(
+            yaml.safe_dump(to_plain(settings), sort_keys=False), encoding="utf-8"
+        )
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written: {error.strerror}; choose another runs_folder="
+        ) from None
+    return folder
+
+
+class Results:
+    """Keeps the run folder's derived files in step with the record."""
+
+    def __init__(self, settings: SearchSettings, folder: Path, record: Record) -> None:
+        self.settings, self.folder, self.record = settings, folder, record
+        for trial in record.history.by_key.values():
+            self._write_curve(trial.key)
+
+    def event(self, event: Mapping[str, Any], history: History) -> None:
+        if event["event"] == "rung":
+            self._write_curve(event["key"])
+        elif event["event"] == "ended":
+            (job_folder(self.folder, event["key"]) / STATE_NAME).unlink(missing_ok=True)
+            self._write_tables()
+
+    def write(self) -> Path | None:
+        """Everything that can be made from the record; the report's path."""
+        from search.report import write_report
+
+        self._write_tables()
+        return write_report(self.folder)
+
+    def _write_tables(self) -> None:
+        from search.storage import sync_study
+        from search.tables import write_trials_csv
+
+        history, objectives = self.record.history, self.settings.objectives
+        write_trials_csv(self.folder, history)
+        best = best_first(history.trials, objectives)
+        if best:
+            (self.folder / "best.yaml").write_text(best[0].architecture.to_yaml(), encoding="utf-8")
+        sync_study(self.folder, history, self.settings.space, objectives)
+
+    def _write_curve(self, key: str) -> None:
+        """curve.jsonl: a line a rung, as recorded."""
+        folder = job_folder(self.folder, key)
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = [json.dumps(to_plain(rung)) for rung in self.record.history.by_key[key].rungs]
+        (folder / "curve.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def disk_free_bytes(folder: Path) -> int:
+    """Free space where a folder is or would be."""
+    existing = next(parent for parent in [folder.resolve(), *folder.resolve().parents] if parent.exists())
+    return shutil.disk_usage(existing).free
