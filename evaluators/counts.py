@@ -64,6 +64,9 @@ FREE_OPERATORS = frozenset([
     "unsqueeze", "upsample_nearest2d", "view", "zeros",
 ])
 # fmt: on
+_FREE = {
+    getattr(torch.ops.aten, name): lambda *_, **__: 0 for name in FREE_OPERATORS
+}  # spares decompositions
 _BATCHED_PRODUCTS = {torch.ops.aten.bmm, torch.ops.aten.baddbmm}
 
 
@@ -82,7 +85,7 @@ def meta_count_of(build: Callable[[], nn.Module], *inputs: Tensor) -> Count:
         module = build()
     guard = _Guard(module)
     # The guard is entered first, so it sees what FlopCounterMode runs, after any decomposition.
-    with torch.no_grad(), guard, FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), guard, FlopCounterMode(display=False, custom_mapping=_FREE) as counter:
         module(*inputs)
     return Count(parameter_count(module), counter.get_total_flops() // 2, guard.attention_flops // 2)
 
