@@ -40,10 +40,11 @@ Draw = Callable[[Sequence[int]], tuple[np.ndarray, Sequence[str]]]
 class EmbeddedSettings:
     """The small CLIP and its training: about 20 s on one core as it stands."""
 
-    steps: int = 500
+    steps: int = 420
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
+    word_loss_weight: float = 1.0  # of naming the caption's words from the image features; 0 for none
     first_logit_scale: float = 5.0  # CLIP's own, 14, learns the last attribute of a scene far later
     train_images: int = 8192  # at most, drawn once from the training split
     embedding_width: int = 64
@@ -63,6 +64,8 @@ class EmbeddedSettings:
         for name in ("learning_rate", "first_logit_scale"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: more than 0")
+        if self.word_loss_weight < 0:
+            raise InputError(f"word_loss_weight: {self.word_loss_weight} is not possible; allowed: 0 or more")
         if self.text_width % self.text_heads:
             raise InputError(
                 f"text_width: {self.text_width} does not divide into text_heads = {self.text_heads}; "

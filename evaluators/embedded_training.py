@@ -1,4 +1,9 @@
-"""Training of the embedded CLIP: InfoNCE (Radford et al., 2021) in which equal captions are one class."""
+"""Training of the embedded CLIP: InfoNCE (Radford et al., 2021) in which equal captions are one class.
+
+Beside it the image features learn to name the caption's words (as in Huang et al., "Classification Done
+Right for Vision-Language Pre-Training", 2024). A batch of 64 seldom holds two captions that differ in one
+word alone, so InfoNCE by itself learns the last attribute late: .94 of held-out scenes against .999.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +46,10 @@ def train_clip(
     with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = build(model_config(settings, vocabulary, image_size_px)).train()
+        words = _words(texts, vocabulary.size)
+        namer = nn.Linear(model.visual.trunk.num_features, words.shape[1])  # type: ignore[union-attr, arg-type]
         optimizer = torch.optim.AdamW(
-            model.parameters(),
+            [*model.parameters(), *namer.parameters()],
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             betas=(0.9, 0.98),
@@ -51,7 +58,11 @@ def train_clip(
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(step, settings.steps)
             batch = rng.integers(0, len(images), settings.batch_size)
-            loss = contrastive_loss(model, to_network(images[batch]), labels[batch], texts)
+            features = model.visual.trunk(to_network(images[batch]))  # type: ignore[union-attr, operator]
+            loss = contrastive_loss(model, features, labels[batch], texts)
+            loss = loss + settings.word_loss_weight * _word_loss(
+                namer(features), words[labels[batch]].float()
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -60,19 +71,30 @@ def train_clip(
     return model.eval(), vocabulary
 
 
-def contrastive_loss(model: nn.Module, images: Tensor, labels: Tensor, texts: Tensor) -> Tensor:
+def contrastive_loss(model: nn.Module, features: Tensor, labels: Tensor, texts: Tensor) -> Tensor:
     """Mean of both directions: image to its caption, caption to (evenly) all its images of the batch.
 
     Pictures of a batch that share a caption would be each other's negatives in the plain form; with few
     captions that would teach the model to tell apart what it cannot.
     """
     present, own = torch.unique(labels, return_inverse=True)
-    image = model.encode_image(images, normalize=True)  # type: ignore[operator]
+    image = F.normalize(model.visual.head(features), dim=-1)  # type: ignore[union-attr, operator]
     text = model.encode_text(texts[present], normalize=True)  # type: ignore[operator]
     logits = model.logit_scale.exp().clamp(max=LARGEST_SCALE) * image @ text.T  # type: ignore[operator]
     shares = F.one_hot(own, len(present)).float()
     shares = shares / shares.sum(dim=0)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, shares.T)) / 2
+
+
+def _word_loss(logits: Tensor, words: Tensor) -> Tensor:
+    """Binary cross-entropy, summed over the words and averaged over the images, both (B, words)."""
+    return F.binary_cross_entropy_with_logits(logits, words, reduction="sum") / len(logits)
+
+
+def _words(texts: Tensor, size: int) -> Tensor:
+    """(captions, words) bool: which tokens each caption holds, without those that all hold."""
+    present = torch.zeros(len(texts), size, dtype=torch.bool).scatter_(1, texts, True)
+    return present[:, present.any(dim=0) & ~present.all(dim=0)]
 
 
 def _schedule(step: int, steps: int) -> float:

@@ -80,6 +80,17 @@ def test_resampling_tells_the_noise_of_the_clip_score(
     assert evaluator.resampled(drawn.images, captions, repeats=60, seed=1) == noise
 
 
+def test_resamples_of_two_candidates_are_paired(prepared: tuple[Evaluator, Path], drawn: Squares) -> None:
+    """The same prompts in another jitter: their difference is quieter than either alone."""
+    evaluator, _ = prepared
+    one = evaluator.resamples(drawn.images, drawn.captions)
+    two = evaluator.resamples(squares(64, seed=4).images, drawn.captions)
+    assert one["fid_random_conv"].shape == (20,)
+    assert (one["fid_random_conv"] - two["fid_random_conv"]).std() < 0.5 * one["fid_random_conv"].std()
+    with pytest.raises(ValueError, match="two repeats or more, got 1"):
+        evaluator.resamples(drawn.images, drawn.captions, repeats=1)
+
+
 def test_images_that_the_protocol_does_not_describe_are_refused(
     prepared: tuple[Evaluator, Path], drawn: Squares
 ) -> None:
