@@ -21,9 +21,9 @@ class DiffusionSettings:
     """Noise schedule, prediction and the weight of each noise level."""
 
     prediction: Literal["epsilon", "v", "x0"] = "x0"
-    schedule: Literal["linear", "scaled_linear", "cosine"] = "cosine"
-    beta_start: float = 0.00085  # of the linear schedules: Stable Diffusion's
-    beta_end: float = 0.012
+    schedule: Literal["linear", "scaled_linear", "cosine"] = "linear"
+    beta_start: float = 1e-4  # of the linear schedules; Stable Diffusion's: scaled_linear, 0.00085 to 0.012
+    beta_end: float = 0.02
     timesteps: int = 1000
     zero_terminal_snr: bool = True  # the last step is noise alone, as sampling starts from it
     # Weight of a noise level: 1 for what is predicted itself, or min(SNR, gamma) of the x0 error (min-SNR).

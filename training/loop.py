@@ -31,14 +31,14 @@ class TrainingSettings:
     """How a candidate learns; the defaults are those of the short run on one core."""
 
     steps: int = 400
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    betas: tuple[float, ...] = (0.9, 0.999)
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    betas: tuple[float, ...] = (0.9, 0.99)
     weight_decay: float = 0.01
     warmup_steps: int = 20
     decay: Literal["none", "linear", "cosine"] = "cosine"  # of the learning rate, after the warm-up
     gradient_clip: float = 1.0  # norm over all gradients
-    ema_decay: float = 0.95  # of the weights that draw and are validated
+    ema_decay: float = 0.97  # of the weights that draw and are validated
     caption_dropout: float = 0.1  # share of captions emptied, for guidance
     guidance: float = 2.0
     sampling_steps: int = 8
