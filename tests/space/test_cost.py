@@ -185,6 +185,7 @@ def test_random_architectures_equal_pytorchs_counter(architecture: Architecture)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @settings(max_examples=600, **(NO_LIMITS | {"derandomize": False}))
 @given(architectures())
 def test_many_random_architectures_equal_pytorchs_counter(architecture: Architecture) -> None:
