@@ -60,7 +60,7 @@ class SearchSettings:
     cluster: ClusterSettings
     backend: Literal["ray", "inline"] = "ray"
     trials: int = 12
-    rungs: tuple[int, ...] = (100, 200, 400)
+    rungs: tuple[int, ...] = (125, 250, 500)
     seed: int = 0
     enqueue: tuple[str, ...] = ()
     name: str | None = None

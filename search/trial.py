@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from evaluators.protocol import Evaluator
 from search.strategy import Job, Report
 from space.proxy import Proxy, narrow
 from training.data import DataSettings, load_data
+from training.grid import save_grid
 from training.loop import Diverged, Trainer, TrainingSettings
 
 STATE_NAME = "state.pt"
@@ -79,7 +79,7 @@ class TrialWorker:
         with _timed(seconds, "features"):
             scores = self.evaluator.score(images, self.captions)
         with _timed(seconds, "writing"):
-            write_grid(images[:SAMPLES_SHOWN], folder / "samples.png")
+            save_grid(images[:SAMPLES_SHOWN], folder / "samples.png", columns=8, enlarge=2)
             trainer.save_weights(folder)
             trainer.save_state(folder / STATE_NAME)
         scores["validation_loss"] = validation_loss
@@ -108,20 +108,6 @@ def why_failed(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate" in text.lower():
         return f"out of memory: {text}" if text else "out of memory"
     return f"{type(error).__name__}: {text}"
-
-
-def write_grid(images: np.ndarray, path: Path, columns: int = 8, margin_px: int = 2) -> None:
-    """(N, H, W, 3) uint8 pictures as one PNG, row by row."""
-    count, height, width, _ = images.shape
-    rows = -(-count // columns)
-    sheet = np.full(
-        (rows * (height + margin_px) + margin_px, columns * (width + margin_px) + margin_px, 3), 255, np.uint8
-    )
-    for index, image in enumerate(images):
-        top = margin_px + index // columns * (height + margin_px)
-        left = margin_px + index % columns * (width + margin_px)
-        sheet[top : top + height, left : left + width] = image
-    Image.fromarray(sheet).save(path)
 
 
 @contextmanager

@@ -141,6 +141,7 @@ class Architecture:
 
     def to_yaml(self) -> str:
         """Short YAML: one line a level, fields at their default left out. Loads back equal."""
+
         def line(item: Any) -> str:
             return yaml.safe_dump(item, default_flow_style=True, sort_keys=False, width=1000).strip()
 

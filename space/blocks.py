@@ -19,7 +19,7 @@ STACK_EPS = 1e-6  # group norm in front of SD's transformer stacks
 
 
 def sinusoids(position: Tensor, width: int) -> Tensor:
-    """(B,) positions to (B, width): cosines, then sines, of `width / 2` frequencies from 1 down to 1/10000."""
+    """(B,) positions to (B, width): cosines, then sines, of width / 2 frequencies from 1 down to 1/10000."""
     half = width // 2
     exponent = torch.arange(half, dtype=torch.float32, device=position.device) / half
     angle = position.float()[:, None] * torch.exp(-math.log(10_000.0) * exponent)

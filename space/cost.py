@@ -226,7 +226,7 @@ class Budget:
         for name in ("parameters_millions", "gmacs"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise InputError(f"{name}: {value} is not a budget; allowed: more than 0, or null for no bound")
+                raise InputError(f"{name}: {value} is no budget; allowed: more than 0, or null for no bound")
 
     def excess(self, cost: Cost) -> list[str]:
         """Why a cost is over budget, a clause for each bound it breaks; empty when it fits."""

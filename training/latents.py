@@ -20,6 +20,7 @@ class LatentSettings:
     codec: Literal["space_to_depth", "vae"] = "space_to_depth"
     factor: int = 2  # of space_to_depth: pixels a side that fold into channels
     folder: str | None = None  # of the vae: a diffusers AutoencoderKL
+    coordinates: bool = False  # two more input channels that say where a latent pixel is
 
     def __post_init__(self) -> None:
         if self.factor < 1:

@@ -31,8 +31,8 @@ class TrainingSettings:
     """How a candidate learns; the defaults are those of the short run on one core."""
 
     steps: int = 400
-    batch_size: int = 32
-    learning_rate: float = 3e-3
+    batch_size: int = 16
+    learning_rate: float = 1e-3
     betas: tuple[float, ...] = (0.9, 0.99)
     weight_decay: float = 0.01
     warmup_steps: int = 20
@@ -135,7 +135,7 @@ class Trainer:
         latents, captions, noise, timesteps = self.batch(self.step)
         noisy = self._model.diffusion.add_noise(latents, noise, timesteps)
         with self._autocast():
-            prediction = self._model.unet(noisy, timesteps, self._model.text.encode(captions))
+            prediction = self._model.denoise(noisy, timesteps, self._model.text.encode(captions))
         loss = self._model.diffusion.loss(prediction, latents, noise, timesteps)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -201,7 +201,7 @@ class Trainer:
             )
             noisy = model.diffusion.add_noise(latents, noise, timesteps)
             with self._autocast():
-                prediction = model.unet(noisy, timesteps, model.text.encode(captions))
+                prediction = model.denoise(noisy, timesteps, model.text.encode(captions))
             total += float(model.diffusion.loss(prediction, latents, noise, timesteps)) * len(captions)
         return total / count
 

@@ -40,7 +40,7 @@ class Model:
     def __init__(self, architecture: Architecture, settings: ModelSettings, device: torch.device) -> None:
         self.architecture, self.settings, self.device = architecture, settings, device
         self.codec: Codec = make_codec(settings.latents, device)
-        _check_fit(architecture, settings.image_size_px, self.codec)
+        _check_fit(architecture, settings, self.codec)
         self.diffusion = Diffusion(settings.diffusion, self.codec.bound, device)
         text = make_text_encoder(
             settings.text,
@@ -52,6 +52,17 @@ class Model:
         self.unet = UNet(architecture).to(device)
         if device.type == "cpu":  # about a quarter faster there
             self.unet = self.unet.to(memory_format=torch.channels_last)
+
+    def denoise(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        """The network's prediction, (B, C, H, W) as the latents; with the coordinates beside them, if set.
+
+        The network then has two channels more than the latents, of which its output's are not used.
+        """
+        if not self.settings.latents.coordinates:
+            prediction: Tensor = self.unet(latents, timesteps, context)
+            return prediction
+        beside = torch.cat([latents, _coordinates(latents)], dim=1)
+        return self.unet(beside, timesteps, context)[:, : latents.shape[1]]
 
     def modules(self) -> nn.ModuleDict:
         """What is trained and saved: the UNet, and the text encoder unless it is frozen."""
@@ -83,7 +94,7 @@ class Model:
         for start in range(0, len(captions), batch_size):
             batch = list(captions[start : start + batch_size])
             latents = self.diffusion.sample(
-                self.unet,
+                self.denoise,
                 self.initial_noise(seed, range(start, start + len(batch))),
                 self.text.encode(batch),
                 empty,
@@ -142,13 +153,27 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _check_fit(architecture: Architecture, image_size_px: int, codec: Codec) -> None:
+COORDINATES = 2  # channels: across and down
+
+
+def _coordinates(latents: Tensor) -> Tensor:
+    """(B, 2, H, W): where each latent pixel is, from -1 to 1 across and down."""
+    batch, _, height, width = latents.shape
+    down, across = (torch.linspace(-1, 1, n, device=latents.device) for n in (height, width))
+    grid = torch.stack(torch.meshgrid(across, down, indexing="xy"))
+    return grid.to(latents.dtype).expand(batch, COORDINATES, height, width)
+
+
+def _check_fit(architecture: Architecture, settings: ModelSettings, codec: Codec) -> None:
     """Codec, pictures and architecture agree about the latents."""
-    if codec.channels != architecture.latent_channels:
+    channels = codec.channels + (COORDINATES if settings.latents.coordinates else 0)
+    if channels != architecture.latent_channels:
+        beside = f", {COORDINATES} of them coordinates" if settings.latents.coordinates else ""
         raise InputError(
             f"latent_channels: the architecture has {architecture.latent_channels}, but the codec makes "
-            f"{codec.channels}; change the proxy's latent_channels, or training.latents"
+            f"{channels}{beside}; change the proxy's latent_channels, or training.latents"
         )
+    image_size_px = settings.image_size_px
     if image_size_px != architecture.latent_size * codec.factor:
         raise InputError(
             f"image_size_px: {image_size_px} makes latents {image_size_px / codec.factor:g} pixels a side, "
