@@ -103,7 +103,8 @@ def _prepare(
         + (f", {len(data.unreadable)} files could not be read" if data.unreadable else "")
     )
     evaluator_folder = folder / "evaluator"
-    evaluator = _evaluator(settings, evaluator_folder, data)
+    display.message("the evaluators' small CLIP: trained on these pictures once, about 20 s, then cached ...")
+    evaluator = prepare_evaluator(settings, evaluator_folder, data)
     display.message(
         f"embedded CLIP: finds the right caption for {evaluator.clip.retrieval_accuracy:.1%} of "
         "the held-out pictures it was checked on"
@@ -118,7 +119,7 @@ def _prepare(
     return worker, evaluator.protocol
 
 
-def _evaluator(settings: SearchSettings, folder: Path, data: Dataset) -> Evaluator:
+def prepare_evaluator(settings: SearchSettings, folder: Path, data: Dataset) -> Evaluator:
     """The run's evaluator; a resumed run scores with the very models it began with."""
     if (folder / "protocol.yaml").is_file():
         return Evaluator.load(folder)
