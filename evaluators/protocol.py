@@ -31,7 +31,7 @@ CLIP_SCORE = "clip_embedded"
 class EvaluatorSettings:
     """How a candidate's pictures are scored. `fid` names the features of the FID that is an objective."""
 
-    images: int = 400  # generated pictures a score
+    images: int = 200  # generated pictures a score
     reference_images: int = 2000  # real ones, held out; all of them where there are fewer
     retrieval_images: int = 1000  # held-out pictures on which the embedded CLIP is checked
     fid: Literal["embedded-clip", "random-conv"] = "embedded-clip"

@@ -26,7 +26,7 @@ class DataSettings:
     """Which pictures, how large, and how many of them are held out."""
 
     name: Literal["scenes", "digits", "folder"] = "scenes"
-    image_size_px: int = 32
+    image_size_px: int = 24
     held_out_share: float = 0.25  # of the pictures, never trained on
     scenes: int = 5760  # pictures rendered, both splits together; `scenes` only
     seed: int = 0  # of the scenes' jitter, and of which pictures are held out

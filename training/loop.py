@@ -30,7 +30,7 @@ from training.text import TextSettings
 class TrainingSettings:
     """How a candidate learns; the defaults are those of the short run on one core."""
 
-    steps: int = 400
+    steps: int = 500
     batch_size: int = 16
     learning_rate: float = 1e-3
     betas: tuple[float, ...] = (0.9, 0.99)
@@ -41,7 +41,7 @@ class TrainingSettings:
     ema_decay: float = 0.97  # of the weights that draw and are validated
     caption_dropout: float = 0.1  # share of captions emptied, for guidance
     guidance: float = 2.0
-    sampling_steps: int = 8
+    sampling_steps: int = 6
     validation_images: int = 256
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA

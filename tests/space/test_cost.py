@@ -212,5 +212,5 @@ def test_budget_names_each_bound_that_breaks() -> None:
     assert Budget(400, 200).excess(price(MD)) == []
     assert Budget(280, 156).excess(price(MD)) == ["387.4 M parameters > 280", "183.6 GMACs > 156"]
     assert Budget(None, 150).excess(price(MD)) == ["183.6 GMACs > 150"]
-    with pytest.raises(InputError, match="gmacs: 0 is not a budget"):
+    with pytest.raises(InputError, match="gmacs: 0 is no budget"):
         Budget(gmacs=0)

@@ -19,6 +19,7 @@ from training import __main__ as door
 from training import generate
 from training.data import DataSettings
 from training.grid import save_grid
+from training.latents import LatentSettings
 from training.loop import Trainer, TrainingSettings
 
 
@@ -36,6 +37,7 @@ def words(tiny: Architecture, tmp_path: Path) -> list[str]:
         "training.batch_size=4",
         "training.warmup_steps=2",
         "training.sampling_steps=2",
+        "training.latents.coordinates=false",
         "training.validation_images=8",
         "training.device=cpu",
         "state_every_steps=4",
@@ -106,7 +108,7 @@ def test_what_cannot_be_used_is_said(words: list[str], tmp_path: Path) -> None:
         door.main([f"resume={tmp_path}"])
     with pytest.raises(InputError, match=r"nothing\.yaml: cannot be read as an architecture"):
         door.main(["arch_file=nothing.yaml"])
-    with pytest.raises(InputError, match=r"latent_channels: the architecture has 8, but the codec makes 12"):
+    with pytest.raises(InputError, match=r"latent_channels: the architecture has 8, but the codec makes 14"):
         door.main(["proxy=full", "data.scenes=96"])
     with pytest.raises(InputError, match="holds no trained model"):
         generate.main([f"model={tmp_path}", "prompt=x"])
@@ -131,7 +133,8 @@ def test_presets_hold_the_values_of_the_paper_and_of_the_code() -> None:
         "clip",
     )
     short = compose("train", [])
-    assert from_plain(TrainingSettings, short["training"]) == TrainingSettings()
+    with_coordinates = TrainingSettings(latents=LatentSettings(coordinates=True))
+    assert from_plain(TrainingSettings, short["training"]) == with_coordinates
     assert from_plain(DataSettings, short["data"]) == DataSettings()
     digits = from_plain(DataSettings, compose("train", ["data=digits"])["data"])
     assert digits == DataSettings(name="digits")

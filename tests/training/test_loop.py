@@ -236,3 +236,20 @@ def test_digits_and_other_factors_train_through_the_same_path(
     trainer = Trainer(architecture, data, replace(settings, latents=LatentSettings(factor=4)), seed=0)
     trainer.train_to(2)
     assert trainer.draw(["a handwritten seven"], seed=0).shape == (1, 32, 32, 3)
+
+
+def test_coordinates_tell_the_network_where_a_pixel_is(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings
+) -> None:
+    """Two more channels go in, across and down from -1 to 1, and the latents' own come out."""
+    beside = replace(settings, latents=replace(settings.latents, coordinates=True))
+    trainer = Trainer(replace(tiny, latent_channels=14), scenes, beside, seed=0)
+    seen: list[torch.Tensor] = []
+    trainer._model.unet.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    trainer.train_to(1)
+    across, down = seen[0][0, 12], seen[0][0, 13]
+    assert across[:, 0].tolist() == [-1.0] * 8 and across[:, -1].tolist() == [1.0] * 8
+    assert torch.equal(down, across.T)
+    assert trainer.draw(["a large red circle"], seed=0).shape == (1, 16, 16, 3)
+    with pytest.raises(InputError, match="the codec makes 14, 2 of them coordinates"):
+        Trainer(tiny, scenes, beside, seed=0)
