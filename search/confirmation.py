@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search.ranking import Objectives, best_first
@@ -22,7 +22,8 @@ class ConfirmationSettings:
     `best` trials and the `references` (names in conf/arch) are trained with `seeds` new seeds each, for
     `steps` (null: as in the search), first all with the first seed, then all with the second. A run is
     started only if it should end within `minutes` (null: no limit) of the phase's beginning. `halted`
-    reruns so many halted trials to full length with the search's own seed, to count wrong stops.
+    reruns so many halted trials to the search's full length, whatever `steps`, with its own seed, so that
+    wrong stops can be counted against its complete trials.
     """
 
     best: int = 1
@@ -36,6 +37,10 @@ class ConfirmationSettings:
         for name in ("best", "seeds", "halted"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}: {getattr(self, name)} is negative; allowed: 0 or more")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"steps: {self.steps} is too few; allowed: 1 or more, or null")
+        if self.minutes is not None and self.minutes < 0:
+            raise InputError(f"minutes: {self.minutes:g} is negative; allowed: 0 or more, or null")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class _Candidate:
     name: str
     architecture: Architecture
     seeds: tuple[int, ...]
+    steps: int
 
 
 class Confirmation:
@@ -64,7 +70,7 @@ class Confirmation:
     ) -> None:
         self.ledger, self.history = Ledger(record), record.history
         self.settings, self.proxy = settings, proxy
-        self.steps = settings.steps or steps
+        self.steps, self.search_steps = settings.steps or steps, steps
         self.began = time.monotonic()
         self.skipped: list[str] = []
         done = {trial.key: trial for trial in self.history.confirmations}
@@ -118,13 +124,16 @@ class Confirmation:
         """Seed by seed, so that whatever time allows is comparable."""
         new_seeds = tuple(seed + 1000 + index for index in range(self.settings.seeds))
         best = best_first(self.history.trials, objectives)[: self.settings.best]
-        candidates = [_Candidate(trial.name, trial.architecture, new_seeds) for trial in best]
+        compared = {trial.name: trial.architecture for trial in best}
         if best:
-            candidates += [_Candidate(name, reference, new_seeds) for name, reference in references.items()]
+            compared |= references
+        candidates = [_Candidate(*named, new_seeds, self.steps) for named in compared.items()]
         halted = [trial for trial in self.history.trials if trial.state == "halted"][: self.settings.halted]
-        candidates += [_Candidate(trial.name, trial.architecture, (seed,)) for trial in halted]
+        candidates += [
+            _Candidate(trial.name, trial.architecture, (seed,), self.search_steps) for trial in halted
+        ]
         jobs = [
-            (place, _confirmation_job(candidate, run_seed, self.steps))
+            (place, _confirmation_job(candidate, run_seed))
             for candidate in candidates
             for place, run_seed in enumerate(candidate.seeds)
         ]
@@ -137,17 +146,15 @@ class Confirmation:
         return elapsed + self.expected_seconds() <= 60 * self.settings.minutes
 
     def expected_seconds(self) -> float:
-        """What one more run should take: the longest complete run so far, a step, times the steps."""
-        paces = [trial.seconds / trial.last_step for trial in self._complete() if trial.last_step]
-        return max(paces, default=0.0) * self.steps
-
-    def _complete(self) -> Sequence[Trial]:
-        return [trial for trial in self.history.by_key.values() if trial.state == "complete"]
+        """What the next run should take: the longest complete run so far, a step, times its steps."""
+        complete = [trial for trial in self.history.by_key.values() if trial.state == "complete"]
+        paces = [trial.seconds / trial.last_step for trial in complete if trial.last_step]
+        return max(paces, default=0.0) * (self.jobs[0].rungs[-1] if self.jobs else self.steps)
 
 
-def _confirmation_job(candidate: _Candidate, seed: int, steps: int) -> Job:
-    key = f"{candidate.name.replace(' ', '-')}-seed{seed}-steps{steps}"
-    return Job(key, "confirm", candidate.name, candidate.architecture, seed, (steps,))
+def _confirmation_job(candidate: _Candidate, seed: int) -> Job:
+    key = f"{candidate.name.replace(' ', '-')}-seed{seed}-steps{candidate.steps}"
+    return Job(key, "confirm", candidate.name, candidate.architecture, seed, (candidate.steps,))
 
 
 def _job_of(trial: Trial) -> Job:

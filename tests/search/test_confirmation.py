@@ -114,6 +114,13 @@ def test_wrong_stops_are_counted_by_rerunning_halted_trials_with_the_searchs_own
     assert [job.name for job in started] == halted and {job.seed for job in started} == {0}
 
 
+def test_wrong_stops_are_counted_at_the_searchs_length_however_long_the_confirmation(tmp_path):
+    search = searched(tmp_path, trials=12, stopping="paper")
+    started = []
+    drive(confirmation(search.record, seeds=1, steps=800, halted=1), started=started.append)
+    assert [job.rungs for job in started] == [(800,), (800,), (800,), (400,)]
+
+
 def test_phases_hand_over_without_a_gap(tmp_path):
     search = make_search(tmp_path, trials=3)
     phases = Phases(search, lambda: confirmation(search.record, seeds=1))
