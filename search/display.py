@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -76,7 +77,6 @@ class LiveDisplay:
     def __init__(self, console: Console, trials: int, objectives: Objectives) -> None:
         self.objectives = objectives
         self.history = History()
-        self.notes: list[str] = []
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -95,7 +95,7 @@ class LiveDisplay:
         self.live.stop()
 
     def message(self, text: str) -> None:
-        self.live.console.print(text)
+        self.live.console.print(text, markup=False, highlight=False)
 
     def event(self, event: Mapping[str, Any], history: History) -> None:
         self.history = history
@@ -117,7 +117,7 @@ class LiveDisplay:
                 size_of(trial),
                 f"{trial.last_step}/{trial.steps}",
                 scores_of(trial, self.objectives),
-                "best so far" if trial.key in best else state,
+                "best so far" if trial.key in best else escape(state),
                 style="green" if trial.key in best else "dim" if trial.state in ("halted", "failed") else "",
             )
         return Group(table, self.progress)
