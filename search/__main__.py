@@ -66,7 +66,7 @@ def settings_of(words: list[str]) -> tuple[SearchSettings, list[str]]:
 def _several(words: list[str]) -> int:
     """One search for each combination of a sweep; all are checked before the first starts."""
     from search.compare import comparison_table
-    from search.plan import check
+    from search.plan import check, plan_text
     from search.run import run_search
 
     combinations = expand(words)
@@ -79,6 +79,10 @@ def _several(words: list[str]) -> int:
         name = f"name={settings.name or stamp}-{number}"
         searches.append(settings_of([*(word for word in overrides if not word.startswith("name=")), name]))
         check(searches[-1][0])
+    if any(settings.dry_run for settings, _ in searches):
+        for settings, overrides in searches:
+            print(f"\n=== {' '.join(overrides)}\n{plan_text(settings)}", flush=True)
+        return 0
     folders, status = [], 0
     for settings, overrides in searches:
         print(f"\n=== {' '.join(overrides)}", flush=True)
@@ -99,7 +103,9 @@ def _finish(result: RunResult) -> int:
     if result.best is not None:
         print(f"winner: {result.folder / 'best.yaml'}")
         print(f"train it for longer: python -m training arch_file={result.folder / 'best.yaml'}")
-    return 130 if result.interrupted else 0
+    if result.interrupted:
+        return 130
+    return 0 if result.best is not None else 1
 
 
 def main() -> None:

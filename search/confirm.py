@@ -38,16 +38,16 @@ def main_with(words: list[str]) -> int:
     folder = Path(run) if run else latest_run(Path(runs_folder))
     confirmation = from_plain(ConfirmationSettings, plain)
     stored = stored_settings(folder)
-    unfinished = [trial.number for trial in read_history(folder).trials if trial.state == "running"]
+    trials = read_history(folder).trials
+    unfinished = [trial.number for trial in trials if trial.state == "running"]
+    if not trials:
+        raise InputError(f"{folder}: has no trial to confirm; first: python -m search resume={folder}")
     if unfinished:
         raise InputError(
             f"{folder}: trials {unfinished} have not ended; first: python -m search resume={folder}"
         )
     settings: SearchSettings = replace(
-        stored,
-        confirmation=confirmation,
-        resume=str(folder),
-        trials=len(read_history(folder).trials) or stored.trials,
+        stored, confirmation=confirmation, resume=str(folder), trials=len(trials)
     )
     result = run_search(settings, stored_overrides(folder))
     Console().print(result_table(result.history))

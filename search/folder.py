@@ -25,7 +25,15 @@ def stored_settings(folder: Path) -> SearchSettings:
     path = folder / CONFIG_NAME
     if not path.is_file() or not (folder / RECORD_NAME).is_file():
         raise InputError(f"{folder}: not a run folder of this platform (no {CONFIG_NAME} and {RECORD_NAME})")
-    return settings_from_plain(yaml.safe_load(path.read_text(encoding="utf-8")))
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as the settings of a run: {reason}") from None
+    try:
+        return settings_from_plain(plain)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def stored_overrides(folder: Path) -> list[str]:
@@ -55,16 +63,16 @@ def claim_folder(settings: SearchSettings) -> Path:
         raise InputError(
             f"{folder}: holds a run already; go on with it by resume={folder}, or choose a name="
         )
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: holds files that are not a run; choose another name=")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InputError(f"{folder}: holds files that are not a run; choose another name=")
         (folder / CONFIG_NAME).write_text(
             yaml.safe_dump(to_plain(settings), sort_keys=False), encoding="utf-8"
         )
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot be written: {error.strerror}; choose another runs_folder="
+            f"{folder}: cannot be written: {error.strerror}; choose another runs_folder= or name="
         ) from None
     return folder
 

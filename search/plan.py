@@ -8,13 +8,17 @@ import time
 from importlib import resources
 from pathlib import Path
 
+import torch
+
 from search.folder import disk_free_bytes
 from search.settings import SearchSettings
 from space.architecture import Architecture
 from space.choices import UniformDraw
-from space.cost import price
+from space.cost import Budget, price
 from space.plain import InputError, nearest
 from space.proxy import narrow
+from training.data import Dataset, load_data
+from training.loop import Trainer
 
 DRAWS = 2000
 STATE_BYTES_PER_PARAMETER = 4 * 4  # weights, their average, and AdamW's two moments, in fp32
@@ -22,19 +26,45 @@ KEPT_BYTES_PER_PARAMETER = 4
 STEPS_TIMED = 3
 
 
-def check(settings: SearchSettings) -> None:
-    """Refuse settings that cannot work: an impossible budget, enqueued architectures that do not fit it,
-    widths that the proxy cannot divide."""
-    cheapest = settings.space.smallest(lambda a: price(a).macs)
-    fewest = settings.space.smallest(lambda a: price(a).parameters)
-    for smallest in (cheapest, fewest):
-        excess = settings.budget.excess(price(smallest))
+def check(settings: SearchSettings) -> Dataset:
+    """The data, once it is sure that the settings can work: all that can be known before anything starts.
+
+    Raises:
+        InputError: an impossible budget, widths that the proxy cannot divide, architectures to try first that
+            do not fit, data that is not there or does not fit the proxy.
+    """
+    _check_budget(settings)
+    _check_widths(settings)
+    _check_named(settings)
+    data = load_data(settings.data)
+    if len(data.held_out_captions) < 2:
+        raise InputError("data: one picture is held out; needed: 2 or more, to score pictures against")
+    smallest = narrow(settings.space.smallest(_macs), settings.proxy)
+    Trainer(smallest, data, settings.training, seed=settings.seed)  # says where parts don't fit together
+    return data
+
+
+def _check_budget(settings: SearchSettings) -> None:
+    """Each bound alone leaves something of the space."""
+    for bound, cost_of in (("gmacs", _macs), ("parameters_millions", _parameters)):
+        cost = price(settings.space.smallest(cost_of))
+        excess = Budget(**{bound: getattr(settings.budget, bound)}).excess(cost)
         if excess:
-            cost = price(smallest)
             raise InputError(
-                f"budget: nothing of this space fits ({'; '.join(excess)}): its smallest architecture costs "
+                f"budget.{bound}: nothing of this space fits ({excess[0]}): its smallest architecture costs "
                 f"{cost.parameters / 1e6:.1f} M parameters and {cost.gmacs:.1f} GMACs"
             )
+
+
+def _macs(architecture: Architecture) -> int:
+    return price(architecture).macs
+
+
+def _parameters(architecture: Architecture) -> int:
+    return price(architecture).parameters
+
+
+def _check_widths(settings: SearchSettings) -> None:
     for name, values in settings.space.choices():
         if name.endswith(".channels"):
             for width in values:
@@ -43,13 +73,35 @@ def check(settings: SearchSettings) -> None:
                         f"space.levels.{name}: {width} does not divide by proxy.width_divisor = "
                         f"{settings.proxy.width_divisor}, and rounding could make two candidates one"
                     )
-    narrow(cheapest, settings.proxy)
-    for name in (*settings.enqueue, *settings.confirmation.references):
-        narrow(named_architecture(name), settings.proxy)
+
+
+def _check_named(settings: SearchSettings) -> None:
+    """Enqueued architectures and reference points exist and have a proxy; the enqueued fit and differ."""
+    for group, names in (("enqueue", settings.enqueue), ("references", settings.confirmation.references)):
+        for name in names:
+            try:
+                architecture = named_architecture(name)
+            except InputError as error:
+                raise InputError(f"{group}: {error}") from None
+            try:
+                narrow(architecture, settings.proxy)
+            except InputError as error:
+                raise InputError(f"{group}: {name}: {error}") from None
+    if settings.resume is None and len(settings.enqueue) > settings.trials:
+        raise InputError(
+            f"enqueue: {len(settings.enqueue)} architectures are more than trials={settings.trials}"
+        )
+    seen: dict[str, str] = {}
     for name in settings.enqueue:
-        excess = settings.budget.excess(price(named_architecture(name)))
+        architecture = named_architecture(name)
+        excess = settings.budget.excess(price(architecture))
         if excess:
             raise InputError(f"enqueue: {name} is over budget: {'; '.join(excess)}")
+        if architecture.id in seen:
+            raise InputError(
+                f"enqueue: {seen[architecture.id]} and {name} are one network; allowed: each once"
+            )
+        seen[architecture.id] = name
 
 
 def named_architecture(name: str) -> Architecture:
@@ -62,7 +114,7 @@ def named_architecture(name: str) -> Architecture:
         if entry.name.endswith(".yaml") and "levels:" in entry.read_text(encoding="utf-8")  # DiT has none
     }
     if name not in presets:
-        raise InputError(f"architecture {name!r}: no such preset; {nearest(name, presets)}")
+        raise InputError(f"architecture {name!r}: no such preset, nor a .yaml file; {nearest(name, presets)}")
     return Architecture.from_yaml(presets[name].read_text(encoding="utf-8"), name)
 
 
@@ -71,12 +123,11 @@ def plan_text(settings: SearchSettings) -> str:
 
     Time is measured here: a few training steps of one random feasible candidate of the median size.
     """
-    check(settings)
-
+    data = check(settings)
     generator = random.Random(settings.seed)
     drawn = [settings.space.draw(UniformDraw(generator)) for _ in range(DRAWS)]
     feasible = [a for a in drawn if not settings.budget.excess(price(a))]
-    workers = settings.cluster.workers or os.cpu_count() or 1
+    workers = 1 if settings.backend == "inline" else settings.cluster.workers or os.cpu_count() or 1
     steps = settings.trials * settings.rungs[-1]
     lines = [
         f"space      {len(settings.space.free())} choices, {settings.space.encodings:.3g} combinations",
@@ -90,7 +141,7 @@ def plan_text(settings: SearchSettings) -> str:
     by_size = sorted(feasible, key=lambda a: price(narrow(a, settings.proxy)).macs)
     typical = narrow(by_size[len(by_size) // 2], settings.proxy)
     parameters = price(typical).parameters
-    seconds = _seconds_a_step(settings, typical)
+    seconds = _seconds_a_step(settings, typical, data)
     minutes = steps * seconds / workers / 60
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
     disk = settings.trials * kept + workers * while_running
@@ -111,14 +162,9 @@ def _bounds(settings: SearchSettings) -> str:
     return f"{parameters} parameters, {gmacs} GMACs"
 
 
-def _seconds_a_step(settings: SearchSettings, architecture: Architecture) -> float:
-    import torch
-
-    from training.data import load_data
-    from training.loop import Trainer
-
+def _seconds_a_step(settings: SearchSettings, architecture: Architecture, data: Dataset) -> float:
     torch.set_num_threads(settings.cluster.threads_per_worker)
-    trainer = Trainer(architecture, load_data(settings.data), settings.training, seed=settings.seed)
+    trainer = Trainer(architecture, data, settings.training, seed=settings.seed)
     trainer.train_to(1)
     began = time.perf_counter()
     trainer.train_to(1 + STEPS_TIMED)

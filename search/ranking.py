@@ -43,6 +43,8 @@ class Noise:
     def __post_init__(self) -> None:
         if not self.rungs:
             raise InputError("rungs: empty; allowed: the noise of one step or more")
+        if self.deviations < 0:
+            raise InputError(f"deviations: {self.deviations} is negative; allowed: 0 or more")
 
     def at(self, step: int) -> RungNoise:
         """The noise at the nearest step that it is stated for."""

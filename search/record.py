@@ -158,22 +158,24 @@ class Record:
     last line, left by a driver that was killed while it wrote, is cut off: its event never happened.
 
     Raises:
-        InputError: if another driver holds the record, or a line in the middle is not an event.
+        InputError: if the record cannot be written, another driver holds it, or a line in the middle is not
+            an event.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / RECORD_NAME
-        self.history = History()
         self.listeners: list[Callable[[dict[str, Any], History], None]] = []
-        self._file = open(self.path, "a+b")  # noqa: SIM115 (held for the life of the driver)
+        try:
+            self._file = open(self.path, "a+b")  # noqa: SIM115 (held for the life of the driver)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
             raise InputError(f"{folder}: another search is writing to this run folder") from None
         self._cut_torn_line()
-        for event in read_events(self.path):
-            self.history.apply(event)
+        self.history = read_history(folder)
 
     def append(self, event_name: str, /, **fields: Any) -> None:
         """Write one event and fold it into the history. `fields` hold plain data."""
@@ -201,21 +203,27 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], 1):
         try:
-            yield json.loads(line)
+            event = json.loads(line)
         except ValueError:
-            raise InputError(f"{path}: line {number} is not an event of a record") from None
+            event = None
+        if not isinstance(event, dict) or "event" not in event:
+            raise InputError(f"{path}: line {number} is not an event of a record")
+        yield event
 
 
 def read_history(folder: Path) -> History:
     """The history of a run folder, for reading only (a search may be writing to it).
 
     Raises:
-        InputError: if the folder holds no record.
+        InputError: if the folder holds no record, or a line that is not an event.
     """
     path = folder / RECORD_NAME
     if not path.is_file():
         raise InputError(f"{folder}: no {RECORD_NAME} here; this is not a run folder of this platform")
     history = History()
-    for event in read_events(path):
-        history.apply(event)
+    for number, event in enumerate(read_events(path), 1):
+        try:
+            history.apply(event)
+        except (KeyError, TypeError, InputError) as error:
+            raise InputError(f"{path}: line {number} is not an event of a record ({error})") from None
     return history

@@ -28,7 +28,7 @@ from space.architecture import Architecture
 from space.cost import price
 from space.plain import to_plain
 from space.proxy import narrow
-from training.data import Dataset, load_data
+from training.data import Dataset
 from training.loop import Trainer
 
 
@@ -54,25 +54,34 @@ def run_search(settings: SearchSettings, overrides: list[str] | None = None) -> 
     Raises:
         InputError: before anything is started, for settings that cannot work.
     """
-    check(settings)
+    data = check(settings)
     folder = claim_folder(settings)
     record = Record(folder)
     try:
         with make_display(settings.trials, settings.objectives) as display:
-            return _run(settings, folder, record, display, overrides or [])
+            try:
+                return _run(settings, data, folder, record, display, overrides or [])
+            except KeyboardInterrupt:  # before the first trial: there is nothing to report
+                display.message(f"interrupted; go on with: python -m search resume={folder}")
+                raise
     finally:
         record.close()
 
 
 def _run(
-    settings: SearchSettings, folder: Path, record: Record, display: Display, overrides: list[str]
+    settings: SearchSettings,
+    data: Dataset,
+    folder: Path,
+    record: Record,
+    display: Display,
+    overrides: list[str],
 ) -> RunResult:
     began = time.monotonic()
     if not record.history.header:
         record.append("run", **_header(settings, folder, overrides))
-    worker_settings, protocol = _prepare(settings, folder, display)
+    worker_settings, protocol = _prepare(settings, data, folder, display)
     if not record.history.start_scores:
-        scores = _start_scores(settings, worker_settings)
+        scores = _start_scores(settings, data, worker_settings)
         record.append("start", scores=scores, protocol=protocol)
         (folder / "provenance.json").write_text(json.dumps(provenance() | {"protocol": protocol}, indent=1))
     record.append("session", trials=settings.trials, backend=settings.backend)
@@ -93,10 +102,9 @@ def _run(
 
 
 def _prepare(
-    settings: SearchSettings, folder: Path, display: Display
+    settings: SearchSettings, data: Dataset, folder: Path, display: Display
 ) -> tuple[TrialSettings, dict[str, Any]]:
-    """Data, and the evaluator trained on it or taken from the cache; a copy of it in the run folder."""
-    data = load_data(settings.data)
+    """The evaluator, trained on the data or taken from the cache; a copy of it in the run folder."""
     display.message(
         f"data {data.name}: {len(data.train_captions)} pictures to train on, "
         f"{len(data.held_out_captions)} held out, {data.image_size_px} px"
@@ -145,9 +153,10 @@ def pictures(batch: tuple[Tensor, list[str]]) -> tuple[np.ndarray, list[str]]:
     return ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(), captions
 
 
-def _start_scores(settings: SearchSettings, worker_settings: TrialSettings) -> dict[str, float]:
+def _start_scores(
+    settings: SearchSettings, data: Dataset, worker_settings: TrialSettings
+) -> dict[str, float]:
     """Scores of an untrained network: its output is zero whatever the architecture, so one stands for all."""
-    data = load_data(settings.data)
     evaluator = Evaluator.load(Path(worker_settings.evaluator_folder))
     smallest = narrow(settings.space.smallest(lambda a: price(a).macs), settings.proxy)
     trainer = Trainer(smallest, data, settings.training, seed=settings.seed)

@@ -38,6 +38,21 @@ class ClusterSettings:
     object_store_mb: int = 128
     max_worker_deaths: int = 2
 
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"workers: {self.workers} is too few; allowed: 1 or more, or null")
+        if not self.cpus_per_worker > 0:
+            raise InputError(f"cpus_per_worker: {self.cpus_per_worker:g} is too few; allowed: more than 0")
+        if self.threads_per_worker < 1:
+            raise InputError(f"threads_per_worker: {self.threads_per_worker} is too few; allowed: 1 or more")
+        for name in ("gpus_per_worker", "max_worker_deaths"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}: {getattr(self, name)} is negative; allowed: 0 or more")
+        if not 1 <= self.dashboard_port <= 65535:
+            raise InputError(f"dashboard_port: {self.dashboard_port} is no port; allowed: 1 to 65535")
+        if self.object_store_mb < 75:  # Ray's own bound, below which it does not start
+            raise InputError(f"object_store_mb: {self.object_store_mb} is too few; allowed: 75 or more")
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -74,6 +89,10 @@ class SearchSettings:
             raise InputError(f"trials: {self.trials} is too few; allowed: 1 or more")
         if not self.rungs or list(self.rungs) != sorted(set(self.rungs)) or self.rungs[0] < 1:
             raise InputError(f"rungs: {list(self.rungs)} do not rise; allowed: rising steps from 1 on")
+        if self.name is not None and ("/" in self.name or self.name in (".", "..")):
+            raise InputError(
+                f"name: {self.name!r} is no name of a folder; the folder above it is runs_folder"
+            )
 
     @property
     def objectives(self) -> Objectives:

@@ -57,10 +57,11 @@ class Space:
 
     def __post_init__(self) -> None:
         for name, values in self.choices():
+            where = f"levels.{name}" if "." in name else name
             if not values:
-                raise InputError(f"{name}: no value left to choose; allowed: one value or more")
+                raise InputError(f"{where}: no value left to choose; allowed: one value or more")
             if len(set(values)) != len(values):
-                raise InputError(f"{name}: {list(values)} holds a value twice; allowed: each value once")
+                raise InputError(f"{where}: {list(values)} holds a value twice; allowed: each value once")
         self.architecture({name: values[0] for name, values in self.choices()})  # checks `base`
 
     def choices(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -97,7 +98,7 @@ class Space:
             down, up = picked.pop("layers_down"), picked.pop("layers_up")
             levels.append(Level(down=(down,) * blocks, up=(up,) * (blocks + 1), **picked))
         plain = dict(self.base) | {name: chosen[name] for name in _GLOBAL} | {"levels": tuple(levels)}
-        return Architecture.from_plain(plain, "space").canonical()
+        return Architecture.from_plain(plain).canonical()
 
     def encode(self, architecture: Architecture) -> dict[str, Any]:
         """The choices that draw this architecture; where a choice is ignored, its first value.

@@ -8,6 +8,7 @@ truth, and a resumed search starts a fresh Tuner for what is left.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -48,7 +49,7 @@ class Cluster:
         settings = self.settings
         context = ray.init(
             address="local",
-            num_cpus=settings.workers and round(settings.workers * settings.cpus_per_worker),
+            num_cpus=settings.workers and math.ceil(settings.workers * settings.cpus_per_worker),
             include_dashboard=settings.dashboard,
             dashboard_host="127.0.0.1",
             dashboard_port=settings.dashboard_port,
