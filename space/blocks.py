@@ -127,7 +127,12 @@ class GatedFeedForward(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention, cross-attention (each optional) and feed-forward, each normed before and added."""
+    """Self-attention, cross-attention (each optional) and feed-forward, each normed before and added.
+
+    Sums begin with the new term: they take its layout, token by token, while the x of a stack without
+    projections, or behind a convolution, may be a feature map seen channel by channel. With x first, every
+    later norm and sum of the stack would copy across that layout.
+    """
 
     def __init__(
         self,
@@ -155,10 +160,10 @@ class TransformerLayer(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         if self.self_attention is not None and self.self_norm is not None:
-            x = x + self.self_attention(self.self_norm(x))
+            x = self.self_attention(self.self_norm(x)) + x
         if self.cross_attention is not None and self.cross_norm is not None:
-            x = x + self.cross_attention(self.cross_norm(x), context)
-        return x + self.feed_forward(self.feed_norm(x))
+            x = self.cross_attention(self.cross_norm(x), context) + x
+        return self.feed_forward(self.feed_norm(x)) + x
 
 
 class TransformerStack(nn.Module):
