@@ -58,7 +58,7 @@ class EmbeddedSettings:
         for name in ("steps", "train_images", "embedding_width", "text_width", "text_heads", "text_layers"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
-        for name, least in (("batch_size", 2), ("context_length", 3)):
+        for name, least in (("batch_size", 2), ("context_length", 3), ("seed", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
         for name in ("learning_rate", "first_logit_scale"):

@@ -79,6 +79,8 @@ class RandomConvSettings:
     def __post_init__(self) -> None:
         if not self.channels or min(self.channels) < 1:
             raise InputError(f"channels: {list(self.channels)}; allowed: one layer or more, each 1 or wider")
+        if self.seed < 0:
+            raise InputError(f"seed: {self.seed} is not possible; allowed: 0 or more")
 
 
 class RandomConv:

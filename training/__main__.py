@@ -199,7 +199,7 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
         return command, words
     stored = Path(command.resume) / WORDS
     try:
-        before = list(yaml.safe_load(stored.read_text(encoding="utf-8")))
+        before = list(map(str, yaml.safe_load(stored.read_text(encoding="utf-8"))))
     except (OSError, yaml.YAMLError, TypeError) as error:
         raise InputError(f"resume: {command.resume!r} is no folder of a training ({error})") from None
     added = [word for word in words if not word.startswith("resume=")]

@@ -42,6 +42,8 @@ class DataSettings:
             raise InputError(f"held_out_share: {self.held_out_share}; allowed: between 0 and 1")
         if not 0 <= self.max_unreadable_share <= 1:
             raise InputError(f"max_unreadable_share: {self.max_unreadable_share}; allowed: 0 to 1")
+        if self.seed < 0:
+            raise InputError(f"seed: {self.seed} is not possible; allowed: 0 or more")
         if self.scenes < 8:
             raise InputError(f"scenes: {self.scenes} is not possible; allowed: 8 or more")
         if self.name == "folder" and not self.folder:

@@ -32,6 +32,11 @@ class DiffusionSettings:
     def __post_init__(self) -> None:
         if self.timesteps < 2:
             raise InputError(f"timesteps: {self.timesteps} is not possible; allowed: 2 or more")
+        if not 0 < self.beta_start <= self.beta_end < 1:
+            raise InputError(
+                f"beta_start: {self.beta_start:g}, beta_end: {self.beta_end:g}; allowed: between 0 and 1, "
+                "the end no less than the start"
+            )
         if self.prediction == "epsilon" and self.zero_terminal_snr:
             raise InputError(
                 "zero_terminal_snr: true beside prediction: epsilon is not possible (x0 cannot be told from "

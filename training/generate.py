@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from conf.compose import compose, help_text, run_door
 from space.plain import InputError, from_plain
@@ -32,7 +33,7 @@ class GenerateCommand:
     steps: int | None = None
     guidance: float | None = None
     enlarge: int = 4
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
         for name in ("count", "enlarge"):

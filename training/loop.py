@@ -59,8 +59,13 @@ class TrainingSettings:
         for name in ("ema_decay", "caption_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 up to below 1")
-        if len(self.betas) != 2:
-            raise InputError(f"betas: {list(self.betas)} is not possible; allowed: two numbers")
+        for name in ("weight_decay", "warmup_steps"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 or more")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError(
+                f"betas: {list(self.betas)} is not possible; allowed: two numbers from 0 up to below 1"
+            )
         if self.sampling_steps > self.diffusion.timesteps:
             raise InputError(
                 f"sampling_steps: {self.sampling_steps} is not possible; allowed: at most "

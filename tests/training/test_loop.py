@@ -220,6 +220,8 @@ def test_parts_that_do_not_fit_are_said(
         ({"learning_rate": 0.0}, "learning_rate: 0.0"),
         ({"ema_decay": 1.0}, "ema_decay: 1.0"),
         ({"betas": (0.9,)}, "allowed: two numbers"),
+        ({"betas": (0.9, 1.0)}, "from 0 up to below 1"),
+        ({"weight_decay": -0.1}, "weight_decay: -0.1 is not possible; allowed: 0 or more"),
         ({"sampling_steps": 1001}, "sampling_steps: 1001"),
     ],
 )
