@@ -29,6 +29,7 @@ EXAMPLES = (
     "python -m space arch_file=runs/first/best.yaml budget=md_lite",
     "python -m space arch=md +arch.feed_forward_ratio=4     change a field on the way",
     "python -m space arch=md format=json                    for other programs",
+    "python -m space explore --help                         a map of a whole space instead",
 )
 SHOWN_BUDGETS = ("md", "md_lite")
 
@@ -45,6 +46,10 @@ class PriceSettings:
 
 
 def main_with(words: list[str]) -> int:
+    if words[:1] == ["explore"]:
+        from space.explore.__main__ import main_with as explore
+
+        return explore(words[1:])
     if any(word in ("-h", "--help") for word in words):
         print(help_text("price", INTRO, EXAMPLES))
         return 0

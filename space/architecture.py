@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -187,8 +187,14 @@ class Architecture:
 
         Fields at their default don't enter, so an id survives fields added later.
         """
-        text = json.dumps(self.canonical().to_plain(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        around, levels = self.identity_parts()
+        return identity(around, levels)
+
+    def identity_parts(self) -> tuple[str, list[str]]:
+        """What the id is made of: the text around the levels, "@" in their place, and one text a level."""
+        plain = self.canonical().to_plain()
+        levels = [_compact(level) for level in plain["levels"]]
+        return _compact(plain | {"levels": ["@"]}).replace('"@"', "@"), levels
 
     # ------------------------------------------------------------------ derived
 
@@ -270,6 +276,15 @@ class Architecture:
                     f"{where}.channels: {channels} does not divide into {name} = {divisor}; "
                     f"nearest: {_nearest_multiple(channels, divisor)}"
                 )
+
+
+def identity(around: str, levels: Iterable[str]) -> str:
+    """The id of the network that has these `identity_parts`."""
+    return hashlib.sha256(around.replace("@", ",".join(levels)).encode()).hexdigest()[:12]
+
+
+def _compact(plain: Any) -> str:
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
 
 def difference(before: Architecture, after: Architecture) -> list[str]:

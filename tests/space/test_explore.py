@@ -1,0 +1,355 @@
+"""The map of a space: every count against listing a small space, every price against `space.cost.price`."""
+
+from __future__ import annotations
+
+import json
+import random
+from contextlib import redirect_stdout
+from io import StringIO
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conf.compose import compose
+from space.__main__ import main_with
+from space.architecture import Architecture, difference
+from space.choices import LevelRanges, Space, UniformDraw
+from space.cost import Budget, Cost, price
+from space.explore import counting, files, fronts
+from space.explore.counting import Count, count, count_within
+from space.explore.fronts import MEANS, SIGNS, edge, undominated
+from space.explore.grid import ACTS_ON, Grid
+from space.explore.survey import interval, neighbours, survey, within
+from space.plain import InputError, from_plain
+
+ARCH = Path(__file__).parents[2] / "conf" / "arch"
+MD = Architecture.load(ARCH / "md.yaml")
+NARROW = {"norm_groups": 4, "head_width": 4, "time_width": 8, "latent_size": 8, "context_width": 6}
+MIDDLE = {"blocks": [1, 0], "conv": "separable", "self_attention": False, "cross_attention": True}
+# Small enough to list, and each with something that is ignored in some networks and acts in others.
+SPACES = {
+    "one level": Space(
+        {
+            "a": LevelRanges(
+                (8, 12), ("full", "separable"), (1, 2), (0, 1), (0, 2), (True, False), (False, True)
+            )
+        },
+        (2, 4),
+        (2, 3),
+        (True, False),
+        ("swish", "gelu"),
+        ("softmax", "relu"),
+        NARROW,
+    ),
+    "three levels": Space(
+        {
+            "a": LevelRanges((8, 12), layers_down=(0, 1), self_attention=(True, False)),
+            "b": LevelRanges(
+                (12,), ("full", "separable"), (2, 1), layers_up=(0, 1), cross_attention=(False, True)
+            ),
+            "c": LevelRanges((8, 16), ("separable", "full"), layers_up=(2, 0), self_attention=(False, True)),
+        },
+        separable_expansion=(4, 2),
+        shared_key_value=(False, True),
+        base=NARROW,
+    ),
+    "a middle": Space(
+        {
+            "a": LevelRanges((8,), ("full", "separable"), layers_up=(0, 1), self_attention=(False, True)),
+            "b": LevelRanges((8, 12), layers_down=(0, 2), self_attention=(True, False)),
+        },
+        separable_expansion=(2, 3),
+        feed_forward_ratio=(3, 2),
+        shared_key_value=(True, False),
+        activation=("gelu", "swish"),
+        attention=("softmax", "relu"),
+        base=NARROW | {"middle": MIDDLE, "stack_projection": "conv"},
+    ),
+}
+
+
+def listed(space: Space) -> list[Architecture]:
+    """Every encoding's architecture, the plain way."""
+    names = [name for name, _ in space.choices()]
+    values = [values for _, values in space.choices()]
+    return [space.architecture(dict(zip(names, picked, strict=True))) for picked in product(*values)]
+
+
+@pytest.fixture(scope="module", params=list(SPACES))
+def small(request: pytest.FixtureRequest) -> tuple[Grid, list[Architecture], list[Cost]]:
+    space = SPACES[request.param]
+    every = listed(space)
+    return Grid(space), every, [price(a) for a in every]
+
+
+@pytest.fixture(scope="module")
+def md() -> Grid:
+    return Grid(from_plain(Space, compose("explore", [])["space"]))
+
+
+Small = tuple[Grid, list[Architecture], list[Cost]]
+
+
+def every_row(grid: Grid) -> np.ndarray[Any, np.dtype[np.int16]]:
+    return np.array(list(product(*(range(size) for size in grid.sizes.values()))), dtype=np.int16)
+
+
+def test_rows_price_name_and_rebuild_every_encoding(small: Small) -> None:
+    grid, every, costs = small
+    rows = grid.canonical(every_row(grid))
+    assert [tuple(cost) for cost in grid.price(rows).tolist()] == [tuple(cost) for cost in costs]
+    assert grid.ids(rows) == [a.id for a in every]
+    assert [grid.architecture(row) for row in rows] == every
+    assert len(np.unique(rows, axis=0)) == len({a.id for a in every})
+
+
+def test_counts_equal_listing(small: Small) -> None:
+    grid, every, _ = small
+    assert count(grid) == Count(len(every), len({a.id for a in every}))
+
+
+@pytest.mark.parametrize("quantile", [0, 0.1, 0.5, 0.9, 1])
+def test_what_fits_equals_listing(small: Small, quantile: float) -> None:
+    grid, every, costs = small
+    parameters, macs = (float(np.quantile([cost[at] for cost in costs], quantile)) for at in (0, 1))
+    for budget in (Budget(parameters / 1e6, macs / 1e9), Budget(gmacs=macs / 1e9), Budget(parameters / 1e6)):
+        fits = [a.id for a, cost in zip(every, costs, strict=True) if not budget.excess(cost)]
+        assert count_within(grid, budget) == Count(len(fits), len(set(fits)))
+
+
+def test_without_a_bound_everything_fits(small: Small) -> None:
+    grid, _, _ = small
+    assert count_within(grid, Budget()) == count(grid)
+
+
+@pytest.mark.parametrize("which", list(MEANS))
+def test_edges_equal_listing(small: Small, which: Any) -> None:
+    grid, _, costs = small
+    a, b = SIGNS[which]
+    points = {(a * cost.parameters, b * cost.macs) for cost in costs}
+    best = {p for p in points if not any(q != p and q[0] <= p[0] and q[1] <= p[1] for q in points)}
+    found = edge(grid, which)
+    assert sorted((a * p, b * m) for p, m, _ in found.costs.tolist()) == sorted(best)
+    assert found.costs.tolist() == [list(price(grid.architecture(row))) for row in found.rows]
+    assert list(found.costs[:, 1]) == sorted(found.costs[:, 1])
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_undominated_by_definition(points: list[tuple[int, int]]) -> None:
+    best = {p for p in points if not any(q != p and q[0] <= p[0] and q[1] <= p[1] for q in points)}
+    found = [points[index] for index in undominated(np.array(points))]
+    assert len(found) == len(set(found))
+    assert set(found) == best
+
+
+# ---------------------------------------------------------------------- the space around MD
+
+
+def test_md_networks_by_hand(md: Grid) -> None:
+    """Level 3 always has layers, so the ratio and the activation always act; the rest by cases."""
+    outer = {"bare": 3 * 2, "layers": 3 * 2 * 3}  # channels x blocks (x layers), conv apart
+    middle = {"bare": 5 * 2, "layers": 5 * 2 * 8}
+    inner = 9 * 16
+    networks = 0
+    for separable in product((0, 1), repeat=3):
+        for attends in product(("bare", "none", "sa", "ca", "both"), repeat=2):
+            for own in ("none", "sa", "ca", "both"):
+                sizes = [
+                    part["bare" if at == "bare" else "layers"]
+                    for part, at in zip((outer, middle), attends, strict=True)
+                ]
+                some = {*attends, own}
+                expansion = 3 if any(separable) else 1
+                shared = 2 if some & {"sa", "both"} else 1
+                kind = 2 if some & {"sa", "ca", "both"} else 1
+                networks += prod(sizes) * inner * expansion * 3 * 2 * shared * kind
+    assert count(md) == Count(192 * 720 * 1152 * 72, networks)
+
+
+def test_drawn_rows_are_priced_exactly_and_repeat(md: Grid) -> None:
+    rows = md.draw(np.random.default_rng(3), 400)
+    again = [md.architecture(row) for row in rows]
+    assert [tuple(cost) for cost in md.price(rows).tolist()] == [tuple(price(a)) for a in again]
+    assert md.ids(rows) == [a.id for a in again]
+    np.testing.assert_array_equal(rows, md.draw(np.random.default_rng(3), 400))
+
+
+def test_draws_are_as_random_search_draws(md: Grid) -> None:
+    """The share that fits, by our draws and by `Space.draw`: two samples of one distribution."""
+    budget = Budget(400, 200)
+    rows = md.draw(np.random.default_rng(0), 200_000)
+    ours = within(budget, md.price(rows)).mean()
+    draw = UniformDraw(random.Random(0))
+    plain = np.mean([not budget.excess(price(md.space.draw(draw))) for _ in range(1500)])
+    assert abs(ours - plain) < 4 * 0.5 / 1500**0.5
+
+
+def test_a_survey_counts_what_it_draws(md: Grid) -> None:
+    budget, seen = Budget(400, 200), []
+    found = survey(md, 60_000, 7, budget, {"md": price(MD)}, lambda *chunk: seen.append(chunk))
+    costs = np.concatenate([costs for _, costs, _ in seen])
+    assert len(costs) == found.draws == found.density.counts.sum() == 60_000
+    assert found.fits == sum(not budget.excess(Cost(*cost)) for cost in costs.tolist())
+    smaller = (costs[:, 0] <= 387_376_712) & (costs[:, 1] <= price(MD).macs)
+    assert found.no_larger == {"md": smaller.sum()}
+
+
+def test_interval_by_hand() -> None:
+    """Wilson, 1927: 10 of 20 -> 0.299 to 0.701; 0 of 10 -> 0 to 0.278."""
+    assert interval(10, 20) == pytest.approx((0.2993, 0.7007), abs=1e-4)
+    assert interval(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
+
+
+def test_neighbours_of_md(md: Grid) -> None:
+    found = neighbours(md, MD)
+    one_choice = {
+        a.id
+        for name, values in md.space.free().items()
+        for value in values
+        if (a := md.space.architecture(md.chosen(md.row(md.space.encode(MD))[0]) | {name: value})) != MD
+    }
+    assert {other.architecture.id for other in found} == one_choice
+    assert len(found) == len(one_choice)
+    assert [other.steps for other in found] == sorted(other.steps for other in found)
+    for other in found:
+        assert list(other.changes) == difference(MD, other.architecture)
+        assert other.changes
+        assert other.cost == price(other.architecture)
+    narrower = next(other for other in found if other.changes == ("level 3 channels: 1024 -> 960",))
+    assert narrower.steps == 1
+
+
+def test_choices_are_those_that_may_be_ignored() -> None:
+    assert {name for name, _ in SPACES["one level"].choices() if "." not in name} == set(ACTS_ON)
+
+
+def test_an_impossible_space_is_refused() -> None:
+    with pytest.raises(InputError, match=r"levels\[0\].channels: 12 does not divide into head_width = 8"):
+        Grid(
+            Space(
+                {"a": LevelRanges((8, 12), layers_up=(0, 1), cross_attention=(True,))},
+                base=NARROW | {"head_width": 8},
+            )
+        )
+
+
+# ---------------------------------------------------------------------- the door
+
+PINNED = (
+    "space.levels.level_1={channels:[320],conv:[full],blocks:[1],layers_down:[0],layers_up:[0]}",
+    "space.levels.level_2.channels=[640]",
+)
+DOOR = ("explore", "draws=300", *PINNED)
+
+
+@pytest.fixture(scope="module")
+def door_json(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    folder = tmp_path_factory.mktemp("map")
+    words = [f"out={folder / 'map.parquet'}", f"picture={folder / 'map.png'}", "format=json"]
+    with redirect_stdout(StringIO()) as printed:
+        assert main_with([*DOOR, *words]) == 0
+    return json.loads(printed.getvalue()), folder
+
+
+def test_json_and_table_agree(door_json: tuple[dict[str, Any], Path]) -> None:
+    data, folder = door_json
+    table = pd.read_parquet(folder / "map.parquet")
+    assert len(table) == data["drawn"]["draws"] == 300
+    assert int(table["fits"].sum()) == data["drawn"]["fits"]
+    names = [name for name, _ in from_plain(Space, compose("explore", PINNED)["space"]).choices()]
+    assert list(table.columns) == ["id", "parameters", "gmacs", "attention_gmacs", "fits", *names]
+    low, high = data["drawn"]["share_95_percent"]
+    assert low < data["fits"]["encodings"] / data["encodings"] < high
+    md_row = next(row for row in data["published"] if row["name"] == "md")
+    assert (md_row["parameters"], md_row["outside_the_space"], md_row["fits"]) == (387_376_712, None, True)
+    assert {row["name"] for row in data["published"]} == {path.stem for path in ARCH.glob("*.yaml")}
+    assert data["near"]["id"] == MD.id
+    assert (folder / "map.png").stat().st_size > 10_000
+    assert sorted(path.name for path in folder.iterdir()) == ["map.parquet", "map.png"]
+
+
+def test_a_row_of_the_table_rebuilds_its_network(door_json: tuple[dict[str, Any], Path]) -> None:
+    table = pd.read_parquet(door_json[1] / "map.parquet")
+    space = from_plain(Space, compose("explore", PINNED)["space"])
+    for row in table.head(20).to_dict("records"):
+        a = space.architecture({name: row[name] for name, _ in space.choices()})
+        assert (a.id, price(a).parameters) == (row["id"], row["parameters"])
+        assert price(a).gmacs == row["gmacs"]
+
+
+def test_text_and_csv(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main_with([*DOOR, f"out={tmp_path / 'map.csv'}", "neighbours=2"]) == 0
+    text = capsys.readouterr().out
+    for expected in (
+        "distinct networks",
+        "400 M parameters and 200 GMACs",
+        "95 % interval",
+        "387.38",
+        "nearest 2 of",
+    ):
+        assert expected in text
+    assert len(pd.read_csv(tmp_path / "map.csv")) == 300
+
+
+def test_around_a_file_or_around_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lite = Architecture.load(ARCH / "md_lite.yaml")
+    (tmp_path / "own.yaml").write_text(lite.to_yaml(), encoding="utf-8")
+    near = []
+    for word in (f"near={tmp_path / 'own.yaml'}", "near=null"):
+        assert main_with([*DOOR, word, "format=json"]) == 0
+        data = json.loads(capsys.readouterr().out)
+        near.append((data["near"] and data["near"]["id"], bool(data["neighbours"])))
+    assert near == [(lite.id, True), (None, False)]
+
+
+def test_a_space_too_large_to_count_is_estimated(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "MOST_PAIRS", 0)
+    monkeypatch.setattr(fronts, "MOST_GROUPS", 0)
+    assert main_with([*DOOR, f"picture={tmp_path / 'map.svg'}"]) == 0
+    text = capsys.readouterr().out
+    assert "estimated from a sample" in text
+    assert "95 % interval" in text
+    assert "edge: " not in text
+    assert (tmp_path / "map.svg").read_text().startswith("<?xml")
+
+
+def test_a_table_broken_off_leaves_no_file(md: Grid, tmp_path: Path) -> None:
+    rows = md.draw(np.random.default_rng(0), 5)
+    costs = md.price(rows)
+    with pytest.raises(KeyboardInterrupt), files.CandidateFile(tmp_path / "map.csv", md) as file:
+        file.write(rows, costs, within(Budget(), costs))
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main_with(["explore", "--help"]) == 0
+    text = capsys.readouterr().out
+    for expected in ("draws=1000000", "near=md", "picture", "md_lite", "python -m space explore"):
+        assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["draws=0"], "draws: 0 is not possible; allowed: 1 or more"),
+        (["out=map.txt"], "out: 'map.txt' ends in '.txt'; allowed: .parquet, .csv"),
+        (["picture=nowhere/map.png"], "picture: there is no folder 'nowhere'"),
+        (["near=mdd"], "near: no preset 'mdd'; did you mean 'md'"),
+        (["near=sd15"], "near: sd15 is no point of this space: 4 levels; the space has 3"),
+        (["spce=md"], "did you mean 'space'"),
+    ],
+)
+def test_mistakes_are_one_message(words: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        main_with(["explore", *PINNED, *words])
