@@ -149,6 +149,7 @@ class ArchitectureSearch:
         self.sampler, self.rule, self.objectives = sampler, rule, objectives
         self.rungs, self.trials, self.seed, self.enqueued = rungs, trials, seed, tuple(enqueued)
         self.interrupted = [trial for trial in self.history.trials if trial.state == "running"]
+        self.refused = {(r.before_trial, r.architecture_id) for r in self.history.rejections}
         self.exhausted = False
 
     @property
@@ -218,11 +219,15 @@ class ArchitectureSearch:
         )
 
     def _accepts(self, number: int, architecture: Architecture) -> bool:
-        """Whether a proposal may become a trial; writes it into the ledger of rejections if not."""
+        """Whether a proposal may become a trial; if not, the ledger of rejections holds it, once a trial: a
+        search that was killed while it proposed comes by the same ones again."""
         cost = price(architecture)
         excess, twin = self.budget.excess(cost), self._twin(architecture)
         if not excess and twin is None:
             return True
+        if (number, architecture.id) in self.refused:
+            return False
+        self.refused.add((number, architecture.id))
         self.record.append(
             "rejected",
             before_trial=number,

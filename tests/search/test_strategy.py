@@ -90,6 +90,25 @@ def test_a_search_killed_and_resumed_decides_what_an_uninterrupted_one_does(tmp_
     assert read_history(halves).trials == pytest.approx(resumed.history.trials)
 
 
+def test_a_search_killed_while_it_proposes_holds_no_refusal_twice(tmp_path):
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    whole.mkdir(), halves.mkdir()
+    tight = {"trials": 2, "budget": Budget(150, 90)}
+    drive(make_search(whole, **tight))
+    first = make_search(halves, **tight)
+
+    def die(event, history):
+        if len(history.rejections) == 3:
+            raise KeyboardInterrupt
+
+    first.record.listeners.append(die)
+    with pytest.raises(KeyboardInterrupt):
+        drive(first)
+    first.record.close()
+    drive(make_search(halves, **tight))
+    assert decisions(halves) == decisions(whole)
+
+
 def test_a_rung_reported_again_after_an_interruption_is_not_recorded_twice(tmp_path):
     search = make_search(tmp_path, trials=1)
     job = search.propose()
