@@ -76,7 +76,7 @@ class LiveDisplay:
 
     def __init__(self, console: Console, trials: int, objectives: Objectives) -> None:
         self.objectives = objectives
-        self.history = History()
+        self.table = self._table(History())  # made at each event, since the screen is drawn by another thread
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -85,7 +85,9 @@ class LiveDisplay:
             console=console,
         )
         self.bar = self.progress.add_task("trials", total=trials)
-        self.live = Live(console=console, refresh_per_second=2, get_renderable=self._render)
+        self.live = Live(
+            console=console, refresh_per_second=2, get_renderable=lambda: Group(self.table, self.progress)
+        )
 
     def __enter__(self) -> LiveDisplay:
         self.live.start()
@@ -98,18 +100,18 @@ class LiveDisplay:
         self.live.console.print(text, markup=False, highlight=False)
 
     def event(self, event: Mapping[str, Any], history: History) -> None:
-        self.history = history
+        self.table = self._table(history)
         ended = sum(trial.state != "running" for trial in history.trials)
         confirming = len(history.confirmations)
         words = f"trials (+ {confirming} confirmation runs)" if confirming else "trials"
         self.progress.update(self.bar, completed=ended, description=words)
 
-    def _render(self) -> Group:
+    def _table(self, history: History) -> Table:
         table = Table(expand=False, header_style="bold")
         for column in ("", "architecture", "size", "step", "scores", "state"):
             table.add_column(column, no_wrap=column != "state")
-        best = {trial.key for trial in best_first(self.history.trials, self.objectives)[:1]}
-        for trial in list(self.history.by_key.values())[-ROWS_SHOWN:]:
+        best = {trial.key for trial in best_first(history.trials, self.objectives)[:1]}
+        for trial in list(history.by_key.values())[-ROWS_SHOWN:]:
             state = f"{trial.state}: {trial.reason}" if trial.reason else trial.state
             table.add_row(
                 trial.name if trial.purpose == "search" else f"confirm {trial.name}",
@@ -120,7 +122,7 @@ class LiveDisplay:
                 "best so far" if trial.key in best else escape(state),
                 style="green" if trial.key in best else "dim" if trial.state in ("halted", "failed") else "",
             )
-        return Group(table, self.progress)
+        return table
 
 
 def size_of(trial: Trial) -> str:
