@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from search.files import write_whole
 from search.ranking import best_first
 from search.record import RECORD_NAME, History, Record, read_history
 from search.settings import SearchSettings, changed_fields, settings_from_plain
@@ -107,7 +108,7 @@ class Results:
         write_trials_csv(self.folder, history)
         best = best_first(history.trials, objectives)
         if best:
-            (self.folder / "best.yaml").write_text(best[0].architecture.to_yaml(), encoding="utf-8")
+            write_whole(self.folder / "best.yaml", best[0].architecture.to_yaml())
         sync_study(self.folder, history, self.settings.space, objectives)
 
     def _write_curve(self, key: str) -> None:

@@ -42,15 +42,6 @@ def sync_study(folder: Path, history: History, space: Space, objectives: Objecti
     return path
 
 
-def study_in_memory(history: History, space: Space, objectives: Objectives) -> optuna.Study:
-    """The same study, for what Optuna can say of it, such as parameter importances."""
-    study = optuna.create_study(directions=DIRECTIONS)
-    study.add_trials(
-        [_frozen(trial, space, objectives) for trial in history.trials if trial.state != "running"]
-    )
-    return study
-
-
 def _frozen(trial: Trial, space: Space, objectives: Objectives) -> optuna.trial.FrozenTrial:
     point = point_of(trial, objectives)
     state = _STATES[trial.state] if point is not None or trial.state != "complete" else TrialState.FAIL

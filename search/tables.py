@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
+import io
 from collections import Counter
 from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
 
+from search.files import write_whole
 from search.findings import all_verdicts, objectives_of, steps_saved
 from search.formats import ending, millions, score, share
 from search.ranking import best_first
@@ -44,20 +44,11 @@ def write_trials_csv(folder: Path, history: History) -> Path:
     objectives, trials = objectives_of(history), history.trials
     own = {objectives.fid, objectives.clip, "validation_loss"}
     others = sorted({name for t in trials for rung in t.rungs for name in rung.scores} - own)
-    path = folder / CSV_NAME
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{CSV_NAME}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow([*COLUMNS, *others])
-            for trial in trials:
-                writer.writerow(_row(trial, objectives.fid, objectives.clip, others))
-        os.chmod(temporary, 0o644)  # mkstemp's own is for the owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*COLUMNS, *others])
+    writer.writerows(_row(trial, objectives.fid, objectives.clip, others) for trial in trials)
+    return write_whole(folder / CSV_NAME, text.getvalue())
 
 
 def _row(trial: Trial, fid: str, clip: str, others: list[str]) -> list[object]:

@@ -6,13 +6,12 @@ It can be written at any stage of a run, and says which stage that is.
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from html import escape
 from importlib import resources
 from pathlib import Path
 
+from search.files import write_whole
 from search.record import read_history
 from search.report.page import Page
 from search.report.sections import sections
@@ -37,24 +36,10 @@ def write_report(folder: Path) -> Path:
     }
     template = resources.files("search.report").joinpath("page.html").read_text(encoding="utf-8")
     text = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
-    return _write_whole(folder / REPORT_NAME, text)
+    return write_whole(folder / REPORT_NAME, text)
 
 
 def _plotly_javascript() -> str:
     from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs()).replace("</script", "<\\/script")
-
-
-def _write_whole(path: Path, text: str) -> Path:
-    """A reader sees the old file or the new one, never half of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp's own is for the owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
