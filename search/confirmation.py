@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 
 from search.ranking import Objectives, best_first
 from search.record import Record, State, Trial
@@ -146,10 +147,10 @@ class Confirmation:
         return elapsed + self.expected_seconds() <= 60 * self.settings.minutes
 
     def expected_seconds(self) -> float:
-        """What the next run should take: the longest complete run so far, a step, times its steps."""
+        """What the next run should take: the median pace of the complete runs so far, times its steps."""
         complete = [trial for trial in self.history.by_key.values() if trial.state == "complete"]
         paces = [trial.seconds / trial.last_step for trial in complete if trial.last_step]
-        return max(paces, default=0.0) * (self.jobs[0].rungs[-1] if self.jobs else self.steps)
+        return median(paces or [0.0]) * (self.jobs[0].rungs[-1] if self.jobs else self.steps)
 
 
 def _confirmation_job(candidate: _Candidate, seed: int) -> Job:
