@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from search.formats import counted
 from search.ranking import Objectives, best_first
 from search.record import History, Trial
 
@@ -62,7 +63,7 @@ class PlainDisplay:
         trial = history.by_key[event["key"]]
         name = trial.name if trial.purpose == "search" else f"confirmation of {trial.name}, seed {trial.seed}"
         if event["event"] == "proposed":
-            refused = f" ({self.rejected} proposals refused before it)" if self.rejected else ""
+            refused = f" ({counted(self.rejected, 'proposal')} refused before it)" if self.rejected else ""
             self.rejected = 0
             self.message(f"{name}: {size_of(trial)}{refused}")
         elif event["event"] == "rung":

@@ -42,6 +42,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
+def counted(number: int, noun: str) -> str:
+    """1, "proposal" -> 1 proposal; 2 -> 2 proposals."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def score(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 

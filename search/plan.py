@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from search.folder import disk_free_bytes
+from search.formats import duration
 from search.settings import SearchSettings
 from space.architecture import Architecture
 from space.choices import UniformDraw
@@ -142,14 +143,13 @@ def plan_text(settings: SearchSettings) -> str:
     typical = narrow(by_size[len(by_size) // 2], settings.proxy)
     parameters = price(typical).parameters
     seconds = _seconds_a_step(settings, typical, data)
-    minutes = steps * seconds / workers / 60
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
     disk = settings.trials * kept + workers * while_running
     where = Path(settings.runs_folder)
     lines += [
         f"proxy      a typical candidate: {parameters / 1e6:.2f} M parameters, {seconds:.3f} s a step here",
-        f"time       at most about {minutes:.0f} minutes of training on {workers} workers like this "
-        "(without evaluation, stopping and confirmation)",
+        f"time       at most about {duration(steps * seconds / workers)} of training, {workers} at a time as "
+        "here (without evaluation, stopping and confirmation)",
         f"disk       about {disk / 1e6:.0f} MB in {where} ({disk_free_bytes(where) / 1e9:.0f} GB free)",
     ]
     return "\n".join(lines)

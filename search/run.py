@@ -29,6 +29,7 @@ from space.cost import price
 from space.plain import to_plain
 from space.proxy import narrow
 from training.data import Dataset
+from training.folder import named
 from training.loop import Trainer
 
 
@@ -108,7 +109,11 @@ def _prepare(
     display.message(
         f"data {data.name}: {len(data.train_captions)} pictures to train on, "
         f"{len(data.held_out_captions)} held out, {data.image_size_px} px"
-        + (f", {len(data.unreadable)} files could not be read" if data.unreadable else "")
+        + (
+            f"; left out, unreadable: {len(data.unreadable)} ({named(data.unreadable)})"
+            if data.unreadable
+            else ""
+        )
     )
     evaluator_folder = folder / "evaluator"
     display.message("the evaluators' small CLIP: trained on these pictures once, about 20 s, then cached ...")

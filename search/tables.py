@@ -12,7 +12,7 @@ from rich.table import Table
 
 from search.files import write_whole
 from search.findings import all_verdicts, objectives_of, steps_saved
-from search.formats import ending, millions, score, share
+from search.formats import counted, ending, millions, score, share
 from search.ranking import best_first
 from search.record import History, Trial
 
@@ -100,8 +100,8 @@ def _caption(history: History, any_complete: bool) -> list[str]:
     saved, refused = steps_saved(history.trials), Counter(r.kind for r in history.rejections)
     lines = [] if any_complete else ["No trial has been trained to its full length: nothing is decided."]
     lines.append(
-        f"{refused['budget']} proposals were over budget; stopping saved {saved.steps} training steps "
-        f"({share(saved.share)})."
+        f"Refused for the budget: {counted(refused['budget'], 'proposal')}. Stopping saved {saved.steps} "
+        f"training steps ({share(saved.share)})."
     )
     verdicts = all_verdicts(history)
     lines += [f"{verdict.sentence()}." for verdict in verdicts]
