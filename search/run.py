@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,9 @@ def _run(
     began = time.monotonic()
     if not record.history.header:
         record.append("run", **_header(settings, folder, overrides))
-    worker_settings, protocol = _prepare(settings, data, folder, display)
+    worker, protocol = _prepare(settings, data, folder, display)
     if not record.history.start_scores:
-        scores = _start_scores(settings, data, worker_settings)
+        scores = _start_scores(settings, data, worker)
         record.append("start", scores=scores, protocol=protocol)
         (folder / "provenance.json").write_text(json.dumps(provenance() | {"protocol": protocol}, indent=1))
     record.append("session", trials=settings.trials, backend=settings.backend)
@@ -93,7 +93,7 @@ def _run(
     interrupted = False
     display.message(f"{folder}: prepared in {time.monotonic() - began:.0f} s")
     try:
-        _drive(strategy, settings, worker_settings, record, display)
+        _drive(strategy, settings, worker, record, display)
     except KeyboardInterrupt:
         interrupted = True
     interrupted = interrupted or not strategy.finished
@@ -122,14 +122,32 @@ def _prepare(
         f"embedded CLIP: finds the right caption for {evaluator.clip.retrieval_accuracy:.1%} of "
         "the held-out pictures it was checked on"
     )
-    worker = TrialSettings(
+    return worker_settings(settings, folder, evaluator_folder), evaluator.protocol
+
+
+def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Path) -> TrialSettings:
+    """What workers receive. Every path is absolute, since Ray's workers start in folders of their own."""
+
+    def absolute(path: str | None) -> str | None:
+        return path and str(Path(path).resolve())
+
+    data, training = settings.data, settings.training
+    own_captions = data.captions is not None and Path(data.captions).is_file()  # else inside data.folder
+    return TrialSettings(
         run_folder=str(folder.resolve()),
         evaluator_folder=str(evaluator_folder.resolve()),
         proxy=settings.proxy,
-        data=settings.data,
-        training=settings.training,
+        data=replace(
+            data,
+            folder=absolute(data.folder),
+            captions=absolute(data.captions) if own_captions else data.captions,
+        ),
+        training=replace(
+            training,
+            latents=replace(training.latents, folder=absolute(training.latents.folder)),
+            text=replace(training.text, folder=absolute(training.text.folder)),
+        ),
     )
-    return worker, evaluator.protocol
 
 
 def prepare_evaluator(settings: SearchSettings, folder: Path, data: Dataset) -> Evaluator:
@@ -158,11 +176,9 @@ def pictures(batch: tuple[Tensor, list[str]]) -> tuple[np.ndarray, list[str]]:
     return ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(), captions
 
 
-def _start_scores(
-    settings: SearchSettings, data: Dataset, worker_settings: TrialSettings
-) -> dict[str, float]:
+def _start_scores(settings: SearchSettings, data: Dataset, worker: TrialSettings) -> dict[str, float]:
     """Scores of an untrained network: its output is zero whatever the architecture, so one stands for all."""
-    evaluator = Evaluator.load(Path(worker_settings.evaluator_folder))
+    evaluator = Evaluator.load(Path(worker.evaluator_folder))
     smallest = narrow(settings.space.smallest(lambda a: price(a).macs), settings.proxy)
     trainer = Trainer(smallest, data, settings.training, seed=settings.seed)
     captions = evaluation_captions(data.held_out_captions, settings.evaluators.images)

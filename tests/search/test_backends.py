@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from conf.compose import compose
 from search.backends import inline
+from search.run import worker_settings
+from search.settings import settings_from_plain
 from search.strategy import Job, Report
 from search.trial import why_failed
 from tests.search.worlds import make_search, scores_at
+from training.data import load_data
 from training.loop import Diverged
 
 
@@ -59,6 +64,27 @@ def test_ctrl_c_leaves_the_job_running_for_a_resumed_search(
     with pytest.raises(KeyboardInterrupt):
         inline.run_inline(search, None)  # type: ignore[arg-type]
     assert [trial.state for trial in search.history.trials] == ["running"] and not search.finished
+
+
+@pytest.mark.parametrize("captions", [None, "captions.csv", "pictures/captions.csv"])
+def test_workers_find_data_named_by_relative_paths_from_whatever_folder_they_start_in(
+    captions: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pictures").mkdir(), (tmp_path / "elsewhere").mkdir()
+    for number in range(4):
+        Image.new("RGB", (24, 24), (60 * number, 0, 0)).save(tmp_path / "pictures" / f"{number}.png")
+    lines = [f"{number}.png,red" for number in range(4)]
+    (tmp_path / "pictures" / "captions.csv").write_text("\n".join(["file,caption", *lines]))
+    monkeypatch.chdir(tmp_path)
+    words = ["data=folder", "data.folder=pictures", "data.held_out_share=0.5"]
+    settings = settings_from_plain(
+        compose("search", words + ([f"data.captions={captions}"] if captions else []))
+    )
+    here = load_data(settings.data)
+    worker = worker_settings(settings, Path("runs/a"), Path("runs/a/evaluator"))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_data(worker.data).digest == here.digest
+    assert worker.run_folder == str(tmp_path / "runs" / "a")
 
 
 @pytest.mark.parametrize(
