@@ -35,7 +35,7 @@ def main_with(words: list[str]) -> int:
         return 0
     plain: dict[str, Any] = compose("confirm", words)
     runs_folder, run = plain.pop("runs_folder"), plain.pop("run")
-    folder = Path(run) if run else latest_run(Path(runs_folder))
+    folder = Path(run) if run else latest_run(Path(runs_folder).expanduser())
     confirmation = from_plain(ConfirmationSettings, plain)
     stored = stored_settings(folder)
     trials = read_history(folder).trials

@@ -59,7 +59,8 @@ def claim_folder(settings: SearchSettings) -> Path:
                 "change trials, confirmation, cluster and backend only"
             )
         return folder
-    folder = Path(settings.runs_folder) / (settings.name or time.strftime("search-%Y%m%d-%H%M%S"))
+    runs = Path(settings.runs_folder).expanduser()
+    folder = runs / (settings.name or time.strftime("search-%Y%m%d-%H%M%S"))
     if (folder / RECORD_NAME).exists():
         raise InputError(
             f"{folder}: holds a run already; go on with it by resume={folder}, or choose a name="

@@ -145,7 +145,7 @@ def plan_text(settings: SearchSettings) -> str:
     seconds = _seconds_a_step(settings, typical, data)
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
     disk = settings.trials * kept + workers * while_running
-    where = Path(settings.runs_folder)
+    where = Path(settings.runs_folder).expanduser()
     lines += [
         f"proxy      a typical candidate: {parameters / 1e6:.2f} M parameters, {seconds:.3f} s a step here",
         f"time       at most about {duration(steps * seconds / workers)} of training, {workers} at a time as "

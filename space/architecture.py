@@ -122,7 +122,8 @@ class Architecture:
         try:
             data = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise InputError(f"{where or 'architecture'}: not YAML: {error}") from None
+            reason = " ".join(str(error).split())
+            raise InputError(f"{where or 'architecture'}: not YAML: {reason}") from None
         return cls.from_plain(data, where)
 
     @classmethod
