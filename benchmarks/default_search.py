@@ -25,7 +25,9 @@ def kind_of(process: psutil.Process, driver: int) -> str:
     if process.pid == driver:
         return "driver"
     command = " ".join(process.cmdline())
-    return "worker" if "_TrialActor" in command else "Ray's own processes"
+    # Ray names a worker after its class when idle, and after Tune's wrapper of it while it trains
+    trains = "_TrialActor" in command or "ResourceTrainable" in command
+    return "worker" if trains else "Ray's own processes"
 
 
 def watched(command: list[str]) -> tuple[float, dict[str, float], float]:

@@ -66,10 +66,12 @@ def decisions(run: Path) -> list[dict[str, object]]:
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Ray names a worker after its class when idle, and after Tune's wrapper of it while it trains."""
     named = []
     for child in psutil.Process(process.pid).children(recursive=True):
         try:
-            if "_TrialActor" in " ".join(child.cmdline()):
+            command = " ".join(child.cmdline())
+            if "_TrialActor" in command or "ResourceTrainable" in command:
                 named.append(child)
         except psutil.Error:
             continue
