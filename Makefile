@@ -29,8 +29,8 @@ confirm: env ## more seeds and steps for the best of a run (ARGS="run=runs/<name
 test: lint ## lint, types and the quick tests
 	@$(PYTEST) $(ARGS)
 
-test-all: lint ## the same with the slow tests
-	@$(PYTEST) -m "slow or not slow" $(ARGS)
+test-all: test ## the same, then the slow tests, one at a time: some take 11 GB
+	@OMP_NUM_THREADS=1 "$(BIN)/pytest" -m slow --durations 20 $(ARGS)
 
 lint: env ## ruff and mypy
 	@"$(BIN)/ruff" check .
