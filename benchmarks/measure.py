@@ -103,6 +103,7 @@ def ms_by_kind(step: Step, device: str) -> dict[str, float]:
     activities = [torch.profiler.ProfilerActivity.CPU]
     if device == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)
+    step()
     with torch.profiler.profile(activities=activities) as profiler:
         for _ in range(PROFILED_STEPS):
             step()
