@@ -114,4 +114,5 @@ def states_in_words(trials: list[Trial]) -> str:
     """`12 trials: 8 complete, 3 halted, 1 failed`."""
     states = Counter(trial.state for trial in trials)
     known = ", ".join(f"{states[s]} {s}" for s in ("complete", "halted", "failed", "running") if states[s])
-    return f"{len(trials)} trials: {known}" if trials else "no trials"
+    count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
+    return f"{count}: {known}" if trials else "no trials"
