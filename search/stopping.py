@@ -40,6 +40,7 @@ class StoppingSettings:
     minimum_peers: int = 3
     quantile: float = 0.5
     deviations: float = 1.0
+    ahead_deviations: float = 2.0
     reduction: float = 2.0
 
     def __post_init__(self) -> None:
@@ -47,8 +48,9 @@ class StoppingSettings:
             raise InputError(f"minimum_peers: {self.minimum_peers} is too few; allowed: 1 or more")
         if not 0 < self.quantile < 1:
             raise InputError(f"quantile: {self.quantile} is not a quantile; allowed: between 0 and 1")
-        if self.deviations < 0:
-            raise InputError(f"deviations: {self.deviations} is negative; allowed: 0 or more")
+        for name in ("deviations", "ahead_deviations"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}: {getattr(self, name)} is negative; allowed: 0 or more")
         if self.reduction <= 1:
             raise InputError(f"reduction: {self.reduction} keeps everybody; allowed: more than 1")
 
@@ -65,14 +67,16 @@ class PaperRule:
     the noise in FID or in CLIP, and is ahead of it beyond the noise in neither.
 
     "Lags in either, ahead in neither": a network without cross-attention can have the best FID of all at
-    the first rung, so stopping on FID alone keeps it; asking both to lag keeps it too. Improvement counts
-    since the start, since from one rung to the next it is inside the noise.
+    the first rung, so stopping on FID alone keeps it; asking both to lag keeps it too. For the same reason
+    being ahead takes more deviations than lagging: a far too narrow network was ahead in FID by nearly two.
+    Improvement counts since the start, since from one rung to the next it is inside the noise.
     """
 
     noise: Noise
     minimum_peers: int
     quantile: float
     deviations: float
+    ahead_deviations: float
 
     def reason_to_halt(self, here: Point, step: int, peers: Sequence[Point], start: Point) -> str:
         if len(peers) < self.minimum_peers:
@@ -80,11 +84,12 @@ class PaperRule:
         fid_bar = _quantile([start.fid - peer.fid for peer in peers], self.quantile)
         clip_bar = _quantile([peer.clip - start.clip for peer in peers], self.quantile)
         at = self.noise.at(step)
-        fid_noise = self.deviations * at.fid_relative * abs(start.fid - fid_bar)
-        clip_noise = self.deviations * at.clip
+        fid_deviation, clip_deviation = at.fid_relative * abs(start.fid - fid_bar), at.clip
+        fid_noise, clip_noise = self.deviations * fid_deviation, self.deviations * clip_deviation
         fid_lead = (start.fid - here.fid) - fid_bar
         clip_lead = (here.clip - start.clip) - clip_bar
-        if fid_lead > fid_noise or clip_lead > clip_noise:
+        ahead = self.ahead_deviations
+        if fid_lead > ahead * fid_deviation or clip_lead > ahead * clip_deviation:
             return ""
         lags = []
         if fid_lead < -fid_noise:
@@ -139,7 +144,9 @@ class AshaRule:
 def make_rule(settings: StoppingSettings, noise: Noise) -> StoppingRule:
     """The rule that the settings name."""
     if settings.name == "paper":
-        return PaperRule(noise, settings.minimum_peers, settings.quantile, settings.deviations)
+        return PaperRule(
+            noise, settings.minimum_peers, settings.quantile, settings.deviations, settings.ahead_deviations
+        )
     if settings.name == "median":
         return MedianRule(settings.minimum_peers)
     if settings.name == "asha":

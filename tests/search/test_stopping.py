@@ -25,8 +25,10 @@ def reason(name: str, here: Point, peers=PEERS, step: int = 100, **numbers) -> s
         (Point(54.9, 0.381), False),  # behind in both, inside the noise
         (Point(55.1, 0.40), True),  # lags in FID, level in CLIP
         (Point(50.0, 0.379), True),  # lags in CLIP, level in FID
-        (Point(90.0, 0.421), False),  # lags in FID, ahead in CLIP
-        (Point(44.9, 0.01), False),  # lags in CLIP, ahead in FID
+        (Point(90.0, 0.441), False),  # lags in FID, ahead in CLIP: by two deviations
+        (Point(90.0, 0.439), True),  # lags in FID, in CLIP not far enough ahead
+        (Point(39.9, 0.01), False),  # lags in CLIP, ahead in FID
+        (Point(40.1, 0.01), True),  # lags in CLIP, in FID not far enough ahead
         (Point(70.0, 0.20), True),  # lags in both
         (Point(40.0, 0.50), False),  # ahead in both
     ],
@@ -109,3 +111,15 @@ def test_no_rule_breaks_without_any_history(name):
 def test_impossible_numbers_are_refused_by_name(field, value, allowed):
     with pytest.raises(InputError, match=f"{field}: .*allowed: {allowed}"):
         StoppingSettings(**{field: value})
+
+
+def test_planted_failures_as_they_trained_are_halted_and_md_is_not():
+    """Scores at step 125 of the default, as recorded on 2026-11-20 by tests/search/test_planted.py."""
+    noise = Noise((RungNoise(125, 0.07, 0.021),))
+    rule = make_rule(StoppingSettings(name="paper"), noise)
+    start = Point(4971.6, -0.007)
+    sound = [Point(4506, 0.074), Point(3993, 0.110), Point(4434, 0.082)]
+    without_text, far_too_narrow, md = Point(4556, -0.009), Point(3858, -0.003), Point(4385, 0.072)
+    assert "CLIP" in rule.reason_to_halt(without_text, 125, sound, start)
+    assert "CLIP" in rule.reason_to_halt(far_too_narrow, 125, [*sound, without_text], start)
+    assert rule.reason_to_halt(md, 125, [*sound, without_text, far_too_narrow], start) == ""
