@@ -28,7 +28,7 @@ def sync_study(folder: Path, history: History, space: Space, objectives: Objecti
     path = folder / STUDY_NAME
     study = optuna.create_study(
         storage=f"sqlite:///{path.resolve()}",
-        study_name=folder.name,
+        study_name=history.header.get("name", folder.name),
         directions=DIRECTIONS,
         load_if_exists=True,
     )
