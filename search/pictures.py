@@ -13,24 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from space.explore.style import INK, OTHERS, OURS, QUIET, STYLE
 from space.plain import InputError
 
-INK, QUIET, GRID = "#1f2933", "#6b7785", "#e4e8ec"
-OURS, OTHERS = "#d9541e", "#2f6690"  # the MobileDiffusion family stands out
+GRID = "#e4e8ec"
 SAVED, SPENT = "#2a8c82", "#c8553d"
 BUDGET_PARAMETERS_MILLIONS, BUDGET_GMACS = 400, 200  # section 3.4
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": INK,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "mdsearch",
-}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import yaml
 from space.plain import InputError, from_plain, to_plain
 
 SCHEMA_VERSION = 1
+SIZE_EMBEDDING_WIDTH = 256  # SDXL embeds each of its size numbers into so many sines and cosines
 
 ConvKind = Literal["full", "separable"]
 Activation = Literal["swish", "gelu"]
@@ -206,6 +207,11 @@ class Architecture:
     def size_at(self, level: int) -> int:
         """Height and width, in latent pixels, of the feature map at a level (0 is the outermost)."""
         return self.latent_size >> level
+
+    @property
+    def added_width(self) -> int:
+        """Width of SDXL's added conditions, the pooled text and the embedded sizes; 0 without them."""
+        return self.pooled_width + self.size_embeddings * SIZE_EMBEDDING_WIDTH
 
     @property
     def conv_blocks(self) -> int:

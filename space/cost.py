@@ -14,8 +14,6 @@ from typing import NamedTuple
 from space.architecture import Architecture, Level, Middle
 from space.plain import InputError
 
-SIZE_EMBEDDING_WIDTH = 256
-
 
 class Cost(NamedTuple):
     """Parameters, MACs (attention products included) and, of those, the MACs of attention products."""
@@ -147,9 +145,8 @@ def breakdown(a: Architecture) -> list[Item]:
     """What each part costs, in the order of the forward pass."""
     outer = a.levels[0].channels
     items = [Item("embeddings", "time embedding", embedding(outer, a.time_width))]
-    added = a.pooled_width + a.size_embeddings * SIZE_EMBEDDING_WIDTH
-    if added:
-        items.append(Item("embeddings", "added conditions", embedding(added, a.time_width)))
+    if a.added_width:
+        items.append(Item("embeddings", "added conditions", embedding(a.added_width, a.time_width)))
     items.append(Item("in", "conv in", conv(a.latent_channels, outer, 3, a.latent_size)))
 
     channels, skips = outer, [outer]

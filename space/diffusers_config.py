@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from space.architecture import Architecture, Level, Middle
-from space.cost import SIZE_EMBEDDING_WIDTH
+from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture, Level, Middle
 from space.plain import InputError
 
 SDXL_SIZE_NUMBERS = 6  # original size, crop, target size: two numbers each
@@ -293,8 +292,7 @@ def diffusers_config(architecture: Architecture) -> dict[str, Any]:
         config |= {
             "addition_embed_type": "text_time",
             "addition_time_embed_dim": SIZE_EMBEDDING_WIDTH,
-            "projection_class_embeddings_input_dim": a.pooled_width
-            + a.size_embeddings * SIZE_EMBEDDING_WIDTH,
+            "projection_class_embeddings_input_dim": a.added_width,
         }
     return config
 

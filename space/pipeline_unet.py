@@ -16,8 +16,7 @@ from diffusers.configuration_utils import FrozenDict, register_to_config
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from torch import Tensor
 
-from space.architecture import Architecture
-from space.cost import SIZE_EMBEDDING_WIDTH
+from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture
 from space.plain import InputError
 from space.unet import UNet
 

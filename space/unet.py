@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from space.architecture import Architecture, Level, Middle
+from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture, Level, Middle
 from space.blocks import (
     CONV_EPS,
     Downsample,
@@ -18,8 +18,6 @@ from space.blocks import (
     Upsample,
     sinusoids,
 )
-
-SIZE_EMBEDDING_WIDTH = 256  # SDXL embeds each of its size numbers into so many sines and cosines
 
 
 class Stage(nn.Module):
@@ -75,8 +73,7 @@ class UNet(nn.Module):
         a = self.architecture = architecture
         outer = a.levels[0].channels
         self.time = Embedding(outer, a.time_width)
-        added = a.pooled_width + a.size_embeddings * SIZE_EMBEDDING_WIDTH
-        self.added = Embedding(added, a.time_width) if added else None
+        self.added = Embedding(a.added_width, a.time_width) if a.added_width else None
         self.conv_in = nn.Conv2d(a.latent_channels, outer, 3, padding=1)
 
         channels, skips = outer, [outer]

@@ -17,22 +17,11 @@ from numpy.typing import NDArray
 
 from space.explore.fronts import Front
 from space.explore.report import Map
+from space.explore.style import OTHERS, OURS, QUIET, STYLE
 
-INK, QUIET, OURS, OTHERS, BUDGET = "#1f2933", "#6b7785", "#d9541e", "#2f6690", "#7a4fa3"
+BUDGET = "#7a4fa3"
 HALO = [withStroke(linewidth=3, foreground="white")]
 TICKS = [12.5 * 2**step for step in range(10)]
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": INK,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "mdsearch",
-}
 # Name on the page, and where it stands from its point, in points of the page.
 LABELS = {
     "md": ("MobileDiffusion", -9, -4, "right"),
