@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from search.ranking import Objectives, best_first
-from search.record import Record, State, Trial
+from search.record import MemoryRecord, State, Trial
 from search.strategy import Decision, Job, Ledger, Report
 from space.architecture import Architecture
 from space.cost import price
@@ -60,7 +60,7 @@ class Confirmation:
 
     def __init__(
         self,
-        record: Record,
+        record: MemoryRecord,
         settings: ConfirmationSettings,
         references: Mapping[str, Architecture],
         *,

@@ -104,16 +104,10 @@ class History:
     start_scores: dict[str, float] = field(default_factory=dict)
     rejections: list[Rejection] = field(default_factory=list)
     by_key: dict[str, Trial] = field(default_factory=dict)
+    trials: list[Trial] = field(default_factory=list)  # of the search, by number
+    confirmations: list[Trial] = field(default_factory=list)
+    by_architecture: dict[str, Trial] = field(default_factory=dict)  # the search's, by architecture id
     sessions: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def trials(self) -> list[Trial]:
-        """The trials of the search, by number."""
-        return [trial for trial in self.by_key.values() if trial.purpose == "search"]
-
-    @property
-    def confirmations(self) -> list[Trial]:
-        return [trial for trial in self.by_key.values() if trial.purpose == "confirm"]
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Fold one event in. Events of kinds that are not known are ignored: a later version's."""
@@ -128,7 +122,7 @@ class History:
         elif kind == "rejected":
             self.rejections.append(Rejection(**{k: event[k] for k in Rejection.__dataclass_fields__}))
         elif kind == "proposed":
-            self.by_key[event["key"]] = Trial(
+            trial = Trial(
                 key=event["key"],
                 number=event["number"],
                 purpose=event["purpose"],
@@ -143,6 +137,12 @@ class History:
                 proxy_parameters=event["proxy_parameters"],
                 started=event["time"],
             )
+            self.by_key[trial.key] = trial
+            if trial.purpose == "search":
+                self.trials.append(trial)
+                self.by_architecture.setdefault(event["architecture_id"], trial)
+            else:
+                self.confirmations.append(trial)
         elif kind == "rung":
             fields = {name: event[name] for name in Rung.__dataclass_fields__}
             self.by_key[event["key"]].rungs.append(Rung(**fields))
@@ -151,7 +151,27 @@ class History:
             trial.state, trial.reason, trial.ended = event["state"], event["reason"], event["time"]
 
 
-class Record:
+class MemoryRecord:
+    """A record that is nowhere but in memory, its times by a clock of its own: for replay and simulation."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.history = History()
+        self.listeners: list[Callable[[dict[str, Any], History], None]] = []
+
+    def append(self, event_name: str, /, **fields: Any) -> None:
+        """Fold one event into the history, then tell the listeners. `fields` hold plain data."""
+        event = {"event": event_name, "time": round(self.clock(), 3)} | fields
+        self._keep(event)
+        self.history.apply(event)
+        for listener in self.listeners:
+            listener(event, self.history)
+
+    def _keep(self, event: dict[str, Any]) -> None:
+        """Called before the event counts."""
+
+
+class Record(MemoryRecord):
     """The record file of a run folder, open for appending by one driver at a time.
 
     Each event is on the disk before `append` returns and before any of `listeners` hears of it. A torn
@@ -163,8 +183,8 @@ class Record:
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__(time.time)
         self.path = folder / RECORD_NAME
-        self.listeners: list[Callable[[dict[str, Any], History], None]] = []
         try:
             self._file = open(self.path, "a+b")  # noqa: SIM115 (held for the life of the driver)
         except OSError as error:
@@ -177,15 +197,10 @@ class Record:
         self._cut_torn_line()
         self.history = read_history(folder)
 
-    def append(self, event_name: str, /, **fields: Any) -> None:
-        """Write one event and fold it into the history. `fields` hold plain data."""
-        event = {"event": event_name, "time": round(time.time(), 3)} | fields
+    def _keep(self, event: dict[str, Any]) -> None:
         self._file.write(json.dumps(event, separators=(",", ":"), allow_nan=False).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.history.apply(event)
-        for listener in self.listeners:
-            listener(event, self.history)
 
     def close(self) -> None:
         self._file.close()
