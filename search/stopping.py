@@ -1,4 +1,4 @@
-"""When to stop a trial: at a rung, against the trials recorded at that rung before it.
+"""When to stop a trial: at a rung, by its curve so far, against those of the trials recorded before it.
 
 A rule is a plain function of what is recorded, without state of its own, so that a decision can be
 checked afterwards and a resumed search decides the same. The paper (section 5.1) halts a candidate when
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal, Protocol
 
+from search.curves import Curve, points_at
 from search.ranking import Noise, Point, fronts
 from space.plain import InputError
 
@@ -20,14 +21,15 @@ from space.plain import InputError
 class StoppingRule(Protocol):
     """Called once for each rung of a trial but the last, in the order in which rungs are recorded."""
 
-    def reason_to_halt(self, here: Point, step: int, peers: Sequence[Point], start: Point) -> str:
+    def reason_to_halt(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
         """Why the trial should be halted, for the record; empty to let it go on.
 
         Args:
-            here: the trial's scores at this rung.
-            step: the rung, in training steps.
-            peers: the scores that other trials had at this rung, in the order of recording.
+            trial: its own curve so far; the last point is that of the rung to judge.
+            peers: the curves of the other trials, whole as far as they are recorded, in the order in which
+                the trials were. Some may end before this rung, and some be empty.
             start: the scores of an untrained network, where every trial begins.
+            full_steps: the length of a full trial, which is where its curve would end.
         """
         ...
 
@@ -57,7 +59,7 @@ class StoppingSettings:
 
 @dataclass(frozen=True)
 class NoStopping:
-    def reason_to_halt(self, here: Point, step: int, peers: Sequence[Point], start: Point) -> str:
+    def reason_to_halt(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
         return ""
 
 
@@ -78,12 +80,13 @@ class PaperRule:
     deviations: float
     ahead_deviations: float
 
-    def reason_to_halt(self, here: Point, step: int, peers: Sequence[Point], start: Point) -> str:
-        if len(peers) < self.minimum_peers:
+    def reason_to_halt(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
+        here, others = trial.at(trial.step), points_at(peers, trial.step)
+        if here is None or len(others) < self.minimum_peers:
             return ""
-        fid_bar = _quantile([start.fid - peer.fid for peer in peers], self.quantile)
-        clip_bar = _quantile([peer.clip - start.clip for peer in peers], self.quantile)
-        at = self.noise.at(step)
+        fid_bar = _quantile([start.fid - peer.fid for peer in others], self.quantile)
+        clip_bar = _quantile([peer.clip - start.clip for peer in others], self.quantile)
+        at = self.noise.at(trial.step)
         fid_deviation, clip_deviation = at.fid_relative * abs(start.fid - fid_bar), at.clip
         fid_noise, clip_noise = self.deviations * fid_deviation, self.deviations * clip_deviation
         fid_lead = (start.fid - here.fid) - fid_bar
@@ -109,10 +112,11 @@ class MedianRule:
 
     minimum_peers: int
 
-    def reason_to_halt(self, here: Point, step: int, peers: Sequence[Point], start: Point) -> str:
-        if len(peers) < self.minimum_peers:
+    def reason_to_halt(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
+        here, others = trial.at(trial.step), points_at(peers, trial.step)
+        if here is None or len(others) < self.minimum_peers:
             return ""
-        fid, clip = median(peer.fid for peer in peers), median(peer.clip for peer in peers)
+        fid, clip = median(peer.fid for peer in others), median(peer.clip for peer in others)
         if here.fid > fid and here.clip < clip:
             return f"below the median: FID {here.fid:.1f} > {fid:.1f} and CLIP {here.clip:.3f} < {clip:.3f}"
         return ""
@@ -126,10 +130,11 @@ class AshaRule:
     minimum_peers: int
     reduction: float
 
-    def reason_to_halt(self, here: Point, step: int, peers: Sequence[Point], start: Point) -> str:
-        if len(peers) < self.minimum_peers:
+    def reason_to_halt(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
+        here, others = trial.at(trial.step), points_at(peers, trial.step)
+        if here is None or len(others) < self.minimum_peers:
             return ""
-        points = [*peers, here]
+        points = [*others, here]
         fid_rank, clip_rank = _ranks([p.fid for p in points]), _ranks([-p.clip for p in points])
         keys = [
             (front, fid + clip) for front, fid, clip in zip(fronts(points), fid_rank, clip_rank, strict=True)
@@ -138,7 +143,7 @@ class AshaRule:
         kept = max(1, math.ceil(len(points) / self.reduction))
         if place <= kept:
             return ""
-        return f"place {place} of {len(points)} at step {step}; the best {kept} go on"
+        return f"place {place} of {len(points)} at step {trial.step}; the best {kept} go on"
 
 
 def make_rule(settings: StoppingSettings, noise: Noise) -> StoppingRule:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, Protocol
 
-from search.ranking import Objectives, Point, point_of
-from search.record import Purpose, Record, State, Trial
+from search.curves import Curve, curve_of
+from search.ranking import Objectives, Point
+from search.record import MemoryRecord, Purpose, State, Trial
 from search.sampler import Proposal, Sampler, derived_seed, observations, repaired
 from search.stopping import StoppingRule
 from space.architecture import Architecture
@@ -76,7 +77,7 @@ class Strategy(Protocol):
 class Ledger:
     """What every strategy does with a job once it is proposed: write down its rungs and its end."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: MemoryRecord) -> None:
         self.record = record
 
     def write_proposed(self, job: Job, number: int, cost: Cost, proxy: Proxy, **fields: Any) -> Job:
@@ -131,7 +132,7 @@ class ArchitectureSearch:
 
     def __init__(
         self,
-        record: Record,
+        record: MemoryRecord,
         *,
         space: Space,
         budget: Budget,
@@ -214,9 +215,7 @@ class ArchitectureSearch:
 
     def _twin(self, architecture: Architecture) -> Trial | None:
         """The trial of the same network, if there was one."""
-        return next(
-            (trial for trial in self.history.trials if trial.architecture.id == architecture.id), None
-        )
+        return self.history.by_architecture.get(architecture.id)
 
     def _accepts(self, number: int, architecture: Architecture) -> bool:
         """Whether a proposal may become a trial; if not, the ledger of rejections holds it, once a trial: a
@@ -267,15 +266,14 @@ class ArchitectureSearch:
     def _decision(self, key: str, report: Report) -> Decision:
         if report.step >= self.rungs[-1]:
             return Decision("end")
+        trials, start = self.history.trials, self.history.start_scores
+        before = curve_of(self.history.by_key[key], self.objectives)
         here = Point(report.scores[self.objectives.fid], report.scores[self.objectives.clip])
-        start = self.history.start_scores
-        peers = [
-            point
-            for trial in self.history.trials
-            if trial.key != key and (point := point_of(trial, self.objectives, report.step)) is not None
-        ]
         reason = self.rule.reason_to_halt(
-            here, report.step, peers, Point(start[self.objectives.fid], start[self.objectives.clip])
+            Curve((*before.steps, report.step), (*before.points, here)),
+            [curve_of(trial, self.objectives) for trial in trials if trial.key != key],
+            Point(start[self.objectives.fid], start[self.objectives.clip]),
+            self.rungs[-1],
         )
         return Decision("halt", reason) if reason else Decision("continue")
 

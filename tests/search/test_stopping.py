@@ -2,6 +2,7 @@ import random
 
 import pytest
 
+from search.curves import Curve
 from search.ranking import Noise, Point, RungNoise
 from search.stopping import StoppingSettings, make_rule
 from space.plain import InputError
@@ -14,7 +15,12 @@ RULES = ("paper", "median", "asha", "none")
 
 def reason(name: str, here: Point, peers=PEERS, step: int = 100, **numbers) -> str:
     settings = StoppingSettings(name=name, minimum_peers=numbers.pop("minimum_peers", 3), **numbers)
-    return make_rule(settings, NOISE).reason_to_halt(here, step, peers, START)
+    rule = make_rule(settings, NOISE)
+    return rule.reason_to_halt(one_rung(here, step), [one_rung(peer, step) for peer in peers], START, 400)
+
+
+def one_rung(point: Point, step: int = 100) -> Curve:
+    return Curve((step,), (point,))
 
 
 # the bar: FID 50 +- 5 (a tenth of it), CLIP .40 +- .02
@@ -120,6 +126,11 @@ def test_planted_failures_as_they_trained_are_halted_and_md_is_not():
     start = Point(4971.6, -0.007)
     sound = [Point(4506, 0.074), Point(3993, 0.110), Point(4434, 0.082)]
     without_text, far_too_narrow, md = Point(4556, -0.009), Point(3858, -0.003), Point(4385, 0.072)
-    assert "CLIP" in rule.reason_to_halt(without_text, 125, sound, start)
-    assert "CLIP" in rule.reason_to_halt(far_too_narrow, 125, [*sound, without_text], start)
-    assert rule.reason_to_halt(md, 125, [*sound, without_text, far_too_narrow], start) == ""
+
+    def reason_among(here: Point, peers: list[Point]) -> str:
+        curves = [one_rung(peer, 125) for peer in peers]
+        return rule.reason_to_halt(one_rung(here, 125), curves, start, 500)
+
+    assert "CLIP" in reason_among(without_text, sound)
+    assert "CLIP" in reason_among(far_too_narrow, [*sound, without_text])
+    assert reason_among(md, [*sound, without_text, far_too_narrow]) == ""
