@@ -98,22 +98,25 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
     return area
 
 
+def best_order(points: Sequence[Point]) -> list[int]:
+    """The places of the points, best first: by non-dominated rank, then by the hypervolume that each alone
+    adds to its front (against the worst of all), then as they came."""
+    if not points:
+        return []
+    reference = Point(max(point.fid for point in points) * 1.01, min(point.clip for point in points) - 0.01)
+    ranks = fronts(points)
+    own = _own_hypervolumes(points, ranks, reference)
+    return sorted(range(len(points)), key=lambda i: (ranks[i], -own[i], i))
+
+
 def best_first(trials: Sequence[Trial], objectives: Objectives) -> list[Trial]:
-    """Complete trials, best first: by non-dominated rank, then by the hypervolume that each alone adds to
-    its front (against the worst of all), then by number."""
+    """Complete trials, best first, as `best_order` has it."""
     complete = [
         (trial, point)
         for trial in trials
         if trial.state == "complete" and (point := point_of(trial, objectives))
     ]
-    if not complete:
-        return []
-    points = [point for _, point in complete]
-    reference = Point(max(point.fid for point in points) * 1.01, min(point.clip for point in points) - 0.01)
-    ranks = fronts(points)
-    own = _own_hypervolumes(points, ranks, reference)
-    order = sorted(range(len(complete)), key=lambda i: (ranks[i], -own[i], complete[i][0].number))
-    return [complete[index][0] for index in order]
+    return [complete[index][0] for index in best_order([point for _, point in complete])]
 
 
 def _own_hypervolumes(points: Sequence[Point], ranks: Sequence[int], reference: Point) -> list[float]:
