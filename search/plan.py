@@ -12,6 +12,7 @@ import torch
 
 from search.folder import disk_free_bytes
 from search.formats import duration
+from search.prior import check_prior
 from search.settings import SearchSettings
 from space.architecture import Architecture
 from space.choices import UniformDraw
@@ -38,6 +39,8 @@ def check(settings: SearchSettings) -> Dataset:
     _check_widths(settings)
     _check_named(settings)
     data = load_data(settings.data)
+    if settings.resume is None:  # a resumed search has their trials in its own record
+        check_prior(settings, data.digest)
     if len(data.held_out_captions) < 2:
         raise InputError("data: one picture is held out; needed: 2 or more, to score pictures against")
     smallest = narrow(settings.space.smallest(_macs), settings.proxy)

@@ -40,8 +40,9 @@ def space_difference(one: History, other: History) -> list[str]:
 
 def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """The fields of two headers that differ, by dotted name, with both values."""
+    names = list(names)
     ours, theirs = (dict(_flat({name: header.get(name) for name in names})) for header in (one, other))
-    if _data_digest(ours) is not None and _data_digest(theirs) is not None:
+    if data_digest(one) is not None and data_digest(other) is not None:
         ours, theirs = (
             {name: value for name, value in fields.items() if not name.startswith("data.")}
             for fields in (ours, theirs)
@@ -64,7 +65,9 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, value
 
 
-def _data_digest(fields: Mapping[str, Any]) -> Any:
+def data_digest(header: Mapping[str, Any]) -> Any:
+    """The digest of the pictures that a run's evaluators were made for; None where none is recorded."""
+    fields = dict(_flat(header.get("protocol")))
     return next((value for name, value in fields.items() if name.endswith("data_digest")), None)
 
 

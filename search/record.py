@@ -5,6 +5,7 @@ strategy keeps one as it goes, and reading the file gives an equal one. Events:
 
     run       what was asked: seed, trials, objectives, rungs
     start     the protocol, and the scores of an untrained network, where every learning curve begins
+    prior     a trial of an earlier run, whole: known to sampler and stopping, never this search's own
     rejected  a proposal that never became a trial: over budget, or a network tried before
     proposed  a priced candidate became a trial, or a confirmation run
     rung      a trial was evaluated at a step, and what was decided
@@ -29,7 +30,7 @@ from space.plain import InputError
 
 RECORD_NAME = "record.jsonl"
 State = Literal["running", "complete", "halted", "failed"]
-Purpose = Literal["search", "confirm"]
+Purpose = Literal["search", "confirm", "prior"]
 
 
 @dataclass
@@ -47,7 +48,8 @@ class Rung:
 @dataclass
 class Trial:
     """A candidate that is or was trained. Confirmation runs are trials too, with `purpose` confirm and
-    the name of what they confirm ("trial 7", "md"); they are never told to the sampler."""
+    the name of what they confirm ("trial 7", "md"); they are never told to the sampler. Trials of earlier
+    runs have the purpose prior, numbers below zero, and their run's folder as `source`."""
 
     key: str
     number: int
@@ -106,8 +108,14 @@ class History:
     by_key: dict[str, Trial] = field(default_factory=dict)
     trials: list[Trial] = field(default_factory=list)  # of the search, by number
     confirmations: list[Trial] = field(default_factory=list)
-    by_architecture: dict[str, Trial] = field(default_factory=dict)  # the search's, by architecture id
+    prior: list[Trial] = field(default_factory=list)  # of earlier runs; not in `by_key`
+    by_architecture: dict[str, Trial] = field(default_factory=dict)  # the search's and prior, by id
     sessions: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def known(self) -> list[Trial]:
+        """What samplers and stopping rules learn from: trials of earlier runs, then the search's own."""
+        return [*self.prior, *self.trials]
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Fold one event in. Events of kinds that are not known are ignored: a later version's."""
@@ -122,21 +130,7 @@ class History:
         elif kind == "rejected":
             self.rejections.append(Rejection(**{k: event[k] for k in Rejection.__dataclass_fields__}))
         elif kind == "proposed":
-            trial = Trial(
-                key=event["key"],
-                number=event["number"],
-                purpose=event["purpose"],
-                name=event["name"],
-                architecture=Architecture.from_plain(event["architecture"]),
-                cost=Cost(event["parameters"], event["macs"], event["attention_macs"]),
-                seed=event["seed"],
-                steps=event["steps"],
-                source=event["source"],
-                params=event["params"],
-                sampler_attributes=event["sampler_attributes"],
-                proxy_parameters=event["proxy_parameters"],
-                started=event["time"],
-            )
+            trial = _trial_of(event)
             self.by_key[trial.key] = trial
             if trial.purpose == "search":
                 self.trials.append(trial)
@@ -149,6 +143,31 @@ class History:
         elif kind == "ended":
             trial = self.by_key[event["key"]]
             trial.state, trial.reason, trial.ended = event["state"], event["reason"], event["time"]
+        elif kind == "prior":
+            trial = _trial_of(event)
+            trial.rungs = [Rung(**rung) for rung in event["rungs"]]
+            trial.state, trial.reason, trial.ended = event["state"], event["reason"], event["ended"]
+            self.prior.append(trial)
+            self.by_architecture.setdefault(event["architecture_id"], trial)
+
+
+def _trial_of(event: Mapping[str, Any]) -> Trial:
+    """A trial as a `proposed` or `prior` event names it."""
+    return Trial(
+        key=event["key"],
+        number=event["number"],
+        purpose=event["purpose"],
+        name=event["name"],
+        architecture=Architecture.from_plain(event["architecture"]),
+        cost=Cost(event["parameters"], event["macs"], event["attention_macs"]),
+        seed=event["seed"],
+        steps=event["steps"],
+        source=event["source"],
+        params=event["params"],
+        sampler_attributes=event["sampler_attributes"],
+        proxy_parameters=event["proxy_parameters"],
+        started=event.get("started", event["time"]),
+    )
 
 
 class MemoryRecord:

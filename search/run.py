@@ -17,6 +17,7 @@ from search.confirmation import Confirmation
 from search.display import Display, make_display
 from search.folder import Results, claim_folder
 from search.plan import check, named_architecture
+from search.prior import take_prior
 from search.provenance import provenance
 from search.record import History, Record
 from search.sampler import make_sampler
@@ -85,6 +86,8 @@ def _run(
         scores = _start_scores(settings, data, worker)
         record.append("start", scores=scores, protocol=protocol)
         (folder / "provenance.json").write_text(json.dumps(provenance() | {"protocol": protocol}, indent=1))
+    if not record.history.sessions:
+        take_prior(record, settings.prior)
     record.append("session", trials=settings.trials, backend=settings.backend)
 
     strategy = _strategy(settings, record)

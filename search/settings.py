@@ -60,6 +60,7 @@ class SearchSettings:
 
     `rungs` are the steps at which trials are evaluated and may be stopped; the last is the length of a
     full trial. `enqueue` names architecture files, or presets of conf/arch, tried before the sampler's.
+    `prior` names folders of earlier runs of the same space and protocol, whose trials teach this search.
     """
 
     space: Space
@@ -78,6 +79,7 @@ class SearchSettings:
     rungs: tuple[int, ...] = (125, 250, 500)
     seed: int = 0
     enqueue: tuple[str, ...] = ()
+    prior: tuple[str, ...] = ()
     name: str | None = None
     runs_folder: str = "runs"
     cache_folder: str | None = None

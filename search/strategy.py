@@ -197,7 +197,7 @@ class ArchitectureSearch:
 
     def _first_feasible(self, number: int) -> Proposal | None:
         """The sampler's first proposal that fits the budget and is new; else its last ones, shrunk."""
-        past = observations(self.history.trials, self.objectives)
+        past = observations(self.history.known, self.objectives)
         drawn = []
         for proposal in islice(self.sampler.proposals(self.space, past, number), DRAWS_BEFORE_REPAIR):
             drawn.append(proposal)
@@ -234,7 +234,7 @@ class ArchitectureSearch:
             architecture_id=architecture.id,
             parameters=cost.parameters,
             gmacs=round(cost.gmacs, 3),
-            reason="; ".join(excess) if excess or twin is None else f"the network of trial {twin.number}",
+            reason="; ".join(excess) if excess or twin is None else f"the network of {twin.name}",
         )
         return False
 
@@ -266,12 +266,12 @@ class ArchitectureSearch:
     def _decision(self, key: str, report: Report) -> Decision:
         if report.step >= self.rungs[-1]:
             return Decision("end")
-        trials, start = self.history.trials, self.history.start_scores
+        known, start = self.history.known, self.history.start_scores
         before = curve_of(self.history.by_key[key], self.objectives)
         here = Point(report.scores[self.objectives.fid], report.scores[self.objectives.clip])
         reason = self.rule.reason_to_halt(
             Curve((*before.steps, report.step), (*before.points, here)),
-            [curve_of(trial, self.objectives) for trial in trials if trial.key != key],
+            [curve_of(trial, self.objectives) for trial in known if trial.key != key],
             Point(start[self.objectives.fid], start[self.objectives.clip]),
             self.rungs[-1],
         )
