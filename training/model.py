@@ -76,7 +76,6 @@ class Model:
         noise = [torch.randn(shape, generator=generator("initial noise", seed, index)) for index in indices]
         return torch.stack(noise).to(self.device)
 
-    @torch.no_grad()
     def draw(
         self,
         captions: Sequence[str],
@@ -87,24 +86,49 @@ class Model:
         guidance: float | None = None,
     ) -> np.ndarray:
         """(N, H, W, 3) uint8, one picture a caption, by DDIM with classifier-free guidance."""
-        self.unet.eval()
-        self.text.eval()
-        empty = self.text.encode([""])
-        pictures = []
-        for start in range(0, len(captions), batch_size):
-            batch = list(captions[start : start + batch_size])
-            latents = self.diffusion.sample(
-                self.denoise,
-                self.initial_noise(seed, range(start, start + len(batch))),
-                self.text.encode(batch),
-                empty,
-                steps=steps or self.settings.sampling_steps,
-                guidance=self.settings.guidance if guidance is None else guidance,
+        pictures = [
+            self.draw_batch(
+                captions[start : start + batch_size],
+                range(start, min(start + batch_size, len(captions))),
+                seed=seed,
+                steps=steps,
+                guidance=guidance,
             )
-            images = self.codec.decode(latents).add(1).mul(127.5).round().clamp(0, 255)
-            pictures.append(images.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+            for start in range(0, len(captions), batch_size)
+        ]
         size = self.settings.image_size_px
         return np.concatenate(pictures) if pictures else np.empty((0, size, size, 3), np.uint8)
+
+    @torch.no_grad()
+    def draw_batch(
+        self,
+        captions: Sequence[str],
+        indices: Sequence[int],
+        *,
+        seed: int,
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> np.ndarray:
+        """(B, H, W, 3) uint8: the pictures of these indices in a longer series, drawn as one batch.
+
+        Raises:
+            InputError: a picture that is not finite.
+        """
+        self.unet.eval()
+        self.text.eval()
+        latents = self.diffusion.sample(
+            self.denoise,
+            self.initial_noise(seed, indices),
+            self.text.encode(list(captions)),
+            self.text.encode([""]),
+            steps=steps or self.settings.sampling_steps,
+            guidance=self.settings.guidance if guidance is None else guidance,
+        )
+        images = self.codec.decode(latents).float()
+        if not images.isfinite().all():
+            raise InputError(f"pictures {indices[0]} to {indices[-1]} are not finite: NaN or overflow")
+        images = images.add(1).mul(127.5).round().clamp(0, 255)
+        return images.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
     def save(self, folder: str | Path) -> None:
         """Write weights (safetensors) and model.json, the architecture among it: what `load_model` reads."""
