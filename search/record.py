@@ -36,20 +36,23 @@ Purpose = Literal["search", "confirm", "prior"]
 @dataclass
 class Rung:
     """One evaluation of a trial. `scores` holds every score by its full name, `validation_loss` among
-    them; `seconds` where the time went (training, sampling, features, ...) since the rung before."""
+    them; `seconds` where the time went (training, sampling, features, ...) since the rung before;
+    `deviations` what resampling the pictures does to a score, empty in records of earlier versions."""
 
     step: int
     scores: dict[str, float]
     seconds: dict[str, float]
     decision: Literal["continue", "halt", "end"]
     reason: str = ""
+    deviations: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class Trial:
     """A candidate that is or was trained. Confirmation runs are trials too, with `purpose` confirm and
-    the name of what they confirm ("trial 7", "md"); they are never told to the sampler. Trials of earlier
-    runs have the purpose prior, numbers below zero, and their run's folder as `source`."""
+    the name of what they confirm ("trial 7", "md") and `why` they were started; they are never told to the
+    sampler. Trials of earlier runs have the purpose prior, numbers below zero, and their run's folder as
+    `source`."""
 
     key: str
     number: int
@@ -60,6 +63,7 @@ class Trial:
     seed: int
     steps: int
     source: str
+    why: str = ""
     params: dict[str, Any] | None = None
     sampler_attributes: dict[str, Any] = field(default_factory=dict)
     proxy_parameters: int = 0
@@ -138,7 +142,8 @@ class History:
             else:
                 self.confirmations.append(trial)
         elif kind == "rung":
-            fields = {name: event[name] for name in Rung.__dataclass_fields__}
+            fields = {name: event[name] for name in Rung.__dataclass_fields__ if name != "deviations"}
+            fields["deviations"] = event.get("deviations", {})
             self.by_key[event["key"]].rungs.append(Rung(**fields))
         elif kind == "ended":
             trial = self.by_key[event["key"]]
@@ -163,6 +168,7 @@ def _trial_of(event: Mapping[str, Any]) -> Trial:
         seed=event["seed"],
         steps=event["steps"],
         source=event["source"],
+        why=event.get("why", ""),
         params=event["params"],
         sampler_attributes=event["sampler_attributes"],
         proxy_parameters=event["proxy_parameters"],

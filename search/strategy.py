@@ -7,7 +7,7 @@ job ended with `take_result`. Everything that happens is in the record before th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal, Protocol
 
@@ -39,11 +39,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Report:
-    """What a worker measured at a rung."""
+    """What a worker measured at a rung; `deviations` of scores are those of resampled pictures."""
 
     step: int
     scores: dict[str, float]
     seconds: dict[str, float]
+    deviations: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class Ledger:
             seconds={name: round(seconds, 3) for name, seconds in report.seconds.items()},
             decision=decision.word,
             reason=decision.reason,
+            deviations=report.deviations,
         )
         return decision
 
