@@ -17,7 +17,7 @@ import torch
 from evaluators.embedded import EmbeddedClip
 from evaluators.features import RandomConv
 from evaluators.fid import Moments, frechet_distance
-from evaluators.protocol import Evaluator, EvaluatorSettings
+from evaluators.evaluator import Evaluator, EvaluatorSettings
 from training.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, render_scenes, scene_captions
 
 SIZE_PX = 32

@@ -116,6 +116,7 @@ class EmbeddedClip:
     """
 
     name = "embedded-clip"
+    preparation = "as it is, to [-1, 1]"
 
     def __init__(self, model: nn.Module, vocabulary: Vocabulary, about: dict[str, Any]) -> None:
         self._model, self._vocabulary, self.about = model.eval(), vocabulary, about
@@ -159,6 +160,10 @@ class EmbeddedClip:
                 embedded = self._model.encode_text(padded)[: len(chunk)].double()  # type: ignore[operator]
                 outputs.append(F.normalize(embedded, dim=-1))
         return torch.cat(outputs).numpy()
+
+    def too_long(self, captions: Sequence[str]) -> int:
+        """How many of the captions have more tokens than the text tower takes."""
+        return int((_bpe(captions, self._vocabulary.context_length + 1)[:, -1] != 0).sum())
 
     def retrieve(self, images: np.ndarray, captions: Sequence[str]) -> float:
         """Top-1: the share of images whose own caption is the nearest among the distinct captions."""

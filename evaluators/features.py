@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,9 +23,24 @@ class ImageFeatures(Protocol):
     name: str
     digest: str  # of the weights, so that two runs know whether they measured with the same ruler
     width: int
+    preparation: str  # how pictures become its input, in words: resize, filter, range
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, 3) uint8 to (N, width) float64. Raises ValueError on another dtype or shape."""
+
+
+class TextSimilarity(Protocol):
+    """How well pictures agree with their captions, by a network with an image and a text tower."""
+
+    name: str
+    digest: str
+    preparation: str
+
+    def text_similarity(self, images: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+        """(N, H, W, 3) uint8 and N captions to (N,) float64 cosines. Raises ValueError on anything else."""
+
+    def too_long(self, captions: Sequence[str]) -> int:
+        """How many of the captions the text tower cuts."""
 
 
 def check_images(images: np.ndarray) -> None:
@@ -92,6 +107,7 @@ class RandomConv:
     """
 
     name = "random-conv"
+    preparation = "as it is, to [-1, 1]"
 
     def __init__(self, settings: RandomConvSettings) -> None:
         rng = np.random.default_rng([settings.seed, 0xC0])

@@ -6,6 +6,7 @@ FID after Heusel et al., "GANs Trained by a Two Time-Scale Update Rule" (2017), 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -81,21 +82,35 @@ class Moments:
             self._factor = vectors[:, kept] * np.sqrt(values[kept])
         return self._factor
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Float64 mean and scatter, and the count: what files hold, to be read back equal."""
+        return {"count": np.array(self.count), "mean": self.mean, "scatter": self._scatter}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Moments:
+        """Raises KeyError where one is missing, ValueError where they do not fit or are not finite."""
+        mean, scatter = np.asarray(arrays["mean"]), np.asarray(arrays["scatter"])
+        if mean.ndim != 1 or scatter.shape != (len(mean), len(mean)):
+            raise ValueError(f"a mean of shape {mean.shape} beside a scatter of shape {scatter.shape}")
+        if not (np.isfinite(mean).all() and np.isfinite(scatter).all()):
+            raise ValueError("NaN or infinite moments")
+        moments = cls(len(mean))
+        moments._merge(int(arrays["count"]), mean, scatter)
+        return moments
+
     def save(self, path: Path) -> None:
-        """As .npz: float64 count, mean and scatter, which load back equal."""
+        """As .npz."""
         with path.open("wb") as file:
-            np.savez(file, count=self.count, mean=self.mean, scatter=self._scatter)
+            np.savez(file, **self.arrays())
 
     @classmethod
     def load(cls, path: Path) -> Moments:
         """Raises InputError where the file is missing or holds something else."""
         try:
             with np.load(path, allow_pickle=False) as stored:
-                moments = cls(len(stored["mean"]))
-                moments._merge(int(stored["count"]), stored["mean"], stored["scatter"])
+                return cls.from_arrays(stored)
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f"{path}: cannot be read as reference moments: {error}") from None
-        return moments
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:

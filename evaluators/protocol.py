@@ -1,243 +1,255 @@
-"""Scores and the protocol that made them: what a search asks, of images and captions alone.
+"""What a score means: all that made it, as one plain value with a digest, and where two of them differ.
 
-A score means nothing without its protocol (features and their weights, sample count, image size, reference
-set), so an `Evaluator` carries it, prints it, and refuses images that it does not describe.
+FID moves by whole points with the resize, the crop, the file format, the reference set and the count, and
+the field's papers seldom say them. So a score carries its protocol, and is compared under an equal one only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
 import yaml
 
-from evaluators.clip_score import check_pairs
-from evaluators.embedded import Draw, EmbeddedClip, EmbeddedSettings, embedded_clip
-from evaluators.features import ImageFeatures, RandomConv, RandomConvSettings, check_images
-from evaluators.fid import Moments, frechet_distance
-from space.plain import InputError, from_plain, to_plain
+from space.plain import InputError, nearest, to_plain
 
-PROTOCOL, CLIP_FOLDER = "protocol.yaml", "embedded-clip"
-CLIP_SCORE = "clip_embedded"
+METRICS = ("fid", "fid_infinity", "kid", "precision", "recall", "clip")
+NOT_DECIDING = ("name", "source", "open_in_source")  # they say where a protocol comes from, not what it does
+SHOWN_CHARACTERS = 12
 
 
 @dataclass(frozen=True)
-class EvaluatorSettings:
-    """How a candidate's pictures are scored. `fid` names the features of the FID that is an objective."""
+class ImageForm:
+    """The pixels that are scored, samples and references alike: crop, then resize, then the stored file.
 
-    images: int = 200  # generated pictures a score
-    reference_images: int = 2000  # real ones, held out; all of them where there are fewer
-    retrieval_images: int = 1000  # held-out pictures on which the embedded CLIP is checked
-    fid: Literal["embedded-clip", "random-conv"] = "embedded-clip"
-    clip: EmbeddedSettings = field(default_factory=EmbeddedSettings)
-    random_conv: RandomConvSettings = field(default_factory=RandomConvSettings)
-
-    def __post_init__(self) -> None:
-        for name in ("images", "reference_images", "retrieval_images"):
-            if getattr(self, name) < 2:
-                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 2 or more")
-
-
-def score_name(features: str) -> str:
-    """The key of the FID on these features: "embedded-clip" to "fid_embedded_clip"."""
-    return "fid_" + features.replace("-", "_")
-
-
-class Evaluator:
-    """Scores of generated images: an FID for each feature set, and the CLIP score of the embedded CLIP.
-
-    Attributes:
-        protocol: all that made the scores, as plain data; `protocol_id` is its hash.
-        fid_name, clip_name: the keys, among the scores, of the two objectives.
+    Networks prepare their own input from these (`ImageFeatures.preparation`).
     """
 
-    clip_name = CLIP_SCORE
+    size_px: int  # side of the square pictures that are scored
+    drawn_size_px: int | None = None  # side at which samples are drawn; null: as they come
+    crop: Literal["none", "center"] = "none"  # none squeezes a picture that is not square
+    resize: Literal["none", "nearest", "box", "bilinear", "bicubic", "lanczos"] = "none"
+    antialias: bool = True  # Pillow's filters, which widen when they shrink; false: sampled at points
+    file_format: Literal["png", "jpeg"] = "png"  # what samples were stored in before they are scored
+    jpeg_quality: int | None = None  # Pillow's scale, 1 to 95; for jpeg alone
 
-    def __init__(
-        self,
-        clip: EmbeddedClip,
-        random_conv: RandomConv,
-        references: dict[str, Moments],
-        protocol: dict[str, Any],
-    ) -> None:
-        self.clip, self.random_conv, self.protocol = clip, random_conv, protocol
-        self._references = references
-        self.fid_name: str = protocol["objectives"]["fid"]
-        text = json.dumps(protocol, sort_keys=True, separators=(",", ":"))
-        self.protocol_id = hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    # ------------------------------------------------------------------ made once, loaded by each worker
-
-    @classmethod
-    def prepare(
-        cls,
-        folder: Path,
-        settings: EvaluatorSettings,
-        *,
-        train: Draw,
-        train_count: int,
-        held_out_images: np.ndarray,
-        held_out_captions: Sequence[str],
-        data_digest: str,
-        cache_folder: Path,
-        on_step: Callable[[int, int, float], None] | None = None,
-    ) -> Evaluator:
-        """Write into `folder` what a worker needs to score: models, reference moments, protocol.
-
-        The embedded CLIP is taken from the cache folder where it was trained before. References are the
-        first `reference_images` of the held-out pictures, so that no feature set has learned them by heart.
-
-        Raises:
-            InputError: fewer than two held-out pictures.
-        """
-        check_images(held_out_images)
-        check_pairs(held_out_images, held_out_captions)
-        if len(held_out_images) < 2:
-            raise InputError("reference_images: one held-out picture; a reference needs two or more")
-        clip = embedded_clip(
-            train,
-            train_count,
-            held_out_images[: settings.retrieval_images],
-            held_out_captions[: settings.retrieval_images],
-            data_digest,
-            settings.clip,
-            cache_folder,
-            on_step,
-        )
-        random_conv = RandomConv(settings.random_conv)
-        reference = held_out_images[: settings.reference_images]
-        references = {features.name: Moments.of(features(reference)) for features in (clip, random_conv)}
-        protocol = _protocol(settings, clip, random_conv, reference, data_digest)
-
-        clip.save(folder / CLIP_FOLDER)
-        for name, moments in references.items():
-            moments.save(_reference_path(folder, name))
-        own = folder / f".{PROTOCOL}-{os.getpid()}"
-        own.write_text(yaml.safe_dump(protocol, sort_keys=False))
-        own.rename(folder / PROTOCOL)  # last: a folder with a protocol is complete
-        return cls(clip, random_conv, references, protocol)
-
-    @classmethod
-    def load(cls, folder: Path) -> Evaluator:
-        """From a folder that `prepare` wrote. Raises InputError where it is missing or not complete."""
-        try:
-            protocol = yaml.safe_load((folder / PROTOCOL).read_text())
-            features = protocol["features"]
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise InputError(f"{folder}: not a prepared evaluator: {error}") from None
-        clip = EmbeddedClip.load(folder / CLIP_FOLDER)
-        random_conv = RandomConv(from_plain(RandomConvSettings, features[RandomConv.name]["settings"]))
-        for model in (clip, random_conv):
-            if model.digest != features[model.name]["digest"]:
-                raise InputError(f"{folder}: {model.name} has another digest than its protocol says")
-        references = {name: Moments.load(_reference_path(folder, name)) for name in features}
-        return cls(clip, random_conv, references, protocol)
-
-    # ------------------------------------------------------------------ scores
-
-    def score(self, images: np.ndarray, captions: Sequence[str]) -> dict[str, float]:
-        """Of (N, H, W, 3) uint8 images and N captions, N and the size as the protocol says.
-
-        Raises:
-            ValueError: other images than the protocol describes.
-        """
-        features, cosines = self._measure(images, captions)
-        return self._scores(features, cosines, np.arange(len(images)))
-
-    def resampled(
-        self, images: np.ndarray, captions: Sequence[str], repeats: int = 20, seed: int = 0
-    ) -> dict[str, float]:
-        """The standard deviation of each score over bootstrap samples of the images.
-
-        It holds the luck of which prompts were drawn, which candidates with the same prompts share: for one
-        candidate it is an upper bound of the noise of its pictures, generous for an FID. The noise of a
-        difference is the deviation of the difference of two `resamples`. Neither holds the noise of training
-        with another seed.
-        """
-        resamples = self.resamples(images, captions, repeats, seed)
-        return {name: float(np.std(values, ddof=1)) for name, values in resamples.items()}
-
-    def resamples(
-        self, images: np.ndarray, captions: Sequence[str], repeats: int = 20, seed: int = 0
-    ) -> dict[str, np.ndarray]:
-        """Each score over bootstrap samples of the images, (repeats,); equal seeds draw equal rows.
-
-        So the resamples of two candidates with the same prompts are paired.
-        """
-        if repeats < 2:
-            raise ValueError(f"a standard deviation needs two repeats or more, got {repeats}")
-        features, cosines = self._measure(images, captions)
-        rng = np.random.default_rng([seed, 0xB007])
-        draws = [rng.integers(0, len(images), len(images)) for _ in range(repeats)]
-        scores = [self._scores(features, cosines, draw) for draw in draws]
-        return {name: np.array([score[name] for score in scores]) for name in scores[0]}
-
-    def _measure(
-        self, images: np.ndarray, captions: Sequence[str]
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        check_images(images)
-        check_pairs(images, captions)
-        wanted, size = self.protocol["images"], self.protocol["image_size_px"]
-        if images.shape[:3] != (wanted, size, size):
-            raise ValueError(
-                f"images of shape {images.shape}; this protocol scores ({wanted}, {size}, {size}, 3), and "
-                "scores of other counts or sizes would not compare"
+    def __post_init__(self) -> None:
+        _at_least(1, size_px=self.size_px, drawn_size_px=self.drawn_size_px)
+        if self.drawn_size_px not in (None, self.size_px) and self.resize == "none":
+            raise InputError(
+                f"resize: none cannot make {self.size_px} px of drawn_size_px = {self.drawn_size_px}; "
+                "allowed: a filter, or equal sizes"
             )
-        sets: tuple[ImageFeatures, ...] = (self.clip, self.random_conv)
-        features = {model.name: model(images) for model in sets}
-        return features, self.clip.similarity(features[self.clip.name], captions)
-
-    def _scores(
-        self, features: dict[str, np.ndarray], cosines: np.ndarray, rows: np.ndarray
-    ) -> dict[str, float]:
-        scores = {
-            score_name(name): frechet_distance(Moments.of(values[rows]), self._references[name])
-            for name, values in features.items()
-        }
-        return scores | {CLIP_SCORE: float(cosines[rows].mean())}
+        if (self.file_format == "jpeg") != (self.jpeg_quality is not None):
+            raise InputError(
+                f"jpeg_quality: {self.jpeg_quality} with file_format = {self.file_format}; allowed: 1 to 95 "
+                "with jpeg, null otherwise"
+            )
+        if self.jpeg_quality is not None and not 1 <= self.jpeg_quality <= 95:
+            raise InputError(f"jpeg_quality: {self.jpeg_quality} is not possible; allowed: 1 to 95")
 
 
-def _reference_path(folder: Path, features: str) -> Path:
-    return folder / f"reference-{features}.npz"
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One network that looks at pictures: which, its weights and how it prepares its input.
+
+    `digest` null accepts any weights, and is filled with those that were loaded before a score is printed;
+    otherwise other weights are refused. `settings` are the network's own (what is trained here).
+    """
+
+    network: str  # inception-v3, inception-v3-pytorch, open-clip, embedded-clip, random-conv
+    model: str | None = None  # open-clip: its architecture, ViT-B-32 for instance
+    weights: str | None = None  # the tag of published weights; null: the network's only ones, or your file
+    digest: str | None = None  # of the weights, as the network states it
+    preparation: str | None = None  # filled by the network: how pictures become its input
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """As in the names of scores: "inception-v3", "vit-b-32"."""
+        return self.network if self.model is None else self.model.lower()
 
 
-def _protocol(
-    settings: EvaluatorSettings,
-    clip: EmbeddedClip,
-    random_conv: RandomConv,
-    reference: np.ndarray,
-    data_digest: str,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ReferenceSet:
+    """The real pictures that samples are compared with."""
+
+    name: str
+    images: int
+    chosen: str  # which of the set, in words: "all", "first of the held-out split", "at random, seed 0"
+    digest: str | None = None  # of the pictures; filled when they are read
+    data_digest: str | None = None  # of the data set that they come from, where that has one
+
+    def __post_init__(self) -> None:
+        _at_least(2, images=self.images)
+
+
+@dataclass(frozen=True)
+class CaptionList:
+    """The prompts, one a sample, in order."""
+
+    name: str
+    digest: str | None = None  # `captions_digest` of the list; filled when it is read
+
+    @classmethod
+    def of(cls, name: str, captions: Sequence[str]) -> CaptionList:
+        return cls(name, captions_digest(captions))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How samples are drawn from a text-to-image network. Null: not said, or not drawn by one."""
+
+    sampler: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    seeds: str | None = None  # how a sample's noise follows from the seed, in words
+
+    def __post_init__(self) -> None:
+        _at_least(1, steps=self.steps)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that made a score. Two scores compare where `id` is equal.
+
+    Attributes:
+        features: networks whose features give fid, kid, precision and recall; one score each.
+        clips: text-image networks that give a CLIP score each.
+        open_in_source: dotted names of fields that the source leaves open; their values are our choice.
+    """
+
+    name: str
+    samples: int
+    images: ImageForm
+    features: tuple[NetworkSpec, ...]
+    clips: tuple[NetworkSpec, ...]
+    reference: ReferenceSet
+    captions: CaptionList
+    drawing: Drawing = field(default_factory=Drawing)
+    metrics: tuple[str, ...] = ("fid", "clip")
+    source: str = ""
+    open_in_source: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _at_least(2, samples=self.samples)
+        for metric in self.metrics:
+            if metric not in METRICS:
+                raise InputError(f"metrics: {metric!r} is not a metric; {nearest(metric, METRICS)}")
+        for what, networks in (("features", self.features), ("clips", self.clips)):
+            names = [spec.name for spec in networks]
+            if len(set(names)) < len(names):
+                raise InputError(f"{what}: {', '.join(names)}; allowed: each network once")
+        valid = dict(_leaves(self.to_plain()))
+        for path in self.open_in_source:
+            if not any(name == path or name.startswith(f"{path}.") for name in valid):
+                raise InputError(f"open_in_source: {path!r} is no field; {nearest(path, valid)}")
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits of what decides a score; the name and the source do not."""
+        text = json.dumps(self._deciding(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:SHOWN_CHARACTERS]
+
+    @property
+    def digest(self) -> str:
+        """The whole SHA-256 of which `id` shows the first digits."""
+        text = json.dumps(self._deciding(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _deciding(self) -> dict[str, Any]:
+        return {name: value for name, value in self.to_plain().items() if name not in NOT_DECIDING}
+
+    @property
+    def not_pinned(self) -> tuple[str, ...]:
+        """Dotted names of the digests that are not known yet: fill them before a score is printed."""
+        return tuple(
+            name for name, value in _leaves(self.to_plain()) if name.endswith(".digest") and value is None
+        )
+
+    def reference_key(self, features: NetworkSpec) -> str:
+        """A digest of what decides the reference statistics of one network: pictures, form and network."""
+        parts = [to_plain(self.images), to_plain(features), to_plain(self.reference)]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_plain(self) -> dict[str, Any]:
+        plain: dict[str, Any] = to_plain(self)
+        return plain
+
+    def to_yaml(self) -> str:
+        """The text form; `from_plain(Protocol, yaml.safe_load(text))` gives an equal protocol."""
+        return yaml.safe_dump(self.to_plain(), sort_keys=False, allow_unicode=True)
+
+    def __str__(self) -> str:
+        """A line for each part, to print beside scores; what the source leaves open is marked."""
+        lines = [f"protocol {self.name} ({self.id})" + (f", after {self.source}" if self.source else "")]
+        for name, value in self._deciding().items():
+            lines.append(f"  {name}: {_shown(value)}")
+        if self.open_in_source:
+            lines.append(f"  our choice, the source does not say: {', '.join(self.open_in_source)}")
+        return "\n".join(lines)
+
+    def with_network(self, spec: NetworkSpec) -> Protocol:
+        """This protocol with a network's entry, found by its name, replaced by one that is filled in."""
+
+        def filled(networks: tuple[NetworkSpec, ...]) -> tuple[NetworkSpec, ...]:
+            return tuple(spec if own.name == spec.name else own for own in networks)
+
+        return replace(self, features=filled(self.features), clips=filled(self.clips))
+
+
+def differences(one: Protocol, other: Protocol) -> dict[str, tuple[Any, Any]]:
+    """Dotted name -> both values, of each field that decides a score and differs; empty if scores compare."""
+    ours, theirs = (dict(_leaves(protocol._deciding())) for protocol in (one, other))
     return {
-        "name": "embedded",
-        "objectives": {"fid": score_name(settings.fid), "clip": CLIP_SCORE},
-        "images": settings.images,
-        "image_size_px": reference.shape[1],
-        "resize": "none",
-        "features": {
-            clip.name: {
-                "digest": clip.digest,
-                "width": clip.width,
-                "retrieval_accuracy": clip.retrieval_accuracy,
-                "data_digest": data_digest,
-            },
-            random_conv.name: {
-                "digest": random_conv.digest,
-                "width": random_conv.width,
-                "settings": to_plain(settings.random_conv),
-            },
-        },
-        "reference": {
-            "split": "held out",
-            "images": len(reference),
-            "digest": hashlib.sha256(np.ascontiguousarray(reference).data).hexdigest()[:16],
-        },
-        "frechet": "float64, unbiased covariances",
-        "clip_score": "mean cosine of image and caption embeddings, not rescaled",
+        name: (ours.get(name), theirs.get(name))
+        for name in dict.fromkeys([*ours, *theirs])
+        if ours.get(name) != theirs.get(name)
     }
+
+
+def captions_digest(captions: Sequence[str]) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 of a list of captions, in order."""
+    text = json.dumps(list(captions), ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of everything inside nested mappings and lists of mappings."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for index, inner in enumerate(value):
+            yield from _leaves(inner, f"{prefix}[{index}]")
+    else:
+        yield prefix, value
+
+
+def _shown(value: Any) -> str:
+    """Nested plain data in one line, what is null left out, digests shortened."""
+    if isinstance(value, Mapping):
+        parts = [
+            f"{name} {_shown(item[:SHOWN_CHARACTERS] if name.endswith('digest') else item)}"
+            for name, item in value.items()
+            if item not in (None, {}, [])
+        ]
+        return ", ".join(parts) or "not said"
+    if isinstance(value, list):
+        return (
+            "; ".join(map(_shown, value))
+            if value and isinstance(value[0], Mapping)
+            else ", ".join(map(_shown, value))
+        )
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _at_least(least: int, **values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and operator.lt(value, least):
+            raise InputError(f"{name}: {value} is not possible; allowed: {least} or more")

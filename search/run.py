@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluators.protocol import Evaluator
+from evaluators.evaluator import Evaluator
 from search.confirmation import Confirmation
 from search.display import Display, make_display
 from search.folder import Results, claim_folder
 from search.plan import check, named_architecture
 from search.prior import take_prior
 from search.provenance import provenance
-from search.record import History, Record
+from search.record import History, MemoryRecord, Record
 from search.sampler import make_sampler
 from search.settings import SearchSettings
 from search.stopping import make_rule
@@ -209,8 +209,9 @@ def _header(settings: SearchSettings, folder: Path, overrides: list[str]) -> dic
     }
 
 
-def _strategy(settings: SearchSettings, record: Record) -> Phases:
-    search = ArchitectureSearch(
+def architecture_search(settings: SearchSettings, record: MemoryRecord) -> ArchitectureSearch:
+    """The search that the settings ask for, on a record that may hold a part of it already."""
+    return ArchitectureSearch(
         record,
         space=settings.space,
         budget=settings.budget,
@@ -223,6 +224,9 @@ def _strategy(settings: SearchSettings, record: Record) -> Phases:
         seed=settings.seed,
         enqueued=[named_architecture(name) for name in settings.enqueue],
     )
+
+
+def _strategy(settings: SearchSettings, record: Record) -> Phases:
     references = {Path(name).stem: named_architecture(name) for name in settings.confirmation.references}
 
     def confirmation() -> Strategy:
@@ -236,7 +240,7 @@ def _strategy(settings: SearchSettings, record: Record) -> Phases:
             seed=settings.seed,
         )
 
-    return Phases(search, confirmation)
+    return Phases(architecture_search(settings, record), confirmation)
 
 
 def _drive(

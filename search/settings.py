@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from evaluators.protocol import CLIP_SCORE, EvaluatorSettings, score_name
+from evaluators.evaluator import CLIP_SCORE, EvaluatorSettings
+from evaluators.score import score_name
 from search.confirmation import ConfirmationSettings
 from search.ranking import Noise, Objectives
 from search.sampler import SamplerSettings
@@ -99,7 +100,7 @@ class SearchSettings:
     @property
     def objectives(self) -> Objectives:
         """The two scores that decide: `evaluators.fid` names the features of the one."""
-        return Objectives(score_name(self.evaluators.fid), CLIP_SCORE)
+        return Objectives(score_name("fid", self.evaluators.fid), CLIP_SCORE)
 
     @property
     def cache(self) -> Path:

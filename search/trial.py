@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluators.protocol import Evaluator
+from evaluators.evaluator import Evaluator
 from search.strategy import Job, Report
 from space.proxy import Proxy, narrow
 from training.data import DataSettings, load_data

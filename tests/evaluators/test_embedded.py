@@ -192,7 +192,7 @@ def test_the_room_imports_without_the_search_and_open_clip() -> None:
     code = (
         "import sys\n"
         "for name in ('ray', 'optuna', 'hydra', 'omegaconf', 'open_clip', 'timm'): sys.modules[name] = None\n"
-        "import evaluators.protocol, evaluators.embedded_training\n"
+        "import evaluators.evaluator, evaluators.embedded_training\n"
         "assert not [name for name in sys.modules if name.split('.')[0] in ('training', 'search', 'conf')]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from evaluators.embedded import EmbeddedSettings
+from evaluators.evaluator import PROTOCOL, Evaluator, EvaluatorSettings
 from evaluators.fid import Moments, frechet_distance
-from evaluators.protocol import PROTOCOL, Evaluator, EvaluatorSettings
 from space.plain import InputError, from_plain
 from tests.evaluators.conftest import Squares, squares
 
