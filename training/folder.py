@@ -129,22 +129,50 @@ def _captions_file(root: Path, captions: str | None) -> Path:
     raise InputError(f"captions: {captions!r} is no file, neither by itself nor in {str(root)!r}")
 
 
+def read_captions(file: str | Path) -> list[str]:
+    """Captions to draw: one a line of a .txt, or those of a captions file, which need name no images here.
+
+    Raises:
+        InputError: no such file, another form, or an empty line, by its number.
+    """
+    path = Path(file).expanduser()
+    if path.suffix.lower() != ".txt":
+        return [_text_of(path, line, caption) for line, _, caption in _parsed(path, (".txt",))]
+    try:
+        lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"captions: {path} cannot be read as UTF-8 text: {error}") from None
+    return [_text_of(path, number, line.strip() or None) for number, line in enumerate(lines, start=1)]
+
+
+def _text_of(file: Path, line: int, caption: object) -> str:
+    if not isinstance(caption, str):
+        raise InputError(f"{file}, line {line}: needs the text of a caption")
+    return caption
+
+
 def _rows(file: Path) -> Iterator[tuple[str, str]]:
     """(file, caption) of each line. Raises InputError with the line's number."""
-    readers = {".jsonl": _json_rows, ".csv": _table_rows, ".tsv": _table_rows}
-    reader = readers.get(file.suffix.lower())
-    if reader is None:
-        raise InputError(f"captions: {file.name!r} has no known form; allowed: {', '.join(sorted(readers))}")
-    try:
-        rows = list(reader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"captions: {file} cannot be read as UTF-8 text: {error}") from None
+    rows = _parsed(file)
     if not rows:
         raise InputError(f"captions: {file} names no image")
     for line, name, caption in rows:
         if not isinstance(name, str) or not isinstance(caption, str) or not name:
             raise InputError(f"{file}, line {line}: needs the texts 'file' and 'caption'")
         yield name, caption
+
+
+def _parsed(file: Path, other_forms: tuple[str, ...] = ()) -> list[tuple[int, object, object]]:
+    """(line, file, caption), the latter two as they stand."""
+    readers = {".jsonl": _json_rows, ".csv": _table_rows, ".tsv": _table_rows}
+    reader = readers.get(file.suffix.lower())
+    if reader is None:
+        allowed = ", ".join(sorted([*readers, *other_forms]))
+        raise InputError(f"captions: {file.name!r} has no known form; allowed: {allowed}")
+    try:
+        return list(reader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"captions: {file} cannot be read as UTF-8 text: {error}") from None
 
 
 def _json_rows(file: Path) -> Iterator[tuple[int, object, object]]:

@@ -153,12 +153,7 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
     from safetensors.torch import load_file
 
     folder = Path(folder)
-    try:
-        plain: Any = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        architecture = Architecture.from_plain(plain["architecture"], "model.json: architecture")
-        settings = from_plain(ModelSettings, plain["settings"], "model.json: settings")
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{str(folder)!r} holds no trained model (model.json): {error}") from None
+    architecture, settings = read_description(folder)
     model = Model(architecture, settings, choose_device(device))
     for name, module in model.modules().items():
         try:
@@ -166,6 +161,18 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
         except (OSError, SafetensorError, RuntimeError) as error:
             raise InputError(f"{folder / name}.safetensors does not hold its weights: {error}") from None
     return model
+
+
+def read_description(folder: str | Path) -> tuple[Architecture, ModelSettings]:
+    """What a saved model is, without its weights. Raises InputError for a folder that holds none."""
+    try:
+        plain: Any = json.loads((Path(folder) / "model.json").read_text(encoding="utf-8"))
+        return (
+            Architecture.from_plain(plain["architecture"], "model.json: architecture"),
+            from_plain(ModelSettings, plain["settings"], "model.json: settings"),
+        )
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{str(folder)!r} holds no trained model (model.json): {error}") from None
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,0 +1,148 @@
+"""A folder of samples: numbered pictures, each written whole, their captions, and how they were made."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from space.plain import InputError
+
+MANIFEST, CAPTIONS = "manifest.json", "captions.jsonl"
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class SampleFolder:
+    """`count` pictures in batches of `batch_size`, 000000.png and on."""
+
+    path: Path
+    count: int
+    batch_size: int
+
+    @property
+    def batches(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def indices(self, batch: int) -> range:
+        """The pictures of a batch; the last one may hold fewer."""
+        start = batch * self.batch_size
+        return range(start, min(start + self.batch_size, self.count))
+
+    def picture(self, index: int) -> Path:
+        return self.path / f"{index:06d}.png"
+
+    def missing(self) -> list[int]:
+        """Batches of which any picture is not there yet."""
+        there = set(os.listdir(self.path))
+        return [
+            batch
+            for batch in range(self.batches)
+            if not all(self.picture(index).name in there for index in self.indices(batch))
+        ]
+
+    def claim(self, manifest: dict[str, Any], captions: Sequence[str]) -> None:
+        """Make the folder, or go on in one whose samples are made in the same way.
+
+        Raises:
+            InputError: it holds samples made otherwise, which differ in the fields named, or other files;
+                or it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if (self.path / MANIFEST).exists():
+                self._check(manifest)
+            elif any(not name.startswith(".") for name in os.listdir(self.path)):
+                raise InputError(f"out: {self.path} holds files that are not samples; give another out=")
+            else:  # the manifest first: whoever finds captions or pictures finds it too
+                self._write(MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
+            if not (self.path / CAPTIONS).exists():
+                rows = ({"file": self.picture(i).name, "caption": text} for i, text in enumerate(captions))
+                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                self._write(CAPTIONS, lambda file: file.write(lines.encode()))
+        except OSError as error:
+            raise InputError(f"out: {self.path} cannot be written: {error.strerror}") from None
+
+    def write(self, index: int, picture: np.ndarray) -> None:
+        """Picture number `index`, (H, W, 3) uint8. Raises InputError where it cannot be written."""
+        from PIL import Image
+
+        try:
+            self._write(
+                self.picture(index).name, lambda file: Image.fromarray(picture).save(file, format="png")
+            )
+        except OSError as error:
+            raise InputError(
+                f"out: {self.picture(index)} cannot be written: {error.strerror or error}"
+            ) from None
+
+    def read(self) -> np.ndarray:
+        """All pictures, (count, H, W, 3) uint8. Raises InputError where one is missing or damaged."""
+        from PIL import Image
+
+        pictures = []
+        for index in range(self.count):
+            try:
+                with Image.open(self.picture(index)) as image:
+                    pictures.append(np.asarray(image.convert("RGB")))
+            except OSError as error:
+                raise InputError(f"{self.picture(index)}: cannot be read as a picture: {error}") from None
+        return np.stack(pictures)
+
+    def tidy(self) -> None:
+        """With all pictures there, remove what killed workers left half written."""
+        if not self.missing():
+            for file in self.path.glob(f".*{PARTIAL}"):
+                file.unlink(missing_ok=True)
+
+    def _write(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
+        """Whole or not at all, also where the power is cut."""
+        handle, partial = tempfile.mkstemp(dir=self.path, prefix=f".{name}.", suffix=PARTIAL)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(partial, 0o644)  # mkstemp's own is for the owner alone
+            os.replace(partial, self.path / name)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+
+    def _check(self, manifest: dict[str, Any]) -> None:
+        stored, now = dict(_flat(read_manifest(self.path))), dict(_flat(manifest))
+        differing = [
+            f"{name} {stored.get(name)!r} there and {now.get(name)!r} now"
+            for name in stored | now
+            if stored.get(name) != now.get(name)
+        ]
+        if differing:
+            raise InputError(
+                f"out: the samples in {self.path} were made otherwise ({'; '.join(differing)}); "
+                "give another out="
+            )
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """How the samples of a folder were made. Raises InputError where that cannot be read."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"out: {folder / MANIFEST} cannot be read as a manifest: {error}") from None
+    if not isinstance(manifest, dict):
+        raise InputError(f"out: {folder / MANIFEST} is not a manifest: it holds no mapping")
+    return manifest
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

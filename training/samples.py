@@ -1,0 +1,136 @@
+"""`python -m training.samples`: a picture for each caption of a file, as evaluators want them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from conf.compose import compose, help_text, run_door
+from space.plain import InputError, from_plain
+from training.drawing import OnDrawn, Shard, draw_samples
+from training.folder import read_captions
+from training.model import read_description
+from training.painters import OURS, DrawSettings
+
+INTRO = """
+Draw a picture for each caption of a file, with a trained model or any diffusers text-to-image pipeline. The
+same command goes on after an interruption, and gives the same pictures with any number of workers or shards.
+"""
+EXAMPLES = (
+    "python -m training.samples model=runs/<name>/trials/3 captions=prompts.txt out=samples workers=2",
+    "python -m training.samples model=stable-diffusion-v1-5 captions=coco.jsonl out=sd15 image_size_px=512 "
+    "steps=50 guidance=3 precision=fp16 batch_size=16 shard=2/8",
+)
+
+
+@dataclass(frozen=True)
+class SamplesCommand:
+    """The fields of conf/samples.yaml."""
+
+    model: str
+    captions: str
+    out: str
+    count: int | None = None
+    image_size_px: int | None = None
+    sampler: str = "ddim"
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int = 0
+    batch_size: int = 64
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    threads: int = 1
+    workers: int = 1
+    shard: str = "1/1"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def settings(self, captions: int) -> DrawSettings:
+        """With what the command leaves open taken from a model of ours.
+
+        Raises:
+            InputError: a field that a pipeline needs is missing, or more pictures than captions are wanted.
+        """
+        if self.count is not None and self.count > captions:
+            raise InputError(f"count: {self.count}, but {self.captions} holds {captions} captions")
+        left_open: dict[str, Any] = {"count": captions}
+        if (Path(self.model) / OURS).is_file():
+            _, known = read_description(self.model)
+            left_open["image_size_px"] = known.image_size_px
+            left_open |= {"steps": known.sampling_steps, "guidance": known.guidance}
+        given = {field.name: getattr(self, field.name) for field in fields(DrawSettings)}
+        given = {name: value for name, value in given.items() if value is not None}
+        settings: DrawSettings = from_plain(DrawSettings, left_open | given)
+        return settings
+
+
+def draw(command: SamplesCommand) -> Path:
+    """Draw what is missing; returns the folder."""
+    shard = Shard.parsed(command.shard)
+    captions = read_captions(command.captions)
+    settings = command.settings(len(captions))
+    with shown_progress(Console()) as on_drawn:
+        folder = draw_samples(
+            command.model,
+            captions[: settings.count],
+            settings,
+            command.out,
+            workers=command.workers,
+            shard=shard,
+            device=command.device,
+            on_drawn=on_drawn,
+        )
+    return folder.path
+
+
+@contextmanager
+def shown_progress(console: Console, label: str = "pictures") -> Iterator[OnDrawn]:
+    """A bar on a terminal; elsewhere a line for each twentieth. Both tell the pace since the start."""
+    began, at_start = 0.0, -1
+
+    def pace(done: int) -> str:
+        nonlocal began, at_start
+        if at_start < 0:
+            began, at_start = time.monotonic(), done
+        return f"{(done - at_start) / (time.monotonic() - began):.2f} a second" if done > at_start else ""
+
+    if not console.is_terminal:
+        told = -1.0
+
+        def line(done: int, of: int) -> None:
+            nonlocal told
+            speed = pace(done)
+            if told < 0 or done == of or done / of >= told + 0.05:
+                told = done / of
+                console.print(f"{done:,} of {of:,} {label}{speed and ', ' + speed}", highlight=False)
+
+        yield line
+        return
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(label, total=None, pace="")
+        yield lambda done, of: progress.update(task, completed=done, total=of, pace=pace(done))
+
+
+def main(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("samples", INTRO, EXAMPLES))
+        return 0
+    folder = draw(from_plain(SamplesCommand, compose("samples", words)))
+    print(f"samples: {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_door(main)
