@@ -75,7 +75,7 @@ class OwnPainter:
             raise InputError(f"image_size_px: {settings.image_size_px}, but this model draws {size} px alone")
         if settings.sampler != "ddim":
             raise InputError(
-                f"sampler: {settings.sampler!r} is not ours; {nearest(settings.sampler, ['ddim'])}"
+                f"sampler: {settings.sampler!r} is not possible; allowed: ddim, which our networks draw with"
             )
         if settings.steps > model.settings.diffusion.timesteps:
             raise InputError(

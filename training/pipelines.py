@@ -39,9 +39,7 @@ class PipelinePainter:
     def draw(self, captions: Sequence[str], indices: Sequence[int]) -> np.ndarray:
         noise = [generator("initial noise", self.settings.seed, index) for index in indices]
         try:
-            images: np.ndarray = self._pipeline(
-                prompt=list(captions), generator=noise, **self._arguments
-            ).images
+            drawn = self._pipeline(prompt=list(captions), generator=noise, **self._arguments)
         except ValueError as error:
             raise InputError(f"{type(self._pipeline).__name__}: {' '.join(str(error).split())}") from None
         images: np.ndarray = drawn.images
