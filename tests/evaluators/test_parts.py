@@ -1,0 +1,156 @@
+"""Images measured part by part: whatever stops it, what comes out is the same, and nothing is done twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluators.features import RandomConv, RandomConvSettings
+from evaluators.measure import Measurements, Networks
+from evaluators.parts import MeasuredSet, Work, measure_set
+from evaluators.protocol import ImageForm
+from space.plain import InputError
+
+COUNT, PART = 21, 5
+FORM = ImageForm(size_px=8, resize="bicubic")
+
+
+def small_networks() -> Networks:
+    return Networks((RandomConv(RandomConvSettings(channels=(4, 6))),))
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    pictures = np.random.default_rng(0).integers(0, 256, (COUNT, 12, 10, 3)).astype(np.uint8)
+    (tmp_path / "images").mkdir()
+    for index, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / "images" / f"{index}.png")
+    return Work(
+        str(tmp_path / "images"), "images", None, FORM, small_networks, tmp_path / "parts", part_images=PART
+    )
+
+
+def features(result: MeasuredSet) -> np.ndarray:
+    return result.measured.features["random-conv"].values
+
+
+def changed(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+
+
+def test_parts_add_up_to_the_whole(work: Work) -> None:
+    networks = small_networks()
+    told = []
+    result = measure_set(work, networks, on_images=lambda done, of: told.append((done, of)))
+    assert told == [(0, 21), (5, 21), (10, 21), (15, 21), (20, 21), (21, 21)]
+    pictures = np.stack(
+        [
+            np.asarray(Image.open(f"{work.source}/{index}.png").resize((8, 8), Image.Resampling.BICUBIC))
+            for index in range(COUNT)
+        ]
+    )
+    whole = Measurements.by(networks)
+    whole.add(networks, range(COUNT), pictures)
+    assert np.abs(features(result) - whole.features["random-conv"].values).max() <= 1e-6
+    assert result.measured.indices.tolist() == list(range(COUNT))
+
+
+def test_what_is_finished_is_not_done_again(work: Work) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, of: int) -> None:
+        if done == 10:
+            raise Stop
+
+    with pytest.raises(Stop):
+        measure_set(work, small_networks(), on_images=stop)
+    finished = changed(work.folder)
+    assert len(finished) == 2
+    told = []
+    resumed = measure_set(work, small_networks(), on_images=lambda done, of: told.append(done))
+    assert told == [10, 15, 20, 21]
+    assert changed(work.folder).items() > finished.items()
+    elsewhere = replace(work, folder=work.folder.with_name("undisturbed"))
+    undisturbed = measure_set(elsewhere, small_networks())
+    assert np.array_equal(features(resumed), features(undisturbed))
+    assert resumed.digest == undisturbed.digest
+
+
+def test_a_changed_image_is_measured_again_with_its_part_alone(work: Work) -> None:
+    before = measure_set(work, small_networks())
+    at_first = changed(work.folder)
+    Image.new("RGB", (9, 9), "red").save(Path(work.source) / "7.png")
+    after = measure_set(work, small_networks())
+    now = changed(work.folder)
+    assert [name for name in now if now[name] != at_first[name]] == ["00000005.json"]
+    differing = (features(before) != features(after)).any(axis=1)
+    assert np.flatnonzero(differing).tolist() == [7]
+    assert before.digest != after.digest
+
+
+def test_a_torn_part_is_measured_again(work: Work) -> None:
+    before = measure_set(work, small_networks())
+    (work.folder / "00000010.json").write_text('{"key": "')
+    (work.folder / "00000015.safetensors").unlink()
+    told = []
+    after = measure_set(work, small_networks(), on_images=lambda done, of: told.append(done))
+    assert told == [11, 16, 21]
+    assert np.array_equal(features(before), features(after))
+
+
+def test_another_form_or_other_weights_share_no_part(work: Work) -> None:
+    measure_set(work, small_networks())
+    for other, networks in (
+        (replace(work, form=replace(FORM, resize="lanczos")), small_networks()),
+        (work, Networks((RandomConv(RandomConvSettings(channels=(4, 6), seed=1)),))),
+    ):
+        told = []
+        measure_set(other, networks, on_images=lambda done, of, told=told: told.append(done))
+        assert told[0] == 0
+
+
+def test_worker_processes_measure_the_same(work: Work) -> None:
+    alone = measure_set(work, small_networks())
+    several = measure_set(replace(work, folder=work.folder.with_name("b")), small_networks(), workers=2)
+    assert np.array_equal(features(alone), features(several))
+    assert alone.digest == several.digest
+
+
+def test_unreadable_images_are_named_and_left_out(work: Work) -> None:
+    for name in ("3.png", "12.png"):
+        (Path(work.source) / name).write_bytes(b"not an image")
+    result = measure_set(work, small_networks())
+    assert list(result.unreadable) == ["3.png", "12.png"] and "cannot identify" in result.unreadable["3.png"]
+    assert result.measured.indices.tolist() == [i for i in range(COUNT) if i not in (3, 12)]
+
+
+def test_a_part_without_any_readable_image_is_empty(work: Work) -> None:
+    for index in range(5, 10):
+        (Path(work.source) / f"{index}.png").write_bytes(b"")
+    result = measure_set(work, small_networks())
+    assert len(result.unreadable) == 5 and len(result.measured) == COUNT - 5
+    assert len(measure_set(work, small_networks()).measured) == COUNT - 5
+
+
+def test_pictures_that_may_not_be_resized_must_have_the_size(work: Work) -> None:
+    with pytest.raises(InputError, match=r"images: 0\.png has 10x12 px where the protocol scores 8x8"):
+        measure_set(replace(work, form=ImageForm(size_px=8)), small_networks())
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(work: Work, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        measure_set(replace(work, folder=tmp_path / "file" / "parts"), small_networks())
+
+
+def test_features_that_are_not_finite_name_their_images(work: Work) -> None:
+    networks = small_networks()
+    broken = networks.features[0]
+    broken.__dict__["_filters"] = [filters * float("nan") for filters in broken.__dict__["_filters"]]
+    with pytest.raises(InputError, match="images: images 0 to 4: NaN or infinite features in 5 of 5"):
+        measure_set(work, networks)
