@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.compose import compose, help_text, run_door
+from conf.progress import shown_progress
 from space.plain import InputError, from_plain
-from training.drawing import OnDrawn, Shard, draw_samples
+from training.drawing import Shard, draw_samples
 from training.folder import read_captions
 from training.model import read_description
 from training.painters import OURS, DrawSettings
@@ -74,7 +71,7 @@ def draw(command: SamplesCommand) -> Path:
     shard = Shard.parsed(command.shard)
     captions = read_captions(command.captions)
     settings = command.settings(len(captions))
-    with shown_progress(Console()) as on_drawn:
+    with shown_progress(Console(), "pictures") as on_drawn:
         folder = draw_samples(
             command.model,
             captions[: settings.count],
@@ -86,41 +83,6 @@ def draw(command: SamplesCommand) -> Path:
             on_drawn=on_drawn,
         )
     return folder.path
-
-
-@contextmanager
-def shown_progress(console: Console, label: str = "pictures") -> Iterator[OnDrawn]:
-    """A bar on a terminal; elsewhere a line for each twentieth. Both tell the pace since the start."""
-    began, at_start = 0.0, -1
-
-    def pace(done: int) -> str:
-        nonlocal began, at_start
-        if at_start < 0:
-            began, at_start = time.monotonic(), done
-        return f"{(done - at_start) / (time.monotonic() - began):.2f} a second" if done > at_start else ""
-
-    if not console.is_terminal:
-        told = -1.0
-
-        def line(done: int, of: int) -> None:
-            nonlocal told
-            speed = pace(done)
-            if told < 0 or done == of or done / of >= told + 0.05:
-                told = done / of
-                console.print(f"{done:,} of {of:,} {label}{speed and ', ' + speed}", highlight=False)
-
-        yield line
-        return
-    columns = (
-        TextColumn(label),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[pace]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(label, total=None, pace="")
-        yield lambda done, of: progress.update(task, completed=done, total=of, pace=pace(done))
 
 
 def main(words: list[str]) -> int:

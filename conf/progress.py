@@ -1,0 +1,48 @@
+"""What a command shows while it works through many things, in a terminal and anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+OnDone = Callable[[int, int], None]
+"""Told how many are done, and of how many."""
+
+
+@contextmanager
+def shown_progress(console: Console, label: str) -> Iterator[OnDone]:
+    """A bar on a terminal; elsewhere a line for each twentieth. Both tell the pace since the start."""
+    began, at_start = 0.0, -1
+
+    def pace(done: int) -> str:
+        nonlocal began, at_start
+        if at_start < 0:
+            began, at_start = time.monotonic(), done
+        return f"{(done - at_start) / (time.monotonic() - began):.2f} a second" if done > at_start else ""
+
+    if not console.is_terminal:
+        told = -1.0
+
+        def line(done: int, of: int) -> None:
+            nonlocal told
+            speed = pace(done)
+            if told < 0 or done == of or done / of >= told + 0.05:
+                told = done / of
+                console.print(f"{done:,} of {of:,} {label}{speed and ', ' + speed}", highlight=False)
+
+        yield line
+        return
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(label, total=None, pace="")
+        yield lambda done, of: progress.update(task, completed=done, total=of, pace=pace(done))
