@@ -9,16 +9,19 @@ proposals drowns a model of quality.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from search.ranking import Objectives, Point, point_of
 from search.record import Trial
 from space.architecture import Architecture
 from space.choices import Space, UniformDraw
 from space.plain import InputError
+
+LEAST_MODELLED, MOST_MODELLED = 20, 500
 
 
 @dataclass(frozen=True)
@@ -44,22 +47,36 @@ class Sampler(Protocol):
     """Called once for each trial that is not enqueued, with everything recorded so far."""
 
     def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
-        """Proposals for trial `number`, the most wanted first, without end.
+        """Proposals for trial `number`, the most wanted first: without end, or until there are no more.
 
-        Two calls with equal arguments give the same proposals, in any process.
+        Two calls with equal arguments give the same proposals, in any process. Choices that nothing acts on
+        make no difference to what is proposed.
         """
+        ...
+
+
+@runtime_checkable
+class Ranks(Protocol):
+    """A sampler that can also say which of given networks it wants most: what replay asks of it."""
+
+    def rank(
+        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+    ) -> list[int]:
+        """Places of the candidates for trial `number`, the most wanted first; a function of its arguments."""
         ...
 
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """Which sampler. `startup_trials` are drawn at random before TPE models anything; `good_share` is the
-    share of trials that TPE models as good; `population` is NSGA-II's."""
+    """Which sampler. `startup_trials` are drawn at random before TPE or GP model anything; `good_share` is
+    the share of trials that TPE models as good; `population` is NSGA-II's; of a longer past,
+    `modelled_trials` are modelled."""
 
-    name: Literal["tpe", "nsga2", "random"] = "tpe"
+    name: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
     startup_trials: int = 4
     good_share: float = 0.3
     population: int = 6
+    modelled_trials: int = 200
 
     def __post_init__(self) -> None:
         if self.startup_trials < 1:
@@ -68,6 +85,11 @@ class SamplerSettings:
             raise InputError(f"good_share: {self.good_share} is not a share; allowed: between 0 and 1")
         if self.population < 2:
             raise InputError(f"population: {self.population} is too few; allowed: 2 or more")
+        if not LEAST_MODELLED <= self.modelled_trials <= MOST_MODELLED:
+            raise InputError(
+                f"modelled_trials: {self.modelled_trials} is too few or too many; "
+                f"allowed: {LEAST_MODELLED} to {MOST_MODELLED}"
+            )
 
 
 @dataclass(frozen=True)
@@ -83,14 +105,19 @@ class RandomSampler:
             architecture = space.draw(draw)
             yield Proposal(draw.params, architecture)
 
+    def rank(
+        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+    ) -> list[int]:
+        return random_order(candidates, self.seed, "random sampler", number)
+
 
 def make_sampler(settings: SamplerSettings, seed: int) -> Sampler:
     """The sampler that the settings name; Optuna is imported only for those that are Optuna's."""
     if settings.name == "random":
         return RandomSampler(seed)
-    from search.optuna_sampler import OptunaSampler
+    from search.optuna_sampler import ModelSampler, OptunaSampler
 
-    return OptunaSampler(settings, seed)
+    return OptunaSampler(settings, seed) if settings.name == "nsga2" else ModelSampler(settings, seed)
 
 
 def observations(trials: Sequence[Trial], objectives: Objectives) -> list[Observation]:
@@ -100,19 +127,19 @@ def observations(trials: Sequence[Trial], objectives: Objectives) -> list[Observ
     being behind, and its early score must not pass for a full one. Failed trials, and enqueued ones that
     are no points of the space, are left out.
     """
-    complete = [
-        point for trial in trials if trial.state == "complete" and (point := point_of(trial, objectives))
-    ]
+    points = {
+        trial.key: point_of(trial, objectives) for trial in trials if trial.state in ("complete", "halted")
+    }
+    complete = [p for trial in trials if trial.state == "complete" and (p := points[trial.key]) is not None]
+    worst_fid = max((point.fid for point in complete), default=-math.inf)
+    worst_clip = min((point.clip for point in complete), default=math.inf)
     seen = []
     for trial in trials:
         if trial.params is None or trial.state == "failed":
             continue
-        point = point_of(trial, objectives) if trial.state in ("complete", "halted") else None
-        if trial.state == "halted" and point is not None and complete:
-            point = Point(
-                max(point.fid, *(other.fid for other in complete)),
-                min(point.clip, *(other.clip for other in complete)),
-            )
+        point = points.get(trial.key)
+        if trial.state == "halted" and point is not None:
+            point = Point(max(point.fid, worst_fid), min(point.clip, worst_clip))
         seen.append(Observation(trial.number, trial.params, point, trial.sampler_attributes))
     return seen
 
@@ -145,6 +172,15 @@ class FixedDraw:
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         return self.params[name]
+
+
+def random_order(candidates: Sequence[Architecture], seed: int, purpose: str, number: int) -> list[int]:
+    """Places of the candidates, shuffled by their ids: in whichever order they come, they end in the same."""
+    places = {
+        index: derived_seed(seed, f"{purpose} {architecture.id}", number)
+        for index, architecture in enumerate(candidates)
+    }
+    return sorted(places, key=lambda index: places[index])
 
 
 def derived_seed(seed: int, purpose: str, number: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
@@ -137,6 +137,28 @@ class Space:
                 "differs from the space in what is not searched (head width, latent, middle, ...)"
             )
         return {name: chosen[name] for name in self.free()}
+
+    def pinned(self) -> dict[str, Any]:
+        """The choices with one value, which are not drawn."""
+        return {name: values[0] for name, values in self.choices() if len(values) == 1}
+
+    def ignored(self, architecture: Architecture) -> set[str]:
+        """The free choices that nothing acts on at a point of the space: any value draws the same network."""
+        target = architecture.canonical()
+        without_layers = [
+            f"{key}.{name}"
+            for key, level in zip(sorted(self.levels), target.levels, strict=True)
+            if not level.layers
+            for name in ("self_attention", "cross_attention")
+        ]
+        other = {
+            name: next((value for value in getattr(self, name) if value != getattr(target, name)), None)
+            for name in _GLOBAL
+        }
+        changed = replace(target, **{name: value for name, value in other.items() if value is not None})
+        changed = changed.canonical()  # which puts back what has nothing to act on
+        unused = [name for name in _GLOBAL if getattr(changed, name) == getattr(target, name)]
+        return {*without_layers, *unused} & self.free().keys()
 
     def smallest(self, cost_of: Callable[[Architecture], float]) -> Architecture:
         """The cheapest corner by `cost_of(architecture)`: each choice lowered in turn until none helps."""

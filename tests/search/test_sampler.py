@@ -1,13 +1,19 @@
 """One contract that every sampler passes, and what is particular to each."""
 
+import random
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import islice
 
+import optuna
 import pytest
 
+from search.optuna_sampler import distributions
 from search.ranking import Objectives, Point
-from search.sampler import SamplerSettings, make_sampler, observations
+from search.sampler import Observation, Ranks, SamplerSettings, make_sampler, observations
+from space.architecture import Architecture
+from space.choices import UniformDraw
 from space.cost import Budget, price
 from tests.search.worlds import drive, make_search, md_space, preset, scores_at
 
@@ -130,3 +136,82 @@ def test_random_candidates_spread_over_the_budget():
     ]
     gmacs = sorted(cost.gmacs for cost in feasible)
     assert gmacs[len(gmacs) // 10] < 130 and gmacs[-len(gmacs) // 10] > 180
+
+
+def without_conditions():
+    """The md space with layers and separable blocks at every level: no choice is ever ignored."""
+    space = md_space()
+    some = {"layers_down": (1, 2), "layers_up": (1, 2), "conv": ("separable",), "self_attention": (True,)}
+    return replace(space, levels={key: replace(ranges, **some) for key, ranges in space.levels.items()})
+
+
+def scored(space, count, seed=1):
+    """That many networks of a space, drawn at random, with noisy scores."""
+    chance, seen = random.Random(seed), []
+    for number in range(count):
+        draw = UniformDraw(chance)
+        at = scores_at(space.draw(draw), 400)
+        noisy = Point(at.fid * chance.lognormvariate(0, 0.2), at.clip + chance.gauss(0, 0.05))
+        seen.append(Observation(number, draw.params, noisy, {}))
+    return seen
+
+
+def test_tpe_ranks_given_networks_as_it_ranks_its_own_candidates(monkeypatch):
+    """Of the candidates that Optuna draws for one proposal, the one that it takes comes out first, and the
+    others in the order of its acquisition."""
+    space, drawn = without_conditions(), {}
+    compare = optuna.samplers.TPESampler._compare
+
+    def watched(samples, values):
+        drawn.update(samples=samples, values=values)
+        return compare(samples, values)
+
+    monkeypatch.setattr(optuna.samplers.TPESampler, "_compare", staticmethod(watched))
+    past, known = scored(space, 60), distributions(space)
+    for number in (60, 61, 62):
+        sampler = make_sampler(SamplerSettings(name="tpe"), 0)
+        chosen = next(sampler.proposals(space, past, number))
+        candidates = [
+            space.architecture(
+                space.pinned()
+                | {n: known[n].to_external_repr(v[i].item()) for n, v in drawn["samples"].items()}
+            )
+            for i in range(len(drawn["values"]))
+        ]
+        values, order = list(drawn["values"]), sampler.rank(space, candidates, past, number)
+        assert candidates[order[0]] == chosen.architecture
+        assert [values[place] for place in order] == pytest.approx(sorted(values, reverse=True))
+
+
+def test_the_gp_wants_its_own_proposal_more_than_chance_ones():
+    space, past = without_conditions(), scored(without_conditions(), 20)
+    sampler = make_sampler(SamplerSettings(name="gp"), 0)
+    first_proposal, *others = islice(sampler.proposals(space, past, 20), 21)
+    candidates = [proposal.architecture for proposal in (*others, first_proposal)]
+    order = sampler.rank(space, candidates, past, 20)
+    assert order[0] == len(candidates) - 1
+    assert order[1:] == list(range(20))  # the further proposals come in the same order
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "gp"])
+def test_a_rank_names_every_candidate_once_in_whatever_order_they_come(name):
+    space, past = md_space(), scored(md_space(), 12)
+    md = Architecture.load("conf/arch/md.yaml")
+    candidates = [seen_architecture(space, seen) for seen in scored(space, 20, seed=5)]
+    candidates += [replace(md, head_width=32)]  # not a point of the space
+    sampler = make_sampler(SamplerSettings(name=name), 3)
+    assert isinstance(sampler, Ranks)
+    order = sampler.rank(space, candidates, past, 12)
+    assert sorted(order) == list(range(21))
+    assert [20 - place for place in sampler.rank(space, candidates[::-1], past, 12)] == order
+    assert sorted(sampler.rank(space, candidates, [], 0)) == list(range(21))  # before there is a model
+    if name != "random":
+        assert order[-1] == 20
+
+
+def seen_architecture(space, seen):
+    return space.architecture(space.pinned() | seen.params)
+
+
+def test_nsga2_does_not_claim_to_rank():
+    assert not isinstance(make_sampler(SamplerSettings(name="nsga2"), 0), Ranks)

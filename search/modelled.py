@@ -1,0 +1,72 @@
+"""What of the past a sampler models: finite scores, few enough trials, no choices that nothing acts on.
+
+All of it is a function of the arguments alone, so that a resumed search models the same.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from search.ranking import fronts
+from search.sampler import Observation, derived_seed
+from space.architecture import Architecture
+from space.choices import Space, UniformDraw
+
+
+def with_finite_scores(past: Sequence[Observation]) -> list[Observation]:
+    """Without trials whose scores are not finite numbers: something broke there."""
+    return [
+        seen
+        for seen in past
+        if seen.point is None or (math.isfinite(seen.point.fid) and math.isfinite(seen.point.clip))
+    ]
+
+
+def thinned(past: Sequence[Observation], most: int) -> list[Observation]:
+    """At most `most` scored trials, in their order: half of them the best by non-dominated front (of one
+    front the newer), the others the newest of the rest. Running trials are kept beside them."""
+    scored = [index for index, seen in enumerate(past) if seen.point is not None]
+    if len(scored) <= most:
+        return list(past)
+    ranks = dict(zip(scored, fronts([p for seen in past if (p := seen.point) is not None]), strict=True))
+    best = sorted(scored, key=lambda index: (ranks[index], -index))[: most // 2]
+    rest = sorted(set(scored).difference(best))
+    kept = {*best, *rest[len(rest) - (most - len(best)) :]}
+    return [seen for index, seen in enumerate(past) if seen.point is None or index in kept]
+
+
+class Settled:
+    """Past choices in a form that is the same for all descriptions of one network.
+
+    Choices that nothing acts on stand for nothing, and are drawn anew from the network's id. Drawn and not
+    put at a fixed value, they teach a model of the space neither way.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space, self._pinned, self._free = space, space.pinned(), space.free()
+        self._known: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def past(self, past: Sequence[Observation]) -> list[Observation]:
+        return [replace(seen, params=self.params(seen.params)) for seen in past]
+
+    def params(self, params: dict[str, Any]) -> dict[str, Any]:
+        key = tuple(params[name] for name in self._free)
+        if key not in self._known:
+            self._known[key] = self._settle(params, self.space.architecture(self._pinned | params))
+        return self._known[key]
+
+    def of(self, architecture: Architecture) -> dict[str, Any]:
+        """Raises InputError if the architecture is not a point of the space."""
+        return self.params(self.space.encode(architecture))
+
+    def _settle(self, params: dict[str, Any], architecture: Architecture) -> dict[str, Any]:
+        ignored = self.space.ignored(architecture)
+        if not ignored:
+            return params
+        draw = UniformDraw(random.Random(derived_seed(0, architecture.id, 0)))
+        self.space.draw(draw)
+        return {name: draw.params[name] if name in ignored else params[name] for name in self._free}
