@@ -15,15 +15,14 @@ strategy keeps one as it goes, and reading the file gives an equal one. Events:
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from search.appending import AppendedLines
 from space.architecture import Architecture
 from space.cost import Cost
 from space.plain import InputError
@@ -200,42 +199,27 @@ class Record(MemoryRecord):
     """The record file of a run folder, open for appending by one driver at a time.
 
     Each event is on the disk before `append` returns and before any of `listeners` hears of it. A torn
-    last line, left by a driver that was killed while it wrote, is cut off: its event never happened.
+    last line, left by a driver that was killed while it wrote, is cut off: its event never happened. Where
+    the storage is full or away, `append` says so to `announce`, waits and tries again.
 
     Raises:
         InputError: if the record cannot be written, another driver holds it, or a line in the middle is not
             an event.
+        StorageAway: from `append`, when the storage did not come back while it waited.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(time.time)
         self.path = folder / RECORD_NAME
-        try:
-            self._file = open(self.path, "a+b")  # noqa: SIM115 (held for the life of the driver)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be written: {error.strerror}") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise InputError(f"{folder}: another search is writing to this run folder") from None
-        self._cut_torn_line()
+        self._lines = AppendedLines(self.path, lambda text: self.announce(text))
+        self.announce: Callable[[str], None] = print
         self.history = read_history(folder)
 
-    def _keep(self, event: dict[str, Any]) -> None:
-        self._file.write(json.dumps(event, separators=(",", ":"), allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
     def close(self) -> None:
-        self._file.close()
+        self._lines.close()
 
-    def _cut_torn_line(self) -> None:
-        self._file.seek(0)
-        content = self._file.read()
-        if content and not content.endswith(b"\n"):
-            self._file.truncate(content.rfind(b"\n") + 1)
-        self._file.seek(0, os.SEEK_END)
+    def _keep(self, event: dict[str, Any]) -> None:
+        self._lines.append(json.dumps(event, separators=(",", ":"), allow_nan=False).encode() + b"\n")
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
