@@ -18,7 +18,7 @@ import yaml
 from space.plain import InputError, nearest, to_plain
 
 METRICS = ("fid", "fid_infinity", "kid", "precision", "recall", "clip")
-NOT_DECIDING = ("name", "source", "open_in_source")  # they say where a protocol comes from, not what it does
+NOT_DECIDING = ("name", "metrics", "source", "open_in_source")  # these move no score
 SHOWN_CHARACTERS = 12
 
 
@@ -57,14 +57,16 @@ class ImageForm:
 class NetworkSpec:
     """One network that looks at pictures: which, its weights and how it prepares its input.
 
-    `digest` null accepts any weights, and is filled with those that were loaded before a score is printed;
-    otherwise other weights are refused. `settings` are the network's own (what is trained here).
+    `digest`, of the tensors, is filled once they are loaded; where it is given, other weights are refused.
+    `file_sha256` pins the published file that they come from. `settings` are the network's own (what is
+    trained here).
     """
 
     network: str  # inception-v3, inception-v3-pytorch, open-clip, embedded-clip, random-conv
     model: str | None = None  # open-clip: its architecture, ViT-B-32 for instance
     weights: str | None = None  # the tag of published weights; null: the network's only ones, or your file
-    digest: str | None = None  # of the weights, as the network states it
+    file_sha256: str | None = None
+    digest: str | None = None  # sixteen hexadecimal digits, the same whatever file the tensors came in
     preparation: str | None = None  # filled by the network: how pictures become its input
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -129,8 +131,8 @@ class Protocol:
     images: ImageForm
     features: tuple[NetworkSpec, ...]
     clips: tuple[NetworkSpec, ...]
-    reference: ReferenceSet
-    captions: CaptionList
+    reference: ReferenceSet | None  # none where no metric needs it, for instance the CLIP score alone
+    captions: CaptionList | None  # none likewise
     drawing: Drawing = field(default_factory=Drawing)
     metrics: tuple[str, ...] = ("fid", "clip")
     source: str = ""
@@ -152,7 +154,7 @@ class Protocol:
 
     @property
     def id(self) -> str:
-        """Twelve hexadecimal digits of what decides a score; the name and the source do not."""
+        """Twelve hexadecimal digits of what decides a score; name, source and the list of metrics do not."""
         text = json.dumps(self._deciding(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:SHOWN_CHARACTERS]
 
@@ -246,6 +248,8 @@ def _shown(value: Any) -> str:
             if value and isinstance(value[0], Mapping)
             else ", ".join(map(_shown, value))
         )
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
