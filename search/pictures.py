@@ -56,7 +56,7 @@ _BESIDE = {
 
 def scatter(points: Sequence[Point], path: Path) -> None:
     """Parameters (logarithmic) against GMACs: what was counted as dots, what the paper prints as rings."""
-    with _page(path, (8.4, 5.4)) as figure:
+    with page(path, (8.4, 5.4)) as figure:
         axes = figure.add_subplot()
         axes.set_xscale("log")
         axes.set_xlim(200, 3700)
@@ -102,7 +102,7 @@ def _point(axes: Axes, point: Point) -> None:
 
 def waterfall(steps: Sequence[Total], path: Path, title: str) -> None:
     """From the first step's total to the last one's, a bar for what each step between saves or adds."""
-    with _page(path, (11, 0.42 * len(steps) + 2)) as figure:
+    with page(path, (11, 0.42 * len(steps) + 2)) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         _waterfall(left, [step.parameters_millions for step in steps], "parameters (millions)")
         _waterfall(right, [step.gmacs for step in steps], "GMACs, one evaluation at 64x64 latents")
@@ -140,7 +140,7 @@ def _waterfall(axes: Axes, totals: Sequence[float], label: str) -> None:
 
 
 @contextmanager
-def _page(path: Path, size: tuple[float, float]) -> Iterator[Figure]:
+def page(path: Path, size: tuple[float, float]) -> Iterator[Figure]:
     """A figure of `size` inches that ends as a file. Raises InputError where it cannot be written."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")

@@ -72,6 +72,10 @@ class TrainingSettings:
                 f"{self.diffusion.timesteps} (diffusion.timesteps)"
             )
 
+    def is_bf16_on(self, device: torch.device) -> bool:
+        """Whether this device trains and draws in bf16, by autocast."""
+        return self.precision == "bf16" or (self.precision == "auto" and device.type == "cuda")
+
 
 class Diverged(RuntimeError):
     """The loss is no number any more."""
@@ -272,9 +276,8 @@ class Trainer:
             return Model(self.architecture, settings, self.device)
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        precision = self.settings.precision
-        bf16 = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16)
+        enabled = self.settings.is_bf16_on(self.device)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     def _identity(self) -> dict[str, str | int]:
         return {"architecture": self.architecture.id, "data": self.data.digest, "seed": self.seed}
