@@ -1,0 +1,219 @@
+"""`python -m search.replay`: finished runs as a benchmark of strategies, and a check of their decisions."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import track
+
+from conf.compose import compose, expand, help_text, run_door
+from search.formats import counted, duration
+from search.replay.recheck import recheck
+from search.replay.results import summarise, summary_table, write_results
+from search.replay.surrogate import Surrogate
+from search.replay.table import Table, check_rungs, load_table
+from search.replay.tries import Replayed, ReplayStrategy, Truth, feasible, replay
+from search.sampler import SamplerSettings
+from search.stopping import StoppingSettings
+from space.plain import InputError, from_plain
+
+INTRO = """
+Any finished runs of one protocol are a benchmark: their recorded learning curves stand for training, on a
+virtual clock. A strategy (sampler, stopping rule, workers, rungs) tries the recorded networks in the order
+that its sampler ranks them, and is told what was measured then; it has no others to choose from. Strategies
+are compared over many seeds, by how soon they complete one of the truly best networks, and by the true place
+of the one that they would name. Several values sweep; without any, the strategy stands beside uniform
+sampling without stopping. A benchmark is as good as its runs: train them with stopping=none, spread over the
+space, and more than one seed, or the replay learns from what one search happened to choose.
+
+With check=true nothing is simulated: each run's own settings are driven through its record, event by event,
+and every proposal, refusal and decision must come out as recorded.
+"""
+EXAMPLES = (
+    "python -m search.replay runs=[runs/a,runs/b]",
+    "python -m search.replay runs=[runs/a] sampler=tpe,random,nsga2 stopping=paper,asha,none seeds=200",
+    "python -m search.replay runs=[runs/a] workers=1,8 out=replay",
+    "python -m search.replay runs=[runs/a] stopping.deviations=0.5,1,2",
+    "python -m search.replay runs=[runs/a] check=true",
+)
+NO_STRATEGY = ("runs", "seeds", "steps", "top_share", "gaps", "processes", "check", "out")
+BASELINE = ("sampler=random", "stopping=none")
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """What conf/replay.yaml holds, for one strategy."""
+
+    runs: tuple[str, ...]
+    sampler: SamplerSettings
+    stopping: StoppingSettings
+    seeds: int = 20
+    workers: int = 1
+    steps: int | None = None
+    rungs: tuple[int, ...] | None = None
+    top_share: float = 0.05
+    gaps: Literal["leave_out", "surrogate"] = "leave_out"
+    processes: int = 1
+    check: bool = False
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "workers", "processes"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: {getattr(self, name)} is too few; allowed: 1 or more")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"steps: {self.steps} is too few; allowed: 1 or more, or null")
+        if not 0 < self.top_share <= 1:
+            raise InputError(f"top_share: {self.top_share:g} is not a share; allowed: above 0, up to 1")
+
+
+def main_with(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("replay", INTRO, EXAMPLES))
+        return 0
+    asked = {name: read(combination) for name, combination in combinations(words)}
+    settings = next(iter(asked.values()))
+    if settings.check:
+        return _check([Path(run) for run in settings.runs])
+    return _compare(asked, settings)
+
+
+def combinations(words: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """The strategies that the words ask for, each by the words in which it differs from the others.
+
+    Raises:
+        InputError: a sweep over something that is no part of a strategy.
+    """
+    plain = [word for word in words if word not in ("-m", "--multirun")]
+    for word in plain:
+        if word.partition("=")[0] in NO_STRATEGY and len(expand([word])) > 1:
+            hint = "; a list is written [a,b]" if word.startswith("runs=") else ""
+            raise InputError(f"{word}: no part of a strategy, so it has one value{hint}")
+    found = expand(plain)
+    if len(found) == 1:
+        yield "as asked", found[0]
+        if read(found[0]).check or _is_baseline(found[0]):
+            return
+        yield "uniform, no stopping", [*found[0], *BASELINE]
+        return
+    swept = [index for index, word in enumerate(plain) if len(expand([word])) > 1]
+    for combination in found:
+        yield ", ".join(_short(combination[index]) for index in swept), combination
+
+
+def _short(word: str) -> str:
+    """sampler=tpe is tpe; workers=8 stays."""
+    return word.partition("=")[2] if word.startswith(("sampler=", "stopping=")) else word
+
+
+def _is_baseline(words: list[str]) -> bool:
+    return set(BASELINE) <= set(words)
+
+
+def read(words: list[str]) -> ReplaySettings:
+    settings: ReplaySettings = from_plain(ReplaySettings, compose("replay", words))
+    return settings
+
+
+def _check(folders: list[Path]) -> int:
+    wrong = 0
+    for folder in folders:
+        found = recheck(folder)
+        print(found.sentence())
+        wrong += not found.agrees
+    return 1 if wrong else 0
+
+
+def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
+    console = Console()
+    began = time.monotonic()
+    table = load_table([Path(run) for run in settings.runs])
+    console.print(_described(table))
+    if settings.gaps == "surrogate":
+        surrogate = Surrogate(table)
+        console.print(f"{len(table.stopped)} stopped runs filled in. {surrogate.accuracy.sentence()}")
+        table = surrogate.filled_table()
+    candidates = {architecture.id for architecture in feasible(table)}
+    table = replace(table, runs={key: runs for key, runs in table.runs.items() if key in candidates})
+    truth = Truth(table.runs, table.objectives, settings.top_share)
+    steps = settings.steps or len(table.runs) * table.rungs[-1]
+    for one in asked.values():
+        check_rungs(one.rungs or table.rungs, table)
+    strategies = [
+        ReplayStrategy(name, one.sampler, one.stopping, one.workers, one.rungs) for name, one in asked.items()
+    ]
+    tasks = [
+        (table, strategy, truth, seed, steps)
+        for strategy, seed in itertools.product(strategies, range(settings.seeds))
+    ]
+    done = list(
+        track(_replays(tasks, settings.processes), "replaying", len(tasks), console=console, transient=True)
+    )
+    by_name = {
+        strategy.name: done[place * settings.seeds : (place + 1) * settings.seeds]
+        for place, strategy in enumerate(strategies)
+    }
+    summaries = [summarise(name, replays) for name, replays in by_name.items()]
+    console.print(summary_table(summaries, len(truth.top), len(table.runs)))
+    console.print(_speed(done, time.monotonic() - began))
+    if settings.out is not None:
+        about = {"runs": list(settings.runs), "protocol": table.header.get("protocol", {}), "steps": steps}
+        caption = (
+            f"{settings.seeds} replays each of {len(table.runs)} recorded networks; median and quartiles"
+        )
+        for path in write_results(Path(settings.out), by_name, about, steps, caption):
+            console.print(f"written: {path}")
+    return 0
+
+
+Task = tuple[Table, ReplayStrategy, Truth, int, int]
+
+
+def _replays(tasks: list[Task], processes: int) -> Iterable[Replayed]:
+    if processes == 1:
+        yield from map(_one, tasks)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        yield from pool.map(_one, tasks, chunksize=4)
+
+
+def _one(task: Task) -> Replayed:
+    table, strategy, truth, seed, steps = task
+    return replay(table, strategy, truth, seed=seed, steps=steps)
+
+
+def _described(table: Table) -> str:
+    runs = sum(len(found) for found in table.runs.values())
+    text = (
+        f"recorded: {counted(len(table.runs), 'network')}, {counted(runs, 'run')} of full length, rungs "
+        f"{list(table.rungs)}"
+    )
+    if table.stopped:
+        text += f"; {len(table.stopped)} stopped runs (gaps={{leave_out,surrogate}})"
+    if table.left_out:
+        more = ", ..." if len(table.left_out) > 1 else ""
+        text += f"; left out: {len(table.left_out)} ({table.left_out[0]}{more})"
+    return text
+
+
+def _speed(replays: list[Replayed], took: float) -> str:
+    worker = sum(one.usage.training for one in replays)
+    return (
+        f"{len(replays)} searches, {duration(worker)} of recorded worker time, in {duration(took)}: "
+        f"{worker / took:,.0f} times as fast"
+    )
+
+
+def main() -> None:
+    run_door(main_with)
+
+
+if __name__ == "__main__":
+    main()
