@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,20 +54,32 @@ def check_images(images: np.ndarray) -> None:
         raise ValueError(f"images must have the shape (N, H, W, 3) and not be empty, got {images.shape}")
 
 
-def in_chunks(network: Callable[[Tensor], Tensor], images: np.ndarray) -> np.ndarray:
-    """`network` over (N, H, W, 3) uint8 as (CHUNK, 3, H, W) float32 in [-1, 1]; its rows as float64.
+def in_chunks(
+    network: Callable[[Tensor], Tensor],
+    images: np.ndarray,
+    prepare: Callable[[np.ndarray], Tensor] | None = None,
+    chunk: int = CHUNK,
+) -> np.ndarray:
+    """`network` over (N, H, W, 3) uint8, always `chunk` at a time; its rows as float64.
 
-    The last chunk is filled up with black pictures, whose rows are dropped.
+    `prepare` makes the network's input of a chunk; (chunk, 3, H, W) float32 in [-1, 1] without one. The last
+    chunk is filled up with black pictures, whose rows are dropped. Products are never rounded to TF32.
     """
     check_images(images)
     outputs = []
-    with torch.inference_mode():
-        for start in range(0, len(images), CHUNK):
-            chunk = images[start : start + CHUNK]
-            padded = np.zeros((CHUNK, *images.shape[1:]), np.uint8)
-            padded[: len(chunk)] = chunk
-            outputs.append(network(to_network(padded))[: len(chunk)].double().numpy())
+    with torch.inference_mode(), _exact_convolutions():
+        for start in range(0, len(images), chunk):
+            some = images[start : start + chunk]
+            padded = np.zeros((chunk, *images.shape[1:]), np.uint8)
+            padded[: len(some)] = some
+            outputs.append(network((prepare or to_network)(padded))[: len(some)].double().cpu().numpy())
     return np.concatenate(outputs)
+
+
+def _exact_convolutions() -> AbstractContextManager[None]:
+    """On CUDA, cuDNN's convolutions in full float32, which it does not do unless asked."""
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def to_network(images: np.ndarray) -> Tensor:

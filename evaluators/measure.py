@@ -30,7 +30,8 @@ class Networks:
     @property
     def digests(self) -> dict[str, str]:
         """Name -> digest of the weights; measurements of other weights do not merge."""
-        return {network.name: network.digest for network in (*self.features, *self.similarities)}
+        every: list[ImageFeatures | TextSimilarity] = [*self.features, *self.similarities]
+        return {network.name: network.digest for network in every}
 
 
 class Measurements:

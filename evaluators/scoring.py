@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
+from evaluators.fid import Moments
+from evaluators.fid_intervals import distances
+from evaluators.intervals import bootstrap_of_mean
+from evaluators.kid import kernel_distance
 from evaluators.measure import Measurements
-from evaluators.protocol import Protocol
+from evaluators.precision_recall import precision_recall
+from evaluators.protocol import NetworkSpec, Protocol
 from evaluators.reference import Reference
-from evaluators.score import Score
+from evaluators.score import Interval, Score, score_name
+from space.plain import InputError
 
 
 def scores(
@@ -16,10 +26,106 @@ def scores(
     Args:
         measured: all of the protocol's samples, merged.
         reference: None where no metric of the protocol needs one (CLIP score alone).
-        intervals: False leaves them out, which is many times faster.
+        intervals: False leaves them out, which is many times faster, and `fid_infinity` with them.
 
     Raises:
-        InputError: another number of samples than the protocol's, other weights than its digests say, or a
-            reference without what a metric needs.
+        InputError: another number of samples than the protocol's, a digest that is not filled in or is not
+            that of the measurements, a reference without what a metric needs, or samples that are all alike.
     """
-    raise NotImplementedError
+    _check(measured, protocol)
+    found: dict[str, Score] = {}
+    for spec in protocol.features if set(protocol.metrics) - {"clip"} else ():
+        if reference is None:
+            raise InputError(f"reference: missing; {', '.join(protocol.metrics)} need one")
+        assert spec.digest is not None
+        reference.check(spec.name, spec.digest)
+        _check_count(reference, protocol, spec)
+        notes = _notes(measured, spec)
+        for metric, value, interval in _of_features(measured, reference, protocol, spec, intervals):
+            name = score_name(metric, spec.name)
+            found[name] = Score(name, value, interval, protocol, len(measured), notes)
+    for spec in protocol.clips if "clip" in protocol.metrics else ():
+        values = measured.cosines[spec.name].values[:, 0]
+        name = score_name("clip", spec.name)
+        interval = bootstrap_of_mean(values) if intervals else None
+        found[name] = Score(
+            name, float(values.mean()), interval, protocol, len(values), _cut(measured, spec.name)
+        )
+    return found
+
+
+def _of_features(
+    measured: Measurements, reference: Reference, protocol: Protocol, spec: NetworkSpec, intervals: bool
+) -> Iterator[tuple[str, float, Interval | None]]:
+    samples, wanted = measured.features[spec.name].values, set(protocol.metrics)
+    moments = reference.moments[spec.name]
+    _check_spread(spec.name, samples, moments)
+    if wanted & {"fid", "fid_infinity"}:
+        found = distances(samples, moments, intervals)
+        if "fid" in wanted:
+            yield "fid", found.fid, found.fid_interval
+        if "fid_infinity" in wanted and found.fid_infinity is not None:
+            yield "fid_infinity", found.fid_infinity, found.infinity_interval
+    if "kid" in wanted:
+        value, interval = kernel_distance(samples, _features(reference, spec, "kid"), intervals=intervals)
+        yield "kid", value, interval
+    if wanted & {"precision", "recall"}:
+        both = precision_recall(samples, _features(reference, spec, "precision, recall"), intervals=intervals)
+        if "precision" in wanted:
+            yield "precision", both.precision, both.precision_interval
+        if "recall" in wanted:
+            yield "recall", both.recall, both.recall_interval
+
+
+def _features(reference: Reference, spec: NetworkSpec, metric: str) -> np.ndarray:
+    if spec.name not in reference.features:
+        raise InputError(
+            f"reference: holds moments of {spec.name} alone; {metric} needs its features, so give the pictures"
+        )
+    return reference.features[spec.name]
+
+
+# ---------------------------------------------------------------------- what is refused, and what is said
+
+
+def _check(measured: Measurements, protocol: Protocol) -> None:
+    if len(measured) != protocol.samples:
+        raise InputError(
+            f"samples: {len(measured):,} measured; this protocol scores {protocol.samples:,}, and scores of "
+            "other counts would not compare"
+        )
+    for spec in (*protocol.features, *protocol.clips):
+        found = measured.digests.get(spec.name)
+        if spec.digest is None or spec.digest != found:
+            raise InputError(
+                f"{spec.name}: measured by weights {found}, where the protocol says {spec.digest}"
+            )
+
+
+def _check_count(reference: Reference, protocol: Protocol, spec: NetworkSpec) -> None:
+    count = reference.moments[spec.name].count
+    wanted = protocol.reference.images if protocol.reference else 0
+    if count != wanted:
+        raise InputError(f"reference: {count:,} pictures; this protocol compares with {wanted:,}")
+
+
+def _check_spread(name: str, samples: np.ndarray, reference: Moments) -> None:
+    """A set of one picture over and over has no distribution to compare."""
+    if not np.ptp(samples, axis=0).any():
+        raise InputError(
+            f"{name}: all {len(samples):,} samples have equal features; are the images constant?"
+        )
+    if not np.trace(reference.covariance) > 0:
+        raise InputError(f"{name}: all references have equal features; are the images constant?")
+
+
+def _notes(measured: Measurements, spec: NetworkSpec) -> tuple[str, ...]:
+    rows = measured.features[spec.name]
+    if len(rows) > rows.width:
+        return ()
+    return (f"{len(rows):,} samples for {rows.width:,} features: too few for a covariance, mostly bias",)
+
+
+def _cut(measured: Measurements, name: str) -> tuple[str, ...]:
+    cut = measured.too_long[name]
+    return (f"{cut:,} of {len(measured):,} captions were longer than the text tower, and cut",) if cut else ()

@@ -1,0 +1,82 @@
+"""FID with what its number of samples does to it: the interval, and the FID of endlessly many samples.
+
+An FID of N samples is too large by about c / N (Chong and Forsyth, "Effectively Unbiased FID and Inception
+Score and Where to Find Them", 2020). So it is measured at N and, on two halves that share no sample, at
+N / 2; the line through them against 1 / N meets the axis at the FID of endlessly many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluators.fid import Moments, frechet_distance
+from evaluators.intervals import groups_of, jackknife
+from evaluators.score import Interval
+
+HALVES = 2
+
+
+@dataclass(frozen=True)
+class Distances:
+    """At the number of samples there are, and extrapolated to endlessly many; intervals if asked for."""
+
+    fid: float
+    fid_infinity: float | None = None
+    fid_interval: Interval | None = None
+    infinity_interval: Interval | None = None
+
+
+def distances(features: np.ndarray, reference: Moments, intervals: bool = True) -> Distances:
+    """Of (N, width) features against the reference's moments.
+
+    With intervals it takes 3 (groups + 1) distances. Each group is left out of the whole and of both halves,
+    so the interval of the extrapolation holds the noise of the line. Eight samples or more are needed for it.
+
+    Raises:
+        ValueError: fewer than two samples, another width, features that are not finite.
+    """
+    groups = groups_of(len(features)) if intervals else None
+    if groups is None:
+        return Distances(frechet_distance(Moments.of(features), reference))
+    cells = _cells(features, groups)
+    fid, infinity = _both(cells, reference)
+    left_out = [
+        _both([pair for other, pair in enumerate(cells) if other != group], reference)
+        for group in range(len(cells))
+    ]
+    what = "samples, references fixed"
+    return Distances(
+        fid,
+        infinity,
+        jackknife(fid, [one for one, _ in left_out], what),
+        jackknife(infinity, [other for _, other in left_out], f"{what}; line through N and N/2 in 1/N"),
+    )
+
+
+def _cells(features: np.ndarray, groups: np.ndarray) -> list[tuple[Moments, ...]]:
+    """The moments of each group, in halves: those of any union of groups are merged from these."""
+    cells = []
+    for group in range(int(groups.max()) + 1):
+        rows = features[groups == group]
+        cells.append(tuple(Moments.of(rows[half::HALVES]) for half in range(HALVES)))
+    return cells
+
+
+def _both(cells: list[tuple[Moments, ...]], reference: Moments) -> tuple[float, float]:
+    halves = [_merged(cell[half] for cell in cells) for half in range(HALVES)]
+    whole = _merged(halves)
+    points = [(moments.count, frechet_distance(moments, reference)) for moments in (whole, *halves)]
+    counts, values = np.array(points).T
+    _, at_infinity = np.polyfit(1 / counts, values, 1)
+    return float(values[0]), float(at_infinity)
+
+
+def _merged(parts: Iterable[Moments]) -> Moments:
+    first, *others = parts
+    merged = Moments(first.width)
+    for moments in (first, *others):
+        merged.merge(moments)
+    return merged

@@ -1,0 +1,136 @@
+"""Precision and recall of sets (Kynkäänniemi et al., "Improved Precision and Recall Metric", 2019).
+
+A set's manifold is the union of balls around its points, each reaching to the point's third nearest neighbour
+within the set. Precision is the share of samples in the references' manifold, recall that of references in the
+samples'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluators.intervals import groups_of, jackknife
+from evaluators.score import Interval
+
+NEIGHBOURS = 3
+ROWS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    precision: float
+    recall: float
+    precision_interval: Interval | None = None
+    recall_interval: Interval | None = None
+
+
+def precision_recall(
+    samples: np.ndarray, references: np.ndarray, neighbours: int = NEIGHBOURS, intervals: bool = True
+) -> PrecisionRecall:
+    """Of (N, width) samples and (M, width) references; the intervals leave groups of samples out.
+
+    Time grows with N^2 + M^2 + N M; 30,000 of each at 2048 features take minutes.
+
+    Raises:
+        ValueError: other widths, or a set without `neighbours` neighbours for each of its points.
+    """
+    if samples.shape[1:] != references.shape[1:] or min(len(samples), len(references)) <= neighbours:
+        raise ValueError(
+            f"features {samples.shape} and {references.shape}; expected more than {neighbours} of one width"
+        )
+    groups = groups_of(len(samples)) if intervals else None
+    own = np.zeros(len(samples), np.int64) if groups is None else groups
+    order = np.argsort(own, kind="stable")  # groups side by side, so that each is a slice
+    samples, own = samples[order].astype(np.float64), own[order]
+    references = references.astype(np.float64)
+    starts = np.searchsorted(own, np.arange(own.max() + 2))
+
+    inside = _inside(samples, references, _radii(references, neighbours))
+    # (1 + groups, N): radii of all the samples, then with each group left out
+    radii = _radii_without(samples, neighbours, starts) if groups is not None else None
+    covered = _covered(references, samples, _radii(samples, neighbours), radii, starts)
+    precision, recall = float(inside.mean()), float(covered[0].mean())
+    if groups is None:
+        return PrecisionRecall(precision, recall)
+    left_out = [inside[own != group].mean() for group in range(len(starts) - 1)]
+    return PrecisionRecall(
+        precision,
+        recall,
+        jackknife(precision, left_out, "samples, references fixed"),
+        jackknife(recall, covered[1:].mean(axis=1), "samples, references fixed"),
+    )
+
+
+def _squared(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(N, M) squared distances."""
+    distances = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2 * x @ y.T
+    return np.maximum(distances, 0)
+
+
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE)]
+
+
+def _to_others(points: np.ndarray, block: slice) -> np.ndarray:
+    """Squared distances of some points to all, to themselves infinite."""
+    distances = _squared(points[block], points)
+    rows = np.arange(len(distances))
+    distances[rows, block.start + rows] = np.inf
+    return distances
+
+
+def _radii(points: np.ndarray, neighbours: int) -> np.ndarray:
+    """(N,) squared distance of each point to its k-th nearest neighbour."""
+    return np.concatenate(
+        [
+            np.partition(_to_others(points, block), neighbours - 1, axis=1)[:, neighbours - 1]
+            for block in _blocks(len(points))
+        ]
+    )
+
+
+def _radii_without(points: np.ndarray, neighbours: int, starts: np.ndarray) -> np.ndarray:
+    """(groups, N): the radii with each group left out. Of every group its k nearest are enough to know."""
+    radii = []
+    for block in _blocks(len(points)):
+        distances = _to_others(points, block)
+        nearest = np.full((len(distances), len(starts) - 1, neighbours), np.inf)
+        for group, (first, last) in enumerate(zip(starts, starts[1:], strict=False)):
+            found = np.sort(distances[:, first:last], axis=1)[:, :neighbours]
+            nearest[:, group, : found.shape[1]] = found
+        without = []
+        for group in range(len(starts) - 1):
+            others = np.delete(nearest, group, axis=1).reshape(len(distances), -1)
+            without.append(np.partition(others, neighbours - 1, axis=1)[:, neighbours - 1])
+        radii.append(np.array(without))
+    return np.concatenate(radii, axis=1)
+
+
+def _inside(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """(N,) bool: which points lie in the balls."""
+    return np.concatenate(
+        [(_squared(points[block], centres) <= radii).any(axis=1) for block in _blocks(len(points))]
+    )
+
+
+def _covered(
+    points: np.ndarray,
+    centres: np.ndarray,
+    radii: np.ndarray,
+    without: np.ndarray | None,
+    starts: np.ndarray,
+) -> np.ndarray:
+    """(1 + groups, N) bool: which points lie in the balls of all centres, then of those of other groups."""
+    blocks = []
+    for block in _blocks(len(points)):
+        distances = _squared(points[block], centres)
+        rows = [(distances <= radii).any(axis=1)]
+        for group in range(0 if without is None else len(without)):
+            assert without is not None
+            within = distances <= without[group]
+            within[:, starts[group] : starts[group + 1]] = False
+            rows.append(within.any(axis=1))
+        blocks.append(np.array(rows))
+    return np.concatenate(blocks, axis=1)
