@@ -154,6 +154,8 @@ class ArchitectureSearch:
         self.interrupted = [trial for trial in self.history.trials if trial.state == "running"]
         self.refused = {(r.before_trial, r.architecture_id) for r in self.history.rejections}
         self.exhausted = False
+        # kept beside the history: thousands of trials are peers at every rung
+        self.curves = {trial.key: curve_of(trial, objectives) for trial in self.history.known}
 
     @property
     def finished(self) -> bool:
@@ -179,7 +181,9 @@ class ArchitectureSearch:
         recorded = self.ledger.recorded(key, report.step)
         if recorded is not None:
             return recorded
-        return self.ledger.write_rung(key, report, self._decision(key, report))
+        decision = self.ledger.write_rung(key, report, self._decision(key, report))
+        self.curves[key] = curve_of(self.history.by_key[key], self.objectives)
+        return decision
 
     def take_result(self, key: str, state: State, reason: str = "") -> None:
         self.ledger.write_ended(key, state, reason)
@@ -198,14 +202,17 @@ class ArchitectureSearch:
         return self._start(number, architecture, "enqueued", params, {})
 
     def _first_feasible(self, number: int) -> Proposal | None:
-        """The sampler's first proposal that fits the budget and is new; else its last ones, shrunk."""
+        """The sampler's first proposal that fits the budget and is new; else its last ones, shrunk, unless it
+        goes through the whole space and so has come by those as well."""
         past = observations(self.history.known, self.objectives)
+        exhaustive = getattr(self.sampler, "exhaustive", False)
+        proposals = self.sampler.proposals(self.space, past, number)
         drawn = []
-        for proposal in islice(self.sampler.proposals(self.space, past, number), DRAWS_BEFORE_REPAIR):
+        for proposal in islice(proposals, None if exhaustive else DRAWS_BEFORE_REPAIR):
             drawn.append(proposal)
             if self._accepts(number, proposal.architecture):
                 return proposal
-        for index, proposal in enumerate(reversed(drawn)):
+        for index, proposal in enumerate([] if exhaustive else reversed(drawn)):
             seed = derived_seed(self.seed, f"repair {number}", index)
             shrunk = repaired(self.space, proposal, self._is_new_and_fits, seed)
             if shrunk is not None:
@@ -268,12 +275,12 @@ class ArchitectureSearch:
     def _decision(self, key: str, report: Report) -> Decision:
         if report.step >= self.rungs[-1]:
             return Decision("end")
-        known, start = self.history.known, self.history.start_scores
-        before = curve_of(self.history.by_key[key], self.objectives)
+        start = self.history.start_scores
+        before = self.curves.get(key, Curve())
         here = Point(report.scores[self.objectives.fid], report.scores[self.objectives.clip])
         reason = self.rule.reason_to_halt(
             Curve((*before.steps, report.step), (*before.points, here)),
-            [curve_of(trial, self.objectives) for trial in known if trial.key != key],
+            [self.curves.get(peer.key, Curve()) for peer in self.history.known if peer.key != key],
             Point(start[self.objectives.fid], start[self.objectives.clip]),
             self.rungs[-1],
         )
@@ -305,4 +312,4 @@ class Phases:
 
     @property
     def finished(self) -> bool:
-        return self.phases[-1].finished and not self.waiting
+        return self.phases[-1].finished and all(make().finished for make in self.waiting)
