@@ -15,18 +15,9 @@ from statistics import fmean, median, pstdev
 from typing import Any
 
 from search.formats import label
-from search.ranking import (
-    Noise,
-    Objectives,
-    Point,
-    RungNoise,
-    Verdict,
-    fronts,
-    noise_from_plain,
-    point_of,
-    verdicts,
-)
+from search.ranking import Noise, Objectives, Point, RungNoise, fronts, noise_from_plain, point_of
 from search.record import History, Trial
+from search.verdicts import Verdict, verdicts
 
 LEAST_TRIALS_FOR_IMPORTANCES = 8
 MOST_TRIALS_FOR_IMPORTANCES = 100  # the latest: a regression on more says the same, slower
@@ -59,7 +50,8 @@ def references_of(history: History) -> list[str]:
 
 
 def all_verdicts(history: History) -> list[Verdict]:
-    """Every confirmed trial against every reference point, under the names that people read."""
+    """Every confirmed trial against every reference point, then against each other, under the names that
+    people read."""
     noise = noise_of(history)
     if noise is None:
         return []

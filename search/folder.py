@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from search.files import write_whole
-from search.ranking import best_first
+from search.leading import lead
 from search.record import RECORD_NAME, History, Record, read_history
 from search.settings import SearchSettings, changed_fields, settings_from_plain
 from search.trial import STATE_NAME, job_folder
@@ -107,9 +107,9 @@ class Results:
 
         history, objectives = self.record.history, self.settings.objectives
         write_trials_csv(self.folder, history)
-        best = best_first(history.trials, objectives)
-        if best:
-            write_whole(self.folder / "best.yaml", best[0].architecture.to_yaml())
+        leading = lead(history)
+        if leading is not None:
+            write_whole(self.folder / "best.yaml", leading.winner.architecture.to_yaml())
         sync_study(self.folder, history, self.settings.space, objectives)
 
     def _write_curve(self, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Two objectives, FID down and CLIP up: non-dominated fronts, hypervolume, noise and verdicts.
+"""Two objectives, FID down and CLIP up: non-dominated fronts, hypervolume, and who leads within the noise.
 
 A difference inside the noise is undecided, never a rank. The noise is stated beside the protocol that it
 was measured under: standard deviations of one training run at each rung, seeds varied.
@@ -9,11 +9,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
-from typing import Any, Literal
+from math import erfc, log
+from typing import Any
 
-from search.record import History, Trial
-from space.plain import InputError
+from search.record import Trial
+from space.plain import InputError, from_plain
+
+SMALLEST_FID = 1e-9  # an FID of 0, of equal features, has no logarithm
+SMALLEST_LEVEL = 1e-100  # so that intervals end
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Objectives:
 
 @dataclass(frozen=True)
 class RungNoise:
-    """Seed-to-seed standard deviation of one run at a step: of FID as a share of the FID, of CLIP as is."""
+    """Seed-to-seed standard deviation of one run at a step: of FID as a share of the FID (which is to say of
+    its logarithm), of CLIP as it is."""
 
     step: int
     fid_relative: float
@@ -35,16 +39,36 @@ class RungNoise:
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise by rung, and how many standard deviations of a difference count as beyond it."""
+    """Noise by rung, and what counts as beyond it.
+
+    `deviations`: so many standard deviations of a difference count as beyond the noise; they also state how
+    often a verdict on equal networks may be wrong (`level`). `degrees_of_freedom` is how much the figures
+    weigh against repeated seeds: what they were measured with, a run beyond the first of each network. Two
+    networks are called equivalent once they are known to differ by less than `equivalent_fid_relative` of
+    the FID and `equivalent_clip`.
+    """
 
     rungs: tuple[RungNoise, ...]
     deviations: float = 2.0
+    degrees_of_freedom: float = 6.0
+    equivalent_fid_relative: float = 0.05
+    equivalent_clip: float = 0.01
 
     def __post_init__(self) -> None:
         if not self.rungs:
             raise InputError("rungs: empty; allowed: the noise of one step or more")
-        if self.deviations < 0:
-            raise InputError(f"deviations: {self.deviations} is negative; allowed: 0 or more")
+        for name in ("deviations", "equivalent_fid_relative", "equivalent_clip"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}: {getattr(self, name)} is negative; allowed: 0 or more")
+        if self.degrees_of_freedom < 1:
+            raise InputError(
+                f"degrees_of_freedom: {self.degrees_of_freedom:g} is too few; allowed: 1 or more"
+            )
+
+    @property
+    def level(self) -> float:
+        """The share of normal differences beyond `deviations`: .0455 for 2."""
+        return max(erfc(self.deviations / 2**0.5), SMALLEST_LEVEL)
 
     def at(self, step: int) -> RungNoise:
         """The noise at the nearest step that it is stated for."""
@@ -57,6 +81,11 @@ class Point:
 
     fid: float
     clip: float
+
+    @property
+    def log_fid(self) -> float:
+        """The scale on which the noise of an FID is even: seeds multiply it."""
+        return log(max(self.fid, SMALLEST_FID))
 
     def dominates(self, other: Point) -> bool:
         no_worse = self.fid <= other.fid and self.clip >= other.clip
@@ -133,94 +162,33 @@ def _own_hypervolumes(points: Sequence[Point], ranks: Sequence[int], reference: 
     return own
 
 
-# ---------------------------------------------------------------------- verdicts
+def within_noise(trials: Sequence[Trial], objectives: Objectives, noise: Noise) -> list[Trial]:
+    """Complete trials that no other beats beyond the noise of two runs, best first: by one run each it cannot
+    be said who of them is best.
 
-Word = Literal["better", "worse", "undecided"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A network against a reference point, from confirmation runs of both with the same seeds and steps.
-
-    `fid_difference` and `clip_difference` are candidate minus reference, means over the seeds; the
-    `*_noise` are what such a difference must exceed to be beyond the noise.
+    To beat is to be better by more than the noise in one score and not worse by it in the other. Whom anyone
+    beats, somebody on the front does, so only the front is asked.
     """
-
-    name: str
-    against: str
-    word: Word
-    seeds: int
-    steps: int
-    fid_difference: float
-    fid_noise: float
-    clip_difference: float
-    clip_noise: float
-
-    def sentence(self) -> str:
-        count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''} of {self.steps} steps"
-        return (
-            f"{self.name} against {self.against}: {self.word} "
-            f"(FID {self.fid_difference:+.2f}, noise {self.fid_noise:.2f}; "
-            f"CLIP {self.clip_difference:+.3f}, noise {self.clip_noise:.3f}; {count})"
-        )
+    ordered = best_first(trials, objectives)
+    points = [point for trial in ordered if (point := point_of(trial, objectives)) is not None]
+    front = [point for point, rank in zip(points, fronts(points), strict=True) if rank == 0]
+    return [
+        trial
+        for trial, point in zip(ordered, points, strict=True)
+        if not any(_beats(other, point, noise, trial.last_step) for other in front)
+    ]
 
 
-def verdict(
-    name: str, candidate: Sequence[Point], against: str, reference: Sequence[Point], steps: int, noise: Noise
-) -> Verdict:
-    """Better in one score and not worse in the other, beyond noise; worse likewise; else undecided.
-
-    The two sequences are paired by seed. The noise of the difference of means over n seeds is
-    deviations * sqrt(2 / n) standard deviations of one run.
-    """
-    seeds = min(len(candidate), len(reference))
-    at = noise.at(steps)
-    fid = fmean(point.fid for point in candidate), fmean(point.fid for point in reference)
-    clip = fmean(point.clip for point in candidate), fmean(point.clip for point in reference)
-    spread = noise.deviations * (2 / seeds) ** 0.5
-    fid_noise, clip_noise = spread * at.fid_relative * (fid[0] + fid[1]) / 2, spread * at.clip
-    gains = (_sign(fid[1] - fid[0], fid_noise), _sign(clip[0] - clip[1], clip_noise))
-    word: Word = "undecided"
-    if max(gains) > 0 and min(gains) >= 0:
-        word = "better"
-    elif min(gains) < 0 and max(gains) <= 0:
-        word = "worse"
-    return Verdict(
-        name, against, word, seeds, steps, fid[0] - fid[1], fid_noise, clip[0] - clip[1], clip_noise
-    )
-
-
-def _sign(gain: float, noise: float) -> int:
-    return (gain > noise) - (gain < -noise)
-
-
-def verdicts(
-    history: History, objectives: Objectives, noise: Noise, references: Sequence[str]
-) -> list[Verdict]:
-    """Every confirmed network against every reference point, over the seeds that both completed, at the
-    longest steps that both were trained for."""
-    runs: dict[tuple[str, int], dict[int, Point]] = {}
-    for trial in history.confirmations:
-        point = point_of(trial, objectives)
-        if trial.state == "complete" and point is not None:
-            runs.setdefault((trial.name, trial.last_step), {})[trial.seed] = point
-    found: list[Verdict] = []
-    for name in dict.fromkeys(name for name, _ in runs if name not in references):
-        for reference in references:
-            shared = [
-                (steps, sorted(runs[name, steps].keys() & runs[reference, steps].keys()))
-                for steps in {steps for known, steps in runs if known == name}
-                if (reference, steps) in runs
-            ]
-            shared = [(steps, seeds) for steps, seeds in shared if seeds]
-            if shared:
-                steps, seeds = max(shared)
-                mine = [runs[name, steps][seed] for seed in seeds]
-                theirs = [runs[reference, steps][seed] for seed in seeds]
-                found.append(verdict(name, mine, reference, theirs, steps, noise))
-    return found
+def _beats(one: Point, other: Point, noise: Noise, step: int) -> bool:
+    at, deviations = noise.at(step), noise.deviations * 2**0.5
+    fid_noise, clip_noise = deviations * at.fid_relative, deviations * at.clip
+    fid_gain, clip_gain = other.log_fid - one.log_fid, one.clip - other.clip
+    beyond = fid_gain > fid_noise or clip_gain > clip_noise
+    return beyond and fid_gain >= -fid_noise and clip_gain >= -clip_noise
 
 
 def noise_from_plain(data: Any) -> Noise:
-    """A noise as a record's header holds it."""
-    return Noise(tuple(RungNoise(**rung) for rung in data["rungs"]), data["deviations"])
+    """A noise as a record's header holds it; fields that it does not name have their defaults."""
+    noise = from_plain(Noise, {name: data[name] for name in Noise.__dataclass_fields__ if name in data})
+    assert isinstance(noise, Noise)
+    return noise

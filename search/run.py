@@ -235,8 +235,9 @@ def _strategy(settings: SearchSettings, record: Record) -> Phases:
             settings.confirmation,
             references,
             objectives=settings.objectives,
+            noise=settings.noise,
             proxy=settings.proxy,
-            steps=settings.rungs[-1],
+            rungs=settings.rungs,
             seed=settings.seed,
         )
 
@@ -269,8 +270,8 @@ def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrup
     for phase in strategy.phases:
         if isinstance(phase, ArchitectureSearch) and phase.exhausted:
             display.message("the sampler found no further architecture that is new and fits the budget")
-        if isinstance(phase, Confirmation) and phase.skipped:
+        if isinstance(phase, Confirmation) and phase.left_open:
             display.message(
-                f"{len(phase.skipped)} confirmation runs did not fit in {phase.settings.minutes:g} minutes; "
-                f"go on with: make confirm, or python -m search.confirm run={folder}"
+                f"undecided so far: {', '.join(phase.left_open)}; more seeds: make confirm, or "
+                f"python -m search.confirm run={folder}"
             )

@@ -13,6 +13,7 @@ from rich.table import Table
 from search.files import write_whole
 from search.findings import all_verdicts, objectives_of, steps_saved
 from search.formats import counted, ending, millions, score, share
+from search.leading import Lead, lead
 from search.ranking import best_first
 from search.record import History, Trial
 
@@ -81,7 +82,10 @@ def result_table(history: History) -> Table:
     table.add_column("architecture")
     for column in ("parameters", "GMACs", "FID", "CLIP"):
         table.add_column(column, justify="right")
-    best = best_first(trials, objectives)
+    leading = lead(history)
+    tied = [leading.winner, *leading.tied] if leading else []
+    keys = {trial.key for trial in tied}
+    best = [*tied, *(trial for trial in best_first(trials, objectives) if trial.key not in keys)]
     for trial in best[:ROWS_SHOWN]:
         table.add_row(
             escape(trial.name),
@@ -92,20 +96,22 @@ def result_table(history: History) -> Table:
             score(trial.score(objectives.clip), 3),
             style="bold" if trial is best[0] else "",
         )
-    table.caption = escape("\n".join(_caption(history, bool(best))))
+    table.caption = escape("\n".join(_caption(history, leading)))
     return table
 
 
-def _caption(history: History, any_complete: bool) -> list[str]:
+def _caption(history: History, leading: Lead | None) -> list[str]:
     saved, refused = steps_saved(history.trials), Counter(r.kind for r in history.rejections)
-    lines = [] if any_complete else ["No trial has been trained to its full length: nothing is decided."]
+    lines = [leading.sentence()] if leading else []
+    if not leading:
+        lines.append("No trial has been trained to its full length: nothing is decided.")
     lines.append(
         f"Refused for the budget: {counted(refused['budget'], 'proposal')}. Stopping saved {saved.steps} "
         f"training steps ({share(saved.share)})."
     )
     verdicts = all_verdicts(history)
     lines += [f"{verdict.sentence()}." for verdict in verdicts]
-    if any_complete and not verdicts:
+    if leading and not verdicts:
         lines.append("Not confirmed: nothing has been trained again beside the reference points.")
     return lines
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from search.findings import (
-    confirmed,
-    noise_of,
-    objectives_of,
-    steps_saved,
-    trials_asked,
-)
+from search.findings import noise_of, objectives_of, steps_saved, trials_asked
 from search.formats import duration, gmacs, label, millions, share, size
 from search.report import figures
-from search.report.html import Cell, badge, card, listing, number, section, table
+from search.report.html import card, listing, section
 from search.report.page import Page
 from search.report.pictures import picture_cards
+from search.verdicts import Verdict
 from space.architecture import difference
 from space.cost import price
+
+UNSURE = {  # verdict -> how the claim says it
+    "undecided": "undecided against",
+    "equivalent": "equivalent to",
+    "mixed": "better in one score and worse in the other than",
+}
 
 
 def headline(page: Page) -> str:
@@ -63,20 +64,25 @@ def _claim(page: Page) -> str:
         if all(trial.state == "failed" for trial in trials):
             return "Every trial failed: nothing can be said about any architecture."
         return "Nothing is decided: no trial has been trained to its full length."
-    own = [verdict for verdict in page.verdicts if verdict.name == winner.name]
+    said = _words_of(page.verdicts, winner.name)
     name = winner.name.capitalize()
-    if not own:
+    if not said:
         return f"{name} leads on one run; nothing has confirmed it."
-    said = {
-        word: _and([v.against for v in own if v.word == word]) for word in ("better", "worse", "undecided")
-    }
-    if said["worse"]:
-        rest = f", better than {said['better']}" if said["better"] else ""
+    if "worse" in said:
+        rest = f", better than {said['better']}" if "better" in said else ""
         return f"{name} led the search, but trained again it is worse than {said['worse']}{rest}."
-    if said["better"]:
-        rest = f"; against {said['undecided']} it is undecided" if said["undecided"] else ""
-        return f"{name} is better than {said['better']} beyond the noise{rest}."
-    return f"{name} leads the search; against {said['undecided']} it is undecided."
+    unsure = "; ".join(f"{phrase} {said[word]}" for word, phrase in UNSURE.items() if word in said)
+    if "better" in said:
+        return f"{name} is better than {said['better']} beyond the noise{'; ' + unsure if unsure else ''}."
+    return f"{name} leads the search; {unsure}."
+
+
+def _words_of(verdicts: Sequence[Verdict], name: str) -> dict[str, str]:
+    """Verdict -> the networks that it is said of, from the side of `name`."""
+    turned: dict[str, str] = {"better": "worse", "worse": "better"}
+    sides = [(str(v.word), v.against) for v in verdicts if v.name == name]
+    sides += [(turned.get(v.word, v.word), v.name) for v in verdicts if v.against == name]
+    return {word: _and([other for said, other in sides if said == word]) for word, _ in sides}
 
 
 def _and(names: list[str]) -> str:
@@ -86,7 +92,7 @@ def _and(names: list[str]) -> str:
 def _lead(page: Page) -> Iterator[str]:
     history, winner = page.history, page.winner
     asked, ended = trials_asked(history), sum(t.state != "running" for t in history.trials)
-    if ended < asked:
+    if ended < asked and not page.running:
         under_way = sum(trial.state == "running" for trial in history.trials)
         yield (
             f"This search is not finished: {ended} of {asked} trials had ended and {under_way} were under "
@@ -94,6 +100,8 @@ def _lead(page: Page) -> Iterator[str]:
         )
     if winner is not None:
         yield f"The winner has {size(winner.cost)} at the paper's scale" + _beside_references(page) + "."
+    if page.lead is not None:
+        yield page.lead.sentence()
     for verdict in page.verdicts:
         sentence = verdict.sentence()
         yield f"{sentence[0].upper()}{sentence[1:]}."
@@ -160,74 +168,11 @@ def scope(page: Page) -> str:
         at = noise.at(steps if isinstance(steps, int) else 0)
         lines.append(
             f"One run's noise from seed to seed, at {at.step} steps: {share(at.fid_relative)} of the FID, "
-            f"{at.clip:.3f} of CLIP (standard deviations). A difference counts from {noise.deviations:g} "
-            "standard deviations of a difference on; anything less is undecided."
+            f"{at.clip:.3f} of CLIP (standard deviations). Two networks that are equal are told apart by "
+            f"mistake with at most {share(noise.level)}, however often one looks; what is not told apart is "
+            "undecided."
         )
     return card(f"<h3>What this can and cannot decide</h3>{listing(lines)}", "note")
-
-
-def verdict_section(page: Page) -> str:
-    runs = confirmed(page.history)
-    if not runs:
-        said = "The best trials have not been trained again with new seeds: nothing below is confirmed."
-        return section("Verdicts", said)
-    heads = ["network", "against", "verdict", "FID difference", "its noise", "CLIP difference", "its noise"]
-    rows = [
-        (
-            "",
-            [
-                Cell(v.name),
-                Cell(v.against),
-                Cell(badge(v.word), v.word, html=True),
-                number(v.fid_difference, 2, sign=True),
-                number(v.fid_noise, 2),
-                number(v.clip_difference, 3, sign=True),
-                number(v.clip_noise, 3),
-                number(v.seeds),
-                number(v.steps),
-            ],
-        )
-        for v in page.verdicts
-    ]
-    content = (
-        table([*heads, "seeds", "steps"], rows, numbers=range(3, 9))
-        if rows
-        else ("<p>No confirmed trial shares a seed with a reference point yet.</p>")
-    )
-    about = (
-        "The winner and the reference points, trained again with the same new seeds. A verdict needs a "
-        "difference beyond its noise in one score and none against it in the other; a lower FID and a higher "
-        "CLIP are better."
-    )
-    chart = page.chart("confirmation", figures.confirmation(page.history))
-    runs_and_chart = f'<div class="grid" style="margin-top:16px">{card(_run_table(page))}{chart}</div>'
-    return section("Verdicts", about, card(content), runs_and_chart)
-
-
-def _run_table(page: Page) -> str:
-    """Every confirmation run, failed ones too."""
-    objectives = objectives_of(page.history)
-    rows = [
-        (
-            "",
-            [
-                Cell(label(trial.name)),
-                Cell(str(trial.seed), trial.seed, "number"),
-                number(trial.last_step or None),
-                number(trial.score(objectives.fid), 2),
-                number(trial.score(objectives.clip), 3),
-                Cell(
-                    badge(trial.state)
-                    if not trial.reason
-                    else f"{badge(trial.state)} {escape(trial.reason)}",
-                    html=True,
-                ),
-            ],
-        )
-        for trial in page.history.confirmations
-    ]
-    heads = ["run of", "seed", "steps", "FID", "CLIP", "state"]
-    return f"<h3>Confirmation runs</h3>{table(heads, rows, numbers=range(1, 5))}"
 
 
 def score_section(page: Page) -> str:

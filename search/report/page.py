@@ -9,13 +9,13 @@ from pathlib import Path
 
 from search.findings import (
     all_verdicts,
-    objectives_of,
     references_of,
 )
-from search.ranking import Verdict, best_first
+from search.leading import Lead, lead
 from search.record import History, Trial
 from search.report.figures import Figure
 from search.report.html import figure
+from search.verdicts import Verdict
 from space.architecture import Architecture
 from space.plain import InputError
 
@@ -34,7 +34,12 @@ class Page:
 
     @cached_property
     def winner(self) -> Trial | None:
-        return next(iter(best_first(self.history.trials, objectives_of(self.history))), None)
+        return self.lead.winner if self.lead else None
+
+    @cached_property
+    def lead(self) -> Lead | None:
+        """Who leads, and who cannot be told from the leader."""
+        return lead(self.history)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from search.report import evidence, outcome
+from search.report import evidence, outcome, race
 from search.report.page import Page
 
 
@@ -14,7 +14,7 @@ def sections(page: Page) -> Iterator[str]:
     yield outcome.tiles(page)
     yield outcome.scope(page)
     if page.history.by_key or page.history.rejections:
-        yield outcome.verdict_section(page)
+        yield race.verdict_section(page)
         yield outcome.score_section(page)
         yield outcome.winner_section(page)
         yield outcome.picture_section(page)
@@ -22,6 +22,7 @@ def sections(page: Page) -> Iterator[str]:
         yield evidence.curve_section(page)
         yield evidence.stopping_section(page)
         yield evidence.spread_section(page)
+        yield race.noise_section(page)
         yield evidence.cost_section(page)
         yield evidence.importance_section(page)
         yield evidence.time_section(page)

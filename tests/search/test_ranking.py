@@ -1,10 +1,9 @@
-"""Fronts against brute force, hypervolume against Optuna's, and what the verdicts' words need."""
+"""Fronts against brute force, hypervolume against Optuna's, and who is within the noise of the best."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import pytest
@@ -20,11 +19,11 @@ from search.ranking import (
     best_first,
     fronts,
     hypervolume,
-    verdict,
-    verdicts,
+    noise_from_plain,
+    within_noise,
 )
 from space.plain import InputError
-from tests.search.histories import MD, MD_LITE, RUNGS, confirm, end, open_run, propose, score
+from tests.search.histories import MD, RUNGS, end, open_run, propose, score
 
 NOISE = Noise((RungNoise(400, 0.1, 0.02),), deviations=2.0)
 # a coarse grid, so that ties in one score and equal points are common
@@ -105,59 +104,44 @@ def test_only_complete_trials_can_be_best(tmp_path: Path) -> None:
     assert [trial.number for trial in best_first(trials, Objectives())] == [1]
 
 
-# ---------------------------------------------------------------------- verdicts
+# ---------------------------------------------------------------------- within the noise
 
 
-def _verdict(mine: list[Point], theirs: list[Point]) -> str:
-    return verdict("trial 1", mine, "md", theirs, 400, NOISE).word
-
-
-def test_verdicts_of_one_seed() -> None:
-    """Noise of one run: FID 2 * sqrt(2) * 10 % of 10, which is 2.83; CLIP 2 * sqrt(2) * .02 = .057."""
-    md = [Point(10, 0.5)]
-    assert _verdict([Point(7, 0.5)], md) == "better"
-    assert _verdict([Point(7, 0.44)], md) == "undecided"  # better in one, worse in the other
-    assert _verdict([Point(7, 0.45)], md) == "better"  # not worse beyond noise
-    assert _verdict([Point(8, 0.55)], md) == "undecided"
-    assert _verdict([Point(10, 0.56)], md) == "better"
-    assert _verdict([Point(14, 0.5)], md) == "worse"
-    assert _verdict([Point(14, 0.43)], md) == "worse"
-    assert _verdict([Point(10, 0.5)], md) == "undecided"
-
-
-def test_more_seeds_decide_what_one_leaves_open() -> None:
-    mine, theirs = [Point(8, 0.5)], [Point(10, 0.5)]
-    assert _verdict(mine, theirs) == "undecided"
-    assert _verdict(mine * 3, theirs * 3) == "better"
-    found = verdict("trial 1", mine * 4, "md", theirs * 4, 400, NOISE)
-    assert found.fid_noise == pytest.approx(2 * (2 / 4) ** 0.5 * 0.1 * fmean([8, 10]))
-    assert found.clip_noise == pytest.approx(2 * (2 / 4) ** 0.5 * 0.02)
-    assert "4 seeds of 400 steps" in found.sentence()
-
-
-def test_equal_networks_are_seldom_told_apart() -> None:
-    """Two runs of one network, drawn with the stated noise: "better" or "worse" in at most a tenth."""
-    generator = np.random.default_rng(0)
-
-    def draw() -> list[Point]:
-        return [Point(10 * (1 + generator.normal(0, 0.1)), 0.5 + generator.normal(0, 0.02)) for _ in range(2)]
-
-    decided = sum(_verdict(draw(), draw()) != "undecided" for _ in range(1000))
-    assert 20 < decided < 110  # two scores at 2 sd: about 9 in 100
-
-
-def test_a_planted_worse_network_is_worse_and_seeds_are_paired(tmp_path: Path) -> None:
-    record = open_run(tmp_path)
-    confirm(record, "md", MD, [(10, 0.5), (11, 0.51), (1, 0.99)])
-    confirm(record, "md_lite", MD_LITE, [(11, 0.49), (12, 0.5)])
-    confirm(record, "trial 3", MD_LITE, [(40, 0.1), (42, 0.12)])
-    record.close()
-    found = verdicts(record.history, Objectives(), NOISE, ["md", "md_lite"])
-    assert [(v.name, v.against, v.word, v.seeds) for v in found] == [
-        ("trial 3", "md", "worse", 2),
-        ("trial 3", "md_lite", "worse", 2),
+def test_who_is_within_the_noise_of_the_best_worked_by_hand(tmp_path: Path) -> None:
+    """A run's noise is 10 % of FID and .02 of CLIP, of a difference 2 * sqrt(2) times that: a factor of
+    exp(.283) = 1.327 in FID, .057 in CLIP."""
+    points = [
+        Point(10, 0.50),
+        Point(13.2, 0.51),  # within both
+        Point(13.3, 0.50),  # beyond in FID
+        Point(13.3, 0.56),  # beyond in FID, but as far ahead in CLIP
+        Point(13.3, 0.556),  # beyond in FID, ahead in CLIP within the noise
+        Point(9, 0.43),  # ahead in FID within the noise, behind in CLIP beyond it
     ]
-    assert found[0].fid_difference == pytest.approx(41 - 10.5)  # md's third seed has no partner
+    trials = _record_of(tmp_path, points)
+    assert {trial.number for trial in within_noise(trials, Objectives(), NOISE)} == {0, 1, 3}
+
+
+@settings(max_examples=30, deadline=None)
+@given(points=POINTS)
+def test_within_the_noise_is_somebody_and_asking_the_front_is_asking_all(
+    tmp_path_factory: pytest.TempPathFactory, points: list[Point]
+) -> None:
+    trials = _record_of(tmp_path_factory.mktemp("run"), points)
+    found = [trial.number for trial in within_noise(trials, Objectives(), NOISE)]
+    fid_noise, clip_noise = 2 * 2**0.5 * 0.1, 2 * 2**0.5 * 0.02
+
+    def beats(one: Point, other: Point) -> bool:
+        gains = (other.log_fid - one.log_fid) / fid_noise, (one.clip - other.clip) / clip_noise
+        return max(gains) > 1 and min(gains) >= -1
+
+    assert set(found) == {i for i, p in enumerate(points) if not any(beats(q, p) for q in points)}
+    assert bool(found) == bool(points)
+    order = [trial.number for trial in best_first(trials, Objectives())]
+    assert found == [number for number in order if number in found]
+
+
+# ---------------------------------------------------------------------- noise
 
 
 def test_noise_is_that_of_the_nearest_step() -> None:
@@ -166,3 +150,17 @@ def test_noise_is_that_of_the_nearest_step() -> None:
     assert noise.at(150).step == 100
     with pytest.raises(InputError, match="rungs"):
         Noise(())
+
+
+def test_a_noise_of_an_earlier_record_reads_with_defaults() -> None:
+    plain = {"rungs": [{"step": 400, "fid_relative": 0.1, "clip": 0.02}], "deviations": 2.0}
+    assert noise_from_plain(plain) == NOISE
+    assert NOISE.level == pytest.approx(0.0455, abs=1e-4)
+
+
+@pytest.mark.parametrize("field", ["deviations", "equivalent_fid_relative", "equivalent_clip"])
+def test_what_no_noise_can_be_is_refused(field: str) -> None:
+    with pytest.raises(InputError, match=f"{field}: -1 is negative"):
+        Noise(NOISE.rungs, **{field: -1})
+    with pytest.raises(InputError, match=r"degrees_of_freedom: 0\.5 is too few"):
+        Noise(NOISE.rungs, degrees_of_freedom=0.5)

@@ -134,7 +134,7 @@ def test_page_holds_every_part(finished: tuple[Path, History, str]) -> None:
     verdicts = findings.all_verdicts(history)
     assert len(verdicts) == 2
     for verdict in verdicts:
-        assert f"{verdict.word} (FID {verdict.fid_difference:+.2f}, noise {verdict.fid_noise:.2f}" in words
+        assert f"{verdict.word} (FID {verdict.fid.middle:+.0%}, between {verdict.fid.low:+.0%}" in words
     saved = findings.steps_saved(history.trials)
     assert f"spared {saved.steps:,} of {saved.of_steps:,} training steps" in words
     assert "not the Inception FID" in words
@@ -146,7 +146,8 @@ def test_page_holds_every_part(finished: tuple[Path, History, str]) -> None:
 
 def test_charts_are_valid_and_each_has_its_place(finished: tuple[Path, History, str]) -> None:
     figures = figures_in(finished[2])
-    expected = {"confirmation", "pareto", "curve-fid", "curve-clip", "costs", "importances"}
+    expected = {"confirmation", "race-fid", "race-clip", "pareto", "curve-fid", "curve-clip", "costs"}
+    expected |= {"importances"}
     assert set(figures) == expected
     assert expected <= set(Tree(finished[2]).ids)
     for figure in figures.values():
@@ -277,7 +278,7 @@ def test_planted_better_worse_and_undecided(tmp_path: Path) -> None:
     worse = _confirmed_run(tmp_path / "worse", winner=(30, 0.2), md=(12, 0.5))
     assert "trained again it is worse than MD." in worse
     undecided = _confirmed_run(tmp_path / "undecided", winner=(11.5, 0.51), md=(12, 0.5))
-    assert "against MD it is undecided." in undecided
+    assert "leads the search; undecided against MD." in undecided
 
 
 @pytest.mark.usefixtures("quick")

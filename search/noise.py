@@ -1,0 +1,108 @@
+"""`python -m search.noise runs/a [runs/b ...]`: what is noise at each rung, by repeated seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from conf.compose import compose, help_text, run_door
+from search.confirm import latest_run
+from search.findings import noise_of
+from search.ranking import Noise
+from search.record import read_history
+from search.rendering import Format, render, write
+from search.repeats import ScoreNoise, estimated, refined, shown
+from space.plain import InputError, from_plain, to_plain
+
+INTRO = """
+The noise of FID and CLIP at each rung of one run, or of several of one protocol: as stated in its settings,
+as repeated seeds of the same networks show it, and the part that more pictures would cure.
+"""
+EXAMPLES = (
+    "python -m search.noise                              the latest run",
+    "python -m search.noise runs/a runs/b                repeats of both, pooled",
+    "python -m search.noise runs/a out=conf/noise/mine.yaml, then python -m search noise=mine",
+)
+
+
+@dataclass(frozen=True)
+class NoiseSettings:
+    """How the table is written, and where the preset goes."""
+
+    runs_folder: str = "runs"
+    format: Format = "table"
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.out is not None and not self.out.endswith(".yaml"):
+            raise InputError(f"out: {self.out!r} is no preset; allowed: a file that ends in .yaml")
+
+
+def main_with(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("noise_table", INTRO, EXAMPLES))
+        return 0
+    settings = from_plain(NoiseSettings, compose("noise_table", [word for word in words if "=" in word]))
+    folders = [Path(word) for word in words if "=" not in word]
+    folders = folders or [latest_run(Path(settings.runs_folder).expanduser())]
+    histories = [read_history(folder) for folder in folders]
+    noise = noise_of(histories[0])
+    if noise is None:
+        raise InputError(f"{folders[0]}: states no noise yet; first: python -m search resume={folders[0]}")
+    found = estimated(histories, noise)
+    print(render([_exact(each) for each in found], [shown(each) for each in found], settings.format), end="")
+    if settings.format == "table":
+        print(NOTE)
+    if settings.out is not None:
+        write(preset(refined(noise, found), folders), settings.out)
+    return 0
+
+
+def preset(noise: Noise, folders: Sequence[Path]) -> str:
+    """A noise as a file of conf/noise, which says what it was estimated from."""
+    names = ", ".join(folder.name for folder in folders)
+    head = f"# Noise of one run, from what was stated and the repeated seeds of {names}\n"
+    rounded = [
+        {name: float(f"{value:.4g}") for name, value in to_plain(rung).items()} for rung in noise.rungs
+    ]
+    plain = to_plain(noise) | {"rungs": [rung | {"step": int(rung["step"])} for rung in rounded]}
+    return head + yaml.safe_dump(plain, sort_keys=False)
+
+
+NOTE = """
+Standard deviations of one run: of FID as shares of the FID, of CLIP as they are. Seeds: pooled over networks
+that were trained with two seeds or more, with its 95 % interval; repeats: runs beyond the first of each
+network. Paired: what is left when a seed's effect on all networks alike is taken out. Pictures: by resampling
+them, at most what more pictures would cure. Together: the stated noise, which weighs as many repeats as it
+was measured with, refined by the seeds."""
+
+
+def _exact(found: ScoreNoise) -> dict[str, Any]:
+    low, high = found.seeds.deviation_interval() if found.seeds else (None, None)
+    return {
+        "step": found.step,
+        "score": found.score,
+        "stated": found.stated.deviation,
+        "stated_degrees_of_freedom": found.stated.degrees_of_freedom,
+        "seeds": found.seeds.deviation if found.seeds else None,
+        "seeds_low": low,
+        "seeds_high": high,
+        "repeats": found.seeds.degrees_of_freedom if found.seeds else 0,
+        "networks": found.networks,
+        "paired": found.paired.deviation if found.paired else None,
+        "pictures": found.resampled,
+        "together": found.together.deviation,
+        "together_degrees_of_freedom": found.together.degrees_of_freedom,
+    }
+
+
+def main() -> None:
+    run_door(main_with)
+
+
+if __name__ == "__main__":
+    main()
