@@ -112,6 +112,7 @@ class ModelSampler(OptunaSampler):
         Candidates that are no points of the space come last.
         """
         sampler = self._sampler(number)
+        sampler.searches = False
         study, _ = self._study(space, past, sampler)
         space.draw(study.ask())  # makes the sampler build its model
         order = random_order(candidates, self.seed, self.settings.name, number)
@@ -156,12 +157,16 @@ class RememberingTPE(optuna.samplers.TPESampler):
 
 
 class RememberingGP(optuna.samplers.GPSampler):
-    """Keeps the acquisition function that it maximised."""
+    """Keeps the acquisition function that it maximised, or would have: the search for the optimum takes most
+    of the time, and whoever wants to rank needs none."""
 
     acquisition: Any = None
+    searches = True
 
     def _optimize_acqf(self, acqf: Any, best_params: np.ndarray | None) -> np.ndarray:
         self.acquisition = acqf
+        if not self.searches and best_params is not None:
+            return best_params[0]
         return super()._optimize_acqf(acqf, best_params)
 
     def wanted(self, choices: Sequence[dict[str, Any]]) -> Any:

@@ -12,8 +12,11 @@ import torch
 
 from search.folder import disk_free_bytes
 from search.formats import duration
+from search.grid_sampler import check_grid
 from search.prior import check_prior
+from search.sampler import make_sampler
 from search.settings import SearchSettings
+from search.stopping import make_rule
 from space.architecture import Architecture
 from space.choices import UniformDraw
 from space.cost import Budget, price
@@ -33,11 +36,13 @@ def check(settings: SearchSettings) -> Dataset:
 
     Raises:
         InputError: an impossible budget, widths that the proxy cannot divide, architectures to try first that
-            do not fit, data that is not there or does not fit the proxy.
+            do not fit, a grid too large, a class of the user's own that cannot be made, data that is not
+            there or does not fit the proxy.
     """
     _check_budget(settings)
     _check_widths(settings)
     _check_named(settings)
+    _check_chosen(settings)
     data = load_data(settings.data)
     if settings.resume is None:  # a resumed search has their trials in its own record
         check_prior(settings, data.digest)
@@ -106,6 +111,14 @@ def _check_named(settings: SearchSettings) -> None:
                 f"enqueue: {seen[architecture.id]} and {name} are one network; allowed: each once"
             )
         seen[architecture.id] = name
+
+
+def _check_chosen(settings: SearchSettings) -> None:
+    """The sampler and the stopping rule can be made, and the sampler can bear the space."""
+    make_sampler(settings.sampler, settings.seed)
+    make_rule(settings.stopping, settings.noise)
+    if settings.sampler.name == "grid":
+        check_grid(settings.space, settings.sampler.most_combinations)
 
 
 def named_architecture(name: str) -> Architecture:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -19,7 +19,7 @@ from search.ranking import Objectives, Point, point_of
 from search.record import Trial
 from space.architecture import Architecture
 from space.choices import Space, UniformDraw
-from space.plain import InputError
+from space.plain import InputError, nearest
 
 LEAST_MODELLED, MOST_MODELLED = 20, 500
 
@@ -31,6 +31,28 @@ class Proposal:
     params: dict[str, Any]
     architecture: Architecture
     attributes: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, space: Space, params: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
+    ) -> Proposal:
+        """The proposal of these choices, one for each of `space.free()`.
+
+        Raises:
+            InputError: a choice that is missing, not one of the space, or has a value that is not allowed.
+        """
+        free = space.free()
+        for name in params:
+            if name not in free:
+                raise InputError(f"{name}: no free choice of this space; {nearest(name, free)}")
+        chosen = {}
+        for name, values in free.items():
+            if name not in params:
+                raise InputError(f"{name}: missing; allowed: {list(values)}")
+            if params[name] not in values:
+                raise InputError(f"{name}: {params[name]!r} is not in the space; allowed: {list(values)}")
+            chosen[name] = values[values.index(params[name])]  # plain, where numpy's number was given
+        return cls(chosen, space.architecture(space.pinned() | chosen), dict(attributes or {}))
 
 
 @dataclass(frozen=True)
@@ -44,7 +66,11 @@ class Observation:
 
 
 class Sampler(Protocol):
-    """Called once for each trial that is not enqueued, with everything recorded so far."""
+    """Called once for each trial that is not enqueued, with everything recorded so far.
+
+    A sampler with an attribute `exhaustive` that is true goes through a space in an order of its own until it
+    ends: all that it proposes is looked at, and nothing is shrunk into the budget.
+    """
 
     def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         """Proposals for trial `number`, the most wanted first: without end, or until there are no more.
@@ -70,13 +96,17 @@ class Ranks(Protocol):
 class SamplerSettings:
     """Which sampler. `startup_trials` are drawn at random before TPE or GP model anything; `good_share` is
     the share of trials that TPE models as good; `population` is NSGA-II's; of a longer past,
-    `modelled_trials` are modelled."""
+    `modelled_trials` are modelled; a grid has at most `most_combinations`; `use` names a class of the
+    user's own, made with `options`."""
 
-    name: Literal["tpe", "nsga2", "gp", "random"] = "tpe"
+    name: Literal["tpe", "nsga2", "gp", "random", "grid", "own"] = "tpe"
     startup_trials: int = 4
     good_share: float = 0.3
     population: int = 6
     modelled_trials: int = 200
+    most_combinations: int = 20_000
+    use: str | None = None
+    options: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.startup_trials < 1:
@@ -85,6 +115,8 @@ class SamplerSettings:
             raise InputError(f"good_share: {self.good_share} is not a share; allowed: between 0 and 1")
         if self.population < 2:
             raise InputError(f"population: {self.population} is too few; allowed: 2 or more")
+        if self.most_combinations < 1:
+            raise InputError(f"most_combinations: {self.most_combinations} is too few; allowed: 1 or more")
         if not LEAST_MODELLED <= self.modelled_trials <= MOST_MODELLED:
             raise InputError(
                 f"modelled_trials: {self.modelled_trials} is too few or too many; "
@@ -115,6 +147,14 @@ def make_sampler(settings: SamplerSettings, seed: int) -> Sampler:
     """The sampler that the settings name; Optuna is imported only for those that are Optuna's."""
     if settings.name == "random":
         return RandomSampler(seed)
+    if settings.name == "own":
+        from search.own import own_sampler
+
+        return own_sampler(settings.use, settings.options, seed)
+    if settings.name == "grid":
+        from search.grid_sampler import GridSampler
+
+        return GridSampler(seed, settings.most_combinations)
     from search.optuna_sampler import ModelSampler, OptunaSampler
 
     return OptunaSampler(settings, seed) if settings.name == "nsga2" else ModelSampler(settings, seed)

@@ -11,9 +11,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from search.curves import Curve, points_at
+from search.extrapolation import LEAST_PEERS, ExtrapolatingRule
 from search.ranking import Noise, Point, fronts
 from space.plain import InputError
 
@@ -36,14 +37,18 @@ class StoppingRule(Protocol):
 
 @dataclass(frozen=True)
 class StoppingSettings:
-    """Which rule, and its numbers. Each rule reads the fields that its name lists in conf/stopping/."""
+    """Which rule, and its numbers. Each rule reads the fields that its name lists in conf/stopping/; `use`
+    names a class of the user's own, made with `options`."""
 
-    name: Literal["paper", "median", "asha", "none"] = "paper"
+    name: Literal["paper", "median", "asha", "extrapolate", "none", "own"] = "paper"
     minimum_peers: int = 3
     quantile: float = 0.5
     deviations: float = 1.0
     ahead_deviations: float = 2.0
     reduction: float = 2.0
+    confidence: float = 0.9
+    use: str | None = None
+    options: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.minimum_peers < 1:
@@ -55,6 +60,12 @@ class StoppingSettings:
                 raise InputError(f"{name}: {getattr(self, name)} is negative; allowed: 0 or more")
         if self.reduction <= 1:
             raise InputError(f"reduction: {self.reduction} keeps everybody; allowed: more than 1")
+        if not 0.5 <= self.confidence < 1:
+            raise InputError(f"confidence: {self.confidence} is none; allowed: from 0.5 to under 1")
+        if self.name == "extrapolate" and self.minimum_peers < LEAST_PEERS:
+            raise InputError(
+                f"minimum_peers: {self.minimum_peers} is too few for a line; allowed: {LEAST_PEERS} or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -156,6 +167,12 @@ def make_rule(settings: StoppingSettings, noise: Noise) -> StoppingRule:
         return MedianRule(settings.minimum_peers)
     if settings.name == "asha":
         return AshaRule(settings.minimum_peers, settings.reduction)
+    if settings.name == "extrapolate":
+        return ExtrapolatingRule(noise, settings.minimum_peers, settings.confidence)
+    if settings.name == "own":
+        from search.own import own_rule
+
+        return own_rule(settings.use, settings.options, noise)
     return NoStopping()
 
 

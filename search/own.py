@@ -1,0 +1,225 @@
+"""A user's own sampler or stopping rule: a class in a file of theirs, named as `my_file.py:MyClass`.
+
+It is made with its options as keyword arguments, beside what every one of its kind is given (a sampler its
+`seed`, a rule the `noise`). Whatever is wrong with it, then or while the search runs, is one message that
+names file and class; the record holds all that came before, and a resumed search goes on from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import json
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from search.curves import Curve
+from search.ranking import Point
+from search.sampler import Observation, Proposal, Ranks, Sampler
+from search.stopping import StoppingRule
+from space.architecture import Architecture
+from space.choices import Space
+from space.plain import InputError, nearest
+
+WANTED = "allowed: a class of your own, as in my_file.py:MyClass"
+
+
+def own_sampler(use: str | None, options: Mapping[str, Any] | None, seed: int) -> Sampler:
+    """The user's sampler, watched over. Raises InputError if it cannot be made."""
+    made = _made("sampler", use, options, {"seed": seed}, "proposals", ("space", "past", "number"))
+    return OwnRankingSampler(str(use), made) if isinstance(made, Ranks) else OwnSampler(str(use), made)
+
+
+def own_rule(use: str | None, options: Mapping[str, Any] | None, noise: Any) -> StoppingRule:
+    """The user's stopping rule, watched over. Raises InputError if it cannot be made."""
+    arguments = ("trial", "peers", "start", "full_steps")
+    return OwnRule(str(use), _made("stopping", use, options, {"noise": noise}, "reason_to_halt", arguments))
+
+
+def digest_of(use: str) -> str:
+    """Twelve hexadecimal digits of the file's content. Raises InputError if it cannot be read."""
+    path = Path(use.rpartition(":")[0])
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise InputError(f"{use}: the file cannot be read: {error.strerror}") from None
+
+
+def keep_own(folder: Path, header: Mapping[str, Any], **uses: str | None) -> dict[str, str]:
+    """The digests of the user's files, for the header of a run; the files go into its folder, under own/.
+
+    Raises:
+        InputError: if the run has begun, as its `header` tells, with a file that has changed since.
+    """
+    digests = {use: digest_of(use) for use in uses.values() if use}
+    for use, before in header.get("own", {}).items():
+        if digests.get(use, before) != before:
+            raise InputError(
+                f"{use}: its file has changed since {folder} was begun, and a resumed search must decide as "
+                f"it began; put back what {folder / 'own'} holds, or start a new search"
+            )
+    for group, use in uses.items():
+        if use and not header:
+            kept = folder / "own" / f"{group}_{Path(use.rpartition(':')[0]).name}"
+            kept.parent.mkdir(exist_ok=True)
+            shutil.copyfile(use.rpartition(":")[0], kept)
+    return digests
+
+
+class OwnSampler:
+    """Hands on what the user's sampler proposes, if it is a point of the space."""
+
+    def __init__(self, use: str, made: Any) -> None:
+        self.use, self.made = use, made
+        self.exhaustive = bool(getattr(made, "exhaustive", False))
+
+    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+        try:
+            for proposal in self.made.proposals(space, past, number):
+                yield _checked(space, proposal)
+        except Exception as error:
+            raise _failed(self.use, "proposals", error) from None
+
+
+class OwnRankingSampler(OwnSampler):
+    def rank(
+        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+    ) -> list[int]:
+        try:
+            order = [int(place) for place in self.made.rank(space, candidates, past, number)]
+            if sorted(order) != list(range(len(candidates))):
+                raise InputError(f"it returned {order}; allowed: each place of the candidates once")
+        except Exception as error:
+            raise _failed(self.use, "rank", error) from None
+        return order
+
+
+class OwnRule:
+    """Hands on why the user's rule would halt."""
+
+    def __init__(self, use: str, made: Any) -> None:
+        self.use, self.made = use, made
+
+    def reason_to_halt(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
+        try:
+            reason = self.made.reason_to_halt(trial, peers, start, full_steps)
+            if not isinstance(reason, str):
+                raise InputError(f"it returned {reason!r}; allowed: why it halts, as text, or empty text")
+        except Exception as error:
+            raise _failed(self.use, "reason_to_halt", error) from None
+        return reason
+
+
+def _checked(space: Space, proposal: Any) -> Proposal:
+    if not isinstance(proposal, Proposal):
+        raise InputError(f"it yielded {proposal!r}; allowed: a Proposal, as Proposal.of(space, params) makes")
+    again = Proposal.of(space, proposal.params, proposal.attributes)
+    if again.architecture != proposal.architecture:
+        raise InputError(f"it yielded params that do not draw its architecture: {proposal.params}")
+    try:
+        json.dumps(proposal.attributes, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"attributes: {proposal.attributes!r} cannot be recorded as JSON ({error})"
+        ) from None
+    return again
+
+
+def _failed(use: str, what: str, error: Exception) -> InputError:
+    """What went wrong in the user's file, with the last of its lines that was gone through."""
+    file = use.rpartition(":")[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(Path(file).resolve())]
+    if isinstance(error, SyntaxError):  # of the file itself, which was never run
+        lines.append(error.lineno)
+    where = f" (line {lines[-1]})" if lines else ""
+    kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+    return InputError(f"{use}: {what}{where}: {kind}{' '.join(str(error).split())}")
+
+
+# ---------------------------------------------------------------------- finding and making
+
+
+def _made(
+    group: str,
+    use: str | None,
+    options: Mapping[str, Any] | None,
+    given: dict[str, Any],
+    method: str,
+    arguments: tuple[str, ...],
+) -> Any:
+    if use is None:
+        raise InputError(f"{group}.use: missing; {WANTED}")
+    found = _class(group, use)
+    call = f"{method}({', '.join(arguments)})"
+    if not callable(getattr(found, method, None)):
+        raise InputError(f"{group}.use: {use} has no method {call}")
+    problem = _misfit(getattr(found, method), (None, *arguments), {})
+    if problem:
+        raise InputError(f"{group}.use: {use}: {method} cannot be called as {call}: {problem}")
+    keywords = given | dict(options or {})
+    problem = _misfit(found, (), keywords)
+    if problem:
+        names = ", ".join(f"{name}=" for name in keywords)
+        raise InputError(
+            f"{group}.options: {use} cannot be made with {names.rstrip('=')}: {problem}; its arguments are "
+            f"those of {found.__name__}{inspect.signature(found)}"
+        )
+    try:
+        return found(**keywords)
+    except Exception as error:
+        raise _failed(use, "making it", error) from None
+
+
+def _misfit(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+    """Why a call would not fit a signature; empty if it does."""
+    try:
+        inspect.signature(function).bind(*arguments, **keywords)
+    except TypeError as error:
+        return str(error)
+    return ""
+
+
+def _class(group: str, use: str) -> type:
+    file, colon, name = use.rpartition(":")
+    if not colon or not file.endswith(".py") or not name:
+        raise InputError(f"{group}.use: {use!r} names no class; {WANTED}")
+    path = Path(file)
+    if not path.is_file():
+        raise InputError(f"{group}.use: {file}: no such file (from {Path.cwd()})")
+    try:
+        module = _module(path.resolve(), digest_of(use))
+    except Exception as error:
+        raise _failed(use, "it cannot be imported", error) from None
+    found = getattr(module, name, None)
+    if not isinstance(found, type):
+        own = [
+            key
+            for key, value in vars(module).items()
+            if inspect.isclass(value) and value.__module__ == module.__name__
+        ]
+        raise InputError(f"{group}.use: {file} has no class {name!r}; {nearest(name, own)}")
+    return found
+
+
+@cache
+def _module(path: Path, digest: str) -> ModuleType:
+    """The file as a module of its own; files beside it can be imported from it."""
+    name = f"mdsearch_own_{path.stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
