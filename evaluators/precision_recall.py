@@ -1,13 +1,14 @@
 """Precision and recall of sets (Kynkäänniemi et al., "Improved Precision and Recall Metric", 2019).
 
-A set's manifold is the union of balls around its points, each reaching to the point's third nearest neighbour
-within the set. Precision is the share of samples in the references' manifold, recall that of references in the
-samples'.
+A set's manifold is the union of balls around its points, each reaching to the point's third nearest
+neighbour within the set. Precision is the share of samples in the references' manifold, recall that of
+references in the samples'.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -97,7 +98,7 @@ def _radii_without(points: np.ndarray, neighbours: int, starts: np.ndarray) -> n
     for block in _blocks(len(points)):
         distances = _to_others(points, block)
         nearest = np.full((len(distances), len(starts) - 1, neighbours), np.inf)
-        for group, (first, last) in enumerate(zip(starts, starts[1:], strict=False)):
+        for group, (first, last) in enumerate(pairwise(starts)):
             found = np.sort(distances[:, first:last], axis=1)[:, :neighbours]
             nearest[:, group, : found.shape[1]] = found
         without = []
