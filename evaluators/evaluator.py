@@ -63,7 +63,7 @@ class Evaluator:
         protocol: dict[str, Any],
     ) -> None:
         self.clip, self.random_conv, self.protocol = clip, random_conv, protocol
-        self._references = references
+        self.references = references
         self.fid_name: str = protocol["objectives"]["fid"]
         text = json.dumps(protocol, sort_keys=True, separators=(",", ":"))
         self.protocol_id = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -193,7 +193,7 @@ class Evaluator:
         self, features: dict[str, np.ndarray], cosines: np.ndarray, rows: np.ndarray
     ) -> dict[str, float]:
         scores = {
-            score_name("fid", name): frechet_distance(Moments.of(values[rows]), self._references[name])
+            score_name("fid", name): frechet_distance(Moments.of(values[rows]), self.references[name])
             for name, values in features.items()
         }
         return scores | {CLIP_SCORE: float(cosines[rows].mean())}

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluators.features import in_chunks, weights_digest
-from evaluators.weights import Published, is_torchscript, load_tensors
+from evaluators.weights import Published, is_torchscript, load_tensors, load_torchscript
 from space.plain import InputError
 
 SIZE_PX, WIDTH = 299, 2048
@@ -103,7 +103,7 @@ def load_inception(weights: Path, device: str = "cpu") -> tuple[Callable[[Tensor
         InputError: a file that is neither clean-fid's TorchScript nor pytorch-fid's state dict.
     """
     if is_torchscript(weights):
-        script = torch.jit.load(weights, map_location=device).eval()
+        script = load_torchscript(weights, device).eval()
         if not hasattr(script, "layers"):
             raise InputError(f"{weights}: a TorchScript file without `layers`, which clean-fid's has")
         return partial(_run_layers, script.layers), weights_digest(script.state_dict())

@@ -80,7 +80,7 @@ def _of_features(
 def _features(reference: Reference, spec: NetworkSpec, metric: str) -> np.ndarray:
     if spec.name not in reference.features:
         raise InputError(
-            f"reference: holds moments of {spec.name} alone; {metric} needs its features, so give the pictures"
+            f"reference: holds only moments of {spec.name}; {metric} needs its features, so give the pictures"
         )
     return reference.features[spec.name]
 

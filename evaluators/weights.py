@@ -10,6 +10,8 @@ import hashlib
 import shutil
 import urllib.error
 import urllib.request
+import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +105,7 @@ def load_tensors(path: Path) -> Mapping[str, Tensor]:
 
             return load_file(path)
         if is_torchscript(path):
-            return torch.jit.load(path, map_location="cpu").state_dict()
+            return load_torchscript(path).state_dict()
         held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle, zipfile and safetensors each raise their own on damaged files
         raise InputError(f"{path}: cannot be read as weights: {error}") from None
@@ -113,10 +115,16 @@ def load_tensors(path: Path) -> Mapping[str, Tensor]:
     return {name.removeprefix("module."): item for name, item in held.items()}
 
 
+def load_torchscript(path: Path, device: str = "cpu") -> torch.jit.ScriptModule:
+    """As torch reads it, without its advice to write such files no more."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, message=".*torch.jit")
+        script: torch.jit.ScriptModule = torch.jit.load(path, map_location=device)
+    return script
+
+
 def is_torchscript(path: Path) -> bool:
     """Whether this is a TorchScript archive, which holds code beside its tensors."""
-    import zipfile
-
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
