@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from conf.compose import compose
+from search.patience import Waiting
 from search.plan import named_architecture
 from search.ranking import Point
 from search.run import prepare_evaluator
@@ -46,6 +47,7 @@ def curves(settings: SearchSettings, names: list[str], seeds: int) -> dict[str, 
                 points = [
                     Point(report.scores[settings.objectives.fid], report.scores[settings.objectives.clip])
                     for report in worker.run(job)
+                    if not isinstance(report, Waiting)
                 ]
                 print(name, seed, *(f"{point.fid:.0f}/{point.clip:.3f}" for point in points), flush=True)
                 found.setdefault(name, []).append(points)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from search.files import write_whole
-from search.patience import StorageAway, going_on, how_long, pauses, reason_of
+from search.patience import StorageAway, gave_up, going_on, how_long, pauses, reason_of
 from space.plain import InputError
 
 HOLDER_NAME = ".driver"  # beside the file: who holds it
@@ -65,9 +65,7 @@ class AppendedLines:
             else:
                 self.announce(f"{self.path}: is written again; the search goes on")
                 return
-        raise StorageAway(
-            f"{self.path}: could not be written for {how_long()}: {reason}; {going_on(self.path.parent)}"
-        )
+        raise gave_up(f"{self.path}: cannot be written", reason, self.path.parent)
 
     def _write(self, line: bytes) -> None:
         if not os.fstat(self._file.fileno()).st_nlink:

@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
+from search.appending import HOLDER_NAME
 from search.files import write_whole
 from search.leading import lead
-from search.record import RECORD_NAME, History, Record, read_history
+from search.record import RECORD_NAME, History, Record, read_events, read_history
 from search.settings import SearchSettings, changed_fields, settings_from_plain
 from search.trial import STATE_NAME, job_folder
 from space.plain import InputError, to_plain
@@ -39,7 +40,12 @@ def stored_settings(folder: Path) -> SearchSettings:
 
 def stored_overrides(folder: Path) -> list[str]:
     """The words that a run was started with; a resumed one starts from them."""
-    overrides: list[str] = read_history(folder).header.get("overrides", [])
+    header = read_history(folder).header
+    if not header:
+        raise InputError(
+            f"{folder}: was interrupted before anything was recorded; start it again as it was started first"
+        )
+    overrides: list[str] = header.get("overrides", [])
     return overrides
 
 
@@ -61,22 +67,37 @@ def claim_folder(settings: SearchSettings) -> Path:
         return folder
     runs = Path(settings.runs_folder).expanduser()
     folder = runs / (settings.name or time.strftime("search-%Y%m%d-%H%M%S"))
-    if (folder / RECORD_NAME).exists():
+    if _holds_events(folder / RECORD_NAME):
         raise InputError(
             f"{folder}: holds a run already; go on with it by resume={folder}, or choose a name="
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if not all(_is_left_by_a_start(file.name) for file in folder.iterdir()):
             raise InputError(f"{folder}: holds files that are not a run; choose another name=")
-        (folder / CONFIG_NAME).write_text(
-            yaml.safe_dump(to_plain(settings), sort_keys=False), encoding="utf-8"
-        )
     except OSError as error:
         raise InputError(
             f"{folder}: cannot be written: {error.strerror}; choose another runs_folder= or name="
         ) from None
     return folder
+
+
+def _holds_events(record: Path) -> bool:
+    return record.is_file() and any(True for _ in read_events(record))
+
+
+def _is_left_by_a_start(name: str) -> bool:
+    """Files of a search that was killed before it recorded anything: its folder is free."""
+    starts = (CONFIG_NAME, RECORD_NAME, HOLDER_NAME)
+    return name in starts or any(name.startswith(f".{start}.") for start in starts)
+
+
+def begin_record(settings: SearchSettings, folder: Path, record: Record, header: Mapping[str, Any]) -> None:
+    """Write down what was asked, unless the record holds it already. The settings come first, so that they
+    are there whenever the record says that there is a run."""
+    if not record.history.header:
+        write_whole(folder / CONFIG_NAME, yaml.safe_dump(to_plain(settings), sort_keys=False))
+        record.append("run", **header)
 
 
 class Results:

@@ -7,13 +7,18 @@ Whoever writes into the run folder tries again for `PATIENCE_SECONDS`, and then 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import os
+import re
+import time
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from space.plain import InputError
 
 PATIENCE_SECONDS = 20 * 60.0
 LONGEST_PAUSE_SECONDS = 60.0
+T = TypeVar("T")
 _PASSING = frozenset(
     getattr(errno, name)
     for name in (
@@ -34,9 +39,22 @@ class Waiting:
     reason: str
 
 
-def may_pass(error: BaseException) -> bool:
-    """Whether an error is of storage that is full, read-only or away, and not of what was written."""
-    return isinstance(error, OSError) and error.errno in _PASSING
+def storage_error(error: BaseException) -> OSError | None:
+    """The error of storage that is full, read-only or away from which this one came, if one did: itself, or
+    what was being handled when it was raised. None for all else."""
+    seen: BaseException | None = error
+    while seen is not None:
+        number = seen.errno if isinstance(seen, OSError) else _written_out(seen)
+        if number in _PASSING:
+            return seen if isinstance(seen, OSError) else OSError(number, os.strerror(number))
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _written_out(error: BaseException) -> int | None:
+    """Libraries in Rust, safetensors among them, say the number in the text alone."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 def reason_of(error: OSError) -> str:
@@ -54,6 +72,36 @@ def pauses() -> Iterator[float]:
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
+def patiently(work: Callable[[], T]) -> Generator[Waiting, None, T]:
+    """Do some work; where storage fails it, say so, wait, and do it again.
+
+    Raises:
+        Exception: what the work raised, when it was of another kind, or storage did not come back.
+    """
+    left = pauses()
+    while True:
+        try:
+            return work()
+        except Exception as error:
+            trouble, pause = storage_error(error), next(left, None)
+            if trouble is None or pause is None:
+                raise
+        yield Waiting(reason_of(trouble))
+        time.sleep(pause)
+
+
+def once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """`say`, but nothing twice."""
+    said: set[str] = set()
+
+    def say_if_new(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    return say_if_new
+
+
 def how_long() -> str:
     """For messages."""
     return f"{PATIENCE_SECONDS / 60:g} minutes"
@@ -62,3 +110,8 @@ def how_long() -> str:
 def going_on(folder: object) -> str:
     """How to go on, for the end of a message."""
     return f"nothing that was recorded is lost; go on with: python -m search resume={folder}"
+
+
+def gave_up(what: str, reason: str, folder: object) -> StorageAway:
+    """The error to raise when the waiting is over."""
+    return StorageAway(f"{what}: gave up after {how_long()}: {reason}; {going_on(folder)}")

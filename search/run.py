@@ -15,7 +15,9 @@ from torch import Tensor
 from evaluators.evaluator import Evaluator
 from search.confirmation import Confirmation
 from search.display import Display, make_display
-from search.folder import Results, claim_folder
+from search.files import write_whole
+from search.folder import Results, begin_record, claim_folder
+from search.patience import StorageAway, going_on, reason_of, storage_error
 from search.plan import check, named_architecture
 from search.prior import take_prior
 from search.provenance import provenance
@@ -27,11 +29,13 @@ from search.strategy import ArchitectureSearch, Phases, Strategy
 from search.trial import TrialSettings, evaluation_captions
 from space.architecture import Architecture
 from space.cost import price
-from space.plain import to_plain
+from space.plain import InputError, to_plain
 from space.proxy import narrow
 from training.data import Dataset
 from training.folder import named
 from training.loop import Trainer
+
+PROVENANCE_NAME = "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,25 @@ def run_search(settings: SearchSettings, overrides: list[str] | None = None) -> 
 
     Raises:
         InputError: before anything is started, for settings that cannot work.
+        StorageAway: storage was full or away for longer than a search waits; it can be gone on with.
     """
     data = check(settings)
     folder = claim_folder(settings)
     record = Record(folder)
     try:
+        begin_record(settings, folder, record, _header(settings, folder, overrides or []))
         with make_display(settings.trials, settings.objectives) as display:
+            record.announce = display.message
             try:
-                return _run(settings, data, folder, record, display, overrides or [])
+                return _run(settings, data, folder, record, display)
             except KeyboardInterrupt:  # before the first trial: there is nothing to report
                 display.message(f"interrupted; go on with: python -m search resume={folder}")
                 raise
+    except Exception as error:
+        trouble = storage_error(error)
+        if trouble is None or isinstance(error, InputError):
+            raise
+        raise StorageAway(f"{reason_of(trouble)}; {going_on(folder)}") from None
     finally:
         record.close()
 
@@ -76,22 +88,20 @@ def _run(
     folder: Path,
     record: Record,
     display: Display,
-    overrides: list[str],
 ) -> RunResult:
     began = time.monotonic()
-    if not record.history.header:
-        record.append("run", **_header(settings, folder, overrides))
     worker, protocol = _prepare(settings, data, folder, display)
     if not record.history.start_scores:
         scores = _start_scores(settings, data, worker)
         record.append("start", scores=scores, protocol=protocol)
-        (folder / "provenance.json").write_text(json.dumps(provenance() | {"protocol": protocol}, indent=1))
+    if not (folder / PROVENANCE_NAME).is_file():
+        write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | {"protocol": protocol}, indent=1))
     if not record.history.sessions:
         take_prior(record, settings.prior)
     record.append("session", trials=settings.trials, backend=settings.backend)
 
     strategy = _strategy(settings, record)
-    results = Results(settings, folder, record)
+    results = Results(settings, folder, record, display.message)
     record.listeners += [display.event, results.event]
     interrupted = False
     display.message(f"{folder}: prepared in {time.monotonic() - began:.0f} s")
@@ -249,8 +259,10 @@ def _drive(
 ) -> None:
     if settings.backend == "inline":
         from search.backends.inline import run_inline
+    if strategy.finished:
+        return
 
-        run_inline(strategy, worker)
+        run_inline(strategy, worker, display.message)
         return
     from search.backends import set_ray_environment
 
@@ -261,7 +273,7 @@ def _drive(
     with Cluster(settings.cluster, display.message):
         gauges = Gauges(settings.objectives.fid, settings.objectives.clip)
         record.listeners.append(lambda event, history: gauges(history))
-        run_on_ray(strategy, worker, settings.cluster)
+        run_on_ray(strategy, worker, settings.cluster, display.message)
 
 
 def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrupted: bool) -> None:

@@ -6,6 +6,12 @@ by hand on a bare GPU machine.
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import shutil
+import socket
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +21,18 @@ from pathlib import Path
 import numpy as np
 
 from evaluators.evaluator import Evaluator
+from search.patience import Waiting, patiently, storage_error
 from search.strategy import Job, Report
+from space.plain import InputError
 from space.proxy import Proxy, narrow
 from training.data import DataSettings, load_data
 from training.grid import save_grid
 from training.loop import Diverged, Trainer, TrainingSettings
 
 STATE_NAME = "state.pt"
+WORK_NAME = "work.jsonl"
 SAMPLES_SHOWN = 32
+_UNFINISHED = ".writing-"  # what a killed worker left half written is in folders of this name
 
 
 @dataclass(frozen=True)
@@ -46,32 +56,43 @@ class TrialWorker:
         self.evaluator = Evaluator.load(Path(settings.evaluator_folder))
         self.captions = evaluation_captions(self.data.held_out_captions, self.evaluator.protocol["images"])
 
-    def run(self, job: Job) -> Iterator[Report]:
+    def run(self, job: Job) -> Iterator[Report | Waiting]:
         """Yields a report at each rung; goes on from the state that an interrupted run left.
 
         The state is on the disk before the report is out, so a rung may be reported twice, with equal
-        scores, but never lost.
+        scores, but never lost. Where storage is full or away it says that it is waiting, and tries again.
 
         Raises:
             Diverged: when the loss or the scores stop being numbers.
+            OSError: when storage did not come back while it waited.
         """
-        folder = job_folder(Path(self.settings.run_folder), job.key)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "architecture.yaml").write_text(job.architecture.to_yaml(), encoding="utf-8")
-        training = replace(self.settings.training, steps=job.rungs[-1])
-        architecture = narrow(job.architecture, self.settings.proxy)
-        trainer = Trainer(architecture, self.data, training, seed=job.seed)
-        state = folder / STATE_NAME
-        if state.is_file():
-            trainer.load_state(state)
+        trainer = yield from patiently(lambda: self._begin(job))
         for step in job.rungs:
             if step >= trainer.step:
-                yield self._to_rung(trainer, job, step, folder)
+                work = _Work(trainer.step, step, {})
+                yield (yield from patiently(lambda work=work: self._to_rung(trainer, job, work)))
 
-    def _to_rung(self, trainer: Trainer, job: Job, step: int, folder: Path) -> Report:
-        seconds: dict[str, float] = {}
+    def _begin(self, job: Job) -> Trainer:
+        folder = make_job_folder(Path(self.settings.run_folder), job.key)
+        for left in folder.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        (folder / "architecture.yaml").write_text(job.architecture.to_yaml(), encoding="utf-8")
+        training = replace(self.settings.training, steps=job.rungs[-1])
+        trainer = Trainer(narrow(job.architecture, self.settings.proxy), self.data, training, seed=job.seed)
+        state = folder / STATE_NAME
+        if state.is_file():
+            try:
+                trainer.load_state(state)
+            except InputError as error:  # torn by a power cut, say: the same is trained again
+                if storage_error(error):
+                    raise
+        return trainer
+
+    def _to_rung(self, trainer: Trainer, job: Job, work: _Work) -> Report:
+        """May be called again after an OSError, and then goes on with what is left to do."""
+        folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
         with _timed(seconds, "training"):
-            trainer.train_to(step)
+            trainer.train_to(work.to_step)
         with _timed(seconds, "validation"):
             validation_loss = trainer.validation_loss()
         with _timed(seconds, "sampling"):
@@ -79,14 +100,48 @@ class TrialWorker:
         with _timed(seconds, "features"):
             scores = self.evaluator.score(images, self.captions)
         with _timed(seconds, "writing"):
-            save_grid(images[:SAMPLES_SHOWN], folder / "samples.png", columns=8, enlarge=2)
-            trainer.save_weights(folder)
-            trainer.save_state(folder / STATE_NAME)
+            with _filling(folder) as own:
+                save_grid(images[:SAMPLES_SHOWN], own / "samples.png", columns=8, enlarge=2)
+                trainer.save_weights(own)
+                trainer.save_state(own / STATE_NAME)
+            _log(folder, work)
         scores["validation_loss"] = validation_loss
         broken = [name for name, value in scores.items() if not np.isfinite(value)]
         if broken:
-            raise Diverged(f"{', '.join(broken)} is not a number at step {step}")
-        return Report(step, {name: float(value) for name, value in scores.items()}, seconds)
+            raise Diverged(f"{', '.join(broken)} is not a number at step {work.to_step}")
+        return Report(work.to_step, {name: float(value) for name, value in scores.items()}, seconds)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """From one rung to the next. `seconds` grow with every attempt."""
+
+    from_step: int
+    to_step: int
+    seconds: dict[str, float]
+
+
+@contextmanager
+def _filling(folder: Path) -> Iterator[Path]:
+    """A folder to write files to. Once the block is done they take their places in `folder`, each whole and
+    the state last; if it failed, nothing has changed."""
+    own = Path(tempfile.mkdtemp(dir=folder, prefix=_UNFINISHED))
+    try:
+        yield own
+        for file in sorted(own.iterdir(), key=lambda file: file.name == STATE_NAME):
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(file, folder / file.name)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _log(folder: Path, work: _Work) -> None:
+    """Who trained what: a line once a state is on the disk."""
+    done = {"host": socket.gethostname(), "pid": os.getpid(), "time": round(time.time(), 3)}
+    line = json.dumps({"from_step": work.from_step, "to_step": work.to_step} | done)
+    with open(folder / WORK_NAME, "a", encoding="utf-8") as file:
+        file.write(line + "\n")
 
 
 def evaluation_captions(held_out: Sequence[str], count: int) -> list[str]:
@@ -98,6 +153,16 @@ def evaluation_captions(held_out: Sequence[str], count: int) -> list[str]:
 def job_folder(run_folder: Path, key: str) -> Path:
     """Where a job's files are: trials/<n>, or confirm/<key> for confirmation runs."""
     return run_folder / "trials" / key if key.isdigit() else run_folder / "confirm" / key
+
+
+def make_job_folder(run_folder: Path, key: str) -> Path:
+    """Raises OSError where the run folder itself is not there: a mount that has dropped out, say; what is
+    made in its place would be lost when it comes back."""
+    if not run_folder.is_dir():
+        raise OSError(errno.ESTALE, "the run folder is away", str(run_folder))
+    folder = job_folder(run_folder, key)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def why_failed(error: BaseException) -> str:

@@ -233,8 +233,12 @@ class Trainer:
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        torch.save(state, partial)
-        os.replace(partial, path)
+        try:
+            with open(partial, "wb") as file:  # given a name, torch says of a full disk only "unexpected pos"
+                torch.save(state, file)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def load_state(self, path: str | Path) -> None:
         """Go on from a saved state. Raises InputError if it is of another architecture, data or seed."""

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from search.patience import Waiting, gave_up, once, reason_of, storage_error
 from search.strategy import Job, Strategy
 from search.trial import TrialSettings, TrialWorker, why_failed
 
 
-def run_inline(strategy: Strategy, settings: TrialSettings) -> None:
+def run_inline(strategy: Strategy, settings: TrialSettings, announce: Callable[[str], None] = print) -> None:
     """Drive the strategy until it has finished. Ctrl-C leaves the running job as running, to be gone on
-    with by a resumed search."""
+    with by a resumed search.
+
+    Raises:
+        StorageAway: storage did not come back while a job waited for it; the job is left as running.
+    """
     worker = TrialWorker(settings)
+    say = once(announce)
     while (job := strategy.propose()) is not None:
-        _run(worker, job, strategy)
+        _run(worker, job, strategy, say)
 
 
-def _run(worker: TrialWorker, job: Job, strategy: Strategy) -> None:
-    try:
-        for report in worker.run(job):
-            decision = strategy.judge(job.key, report)
-            if decision.word == "halt":
-                strategy.take_result(job.key, "halted", decision.reason)
-                return
-    except Exception as error:  # a trial that fails is recorded, and the search goes on
-        strategy.take_result(job.key, "failed", why_failed(error))
-        return
-    strategy.take_result(job.key, "complete")
+def _run(worker: TrialWorker, job: Job, strategy: Strategy, say: Callable[[str], None]) -> None:
+    reports = worker.run(job)
+    while True:
+        try:
+            report = next(reports, None)
+        except Exception as error:  # a trial that fails is recorded, and the search goes on
+            if trouble := storage_error(error):
+                raise gave_up(job.name, reason_of(trouble), worker.settings.run_folder) from None
+            strategy.take_result(job.key, "failed", why_failed(error))
+            return
+        if report is None:
+            strategy.take_result(job.key, "complete")
+            return
+        if isinstance(report, Waiting):
+            say(f"{job.name}: waits: {report.reason}")
+            continue
+        decision = strategy.judge(job.key, report)
+        if decision.word == "halt":
+            strategy.take_result(job.key, "halted", decision.reason)
+            return

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.metrics import Gauge
 
+from search.backends.deaths import WorkerDeaths
+from search.patience import Waiting, gave_up, once, patiently, storage_error
 from search.record import History
 from search.settings import ClusterSettings
-from search.strategy import Report, Strategy
+from search.strategy import Job, Report, Strategy
 from search.trial import TrialSettings, TrialWorker, why_failed
 from space.plain import InputError
 
@@ -70,11 +73,15 @@ class Cluster:
         self.announce(f"Ray cluster at {address}; dashboard: http://{context.dashboard_url or '(none)'}")
 
 
+class Stuck(Exception):
+    """A worker cannot work where it is: storage is away, or what it needs cannot be read there."""
+
+
 class _TrialActor(tune.Trainable):
     """A worker as Tune knows it: a step is a rung. One process serves many trials (`reuse_actors`)."""
 
     _worker: TrialWorker | None = None
-    _reports: Iterator[Report] | None = None
+    _reports: Iterator[Report | Waiting] | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         import torch
@@ -87,14 +94,22 @@ class _TrialActor(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        if self._reports is None:
+            self._reports = self._work(self._config["settings"], self._config["job"])
         try:
-            if self._worker is None:
-                self._worker = TrialWorker(self._config["settings"])
-            if self._reports is None:
-                self._reports = self._worker.run(self._config["job"])
-            return {"report": next(self._reports)}
-        except Exception as error:  # recorded as the trial's reason; only the death of a worker is retried
+            report = next(self._reports)
+        except Exception as error:
+            if self._worker is None or storage_error(
+                error
+            ):  # no fault of the trial: Tune starts another worker
+                raise Stuck(why_failed(error)) from None
             return {"failed": why_failed(error)}
+        return {"waiting": report.reason} if isinstance(report, Waiting) else {"report": report}
+
+    def _work(self, settings: TrialSettings, job: Job) -> Iterator[Report | Waiting]:
+        if self._worker is None:
+            self._worker = yield from patiently(lambda: TrialWorker(settings))
+        yield from self._worker.run(job)
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Nothing for Tune to keep: the worker leaves its state in the run folder at each rung."""
@@ -118,23 +133,38 @@ class _NotPickled:
 class _StrategySearcher(_NotPickled, Searcher):
     """Hands the strategy's jobs to Tune."""
 
-    def __init__(self, strategy: Strategy, common: dict[str, Any]) -> None:
+    def __init__(self, strategy: Strategy, common: dict[str, Any], deaths: WorkerDeaths) -> None:
         super().__init__(metric="report", mode="max")
-        self.strategy, self.common = strategy, common
-        self.keys: dict[str, str] = {}
+        self.strategy, self.common, self.deaths = strategy, common, deaths
+        self.jobs: dict[str, Job] = {}
+        self.trouble: Exception | None = None  # ours, to be raised again: Tune makes a text of it
+
+    @contextmanager
+    def ours(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.trouble = error
+            raise
 
     def suggest(self, trial_id: str) -> Any:
-        job = self.strategy.propose()
-        if job is None:
-            return Searcher.FINISHED if self.strategy.finished else None
-        self.keys[trial_id] = job.key
-        return self.common | {"job": job}
+        with self.ours():
+            job = self.strategy.propose()
+            if job is None:
+                return Searcher.FINISHED if self.strategy.finished else None
+            self.jobs[trial_id] = job
+            return self.common | {"job": job}
 
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
     ) -> None:
-        if error:
-            self.strategy.take_result(self.keys[trial_id], "failed", "its worker died, again and again")
+        if not error:
+            return
+        with self.ours():
+            job, settings = self.jobs[trial_id], self.common["settings"]
+            if stuck := self.deaths.stuck(job.key):
+                raise gave_up(job.name, stuck, settings.run_folder)
+            self.strategy.take_result(job.key, "failed", self.deaths.reason(job.key))
 
     def save(self, checkpoint_path: str) -> None:
         Path(checkpoint_path).touch()
@@ -146,37 +176,55 @@ class _StrategySearcher(_NotPickled, Searcher):
 class _StrategyScheduler(_NotPickled, FIFOScheduler):
     """Brings reports to the strategy, and its decisions to Tune."""
 
-    def __init__(self, strategy: Strategy, searcher: _StrategySearcher) -> None:
+    def __init__(self, searcher: _StrategySearcher, announce: Callable[[str], None]) -> None:
         super().__init__()
-        self.strategy, self.searcher = strategy, searcher
+        self.searcher, self.strategy, self.say = searcher, searcher.strategy, announce
+        self.say_once = once(announce)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        key = self.searcher.keys[trial.trial_id]
+        with self.searcher.ours():
+            return str(self._answer(self.searcher.jobs[trial.trial_id], result))
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Called at each death of a trial's worker, before it is started anew or given up."""
+        job = self.searcher.jobs[trial.trial_id]
+        told = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+        self.say(f"{job.name}: {self.searcher.deaths.add(job.key, told)}")
+
+    def _answer(self, job: Job, result: dict[str, Any]) -> Any:
+        if "waiting" in result:
+            self.say_once(f"{job.name}: waits: {result['waiting']}")
+            return TrialScheduler.CONTINUE
         if "failed" in result:
-            self.strategy.take_result(key, "failed", result["failed"])
-            return str(TrialScheduler.STOP)
-        decision = self.strategy.judge(key, result["report"])
+            self.strategy.take_result(job.key, "failed", result["failed"])
+            return TrialScheduler.STOP
+        decision = self.strategy.judge(job.key, result["report"])
         if decision.word == "continue":
-            return str(TrialScheduler.CONTINUE)
+            return TrialScheduler.CONTINUE
         state = "halted" if decision.word == "halt" else "complete"
-        self.strategy.take_result(key, state, decision.reason)  # type: ignore[arg-type]
-        return str(TrialScheduler.STOP)
+        self.strategy.take_result(job.key, state, decision.reason)  # type: ignore[arg-type]
+        return TrialScheduler.STOP
 
 
-def run_on_ray(strategy: Strategy, settings: TrialSettings, cluster: ClusterSettings) -> None:
+def run_on_ray(
+    strategy: Strategy, settings: TrialSettings, cluster: ClusterSettings, announce: Callable[[str], None]
+) -> None:
     """Drive the strategy until it has finished, inside a `Cluster`.
 
     Ctrl-C returns early; what was running stays recorded as running.
+
+    Raises:
+        StorageAway: no worker could work, wherever it was started; its job is left as running.
     """
     common = {"settings": settings, "threads": cluster.threads_per_worker}
-    searcher = _StrategySearcher(strategy, common)
+    searcher = _StrategySearcher(strategy, common, WorkerDeaths())
     scratch = Path(tempfile.mkdtemp(prefix="mdsearch-tune-"))
     resources = {"cpu": cluster.cpus_per_worker, "gpu": cluster.gpus_per_worker}
     tuner = tune.Tuner(
         tune.with_resources(_TrialActor, resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=_StrategyScheduler(strategy, searcher),
+            scheduler=_StrategyScheduler(searcher, announce),
             num_samples=-1,
             max_concurrent_trials=cluster.workers or _workers_that_fit(cluster),
             reuse_actors=True,
@@ -190,6 +238,10 @@ def run_on_ray(strategy: Strategy, settings: TrialSettings, cluster: ClusterSett
     )
     try:
         tuner.fit()
+    except Exception:
+        if searcher.trouble is not None:
+            raise searcher.trouble from None
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -93,8 +93,9 @@ def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "config", "said"),
     [
-        ("", "a: [", "config.yaml: cannot be read as the settings of a run"),
-        ("", "a: 1", "config.yaml: a: no such field"),
+        ('{"event":"run"}\n', "a: [", "config.yaml: cannot be read as the settings of a run"),
+        ("", "a: 1", "was interrupted before anything was recorded; start it again"),
+        ('{"event":"run"}\n', "a: 1", "config.yaml: a: no such field"),
         ("5\n", "a: 1", "line 1 is not an event"),
         ('{"event":"session"}\n{"event":"proposed"}\n', "a: 1", "line 2 is not an event"),
     ],
