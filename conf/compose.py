@@ -61,6 +61,26 @@ def expand(overrides: Iterable[str]) -> list[list[str]]:
     return [list(words) for words in itertools.product(*map(_alternatives, overrides))]
 
 
+def as_text(words: Iterable[str], names: Iterable[str]) -> list[str]:
+    """The words with the values of `names` quoted: text as it stands, so that nobody quotes twice in a shell.
+
+    >>> as_text(["prompt=a red, round {thing}", "out=null", "steps=3"], ["prompt", "out"])
+    ['prompt="a red, round {thing}"', 'out=null', 'steps=3']
+    """
+    texts = set(names)
+    return [_quoted(word) if word.partition("=")[0] in texts else word for word in words]
+
+
+def _quoted(word: str) -> str:
+    name, _, text = word.partition("=")
+    if text == "null":
+        return word
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        text = text[1:-1]
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
+    return f'{name}="{escaped}"'
+
+
 def groups(main: str, *, package: str = PACKAGE) -> dict[str, dict[str, str]]:
     """The groups that `main` chooses from: group -> preset -> the first comment line of its file."""
     folders = _presets(package)

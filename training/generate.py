@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from conf.compose import compose, help_text, run_door
+from conf.compose import as_text, compose, help_text, run_door
 from space.plain import InputError, from_plain
 from training.grid import save_grid
 from training.model import load_model
@@ -65,19 +65,9 @@ def main(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(help_text("generate", INTRO, EXAMPLES))
         return 0
-    # A prompt is text as it stands: quoted here, so that nobody has to do it twice in a shell.
-    quoted = [_quoted(word) if word.startswith("prompt=") else word for word in words]
-    command: GenerateCommand = from_plain(GenerateCommand, compose("generate", quoted))
+    command: GenerateCommand = from_plain(GenerateCommand, compose("generate", as_text(words, ["prompt"])))
     print(generate(command))
     return 0
-
-
-def _quoted(word: str) -> str:
-    text = word.removeprefix("prompt=")
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        text = text[1:-1]
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
-    return f'prompt="{escaped}"'
 
 
 if __name__ == "__main__":
