@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import yaml
 from search.appending import HOLDER_NAME
 from search.files import write_whole
 from search.leading import lead
+from search.live import Rewriter, remove_torn
 from search.record import RECORD_NAME, History, Record, read_events, read_history
 from search.settings import SearchSettings, changed_fields, settings_from_plain
 from search.trial import STATE_NAME, job_folder
 from space.plain import InputError, to_plain
 
-CONFIG_NAME = "config.yaml"
+CONFIG_NAME, CURVE_NAME, BEST_NAME = "config.yaml", "curve.jsonl", "best.yaml"
+DERIVED = (BEST_NAME, "trials.csv", "report.html")  # written whole, again and again
 
 
 def stored_settings(folder: Path) -> SearchSettings:
@@ -101,44 +103,55 @@ def begin_record(settings: SearchSettings, folder: Path, record: Record, header:
 
 
 class Results:
-    """Keeps the run folder's derived files in step with the record."""
+    """Keeps the run folder's derived files in step with the record: curves at once; tables, study and report
+    by a thread that takes a small share of the time, and once more when the search has ended."""
 
-    def __init__(self, settings: SearchSettings, folder: Path, record: Record) -> None:
+    def __init__(
+        self, settings: SearchSettings, folder: Path, record: Record, announce: Callable[[str], None] = print
+    ) -> None:
         self.settings, self.folder, self.record = settings, folder, record
+        remove_torn(folder, DERIVED)
         for trial in record.history.by_key.values():
-            self._write_curve(trial.key)
+            if trial.state == "running" or not (job_folder(folder, trial.key) / CURVE_NAME).is_file():
+                self._write_curve(trial.key)
+        self.rewriter = Rewriter(lambda: self._write(read_history(folder), running=True), announce)
+        self.rewriter.touch()
 
     def event(self, event: Mapping[str, Any], history: History) -> None:
         if event["event"] == "rung":
             self._write_curve(event["key"])
         elif event["event"] == "ended":
             (job_folder(self.folder, event["key"]) / STATE_NAME).unlink(missing_ok=True)
-            self._write_tables()
+        self.rewriter.touch()
 
-    def write(self) -> Path | None:
-        """Everything that can be made from the record; the report's path."""
+    def stop(self) -> None:
+        """Write no more while the search runs; returns when nothing is being written."""
+        self.rewriter.stop()
+
+    def write(self) -> Path:
+        """Everything that can be made from the record of a search that has ended; the report's path."""
+        self.stop()
+        return self._write(self.record.history, running=False)
+
+    def _write(self, history: History, *, running: bool) -> Path:
         from search.report import write_report
-
-        self._write_tables()
-        return write_report(self.folder)
-
-    def _write_tables(self) -> None:
         from search.storage import sync_study
         from search.tables import write_trials_csv
 
-        history, objectives = self.record.history, self.settings.objectives
+        objectives = self.settings.objectives
         write_trials_csv(self.folder, history)
         leading = lead(history)
         if leading is not None:
-            write_whole(self.folder / "best.yaml", leading.winner.architecture.to_yaml())
+            write_whole(self.folder / BEST_NAME, leading.winner.architecture.to_yaml())
         sync_study(self.folder, history, self.settings.space, objectives)
+        return write_report(self.folder, running=running)
 
     def _write_curve(self, key: str) -> None:
         """curve.jsonl: a line a rung, as recorded."""
         folder = job_folder(self.folder, key)
         folder.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps(to_plain(rung)) for rung in self.record.history.by_key[key].rungs]
-        (folder / "curve.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        (folder / CURVE_NAME).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
 def disk_free_bytes(folder: Path) -> int:

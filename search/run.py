@@ -109,6 +109,8 @@ def _run(
         _drive(strategy, settings, worker, record, display)
     except KeyboardInterrupt:
         interrupted = True
+    finally:
+        results.stop()
     interrupted = interrupted or not strategy.finished
     report = results.write()
     _say_what_is_left(strategy, display, folder, interrupted)
@@ -257,10 +259,10 @@ def _strategy(settings: SearchSettings, record: Record) -> Phases:
 def _drive(
     strategy: Strategy, settings: SearchSettings, worker: TrialSettings, record: Record, display: Display
 ) -> None:
-    if settings.backend == "inline":
-        from search.backends.inline import run_inline
     if strategy.finished:
         return
+    if settings.backend == "inline":
+        from search.backends.inline import run_inline
 
         run_inline(strategy, worker, display.message)
         return

@@ -18,14 +18,17 @@ from search.findings import (
 from search.formats import duration, ending, millions, share
 from search.record import Trial
 from search.report import figures
-from search.report.html import Cell, badge, card, listing, number, section, table
+from search.report.html import MOST_ROWS, Cell, badge, card, listing, number, section, table
 from search.report.page import Page
 
 ROWS_OF_REFUSALS = 50
+FAILURES_LISTED = 100
 
 
 def trial_section(page: Page) -> str:
-    trials, objectives = page.history.trials, objectives_of(page.history)
+    trials, objectives = list(page.history.trials), objectives_of(page.history)
+    if page.winner is not None and len(trials) > MOST_ROWS:
+        trials = [page.winner, *(trial for trial in trials if trial is not page.winner)]
     heads = [
         "trial",
         "state",
@@ -118,9 +121,10 @@ def stopping_section(page: Page) -> str:
             "<p class='soft'>No halted trial was run to the end, so wrong stops were not counted.</p>"
         )
     if failed:
-        content.append(
-            f"<h3 style='margin-top:16px'>Failed</h3>{listing(f'{t.name}: {ending(t)}' for t in failed)}"
-        )
+        said = [f"{trial.name}: {ending(trial)}" for trial in failed[:FAILURES_LISTED]]
+        if len(failed) > FAILURES_LISTED:
+            said.append(f"and {len(failed) - FAILURES_LISTED:,} more")
+        content.append(f"<h3 style='margin-top:16px'>Failed</h3>{listing(said)}")
     return section("Stopping", about, *content)
 
 

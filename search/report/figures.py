@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from math import floor, log10
-from typing import Any
+from typing import Any, TypeVar
 
 from search.findings import (
     Confirmed,
@@ -27,6 +27,7 @@ from space.architecture import Architecture
 from space.cost import price
 
 Figure = dict[str, Any]
+Mark = TypeVar("Mark")
 
 COLOURS = {
     "complete": "#3b82f6",
@@ -41,18 +42,28 @@ COLOURS = {
 }
 MOST_BARS = 40  # with more complete trials, only the front carries noise bars
 MOST_REFUSALS_DRAWN = 1000
+MOST_MARKS = 1500  # of one kind in a chart; with more, evenly spaced ones are drawn, and the legend says so
+MOST_CURVES = 300
+MOST_FULL_HOVERS = 300  # with more marks of a kind, what they say leaves the levels out
 MOST_CHOICES_DRAWN = 14
 
 
-def hover(trial: Trial, fid: float | None = None, clip: float | None = None, step: int | None = None) -> str:
+def hover(
+    trial: Trial,
+    fid: float | None = None,
+    clip: float | None = None,
+    step: int | None = None,
+    *,
+    full: bool = True,
+) -> str:
     """What a mark says of its trial; escaped, since plotly reads tags."""
     lines = [f"{label(trial.name)} · {trial.architecture.id} · {trial.state}"]
     if trial.purpose == "confirm":
         lines[0] = f"{label(trial.name)}, confirmation · {trial.architecture.id}"
     if fid is not None and clip is not None:
         lines.append(f"FID {fid:.2f}, CLIP {clip:.3f}" + (f" at step {step}" if step is not None else ""))
-    lines += [size(trial.cost), *summary(trial.architecture)]
-    if trial.state in ("halted", "failed"):
+    lines += [size(trial.cost), *(summary(trial.architecture) if full else ())]
+    if full and trial.state in ("halted", "failed"):
         lines.append(_shortened(ending(trial), 90))
     return "<br>".join(escape(line) for line in lines)
 
@@ -80,7 +91,8 @@ def pareto(history: History, winner: Trial | None) -> Figure | None:
     bare = [] if barred is complete else [pair for pair in complete if pair[0].key not in on_front]
     traces = [_front_line([point for _, point in front])]
     if bare:
-        traces.append(_scatter("complete", bare, _marker("complete", size=7, opacity=0.55)))
+        name, bare = thinned("complete", bare)
+        traces.append(_scatter(name, bare, _marker("complete", size=7, opacity=0.55)))
     one_run = noise.deviations / 2**0.5
     named = "complete" if barred is complete else "on the front"
     traces.append(_scatter(named, barred, _marker("complete", size=9), noise, one_run))
@@ -95,8 +107,9 @@ def pareto(history: History, winner: Trial | None) -> Figure | None:
         if trial.state == "halted" and (point := point_of(trial, objectives)) is not None
     ]
     if halted:
+        name, halted = thinned("halted, at its stop", halted)
         traces.append(
-            _scatter("halted, at its stop", halted, _marker("halted", size=8, symbol="x-thin-open", width=2))
+            _scatter(name, halted, _marker("halted", size=8, symbol="x-thin-open", width=2))
             | {"visible": "legendonly"}
         )
     full_length = winner.last_step if winner is not None else 0
@@ -184,7 +197,7 @@ def costs(history: History, winner: Trial | None, references: dict[str, Architec
     for state in ("complete", "halted", "failed", "running"):
         trials = [trial for trial in history.trials if trial.state == state]
         if trials:
-            traces.append(_cost_trace(state, trials, _marker(state, size=9)))
+            traces.append(_cost_trace(*thinned(state, trials), _marker(state, size=9)))
     if winner is not None:
         ring = _marker("winner", size=17, symbol="circle-open", width=3)
         traces.append(_cost_trace(f"winner ({winner.name})", [winner], ring))
@@ -217,7 +230,7 @@ def _cost_trace(name: str, trials: Sequence[Trial], marker: dict[str, Any]) -> d
         "name": escape(name),
         "x": [trial.cost.parameters / 1e6 for trial in trials],
         "y": [trial.cost.gmacs for trial in trials],
-        "text": [hover(trial) for trial in trials],
+        "text": [hover(trial, full=len(trials) <= MOST_FULL_HOVERS) for trial in trials],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": marker,
     }
@@ -247,18 +260,19 @@ def curve(history: History, score_name: str, title: str, winner: Trial | None) -
         trials = [t for t in history.trials if t.state == state and t.rungs and t is not winner]
         if trials:
             line = {"color": COLOURS[state], "width": 1.3}
-            traces.append(_curves(state, trials, score_name, start, line))
+            traces.append(_curves(*thinned(state, trials, MOST_CURVES), score_name, start, line))
     if winner is not None:
         line = {"color": COLOURS["winner"], "width": 3}
         traces.append(_curves(f"winner ({winner.name})", [winner], score_name, start, line))
     for state, symbol in (("halted", "square"), ("failed", "x")):
         stops = [t for t in history.trials if t.state == state and t.score(score_name) is not None]
         if stops:
+            name, stops = thinned(f"{state} here", stops, MOST_CURVES)
             traces.append(
                 {
                     "type": "scatter",
                     "mode": "markers",
-                    "name": f"{state} here",
+                    "name": name,
                     "x": [trial.last_step for trial in stops],
                     "y": [trial.score(score_name) for trial in stops],
                     "text": [hover(trial) for trial in stops],
@@ -374,13 +388,14 @@ def _scatter(
 ) -> dict[str, Any]:
     """Marks in FID x CLIP; with `noise`, bars of so many standard deviations of one run."""
     pairs = list(pairs)
+    full = len(pairs) <= MOST_FULL_HOVERS
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers",
         "name": escape(name),
         "x": [point.fid for _, point in pairs],
         "y": [point.clip for _, point in pairs],
-        "text": [hover(trial, point.fid, point.clip, trial.last_step) for trial, point in pairs],
+        "text": [hover(trial, point.fid, point.clip, trial.last_step, full=full) for trial, point in pairs],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": marker,
     }
@@ -400,6 +415,14 @@ def _bars(widths: Sequence[float], colour: str) -> dict[str, Any]:
 def _marker(meaning: str, *, width: float = 0, **fields: Any) -> dict[str, Any]:
     colour = COLOURS[meaning]
     return {"color": colour, "line": {"color": colour, "width": width}, **fields}
+
+
+def thinned(name: str, marks: Sequence[Mark], most: int = MOST_MARKS) -> tuple[str, list[Mark]]:
+    """At most so many of the marks, evenly spaced, under a name that says what is left out."""
+    if len(marks) <= most:
+        return name, list(marks)
+    chosen = [marks[place * len(marks) // most] for place in range(most)]
+    return f"{name} ({most:,} of {len(marks):,} drawn)", chosen
 
 
 def _shortened(text: str, most: int) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NamedTuple
 
+MOST_ROWS = 300  # that a table lays out at first
+
 
 class Cell(NamedTuple):
     """A table cell: text (escaped here) or ready HTML, what it sorts by, and its CSS class."""
@@ -33,8 +35,10 @@ def table(
     *,
     sortable: bool = False,
     numbers: Iterable[int] = (),
+    most: int = MOST_ROWS,
 ) -> str:
-    """A table in a scrolling box; each row comes with the CSS class of its line."""
+    """A table in a scrolling box; each row comes with the CSS class of its line. Rows beyond `most` are in
+    the page but not laid out, until the reader asks for them or sorts."""
     right = set(numbers)
     head = "".join(
         f'<th class="number">{escape(text)}</th>' if index in right else f"<th>{escape(text)}</th>"
@@ -47,9 +51,15 @@ def table(
         for css, cells in rows
     ]
     kind = ' class="sortable"' if sortable else ""
-    return (
+    shown = (
         f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
+        f"<tbody>{''.join(lines[:most])}</tbody></table></div>"
+    )
+    if len(lines) <= most:
+        return shown
+    return (
+        f'<div class="long">{shown}<template>{"".join(lines[most:])}</template>'
+        f'<button class="more" type="button">{most:,} of {len(lines):,} rows; show all</button></div>'
     )
 
 

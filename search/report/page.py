@@ -27,6 +27,7 @@ class Page:
     folder: Path
     history: History
     figures: dict[str, Figure] = field(default_factory=dict)
+    running: bool = False  # a driver is at work: what has not ended is under way, not interrupted
 
     @property
     def name(self) -> str:

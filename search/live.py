@@ -1,0 +1,68 @@
+"""The files that people watch while a search runs: made anew from the record, by a thread, now and then.
+
+The thread reads the record from the disk, so it shares nothing with the search, and takes at most a small
+share of the time: however long a report of thousands of trials takes, the search hardly notices.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+LEAST_SECONDS = 10.0  # from one writing to the next
+MOST_SHARE = 0.02  # of the time, spent writing
+
+
+class Rewriter:
+    """Calls `write` in a thread of its own after `touch`, at most every `LEAST_SECONDS` and for at most
+    `MOST_SHARE` of the time. What goes wrong is told to `announce` once, and tried again the next time."""
+
+    def __init__(self, write: Callable[[], object], announce: Callable[[str], None]) -> None:
+        self.write, self.announce = write, announce
+        self._touched, self._stopped = threading.Event(), threading.Event()
+        self._said = ""
+        self._thread = threading.Thread(target=self._run, name="report", daemon=True)
+        self._thread.start()
+
+    def touch(self) -> None:
+        """Something was recorded; returns at once."""
+        self._touched.set()
+
+    def stop(self) -> None:
+        """Returns when nothing is being written any more, and nothing will be."""
+        self._stopped.set()
+        self._touched.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._touched.wait()
+            if self._stopped.is_set():
+                return
+            self._touched.clear()
+            began = time.perf_counter()
+            self._write_once()
+            took = time.perf_counter() - began
+            self._stopped.wait(max(LEAST_SECONDS, took / MOST_SHARE - took))
+
+    def _write_once(self) -> None:
+        try:
+            self.write()
+        except Exception as error:  # whatever it is, the search must not end for it: the record is the truth
+            said = f"the report could not be written: {' '.join(str(error).split()) or type(error).__name__}"
+            if said != self._said:
+                self.announce(f"{said}; trying again later")
+            self._said = said
+        else:
+            self._said = ""
+
+
+def remove_torn(folder: Path, names: tuple[str, ...]) -> None:
+    """Remove what a killed driver left of files that it was writing (`search.files.write_whole`)."""
+    for name in names:
+        for path in folder.glob(f".{name}.*"):
+            with suppress(OSError):
+                path.unlink()
