@@ -3,7 +3,6 @@ milliseconds and what it should find is known."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -12,12 +11,26 @@ from search.ranking import Noise, Objectives, Point, RungNoise
 from search.record import Record
 from search.sampler import SamplerSettings, make_sampler
 from search.stopping import StoppingSettings, make_rule
-from search.strategy import ArchitectureSearch, Job, Report, Strategy
+from search.strategy import ArchitectureSearch
+from search.testing import drive
 from space.architecture import Architecture
 from space.choices import Space
 from space.cost import Budget
 from space.plain import from_plain
 from space.proxy import Proxy
+
+__all__ = [
+    "MD_BUDGET",
+    "NOISE",
+    "RUNGS",
+    "START",
+    "drive",
+    "make_search",
+    "md_space",
+    "preset",
+    "quality",
+    "scores_at",
+]
 
 CONF = Path(__file__).parents[2] / "conf"
 RUNGS = (100, 200, 400)
@@ -68,29 +81,3 @@ def make_search(folder: Path, **changes: object) -> ArchitectureSearch:
         "trials": 12,
     }
     return ArchitectureSearch(record, **(arguments | changes))
-
-
-def drive(
-    strategy: Strategy,
-    scores: Callable[[Architecture, int], Point] = scores_at,
-    *,
-    most_rungs: int | None = None,
-    started: Callable[[Job], None] = lambda job: None,
-) -> int:
-    """An inline backend of a few lines; stops dead, like a killed driver, after `most_rungs` reports."""
-    reported = 0
-    while (job := strategy.propose()) is not None:
-        started(job)
-        for step in job.rungs:
-            if reported == most_rungs:
-                return reported
-            point = scores(job.architecture, step)
-            named = {"fid_embedded_clip": point.fid, "clip_embedded": point.clip, "validation_loss": 1.0}
-            decision = strategy.judge(job.key, Report(step, named, {"training": 1.0}))
-            reported += 1
-            if decision.word != "continue":
-                strategy.take_result(
-                    job.key, "halted" if decision.word == "halt" else "complete", decision.reason
-                )
-                break
-    return reported
