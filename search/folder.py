@@ -15,9 +15,10 @@ from search.appending import HOLDER_NAME
 from search.files import write_whole
 from search.leading import lead
 from search.live import Rewriter, remove_torn
-from search.record import RECORD_NAME, History, Record, read_events, read_history
+from search.patience import once, reason_of
+from search.record import RECORD_NAME, History, Record, Trial, read_events, read_history
 from search.settings import SearchSettings, changed_fields, settings_from_plain
-from search.trial import STATE_NAME, job_folder
+from search.trial import STATE_NAME, job_folder, make_job_folder
 from space.plain import InputError, to_plain
 
 CONFIG_NAME, CURVE_NAME, BEST_NAME = "config.yaml", "curve.jsonl", "best.yaml"
@@ -109,31 +110,36 @@ class Results:
     def __init__(
         self, settings: SearchSettings, folder: Path, record: Record, announce: Callable[[str], None] = print
     ) -> None:
-        self.settings, self.folder, self.record = settings, folder, record
+        self.settings, self.folder, self.record, self.say = settings, folder, record, once(announce)
         remove_torn(folder, DERIVED)
-        for trial in record.history.by_key.values():
-            if trial.state == "running" or not (job_folder(folder, trial.key) / CURVE_NAME).is_file():
-                self._write_curve(trial.key)
+        self.behind = {trial.key for trial in record.history.by_key.values() if self._is_behind(trial)}
+        self._catch_up()
         self.rewriter = Rewriter(lambda: self._write(read_history(folder), running=True), announce)
         self.rewriter.touch()
 
     def event(self, event: Mapping[str, Any], history: History) -> None:
-        if event["event"] == "rung":
-            self._write_curve(event["key"])
-        elif event["event"] == "ended":
-            (job_folder(self.folder, event["key"]) / STATE_NAME).unlink(missing_ok=True)
+        if event["event"] in ("rung", "ended"):
+            self.behind.add(event["key"])
+            self._catch_up()
         self.rewriter.touch()
 
     def stop(self) -> None:
         """Write no more while the search runs; returns when nothing is being written."""
         self.rewriter.stop()
 
-    def write(self) -> Path:
-        """Everything that can be made from the record of a search that has ended; the report's path."""
+    def write(self) -> Path | None:
+        """Everything that can be made from the record of a search that has ended; the report's path, if it
+        could be written."""
         self.stop()
-        return self._write(self.record.history, running=False)
+        self._catch_up()
+        try:
+            self._write(self.record.history, running=False)
+        except OSError as error:
+            self.say(f"{reason_of(error)}; to make it again: python -m search resume={self.folder}")
+        report = self.folder / "report.html"
+        return report if report.is_file() else None
 
-    def _write(self, history: History, *, running: bool) -> Path:
+    def _write(self, history: History, *, running: bool) -> None:
         from search.report import write_report
         from search.storage import sync_study
         from search.tables import write_trials_csv
@@ -143,15 +149,30 @@ class Results:
         leading = lead(history)
         if leading is not None:
             write_whole(self.folder / BEST_NAME, leading.winner.architecture.to_yaml())
+        write_report(self.folder, running=running)
         sync_study(self.folder, history, self.settings.space, objectives)
-        return write_report(self.folder, running=running)
 
-    def _write_curve(self, key: str) -> None:
-        """curve.jsonl: a line a rung, as recorded."""
-        folder = job_folder(self.folder, key)
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps(to_plain(rung)) for rung in self.record.history.by_key[key].rungs]
-        (folder / CURVE_NAME).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    def _is_behind(self, trial: Trial) -> bool:
+        folder = job_folder(self.folder, trial.key)
+        if trial.state == "running":
+            return True
+        return not (folder / CURVE_NAME).is_file() or (folder / STATE_NAME).exists()
+
+    def _catch_up(self) -> None:
+        """curve.jsonl of trials, a line a rung, and no state of one that has ended. What cannot be written
+        now is at a later event: it must not stop the search."""
+        for key in sorted(self.behind):
+            trial = self.record.history.by_key[key]
+            lines = [json.dumps(to_plain(rung)) for rung in trial.rungs]
+            try:
+                folder = make_job_folder(self.folder, key)
+                write_whole(folder / CURVE_NAME, "".join(line + "\n" for line in lines))
+                if trial.state != "running":
+                    (folder / STATE_NAME).unlink(missing_ok=True)
+            except OSError as error:
+                self.say(f"curves cannot be written: {reason_of(error)}; trying again later")
+                return
+            self.behind.discard(key)
 
 
 def disk_free_bytes(folder: Path) -> int:

@@ -43,6 +43,8 @@ def sync_study(folder: Path, history: History, space: Space, objectives: Objecti
         OSError: if the file cannot be written, or another program holds it.
     """
     path = folder / STUDY_NAME
+    if not _is_sound(path):
+        path.unlink()  # torn by a power cut, say: it can always be made again
     try:
         study_id = _study(path, history.header.get("name", folder.name), objectives)
         with closing(sqlite3.connect(path, timeout=SECONDS_TO_WAIT)) as connection, connection:
@@ -54,6 +56,20 @@ def sync_study(folder: Path, history: History, space: Space, objectives: Objecti
     except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise OSError(f"{path}: {str(error).splitlines()[0]}") from error
     return path
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a file that is there is a database that can be read, as far as a quick look tells."""
+    if not path.exists():
+        return True
+    try:
+        with closing(sqlite3.connect(path, timeout=SECONDS_TO_WAIT)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:  # locked, or away
+        return True
+    except sqlite3.DatabaseError:
+        return False
+    return True
 
 
 def _study(path: Path, name: str, objectives: Objectives) -> int:
