@@ -17,6 +17,8 @@ from evaluators.reference import Reference
 from evaluators.score import Interval, Score, score_name
 from space.plain import InputError
 
+ROUNDING = 1e-6  # of the largest feature: by less than this equal pictures may differ
+
 
 def scores(
     measured: Measurements, reference: Reference | None, protocol: Protocol, *, intervals: bool = True
@@ -111,7 +113,7 @@ def _check_count(reference: Reference, protocol: Protocol, spec: NetworkSpec) ->
 
 def _check_spread(name: str, samples: np.ndarray, reference: Moments) -> None:
     """A set of one picture over and over has no distribution to compare."""
-    if not np.ptp(samples, axis=0).any():
+    if np.ptp(samples, axis=0).max() <= ROUNDING * np.abs(samples).max():
         raise InputError(
             f"{name}: all {len(samples):,} samples have equal features; are the images constant?"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from evaluators.clip_models import OpenClip
 from evaluators.embedded import EmbeddedClip, EmbeddedSettings, embedded_clip
 from evaluators.evaluator import Evaluator, EvaluatorSettings
 from evaluators.features import ImageFeatures, RandomConv, RandomConvSettings
+from evaluators.inception import CleanInception, fid_inception
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 170, 70), "blue": (60, 110, 240), "yellow": (245, 205, 40)}
 PLACES = {"top left": (4, 4), "top right": (4, 12), "bottom left": (12, 4), "bottom right": (12, 12)}
@@ -74,12 +79,79 @@ def clip(train: Squares, held_out: Squares, quick: EmbeddedSettings, cache: Path
     )
 
 
-@pytest.fixture(scope="session", params=["embedded-clip", "random-conv"])
+TINY_CLIP = "tiny-for-tests"
+TINY_CONFIG = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_clip_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a small open_clip architecture, which open_clip now knows, as it publishes its own."""
+    import open_clip
+
+    folder = tmp_path_factory.mktemp("open_clip")
+    config = folder / f"{TINY_CLIP}.json"
+    config.write_text(json.dumps(TINY_CONFIG))
+    open_clip.add_model_config(config)
+    torch.manual_seed(3)
+    model = open_clip.create_model(TINY_CLIP)
+    torch.save({"state_dict": {f"module.{name}": item for name, item in model.state_dict().items()}},
+               folder / "open_clip_pytorch_model.bin")  # fmt: skip
+    return folder / "open_clip_pytorch_model.bin"
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tiny_clip_weights: Path) -> OpenClip:
+    return OpenClip(TINY_CLIP, None, tiny_clip_weights)
+
+
+@pytest.fixture(scope="session")
+def inception_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Random weights as clean-fid's TorchScript file has them, and as pytorch-fid's state dict."""
+    folder = tmp_path_factory.mktemp("inception")
+    torch.manual_seed(4)
+    network = fid_inception().eval()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):  # uniform draws of unit gain: normal ones take seconds more
+                module.weight.uniform_(-1, 1).mul_((6 / module.weight[0].numel()) ** 0.5)
+    files = {"pytorch-fid": folder / "pt_inception.pth", "clean-fid": folder / "inception.pt"}
+    torch.save(network.state_dict(), files["pytorch-fid"])
+    network.fc = nn.Identity()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(network, torch.zeros(1, 3, 299, 299))
+        torch.jit.script(ScriptedInception(traced)).save(str(files["clean-fid"]))
+    return files
+
+
+class ScriptedInception(nn.Module):
+    """The parts of NVIDIA's file that clean-fid uses: `layers`, from normalised pictures to 2048 features."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers((images - 128) / 128)
+
+
+@pytest.fixture(
+    scope="session",
+    params=["embedded-clip", "random-conv", "open-clip", pytest.param("inception", marks=pytest.mark.slow)],
+)
 def features(request: pytest.FixtureRequest) -> ImageFeatures:
     """Every feature set; a new one joins here, and must pass the contract."""
     if request.param == "random-conv":
         return RandomConv(RandomConvSettings())
-    made: ImageFeatures = request.getfixturevalue("clip")
+    if request.param == "inception":
+        return CleanInception(request.getfixturevalue("inception_files")["clean-fid"])
+    made: ImageFeatures = request.getfixturevalue(
+        {"embedded-clip": "clip", "open-clip": "tiny_clip"}[request.param]
+    )
     return made
 
 

@@ -1,83 +1,187 @@
-"""What every feature set must keep to, whatever it looks at."""
+"""The contract suite, passed by every network and every scoring; each clause is failed by a wrong one."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from evaluators.features import ImageFeatures
+from evaluators import testing
+from evaluators.clip_models import OpenClip
+from evaluators.embedded import EmbeddedClip
+from evaluators.features import ImageFeatures, RandomConv, RandomConvSettings, TextSimilarity, check_images
 from evaluators.fid import Moments, frechet_distance
+from evaluators.measure import Networks
+from evaluators.testing import FEATURES_CONTRACT, SCORING_CONTRACT, SIMILARITY_CONTRACT, name_of
+from tests.evaluators.conftest import CAPTIONS, Squares, squares
 
 
 @pytest.fixture(scope="module")
 def pictures() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (150, 16, 16, 3)).astype(np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (60, 16, 16, 3)).astype(np.uint8)
 
 
-def test_describes_itself(features: ImageFeatures, pictures: np.ndarray) -> None:
-    values = features(pictures[:3])
-    assert values.shape == (3, features.width) and values.dtype == np.float64
-    assert features.name and len(features.digest) == 16
+@pytest.fixture(scope="module")
+def drawn() -> Squares:
+    return squares(60, seed=9)
 
 
-def test_equal_images_get_equal_features(features: ImageFeatures, pictures: np.ndarray) -> None:
-    assert np.array_equal(features(pictures), features(pictures.copy()))
-    assert not np.array_equal(features(pictures[:1]), features(pictures[1:2]))
+@pytest.mark.parametrize("clause", FEATURES_CONTRACT, ids=name_of)
+def test_features_keep_to_the_contract(
+    clause: testing.FeaturesClause, features: ImageFeatures, pictures: np.ndarray
+) -> None:
+    clause(features, pictures)
 
 
-def test_neither_the_batch_nor_its_order_matters(features: ImageFeatures, pictures: np.ndarray) -> None:
-    whole = features(pictures)
-    split = np.concatenate([features(pictures[:1]), features(pictures[1:70]), features(pictures[70:])])
-    backwards = features(pictures[::-1])[::-1]
-    scale = np.abs(whole).max()
-    assert np.abs(split - whole).max() <= 1e-6 * scale
-    assert np.abs(backwards - whole).max() <= 1e-6 * scale
+@pytest.mark.parametrize("clause", SIMILARITY_CONTRACT, ids=name_of)
+def test_the_embedded_clip_keeps_to_the_contract(
+    clause: testing.SimilarityClause, clip: EmbeddedClip, drawn: Squares
+) -> None:
+    clause(clip, drawn.images, drawn.captions)
 
 
-def test_images_are_left_as_they_are(features: ImageFeatures, pictures: np.ndarray) -> None:
-    before = pictures.copy()
-    features(pictures)
-    assert np.array_equal(before, pictures)
+@pytest.mark.parametrize("clause", SIMILARITY_CONTRACT, ids=name_of)
+def test_open_clip_keeps_to_the_contract(
+    clause: testing.SimilarityClause, tiny_clip: OpenClip, pictures: np.ndarray
+) -> None:
+    """Of weights that know nothing, the caption that each picture is nearest to is the right one."""
+    agreement = tiny_clip(pictures[:20]) @ tiny_clip.text_embeddings(CAPTIONS).T
+    right = [CAPTIONS[index] for index in agreement.argmax(axis=1)]
+    second = CAPTIONS[int(agreement[0].argsort()[0])]
+    clause(tiny_clip, pictures[:20], [right[0], *right[1:-1], second])
 
 
-def test_identical_sets_are_at_distance_zero(features: ImageFeatures, pictures: np.ndarray) -> None:
-    a, b = Moments.of(features(pictures)), Moments.of(features(pictures[::-1]))
-    assert frechet_distance(a, b) <= 1e-6 * np.trace(a.covariance)
+@pytest.mark.parametrize("clause", SCORING_CONTRACT, ids=name_of)
+def test_scores_keep_to_the_contract(
+    clause: testing.ScoringClause, clip: EmbeddedClip, drawn: Squares
+) -> None:
+    networks = Networks((RandomConv(RandomConvSettings()), clip), (clip,))
+    clause(networks, drawn.images, drawn.captions)
 
 
-def test_different_sets_are_apart(features: ImageFeatures, pictures: np.ndarray) -> None:
-    a, b = Moments.of(features(pictures)), Moments.of(features(pictures // 2))
-    assert frechet_distance(a, b) > 1e-2 * np.trace(a.covariance)
+# ---------------------------------------------------------------------- each clause can fail
+
+
+class Broken:
+    """Mean colours of a picture's rows, a feature set that passes; `changed` makes it wrong in one way."""
+
+    name, preparation, width, digest = "rows", "as it is", 16, "0123456789abcdef"
+
+    def __init__(self, changed: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None) -> None:
+        self._changed = changed
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        if self._changed is not accepts_anything:
+            check_images(images)
+        values = np.asarray(images, np.float64).reshape(len(images), self.width, -1).mean(axis=2)
+        return values if self._changed is None else self._changed(values, images)
+
+
+def accepts_anything(values: np.ndarray, images: np.ndarray) -> np.ndarray:
+    return values
+
+
+def blackens(values: np.ndarray, images: np.ndarray) -> np.ndarray:
+    images[0] = 0
+    return values
+
+
+BROKEN_FEATURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "describes_itself": lambda values, images: values[:, :-1],
+    "looks_at_the_picture": lambda values, images: np.zeros_like(values),
+    "batch_does_not_matter": lambda values, images: values - values.mean(axis=0),
+    "order_does_not_matter": lambda values, images: values + np.arange(len(values))[:, None],
+    "leaves_pictures_alone": blackens,
+    "constant_pictures_are_finite": lambda values, images: (
+        values / np.ptp(images, axis=(1, 2, 3)).astype(float)[:, None]
+    ),
+    "other_input_is_refused": accepts_anything,
+    "identical_sets_are_at_zero": lambda values, images: values * (1 + images[0, 0, 0, 0] / 255),
+}
+
+
+def test_sound_features_pass(pictures: np.ndarray) -> None:
+    for clause in FEATURES_CONTRACT:
+        clause(Broken(), pictures)
+
+
+@pytest.mark.parametrize("clause", FEATURES_CONTRACT, ids=name_of)
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_each_clause_finds_the_features_that_break_it(
+    clause: testing.FeaturesClause, pictures: np.ndarray
+) -> None:
+    with pytest.raises(AssertionError):
+        clause(Broken(BROKEN_FEATURES[clause.__name__]), pictures.copy())
+
+
+class BrokenSimilarity:
+    """The embedded CLIP, with one thing about it changed."""
+
+    def __init__(self, clip: EmbeddedClip, changed: str) -> None:
+        self._clip, self._changed = clip, changed
+        self.name, self.digest, self.preparation = clip.name, clip.digest, clip.preparation
+
+    def text_similarity(self, images: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+        if self._changed == "unpaired_captions_are_refused":
+            captions = list(captions) + [""] * (len(images) - len(captions))
+        values = self._clip.text_similarity(images, captions)
+        if self._changed == "is_a_cosine":
+            values = 100 * values
+        if self._changed == "pairs_are_scored_alone":
+            values = values - values.mean()
+        return -values if self._changed == "a_wrong_caption_lowers_it" else values
+
+    def too_long(self, captions: Sequence[str]) -> int:
+        return 0 if self._changed == "long_captions_are_cut_and_counted" else self._clip.too_long(captions)
+
+
+@pytest.mark.parametrize("clause", SIMILARITY_CONTRACT, ids=name_of)
+def test_each_clause_finds_the_similarity_that_breaks_it(
+    clause: testing.SimilarityClause, clip: EmbeddedClip, drawn: Squares
+) -> None:
+    broken: TextSimilarity = BrokenSimilarity(clip, clause.__name__)
+    with pytest.raises(AssertionError):
+        clause(broken, drawn.images, drawn.captions)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("clause", "change"),
     [
-        (np.zeros((2, 16, 16, 3), np.float32), "uint8 array, got float32"),
-        (np.zeros((2, 3, 16, 16), np.uint8), r"\(N, H, W, 3\)"),
-        (np.zeros((16, 16, 3), np.uint8), r"\(N, H, W, 3\)"),
-        (np.zeros((0, 16, 16, 3), np.uint8), "not be empty"),
-        ([[[[0, 0, 0]]]], "uint8 array, got list"),
+        ("splits_and_order_leave_scores_alone", lambda values, images: values - values[:1]),
+        ("equal_sets_score_nothing", None),
+        ("constant_samples_are_refused", lambda values, images: values + np.arange(len(values))[:, None]),
     ],
 )
-def test_other_input_is_refused(features: ImageFeatures, wrong: np.ndarray, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        features(wrong)
+def test_each_clause_finds_the_scoring_that_breaks_it(
+    clause: str, change: Callable[..., Any], pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if clause == "equal_sets_score_nothing":  # a distance that forgets the overlap of the covariances
+        monkeypatch.setattr(
+            "evaluators.fid_intervals.frechet_distance",
+            lambda a, b: float(np.trace(a.covariance) + np.trace(b.covariance)),
+        )
+    with pytest.raises(AssertionError):
+        getattr(testing, clause)(Networks((Broken(change),)), pictures, ["a picture"] * len(pictures))
+
+
+# ---------------------------------------------------------------------- known answers beyond the contract
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_constant_images_give_a_number(features: ImageFeatures, pictures: np.ndarray, value: int) -> None:
-    constant = features(np.full((60, 16, 16, 3), value, np.uint8))
-    reference = Moments.of(features(pictures))
-    assert np.isfinite(constant).all()
-    distance = frechet_distance(Moments.of(constant), reference)
-    assert np.isfinite(distance)
+def test_constant_images_are_a_point_against_a_gaussian(
+    clip: EmbeddedClip, drawn: Squares, value: int
+) -> None:
+    constant = clip(np.full((60, 16, 16, 3), value, np.uint8))
+    reference = Moments.of(clip(drawn.images))
     centre = np.sum((constant[0] - reference.mean) ** 2) + np.trace(reference.covariance)
-    assert distance == pytest.approx(centre, rel=1e-9)  # a point against a Gaussian
+    assert frechet_distance(Moments.of(constant), reference) == pytest.approx(centre, rel=1e-9)
 
 
-def test_fewer_samples_than_features_give_a_number(features: ImageFeatures, pictures: np.ndarray) -> None:
-    reference = Moments.of(features(pictures))
-    assert np.isfinite(frechet_distance(Moments.of(features(pictures[:2])), reference))
+def test_fewer_samples_than_features_give_a_number(clip: EmbeddedClip, drawn: Squares) -> None:
+    reference = Moments.of(clip(drawn.images))
+    assert np.isfinite(frechet_distance(Moments.of(clip(drawn.images[:2])), reference))
     with pytest.raises(ValueError, match="two samples or more in each set, got 1"):
-        frechet_distance(Moments.of(features(pictures[:1])), reference)
+        frechet_distance(Moments.of(clip(drawn.images[:1])), reference)

@@ -1,0 +1,265 @@
+"""What every network and every scoring must keep to, as clauses that a test runs one by one.
+
+    @pytest.mark.parametrize("clause", FEATURES_CONTRACT, ids=name_of)
+    def test_contract(clause, features, pictures):
+        clause(features, pictures)
+
+A clause raises AssertionError where it is broken. Pictures are 30 or more (N, H, W, 3) uint8, all different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from evaluators.features import ImageFeatures, TextSimilarity
+from evaluators.fid import Moments, frechet_distance
+from evaluators.measure import Measurements, Networks
+from evaluators.protocol import CaptionList, ImageForm, NetworkSpec, Protocol, ReferenceSet
+from evaluators.reference import Reference
+from evaluators.scoring import scores
+from space.plain import InputError
+
+ROUNDING = 1e-5  # of the largest value: float32 networks, whose kernels may differ with memory's alignment
+REFUSED = {
+    "floating pictures": np.zeros((2, 16, 16, 3), np.float32),
+    "channels first": np.zeros((2, 3, 16, 16), np.uint8),
+    "one picture without a batch": np.zeros((16, 16, 3), np.uint8),
+    "no picture": np.zeros((0, 16, 16, 3), np.uint8),
+}
+
+FeaturesClause = Callable[[ImageFeatures, np.ndarray], None]
+SimilarityClause = Callable[[TextSimilarity, np.ndarray, Sequence[str]], None]
+ScoringClause = Callable[[Networks, np.ndarray, Sequence[str]], None]
+
+
+def name_of(clause: Callable[..., None]) -> str:
+    """For pytest's ids."""
+    return clause.__name__
+
+
+def _equal(one: np.ndarray, other: np.ndarray, what: str) -> None:
+    worst, scale = np.abs(one - other).max(), max(np.abs(one).max(), 1e-30)
+    assert worst <= ROUNDING * scale, f"{what}: values differ by {worst:.2g} of {scale:.2g}"
+
+
+# ---------------------------------------------------------------------- features
+
+
+def describes_itself(features: ImageFeatures, pictures: np.ndarray) -> None:
+    values = features(pictures[:3])
+    assert values.shape == (3, features.width), f"shape {values.shape} for width {features.width}"
+    assert values.dtype == np.float64, f"{values.dtype}, not float64"
+    assert features.name and features.preparation, "no name or no preparation"
+    assert len(features.digest) == 16 and int(features.digest, 16) >= 0, f"digest {features.digest!r}"
+
+
+def looks_at_the_picture(features: ImageFeatures, pictures: np.ndarray) -> None:
+    values = features(pictures[:8])
+    assert np.isfinite(values).all(), "features that are not finite"
+    assert (np.ptp(values, axis=0) > 0).any(), "different pictures have equal features"
+
+
+def batch_does_not_matter(features: ImageFeatures, pictures: np.ndarray) -> None:
+    some = pictures[:6]
+    split = np.concatenate([features(some[:1]), features(some[1:3]), features(some[3:])])
+    _equal(features(some), split, "in batches")
+
+
+def order_does_not_matter(features: ImageFeatures, pictures: np.ndarray) -> None:
+    some = pictures[:6]
+    _equal(features(some), features(some[::-1])[::-1], "backwards")
+
+
+def leaves_pictures_alone(features: ImageFeatures, pictures: np.ndarray) -> None:
+    some = pictures[:3].copy()
+    features(some)
+    assert np.array_equal(some, pictures[:3]), "the pictures were written to"
+
+
+def constant_pictures_are_finite(features: ImageFeatures, pictures: np.ndarray) -> None:
+    for value in (0, 255):
+        values = features(np.full_like(pictures[:2], value))
+        assert np.isfinite(values).all(), f"pictures of {value} alone give features that are not finite"
+
+
+def other_input_is_refused(features: ImageFeatures, pictures: np.ndarray) -> None:
+    for what, wrong in REFUSED.items():
+        try:
+            features(wrong)
+        except ValueError:
+            continue
+        raise AssertionError(f"{what} went through")
+
+
+def identical_sets_are_at_zero(features: ImageFeatures, pictures: np.ndarray) -> None:
+    a, b = Moments.of(features(pictures[:10])), Moments.of(features(pictures[9::-1]))
+    distance = frechet_distance(a, b)
+    assert distance <= 1e-6 * np.trace(a.covariance), f"a set is {distance:.2g} from itself"
+
+
+FEATURES_CONTRACT: tuple[FeaturesClause, ...] = (
+    describes_itself,
+    looks_at_the_picture,
+    batch_does_not_matter,
+    order_does_not_matter,
+    leaves_pictures_alone,
+    constant_pictures_are_finite,
+    other_input_is_refused,
+    identical_sets_are_at_zero,
+)
+
+
+# ---------------------------------------------------------------------- agreement with captions
+
+
+def is_a_cosine(similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]) -> None:
+    values = similarity.text_similarity(pictures[:3], captions[:3])
+    assert values.shape == (3,) and values.dtype == np.float64, f"{values.shape} of {values.dtype}"
+    assert np.abs(values).max() <= 1 + 1e-6, f"a cosine of {values.max():.3f}"
+    assert similarity.name and similarity.digest and similarity.preparation, "does not describe itself"
+
+
+def pairs_are_scored_alone(similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]) -> None:
+    whole = similarity.text_similarity(pictures[:9], captions[:9])
+    split = [similarity.text_similarity(pictures[a:b], captions[a:b]) for a, b in ((0, 2), (2, 9))]
+    _equal(whole, np.concatenate(split), "in batches")
+    backwards = similarity.text_similarity(pictures[8::-1], captions[8::-1])[::-1]
+    _equal(whole, backwards, "backwards")
+
+
+def a_wrong_caption_lowers_it(
+    similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]
+) -> None:
+    """Captions must be right ones; one picture gets another's."""
+    other = next(caption for caption in captions if caption != captions[0])
+    right = similarity.text_similarity(pictures[:4], captions[:4])
+    wrong = similarity.text_similarity(pictures[:4], [other, *captions[1:4]])
+    assert wrong[0] < right[0], f"{wrong[0]:.4f} with a wrong caption, {right[0]:.4f} with the right one"
+    assert np.abs(wrong[1:] - right[1:]).max() <= ROUNDING, "another picture's cosine moved"
+
+
+def long_captions_are_cut_and_counted(
+    similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]
+) -> None:
+    long = " ".join(["and so on"] * 400)
+    cut = similarity.too_long([captions[0], long, long + " for ever"])
+    assert cut == 2, f"{cut} of two long captions counted as cut"
+    values = similarity.text_similarity(np.repeat(pictures[:1], 2, axis=0), [long, long + " for ever"])
+    assert abs(values[0] - values[1]) <= ROUNDING, "what lies beyond the cut is read"
+
+
+def unpaired_captions_are_refused(
+    similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]
+) -> None:
+    try:
+        similarity.text_similarity(pictures[:3], captions[:2])
+    except ValueError:
+        return
+    raise AssertionError("three pictures beside two captions went through")
+
+
+SIMILARITY_CONTRACT: tuple[SimilarityClause, ...] = (
+    is_a_cosine,
+    pairs_are_scored_alone,
+    a_wrong_caption_lowers_it,
+    long_captions_are_cut_and_counted,
+    unpaired_captions_are_refused,
+)
+
+
+# ---------------------------------------------------------------------- from pictures to scores
+
+
+def protocol_of(networks: Networks, samples: int, references: int, size_px: int) -> Protocol:
+    """A protocol of everything that these networks can score."""
+
+    def spec(network: ImageFeatures | TextSimilarity) -> NetworkSpec:
+        return NetworkSpec(network.name, digest=network.digest, preparation=network.preparation)
+
+    return Protocol(
+        "contract",
+        samples,
+        ImageForm(size_px),
+        tuple(map(spec, networks.features)),
+        tuple(map(spec, networks.similarities)),
+        ReferenceSet("contract", references, "all"),
+        CaptionList("contract"),
+        metrics=("fid", "kid", "precision", "recall", "clip"),
+    )
+
+
+def measured(
+    networks: Networks, pictures: np.ndarray, captions: Sequence[str] | None, parts: Sequence[np.ndarray]
+) -> Measurements:
+    """Each part of the samples by a worker of its own, then merged."""
+    merged = Measurements.by(networks)
+    for part in parts:
+        own = Measurements.by(networks)
+        texts = None if captions is None else [captions[index] for index in part]
+        own.add(networks, part.tolist(), pictures[part], texts)
+        merged.merge(own)
+    return merged
+
+
+def _halves(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    half = len(pictures) // 2
+    return pictures[:half], pictures[half : 2 * half]
+
+
+def splits_and_order_leave_scores_alone(
+    networks: Networks, pictures: np.ndarray, captions: Sequence[str]
+) -> None:
+    samples, real = _halves(pictures)
+    everything = np.arange(len(samples))
+    reference = Reference.of(measured(networks, real, None, [everything]))
+    protocol = protocol_of(networks, len(samples), len(real), pictures.shape[1])
+    shuffled = np.random.default_rng(0).permutation(len(samples))
+    one = scores(measured(networks, samples, captions, [everything]), reference, protocol)
+    other = scores(measured(networks, samples, captions, np.array_split(shuffled, 3)), reference, protocol)
+    assert set(one) == set(other), "other scores"
+    for name, score in one.items():
+        scale = max(abs(score.value), 1e-3)
+        for a, b in (
+            (score.value, other[name].value),
+            *zip(_ends(score), _ends(other[name]), strict=True),
+        ):
+            assert abs(a - b) <= 1e-3 * scale, f"{name}: {a:.6g} in one piece, {b:.6g} in three"
+
+
+def _ends(score: object) -> tuple[float, ...]:
+    interval = getattr(score, "interval", None)
+    return () if interval is None else (interval.low, interval.high)
+
+
+def equal_sets_score_nothing(networks: Networks, pictures: np.ndarray, captions: Sequence[str]) -> None:
+    everything = np.arange(len(pictures))
+    own = measured(networks, pictures, captions, [everything])
+    protocol = protocol_of(networks, len(pictures), len(pictures), pictures.shape[1])
+    for name, score in scores(own, Reference.of(own), protocol, intervals=False).items():
+        if name.startswith("fid"):
+            trace = max(np.trace(Moments.of(rows.values).covariance) for rows in own.features.values())
+            assert score.value <= 1e-6 * trace, f"{name}: {score.value:.2g} between equal sets"
+        elif name.startswith(("precision", "recall")):
+            assert score.value == 1, f"{name}: {score.value:.3f} between equal sets"
+
+
+def constant_samples_are_refused(networks: Networks, pictures: np.ndarray, captions: Sequence[str]) -> None:
+    samples, real = _halves(pictures)
+    everything = np.arange(len(samples))
+    reference = Reference.of(measured(networks, real, None, [everything]))
+    protocol = protocol_of(networks, len(samples), len(real), pictures.shape[1])
+    constant = measured(networks, np.full_like(samples, 127), captions, [everything])
+    try:
+        scores(constant, reference, protocol, intervals=False)
+    except InputError:
+        return
+    raise AssertionError("one picture over and over was given a score")
+
+
+SCORING_CONTRACT: tuple[ScoringClause, ...] = (
+    splits_and_order_leave_scores_alone,
+    equal_sets_score_nothing,
+    constant_samples_are_refused,
+)
