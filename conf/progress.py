@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+LEAST_SECONDS_APART = 2.0
+
 OnDone = Callable[[int, int], None]
 """Told how many are done, and of how many."""
 
 
 @contextmanager
 def shown_progress(console: Console, label: str) -> Iterator[OnDone]:
-    """A bar on a terminal; elsewhere a line for each twentieth. Both tell the pace since the start."""
+    """A bar on a terminal; elsewhere a line for each twentieth, some seconds apart. Both tell the pace."""
     began, at_start = 0.0, -1
 
     def pace(done: int) -> str:
@@ -25,13 +27,14 @@ def shown_progress(console: Console, label: str) -> Iterator[OnDone]:
         return f"{(done - at_start) / (time.monotonic() - began):.2f} a second" if done > at_start else ""
 
     if not console.is_terminal:
-        told = -1.0
+        told, told_at = -1.0, 0.0
 
         def line(done: int, of: int) -> None:
-            nonlocal told
-            speed = pace(done)
-            if told < 0 or done == of or done / of >= told + 0.05:
-                told = done / of
+            nonlocal told, told_at
+            speed, now = pace(done), time.monotonic()
+            due = done / of >= told + 0.05 and now >= told_at + LEAST_SECONDS_APART
+            if told < 0 or done == of or due:
+                told, told_at = done / of, now
                 console.print(f"{done:,} of {of:,} {label}{speed and ', ' + speed}", highlight=False)
 
         yield line

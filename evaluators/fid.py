@@ -100,7 +100,7 @@ class Moments:
         if not (np.isfinite(mean).all() and np.isfinite(scatter).all()):
             raise ValueError("NaN or infinite moments")
         moments = cls(len(mean))
-        moments._merge(int(arrays["count"]), mean, scatter)
+        moments._merge(int(np.asarray(arrays["count"]).item()), mean, scatter)
         return moments
 
     def save(self, path: Path) -> None:

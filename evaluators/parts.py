@@ -25,11 +25,11 @@ import numpy as np
 import torch
 
 from evaluators.decoding import Unreadable
-from evaluators.features import CHUNK
+from evaluators.features import CHUNK, ImageFeatures, TextSimilarity
 from evaluators.files import replacing
 from evaluators.images import ImageSet, content_digest, open_images
 from evaluators.measure import Measurements, Networks
-from evaluators.preparation import as_stored, check_form, prepare
+from evaluators.preparation import as_stored, check_drawn_size, check_form, prepare
 from evaluators.protocol import ImageForm
 from space.plain import InputError, to_plain
 
@@ -44,14 +44,15 @@ class Work:
 
     Attributes:
         source, field: as `open_images` takes them.
-        captions: one an image; None for references, of which text towers see nothing.
-        form: the protocol's; samples, which have captions, also pass through its file format.
+        samples: not references: they also have the form's drawn size, and pass through its file format.
+        captions: one an image; None where no text tower is asked.
         load: gives a worker its networks.
         folder: of the finished parts.
     """
 
     source: str
     field: str
+    samples: bool
     captions: tuple[str, ...] | None
     form: ImageForm
     load: Callable[[], Networks]
@@ -119,7 +120,7 @@ def measure_set(
     """
     check_form(work.form)
     images = open_images(work.source, work.field)
-    parts = parts_of(work, images, networks.digests)
+    parts = parts_of(work, images, networks)
     waiting = [part for part in parts if part.read() is None]
     done, total = len(images.names) - sum(len(part.indices) for part in waiting), len(images.names)
     on_images(done, total)
@@ -133,17 +134,24 @@ def measure_set(
     return _together(parts, images, networks)
 
 
-def parts_of(work: Work, images: ImageSet, digests: dict[str, str]) -> list[Part]:
+def parts_of(work: Work, images: ImageSet, networks: Networks) -> list[Part]:
     """All parts, in order, each with the key of what decides it."""
+    rulers = rulers_of(networks)
     parts = []
     for start in range(0, len(images.names), work.part_images):
         indices = range(start, min(start + work.part_images, len(images.names)))
         captions = None if work.captions is None else work.captions[start : indices.stop]
         files = [(images.names[index], images.stamp(index)) for index in indices]
-        stated = [FORMAT, files, captions, to_plain(work.form), digests]
+        stated = [FORMAT, files, work.samples, captions, to_plain(work.form), rulers]
         key = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
         parts.append(Part(work.folder, indices, key))
     return parts
+
+
+def rulers_of(networks: Networks) -> list[tuple[str, str, str]]:
+    """What tells whether two measurements are by the same networks."""
+    every: list[ImageFeatures | TextSimilarity] = [*networks.features, *networks.similarities]
+    return [(network.name, network.digest, network.preparation) for network in every]
 
 
 def _together(parts: Sequence[Part], images: ImageSet, networks: Networks) -> MeasuredSet:
@@ -216,10 +224,12 @@ def _read(work: Work, images: ImageSet, index: int) -> _Read:
     except Unreadable as error:
         return _Read(None, why=str(error))
     try:
+        if work.samples:
+            check_drawn_size(picture, work.form)
         pixels = prepare(picture, work.form)
     except InputError as error:
         raise InputError(f"{work.field}: {images.names[index]} has {error}") from None
-    if work.captions is not None and not images.names[index].lower().endswith(JPEG):
+    if work.samples and not images.names[index].lower().endswith(JPEG):
         pixels = as_stored(pixels, work.form)
     return _Read(pixels, hashlib.sha256(content).hexdigest())
 

@@ -30,6 +30,14 @@ def check_form(form: ImageForm) -> None:
         )
 
 
+def check_drawn_size(picture: np.ndarray, form: ImageForm) -> None:
+    """Raises InputError where a sample was not drawn at the size that the form says."""
+    height, width = picture.shape[:2]
+    if form.drawn_size_px is not None and (height, width) != (form.drawn_size_px, form.drawn_size_px):
+        side = form.drawn_size_px
+        raise InputError(f"{width}x{height} px where the protocol's samples are drawn at {side}x{side}")
+
+
 def prepare(picture: np.ndarray, form: ImageForm) -> np.ndarray:
     """(H, W, 3) uint8 to (size_px, size_px, 3) uint8.
 

@@ -30,7 +30,14 @@ def work(tmp_path: Path) -> Work:
     for index, picture in enumerate(pictures):
         Image.fromarray(picture).save(tmp_path / "images" / f"{index}.png")
     return Work(
-        str(tmp_path / "images"), "images", None, FORM, small_networks, tmp_path / "parts", part_images=PART
+        source=str(tmp_path / "images"),
+        field="images",
+        samples=True,
+        captions=None,
+        form=FORM,
+        load=small_networks,
+        folder=tmp_path / "parts",
+        part_images=PART,
     )
 
 
@@ -140,6 +147,23 @@ def test_a_part_without_any_readable_image_is_empty(work: Work) -> None:
 def test_pictures_that_may_not_be_resized_must_have_the_size(work: Work) -> None:
     with pytest.raises(InputError, match=r"images: 0\.png has 10x12 px where the protocol scores 8x8"):
         measure_set(replace(work, form=ImageForm(size_px=8)), small_networks())
+
+
+def test_samples_must_have_been_drawn_at_the_protocols_size_and_references_not(work: Work) -> None:
+    drawn = replace(work, form=replace(FORM, drawn_size_px=12))
+    with pytest.raises(
+        InputError, match=r"images: 0\.png has 10x12 px where the protocol's samples are drawn"
+    ):
+        measure_set(drawn, small_networks())
+    assert len(measure_set(replace(drawn, samples=False), small_networks()).measured) == COUNT
+
+
+def test_only_samples_pass_through_the_file_format(work: Work) -> None:
+    plain = measure_set(work, small_networks())
+    jpeg = replace(work, form=replace(FORM, file_format="jpeg", jpeg_quality=30))
+    assert not np.allclose(features(plain), features(measure_set(jpeg, small_networks())))
+    of_references = measure_set(replace(jpeg, samples=False), small_networks())
+    assert np.array_equal(features(plain), features(of_references))
 
 
 def test_a_folder_that_cannot_be_written_is_one_message(work: Work, tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""A protocol for images that are there: a preset, completed by how many they are and how they were drawn.
+
+What the preset fixes must be so; what it leaves open (null) is filled in, digests above all, so that another
+set of images, captions or references never passes for this one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evaluators.images import open_images
+from evaluators.parts import MeasuredSet
+from evaluators.protocol import CaptionList, Drawing, Protocol, ReferenceSet
+from evaluators.reference import Reference
+from space.plain import InputError, from_plain, to_plain
+
+MANIFEST = "manifest.json"
+OWN = "own"  # images and captions that the preset does not name: their digest tells which they are
+
+
+def protocol_for(
+    preset: Mapping[str, Any],
+    metrics: Sequence[str] | None,
+    count: int,
+    manifest: Mapping[str, Any] | None,
+) -> Protocol:
+    """The preset for `count` images, as far as is known before networks and reference are there.
+
+    What the preset says of the drawing counts for nothing: only a manifest beside the images knows.
+
+    Args:
+        preset: the fields of a `Protocol`; `samples`, `reference` and `captions` may be null.
+        metrics: instead of the preset's.
+
+    Raises:
+        InputError: fields that a protocol does not have, or another count than the preset's.
+    """
+    if "features" not in preset:
+        raise InputError(
+            "evaluators: this preset is trained on a search's own data; score with what it trained by "
+            "evaluator=runs/<name>/evaluator"
+        )
+    fields = dict(preset)
+    wanted = tuple(metrics or fields["metrics"])
+    if fields["samples"] not in (None, count):
+        raise InputError(
+            f"images: {count:,} of them, where the protocol {fields['name']} scores {fields['samples']:,}; "
+            f"evaluators.samples={count} makes a protocol of your own"
+        )
+    fields |= {"samples": count, "metrics": wanted, "drawing": to_plain(_drawing(manifest))}
+    if not set(wanted) - {"clip"}:
+        fields |= {"features": [], "reference": None}
+    if "clip" not in wanted:
+        fields |= {"clips": [], "captions": None}
+    elif fields["captions"] is None:
+        fields["captions"] = {"name": OWN}
+    protocol: Protocol = from_plain(Protocol, fields, "evaluators")
+    return protocol
+
+
+def with_reference(protocol: Protocol, reference: Reference) -> Protocol:
+    """Naming the pictures that are compared with. Raises InputError where the preset pins others."""
+    stated = protocol.reference
+    images, digest = int(reference.about["images"]), reference.about["digest"]
+    if stated is None:
+        return replace(protocol, reference=ReferenceSet(OWN, images, "all", digest))
+    if stated.digest not in (None, digest):
+        raise InputError(
+            f"reference: pictures of digest {digest}, where the protocol {protocol.name} has {stated.digest}"
+        )
+    return replace(protocol, reference=replace(stated, images=images, digest=digest))
+
+
+def with_samples(protocol: Protocol, result: MeasuredSet, captions: Sequence[str] | None) -> Protocol:
+    """With the number of samples that could be read, and the digest of their captions.
+
+    Raises:
+        InputError: the preset pins other captions.
+    """
+    protocol = replace(protocol, samples=len(result.measured))
+    if captions is None or protocol.captions is None:
+        return protocol
+    stated = protocol.captions
+    found = CaptionList.of(stated.name, [captions[index] for index in result.measured.indices])
+    if stated.digest not in (None, found.digest):
+        raise InputError(
+            f"captions: of digest {found.digest}, where the protocol {protocol.name} has {stated.digest}"
+        )
+    return replace(protocol, captions=found)
+
+
+def notes_on(result: MeasuredSet, protocol: Protocol) -> list[str]:
+    """What a reader of the scores must know of the images."""
+    notes = []
+    if result.unreadable:
+        notes.append(f"{len(result.unreadable):,} images could not be read and are left out")
+    if result.jpeg:
+        said = (
+            "of unknown quality" if protocol.images.file_format == "jpeg" else "where the protocol says png"
+        )
+        notes.append(f"{result.jpeg:,} samples came as JPEG, {said}")
+    return notes
+
+
+def read_manifest(source: str) -> dict[str, Any] | None:
+    """How the images were drawn, where a manifest beside them says so (`python -m training.samples`).
+
+    Raises:
+        InputError: a manifest that cannot be read, or not all of its samples are there.
+    """
+    path = Path(source).expanduser() / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        wanted = manifest["settings"]["count"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"images: {path} cannot be read as a manifest of samples ({type(error).__name__}: {error})"
+        ) from None
+    there = len(open_images(source).names)
+    if there != wanted:
+        raise InputError(
+            f"images: {there:,} in {source}, of which {path} says there will be {wanted:,}; draw the others "
+            f"first, or take {MANIFEST} away"
+        )
+    return manifest
+
+
+def _drawing(manifest: Mapping[str, Any] | None) -> Drawing:
+    said = (manifest or {}).get("settings", {})
+    return Drawing(**{name: said.get(name) for name in ("sampler", "steps", "guidance", "seed")})

@@ -1,0 +1,58 @@
+"""What a search prepared to score its candidates, for anybody's images: it needs no download."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evaluators.evaluator import CLIP_FOLDER, Evaluator
+from evaluators.features import RandomConv
+from evaluators.protocol import ImageForm
+from evaluators.reference import Reference
+from evaluators.reference_cache import of_references
+from evaluators.weights import WeightsSettings
+from space.plain import to_plain
+
+
+def from_search(folder: str, weights: WeightsSettings) -> tuple[dict[str, Any], Reference, WeightsSettings]:
+    """A preset, the statistics of the search's held-out pictures, and where the embedded CLIP lies.
+
+    Args:
+        folder: `runs/<name>/evaluator`.
+
+    Raises:
+        InputError: no such folder, or not one that a search prepared.
+    """
+    path = Path(folder).expanduser()
+    evaluator = Evaluator.load(path)
+    said = evaluator.protocol
+    clip = {"network": evaluator.clip.name, "digest": evaluator.clip.digest}
+    random_conv = {
+        "network": RandomConv.name,
+        "digest": evaluator.random_conv.digest,
+        "settings": said["features"][RandomConv.name]["settings"],
+    }
+    form, real = ImageForm(size_px=said["image_size_px"]), said["reference"]
+    preset = {
+        "name": "embedded",
+        "samples": None,
+        "images": to_plain(form),
+        "features": [clip, random_conv],
+        "clips": [clip],
+        "reference": None,
+        "captions": None,
+        "metrics": ["fid", "clip"],
+    }
+    reference = Reference(
+        evaluator.references,
+        {network.name: network.digest for network in (evaluator.clip, evaluator.random_conv)},
+        about={
+            "images": str(real["images"]),
+            "digest": real["digest"],
+            "form": json.dumps(of_references(form)),
+        },
+    )
+    files = dict(weights.files) | {evaluator.clip.name: str(path / CLIP_FOLDER)}
+    return preset, reference, replace(weights, files=files)

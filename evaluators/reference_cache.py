@@ -1,0 +1,180 @@
+"""Reference statistics: computed once from images and kept by their content, or read from a shared file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from evaluators.decoding import Unreadable, named
+from evaluators.images import ImageSet, content_digest, open_images
+from evaluators.measure import Networks
+from evaluators.parts import FORMAT, MeasuredSet, OnImages, Work, measure_set, rulers_of
+from evaluators.protocol import ImageForm
+from evaluators.reference import Reference
+from space.plain import InputError
+
+SUFFIX = ".safetensors"
+OF_REFERENCES = ("size_px", "crop", "resize", "antialias")  # fields of the form; the rest is of samples
+
+Show = Callable[[str], AbstractContextManager[OnImages]]
+"""A label to something that shows how far the work under that label is."""
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """How sets of images are worked through; none of it moves a score but for images that are left out."""
+
+    workers: int = 1
+    part_images: int = 256  # a kill loses at most so many a worker
+    max_unreadable: int = 0  # images that may be left out because they cannot be read
+    cache_folder: str | None = None  # of reference statistics; null: ~/.cache/mdsearch/references
+
+    def __post_init__(self) -> None:
+        for name, least in (("workers", 1), ("part_images", 1), ("max_unreadable", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+
+    @property
+    def cache(self) -> Path:
+        return Path(self.cache_folder or "~/.cache/mdsearch/references").expanduser()
+
+
+def reference_from(
+    source: str,
+    form: ImageForm,
+    networks: Networks,
+    load: Callable[[], Networks],
+    settings: MeasureSettings,
+    show: Show,
+    wanted: int | None = None,
+) -> Reference:
+    """Statistics by the feature networks of what `source` names: images, or a .safetensors of statistics.
+
+    `about` of what comes back holds `images` (how many), `digest` (of the pictures) and `form`.
+
+    Args:
+        wanted: how many images there must be; null for any number.
+
+    Raises:
+        InputError: nothing there, another number, unreadable images, or statistics of another form or other
+            weights.
+    """
+    if source.endswith(SUFFIX):
+        reference = Reference.load(Path(source).expanduser())
+        check_form_of(reference, form, source)
+        for network in networks.features:
+            reference.check(network.name, network.digest)
+        _check_count(int(reference.about["images"]), wanted)
+        return reference
+    images = open_images(source, "reference")
+    _check_count(len(images.names), wanted)
+    with show("reference images read") as on_images:
+        content = _content(images, on_images)
+    own = Networks(networks.features)
+    stated = [FORMAT, content, of_references(form), rulers_of(own)]
+    key = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:16]
+    path = settings.cache / f"reference-{key}{SUFFIX}"
+    if not path.is_file():
+        work = Work(
+            source=source,
+            field="reference",
+            samples=False,
+            captions=None,
+            form=form,
+            load=partial(_features_alone, load),
+            folder=path.with_suffix(".parts"),
+            part_images=settings.part_images,
+        )
+        _compute(work, own, path, settings, show)
+    return Reference.load(path)
+
+
+def _check_count(count: int, wanted: int | None) -> None:
+    if wanted not in (None, count):
+        raise InputError(f"reference: {count:,} images, where the protocol compares with {wanted:,}")
+
+
+def check_form_of(reference: Reference, form: ImageForm, source: str) -> None:
+    """Raises InputError where the statistics are of pictures in another form, with the fields that differ."""
+    try:
+        theirs = json.loads(reference.about["form"])
+    except (KeyError, ValueError):
+        raise InputError(f"reference: {source!r} does not say the form of its pictures") from None
+    ours = of_references(form)
+    differing = [f"{name} {theirs.get(name)!r} there and {ours[name]!r} here" for name in ours
+                 if theirs.get(name) != ours[name]]  # fmt: skip
+    if differing:
+        raise InputError(f"reference: {source!r} is of another protocol: {'; '.join(differing)}")
+
+
+def check_unreadable(result: MeasuredSet, field: str, settings: MeasureSettings) -> None:
+    """Raises InputError where more images could not be read than may be left out, or under two could."""
+    unreadable, readable = result.unreadable, len(result.measured)
+    if len(unreadable) > settings.max_unreadable:
+        first, why = next(iter(unreadable.items()))
+        raise InputError(
+            f"{field}: {len(unreadable):,} of {readable + len(unreadable):,} images cannot be read: "
+            f"{named(list(unreadable))} ({first}: {why}); mend them, or leave them out with "
+            f"max_unreadable={len(unreadable)}"
+        )
+    if readable < 2:
+        raise InputError(f"{field}: {readable} image; needed: two or more")
+
+
+def _compute(work: Work, networks: Networks, path: Path, settings: MeasureSettings, show: Show) -> None:
+    """Measure and save; of several processes that want the same, one does and the others wait."""
+    from filelock import FileLock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if path.is_file():
+                return
+            with show("reference images measured") as on_images:
+                result = measure_set(work, networks, workers=settings.workers, on_images=on_images)
+            check_unreadable(result, "reference", settings)
+            about = {
+                "images": str(len(result.measured)),
+                "digest": result.digest,
+                "form": json.dumps(of_references(work.form)),
+            }
+            Reference.of(result.measured, about).save(path)
+            shutil.rmtree(work.folder, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"cache_folder: {str(path.parent)!r} cannot be written: {error}") from None
+
+
+def _content(images: ImageSet, on_images: OnImages) -> str:
+    """The digest of all that the set's files hold. Raises InputError where one cannot be read."""
+    total = len(images.names)
+    on_images(0, total)
+
+    def digest(index: int) -> bytes:
+        try:
+            return hashlib.sha256(images.read(index)).digest()
+        except Unreadable as error:
+            raise InputError(f"reference: {images.names[index]} cannot be read: {error}") from None
+
+    digests = []
+    with ThreadPoolExecutor() as pool:
+        for digest_of_one in pool.map(digest, range(total)):
+            digests.append(digest_of_one)
+            on_images(len(digests), total)
+    return content_digest(digests)
+
+
+def of_references(form: ImageForm) -> Mapping[str, object]:
+    """The fields of a form that decide what a reference picture becomes."""
+    return {name: getattr(form, name) for name in OF_REFERENCES}
+
+
+def _features_alone(load: Callable[[], Networks]) -> Networks:
+    """What a worker needs for references."""
+    return Networks(load().features)
