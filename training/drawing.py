@@ -30,7 +30,7 @@ from training.model import choose_device
 from training.painters import DrawSettings, identity, open_painter
 from training.sample_folder import SampleFolder
 
-PACKAGES = ("mdsearch", "torch", "diffusers", "transformers", "numpy", "pillow")
+PACKAGES = ("mdsearch", "diffusers", "transformers", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,13 @@ def how_made(
     model: str | Path, captions: Sequence[str], settings: DrawSettings, device: str
 ) -> dict[str, Any]:
     """What stands in the manifest: equal manifests, equal pictures."""
-    text = json.dumps(list(captions), ensure_ascii=False)
+    text = json.dumps(list(captions), ensure_ascii=False, separators=(",", ":"))
     return {
         "model": identity(model),
         "settings": to_plain(settings),
         "captions": hashlib.sha256(text.encode()).hexdigest()[:16],
         "device": _device_name(choose_device(device)),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {"torch": str(torch.__version__)} | {name: _version(name) for name in PACKAGES},
     }
 
 
