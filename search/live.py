@@ -14,11 +14,13 @@ from pathlib import Path
 
 LEAST_SECONDS = 10.0  # from one writing to the next
 MOST_SHARE = 0.02  # of the time, spent writing
+MOST_SECONDS = 120.0  # without a touch, so that an old page tells of a search that is no more
 
 
 class Rewriter:
-    """Calls `write` in a thread of its own after `touch`, at most every `LEAST_SECONDS` and for at most
-    `MOST_SHARE` of the time. What goes wrong is told to `announce` once, and tried again the next time."""
+    """Calls `write` in a thread of its own after `touch`, and now and then without. Between two writings lie
+    `LEAST_SECONDS` and as much time as keeps them to `MOST_SHARE` of it. What goes wrong is told to
+    `announce` once, and tried again the next time."""
 
     def __init__(self, write: Callable[[], object], announce: Callable[[str], None]) -> None:
         self.write, self.announce = write, announce
@@ -39,7 +41,7 @@ class Rewriter:
 
     def _run(self) -> None:
         while True:
-            self._touched.wait()
+            self._touched.wait(MOST_SECONDS)
             if self._stopped.is_set():
                 return
             self._touched.clear()

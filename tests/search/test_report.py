@@ -16,9 +16,10 @@ from PIL import Image
 
 from search import findings
 from search.record import History, Record, read_history
-from search.report import write_report
+from search.report import figures, write_report
 from search.report.page import Page
 from search.report.sections import sections
+from search.report.stage import stage
 from space.plain import InputError
 from tests.search.histories import (
     MD,
@@ -399,3 +400,65 @@ def test_two_thousand_trials_take_seconds(tmp_path: Path) -> None:
     assert len(text) < 12e6
     for figure in figures_in(text).values():
         assert len(figure["data"]) < 15  # traces, which are what is slow to draw
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_is_too_much_for_a_browser_is_drawn_in_part_and_said(tmp_path: Path) -> None:
+    history = write_history(tmp_path, ended=600, confirmation_seeds=0)
+    body, page = body_of(tmp_path)
+    assert "300 of 600 rows; show all" in body
+    assert body.split("<h2>Trials</h2>")[1].split("</template>")[0].count("<tr") == 1 + 600  # all are there
+    complete = sum(trial.state == "complete" for trial in history.trials)
+    for chart in ("curve-fid", "curve-clip"):
+        names = {trace["name"]: trace for trace in page.figures[chart]["data"]}
+        assert names[f"complete (300 of {complete - 1:,} drawn)"]["x"].count(None) == 300
+    drawn = {trace["name"] for trace in page.figures["pareto"]["data"]}
+    assert {"on the front", f"winner ({page.winner and page.winner.name})"} <= drawn
+
+
+def test_marks_are_left_out_evenly() -> None:
+    assert figures.thinned("few", [1, 2, 3], 3) == ("few", [1, 2, 3])
+    name, chosen = figures.thinned("many", range(1000), 10)
+    assert name == "many (10 of 1,000 drawn)"
+    assert chosen == list(range(0, 1000, 100))
+
+
+# ---------------------------------------------------------------------- while the search runs
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_page_of_a_running_search_says_so_and_the_last_one_stands_still(tmp_path: Path) -> None:
+    write_history(tmp_path, ended=5, running=2, failed=(), confirmation_seeds=0)
+    running = write_report(tmp_path, running=True).read_text(encoding="utf-8")
+    words = re.sub(r"\s+", " ", " ".join(Tree(running).words))
+    assert "Running searching: 5 of 7 trials have ended, 2 are under way written" in words
+    assert "If it was interrupted" not in words
+    found = re.search(r"const LIVE = (.*);\n", running)
+    assert found is not None
+    live = json.loads(found[1])
+    assert abs(live["written"] - time.time()) < 60 and live["seconds"] > 0
+    ended = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "const LIVE = null;\n" in ended and 'class="live"' not in ended
+    assert "If it was interrupted" in ended
+
+
+def test_the_stage_of_a_run(tmp_path: Path) -> None:
+    record = open_run(tmp_path, trials=2)
+    said = [stage(record.history)]
+    for architecture in (MD, MD_LITE):
+        key = propose(record, architecture)
+        said.append(stage(record.history))
+        score(record, key, 400, 9.0, 0.5, "end")
+        end(record, key)
+    propose(record, MD, key="md-seed1000-steps400", purpose="confirm", name="md", seed=1000)
+    said.append(stage(record.history))
+    end(record, "md-seed1000-steps400")
+    said.append(stage(record.history))
+    record.close()
+    assert said == [
+        "preparing: no trial has been started",
+        "searching: 0 of 2 trials have ended, 1 is under way",
+        "searching: 1 of 2 trials have ended, 1 is under way",
+        "confirming: 0 runs have ended, 1 is under way",
+        "confirming: 1 run has ended, 0 are under way",
+    ]
