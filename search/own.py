@@ -14,20 +14,22 @@ import json
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from search.curves import Curve
-from search.ranking import Point
+from search.ranking import Noise, Point
+from search.record import History
 from search.sampler import Observation, Proposal, Ranks, Sampler
 from search.stopping import StoppingRule
 from space.architecture import Architecture
 from space.choices import Space
 from space.plain import InputError, nearest
 
+PUT_RIGHT = "; put it right and go on: what was recorded is kept"
 WANTED = "allowed: a class of your own, as in my_file.py:MyClass"
 
 
@@ -37,7 +39,7 @@ def own_sampler(use: str | None, options: Mapping[str, Any] | None, seed: int) -
     return OwnRankingSampler(str(use), made) if isinstance(made, Ranks) else OwnSampler(str(use), made)
 
 
-def own_rule(use: str | None, options: Mapping[str, Any] | None, noise: Any) -> StoppingRule:
+def own_rule(use: str | None, options: Mapping[str, Any] | None, noise: Noise) -> StoppingRule:
     """The user's stopping rule, watched over. Raises InputError if it cannot be made."""
     arguments = ("trial", "peers", "start", "full_steps")
     return OwnRule(str(use), _made("stopping", use, options, {"noise": noise}, "reason_to_halt", arguments))
@@ -52,24 +54,23 @@ def digest_of(use: str) -> str:
         raise InputError(f"{use}: the file cannot be read: {error.strerror}") from None
 
 
-def keep_own(folder: Path, header: Mapping[str, Any], **uses: str | None) -> dict[str, str]:
-    """The digests of the user's files, for the header of a run; the files go into its folder, under own/.
-
-    Raises:
-        InputError: if the run has begun, as its `header` tells, with a file that has changed since.
-    """
+def keep_own(
+    folder: Path, history: History, announce: Callable[[str], None], **uses: str | None
+) -> dict[str, str]:
+    """The digests of the user's files, for the record; each version that a run was driven with is kept in its
+    folder, under own/. A file that has changed is announced and not refused: it may have been put right."""
     digests = {use: digest_of(use) for use in uses.values() if use}
-    for use, before in header.get("own", {}).items():
-        if digests.get(use, before) != before:
-            raise InputError(
-                f"{use}: its file has changed since {folder} was begun, and a resumed search must decide as "
-                f"it began; put back what {folder / 'own'} holds, or start a new search"
+    before = history.sessions[-1].get("own", {}) if history.sessions else {}
+    for use, digest in digests.items():
+        if before.get(use, digest) != digest:
+            announce(
+                f"{use}: its file has changed since this run was last driven; it decides anew from here on"
             )
-    for group, use in uses.items():
-        if use and not header:
-            kept = folder / "own" / f"{group}_{Path(use.rpartition(':')[0]).name}"
+        path = Path(use.rpartition(":")[0])
+        kept = folder / "own" / f"{path.stem}_{digest}.py"
+        if not kept.exists():
             kept.parent.mkdir(exist_ok=True)
-            shutil.copyfile(use.rpartition(":")[0], kept)
+            shutil.copyfile(path, kept)
     return digests
 
 
@@ -85,7 +86,7 @@ class OwnSampler:
             for proposal in self.made.proposals(space, past, number):
                 yield _checked(space, proposal)
         except Exception as error:
-            raise _failed(self.use, "proposals", error) from None
+            raise _failed(self.use, "proposals", error, PUT_RIGHT) from None
 
 
 class OwnRankingSampler(OwnSampler):
@@ -97,7 +98,7 @@ class OwnRankingSampler(OwnSampler):
             if sorted(order) != list(range(len(candidates))):
                 raise InputError(f"it returned {order}; allowed: each place of the candidates once")
         except Exception as error:
-            raise _failed(self.use, "rank", error) from None
+            raise _failed(self.use, "rank", error, PUT_RIGHT) from None
         return order
 
 
@@ -113,7 +114,7 @@ class OwnRule:
             if not isinstance(reason, str):
                 raise InputError(f"it returned {reason!r}; allowed: why it halts, as text, or empty text")
         except Exception as error:
-            raise _failed(self.use, "reason_to_halt", error) from None
+            raise _failed(self.use, "reason_to_halt", error, PUT_RIGHT) from None
         return reason
 
 
@@ -132,7 +133,7 @@ def _checked(space: Space, proposal: Any) -> Proposal:
     return again
 
 
-def _failed(use: str, what: str, error: Exception) -> InputError:
+def _failed(use: str, what: str, error: Exception, advice: str = "") -> InputError:
     """What went wrong in the user's file, with the last of its lines that was gone through."""
     file = use.rpartition(":")[0]
     frames = traceback.extract_tb(error.__traceback__)
@@ -141,7 +142,7 @@ def _failed(use: str, what: str, error: Exception) -> InputError:
         lines.append(error.lineno)
     where = f" (line {lines[-1]})" if lines else ""
     kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-    return InputError(f"{use}: {what}{where}: {kind}{' '.join(str(error).split())}")
+    return InputError(f"{use}: {what}{where}: {kind}{' '.join(str(error).split())}{advice}")
 
 
 # ---------------------------------------------------------------------- finding and making

@@ -17,6 +17,7 @@ from search.confirmation import Confirmation
 from search.display import Display, make_display
 from search.files import write_whole
 from search.folder import Results, begin_record, claim_folder
+from search.own import keep_own
 from search.patience import StorageAway, going_on, reason_of, storage_error
 from search.plan import check, named_architecture
 from search.prior import take_prior
@@ -98,7 +99,9 @@ def _run(
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | {"protocol": protocol}, indent=1))
     if not record.history.sessions:
         take_prior(record, settings.prior)
-    record.append("session", trials=settings.trials, backend=settings.backend)
+    own = {"sampler": settings.sampler.use, "stopping": settings.stopping.use}
+    kept = keep_own(folder, record.history, display.message, **own)
+    record.append("session", trials=settings.trials, backend=settings.backend, own=kept)
 
     strategy = _strategy(settings, record)
     results = Results(settings, folder, record, display.message)

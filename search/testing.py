@@ -33,7 +33,7 @@ import pytest
 
 from search.curves import Curve
 from search.ranking import Noise, Objectives, Point, RungNoise
-from search.record import Record
+from search.record import MemoryRecord, Record
 from search.sampler import Observation, Proposal, RandomSampler, Sampler
 from search.stopping import NoStopping, StoppingRule
 from search.strategy import ArchitectureSearch, Job, Report, Strategy
@@ -76,9 +76,10 @@ def scores_at(architecture: Architecture, step: int) -> Point:
     return Point(START.fid - 90.0 * progress, START.clip + 0.9 * progress)
 
 
-def search_in(folder: Path, sampler: Sampler, rule: StoppingRule, *, trials: int) -> ArchitectureSearch:
-    """A search of this world, new or from the record that the folder holds."""
-    record = Record(folder)
+def search_in(
+    record: MemoryRecord, sampler: Sampler, rule: StoppingRule, *, trials: int
+) -> ArchitectureSearch:
+    """A search of this world, new or going on with what the record holds."""
     if not record.history.start_scores:
         record.append("run", name="contract", trials=trials)
         record.append("start", scores=_named(START), protocol={})
@@ -184,8 +185,8 @@ class SamplerContract:
             past[3 * index] = replace(past[3 * index], point=Point(fid, clip))
         assert len(proposed(self.make(seed=4), past)) == 3
 
-    def test_a_search_stays_within_its_budget_and_tries_no_network_twice(self, tmp_path: Path) -> None:
-        search = search_in(tmp_path, self.make(seed=0), NoStopping(), trials=7)
+    def test_a_search_stays_within_its_budget_and_tries_no_network_twice(self) -> None:
+        search = search_in(MemoryRecord(lambda: 0.0), self.make(seed=0), NoStopping(), trials=7)
         drive(search)
         trials = search.history.trials
         assert len(trials) == 7 and {trial.state for trial in trials} == {"complete"}
@@ -244,8 +245,8 @@ class RuleContract:
                 broken = Curve(trial.steps, (*trial.points[:-1], Point(value, value)))
                 assert isinstance(reason(rule, broken, peers), str)
 
-    def test_a_search_keeps_its_budget_and_somebody_goes_to_the_end(self, tmp_path: Path) -> None:
-        search = search_in(tmp_path, RandomSampler(0), self.make(noise=NOISE), trials=16)
+    def test_a_search_keeps_its_budget_and_somebody_goes_to_the_end(self) -> None:
+        search = search_in(MemoryRecord(lambda: 0.0), RandomSampler(0), self.make(noise=NOISE), trials=16)
         drive(search)
         trials = search.history.trials
         assert len(trials) == 16 and {trial.state for trial in trials} <= {"complete", "halted"}
@@ -316,16 +317,13 @@ def reason(rule: StoppingRule, trial: Curve, peers: Sequence[Curve]) -> str:
 def _assert_rebuilt(
     folder: Path, sampler: Callable[[], Sampler], rule: Callable[[], StoppingRule], trials: int = 6
 ) -> None:
-    whole, halves = folder / "whole", folder / "halves"
-    whole.mkdir(), halves.mkdir()
-    once = search_in(whole, sampler(), rule(), trials=trials)
-    drive(once)
-    once.record.close()
-    for most_rungs in (7, 4, None):  # killed twice
-        search = search_in(halves, sampler(), rule(), trials=trials)
-        drive(search, most_rungs=most_rungs)
-        search.record.close()
-    assert decisions(halves) == decisions(whole)
+    for name, pieces in (("whole", [None]), ("halves", [7, 4, None])):  # killed twice
+        (folder / name).mkdir()
+        for most_rungs in pieces:
+            record = Record(folder / name)
+            drive(search_in(record, sampler(), rule(), trials=trials), most_rungs=most_rungs)
+            record.close()
+    assert decisions(folder / "halves") == decisions(folder / "whole")
 
 
 def _elsewhere(contract: Any, method: str) -> Any:
