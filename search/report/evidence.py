@@ -18,6 +18,7 @@ from search.findings import (
 from search.formats import duration, ending, millions, share
 from search.record import Trial
 from search.report import figures
+from search.report.curves import curve
 from search.report.html import MOST_ROWS, Cell, badge, card, listing, number, section, table
 from search.report.page import Page
 
@@ -68,10 +69,8 @@ def _trial_row(trial: Trial, fid: str, clip: str) -> list[Cell]:
 def curve_section(page: Page) -> str:
     history, objectives = page.history, objectives_of(page.history)
     charts = [
-        page.chart("curve-fid", figures.curve(history, objectives.fid, "FID, lower is better", page.winner)),
-        page.chart(
-            "curve-clip", figures.curve(history, objectives.clip, "CLIP, higher is better", page.winner)
-        ),
+        page.chart("curve-fid", curve(history, objectives.fid, "FID, lower is better", page.winner)),
+        page.chart("curve-clip", curve(history, objectives.clip, "CLIP, higher is better", page.winner)),
     ]
     if not any(charts):
         return section("Learning curves", "No trial has been evaluated yet.")

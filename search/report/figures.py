@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from math import floor, log10
 from typing import Any, TypeVar
 
 from search.findings import (
@@ -20,7 +19,7 @@ from search.findings import (
     references_of,
     reruns,
 )
-from search.formats import ending, label, millions, size, summary
+from search.formats import ending, label, size, summary
 from search.ranking import Noise, Point, point_of
 from search.record import History, Trial
 from space.architecture import Architecture
@@ -39,11 +38,11 @@ COLOURS = {
     "MD": "#8b5cf6",
     "MD-Lite": "#db4f9e",
     "other": "#0e9fb5",
+    "prior": "#64748b",
 }
 MOST_BARS = 40  # with more complete trials, only the front carries noise bars
 MOST_REFUSALS_DRAWN = 1000
 MOST_MARKS = 1500  # of one kind in a chart; with more, evenly spaced ones are drawn, and the legend says so
-MOST_CURVES = 300
 MOST_FULL_HOVERS = 300  # with more marks of a kind, what they say leaves the levels out
 MOST_CHOICES_DRAWN = 14
 
@@ -92,14 +91,14 @@ def pareto(history: History, winner: Trial | None) -> Figure | None:
     traces = [_front_line([point for _, point in front])]
     if bare:
         name, bare = thinned("complete", bare)
-        traces.append(_scatter(name, bare, _marker("complete", size=7, opacity=0.55)))
+        traces.append(_scatter(name, bare, marker("complete", size=7, opacity=0.55)))
     one_run = noise.deviations / 2**0.5
     named = "complete" if barred is complete else "on the front"
-    traces.append(_scatter(named, barred, _marker("complete", size=9), noise, one_run))
+    traces.append(_scatter(named, barred, marker("complete", size=9), noise, one_run))
     if winner is not None:
         point = point_of(winner, objectives)
         assert point is not None
-        ring = _marker("winner", size=17, symbol="circle-open", width=3)
+        ring = marker("winner", size=17, symbol="circle-open", width=3)
         traces.append(_scatter(f"winner ({winner.name})", [(winner, point)], ring))
     halted = [
         (trial, point)
@@ -109,13 +108,21 @@ def pareto(history: History, winner: Trial | None) -> Figure | None:
     if halted:
         name, halted = thinned("halted, at its stop", halted)
         traces.append(
-            _scatter(name, halted, _marker("halted", size=8, symbol="x-thin-open", width=2))
+            _scatter(name, halted, marker("halted", size=8, symbol="x-thin-open", width=2))
             | {"visible": "legendonly"}
         )
+    known = [
+        (trial, point)
+        for trial in history.prior
+        if trial.state == "complete" and (point := point_of(trial, objectives)) is not None
+    ]
+    if known:
+        name, known = thinned("of earlier runs", known)
+        traces.append(_scatter(name, known, marker("prior", size=8, symbol="circle-open", width=1.5)))
     full_length = winner.last_step if winner is not None else 0
     traces += [_mean(group, noise, history) for group in confirmed(history) if group.steps == full_length]
     if again := [(trial, point) for trial, point, _ in reruns(history)]:
-        traces.append(_scatter("halted, rerun to the end", again, _marker("halted", size=10, symbol="cross")))
+        traces.append(_scatter("halted, rerun to the end", again, marker("halted", size=10, symbol="cross")))
     return {"data": traces, "layout": _score_axes(history)}
 
 
@@ -191,15 +198,18 @@ def costs(history: History, winner: Trial | None, references: dict[str, Architec
                 "y": [r.gmacs for r in refused],
                 "text": [escape(f"{r.architecture_id}: {r.reason}") for r in refused],
                 "hovertemplate": "%{text}<extra></extra>",
-                "marker": _marker("rejected", size=6, symbol="x-thin-open", width=1.2),
+                "marker": marker("rejected", size=6, symbol="x-thin-open", width=1.2),
             }
         )
+    if history.prior:
+        hollow = marker("prior", size=8, symbol="circle-open", width=1.5)
+        traces.append(_cost_trace(*thinned("of earlier runs", history.prior), hollow))
     for state in ("complete", "halted", "failed", "running"):
         trials = [trial for trial in history.trials if trial.state == state]
         if trials:
-            traces.append(_cost_trace(*thinned(state, trials), _marker(state, size=9)))
+            traces.append(_cost_trace(*thinned(state, trials), marker(state, size=9)))
     if winner is not None:
-        ring = _marker("winner", size=17, symbol="circle-open", width=3)
+        ring = marker("winner", size=17, symbol="circle-open", width=3)
         traces.append(_cost_trace(f"winner ({winner.name})", [winner], ring))
     for name, architecture in references.items():
         cost = price(architecture)
@@ -245,98 +255,6 @@ def _budget_box(budget: dict[str, Any]) -> list[dict[str, Any]]:
     if (most := budget.get("gmacs")) is not None:
         shapes.append({"type": "line", "y0": most, "y1": most, "xref": "paper", "x0": 0, "x1": 1})
     return [shape | {"line": line} for shape in shapes]
-
-
-# ---------------------------------------------------------------------- learning curves
-
-
-def curve(history: History, score_name: str, title: str, winner: Trial | None) -> Figure | None:
-    """A score by training step: a line a trial from the untrained start, stops and failures marked."""
-    if not any(trial.rungs for trial in history.trials):
-        return None
-    start = history.start_scores.get(score_name)
-    traces = []
-    for state in ("halted", "failed", "running", "complete"):
-        trials = [t for t in history.trials if t.state == state and t.rungs and t is not winner]
-        if trials:
-            line = {"color": COLOURS[state], "width": 1.3}
-            traces.append(_curves(*thinned(state, trials, MOST_CURVES), score_name, start, line))
-    if winner is not None:
-        line = {"color": COLOURS["winner"], "width": 3}
-        traces.append(_curves(f"winner ({winner.name})", [winner], score_name, start, line))
-    for state, symbol in (("halted", "square"), ("failed", "x")):
-        stops = [t for t in history.trials if t.state == state and t.score(score_name) is not None]
-        if stops:
-            name, stops = thinned(f"{state} here", stops, MOST_CURVES)
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": name,
-                    "x": [trial.last_step for trial in stops],
-                    "y": [trial.score(score_name) for trial in stops],
-                    "text": [hover(trial) for trial in stops],
-                    "hovertemplate": "%{text}<extra></extra>",
-                    "marker": _marker(state, size=8, symbol=symbol),
-                }
-            )
-    references = references_of(history)
-    traces += [_reference_point(g, score_name) for g in confirmed(history) if g.name in references]
-    values = [value for trace in traces for value in trace["y"] if value is not None]
-    scale = _log_axis(values) if score_name == objectives_of(history).fid and min(values) > 0 else {}
-    layout = {
-        "xaxis": {"title": {"text": "training steps"}, "rangemode": "tozero"},
-        "yaxis": {"title": {"text": escape(title)}, **scale},
-    }
-    return {"data": traces, "layout": layout}
-
-
-def _log_axis(values: Sequence[float]) -> dict[str, Any]:
-    """A logarithmic axis with ticks at 1, 2 and 5 of each decade, written out in full."""
-    decades = range(floor(log10(min(values))), floor(log10(max(values))) + 1)
-    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
-
-
-def _curves(
-    name: str, trials: Sequence[Trial], score_name: str, start: float | None, line: dict[str, Any]
-) -> dict[str, Any]:
-    """Many lines as one trace, with gaps between them: thousands stay quick to draw."""
-    x: list[int | None] = []
-    y: list[float | None] = []
-    text: list[str] = []
-    for trial in trials:
-        known = [(rung.step, rung.scores.get(score_name)) for rung in trial.rungs]
-        values = ([(0, start)] if start is not None else []) + known
-        x += [step for step, _ in values] + [None]
-        y += [value for _, value in values] + [None]
-        said = escape(f"{trial.name} · {trial.architecture.id} · {millions(trial.cost.parameters)}")
-        text += [said] * (len(values) + 1)
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": escape(name),
-        "x": x,
-        "y": y,
-        "text": text,
-        "hovertemplate": "%{text}<br>step %{x}: %{y:.4~g}<extra></extra>",
-        "line": line,
-        "marker": {"size": 4},
-        "opacity": 0.9 if len(trials) < 100 else 0.35,
-    }
-
-
-def _reference_point(group: Confirmed, score_name: str) -> dict[str, Any]:
-    values = [value for trial in group.runs if (value := trial.score(score_name)) is not None]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": escape(f"{label(group.name)}, mean of {len(values)}"),
-        "x": [group.steps] if values else [],
-        "y": [sum(values) / len(values)] if values else [],
-        "hovertemplate": "%{y:.4~g}<extra></extra>",
-        "marker": {"color": reference_colour(group.name), "size": 11, "symbol": "diamond"},
-    }
 
 
 # ---------------------------------------------------------------------- importances
@@ -412,7 +330,7 @@ def _bars(widths: Sequence[float], colour: str) -> dict[str, Any]:
     return {"type": "data", "array": list(widths), "color": faint, "thickness": 1, "width": 0}
 
 
-def _marker(meaning: str, *, width: float = 0, **fields: Any) -> dict[str, Any]:
+def marker(meaning: str, *, width: float = 0, **fields: Any) -> dict[str, Any]:
     colour = COLOURS[meaning]
     return {"color": colour, "line": {"color": colour, "width": width}, **fields}
 

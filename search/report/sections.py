@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from search.report import evidence, outcome, race
 from search.report.page import Page
+from search.report.prior import prior_section
 
 
 def sections(page: Page) -> Iterator[str]:
@@ -19,6 +20,7 @@ def sections(page: Page) -> Iterator[str]:
         yield outcome.winner_section(page)
         yield outcome.picture_section(page)
         yield evidence.trial_section(page)
+        yield prior_section(page)
         yield evidence.curve_section(page)
         yield evidence.stopping_section(page)
         yield evidence.spread_section(page)

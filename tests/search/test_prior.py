@@ -14,6 +14,8 @@ import pytest
 from search.prior import take_prior
 from search.ranking import Objectives, best_first
 from search.record import Record, Trial, read_history
+from search.report.page import Page
+from search.report.sections import sections
 from search.sampler import observations
 from search.storage import sync_study
 from search.strategy import ArchitectureSearch
@@ -80,6 +82,19 @@ def test_they_are_never_the_searchs_own(earlier: str, tmp_path: Path) -> None:
     assert len(write_trials_csv(tmp_path / "b", history).read_text().splitlines()) == 1 + 3
     numbers = [trial.number for trial in history.known]
     assert len(set(numbers)) == len(numbers)
+
+
+def test_the_report_shows_them_apart(earlier: str, tmp_path: Path) -> None:
+    history = run(tmp_path / "b", [earlier], trials=3).history
+    page = Page(tmp_path / "b", history)
+    body = "".join(sections(page))
+    known = worth_knowing(earlier)
+    assert f"{len(known)} trials of earlier runs ({len(known)} of {earlier})" in body
+    assert f"trial {known[0].number} of {earlier}" in body
+    own = body.split("<h2>Trials</h2>")[1].split("<h2>Prior knowledge</h2>")[0]
+    assert own.count("<tr") == 1 + 3
+    hollow = [t for t in page.figures["costs"]["data"] if t["name"] == "of earlier runs"]
+    assert len(hollow[0]["x"]) == len(known) and hollow[0]["marker"]["symbol"] == "circle-open"
 
 
 def test_the_study_beside_the_record_holds_them_marked(earlier: str, tmp_path: Path) -> None:
