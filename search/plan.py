@@ -153,6 +153,8 @@ def plan_text(settings: SearchSettings) -> str:
         f"trials     {settings.trials} by {settings.sampler.name}, rungs {list(settings.rungs)}, "
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
+    if settings.prior:
+        lines.append(f"prior      what the trials of {', '.join(settings.prior)} taught")
     if not feasible:
         return "\n".join([*lines, "Too few draws are feasible to estimate time and disk."])
     by_size = sorted(feasible, key=lambda a: price(narrow(a, settings.proxy)).macs)

@@ -19,6 +19,7 @@ from search.files import write_whole
 from search.folder import Results, begin_record, claim_folder
 from search.own import keep_own
 from search.patience import StorageAway, going_on, reason_of, storage_error
+from search.formats import counted
 from search.plan import check, named_architecture
 from search.prior import take_prior
 from search.provenance import provenance
@@ -99,6 +100,9 @@ def _run(
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | {"protocol": protocol}, indent=1))
     if not record.history.sessions:
         take_prior(record, settings.prior)
+    if settings.prior:
+        known = counted(len(record.history.prior), "trial")
+        display.message(f"prior knowledge: {known} of {', '.join(settings.prior)}")
     own = {"sampler": settings.sampler.use, "stopping": settings.stopping.use}
     kept = keep_own(folder, record.history, display.message, **own)
     record.append("session", trials=settings.trials, backend=settings.backend, own=kept)
