@@ -1,148 +1,130 @@
-"""The points of a curve: what was drawn and how it scored, kept as they are measured, shown as a table."""
+"""The points of a curve: scores of one model's samples, which differ in guidance and steps alone."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search.files import write_whole
+from evaluators.protocol import Protocol
+from evaluators.score import Score, check_comparable, score_name
+from evaluators.sheet import FILE, Sheet
 from search.rendering import Format, render
-from space.plain import InputError, from_plain, to_plain
+from space.plain import InputError, nearest
 
-POINTS = "points.json"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A score with the ends of its interval, where its evaluator gives one."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
+VARIED = ("drawing.guidance", "drawing.steps")
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One model drawn with one guidance scale and one number of steps.
-
-    Attributes:
-        digest: of the model; `model` is what people call it.
-        made: how the samples were made, as their manifest has it.
-    """
+    """One model drawn with one guidance scale and one number of steps, and its scores by name."""
 
     model: str
-    digest: str
     guidance: float
     steps: int
-    scores: dict[str, Measured]
-    made: dict[str, Any]
-
-    @property
-    def key(self) -> tuple[str, float, int]:
-        return self.digest, self.guidance, self.steps
+    scores: dict[str, Score]
 
 
 @dataclass(frozen=True)
-class Axes:
-    """What all points of a folder share, so that they compare.
+class Curves:
+    """All points of a folder, which compare but for guidance and steps; `fid` and `clip` are to be drawn."""
 
-    Attributes:
-        protocol: all that makes a score, printed; `protocol_id` is its digest.
-        fid, clip: the names of the two scores that are drawn.
-        interval: what the intervals are, in words.
-        drawing: settings of the samples that all points share.
-    """
-
-    protocol_id: str
-    protocol: str
+    folder: Path
+    points: tuple[CurvePoint, ...]
     fid: str
     clip: str
-    interval: str
-    drawing: dict[str, Any]
 
-    def line(self) -> str:
-        """For under a picture."""
-        d = self.drawing
-        return (
-            f"{d['count']:,} samples of {d['image_size_px']} px, {d['sampler']}, seed {d['seed']}, "
-            f"{d['precision']}; protocol {self.protocol_id}; bars: {self.interval}"
+    @property
+    def protocol(self) -> Protocol:
+        """What all points share: guidance and steps are left out."""
+        protocol = self._any_score.protocol
+        return replace(protocol, drawing=replace(protocol.drawing, guidance=None, steps=None))
+
+    @property
+    def _any_score(self) -> Score:
+        return self.points[0].scores[self.fid]
+
+    def made_by(self) -> list[str]:
+        """Lines for under a picture."""
+        protocol, interval = self.protocol, self._any_score.interval
+        shared = (
+            f"protocol {protocol.name} ({protocol.id}), {protocol.samples:,} samples of "
+            f"{protocol.images.size_px} px, {protocol.drawing.sampler}, seed {protocol.drawing.seed}"
         )
+        return [shared] + ([f"bars: {interval.level:.0%} intervals of each score"] if interval else [])
 
 
-class CurveFolder:
-    """The points measured so far, in `points.json`; a second model's join them.
+def point_folder(out: Path, model: str, guidance: float, steps: int) -> Path:
+    return out / model / f"guidance{guidance:g}-steps{steps}"
+
+
+def measured(folder: Path, made: dict[str, Any]) -> bool:
+    """Whether a point has its scores. Raises InputError if they are of samples made otherwise than `made`."""
+    if not (folder / FILE).is_file():
+        return False
+    there = Sheet.load(folder).about["drawn"]
+    for name in ("model", "settings", "captions"):
+        if there[name] != made[name]:
+            raise InputError(
+                f"out: {folder} holds scores of samples with another {name} ({there[name]}) than now "
+                f"({made[name]}); give another name= or out="
+            )
+    return True
+
+
+def read_curves(out: Path, fid: str | None, clip: str | None) -> Curves:
+    """Every point of a folder, by model, guidance and steps.
 
     Raises:
-        InputError: the folder holds points of another protocol or drawing, naming what differs.
+        InputError: scores that do not compare, naming the fields, or no score of the names asked for.
     """
-
-    def __init__(self, path: Path, axes: Axes) -> None:
-        self.path, self.axes = path, axes
-        self.points: list[CurvePoint] = []
-        file = path / POINTS
-        if file.is_file():
-            stored, self.points = _read(file)
-            ours, theirs = _flat(to_plain(axes)), _flat(to_plain(stored))
-            differing = [
-                f"{name}: {theirs.get(name)!r} there and {ours.get(name)!r} now"
-                for name in ours | theirs
-                if ours.get(name) != theirs.get(name) and name != "protocol"
-            ]
-            if differing:
-                raise InputError(
-                    f"out: the points in {path} do not compare ({'; '.join(differing)}); give another out="
-                )
-
-    def has(self, key: tuple[str, float, int]) -> bool:
-        return any(point.key == key for point in self.points)
-
-    def add(self, point: CurvePoint) -> None:
-        """Take in a point, which is on the disk before this returns."""
-        self.points = sorted([*self.points, point], key=lambda point: (point.model, *point.key))
-        plain = {"axes": to_plain(self.axes), "points": to_plain(self.points)}
-        write_whole(self.path / POINTS, json.dumps(plain, indent=1))
+    points = []
+    for file in sorted(out.glob(f"*/guidance*-steps*/{FILE}")):
+        sheet = Sheet.load(file)
+        settings = sheet.about["drawn"]["settings"]
+        scores = dict(sheet.scores)
+        points.append(
+            CurvePoint(file.parents[1].name, float(settings["guidance"]), int(settings["steps"]), scores)
+        )
+    points.sort(key=lambda point: (point.model, point.steps, point.guidance))
+    for point in points[1:]:
+        for name, score in point.scores.items():
+            if name in points[0].scores:
+                check_comparable(points[0].scores[name], score, VARIED)
+    protocol = next(iter(points[0].scores.values())).protocol
+    first = {
+        "fid": score_name("fid", protocol.features[0].name) if protocol.features else "",
+        "clip": score_name("clip", protocol.clips[0].name) if protocol.clips else "",
+    }
+    chosen = {"fid": fid or first["fid"], "clip": clip or first["clip"]}
+    for field, name in chosen.items():
+        if any(name not in point.scores for point in points):
+            raise InputError(f"{field}: no score {name!r} here; {nearest(name, points[0].scores)}")
+    return Curves(out, tuple(points), chosen["fid"], chosen["clip"])
 
 
-def _read(file: Path) -> tuple[Axes, list[CurvePoint]]:
-    try:
-        plain = json.loads(file.read_text(encoding="utf-8"))
-        points: list[CurvePoint] = from_plain(list[CurvePoint], plain["points"], "points")
-        axes: Axes = from_plain(Axes, plain["axes"], "axes")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"out: {file} cannot be read as the points of a curve: {error}") from None
-    return axes, points
+def table(curves: Curves, form: Format) -> str:
+    """A row a point: the two scores that are drawn first, then the others, with their intervals."""
+    everywhere = [name for name in curves.points[0].scores if all(name in p.scores for p in curves.points)]
+    names = [curves.fid, curves.clip, *(set(everywhere) - {curves.fid, curves.clip})]
+    names[2:] = sorted(names[2:])
+    rows = [_row(point, names) for point in curves.points]
+    return render(rows, [_shown(point, names) for point in curves.points], form)
 
 
-def _flat(plain: Mapping[str, Any]) -> dict[str, Any]:
-    drawing = {f"drawing.{name}": value for name, value in plain["drawing"].items()}
-    return {name: value for name, value in plain.items() if name != "drawing"} | drawing
-
-
-def table(points: Iterable[CurvePoint], axes: Axes, form: Format) -> str:
-    """A row a point: FID and CLIP score with their intervals first, then the other scores."""
-    points = list(points)
-    others = sorted({name for point in points for name in point.scores} - {axes.fid, axes.clip})
-    names = [axes.fid, axes.clip, *others]
-    return render([_row(point, names) for point in points], [_shown(point, names) for point in points], form)
-
-
-def _row(point: CurvePoint, names: list[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "model": point.model, "digest": point.digest, "guidance": point.guidance, "steps": point.steps,
-    }  # fmt: skip
+def _row(point: CurvePoint, names: Iterable[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"model": point.model, "guidance": point.guidance, "steps": point.steps}
     for name in names:
-        measured = point.scores[name]
-        row |= {name: measured.value, f"{name}_low": measured.low, f"{name}_high": measured.high}
-    return row
+        score = point.scores[name]
+        low, high = (score.interval.low, score.interval.high) if score.interval else (None, None)
+        row |= {name: score.value, f"{name}_low": low, f"{name}_high": high}
+    return row | {"protocol_id": next(iter(point.scores.values())).protocol.id}
 
 
-def _shown(point: CurvePoint, names: list[str]) -> dict[str, str]:
+def _shown(point: CurvePoint, names: Sequence[str]) -> dict[str, str]:
     row = {"model": point.model, "guidance": f"{point.guidance:g}", "steps": str(point.steps)}
     for name in names:
-        measured = point.scores[name]
-        between = "" if measured.low is None else f" ({measured.low:.4g} to {measured.high:.4g})"
-        row[name] = f"{measured.value:.4g}{between}"
+        score = point.scores[name]
+        row[name] = f"{score.value:.4g}{f' {score.interval}' if score.interval else ''}"
     return row
