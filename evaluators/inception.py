@@ -63,7 +63,7 @@ class CleanInception(Inception):
     """As clean-fid takes it: usually with its TorchScript file, always with its resize."""
 
     name = "inception-v3"
-    preparation = "Pillow bicubic to 299 px in float32, (x - 128) / 128; fp32"
+    preparation = "Pillow bicubic to 299 px in float32, cut to [0, 255], (x - 128) / 128; fp32"
 
     def prepare(self, images: np.ndarray) -> Tensor:
         with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:  # Pillow frees the interpreter
@@ -83,14 +83,14 @@ class PytorchInception(Inception):
 
 
 def clean_resize(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 to (299, 299, 3) float32 in about [0, 255]; bicubic overshoots are kept."""
+    """(H, W, 3) uint8 to (299, 299, 3) float32, what the filter overshoots cut to [0, 255]."""
     channels = [
         Image.fromarray(image[:, :, channel].astype(np.float32)).resize(
             (SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC
         )
         for channel in range(3)
     ]
-    return np.stack([np.asarray(channel) for channel in channels], axis=2)
+    return np.stack([np.asarray(channel).clip(0, 255) for channel in channels], axis=2)
 
 
 # ---------------------------------------------------------------------- the network

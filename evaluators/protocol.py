@@ -155,13 +155,14 @@ class Protocol:
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits of what decides a score; name, source and the list of metrics do not."""
-        text = json.dumps(self._deciding(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:SHOWN_CHARACTERS]
+        return self.digest[:SHOWN_CHARACTERS]
 
     @property
     def digest(self) -> str:
-        """The whole SHA-256 of which `id` shows the first digits."""
-        text = json.dumps(self._deciding(), sort_keys=True, separators=(",", ":"))
+        """The whole SHA-256 of which `id` shows the first digits; defaults leave no trace in it."""
+        plain = to_plain(self, omit_defaults=True)
+        deciding = {name: value for name, value in plain.items() if name not in NOT_DECIDING}
+        text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _deciding(self) -> dict[str, Any]:

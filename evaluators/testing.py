@@ -22,7 +22,7 @@ from evaluators.scoring import scores
 from space.plain import InputError
 
 ROUNDING = 1e-5  # of the largest value: float32 networks, whose kernels may differ with memory's alignment
-REFUSED = {
+REFUSED: dict[str, np.ndarray] = {
     "floating pictures": np.zeros((2, 16, 16, 3), np.float32),
     "channels first": np.zeros((2, 3, 16, 16), np.uint8),
     "one picture without a batch": np.zeros((16, 16, 3), np.uint8),

@@ -15,12 +15,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from evaluators.files import replacing
 from space.plain import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 TIMEOUT_SECONDS = 60
 
@@ -99,6 +101,8 @@ def load_tensors(path: Path) -> Mapping[str, Tensor]:
     Raises:
         InputError: none of these, or pickled objects beside tensors.
     """
+    import torch
+
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -110,13 +114,15 @@ def load_tensors(path: Path) -> Mapping[str, Tensor]:
     except Exception as error:  # torch, pickle, zipfile and safetensors each raise their own on damaged files
         raise InputError(f"{path}: cannot be read as weights: {error}") from None
     held = held.get("state_dict", held) if isinstance(held, Mapping) else held
-    if not isinstance(held, Mapping) or not all(isinstance(item, Tensor) for item in held.values()):
+    if not isinstance(held, Mapping) or not all(isinstance(item, torch.Tensor) for item in held.values()):
         raise InputError(f"{path}: holds no named tensors")
     return {name.removeprefix("module."): item for name, item in held.items()}
 
 
 def load_torchscript(path: Path, device: str = "cpu") -> torch.jit.ScriptModule:
     """As torch reads it, without its advice to write such files no more."""
+    import torch
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, message=".*torch.jit")
         script: torch.jit.ScriptModule = torch.jit.load(path, map_location=device)
