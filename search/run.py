@@ -17,9 +17,9 @@ from search.confirmation import Confirmation
 from search.display import Display, make_display
 from search.files import write_whole
 from search.folder import Results, begin_record, claim_folder
+from search.formats import counted
 from search.own import keep_own
 from search.patience import StorageAway, going_on, reason_of, storage_error
-from search.formats import counted
 from search.plan import check, named_architecture
 from search.prior import take_prior
 from search.provenance import provenance
