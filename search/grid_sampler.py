@@ -31,7 +31,7 @@ class GridSampler:
         places = [seen.attributes[PLACE] for seen in past if seen.number >= 0 and PLACE in seen.attributes]
         for place in range(max(places, default=-1) + 1, len(order)):
             proposal = Proposal.of(space, _combination(space, order[place]), {PLACE: place})
-            if space.encode(proposal.architecture) == proposal.params:
+            if space.canonical(proposal.params) == proposal.params:
                 yield proposal
 
     def rank(

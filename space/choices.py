@@ -160,6 +160,11 @@ class Space:
         unused = [name for name in _GLOBAL if getattr(changed, name) == getattr(target, name)]
         return {*without_layers, *unused} & self.free().keys()
 
+    def canonical(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The free choices of the same network, the same for all descriptions of it: what is ignored stands
+        where `encode` puts it."""
+        return self.encode(self.architecture(self.pinned() | dict(params)))
+
     def smallest(self, cost_of: Callable[[Architecture], float]) -> Architecture:
         """The cheapest corner by `cost_of(architecture)`: each choice lowered in turn until none helps."""
         chosen = {name: values[0] for name, values in self.choices()}
