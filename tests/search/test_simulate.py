@@ -1,6 +1,7 @@
 """Plans: what must hold whatever is stated, and the door."""
 
 import math
+from dataclasses import replace
 from statistics import correlation, fmean, stdev
 
 import pytest
@@ -48,26 +49,24 @@ def searching(trials, stopping="paper"):
 
 
 def jobs(count, seed=0):
-    from dataclasses import replace
-
-    networks = [
-        replace(MD, head_width=64 * (1 + index % 2), context_length=77 + index) for index in range(count)
-    ]
-    return [Job(str(i), "search", "", a, seed, stated().steps) for i, a in enumerate(networks)]
+    """Networks that differ in nothing that counts but their ids."""
+    steps = stated().steps
+    networks = [replace(MD, context_length=77 + index) for index in range(count)]
+    return [Job(str(i), "search", "", network, seed, steps) for i, network in enumerate(networks)]
 
 
 def test_curves_have_the_stated_spread_and_correlation():
     curves, objectives = stated(), Objectives("fid", "clip")
-    found = [list(curves.run(job, objectives, HOUR, 60.0)) for job in jobs(600)]
-    qualities = [curves.quality(job.architecture.id) for job in jobs(600)]
+    asked = jobs(250)
+    found = [list(curves.run(job, objectives, HOUR, 60.0)) for job in asked]
+    qualities = [curves.quality(job.architecture.id) for job in asked]
     for place, rung in enumerate(curves.rungs):
         logs = [math.log(reports[place].scores["fid"] / rung.fid) for reports in found]
         expected = math.hypot(rung.fid_spread, rung.fid_noise)
-        assert abs(fmean(logs)) < 4 * expected / 600**0.5
-        assert stdev(logs) == pytest.approx(expected, rel=0.12)
-        assert correlation(logs, qualities) == pytest.approx(
-            rung.correlation * rung.fid_spread / expected, abs=0.1
-        )
+        assert abs(fmean(logs)) < 4 * expected / 250**0.5
+        assert stdev(logs) == pytest.approx(expected, rel=0.16)
+        wanted = rung.correlation * rung.fid_spread / expected
+        assert correlation(logs, qualities) == pytest.approx(wanted, abs=0.15)
     assert sum(report.seconds["training"] for report in found[0]) == pytest.approx(HOUR)
 
 
