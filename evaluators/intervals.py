@@ -14,7 +14,7 @@ from evaluators.score import Interval
 
 LEVEL = 0.95
 GROUPS = 10  # left out in turn; of 20 the interval is 8 % shorter, and takes twice as long
-BOOTSTRAPS = 2000
+BOOTSTRAPS = 1000
 LEAST_A_GROUP = 4
 
 
