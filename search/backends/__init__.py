@@ -21,4 +21,5 @@ def set_ray_environment(cluster: ClusterSettings) -> None:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune prints nothing; the display is ours
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # Tune's own state is of no use to us
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # a worker's death is told in a line of ours
     os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")

@@ -1,81 +1,17 @@
-"""Whole searches with real training, on real Ray, killed and resumed: the sequence of decisions is compared,
-event by event, with that of a search in one process that nothing disturbed."""
+"""Whole searches with real training, in one process, interrupted and gone on with. Those that are killed, on
+real Ray, are in test_kills.py."""
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 
-TINY = (
-    "trials=3",
-    "rungs=[2,4]",
-    "data.scenes=960",
-    "evaluators.images=16",
-    "evaluators.reference_images=128",
-    "evaluators.clip.steps=5",
-    "evaluators.clip.train_images=256",
-    "training.batch_size=4",
-    "training.sampling_steps=2",
-    "training.validation_images=16",
-    "stopping.minimum_peers=1",
-    "cluster.workers=1",
-    "cluster.dashboard=false",
-)
-PATIENCE_SECONDS = 240
-
-
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    log = open(folder / "log.txt", "a")  # noqa: SIM115 (the child's, closed with it)
-    command = [sys.executable, "-m", "search", *words]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(command, stdout=log, stderr=log, text=True, env=environment)
-
-
-def finish(process: subprocess.Popen[str], folder: Path) -> None:
-    assert process.wait(PATIENCE_SECONDS) == 0, (folder / "log.txt").read_text()[-3000:]
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], folder: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert process.poll() is None and time.monotonic() < deadline, (folder / "log.txt").read_text()[
-            -3000:
-        ]
-        time.sleep(0.02)
-
-
-def events(run: Path, *kinds: str) -> list[dict[str, object]]:
-    record = run / "record.jsonl"
-    lines = record.read_text().splitlines() if record.exists() else []
-    return [event for line in lines if (event := json.loads(line))["event"] in kinds]
-
-
-def decisions(run: Path) -> list[dict[str, object]]:
-    found = events(run, "proposed", "rejected", "rung", "ended")
-    return [{key: value for key, value in event.items() if key not in ("time", "seconds")} for event in found]
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Ray names a worker after its class when idle, and after Tune's wrapper of it while it trains."""
-    named = []
-    for child in psutil.Process(process.pid).children(recursive=True):
-        try:
-            command = " ".join(child.cmdline())
-            if "_TrialActor" in command or "ResourceTrainable" in command:
-                named.append(child)
-        except psutil.Error:
-            continue
-    return named
+from tests.search.killing import LOCAL, PATIENCE_SECONDS, TINY, decisions, events, finish, start, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def words(folder: Path) -> tuple[str, ...]:
     confirmation = ("confirmation.seeds=1", "confirmation.references=[md]", "confirmation.minutes=null")
-    return (*TINY, *confirmation, f"runs_folder={folder}", f"cache_folder={folder / 'cache'}")
+    return (*TINY, *LOCAL, *confirmation, f"runs_folder={folder}", f"cache_folder={folder / 'cache'}")
 
 
 @pytest.fixture(scope="module")
@@ -94,21 +30,6 @@ def undisturbed(folder: Path, words: tuple[str, ...]) -> Path:
     """The same search inline, in one process."""
     finish(start(folder, "name=inline", "backend=inline", *words), folder)
     return folder / "inline"
-
-
-def test_a_killed_worker_and_a_killed_driver_change_no_decision(undisturbed, folder, words):
-    run = folder / "killed"
-    driver = start(folder, "name=killed", *words)
-    wait_for(lambda: len(events(run, "rung")) == 1, driver, folder)
-    wait_for(lambda: bool(workers_of(driver)), driver, folder)
-    for worker in workers_of(driver):
-        worker.kill()
-    wait_for(lambda: len(events(run, "rung")) == 3, driver, folder)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    finish(start(folder, f"resume={run}", f"cache_folder={folder / 'cache'}"), folder)
-    assert decisions(run) == decisions(undisturbed)
-    assert [event["trials"] for event in events(run, "session")] == [3, 3]
 
 
 def test_ctrl_c_ends_with_a_report_and_the_same_command_with_resume_goes_on(undisturbed, folder, words):
