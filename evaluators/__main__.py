@@ -40,7 +40,8 @@ EXAMPLES = (
     "python -m evaluators compare=a,b but_for=drawing.steps               samples drawn with other steps",
 )
 TEXTS = (
-    "images", "captions", "reference", "out", "metrics", "evaluator", "statistics", "compare", "but_for",
+    "images", "captions", "reference",
+    "reference_list", "out", "metrics", "evaluator", "statistics", "compare", "but_for",
     "cache_folder", "weights.cache_folder",
 )  # fmt: skip
 FILES = "weights.files."
@@ -54,6 +55,7 @@ class EvaluateCommand:
     images: str | None = None
     captions: str | None = None
     reference: str | None = None
+    reference_list: str | None = None
     out: str | None = None
     metrics: str | None = None
     intervals: bool = True
@@ -82,6 +84,7 @@ class EvaluateCommand:
             preset,
             captions=self.captions,
             reference=self.reference,
+            reference_list=self.reference_list,
             metrics=_listed(self.metrics, "metrics") or None,
             prepared=prepared,
             out=self.out,

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from evaluators.decoding import named
-from evaluators.images import ImageSet
+from evaluators.images import ImageSet, Subset
 from space.plain import InputError
 
 NAME_FIELDS = ("file_name", "file", "filename", "image")
@@ -66,7 +66,26 @@ def captions_of(images: ImageSet, file: str | None) -> list[str]:
     return captions.texts
 
 
-def read_captions(file: str) -> Captions:
+def named_in(file: str, images: ImageSet, field: str) -> ImageSet:
+    """Those of the images that a captions file names, by the same rules.
+
+    Raises:
+        InputError: it names none, or images that are not there.
+    """
+    names = read_captions(file, field).names
+    if names is None:
+        raise InputError(f"{field}: {file!r} names no images, in any of {', '.join(NAME_FIELDS)}")
+    for key in KEYS:
+        wanted = set(map(key, names))
+        indices = [index for index, name in enumerate(images.names) if key(name) in wanted]
+        if len(indices) == len(wanted):
+            return Subset(images, indices)
+    there = {_bare(name) for name in images.names}
+    missing = [name for name in dict.fromkeys(names) if _bare(name) not in there]
+    raise InputError(f"{field}: {len(missing):,} images that {file!r} names are missing: {named(missing)}")
+
+
+def read_captions(file: str, field: str = "captions") -> Captions:
     """Captions from .txt (one a line), .jsonl, .json, .csv, .tsv or .parquet.
 
     Rows have `caption` (or `text`, `prompt`) and, unless they go by order, `file_name` (or `file`,
@@ -87,13 +106,13 @@ def read_captions(file: str) -> Captions:
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"captions: {path.name!r} has no known form; allowed: {', '.join(readers)}")
+        raise InputError(f"{field}: {path.name!r} has no known form; allowed: {', '.join(readers)}")
     try:
         captions = reader(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"captions: {file!r} cannot be read: {error}") from None
+        raise InputError(f"{field}: {file!r} cannot be read: {error}") from None
     if not captions.texts:
-        raise InputError(f"captions: {file!r} holds none")
+        raise InputError(f"{field}: {file!r} holds none")
     return captions
 
 
@@ -122,7 +141,7 @@ def _inside(images: ImageSet) -> Captions:
 def _by_name(images: list[str], captions: Captions, source: str) -> list[str]:
     """By whole names, else without suffixes, else without folders, else without either."""
     assert captions.names is not None
-    for key in (str, _without_suffix, _base, lambda name: _without_suffix(_base(name))):
+    for key in KEYS:
         texts = _unique(zip(map(key, captions.names), captions.texts, strict=True))
         wanted = list(map(key, images))
         if texts is None or len(set(wanted)) < len(wanted) or not set(wanted) <= texts.keys():
@@ -142,8 +161,8 @@ def _mismatch(images: list[str], captions: Captions, source: str) -> InputError:
     repeated = [name for name, count in Counter(captions.names).items() if count > 1]
     if repeated:
         return InputError(f"captions: {source} names {len(repeated):,} images twice: {named(repeated)}")
-    known = {_without_suffix(_base(name)) for name in captions.names}
-    without = [name for name in images if _without_suffix(_base(name)) not in known]
+    known = {_bare(name) for name in captions.names}
+    without = [name for name in images if _bare(name) not in known]
     if without:
         return InputError(
             f"captions: {len(without):,} of {len(images):,} images have none in {source}: {named(without)} "
@@ -171,6 +190,13 @@ def _without_suffix(name: str) -> str:
 
 def _base(name: str) -> str:
     return name.rpartition("/")[2]
+
+
+def _bare(name: str) -> str:
+    return _without_suffix(_base(name))
+
+
+KEYS: tuple[Callable[[str], str], ...] = (str, _without_suffix, _base, _bare)
 
 
 # ---------------------------------------------------------------------- the forms

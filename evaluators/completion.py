@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.images import open_images
-from evaluators.parts import MeasuredSet
+from evaluators.measured_set import MeasuredSet
 from evaluators.protocol import CaptionList, Drawing, Protocol, ReferenceSet
 from evaluators.reference import Reference
 from space.plain import InputError, from_plain, to_plain

@@ -70,6 +70,27 @@ def open_images(source: str, field: str = "images") -> ImageSet:
     return images
 
 
+class Subset:
+    """Some pictures of a set, in their order there."""
+
+    def __init__(self, images: ImageSet, indices: list[int]) -> None:
+        self._images, self._indices = images, indices
+        self.names = [images.names[index] for index in indices]
+
+    def read(self, index: int) -> bytes:
+        return self._images.read(self._indices[index])
+
+    def decode(self, content: bytes) -> np.ndarray:
+        return self._images.decode(content)
+
+    def stamp(self, index: int) -> str:
+        return self._images.stamp(self._indices[index])
+
+    def caption_files(self) -> list[tuple[str, str, str]]:
+        own = set(self.names)
+        return [found for found in self._images.caption_files() if found[0] in own]
+
+
 def content_digest(digests: list[bytes]) -> str:
     """Sixteen hexadecimal digits for a whole set, from the SHA-256 of each picture in order."""
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]

@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from evaluators.decoding import Unreadable, named
-from evaluators.images import ImageSet, content_digest, open_images
+from evaluators.images import ImageSet, content_digest
 from evaluators.measure import Networks
-from evaluators.parts import FORMAT, MeasuredSet, OnImages, Work, measure_set, rulers_of
+from evaluators.measured_set import MeasuredSet, OnImages, measure_set
+from evaluators.parts import FORMAT, Work, chosen_images, rulers_of
 from evaluators.protocol import ImageForm
 from evaluators.reference import Reference
 from space.plain import InputError
@@ -54,13 +55,15 @@ def reference_from(
     settings: MeasureSettings,
     show: Show,
     wanted: int | None = None,
+    only: str | None = None,
 ) -> Reference:
     """Statistics by the feature networks of what `source` names: images, or a .safetensors of statistics.
 
     `about` of what comes back holds `images` (how many), `digest` (of the pictures) and `form`.
 
     Args:
-        wanted: how many images there must be; null for any number.
+        wanted: how many images there must be; None for any number.
+        only: a captions file that names which of the images are meant.
 
     Raises:
         InputError: nothing there, another number, unreadable images, or statistics of another form or other
@@ -73,7 +76,7 @@ def reference_from(
             reference.check(network.name, network.digest)
         _check_count(int(reference.about["images"]), wanted)
         return reference
-    images = open_images(source, "reference")
+    images = chosen_images(source, "reference", only)
     _check_count(len(images.names), wanted)
     with show("reference images read") as on_images:
         content = _content(images, on_images)
@@ -91,6 +94,7 @@ def reference_from(
             load=partial(_features_alone, load),
             folder=path.with_suffix(".parts"),
             part_images=settings.part_images,
+            only=only,
         )
         _compute(work, own, path, settings, show)
     return Reference.load(path)

@@ -19,8 +19,9 @@ from evaluators.completion import notes_on, protocol_for, read_manifest, with_re
 from evaluators.files import replacing
 from evaluators.images import ImageSet, open_images
 from evaluators.measure import Networks
+from evaluators.measured_set import OnImages, measure_set
 from evaluators.networks import ComputeSettings, load_networks
-from evaluators.parts import OnImages, Work, measure_set
+from evaluators.parts import Work
 from evaluators.protocol import Protocol
 from evaluators.reference import Reference
 from evaluators.reference_cache import MeasureSettings, Show, check_unreadable, reference_from
@@ -41,6 +42,7 @@ class Request:
     Attributes:
         preset: the fields of a `Protocol`. Where `samples`, `reference` or `captions` are null, they are what
             is there; `drawing` counts for nothing, since only a manifest beside the images knows it.
+        reference_list: a captions file that names which of the reference images are meant.
         metrics: instead of the preset's.
         prepared: statistics to compare with where `reference` names none, those of a search's evaluator.
     """
@@ -49,6 +51,7 @@ class Request:
     preset: Mapping[str, Any]
     captions: str | None = None
     reference: str | None = None
+    reference_list: str | None = None
     metrics: tuple[str, ...] | None = None
     prepared: Reference | None = None
     out: str | None = None
@@ -168,7 +171,14 @@ def _reference(
     if request.reference is not None:
         wanted = None if protocol.reference is None else protocol.reference.images
         reference = reference_from(
-            request.reference, protocol.images, networks, load, request.measuring, show, wanted
+            request.reference,
+            protocol.images,
+            networks,
+            load,
+            request.measuring,
+            show,
+            wanted,
+            request.reference_list,
         )
     assert reference is not None
     lacking = [metric for metric in protocol.metrics if metric in OF_FEATURES]

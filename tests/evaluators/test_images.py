@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from evaluators.captions import captions_of, read_captions
+from evaluators.captions import captions_of, named_in, read_captions
 from evaluators.decoding import Unreadable, natural_order
 from evaluators.images import ImageSet, open_images
 from space.plain import InputError
@@ -318,6 +318,22 @@ def test_ambiguous_base_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"0.png": "which?"}')
     with pytest.raises(InputError, match=r"leaves open what they are among a/0\.png, b/0\.png"):
         captions_of(open_images(str(tmp_path / "images")), str(tmp_path / "a.json"))
+
+
+def test_a_list_chooses_among_the_images(tmp_path: Path) -> None:
+    pixels = pictures(5)
+    images = open_images(str(write_folder(tmp_path / "images", pixels)))
+    (tmp_path / "a.csv").write_text("file_name,caption\n3.jpg,x\n0.jpg,y\n3.jpg,z\n")
+    chosen = named_in(str(tmp_path / "a.csv"), images, "reference_list")
+    assert chosen.names == ["0.png", "3.png"]
+    assert np.array_equal(decoded(chosen), pixels[[0, 3]])
+    assert chosen.stamp(1) == images.stamp(3)
+    (tmp_path / "b.csv").write_text("file_name,caption\n3.png,x\n7.png,y\n")
+    with pytest.raises(InputError, match=r"^reference_list: 1 images that .* names are missing: 7\.png"):
+        named_in(str(tmp_path / "b.csv"), images, "reference_list")
+    (tmp_path / "c.txt").write_text("x\n")
+    with pytest.raises(InputError, match=r"^reference_list: .* names no images"):
+        named_in(str(tmp_path / "c.txt"), images, "reference_list")
 
 
 def test_captions_must_be_somewhere(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ from PIL import Image
 
 from evaluators.features import RandomConv, RandomConvSettings
 from evaluators.measure import Measurements, Networks
-from evaluators.parts import MeasuredSet, Work, measure_set
-from evaluators.protocol import ImageForm
+from evaluators.measured_set import MeasuredSet, measure_set
+from evaluators.networks import ComputeSettings
+from evaluators.parts import Work
+from evaluators.protocol import ImageForm, NetworkSpec, Protocol
+from evaluators.run import networks_alone
+from evaluators.weights import WeightsSettings
 from space.plain import InputError
 
 COUNT, PART = 21, 5
@@ -122,8 +127,13 @@ def test_another_form_or_other_weights_share_no_part(work: Work) -> None:
 
 
 def test_worker_processes_measure_the_same(work: Work) -> None:
+    """With networks as the door hands them to workers."""
     alone = measure_set(work, small_networks())
-    several = measure_set(replace(work, folder=work.folder.with_name("b")), small_networks(), workers=2)
+    spec = NetworkSpec("random-conv", settings={"channels": [4, 6], "seed": 0})
+    protocol = Protocol("small", 2, FORM, (spec,), (), None, None)
+    load = partial(networks_alone, protocol, WeightsSettings(), ComputeSettings())
+    apart = replace(work, folder=work.folder.with_name("b"), load=load)
+    several = measure_set(apart, small_networks(), workers=2)
     assert np.array_equal(features(alone), features(several))
     assert alone.digest == several.digest
 
