@@ -26,6 +26,7 @@ from space.plain import InputError, from_plain, to_plain
 
 PROTOCOL, CLIP_FOLDER = "protocol.yaml", "embedded-clip"
 CLIP_SCORE = "clip_embedded"
+RESAMPLES = 20  # bootstrap samples of a score's pictures: they tell a deviation to within a sixth
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,16 @@ class Evaluator:
         features, cosines = self._measure(images, captions)
         return self._scores(features, cosines, np.arange(len(images)))
 
+    def score_and_deviations(
+        self, images: np.ndarray, captions: Sequence[str]
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """What `score` and `resampled` return, from one pass through the features."""
+        features, cosines = self._measure(images, captions)
+        scores = self._scores(features, cosines, np.arange(len(images)))
+        return scores, _deviations(self._resamples(features, cosines, RESAMPLES, seed=0))
+
     def resampled(
-        self, images: np.ndarray, captions: Sequence[str], repeats: int = 20, seed: int = 0
+        self, images: np.ndarray, captions: Sequence[str], repeats: int = RESAMPLES, seed: int = 0
     ) -> dict[str, float]:
         """The standard deviation of each score over bootstrap samples of the images.
 
@@ -156,11 +165,10 @@ class Evaluator:
         difference is the deviation of the difference of two `resamples`. Neither holds the noise of training
         with another seed.
         """
-        resamples = self.resamples(images, captions, repeats, seed)
-        return {name: float(np.std(values, ddof=1)) for name, values in resamples.items()}
+        return _deviations(self.resamples(images, captions, repeats, seed))
 
     def resamples(
-        self, images: np.ndarray, captions: Sequence[str], repeats: int = 20, seed: int = 0
+        self, images: np.ndarray, captions: Sequence[str], repeats: int = RESAMPLES, seed: int = 0
     ) -> dict[str, np.ndarray]:
         """Each score over bootstrap samples of the images, (repeats,); equal seeds draw equal rows.
 
@@ -168,9 +176,13 @@ class Evaluator:
         """
         if repeats < 2:
             raise ValueError(f"a standard deviation needs two repeats or more, got {repeats}")
-        features, cosines = self._measure(images, captions)
+        return self._resamples(*self._measure(images, captions), repeats, seed)
+
+    def _resamples(
+        self, features: dict[str, np.ndarray], cosines: np.ndarray, repeats: int, seed: int
+    ) -> dict[str, np.ndarray]:
         rng = np.random.default_rng([seed, 0xB007])
-        draws = [rng.integers(0, len(images), len(images)) for _ in range(repeats)]
+        draws = [rng.integers(0, len(cosines), len(cosines)) for _ in range(repeats)]
         scores = [self._scores(features, cosines, draw) for draw in draws]
         return {name: np.array([score[name] for score in scores]) for name in scores[0]}
 
@@ -197,6 +209,10 @@ class Evaluator:
             for name, values in features.items()
         }
         return scores | {CLIP_SCORE: float(cosines[rows].mean())}
+
+
+def _deviations(resamples: dict[str, np.ndarray]) -> dict[str, float]:
+    return {name: float(np.std(values, ddof=1)) for name, values in resamples.items()}
 
 
 def _reference_path(folder: Path, features: str) -> Path:

@@ -98,7 +98,7 @@ class TrialWorker:
         with _timed(seconds, "sampling"):
             images = trainer.draw(self.captions, seed=job.seed, batch_size=self.settings.drawing_batch)
         with _timed(seconds, "features"):
-            scores = self.evaluator.score(images, self.captions)
+            scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
         with _timed(seconds, "writing"):
             with _filling(folder) as own:
                 save_grid(images[:SAMPLES_SHOWN], own / "samples.png", columns=8, enlarge=2)
@@ -109,7 +109,8 @@ class TrialWorker:
         broken = [name for name, value in scores.items() if not np.isfinite(value)]
         if broken:
             raise Diverged(f"{', '.join(broken)} is not a number at step {work.to_step}")
-        return Report(work.to_step, {name: float(value) for name, value in scores.items()}, seconds)
+        plain = {name: float(value) for name, value in scores.items()}
+        return Report(work.to_step, plain, seconds, deviations)
 
 
 @dataclass(frozen=True)

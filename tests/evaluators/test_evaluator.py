@@ -78,6 +78,8 @@ def test_resampling_tells_the_noise_of_the_clip_score(
     assert noise["clip_embedded"] == pytest.approx(values.std() / 8, rel=0.3)
     assert set(noise) == set(evaluator.score(drawn.images, captions)) and min(noise.values()) > 0
     assert evaluator.resampled(drawn.images, captions, repeats=60, seed=1) == noise
+    both = evaluator.score(drawn.images, captions), evaluator.resampled(drawn.images, captions)
+    assert evaluator.score_and_deviations(drawn.images, captions) == both
 
 
 def test_resamples_of_two_candidates_are_paired(prepared: tuple[Evaluator, Path], drawn: Squares) -> None:
