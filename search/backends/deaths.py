@@ -46,7 +46,7 @@ class WorkerDeaths:
             return "its node died"
         before, self.killed_for_memory = self.killed_for_memory, _oom_kills(self.vmstat)
         if self.killed_for_memory > before:
-            return "the system killed it, since this machine ran out of memory"
+            return "killed by a signal; meanwhile this machine's kernel killed a process for want of memory"
         return "killed by a signal, perhaps for want of memory, or crashed"
 
 
