@@ -66,6 +66,7 @@ def settings_of(words: list[str]) -> tuple[SearchSettings, list[str]]:
 def _several(words: list[str]) -> int:
     """One search for each combination of a sweep; all are checked before the first starts."""
     from search.compare import comparison_table
+    from search.comparison import protocol_differences, read_runs
     from search.plan import check, plan_text
     from search.run import run_search
 
@@ -91,7 +92,10 @@ def _several(words: list[str]) -> int:
         status = max(status, _finish(result))
         if result.interrupted:
             break
-    Console().print(comparison_table(folders))
+    runs = read_runs(folders)
+    Console().print(comparison_table(runs))
+    if len(runs) > 1 and not protocol_differences(runs):
+        print(f"\nas a page: python -m search.compare {' '.join(map(str, folders))}")
     return status
 
 

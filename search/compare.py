@@ -1,21 +1,35 @@
-"""Several searches side by side: the table at the end of a multirun."""
+"""`python -m search.compare`: several searches side by side, as a table and as a page."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
-from rich.console import JustifyMethod
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
+from conf.compose import compose, help_text, run_door
+from search.comparison import Run, check_comparable, protocol_differences, read_runs, winners_verdicts
 from search.findings import all_verdicts, objectives_of
 from search.formats import gmacs, millions
-from search.ranking import best_first, point_of
-from search.record import History, read_history
+from search.ranking import point_of
+from space.plain import InputError, from_plain
 
+INTRO = """
+Runs side by side: what they differ in, their fronts and best so far, their ledgers, and whose winner is
+better, where one can say. Scores of different protocols (pictures, training, proxy, rungs, evaluators) do
+not compare, and are refused.
+
+  python -m search.compare runs/a runs/b ...
+"""
+EXAMPLES = (
+    "python -m search.compare runs/tpe runs/random",
+    "python -m search.compare runs/sweep-* out=sweep.html",
+)
 HEADS = (
     "search,\nbudget,\nsampler",
     "complete,\nhalted,\nfailed",
@@ -26,36 +40,68 @@ HEADS = (
 )
 
 
-def comparison_table(folders: Sequence[Path]) -> Table:
-    """A row for each run folder, in order.
+@dataclass(frozen=True)
+class CompareSettings:
+    """Which runs, and the file that the page goes to."""
 
-    Raises:
-        InputError: if a folder holds no record.
-    """
+    runs: tuple[str, ...] = ()
+    out: str = "compare.html"
+
+
+def main_with(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("compare", INTRO, EXAMPLES))
+        return 0
+    settings = from_plain(CompareSettings, compose("compare", [word for word in words if "=" in word]))
+    folders = [*settings.runs, *(word for word in words if "=" not in word)]
+    runs = read_runs([Path(folder).expanduser() for folder in folders])
+    check_comparable(runs)
+    out = Path(settings.out).expanduser()
+    if not out.parent.is_dir():
+        raise InputError(f"out: {out.parent} is no folder; name a file in one that is there")
+    from search.report.comparison import sentence, write_comparison
+
+    Console().print(comparison_table(runs))
+    for verdict in winners_verdicts(runs):
+        print(f"{sentence(verdict)}.")
+    try:
+        print(f"\ncomparison: {write_comparison(runs, out)}")
+    except OSError as error:
+        raise InputError(f"out: {out} cannot be written: {error.strerror}") from None
+    return 0
+
+
+def comparison_table(runs: Sequence[Run]) -> Table:
+    """A row for each run, in order. Where their protocols differ it holds what was done, and no scores."""
+    differences = protocol_differences(runs)
     table = Table(
         title="Searches compared", title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False
     )
     for head in HEADS:  # on a narrow terminal only names are broken
         justify: JustifyMethod = "right" if "best" in head else "left"
         table.add_column(head, justify=justify, overflow="fold", no_wrap=head != HEADS[0])
-    for folder in folders:
-        table.add_row(*map(escape, _row(folder, read_history(folder))))
+    for run in runs:
+        row = _row(run)
+        table.add_row(*map(escape, [*row[:2], *(["-"] * 4 if differences else row[2:])]))
+    if differences:
+        why = "\n".join(["Scores of different protocols do not compare:", *differences])
+        table.caption, table.caption_justify = escape(why), "left"
     return table
 
 
-def _row(folder: Path, history: History) -> list[str]:
+def _row(run: Run) -> list[str]:
+    history, winner = run.history, run.winner
     objectives, states = objectives_of(history), Counter(trial.state for trial in history.trials)
-    best = best_first(history.trials, objectives)
-    points = [point for trial in best if (point := point_of(trial, objectives)) is not None]
-    cost = best[0].cost if best else None
-    said = [f"{v.against}: {v.word}" for v in all_verdicts(history) if best and v.name == best[0].name]
-    name, sampler = history.header.get("name") or folder.name, history.header.get("sampler", {})
+    complete = [trial for trial in history.trials if trial.state == "complete"]
+    points = [point for trial in complete if (point := point_of(trial, objectives)) is not None]
+    said = [f"{v.against}: {v.word}" for v in all_verdicts(history) if winner and v.name == winner.name]
+    sampler = history.header.get("sampler", {})
     return [
-        f"{name}\n{_budget(history.header.get('budget', {}))}\n{sampler.get('name', '-')}",
+        f"{run.name}\n{_budget(history.header.get('budget', {}))}\n{sampler.get('name', '-')}",
         ", ".join(str(states[state]) for state in ("complete", "halted", "failed")),
         f"{min(point.fid for point in points):.2f}" if points else "-",
         f"{max(point.clip for point in points):.3f}" if points else "-",
-        f"{best[0].name}\n{millions(cost.parameters)}\n{gmacs(cost.gmacs)}" if cost else "-",
+        f"{winner.name}\n{millions(winner.cost.parameters)}\n{gmacs(winner.cost.gmacs)}" if winner else "-",
         "\n".join(said) or "not confirmed",
     ]
 
@@ -64,3 +110,11 @@ def _budget(bounds: dict[str, float | None]) -> str:
     units = {"parameters_millions": "M", "gmacs": "GMACs"}
     stated = [f"{value:g} {units.get(name, name)}" for name, value in bounds.items() if value is not None]
     return ", ".join(stated) or "no budget"
+
+
+def main() -> None:
+    run_door(main_with)
+
+
+if __name__ == "__main__":
+    main()

@@ -41,7 +41,7 @@ def space_difference(one: History, other: History) -> list[str]:
 def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """The fields of two headers that differ, by dotted name, with both values."""
     names = list(names)
-    ours, theirs = (dict(_flat({name: header.get(name) for name in names})) for header in (one, other))
+    ours, theirs = (dict(flat({name: header.get(name) for name in names})) for header in (one, other))
     if data_digest(one) is not None and data_digest(other) is not None:
         ours, theirs = (
             {name: value for name, value in fields.items() if not name.startswith("data.")}
@@ -56,18 +56,18 @@ def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: I
     ]
 
 
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted name, value) of everything inside nested mappings."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+            yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, value
 
 
 def data_digest(header: Mapping[str, Any]) -> Any:
     """The digest of the pictures that a run's evaluators were made for; None where none is recorded."""
-    fields = dict(_flat(header.get("protocol")))
+    fields = dict(flat(header.get("protocol")))
     return next((value for name, value in fields.items() if name.endswith("data_digest")), None)
 
 

@@ -88,18 +88,18 @@ def pareto(history: History, winner: Trial | None) -> Figure | None:
     ]
     barred = complete if len(complete) <= MOST_BARS else front
     bare = [] if barred is complete else [pair for pair in complete if pair[0].key not in on_front]
-    traces = [_front_line([point for _, point in front])]
+    traces = [front_line([point for _, point in front], COLOURS["complete"])]
     if bare:
         name, bare = thinned("complete", bare)
-        traces.append(_scatter(name, bare, marker("complete", size=7, opacity=0.55)))
+        traces.append(scatter(name, bare, marker("complete", size=7, opacity=0.55)))
     one_run = noise.deviations / 2**0.5
     named = "complete" if barred is complete else "on the front"
-    traces.append(_scatter(named, barred, marker("complete", size=9), noise, one_run))
+    traces.append(scatter(named, barred, marker("complete", size=9), noise, one_run))
     if winner is not None:
         point = point_of(winner, objectives)
         assert point is not None
         ring = marker("winner", size=17, symbol="circle-open", width=3)
-        traces.append(_scatter(f"winner ({winner.name})", [(winner, point)], ring))
+        traces.append(scatter(f"winner ({winner.name})", [(winner, point)], ring))
     halted = [
         (trial, point)
         for trial in history.trials
@@ -108,7 +108,7 @@ def pareto(history: History, winner: Trial | None) -> Figure | None:
     if halted:
         name, halted = thinned("halted, at its stop", halted)
         traces.append(
-            _scatter(name, halted, marker("halted", size=8, symbol="x-thin-open", width=2))
+            scatter(name, halted, marker("halted", size=8, symbol="x-thin-open", width=2))
             | {"visible": "legendonly"}
         )
     known = [
@@ -118,12 +118,12 @@ def pareto(history: History, winner: Trial | None) -> Figure | None:
     ]
     if known:
         name, known = thinned("of earlier runs", known)
-        traces.append(_scatter(name, known, marker("prior", size=8, symbol="circle-open", width=1.5)))
+        traces.append(scatter(name, known, marker("prior", size=8, symbol="circle-open", width=1.5)))
     full_length = winner.last_step if winner is not None else 0
     traces += [_mean(group, noise, history) for group in confirmed(history) if group.steps == full_length]
     if again := [(trial, point) for trial, point, _ in reruns(history)]:
-        traces.append(_scatter("halted, rerun to the end", again, marker("halted", size=10, symbol="cross")))
-    return {"data": traces, "layout": _score_axes(history)}
+        traces.append(scatter("halted, rerun to the end", again, marker("halted", size=10, symbol="cross")))
+    return {"data": traces, "layout": score_axes(history)}
 
 
 def confirmation(history: History) -> Figure | None:
@@ -137,19 +137,24 @@ def confirmation(history: History) -> Figure | None:
         colour = _group_colour(group, history)
         dots = {"color": colour, "size": 7, "opacity": 0.5}
         traces.append(
-            _scatter(label(group.name), list(zip(group.runs, group.points, strict=True)), dots)
+            scatter(label(group.name), list(zip(group.runs, group.points, strict=True)), dots)
             | {"showlegend": False}
         )
         traces.append(_mean(group, noise, history))
-    return {"data": traces, "layout": _score_axes(history)}
+    return {"data": traces, "layout": score_axes(history)}
 
 
 def _mean(group: Confirmed, noise: Noise, history: History) -> dict[str, Any]:
+    seeds = len(group.points)
+    name = f"{label(group.name)}, confirmed ({seeds} seed{'s' if seeds > 1 else ''}, {group.steps} steps)"
+    return mean_mark(name, group, noise, _group_colour(group, history))
+
+
+def mean_mark(name: str, group: Confirmed, noise: Noise, colour: str) -> dict[str, Any]:
+    """The mean of confirmation runs, with the noise of such a mean."""
     at, mean, seeds = noise.at(group.steps), group.mean, len(group.points)
     half = noise.deviations / (2 * seeds) ** 0.5
-    colour = _group_colour(group, history)
-    name = f"{label(group.name)}, confirmed ({seeds} seed{'s' if seeds > 1 else ''}, {group.steps} steps)"
-    trace = _scatter(name, [(group.runs[0], mean)], {"color": colour, "size": 13, "symbol": "diamond"})
+    trace = scatter(name, [(group.runs[0], mean)], {"color": colour, "size": 13, "symbol": "diamond"})
     trace["error_x"] = _bars([half * at.fid_relative * mean.fid], colour)
     trace["error_y"] = _bars([half * at.clip], colour)
     return trace
@@ -159,19 +164,19 @@ def _group_colour(group: Confirmed, history: History) -> str:
     return reference_colour(group.name) if group.name in references_of(history) else COLOURS["winner"]
 
 
-def _front_line(points: Sequence[Point]) -> dict[str, Any]:
+def front_line(points: Sequence[Point], colour: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
         "name": "Pareto front",
         "x": [point.fid for point in points],
         "y": [point.clip for point in points],
-        "line": {"shape": "hv", "color": COLOURS["complete"], "width": 1.5, "dash": "dot"},
+        "line": {"shape": "hv", "color": colour, "width": 1.5, "dash": "dot"},
         "hoverinfo": "skip",
     }
 
 
-def _score_axes(history: History) -> dict[str, Any]:
+def score_axes(history: History) -> dict[str, Any]:
     objectives = objectives_of(history)
     return {
         "xaxis": {"title": {"text": escape(f"FID, lower is better ({objectives.fid})")}},
@@ -297,7 +302,7 @@ def importance_bars(found: Importances) -> Figure:
 # ---------------------------------------------------------------------- pieces
 
 
-def _scatter(
+def scatter(
     name: str,
     pairs: Iterable[tuple[Trial, Point]],
     marker: dict[str, Any],

@@ -27,14 +27,15 @@ def verdict_section(page: Page) -> str:
         "that leaves zero out in one score and is not against it in the other; a lower FID and a higher CLIP "
         "are better."
     )
-    rows = [("", _verdict_row(verdict)) for verdict in page.verdicts]
+    rows = [("", verdict_row(verdict)) for verdict in page.verdicts]
     heads = ["network", "against", "verdict", "FID", "between", "CLIP", "between", "seeds", "steps"]
     none = "<p>No confirmed trial shares a seed with another network yet.</p>"
     content = table(heads, rows, numbers=range(3, 9)) if rows else none
     return section("Verdicts", about, card(content), _race(page))
 
 
-def _verdict_row(verdict: Verdict) -> list[Cell]:
+def verdict_row(verdict: Verdict) -> list[Cell]:
+    """Network, against, verdict, FID and between what, CLIP and between what, seeds, steps."""
     fid, clip = verdict.fid, verdict.clip
     return [
         Cell(verdict.name),

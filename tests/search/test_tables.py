@@ -10,6 +10,7 @@ from rich.table import Table
 
 from search import findings
 from search.compare import comparison_table
+from search.comparison import read_runs
 from search.record import read_history
 from search.tables import COLUMNS, result_table, write_trials_csv
 from tests.search.histories import MD, confirm, end, open_run, propose, score, write_history
@@ -91,7 +92,8 @@ def test_comparison_has_a_row_a_search(tmp_path: Path) -> None:
     write_history(tmp_path / "b", ended=4, failed=(), confirmation_seeds=0, name="b")
     record = open_run(tmp_path / "c", name="c", budget={"parameters_millions": None, "gmacs": None})
     record.close()
-    lines = printed(comparison_table([tmp_path / name for name in "abc"]), 100).splitlines()
+    runs = read_runs([tmp_path / name for name in "abc"])
+    lines = printed(comparison_table(runs), 100).splitlines()
     rows = {}
     for line in lines:
         first = next(iter(line.split()), "")
@@ -109,3 +111,15 @@ def test_comparison_has_a_row_a_search(tmp_path: Path) -> None:
     assert "no budget" in rows["c"] and "0, 0, 0" in rows["c"] and "-" in rows["c"]
     fids = [t.score("fid_embedded_clip") for t in history.trials if t.state == "complete"]
     assert f"{min(fid for fid in fids if fid is not None):.2f}" in rows["a"]
+
+
+def test_comparison_of_different_protocols_holds_no_scores(tmp_path: Path) -> None:
+    write_history(tmp_path / "a", ended=8, name="a")
+    write_history(
+        tmp_path / "b", ended=4, failed=(), name="b", training={"batch": 32, "learning_rate": 0.002}
+    )
+    text = printed(comparison_table(read_runs([tmp_path / "a", tmp_path / "b"])), 120)
+    assert "do not compare" in text and "a and b differ in training.batch: 64 against 32" in text
+    best = findings.pareto_front(read_history(tmp_path / "a"))[0][1]
+    assert f"{best.fid:.2f}" not in text
+    assert "4, 0, 0" in text  # what was done is not a score
