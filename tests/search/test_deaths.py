@@ -23,7 +23,7 @@ process was killed by the OOM killer due to high memory usage, (2) ray stop --fo
 worker crashed unexpectedly due to SIGSEGV or another unexpected error.
 """
 MONITOR = """Failure # 2 (occurred at 2026-11-21_01-11-28)
-1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 192.0.2.2, ID: 149f79) \
+1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 192.0.2.2) \
 was 3.41GB used / 23.54GB limit (0.145005)
 - objects errored: 0
 """

@@ -10,7 +10,6 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from search.record import Record, read_history
 from search.storage import sync_study
 from search.strategy import Report
 from space.plain import InputError
+from tests.search.disks import fill, small_disk
 from tests.search.test_strategy import decisions
 from tests.search.worlds import drive, make_search
 
@@ -220,36 +220,6 @@ def test_a_second_driver_is_told_who_the_first_is(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------- a small disk, really full
-
-
-@contextmanager
-def small_disk(folder: Path, options: str = "size=256k") -> Iterator[Path]:
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("this machine lets nobody mount a small file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Use up all of it; deleting the file that is returned makes room."""
-    ballast = disk / "ballast"
-    with suppress_full_disk(), open(ballast, "wb", buffering=0) as file:
-        while True:
-            file.write(bytes(1024))
-    return ballast
-
-
-@contextmanager
-def suppress_full_disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
 
 
 def test_a_search_on_a_disk_that_fills_up_goes_on_when_there_is_room(

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.search.disks import fill, small_disk
 from tests.search.killing import (
     LOCAL,
     TINY,
@@ -158,6 +159,22 @@ def test_a_killed_node_leaves_its_work_to_the_others(folder, words, nodes):
     nodes.node = other
     finish(driver, folder)
     check_nothing_lost_or_doubled(run, trials=3)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_while_workers_write_changes_no_decision(undisturbed, words, tmp_path):
+    moments = random.Random(6)
+    with small_disk(tmp_path / "disk", "128m") as disk:
+        run, own = disk / "full", f"runs_folder={disk}"
+        driver = start(tmp_path, "name=full", "backend=inline", *words, own, *WITHOUT_CONFIRMATION)
+        at_a_random_moment(moments, run, moments.randrange(1, recorded(undisturbed) - 3), driver, tmp_path)
+        ballast = fill(disk)
+        wait_for(lambda: "No space left on device" in told(tmp_path), driver, tmp_path)
+        ballast.unlink()
+        finish(driver, tmp_path)
+        check_nothing_lost_or_doubled(run, trials=3)
+        assert decisions(run) == decisions(undisturbed)
+        assert not list(run.glob("*/*/.writing-*")) and not list(run.glob("*/*/*.partial"))
 
 
 @pytest.fixture(scope="module")
