@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from search.formats import counted
+from search.formats import counted, run_name
 from search.ranking import Objectives, best_first
 from search.record import History, Trial
 
@@ -61,7 +61,7 @@ class PlainDisplay:
         if event["event"] not in ("proposed", "rung", "ended"):
             return
         trial = history.by_key[event["key"]]
-        name = trial.name if trial.purpose == "search" else f"confirmation of {trial.name}, seed {trial.seed}"
+        name = run_name(trial)
         if event["event"] == "proposed":
             refused = f" ({counted(self.rejected, 'proposal')} refused before it)" if self.rejected else ""
             self.rejected = 0

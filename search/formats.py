@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from search.record import Trial
+from search.strategy import Job
 from space.architecture import Architecture, Level
 from space.cost import Cost
 
@@ -12,6 +13,11 @@ _LABELS = {"md": "MD", "md_lite": "MD-Lite"}
 def label(name: str) -> str:
     """A network's name as a sentence says it: MD for md, trial 7 for itself."""
     return _LABELS.get(name, name)
+
+
+def run_name(run: Trial | Job) -> str:
+    """Trial 7 and the runs that confirm it, told apart."""
+    return run.name if run.purpose != "confirm" else f"confirmation of {run.name}, seed {run.seed}"
 
 
 def millions(parameters: int | float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from search.formats import run_name
 from search.patience import Waiting, gave_up, once, reason_of, storage_error
 from search.strategy import Job, Strategy
 from search.trial import TrialSettings, TrialWorker, why_failed
@@ -29,14 +30,14 @@ def _run(worker: TrialWorker, job: Job, strategy: Strategy, say: Callable[[str],
             report = next(reports, None)
         except Exception as error:  # a trial that fails is recorded, and the search goes on
             if trouble := storage_error(error):
-                raise gave_up(job.name, reason_of(trouble), worker.settings.run_folder) from None
+                raise gave_up(run_name(job), reason_of(trouble), worker.settings.run_folder) from None
             strategy.take_result(job.key, "failed", why_failed(error))
             return
         if report is None:
             strategy.take_result(job.key, "complete")
             return
         if isinstance(report, Waiting):
-            say(f"{job.name}: waits: {report.reason}")
+            say(f"{run_name(job)}: waits: {report.reason}")
             continue
         decision = strategy.judge(job.key, report)
         if decision.word == "halt":

@@ -24,6 +24,7 @@ from ray.tune.search import Searcher
 from ray.util.metrics import Gauge
 
 from search.backends.deaths import WorkerDeaths
+from search.formats import run_name
 from search.patience import Waiting, gave_up, once, patiently, storage_error
 from search.record import History
 from search.settings import ClusterSettings
@@ -163,7 +164,7 @@ class _StrategySearcher(_NotPickled, Searcher):
         with self.ours():
             job, settings = self.jobs[trial_id], self.common["settings"]
             if stuck := self.deaths.stuck(job.key):
-                raise gave_up(job.name, stuck, settings.run_folder)
+                raise gave_up(run_name(job), stuck, settings.run_folder)
             self.strategy.take_result(job.key, "failed", self.deaths.reason(job.key))
 
     def save(self, checkpoint_path: str) -> None:
@@ -189,11 +190,11 @@ class _StrategyScheduler(_NotPickled, FIFOScheduler):
         """Called at each death of a trial's worker, before it is started anew or given up."""
         job = self.searcher.jobs[trial.trial_id]
         told = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
-        self.say(f"{job.name}: {self.searcher.deaths.add(job.key, told)}")
+        self.say(f"{run_name(job)}: {self.searcher.deaths.add(job.key, told)}")
 
     def _answer(self, job: Job, result: dict[str, Any]) -> Any:
         if "waiting" in result:
-            self.say_once(f"{job.name}: waits: {result['waiting']}")
+            self.say_once(f"{run_name(job)}: waits: {result['waiting']}")
             return TrialScheduler.CONTINUE
         if "failed" in result:
             self.strategy.take_result(job.key, "failed", result["failed"])
