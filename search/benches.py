@@ -17,7 +17,7 @@ from space.plain import InputError, from_plain
 from training.data import load_data
 from training.folder import read_captions
 from training.model import choose_device, read_description
-from training.painters import OURS, DrawSettings
+from training.painters import OURS, DrawSettings, kind_of
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def of_protocol(
         )
     said = {name: value for name, value in preset.get("drawing", {}).items() if value is not None}
     said.pop("seeds", None)
-    size = preset["images"]["drawn_size_px"]
+    size = preset["images"].get("drawn_size_px")
     usual = _own(model) | said | ({"image_size_px": size} if size else {}) | {"count": count}
     request = Request("", preset, reference=reference, compute=compute, weights=weights)
     return Bench(prompts[:count], _drawing(usual, wanted), request)
@@ -91,7 +91,7 @@ def of_protocol(
 
 def _own(model: Path) -> dict[str, Any]:
     """What a model of ours says of itself; a pipeline says nothing."""
-    if not (model / OURS).is_file():
+    if kind_of(model) != OURS:
         return {}
     _, own = read_description(model)
     return {"image_size_px": own.image_size_px, "steps": own.sampling_steps, "guidance": own.guidance}

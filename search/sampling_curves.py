@@ -64,7 +64,7 @@ class CurvesCommand:
     steps: tuple[int, ...] | None = None
     captions: str | None = None
     reference: str | None = None
-    sampler: str | None = None
+    scheduler: str | None = None
     seed: int | None = None
     image_size_px: int | None = None
     batch_size: int | None = None
@@ -91,9 +91,9 @@ class CurvesCommand:
 
     def drawing(self) -> dict[str, Any]:
         """What is said of it; the first of several values, the others follow point by point."""
-        names = ("sampler", "seed", "image_size_px", "batch_size", "precision")
+        names = ("seed", "image_size_px", "batch_size", "precision")
         first = {name: (getattr(self, name) or (None,))[0] for name in ("guidance", "steps")}
-        return {name: getattr(self, name) for name in names} | first
+        return {name: getattr(self, name) for name in names} | first | {"sampler": self.scheduler}
 
 
 @dataclass(frozen=True)

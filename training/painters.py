@@ -29,7 +29,9 @@ class DrawSettings:
     image_size_px: int
     steps: int
     guidance: float  # 1 leaves the caption alone, more follows it closer
-    sampler: str = "ddim"  # for a diffusers pipeline any scheduler that it can have, such as EulerDiscrete
+    # Of a pipeline any scheduler that it can have, such as EulerDiscrete; scheduler= on a command line, where
+    # sampler= is a search's.
+    sampler: str = "ddim"
     seed: int = 0
     batch_size: int = 64
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -59,7 +61,7 @@ class Painter(Protocol):
 
 def open_painter(folder: str | Path, settings: DrawSettings, device: torch.device) -> Painter:
     """Load the model of a folder, ours or a pipeline. Raises InputError where settings do not fit it."""
-    if _kind(folder) == PIPELINE:
+    if kind_of(folder) == PIPELINE:
         from training.pipelines import PipelinePainter  # diffusers' pipelines take seconds to import
 
         return PipelinePainter(Path(folder), settings, device)
@@ -75,7 +77,7 @@ class OwnPainter:
             raise InputError(f"image_size_px: {settings.image_size_px}, but this model draws {size} px alone")
         if settings.sampler != "ddim":
             raise InputError(
-                f"sampler: {settings.sampler!r} is not possible; allowed: ddim, which our networks draw with"
+                f"scheduler: {settings.sampler!r} is not possible; allowed: ddim, as our networks draw"
             )
         if settings.steps > model.settings.diffusion.timesteps:
             raise InputError(
@@ -106,7 +108,7 @@ def identity(folder: str | Path) -> dict[str, str]:
         InputError: a folder of neither kind, or one that cannot be read.
     """
     folder = Path(folder)
-    kind = _kind(folder)
+    kind = kind_of(folder)
     try:
         plain: Any = json.loads((folder / kind).read_text(encoding="utf-8"))
         if kind == OURS:
@@ -116,7 +118,8 @@ def identity(folder: str | Path) -> dict[str, str]:
         raise InputError(f"model: {str(folder / kind)!r} cannot be read: {error}") from None
 
 
-def _kind(folder: str | Path) -> str:
+def kind_of(folder: str | Path) -> str:
+    """OURS or PIPELINE. Raises InputError for a folder of neither."""
     for kind in (OURS, PIPELINE):
         if (Path(folder) / kind).is_file():
             return kind

@@ -68,7 +68,9 @@ def _scheduler(own: Any, name: str) -> Any:
     compatible = {kind.__name__.removesuffix("Scheduler").lower(): kind for kind in own.compatibles}
     kind = compatible.get(name.removesuffix("Scheduler").lower())
     if kind is None:
-        raise InputError(f"sampler: {name!r} is none of this pipeline's; {nearest(name.lower(), compatible)}")
+        raise InputError(
+            f"scheduler: {name!r} is none of this pipeline's; {nearest(name.lower(), compatible)}"
+        )
     return kind.from_config(own.config)
 
 

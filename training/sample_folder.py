@@ -56,16 +56,18 @@ class SampleFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if (self.path / MANIFEST).exists():
-                self._check(manifest)
-            elif any(not name.startswith(".") for name in os.listdir(self.path)):
+            there = os.listdir(self.path)
+            begun = any(name.endswith(".png") for name in there)
+            if MANIFEST not in there and any(not name.startswith(".") for name in there):
                 raise InputError(f"out: {self.path} holds files that are not samples; give another out=")
-            else:  # the manifest first: whoever finds captions or pictures finds it too
-                self._write(MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
-            if not (self.path / CAPTIONS).exists():
-                rows = ({"file": self.picture(i).name, "caption": text} for i, text in enumerate(captions))
-                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-                self._write(CAPTIONS, lambda file: file.write(lines.encode()))
+            if begun:
+                self._check(manifest)
+                return
+            rows = ({"file": self.picture(i).name, "caption": text} for i, text in enumerate(captions))
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            # The manifest first: whoever finds captions or pictures finds it too.
+            self._write(MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
+            self._write(CAPTIONS, lambda file: file.write(lines.encode()))
         except OSError as error:
             raise InputError(f"out: {self.path} cannot be written: {error.strerror}") from None
 

@@ -14,7 +14,7 @@ from space.plain import InputError, from_plain
 from training.drawing import Shard, draw_samples
 from training.folder import read_captions
 from training.model import read_description
-from training.painters import OURS, DrawSettings
+from training.painters import OURS, DrawSettings, kind_of
 
 INTRO = """
 Draw a picture for each caption of a file, with a trained model or any diffusers text-to-image pipeline. The
@@ -36,7 +36,7 @@ class SamplesCommand:
     out: str
     count: int | None = None
     image_size_px: int | None = None
-    sampler: str = "ddim"
+    scheduler: str = "ddim"
     steps: int | None = None
     guidance: float | None = None
     seed: int = 0
@@ -55,12 +55,12 @@ class SamplesCommand:
         """
         if self.count is not None and self.count > captions:
             raise InputError(f"count: {self.count}, but {self.captions} holds {captions} captions")
-        left_open: dict[str, Any] = {"count": captions}
-        if (Path(self.model) / OURS).is_file():
+        left_open: dict[str, Any] = {"count": captions, "sampler": self.scheduler}
+        if kind_of(self.model) == OURS:
             _, known = read_description(self.model)
             left_open["image_size_px"] = known.image_size_px
             left_open |= {"steps": known.sampling_steps, "guidance": known.guidance}
-        given = {field.name: getattr(self, field.name) for field in fields(DrawSettings)}
+        given = {field.name: getattr(self, field.name, None) for field in fields(DrawSettings)}
         given = {name: value for name, value in given.items() if value is not None}
         settings: DrawSettings = from_plain(DrawSettings, left_open | given)
         return settings

@@ -217,10 +217,19 @@ def test_folders_of_others_are_left_alone(model: Path, captions: list[str], tmp_
     with pytest.raises(InputError, match=r"out: .* cannot be written: Not a directory"):
         draw_samples(model, captions, OURS, tmp_path / "thesis.txt" / "out", device="cpu")
     assert contents(tmp_path) == {"thesis.txt": b"words"}
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "manifest.json").write_text("[")
+
+
+def test_a_folder_without_a_picture_yet_is_taken_over(
+    model: Path, whole: SampleFolder, captions: list[str], tmp_path: Path
+) -> None:
+    """A first command that was refused late, for what only the loaded model knew, is not in the way."""
+    with pytest.raises(InputError, match="steps: 5000 is not possible"):
+        draw_samples(model, captions, replace(OURS, steps=5000), tmp_path, device="cpu")
+    draw_samples(model, captions, OURS, tmp_path, device="cpu")
+    assert contents(tmp_path) == contents(whole.path)
+    (tmp_path / "manifest.json").write_text("[")
     with pytest.raises(InputError, match="cannot be read as a manifest"):
-        draw_samples(model, captions, OURS, tmp_path / "empty", device="cpu")
+        draw_samples(model, captions, OURS, tmp_path, device="cpu")
 
 
 def test_a_damaged_sample_is_named(whole: SampleFolder, tmp_path: Path) -> None:
@@ -299,7 +308,7 @@ def test_a_pipeline_takes_any_scheduler_that_it_can_have(pipeline: Path, tmp_pat
     ancestral = replace(PIPELINE, sampler="eulerancestraldiscrete")  # draws noise at every step
     again = open_painter(pipeline, ancestral, CPU).draw(PROMPTS[:2], [0, 1])
     assert np.array_equal(again, pictures["eulerancestraldiscrete"])
-    with pytest.raises(InputError, match=r"sampler: 'pnmd' is none of this pipeline's; did you mean 'pndm'"):
+    with pytest.raises(InputError, match=r"scheduler: 'pnmd' is none of .*; did you mean 'pndm'"):
         open_painter(pipeline, replace(PIPELINE, sampler="pnmd"), CPU)
 
 
@@ -369,7 +378,7 @@ def test_a_pipeline_that_needs_a_picture_is_refused(tmp_path: Path) -> None:
         ({"guidance": float("nan")}, "guidance: nan"),
         ({"seed": -1}, "seed: -1"),
         ({"image_size_px": 24}, "image_size_px: 24, but this model draws 16 px alone"),
-        ({"sampler": "euler"}, "sampler: 'euler' is not possible; allowed: ddim"),
+        ({"sampler": "euler"}, "scheduler: 'euler' is not possible; allowed: ddim"),
         ({"steps": 1001}, "steps: 1001 is not possible; allowed: at most 1000"),
     ],
 )
