@@ -45,7 +45,7 @@ def storage_error(error: BaseException) -> OSError | None:
     seen: BaseException | None = error
     while seen is not None:
         number = seen.errno if isinstance(seen, OSError) else _written_out(seen)
-        if number in _PASSING:
+        if number is not None and number in _PASSING:
             return seen if isinstance(seen, OSError) else OSError(number, os.strerror(number))
         seen = seen.__cause__ or seen.__context__
     return None

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +67,11 @@ class TrialWorker:
             Diverged: when the loss or the scores stop being numbers.
             OSError: when storage did not come back while it waited.
         """
-        trainer = yield from patiently(lambda: self._begin(job))
+        trainer = yield from patiently(partial(self._begin, job))
         for step in job.rungs:
             if step >= trainer.step:
                 work = _Work(trainer.step, step, {})
-                yield (yield from patiently(lambda work=work: self._to_rung(trainer, job, work)))
+                yield (yield from patiently(partial(self._to_rung, trainer, job, work)))
 
     def _begin(self, job: Job) -> Trainer:
         folder = make_job_folder(Path(self.settings.run_folder), job.key)
