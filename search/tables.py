@@ -110,7 +110,8 @@ def _caption(history: History, leading: Lead | None) -> list[str]:
         f"training steps ({share(saved.share)})."
     )
     verdicts = all_verdicts(history)
-    lines += [f"{verdict.sentence()}." for verdict in verdicts]
+    of_winner = leading.winner.name if leading else ""
+    lines += [f"{v.sentence()}." for v in verdicts if of_winner in (v.name, v.against)]
     if leading and not verdicts:
         lines.append("Not confirmed: nothing has been trained again beside the reference points.")
     return lines

@@ -103,6 +103,8 @@ def _lead(page: Page) -> Iterator[str]:
     if page.lead is not None:
         yield page.lead.sentence()
     for verdict in page.verdicts:
+        if winner is None or winner.name not in (verdict.name, verdict.against):
+            continue
         sentence = verdict.sentence()
         yield f"{sentence[0].upper()}{sentence[1:]}."
     waiting = sum(trial.state == "running" for trial in history.confirmations)

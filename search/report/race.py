@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from math import log10
 from typing import Any
 
 from search.findings import confirmed, noise_of, objectives_of, references_of
@@ -15,6 +16,7 @@ from search.report.html import Cell, badge, card, number, section, table
 from search.report.page import Page
 from search.verdicts import Interval, Verdict, after_each_seed
 
+FINALIST_COLOURS = [COLOURS[meaning] for meaning in ("complete", "other", "halted", "failed")]
 MOST_RATIO = 8.0  # of the chart's axis: intervals of one seed reach far beyond what matters
 
 
@@ -106,13 +108,21 @@ def _closing_intervals(page: Page) -> dict[str, Figure]:
     clip: list[dict[str, Any]] = []
     for place, (other, found) in enumerate(said.items()):
         shift = 0.08 * (place - (len(said) - 1) / 2)
-        colour = reference_colour(other) if other in references_of(history) else COLOURS["complete"]
+        reference = other in references_of(history)
+        colour = reference_colour(other) if reference else FINALIST_COLOURS[place % len(FINALIST_COLOURS)]
         ratios = [Interval(*(1 + end for end in (v.fid.middle, v.fid.low, v.fid.high))) for v in found]
         fid.append(_intervals(label(other), ratios, shift, colour))
         clip.append(_intervals(label(other), [verdict.clip for verdict in found], shift, colour))
     name = page.winner.name
-    ticks = [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
-    ratio = {"type": "log", "range": [-0.95, 0.95], "tickvals": ticks, "ticktext": [f"{t:g}" for t in ticks]}
+    ends = [abs(log10(1 + end)) for own in said.values() for v in own for end in (v.fid.low, v.fid.high)]
+    reach = min(1.05 * max(ends), log10(MOST_RATIO))
+    ticks = [0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0]
+    ratio = {
+        "type": "log",
+        "range": [-reach, reach],
+        "tickvals": ticks,
+        "ticktext": [f"{t:g}" for t in ticks],
+    }
     return {
         "race-fid": _chart(fid, f"FID of {name}, times the other's", 1.0, ratio),
         "race-clip": _chart(clip, f"CLIP of {name}, above the other's", 0.0, {}),
