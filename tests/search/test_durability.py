@@ -9,17 +9,20 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from conf.compose import compose
 from search import appending, patience
 from search.appending import AppendedLines
 from search.files import write_whole
-from search.folder import Results
+from search.folder import Results, begin_record, claim_folder, stored_overrides, stored_settings
 from search.patience import StorageAway, Waiting, patiently, storage_error
 from search.record import Record, read_history
+from search.settings import settings_from_plain
 from search.storage import sync_study
 from search.strategy import Report
 from space.plain import InputError
@@ -103,6 +106,56 @@ def test_from_any_line_on_the_same_is_decided(whole: Path, tmp_path: Path) -> No
         (tmp_path / "record.jsonl").write_bytes(b"".join(lines[:count]) + lines[count][:7])
         go_on(tmp_path)
         assert decisions(tmp_path) == decisions(whole), f"cut in line {count + 1}"
+
+
+# ---------------------------------------------------------------------- killed before anything was recorded
+
+
+def begun(folder: Path, *words: str) -> None:
+    """A search up to the point where its first line is recorded."""
+    settings = settings_from_plain(compose("search", [f"runs_folder={folder}", "name=run", *words]))
+    run = claim_folder(settings)
+    record = Record(run)
+    begin_record(settings, run, record, {"name": "run", "overrides": list(words)})
+    record.close()
+
+
+LEFT = {
+    "an empty folder": {},
+    "settings half written": {".config.yaml.x1": "space:\n  lev"},
+    "settings alone": {"config.yaml": "seed: 7\n", ".driver": "process 1 on host"},
+    "an empty record": {"config.yaml": "seed: 7\n", "record.jsonl": ""},
+    "a torn first line": {"config.yaml": "seed: 7\n", "record.jsonl": '{"event":"run","na'},
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_a_search_killed_before_its_first_line_starts_again_by_the_same_words(
+    left: str, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name, content in LEFT[left].items():
+        (run / name).write_text(content)
+    if "record.jsonl" in LEFT[left]:
+        with pytest.raises(InputError, match="interrupted before anything was recorded; start it again"):
+            stored_overrides(run)
+    begun(tmp_path, "seed=3")
+    assert stored_settings(run).seed == 3 and stored_overrides(run) == ["seed=3"]
+    with pytest.raises(InputError, match="holds a run already"):
+        begun(tmp_path)
+
+
+def test_settings_are_there_before_the_record_says_that_there_is_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("search.folder.write_whole", die)
+    with pytest.raises(KeyboardInterrupt):
+        begun(tmp_path)
+    assert read_history(tmp_path / "run").header == {}
 
 
 # ---------------------------------------------------------------------- the record's storage
@@ -257,9 +310,6 @@ def test_a_read_only_run_folder_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def results_of(folder: Path, said: Callable[[str], None]) -> tuple[Results, object]:
-    from conf.compose import compose
-    from search.settings import settings_from_plain
-
     search = make_search(folder, trials=6, stopping="paper", sampler="tpe")
     results = Results(settings_from_plain(compose("search", [])), folder, search.record, said)
     results.stop()  # the thread: here everything is written when the test says so
@@ -325,6 +375,23 @@ def count_trials(study: Path) -> int:
     (count,) = connection.execute("SELECT count(*) FROM trials").fetchone()
     connection.close()
     return int(count)
+
+
+def test_where_nothing_is_left_to_do_ray_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from search.run import _drive
+    from search.strategy import Phases
+
+    search = make_search(tmp_path, trials=1)
+    drive(search)
+    done = Phases(search, lambda: make_search(tmp_path, record=search.record, trials=1))
+    monkeypatch.setitem(sys.modules, "search.backends.ray_tune", None)  # an import fails
+    settings = settings_from_plain(compose("search", []))
+    _drive(done, settings, None, search.record, None)  # type: ignore[arg-type]
+    more = Phases(search, lambda: make_search(tmp_path, record=search.record, trials=2))
+    with pytest.raises(ImportError):
+        _drive(more, settings, None, search.record, None)  # type: ignore[arg-type]
 
 
 def test_nothing_is_made_in_place_of_a_run_folder_that_is_away(tmp_path: Path) -> None:
