@@ -111,3 +111,25 @@ def test_only_evenly_spaced_rising_numbers_have_a_step():
     assert step_of((768, 832, 896)) == 64 and step_of((1, 2)) == 1
     assert step_of((1, 2, 4)) is None and step_of((2, 1)) is None
     assert step_of((False, True)) is None and step_of((4,)) is None and step_of(("a", "b")) is None
+
+
+def test_what_is_ignored_at_a_point_is_what_makes_no_difference_there():
+    """Against trying every other value of every choice."""
+    space, chance = md_space(), random.Random(0)
+    pinned, seen = space.pinned(), set()
+    for _ in range(40):
+        draw = UniformDraw(chance)
+        architecture = space.draw(draw)
+        without_effect = {
+            name
+            for name, values in space.free().items()
+            if all(
+                space.architecture(pinned | draw.params | {name: value}) == architecture for value in values
+            )
+        }
+        assert space.ignored(architecture) == without_effect
+        seen |= without_effect
+        canonical = space.canonical(draw.params)
+        assert space.architecture(pinned | canonical) == architecture
+        assert space.canonical(canonical) == canonical == space.encode(architecture)
+    assert {"level_1.self_attention", "level_2.cross_attention", "separable_expansion"} <= seen
