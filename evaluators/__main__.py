@@ -97,7 +97,11 @@ class EvaluateCommand:
 
 def score(command: EvaluateCommand, console: Console) -> int:
     """Score the images, and print what came out beside its protocol."""
-    sheet, file = score_images(command.request(), partial(shown_progress, console))
+    try:
+        sheet, file = score_images(command.request(), partial(shown_progress, console))
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on behind the last finished part")
+        raise
     console.print(_table(sheet))
     print(next(iter(sheet.scores.values())).protocol)
     print(_pace(sheet))

@@ -53,10 +53,7 @@ def open_images(source: str, field: str = "images") -> ImageSet:
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        shards = natural_order(file.name for file in path.iterdir() if file.suffix == ".tar")
-        images: ImageSet = (
-            ShardImages([path / name for name in shards], field) if shards else FolderImages(path, field)
-        )
+        images: ImageSet = _open_folder(path, field)
     elif path.suffix == ".npz":
         images = NpzImages(path, field)
     elif path.suffix == ".tar":
@@ -68,6 +65,18 @@ def open_images(source: str, field: str = "images") -> ImageSet:
     if not images.names:
         raise InputError(f"{field}: {source!r} holds no image{_what_it_holds(path)}")
     return images
+
+
+def _open_folder(folder: Path, field: str) -> ImageSet:
+    """Of shards, or of images. Raises InputError where it holds both."""
+    images = FolderImages(folder, field)
+    shards = natural_order(file.name for file in folder.iterdir() if file.suffix == ".tar")
+    if shards and images.names:
+        raise InputError(
+            f"{field}: {str(folder)!r} holds images ({images.names[0]}) and shards ({shards[0]}); for the "
+            f"shards write {field}='{folder}/*.tar', for the images move the shards away"
+        )
+    return ShardImages([folder / name for name in shards], field) if shards else images
 
 
 class Subset:

@@ -182,7 +182,9 @@ def test_bad_sources_are_one_message(tmp_path: Path) -> None:
     np.savez(tmp_path / "fortran.npz", np.zeros((2, 4, 4, 3), np.uint8, order="F"))
     write_shard(tmp_path / "cut.tar", {"a.png": png(pictures(1, 64)[0])})
     os.truncate(tmp_path / "cut.tar", 2000)
+    write_shard(write_folder(tmp_path / "both", pictures(1)) / "a.tar", {"0.png": png(pictures(1)[0])})
     for source, message in {
+        "both": r"holds images \(0\.png\) and shards \(a\.tar\)",
         "nothing": "does not exist",
         "empty": "holds no image; it is empty",
         "texts": r"holds no image; its files have \.md",
