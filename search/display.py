@@ -77,6 +77,7 @@ class LiveDisplay:
 
     def __init__(self, console: Console, trials: int, objectives: Objectives) -> None:
         self.objectives = objectives
+        self.best: str | None = None  # its key, looked for when a trial ends: among thousands that takes time
         self.table = self._table(History())  # made at each event, since the screen is drawn by another thread
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -101,6 +102,8 @@ class LiveDisplay:
         self.live.console.print(text, markup=False, highlight=False)
 
     def event(self, event: Mapping[str, Any], history: History) -> None:
+        if event["event"] == "ended" or self.best is None:
+            self.best = next((trial.key for trial in best_first(history.trials, self.objectives)), None)
         self.table = self._table(history)
         ended = sum(trial.state != "running" for trial in history.trials)
         confirming = len(history.confirmations)
@@ -111,7 +114,6 @@ class LiveDisplay:
         table = Table(expand=False, header_style="bold")
         for column in ("", "architecture", "size", "step", "scores", "state"):
             table.add_column(column, no_wrap=column != "state")
-        best = {trial.key for trial in best_first(history.trials, self.objectives)[:1]}
         for trial in list(history.by_key.values())[-ROWS_SHOWN:]:
             state = f"{trial.state}: {trial.reason}" if trial.reason else trial.state
             table.add_row(
@@ -120,8 +122,12 @@ class LiveDisplay:
                 size_of(trial),
                 f"{trial.last_step}/{trial.steps}",
                 scores_of(trial, self.objectives),
-                "best so far" if trial.key in best else escape(state),
-                style="green" if trial.key in best else "dim" if trial.state in ("halted", "failed") else "",
+                "best so far" if trial.key == self.best else escape(state),
+                style="green"
+                if trial.key == self.best
+                else "dim"
+                if trial.state in ("halted", "failed")
+                else "",
             )
         return table
 

@@ -127,8 +127,8 @@ def tiles(page: Page) -> str:
     refused = Counter(rejection.kind for rejection in history.rejections)
     shown = [
         (f"{states['complete']:,} of {asked:,}", "trials trained to full length"),
-        (f"{states['halted']}", "halted early"),
-        (f"{states['failed']}", "failed"),
+        (f"{states['halted']:,}", "halted early"),
+        (f"{states['failed']:,}", "failed"),
         (f"{refused['budget']:,}", "proposals over budget, never trained"),
         (share(saved.share), f"of training steps saved by stopping ({saved.steps:,})"),
         (duration(worked), "of worker time"),
