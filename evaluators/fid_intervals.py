@@ -17,11 +17,17 @@ from evaluators.intervals import groups_of, jackknife
 from evaluators.score import Interval
 
 HALVES = 2
+SAMPLES_A_FEATURE = (
+    8  # for the line: with 1.6 its interval held a known truth in 6 % of 300 draws, with 12 in 95 %
+)
 
 
 @dataclass(frozen=True)
 class Distances:
-    """At the number of samples there are, and extrapolated to endlessly many; intervals if asked for."""
+    """At the number of samples there are, and extrapolated to endlessly many; intervals if asked for.
+
+    `fid_infinity` is None where intervals are, and where there are too few samples for the line.
+    """
 
     fid: float
     fid_infinity: float | None = None
@@ -33,7 +39,8 @@ def distances(features: np.ndarray, reference: Moments, intervals: bool = True) 
     """Of (N, width) features against the reference's moments.
 
     With intervals it takes 3 (groups + 1) distances. Each group is left out of the whole and of both halves,
-    so the interval of the extrapolation holds the noise of the line. Eight samples or more are needed for it.
+    so the interval of the extrapolation holds the noise of the line. Intervals need eight samples or more,
+    the line `SAMPLES_A_FEATURE` times the width: with fewer an FID does not fall as 1 / N.
 
     Raises:
         ValueError: fewer than two samples, another width, features that are not finite.
@@ -48,12 +55,12 @@ def distances(features: np.ndarray, reference: Moments, intervals: bool = True) 
         for group in range(len(cells))
     ]
     what = "samples, references fixed"
-    return Distances(
-        fid,
-        infinity,
-        jackknife(fid, [one for one, _ in left_out], what),
-        jackknife(infinity, [other for _, other in left_out], f"{what}; line through N and N/2 in 1/N"),
-    )
+    of_n = jackknife(fid, [one for one, _ in left_out], what)
+    if len(features) < SAMPLES_A_FEATURE * features.shape[1]:
+        return Distances(fid, fid_interval=of_n)
+    line = f"{what}; line through N and N/2 in 1/N"
+    beyond = jackknife(infinity, [other for _, other in left_out], line)
+    return Distances(fid, infinity, of_n, beyond)
 
 
 def _cells(features: np.ndarray, groups: np.ndarray) -> list[tuple[Moments, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from evaluators.fid import Moments
-from evaluators.fid_intervals import distances
+from evaluators.fid_intervals import SAMPLES_A_FEATURE, distances
 from evaluators.intervals import bootstrap_of_mean
 from evaluators.kid import kernel_distance
 from evaluators.measure import Measurements
@@ -42,7 +42,7 @@ def scores(
         assert spec.digest is not None
         reference.check(spec.name, spec.digest)
         _check_count(reference, protocol, spec)
-        notes = _notes(measured, spec)
+        notes = _notes(measured, protocol, spec)
         for metric, value, interval in _of_features(measured, reference, protocol, spec, intervals):
             name = score_name(metric, spec.name)
             found[name] = Score(name, value, interval, protocol, len(measured), notes)
@@ -121,11 +121,16 @@ def _check_spread(name: str, samples: np.ndarray, reference: Moments) -> None:
         raise InputError(f"{name}: all references have equal features; are the images constant?")
 
 
-def _notes(measured: Measurements, spec: NetworkSpec) -> tuple[str, ...]:
-    rows = measured.features[spec.name]
-    if len(rows) > rows.width:
-        return ()
-    return (f"{len(rows):,} samples for {rows.width:,} features: too few for a covariance, mostly bias",)
+def _notes(measured: Measurements, protocol: Protocol, spec: NetworkSpec) -> tuple[str, ...]:
+    rows, notes = measured.features[spec.name], []
+    if len(rows) <= rows.width:
+        notes.append(
+            f"{len(rows):,} samples for {rows.width:,} features: too few for a covariance, mostly bias"
+        )
+    needed = SAMPLES_A_FEATURE * rows.width
+    if "fid_infinity" in protocol.metrics and len(rows) < needed:
+        notes.append(f"fid_infinity left out: it takes {needed:,} samples of {rows.width:,} features")
+    return tuple(notes)
 
 
 def _cut(measured: Measurements, name: str) -> tuple[str, ...]:
