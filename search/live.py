@@ -13,14 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 
 LEAST_SECONDS = 10.0  # from one writing to the next
-MOST_SHARE = 0.02  # of the time, spent writing
-MOST_SECONDS = 120.0  # without a touch, so that an old page tells of a search that is no more
+MOST_SHARE = 0.03  # of one core, spent writing
+QUIET_SECONDS = 120.0  # then it writes without a touch, so that an old page tells of a driver that is no more
+MOST_SECONDS = 600.0
 
 
 class Rewriter:
     """Calls `write` in a thread of its own after `touch`, and now and then without. Between two writings lie
-    `LEAST_SECONDS` and as much time as keeps them to `MOST_SHARE` of it. What goes wrong is told to
-    `announce` once, and tried again the next time."""
+    `LEAST_SECONDS`, and as much time as keeps them to `MOST_SHARE` of a core, up to `MOST_SECONDS`. What goes
+    wrong is told to `announce` once, and tried again the next time."""
 
     def __init__(self, write: Callable[[], object], announce: Callable[[str], None]) -> None:
         self.write, self.announce = write, announce
@@ -41,14 +42,14 @@ class Rewriter:
 
     def _run(self) -> None:
         while True:
-            self._touched.wait(MOST_SECONDS)
+            self._touched.wait(QUIET_SECONDS)
             if self._stopped.is_set():
                 return
             self._touched.clear()
-            began = time.perf_counter()
+            began = time.thread_time()
             self._write_once()
-            took = time.perf_counter() - began
-            self._stopped.wait(max(LEAST_SECONDS, took / MOST_SHARE - took))
+            pause = (time.thread_time() - began) / MOST_SHARE
+            self._stopped.wait(min(max(LEAST_SECONDS, pause), MOST_SECONDS))
 
     def _write_once(self) -> None:
         try:
