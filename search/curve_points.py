@@ -14,6 +14,7 @@ from search.rendering import Format, render
 from space.plain import InputError, nearest
 
 VARIED = ("drawing.guidance", "drawing.steps")
+SHARED = ("count", "sampler", "seed")  # of the settings of samples, those that a protocol holds
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,29 @@ def measured(folder: Path, made: dict[str, Any]) -> bool:
     return True
 
 
+def check_joins(out: Path, made: dict[str, Any]) -> None:
+    """Before anything is drawn, that its scores will compare with those in `out`, as far as is known by then.
+
+    Raises:
+        InputError: the points there are of other captions, or of samples with another count, sampler or seed.
+    """
+    for file in _sheets(out):
+        there = Sheet.load(file).about["drawn"]
+        shared = [("captions", there["captions"], made["captions"])]
+        shared += [(name, there["settings"][name], made["settings"][name]) for name in SHARED]
+        differing = [
+            f"{name} {theirs} there and {ours} now" for name, theirs, ours in shared if theirs != ours
+        ]
+        if differing:
+            raise InputError(
+                f"out: the points in {out} do not compare ({', '.join(differing)}); give another out="
+            )
+
+
+def _sheets(out: Path) -> list[Path]:
+    return sorted(out.glob(f"*/guidance*-steps*/{FILE}"))
+
+
 def read_curves(out: Path, fid: str | None, clip: str | None) -> Curves:
     """Every point of a folder, by model, guidance and steps.
 
@@ -80,7 +104,7 @@ def read_curves(out: Path, fid: str | None, clip: str | None) -> Curves:
         InputError: scores that do not compare, naming the fields, or no score of the names asked for.
     """
     points = []
-    for file in sorted(out.glob(f"*/guidance*-steps*/{FILE}")):
+    for file in _sheets(out):
         sheet = Sheet.load(file)
         settings = sheet.about["drawn"]["settings"]
         scores = dict(sheet.scores)

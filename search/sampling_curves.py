@@ -22,7 +22,7 @@ from evaluators.run import PARTS, score_images
 from evaluators.weights import WeightsSettings
 from search.benches import Bench, of_protocol, of_run
 from search.confirm import latest_run
-from search.curve_points import Curves, measured, point_folder, read_curves, table
+from search.curve_points import Curves, check_joins, measured, point_folder, read_curves, table
 from search.files import write_whole
 from search.folder import stored_settings
 from search.ranking import best_first
@@ -30,7 +30,7 @@ from search.record import read_history
 from search.trial import job_folder
 from space.plain import InputError, from_plain
 from training.drawing import draw_samples, how_made
-from training.painters import DrawSettings
+from training.painters import DrawSettings, check_settings
 
 INTRO = """
 Draw a model's samples at several guidance scales or with several numbers of sampling steps, score each set,
@@ -115,6 +115,10 @@ def draw_curves(command: CurvesCommand, console: Console) -> Curves:
             compare with these.
     """
     plan = _plan(command)
+    for drawing in plan.points:
+        check_settings(plan.model, drawing)
+    captions, device = plan.bench.captions, command.compute.device
+    check_joins(plan.out, how_made(plan.model, captions, plan.bench.drawing, device))
     for number, drawing in enumerate(plan.points, start=1):
         _measure(plan, drawing, command, console, f"({number} of {len(plan.points)})")
     return read_curves(plan.out, command.fid, command.clip)

@@ -27,7 +27,7 @@ import torch
 
 from space.plain import InputError, to_plain
 from training.model import choose_device
-from training.painters import DrawSettings, identity, open_painter
+from training.painters import DrawSettings, check_settings, identity, open_painter
 from training.sample_folder import SampleFolder
 
 PACKAGES = ("mdsearch", "diffusers", "transformers", "numpy", "pillow")
@@ -98,6 +98,7 @@ def draw_samples(
         raise InputError(f"count: {settings.count}, but there are {len(captions)} captions")
     if workers < 1:
         raise InputError(f"workers: {workers} is not possible; allowed: 1 or more")
+    check_settings(model, settings)
     manifest = how_made(model, captions, settings, device)
     folder = SampleFolder(Path(out), settings.count, settings.batch_size)
     folder.claim(manifest, captions)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from space.plain import InputError
-from training.model import Model, load_model
+from training.model import Model, load_model, read_description
 
 OURS, PIPELINE = "model.json", "model_index.json"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -65,25 +65,34 @@ def open_painter(folder: str | Path, settings: DrawSettings, device: torch.devic
         from training.pipelines import PipelinePainter  # diffusers' pipelines take seconds to import
 
         return PipelinePainter(Path(folder), settings, device)
+    check_settings(folder, settings)
     return OwnPainter(load_model(folder, str(device)), settings)
+
+
+def check_settings(folder: str | Path, settings: DrawSettings) -> None:
+    """Raises InputError where settings do not fit a model, as far as that is known without loading it."""
+    if kind_of(folder) == PIPELINE:
+        return
+    _, model = read_description(folder)
+    if settings.image_size_px != model.image_size_px:
+        raise InputError(
+            f"image_size_px: {settings.image_size_px}, but this model draws {model.image_size_px} px alone"
+        )
+    if settings.sampler != "ddim":
+        raise InputError(
+            f"scheduler: {settings.sampler!r} is not possible; allowed: ddim, as our networks draw"
+        )
+    if settings.steps > model.diffusion.timesteps:
+        raise InputError(
+            f"steps: {settings.steps} is not possible; allowed: at most {model.diffusion.timesteps}, the "
+            "model's timesteps"
+        )
 
 
 class OwnPainter:
     """A network of ours, with DDIM; half precision by autocast, as in training."""
 
     def __init__(self, model: Model, settings: DrawSettings) -> None:
-        size = model.settings.image_size_px
-        if settings.image_size_px != size:
-            raise InputError(f"image_size_px: {settings.image_size_px}, but this model draws {size} px alone")
-        if settings.sampler != "ddim":
-            raise InputError(
-                f"scheduler: {settings.sampler!r} is not possible; allowed: ddim, as our networks draw"
-            )
-        if settings.steps > model.settings.diffusion.timesteps:
-            raise InputError(
-                f"steps: {settings.steps} is not possible; allowed: at most "
-                f"{model.settings.diffusion.timesteps}, the model's timesteps"
-            )
         self.model, self.settings = model, settings
 
     def draw(self, captions: Sequence[str], indices: Sequence[int]) -> np.ndarray:

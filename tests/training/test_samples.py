@@ -23,7 +23,7 @@ from PIL import Image
 from space.architecture import Architecture
 from space.plain import InputError
 from tests.space.test_pipeline_unet import FOUND, parts, randomised, stable_diffusion
-from training import samples
+from training import drawing, samples
 from training.data import Dataset, DataSettings, load_data
 from training.drawing import Shard, draw_samples, how_made
 from training.folder import read_captions
@@ -220,16 +220,25 @@ def test_folders_of_others_are_left_alone(model: Path, captions: list[str], tmp_
 
 
 def test_a_folder_without_a_picture_yet_is_taken_over(
-    model: Path, whole: SampleFolder, captions: list[str], tmp_path: Path
+    model: Path, whole: SampleFolder, captions: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A first command that was refused late, for what only the loaded model knew, is not in the way."""
     with pytest.raises(InputError, match="steps: 5000 is not possible"):
-        draw_samples(model, captions, replace(OURS, steps=5000), tmp_path, device="cpu")
-    draw_samples(model, captions, OURS, tmp_path, device="cpu")
-    assert contents(tmp_path) == contents(whole.path)
-    (tmp_path / "manifest.json").write_text("[")
+        draw_samples(model, captions, replace(OURS, steps=5000), tmp_path / "out", device="cpu")
+    assert not (tmp_path / "out").exists()
+
+    def late(*arguments: object) -> None:
+        raise InputError("late")
+
+    monkeypatch.setattr(drawing, "open_painter", late)
+    with pytest.raises(InputError, match="late"):
+        draw_samples(model, captions, replace(OURS, steps=5), tmp_path / "out", device="cpu")
+    monkeypatch.undo()
+    draw_samples(model, captions, OURS, tmp_path / "out", device="cpu")
+    assert contents(tmp_path / "out") == contents(whole.path)
+    (tmp_path / "out" / "manifest.json").write_text("[")
     with pytest.raises(InputError, match="cannot be read as a manifest"):
-        draw_samples(model, captions, OURS, tmp_path, device="cpu")
+        draw_samples(model, captions, OURS, tmp_path / "out", device="cpu")
 
 
 def test_a_damaged_sample_is_named(whole: SampleFolder, tmp_path: Path) -> None:
