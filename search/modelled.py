@@ -49,6 +49,7 @@ class Settled:
     def __init__(self, space: Space) -> None:
         self.space, self._pinned, self._free = space, space.pinned(), space.free()
         self._known: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._known_by_id: dict[str, dict[str, Any]] = {}
 
     def past(self, past: Sequence[Observation]) -> list[Observation]:
         return [replace(seen, params=self.params(seen.params)) for seen in past]
@@ -61,7 +62,9 @@ class Settled:
 
     def of(self, architecture: Architecture) -> dict[str, Any]:
         """Raises InputError if the architecture is not a point of the space."""
-        return self.params(self.space.encode(architecture))
+        if architecture.id not in self._known_by_id:
+            self._known_by_id[architecture.id] = self.params(self.space.encode(architecture))
+        return self._known_by_id[architecture.id]
 
     def _settle(self, params: dict[str, Any], architecture: Architecture) -> dict[str, Any]:
         ignored = self.space.ignored(architecture)
