@@ -144,6 +144,11 @@ def _prepare(
         f"embedded CLIP: finds the right caption for {evaluator.clip.retrieval_accuracy:.1%} of "
         "the held-out pictures it was checked on"
     )
+    if evaluator.clip.doubt is not None:
+        display.message(f"warning: {evaluator.clip.doubt}")
+    captions = evaluation_captions(data.held_out_captions, settings.evaluators.images)
+    if cut := evaluator.clip.too_long(captions):
+        display.message(f"warning: {cut} of {len(captions)} prompts are longer than its text tower, and cut")
     return worker_settings(settings, folder, evaluator_folder), evaluator.protocol
 
 

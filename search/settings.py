@@ -127,6 +127,11 @@ FREE_ON_RESUME = frozenset(
 
 def settings_from_plain(plain: dict[str, Any]) -> SearchSettings:
     """From what the door composed. Raises InputError, naming the field."""
+    if "features" in (plain.get("evaluators") or {}):
+        raise InputError(
+            f"evaluators: {plain['evaluators'].get('name')} is for finished samples (python -m evaluators); "
+            "a search trains its ruler on its own data: evaluators=embedded"
+        )
     settings = from_plain(SearchSettings, plain)
     assert isinstance(settings, SearchSettings)
     return settings
