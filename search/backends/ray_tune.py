@@ -100,10 +100,8 @@ class _TrialActor(tune.Trainable):
         try:
             report = next(self._reports)
         except Exception as error:
-            if self._worker is None or storage_error(
-                error
-            ):  # no fault of the trial: Tune starts another worker
-                raise Stuck(why_failed(error)) from None
+            if self._worker is None or storage_error(error):
+                raise Stuck(why_failed(error)) from None  # no fault of the trial: Tune starts another worker
             return {"failed": why_failed(error)}
         return {"waiting": report.reason} if isinstance(report, Waiting) else {"report": report}
 
@@ -235,6 +233,8 @@ def run_on_ray(
             storage_path=str(scratch),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=cluster.max_worker_deaths),
+            # a worker that died while Tune saved a trial that had ended would have it run all over again
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
     try:
