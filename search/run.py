@@ -281,6 +281,7 @@ def _drive(
     from search.backends import set_ray_environment
 
     set_ray_environment(settings.cluster)
+    torch.set_num_threads(1)  # a Gaussian process beside the workers would fight them for their cores
     from search.backends.ray_tune import Cluster, Gauges, run_on_ray
 
     display.message("starting Ray ...")

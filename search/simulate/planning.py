@@ -127,5 +127,6 @@ def _search(
 
 
 def _mean(plans: Sequence[Plan]) -> Plan:
-    figures = {field.name: fmean(getattr(plan, field.name) for plan in plans) for field in fields(Plan)}
-    return Plan(**figures | {"workers": plans[0].workers})
+    averaged = [field.name for field in fields(Plan) if field.name != "workers"]
+    figures = {name: fmean(getattr(plan, name) for plan in plans) for name in averaged}
+    return Plan(plans[0].workers, **figures)
