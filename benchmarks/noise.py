@@ -1,7 +1,8 @@
 """Seed-to-seed noise of the default proxy: `python -m benchmarks.noise [architecture=md,md_lite] [seeds=4]`.
 
 Trains each architecture under the default search's proxy, training and evaluation with several seeds, and
-prints the scores at each rung, their mean and their standard deviation: of the FID as a share of the mean.
+prints the scores at each rung, their mean and their standard deviation: of the FID as a share of the mean;
+pooled, of its logarithm, with 95 % intervals.
 conf/noise/embedded.yaml holds what it found. About a minute a run on one core.
 """
 
@@ -20,6 +21,7 @@ from search.run import prepare_evaluator
 from search.settings import SearchSettings, settings_from_plain
 from search.strategy import Job
 from search.trial import TrialSettings, TrialWorker
+from search.variance import within
 from training.data import load_data
 
 
@@ -67,6 +69,14 @@ def main(words: list[str]) -> None:
                 f"{name:14} {step:5d} {fmean(fid):8.0f} {stdev(fid) / fmean(fid):10.1%} "
                 f"{fmean(clip):7.3f} {stdev(clip):10.3f}"
             )
+    for index, step in enumerate(settings.rungs):
+        fid_noise = within([[run[index].log_fid for run in runs] for runs in found.values()])
+        clip_noise = within([[run[index].clip for run in runs] for runs in found.values()])
+        intervals = [noise.deviation_interval() for noise in (fid_noise, clip_noise)]
+        print(
+            f"{'pooled':14} {step:5d} {fid_noise.deviation:19.1%} {clip_noise.deviation:18.3f}   between "
+            + ", ".join(f"{low:.3f} and {high:.3f}" for low, high in intervals)
+        )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from statistics import fmean
 from search.findings import noise_of, objectives_of, references_of
 from search.ranking import Point, best_order, within_noise
 from search.record import History, Trial
+from search.repeats import known_noise
 from search.verdicts import Runs, confirmation_runs, verdicts
 
 TIED_NAMED = 5
@@ -34,15 +35,17 @@ class Lead:
 
 
 def lead(history: History) -> Lead | None:
-    """Trials within the noise of the best, less those that the confirmation found worse than another one;
-    None before any trial is complete.
+    """Trials within the noise of the best, as the record's repeated seeds refine it, less those that the
+    confirmation found worse than another one; None before any trial is complete.
 
     Those with new seeds stand among themselves in the order of their new runs, since the search's own are
     what they were chosen for, which flatters them; the others keep the places of their one run.
     """
-    noise, objectives = noise_of(history), objectives_of(history)
-    within = within_noise(history.trials, objectives, noise) if noise is not None else []
-    if noise is None or not within:
+    stated, objectives = noise_of(history), objectives_of(history)
+    if stated is None:
+        return None
+    within = within_noise(history.trials, objectives, known_noise(history, stated))
+    if not within:
         return None
     losers = _losers(history, {trial.name for trial in within})
     kept = [trial for trial in within if trial.name not in losers] or within  # if each lost to another

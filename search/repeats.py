@@ -65,6 +65,8 @@ def estimated(histories: Sequence[History], noise: Noise) -> list[ScoreNoise]:
 def refined(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
     """The stated noise with what the repeats say, for the rungs that were estimated. It weighs as much as
     the rung that is known least."""
+    if not found:
+        return noise
     by_place = {(each.step, each.score): each.together for each in found}
     rungs = tuple(
         RungNoise(step, by_place[step, "FID"].deviation, by_place[step, "CLIP"].deviation)
@@ -72,6 +74,11 @@ def refined(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
     )
     freedom = min(variance.degrees_of_freedom for variance in by_place.values())
     return replace(noise, rungs=rungs, degrees_of_freedom=freedom)
+
+
+def known_noise(history: History, stated: Noise) -> Noise:
+    """The stated noise, refined by the repeated seeds of the record itself."""
+    return refined(stated, estimated([history], stated))
 
 
 def shown(found: ScoreNoise) -> dict[str, str]:

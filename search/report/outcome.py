@@ -182,7 +182,8 @@ def score_section(page: Page) -> str:
     if not chart:
         return section("FID and CLIP", "No trial has been trained to its full length yet.")
     about = (
-        "Best is the top left. Two trials whose bars do not overlap in a score differ beyond its noise. "
+        "Best is the top left. Two trials whose bars do not overlap in a score differ beyond its stated "
+        "noise. "
         "Diamonds are means of confirmation runs, with other seeds than the search's; halted trials can be "
         "switched on in the legend, at the scores of the step they were stopped at."
     )
