@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from evaluators.evaluator import CLIP_FOLDER, Evaluator
 from evaluators.features import RandomConv
 from evaluators.protocol import ImageForm
 from evaluators.reference import Reference
-from evaluators.reference_cache import of_references
 from evaluators.weights import WeightsSettings
 from space.plain import to_plain
 
@@ -34,11 +32,11 @@ def from_search(folder: str, weights: WeightsSettings) -> tuple[dict[str, Any], 
         "digest": evaluator.random_conv.digest,
         "settings": said["features"][RandomConv.name]["settings"],
     }
-    form, real = ImageForm(size_px=said["image_size_px"]), said["reference"]
+    real = said["reference"]
     preset = {
         "name": "embedded",
         "samples": None,
-        "images": to_plain(form),
+        "images": to_plain(ImageForm(size_px=said["image_size_px"])),
         "features": [clip, random_conv],
         "clips": [clip],
         "reference": None,
@@ -48,11 +46,7 @@ def from_search(folder: str, weights: WeightsSettings) -> tuple[dict[str, Any], 
     reference = Reference(
         evaluator.references,
         {network.name: network.digest for network in (evaluator.clip, evaluator.random_conv)},
-        about={
-            "images": str(real["images"]),
-            "digest": real["digest"],
-            "form": json.dumps(of_references(form)),
-        },
+        about={"images": str(real["images"]), "digest": real["digest"]},
     )
     files = dict(weights.files) | {evaluator.clip.name: str(path / CLIP_FOLDER)}
     return preset, reference, replace(weights, files=files)

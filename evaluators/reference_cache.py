@@ -59,7 +59,8 @@ def reference_from(
 ) -> Reference:
     """Statistics by the feature networks of what `source` names: images, or a .safetensors of statistics.
 
-    `about` of what comes back holds `images` (how many), `digest` (of the pictures) and `form`.
+    `about` of what comes back holds `images` (how many) and `digest` (of the pictures), and how they were
+    made: `form`, and `preparation` by network.
 
     Args:
         wanted: how many images there must be; None for any number.
@@ -71,9 +72,7 @@ def reference_from(
     """
     if source.endswith(SUFFIX):
         reference = Reference.load(Path(source).expanduser())
-        check_form_of(reference, form, source)
-        for network in networks.features:
-            reference.check(network.name, network.digest)
+        _check_shared(reference, form, networks, source)
         _check_count(int(reference.about["images"]), wanted)
         return reference
     images = chosen_images(source, "reference", only)
@@ -105,15 +104,25 @@ def _check_count(count: int, wanted: int | None) -> None:
         raise InputError(f"reference: {count:,} images, where the protocol compares with {wanted:,}")
 
 
-def check_form_of(reference: Reference, form: ImageForm, source: str) -> None:
-    """Raises InputError where the statistics are of pictures in another form, with the fields that differ."""
+def _check_shared(reference: Reference, form: ImageForm, networks: Networks, source: str) -> None:
+    """Raises InputError where statistics are of another form or other networks, with what differs."""
     try:
         theirs = json.loads(reference.about["form"])
+        prepared = json.loads(reference.about["preparation"])
+        int(reference.about["images"]), reference.about["digest"]
     except (KeyError, ValueError):
-        raise InputError(f"reference: {source!r} does not say the form of its pictures") from None
-    ours = of_references(form)
-    differing = [f"{name} {theirs.get(name)!r} there and {ours[name]!r} here" for name in ours
-                 if theirs.get(name) != ours[name]]  # fmt: skip
+        raise InputError(
+            f"reference: {source!r} does not say of which pictures it is, and how made"
+        ) from None
+    for network in networks.features:
+        reference.check(network.name, network.digest)
+    ours = {**of_references(form), **{network.name: network.preparation for network in networks.features}}
+    theirs |= prepared
+    differing = [
+        f"{name} {theirs.get(name)!r} there and {value!r} here"
+        for name, value in ours.items()
+        if theirs.get(name) != value
+    ]
     if differing:
         raise InputError(f"reference: {source!r} is of another protocol: {'; '.join(differing)}")
 
@@ -148,6 +157,7 @@ def _compute(work: Work, networks: Networks, path: Path, settings: MeasureSettin
                 "images": str(len(result.measured)),
                 "digest": result.digest,
                 "form": json.dumps(of_references(work.form)),
+                "preparation": json.dumps({item.name: item.preparation for item in networks.features}),
             }
             Reference.of(result.measured, about).save(path)
             shutil.rmtree(work.folder, ignore_errors=True)

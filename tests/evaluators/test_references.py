@@ -139,6 +139,19 @@ def test_a_shared_file_of_another_protocol_is_refused(
         reference_from(str(tmp_path / "shared.safetensors"), form, networks, load, settings, Shown())
 
 
+def test_a_shared_file_of_another_preparation_is_refused(
+    pictures: np.ndarray, tmp_path: Path, settings: MeasureSettings
+) -> None:
+    ours, _ = computed(tmp_path / "real", FORM, settings)
+    about = {**ours.about, "preparation": '{"random-conv": "squared"}'}
+    replace(ours, about=about).save(tmp_path / "shared.safetensors")
+    with pytest.raises(InputError, match="another protocol: random-conv 'squared' there and 'as it is"):
+        computed(tmp_path / "shared.safetensors", FORM, settings)
+    replace(ours, about={}).save(tmp_path / "shared.safetensors")
+    with pytest.raises(InputError, match="does not say of which pictures it is"):
+        computed(tmp_path / "shared.safetensors", FORM, settings)
+
+
 def test_unreadable_references_are_named(
     pictures: np.ndarray, tmp_path: Path, settings: MeasureSettings
 ) -> None:
