@@ -178,8 +178,8 @@ class EmbeddedClip:
             return None
         return (
             f"the embedded CLIP finds the right one of {captions} held-out captions for {accuracy:.1%} of "
-            f"the pictures, and chance finds {1 / captions:.1%}: its scores mean little on these data. It may "
-            "need longer training: evaluators.clip.steps"
+            f"the pictures, and chance finds {1 / captions:.1%}: its scores mean little on these data. It "
+            "may need longer training: evaluators.clip.steps"
         )
 
     def save(self, folder: Path) -> None:

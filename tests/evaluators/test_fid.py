@@ -86,10 +86,11 @@ class MeanColours(nn.Module):
         return nn.functional.adaptive_avg_pool2d(images.float(), 2).flatten(1)
 
 
-def test_equals_torchmetrics_through_the_same_features() -> None:
+@pytest.mark.parametrize("samples", [60, 7], ids=["more samples than features", "fewer"])
+def test_equals_torchmetrics_through_the_same_features(samples: int) -> None:
     rng = np.random.default_rng(5)
     real = rng.integers(0, 256, (80, 3, 8, 8)).astype(np.uint8)
-    fake = (rng.integers(0, 256, (60, 3, 8, 8)) * 0.8).astype(np.uint8)
+    fake = (rng.integers(0, 256, (samples, 3, 8, 8)) * 0.8).astype(np.uint8)
     network = MeanColours()
     peer = FrechetInceptionDistance(feature=network, input_img_size=(3, 8, 8)).set_dtype(torch.float64)
     peer.update(torch.from_numpy(real), real=True)
@@ -98,6 +99,17 @@ def test_equals_torchmetrics_through_the_same_features() -> None:
     b = Moments.of(network(torch.from_numpy(fake)).double().numpy())
     traces = np.trace(a.covariance) + np.trace(b.covariance)
     assert frechet_distance(a, b) == pytest.approx(float(peer.compute()), abs=1e-6 * traces)
+
+
+@pytest.mark.parametrize("samples", [300, 20], ids=["more samples than features", "fewer"])
+def test_equals_clean_fids_formula(samples: int) -> None:
+    """Where that package is installed."""
+    fid = pytest.importorskip("cleanfid.fid")
+    rng = np.random.default_rng(6)
+    x, y = gaussian(rng, samples, 48), gaussian(rng, 400, 48)
+    a, b = Moments.of(x), Moments.of(y)
+    traces = np.trace(a.covariance) + np.trace(b.covariance)
+    assert frechet_distance(a, b) == pytest.approx(fid.fid_from_feats(x, y), abs=1e-6 * traces)
 
 
 @settings(max_examples=30, deadline=None)
