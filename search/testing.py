@@ -8,8 +8,7 @@ A test file of three lines checks a sampler of your own (for a rule likewise, wi
     class TestMySampler(SamplerContract): make = MySampler
 
 `make` is called with `seed=` for a sampler and with `noise=` for a rule; `staticmethod` around a function
-makes one with options. The space is small, its scores are a stated function of the architecture, and a
-whole search takes milliseconds. Needs pytest.
+makes one with options. They are tried in the small world of `search.toy`. Needs pytest.
 """
 
 from __future__ import annotations
@@ -32,106 +31,15 @@ from typing import Any
 import pytest
 
 from search.curves import Curve
-from search.ranking import Noise, Objectives, Point, RungNoise
+from search.ranking import Point
 from search.record import MemoryRecord, Record
 from search.sampler import Observation, Proposal, RandomSampler, Sampler
 from search.stopping import NoStopping, StoppingRule
-from search.strategy import ArchitectureSearch, Job, Report, Strategy
-from space.architecture import Architecture
-from space.choices import LevelRanges, Space, UniformDraw
-from space.cost import Budget, price
-from space.proxy import Proxy
+from search.toy import BUDGET, NOISE, RUNGS, SPACE, START, decisions, drive, scores_at, search_in
+from space.choices import UniformDraw
+from space.cost import price
 
-SPACE = Space(  # 3,072 combinations, of which many draw one network: attention without layers, say
-    levels={
-        "level_1": LevelRanges((256, 320), layers_down=(0, 1), cross_attention=(False, True)),
-        "level_2": LevelRanges(
-            (512, 640, 768, 896),
-            conv=("full", "separable"),
-            layers_down=(0, 1, 2),
-            layers_up=(0, 1),
-            self_attention=(False, True),
-            cross_attention=(False, True),
-        ),
-    },
-    separable_expansion=(2, 4),
-)
-BUDGET = Budget(75, 100)  # about half of the space
-RUNGS = (100, 200, 400)
-OBJECTIVES = Objectives()
-START = Point(100.0, 0.0)
-NOISE = Noise((RungNoise(100, 0.05, 0.02), RungNoise(400, 0.05, 0.02)))
 BROKEN = (math.nan, math.inf, -math.inf)
-
-
-def quality(architecture: Architecture) -> float:
-    """What is good here, from 0 to 1: a wide innermost level, and text."""
-    inner = architecture.levels[-1]
-    return 0.5 * inner.cross_attention + 0.5 * (inner.channels - 512) / (896 - 512)
-
-
-def scores_at(architecture: Architecture, step: int) -> Point:
-    """Where a network is after so many steps, in this world without training."""
-    progress = quality(architecture) * (step / RUNGS[-1]) ** 0.5
-    return Point(START.fid - 90.0 * progress, START.clip + 0.9 * progress)
-
-
-def search_in(
-    record: MemoryRecord, sampler: Sampler, rule: StoppingRule, *, trials: int
-) -> ArchitectureSearch:
-    """A search of this world, new or going on with what the record holds."""
-    if not record.history.start_scores:
-        record.append("run", name="contract", trials=trials)
-        record.append("start", scores=_named(START), protocol={})
-    return ArchitectureSearch(
-        record,
-        space=SPACE,
-        budget=BUDGET,
-        proxy=Proxy(),
-        sampler=sampler,
-        rule=rule,
-        objectives=OBJECTIVES,
-        rungs=RUNGS,
-        trials=trials,
-        seed=0,
-    )
-
-
-def drive(
-    strategy: Strategy,
-    scores: Callable[[Architecture, int], Point] = scores_at,
-    *,
-    most_rungs: int | None = None,
-    started: Callable[[Job], None] = lambda job: None,
-) -> int:
-    """An inline backend of a few lines; stops dead, like a killed driver, after `most_rungs` reports."""
-    reported = 0
-    while (job := strategy.propose()) is not None:
-        started(job)
-        for step in job.rungs:
-            if reported == most_rungs:
-                return reported
-            point = scores(job.architecture, step)
-            named = _named(point) | {"validation_loss": 1.0}
-            decision = strategy.judge(job.key, Report(step, named, {"training": 1.0}))
-            reported += 1
-            if decision.word != "continue":
-                strategy.take_result(
-                    job.key, "halted" if decision.word == "halt" else "complete", decision.reason
-                )
-                break
-    return reported
-
-
-def decisions(folder: Path) -> list[dict[str, Any]]:
-    """What a record says was decided, in order, without the times."""
-    events = [json.loads(line) for line in (folder / "record.jsonl").read_text().splitlines()]
-    kinds = ("proposed", "rejected", "rung", "ended")
-    return [
-        {key: value for key, value in event.items() if key != "time"}
-        for event in events
-        if event["event"] in kinds
-    ]
 
 
 class SamplerContract:
@@ -357,7 +265,3 @@ def run_elsewhere(file: str, name: str, method: str) -> Any:
 
 def _plain(proposal: Proposal) -> dict[str, Any]:
     return {"params": proposal.params, "architecture": proposal.architecture.id, "by": proposal.attributes}
-
-
-def _named(point: Point) -> dict[str, float]:
-    return {OBJECTIVES.fid: point.fid, OBJECTIVES.clip: point.clip}

@@ -15,7 +15,8 @@ from search.modelled import Settled, thinned, with_finite_scores
 from search.optuna_sampler import GENERATION
 from search.ranking import Point, fronts
 from search.sampler import Observation, SamplerSettings, make_sampler
-from search.testing import SPACE, redrawn, some_past
+from search.testing import redrawn, some_past
+from search.toy import SPACE
 from space.choices import UniformDraw
 from space.plain import InputError
 from tests.search.worlds import md_space, scores_at

@@ -14,7 +14,8 @@ from search.own import keep_own, own_rule, own_sampler
 from search.record import MemoryRecord, Record
 from search.sampler import RandomSampler, Ranks, SamplerSettings, make_sampler
 from search.stopping import StoppingSettings, make_rule
-from search.testing import NOISE, SPACE, drive, proposed, search_in, some_past
+from search.testing import proposed, some_past
+from search.toy import NOISE, SPACE, drive, search_in
 from space.plain import InputError
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from search.record import Record
 from search.sampler import SamplerSettings, make_sampler
 from search.stopping import StoppingSettings, make_rule
 from search.strategy import ArchitectureSearch
-from search.testing import drive
+from search.toy import drive
 from space.architecture import Architecture
 from space.choices import Space
 from space.cost import Budget
