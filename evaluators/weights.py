@@ -207,10 +207,13 @@ def _what_to_put_where(
     network: str, published: Published, settings: WeightsSettings, sha256: str | None, error: Exception
 ) -> str:
     source = published.url or (
-        f"{published.hub[1][0]} of https://huggingface.co/{published.hub[0]}" if published.hub else "its file"
+        f"{' or '.join(published.hub[1])} of https://huggingface.co/{published.hub[0]}"
+        if published.hub
+        else "its file"
     )
     digest = f" (SHA-256 {sha256})" if sha256 else ""
     return (
-        f"{network}: put {source}{digest} at {settings.cache / published.files[0]}, or name a file with "
+        f"{network}: put {source}{digest} at {settings.cache / published.files[0]}"
+        f"{''.join(f' (or {Path(name).suffix})' for name in published.files[1:2])}, or name a file with "
         f"weights.files.{network}=<file> ({error})"
     )

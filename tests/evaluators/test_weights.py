@@ -138,7 +138,8 @@ def test_without_network_or_files_one_message_says_what_to_put_where(tmp_path: P
         "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
         str(tmp_path / "pt_inception-2015-12-05-6726825d.pth"),
         str(tmp_path / "vit-b-32-openai.pt"),
-        "open_clip_model.safetensors of https://huggingface.co/laion/CLIP-ViT-g-14-laion2B-s34B-b88K",
+        "open_clip_pytorch_model.bin of https://huggingface.co/laion/CLIP-ViT-g-14-laion2B-s34B-b88K",
+        str(tmp_path / "vit-g-14-laion2b_s34b_b88k.safetensors (or .bin)"),
         "weights.files.vit-g-14=<file>",
         "weights.download is off",
     ):
