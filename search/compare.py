@@ -16,6 +16,7 @@ from conf.compose import compose, help_text, run_door
 from search.comparison import Run, check_comparable, protocol_differences, read_runs, winners_verdicts
 from search.findings import all_verdicts, objectives_of
 from search.formats import gmacs, millions
+from search.protocols import abridged
 from search.ranking import point_of
 from space.plain import InputError, from_plain
 
@@ -84,7 +85,7 @@ def comparison_table(runs: Sequence[Run]) -> Table:
         row = _row(run)
         table.add_row(*map(escape, [*row[:2], *(["-"] * 4 if differences else row[2:])]))
     if differences:
-        why = "\n".join(["Scores of different protocols do not compare:", *differences])
+        why = "\n".join(["Scores of different protocols do not compare:", *abridged(differences)])
         table.caption, table.caption_justify = escape(why), "left"
     return table
 

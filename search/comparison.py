@@ -12,7 +12,7 @@ from typing import Literal
 
 from search.findings import noise_of, objectives_of, references_of, steps_saved
 from search.leading import Lead, lead
-from search.protocols import flat, protocol_difference, shown
+from search.protocols import abridged, flat, protocol_difference, shown
 from search.ranking import Noise, Point, hypervolume, point_of, within_noise
 from search.record import History, Trial, read_history
 from search.verdicts import Evidence, Interval, confirmation_runs, confirmed_trials
@@ -74,7 +74,7 @@ def check_comparable(runs: Sequence[Run]) -> None:
     if len(runs) < 2:
         raise InputError("runs: a comparison needs two run folders or more")
     if found := protocol_differences(runs):
-        raise InputError(f"scores of different protocols do not compare: {'; '.join(found)}")
+        raise InputError(f"scores of different protocols do not compare: {'; '.join(abridged(found))}")
 
 
 def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.protocols import data_digest, field_differences, protocol_difference, space_difference
+from search.protocols import abridged, data_digest, field_differences, protocol_difference, space_difference
 from search.record import History, Record, Trial, read_history
 from search.settings import SearchSettings
 from space.plain import InputError, to_plain
@@ -57,7 +57,7 @@ def _refuse(folder: str, differences: Sequence[str]) -> None:
     if differences:
         raise InputError(
             f"prior: {folder} was another search than this one, so its trials say nothing here: "
-            f"{'; '.join(differences)}"
+            f"{'; '.join(abridged(differences))}"
         )
 
 

@@ -8,7 +8,7 @@ seeds compare too, beyond the noise, which is the noise from seed to seed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from search.record import History
@@ -19,6 +19,7 @@ DECIDES_A_SCORE = ("objectives", "rungs", "proxy", "data", "training", "protocol
 FOLLOWS = frozenset({"training.steps", "data.memory_mib", "data.max_unreadable_share"})
 FOLLOWS_FROM_DIGEST = "retrieval_accuracy"
 MOST_CHARACTERS = 60
+MOST_NAMED = 8
 
 
 def protocol_difference(one: History, other: History) -> list[str]:
@@ -69,6 +70,12 @@ def data_digest(header: Mapping[str, Any]) -> Any:
     """The digest of the pictures that a run's evaluators were made for; None where none is recorded."""
     fields = dict(flat(header.get("protocol")))
     return next((value for name, value in fields.items() if name.endswith("data_digest")), None)
+
+
+def abridged(differences: Sequence[str]) -> list[str]:
+    """As many as one can read, and how many more there are."""
+    more = len(differences) - MOST_NAMED
+    return [*differences[:MOST_NAMED], f"and {more} more"] if more > 0 else list(differences)
 
 
 def shown(value: Any) -> str:

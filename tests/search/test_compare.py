@@ -19,7 +19,7 @@ from search.comparison import (
     settings_that_differ,
     winners_verdicts,
 )
-from search.protocols import DECIDES_A_SCORE, protocol_difference, space_difference
+from search.protocols import DECIDES_A_SCORE, abridged, protocol_difference, space_difference
 from search.record import History
 from search.report.comparison import write_comparison
 from search.settings import SearchSettings
@@ -94,6 +94,13 @@ def test_what_decides_only_which_networks_are_tried_may_differ(changes: dict[str
 )
 def test_what_decides_a_score_is_named_with_both_values(changes: dict[str, Any], said: str) -> None:
     assert protocol_difference(history(), history(**changes)) == [said]
+
+
+def test_of_many_differences_a_few_are_named() -> None:
+    found = protocol_difference(history(), history(protocol={"images": 1} | {f"f{n}": n for n in range(20)}))
+    named = abridged(found)
+    assert named[:-1] == found[:8] and named[-1] == f"and {len(found) - 8} more"
+    assert abridged(found[:8]) == found[:8]
 
 
 def test_pictures_without_a_digest_are_compared_by_their_settings() -> None:

@@ -65,6 +65,7 @@ def refused(folder: Path, *words: str) -> str:
         ("evaluators.random_conv.seed=-1", "evaluators.random_conv.seed: -1 is not possible"),
         ("training.text.heads=5", "text.heads: 5 does not divide the context width 48"),
         ("resume=/nowhere", "/nowhere: no record.jsonl here"),
+        ("prior=[/nowhere]", "/nowhere: no record.jsonl here"),
     ],
 )
 def test_what_cannot_work_is_refused_before_a_folder_is_claimed(
