@@ -1,0 +1,181 @@
+"""How a driver's work grows with its record: `python -m benchmarks.growth [trials=100,1000,10000]`.
+
+For each length a record is made up (random networks of the default space within the budget, half of them
+halted), then read in a fresh process, which measures what a resumed search would do: reading, a proposal by
+each sampler (with what it takes to know the past), a decision, report, tables and study, and its memory.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from unittest import mock
+
+from rich.console import Console
+from rich.table import Table
+
+from conf.compose import compose
+from search.backends.virtual import VirtualClock
+from search.record import Record
+from search.run import architecture_search
+from search.sampler import SamplerSettings, make_sampler, observations
+from search.settings import SearchSettings, settings_from_plain
+from search.strategy import Report
+from space.choices import UniformDraw
+from space.cost import price
+from space.plain import from_plain, to_plain
+
+SAMPLERS = ("tpe", "nsga2", "random", "gp")
+PROPOSALS = 5
+MIB = 2**20
+ROWS = {
+    "resume_s": "read the record and go on (s)",
+    "tpe_ms": "proposal: tpe (ms)",
+    "nsga2_ms": "proposal: nsga2 (ms)",
+    "random_ms": "proposal: random (ms)",
+    "gp_ms": "proposal: gp (ms)",
+    "decision_ms": "decision at a rung (ms)",
+    "report_s": "report (s)",
+    "report_mb": "  its size (MB)",
+    "csv_s": "trials.csv (s)",
+    "study_all_s": "study.db, from nothing (s)",
+    "study_more_s": "study.db, nothing new (s)",
+    "record_mb": "record (MB)",
+    "driver_mib": "driver's memory, with Optuna (MiB)",
+    "peak_mib": "  at most, with the report (MiB)",
+}
+
+
+def settings() -> SearchSettings:
+    return settings_from_plain(compose("search", []))
+
+
+def write_record(folder: Path, count: int) -> None:
+    """So many ended trials and one that has reached its first rung, written through `Record.append`."""
+    asked, chance, clock = settings(), random.Random(0), VirtualClock()
+    with mock.patch("os.fsync"):
+        record = Record(folder)
+        record.clock = clock
+        plain = to_plain(asked)
+        names = ("rungs", "budget", "space", "proxy", "data", "training", "sampler", "stopping", "noise")
+        header = {name: plain[name] for name in names} | {"objectives": to_plain(asked.objectives)}
+        record.append("run", name="growth", seed=0, trials=count + 100, overrides=[], references=[], **header)
+        start = {asked.objectives.fid: 5000.0, asked.objectives.clip: 0.0}
+        record.append("start", scores=start, protocol={})
+        search = architecture_search(asked, record)
+        while len(record.history.trials) <= count:
+            clock.now += 60.0
+            draw = UniformDraw(chance)
+            network = asked.space.draw(draw)
+            if asked.budget.excess(price(network)) or network.id in record.history.by_architecture:
+                continue
+            number = len(record.history.trials)
+            key = search._start(number, network, "sampler", draw.params, {}).key
+            _train(record, asked, key, chance, running=number == count)
+        record.close()
+
+
+def _train(record: Record, asked: SearchSettings, key: str, chance: random.Random, *, running: bool) -> None:
+    quality, halted = chance.gauss(0, 1), chance.random() < 0.5
+    for place, step in enumerate(asked.rungs):
+        scores = {
+            asked.objectives.fid: 4000.0 / (1 + place) ** 1.5 * 1.2**quality,
+            asked.objectives.clip: 0.15 * (1 + place) - 0.03 * quality,
+            "validation_loss": 0.1,
+        }
+        last = place == len(asked.rungs) - 1
+        word = "end" if last else "halt" if halted and place == 1 else "continue"
+        seconds = {"training": 12.0, "sampling": 3.0, "features": 0.2}
+        record.append("rung", key=key, step=step, scores=scores, seconds=seconds, decision=word, reason="")
+        if running:
+            return
+        if word != "continue":
+            record.append("ended", key=key, state="complete" if last else "halted", reason="")
+            return
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """What a resumed driver takes, in this process."""
+    from search.report import write_report
+    from search.storage import sync_study
+    from search.tables import write_trials_csv
+
+    asked, found = settings(), {}
+    found["record_mb"] = (folder / "record.jsonl").stat().st_size / 1e6
+    began = time.perf_counter()
+    record = Record(folder)
+    search = architecture_search(asked, record)
+    found["resume_s"] = time.perf_counter() - began
+    history = record.history
+    number = len(history.trials)
+    for name in SAMPLERS:
+        sampler_settings = from_plain(SamplerSettings, compose("search", [f"sampler={name}"])["sampler"])
+        sampler = make_sampler(sampler_settings, 0)
+
+        def propose(sampler: object = sampler) -> None:
+            past = observations(history.known, asked.objectives)
+            next(islice(sampler.proposals(asked.space, past, number), 1))  # type: ignore[attr-defined]
+
+        propose()
+        found[f"{name}_ms"] = 1e3 * median(_seconds(propose) for _ in range(PROPOSALS))
+    here = history.trials[-1]
+    scores = here.rungs[-1].scores
+    report = Report(asked.rungs[1], {name: 0.9 * value for name, value in scores.items()}, {})
+    found["decision_ms"] = 1e3 * median(
+        _seconds(lambda: search._decision(here.key, report)) for _ in range(5)
+    )
+    found["driver_mib"] = _resident_mib()
+    found["csv_s"] = _seconds(lambda: write_trials_csv(folder, history))
+    sync = lambda: sync_study(folder, history, asked.space, asked.objectives)  # noqa: E731
+    found["study_all_s"] = _seconds(sync)
+    found["study_more_s"] = _seconds(sync)
+    found["report_s"] = _seconds(lambda: write_report(folder))
+    found["report_mb"] = (folder / "report.html").stat().st_size / 1e6
+    found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _resident_mib() -> float:
+    import psutil
+
+    return float(psutil.Process().memory_info().rss / MIB)
+
+
+def main(words: list[str]) -> None:
+    given = dict(word.split("=", 1) for word in words)
+    if "measure" in given:
+        print(json.dumps(measure(Path(given["measure"]))))
+        return
+    counts = [int(count) for count in given.get("trials", "100,1000,10000").split(",")]
+    columns = {}
+    for count in counts:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "growth"
+            folder.mkdir()
+            write_record(folder, count)
+            command = [sys.executable, "-m", "benchmarks.growth", f"measure={folder}"]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            columns[count] = json.loads(done.stdout.strip().splitlines()[-1])
+    table = Table("recorded trials", *(f"{count:,}" for count in counts), title="Growth of the driver's work")
+    for name, head in ROWS.items():
+        table.add_row(head, *(f"{columns[count][name]:,.3g}" for count in counts))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
