@@ -57,7 +57,10 @@ def curve(history: History, score_name: str, title: str, winner: Trial | None) -
 
 
 def _log_axis(values: Sequence[float]) -> dict[str, Any]:
-    """A logarithmic axis with ticks at 1, 2 and 5 of each decade, written out in full."""
+    """A logarithmic axis with ticks at 1, 2 and 5 of each decade, written out in full; an even one where two
+    of them need not lie in the range."""
+    if max(values) < 5 * min(values):
+        return {}
     decades = range(floor(log10(min(values))), floor(log10(max(values))) + 1)
     ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}

@@ -168,6 +168,15 @@ def test_curves_begin_at_the_start_scores_and_stops_are_marked(finished: tuple[P
     assert traces["halted here"]["x"] == [trial.last_step for trial in halted]
 
 
+def test_curves_have_ticks_whatever_their_range(finished: tuple[Path, History, str], tmp_path: Path) -> None:
+    assert figures_in(finished[2])["curve-fid"]["layout"]["yaxis"]["type"] == "log"
+    record = open_run(tmp_path, trials=1)
+    score(record, propose(record, MD), 100, 150.0, 0.1)
+    record.close()
+    page = body_of(tmp_path)[1]
+    assert "type" not in page.figures["curve-fid"]["layout"]["yaxis"]  # from 150 to 160: plotly's own
+
+
 def test_noise_bars_touch_where_a_difference_equals_its_noise(finished: tuple[Path, History, str]) -> None:
     """Two single runs of equal FID differ beyond noise in CLIP from 2 * sqrt(2) * .03 on."""
     trace = next(t for t in figures_in(finished[2])["pareto"]["data"] if "error_y" in t)
