@@ -7,6 +7,7 @@ set of images, captions or references never passes for this one.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,12 +53,15 @@ def protocol_for(
             f"evaluators.samples={count} makes a protocol of your own"
         )
     fields |= {"samples": count, "metrics": wanted, "drawing": to_plain(_drawing(manifest))}
+    unused: dict[str, Any] = {}
     if not set(wanted) - {"clip"}:
-        fields |= {"features": [], "reference": None}
+        unused |= {"features": [], "reference": None}
     if "clip" not in wanted:
-        fields |= {"clips": [], "captions": None}
+        unused |= {"clips": [], "captions": None}
     elif fields["captions"] is None:
         fields["captions"] = {"name": OWN}
+    said = fields.get("open_in_source", [])
+    fields |= {"open_in_source": [path for path in said if re.split(r"\W", path)[0] not in unused], **unused}
     protocol: Protocol = from_plain(Protocol, fields, "evaluators")
     return protocol
 
@@ -93,9 +97,16 @@ def with_samples(protocol: Protocol, result: MeasuredSet, captions: Sequence[str
     return replace(protocol, captions=found)
 
 
-def notes_on(result: MeasuredSet, protocol: Protocol) -> list[str]:
+def notes_on(result: MeasuredSet, protocol: Protocol, preset: Mapping[str, Any]) -> list[str]:
     """What a reader of the scores must know of the images."""
     notes = []
+    said, drawn = preset.get("drawing") or {}, to_plain(protocol.drawing)
+    otherwise = {name: value for name, value in drawn.items() if said.get(name) not in (None, value)}
+    if otherwise and all(value is None for value in drawn.values()):
+        notes.append(f"how the samples were drawn is not said, as {preset['name']} wants it")
+    elif otherwise:
+        found = ", ".join(f"{name} {value} for {said[name]}" for name, value in otherwise.items())
+        notes.append(f"drawn otherwise than {preset['name']} says: {found}")
     if result.unreadable:
         notes.append(f"{len(result.unreadable):,} images could not be read and are left out")
     if result.jpeg:

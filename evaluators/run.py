@@ -96,7 +96,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
     check_unreadable(result, "images", request.measuring)
     protocol = with_samples(protocol, result, captions)
     made = scores(result.measured, reference, protocol, intervals=request.intervals)
-    notes = notes_on(result, protocol)
+    notes = notes_on(result, protocol, request.preset)
     sheet = Sheet(
         {name: replace(score, notes=(*score.notes, *notes)) for name, score in made.items()},
         {

@@ -149,7 +149,7 @@ def test_what_drew_the_samples_stands_in_the_protocol(words: list[str], sets: Pa
     settings = {
         "count": 60,
         "sampler": "ddim",
-        "steps": 50,
+        "steps": 25,
         "guidance": 3.0,
         "seed": 7,
         "image_size_px": SIZE,
@@ -157,7 +157,17 @@ def test_what_drew_the_samples_stands_in_the_protocol(words: list[str], sets: Pa
     (samples / "manifest.json").write_text(json.dumps({"model": "x", "settings": settings}))
     drawn = with_(words, f"images={samples}", f"out={tmp_path / 'a'}")
     drawing = sheet_of(drawn).scores["fid_random_conv"].protocol.drawing
-    assert (drawing.sampler, drawing.steps, drawing.guidance, drawing.seed) == ("ddim", 50, 3.0, 7)
+    assert (drawing.sampler, drawing.steps, drawing.guidance, drawing.seed) == ("ddim", 25, 3.0, 7)
+    preset = ["evaluators=coco30k", "evaluators.samples=60", "evaluators.reference.images=80"]
+    preset += ["evaluators.images.drawn_size_px=null", "evaluators.features=[{network:random-conv}]"]
+    named = [word for word in drawn if not word.startswith(("evaluators.features", "out="))]
+    said = sheet_of([*named, *preset, f"out={tmp_path / 'b'}"]).scores["fid_random_conv"]
+    assert said.protocol.drawing.steps == 25 and said.protocol.clips == ()
+    assert "drawn otherwise than coco30k says: steps 25 for 50" in said.notes
+    (samples / "manifest.json").rename(tmp_path / "manifest.json")
+    said = sheet_of([*named, *preset, f"out={tmp_path / 'c'}"]).scores["fid_random_conv"]
+    assert "how the samples were drawn is not said, as coco30k wants it" in said.notes
+    (tmp_path / "manifest.json").rename(samples / "manifest.json")
     (samples / "59.png").unlink()
     assert "59 in " in refusal(drawn) and "there will be 60" in refusal(drawn)
 
