@@ -18,14 +18,16 @@ from search.tables import result_table
 from space.plain import InputError, from_plain
 
 INTRO = """
-Train the best of a finished run again, with new seeds and as many steps as you like, beside MD and MD-Lite
-and in pairs with them; then say better, worse or undecided. Runs that were done already are not repeated.
+Race the best of a finished run again, with new seeds beside MD and MD-Lite: seeds go to the comparisons that
+they should decide, until all is clear or the time is over; then say better, worse, mixed, equivalent or
+undecided. Runs that were done already count, and are not repeated.
 """
 EXAMPLES = (
-    "python -m search.confirm                            the latest run, more seeds",
-    "python -m search.confirm run=runs/lite steps=1600   four times as long",
-    "python -m search.confirm best=3 minutes=30",
-    "python -m search.confirm best=0 references=[] halted=99   count wrongly halted trials",
+    "python -m search.confirm                            the latest run, ten minutes",
+    "python -m search.confirm best=3 minutes=30          three finalists, half an hour",
+    "python -m search.confirm run=runs/lite steps=1600   four times as long: a race of its own",
+    "python -m search.confirm runs=40 minutes=null       until 40 runs are recorded",
+    "python -m search.confirm best=0 references=[] halted=99 minutes=null   count wrong stops",
 )
 
 

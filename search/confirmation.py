@@ -98,8 +98,10 @@ class Confirmation:
 
     @property
     def left_open(self) -> list[str]:
-        """Comparisons that are still undecided: more seeds may decide them."""
-        return [f"{label(name)} against {label(other)}" for name, other in self.standing.open_pairs]
+        """Comparisons that are still undecided, which more seeds may decide, and reruns that did not fit."""
+        pairs = [f"{label(name)} against {label(other)}" for name, other in self.standing.open_pairs]
+        reruns = [job.name for job in self.first if job.seed not in self.race.seeds]
+        return pairs + [f"whether {name} was halted wrongly" for name in reruns]
 
     def propose(self) -> Job | None:
         found = self._next()

@@ -147,11 +147,11 @@ def test_minutes_are_those_of_the_records_clock(tmp_path):
 
 
 def test_a_number_of_runs_in_all_is_kept(tmp_path):
-    search = searched(tmp_path)
-    drive(confirmation(search.record, runs=4))
-    assert len(search.history.confirmations) == 4
-    drive(confirmation(search.record, runs=4))
-    assert len(search.history.confirmations) == 4
+    search = make_search(tmp_path)
+    drive(search, alike)
+    for _ in range(2):
+        drive(confirmation(search.record, runs=4), alike)
+        assert len(search.history.confirmations) == 4
 
 
 def test_more_seeds_later_repeat_nothing(tmp_path):
@@ -223,6 +223,14 @@ def test_wrong_stops_are_counted_at_the_searchs_length_however_long_the_confirma
     started = []
     drive(confirmation(search.record, seeds=1, steps=800, halted=1), started=started.append)
     assert [job.rungs for job in started] == [RUNGS, (800,), (800,), (800,)]
+
+
+def test_reruns_that_did_not_fit_are_said(tmp_path):
+    search = searched(tmp_path, trials=12, stopping="paper")
+    halted = [trial.name for trial in search.history.trials if trial.state == "halted"]
+    phase = confirmation(search.record, best=0, references=(), halted=99, minutes=1e-6)
+    assert phase.propose() is None
+    assert phase.left_open == [f"whether {name} was halted wrongly" for name in halted] != []
 
 
 def test_phases_hand_over_without_a_gap(tmp_path):
