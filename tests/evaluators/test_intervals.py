@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluators.fid import Moments, frechet_distance
+from benchmarks.fid import World
 from evaluators.fid_intervals import distances
 from evaluators.intervals import bootstrap_of_mean, groups_of, jackknife
 
@@ -14,33 +14,10 @@ REPEATS = 150
 LEAST_COVERED = 0.90  # of a nominal .95; three deviations of the count of 150
 
 
-class World:
-    """Gaussian samples of a known distance from a Gaussian reference that is known exactly."""
-
-    def __init__(self, width: int, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        mixed = rng.standard_normal((width, width)) / np.sqrt(width)
-        reference = mixed @ mixed.T + 0.1 * np.eye(width)
-        other = rng.standard_normal((width, width)) / np.sqrt(width)
-        covariance = reference + 0.3 * other @ other.T
-        self._root = np.linalg.cholesky(covariance)
-        self._mean = np.eye(width)[0] * 0.3
-        self.reference = exact_moments(np.zeros(width), reference)
-        self.truth = frechet_distance(exact_moments(self._mean, covariance), self.reference)
-
-    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        return self._mean + rng.standard_normal((count, len(self._mean))) @ self._root.T
-
-
-def exact_moments(mean: np.ndarray, covariance: np.ndarray) -> Moments:
-    count = 10**9
-    return Moments.from_arrays({"count": np.array(count), "mean": mean, "scatter": covariance * (count - 1)})
-
-
 @pytest.mark.parametrize(("width", "count"), [(8, 400), (24, 300)])
 def test_fid_intervals_cover_the_truth(width: int, count: int) -> None:
     """That of N samples covers the mean FID of N, the extrapolated one the distance itself."""
-    world, rng = World(width, seed=width), np.random.default_rng(0)
+    world, rng = World(width), np.random.default_rng(0)
     found = [distances(world.draw(count, rng), world.reference) for _ in range(REPEATS)]
     mean = np.mean([one.fid for one in found])
     assert mean > 1.02 * world.truth  # an FID of N samples is too large ...
@@ -57,7 +34,7 @@ def test_fid_intervals_cover_the_truth(width: int, count: int) -> None:
 
 def test_fid_intervals_are_not_far_too_wide() -> None:
     """Half an interval is a t quantile of the deviation; 1.96 of it would be enough if that were known."""
-    world, rng = World(8, seed=1), np.random.default_rng(1)
+    world, rng = World(8), np.random.default_rng(1)
     found = [distances(world.draw(400, rng), world.reference) for _ in range(60)]
     deviation = np.std([one.fid for one in found], ddof=1)
     halves = [(one.fid_interval.high - one.fid_interval.low) / 2 for one in found if one.fid_interval]
@@ -92,13 +69,13 @@ def test_groups_are_even_random_and_the_same_again() -> None:
 
 
 def test_too_few_samples_have_a_distance_without_an_interval() -> None:
-    world, rng = World(4, seed=2), np.random.default_rng(4)
+    world, rng = World(4), np.random.default_rng(4)
     found = distances(world.draw(5, rng), world.reference)
     assert found.fid > 0 and found.fid_interval is None and found.fid_infinity is None
 
 
 def test_intervals_change_no_distance() -> None:
-    world, rng = World(8, seed=3), np.random.default_rng(5)
+    world, rng = World(8), np.random.default_rng(5)
     samples = world.draw(200, rng)
     alone = distances(samples, world.reference, intervals=False).fid
     assert distances(samples, world.reference).fid == pytest.approx(alone, rel=1e-9)
