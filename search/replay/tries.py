@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from statistics import fmean
 from typing import Any
 
@@ -47,6 +46,8 @@ class TableSampler:
     nearest to a random point is not a uniform choice.)
     """
 
+    exhaustive = True  # what is not recorded cannot be tried, so nothing is shrunk into the budget
+
     def __init__(self, sampler: Sampler, candidates: Sequence[Architecture], space: Space) -> None:
         self.sampler, self.coordinates = sampler, Coordinates(space)
         self.candidates = [(architecture, space.encode(architecture)) for architecture in candidates]
@@ -69,7 +70,9 @@ class TableSampler:
         if rank is not None:
             ranked = rank(space, [self.candidates[index][0] for index in left], past, number)
             return [left[place] for place in ranked], {}
-        wanted = next(islice(self.sampler.proposals(space, past, number), 1))
+        wanted = next(iter(self.sampler.proposals(space, past, number)), None)
+        if wanted is None:  # a sampler that has gone through all it knows
+            return [], {}
         params = space.encode(wanted.architecture)  # choices that nothing acts on at their first value
         away = distances(self.points[left], self.coordinates(params))
         return [left[place] for place in np.argsort(away, kind="stable")], wanted.attributes
