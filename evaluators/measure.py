@@ -15,7 +15,7 @@ import numpy as np
 
 from evaluators.clip_score import check_pairs
 from evaluators.features import ImageFeatures, TextSimilarity, check_images
-from evaluators.files import replacing
+from evaluators.files import save_arrays
 from evaluators.rows import Rows
 from space.plain import InputError
 
@@ -112,17 +112,14 @@ class Measurements:
             self.too_long[name] += other.too_long[name]
 
     def save(self, path: Path) -> None:
-        """As one safetensors file, there whole or not at all."""
-        from safetensors.numpy import save_file
-
+        """As one safetensors file, there whole or not at all. Raises OSError where it cannot be written."""
         arrays = {}
         for kind, held in (("features", self.features), ("cosines", self.cosines)):
             for name, rows in held.items():
                 arrays[f"{kind}/{name}/indices"] = rows.indices
                 arrays[f"{kind}/{name}/values"] = rows.values
         about = {"digests": json.dumps(self.digests), "too_long": json.dumps(self.too_long)}
-        with replacing(path) as own:
-            save_file(arrays, own, metadata=about)
+        save_arrays(arrays, path, about)
 
     @classmethod
     def load(cls, path: Path) -> Measurements:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluators.fid import Moments
-from evaluators.files import replacing
+from evaluators.files import save_arrays
 from evaluators.measure import Measurements
 from space.plain import InputError
 
@@ -54,17 +54,12 @@ class Reference:
             )
 
     def save(self, path: Path) -> None:
-        """As one safetensors file, there whole or not at all."""
-        from safetensors.numpy import save_file
-
+        """As one safetensors file, there whole or not at all. Raises OSError where it cannot be written."""
         arrays = {f"features/{name}": values for name, values in self.features.items()}
         for name, moments in self.moments.items():
             arrays |= {f"moments/{name}/{key}": value for key, value in moments.arrays().items()}
         about = {"digests": json.dumps(dict(self.digests)), "about": json.dumps(dict(self.about))}
-        with replacing(path) as own:
-            save_file(
-                {key: np.ascontiguousarray(value) for key, value in arrays.items()}, own, metadata=about
-            )
+        save_arrays(arrays, path, about)
 
     @classmethod
     def load(cls, path: Path) -> Reference:
