@@ -34,7 +34,7 @@ from training.randomness import generator
 from training.sample_folder import SampleFolder, read_manifest
 
 CPU = torch.device("cpu")
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 240
 
 
 @pytest.fixture(scope="module")
