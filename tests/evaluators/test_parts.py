@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import SafetensorError
 
 from evaluators.features import RandomConv, RandomConvSettings
 from evaluators.measure import Measurements, Networks
@@ -180,6 +181,26 @@ def test_a_folder_that_cannot_be_written_is_one_message(work: Work, tmp_path: Pa
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         measure_set(replace(work, folder=tmp_path / "file" / "parts"), small_networks())
+
+
+def test_a_full_disk_is_one_message_and_leaves_whole_parts_alone(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(done: int, of: int) -> None:
+        if done == 10:
+            monkeypatch.setattr("safetensors.numpy.save_file", full)
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("No space left on device")
+
+    with pytest.raises(InputError, match="parts: cannot be written: No space left on device"):
+        measure_set(work, small_networks(), on_images=stop)
+    assert sorted(path.name for path in work.folder.iterdir()) == [
+        "00000000.json",
+        "00000000.safetensors",
+        "00000005.json",
+        "00000005.safetensors",
+    ]
 
 
 def test_features_that_are_not_finite_name_their_images(work: Work) -> None:
