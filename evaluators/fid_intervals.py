@@ -26,7 +26,7 @@ SAMPLES_A_FEATURE = (
 class Distances:
     """At the number of samples there are, and extrapolated to endlessly many; intervals if asked for.
 
-    `fid_infinity` is None where intervals are, and where there are too few samples for the line.
+    `fid_infinity` is None where there are too few samples for the line.
     """
 
     fid: float
@@ -35,32 +35,39 @@ class Distances:
     infinity_interval: Interval | None = None
 
 
-def distances(features: np.ndarray, reference: Moments, intervals: bool = True) -> Distances:
-    """Of (N, width) features against the reference's moments.
+def distances(
+    features: np.ndarray, reference: Moments, intervals: bool = True, line: bool = True
+) -> Distances:
+    """Of (N, width) features against the reference's moments; `line` asks for the extrapolation.
 
-    With intervals it takes 3 (groups + 1) distances. Each group is left out of the whole and of both halves,
-    so the interval of the extrapolation holds the noise of the line. Intervals need eight samples or more,
-    the line `SAMPLES_A_FEATURE` times the width: with fewer an FID does not fall as 1 / N.
+    With intervals it takes a distance for each group and one more, with the line three times as many. Each
+    group is left out of the whole and of both halves, so the interval of the extrapolation holds the noise of
+    the line. Intervals need eight samples or more, the line `SAMPLES_A_FEATURE` times the width: with fewer
+    an FID does not fall as 1 / N.
 
     Raises:
         ValueError: fewer than two samples, another width, features that are not finite.
     """
-    groups = groups_of(len(features)) if intervals else None
+    line = line and len(features) >= SAMPLES_A_FEATURE * features.shape[1]
+    groups = groups_of(len(features)) if intervals or line else None
     if groups is None:
         return Distances(frechet_distance(Moments.of(features), reference))
     cells = _cells(features, groups)
-    fid, infinity = _both(cells, reference)
+    fid, infinity = _both(cells, reference, line)
+    if not intervals:
+        return Distances(fid, infinity)
     left_out = [
-        _both([pair for other, pair in enumerate(cells) if other != group], reference)
+        _both([pair for other, pair in enumerate(cells) if other != group], reference, line)
         for group in range(len(cells))
     ]
     what = "samples, references fixed"
     of_n = jackknife(fid, [one for one, _ in left_out], what)
-    if len(features) < SAMPLES_A_FEATURE * features.shape[1]:
+    if infinity is None:
         return Distances(fid, fid_interval=of_n)
-    line = f"{what}; line through N and N/2 in 1/N"
-    beyond = jackknife(infinity, [other for _, other in left_out], line)
-    return Distances(fid, infinity, of_n, beyond)
+    beyond = [other for _, other in left_out if other is not None]
+    return Distances(
+        fid, infinity, of_n, jackknife(infinity, beyond, f"{what}; line through N and N/2 in 1/N")
+    )
 
 
 def _cells(features: np.ndarray, groups: np.ndarray) -> list[tuple[Moments, ...]]:
@@ -72,13 +79,16 @@ def _cells(features: np.ndarray, groups: np.ndarray) -> list[tuple[Moments, ...]
     return cells
 
 
-def _both(cells: list[tuple[Moments, ...]], reference: Moments) -> tuple[float, float]:
+def _both(cells: list[tuple[Moments, ...]], reference: Moments, line: bool) -> tuple[float, float | None]:
     halves = [_merged(cell[half] for cell in cells) for half in range(HALVES)]
     whole = _merged(halves)
-    points = [(moments.count, frechet_distance(moments, reference)) for moments in (whole, *halves)]
-    counts, values = np.array(points).T
+    fid = frechet_distance(whole, reference)
+    if not line:
+        return fid, None
+    values = [fid, *(frechet_distance(half, reference) for half in halves)]
+    counts = np.array([moments.count for moments in (whole, *halves)])
     _, at_infinity = np.polyfit(1 / counts, values, 1)
-    return float(values[0]), float(at_infinity)
+    return fid, float(at_infinity)
 
 
 def _merged(parts: Iterable[Moments]) -> Moments:

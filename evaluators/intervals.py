@@ -15,13 +15,13 @@ from evaluators.score import Interval
 LEVEL = 0.95
 GROUPS = 10  # left out in turn; of 20 the interval is 8 % shorter, and takes twice as long
 BOOTSTRAPS = 1000
-LEAST_A_GROUP = 4
+LEAST_A_GROUP, LEAST_GROUPS = 2, 4  # of fewer groups Student's quantile says nothing
 
 
 def groups_of(count: int, seed: int = 0) -> np.ndarray | None:
     """(count,) group numbers from 0, equally many of each (to one), dealt at random; None for too few."""
     groups = min(GROUPS, count // LEAST_A_GROUP)
-    if groups < 2:
+    if groups < LEAST_GROUPS:
         return None
     rng = np.random.default_rng([seed, 0x9A0])
     return rng.permutation(np.arange(count) % groups)
@@ -38,6 +38,14 @@ def jackknife(value: float, left_out: Sequence[float] | np.ndarray, what: str) -
     deviation = np.sqrt((groups - 1) / groups * np.sum((values - values.mean()) ** 2))
     half = float(stats.t.ppf((1 + LEVEL) / 2, groups - 1) * deviation)
     return Interval(value - half, value + half, LEVEL, f"jackknife over {groups} groups of {what}")
+
+
+def wilson(hits: int, of: int) -> Interval:
+    """Of a share (Wilson, 1927): holds something to either side where all or none of few are hits."""
+    found = stats.binomtest(hits, of).proportion_ci(LEVEL, method="wilson")
+    return Interval(
+        float(found.low), float(found.high), LEVEL, f"Wilson's of {of:,} samples, references fixed"
+    )
 
 
 def bootstrap_of_mean(values: np.ndarray, seed: int = 0) -> Interval:

@@ -28,7 +28,7 @@ def scores(
     Args:
         measured: all of the protocol's samples, merged.
         reference: None where no metric of the protocol needs one (CLIP score alone).
-        intervals: False leaves them out, which is many times faster, and `fid_infinity` with them.
+        intervals: False leaves them out, which is many times faster.
 
     Raises:
         InputError: another number of samples than the protocol's, a digest that is not filled in or is not
@@ -45,7 +45,8 @@ def scores(
         notes = _notes(measured, protocol, spec)
         for metric, value, interval in _of_features(measured, reference, protocol, spec, intervals):
             name = score_name(metric, spec.name)
-            found[name] = Score(name, value, interval, protocol, len(measured), notes)
+            said = notes if metric.startswith("fid") else ()
+            found[name] = Score(name, value, interval, protocol, len(measured), said)
     for spec in protocol.clips if "clip" in protocol.metrics else ():
         values = measured.cosines[spec.name].values[:, 0]
         name = score_name("clip", spec.name)
@@ -63,7 +64,9 @@ def _of_features(
     moments = reference.moments[spec.name]
     _check_spread(spec.name, samples, moments)
     if wanted & {"fid", "fid_infinity"}:
-        found = distances(samples, moments, intervals)
+        found = distances(samples, moments, intervals, line="fid_infinity" in wanted)
+        if "fid" not in wanted and found.fid_infinity is None:
+            raise InputError(f"metrics: fid_infinity takes {_for_the_line(samples.shape[1]):,} samples here")
         if "fid" in wanted:
             yield "fid", found.fid, found.fid_interval
         if "fid_infinity" in wanted and found.fid_infinity is not None:
@@ -127,10 +130,14 @@ def _notes(measured: Measurements, protocol: Protocol, spec: NetworkSpec) -> tup
         notes.append(
             f"{len(rows):,} samples for {rows.width:,} features: too few for a covariance, mostly bias"
         )
-    needed = SAMPLES_A_FEATURE * rows.width
+    needed = _for_the_line(rows.width)
     if "fid_infinity" in protocol.metrics and len(rows) < needed:
         notes.append(f"fid_infinity left out: it takes {needed:,} samples of {rows.width:,} features")
     return tuple(notes)
+
+
+def _for_the_line(width: int) -> int:
+    return SAMPLES_A_FEATURE * width
 
 
 def _cut(measured: Measurements, name: str) -> tuple[str, ...]:

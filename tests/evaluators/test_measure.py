@@ -179,7 +179,9 @@ def test_every_metric_has_a_score_an_interval_and_the_protocol(
     expected = measured.cosines["tiny-for-tests"].values.mean()
     assert found["clip_tiny_for_tests"].value == pytest.approx(expected)
     plain = scores(measured, reference, everything, intervals=False)
-    assert all(score.interval is None for score in plain.values()) and len(plain) == 5
+    assert all(score.interval is None for score in plain.values()) and set(plain) == set(found)
+    assert plain["fid_infinity_random_conv"].value == found["fid_infinity_random_conv"].value
+    assert found["kid_random_conv"].notes == ()
 
 
 def test_a_protocol_that_the_measurements_do_not_fit_is_refused(
@@ -214,6 +216,8 @@ def test_too_few_samples_and_cut_captions_are_said(networks: Networks, reference
     protocol = replace(protocol, metrics=("fid", "fid_infinity", "clip"))
     found = scores(whole(networks, few.images, captions), reference, protocol)
     assert set(found) == {"fid_random_conv", "clip_tiny_for_tests"}
+    with pytest.raises(InputError, match="fid_infinity takes 32 samples here"):
+        scores(whole(networks, few.images, captions), reference, replace(protocol, metrics=("fid_infinity",)))
     assert found["fid_random_conv"].notes == (
         "4 samples for 4 features: too few for a covariance, mostly bias",
         "fid_infinity left out: it takes 32 samples of 4 features",

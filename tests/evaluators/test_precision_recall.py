@@ -36,20 +36,32 @@ def test_equals_the_plain_computation() -> None:
 
 
 @pytest.mark.usefixtures("blocks")
-def test_intervals_are_those_of_sets_without_each_group() -> None:
+def test_the_interval_of_recall_is_that_of_sets_without_each_group() -> None:
     rng = np.random.default_rng(1)
     samples, references = rng.standard_normal((84, 4)), 1.4 * rng.standard_normal((60, 4))
     groups = groups_of(84)
     assert groups is not None
     without = [plainly(samples[groups != group], references) for group in range(groups.max() + 1)]
     found = precision_recall(samples, references)
-    assert found.precision_interval is not None and found.recall_interval is not None
-    for interval, value, left_out in (
-        (found.precision_interval, found.precision, [one for one, _ in without]),
-        (found.recall_interval, found.recall, [other for _, other in without]),
-    ):
-        expected = jackknife(value, left_out, "")
-        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+    expected = jackknife(found.recall, [recall for _, recall in without], "")
+    interval = found.recall_interval
+    assert interval is not None and 0 < expected.low < expected.high < 1
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+
+
+def test_the_interval_of_precision_is_wilsons() -> None:
+    """(p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n); z = 1.96."""
+    rng = np.random.default_rng(1)
+    found = precision_recall(rng.standard_normal((84, 4)), 0.7 * rng.standard_normal((60, 4)))
+    p, n, z = found.precision, 84, 1.959964
+    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    interval = found.precision_interval
+    assert interval is not None and 0.3 < p < 0.9
+    expected = np.array([p + z**2 / (2 * n) - half, p + z**2 / (2 * n) + half]) / (1 + z**2 / n)
+    assert (interval.low, interval.high) == pytest.approx(tuple(expected), rel=1e-5)
+    apart = precision_recall(rng.standard_normal((20, 4)), rng.standard_normal((30, 4)) + 99)
+    assert apart.precision_interval is not None and apart.precision_interval.high > 0.1
+    assert apart.recall_interval is not None and apart.recall_interval.low == 0
 
 
 def test_known_answers() -> None:
