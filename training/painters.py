@@ -132,9 +132,11 @@ def kind_of(folder: str | Path) -> str:
     for kind in (OURS, PIPELINE):
         if (Path(folder) / kind).is_file():
             return kind
-    what = "holds neither" if Path(folder).is_dir() else "is no folder with"
+    if not Path(folder).is_dir():
+        raise InputError(f"model: {str(folder)!r} is no folder")
     raise InputError(
-        f"model: {str(folder)!r} {what} {OURS} (a trained model of ours) or {PIPELINE} (a diffusers pipeline)"
+        f"model: {str(folder)!r} has no {OURS} (a trained model of ours) and no {PIPELINE} (a diffusers "
+        "pipeline)"
     )
 
 

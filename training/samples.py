@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from conf.compose import compose, help_text, run_door
+from conf.compose import as_text, compose, help_text, run_door
 from conf.progress import shown_progress
 from space.plain import InputError, from_plain
 from training.drawing import Shard, draw_samples
@@ -25,6 +25,7 @@ EXAMPLES = (
     "python -m training.samples model=stable-diffusion-v1-5 captions=coco.jsonl out=sd15 image_size_px=512 "
     "steps=50 guidance=3 precision=fp16 batch_size=16 shard=2/8",
 )
+TEXTS = ("model", "captions", "out")
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def main(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(help_text("samples", INTRO, EXAMPLES))
         return 0
-    folder = draw(from_plain(SamplesCommand, compose("samples", words)))
+    folder = draw(from_plain(SamplesCommand, compose("samples", as_text(words, TEXTS))))
     print(f"samples: {folder}")
     return 0
 

@@ -201,7 +201,7 @@ def _settings(model: Path) -> Any:
         ("steps=2,2000", "steps: 2000 is not possible; allowed: at most 1000"),
         ("steps=1,2 trial=7", "trial: .* has no trial 7; allowed: 0 to 0"),
         ("steps=1,2 trial=0 model=x", "trial: 0 beside model: 'x'"),
-        ("steps=1,2 model=x", "model: 'x' is no folder with model.json"),
+        ("steps=1,2 model=x", "model: 'x' is no folder"),
         ("steps=1,2 name=a/b", "name: 'a/b' is no name of a folder"),
         ("steps=1,2 scheduler=euler", "scheduler: 'euler' is not possible; allowed: ddim"),
         ("steps=1,2 evaluators=coco30", "did you mean 'coco30k'"),

@@ -428,18 +428,19 @@ def prompts_file(folder: Path) -> Path:
 def test_the_door_takes_what_it_is_not_told_from_our_model(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [f"model={model}", f"captions={prompts_file(tmp_path)}", f"out={tmp_path / 'out'}", "device=cpu"]
+    out = tmp_path / "out, {0}"  # a path is text as it stands
+    words = [f"model={model}", f"captions={prompts_file(tmp_path)}", f"out={out}", "device=cpu"]
     assert samples.main([*words, "batch_size=1", "count=1"]) == 0
-    made = read_manifest(tmp_path / "out")["settings"]
+    made = read_manifest(out)["settings"]
     assert (made["count"], made["image_size_px"], made["steps"], made["guidance"]) == (1, 16, 4, 2.0)
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "0 of 1 pictures" and told[1].startswith("1 of 1 pictures, ")
-    assert told[1].endswith(" a second") and told[2] == f"samples: {tmp_path / 'out'}"
+    assert told[1].endswith(" a second") and told[2] == f"samples: {out}"
     with pytest.raises(InputError, match=r"count: 3, but .* holds 2 captions"):
         samples.main([*words, "count=3"])
     with pytest.raises(InputError, match=r"workers: 0 is not possible"):
         samples.main([*words, "batch_size=1", "count=1", "workers=0"])
-    with pytest.raises(InputError, match=r"model: .* holds neither model\.json .* or model_index\.json"):
+    with pytest.raises(InputError, match=r"model: .* has no model\.json .* and no model_index\.json"):
         samples.main([f"model={tmp_path}", *words[1:], "image_size_px=16", "steps=1", "guidance=1"])
 
 
