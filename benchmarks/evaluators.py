@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from evaluators.embedded import EmbeddedClip
+from evaluators.evaluator import Evaluator, EvaluatorSettings
 from evaluators.features import RandomConv
 from evaluators.fid import Moments, frechet_distance
-from evaluators.evaluator import Evaluator, EvaluatorSettings
 from training.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, render_scenes, scene_captions
 
 SIZE_PX = 32

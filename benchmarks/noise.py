@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from conf.compose import compose
+from search.confirming.variance import within
 from search.patience import Waiting
 from search.plan import named_architecture
 from search.ranking import Point
@@ -21,7 +22,6 @@ from search.run import prepare_evaluator
 from search.settings import SearchSettings, settings_from_plain
 from search.strategy import Job
 from search.trial import TrialSettings, TrialWorker
-from search.variance import within
 from training.data import load_data
 
 

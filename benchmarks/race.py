@@ -13,8 +13,8 @@ from statistics import fmean
 
 import numpy as np
 
+from search.confirming.race import Move, Race, Standing
 from search.plan import named_architecture
-from search.race import Move, Race, Standing
 from search.ranking import Noise, Objectives, RungNoise
 from search.record import Rung, State, Trial
 from space.cost import price

@@ -10,12 +10,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
+from search.confirming.leading import Lead, lead
+from search.confirming.verdicts import Evidence, Interval, confirmation_runs, confirmed_trials
 from search.findings import noise_of, objectives_of, references_of, steps_saved
-from search.leading import Lead, lead
 from search.protocols import abridged, flat, protocol_difference, shown
 from search.ranking import Noise, Point, hypervolume, point_of, within_noise
 from search.record import History, Trial, read_history
-from search.verdicts import Evidence, Interval, confirmation_runs, confirmed_trials
 from space.plain import InputError
 
 # what a header says beside settings, or what every run has its own of

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from conf.compose import compose, help_text, run_door
-from search.confirmation import ConfirmationSettings
+from search.confirming.confirmation import ConfirmationSettings
 from search.folder import stored_overrides, stored_settings
 from search.record import RECORD_NAME, read_history
 from search.run import run_search

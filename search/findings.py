@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median, pstdev
 from typing import Any
 
+from search.confirming.verdicts import Verdict, verdicts
 from search.formats import label
 from search.ranking import Noise, Objectives, Point, RungNoise, fronts, noise_from_plain, point_of
 from search.record import History, Trial
-from search.verdicts import Verdict, verdicts
 
 LEAST_TRIALS_FOR_IMPORTANCES = 8
 MOST_TRIALS_FOR_IMPORTANCES = 100  # the latest: a regression on more says the same, slower

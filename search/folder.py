@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from search.appending import HOLDER_NAME
+from search.confirming.leading import lead
 from search.files import write_whole
-from search.leading import lead
 from search.live import Rewriter, remove_torn
 from search.patience import once, reason_of
 from search.record import RECORD_NAME, History, Record, Trial, read_events, read_history

@@ -11,11 +11,11 @@ import yaml
 
 from conf.compose import compose, help_text, run_door
 from search.confirm import latest_run
+from search.confirming.repeats import ScoreNoise, estimated, refined, shown
 from search.findings import noise_of
 from search.ranking import Noise
 from search.record import read_history
 from search.rendering import Format, render, write
-from search.repeats import ScoreNoise, estimated, refined, shown
 from space.plain import InputError, from_plain, to_plain
 
 INTRO = """

@@ -12,9 +12,9 @@ import torch
 
 from search.folder import disk_free_bytes
 from search.formats import duration
-from search.grid_sampler import check_grid
 from search.prior import check_prior
 from search.sampler import make_sampler
+from search.samplers.grid_sampler import check_grid
 from search.settings import SearchSettings
 from search.stopping import make_rule
 from space.architecture import Architecture

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from evaluators.evaluator import Evaluator
-from search.confirmation import Confirmation
+from search.confirming.confirmation import Confirmation
 from search.display import Display, make_display
 from search.files import write_whole
 from search.folder import Results, begin_record, claim_folder

@@ -152,10 +152,10 @@ def make_sampler(settings: SamplerSettings, seed: int) -> Sampler:
 
         return own_sampler(settings.use, settings.options, seed)
     if settings.name == "grid":
-        from search.grid_sampler import GridSampler
+        from search.samplers.grid_sampler import GridSampler
 
         return GridSampler(seed, settings.most_combinations)
-    from search.optuna_sampler import ModelSampler, OptunaSampler
+    from search.samplers.optuna_sampler import ModelSampler, OptunaSampler
 
     return OptunaSampler(settings, seed) if settings.name == "nsga2" else ModelSampler(settings, seed)
 

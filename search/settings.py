@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from evaluators.evaluator import CLIP_SCORE, EvaluatorSettings
 from evaluators.score import score_name
-from search.confirmation import ConfirmationSettings
+from search.confirming.confirmation import ConfirmationSettings
 from search.ranking import Noise, Objectives
 from search.sampler import SamplerSettings
 from search.stopping import StoppingSettings

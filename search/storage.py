@@ -22,9 +22,9 @@ import optuna
 from optuna.distributions import distribution_to_json
 from sqlalchemy.exc import SQLAlchemyError
 
-from search.optuna_sampler import DIRECTIONS, distributions
 from search.ranking import Objectives, Point, point_of
 from search.record import History, Trial
+from search.samplers.optuna_sampler import DIRECTIONS, distributions
 from space.choices import Space
 
 STUDY_NAME = "study.db"

@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from search.confirming.leading import Lead, lead
 from search.files import write_whole
 from search.findings import all_verdicts, objectives_of, steps_saved
 from search.formats import counted, ending, millions, score, share
-from search.leading import Lead, lead
 from search.ranking import best_first
 from search.record import History, Trial
 

@@ -18,6 +18,7 @@ from search.comparison import (
     widest_noise,
     winners_verdicts,
 )
+from search.confirming.verdicts import Interval
 from search.files import write_whole
 from search.findings import all_verdicts, confirmed, objectives_of, pareto_front, trials_asked
 from search.formats import counted, duration, share, size
@@ -26,7 +27,6 @@ from search.report import html_page
 from search.report.figures import Figure, front_line, mean_mark, scatter, score_axes, thinned
 from search.report.html import Cell, badge, card, figure, listing, number, section, table
 from search.report.race import verdict_row
-from search.verdicts import Interval
 from space.architecture import difference
 
 # One a run; far apart in hue, and from light to dark for those who don't tell hues apart.

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from search.confirming.verdicts import Verdict
 from search.findings import noise_of, objectives_of, steps_saved, trials_asked
 from search.formats import duration, gmacs, label, millions, share, size
 from search.report import figures
 from search.report.html import card, listing, section
 from search.report.page import Page
 from search.report.pictures import picture_cards
-from search.verdicts import Verdict
 from space.architecture import difference
 from space.cost import price
 

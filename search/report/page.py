@@ -7,15 +7,15 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
+from search.confirming.leading import Lead, lead
+from search.confirming.verdicts import Verdict
 from search.findings import (
     all_verdicts,
     references_of,
 )
-from search.leading import Lead, lead
 from search.record import History, Trial
 from search.report.figures import Figure
 from search.report.html import figure
-from search.verdicts import Verdict
 from space.architecture import Architecture
 from space.plain import InputError
 

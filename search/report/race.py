@@ -6,15 +6,15 @@ from html import escape
 from math import log10
 from typing import Any
 
+from search.confirming.repeats import estimated, shown
+from search.confirming.verdicts import Interval, Verdict, after_each_seed
 from search.findings import confirmed, noise_of, objectives_of, references_of
 from search.formats import counted, label
 from search.ranking import point_of
-from search.repeats import estimated, shown
 from search.report import figures
 from search.report.figures import COLOURS, Figure, reference_colour
 from search.report.html import Cell, badge, card, number, section, table
 from search.report.page import Page
-from search.verdicts import Interval, Verdict, after_each_seed
 
 FINALIST_COLOURS = [COLOURS[meaning] for meaning in ("complete", "other", "halted", "failed")]
 MOST_RATIO = 8.0  # of the chart's axis: intervals of one seed reach far beyond what matters

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from search.confirmation import Confirmation, ConfirmationSettings
+from search.confirming.confirmation import Confirmation, ConfirmationSettings
+from search.confirming.verdicts import verdicts
 from search.ranking import Objectives, Point
 from search.record import Record
 from search.strategy import Phases
-from search.verdicts import verdicts
 from space.architecture import Architecture
 from space.plain import InputError
 from space.proxy import Proxy

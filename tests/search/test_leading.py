@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.leading import Lead, lead
+from search.confirming.leading import Lead, lead
 from search.record import Record
 from tests.search.histories import MD, MD_LITE, confirm, end, open_run, propose, score
 

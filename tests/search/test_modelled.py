@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.modelled import Settled, thinned, with_finite_scores
-from search.optuna_sampler import GENERATION
 from search.ranking import Point, fronts
 from search.sampler import Observation, SamplerSettings, make_sampler
+from search.samplers.modelled import Settled, thinned, with_finite_scores
+from search.samplers.optuna_sampler import GENERATION
 from search.testing import redrawn, some_past
 from search.toy import SPACE
 from space.choices import UniformDraw

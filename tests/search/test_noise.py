@@ -12,10 +12,10 @@ import yaml
 
 from conf.compose import compose
 from search import noise as door
+from search.confirming.repeats import estimated, refined
 from search.findings import noise_of
 from search.ranking import Noise, RungNoise, noise_from_plain
 from search.record import History, Record
-from search.repeats import estimated, refined
 from space.architecture import Architecture
 from space.plain import InputError, from_plain
 from tests.search.histories import MD, MD_LITE, RUNGS, end, header, open_run, propose, score

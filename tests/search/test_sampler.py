@@ -7,10 +7,10 @@ from itertools import islice, product
 import optuna
 import pytest
 
-from search.grid_sampler import PLACE
-from search.optuna_sampler import distributions
 from search.ranking import Objectives, Point
 from search.sampler import Observation, Ranks, SamplerSettings, make_sampler, observations
+from search.samplers.grid_sampler import PLACE
+from search.samplers.optuna_sampler import distributions
 from space.architecture import Architecture
 from space.choices import LevelRanges, Space, UniformDraw
 from space.cost import Budget, price

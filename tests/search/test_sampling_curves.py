@@ -13,13 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-import search.sampling_curves as curves
+import search.sampling_curves.__main__ as curves
 from conf.compose import compose
 from evaluators.score import Interval
-from search.curve_pictures import guidance_picture, steps_picture
-from search.curve_points import Curves, read_curves
 from search.record import read_history
 from search.run import run_search
+from search.sampling_curves.pictures import guidance_picture, steps_picture
+from search.sampling_curves.points import Curves, read_curves
 from search.settings import settings_from_plain
 from space.plain import InputError
 from training.drawing import draw_samples
@@ -228,7 +228,7 @@ def test_only_what_varies_is_drawn_and_a_score_may_lack_its_interval(drawn: Curv
 
 
 def test_bars_reach_from_the_value_to_the_ends_of_its_interval(drawn: Curves) -> None:
-    from search.curve_pictures import _bars, _lines
+    from search.sampling_curves.pictures import _bars, _lines
 
     scores = [
         replace(point.scores[drawn.clip], value=value, interval=Interval(low, high, 0.95, "by hand"))

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from search.confirming.variance import Variance, within, within_paired
+from search.confirming.verdicts import Evidence, Verdict, after_each_seed, verdicts
 from search.ranking import Noise, Objectives, Point, RungNoise
-from search.variance import Variance, within, within_paired
-from search.verdicts import Evidence, Verdict, after_each_seed, verdicts
 from tests.search.histories import MD, MD_LITE, confirm, end, open_run, propose, score
 
 KNOWN = 1e9  # degrees of freedom of a noise that is known

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from evaluators.score import Score
-from search.curve_points import CurvePoint, Curves
 from search.pictures import GRID, page
+from search.sampling_curves.points import CurvePoint, Curves
 from space.explore.style import INK, OTHERS, OURS, QUIET
 
 COLOURS = (OURS, OTHERS, "#2a8c82", "#7a4fa3", "#b58900", INK)

@@ -20,13 +20,13 @@ from conf.progress import shown_progress
 from evaluators.networks import ComputeSettings
 from evaluators.run import PARTS, score_images
 from evaluators.weights import WeightsSettings
-from search.benches import Bench, of_protocol, of_run
 from search.confirm import latest_run
-from search.curve_points import Curves, check_joins, measured, point_folder, read_curves, table
 from search.files import write_whole
 from search.folder import stored_settings
 from search.ranking import best_first
 from search.record import read_history
+from search.sampling_curves.benches import Bench, of_protocol, of_run
+from search.sampling_curves.points import Curves, check_joins, measured, point_folder, read_curves, table
 from search.trial import job_folder
 from space.plain import InputError, from_plain
 from training.drawing import draw_samples, how_made
@@ -186,7 +186,10 @@ def _measure(
 
 def write(curves: Curves, words: Iterable[str]) -> list[Path]:
     """Tables and pictures of all points of the folder; their paths."""
-    from search.curve_pictures import guidance_picture, steps_picture  # matplotlib takes a second to import
+    from search.sampling_curves.pictures import (  # matplotlib takes a second to import
+        guidance_picture,
+        steps_picture,
+    )
 
     out = curves.folder
     pictures = [

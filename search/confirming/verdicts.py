@@ -18,9 +18,9 @@ from math import expm1, log1p
 from statistics import fmean
 from typing import Literal
 
+from search.confirming.variance import Variance, within_paired
 from search.ranking import Noise, Objectives, Point, point_of
 from search.record import History, Trial
-from search.variance import Variance, within_paired
 
 MOST_LOGARITHM = 20.0  # a ratio of FIDs beyond this says no more
 Word = Literal["better", "worse", "mixed", "equivalent", "undecided"]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from math import exp
 from statistics import fmean
 
+from search.confirming.repeats import known_noise
+from search.confirming.verdicts import Runs, confirmation_runs, verdicts
 from search.findings import noise_of, objectives_of, references_of
 from search.ranking import Point, best_order, within_noise
 from search.record import History, Trial
-from search.repeats import known_noise
-from search.verdicts import Runs, confirmation_runs, verdicts
 
 TIED_NAMED = 5
 

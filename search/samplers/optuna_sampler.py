@@ -19,8 +19,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from search.modelled import Settled, thinned, with_finite_scores
 from search.sampler import Observation, Proposal, SamplerSettings, derived_seed, random_order
+from search.samplers.modelled import Settled, thinned, with_finite_scores
 from space.architecture import Architecture
 from space.choices import Space, UniformDraw, step_of
 from space.plain import InputError

@@ -15,10 +15,10 @@ from functools import cached_property
 from itertools import combinations
 from math import inf
 
+from search.confirming.verdicts import Evidence, confirmation_runs
 from search.formats import counted, label
 from search.ranking import Noise, Objectives
 from search.record import Trial
-from search.verdicts import Evidence, confirmation_runs
 
 FAILURES_ALLOWED = 1  # a network that failed more often, and more often than it ended, gets no more seeds
 Pair = tuple[str, str]

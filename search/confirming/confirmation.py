@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
+from search.confirming.race import Race, Standing
 from search.formats import label
-from search.race import Race, Standing
 from search.ranking import Noise, Objectives, within_noise
 from search.record import MemoryRecord, State, Trial
 from search.strategy import Decision, Job, Ledger, Report

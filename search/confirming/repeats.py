@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
+from search.confirming.variance import Variance, within, within_paired
 from search.findings import objectives_of
 from search.protocols import protocol_difference
 from search.ranking import Noise, Objectives, Point, RungNoise, point_of
 from search.record import History, Trial
-from search.variance import Variance, within, within_paired
 from space.plain import InputError
 
 

@@ -1,0 +1,1 @@
+"""From many trials to one winner: noise, seeds where they decide something, verdicts."""

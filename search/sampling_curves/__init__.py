@@ -1,0 +1,1 @@
+"""FID against CLIP over guidance, and both over sampling steps."""
