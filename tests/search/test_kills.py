@@ -128,7 +128,7 @@ def test_a_killed_worker_and_a_killed_driver_change_no_decision(undisturbed, fol
     kill(driver)
     for name in DERIVED:  # what is decided comes from the record alone
         (run / name).unlink(missing_ok=True)
-    finish(start(folder, f"resume={run}"), folder)
+    finish(start(folder, f"resume={run}", "backend=inline"), folder)  # without Ray's start: quicker
 
     check_nothing_lost_or_doubled(run, trials=3)
     assert decisions(run) == decisions(undisturbed)
