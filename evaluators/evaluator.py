@@ -20,13 +20,14 @@ import yaml
 from evaluators.clip_score import check_pairs
 from evaluators.embedded import Draw, EmbeddedClip, EmbeddedSettings, embedded_clip
 from evaluators.features import ImageFeatures, RandomConv, RandomConvSettings, check_images
-from evaluators.fid import Moments, frechet_distance
+from evaluators.fid import Moments
+from evaluators.protocol import CaptionList, Drawing
 from evaluators.score import score_name
+from evaluators.scorer import Scorer, check_described
 from space.plain import InputError, from_plain, to_plain
 
 PROTOCOL, CLIP_FOLDER = "protocol.yaml", "embedded-clip"
 CLIP_SCORE = "clip_embedded"
-RESAMPLES = 20  # bootstrap samples of a score's pictures: they tell a deviation to within a sixth
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,8 @@ class EvaluatorSettings:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 2 or more")
 
 
-class Evaluator:
-    """Scores of generated images: an FID for each feature set, and the CLIP score of the embedded CLIP.
-
-    Attributes:
-        protocol: all that made the scores, as plain data; `protocol_id` is its hash.
-        fid_name, clip_name: the keys, among the scores, of the two objectives.
-    """
+class Evaluator(Scorer):
+    """By what a search trains on its own data: the embedded CLIP and a random network."""
 
     clip_name = CLIP_SCORE
 
@@ -83,12 +79,17 @@ class Evaluator:
         held_out_captions: Sequence[str],
         data_digest: str,
         cache_folder: Path,
+        captions: CaptionList | None = None,
+        drawing: Drawing | None = None,
         on_step: Callable[[int, int, float], None] | None = None,
     ) -> Evaluator:
         """Write into `folder` what a worker needs to score: models, reference moments, protocol.
 
         The embedded CLIP is taken from the cache folder where it was trained before. References are the
         first `reference_images` of the held-out pictures, so that no feature set has learned them by heart.
+
+        Args:
+            captions, drawing: of the pictures that will be scored, for the protocol.
 
         Raises:
             InputError: fewer than two held-out pictures.
@@ -111,6 +112,8 @@ class Evaluator:
         reference = held_out_images[: settings.reference_images]
         references = {features.name: Moments.of(features(reference)) for features in (clip, random_conv)}
         protocol = _protocol(settings, clip, random_conv, reference, data_digest)
+        samples = {"captions": captions, "drawing": drawing}
+        protocol |= {name: to_plain(said) for name, said in samples.items() if said is not None}
 
         clip.save(folder / CLIP_FOLDER)
         for name, moments in references.items():
@@ -138,81 +141,18 @@ class Evaluator:
 
     # ------------------------------------------------------------------ scores
 
-    def score(self, images: np.ndarray, captions: Sequence[str]) -> dict[str, float]:
-        """Of (N, H, W, 3) uint8 images and N captions, N and the size as the protocol says.
-
-        Raises:
-            ValueError: other images than the protocol describes.
-        """
-        features, cosines = self._measure(images, captions)
-        return self._scores(features, cosines, np.arange(len(images)))
-
-    def score_and_deviations(
-        self, images: np.ndarray, captions: Sequence[str]
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """What `score` and `resampled` return, from one pass through the features."""
-        features, cosines = self._measure(images, captions)
-        scores = self._scores(features, cosines, np.arange(len(images)))
-        return scores, _deviations(self._resamples(features, cosines, RESAMPLES, seed=0))
-
-    def resampled(
-        self, images: np.ndarray, captions: Sequence[str], repeats: int = RESAMPLES, seed: int = 0
-    ) -> dict[str, float]:
-        """The standard deviation of each score over bootstrap samples of the images.
-
-        It holds the luck of which prompts were drawn, which candidates with the same prompts share: for one
-        candidate it is an upper bound of the noise of its pictures, generous for an FID. The noise of a
-        difference is the deviation of the difference of two `resamples`. Neither holds the noise of training
-        with another seed.
-        """
-        return _deviations(self.resamples(images, captions, repeats, seed))
-
-    def resamples(
-        self, images: np.ndarray, captions: Sequence[str], repeats: int = RESAMPLES, seed: int = 0
-    ) -> dict[str, np.ndarray]:
-        """Each score over bootstrap samples of the images, (repeats,); equal seeds draw equal rows.
-
-        So the resamples of two candidates with the same prompts are paired.
-        """
-        if repeats < 2:
-            raise ValueError(f"a standard deviation needs two repeats or more, got {repeats}")
-        return self._resamples(*self._measure(images, captions), repeats, seed)
-
-    def _resamples(
-        self, features: dict[str, np.ndarray], cosines: np.ndarray, repeats: int, seed: int
-    ) -> dict[str, np.ndarray]:
-        rng = np.random.default_rng([seed, 0xB007])
-        draws = [rng.integers(0, len(cosines), len(cosines)) for _ in range(repeats)]
-        scores = [self._scores(features, cosines, draw) for draw in draws]
-        return {name: np.array([score[name] for score in scores]) for name in scores[0]}
+    def too_long(self, captions: Sequence[str]) -> int:
+        return self.clip.too_long(captions)
 
     def _measure(
         self, images: np.ndarray, captions: Sequence[str]
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         check_images(images)
         check_pairs(images, captions)
-        wanted, size = self.protocol["images"], self.protocol["image_size_px"]
-        if images.shape[:3] != (wanted, size, size):
-            raise ValueError(
-                f"images of shape {images.shape}; this protocol scores ({wanted}, {size}, {size}, 3), and "
-                "scores of other counts or sizes would not compare"
-            )
+        check_described(images, self.protocol["images"], self.protocol["image_size_px"])
         sets: tuple[ImageFeatures, ...] = (self.clip, self.random_conv)
         features = {model.name: model(images) for model in sets}
         return features, self.clip.similarity(features[self.clip.name], captions)
-
-    def _scores(
-        self, features: dict[str, np.ndarray], cosines: np.ndarray, rows: np.ndarray
-    ) -> dict[str, float]:
-        scores = {
-            score_name("fid", name): frechet_distance(Moments.of(values[rows]), self.references[name])
-            for name, values in features.items()
-        }
-        return scores | {CLIP_SCORE: float(cosines[rows].mean())}
-
-
-def _deviations(resamples: dict[str, np.ndarray]) -> dict[str, float]:
-    return {name: float(np.std(values, ddof=1)) for name, values in resamples.items()}
 
 
 def _reference_path(folder: Path, features: str) -> Path:
