@@ -99,7 +99,7 @@ class SamplerSettings:
     `modelled_trials` are modelled; a grid has at most `most_combinations`; `use` names a class of the
     user's own, made with `options`."""
 
-    name: Literal["tpe", "nsga2", "gp", "random", "grid", "own"] = "tpe"
+    name: Literal["tpe", "nsga2", "gp", "random", "sobol", "grid", "own"] = "tpe"
     startup_trials: int = 4
     good_share: float = 0.3
     population: int = 6
@@ -151,6 +151,10 @@ def make_sampler(settings: SamplerSettings, seed: int) -> Sampler:
         from search.own import own_sampler
 
         return own_sampler(settings.use, settings.options, seed)
+    if settings.name == "sobol":
+        from search.samplers.sobol_sampler import SobolSampler
+
+        return SobolSampler(seed)
     if settings.name == "grid":
         from search.samplers.grid_sampler import GridSampler
 

@@ -39,6 +39,10 @@ class TestRandom(SamplerContract):
     make = RandomSampler
 
 
+class TestSobol(SamplerContract):
+    make = partial(sampler, "sobol")
+
+
 class TestGrid(SamplerContract):
     make = partial(sampler, "grid")
 

@@ -8,9 +8,10 @@ import optuna
 import pytest
 
 from search.ranking import Objectives, Point
-from search.sampler import Observation, Ranks, SamplerSettings, make_sampler, observations
+from search.sampler import Observation, RandomSampler, Ranks, SamplerSettings, make_sampler, observations
 from search.samplers.grid_sampler import PLACE
 from search.samplers.optuna_sampler import distributions
+from search.samplers.sobol_sampler import SobolSampler
 from space.architecture import Architecture
 from space.choices import LevelRanges, Space, UniformDraw
 from space.cost import Budget, price
@@ -276,3 +277,27 @@ def test_a_grid_ranks_by_its_order_and_heeds_no_place_of_an_earlier_run():
     assert next(grid.proposals(FEW, [Observation(3, params, None, {PLACE: 7})], 4)) != next(
         grid.proposals(FEW, [Observation(-1, params, None, {PLACE: 7})], 0)
     )
+
+
+# ---------------------------------------------------------------------- Sobol
+
+
+def test_every_value_comes_about_equally_often_far_more_evenly_than_by_chance():
+    space = md_space()
+
+    def unevenness(sampler):
+        drawn = list(islice(sampler.proposals(space, [], 0), 256))
+        counts = [
+            [sum(one.params[name] == value for one in drawn) * len(values) / 256 for value in values]
+            for name, values in space.free().items()
+        ]
+        return max(abs(share - 1) for shares in counts for share in shares)
+
+    assert unevenness(SobolSampler(0)) < 0.1 < unevenness(RandomSampler(0))
+
+
+def test_the_sequence_goes_on_where_the_record_ends():
+    space = md_space()
+    whole = list(islice(SobolSampler(3).proposals(space, [], 0), 80))
+    past = [Observation(0, whole[40].params, None, whole[40].attributes)]
+    assert list(islice(SobolSampler(3).proposals(space, past, 1), 39)) == whole[41:]
