@@ -19,6 +19,7 @@ from evaluators.decoding import Unreadable, decode_file, file_stamp, image_suffi
 from space.plain import InputError
 
 NPZ_ARRAY = "arr_0"  # what numpy.savez calls its first array, and guided-diffusion its samples
+PASSED_OVER = 128  # pictures that are kept for threads which others have overtaken
 
 
 class NpzImages:
@@ -49,6 +50,8 @@ class NpzImages:
         self.names = [str(index) for index in range(shape[0])]
         self._mapped = self._map() if self._member.compress_type == zipfile.ZIP_STORED else None
         self._stream: Any = None
+        self._next = 0  # the picture that the stream stands before
+        self._passed: dict[int, bytes] = {}
 
     def _map(self) -> np.ndarray:
         """The rows, (N, bytes of a picture), where the stored array begins: behind the local zip header."""
@@ -63,13 +66,23 @@ class NpzImages:
         if self._mapped is not None:
             return self._mapped[index].tobytes()
         with self._lock:
+            return self._passed.pop(index) if index in self._passed else self._unpacked(index)
+
+    def _unpacked(self, index: int) -> bytes:
+        """A picture on the way through the stream, which costs all before it where it must begin again."""
+        try:
             if self._stream is None:
                 self._stream = self._archive.open(self._member)
-            try:
-                self._stream.seek(self._header_bytes + index * self._bytes)
-                content: bytes = self._stream.read(self._bytes)
-            except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                raise InputError(f"{self._path}: damaged at image {index}: {error}") from None
+            first = self._next if self._next <= index <= self._next + PASSED_OVER else index
+            self._stream.seek(self._header_bytes + first * self._bytes)
+            for passed in range(first, index):
+                self._passed[passed] = self._stream.read(self._bytes)
+            content: bytes = self._stream.read(self._bytes)
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{self._path}: damaged at image {index}: {error}") from None
+        self._next = index + 1
+        while len(self._passed) > PASSED_OVER:
+            del self._passed[next(iter(self._passed))]
         if len(content) < self._bytes:
             raise InputError(f"{self._path}: ends in image {index}")
         return content

@@ -78,10 +78,13 @@ def named_in(file: str, images: ImageSet, field: str) -> ImageSet:
     for key in KEYS:
         wanted = set(map(key, names))
         indices = [index for index, name in enumerate(images.names) if key(name) in wanted]
-        if len(indices) == len(wanted):
+        found = {key(images.names[index]) for index in indices}
+        if len(indices) == len(found) == len(wanted):
             return Subset(images, indices)
     there = {_bare(name) for name in images.names}
     missing = [name for name in dict.fromkeys(names) if _bare(name) not in there]
+    if not missing:
+        raise InputError(f"{field}: {file!r} leaves open which images it means; name them by their path")
     raise InputError(f"{field}: {len(missing):,} images that {file!r} names are missing: {named(missing)}")
 
 
@@ -144,9 +147,10 @@ def _by_name(images: list[str], captions: Captions, source: str) -> list[str]:
     for key in KEYS:
         texts = _unique(zip(map(key, captions.names), captions.texts, strict=True))
         wanted = list(map(key, images))
-        if texts is None or len(set(wanted)) < len(wanted) or not set(wanted) <= texts.keys():
+        distinct = set(wanted)
+        if texts is None or len(distinct) < len(wanted) or not distinct <= texts.keys():
             continue
-        spare = [name for name in captions.names if key(name) not in set(wanted)]
+        spare = [name for name in captions.names if key(name) not in distinct]
         if spare and not captions.more_than_images:
             raise InputError(
                 f"captions: {len(spare):,} of {len(captions.names):,} in {source} lack an image: "
@@ -203,11 +207,17 @@ KEYS: tuple[Callable[[str], str], ...] = (str, _without_suffix, _base, _bare)
 
 
 def _text(path: Path) -> Captions:
-    return Captions(path.read_text("utf-8-sig").splitlines())
+    return Captions([line.strip() for line in _lines(path)])
+
+
+def _lines(path: Path) -> list[str]:
+    """Ended by a line feed alone: captions may hold what Unicode and `splitlines` call the end of a line."""
+    text = path.read_text("utf-8-sig").rstrip("\n")
+    return text.split("\n") if text else []
 
 
 def _json_lines(path: Path) -> Captions:
-    lines = [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    lines = [line for line in _lines(path) if line.strip()]
     return _rows((_parsed(line, f"{path}, row {row}") for row, line in enumerate(lines, 1)), path)
 
 

@@ -50,7 +50,7 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
     def key(name: str) -> tuple[list[tuple[int, str]], str]:
         parts = re.split(r"(\d+)", name)  # text and digits take turns, so tuples at one place compare alike
-        return [(int(part), "") if part.isdigit() else (-1, part) for part in parts], name
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
 
     return sorted(names, key=key)
 

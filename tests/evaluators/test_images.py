@@ -6,6 +6,7 @@ import io
 import json
 import os
 import tarfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -95,6 +96,30 @@ def test_threads_may_read_together(tmp_path: Path) -> None:
         assert np.array_equal(np.stack(read), images), source
 
 
+def test_a_compressed_npz_is_unpacked_once_though_readers_overtake_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step back in the stream would cost all that stands before."""
+    pixels, read = pictures(300, 16), 0
+    unpack = zipfile.ZipExtFile._read1  # type: ignore[attr-defined]
+
+    def counted(stream: zipfile.ZipExtFile, size: int) -> bytes:
+        nonlocal read
+        content: bytes = unpack(stream, size)
+        read += len(content)
+        return content
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "_read1", counted)
+    np.savez_compressed(tmp_path / "a.npz", pixels)
+    images = open_images(str(tmp_path / "a.npz"))
+    order = [index + 7 - 2 * (index % 8) for index in range(296)]  # 7, 6 ... 0, 15, 14 ... 8 and on
+    for index in order:
+        assert np.array_equal(images.decode(images.read(index)), pixels[index])
+    assert read < 1.1 * pixels.nbytes
+    for index in (290, 3, 299, 150, 151, 149):  # and from anywhere to anywhere
+        assert np.array_equal(images.decode(images.read(index)), pixels[index])
+
+
 def test_a_folder_is_read_with_its_folders_and_without_what_is_hidden(tmp_path: Path) -> None:
     picture = pictures(1)[0]
     for name in ("b/2.png", "b/10.png", "a/x.PNG", "c.webp", "._c.png", ".cache/d.png", "notes.md"):
@@ -108,6 +133,7 @@ def test_natural_order_is_that_of_the_numbers(numbers: list[int], prefixes: list
     names = [f"{prefix}{number}.png" for prefix in prefixes for number in numbers]
     expected = [f"{prefix}{number}.png" for prefix in ("a", "img", "z9-") for number in sorted(numbers)]
     assert natural_order(names) == expected
+    assert natural_order(["1²3.png", "1²2.png"]) == ["1²2.png", "1²3.png"]  # a digit that is no number
 
 
 @pytest.mark.parametrize(
@@ -259,6 +285,16 @@ def test_named_captions_find_their_images(tmp_path: Path, name: str) -> None:
     assert captions_of(images, file) == [f"caption {index}" for index in range(4)]
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_only_a_line_feed_ends_a_line(tmp_path: Path, name: str) -> None:
+    """Unicode knows more ends; `python -m training.samples` writes them inside captions as they stand."""
+    texts = ["one\u2028and a half", "two\x85", "three"]
+    rows = [json.dumps({"caption": text}, ensure_ascii=False) for text in texts]
+    (tmp_path / name).write_text("\n".join(rows if name == "a.jsonl" else texts) + "\n\n")
+    found = read_captions(str(tmp_path / name)).texts
+    assert found == (texts if name == "a.jsonl" else [text.strip() for text in texts])
+
+
 def test_captions_without_names_go_by_order(tmp_path: Path) -> None:
     np.savez(tmp_path / "images.npz", pictures(3))
     images = open_images(str(tmp_path / "images.npz"))
@@ -333,6 +369,14 @@ def test_a_list_chooses_among_the_images(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("file_name,caption\n3.png,x\n7.png,y\n")
     with pytest.raises(InputError, match=r"^reference_list: 1 images that .* names are missing: 7\.png"):
         named_in(str(tmp_path / "b.csv"), images, "reference_list")
+    write_folder(tmp_path / "images" / "again", pixels)
+    both = open_images(str(tmp_path / "images"))  # 3.png and again/3.png, and no 8.png in either
+    (tmp_path / "d.csv").write_text("file_name,caption\nx/3.png,x\nx/8.png,y\n")
+    with pytest.raises(InputError, match=r"are missing: x/8\.png"):
+        named_in(str(tmp_path / "d.csv"), both, "reference_list")
+    (tmp_path / "e.csv").write_text("file_name,caption\nx/3.png,x\n")
+    with pytest.raises(InputError, match="leaves open which images it means"):
+        named_in(str(tmp_path / "e.csv"), both, "reference_list")
     (tmp_path / "c.txt").write_text("x\n")
     with pytest.raises(InputError, match=r"^reference_list: .* names no images"):
         named_in(str(tmp_path / "c.txt"), images, "reference_list")
