@@ -18,6 +18,7 @@ from search.strategy import Job
 from space.plain import InputError, from_plain
 from space.proxy import Proxy
 from tests.search.histories import MD
+from tests.search.test_replay import write_run
 from tests.search.worlds import CONF, MD_BUDGET, md_space, preset
 
 HOUR = 3600.0
@@ -130,3 +131,13 @@ def test_rungs_must_rise():
     rung = StatedRung(10, 50.0, 0.2, 0.2, 0.02, 0.9, 0.03, 0.004)
     with pytest.raises(InputError, match=r"steps \[10, 10\] do not rise"):
         StatedCurves((rung, rung), 300.0, 0.0)
+
+
+def test_a_plan_from_recorded_curves_names_its_surrogate(tmp_path, capsys):
+    run = write_run(tmp_path / "a", "trials=12", "stopping=none", "sampler=sobol", noise=0.02)
+    words = [f"runs=[{run}]", "workers=[4]", "trials=20", "hours=0.5", "stopping=asha"]
+    quiet = ["failures_per_day=0", "preemptions_per_day=0", "stragglers=0"]
+    assert main_with([*words, *quiet]) == 0
+    said = capsys.readouterr().out
+    assert "surrogate: Gaussian processes over 12 recorded architectures" in " ".join(said.split())
+    assert "20 candidates of 0.5 h" in said and "asha" in said
