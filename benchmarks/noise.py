@@ -18,7 +18,7 @@ from search.confirming.variance import within
 from search.patience import Waiting
 from search.plan import named_architecture
 from search.ranking import Point
-from search.run import prepare_evaluator
+from search.scoring import prepare_evaluator
 from search.settings import SearchSettings, settings_from_plain
 from search.strategy import Job
 from search.trial import TrialSettings, TrialWorker

@@ -71,6 +71,17 @@ def as_text(words: Iterable[str], names: Iterable[str]) -> list[str]:
     return [_quoted(word) if word.partition("=")[0] in texts else word for word in words]
 
 
+def as_entries(words: Iterable[str], mapping: str) -> list[str]:
+    """The words with those inside `mapping`, which is empty at first, as entries that join it, their values
+    text as it stands.
+
+    >>> as_entries(["weights.files.vit-b-32=a b.pt", "steps=3"], "weights.files")
+    ['++weights.files.vit-b-32="a b.pt"', 'steps=3']
+    """
+    inside = f"{mapping}."
+    return [f"++{_quoted(word)}" if word.startswith(inside) else word for word in words]
+
+
 def _quoted(word: str) -> str:
     name, _, text = word.partition("=")
     if text == "null":

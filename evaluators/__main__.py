@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from conf.compose import as_text, compose, help_text, run_door
+from conf.compose import as_entries, as_text, compose, help_text, run_door
 from conf.progress import shown_progress
 from evaluators.networks import ComputeSettings
 from evaluators.prepared import from_search
@@ -44,7 +44,7 @@ TEXTS = (
     "reference_list", "out", "metrics", "evaluator", "statistics", "compare", "but_for",
     "cache_folder", "weights.cache_folder",
 )  # fmt: skip
-FILES = "weights.files."
+FILES = "weights.files"
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,7 @@ def _pace(sheet: Sheet) -> str:
 
 def _as_meant(words: list[str]) -> list[str]:
     """Paths and lists as text, and files of weights as the new entries that they are."""
-    files = {name for name in (word.partition("=")[0] for word in words) if name.startswith(FILES)}
-    return [f"+{word}" if word.startswith(FILES) else word for word in as_text(words, {*TEXTS, *files})]
+    return as_entries(as_text(words, TEXTS), FILES)
 
 
 def _listed(text: str | None, field: str) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ class Evaluator(Scorer):
     ) -> None:
         self.clip, self.random_conv, self.protocol = clip, random_conv, protocol
         self.references = references
+        self.images: int = protocol["images"]
         self.fid_name: str = protocol["objectives"]["fid"]
         text = json.dumps(protocol, sort_keys=True, separators=(",", ":"))
         self.protocol_id = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -149,7 +150,7 @@ class Evaluator(Scorer):
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         check_images(images)
         check_pairs(images, captions)
-        check_described(images, self.protocol["images"], self.protocol["image_size_px"])
+        check_described(images, self.images, self.protocol["image_size_px"])
         sets: tuple[ImageFeatures, ...] = (self.clip, self.random_conv)
         features = {model.name: model(images) for model in sets}
         return features, self.clip.similarity(features[self.clip.name], captions)

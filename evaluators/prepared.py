@@ -1,4 +1,4 @@
-"""What a search prepared to score its candidates, for anybody's images: it needs no download."""
+"""What a search prepared to score its candidates, for anybody's images; the embedded needs no download."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from evaluators.by_protocol import REFERENCE, stored_protocol
 from evaluators.evaluator import CLIP_FOLDER, Evaluator
 from evaluators.features import RandomConv
 from evaluators.protocol import ImageForm
@@ -15,7 +16,7 @@ from space.plain import to_plain
 
 
 def from_search(folder: str, weights: WeightsSettings) -> tuple[dict[str, Any], Reference, WeightsSettings]:
-    """A preset, the statistics of the search's held-out pictures, and where the embedded CLIP lies.
+    """A preset, the statistics of the search's references, and where weights lie, the embedded CLIP's too.
 
     Args:
         folder: `runs/<name>/evaluator`.
@@ -24,6 +25,10 @@ def from_search(folder: str, weights: WeightsSettings) -> tuple[dict[str, Any], 
         InputError: no such folder, or not one that a search prepared.
     """
     path = Path(folder).expanduser()
+    protocol = stored_protocol(path)
+    if protocol is not None:
+        open_ended: dict[str, Any] = {"samples": None, "captions": None, "drawing": {}}
+        return protocol.to_plain() | open_ended, Reference.load(path / REFERENCE), weights
     evaluator = Evaluator.load(path)
     said = evaluator.protocol
     clip = {"network": evaluator.clip.name, "digest": evaluator.clip.digest}

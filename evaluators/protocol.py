@@ -190,9 +190,7 @@ class Protocol:
 
     def __str__(self) -> str:
         """A line for each part, to print beside scores; what the source leaves open is marked."""
-        lines = [f"protocol {self.name} ({self.id})" + (f", after {self.source}" if self.source else "")]
-        for name, value in self._deciding().items():
-            lines.append(f"  {name}: {_shown(value)}")
+        lines = [protocol_text(self.name, self.id, self._deciding(), self.source)]
         if self.open_in_source:
             lines.append(f"  our choice, the source does not say: {', '.join(self.open_in_source)}")
         return "\n".join(lines)
@@ -214,6 +212,13 @@ def differences(one: Protocol, other: Protocol) -> dict[str, tuple[Any, Any]]:
         for name in dict.fromkeys([*ours, *theirs])
         if ours.get(name) != theirs.get(name)
     }
+
+
+def protocol_text(name: str, id: str, deciding: Mapping[str, Any], source: str = "") -> str:
+    """A head, and a line for each field that decides a score: for a protocol as plain data, too."""
+    head = f"protocol {name} ({id})" + (f", after {source}" if source else "")
+    fields = [f"  {field}: {_shown(value)}" for field, value in deciding.items() if field not in NOT_DECIDING]
+    return "\n".join([head, *fields])
 
 
 def captions_digest(captions: Sequence[str]) -> str:

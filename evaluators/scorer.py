@@ -19,12 +19,14 @@ class Scorer(ABC):
 
     Attributes:
         protocol: all that made the scores, as plain data; `protocol_id` is a hash of it.
+        images: how many pictures a score is of.
         fid_name, clip_name: the keys, among the scores, of the two objectives.
         references: the real pictures' moments, by feature set.
     """
 
     protocol: dict[str, Any]
     protocol_id: str
+    images: int
     fid_name: str
     clip_name: str
     references: Mapping[str, Moments]

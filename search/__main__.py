@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from conf.compose import compose, expand, help_text, run_door
+from conf.compose import as_entries, compose, expand, help_text, run_door
 from space.plain import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ EXAMPLES = (
     "python -m search enqueue=[md,mine.yaml]                try these first",
     "python -m search -m budget=md,md_lite sampler=tpe,random",
     "python -m search cluster=existing cluster.address=auto backend=ray",
+    "python -m search evaluators=own data=folder data.folder=photos   scored by Inception and CLIP ViT-B/32",
     "python -m search dry_run=true                          what would happen, and what it costs",
 )
 
@@ -56,11 +57,15 @@ def settings_of(words: list[str]) -> tuple[SearchSettings, list[str]]:
     from search.folder import stored_overrides
     from search.settings import settings_from_plain
 
-    settings = settings_from_plain(compose("search", words))
+    settings = settings_from_plain(_composed(words))
     if settings.resume is None:
         return settings, words
     overrides = [*stored_overrides(Path(settings.resume)), *words]
-    return settings_from_plain(compose("search", overrides)), overrides
+    return settings_from_plain(_composed(overrides)), overrides
+
+
+def _composed(words: list[str]) -> dict[str, Any]:
+    return compose("search", as_entries(words, "weights.files"))
 
 
 def _several(words: list[str]) -> int:

@@ -15,6 +15,7 @@ from search.formats import duration
 from search.prior import check_prior
 from search.sampler import make_sampler
 from search.samplers.grid_sampler import check_grid
+from search.scoring import check_scoring, scoring_plan
 from search.settings import SearchSettings
 from search.stopping import make_rule
 from space.architecture import Architecture
@@ -37,7 +38,7 @@ def check(settings: SearchSettings) -> Dataset:
     Raises:
         InputError: an impossible budget, widths that the proxy cannot divide, architectures to try first that
             do not fit, a grid too large, a class of the user's own that cannot be made, data that is not
-            there or does not fit the proxy.
+            there or does not fit the proxy, weights of the networks that score that are missing or others.
     """
     _check_budget(settings)
     _check_widths(settings)
@@ -50,6 +51,7 @@ def check(settings: SearchSettings) -> Dataset:
         raise InputError("data: one picture is held out; needed: 2 or more, to score pictures against")
     smallest = narrow(settings.space.smallest(_macs), settings.proxy)
     Trainer(smallest, data, settings.training, seed=settings.seed)  # says where parts don't fit together
+    check_scoring(settings, data)
     return data
 
 
@@ -153,6 +155,7 @@ def plan_text(settings: SearchSettings) -> str:
         f"trials     {settings.trials} by {settings.sampler.name}, rungs {list(settings.rungs)}, "
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
+    lines += [f"scores     {line}" for line in scoring_plan(settings, data)]
     if settings.prior:
         lines.append(f"prior      what the trials of {', '.join(settings.prior)} taught")
     if not feasible:

@@ -16,7 +16,18 @@ from search.record import History
 # Fields of a record's header. `protocol` is the evaluators' own: features, their weights, references, counts.
 DECIDES_A_SCORE = ("objectives", "rungs", "proxy", "data", "training", "protocol")
 # Inside them, what follows from another field, or decides where work is done and not what comes out.
-FOLLOWS = frozenset({"training.steps", "data.memory_mib", "data.max_unreadable_share"})
+FOLLOWS = frozenset(
+    {
+        "training.steps",
+        "data.memory_mib",
+        "data.max_unreadable_share",
+        "protocol.name",
+        "protocol.reference.name",  # what a folder is called; digests say what is in it
+        "protocol.captions.name",
+    }
+)
+FOLLOWS_FROM_TRAINING = "protocol.drawing."  # its sampler, steps and guidance; and the seed, which may differ
+SAID_LATER = "protocol.captions"  # older records do not say it; there it follows from pictures and count
 FOLLOWS_FROM_DIGEST = "retrieval_accuracy"
 MOST_CHARACTERS = 60
 MOST_NAMED = 8
@@ -53,7 +64,9 @@ def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: I
         for name in dict.fromkeys([*ours, *theirs])
         if ours.get(name) != theirs.get(name)
         and name not in FOLLOWS
+        and not name.startswith(FOLLOWS_FROM_TRAINING)
         and not name.endswith(FOLLOWS_FROM_DIGEST)
+        and not (name.startswith(SAID_LATER) and None in (ours.get(name), theirs.get(name)))
     ]
 
 

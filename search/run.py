@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from evaluators.evaluator import Evaluator
+from evaluators.scorer import Scorer
 from search.confirming.confirmation import Confirmation
 from search.display import Display, make_display
 from search.files import write_whole
@@ -25,10 +23,11 @@ from search.prior import take_prior
 from search.provenance import provenance
 from search.record import History, MemoryRecord, Record
 from search.sampler import make_sampler
+from search.scoring import EVALUATOR_FOLDER, prepare_evaluator, scored_captions, told_of
 from search.settings import SearchSettings
 from search.stopping import make_rule
 from search.strategy import ArchitectureSearch, Phases, Strategy
-from search.trial import TrialSettings, evaluation_captions
+from search.trial import TrialSettings
 from space.architecture import Architecture
 from space.cost import price
 from space.plain import InputError, to_plain
@@ -92,12 +91,13 @@ def _run(
     display: Display,
 ) -> RunResult:
     began = time.monotonic()
-    worker, protocol = _prepare(settings, data, folder, display)
+    evaluator = _prepare(settings, data, folder, display)
+    worker = worker_settings(settings, folder, folder / EVALUATOR_FOLDER)
+    made_by = {"protocol": evaluator.protocol, "protocol_id": evaluator.protocol_id}
     if not record.history.start_scores:
-        scores = _start_scores(settings, data, worker)
-        record.append("start", scores=scores, protocol=protocol)
+        record.append("start", scores=_start_scores(settings, data, evaluator), **made_by)
     if not (folder / PROVENANCE_NAME).is_file():
-        write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | {"protocol": protocol}, indent=1))
+        write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))
     if not record.history.sessions:
         take_prior(record, settings.prior)
     if settings.prior:
@@ -124,10 +124,8 @@ def _run(
     return RunResult(folder, record.history, report, interrupted)
 
 
-def _prepare(
-    settings: SearchSettings, data: Dataset, folder: Path, display: Display
-) -> tuple[TrialSettings, dict[str, Any]]:
-    """The evaluator, trained on the data or taken from the cache; a copy of it in the run folder."""
+def _prepare(settings: SearchSettings, data: Dataset, folder: Path, display: Display) -> Scorer:
+    """The evaluator; what it is made of lies in the run folder, for the workers."""
     display.message(
         f"data {data.name}: {len(data.train_captions)} pictures to train on, "
         f"{len(data.held_out_captions)} held out, {data.image_size_px} px"
@@ -137,28 +135,19 @@ def _prepare(
             else ""
         )
     )
-    evaluator_folder = folder / "evaluator"
-    display.message("the evaluators' small CLIP: trained on these pictures once, about 20 s, then cached ...")
-    evaluator = prepare_evaluator(settings, evaluator_folder, data)
-    display.message(
-        f"embedded CLIP: finds the right caption for {evaluator.clip.retrieval_accuracy:.1%} of "
-        "the held-out pictures it was checked on"
-    )
-    if evaluator.clip.doubt is not None:
-        display.message(f"warning: {evaluator.clip.doubt}")
-    captions = evaluation_captions(data.held_out_captions, settings.evaluators.images)
-    if cut := evaluator.clip.too_long(captions):
-        display.message(f"warning: {cut} of {len(captions)} prompts are longer than its text tower, and cut")
-    return worker_settings(settings, folder, evaluator_folder), evaluator.protocol
+    evaluator = prepare_evaluator(settings, folder / EVALUATOR_FOLDER, data, display.message)
+    for line in told_of(evaluator, settings, data):
+        display.message(line)
+    return evaluator
 
 
 def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Path) -> TrialSettings:
     """What workers receive. Every path is absolute, since Ray's workers start in folders of their own."""
 
     def absolute(path: str | None) -> str | None:
-        return path and str(Path(path).resolve())
+        return path and str(Path(path).expanduser().resolve())
 
-    data, training = settings.data, settings.training
+    data, training, weights = settings.data, settings.training, settings.weights
     own_captions = data.captions is not None and Path(data.captions).is_file()  # else inside data.folder
     return TrialSettings(
         run_folder=str(folder.resolve()),
@@ -174,41 +163,20 @@ def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Pa
             latents=replace(training.latents, folder=absolute(training.latents.folder)),
             text=replace(training.text, folder=absolute(training.text.folder)),
         ),
+        compute=settings.compute,
+        weights=replace(
+            weights,
+            cache_folder=absolute(weights.cache_folder),
+            files={name: str(Path(file).expanduser().resolve()) for name, file in weights.files.items()},
+        ),
     )
 
 
-def prepare_evaluator(settings: SearchSettings, folder: Path, data: Dataset) -> Evaluator:
-    """The run's evaluator; a resumed run scores with the very models it began with."""
-    if (folder / "protocol.yaml").is_file():
-        return Evaluator.load(folder)
-    wanted = max(settings.evaluators.reference_images, settings.evaluators.retrieval_images)
-    held_out_images, held_out_captions = pictures(
-        data.held_out(range(min(wanted, len(data.held_out_captions))))
-    )
-    return Evaluator.prepare(
-        folder,
-        settings.evaluators,
-        train=lambda indices: pictures(data.train(indices)),
-        train_count=len(data.train_captions),
-        held_out_images=held_out_images,
-        held_out_captions=held_out_captions,
-        data_digest=data.digest,
-        cache_folder=settings.cache,
-    )
-
-
-def pictures(batch: tuple[Tensor, list[str]]) -> tuple[np.ndarray, list[str]]:
-    """A batch as training sees it, float (B, 3, H, W) in [-1, 1], as evaluators do: uint8 (B, H, W, 3)."""
-    images, captions = batch
-    return ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(), captions
-
-
-def _start_scores(settings: SearchSettings, data: Dataset, worker: TrialSettings) -> dict[str, float]:
+def _start_scores(settings: SearchSettings, data: Dataset, evaluator: Scorer) -> dict[str, float]:
     """Scores of an untrained network: its output is zero whatever the architecture, so one stands for all."""
-    evaluator = Evaluator.load(Path(worker.evaluator_folder))
     smallest = narrow(settings.space.smallest(lambda a: price(a).macs), settings.proxy)
     trainer = Trainer(smallest, data, settings.training, seed=settings.seed)
-    captions = evaluation_captions(data.held_out_captions, settings.evaluators.images)
+    captions = scored_captions(settings, data)
     scores = evaluator.score(trainer.draw(captions, seed=settings.seed), captions)
     return {name: float(score) for name, score in scores.items()}
 

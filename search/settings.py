@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from evaluators.by_protocol import objective_names
 from evaluators.evaluator import CLIP_SCORE, EvaluatorSettings
+from evaluators.networks import ComputeSettings
+from evaluators.protocol import Protocol
 from evaluators.score import score_name
+from evaluators.weights import WeightsSettings
 from search.confirming.confirmation import ConfirmationSettings
 from search.ranking import Noise, Objectives
 from search.sampler import SamplerSettings
@@ -56,12 +60,31 @@ class ClusterSettings:
 
 
 @dataclass(frozen=True)
+class ScoringSettings:
+    """What a search scores by the networks of a protocol; the embedded evaluator's settings say their own.
+
+    `reference` is a .safetensors of statistics, or images, in place of the search's held-out pictures.
+    """
+
+    images: int = 200  # generated pictures a score, each with a held-out caption
+    reference_images: int = 2000  # held-out pictures; all of them where there are fewer
+    reference: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("images", "reference_images"):
+            if getattr(self, name) < 2:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 2 or more")
+
+
+@dataclass(frozen=True)
 class SearchSettings:
     """One search. Groups are read from conf/<group>/, plain fields from conf/search.yaml.
 
     `rungs` are the steps at which trials are evaluated and may be stopped; the last is the length of a
     full trial. `enqueue` names architecture files, or presets of conf/arch, tried before the sampler's.
     `prior` names folders of earlier runs of the same space and protocol, whose trials teach this search.
+    `evaluators` is the embedded evaluator, or a protocol by whose networks `scoring`, `compute` and `weights`
+    have candidates scored.
     """
 
     space: Space
@@ -69,7 +92,7 @@ class SearchSettings:
     proxy: Proxy
     data: DataSettings
     training: TrainingSettings
-    evaluators: EvaluatorSettings
+    evaluators: Protocol | EvaluatorSettings
     sampler: SamplerSettings
     stopping: StoppingSettings
     noise: Noise
@@ -86,8 +109,15 @@ class SearchSettings:
     cache_folder: str | None = None
     resume: str | None = None
     dry_run: bool = False
+    scoring: ScoringSettings = field(default_factory=ScoringSettings)
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
+    weights: WeightsSettings = field(default_factory=WeightsSettings)
 
     def __post_init__(self) -> None:
+        if isinstance(self.evaluators, Protocol):
+            _check_protocol(self.evaluators)
+        else:
+            _check_without_protocol(self)
         if self.trials < 1:
             raise InputError(f"trials: {self.trials} is too few; allowed: 1 or more")
         if not self.rungs or list(self.rungs) != sorted(set(self.rungs)) or self.rungs[0] < 1:
@@ -99,8 +129,15 @@ class SearchSettings:
 
     @property
     def objectives(self) -> Objectives:
-        """The two scores that decide: `evaluators.fid` names the features of the one."""
+        """The two scores that decide, named for `evaluators.fid` or a protocol's first networks."""
+        if isinstance(self.evaluators, Protocol):
+            return Objectives(*objective_names(self.evaluators))
         return Objectives(score_name("fid", self.evaluators.fid), CLIP_SCORE)
+
+    @property
+    def scored_images(self) -> int:
+        """Generated pictures a score."""
+        return (self.scoring if isinstance(self.evaluators, Protocol) else self.evaluators).images
 
     @property
     def cache(self) -> Path:
@@ -121,20 +158,42 @@ FREE_ON_RESUME = frozenset(
         "cache_folder",
         "resume",
         "dry_run",
+        "compute",  # the weights' digest and the precision are held to what the run began with
+        "weights",
     }
 )
 
 
 def settings_from_plain(plain: dict[str, Any]) -> SearchSettings:
     """From what the door composed. Raises InputError, naming the field."""
-    if "features" in (plain.get("evaluators") or {}):
-        raise InputError(
-            f"evaluators: {plain['evaluators'].get('name')} is for finished samples (python -m evaluators); "
-            "a search trains its ruler on its own data: evaluators=embedded"
-        )
+    chosen = plain.get("evaluators") or {}
+    if "features" in chosen:  # a protocol; here one is told from the other, so that errors name their fields
+        count = chosen.get("samples") or ScoringSettings.images
+        plain = plain | {"evaluators": from_plain(Protocol, {**chosen, "samples": count}, "evaluators")}
     settings = from_plain(SearchSettings, plain)
     assert isinstance(settings, SearchSettings)
     return settings
+
+
+def _check_protocol(protocol: Protocol) -> None:
+    try:
+        objective_names(protocol)
+    except InputError as error:
+        raise InputError(f"evaluators.{error}") from None
+
+
+def _check_without_protocol(settings: SearchSettings) -> None:
+    """What nothing would act on is refused."""
+    for name, default in (
+        ("scoring", ScoringSettings()),
+        ("compute", ComputeSettings()),
+        ("weights", WeightsSettings()),
+    ):
+        if getattr(settings, name) != default:
+            raise InputError(
+                f"{name}: of no use to the embedded evaluator, which has evaluators.images and the like; "
+                "allowed with a protocol, evaluators=own for instance"
+            )
 
 
 def changed_fields(before: SearchSettings, now: SearchSettings) -> list[str]:

@@ -15,13 +15,15 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from evaluators.evaluator import Evaluator
+from evaluators.by_protocol import load_evaluator
+from evaluators.networks import ComputeSettings
+from evaluators.weights import WeightsSettings
 from search.patience import Waiting, patiently, storage_error
 from search.strategy import Job, Report
 from space.plain import InputError
@@ -45,6 +47,8 @@ class TrialSettings:
     proxy: Proxy
     data: DataSettings
     training: TrainingSettings
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
+    weights: WeightsSettings = field(default_factory=WeightsSettings)
     drawing_batch: int = 64
 
 
@@ -54,8 +58,8 @@ class TrialWorker:
     def __init__(self, settings: TrialSettings) -> None:
         self.settings = settings
         self.data = load_data(settings.data)
-        self.evaluator = Evaluator.load(Path(settings.evaluator_folder))
-        self.captions = evaluation_captions(self.data.held_out_captions, self.evaluator.protocol["images"])
+        self.evaluator = load_evaluator(Path(settings.evaluator_folder), settings.weights, settings.compute)
+        self.captions = evaluation_captions(self.data.held_out_captions, self.evaluator.images)
 
     def run(self, job: Job) -> Iterator[Report | Waiting]:
         """Yields a report at each rung; goes on from the state that an interrupted run left.

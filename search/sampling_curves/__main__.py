@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from conf.compose import as_text, compose, help_text, run_door
+from conf.compose import as_entries, as_text, compose, help_text, run_door
 from conf.progress import shown_progress
 from evaluators.networks import ComputeSettings
 from evaluators.run import PARTS, score_images
@@ -219,7 +219,8 @@ def main(words: list[str]) -> int:
         print(help_text("sampling_curves", INTRO, EXAMPLES))
         return 0
     listed = [LISTED.sub(r"\1=[\2]", word) if LISTED.fullmatch(word) else word for word in words]
-    command = from_plain(CurvesCommand, compose("sampling_curves", as_text(listed, TEXTS)))
+    meant = as_entries(as_text(listed, TEXTS), "weights.files")
+    command = from_plain(CurvesCommand, compose("sampling_curves", meant))
     curves = draw_curves(command, Console())
     print(f"{table(curves, 'table')}\n{curves.protocol}\n")
     for path in write(curves, words):

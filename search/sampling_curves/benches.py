@@ -11,6 +11,7 @@ from evaluators.networks import ComputeSettings
 from evaluators.prepared import from_search
 from evaluators.run import Request
 from evaluators.weights import WeightsSettings
+from search.scoring import EVALUATOR_FOLDER
 from search.settings import SearchSettings
 from search.trial import TrialSettings, evaluation_captions
 from space.plain import InputError, from_plain
@@ -42,8 +43,10 @@ def of_run(
     Args:
         wanted: fields of `DrawSettings` to be set; null leaves them to the run and the model.
     """
-    preset, prepared, weights = from_search(str(run / "evaluator"), weights)
-    count = settings.evaluators.images
+    if weights == WeightsSettings():
+        weights = settings.weights  # those of the run
+    preset, prepared, weights = from_search(str(run / EVALUATOR_FOLDER), weights)
+    count = settings.scored_images
     captions = evaluation_captions(load_data(settings.data).held_out_captions, count)
     bf16 = settings.training.is_bf16_on(choose_device(compute.device))
     usual = {

@@ -124,8 +124,9 @@ def test_every_setting_is_known_to_decide_a_score_or_not_to() -> None:
     which = {
         "space", "budget", "sampler", "stopping", "noise", "confirmation", "cluster", "backend", "trials",
         "seed", "enqueue", "prior", "name", "runs_folder", "cache_folder", "resume", "dry_run",
+        "compute", "weights",
     }  # fmt: skip
-    where = {"evaluators"}  # in the header as the protocol that they make
+    where = {"evaluators", "scoring"}  # in the header as the protocol that they make
     names = {field.name for field in dataclasses.fields(SearchSettings)}
     assert names - which - where == set(DECIDES_A_SCORE) - {"protocol", "objectives"}
 

@@ -1,0 +1,322 @@
+"""Searches scored by the networks of a named protocol: what they are called, refuse, store and go on with.
+
+The networks are small ones of random weights in open_clip's own format; Inception's file is loaded once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from evaluators.by_protocol import load_evaluator, stored_protocol
+from evaluators.measure import Measurements
+from evaluators.preparation import prepare
+from evaluators.protocol import Protocol, captions_digest
+from evaluators.reference import Reference
+from evaluators.scoring import scores as exact_scores
+from search import trial
+from search.__main__ import settings_of as door_settings
+from search.folder import stored_settings
+from search.plan import check
+from search.protocols import protocol_difference
+from search.record import read_history
+from search.run import run_search
+from search.sampling_curves import __main__ as curves
+from search.sampling_curves.points import read_curves
+from search.scoring import derived_protocol, prepare_evaluator, what_differs
+from search.settings import SearchSettings
+from space.plain import InputError
+from tests.evaluators.conftest import TINY_CLIP, inception_files, tiny_clip_weights
+from tests.search.killing import events
+from training.data import load_data
+
+__all__ = ["inception_files", "tiny_clip_weights"]
+
+NETWORK = f"[{{network: open-clip, model: {TINY_CLIP}}}]"
+TINY = (
+    "evaluators=own", f"evaluators.features={NETWORK}", f"evaluators.clips={NETWORK}",
+    "evaluators.images.size_px=48", "scoring.images=12", "scoring.reference_images=40", "compute.device=cpu",
+    "trials=2", "rungs=[1,2]", "backend=inline", "stopping=none", "confirmation=none", "data.scenes=192",
+    "training.batch_size=2", "training.sampling_steps=2", "training.validation_images=2",
+    "training.device=cpu", "enqueue=[md_lite]",
+)  # fmt: skip
+FID, CLIP = "fid_tiny_for_tests", "clip_tiny_for_tests"
+
+
+def settings_of(*words: str) -> SearchSettings:
+    return door_settings(list(words))[0]
+
+
+def named(settings: SearchSettings) -> Protocol:
+    assert isinstance(settings.evaluators, Protocol)
+    return settings.evaluators
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def words(folder: Path, tiny_clip_weights: Path) -> tuple[str, ...]:
+    weights = f"weights.files.{TINY_CLIP}={tiny_clip_weights}"
+    return (*TINY, weights, f"runs_folder={folder}", f"cache_folder={folder / 'cache'}")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder: Path, words: tuple[str, ...]) -> Path:
+    every = [*words, "name=undisturbed"]
+    return run_search(settings_of(*every), every).folder
+
+
+@pytest.fixture(scope="module")
+def other_weights(tiny_clip_weights: Path) -> Path:
+    held = torch.load(tiny_clip_weights)["state_dict"]
+    held["module.logit_scale"] = held["module.logit_scale"] + 1
+    path = tiny_clip_weights.with_name("others.bin")
+    torch.save({"state_dict": held}, path)
+    return path
+
+
+# ---------------------------------------------------------------------- a whole search
+
+
+def test_a_search_is_scored_by_the_protocols_networks(undisturbed: Path) -> None:
+    history = read_history(undisturbed)
+    assert set(history.start_scores) == {FID, CLIP}
+    assert history.header["objectives"] == {"fid": FID, "clip": CLIP}
+    for each in history.trials:
+        assert each.state == "complete" and [rung.step for rung in each.rungs] == [1, 2]
+        for rung in each.rungs:
+            assert rung.scores[FID] > 0 and -1 <= rung.scores[CLIP] <= 1
+            assert set(rung.deviations) == {FID, CLIP} and min(rung.deviations.values()) > 0
+    assert (undisturbed / "best.yaml").is_file() and (undisturbed / "report.html").is_file()
+
+
+def test_its_protocol_is_stored_beside_the_scores_and_is_its_own(undisturbed: Path) -> None:
+    settings, history = stored_settings(undisturbed), read_history(undisturbed)
+    data = load_data(settings.data)
+    protocol = stored_protocol(undisturbed / "evaluator")
+    assert protocol is not None and protocol.not_pinned == ()
+    assert protocol.name == "own networks on scenes" and protocol.id != named(settings).id
+    assert protocol.reference is not None and protocol.captions is not None
+    assert (protocol.reference.images, protocol.reference.data_digest) == (40, data.digest)
+    assert protocol.captions.digest == captions_digest(data.held_out_captions[:12])
+    assert (protocol.images.drawn_size_px, protocol.images.size_px, protocol.samples) == (24, 48, 12)
+    drawing = protocol.drawing
+    assert (drawing.sampler, drawing.steps, drawing.guidance, drawing.seed) == ("ddim", 2, 2.0, 0)
+    recorded = history.header["protocol"]
+    assert recorded["features"][TINY_CLIP]["digest"] == protocol.features[0].digest
+    (start,) = events(undisturbed, "start")
+    provenance = json.loads((undisturbed / "provenance.json").read_text())
+    assert start["protocol_id"] == provenance["protocol_id"] == protocol.id
+
+
+def test_an_interrupted_one_goes_on_to_the_same_scores(
+    undisturbed: Path, folder: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, rungs, to_rung = folder / "interrupted", list[int](), trial.TrialWorker._to_rung
+
+    def stopped_at_the_third(*arguments: Any) -> Any:
+        rungs.append(1)
+        if len(rungs) == 3:
+            raise KeyboardInterrupt
+        return to_rung(*arguments)
+
+    every = [*words, "name=interrupted"]
+    with monkeypatch.context() as patched:
+        patched.setattr(trial.TrialWorker, "_to_rung", stopped_at_the_third)
+        assert run_search(settings_of(*every), every).interrupted
+    every.append(f"resume={run}")
+    assert not run_search(settings_of(*every), every).interrupted
+    scores = [
+        [rung.scores for each in read_history(path).trials for rung in each.rungs]
+        for path in (run, undisturbed)
+    ]
+    assert scores[0] == scores[1] and len(scores[0]) == 4
+
+
+def test_a_resumed_one_takes_the_weights_that_it_began_with_alone(
+    undisturbed: Path, words: tuple[str, ...], other_weights: Path, folder: Path
+) -> None:
+    again = (*words, f"resume={undisturbed}")
+    moved = folder / "moved.bin"
+    moved.write_bytes(Path(words[-3].partition("=")[2]).read_bytes())
+    check(settings_of(*again, f"weights.files.{TINY_CLIP}={moved}"))
+    for changed, said in (
+        (f"weights.files.{TINY_CLIP}={other_weights}", "digest"),
+        ("compute.precision=bf16", "preparation .* fp32"),
+    ):
+        with pytest.raises(InputError, match=f"{TINY_CLIP}: {said}.* the very weights that it began with"):
+            run_search(settings_of(*again, changed), [])
+
+
+def test_curves_of_sampling_score_as_the_run_did(undisturbed: Path) -> None:
+    assert curves.main([f"run={undisturbed}", "trial=0", "steps=[1,2]", "compute.device=cpu"]) == 0
+    _, point = read_curves(undisturbed / "curves", None, None).points
+    recorded = read_history(undisturbed).trials[0].rungs[-1].scores
+    assert point.steps == 2 and {name: score.value for name, score in point.scores.items()} == pytest.approx(
+        {name: recorded[name] for name in (FID, CLIP)}, rel=1e-5
+    )
+
+
+# ---------------------------------------------------------------------- what a score is
+
+
+def test_scores_are_those_of_the_door_for_anybodys_pictures(undisturbed: Path) -> None:
+    """The same pictures through measurements and scoring, one at a time."""
+    settings = stored_settings(undisturbed)
+    evaluator = load_evaluator(undisturbed / "evaluator", settings.weights, settings.compute)
+    protocol = evaluator.stated  # type: ignore[attr-defined]
+    data = load_data(settings.data)
+    captions = data.held_out_captions[:12]
+    drawn = data._pictures.pixels(range(12))
+    networks = evaluator._networks  # type: ignore[attr-defined]
+    measured = Measurements.by(networks)
+    for index, (picture, caption) in enumerate(zip(drawn, captions, strict=True)):
+        measured.add(networks, [index], prepare(picture, protocol.images)[None], [caption])
+    reference = Reference.load(undisturbed / "evaluator" / "reference.safetensors")
+    expected = exact_scores(measured, reference, protocol, intervals=False)
+    assert evaluator.score(drawn, captions) == pytest.approx(
+        {name: score.value for name, score in expected.items()}, rel=1e-6
+    )
+    with pytest.raises(ValueError, match=r"scores \(12, 24, 24, 3\)"):
+        evaluator.score(drawn[:11], captions[:11])
+
+
+def test_inception_is_taken_from_its_own_file_and_references_are_kept(
+    tmp_path: Path, words: tuple[str, ...], inception_files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(
+        *words, "evaluators.features=[{network: inception-v3}]", "scoring.images=3",
+        "scoring.reference_images=3",
+        f"weights.files.inception-v3={inception_files['clean-fid']}", f"cache_folder={tmp_path}",
+    )  # fmt: skip
+    assert settings.objectives.fid == "fid_inception_v3" and settings.objectives.clip == CLIP
+    data = load_data(settings.data)
+    first = prepare_evaluator(settings, tmp_path / "first", data)
+    assert first.references["inception-v3"].count == 3 and first.references["inception-v3"].width == 2048
+    monkeypatch.setattr("evaluators.by_protocol._measured", None)  # the second time it is in the cache
+    assert prepare_evaluator(settings, tmp_path / "second", data).protocol_id == first.protocol_id
+
+
+def test_given_statistics_are_the_reference(
+    tmp_path: Path, words: tuple[str, ...], undisturbed: Path
+) -> None:
+    """Those of another run's held-out pictures, as a shared file."""
+    shared = undisturbed / "evaluator" / "reference.safetensors"
+    settings = settings_of(*words, f"scoring.reference={shared}")
+    evaluator = prepare_evaluator(settings, tmp_path / "one", load_data(settings.data))
+    assert evaluator.references[TINY_CLIP].count == 40
+    assert evaluator.protocol["reference"]["name"] == "own"
+    pinned = "{name: COCO, images: 41, chosen: all}"
+    with pytest.raises(InputError, match="reference: 40 images, where the protocol compares with 41"):
+        prepare_evaluator(
+            settings_of(*words, f"scoring.reference={shared}", f"evaluators.reference={pinned}"),
+            tmp_path / "two",
+            load_data(settings.data),
+        )
+    with pytest.raises(InputError, match=r"nowhere\.safetensors: cannot be read as reference statistics"):
+        check(settings_of(*words, "scoring.reference=nowhere.safetensors"))
+
+
+# ---------------------------------------------------------------------- what is said and refused
+
+
+def test_missing_weights_are_one_message_before_anything_starts(folder: Path, tmp_path: Path) -> None:
+    settings = settings_of(
+        "evaluators=coco30k", "weights.download=false", f"weights.cache_folder={tmp_path}",
+        f"runs_folder={folder}", "name=never", "data.scenes=192",
+    )  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        run_search(settings)
+    said = str(caught.value)
+    assert said.count("weights are missing") == 1 and "evaluators=embedded" in said
+    for name, file in (("inception-v3", "inception-2015-12-05.pt"), ("vit-b-32", "vit-b-32-openai.pt")):
+        assert f"{name}: put " in said and str(tmp_path / file) in said
+    assert "vit-g-14" not in said  # the final figure's, which no search asks for
+    assert not (folder / "never").exists()
+
+
+def test_coco30k_on_a_searchs_own_pictures_is_not_coco30k() -> None:
+    settings = settings_of("evaluators=coco30k", "data.scenes=192")
+    derived = derived_protocol(settings, named(settings), load_data(settings.data))
+    assert derived.name == "coco30k networks on scenes" and derived.source == ""
+    assert [spec.name for spec in derived.clips] == ["vit-b-32"]
+    assert settings.objectives.fid == "fid_inception_v3" and settings.objectives.clip == "clip_vit_b_32"
+    said = what_differs(named(settings), derived)
+    for part in (
+        "samples 200 for 30000", "images.drawn_size_px 24 for 512", "reference.images 48 for 30000",
+        "drawing.steps 6 for 50", "clips vit-b-32 for vit-b-32, vit-g-14",
+    ):  # fmt: skip
+        assert part in said
+    assert "digest" not in said
+
+
+@pytest.mark.parametrize("preset", ["coco30k", "bk_sdm", "own"])
+def test_every_preset_can_be_chosen(preset: str) -> None:
+    settings = settings_of(f"evaluators={preset}")
+    assert named(settings).name == preset and settings.scored_images == 200
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("scoring.images=30", "scoring: of no use to the embedded evaluator, which has evaluators.images"),
+        ("weights.download=false", "weights: of no use to the embedded evaluator"),
+        ("evaluators=own evaluators.metrics=[fid,kid,clip]", "evaluators.metrics: .*kid.* fid, clip"),
+        ("evaluators=own evaluators.clips=[]", "evaluators.clips: none"),
+        ("evaluators=own evaluators.features=[{netwrok: random-conv}]", "netwrok"),
+        ("evaluators=own scoring.images=1", "scoring.images: 1 is not possible"),
+    ],
+)
+def test_what_cannot_be_is_refused(word: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        settings_of(*word.split())
+
+
+def test_the_embedded_one_stays_the_default() -> None:
+    settings = settings_of()
+    assert not isinstance(settings.evaluators, Protocol) and settings.evaluators.fid == "embedded-clip"
+
+
+# ---------------------------------------------------------------------- comparisons
+
+
+def test_runs_by_the_same_networks_compare_and_others_name_the_field(undisturbed: Path) -> None:
+    one, other = read_history(undisturbed), read_history(undisturbed)
+    protocol = other.header["protocol"]
+    other.header["protocol"] = protocol | {
+        "name": "coco30k networks on scenes", "drawing": protocol["drawing"] | {"seed": 7},
+    }  # fmt: skip
+    assert protocol_difference(one, other) == []
+    features = {TINY_CLIP: protocol["features"][TINY_CLIP] | {"digest": "other"}}
+    other.header["protocol"] = protocol | {"features": features}
+    (said,) = protocol_difference(one, other)
+    assert said.startswith(f"protocol.features.{TINY_CLIP}.digest: ") and said.endswith("against other")
+
+
+def test_a_record_from_before_captions_were_stated_still_compares(undisturbed: Path) -> None:
+    one, older = read_history(undisturbed), read_history(undisturbed)
+    older.header["protocol"] = {
+        name: value for name, value in one.header["protocol"].items() if name not in ("captions", "drawing")
+    }
+    assert protocol_difference(one, older) == []
+    captions = {"captions": {"name": "others", "digest": "9"}}
+    other = replace(one, header=one.header | {"protocol": one.header["protocol"] | captions})
+    (said,) = protocol_difference(one, other)
+    assert said.startswith("protocol.captions.digest: ") and said.endswith(" against 9")
