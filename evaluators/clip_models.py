@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from evaluators.clip_score import check_pairs, cosines
 from evaluators.features import in_chunks, weights_digest
+from evaluators.tokens import bpe
 from evaluators.weights import Published, is_torchscript, load_tensors
 from space.plain import InputError, nearest
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-SHOWN_TAGS = 12
+OTHER_TEXT = {"hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs"}  # that a text tower or tokenizer has
 
 
 class OpenClip:
@@ -63,7 +64,7 @@ class OpenClip:
 
     def text_embeddings(self, captions: Sequence[str]) -> np.ndarray:
         """(N, width) float64 of length 1, always as many captions at a time."""
-        tokens = self._tokens(captions, self.context_length)
+        tokens = bpe(captions, self.context_length)
         outputs = []
         with torch.inference_mode():
             for start in range(0, len(tokens), self._chunk):
@@ -76,13 +77,7 @@ class OpenClip:
 
     def too_long(self, captions: Sequence[str]) -> int:
         """How many of the captions have more tokens than the text tower takes."""
-        return int((self._tokens(captions, self.context_length + 1)[:, -1] != 0).sum())
-
-    def _tokens(self, captions: Sequence[str], length: int) -> Tensor:
-        from open_clip.tokenizer import SimpleTokenizer
-
-        tokens: Tensor = SimpleTokenizer(context_length=length)(list(captions))
-        return tokens
+        return int((bpe(captions, self.context_length + 1)[:, -1] != 0).sum())
 
     def _prepare(self, images: np.ndarray) -> Tensor:
         with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:  # Pillow lets go of the interpreter
@@ -107,7 +102,7 @@ def published(model: str, tag: str | None) -> Published | None:
     stem = f"{model.lower()}-{tag}"
     url = config.get("url", "")
     if "openaipublic" in url:  # its address holds the SHA-256
-        return Published((f"{stem}.pt", f"{stem}.safetensors"), url=url, sha256=url.split("/")[-2])
+        return Published((f"{stem}.pt",), url=url, sha256=url.split("/")[-2])
     files = (f"{stem}.safetensors", f"{stem}.bin", f"{stem}.pt")
     repository, _, name = config.get("hf_hub", "").rpartition("/")
     if not repository:
@@ -126,7 +121,7 @@ def build(model: str, quick_gelu: bool = False) -> nn.Module:
 
     config = _model_config(model)
     config["quick_gelu"] = config.get("quick_gelu", False) or quick_gelu
-    if config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]:
+    if config.pop("custom_text", False) or OTHER_TEXT & config["text_cfg"].keys():
         raise InputError(f"model: {model!r} has a text tower or tokenizer of its own, which is not supported")
     return open_clip.CLIP(**config)
 

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from evaluators.clip_score import check_pairs, cosines
 from evaluators.features import CHUNK, in_chunks, weights_digest
+from evaluators.tokens import bpe
 from space.plain import InputError, to_plain
 
 FORMAT = 1  # of the cached files and of the training; raised when an old file would no longer be the same
@@ -85,7 +86,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, captions: Sequence[str], longest: int) -> Vocabulary:
-        tokens = _bpe(captions, longest)
+        tokens = bpe(captions, longest)
         length = int((tokens != 0).sum(dim=1).max())
         return cls(sorted(set(tokens.flatten().tolist()) - {0}), length)
 
@@ -95,14 +96,8 @@ class Vocabulary:
 
     def __call__(self, captions: Sequence[str]) -> Tensor:
         """(N, context_length) int64; longer captions are cut, their end of text kept."""
-        rows = _bpe(captions, self.context_length).tolist()
+        rows = bpe(captions, self.context_length).tolist()
         return torch.tensor([[self._number.get(token, 1) for token in row] for row in rows])
-
-
-def _bpe(captions: Sequence[str], length: int) -> Tensor:
-    from open_clip.tokenizer import SimpleTokenizer
-
-    return SimpleTokenizer(context_length=length)(list(captions))
 
 
 class EmbeddedClip:
@@ -162,7 +157,7 @@ class EmbeddedClip:
 
     def too_long(self, captions: Sequence[str]) -> int:
         """How many of the captions have more tokens than the text tower takes."""
-        return int((_bpe(captions, self._vocabulary.context_length + 1)[:, -1] != 0).sum())
+        return int((bpe(captions, self._vocabulary.context_length + 1)[:, -1] != 0).sum())
 
     def retrieve(self, images: np.ndarray, captions: Sequence[str]) -> float:
         """Top-1: the share of images whose own caption is the nearest among the distinct captions."""

@@ -140,6 +140,8 @@ def test_what_open_clip_does_not_know_is_refused(tmp_path: Path) -> None:
         published("ViT-g-14", "laion2b_s34b_b88")
     with pytest.raises(InputError, match="of its own, which is not supported"):
         build("roberta-ViT-B-32")
+    with pytest.raises(InputError, match="tokenizer of its own"):  # BERT's, whose tokens are others
+        build("ViT-L-14-CLIPA")
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="not weights of this architecture"):
         OpenClip(TINY_CLIP, None, tmp_path / "other.pt")
