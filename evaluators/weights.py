@@ -7,8 +7,8 @@ anywhere else. A file there is whole or absent: workers that start at once wait 
 from __future__ import annotations
 
 import hashlib
+import http.client
 import shutil
-import urllib.error
 import urllib.request
 import warnings
 import zipfile
@@ -173,9 +173,14 @@ def _from_address(url: str, path: Path, sha256: str | None) -> Path:
                 ):
                     shutil.copyfileobj(source, file, 1 << 20)
                     file.flush()
+                    whole = source.headers.get("Content-Length")
+                    if whole is not None and own.stat().st_size != int(whole):
+                        raise _CannotFetch(
+                            f"{url} ended after {own.stat().st_size:,} of {int(whole):,} bytes"
+                        )
                     if sha256 is not None and (found := file_digest(own)) != sha256:
                         raise _CannotFetch(f"what {url} sent has the SHA-256 {found}")
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
         raise _CannotFetch(f"{url}: {getattr(error, 'reason', error)}") from None
     return path
 

@@ -36,13 +36,15 @@ class Server(http.server.ThreadingHTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        """Of a file called half the connection ends in the middle."""
         assert isinstance(self.server, Server)
         self.server.served += 1
         self.send_response(200)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
-        for start in range(0, len(CONTENT), 1 << 20):
-            self.wfile.write(CONTENT[start : start + (1 << 20)])
+        content = CONTENT[: len(CONTENT) // 2] if self.path == "/half.pt" else CONTENT
+        for start in range(0, len(content), 1 << 20):
+            self.wfile.write(content[start : start + (1 << 20)])
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -89,6 +91,13 @@ def test_what_arrives_with_another_digest_is_not_kept(server: Server, tmp_path: 
     with pytest.raises(Missing, match=f"what {server.url} sent has the SHA-256 {SHA256}"):
         find_weights("net", published, WeightsSettings(cache_folder=str(tmp_path)))
     assert not (tmp_path / "weights.pt").exists()
+    assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
+
+
+def test_what_ends_too_early_is_not_kept_though_no_digest_is_known(server: Server, tmp_path: Path) -> None:
+    published = Published(("half.pt",), url=server.url.replace("weights", "half"))
+    with pytest.raises(Missing, match=r"half\.pt ended after 2,560,000 of 5,120,000 bytes"):
+        find_weights("net", published, WeightsSettings(cache_folder=str(tmp_path)))
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
 
 
