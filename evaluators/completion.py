@@ -15,7 +15,7 @@ from typing import Any
 
 from evaluators.images import open_images
 from evaluators.measured_set import MeasuredSet
-from evaluators.protocol import CaptionList, Drawing, Protocol, ReferenceSet
+from evaluators.protocol import METRICS, CaptionList, Drawing, Protocol, ReferenceSet
 from evaluators.reference import Reference
 from space.plain import InputError, from_plain, to_plain
 
@@ -46,8 +46,8 @@ def protocol_for(
             "evaluator=runs/<name>/evaluator"
         )
     fields = dict(preset)
-    wanted = tuple(metrics or fields["metrics"])
-    if fields["samples"] not in (None, count):
+    wanted = tuple(metrics or fields.get("metrics") or ())
+    if fields.get("samples") not in (None, count):
         raise InputError(
             f"images: {count:,} of them, where the protocol {fields['name']} scores {fields['samples']:,}; "
             f"evaluators.samples={count} makes a protocol of your own"
@@ -58,12 +58,25 @@ def protocol_for(
         unused |= {"features": [], "reference": None}
     if "clip" not in wanted:
         unused |= {"clips": [], "captions": None}
-    elif fields["captions"] is None:
+    elif fields.get("captions") is None:
         fields["captions"] = {"name": OWN}
     said = fields.get("open_in_source", [])
     fields |= {"open_in_source": [path for path in said if re.split(r"\W", path)[0] not in unused], **unused}
     protocol: Protocol = from_plain(Protocol, fields, "evaluators")
+    _check_networks(protocol)
     return protocol
+
+
+def _check_networks(protocol: Protocol) -> None:
+    """Raises InputError where no metric is asked for, or none of the networks that one needs."""
+    if not protocol.metrics:
+        raise InputError(f"metrics: none; allowed: {', '.join(METRICS)}")
+    for field, needing in (
+        ("features", [metric for metric in protocol.metrics if metric != "clip"]),
+        ("clips", [metric for metric in protocol.metrics if metric == "clip"]),
+    ):
+        if needing and not getattr(protocol, field):
+            raise InputError(f"evaluators.{field}: none; {', '.join(needing)} needs one network or more")
 
 
 def with_reference(protocol: Protocol, reference: Reference) -> Protocol:
@@ -144,4 +157,7 @@ def read_manifest(source: str) -> dict[str, Any] | None:
 
 def _drawing(manifest: Mapping[str, Any] | None) -> Drawing:
     said = (manifest or {}).get("settings", {})
-    return Drawing(**{name: said.get(name) for name in ("sampler", "steps", "guidance", "seed")})
+    drawing: Drawing = from_plain(
+        Drawing, {name: said.get(name) for name in ("sampler", "steps", "guidance", "seed")}, MANIFEST
+    )
+    return drawing

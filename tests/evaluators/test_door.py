@@ -168,6 +168,8 @@ def test_what_drew_the_samples_stands_in_the_protocol(words: list[str], sets: Pa
     said = sheet_of([*named, *preset, f"out={tmp_path / 'c'}"]).scores["fid_random_conv"]
     assert "how the samples were drawn is not said, as coco30k wants it" in said.notes
     (tmp_path / "manifest.json").rename(samples / "manifest.json")
+    (samples / "manifest.json").write_text(json.dumps({"settings": settings | {"steps": "25"}}))
+    assert "manifest.json.steps: expected" in refusal(drawn)
     (samples / "59.png").unlink()
     assert "59 in " in refusal(drawn) and "there will be 60" in refusal(drawn)
 
@@ -293,6 +295,9 @@ def test_scores_that_were_changed_by_hand_are_refused(words: list[str], tmp_path
         (["images=null"], "images: missing; what is to be scored?"),
         (["reference=null"], "reference: missing; give a folder"),
         (["reference=nothing.safetensors"], "nothing.safetensors: cannot be read as reference statistics"),
+        (["evaluators.features=[]"], "evaluators.features: none; fid needs one network or more"),
+        (["evaluators.clips=[]", "metrics=clip"], "evaluators.clips: none; clip needs one network or more"),
+        (["metrics=null", "~evaluators.metrics"], "metrics: none; allowed: fid, fid_infinity, kid"),
         (["metrics=fit"], "metrics: 'fit' is not a metric; did you mean 'fid'?"),
         (["metrics=fid,clip"], "captions: missing; give captions=<file>"),
         (["captions=nowhere.txt", "metrics=clip"], "captions: 'nowhere.txt' cannot be read"),
