@@ -15,7 +15,7 @@ from pathlib import Path
 from evaluators.decoding import Unreadable, named
 from evaluators.images import ImageSet, content_digest
 from evaluators.measure import Networks
-from evaluators.measured_set import MeasuredSet, OnImages, measure_set
+from evaluators.measured_set import OnImages, measure_set
 from evaluators.parts import FORMAT, Work, chosen_images, rulers_of
 from evaluators.protocol import ImageForm
 from evaluators.reference import Reference
@@ -96,7 +96,10 @@ def reference_from(
             only=only,
         )
         _compute(work, own, path, settings, show)
-    return Reference.load(path)
+    reference = Reference.load(path)
+    unreadable = json.loads(reference.about.get("unreadable", "{}"))
+    check_unreadable(unreadable, int(reference.about["images"]), "reference", settings)
+    return reference
 
 
 def _check_count(count: int, wanted: int | None) -> None:
@@ -127,9 +130,14 @@ def _check_shared(reference: Reference, form: ImageForm, networks: Networks, sou
         raise InputError(f"reference: {source!r} is of another protocol: {'; '.join(differing)}")
 
 
-def check_unreadable(result: MeasuredSet, field: str, settings: MeasureSettings) -> None:
-    """Raises InputError where more images could not be read than may be left out, or under two could."""
-    unreadable, readable = result.unreadable, len(result.measured)
+def check_unreadable(
+    unreadable: Mapping[str, str], readable: int, field: str, settings: MeasureSettings
+) -> None:
+    """Raises InputError where more images could not be read than may be left out, or under two could.
+
+    Args:
+        unreadable: name -> why.
+    """
     if len(unreadable) > settings.max_unreadable:
         first, why = next(iter(unreadable.items()))
         raise InputError(
@@ -152,10 +160,11 @@ def _compute(work: Work, networks: Networks, path: Path, settings: MeasureSettin
                 return
             with show("reference images measured") as on_images:
                 result = measure_set(work, networks, workers=settings.workers, on_images=on_images)
-            check_unreadable(result, "reference", settings)
+            check_unreadable(result.unreadable, len(result.measured), "reference", settings)
             about = {
                 "images": str(len(result.measured)),
                 "digest": result.digest,
+                "unreadable": json.dumps(result.unreadable),
                 "form": json.dumps(of_references(work.form)),
                 "preparation": json.dumps({item.name: item.preparation for item in networks.features}),
             }

@@ -93,7 +93,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
         result = measure_set(
             work, networks, workers=request.measuring.workers, on_images=pace.watching(on_images)
         )
-    check_unreadable(result, "images", request.measuring)
+    check_unreadable(result.unreadable, len(result.measured), "images", request.measuring)
     protocol = with_samples(protocol, result, captions)
     made = scores(result.measured, reference, protocol, intervals=request.intervals)
     notes = notes_on(result, protocol, request.preset)

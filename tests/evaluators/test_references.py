@@ -161,6 +161,8 @@ def test_unreadable_references_are_named(
         computed(tmp_path / "real", FORM, settings)
     some, _ = computed(tmp_path / "real", FORM, replace(settings, max_unreadable=2))
     assert int(some.about["images"]) == 28
+    with pytest.raises(InputError, match=r"reference: 2 of 30 images cannot be read"):  # though it is cached
+        computed(tmp_path / "real", FORM, settings)
 
 
 def test_one_image_is_no_reference(tmp_path: Path, settings: MeasureSettings) -> None:
