@@ -120,7 +120,8 @@ def _check_spread(name: str, samples: np.ndarray, reference: Moments) -> None:
         raise InputError(
             f"{name}: all {len(samples):,} samples have equal features; are the images constant?"
         )
-    if not np.trace(reference.covariance) > 0:
+    widest = np.sqrt(np.diagonal(reference.covariance).max())
+    if widest <= ROUNDING * np.abs(reference.mean).max():
         raise InputError(f"{name}: all references have equal features; are the images constant?")
 
 

@@ -225,6 +225,16 @@ def test_too_few_samples_and_cut_captions_are_said(networks: Networks, reference
     assert found["clip_tiny_for_tests"].notes == ("1 of 4 captions were longer than the text tower, and cut",)
 
 
+def test_references_that_are_one_picture_are_refused(networks: Networks, measured: Measurements) -> None:
+    """Also where equal pictures are rounded differently, as on a GPU they may be."""
+    protocol = replace(protocol_of(networks, 40, 48, 16), metrics=("fid",))
+    same = Reference.of(whole(networks, np.full((48, 16, 16, 3), 77, np.uint8), None))
+    rounded = same.features["random-conv"] * (1 + 1e-7 * np.random.default_rng(0).standard_normal((48, 4)))
+    for reference in (same, replace(same, moments={"random-conv": Moments.of(rounded)})):
+        with pytest.raises(InputError, match="all references have equal features"):
+            scores(measured, reference, protocol)
+
+
 def test_one_sample_is_an_error(networks: Networks, reference: Reference) -> None:
     with pytest.raises(InputError, match="samples: 1 is not possible"):
         protocol_of(networks, 1, 48, 16)
