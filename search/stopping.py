@@ -8,6 +8,7 @@ checked afterwards and a resumed search decides the same. The paper (section 5.1
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -187,4 +188,5 @@ def _quantile(values: Sequence[float], quantile: float) -> float:
 
 def _ranks(values: Sequence[float]) -> list[int]:
     """How many are smaller, for each."""
-    return [sum(other < value for other in values) for value in values]
+    ordered = sorted(values)
+    return [bisect_left(ordered, value) for value in values]

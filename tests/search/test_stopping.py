@@ -1,5 +1,6 @@
 import math
 import random
+import time
 
 import pytest
 from scipy.stats import linregress
@@ -91,6 +92,16 @@ def test_no_rule_halts_a_trial_that_beats_every_peer(name):
         peers = [some_curve(chance, chance.choice((1, 2))) for _ in range(chance.randrange(12))]
         rule = make_rule(preset("stopping", name, StoppingSettings), NOISE)
         assert rule.reason_to_halt(Curve((100,), (Point(10.0, 0.9),)), peers, START, 400) == ""
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_decision_among_ten_thousand_peers_takes_no_second(name):
+    chance = random.Random(2)
+    peers = [some_curve(chance, 2) for _ in range(10_000)]
+    rule = make_rule(preset("stopping", name, StoppingSettings), NOISE)
+    began = time.process_time()
+    rule.reason_to_halt(some_curve(chance, 1), peers, START, 400)
+    assert time.process_time() - began < 1.0
 
 
 def some_curve(chance: random.Random, rungs: int) -> Curve:
