@@ -41,6 +41,8 @@ def curves(settings: SearchSettings, names: list[str], seeds: int) -> dict[str, 
                 proxy=settings.proxy,
                 data=settings.data,
                 training=settings.training,
+                compute=settings.compute,
+                weights=settings.weights,
             )
         )
         for name in names:

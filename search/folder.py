@@ -65,7 +65,7 @@ def claim_folder(settings: SearchSettings) -> Path:
         if changed:
             raise InputError(
                 f"resume: {', '.join(changed)} differ from what {folder} was made with; a resumed search may "
-                "change trials, confirmation, cluster and backend only"
+                "change trials, confirmation, cluster, backend, compute and weights only"
             )
         return folder
     runs = Path(settings.runs_folder).expanduser()

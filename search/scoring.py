@@ -71,6 +71,7 @@ def told_of(evaluator: Scorer, settings: SearchSettings, data: Dataset) -> list[
     if isinstance(evaluator, ProtocolEvaluator):
         assert isinstance(settings.evaluators, Protocol)
         lines += _told_of_protocol(settings.evaluators, evaluator.stated)
+        lines += _told_of_counts(evaluator)
     captions = scored_captions(settings, data)
     if cut := evaluator.too_long(captions):
         lines.append(f"warning: {cut} of {len(captions)} prompts are longer than its text tower, and cut")
@@ -224,6 +225,15 @@ def _prepare_by_protocol(
     evaluator = ProtocolEvaluator(networks, reference, protocol)
     evaluator.save(folder)
     return evaluator
+
+
+def _told_of_counts(evaluator: ProtocolEvaluator) -> list[str]:
+    return [
+        f"{name}: {evaluator.images:,} samples for {moments.width:,} features: its FID is mostly bias, and "
+        "ranks networks at this count alone"
+        for name, moments in evaluator.references.items()
+        if evaluator.images <= moments.width
+    ]
 
 
 def _load(settings: SearchSettings, protocol: Protocol) -> tuple[Networks, Protocol]:

@@ -29,7 +29,7 @@ from search.record import read_history
 from search.run import run_search
 from search.sampling_curves import __main__ as curves
 from search.sampling_curves.points import read_curves
-from search.scoring import derived_protocol, prepare_evaluator, what_differs
+from search.scoring import derived_protocol, prepare_evaluator, scoring_plan, told_of, what_differs
 from search.settings import SearchSettings
 from space.plain import InputError
 from tests.evaluators.conftest import TINY_CLIP, inception_files, tiny_clip_weights
@@ -210,6 +210,9 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
     data = load_data(settings.data)
     first = prepare_evaluator(settings, tmp_path / "first", data)
     assert first.references["inception-v3"].count == 3 and first.references["inception-v3"].width == 2048
+    told = told_of(first, settings, data)
+    assert told[0].startswith(f"protocol own networks on scenes ({first.protocol_id})\n")
+    assert "inception-v3: 3 samples for 2,048 features: its FID is mostly bias" in told[-1]
     monkeypatch.setattr("evaluators.by_protocol._measured", None)  # the second time it is in the cache
     assert prepare_evaluator(settings, tmp_path / "second", data).protocol_id == first.protocol_id
 
@@ -265,6 +268,9 @@ def test_coco30k_on_a_searchs_own_pictures_is_not_coco30k() -> None:
     ):  # fmt: skip
         assert part in said
     assert "digest" not in said
+    scores, name, differs, _ = scoring_plan(settings, load_data(settings.data))
+    assert scores == "fid_inception_v3 and clip_vit_b_32, of 200 pictures a rung" and name == derived.name
+    assert differs == f"not coco30k itself, and compares with none of its scores: {said}"
 
 
 @pytest.mark.parametrize("preset", ["coco30k", "bk_sdm", "own"])
