@@ -119,6 +119,21 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
     return sheet, folder / FILE
 
 
+def check_request(request: Request, count: int, show: Show) -> None:
+    """All that `score_images` will want beside its `count` images: that they are not drawn in vain.
+
+    Reference statistics are measured if they have to be, and kept.
+
+    Raises:
+        InputError: metrics, a reference, weights that are missing or do not fit.
+    """
+    protocol = protocol_for(request.preset, request.metrics, count, None)
+    _check_reference(request, protocol)
+    networks, protocol = _networks(request, protocol)
+    load = partial(networks_alone, protocol, request.weights, request.compute)
+    _reference(request, protocol, networks, load, show)
+
+
 def reference_statistics(request: Request, show: Show) -> Reference:
     """Statistics of the request's reference images alone.
 

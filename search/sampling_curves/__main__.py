@@ -18,7 +18,7 @@ from rich.console import Console
 from conf.compose import as_entries, as_text, compose, help_text, run_door
 from conf.progress import shown_progress
 from evaluators.networks import ComputeSettings
-from evaluators.run import PARTS, score_images
+from evaluators.run import PARTS, check_request, score_images
 from evaluators.weights import WeightsSettings
 from search.confirm import latest_run
 from search.files import write_whole
@@ -45,7 +45,7 @@ EXAMPLES = (
     "python -m search.sampling_curves evaluators=coco30k model=stable-diffusion-v1-5 captions=coco30k.txt "
     "reference=val2014.safetensors guidance=1,1.5,2,3,4,6,8 clip=clip_vit_g_14 workers=8",
 )
-LISTED = re.compile(r"(guidance|steps)=([^\[\]]*\d)")  # 1,2,3 without brackets, which mean a sweep to Hydra
+LISTED = re.compile(r"(guidance|steps)=(?!null$)([^\[\]]+)")  # 1,2,3 without brackets: a sweep to Hydra
 TEXTS = ("model", "run", "captions", "reference", "out", "name")
 SAMPLES = "samples"
 
@@ -112,15 +112,22 @@ def draw_curves(command: CurvesCommand, console: Console) -> Curves:
 
     Raises:
         InputError: no such run, trial or model, settings that do not fit it, points in `out` that do not
-            compare with these.
+            compare with these, or what the scores need is missing. Found before anything is drawn.
     """
     plan = _plan(command)
     for drawing in plan.points:
         check_settings(plan.model, drawing)
     captions, device = plan.bench.captions, command.compute.device
     check_joins(plan.out, how_made(plan.model, captions, plan.bench.drawing, device))
-    for number, drawing in enumerate(plan.points, start=1):
-        _measure(plan, drawing, command, console, f"({number} of {len(plan.points)})")
+    missing = [
+        drawing
+        for drawing in plan.points
+        if not measured(_folder(plan, drawing), how_made(plan.model, captions, drawing, device))
+    ]
+    if missing:
+        check_request(plan.bench.request, len(captions), partial(shown_progress, console))
+    for number, drawing in enumerate(missing, start=1):
+        _measure(plan, drawing, command, console, f"({number} of {len(missing)})")
     return read_curves(plan.out, command.fid, command.clip)
 
 
@@ -156,22 +163,23 @@ def _trial(number: int | None, run: Path) -> Path:
     return job_folder(run, str(number))
 
 
+def _folder(plan: _Plan, drawing: DrawSettings) -> Path:
+    return point_folder(plan.out, plan.name, drawing.guidance, drawing.steps)
+
+
 def _measure(
     plan: _Plan, drawing: DrawSettings, command: CurvesCommand, console: Console, which: str
 ) -> None:
-    folder = point_folder(plan.out, plan.name, drawing.guidance, drawing.steps)
-    captions, device = plan.bench.captions, command.compute.device
-    if measured(folder, how_made(plan.model, captions, drawing, device)):
-        return
+    folder = _folder(plan, drawing)
     label = f"{plan.name}, guidance {drawing.guidance:g}, {drawing.steps} steps {which}"
     with shown_progress(console, label) as on_drawn:
         draw_samples(
             plan.model,
-            captions,
+            plan.bench.captions,
             drawing,
             folder / SAMPLES,
             workers=command.workers,
-            device=device,
+            device=command.compute.device,
             on_drawn=on_drawn,
         )
     request = replace(plan.bench.request, images=str(folder / SAMPLES), out=str(folder))

@@ -16,6 +16,7 @@ from PIL import Image
 import search.sampling_curves.__main__ as curves
 from conf.compose import compose
 from evaluators.score import Interval
+from evaluators.weights import WeightsSettings
 from search.record import read_history
 from search.run import run_search
 from search.sampling_curves.pictures import guidance_picture, steps_picture
@@ -182,6 +183,15 @@ def test_a_protocol_of_its_own_takes_captions_and_a_reference(
         curves.draw_curves(replace(command, captions=None), curves.Console())
     with pytest.raises(InputError, match="model: missing; with a protocol of its own"):
         curves.draw_curves(replace(command, model=None), curves.Console())
+    elsewhere = replace(command, out=str(tmp_path / "elsewhere"))
+    for late, said in (  # found by the first scores, which must not be after hours of drawing
+        ({"reference": None}, "reference: missing"),
+        ({"reference": str(tmp_path / "none")}, "reference: .* does not exist"),
+        ({"weights": WeightsSettings()}, "weights are missing"),
+    ):
+        with pytest.raises(InputError, match=said):
+            curves.draw_curves(replace(elsewhere, **late), curves.Console())
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def _settings(model: Path) -> Any:
@@ -195,6 +205,8 @@ def _settings(model: Path) -> Any:
     [
         ("guidance=2", "guidance, steps: nothing varies"),
         ("", "guidance, steps: nothing varies"),
+        ("guidance=a,b", r"guidance\[0\]: expected a number, got 'a'"),
+        ("steps=1,2.5", r"steps\[1\]: expected a whole number, got 2\.5"),
         ("guidance=1,1", r"guidance: \[1\.0, 1\.0\] is not possible; allowed: different values"),
         ("guidance=0,1", r"guidance: 0 is not possible; allowed: 1 or more"),
         ("steps=0,1", "steps: 0 is not possible"),
