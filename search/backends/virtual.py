@@ -20,13 +20,15 @@ from search.strategy import Job, Report, Strategy
 from search.trial import why_failed
 from space.plain import InputError
 
+MOST_LOSSES_ON_THE_WAY = 1000  # to one report: with more, a simulation may never end
+
 
 @dataclass(frozen=True)
 class Conditions:
     """A simulated cluster.
 
     A worker is lost while it trains `failures_per_day` times, on average, and comes back after
-    `repair_minutes`; its job goes on from its last rung on the next free worker, and fails after
+    `repair_minutes`; its job goes on from its last rung on the next free worker, and fails after more than
     `max_worker_deaths` such deaths. Preemption is the same but for its own figures, and counts towards no
     limit. A share of `stragglers` among the workers is `slowdown` times slower. The driver takes
     `propose_seconds` for a proposal and `judge_seconds` for a report, one after the other;
@@ -95,6 +97,7 @@ class _Running:
     reports: Iterator[Report]
     next: Report | Exception | None = None
     deaths: int = 0
+    losses_on_the_way: int = 0
 
 
 Kind = Literal["free", "report", "lost"]
@@ -119,6 +122,9 @@ def run_virtual(
     Args:
         run: yields a job's reports; the sum of a report's `seconds` is how long it takes. An exception
             fails the job.
+
+    Raises:
+        InputError: workers are lost so often that a job gets nowhere.
     """
     return _Cluster(strategy, run, conditions or Conditions(), clock or VirtualClock()).drive()
 
@@ -198,6 +204,7 @@ class _Cluster:
     def _hear(self, event: _Event) -> None:
         running = self.running[event.worker]
         key, report, running.next = running.job.key, running.next, None
+        running.losses_on_the_way = 0
         self._driver(event.time, self.conditions.judge_seconds)
         if isinstance(report, Exception):
             self._end(event.worker, "failed", why_failed(report))
@@ -218,6 +225,12 @@ class _Cluster:
         self.clock.now = max(self.clock.now, event.time)
         self.usage.losses += 1
         running = self.running.pop(event.worker)
+        running.losses_on_the_way += 1
+        if running.losses_on_the_way > MOST_LOSSES_ON_THE_WAY:
+            raise InputError(
+                f"failures_per_day, preemptions_per_day: too many: {running.job.name} lost its worker "
+                f"{MOST_LOSSES_ON_THE_WAY:,} times on the way to one rung; allowed: fewer, or shorter rungs"
+            )
         rates = self.conditions.failures_per_day, self.conditions.preemptions_per_day
         failed = self.chance.random() * sum(rates) < rates[0]
         running.deaths += failed

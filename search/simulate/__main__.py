@@ -28,6 +28,7 @@ from search.strategy import Job, Report
 from space.architecture import Architecture
 from space.choices import Space
 from space.cost import Budget
+from space.explore.files import check_path
 from space.plain import InputError, from_plain
 from space.proxy import Proxy
 
@@ -43,6 +44,7 @@ EXAMPLES = (
     "python -m search.simulate runs=[runs/a] hours=0.5 devices_per_worker=1 workers=[4,32]",
     "python -m search.simulate preemptions_per_day=4 out=plans.png",
 )
+PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,10 @@ class SimulateSettings:
             raise InputError("workers: empty; allowed: one number or more")
         if self.hours <= 0 or self.evaluation_minutes < 0:
             raise InputError("hours, evaluation_minutes: allowed: above 0, and 0 or more")
-        self.conditions(self.workers[0], 0)
+        for workers in self.workers:
+            self.conditions(workers, 0)
+        if self.out is not None:
+            check_path("out", Path(self.out), PICTURES)
 
     def conditions(self, workers: int, seed: int) -> Conditions:
         names = set(Conditions.__dataclass_fields__) - {"workers", "seed"}

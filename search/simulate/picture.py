@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
+from search.pictures import page
 from search.simulate.planning import Plan
-from space.explore.style import OTHERS, OURS, STYLE
+from space.explore.style import OTHERS, OURS
 
 PARTS = (
     ("training", "training and evaluation", OTHERS),
@@ -21,12 +18,14 @@ PARTS = (
 
 
 def draw_plans(path: Path, plans: Sequence[Plan]) -> Path:
-    """Wall time with and without stopping; shares of the workers' time. Writes a .png, .svg or .pdf."""
+    """Wall time with and without stopping; shares of the workers' time. Writes a .png, .svg or .pdf.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
     names = [f"{one.workers:,}" for one in plans]
     places = range(len(plans))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(10, 4), layout="constrained")
-        FigureCanvasAgg(figure)
+    with page(path, (10, 4)) as figure:
         time, shares = figure.subplots(1, 2)
         for offset, hours, label, colour in (
             (-0.19, [one.wall_hours_without_stopping for one in plans], "without stopping", "#c9d1d9"),
@@ -47,6 +46,4 @@ def draw_plans(path: Path, plans: Sequence[Plan]) -> Path:
             axes.set_xlabel("workers")
         time.legend(frameon=False)
         shares.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=130)
     return path

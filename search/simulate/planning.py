@@ -15,6 +15,7 @@ from search.strategy import ArchitectureSearch, Job, Report
 from space.architecture import Architecture
 from space.choices import Space
 from space.cost import Budget
+from space.plain import InputError
 from space.proxy import Proxy
 
 TOP_SHARE = 0.05
@@ -76,7 +77,11 @@ class Plan:
 
 
 def plan(world: World, searching: Searching, conditions: Sequence[Conditions]) -> Plan:
-    """One plan, over simulations that differ in their seeds."""
+    """One plan, over simulations that differ in their seeds.
+
+    Raises:
+        InputError: nothing fits the budget, or workers are lost too often for any of them to get anywhere.
+    """
     return _mean([_simulated(world, searching, one) for one in conditions])
 
 
@@ -92,7 +97,7 @@ def _simulated(world: World, searching: Searching, conditions: Conditions) -> Pl
         wall_hours=usage.wall / 3600,
         wall_hours_without_stopping=without.wall / 3600,
         worker_hours=(usage.training + usage.wasted) / 3600,
-        saved=1 - usage.training / without.training,
+        saved=1 - usage.training / without.training if without.training else 0.0,
         complete=states.count("complete"),
         halted=states.count("halted"),
         failed=states.count("failed"),
@@ -123,7 +128,12 @@ def _search(
         trials=searching.trials,
         seed=conditions.seed,
     )
-    return search, run_virtual(search, world.run, conditions, clock)
+    usage = run_virtual(search, world.run, conditions, clock)
+    if not search.history.trials:
+        raise InputError(
+            "budget: the sampler found nothing in this space that fits, so there is nothing to plan"
+        )
+    return search, usage
 
 
 def _mean(plans: Sequence[Plan]) -> Plan:

@@ -118,6 +118,14 @@ def test_the_door_prints_plans_and_draws_them(tmp_path, capsys):
         (["workers=[0]"], "workers: 0 is too few"),
         (["trials=0"], "trials: 0 is too few"),
         (["stragglers=2"], "stragglers: 2 is not a share"),
+        (["workers=[2,0]"], "workers: 0 is too few"),
+        (["out=plans"], "out: 'plans' ends in ''; allowed: .png, .svg, .pdf"),
+        (["out=nowhere/plans.png"], "out: there is no folder 'nowhere'"),
+        (["workers=[2]", "trials=3", "budget.gmacs=1"], "budget: .*nothing to plan"),
+        (
+            ["workers=[2]", "trials=3", "preemptions_per_day=9999", "failures_per_day=0"],
+            "preemptions_per_day: too many: trial .* lost its worker 1,000 times",
+        ),
         (["curves=nothing"], "curves: no preset 'nothing'"),
         (["runs=[nowhere]"], "nowhere: no record.jsonl here"),
     ],
@@ -125,6 +133,12 @@ def test_the_door_prints_plans_and_draws_them(tmp_path, capsys):
 def test_bad_words_are_refused_in_one_line(words, said):
     with pytest.raises(InputError, match=said):
         main_with(words)
+
+
+def test_a_plan_in_which_every_trial_fails_is_still_a_plan():
+    hopeless = Conditions(workers=2, failures_per_day=1e6, max_worker_deaths=0)
+    found = plan(world(), searching(3), [hopeless])
+    assert (found.failed, found.complete, found.saved, found.training) == (3, 0, 0, 0)
 
 
 def test_rungs_must_rise():
