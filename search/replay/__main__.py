@@ -135,6 +135,9 @@ def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
     console = Console()
     began = time.monotonic()
     table = load_table([Path(run) for run in settings.runs])
+    for one in asked.values():
+        check_rungs(one.rungs or table.rungs, table)
+    out = None if settings.out is None else _out_folder(Path(settings.out))
     console.print(_described(table))
     if settings.gaps == "surrogate":
         surrogate = Surrogate(table)
@@ -144,8 +147,6 @@ def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
     table = replace(table, runs={key: runs for key, runs in table.runs.items() if key in candidates})
     truth = Truth(table.runs, table.objectives, settings.top_share)
     steps = settings.steps or len(table.runs) * table.rungs[-1]
-    for one in asked.values():
-        check_rungs(one.rungs or table.rungs, table)
     strategies = [
         ReplayStrategy(name, one.sampler, one.stopping, one.workers, one.rungs) for name, one in asked.items()
     ]
@@ -163,14 +164,27 @@ def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
     summaries = [summarise(name, replays) for name, replays in by_name.items()]
     console.print(summary_table(summaries, len(truth.top), len(table.runs)))
     console.print(_speed(done, time.monotonic() - began))
-    if settings.out is not None:
+    if out is not None:
         about = {"runs": list(settings.runs), "protocol": table.header.get("protocol", {}), "steps": steps}
         caption = (
             f"{settings.seeds} replays each of {len(table.runs)} recorded networks; median and quartiles"
         )
-        for path in write_results(Path(settings.out), by_name, about, steps, caption):
+        try:
+            written = write_results(out, by_name, about, steps, caption)
+        except OSError as error:
+            raise InputError(f"out: {out} cannot be written: {error.strerror}") from None
+        for path in written:
             console.print(f"written: {path}")
     return 0
+
+
+def _out_folder(folder: Path) -> Path:
+    """Before hours are spent on what goes there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out: {folder} cannot be made: {error.strerror}") from None
+    return folder
 
 
 Task = tuple[Table, ReplayStrategy, Truth, int, int]

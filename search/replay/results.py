@@ -115,8 +115,11 @@ def _unit(longest_seconds: float) -> tuple[str, int]:
 def write_results(
     folder: Path, replays: dict[str, list[Replayed]], about: dict[str, Any], steps: int, caption: str
 ) -> list[Path]:
-    """replay.json (everything), replay.csv (a row a strategy and seed), replay.png."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """replay.json (everything), replay.csv (a row a strategy and seed), replay.png; the folder exists.
+
+    Raises:
+        OSError, InputError: if they cannot be written.
+    """
     plain = {
         "about": about,
         "strategies": {
@@ -152,19 +155,13 @@ def write_results(
 
 def draw(path: Path, replays: dict[str, list[Replayed]], steps: int, caption: str) -> Path:
     """True place of the network that would be named, and the front found, against steps and hours."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from space.explore.style import STYLE
+    from search.pictures import page
 
     longest = max(
         (one.seconds[-1] for found in replays.values() for one in found if one.seconds), default=1.0
     )
     unit, clock_unit = _unit(longest)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(10, 7), layout="constrained")
-        FigureCanvasAgg(figure)
+    with page(path, (10, 7)) as figure:
         panels = figure.subplots(2, 2, sharex="col", sharey="row")
         for column, (along, end, scale, label) in enumerate(
             (
@@ -186,7 +183,6 @@ def draw(path: Path, replays: dict[str, list[Replayed]], steps: int, caption: st
         panels[1][0].set_ylabel("share of the front found")
         panels[1][0].legend(frameon=False, loc="lower right", fontsize=9)
         figure.suptitle(caption, x=0.01, ha="left", fontsize=10)
-        figure.savefig(path, dpi=130)
     return path
 
 

@@ -162,5 +162,7 @@ def check_rungs(rungs: Sequence[int], table: Table) -> None:
             raise InputError(
                 f"rungs: nothing was recorded at step {step}; {nearest(str(step), map(str, table.rungs))}"
             )
+    if list(rungs) != sorted(set(rungs)):
+        raise InputError(f"rungs: {list(rungs)} do not rise; allowed: some of {list(table.rungs)}, in order")
     if not rungs or rungs[-1] != table.rungs[-1]:
         raise InputError(f"rungs: {list(rungs)} must end with {table.rungs[-1]}, where the recorded runs end")

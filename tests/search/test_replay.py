@@ -160,6 +160,8 @@ def test_rungs_left_out_still_cost_their_training(table):
         check_rungs([300, 400], table)
     with pytest.raises(InputError, match="must end with 400"):
         check_rungs([100], table)
+    with pytest.raises(InputError, match=r"\[200, 100, 400\] do not rise"):
+        check_rungs([200, 100, 400], table)
 
 
 # ---------------------------------------------------------------------- replaying
@@ -302,6 +304,14 @@ def test_the_door_compares_and_writes(tmp_path, capsys):
     assert {path.name for path in out.iterdir()} == {"replay.json", "replay.csv", "replay.png"}
     assert len((out / "replay.csv").read_text().splitlines()) == 1 + 2 * 3
     assert set(json.loads((out / "replay.json").read_text())["strategies"]) == {"paper", "none"}
+
+
+def test_where_results_cannot_go_is_known_before_anything_is_replayed(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "a", "trials=2", "stopping=none", "sampler=random")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("search.replay.__main__.replay", None)
+    with pytest.raises(InputError, match=r"out: .*file/out cannot be made: Not a directory"):
+        main_with([f"runs=[{run}]", f"out={tmp_path / 'file' / 'out'}"])
 
 
 def test_the_door_checks(tmp_path, capsys):
