@@ -168,7 +168,8 @@ def settings_from_plain(plain: dict[str, Any]) -> SearchSettings:
     """From what the door composed. Raises InputError, naming the field."""
     chosen = plain.get("evaluators") or {}
     if "features" in chosen:  # a protocol; here one is told from the other, so that errors name their fields
-        count = chosen.get("samples") or ScoringSettings.images
+        scoring = from_plain(ScoringSettings, plain.get("scoring") or {}, "scoring")
+        count = chosen.get("samples") or scoring.images  # null: as many as there are
         plain = plain | {"evaluators": from_plain(Protocol, {**chosen, "samples": count}, "evaluators")}
     settings = from_plain(SearchSettings, plain)
     assert isinstance(settings, SearchSettings)

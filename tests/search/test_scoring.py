@@ -211,6 +211,7 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
     first = prepare_evaluator(settings, tmp_path / "first", data)
     assert first.references["inception-v3"].count == 3 and first.references["inception-v3"].width == 2048
     told = told_of(first, settings, data)
+    assert not any("not own itself" in line for line in told)
     assert told[0].startswith(f"protocol own networks on scenes ({first.protocol_id})\n")
     assert "inception-v3: 3 samples for 2,048 features: its FID is mostly bias" in told[-1]
     monkeypatch.setattr("evaluators.by_protocol._measured", None)  # the second time it is in the cache
