@@ -16,6 +16,7 @@ LEVEL = 0.95
 GROUPS = 10  # left out in turn; of 20 the interval is 8 % shorter, and takes twice as long
 BOOTSTRAPS = 1000
 LEAST_A_GROUP, LEAST_GROUPS = 2, 4  # of fewer groups Student's quantile says nothing
+LEAST_SAMPLES = LEAST_A_GROUP * LEAST_GROUPS  # for any interval: resamples of fewer hardly differ either
 
 
 def groups_of(count: int, seed: int = 0) -> np.ndarray | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluators.fid import Moments
 from evaluators.fid_intervals import SAMPLES_A_FEATURE, distances
-from evaluators.intervals import bootstrap_of_mean
+from evaluators.intervals import LEAST_SAMPLES, bootstrap_of_mean
 from evaluators.kid import kernel_distance
 from evaluators.measure import Measurements
 from evaluators.precision_recall import precision_recall
@@ -50,7 +50,7 @@ def scores(
     for spec in protocol.clips if "clip" in protocol.metrics else ():
         values = measured.cosines[spec.name].values[:, 0]
         name = score_name("clip", spec.name)
-        interval = bootstrap_of_mean(values) if intervals else None
+        interval = bootstrap_of_mean(values) if intervals and len(values) >= LEAST_SAMPLES else None
         found[name] = Score(
             name, float(values.mean()), interval, protocol, len(values), _cut(measured, spec.name)
         )

@@ -216,6 +216,7 @@ def test_too_few_samples_and_cut_captions_are_said(networks: Networks, reference
     protocol = replace(protocol, metrics=("fid", "fid_infinity", "clip"))
     found = scores(whole(networks, few.images, captions), reference, protocol)
     assert set(found) == {"fid_random_conv", "clip_tiny_for_tests"}
+    assert all(score.interval is None for score in found.values())
     with pytest.raises(InputError, match="fid_infinity takes 32 samples here"):
         scores(whole(networks, few.images, captions), reference, replace(protocol, metrics=("fid_infinity",)))
     assert found["fid_random_conv"].notes == (
