@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,16 +67,24 @@ class _Driven:
 
     def __init__(self, settings: SearchSettings) -> None:
         self.settings = settings
-        self.record = MemoryRecord(lambda: 0.0)
-        self.made: deque[dict[str, Any]] = deque()
         self.compared = 0
+        self._begin([])
+
+    def _begin(self, recorded: Iterable[dict[str, Any]]) -> None:
+        """As a driver that opens a record which holds this much."""
+        self.record = MemoryRecord(lambda: 0.0)
+        for event in recorded:
+            self.record.history.apply(event)
+        self.made: deque[dict[str, Any]] = deque()
         self.record.listeners.append(self._hear)
         self.search: ArchitectureSearch | None = None
 
-    def decisions(self, events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def decisions(self, events: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """The recorded decisions in order; `own` is then what the strategy decided in their place."""
-        for event in events:
-            if event["event"] in COMPARED:
+        for place, event in enumerate(events):
+            if event["event"] == "session":  # what the driver before was about to decide came to nothing
+                self._begin(events[: place + 1])
+            elif event["event"] in COMPARED:
                 self._decide(event)
                 yield event
                 self.compared += 1
@@ -99,6 +107,8 @@ class _Driven:
         """Made at the first decision: by then the record holds what was known before it."""
         if self.search is None:
             self.search = architecture_search(self.settings, self.record)
+            while self.search.interrupted:  # these come first, and no event says so
+                self.search.propose()
         return self.search
 
     def _hear(self, event: dict[str, Any], history: History) -> None:

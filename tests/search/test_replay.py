@@ -22,7 +22,7 @@ from search.run import architecture_search
 from search.sampler import RandomSampler, SamplerSettings, make_sampler
 from search.settings import settings_from_plain
 from search.stopping import StoppingSettings
-from search.strategy import Job
+from search.strategy import Job, Report
 from space.choices import UniformDraw
 from space.cost import price
 from space.plain import InputError, to_plain
@@ -102,6 +102,34 @@ def test_a_records_decisions_come_out_again_also_after_a_kill(tmp_path, words):
     assert found.agrees, found.sentence()
     kinds = [json.loads(line)["event"] for line in (run / RECORD_NAME).read_text().splitlines()]
     assert found.agreed == sum(kind in ("proposed", "rejected", "rung") for kind in kinds) > 20
+
+
+def test_a_driver_of_two_workers_killed_while_it_proposed_decided_as_its_settings_ask(tmp_path):
+    """Resumed, it first goes on with what was interrupted, and proposes anew when more is known."""
+    run, words = tmp_path / "a", ("trials=6", "budget=md_lite", "sampler.startup_trials=1", "stopping=none")
+    write_run(run, *words, most_rungs=0)
+    settings = settings_from_plain(compose("search", [*WORDS, "name=a", *words]))
+
+    def die(event, history):
+        if event["event"] == "rejected" and event["before_trial"] == 2:
+            raise KeyboardInterrupt
+
+    with mock.patch("os.fsync"):
+        record = Record(run)
+        record.listeners.append(die)
+        search = architecture_search(settings, record)
+        jobs = [search.propose(), search.propose()]
+        for step in RUNGS:
+            point = scores_at(jobs[0].architecture, step)
+            scores = {"fid_embedded_clip": point.fid, "clip_embedded": point.clip}
+            search.judge(jobs[0].key, Report(step, scores, {}))
+        search.take_result(jobs[0].key, "complete")
+        with pytest.raises(KeyboardInterrupt):
+            search.propose()
+        record.close()
+    write_run(run, *words)
+    found = recheck(run)
+    assert found.agrees, found.sentence()
 
 
 @pytest.mark.parametrize(
