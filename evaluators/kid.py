@@ -26,7 +26,8 @@ def kernel_distance(
 ) -> tuple[float, Interval | None]:
     """KID of (N, width) samples and (M, width) references, and its interval.
 
-    Subsets are as large as the smaller set where that has fewer than `subset_size`. The interval leaves
+    Subsets are as large as the smaller set where that has fewer than `subset_size`, and there is one alone
+    where they are both sets whole. The interval leaves
     groups of samples out of the same kernel sums. An equal input gives an equal result.
 
     Raises:
@@ -37,6 +38,8 @@ def kernel_distance(
             f"features {samples.shape} and {references.shape}; expected two or more of one width"
         )
     size = min(subset_size, len(samples), len(references))
+    if size == len(samples) == len(references):
+        subsets = 1  # which is all of both; others would be the same
     groups = groups_of(len(samples)) if intervals else None
     sums = _Sums(1 if groups is None else int(groups.max()) + 1)
     own = np.zeros(len(samples), np.int64) if groups is None else groups

@@ -17,6 +17,13 @@ def test_equals_torchmetrics_on_whole_sets() -> None:
     assert kernel_distance(x, y)[0] == pytest.approx(float(expected), rel=1e-10)
 
 
+def test_whole_sets_are_one_subset_however_many_are_asked_for() -> None:
+    rng = np.random.default_rng(7)
+    x, y = rng.standard_normal((40, 8)), rng.standard_normal((40, 8))
+    (many, interval), (one, _) = kernel_distance(x, y), kernel_distance(x, y, subsets=1)
+    assert many == one and interval is not None and "in 1 subsets of 40" in interval.method
+
+
 def test_subsets_average_as_published() -> None:
     """The mean of clean-fid's formula over the subsets that are drawn."""
     rng = np.random.default_rng(1)
