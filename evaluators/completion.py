@@ -79,12 +79,16 @@ def _check_networks(protocol: Protocol) -> None:
             raise InputError(f"evaluators.{field}: none; {', '.join(needing)} needs one network or more")
 
 
-def with_reference(protocol: Protocol, reference: Reference) -> Protocol:
-    """Naming the pictures that are compared with. Raises InputError where the preset pins others."""
+def with_reference(protocol: Protocol, reference: Reference, chosen: str = "all") -> Protocol:
+    """Naming the pictures that are compared with, for a preset that does not say which are `chosen`.
+
+    Raises:
+        InputError: the preset pins others.
+    """
     stated = protocol.reference
     images, digest = int(reference.about["images"]), reference.about["digest"]
     if stated is None:
-        return replace(protocol, reference=ReferenceSet(OWN, images, "all", digest))
+        return replace(protocol, reference=ReferenceSet(OWN, images, chosen, digest))
     if stated.digest not in (None, digest):
         raise InputError(
             f"reference: pictures of digest {digest}, where the protocol {protocol.name} has {stated.digest}"
@@ -110,9 +114,14 @@ def with_samples(protocol: Protocol, result: MeasuredSet, captions: Sequence[str
     return replace(protocol, captions=found)
 
 
-def notes_on(result: MeasuredSet, protocol: Protocol, preset: Mapping[str, Any]) -> list[str]:
+def notes_on(
+    result: MeasuredSet, protocol: Protocol, preset: Mapping[str, Any], manifest: Mapping[str, Any] | None
+) -> list[str]:
     """What a reader of the scores must know of the images."""
     notes = []
+    prompts, scored = (manifest or {}).get("captions"), protocol.captions
+    if prompts and scored and not result.unreadable and prompts != scored.digest:
+        notes.append("the captions are not those that the samples were drawn for")
     said, drawn = preset.get("drawing") or {}, to_plain(protocol.drawing)
     otherwise = {name: value for name, value in drawn.items() if said.get(name) not in (None, value)}
     if otherwise and all(value is None for value in drawn.values()):

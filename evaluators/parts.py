@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from evaluators.captions import named_in
 from evaluators.decoding import Unreadable
@@ -181,6 +182,11 @@ def _add(measured: Measurements, work: Work, networks: Networks, batch: dict[int
     captions = None if work.captions is None else [work.captions[index] for index in pixels]
     try:
         measured.add(networks, list(pixels), np.stack(list(pixels.values())), captions)
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"compute.device: its memory is full ({str(error).splitlines()[0]}); allowed: fewer workers=, a "
+            "narrower compute.precision=, compute.device=cpu"
+        ) from None
     except ValueError as error:  # features that are not finite
         raise InputError(f"{work.field}: images {min(pixels):,} to {max(pixels):,}: {error}") from None
 

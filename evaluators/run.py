@@ -96,7 +96,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
     check_unreadable(result.unreadable, len(result.measured), "images", request.measuring)
     protocol = with_samples(protocol, result, captions)
     made = scores(result.measured, reference, protocol, intervals=request.intervals)
-    notes = notes_on(result, protocol, request.preset)
+    notes = notes_on(result, protocol, request.preset, manifest)
     sheet = Sheet(
         {name: replace(score, notes=(*score.notes, *notes)) for name, score in made.items()},
         {
@@ -202,7 +202,9 @@ def _reference(
             f"reference: holds moments alone, and {', '.join(lacking)} need features; give the images, or "
             "statistics that were made with statistics_features=true"
         )
-    return reference, with_reference(protocol, reference)
+    return reference, with_reference(
+        protocol, reference, "those of a list" if request.reference_list else "all"
+    )
 
 
 def _check_reference(request: Request, protocol: Protocol) -> None:

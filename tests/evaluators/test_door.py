@@ -18,6 +18,7 @@ from evaluators import __main__ as door
 from evaluators.evaluator import Evaluator
 from evaluators.features import RandomConv, RandomConvSettings
 from evaluators.fid import Moments, frechet_distance
+from evaluators.protocol import captions_digest
 from evaluators.sheet import Sheet
 from space.plain import InputError
 
@@ -136,6 +137,18 @@ def test_a_search_lends_its_evaluator(
         ]
     )
     assert list(shuffled.scores) == ["clip_embedded"]
+    for lines, said in ((captions, False), (captions[::-1], True)):  # with a manifest that knows its prompts
+        manifest = {"settings": {"count": 64}, "captions": captions_digest(captions)}
+        (tmp_path / "samples" / "manifest.json").write_text(json.dumps(manifest))
+        words = [
+            f"images={tmp_path / 'samples'}",
+            f"captions={write_lines(tmp_path / 'lines.txt', lines)}",
+            f"evaluator={folder}",
+            f"out={tmp_path / f'said-{said}'}",
+            "metrics=clip",
+        ]
+        notes = sheet_of(words).scores["clip_embedded"].notes
+        assert ("the captions are not those that the samples were drawn for" in notes) is said
     assert shuffled.scores["clip_embedded"].value < sheet.scores["clip_embedded"].value - 0.1
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors import SafetensorError
 
@@ -201,6 +202,15 @@ def test_a_full_disk_is_one_message_and_leaves_whole_parts_alone(
         "00000005.json",
         "00000005.safetensors",
     ]
+
+
+def test_a_device_whose_memory_is_full_is_one_message(work: Work) -> None:
+    class Large(RandomConv):
+        def __call__(self, images: np.ndarray) -> np.ndarray:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nmore")
+
+    with pytest.raises(InputError, match=r"memory is full \(CUDA .* 20 GiB\.\); allowed: fewer workers="):
+        measure_set(work, Networks((Large(RandomConvSettings(channels=(4, 6))),)))
 
 
 def test_features_that_are_not_finite_name_their_images(work: Work) -> None:
