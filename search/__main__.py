@@ -57,10 +57,10 @@ def settings_of(words: list[str]) -> tuple[SearchSettings, list[str]]:
     from search.folder import stored_overrides
     from search.settings import settings_from_plain
 
-    settings = settings_from_plain(_composed(words))
-    if settings.resume is None:
-        return settings, words
-    overrides = [*stored_overrides(Path(settings.resume)), *words]
+    plain = _composed(words)
+    if plain["resume"] is None:
+        return settings_from_plain(plain), words
+    overrides = [*stored_overrides(Path(str(plain["resume"]))), *words]
     return settings_from_plain(_composed(overrides)), overrides
 
 
