@@ -26,9 +26,9 @@ def kernel_distance(
 ) -> tuple[float, Interval | None]:
     """KID of (N, width) samples and (M, width) references, and its interval.
 
-    Subsets are as large as the smaller set where that has fewer than `subset_size`, and there is one alone
-    where they are both sets whole. The interval leaves
-    groups of samples out of the same kernel sums. An equal input gives an equal result.
+    Subsets are as large as the smaller set where that has fewer than `subset_size`; there is one alone where
+    it is both sets whole. The interval leaves groups of samples out of the same kernel sums. An equal input
+    gives an equal result.
 
     Raises:
         ValueError: fewer than two of either, or other widths.

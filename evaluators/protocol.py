@@ -241,6 +241,8 @@ def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _shown(value: Any) -> str:
     """Nested plain data in one line, what is null left out, digests shortened."""
+    if value is None or value == []:
+        return "none"
     if isinstance(value, Mapping):
         parts = [
             f"{name} {_shown(item[:SHOWN_CHARACTERS] if name.endswith('digest') else item)}"
@@ -250,12 +252,8 @@ def _shown(value: Any) -> str:
         return ", ".join(parts) or "not said"
     if isinstance(value, list):
         return (
-            "; ".join(map(_shown, value))
-            if value and isinstance(value[0], Mapping)
-            else ", ".join(map(_shown, value))
+            "; ".join(map(_shown, value)) if isinstance(value[0], Mapping) else ", ".join(map(_shown, value))
         )
-    if value is None:
-        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -71,6 +71,8 @@ def reference_from(
             weights.
     """
     if source.endswith(SUFFIX):
+        if only is not None:
+            raise InputError(f"reference_list: chooses among images, and {source!r} holds statistics of all")
         reference = Reference.load(Path(source).expanduser())
         _check_shared(reference, form, networks, source)
         _check_count(int(reference.about["images"]), wanted)

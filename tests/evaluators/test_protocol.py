@@ -81,6 +81,11 @@ def test_an_id_is_the_same_in_every_process(protocol: Protocol) -> None:
     assert protocol.id == "46f929cbaa6c"
 
 
+def test_what_is_not_there_is_said(protocol: Protocol) -> None:
+    printed = str(replace(protocol, clips=(), captions=None))
+    assert "\n  clips: none\n" in printed and "\n  captions: none\n" in printed
+
+
 def test_what_is_not_pinned_is_named(protocol: Protocol) -> None:
     assert protocol.not_pinned == ()
     loose = protocol.with_network(NetworkSpec("inception-v3"))

@@ -115,6 +115,8 @@ def test_a_shared_file_stands_for_the_pictures(
     ours.save(tmp_path / "shared.safetensors")
     theirs, measured = computed(tmp_path / "shared.safetensors", FORM, settings)
     assert not measured and theirs.about == ours.about
+    with pytest.raises(InputError, match="reference_list: chooses among images"):
+        computed(tmp_path / "shared.safetensors", FORM, settings, only="list.csv")
     assert np.array_equal(theirs.moments["random-conv"].covariance, ours.moments["random-conv"].covariance)
 
 
