@@ -22,8 +22,8 @@ T = TypeVar("T")
 _PASSING = frozenset(
     getattr(errno, name)
     for name in (
-        "ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE", "ENOTCONN", "ETIMEDOUT", "EREMOTEIO", "ENODEV", "ENXIO",
-        "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH",
+        "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE", "ENOTCONN", "ETIMEDOUT", "EREMOTEIO",
+        "ENODEV", "ENXIO", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH",
     )
 )  # fmt: skip
 
@@ -40,8 +40,8 @@ class Waiting:
 
 
 def storage_error(error: BaseException) -> OSError | None:
-    """The error of storage that is full, read-only or away from which this one came, if one did: itself, or
-    what was being handled when it was raised. None for all else."""
+    """The error of storage that is full, away or not to be written from which this one came, if one did:
+    itself, or what was being handled when it was raised. None for all else."""
     seen: BaseException | None = error
     while seen is not None:
         number = seen.errno if isinstance(seen, OSError) else _written_out(seen)

@@ -445,6 +445,7 @@ def raised_from(error: OSError) -> InputError:
             RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
             errno.ENOSPC,
         ),
+        (PermissionError(errno.EACCES, "Permission denied"), errno.EACCES),
         (OSError("image file is truncated"), None),
         (FileNotFoundError(errno.ENOENT, "No such file or directory"), None),
         (ValueError("a bug"), None),
