@@ -36,6 +36,12 @@ class RungNoise:
     fid_relative: float
     clip: float
 
+    def __post_init__(self) -> None:
+        for name in ("fid_relative", "clip"):
+            if not getattr(self, name) >= 0:
+                value = getattr(self, name)
+                raise InputError(f"{name}: {value:g} at step {self.step} is no deviation; allowed: 0 or more")
+
 
 @dataclass(frozen=True)
 class Noise:

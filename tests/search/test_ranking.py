@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -164,3 +165,9 @@ def test_what_no_noise_can_be_is_refused(field: str) -> None:
         Noise(NOISE.rungs, **{field: -1})
     with pytest.raises(InputError, match=r"degrees_of_freedom: 0\.5 is too few"):
         Noise(NOISE.rungs, degrees_of_freedom=0.5)
+
+
+@pytest.mark.parametrize("field", ["fid_relative", "clip"])
+def test_a_deviation_below_zero_is_refused_with_its_step(field: str) -> None:
+    with pytest.raises(InputError, match=rf"{field}: -0\.1 at step 400 is no deviation"):
+        replace(NOISE.rungs[0], **{field: -0.1})
