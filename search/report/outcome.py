@@ -10,7 +10,7 @@ from typing import Any
 
 from search.confirming.verdicts import Verdict
 from search.findings import noise_of, objectives_of, steps_saved, trials_asked
-from search.formats import duration, gmacs, label, millions, share, size
+from search.formats import counted, duration, gmacs, label, millions, share, size
 from search.report import figures
 from search.report.html import card, listing, section
 from search.report.page import Page
@@ -109,7 +109,8 @@ def _lead(page: Page) -> Iterator[str]:
         yield f"{sentence[0].upper()}{sentence[1:]}."
     waiting = sum(trial.state == "running" for trial in history.confirmations)
     if waiting:
-        yield f"{waiting} confirmation runs were under way when this page was written."
+        were = "was" if waiting == 1 else "were"
+        yield f"{counted(waiting, 'confirmation run')} {were} under way when this page was written."
 
 
 def _beside_references(page: Page) -> str:
