@@ -17,6 +17,7 @@ from evaluators.score import Interval
 
 NEIGHBOURS = 3
 ROWS_AT_ONCE = 512
+ROUNDING = 1e-12  # of the largest squared length: by less than this equal points are apart in float64
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ def precision_recall(
     references = references.astype(np.float64)
     starts = np.searchsorted(own, np.arange(own.max() + 2))
 
-    inside = _inside(samples, references, _radii(references, neighbours))
-    # (1 + groups, N): radii of all the samples, then with each group left out
-    radii = _radii_without(samples, neighbours, starts) if groups is not None else None
-    covered = _covered(references, samples, _radii(samples, neighbours), radii, starts)
+    slack = ROUNDING * max((points**2).sum(axis=1).max() for points in (samples, references))
+    inside = _inside(samples, references, _radii(references, neighbours) + slack)
+    without = _radii_without(samples, neighbours, starts) + slack if groups is not None else None
+    covered = _covered(references, samples, _radii(samples, neighbours) + slack, without, starts)
     precision, recall = float(inside.mean()), float(covered[0].mean())
     if groups is None:
         return PrecisionRecall(precision, recall)

@@ -75,6 +75,16 @@ def test_known_answers() -> None:
     assert part.precision > 0.9 and part.recall < 0.1
 
 
+@pytest.mark.usefixtures("blocks")
+def test_points_that_repeat_lie_in_their_own_balls_of_no_size() -> None:
+    """Whatever the size of the products that their distances are taken from."""
+    rng = np.random.default_rng(3)
+    points = np.repeat(20 + 3 * rng.standard_normal((40, 256)), 15, axis=0)
+    for samples in (points[rng.permutation(600)], points[:37], points[:513]):
+        assert precision_recall(samples, points, intervals=False).precision == 1
+    assert precision_recall(points + 1e-3, points, intervals=False).precision == 0
+
+
 def test_too_few_points_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 3 of one width"):
         precision_recall(np.zeros((3, 2)), np.zeros((9, 2)))
