@@ -109,7 +109,7 @@ def content_digest(digests: list[bytes]) -> str:
 
 
 class FolderImages:
-    """The image files under a folder, hidden ones left out, by their path from there."""
+    """The image files under a folder and what it links to, hidden ones left out, by their path from there."""
 
     def __init__(self, folder: Path, field: str) -> None:
         self._folder = folder
@@ -140,8 +140,13 @@ def _image_files(folder: Path) -> Iterator[str]:
     def complain(error: OSError) -> None:
         raise error
 
-    for here, folders, files in os.walk(folder, onerror=complain):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    above = {str(folder): {os.path.realpath(folder)}}  # a link to a folder above would have no end
+    for here, folders, files in os.walk(folder, onerror=complain, followlinks=True):
+        behind = {name: os.path.realpath(os.path.join(here, name)) for name in folders}
+        folders[:] = [
+            name for name in folders if not name.startswith(".") and behind[name] not in above[here]
+        ]
+        above |= {os.path.join(here, name): above[here] | {behind[name]} for name in folders}
         for name in files:
             if not name.startswith(".") and Path(name).suffix.lower() in image_suffixes():
                 yield (Path(here) / name).relative_to(folder).as_posix()

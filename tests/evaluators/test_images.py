@@ -126,6 +126,12 @@ def test_a_folder_is_read_with_its_folders_and_without_what_is_hidden(tmp_path: 
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(picture).save(tmp_path / name, "PNG")
     assert open_images(str(tmp_path)).names == ["a/x.PNG", "b/2.png", "b/10.png", "c.webp"]
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "back").symlink_to(tmp_path / "a")  # a/link/back and so on would have no end
+    (tmp_path / "b" / "up").symlink_to(tmp_path)
+    assert open_images(str(tmp_path)).names == [
+        "a/link/2.png", "a/link/10.png", "a/x.PNG", "b/2.png", "b/10.png", "b/back/x.PNG", "c.webp",
+    ]  # fmt: skip
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True), st.permutations(["a", "img", "z9-"]))
