@@ -37,17 +37,19 @@ RUNGS = (100, 200, 400)
 OBJECTIVES = Objectives()
 START = Point(100.0, 0.0)
 NOISE = Noise((RungNoise(100, 0.05, 0.02), RungNoise(400, 0.05, 0.02)))
+WIDTHS = 512, 896  # of the innermost level
 
 
-def quality(architecture: Architecture) -> float:
-    """What is good here, from 0 to 1: a wide innermost level, and text."""
-    inner = architecture.levels[-1]
-    return 0.5 * inner.cross_attention + 0.5 * (inner.channels - 512) / (896 - 512)
+def quality(architecture: Architecture, widths: tuple[int, int] = WIDTHS) -> float:
+    """What is good here, from 0 to 1: an innermost level that is wide, between the `widths` that it can
+    have, and text."""
+    inner, (least, most) = architecture.levels[-1], widths
+    return 0.5 * inner.cross_attention + 0.5 * (inner.channels - least) / (most - least)
 
 
-def scores_at(architecture: Architecture, step: int) -> Point:
+def scores_at(architecture: Architecture, step: int, widths: tuple[int, int] = WIDTHS) -> Point:
     """Where a network is after so many steps, in this world without training."""
-    progress = quality(architecture) * (step / RUNGS[-1]) ** 0.5
+    progress = quality(architecture, widths) * (step / RUNGS[-1]) ** 0.5
     return Point(START.fid - 90.0 * progress, START.clip + 0.9 * progress)
 
 

@@ -1,5 +1,4 @@
-"""A search without training: scores are a stated function of the architecture, so that a whole search takes
-milliseconds and what it should find is known."""
+"""The world of `search.toy` over the default space, where everything of a search can be chosen."""
 
 from __future__ import annotations
 
@@ -7,12 +6,13 @@ from pathlib import Path
 
 import yaml
 
-from search.ranking import Noise, Objectives, Point, RungNoise
+from search import toy
+from search.ranking import Objectives, Point
 from search.record import Record
 from search.sampler import SamplerSettings, make_sampler
 from search.stopping import StoppingSettings, make_rule
 from search.strategy import ArchitectureSearch
-from search.toy import drive
+from search.toy import NOISE, RUNGS, drive
 from space.architecture import Architecture
 from space.choices import Space
 from space.cost import Budget
@@ -33,10 +33,9 @@ __all__ = [
 ]
 
 CONF = Path(__file__).parents[2] / "conf"
-RUNGS = (100, 200, 400)
-START = {"fid_embedded_clip": 100.0, "clip_embedded": 0.0}
-NOISE = Noise((RungNoise(100, 0.05, 0.02), RungNoise(400, 0.05, 0.02)))
+START = {"fid_embedded_clip": toy.START.fid, "clip_embedded": toy.START.clip}
 MD_BUDGET = Budget(400, 200)
+MD_WIDTHS = 768, 1280
 
 
 def preset(group: str, name: str, kind: type) -> object:
@@ -50,15 +49,11 @@ def md_space() -> Space:
 
 
 def quality(architecture: Architecture) -> float:
-    """In this world, text everywhere and a wide innermost level are what counts; from 0 to 1."""
-    inner = architecture.levels[-1]
-    text = 0.5 * inner.cross_attention
-    return text + 0.5 * (inner.channels - 768) / (1280 - 768)
+    return toy.quality(architecture, MD_WIDTHS)
 
 
 def scores_at(architecture: Architecture, step: int) -> Point:
-    progress = quality(architecture) * (step / RUNGS[-1]) ** 0.5
-    return Point(100.0 - 90.0 * progress, 0.9 * progress)
+    return toy.scores_at(architecture, step, MD_WIDTHS)
 
 
 def make_search(folder: Path, **changes: object) -> ArchitectureSearch:
