@@ -18,7 +18,6 @@ from statistics import fmean
 from search.curves import Curve, points_at
 from search.ranking import Noise, Point
 
-LEAST_FID = 1e-9  # where features agree entirely a FID may come out as 0, or a rounding below
 MOST_LOG_FID = 700.0  # beyond it a float overflows
 LEAST_PEERS = 3  # a line through two leaves no residual
 
@@ -45,7 +44,7 @@ class ExtrapolatingRule:
         if not any(peer.dominates(here) for peer in points_at(peers, trial.step)):
             return ""
         at_end = self.noise.at(full_steps)
-        fid = predicted([_log_fid(at) for at, _ in ends], [_log_fid(end) for _, end in ends], _log_fid(here))
+        fid = predicted([at.log_fid for at, _ in ends], [end.log_fid for _, end in ends], here.log_fid)
         clip = predicted([at.clip for at, _ in ends], [end.clip for _, end in ends], here.clip)
         if fid is None or clip is None:
             return ""
@@ -102,10 +101,6 @@ def predicted(at: Sequence[float], ends: Sequence[float], here: float) -> Predic
         freedom=freedom,
         widening=math.sqrt(1 + 1 / len(at) + (here - middle) ** 2 / spread),
     )
-
-
-def _log_fid(point: Point) -> float:
-    return math.log(max(point.fid, LEAST_FID))
 
 
 def _fid(logarithm: float) -> float:

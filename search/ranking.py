@@ -15,7 +15,7 @@ from typing import Any
 from search.record import Trial
 from space.plain import InputError, from_plain
 
-SMALLEST_FID = 1e-9  # an FID of 0, of equal features, has no logarithm
+SMALLEST_FID = 1e-9  # an FID of 0, of equal features, or a rounding below it has no logarithm
 SMALLEST_LEVEL = 1e-100  # so that intervals end
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from search.ranking import Point
 from search.record import Rung
 from search.replay.coordinates import Coordinates
 from search.replay.table import RecordedRun, Table
@@ -119,13 +120,8 @@ class Surrogate:
 
     def _scores(self, rungs: Sequence[Rung]) -> np.ndarray:
         names = self.table.objectives
-        return np.array(
-            [
-                score
-                for rung in rungs
-                for score in (math.log(max(rung.scores[names.fid], 1e-9)), rung.scores[names.clip])
-            ]
-        )
+        points = [Point(rung.scores[names.fid], rung.scores[names.clip]) for rung in rungs]
+        return np.array([score for point in points for score in (point.log_fid, point.clip)])
 
     def _features(self, architecture: Architecture) -> np.ndarray:
         cost = price(narrow(architecture, self.table.proxy))

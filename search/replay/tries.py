@@ -111,8 +111,8 @@ class Truth:
 
 def _mean_point(runs: Sequence[RecordedRun], objectives: Objectives) -> Point:
     last = [run.rungs[-1].scores for run in runs]
-    fid = math.exp(fmean(math.log(max(scores[objectives.fid], 1e-9)) for scores in last))
-    return Point(fid, fmean(scores[objectives.clip] for scores in last))
+    points = [Point(scores[objectives.fid], scores[objectives.clip]) for scores in last]
+    return Point(math.exp(fmean(p.log_fid for p in points)), fmean(p.clip for p in points))
 
 
 @dataclass
