@@ -153,7 +153,8 @@ def read_manifest(source: str) -> dict[str, Any] | None:
         wanted = manifest["settings"]["count"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"images: {path} cannot be read as a manifest of samples ({type(error).__name__}: {error})"
+            f"images: {path} cannot be read as a manifest of samples ({type(error).__name__}: {error}); if "
+            "it is one of something else, take it away"
         ) from None
     there = len(open_images(source).names)
     if there != wanted:

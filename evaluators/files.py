@@ -18,6 +18,8 @@ def replacing(path: Path) -> Iterator[Path]:
     own = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
     try:
         yield own
+        with own.open("rb") as file:
+            os.fsync(file.fileno())  # or a power cut may leave the name and nothing in it
         os.replace(own, path)
     finally:
         own.unlink(missing_ok=True)

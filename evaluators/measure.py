@@ -141,4 +141,6 @@ class Measurements:
                 held["features"], held["cosines"], json.loads(about["digests"]), json.loads(about["too_long"])
             )
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read as measurements: {error}") from None
+            raise InputError(
+                f"{path}: cannot be read as measurements: {error}; delete it, and it is made again"
+            ) from None

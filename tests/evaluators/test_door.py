@@ -181,6 +181,8 @@ def test_what_drew_the_samples_stands_in_the_protocol(words: list[str], sets: Pa
     said = sheet_of([*named, *preset, f"out={tmp_path / 'c'}"]).scores["fid_random_conv"]
     assert "how the samples were drawn is not said, as coco30k wants it" in said.notes
     (tmp_path / "manifest.json").rename(samples / "manifest.json")
+    (samples / "manifest.json").write_text('{"name": "of a browser"}')
+    assert "if it is one of something else, take it away" in refusal(drawn)
     (samples / "manifest.json").write_text(json.dumps({"settings": settings | {"steps": "25"}}))
     assert "manifest.json.steps: expected" in refusal(drawn)
     (samples / "59.png").unlink()

@@ -111,9 +111,15 @@ def test_a_torn_part_is_measured_again(work: Work) -> None:
     before = measure_set(work, small_networks())
     (work.folder / "00000010.json").write_text('{"key": "')
     (work.folder / "00000015.safetensors").unlink()
+    (work.folder / "00000000.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match=r"00000000\.safetensors: .*; delete it, and it is made again"):
+        measure_set(work, small_networks())
+    for name in ("00000000", "00000015"):
+        (work.folder / f"{name}.safetensors").unlink()
+    (work.folder / "00000010.json").write_text('{"key": "')
     told = []
     after = measure_set(work, small_networks(), on_images=lambda done, of: told.append(done))
-    assert told == [11, 16, 21]
+    assert told == [6, 11, 16, 21]
     assert np.array_equal(features(before), features(after))
 
 
