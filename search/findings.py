@@ -16,7 +16,7 @@ from typing import Any
 
 from search.confirming.verdicts import Verdict, verdicts
 from search.formats import label
-from search.ranking import Noise, Objectives, Point, RungNoise, fronts, noise_from_plain, point_of
+from search.ranking import Noise, Objectives, Point, RungNoise, fronts, mean_point, noise_from_plain, point_of
 from search.record import History, Trial
 
 LEAST_TRIALS_FOR_IMPORTANCES = 8
@@ -70,7 +70,7 @@ class Confirmed:
 
     @property
     def mean(self) -> Point:
-        return Point(fmean(p.fid for p in self.points), fmean(p.clip for p in self.points))
+        return mean_point(self.points)
 
 
 def confirmed(history: History) -> list[Confirmed]:

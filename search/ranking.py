@@ -9,7 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import erfc, log
+from math import erfc, exp, log
+from statistics import fmean
 from typing import Any
 
 from search.record import Trial
@@ -96,6 +97,11 @@ class Point:
     def dominates(self, other: Point) -> bool:
         no_worse = self.fid <= other.fid and self.clip >= other.clip
         return no_worse and (self.fid < other.fid or self.clip > other.clip)
+
+
+def mean_point(points: Sequence[Point]) -> Point:
+    """Of runs of one network: the geometric mean of FID, since seeds multiply it, and the mean of CLIP."""
+    return Point(exp(fmean(point.log_fid for point in points)), fmean(point.clip for point in points))
 
 
 def point_of(trial: Trial, objectives: Objectives, step: int | None = None) -> Point | None:

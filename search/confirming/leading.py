@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp
-from statistics import fmean
 
 from search.confirming.repeats import known_noise
 from search.confirming.verdicts import Runs, confirmation_runs, verdicts
 from search.findings import noise_of, objectives_of, references_of
-from search.ranking import Point, best_order, within_noise
+from search.ranking import Point, best_order, mean_point, within_noise
 from search.record import History, Trial
 
 TIED_NAMED = 5
@@ -75,7 +73,7 @@ def _by_new_runs(trials: list[Trial], history: History) -> list[Trial]:
 
 
 def _means(runs: Runs, names: Sequence[str]) -> list[Point]:
-    """Mean scores, over the seeds that all have, if any; of the FID the geometric mean."""
+    """Mean scores, over the seeds that all have, if any."""
     shared = set.intersection(*(set(runs[name]) for name in names)) if names else set()
     points = [[point for seed, point in runs[name].items() if not shared or seed in shared] for name in names]
-    return [Point(exp(fmean(p.log_fid for p in own)), fmean(p.clip for p in own)) for own in points]
+    return [mean_point(own) for own in points]

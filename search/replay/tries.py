@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from search.backends.virtual import Conditions, Usage, VirtualClock, run_virtual
-from search.ranking import Objectives, Point, best_first, best_order, hypervolume
+from search.ranking import Objectives, Point, best_first, best_order, hypervolume, mean_point
 from search.record import History, MemoryRecord, State
 from search.replay.coordinates import Coordinates, distances
 from search.replay.table import RecordedRun, Table
@@ -111,8 +110,7 @@ class Truth:
 
 def _mean_point(runs: Sequence[RecordedRun], objectives: Objectives) -> Point:
     last = [run.rungs[-1].scores for run in runs]
-    points = [Point(scores[objectives.fid], scores[objectives.clip]) for scores in last]
-    return Point(math.exp(fmean(p.log_fid for p in points)), fmean(p.clip for p in points))
+    return mean_point([Point(scores[objectives.fid], scores[objectives.clip]) for scores in last])
 
 
 @dataclass

@@ -20,6 +20,7 @@ from search.ranking import (
     best_first,
     fronts,
     hypervolume,
+    mean_point,
     noise_from_plain,
     within_noise,
 )
@@ -165,6 +166,11 @@ def test_what_no_noise_can_be_is_refused(field: str) -> None:
         Noise(NOISE.rungs, **{field: -1})
     with pytest.raises(InputError, match=r"degrees_of_freedom: 0\.5 is too few"):
         Noise(NOISE.rungs, degrees_of_freedom=0.5)
+
+
+def test_the_mean_of_runs_is_geometric_in_fid() -> None:
+    mean = mean_point([Point(10.0, 0.2), Point(40.0, 0.4)])
+    assert mean.fid == pytest.approx(20.0) and mean.clip == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("field", ["fid_relative", "clip"])
