@@ -213,7 +213,11 @@ class Record(MemoryRecord):
         self.path = folder / RECORD_NAME
         self._lines = AppendedLines(self.path, lambda text: self.announce(text))
         self.announce: Callable[[str], None] = print
-        self.history = read_history(folder)
+        try:
+            self.history = read_history(folder)
+        except InputError:
+            self._lines.close()
+            raise
 
     def close(self) -> None:
         self._lines.close()

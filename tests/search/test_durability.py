@@ -260,6 +260,16 @@ def test_storage_without_locks_is_refused_with_what_to_do(
         Record(tmp_path)
 
 
+def test_a_record_that_was_refused_is_not_held(tmp_path: Path) -> None:
+    """A notebook keeps the error, and all that it hangs on."""
+    (tmp_path / "record.jsonl").write_text("no event\n")
+    with pytest.raises(InputError, match="line 1 is not an event") as caught:
+        Record(tmp_path)
+    (tmp_path / "record.jsonl").write_text("")
+    Record(tmp_path).close()
+    assert caught.value.__traceback__ is not None
+
+
 def test_a_second_driver_is_told_who_the_first_is(tmp_path: Path) -> None:
     first = Record(tmp_path)
     with pytest.raises(InputError) as caught:
