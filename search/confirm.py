@@ -1,4 +1,4 @@
-"""`python -m search.confirm`: more seeds and more steps for the winners of a run that has ended."""
+"""`python -m search.confirm [runs/a]`: more seeds and more steps for the winners of a run that has ended."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ undecided. Runs that were done already count, and are not repeated.
 EXAMPLES = (
     "python -m search.confirm                            the latest run, ten minutes",
     "python -m search.confirm best=3 minutes=30          three finalists, half an hour",
-    "python -m search.confirm run=runs/lite steps=1600   four times as long: a race of its own",
+    "python -m search.confirm runs/lite steps=1600       four times as long: a race of its own",
     "python -m search.confirm runs=40 minutes=null       until 40 runs are recorded",
     "python -m search.confirm best=0 references=[] halted=99 minutes=null   count wrong stops",
 )
@@ -35,9 +35,12 @@ def main_with(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(help_text("confirm", INTRO, EXAMPLES))
         return 0
-    plain: dict[str, Any] = compose("confirm", words)
+    plain: dict[str, Any] = compose("confirm", [word for word in words if "=" in word])
     runs_folder, run = plain.pop("runs_folder"), plain.pop("run")
-    folder = Path(run) if run else latest_run(Path(runs_folder).expanduser())
+    named = [run] * (run is not None) + [word for word in words if "=" not in word]
+    if len(named) > 1:
+        raise InputError(f"run: {', '.join(named)}: allowed: one run at a time")
+    folder = Path(named[0]) if named else latest_run(Path(runs_folder).expanduser())
     confirmation = from_plain(ConfirmationSettings, plain)
     stored = stored_settings(folder)
     trials = read_history(folder).trials

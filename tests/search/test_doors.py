@@ -144,6 +144,10 @@ def test_confirming_needs_a_run_with_trials(tmp_path: Path) -> None:
         confirm.main_with([f"runs_folder={tmp_path}"])
     with pytest.raises(InputError, match="not a run folder"):
         confirm.main_with([f"run={tmp_path}"])
+    with pytest.raises(InputError, match="not a run folder"):
+        confirm.main_with([str(tmp_path)])
+    with pytest.raises(InputError, match=r"run: a, b: allowed: one run at a time"):
+        confirm.main_with(["run=a", "b"])
     with pytest.raises(Started):
         main_with(["data.scenes=64", "name=begun", f"runs_folder={tmp_path}"])
     with pytest.raises(InputError, match="has no trial to confirm; first: python -m search resume="):
