@@ -152,7 +152,8 @@ class ArchitectureSearch:
         self.sampler, self.rule, self.objectives = sampler, rule, objectives
         self.rungs, self.trials, self.seed, self.enqueued = rungs, trials, seed, tuple(enqueued)
         self.interrupted = [trial for trial in self.history.trials if trial.state == "running"]
-        self.refused = {(r.before_trial, r.architecture_id) for r in self.history.rejections}
+        self.exhaustive = bool(getattr(sampler, "exhaustive", False))
+        self.refused = {self._refusal(r.before_trial, r.architecture_id) for r in self.history.rejections}
         self.exhausted = False
         # kept beside the history: thousands of trials are peers at every rung
         self.curves = {trial.key: curve_of(trial, objectives) for trial in self.history.known}
@@ -205,14 +206,13 @@ class ArchitectureSearch:
         """The sampler's first proposal that fits the budget and is new; else its last ones, shrunk, unless it
         goes through the whole space and so has come by those as well."""
         past = observations(self.history.known, self.objectives)
-        exhaustive = getattr(self.sampler, "exhaustive", False)
         proposals = self.sampler.proposals(self.space, past, number)
         drawn = []
-        for proposal in islice(proposals, None if exhaustive else DRAWS_BEFORE_REPAIR):
+        for proposal in islice(proposals, None if self.exhaustive else DRAWS_BEFORE_REPAIR):
             drawn.append(proposal)
             if self._accepts(number, proposal.architecture):
                 return proposal
-        for index, proposal in enumerate([] if exhaustive else reversed(drawn)):
+        for index, proposal in enumerate([] if self.exhaustive else reversed(drawn)):
             seed = derived_seed(self.seed, f"repair {number}", index)
             shrunk = repaired(self.space, proposal, self._is_new_and_fits, seed)
             if shrunk is not None:
@@ -233,9 +233,9 @@ class ArchitectureSearch:
         excess, twin = self.budget.excess(cost), self._twin(architecture)
         if not excess and twin is None:
             return True
-        if (number, architecture.id) in self.refused:
+        if self._refusal(number, architecture.id) in self.refused:
             return False
-        self.refused.add((number, architecture.id))
+        self.refused.add(self._refusal(number, architecture.id))
         self.record.append(
             "rejected",
             before_trial=number,
@@ -246,6 +246,11 @@ class ArchitectureSearch:
             reason="; ".join(excess) if excess or twin is None else f"the network of {twin.name}",
         )
         return False
+
+    def _refusal(self, number: int, architecture_id: str) -> tuple[int, str]:
+        """What counts as the same refusal: a sampler that goes through the whole space comes by a network
+        again where trials have failed, of which it does not hear."""
+        return (0 if self.exhaustive else number, architecture_id)
 
     def _start(
         self,

@@ -3,8 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from search.record import Record, read_history
+from search.record import MemoryRecord, Record, read_history
+from search.samplers.grid_sampler import GridSampler
+from search.stopping import NoStopping
 from search.strategy import Report
+from search.toy import search_in
 from space.architecture import Architecture
 from space.cost import Budget, price
 from space.plain import InputError
@@ -191,3 +194,11 @@ def test_a_line_in_the_middle_that_is_no_event_is_named(tmp_path):
     (tmp_path / "record.jsonl").write_text('{"event":"session","time":1}\nnonsense\n{"event":"x","time":2}\n')
     with pytest.raises(InputError, match="line 2 is not an event"):
         Record(tmp_path)
+
+
+def test_a_grid_whose_trials_fail_refuses_each_network_once():
+    search = search_in(MemoryRecord(lambda: 0.0), GridSampler(0, 20_000), NoStopping(), trials=12)
+    while (job := search.propose()) is not None:
+        search.take_result(job.key, "failed", "a bug")
+    refused = [rejection.architecture_id for rejection in search.history.rejections]
+    assert len(search.history.trials) == 12 and len(refused) == len(set(refused)) > 5
