@@ -10,8 +10,8 @@ from rich.console import Console
 
 from conf.compose import compose, help_text, run_door
 from search.confirming.confirmation import ConfirmationSettings
-from search.folder import stored_overrides, stored_settings
-from search.record import RECORD_NAME, read_history
+from search.folder import latest_run, stored_overrides, stored_settings
+from search.record import read_history
 from search.run import run_search
 from search.settings import SearchSettings
 from search.tables import result_table
@@ -58,14 +58,6 @@ def main_with(words: list[str]) -> int:
     Console().print(result_table(result.history))
     print(f"\nreport: {result.report}")
     return 130 if result.interrupted else 0
-
-
-def latest_run(runs_folder: Path) -> Path:
-    """The run folder whose record was written to last. Raises InputError if there is none."""
-    records = list(runs_folder.glob(f"*/{RECORD_NAME}"))
-    if not records:
-        raise InputError(f"{runs_folder}: holds no run yet; start one with: python -m search")
-    return max(records, key=lambda path: path.stat().st_mtime).parent
 
 
 def main() -> None:

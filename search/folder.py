@@ -52,6 +52,14 @@ def stored_overrides(folder: Path) -> list[str]:
     return overrides
 
 
+def latest_run(runs_folder: Path) -> Path:
+    """The run folder whose record was written to last. Raises InputError if there is none."""
+    records = list(runs_folder.glob(f"*/{RECORD_NAME}"))
+    if not records:
+        raise InputError(f"{runs_folder}: holds no run yet; start one with: python -m search")
+    return max(records, key=lambda path: path.stat().st_mtime).parent
+
+
 def claim_folder(settings: SearchSettings) -> Path:
     """The folder that a search will write to: a new one, or the one to go on with.
 
@@ -149,7 +157,7 @@ class Results:
         leading = lead(history)
         if leading is not None:
             write_whole(self.folder / BEST_NAME, leading.winner.architecture.to_yaml())
-        write_report(self.folder, running=running)
+        write_report(self.folder, running=running, history=history)
         sync_study(self.folder, history, self.settings.space, objectives)
 
     def _is_behind(self, trial: Trial) -> bool:

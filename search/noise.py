@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from conf.compose import compose, help_text, run_door
-from search.confirm import latest_run
 from search.confirming.repeats import ScoreNoise, estimated, refined, shown
 from search.findings import noise_of
+from search.folder import latest_run
 from search.ranking import Noise
 from search.record import read_history
 from search.rendering import Format, render, write

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.folder import stored_settings
-from search.record import RECORD_NAME, History, MemoryRecord, read_events
+from search.record import RECORD_NAME, History, MemoryRecord, read_events, read_history
 from search.run import architecture_search
 from search.settings import SearchSettings
 from search.strategy import ArchitectureSearch, Report
@@ -54,6 +54,7 @@ def recheck(folder: Path) -> Recheck:
     confirmed = {event["key"] for event in events if event.get("purpose") == "confirm"}
     events = [event for event in events if event.get("key") not in confirmed]
     trials = sum(event["event"] == "proposed" for event in events)
+    read_history(folder)  # says which line is no event
     driven = _Driven(replace(settings, trials=max(1, trials)))
     for agreed, event in enumerate(driven.decisions(events)):
         difference = _difference(event, driven.own())

@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from search.files import write_whole
-from search.record import read_history
+from search.record import History, read_history
 from search.report.figures import Figure
 from search.report.page import Page
 from search.report.sections import sections
@@ -25,15 +25,16 @@ REPORT_NAME = "report.html"
 REFRESH_SECONDS = 15
 
 
-def write_report(folder: Path, *, running: bool = False) -> Path:
+def write_report(folder: Path, *, running: bool = False, history: History | None = None) -> Path:
     """Write `report.html` of a run folder, whole or not at all; returns its path.
 
-    With `running` the page loads itself again from time to time, until it is written without.
+    With `running` the page loads itself again from time to time, until it is written without. `history` is
+    what the record says, where somebody has read it already.
 
     Raises:
         InputError: if the folder holds no record.
     """
-    page = Page(folder, read_history(folder), running=running)
+    page = Page(folder, history or read_history(folder), running=running)
     body, now = "\n".join(sections(page)), datetime.now(UTC)
     if running:
         body = live_bar(page.history, now) + body

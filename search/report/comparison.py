@@ -24,7 +24,7 @@ from search.findings import all_verdicts, confirmed, objectives_of, pareto_front
 from search.formats import counted, duration, share, size
 from search.ranking import point_of
 from search.report import html_page
-from search.report.figures import Figure, front_line, mean_mark, scatter, score_axes, thinned
+from search.report.figures import Figure, evenly_spaced, front_line, mean_mark, scatter, score_axes
 from search.report.html import Cell, badge, card, figure, listing, number, section, table
 from search.report.race import verdict_row
 from space.architecture import difference
@@ -256,7 +256,7 @@ def fronts(runs: Sequence[Run]) -> Figure:
         group = {"legendgroup": run.name}
         points = [point for _, point in pareto_front(run.history)]
         traces.append(front_line(points, colour) | group | {"showlegend": False})
-        name, drawn = thinned(run.name, complete)
+        name, drawn = evenly_spaced(run.name, complete)
         mark = {"color": colour, "size": 7, "symbol": symbol, "opacity": 0.65}
         traces.append(scatter(name, drawn, mark) | group)
         if winner is not None and (point := point_of(winner, objectives)) is not None:

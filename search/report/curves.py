@@ -10,7 +10,7 @@ from typing import Any
 from search.findings import Confirmed, confirmed, objectives_of, references_of
 from search.formats import label, millions
 from search.record import History, Trial
-from search.report.figures import COLOURS, Figure, hover, marker, reference_colour, thinned
+from search.report.figures import COLOURS, Figure, evenly_spaced, hover, marker, reference_colour
 
 MOST_CURVES = 300  # of one kind
 
@@ -25,14 +25,14 @@ def curve(history: History, score_name: str, title: str, winner: Trial | None) -
         trials = [t for t in history.trials if t.state == state and t.rungs and t is not winner]
         if trials:
             line = {"color": COLOURS[state], "width": 1.3}
-            traces.append(_curves(*thinned(state, trials, MOST_CURVES), score_name, start, line))
+            traces.append(_curves(*evenly_spaced(state, trials, MOST_CURVES), score_name, start, line))
     if winner is not None:
         line = {"color": COLOURS["winner"], "width": 3}
         traces.append(_curves(f"winner ({winner.name})", [winner], score_name, start, line))
     for state, symbol in (("halted", "square"), ("failed", "x")):
         stops = [t for t in history.trials if t.state == state and t.score(score_name) is not None]
         if stops:
-            name, stops = thinned(f"{state} here", stops, MOST_CURVES)
+            name, stops = evenly_spaced(f"{state} here", stops, MOST_CURVES)
             traces.append(
                 {
                     "type": "scatter",

@@ -90,7 +90,7 @@ def pareto(history: History, winner: Trial | None) -> Figure | None:
     bare = [] if barred is complete else [pair for pair in complete if pair[0].key not in on_front]
     traces = [front_line([point for _, point in front], COLOURS["complete"])]
     if bare:
-        name, bare = thinned("complete", bare)
+        name, bare = evenly_spaced("complete", bare)
         traces.append(scatter(name, bare, marker("complete", size=7, opacity=0.55)))
     one_run = noise.deviations / 2**0.5
     named = "complete" if barred is complete else "on the front"
@@ -106,7 +106,7 @@ def pareto(history: History, winner: Trial | None) -> Figure | None:
         if trial.state == "halted" and (point := point_of(trial, objectives)) is not None
     ]
     if halted:
-        name, halted = thinned("halted, at its stop", halted)
+        name, halted = evenly_spaced("halted, at its stop", halted)
         traces.append(
             scatter(name, halted, marker("halted", size=8, symbol="x-thin-open", width=2))
             | {"visible": "legendonly"}
@@ -117,7 +117,7 @@ def pareto(history: History, winner: Trial | None) -> Figure | None:
         if trial.state == "complete" and (point := point_of(trial, objectives)) is not None
     ]
     if known:
-        name, known = thinned("of earlier runs", known)
+        name, known = evenly_spaced("of earlier runs", known)
         traces.append(scatter(name, known, marker("prior", size=8, symbol="circle-open", width=1.5)))
     full_length = winner.last_step if winner is not None else 0
     traces += [_mean(group, noise, history) for group in confirmed(history) if group.steps == full_length]
@@ -208,11 +208,11 @@ def costs(history: History, winner: Trial | None, references: dict[str, Architec
         )
     if history.prior:
         hollow = marker("prior", size=8, symbol="circle-open", width=1.5)
-        traces.append(_cost_trace(*thinned("of earlier runs", history.prior), hollow))
+        traces.append(_cost_trace(*evenly_spaced("of earlier runs", history.prior), hollow))
     for state in ("complete", "halted", "failed", "running"):
         trials = [trial for trial in history.trials if trial.state == state]
         if trials:
-            traces.append(_cost_trace(*thinned(state, trials), marker(state, size=9)))
+            traces.append(_cost_trace(*evenly_spaced(state, trials), marker(state, size=9)))
     if winner is not None:
         ring = marker("winner", size=17, symbol="circle-open", width=3)
         traces.append(_cost_trace(f"winner ({winner.name})", [winner], ring))
@@ -340,7 +340,7 @@ def marker(meaning: str, *, width: float = 0, **fields: Any) -> dict[str, Any]:
     return {"color": colour, "line": {"color": colour, "width": width}, **fields}
 
 
-def thinned(name: str, marks: Sequence[Mark], most: int = MOST_MARKS) -> tuple[str, list[Mark]]:
+def evenly_spaced(name: str, marks: Sequence[Mark], most: int = MOST_MARKS) -> tuple[str, list[Mark]]:
     """At most so many of the marks, evenly spaced, under a name that says what is left out."""
     if len(marks) <= most:
         return name, list(marks)

@@ -172,8 +172,8 @@ def scope(page: Page) -> str:
         lines.append(
             f"One run's noise from seed to seed, at {at.step} steps: {share(at.fid_relative)} of the FID, "
             f"{at.clip:.3f} of CLIP (standard deviations). Two networks that are equal are told apart by "
-            f"mistake with at most {share(noise.level)}, however often one looks; what is not told apart is "
-            "undecided."
+            f"mistake with at most {share(noise.level)} in each comparison, however often one looks; what is "
+            "not told apart is undecided."
         )
     return card(f"<h3>What this can and cannot decide</h3>{listing(lines)}", "note")
 

@@ -20,9 +20,8 @@ from conf.progress import shown_progress
 from evaluators.networks import ComputeSettings
 from evaluators.run import PARTS, check_request, score_images
 from evaluators.weights import WeightsSettings
-from search.confirm import latest_run
 from search.files import write_whole
-from search.folder import stored_settings
+from search.folder import latest_run, stored_settings
 from search.ranking import best_first
 from search.record import read_history
 from search.sampling_curves.benches import Bench, of_protocol, of_run

@@ -170,7 +170,7 @@ def _table(plans: Sequence[Plan], settings: SimulateSettings) -> Table:
             "  reserved until the end",
             lambda p: f"{p.wall_hours * p.workers * settings.devices_per_worker:,.0f}",
         ),
-        ("training saved by stopping", lambda p: share(p.saved)),
+        ("workers' time saved by stopping", lambda p: share(p.saved)),
         ("of the best 5 %, stopped", lambda p: share(p.top_stopped)),
         ("complete, halted, failed", lambda p: f"{p.complete:.0f}, {p.halted:.0f}, {p.failed:.0f}"),
         ("workers' time: training", lambda p: share(p.training)),

@@ -426,8 +426,8 @@ def test_what_is_too_much_for_a_browser_is_drawn_in_part_and_said(tmp_path: Path
 
 
 def test_marks_are_left_out_evenly() -> None:
-    assert figures.thinned("few", [1, 2, 3], 3) == ("few", [1, 2, 3])
-    name, chosen = figures.thinned("many", range(1000), 10)
+    assert figures.evenly_spaced("few", [1, 2, 3], 3) == ("few", [1, 2, 3])
+    name, chosen = figures.evenly_spaced("many", range(1000), 10)
     assert name == "many (10 of 1,000 drawn)"
     assert chosen == list(range(0, 1000, 100))
 
