@@ -98,10 +98,15 @@ class Confirmation:
 
     @property
     def left_open(self) -> list[str]:
-        """Comparisons that are still undecided, which more seeds may decide, and reruns that did not fit."""
+        """Comparisons that are still undecided, which more seeds may decide, and runs that did not fit."""
         pairs = [f"{label(name)} against {label(other)}" for name, other in self.standing.open_pairs]
-        reruns = [job.name for job in self.first if job.seed not in self.race.seeds]
-        return pairs + [f"whether {name} was halted wrongly" for name in reruns]
+        interrupted = [job for job in self.first if job.key in self.history.by_key]
+        reruns = [job for job in self.first if job not in interrupted]
+        return [
+            *pairs,
+            *(f"the interrupted run of {label(job.name)} with seed {job.seed}" for job in interrupted),
+            *(f"whether {label(job.name)} was halted wrongly" for job in reruns),
+        ]
 
     def propose(self) -> Job | None:
         found = self._next()

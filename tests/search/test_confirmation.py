@@ -9,6 +9,7 @@ import pytest
 
 from search.confirming.confirmation import Confirmation, ConfirmationSettings
 from search.confirming.verdicts import verdicts
+from search.formats import label
 from search.ranking import Objectives, Point
 from search.record import Record
 from search.strategy import Phases
@@ -187,6 +188,14 @@ def test_an_interrupted_run_is_gone_on_with_first(tmp_path):
     drive(again)
     assert search.history.confirmations[0].key == left.key
     assert {trial.state for trial in search.history.confirmations} == {"complete"}
+
+
+def test_an_interrupted_run_that_no_longer_fits_is_named(tmp_path):
+    search = searched(tmp_path)
+    first = confirmation(search.record).propose()
+    again = confirmation(search.record, minutes=0.0)
+    assert again.propose() is None and again.finished
+    assert f"the interrupted run of {label(first.name)} with seed {first.seed}" in again.left_open
 
 
 def test_with_several_workers_nothing_runs_twice_and_nobody_waits_for_a_round(tmp_path):
