@@ -19,7 +19,7 @@ import torch
 
 from evaluators.images import ImageSet, content_digest
 from evaluators.measure import Measurements, Networks
-from evaluators.parts import Part, Work, measured_parts, parts_of
+from evaluators.parts import Part, Work, measured_parts, memory_is_full, parts_of
 from evaluators.preparation import check_form
 from space.plain import InputError
 
@@ -132,11 +132,17 @@ def _start_worker(work: Work, numbers: Any, threads: int) -> None:
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.cuda.set_device(number % torch.cuda.device_count())
-    images = work.open()
-    _worker.update(work=work, images=images, networks=work.load(), threads=threads)
+    try:
+        _worker.update(work=work, images=work.open(), networks=work.load(), threads=threads)
+    except torch.OutOfMemoryError as error:
+        _worker["failed"] = memory_is_full(error)
+    except Exception as error:  # of which the pool would say only that it broke
+        _worker["failed"] = error
 
 
 def _measure_one(part: Part) -> Part:
+    if "failed" in _worker:
+        raise _worker["failed"]
     return next(
         measured_parts(_worker["work"], _worker["images"], _worker["networks"], [part], _worker["threads"])
     )

@@ -183,12 +183,17 @@ def _add(measured: Measurements, work: Work, networks: Networks, batch: dict[int
     try:
         measured.add(networks, list(pixels), np.stack(list(pixels.values())), captions)
     except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"compute.device: its memory is full ({str(error).splitlines()[0]}); allowed: fewer workers=, a "
-            "narrower compute.precision=, compute.device=cpu"
-        ) from None
+        raise memory_is_full(error) from None
     except ValueError as error:  # features that are not finite
         raise InputError(f"{work.field}: images {min(pixels):,} to {max(pixels):,}: {error}") from None
+
+
+def memory_is_full(error: torch.OutOfMemoryError) -> InputError:
+    """Of the device: what a user can do about it."""
+    return InputError(
+        f"compute.device: its memory is full ({str(error).splitlines()[0]}); allowed: fewer workers=, a "
+        "narrower compute.precision=, compute.device=cpu"
+    )
 
 
 def _write(part: Part, images: ImageSet, measured: Measurements, read: dict[int, _Read]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +22,7 @@ from evaluators.networks import ComputeSettings
 from evaluators.parts import Work
 from evaluators.protocol import ImageForm, NetworkSpec, Protocol
 from evaluators.run import networks_alone
-from evaluators.weights import WeightsSettings
+from evaluators.weights import Missing, WeightsSettings
 from space.plain import InputError
 
 COUNT, PART = 21, 5
@@ -144,6 +147,34 @@ def test_worker_processes_measure_the_same(work: Work) -> None:
     several = measure_set(apart, small_networks(), workers=2)
     assert np.array_equal(features(alone), features(several))
     assert alone.digest == several.digest
+
+
+def gone_by_now() -> Networks:
+    raise Missing("inception-v3: its weights went away")
+
+
+def too_large() -> Networks:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nmore")
+
+
+def ended_by_the_system() -> Networks:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (gone_by_now, "^inception-v3: its weights went away$"),
+        pytest.param(
+            too_large, r"memory is full \(CUDA .* 20 GiB\.\); allowed: fewer", marks=pytest.mark.slow
+        ),
+        pytest.param(ended_by_the_system, r"workers: one was killed \(out of memory", marks=pytest.mark.slow),
+    ],
+)
+def test_a_worker_that_cannot_begin_says_why(load: Callable[[], Networks], said: str, work: Work) -> None:
+    with pytest.raises(InputError, match=said):
+        measure_set(replace(work, load=load), small_networks(), workers=2)
 
 
 def test_unreadable_images_are_named_and_left_out(work: Work) -> None:
