@@ -45,6 +45,8 @@ TEXTS = (
     "cache_folder", "weights.cache_folder",
 )  # fmt: skip
 FILES = "weights.files"
+OF_SAMPLES = ("images", "captions", "out", "metrics", "intervals")  # of no use to statistics alone
+NEEDS = {"but_for": "compare", "statistics_features": "statistics"}
 
 
 @dataclass(frozen=True)
@@ -177,11 +179,33 @@ def _listed(text: str | None, field: str) -> tuple[str, ...]:
     return parts
 
 
+def _check_together(words: list[str]) -> None:
+    """Raises InputError for a word that another one leaves without effect."""
+    parted = (word.lstrip("+~").partition("=") for word in words)
+    given = [name for name, _, value in parted if value != "null"]
+    for name in given:
+        if "compare" in given and name not in ("compare", "but_for"):
+            raise InputError(
+                f"{name}: has no effect beside compare=, which reads scores; leave out one of them"
+            )
+        if "statistics" in given and name in OF_SAMPLES:
+            raise InputError(
+                f"{name}: has no effect beside statistics=, which measures reference=; leave out one of them"
+            )
+        if "evaluator" in given and name.partition(".")[0] == "evaluators":
+            raise InputError(
+                f"{name}: has no effect beside evaluator=, which is a protocol itself; leave out one of them"
+            )
+        if name in NEEDS and NEEDS[name] not in given:
+            raise InputError(f"{name}: has no effect without {NEEDS[name]}=")
+
+
 def main(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(help_text("evaluate", INTRO, EXAMPLES))
         return 0
     command: EvaluateCommand = from_plain(EvaluateCommand, compose("evaluate", _as_meant(words)))
+    _check_together(words)
     console = Console()
     if command.compare is not None:
         return print_comparison(command, console)

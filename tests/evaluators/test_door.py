@@ -317,7 +317,6 @@ def test_scores_that_were_changed_by_hand_are_refused(words: list[str], tmp_path
         (["metrics=fid,clip"], "captions: missing; give captions=<file>"),
         (["captions=nowhere.txt", "metrics=clip"], "captions: 'nowhere.txt' cannot be read"),
         (["evaluators=any"], "evaluators: no preset 'any'; Valid:"),
-        (["evaluator=nowhere"], "nowhere: not a prepared evaluator"),
         (["evaluators.samples=30000"], "images: 60 of them, where the protocol own scores 30,000"),
         (["evaluators.features=[{network:inception}]"], "did you mean 'inception-v3"),
         (["evaluators.images.size_px=8", "evaluators.images.resize=none"], "0.png has 16x16 px"),
@@ -331,14 +330,34 @@ def test_scores_that_were_changed_by_hand_are_refused(words: list[str], tmp_path
         (["compute.device=tpu"], "compute.device: 'tpu' is not a choice here"),
         (["out=/dev/null/x"], "out: /dev/null/x cannot be used"),
         (["cache_folder=/dev/null/x"], "cache_folder: '/dev/null/x' cannot be written"),
-        (["statistics=file.npz"], "statistics: 'file.npz' has another ending than .safetensors"),
-        (["statistics=a.safetensors", "reference=null"], "statistics: of which images?"),
-        (["compare=one"], "compare: 'one'; two are compared, as compare=first,second"),
-        (["compare=one,two"], "one: cannot be read as scores"),
+        (["compare=a,b"], "images: has no effect beside compare=, which reads scores; leave out one of them"),
+        (["statistics=a.safetensors"], "images: has no effect beside statistics=, which measures reference="),
+        (["statistics=a.safetensors", "images=null"], "metrics: has no effect beside statistics="),
+        (["evaluator=runs/a/evaluator"], "evaluators.images.size_px: has no effect beside evaluator=, which"),
+        (["but_for=drawing.steps"], "but_for: has no effect without compare="),
+        (["statistics_features=true"], "statistics_features: has no effect without statistics="),
     ],
 )
 def test_bad_input_is_one_line(words: list[str], change: list[str], message: str) -> None:
     said = refusal(with_(words, *change))
+    assert message in said and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["images=samples", "evaluator=nowhere"], "nowhere: not a prepared evaluator"),
+        (["evaluators=coco30k", "evaluator=nowhere"], "evaluators: has no effect beside evaluator=, which"),
+        (["statistics=a.npz", "images=null"], "statistics: 'a.npz' has another ending than .safetensors"),
+        (["statistics=a.safetensors"], "statistics: of which images?"),
+        (["statistics=a.safetensors", "captions=a.txt"], "captions: has no effect beside statistics="),
+        (["compare=one"], "compare: 'one'; two are compared, as compare=first,second"),
+        (["compare=one,two", "images=null"], "one: cannot be read as scores"),
+        (["compare=one,two", "~evaluators.metrics"], "evaluators.metrics: has no effect beside compare="),
+    ],
+)
+def test_other_commands_refuse_in_one_line_too(words: list[str], message: str) -> None:
+    said = refusal(words)
     assert message in said and "\n" not in said
 
 
