@@ -65,6 +65,7 @@ class _Work:
     captions: tuple[str, ...]
     settings: DrawSettings
     folder: SampleFolder
+    manifest: dict[str, Any]
 
 
 OnDrawn = Callable[[int, int], None]
@@ -102,7 +103,7 @@ def draw_samples(
     manifest = how_made(model, captions, settings, device)
     folder = SampleFolder(Path(out), settings.count, settings.batch_size)
     folder.claim(manifest, captions)
-    work = _Work(str(model), device, tuple(captions), settings, folder)
+    work = _Work(str(model), device, tuple(captions), settings, folder, manifest)
     mine = range(shard.number - 1, folder.batches, shard.of)
     missing = [batch for batch in folder.missing() if batch in mine]
     total = sum(len(folder.indices(batch)) for batch in mine)
@@ -166,6 +167,7 @@ def _drawn_here(work: _Work, batches: Sequence[int]) -> Iterator[int]:
                 f"batch_size: {work.settings.batch_size} pictures do not fit the device's memory "
                 f"({str(error).splitlines()[0]}); a smaller batch_size needs another out"
             ) from None
+        work.folder.check(work.manifest)
         for index, picture in zip(indices, pictures, strict=True):
             work.folder.write(index, picture)
         yield len(indices)

@@ -61,15 +61,34 @@ class SampleFolder:
             if MANIFEST not in there and any(not name.startswith(".") for name in there):
                 raise InputError(f"out: {self.path} holds files that are not samples; give another out=")
             if begun:
-                self._check(manifest)
+                self.check(manifest)
                 return
             rows = ({"file": self.picture(i).name, "caption": text} for i, text in enumerate(captions))
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             # The manifest first: whoever finds captions or pictures finds it too.
             self._write(MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
+            self.check(manifest)  # another shard may have come between
             self._write(CAPTIONS, lambda file: file.write(lines.encode()))
         except OSError as error:
             raise InputError(f"out: {self.path} cannot be written: {error.strerror}") from None
+
+    def check(self, manifest: dict[str, Any]) -> None:
+        """Whether the folder is still that of this manifest: until its first picture, another may claim it.
+
+        Raises:
+            InputError: it is not, and in which fields, or its manifest cannot be read.
+        """
+        stored, now = dict(_flat(read_manifest(self.path))), dict(_flat(manifest))
+        differing = [
+            f"{name} {stored.get(name)!r} there and {now.get(name)!r} now"
+            for name in stored | now
+            if stored.get(name) != now.get(name)
+        ]
+        if differing:
+            raise InputError(
+                f"out: the samples in {self.path} were made otherwise ({'; '.join(differing)}); "
+                "give another out="
+            )
 
     def write(self, index: int, picture: np.ndarray) -> None:
         """Picture number `index`, (H, W, 3) uint8. Raises InputError where it cannot be written."""
@@ -116,19 +135,6 @@ class SampleFolder:
         except BaseException:
             Path(partial).unlink(missing_ok=True)
             raise
-
-    def _check(self, manifest: dict[str, Any]) -> None:
-        stored, now = dict(_flat(read_manifest(self.path))), dict(_flat(manifest))
-        differing = [
-            f"{name} {stored.get(name)!r} there and {now.get(name)!r} now"
-            for name in stored | now
-            if stored.get(name) != now.get(name)
-        ]
-        if differing:
-            raise InputError(
-                f"out: the samples in {self.path} were made otherwise ({'; '.join(differing)}); "
-                "give another out="
-            )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

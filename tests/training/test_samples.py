@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import psutil
@@ -239,6 +239,39 @@ def test_a_folder_without_a_picture_yet_is_taken_over(
     (tmp_path / "out" / "manifest.json").write_text("[")
     with pytest.raises(InputError, match="cannot be read as a manifest"):
         draw_samples(model, captions, OURS, tmp_path / "out", device="cpu")
+
+
+def test_of_two_claims_at_once_the_later_one_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, write = SampleFolder(tmp_path, 1, 1), SampleFolder._write
+
+    def interrupted(self: SampleFolder, name: str, content: Callable[[IO[bytes]], object]) -> None:
+        write(self, name, content)
+        monkeypatch.undo()
+        folder.claim({"seed": 2}, ["of the other"])
+
+    monkeypatch.setattr(SampleFolder, "_write", interrupted)
+    with pytest.raises(InputError, match=r"made otherwise \(seed 2 there and 1 now\); give another out="):
+        folder.claim({"seed": 1}, ["of the one"])
+    assert read_manifest(tmp_path) == {"seed": 2}
+    assert "of the other" in (tmp_path / "captions.jsonl").read_text()
+
+
+def test_a_shard_whose_folder_was_claimed_by_another_leaves_no_picture_in_it(
+    model: Path, whole: SampleFolder, captions: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*arguments: Any) -> Any:
+        """While this one loads its model another begins, of other settings, and ends."""
+        monkeypatch.undo()
+        draw_samples(model, captions, OURS, tmp_path / "out", shard=Shard(2, 2), device="cpu")
+        return drawing.open_painter(*arguments)
+
+    monkeypatch.setattr(drawing, "open_painter", slowly)
+    with pytest.raises(InputError, match=r"made otherwise \(settings\.seed 5 there and 6 now\)"):
+        draw_samples(
+            model, captions, replace(OURS, seed=6), tmp_path / "out", shard=Shard(1, 2), device="cpu"
+        )
+    draw_samples(model, captions, OURS, tmp_path / "out", shard=Shard(1, 2), device="cpu")
+    assert contents(tmp_path / "out") == contents(whole.path)
 
 
 def test_a_damaged_sample_is_named(whole: SampleFolder, tmp_path: Path) -> None:
