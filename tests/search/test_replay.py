@@ -156,7 +156,7 @@ def test_a_line_that_is_no_event_is_named(tmp_path):
     run = write_run(tmp_path / "a", "trials=2")
     with (run / RECORD_NAME).open("a") as record:
         record.write('{"event":"rung","key":"0"}\n')
-    with pytest.raises(InputError, match="line .* is not an event of a record"):
+    with pytest.raises(InputError, match=r"line .* is not an event of a record"):
         recheck(run)
 
 
