@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,7 +44,6 @@ EXAMPLES = (
     "python -m search.replay runs=[runs/a] check=true",
 )
 NO_STRATEGY = ("runs", "seeds", "steps", "top_share", "gaps", "processes", "check", "out")
-BASELINE = ("sampler=random", "stopping=none")
 
 
 @dataclass(frozen=True)
@@ -78,15 +77,16 @@ def main_with(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(help_text("replay", INTRO, EXAMPLES))
         return 0
-    asked = {name: read(combination) for name, combination in combinations(words)}
+    asked = strategies(words)
     settings = next(iter(asked.values()))
     if settings.check:
         return _check([Path(run) for run in settings.runs])
     return _compare(asked, settings)
 
 
-def combinations(words: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """The strategies that the words ask for, each by the words in which it differs from the others.
+def strategies(words: list[str]) -> dict[str, ReplaySettings]:
+    """The strategies that the words ask for, each by the words in which it differs from the others; one alone
+    stands beside uniform sampling without stopping.
 
     Raises:
         InputError: a sweep over something that is no part of a strategy.
@@ -98,23 +98,19 @@ def combinations(words: list[str]) -> Iterator[tuple[str, list[str]]]:
             raise InputError(f"{word}: no part of a strategy, so it has one value{hint}")
     found = expand(plain)
     if len(found) == 1:
-        yield "as asked", found[0]
-        if read(found[0]).check or _is_baseline(found[0]):
-            return
-        yield "uniform, no stopping", [*found[0], *BASELINE]
-        return
+        alone = read(found[0])
+        baseline = replace(alone, sampler=SamplerSettings("random"), stopping=StoppingSettings("none"))
+        beside = {} if alone.check or alone == baseline else {"uniform, no stopping": baseline}
+        return {"as asked": alone} | beside
     swept = [index for index, word in enumerate(plain) if len(expand([word])) > 1]
-    for combination in found:
-        yield ", ".join(_short(combination[index]) for index in swept), combination
+    return {
+        ", ".join(_short(combination[index]) for index in swept): read(combination) for combination in found
+    }
 
 
 def _short(word: str) -> str:
     """sampler=tpe is tpe; workers=8 stays."""
     return word.partition("=")[2] if word.startswith(("sampler=", "stopping=")) else word
-
-
-def _is_baseline(words: list[str]) -> bool:
-    return set(BASELINE) <= set(words)
 
 
 def read(words: list[str]) -> ReplaySettings:
@@ -147,19 +143,19 @@ def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
     table = replace(table, runs={key: runs for key, runs in table.runs.items() if key in candidates})
     truth = Truth(table.runs, table.objectives, settings.top_share)
     steps = settings.steps or len(table.runs) * table.rungs[-1]
-    strategies = [
+    compared = [
         ReplayStrategy(name, one.sampler, one.stopping, one.workers, one.rungs) for name, one in asked.items()
     ]
     tasks = [
         (table, strategy, truth, seed, steps)
-        for strategy, seed in itertools.product(strategies, range(settings.seeds))
+        for strategy, seed in itertools.product(compared, range(settings.seeds))
     ]
     done = list(
         track(_replays(tasks, settings.processes), "replaying", len(tasks), console=console, transient=True)
     )
     by_name = {
         strategy.name: done[place * settings.seeds : (place + 1) * settings.seeds]
-        for place, strategy in enumerate(strategies)
+        for place, strategy in enumerate(compared)
     }
     summaries = [summarise(name, replays) for name, replays in by_name.items()]
     console.print(summary_table(summaries, len(truth.top), len(table.runs)))

@@ -16,7 +16,7 @@ from rich import box
 from rich.table import Table as RichTable
 
 from search.files import write_whole
-from search.formats import share
+from search.formats import counted, share
 from search.replay.tries import Replayed
 
 GRID = 60
@@ -88,7 +88,7 @@ def summary_table(summaries: Sequence[Summary], top: int, recorded: int) -> Rich
     """A row a strategy; medians, with quartiles in brackets."""
     medians = [one.seconds_to_top.median for one in summaries]
     unit, seconds = _unit(max((median for median in medians if median < math.inf), default=0.0))
-    title = f"{summaries[0].seeds} replays each; the top: {top} of {recorded} recorded networks"
+    title = f"{counted(summaries[0].seeds, 'replay')} each; the top: {top} of {recorded} recorded networks"
     table = RichTable(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     for head in (
         "strategy", "steps to\nthe top", f"{unit} to\nthe top", "true place of\nthe winner", "front\nfound",

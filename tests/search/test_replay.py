@@ -13,7 +13,7 @@ from conf.compose import compose
 from search.backends.virtual import Conditions
 from search.ranking import Objectives
 from search.record import RECORD_NAME, Record, Rung
-from search.replay.__main__ import combinations, main_with
+from search.replay.__main__ import main_with, strategies
 from search.replay.recheck import recheck
 from search.replay.surrogate import Surrogate
 from search.replay.table import RecordedRun, Table, check_rungs, load_table
@@ -357,13 +357,18 @@ def test_the_door_checks(tmp_path, capsys):
 
 
 def test_one_strategy_stands_beside_uniform_sampling():
-    assert [name for name, _ in combinations(["runs=[a]", "sampler=random"])] == [
-        "as asked",
-        "uniform, no stopping",
-    ]
-    assert [name for name, _ in combinations(["runs=[a]", "sampler=tpe,random", "workers=1,8"])] == [
+    assert list(strategies(["runs=[a]", "sampler=random"])) == ["as asked", "uniform, no stopping"]
+    assert list(strategies(["runs=[a]", "sampler=tpe,random", "workers=1,8"])) == [
         "tpe, workers=1", "tpe, workers=8", "random, workers=1", "random, workers=8",
     ]  # fmt: skip
+    assert list(strategies(["runs=[a]", "sampler=random", "stopping=none"])) == ["as asked"]
+
+
+def test_what_is_compared_may_be_a_field_that_the_baseline_has_not():
+    asked = strategies(["runs=[a]", "stopping.deviations=2", "sampler.good_share=0.2", "workers=3"])
+    assert asked["as asked"].stopping.deviations == 2 and asked["as asked"].sampler.good_share == 0.2
+    baseline = asked["uniform, no stopping"]
+    assert (baseline.sampler.name, baseline.stopping.name, baseline.workers) == ("random", "none", 3)
 
 
 @pytest.mark.parametrize(
