@@ -20,9 +20,9 @@ from conf.progress import shown_progress
 from evaluators.networks import ComputeSettings
 from evaluators.run import PARTS, check_request, score_images
 from evaluators.weights import WeightsSettings
+from search.confirming.leading import lead
 from search.files import write_whole
 from search.folder import latest_run, stored_settings
-from search.ranking import best_first
 from search.record import read_history
 from search.sampling_curves.benches import Bench, of_protocol, of_run
 from search.sampling_curves.points import Curves, check_joins, measured, point_folder, read_curves, table
@@ -150,13 +150,14 @@ def _plan(command: CurvesCommand) -> _Plan:
 
 
 def _trial(number: int | None, run: Path) -> Path:
-    """Its folder."""
-    trials, objectives = read_history(run).trials, stored_settings(run).objectives
+    """Its folder; without a number that of the winner, as best.yaml has it."""
+    history = read_history(run)
+    trials = history.trials
     if number is None:
-        best = best_first(trials, objectives)
-        if not best:
+        leading = lead(history)
+        if leading is None:
             raise InputError(f"trial: {run} has no complete trial; name one, or a model=")
-        number = best[0].number
+        number = leading.winner.number
     if number not in [trial.number for trial in trials]:
         raise InputError(f"trial: {run} has no trial {number}; allowed: 0 to {len(trials) - 1}")
     return job_folder(run, str(number))
