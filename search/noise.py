@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from conf.compose import compose, help_text, run_door
+from search.bundle import histories_of
 from search.confirming.repeats import ScoreNoise, estimated, refined, shown
 from search.findings import noise_of
 from search.folder import latest_run
 from search.ranking import Noise
-from search.record import read_history
 from search.rendering import Format, render, write
 from space.plain import InputError, from_plain, to_plain
 
@@ -47,24 +47,24 @@ def main_with(words: list[str]) -> int:
         print(help_text("noise_table", INTRO, EXAMPLES))
         return 0
     settings = from_plain(NoiseSettings, compose("noise_table", [word for word in words if "=" in word]))
-    folders = [Path(word) for word in words if "=" not in word]
-    folders = folders or [latest_run(Path(settings.runs_folder).expanduser())]
-    histories = [read_history(folder) for folder in folders]
-    noise = noise_of(histories[0])
+    sources = [word for word in words if "=" not in word]
+    sources = sources or [str(latest_run(Path(settings.runs_folder).expanduser()))]
+    histories = histories_of(sources)
+    first, noise = next((name, noise_of(history)) for name, history in histories.items())
     if noise is None:
-        raise InputError(f"{folders[0]}: states no noise yet; first: python -m search resume={folders[0]}")
-    found = estimated(histories, noise)
+        raise InputError(f"{first}: states no noise yet; first: python -m search resume={first}")
+    found = estimated(list(histories.values()), noise)
     print(render([_exact(each) for each in found], [shown(each) for each in found], settings.format), end="")
     if settings.format == "table":
         print(NOTE)
     if settings.out is not None:
-        write(preset(refined(noise, found), folders), settings.out)
+        write(preset(refined(noise, found), list(histories)), settings.out)
     return 0
 
 
-def preset(noise: Noise, folders: Sequence[Path]) -> str:
+def preset(noise: Noise, runs: Sequence[str]) -> str:
     """A noise as a file of conf/noise, which says what it was estimated from."""
-    names = ", ".join(folder.name for folder in folders)
+    names = ", ".join(Path(run).name for run in runs)
     head = f"# Noise of one run, from what was stated and the repeated seeds of {names}\n"
     rounded = [
         {name: float(f"{value:.4g}") for name, value in to_plain(rung).items()} for rung in noise.rungs

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,6 +83,7 @@ class SearchSettings:
 
     `rungs` are the steps at which trials are evaluated and may be stopped; the last is the length of a
     full trial. `enqueue` names architecture files, or presets of conf/arch, tried before the sampler's.
+    (`settings_from_plain` takes folders of such files too.)
     `prior` names folders of earlier runs of the same space and protocol, whose trials teach this search.
     `evaluators` is the embedded evaluator, or a protocol by whose networks `scoring`, `compute` and `weights`
     have candidates scored.
@@ -173,7 +175,21 @@ def settings_from_plain(plain: dict[str, Any]) -> SearchSettings:
         plain = plain | {"evaluators": from_plain(Protocol, {**chosen, "samples": count}, "evaluators")}
     settings = from_plain(SearchSettings, plain)
     assert isinstance(settings, SearchSettings)
-    return settings
+    return replace(settings, enqueue=tuple(_files(settings.enqueue)))
+
+
+def _files(enqueue: Sequence[str]) -> Iterator[str]:
+    """A folder stands for the architecture files in it, by name."""
+    for name in enqueue:
+        if not Path(name).is_dir():
+            yield name
+            continue
+        files = sorted(Path(name).glob("*.yaml"))
+        if not files:
+            raise InputError(
+                f"enqueue: {name} holds no .yaml file; allowed: files, folders of files, presets"
+            )
+        yield from map(str, files)
 
 
 def _check_protocol(protocol: Protocol) -> None:

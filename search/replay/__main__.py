@@ -130,7 +130,7 @@ def _check(folders: list[Path]) -> int:
 def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
     console = Console()
     began = time.monotonic()
-    table = load_table([Path(run) for run in settings.runs])
+    table = load_table(settings.runs)
     for one in asked.values():
         check_rungs(one.rungs or table.rungs, table)
     out = None if settings.out is None else _out_folder(Path(settings.out))

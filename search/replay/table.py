@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.bundle import histories_of
 from search.protocols import protocol_difference
 from search.ranking import Noise, Objectives
-from search.record import Rung, read_history
+from search.record import History, Rung
 from search.sampler import derived_seed
 from search.strategy import Job, Report
 from space.architecture import Architecture
@@ -100,29 +101,33 @@ class Table:
                 training = 0.0
 
 
-def load_table(folders: Sequence[Path]) -> Table:
-    """The runs of these run folders, searched and confirmed, as one table.
+def load_table(sources: Sequence[str]) -> Table:
+    """The runs of these run folders and bundles (`search.bundle`), searched and confirmed, as one table.
 
     Raises:
-        InputError: no folders, a folder without a record, protocols that differ, or nothing of full length.
+        InputError: no sources, one without a record, protocols that differ, or nothing of full length.
     """
-    if not folders:
+    if not sources:
         raise InputError("runs: empty; allowed: one run folder or more")
-    histories = [(folder, read_history(folder)) for folder in folders]
-    first_folder, first = histories[0]
+    return table_of(histories_of(sources))
+
+
+def table_of(histories: Mapping[str, History]) -> Table:
+    """The same of records by their names. Raises InputError as `load_table` does."""
+    first_name, first = next(iter(histories.items()))
     runs: dict[str, list[RecordedRun]] = {}
     stopped: list[RecordedRun] = []
     left_out: list[str] = []
-    for folder, history in histories:
+    for name, history in histories.items():
         different = protocol_difference(first, history)
         if different:
             raise InputError(
-                f"{first_folder} and {folder} were measured differently, so their curves cannot be one "
+                f"{first_name} and {name} were measured differently, so their curves cannot be one "
                 f"table: {'; '.join(different)}"
             )
         for trial in [*history.trials, *history.confirmations]:
             run = RecordedRun(
-                trial.architecture, trial.seed, tuple(trial.rungs), f"{folder.name}/{trial.key}"
+                trial.architecture, trial.seed, tuple(trial.rungs), f"{Path(name).name}/{trial.key}"
             )
             reached = tuple(rung.step for rung in trial.rungs)
             rungs = tuple(first.header["rungs"])
@@ -133,9 +138,7 @@ def load_table(folders: Sequence[Path]) -> Table:
             else:
                 left_out.append(f"{run.origin}: {trial.state}, evaluated at steps {list(reached)}")
     if not runs:
-        raise InputError(
-            f"runs: no run of full length, evaluated at every rung, in {', '.join(map(str, folders))}"
-        )
+        raise InputError(f"runs: no run of full length, evaluated at every rung, in {', '.join(histories)}")
     return Table(
         first.header,
         first.start_scores,

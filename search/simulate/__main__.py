@@ -132,7 +132,7 @@ def _stated_world(settings: SimulateSettings) -> World:
 
 def _recorded_world(settings: SimulateSettings, console: Console) -> World:
     """Curves as a surrogate of the recorded ones predicts them; a candidate of mean length takes `hours`."""
-    table = load_table([Path(run) for run in settings.runs])
+    table = load_table(settings.runs)
     surrogate = Surrogate(table)
     console.print(surrogate.accuracy.sentence())
     recorded = [run for runs in table.runs.values() for run in runs]

@@ -9,7 +9,7 @@ import pytest
 
 import search.run
 from search import confirm
-from search.__main__ import main_with
+from search.__main__ import main_with, settings_of
 from search.record import RECORD_NAME
 from space.plain import InputError
 
@@ -25,6 +25,16 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(search.run, "_run", start)
     yield
+
+
+def test_a_folder_stands_for_the_architectures_in_it(tmp_path: Path) -> None:
+    for name, preset in (("b.yaml", "md"), ("a.yaml", "md_lite")):
+        (tmp_path / name).write_text(Path(f"conf/arch/{preset}.yaml").read_text())
+    settings, _ = settings_of([f"enqueue=[md,{tmp_path}]"])
+    assert settings.enqueue == ("md", f"{tmp_path}/a.yaml", f"{tmp_path}/b.yaml")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty holds no \.yaml file"):
+        settings_of([f"enqueue=[{tmp_path / 'empty'}]"])
 
 
 def refused(folder: Path, *words: str) -> str:

@@ -166,7 +166,7 @@ def test_a_line_that_is_no_event_is_named(tmp_path):
 def test_runs_become_one_table_and_what_cannot_be_used_is_said(tmp_path):
     full = write_run(tmp_path / "a", "trials=6", "stopping=none", "seed=0")
     stopped = write_run(tmp_path / "b", "trials=12", "stopping=asha", "seed=1")
-    found = load_table([full, stopped])
+    found = load_table([str(full), str(stopped)])
     assert sum(len(runs) for runs in found.runs.values()) + len(found.stopped) == 18
     assert found.stopped and not found.left_out
     assert all([rung.step for rung in runs[0].rungs] == list(RUNGS) for runs in found.runs.values())
@@ -176,7 +176,7 @@ def test_runs_of_other_protocols_do_not_mix(tmp_path):
     a = write_run(tmp_path / "a", "trials=2")
     b = write_run(tmp_path / "b", "trials=2", "training.batch_size=8")
     with pytest.raises(InputError, match=r"measured differently.*training.batch_size: 16 against 8"):
-        load_table([a, b])
+        load_table([str(a), str(b)])
 
 
 def test_a_seed_counts_once_and_other_seeds_are_repeats(tmp_path):
@@ -184,7 +184,7 @@ def test_a_seed_counts_once_and_other_seeds_are_repeats(tmp_path):
     (tmp_path / "again").mkdir()
     for name in (RECORD_NAME, "config.yaml"):
         (tmp_path / "again" / name).write_text((a / name).read_text())
-    assert load_table([a, tmp_path / "again"]).runs == load_table([a]).runs
+    assert load_table([str(a), str(tmp_path / "again")]).runs == load_table([str(a)]).runs
 
 
 def test_rungs_left_out_still_cost_their_training(table):

@@ -1,0 +1,123 @@
+"""Records of many runs in one file: nothing lost, nothing that says where, equal bytes for equal runs."""
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from search.bundle import bundled_of, commands, histories_of, read_bundle
+from search.gather import main_with
+from search.noise import main_with as noise_door
+from search.record import RECORD_NAME, read_history
+from search.replay.table import load_table
+from space.plain import InputError
+from tests.search.test_replay import write_run
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    found = []
+    for name, words in (
+        ("table-0", ("trials=4", "sampler=sobol", "stopping=none", "seed=0")),
+        ("table-1", ("trials=4", "sampler=sobol", "stopping=none", "seed=1")),
+        ("search", ("trials=8", "stopping=asha", "seed=2")),
+    ):
+        folder = write_run(tmp_path / name, *words, noise=0.1)
+        (folder / "provenance.json").write_text(json.dumps({"commit": "abc", "protocol": {"id": "test"}}))
+        found.append(folder)
+    return found
+
+
+def gather(*words: object) -> None:
+    assert main_with([str(word) for word in words]) == 0
+
+
+def test_a_bundle_says_what_the_records_say(runs: list[Path], tmp_path: Path, capsys) -> None:
+    bundle = tmp_path / "all.jsonl.gz"
+    gather(*runs, f"out={bundle}")
+    assert "table-0: 4 runs of full length\n" in capsys.readouterr().out
+    histories = histories_of([str(bundle)])
+    assert list(histories) == ["table-0", "table-1", "search"]
+    for folder in runs:
+        assert histories[folder.name] == read_history(folder)
+    digests = {name: run.digest for name, run in read_bundle(bundle).items()}
+    assert digests["search"] == hashlib.sha256((runs[2] / RECORD_NAME).read_bytes()).hexdigest()
+    assert read_bundle(bundle)["search"].provenance == {"commit": "abc"}
+
+
+def test_a_bundle_stands_where_run_folders_do(runs: list[Path], tmp_path: Path, capsys) -> None:
+    bundle = tmp_path / "all.jsonl.gz"
+    gather(*runs, f"out={bundle}")
+    of_folders, of_bundle = load_table([str(runs[0]), str(runs[1])]), load_table([f"{bundle}:table*"])
+    assert of_bundle == of_folders
+    assert noise_door([f"{bundle}:table-*"]) == 0 and "FID" in capsys.readouterr().out
+
+
+def test_equal_runs_make_equal_bytes_and_a_bundle_grows(runs: list[Path], tmp_path: Path) -> None:
+    once, again, grown = (tmp_path / f"{name}.jsonl.gz" for name in ("once", "again", "grown"))
+    gather(*runs, f"out={once}")
+    gather(*runs, f"out={again}")
+    gather(runs[0], f"out={grown}")
+    gather(grown, *runs[1:], f"out={grown}")
+    assert once.read_bytes() == again.read_bytes() == grown.read_bytes()
+    old = read_bundle(grown)["table-0"].digest
+    with (runs[0] / RECORD_NAME).open("a") as record:
+        record.write('{"event":"session","time":1,"trials":4}\n')
+    gather(grown, runs[0], f"out={grown}")
+    assert list(read_bundle(grown)) == ["table-0", "table-1", "search"]
+    assert read_bundle(grown)["table-0"].digest != old
+
+
+def test_words_that_say_where_are_left_out(runs: list[Path]) -> None:
+    record = runs[0] / RECORD_NAME
+    first, *rest = record.read_text().splitlines(keepends=True)
+    words = [
+        "trials=4",
+        "rungs=[1,2]",
+        "runs_folder=/home/me",
+        "++weights.files.a=/home/me/a.pt",
+        "resume=/home/me/a",
+    ]
+    record.write_text(json.dumps(json.loads(first) | {"overrides": words}) + "\n" + "".join(rest))
+    (run,) = bundled_of(str(runs[0]))
+    assert "/home" not in json.dumps(run.events)
+    assert list(commands([run])) == ["python -m search trials=4 'rungs=[1,2]'"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"no gzip", "cannot be read as a bundle of records"),
+        (gzip.compress(b"no json\n"), "cannot be read as a bundle of records"),
+        (gzip.compress(b'{"event":"rung"}\n'), "line 1 is not of a bundle"),
+        (gzip.compress(b"[]\n"), "line 1 is not of a bundle"),
+        (gzip.compress(b'{"event":"bundled"}\n')[:-9], "cannot be read as a bundle of records"),
+        (gzip.compress(b'{"event":"bundled"}\n'), "line 1 is not of a bundle"),
+    ],
+)
+def test_what_is_no_bundle_is_said(content: bytes, said: str, tmp_path: Path) -> None:
+    bundle = tmp_path / "a.jsonl.gz"
+    bundle.write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        histories_of([str(bundle)])
+
+
+def test_what_cannot_be_gathered_is_refused(runs: list[Path], tmp_path: Path) -> None:
+    bundle = tmp_path / "all.jsonl.gz"
+    gather(runs[0], f"out={bundle}")
+    twin = tmp_path / "other" / "table-0"
+    twin.parent.mkdir()
+    runs[1].rename(twin)
+    for words, said in (
+        ([f"out={bundle}"], "no run named"),
+        ([runs[0], "out=a.json"], "'a.json' is no bundle"),
+        ([tmp_path / "nowhere", f"out={bundle}"], "no record.jsonl here"),
+        ([runs[0], twin, f"out={bundle}"], "have one name, table-0"),
+        ([f"{bundle}:table-9", f"out={bundle}"], "did you mean 'table-0'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            main_with([str(word) for word in words])
+    with pytest.raises(InputError, match="named twice"):
+        histories_of([str(bundle), f"{bundle}:*"])
