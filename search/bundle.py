@@ -149,7 +149,7 @@ def _is_place(word: str) -> bool:
 def commands(runs: Sequence[Bundled]) -> Iterator[str]:
     """What each run was started with, as one would type it."""
     for run in runs:
-        words = next((event["overrides"] for event in run.events if event["event"] == "run"), [])
+        words: list[str] = next((event["overrides"] for event in run.events if event["event"] == "run"), [])
         yield " ".join(["python -m search", *(_typed(word) for word in words)])
 
 
