@@ -48,8 +48,8 @@ def write_run(folder, *words, noise=0.0, most_rungs=None):
         record = Record(folder)
         if not record.history.header:
             plain = to_plain(settings)
-            names = ("rungs", "budget", "space", "proxy", "data", "training", "noise", "objectives")
-            header = {name: plain[name] for name in names if name in plain}
+            names = ("rungs", "budget", "space", "proxy", "data", "training", "sampler", "noise", "objectives")
+            header = {name: plain[name] for name in names if name in plain} | {"overrides": list(words)}
             header["objectives"] = to_plain(settings.objectives)
             record.append("run", name=folder.name, seed=settings.seed, trials=settings.trials, **header)
             record.append("start", scores=START, protocol={"id": "test"})
