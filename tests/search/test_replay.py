@@ -48,7 +48,7 @@ def write_run(folder, *words, noise=0.0, most_rungs=None):
         record = Record(folder)
         if not record.history.header:
             plain = to_plain(settings)
-            names = ("rungs", "budget", "space", "proxy", "data", "training", "sampler", "noise", "objectives")
+            names = ("rungs", "budget", "space", "proxy", "data", "training", "sampler", "noise")
             header = {name: plain[name] for name in names if name in plain} | {"overrides": list(words)}
             header["objectives"] = to_plain(settings.objectives)
             record.append("run", name=folder.name, seed=settings.seed, trials=settings.trials, **header)

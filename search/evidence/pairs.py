@@ -1,0 +1,217 @@
+"""`python -m search.evidence.pairs runs/table out=partners`: networks that make pairs with recorded ones."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conf.compose import compose, help_text, run_door
+from search.bundle import histories_of
+from search.evidence.decisions import DECISIONS, Decision, pairs_among
+from search.formats import counted
+from search.plan import named_architecture
+from search.protocols import protocol_difference
+from search.record import History, Trial
+from search.rendering import render
+from space.architecture import Architecture, difference
+from space.choices import Space
+from space.cost import Budget, price
+from space.plain import InputError, from_plain
+
+INTRO = """
+What is a decision of the paper worth? Two networks that differ in nothing else say it best. For recorded
+runs this writes the partners that are missing: of MD and MD-Lite (bases=...), then of space-filling trials in
+their order, those with transformer layers and cross-attention at the middle and the innermost level. Scores
+are not looked at: a network chosen for its score falls back when it is compared. Both networks of a pair fit
+the budget.
+"""
+EXAMPLES = (
+    "python -m search.evidence.pairs runs/table out=partners      then the search that it prints",
+    "python -m search.evidence.pairs recorded.jsonl.gz:table out=partners pairs=20 budget=none",
+)
+SPACE_FILLING = ("sobol", "random", "grid")
+
+
+@dataclass(frozen=True)
+class PairsSettings:
+    """What conf/pairs.yaml holds."""
+
+    budget: Budget
+    out: str
+    bases: tuple[str, ...]
+    pairs: int
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1:
+            raise InputError(f"pairs: {self.pairs} is too few; allowed: 1 or more")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A network that pairs are made from, and what files call it."""
+
+    name: str
+    architecture: Architecture
+
+
+@dataclass(frozen=True)
+class Partner:
+    """A network to train: the base that it differs from, and in which decision."""
+
+    base: Base
+    decision: Decision
+    architecture: Architecture
+
+
+def main_with(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("pairs", INTRO, EXAMPLES))
+        return 0
+    settings: PairsSettings = from_plain(PairsSettings, compose("pairs", [w for w in words if "=" in w]))
+    histories = _of_one_protocol([word for word in words if "=" not in word])
+    header = next(iter(histories.values())).header
+    space: Space = from_plain(Space, header["space"])
+    known = recorded(histories)
+    named = [Base(Path(name).stem, named_architecture(name)) for name in settings.bases]
+    bases = [*named, *space_filling_bases(histories)]
+    partners = missing_partners(bases, known, space, settings.budget, settings.pairs)
+    names = _write(partners, Path(settings.out))
+    for name, partner in zip(names, partners, strict=True):
+        print(f"{name}: {'; '.join(difference(partner.base.architecture, partner.architecture))}")
+    print(render(*_counts(known, partners, space), "table"), end="")
+    print(f"\nwritten: {counted(len(partners), 'network')} to {settings.out}")
+    if partners:
+        budget = [word for word in words if word.startswith("budget")]
+        print(f"train them: {_command(header, [*budget, f'enqueue=[{settings.out}]'], len(partners))}")
+    return 0
+
+
+def _of_one_protocol(sources: Sequence[str]) -> dict[str, History]:
+    if not sources:
+        raise InputError("no run named; for example: python -m search.evidence.pairs runs/table out=partners")
+    histories = histories_of(sources)
+    (first_name, first), *others = histories.items()
+    for name, history in others:
+        if different := protocol_difference(first, history):
+            raise InputError(
+                f"{first_name} and {name} were measured differently, so their networks make no pairs: "
+                f"{'; '.join(different)}; name runs of one protocol, as in file.jsonl.gz:table*"
+            )
+    return histories
+
+
+# ---------------------------------------------------------------------- which networks
+
+
+def recorded(histories: Mapping[str, History]) -> list[Architecture]:
+    """Each network that was trained, or is being trained, once; those that failed would fail again."""
+    found: dict[str, Architecture] = {}
+    for history in histories.values():
+        for trial in [*history.trials, *history.confirmations]:
+            if trial.state != "failed":
+                found.setdefault(trial.architecture.id, trial.architecture)
+    return list(found.values())
+
+
+def space_filling_trials(history: History) -> list[Trial]:
+    """Trials that the sampler proposed, where it favours no region."""
+    if history.header.get("sampler", {}).get("name") not in SPACE_FILLING:
+        return []
+    return [trial for trial in history.trials if trial.source != "enqueued"]
+
+
+def space_filling_bases(histories: Mapping[str, History]) -> Iterator[Base]:
+    """Space-filling trials in which the decisions have something to act on: the middle and the innermost
+    level have transformer layers, with cross-attention."""
+    for name, history in histories.items():
+        for trial in space_filling_trials(history):
+            inner = trial.architecture.canonical().levels[1:]
+            if trial.state != "failed" and all(level.layers and level.cross_attention for level in inner):
+                yield Base(f"{Path(name).name}_{trial.number}", trial.architecture)
+
+
+def missing_partners(
+    bases: Sequence[Base], known: Sequence[Architecture], space: Space, budget: Budget, pairs: int
+) -> list[Partner]:
+    """For each decision the first so many bases on which it acts, with a partner within the budget; of those
+    partners, the ones that are not known yet. Base after base, so that a part of them is spread too."""
+    there = {network.id for network in known}
+    left = dict.fromkeys(DECISIONS, pairs)
+    found: list[Partner] = []
+    for base in bases:
+        if budget.excess(price(base.architecture)):
+            continue
+        for decision in DECISIONS:
+            partner = next(
+                (p for p in decision.partners(base.architecture, space) if not budget.excess(price(p))), None
+            )
+            if partner is None or not left[decision]:
+                continue
+            left[decision] -= 1
+            if partner.id not in there:
+                there.add(partner.id)
+                found.append(Partner(base, decision, partner))
+    return found
+
+
+# ---------------------------------------------------------------------- what is written
+
+
+def _write(partners: Sequence[Partner], folder: Path) -> list[str]:
+    """The names of the files, which sort in the order of the partners."""
+    names = [
+        f"{number:03d}-{partner.base.name}-{partner.decision.slug}.yaml"
+        for number, partner in enumerate(partners)
+    ]
+    others = sorted({file.name for file in folder.glob("*.yaml")} - set(names))
+    if others:
+        raise InputError(
+            f"out: {folder} holds {others[0]} too, which enqueue=[{folder}] would train; allowed: a folder "
+            "without other .yaml files"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, partner in zip(names, partners, strict=True):
+            base, decision = partner.base, partner.decision
+            head = f"# {base.name} ({base.architecture.id}), but for the {decision.name}\n"
+            (folder / name).write_text(head + partner.architecture.to_yaml(), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"out: {folder} cannot be written: {error.strerror}") from None
+    return names
+
+
+def _counts(
+    known: Sequence[Architecture], partners: Sequence[Partner], space: Space
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Pairs of each decision: recorded, written, and what there will be (bases that were never trained make
+    no pair)."""
+    all_networks = [*known, *(partner.architecture for partner in partners)]
+    rows = [
+        {
+            "decision": decision.name,
+            "pairs recorded": len(pairs_among(decision, known, space)),
+            "partners written": sum(partner.decision is decision for partner in partners),
+            "pairs then": len(pairs_among(decision, all_networks, space)),
+        }
+        for decision in DECISIONS
+    ]
+    return rows, [{title: str(value) for title, value in row.items()} for row in rows]
+
+
+def _command(header: Mapping[str, Any], words: Sequence[str], number: int) -> str:
+    """The words of the first run, but for what these words say."""
+    new = [*words, "name=pairs", f"trials={number}"]
+    anew = {"resume", *(word.partition("=")[0] for word in new)}
+    kept = [word for word in header.get("overrides", []) if word.partition("=")[0] not in anew]
+    return shlex.join(["python", "-m", "search", *kept, *new])
+
+
+def main() -> None:
+    run_door(main_with)
+
+
+if __name__ == "__main__":
+    main()
