@@ -178,8 +178,7 @@ def within_noise(trials: Sequence[Trial], objectives: Objectives, noise: Noise) 
     """Complete trials that no other beats beyond the noise of two runs, best first: by one run each it cannot
     be said who of them is best.
 
-    To beat is to be better by more than the noise in one score and not worse by it in the other. Whom anyone
-    beats, somebody on the front does, so only the front is asked.
+    Whom anyone beats, somebody on the front does, so only the front is asked.
     """
     ordered = best_first(trials, objectives)
     points = [point for trial in ordered if (point := point_of(trial, objectives)) is not None]
@@ -187,11 +186,13 @@ def within_noise(trials: Sequence[Trial], objectives: Objectives, noise: Noise) 
     return [
         trial
         for trial, point in zip(ordered, points, strict=True)
-        if not any(_beats(other, point, noise, trial.last_step) for other in front)
+        if not any(beats(other, point, noise, trial.last_step) for other in front)
     ]
 
 
-def _beats(one: Point, other: Point, noise: Noise, step: int) -> bool:
+def beats(one: Point, other: Point, noise: Noise, step: int) -> bool:
+    """Whether one run is better than another by more than the noise of two in one score, and not worse by it
+    in the other."""
     at, deviations = noise.at(step), noise.deviations * 2**0.5
     fid_noise, clip_noise = deviations * at.fid_relative, deviations * at.clip
     fid_gain, clip_gain = other.log_fid - one.log_fid, one.clip - other.clip

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from search.backends.virtual import Conditions, Usage, VirtualClock, run_virtual
-from search.ranking import Objectives, Point, best_first, best_order, hypervolume, mean_point
+from search.ranking import Noise, Objectives, Point, beats, best_first, best_order, hypervolume, mean_point
 from search.record import History, MemoryRecord, State
 from search.replay.coordinates import Coordinates, distances
 from search.replay.table import RecordedRun, Table
@@ -101,6 +101,15 @@ class Truth:
         )
         self.everything = hypervolume(list(self.points.values()), self.worst)
 
+    def within(self, noise: Noise, step: int) -> frozenset[str]:
+        """The ids of those that no other beats by more than the noise of two runs of so many steps."""
+        others = list(self.points.values())
+        return frozenset(
+            key
+            for key, point in self.points.items()
+            if not any(beats(other, point, noise, step) for other in others)
+        )
+
     def covered(self, keys: Sequence[str]) -> float:
         """The share of the table's hypervolume that these architectures have."""
         if not self.everything:
@@ -119,7 +128,8 @@ class Replayed:
 
     Attributes:
         steps, seconds: training steps spent and virtual time at each completed trial.
-        place: of the network that the search would then have named, in shares: 1/n is the best of n.
+        named: the id of the network that the search would then have named.
+        place: its true place, in shares: 1/n is the best of n.
         covered: the share of the table's hypervolume found by then.
         steps_to_top, seconds_to_top: when a network of the truly best few was complete; infinite if never.
         top_stopped: how many of these few were tried and stopped.
@@ -127,6 +137,7 @@ class Replayed:
 
     steps: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)
     place: list[float] = field(default_factory=list)
     covered: list[float] = field(default_factory=list)
     steps_to_top: float = math.inf
@@ -140,13 +151,14 @@ class Replayed:
 
 
 class _WithinSteps:
-    """A strategy that proposes nothing more once so many training steps have been reported."""
+    """A strategy that proposes nothing more once so many training steps have been reported; if it goes on
+    `until_top`, not before one of the truly best is complete."""
 
-    def __init__(self, strategy: ArchitectureSearch, watch: _Watch, steps: int) -> None:
-        self.strategy, self.watch, self.steps = strategy, watch, steps
+    def __init__(self, strategy: ArchitectureSearch, watch: _Watch, steps: int, until_top: bool) -> None:
+        self.strategy, self.watch, self.steps, self.until_top = strategy, watch, steps, until_top
 
     def propose(self) -> Job | None:
-        return None if self.watch.outcome.steps_spent >= self.steps else self.strategy.propose()
+        return None if self._enough else self.strategy.propose()
 
     def judge(self, key: str, report: Report) -> Decision:
         return self.strategy.judge(key, report)
@@ -156,8 +168,13 @@ class _WithinSteps:
 
     @property
     def finished(self) -> bool:
-        spent = self.watch.outcome.steps_spent >= self.steps
-        return self.strategy.finished or (spent and not self.watch.running)
+        return self.strategy.finished or (self._enough and not self.watch.running)
+
+    @property
+    def _enough(self) -> bool:
+        outcome = self.watch.outcome
+        missing = self.until_top and math.isinf(outcome.steps_to_top)
+        return outcome.steps_spent >= self.steps and not missing
 
 
 class _Watch:
@@ -192,7 +209,8 @@ class _Watch:
         best = best_first(history.trials, self.objectives)
         outcome.steps.append(outcome.steps_spent)
         outcome.seconds.append(self.clock.now)
-        outcome.place.append((self.truth.place[best[0].architecture.id] + 1) / len(self.truth.place))
+        outcome.named.append(best[0].architecture.id)
+        outcome.place.append((self.truth.place[outcome.named[-1]] + 1) / len(self.truth.place))
         outcome.covered.append(self.truth.covered([done.architecture.id for done in best]))
         if is_top and math.isinf(outcome.steps_to_top):
             outcome.steps_to_top, outcome.seconds_to_top = outcome.steps_spent, self.clock.now
@@ -205,6 +223,7 @@ def replay(
     *,
     seed: int,
     steps: int | None = None,
+    until_top: bool = False,
     conditions: Conditions | None = None,
 ) -> Replayed:
     """One search over the table.
@@ -212,6 +231,7 @@ def replay(
     Args:
         seed: of the sampler, and of which recorded run an architecture with several shows.
         steps: the training budget; None: until everything was tried.
+        until_top: spend more than that where no network of the truly best is complete yet.
         conditions: of the cluster; None: `strategy.workers` that never fail.
     """
     clock = VirtualClock()
@@ -233,7 +253,7 @@ def replay(
     )
     watch = _Watch(truth, table.objectives, clock)
     record.listeners.append(watch)
-    bounded = _WithinSteps(search, watch, steps or len(candidates) * rungs[-1])
+    bounded = _WithinSteps(search, watch, steps or len(candidates) * rungs[-1], until_top)
     watch.outcome.usage = run_virtual(
         bounded,
         lambda job: table.run(job, seed),

@@ -1,0 +1,388 @@
+"""How soon a strategy completes a good network, on recorded runs: `python -m benchmarks.efficiency
+recorded.jsonl.gz [half=held_out] [seeds=200] [share=1] [budgets=4,8,12] [out=folder] [also='sampler=gp']`.
+
+Strategies replay the recorded networks (docs/replay.md) with shared seeds, so that they compare in pairs: a
+seed gives two strategies the same draws and, of a network recorded several times, the same run. The networks
+are halved by a hash of their ids, once and for all: settings are chosen on `half=tuning`, and reported on
+`half=held_out`. With a `share` below 1 every seed replays networks of its own, drawn from the half: figures
+then depend less on which few networks are its best. `also` adds a strategy, by words that change our default.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from conf.compose import compose, run_door
+from search.bundle import histories_of
+from search.confirming.repeats import estimated, refined
+from search.files import write_whole
+from search.ranking import Noise
+from search.rendering import render
+from search.replay.table import Table, table_of
+from search.replay.tries import Replayed, ReplayStrategy, Truth, feasible, replay
+from search.sampler import SamplerSettings, derived_seed
+from search.stopping import StoppingSettings
+from space.plain import InputError, from_plain, nearest
+
+DEFAULT, BASE = "our default", "random, no stopping"
+STRATEGIES = {
+    BASE: ("sampler=random", "stopping=none"),
+    "random, ASHA": ("sampler=random", "stopping=asha"),
+    "random, our rule": ("sampler=random",),
+    "TPE, no stopping": ("sampler=tpe", "stopping=none"),
+    "NSGA-II, no stopping": ("sampler=nsga2", "stopping=none"),
+    "NSGA-II, our rule": ("sampler=nsga2",),
+    DEFAULT: (),
+}
+ORACLES = {"oracle at the first rung": None, "oracle at a quarter": 0.25}  # where they stop, in full lengths
+HALVES = "tuning", "held_out", "all"
+TOP_SHARE = 0.05
+RESAMPLES, LEVEL = 4000, 0.95
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The words of the command line."""
+
+    sources: tuple[str, ...]
+    half: str = "held_out"
+    seeds: int = 200
+    share: float = 1.0
+    budgets: tuple[float, ...] = (4, 8, 12)
+    out: str | None = None
+    also: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise InputError("no records named; allowed: run folders and bundles of one protocol")
+        if self.half not in HALVES:
+            raise InputError(f"half: {self.half!r} is none; {nearest(self.half, HALVES)}")
+        if self.seeds < 2:
+            raise InputError(f"seeds: {self.seeds} is too few for an interval; allowed: 2 or more")
+        if not 0 < self.share <= 1:
+            raise InputError(f"share: {self.share:g} is not a share; allowed: above 0, up to 1")
+        if not self.budgets or min(self.budgets) <= 0:
+            raise InputError(f"budgets: {list(self.budgets)}; allowed: full lengths above 0, as in 4,8,12")
+
+
+def asked_for(words: Sequence[str]) -> Asked:
+    """Raises InputError for a word that says nothing here."""
+    named: dict[str, Any] = {}
+    sources, also = [], []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            sources.append(word)
+        elif name == "also":
+            also.append(value)
+        elif name not in Asked.__dataclass_fields__ or name == "sources":
+            raise InputError(f"{name}: not known; {nearest(name, [*Asked.__dataclass_fields__][1:])}")
+        else:
+            named[name] = _read(name, value)
+    return from_plain(Asked, named | {"sources": sources, "also": also})  # type: ignore[no-any-return]
+
+
+def _read(name: str, value: str) -> Any:
+    try:
+        if name == "budgets":
+            return [float(each) for each in value.split(",")]
+        return {"seeds": int, "share": float}.get(name, str)(value)
+    except ValueError:
+        raise InputError(
+            f"{name}: {value!r} is no number; allowed: as in seeds=200, budgets=4,8,12"
+        ) from None
+
+
+# ---------------------------------------------------------------------- what is replayed
+
+
+def in_half(table: Table, half: str) -> Table:
+    """The networks of a half that a search could choose."""
+    chosen = {
+        architecture.id for architecture in feasible(table) if half in ("all", half_of(architecture.id))
+    }
+    if len(chosen) < 2:
+        raise InputError(f"half: {counted_half(half)} has {len(chosen)} networks; allowed: 2 or more")
+    return replace(table, runs={key: runs for key, runs in table.runs.items() if key in chosen})
+
+
+def half_of(network: str) -> str:
+    """By the network's id alone, so that a network stays where it is when a table grows."""
+    return HALVES[derived_seed(0, f"half {network}", 0) % 2]
+
+
+def counted_half(half: str) -> str:
+    return "the table" if half == "all" else f"the half {half}"
+
+
+def drawn_from(table: Table, share: float, seed: int) -> Table:
+    """A share of the networks, which the seed draws."""
+    kept = sorted(table.runs, key=lambda key: derived_seed(seed, f"share {key}", 0))
+    kept = kept[: max(2, round(share * len(kept)))]
+    return replace(table, runs={key: runs for key, runs in table.runs.items() if key in set(kept)})
+
+
+def strategy_of(name: str, words: Sequence[str]) -> ReplayStrategy:
+    """A strategy as `python -m search` with these words would have it."""
+    plain = compose("search", list(words))
+    sampler: SamplerSettings = from_plain(SamplerSettings, plain["sampler"])
+    stopping: StoppingSettings = from_plain(StoppingSettings, plain["stopping"])
+    return ReplayStrategy(name, sampler, stopping)
+
+
+# ---------------------------------------------------------------------- what came of it
+
+
+@dataclass
+class Found:
+    """Of one strategy, a figure a seed. Steps count in full lengths.
+
+    Attributes:
+        steps, minutes: until a network of the truly best was complete. Where all of those were stopped
+            (`never`), what was spent and then what it takes on average to train stopped networks to full
+            length, in random order, until one of them is: (stopped + 1) / (top + 1) networks.
+        place: of the network that would be named after each budget, 1 for the best.
+        within: whether the truly best are not known to beat it, by the noise of single runs.
+    """
+
+    steps: list[float] = field(default_factory=list)
+    minutes: list[float] = field(default_factory=list)
+    never: list[bool] = field(default_factory=list)
+    place: dict[float, list[float]] = field(default_factory=dict)
+    within: dict[float, list[bool]] = field(default_factory=dict)
+    top_tried: list[int] = field(default_factory=list)
+    top_stopped: list[int] = field(default_factory=list)
+
+    def add(
+        self,
+        replayed: Replayed,
+        table: Table,
+        truth: Truth,
+        within: Collection[str],
+        budgets: Sequence[float],
+    ) -> None:
+        full = table.rungs[-1]
+        self.never.append(math.isinf(replayed.steps_to_top))
+        if self.never[-1]:
+            again = (replayed.halted + 1) / (len(truth.top) + 1)
+            seconds = fmean(run.seconds for runs in table.runs.values() for run in runs)
+            self.steps.append(replayed.steps_spent / full + again)
+            self.minutes.append((replayed.usage.wall + again * seconds) / 60)
+        else:
+            self.steps.append(replayed.steps_to_top / full)
+            self.minutes.append(replayed.seconds_to_top / 60)
+        self.top_tried.append(replayed.top_tried)
+        self.top_stopped.append(replayed.top_stopped)
+        for budget in budgets:
+            done = sum(steps <= budget * full for steps in replayed.steps)
+            named = replayed.named[done - 1] if done else None
+            place = len(table.runs) if named is None else truth.place[named] + 1
+            self.place.setdefault(budget, []).append(place)
+            self.within.setdefault(budget, []).append(named in within)
+
+
+def replayed_all(
+    table: Table, strategies: Sequence[ReplayStrategy], noise: Noise, asked: Asked, console: Console
+) -> dict[str, Found]:
+    """Seed by seed, so that what is drawn for a seed is drawn once."""
+    found = {strategy.name: Found() for strategy in strategies}
+    for seed in track(range(asked.seeds), "replaying", console=console, transient=True):
+        part = drawn_from(table, asked.share, seed)
+        truth = Truth(part.runs, part.objectives, TOP_SHARE)
+        within = truth.within(noise, table.rungs[-1])
+        steps = math.ceil(max(asked.budgets) * table.rungs[-1])
+        for strategy in strategies:
+            one = replay(part, strategy, truth, seed=seed, steps=steps, until_top=True)
+            found[strategy.name].add(one, part, truth, within, asked.budgets)
+    return found
+
+
+def oracle(base: Sequence[float], stops_at: float) -> list[float]:
+    """Steps of who knows the truth: tries what random without stopping tries, and stops all but the top."""
+    return [(steps - 1) * stops_at + 1 for steps in base]
+
+
+# ---------------------------------------------------------------------- figures with intervals
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def text(self, digits: int = 1) -> str:
+        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
+
+def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> Figure:
+    """A statistic of columns with a row a seed, and its 95 % interval by the bootstrap: seeds are drawn anew,
+    whole rows, so that what a seed does to all strategies alike stays alike (percentiles of 4,000 draws).
+
+    `of` takes arrays (..., S) and reduces the last axis.
+    """
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    draws = np.random.default_rng(0).integers(len(arrays[0]), size=(RESAMPLES, len(arrays[0])))
+    values = of(*(array[draws] for array in arrays))
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Figure(float(of(*arrays)), float(low), float(high))
+
+
+def mean(values: np.ndarray) -> np.ndarray:
+    return values.mean(axis=-1)
+
+
+def ratio_of_means(base: np.ndarray, own: np.ndarray) -> np.ndarray:
+    return base.mean(axis=-1) / own.mean(axis=-1)
+
+
+def ratio_of_medians(base: np.ndarray, own: np.ndarray) -> np.ndarray:
+    return np.median(base, axis=-1) / np.median(own, axis=-1)  # type: ignore[no-any-return]
+
+
+def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return part.sum(axis=-1) / np.maximum(whole.sum(axis=-1), 1)  # type: ignore[no-any-return]
+
+
+def quartiles(values: Sequence[float]) -> str:
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return f"{middle:.1f} ({low:.1f} to {high:.1f})"
+
+
+def word(ratio: Figure) -> str:
+    """Whether our default needs fewer steps than another, by the interval of their ratio."""
+    return "ahead" if ratio.low > 1 else "behind" if ratio.high < 1 else "undecided"
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, str]]:
+    """A row a strategy: how soon, and how many times sooner than random without stopping."""
+    base, ours = found[BASE], found[DEFAULT]
+    rows = []
+    for name, one in found.items():
+        times, against = (
+            figure(ratio_of_means, *pair) for pair in ((base.steps, one.steps), (one.steps, ours.steps))
+        )
+        rows.append(
+            {
+                "strategy": name,
+                "steps to the top: mean": figure(mean, one.steps).text(),
+                "median (quartiles)": quartiles(one.steps),
+                "never": f"{sum(one.never)}",
+                "times fewer than random": times.text(2),
+                "by medians": figure(ratio_of_medians, base.steps, one.steps).text(2),
+                "by time": figure(ratio_of_means, base.minutes, one.minutes).text(2),
+                "of the top: tried": f"{sum(one.top_tried)}",
+                "stopped": share_text(figure(ratio_of_sums, one.top_stopped, one.top_tried)),
+                "our default is": "" if one is ours else f"{word(against)}: {against.text(2)}",
+            }
+        )
+    for name, stops_at in ORACLES.items():
+        own = oracle(base.steps, first_rung if stops_at is None else stops_at)
+        shown = {
+            "strategy": name,
+            "steps to the top: mean": figure(mean, own).text(),
+            "median (quartiles)": quartiles(own),
+            "times fewer than random": figure(ratio_of_means, base.steps, own).text(2),
+            "by medians": figure(ratio_of_medians, base.steps, own).text(2),
+        }
+        rows.append({column: shown.get(column, "") for column in rows[0]})
+    return rows
+
+
+def quality_rows(found: Mapping[str, Found], budgets: Sequence[float]) -> list[dict[str, str]]:
+    """A row a strategy: what the search would name after equal training."""
+    rows = []
+    for name, one in found.items():
+        row = {"strategy": name}
+        for budget in budgets:
+            row[f"place after {budget:g}"] = figure(mean, one.place[budget]).text()
+            row[f"within noise after {budget:g}"] = share_text(figure(mean, one.within[budget]))
+        rows.append(row)
+    return rows
+
+
+def share_text(shown: Figure) -> str:
+    return f"{shown.value:.0%} ({shown.low:.0%} to {shown.high:.0%})"
+
+
+def plain_of(found: Mapping[str, Found]) -> dict[str, Any]:
+    """Everything, a figure a seed, for machines."""
+    return {
+        name: {
+            "full_lengths_to_top": one.steps,
+            "minutes_to_top": one.minutes,
+            "never": one.never,
+            "place": {f"{budget:g}": places for budget, places in one.place.items()},
+            "within_noise": {f"{budget:g}": found for budget, found in one.within.items()},
+            "top_tried": one.top_tried,
+            "top_stopped": one.top_stopped,
+        }
+        for name, one in found.items()
+    }
+
+
+def text_of(found: Mapping[str, Found], table: Table, asked: Asked) -> str:
+    drawn = len(drawn_from(table, asked.share, 0).runs)
+    each = "" if drawn == len(table.runs) else f", of which every seed replays {drawn} of its own"
+    full = table.rungs[-1]
+    lines = [
+        f"{asked.seeds} seeds; {counted_half(asked.half)}: {len(table.runs)} networks{each}; the top: "
+        f"{max(1, math.ceil(TOP_SHARE * drawn))} of {drawn}; rungs {list(table.rungs)}; steps in full "
+        f"lengths of {full}; in brackets 95 % intervals over the seeds, paired (quartiles where it says so).",
+        "",
+        render([], steps_rows(found, table.rungs[0] / full), "markdown"),
+        "The network that the search would name after equal training, in full lengths: its true place, and "
+        "how often no network is truly better by more than the noise of two runs.",
+        "",
+        render([], quality_rows(found, asked.budgets), "markdown"),
+    ]
+    return "\n".join(lines)
+
+
+def main(words: list[str]) -> int:
+    asked, console = asked_for(words), Console()
+    histories = histories_of(asked.sources)
+    table = table_of(histories)
+    noise = refined(table.noise, estimated(list(histories.values()), table.noise))
+    table = in_half(table, asked.half)
+    strategies = [strategy_of(name, words) for name, words in STRATEGIES.items()]
+    strategies += [strategy_of(more, more.split()) for more in asked.also]
+    found = replayed_all(table, strategies, noise, asked, console)
+    text = text_of(found, table, asked)
+    print(text)
+    if asked.out is not None:
+        folder = Path(asked.out)
+        about = {
+            "half": asked.half,
+            "seeds": asked.seeds,
+            "share": asked.share,
+            "networks": sorted(table.runs),
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / "efficiency.md", text)
+            write_whole(
+                folder / "efficiency.json", json.dumps({"about": about, "strategies": plain_of(found)})
+            )
+        except OSError as error:
+            raise InputError(f"out: {folder} cannot be written: {error.strerror}") from None
+    return 0
+
+
+if __name__ == "__main__":
+    run_door(main)
