@@ -39,8 +39,8 @@ class TrainingSettings:
     decay: Literal["none", "linear", "cosine"] = "cosine"  # of the learning rate, after the warm-up
     gradient_clip: float = 1.0  # norm over all gradients
     ema_decay: float = 0.97  # of the weights that draw and are validated
-    caption_dropout: float = 0.1  # share of captions emptied, for guidance
-    guidance: float = 2.0
+    caption_dropout: float = 0.0  # share of captions emptied, which guidance above 1 needs
+    guidance: float = 1.0
     sampling_steps: int = 6
     validation_images: int = 256
     device: Literal["auto", "cpu", "cuda"] = "auto"
