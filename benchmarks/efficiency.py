@@ -358,6 +358,8 @@ def main(words: list[str]) -> int:
     asked, console = asked_for(words), Console()
     histories = histories_of(asked.sources)
     table = table_of(histories)
+    # a search of today would go by what is stated today, not by what was when the table was begun
+    table = replace(table, header=table.header | {"noise": compose("search", [])["noise"]})
     noise = refined(table.noise, estimated(list(histories.values()), table.noise))
     table = in_half(table, asked.half)
     strategies = [strategy_of(name, words) for name, words in STRATEGIES.items()]

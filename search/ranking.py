@@ -6,7 +6,7 @@ was measured under: standard deviations of one training run at each rung, seeds 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import erfc, exp, log
@@ -127,6 +127,12 @@ def fronts(points: Sequence[Point]) -> list[int]:
         best_clips[rank : rank + 1] = [-points[index].clip]
         ranks[index], before = rank, index
     return ranks
+
+
+def rank_sums(points: Sequence[Point]) -> list[int]:
+    """Of each point how many others are better in FID, plus how many are in CLIP: 0 for the best in both."""
+    fids, clips = sorted(point.fid for point in points), sorted(-point.clip for point in points)
+    return [bisect_left(fids, point.fid) + bisect_left(clips, -point.clip) for point in points]
 
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:

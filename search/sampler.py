@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from search.curves import Curve, curve_of
 from search.ranking import Objectives, Point, point_of
 from search.record import Trial
 from space.architecture import Architecture
@@ -57,12 +58,14 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Observation:
-    """A trial as a sampler sees it. `point` is None while it runs."""
+    """A trial as a sampler sees it. `point` is None while it runs; `curve` holds its scores at every rung, as
+    they were measured."""
 
     number: int
     params: dict[str, Any]
     point: Point | None
     attributes: dict[str, Any]
+    curve: Curve = field(default_factory=Curve)
 
 
 class Sampler(Protocol):
@@ -99,7 +102,7 @@ class SamplerSettings:
     `modelled_trials` are modelled; a grid has at most `most_combinations`; `use` names a class of the
     user's own, made with `options`."""
 
-    name: Literal["tpe", "nsga2", "gp", "random", "sobol", "grid", "own"] = "tpe"
+    name: Literal["linear", "tpe", "nsga2", "gp", "random", "sobol", "grid", "own"] = "tpe"
     startup_trials: int = 4
     good_share: float = 0.3
     population: int = 6
@@ -151,6 +154,10 @@ def make_sampler(settings: SamplerSettings, seed: int) -> Sampler:
         from search.own import own_sampler
 
         return own_sampler(settings.use, settings.options, seed)
+    if settings.name == "linear":
+        from search.samplers.linear_sampler import LinearSampler
+
+        return LinearSampler(seed, settings.modelled_trials)
     if settings.name == "sobol":
         from search.samplers.sobol_sampler import SobolSampler
 
@@ -184,7 +191,8 @@ def observations(trials: Sequence[Trial], objectives: Objectives) -> list[Observ
         point = points.get(trial.key)
         if trial.state == "halted" and point is not None:
             point = Point(max(point.fid, worst_fid), min(point.clip, worst_clip))
-        seen.append(Observation(trial.number, trial.params, point, trial.sampler_attributes))
+        curve = curve_of(trial, objectives)
+        seen.append(Observation(trial.number, trial.params, point, trial.sampler_attributes, curve))
     return seen
 
 

@@ -8,7 +8,6 @@ checked afterwards and a resumed search decides the same. The paper (section 5.1
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -16,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 from search.curves import Curve, points_at
 from search.extrapolation import LEAST_PEERS, ExtrapolatingRule
-from search.ranking import Noise, Point, fronts
+from search.ranking import Noise, Point, fronts, rank_sums
 from space.plain import InputError
 
 
@@ -147,10 +146,7 @@ class AshaRule:
         if here is None or len(others) < self.minimum_peers:
             return ""
         points = [*others, here]
-        fid_rank, clip_rank = _ranks([p.fid for p in points]), _ranks([-p.clip for p in points])
-        keys = [
-            (front, fid + clip) for front, fid, clip in zip(fronts(points), fid_rank, clip_rank, strict=True)
-        ]
+        keys = list(zip(fronts(points), rank_sums(points), strict=True))
         place = sum(key < keys[-1] for key in keys) + 1
         kept = max(1, math.ceil(len(points) / self.reduction))
         if place <= kept:
@@ -184,9 +180,3 @@ def _quantile(values: Sequence[float], quantile: float) -> float:
     low = math.floor(place)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-
-def _ranks(values: Sequence[float]) -> list[int]:
-    """How many are smaller, for each."""
-    ordered = sorted(values)
-    return [bisect_left(ordered, value) for value in values]

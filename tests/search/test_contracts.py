@@ -35,6 +35,10 @@ class TestGP(SamplerContract):
     make = partial(sampler, "gp")
 
 
+class TestLinear(SamplerContract):
+    make = partial(sampler, "linear")
+
+
 class TestRandom(SamplerContract):
     make = RandomSampler
 
