@@ -11,10 +11,11 @@ from typing import Any
 from conf.compose import compose, help_text, run_door
 from search.bundle import histories_of
 from search.evidence.decisions import DECISIONS, Decision, pairs_among
+from search.evidence.sources import all_trials, space_filling_trials
 from search.formats import counted
 from search.plan import named_architecture
 from search.protocols import protocol_difference
-from search.record import History, Trial
+from search.record import History
 from search.rendering import render
 from space.architecture import Architecture, difference
 from space.choices import Space
@@ -32,7 +33,6 @@ EXAMPLES = (
     "python -m search.evidence.pairs runs/table out=partners      then the search that it prints",
     "python -m search.evidence.pairs recorded.jsonl.gz:table out=partners pairs=20 budget=none",
 )
-SPACE_FILLING = ("sobol", "random", "grid")
 
 
 @dataclass(frozen=True)
@@ -109,18 +109,10 @@ def _of_one_protocol(sources: Sequence[str]) -> dict[str, History]:
 def recorded(histories: Mapping[str, History]) -> list[Architecture]:
     """Each network that was trained, or is being trained, once; those that failed would fail again."""
     found: dict[str, Architecture] = {}
-    for history in histories.values():
-        for trial in [*history.trials, *history.confirmations]:
-            if trial.state != "failed":
-                found.setdefault(trial.architecture.id, trial.architecture)
+    for trial in all_trials(histories.values()):
+        if trial.state != "failed":
+            found.setdefault(trial.architecture.id, trial.architecture)
     return list(found.values())
-
-
-def space_filling_trials(history: History) -> list[Trial]:
-    """Trials that the sampler proposed, where it favours no region."""
-    if history.header.get("sampler", {}).get("name") not in SPACE_FILLING:
-        return []
-    return [trial for trial in history.trials if trial.source != "enqueued"]
 
 
 def space_filling_bases(histories: Mapping[str, History]) -> Iterator[Base]:

@@ -1,0 +1,119 @@
+"""Which recorded runs say what: the table, repeats, pairs, longer training, searches, a bigger proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from math import inf
+
+from search.bundle import Bundled
+from search.record import History, Trial
+from search.replay.table import Table, table_of
+
+SPACE_FILLING = ("sobol", "random", "grid")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Patterns of names of runs: those of the table, all of one protocol; the same networks trained longer;
+    whole searches; the same networks under a bigger proxy."""
+
+    table: tuple[str, ...]
+    long: tuple[str, ...]
+    searches: tuple[str, ...]
+    bigger: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was recorded, by role; None or empty where nothing of full length was.
+
+    `spread` are the networks of the table that a space-filling sampler proposed: not enqueued, not made for a
+    pair, not favoured by any score.
+    """
+
+    runs: tuple[Bundled, ...]
+    histories: Mapping[str, History]
+    roles: Roles
+    table: Table | None
+    long: Table | None
+    bigger: Table | None
+    searches: Mapping[str, History]
+    spread: frozenset[str]
+
+    def of_role(self, patterns: Sequence[str]) -> dict[str, History]:
+        return _named(self.histories, patterns)
+
+    @property
+    def others(self) -> list[str]:
+        """Runs that have no role."""
+        patterns = [
+            *self.roles.table,
+            *self.roles.long,
+            *self.roles.searches,
+            *self.roles.bigger,
+        ]
+        return [name for name in self.histories if not _matches(name, patterns)]
+
+
+def evidence_of(runs: Iterable[Bundled], roles: Roles) -> Evidence:
+    """Raises InputError where runs of one role were measured differently."""
+    runs = tuple(runs)
+    histories = {run.name: run.history for run in runs}
+    of_table = _named(histories, roles.table)
+    table = _table(of_table)
+    spread = {
+        trial.architecture.id for history in of_table.values() for trial in space_filling_trials(history)
+    }
+    return Evidence(
+        runs,
+        histories,
+        roles,
+        table,
+        _table(_named(histories, roles.long)),
+        _table(_named(histories, roles.bigger)),
+        _named(histories, roles.searches),
+        frozenset(spread & table.runs.keys()) if table else frozenset(),
+    )
+
+
+def space_filling_trials(history: History) -> list[Trial]:
+    """Trials that the sampler proposed, where it favours no region."""
+    if history.header.get("sampler", {}).get("name") not in SPACE_FILLING:
+        return []
+    return [trial for trial in history.trials if trial.source != "enqueued"]
+
+
+def worker_seconds(histories: Iterable[History]) -> float:
+    """What workers spent: training and evaluation, finished or not."""
+    return sum(trial.seconds for trial in all_trials(histories))
+
+
+def all_trials(histories: Iterable[History]) -> Iterator[Trial]:
+    for history in histories:
+        yield from [*history.trials, *history.confirmations]
+
+
+def times(history: History) -> tuple[float, float]:
+    """When the first run began and the last ended, as far as it is recorded: seconds since 1970."""
+    trials = [*history.trials, *history.confirmations]
+    begun = min((trial.started for trial in trials), default=inf)
+    return begun, max((max(trial.started, trial.ended) for trial in trials), default=begun)
+
+
+def _table(histories: Mapping[str, History]) -> Table | None:
+    used = {
+        name: history
+        for name, history in histories.items()
+        if any(trial.state == "complete" for trial in all_trials([history]))
+    }
+    return table_of(used) if used else None
+
+
+def _named(histories: Mapping[str, History], patterns: Sequence[str]) -> dict[str, History]:
+    return {name: history for name, history in histories.items() if _matches(name, patterns)}
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
