@@ -30,7 +30,7 @@ TINY = (
     "trials=1", "rungs=[3]", "enqueue=[md_lite]", "backend=inline", "stopping=none", "confirmation=none",
     "data.scenes=192", "evaluators.images=60", "evaluators.reference_images=64", "evaluators.clip.steps=5",
     "evaluators.clip.train_images=64", "training.batch_size=2", "training.sampling_steps=2",
-    "training.validation_images=2", "training.device=cpu",
+    "training.validation_images=2", "training.device=cpu", "training.guidance=2",
 )  # fmt: skip
 
 

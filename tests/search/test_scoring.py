@@ -118,7 +118,7 @@ def test_its_protocol_is_stored_beside_the_scores_and_is_its_own(undisturbed: Pa
     assert protocol.captions.digest == captions_digest(data.held_out_captions[:12])
     assert (protocol.images.drawn_size_px, protocol.images.size_px, protocol.samples) == (24, 48, 12)
     drawing = protocol.drawing
-    assert (drawing.sampler, drawing.steps, drawing.guidance, drawing.seed) == ("ddim", 2, 2.0, 0)
+    assert (drawing.sampler, drawing.steps, drawing.guidance, drawing.seed) == ("ddim", 2, 1.0, 0)
     recorded = history.header["protocol"]
     assert recorded["features"][TINY_CLIP]["digest"] == protocol.features[0].digest
     (start,) = events(undisturbed, "start")

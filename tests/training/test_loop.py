@@ -165,7 +165,7 @@ def test_pictures_do_not_depend_on_the_batch_size(
     together, apart = (trainer.draw(captions, seed=2, batch_size=size) for size in (6, 4))
     assert together.shape == (6, 16, 16, 3) and together.dtype == np.uint8
     assert abs(together.astype(int) - apart).max() <= 1
-    assert abs(together.astype(int) - trainer.draw(captions, seed=3)).max() > 10
+    assert abs(together.astype(int) - trainer.draw(captions, seed=3)).max() > 4
     assert trainer.draw([], seed=0).shape == (0, 16, 16, 3)
 
 

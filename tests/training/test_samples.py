@@ -465,7 +465,7 @@ def test_the_door_takes_what_it_is_not_told_from_our_model(
     words = [f"model={model}", f"captions={prompts_file(tmp_path)}", f"out={out}", "device=cpu"]
     assert samples.main([*words, "batch_size=1", "count=1"]) == 0
     made = read_manifest(out)["settings"]
-    assert (made["count"], made["image_size_px"], made["steps"], made["guidance"]) == (1, 16, 4, 2.0)
+    assert (made["count"], made["image_size_px"], made["steps"], made["guidance"]) == (1, 16, 4, 1.0)
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "0 of 1 pictures" and told[1].startswith("1 of 1 pictures, ")
     assert told[1].endswith(" a second") and told[2] == f"samples: {out}"
