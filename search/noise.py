@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import yaml
 
 from conf.compose import compose, help_text, run_door
 from search.bundle import histories_of
-from search.confirming.repeats import ScoreNoise, estimated, refined, shown
+from search.confirming.repeats import ScoreNoise, estimated, from_repeats, refined, shown
 from search.findings import noise_of
 from search.folder import latest_run
 from search.ranking import Noise
@@ -26,6 +25,7 @@ EXAMPLES = (
     "python -m search.noise                              the latest run",
     "python -m search.noise runs/a runs/b                repeats of both, pooled",
     "python -m search.noise runs/a out=conf/noise/mine.yaml, then python -m search noise=mine",
+    "python -m search.noise runs/a runs/b stated=false out=conf/noise/mine.yaml     from their repeats alone",
 )
 
 
@@ -36,6 +36,7 @@ class NoiseSettings:
     runs_folder: str = "runs"
     format: Format = "table"
     out: str | None = None
+    stated: bool = True
 
     def __post_init__(self) -> None:
         if self.out is not None and not self.out.endswith(".yaml"):
@@ -58,14 +59,18 @@ def main_with(words: list[str]) -> int:
     if settings.format == "table":
         print(NOTE)
     if settings.out is not None:
-        write(preset(refined(noise, found), list(histories)), settings.out)
+        names = ", ".join(Path(run).name for run in histories)
+        if settings.stated:
+            text = preset(refined(noise, found), f"what was stated and the repeated seeds of {names}")
+        else:
+            text = preset(from_repeats(noise, found), f"the repeated seeds of {names}")
+        write(text, settings.out)
     return 0
 
 
-def preset(noise: Noise, runs: Sequence[str]) -> str:
+def preset(noise: Noise, source: str) -> str:
     """A noise as a file of conf/noise, which says what it was estimated from."""
-    names = ", ".join(Path(run).name for run in runs)
-    head = f"# Noise of one run, from what was stated and the repeated seeds of {names}\n"
+    head = f"# Noise of one run, from {source}\n"
     rounded = [
         {name: float(f"{value:.4g}") for name, value in to_plain(rung).items()} for rung in noise.rungs
     ]

@@ -76,6 +76,17 @@ def refined(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
     return replace(noise, rungs=rungs, degrees_of_freedom=freedom)
 
 
+def from_repeats(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
+    """What the repeats say alone: for a protocol that the stated noise was not measured under.
+
+    Raises:
+        InputError: no network was trained with two seeds.
+    """
+    if not found or any(each.seeds is None for each in found):
+        raise InputError("stated: false, but no network was trained with two seeds; allowed: true")
+    return refined(noise, [replace(each, stated=Variance(0.0, 0)) for each in found])
+
+
 def known_noise(history: History, stated: Noise) -> Noise:
     """The stated noise, refined by the repeated seeds of the record itself."""
     return refined(stated, estimated([history], stated))

@@ -162,6 +162,24 @@ def test_the_door_prints_the_table_and_writes_a_preset(
     assert compose("search", words)["noise"]["rungs"] == yaml.safe_load(text)["rungs"]
 
 
+def test_the_repeats_alone_make_a_preset_for_a_protocol_that_nothing_was_stated_for(tmp_path: Path) -> None:
+    record = open_run(tmp_path / "a")
+    repeat(record, "md", MD, (1000, 1001, 1002))
+    record.close()
+    out = tmp_path / "mine.yaml"
+    assert door.main_with([str(tmp_path / "a"), f"out={out}", "stated=false"]) == 0
+    assert out.read_text().startswith("# Noise of one run, from the repeated seeds of a\n")
+    noise = from_plain(Noise, yaml.safe_load(out.read_text()))
+    seeds = {(each.step, each.score): each.seeds for each in estimated([record.history], STATED)}
+    assert noise.degrees_of_freedom == 2
+    for step in RUNGS:
+        assert noise.at(step).fid_relative == pytest.approx(seeds[step, "FID"].deviation, rel=1e-3)
+        assert noise.at(step).clip == pytest.approx(seeds[step, "CLIP"].deviation, rel=1e-3)
+    open_run(tmp_path / "b").close()
+    with pytest.raises(InputError, match="no network was trained with two seeds"):
+        door.main_with([str(tmp_path / "b"), f"out={out}", "stated=false"])
+
+
 def test_the_door_takes_the_latest_run_and_tells_machines_exact_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
