@@ -201,7 +201,7 @@ def _recorded(evidence: Evidence) -> Section:
         {
             "what": "core-hours of training and evaluation",
             "recorded": f"{worker_seconds(evidence.histories.values()) / 3600:,.1f}",
-            "asked for": "-",
+            "planned": "-",
         },
     ]
     parts = [markdown(counts), *_protocols(evidence)]
@@ -216,7 +216,7 @@ def _recorded(evidence: Evidence) -> Section:
 
 
 def _count(what: str, number: int, goal: int | None) -> dict[str, str]:
-    return {"what": what, "recorded": f"{number:,}", "asked for": f"{goal}" if goal else "-"}
+    return {"what": what, "recorded": f"{number:,}", "planned": f"{goal}" if goal else "-"}
 
 
 def _with_seeds(table: Table | None, seeds: int) -> int:

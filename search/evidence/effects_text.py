@@ -53,16 +53,16 @@ def _intro(found: Sequence[Worth]) -> str:
         f"of it), above zero for CLIP. The verdicts count that {tests} effects of {len(found)} decisions "
         f"were tested (Holm, {LEVEL:.0%} for all together); *in favour* is how many pairs have the paper's "
         f"side ahead. A decision of fewer than {FEWEST_PAIRS} pairs is not tested. *At MD* is the one pair "
-        "of MobileDiffusion itself, with the interval that noise gives to it; MD lies near the budget, and "
-        "a partner over it was not trained."
+        "of MobileDiffusion itself, with the interval that noise gives to it; a dash where its "
+        "partner was not trained (MD is near the budget, and some are over it)."
     )
 
 
 def _row(worth: Worth) -> dict[str, str]:
     fid, clip = worth.effects
-    at_md = worth.at_md
+    at_md, decision = worth.at_md, worth.decision
     return {
-        "decision": f"{worth.decision.name}: {worth.decision.papers}, not {worth.decision.other}",
+        "decision": f"{decision.name}: {decision.papers}, not {decision.other}{_narrower(worth)}",
         "pairs": str(len(worth.pairs)),
         "FID": said_interval(fid.metric, fid.interval),
         "in favour by FID": _in_favour(fid),
@@ -73,6 +73,13 @@ def _row(worth: Worth) -> dict[str, str]:
         "at MD: FID": said_interval(fid.metric, at_md[0]) if at_md else "-",
         "at MD: CLIP": said_interval(clip.metric, at_md[1]) if at_md else "-",
     }
+
+
+def _narrower(worth: Worth) -> str:
+    """By how much the innermost width of the other side is smaller, where it is."""
+    widths = [(pair.papers.levels[-1].channels, pair.other.levels[-1].channels) for pair in worth.pairs]
+    shares = [1 - other / papers for papers, other in widths]
+    return f" (by {min(shares):.0%} to {max(shares):.0%} of the width)" if any(shares) else ""
 
 
 def _in_favour(effect: Effect) -> str:

@@ -31,7 +31,9 @@ the budget.
 """
 EXAMPLES = (
     "python -m search.evidence.pairs runs/table out=partners      then the search that it prints",
-    "python -m search.evidence.pairs recorded.jsonl.gz:table out=partners pairs=20 budget=none",
+    "python -m search.evidence.pairs 'recorded.jsonl.gz:table*' out=partners pairs=20",
+    "python -m search.evidence.pairs runs/table out=of-md pairs=1 budget=none name=pairs-md   MD's, over "
+    "budget too",
 )
 
 
@@ -43,6 +45,7 @@ class PairsSettings:
     out: str
     bases: tuple[str, ...]
     pairs: int
+    name: str
 
     def __post_init__(self) -> None:
         if self.pairs < 1:
@@ -85,7 +88,8 @@ def main_with(words: list[str]) -> int:
     print(f"\nwritten: {counted(len(partners), 'network')} to {settings.out}")
     if partners:
         budget = [word for word in words if word.startswith("budget")]
-        print(f"train them: {_command(header, [*budget, f'enqueue=[{settings.out}]'], len(partners))}")
+        new = [*budget, f"name={settings.name}", f"enqueue=[{settings.out}]", f"trials={len(partners)}"]
+        print(f"train them: {_command(header, new)}")
     return 0
 
 
@@ -193,12 +197,11 @@ def _counts(
     return rows, [{title: str(value) for title, value in row.items()} for row in rows]
 
 
-def _command(header: Mapping[str, Any], words: Sequence[str], number: int) -> str:
+def _command(header: Mapping[str, Any], words: Sequence[str]) -> str:
     """The words of the first run, but for what these words say."""
-    new = [*words, "name=pairs", f"trials={number}"]
-    anew = {"resume", *(word.partition("=")[0] for word in new)}
+    anew = {"resume", *(word.partition("=")[0] for word in words)}
     kept = [word for word in header.get("overrides", []) if word.partition("=")[0] not in anew]
-    return shlex.join(["python", "-m", "search", *kept, *new])
+    return shlex.join(["python", "-m", "search", *kept, *words])
 
 
 def main() -> None:
