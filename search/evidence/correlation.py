@@ -149,10 +149,9 @@ def _of_two_runs(
 # ---------------------------------------------------------------------- in words
 
 
-def section(evidence: Evidence, found: Correlations | None, picture: str) -> Section:
-    if found is None or found.networks < FEWEST_NETWORKS:
+def section(evidence: Evidence, found: Correlations, picture: str) -> Section:
+    if evidence.table is None or found.networks < FEWEST_NETWORKS:
         return missing(TITLE, f"{FEWEST_NETWORKS} space-filling networks of full length (run `table`)")
-    assert evidence.table is not None
     parts = [_intro(evidence.table, found), markdown([_row(each, found) for each in found.rungs]), picture]
     if found.of_longer:
         parts.append(

@@ -8,14 +8,13 @@ from search.confirming.verdicts import Interval
 from search.evidence.effects import FEWEST_PAIRS, MOST_PAIRS, Effect, Needed, Worth
 from search.evidence.metrics import Metric
 from search.evidence.resampling import LEVEL
-from search.evidence.sources import Evidence
 from search.evidence.text import MINUS, Section, hours, listed, markdown, missing, p_value
 from search.formats import counted
 
 TITLE = "The paper's decisions, by matched pairs"
 
 
-def section(evidence: Evidence, found: Sequence[Worth], picture: str) -> Section:
+def section(found: Sequence[Worth], picture: str) -> Section:
     if not any(worth.pairs for worth in found):
         how = "networks that differ in one decision (`python -m search.evidence.pairs`, run `pairs`)"
         return missing(TITLE, how)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pvariance
 
@@ -46,7 +46,7 @@ class MetricNoise:
         return self.spread**2 / (self.spread**2 + self.seeds.value)
 
 
-def noise_by_rung(table: Table, spread: Sequence[str]) -> list[MetricNoise]:
+def noise_by_rung(table: Table, spread: Collection[str]) -> list[MetricNoise]:
     """Of every metric at every rung; empty where too few networks have two seeds. `spread` are the networks
     that the space's own spread is taken from."""
     found = []
@@ -57,7 +57,7 @@ def noise_by_rung(table: Table, spread: Sequence[str]) -> list[MetricNoise]:
             if len(twice) < FEWEST_NETWORKS:
                 return []
             seeds = within([list(by_seed.values()) for by_seed in twice.values()])
-            firsts = [by_seed[min(by_seed)] for key, by_seed in values.items() if key in set(spread)]
+            firsts = [by_seed[min(by_seed)] for key, by_seed in values.items() if key in spread]
             found.append(
                 MetricNoise(
                     metric,

@@ -14,7 +14,6 @@ from search.confirming.verdicts import Interval
 from search.evidence.metrics import ByNetwork, goodness, metrics_of, repeated
 from search.evidence.prediction import place_order
 from search.evidence.resampling import LEVEL, Array, holm, interval, spearman
-from search.evidence.sources import Evidence
 from search.evidence.text import Section, listed, markdown, missing, with_interval
 from search.formats import label, share
 from search.replay.table import Table
@@ -200,10 +199,8 @@ def _question(name: str, values: Sequence[Any]) -> str:
 # ---------------------------------------------------------------------- in words
 
 
-def section(
-    evidence: Evidence, found: Sequence[Standing], properties: Sequence[Property], picture: str
-) -> Section:
-    if evidence.table is None or not properties:
+def section(found: Sequence[Standing], properties: Sequence[Property], picture: str) -> Section:
+    if not properties:
         return missing(TITLE, f"{FEWEST_NETWORKS} space-filling networks of full length (run `table`)")
     parts = [_intro()]
     if found:

@@ -14,7 +14,6 @@ from scipy.stats import fisher_exact
 from search.confirming.leading import lead
 from search.confirming.verdicts import Interval, Verdict
 from search.evidence.resampling import LEVEL, holm, interval, share_interval
-from search.evidence.sources import Evidence
 from search.evidence.text import Section, listed, markdown, missing, share_with_interval, with_interval
 from search.findings import all_verdicts
 from search.formats import counted, gmacs, label, millions
@@ -128,9 +127,9 @@ def shared_choices(
 # ---------------------------------------------------------------------- in words
 
 
-def section(evidence: Evidence, found: Winners | None, md: Architecture) -> Section:
+def section(patterns: Sequence[str], found: Winners | None, md: Architecture) -> Section:
     if found is None:
-        names = " and ".join(f"`{pattern}`" for pattern in evidence.roles.searches)
+        names = " and ".join(f"`{pattern}`" for pattern in patterns)
         return missing(TITLE, f"whole searches with halting and confirmation (runs {names})")
     parts = [
         "Winners as each search named them, and the verdicts of its own confirmation runs (new seeds, "
