@@ -28,14 +28,14 @@ from search.confirming.repeats import estimated, refined
 from search.files import write_whole
 from search.ranking import Noise
 from search.rendering import render
-from search.replay.table import Table, table_of
+from search.replay.table import Table, check_rungs, table_of
 from search.replay.tries import Replayed, ReplayStrategy, Truth, feasible, replay
 from search.sampler import SamplerSettings, derived_seed
 from search.stopping import StoppingSettings
 from space.plain import InputError, from_plain, nearest
 
 DEFAULT, BASE = "our default", "random, no stopping"
-STRATEGIES = {
+STRATEGIES: dict[str, Sequence[str]] = {
     BASE: ("sampler=random", "stopping=none"),
     "random, ASHA": ("sampler=random", "stopping=asha"),
     "random, our rule": ("sampler=random",),
@@ -132,12 +132,17 @@ def drawn_from(table: Table, share: float, seed: int) -> Table:
     return replace(table, runs={key: runs for key, runs in table.runs.items() if key in set(kept)})
 
 
-def strategy_of(name: str, words: Sequence[str]) -> ReplayStrategy:
-    """A strategy as `python -m search` with these words would have it."""
+def strategy_of(name: str, words: Sequence[str], table: Table) -> ReplayStrategy:
+    """A strategy as `python -m search` with these words would have it; its rungs, if the table has them."""
     plain = compose("search", list(words))
     sampler: SamplerSettings = from_plain(SamplerSettings, plain["sampler"])
     stopping: StoppingSettings = from_plain(StoppingSettings, plain["stopping"])
-    return ReplayStrategy(name, sampler, stopping)
+    rungs = tuple(plain["rungs"])
+    try:
+        check_rungs(rungs, table)
+    except InputError:
+        rungs = table.rungs
+    return ReplayStrategy(name, sampler, stopping, rungs=rungs)
 
 
 # ---------------------------------------------------------------------- what came of it
@@ -336,16 +341,16 @@ def plain_of(found: Mapping[str, Found]) -> dict[str, Any]:
     }
 
 
-def text_of(found: Mapping[str, Found], table: Table, asked: Asked) -> str:
+def text_of(found: Mapping[str, Found], table: Table, rungs: Sequence[int], asked: Asked) -> str:
     drawn = len(drawn_from(table, asked.share, 0).runs)
     each = "" if drawn == len(table.runs) else f", of which every seed replays {drawn} of its own"
     full = table.rungs[-1]
     lines = [
         f"{asked.seeds} seeds; {counted_half(asked.half)}: {len(table.runs)} networks{each}; the top: "
-        f"{max(1, math.ceil(TOP_SHARE * drawn))} of {drawn}; rungs {list(table.rungs)}; steps in full "
+        f"{max(1, math.ceil(TOP_SHARE * drawn))} of {drawn}; rungs {list(rungs)}; steps in full "
         f"lengths of {full}; in brackets 95 % intervals over the seeds, paired (quartiles where it says so).",
         "",
-        render([], steps_rows(found, table.rungs[0] / full), "markdown"),
+        render([], steps_rows(found, rungs[0] / full), "markdown"),
         "The network that the search would name after equal training, in full lengths: its true place, and "
         "how often no network is truly better by more than the noise of two runs.",
         "",
@@ -362,10 +367,10 @@ def main(words: list[str]) -> int:
     table = replace(table, header=table.header | {"noise": compose("search", [])["noise"]})
     noise = refined(table.noise, estimated(list(histories.values()), table.noise))
     table = in_half(table, asked.half)
-    strategies = [strategy_of(name, words) for name, words in STRATEGIES.items()]
-    strategies += [strategy_of(more, more.split()) for more in asked.also]
-    found = replayed_all(table, strategies, noise, asked, console)
-    text = text_of(found, table, asked)
+    words_of = STRATEGIES | {more: more.split() for more in asked.also}
+    strategies = {name: strategy_of(name, words, table) for name, words in words_of.items()}
+    found = replayed_all(table, list(strategies.values()), noise, asked, console)
+    text = text_of(found, table, strategies[DEFAULT].rungs or table.rungs, asked)
     print(text)
     if asked.out is not None:
         folder = Path(asked.out)

@@ -216,7 +216,14 @@ def test_our_default_is_the_searchs_own_and_replays_too():
     assert STRATEGIES[DEFAULT] == ()
     for group in ("sampler", "stopping"):
         assert of_search[group] == of_replay[group]
-    assert strategy_of(BASE, STRATEGIES[BASE]) == ReplayStrategy(BASE, RANDOM, StoppingSettings("none"))
+    base = strategy_of(BASE, STRATEGIES[BASE], planted(lambda place: 1.0))
+    assert base == ReplayStrategy(BASE, RANDOM, StoppingSettings("none"), rungs=RUNGS)
+
+
+def test_rungs_are_the_searchs_where_the_table_has_them():
+    table = planted(lambda place: 1.0)
+    assert strategy_of("", ["rungs=[400]"], table).rungs == (400,)
+    assert strategy_of("", ["rungs=[200,400]"], table).rungs == RUNGS
 
 
 @pytest.fixture(scope="module")
