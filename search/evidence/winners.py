@@ -15,8 +15,9 @@ from search.confirming.leading import lead
 from search.confirming.verdicts import Interval, Verdict
 from search.evidence.resampling import LEVEL, holm, interval, share_interval
 from search.evidence.text import Section, listed, markdown, missing, share_with_interval, with_interval
-from search.findings import all_verdicts
+from search.findings import all_verdicts, confirmed
 from search.formats import counted, gmacs, label, millions
+from search.ranking import Point
 from search.record import History
 from space.architecture import Architecture, difference
 from space.choices import Space
@@ -30,13 +31,14 @@ MOST_SHOWN = 12
 
 @dataclass(frozen=True)
 class Winner:
-    """Of one search: the network, in how many choices it differs from MD, and what its confirmation says of
-    it against each reference."""
+    """Of one search: the network, in how many choices it differs from MD, the mean scores of all that its
+    confirmation trained, by name, and the verdicts on it against each reference."""
 
     search: str
     trial: str
     architecture: Architecture
     distance: int | None
+    scores: dict[str, Point]
     verdicts: tuple[Verdict, ...]
 
 
@@ -74,7 +76,8 @@ def winners_of(
             continue
         network, trial = leading.winner.architecture, label(leading.winner.name)
         own = tuple(verdict for verdict in all_verdicts(history) if verdict.name == trial)
-        found.append(Winner(name, trial, network, distance(network, md, space), own))
+        scores = {label(each.name): each.mean for each in confirmed(history)}
+        found.append(Winner(name, trial, network, distance(network, md, space), scores, own))
     if not found:
         return None
     distances = [float(winner.distance) for winner in found if winner.distance is not None]
@@ -132,8 +135,8 @@ def section(patterns: Sequence[str], found: Winners | None, md: Architecture) ->
         names = " and ".join(f"`{pattern}`" for pattern in patterns)
         return missing(TITLE, f"whole searches with halting and confirmation (runs {names})")
     parts = [
-        "Winners as each search named them, and the verdicts of its own confirmation runs (new seeds, "
-        "paired; FID as a share, below zero is better).",
+        "Winners as each search named them, the mean scores and the verdicts of its own confirmation runs "
+        "(new seeds, paired; FID as a share, below zero is better).",
         markdown([_row(winner, md) for winner in found.winners]),
         f"{_distance(found)}{_nearness(found)}",
     ]
@@ -157,10 +160,17 @@ def _row(winner: Winner, md: Architecture) -> dict[str, str]:
         "winner": winner.trial,
         "size": f"{millions(cost.parameters)}, {gmacs(cost.gmacs)}",
         "choices other than MD's": "-" if winner.distance is None else str(winner.distance),
+        "FID, CLIP": _scores(winner.scores.get(winner.trial)),
+        "of MD": _scores(winner.scores.get("MD")),
+        "of MD-Lite": _scores(winner.scores.get("MD-Lite")),
         "against MD": _verdict(against.get("MD")),
         "against MD-Lite": _verdict(against.get("MD-Lite")),
         "how it differs from MD": "; ".join(changes),
     }
+
+
+def _scores(point: Point | None) -> str:
+    return "-" if point is None else f"{point.fid:,.0f}, {point.clip:.3f}"
 
 
 def _verdict(verdict: Verdict | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from scipy.stats import binomtest, nct, spearmanr, t, ttest_1samp
 
 from search.bundle import Bundled
 from search.confirming.variance import Variance
+from search.evidence import limits, resampling
 from search.evidence.correlation import correlations
 from search.evidence.decisions import DECISIONS
 from search.evidence.effects import MOST_PAIRS, Effect, agreement, effect_of, pairs_needed, word_of, worths
@@ -20,8 +22,9 @@ from search.evidence.prediction import forecasts, place_order, settings
 from search.evidence.resampling import holm, interval, percentiles, share_interval, spearman
 from search.evidence.standing import noise_covariance, properties, standing, truths
 from search.evidence.transfer import carried
-from search.evidence.winners import distance, shared_choices
+from search.evidence.winners import distance, shared_choices, winners_of
 from search.plan import named_architecture
+from search.record import History
 from search.replay.table import Table, table_of
 from space.architecture import Architecture
 from tests.search.made_up import NOISE, RUNGS, World, by_size, networks
@@ -31,6 +34,11 @@ MD, MD_LITE = named_architecture("md"), named_architecture("md_lite")
 FID, CLIP = Metric("FID", "fid_embedded_clip", -1, True), Metric("CLIP", "clip_embedded", 1)
 FORTY = networks(40)
 TWENTY = FORTY[:20]
+
+
+@pytest.fixture(autouse=True)
+def fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resampling, "DRAWS", 400)
 
 
 def table(*runs: Bundled) -> Table:
@@ -369,6 +377,26 @@ def test_distance_counts_choices_that_act() -> None:
     assert distance(MD, replace(MD, head_width=32), space) is None
 
 
+def test_a_winner_stands_beside_md_in_its_own_confirmation() -> None:
+    world, tried = World(noise=0.02), sorted(TWENTY[:3], key=by_size)
+    confirmations = [
+        (name, network, seed) for seed in (7, 8) for name, network in (("trial 2", tried[2]), ("md", MD))
+    ]
+    run = world.run("before-0", [(network, 0) for network in tried], confirmations=confirmations)
+    found = winners_of({"before-0": run.history, "stopped": History()}, MD, FORTY, md_space())
+    assert found is not None
+    (winner,) = found.winners
+    assert (winner.trial, winner.architecture) == ("trial 2", tried[2])
+    clips = [world.scores(MD, seed, RUNGS[-1])["clip_embedded"] for seed in (7, 8)]
+    assert winner.scores["MD"].clip == pytest.approx(sum(clips) / 2)
+    (verdict,) = winner.verdicts
+    assert (verdict.against, verdict.seeds) == ("MD", 2)
+    distances = [distance(network, MD, md_space()) or 0 for network in FORTY]
+    assert found.drawn_distance == pytest.approx(sum(distances) / 40)
+    assert found.distance is None and found.shared == ()  # of one winner
+    assert winners_of({}, MD, FORTY, md_space()) is None
+
+
 def test_what_winners_share_beyond_chance() -> None:
     space, drawn = md_space(), networks(60)
     winners = [replace(network, activation="gelu").canonical() for network in networks(12, seed=2)]
@@ -386,6 +414,18 @@ def test_what_carries_over_to_another_proxy() -> None:
     assert fid.order is not None and fid.order.middle == pytest.approx(1)
     few = table(World().run("bigger", [(network, 0) for network in TWENTY[:4]]))
     assert carried(near, few)[0].order is None
+
+
+def test_how_many_seeds_would_do() -> None:
+    found = noise_by_rung(seeded(World(noise=0.1), FORTY, range(2)), [n.id for n in FORTY])
+    text = limits.section([], found, seeded(World(), TWENTY[:1], range(1)), 36.0).text()
+    clip = next(each for each in found if each.metric == CLIP and each.step == RUNGS[-1])
+    assert clip.spread is not None
+    runs = math.ceil(9 * clip.seeds.value / clip.spread**2)  # s^2 / n is a tenth of the whole variance
+    assert f"variance of CLIP between networks is not noise once each is trained with {runs} seed" in text
+    pairs = pairs_needed((2 * clip.paired.value) ** 0.5, 0.01, 0.05)
+    assert f"+0.010 in CLIP are told apart in 80% of cases by {pairs:,} seeds of each" in text
+    assert "networks of 1/16 of the paper's widths, after 400 steps" in text
 
 
 def test_goodness_is_of_the_networks_asked_for() -> None:
