@@ -21,7 +21,7 @@ from search.evidence import (
     winners,
 )
 from search.evidence.metrics import metrics_of
-from search.evidence.sources import Evidence
+from search.evidence.sources import Evidence, mean_run_seconds
 from search.evidence.text import NOT_RECORDED, Section, missing
 from search.replay.table import Table
 from space.architecture import Architecture
@@ -108,7 +108,7 @@ def _answers(
     tell("what predicts the end")
     forecasts = prediction.settings(table, spread, evidence.long)
     tell("the paper's decisions")
-    worths = effects.worths(table, md, of_run, table.noise, _core_seconds(table))
+    worths = effects.worths(table, md, of_run, table.noise, mean_run_seconds(table))
     tell("where MD and MD-Lite rank")
     places = [
         found
@@ -143,7 +143,7 @@ def _sections(
         winners.section(evidence.roles.searches, answers.winners, references["md"].architecture),
         transfer.section(evidence),
     ]
-    return [*sections, limits.section(sections, answers.noise, table, _core_seconds(table))]
+    return [*sections, limits.section(sections, answers.noise, table, mean_run_seconds(table))]
 
 
 def _draw(
@@ -158,12 +158,6 @@ def _draw(
     if answers.properties:
         figures.draw_scores(folder / "scores.png", table, evidence.spread, named, answers.noise)
         figures.draw_curves(folder / "curves.png", table, evidence.spread, named)
-
-
-def _core_seconds(table: Table) -> float:
-    """Of a run of the table, on average."""
-    runs = [run for found in table.runs.values() for run in found]
-    return sum(run.seconds for run in runs) / len(runs)
 
 
 def _beginning(section: Section) -> str:

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 
 from search.bundle import Bundled, commands
-from search.evidence.sources import Evidence, all_trials, times, worker_seconds
+from search.evidence.sources import Evidence, all_trials, mean_run_seconds, times, worker_seconds
 from search.evidence.text import Section, listed, markdown
 from search.formats import counted
 from search.protocols import DECIDES_A_SCORE, field_differences, flat, shown
@@ -49,10 +49,13 @@ def recorded(evidence: Evidence) -> Section:
         },
     ]
     parts = [markdown(counts), *_protocols(evidence)]
-    if table is not None and table.left_out:
+    if table is not None:
+        left_out = (
+            f"; {counted(len(table.left_out), 'other run')} failed or did not reach it, and count nowhere"
+        )
         parts.append(
-            f"{counted(len(table.left_out), 'run')} of the table did not reach full length or failed, and "
-            "count nowhere."
+            f"A run of the table took {mean_run_seconds(table):,.0f} core-seconds to its full length, on "
+            f"average{left_out if table.left_out else ''}."
         )
     if evidence.others:
         parts.append(f"Runs that have no part here: {listed(evidence.others)}.")
@@ -78,7 +81,13 @@ def _protocols(evidence: Evidence) -> list[str]:
     header = evidence.table.header
     fields = dict(flat({name: header[name] for name in DECIDES_A_SCORE if name in header}))
     settings = [f"{name} {shown(fields[name])}" for name in SHOWN_SETTINGS if name in fields]
-    lines = [f"Protocol of the table: rungs at {list(evidence.table.rungs)}; {'; '.join(settings)}."]
+    objectives = evidence.table.objectives
+    lines = [
+        f"FID is `{objectives.fid}`, CLIP is `{objectives.clip}`, by protocol "
+        f"`{header.get('protocol', {}).get('name', '-')}`: figures of other protocols, published ones among "
+        "them, do not compare.",
+        f"Protocol of the table: rungs at {list(evidence.table.rungs)}; {'; '.join(settings)}.",
+    ]
     for name, of_role in (
         ("the longer training", evidence.of_role(evidence.roles.long)),
         ("the searches", evidence.of_role(evidence.roles.searches)),

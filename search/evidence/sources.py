@@ -90,6 +90,12 @@ def worker_seconds(histories: Iterable[History]) -> float:
     return sum(trial.seconds for trial in all_trials(histories))
 
 
+def mean_run_seconds(table: Table) -> float:
+    """Of a worker, for a run of full length."""
+    seconds = [run.seconds for runs in table.runs.values() for run in runs]
+    return sum(seconds) / len(seconds)
+
+
 def all_trials(histories: Iterable[History]) -> Iterator[Trial]:
     for history in histories:
         yield from [*history.trials, *history.confirmations]
