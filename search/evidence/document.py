@@ -16,6 +16,7 @@ from search.evidence import (
     origins,
     prediction,
     prediction_text,
+    properties,
     standing,
     transfer,
     winners,
@@ -63,7 +64,8 @@ class Answers:
     forecasts: list[prediction.Setting]
     worths: list[effects.Worth]
     places: list[standing.Standing]
-    properties: list[standing.Property]
+    properties: list[properties.Property]
+    alike: tuple[str, str, float] | None
     winners: winners.Winners | None
 
 
@@ -122,7 +124,8 @@ def _answers(
         forecasts,
         worths,
         places,
-        standing.properties(table, spread),
+        properties.properties(table, spread),
+        properties.most_alike(table, spread),
         winners.winners_of(evidence.searches, md, drawn, table.space),
     )
 
@@ -139,7 +142,8 @@ def _sections(
         correlation.section(evidence, answers.ranks, correlations),
         prediction_text.section(evidence, answers.forecasts),
         effects_text.section(answers.worths, decisions),
-        standing.section(answers.places, answers.properties, f"{scores}\n\n{curves}"),
+        standing.section(answers.places, scores),
+        properties.section(answers.properties, answers.alike, curves),
         winners.section(evidence.roles.searches, answers.winners, references["md"].architecture),
         transfer.section(evidence),
     ]

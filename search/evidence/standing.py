@@ -1,24 +1,22 @@
-"""Where do MD and MD-Lite rank under their budgets, and which properties go with a good score?"""
+"""Where do MD and MD-Lite rank under their budgets?"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from search.confirming.verdicts import Interval
-from search.evidence.metrics import ByNetwork, goodness, metrics_of, repeated
+from search.evidence.metrics import goodness, metrics_of, repeated
 from search.evidence.prediction import place_order
-from search.evidence.resampling import LEVEL, Array, holm, interval, spearman
-from search.evidence.text import Section, listed, markdown, missing, with_interval
+from search.evidence.resampling import LEVEL, Array
+from search.evidence.text import Section, markdown, missing
 from search.formats import label, share
 from search.replay.table import Table
 from space.architecture import Architecture
-from space.choices import Space
 from space.cost import Budget, price
 
 TITLE = "Where MD and MD-Lite rank"
@@ -38,19 +36,6 @@ class Standing:
     places: dict[str, Interval]
     fid: float
     clip: float
-
-
-@dataclass(frozen=True)
-class Property:
-    """Rank correlation of a property of networks with the goodness of each score, over those that it acts on;
-    `counts` where it stands with all that were looked at counted (Holm)."""
-
-    name: str
-    networks: int
-    fid: Interval
-    clip: Interval
-    fid_counts: bool
-    clip_counts: bool
 
 
 # ---------------------------------------------------------------------- places
@@ -134,81 +119,15 @@ def _places(sampled: Array, order: str) -> Array:
     return np.asarray(1 + (column > column[:, :1]).sum(axis=1))
 
 
-# ---------------------------------------------------------------------- properties
-
-
-def properties(table: Table, spread: Collection[str]) -> list[Property]:
-    """Costs, depth and every choice that was drawn, over the space-filling networks; the strongest first."""
-    fid, clip = (goodness(table, m, table.rungs[-1], spread) for m in metrics_of(table)[:2])
-    if len(fid) < FEWEST_NETWORKS:
-        return []
-    described = {key: _described(table.runs[key][0].architecture, table.space) for key in fid}
-    names = list(dict.fromkeys(name for each in described.values() for name in each))
-    rows = {name: _rows(name, described, fid, clip) for name in names}
-    usable = {
-        name: found for name, found in rows.items() if len(found) >= FEWEST_NETWORKS and np.ptp(found[:, 0])
-    }
-    p_values = [spearmanr(found[:, 0], found[:, at]).pvalue for found in usable.values() for at in (1, 2)]
-    counts = [p <= LEVEL for p in holm([float(p) for p in p_values])]
-    properties = []
-    for place, (name, found) in enumerate(usable.items()):
-        of_fid = interval(found, lambda samples: spearman(samples, 0, 1))
-        of_clip = interval(found, lambda samples: spearman(samples, 0, 2))
-        if of_fid is not None and of_clip is not None:
-            properties.append(
-                Property(name, len(found), of_fid, of_clip, counts[2 * place], counts[2 * place + 1])
-            )
-    return sorted(properties, key=lambda each: -abs(each.fid.middle) - abs(each.clip.middle))
-
-
-def _rows(name: str, described: Mapping[str, Mapping[str, float]], fid: ByNetwork, clip: ByNetwork) -> Array:
-    return np.array(
-        [
-            [described[key][name], fmean(fid[key].values()), fmean(clip[key].values())]
-            for key in fid
-            if name in described[key]
-        ]
-    )
-
-
-def _described(network: Architecture, space: Space) -> dict[str, float]:
-    """Numbers of a network by name; choices that nothing acts on in it are left out."""
-    cost = price(network)
-    found = {
-        "parameters": float(cost.parameters),
-        "GMACs": cost.gmacs,
-        "transformer layers": float(sum(level.layers for level in network.levels)),
-        "levels with cross-attention": float(sum(level.cross_attention for level in network.levels)),
-    }
-    chosen, ignored, values = space.encode(network), space.ignored(network), space.free()
-    return found | {
-        _question(name, values[name]): float(values[name].index(value))
-        for name, value in chosen.items()
-        if name not in ignored
-    }
-
-
-def _question(name: str, values: Sequence[Any]) -> str:
-    """What a larger value of a choice means."""
-    words = name.replace("_", " ").replace(".", " ")
-    if all(isinstance(value, bool) for value in values):
-        return f"{words}: yes" if values[-1] else f"{words}: no"
-    return words if all(isinstance(value, int) for value in values) else f"{words}: {values[-1]}"
-
-
 # ---------------------------------------------------------------------- in words
 
 
-def section(found: Sequence[Standing], properties: Sequence[Property], picture: str) -> Section:
-    if not properties:
-        return missing(TITLE, f"{FEWEST_NETWORKS} space-filling networks of full length (run `table`)")
-    parts = [_intro()]
-    if found:
-        parts.append(markdown([_standing_row(each) for each in found]))
-    else:
-        parts.append("Not recorded yet: MD or MD-Lite, among enough networks of their budgets (run `table`).")
-    parts += [picture, _intro_of_properties(), markdown([_property_row(each) for each in properties])]
-    return Section(TITLE, tuple(parts), tuple(_findings(found, properties)))
+def section(found: Sequence[Standing], picture: str) -> Section:
+    if not found:
+        what = f"MD or MD-Lite among {FEWEST_NETWORKS} space-filling networks of its budget (run `table`)"
+        return missing(TITLE, what)
+    parts = (_intro(), markdown([_standing_row(each) for each in found]), picture)
+    return Section(TITLE, parts, tuple(_findings(found)))
 
 
 def _intro() -> str:
@@ -236,27 +155,7 @@ def _standing_row(each: Standing) -> dict[str, str]:
     } | {f"place by {order}": text for order, text in places.items()}
 
 
-def _intro_of_properties() -> str:
-    return (
-        "Which properties go with a good score, over the space-filling networks: Spearman's correlation "
-        "with how good FID and CLIP are (above zero: more of it is better), 95 % bootstrap over networks, "
-        "each interval for itself; a star where it stands with all properties counted (Holm, 5 %). Choices "
-        "that nothing acts on in a network are left out of its count. Networks over the budget were never "
-        "trained, so properties that cost much are not independent of each other: this says what goes "
-        "together, not what causes what."
-    )
-
-
-def _property_row(each: Property) -> dict[str, str]:
-    return {
-        "more of": each.name,
-        "networks": str(each.networks),
-        "FID": with_interval(each.fid) + (" *" if each.fid_counts else ""),
-        "CLIP": with_interval(each.clip) + (" *" if each.clip_counts else ""),
-    }
-
-
-def _findings(found: Sequence[Standing], properties: Sequence[Property]) -> list[str]:
+def _findings(found: Sequence[Standing]) -> list[str]:
     lines = []
     for each in found:
         place = each.places[ORDERS[2]]
@@ -265,10 +164,4 @@ def _findings(found: Sequence[Standing], properties: Sequence[Property]) -> list
             f"search orders them; noise leaves it anywhere between {place.low:.0f} and {place.high:.0f} (the "
             f"best {share(place.low / each.among)} to {share(place.high / each.among)})."
         )
-    standing = [each for each in properties if each.fid_counts and each.clip_counts]
-    if standing:
-        words = [f"{each.name} ({with_interval(each.clip)} with CLIP)" for each in standing[:5]]
-        lines.append(f"What goes with a good score beyond chance, in FID and in CLIP: {listed(words)}.")
-    else:
-        lines.append("No single property goes with FID and CLIP beyond chance, with all of them counted.")
     return lines

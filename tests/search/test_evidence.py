@@ -19,8 +19,9 @@ from search.evidence.effects import MOST_PAIRS, Effect, agreement, effect_of, pa
 from search.evidence.metrics import Metric, goodness, metrics_of, with_shared_seeds
 from search.evidence.noise import kept_by_common_seeds, noise_at, noise_by_rung
 from search.evidence.prediction import forecasts, place_order, settings
+from search.evidence.properties import most_alike, properties
 from search.evidence.resampling import holm, interval, percentiles, share_interval, spearman
-from search.evidence.standing import noise_covariance, properties, standing, truths
+from search.evidence.standing import noise_covariance, standing, truths
 from search.evidence.transfer import carried
 from search.evidence.winners import distance, shared_choices, winners_of
 from search.plan import named_architecture
@@ -368,6 +369,20 @@ def test_properties_that_decide_are_found() -> None:
     without_layers = sum(not network.levels[0].layers for network in found)
     of_level_1 = next(each for each in others if each.name == "level 1 cross attention: yes")
     assert of_level_1.networks == 60 - without_layers
+
+
+def test_choices_that_are_not_told_apart_are_named() -> None:
+    found = [
+        replace(network, activation="gelu" if network.shared_key_value else "swish").canonical()
+        for network in FORTY
+        if any(level.self_attention for level in network.levels)  # which the sharing acts on
+    ]
+    one, other, correlation = most_alike(seeded(World(), found, range(1)), {n.id for n in found}) or (
+        "",
+        "",
+        0,
+    )
+    assert {one, other} == {"shared_key_value", "activation"} and correlation == pytest.approx(1)
 
 
 def test_distance_counts_choices_that_act() -> None:

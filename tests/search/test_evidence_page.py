@@ -29,6 +29,7 @@ SECTIONS = (
     "What predicts the end",
     "The paper's decisions, by matched pairs",
     "Where MD and MD-Lite rank",
+    "What goes with a good score",
     "What searches found",
     "A bigger proxy",
     "What this proxy cannot decide",
