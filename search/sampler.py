@@ -171,8 +171,11 @@ def make_sampler(settings: SamplerSettings, seed: int) -> Sampler:
     return OptunaSampler(settings, seed) if settings.name == "nsga2" else ModelSampler(settings, seed)
 
 
-def observations(trials: Sequence[Trial], objectives: Objectives) -> list[Observation]:
-    """What a sampler may know of the trials: complete ones by their last scores, running ones without any.
+def observations(
+    trials: Sequence[Trial], objectives: Objectives, curves: Mapping[str, Curve] | None = None
+) -> list[Observation]:
+    """What a sampler may know of the trials: complete ones by their last scores, running ones without any;
+    `curves` holds by key what is known of their curves already.
 
     A halted trial counts as no better, in either score, than the worst complete one: it was stopped for
     being behind, and its early score must not pass for a full one. Failed trials, and enqueued ones that
@@ -191,7 +194,7 @@ def observations(trials: Sequence[Trial], objectives: Objectives) -> list[Observ
         point = points.get(trial.key)
         if trial.state == "halted" and point is not None:
             point = Point(max(point.fid, worst_fid), min(point.clip, worst_clip))
-        curve = curve_of(trial, objectives)
+        curve = (curves or {}).get(trial.key) or curve_of(trial, objectives)
         seen.append(Observation(trial.number, trial.params, point, trial.sampler_attributes, curve))
     return seen
 

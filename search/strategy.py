@@ -205,7 +205,7 @@ class ArchitectureSearch:
     def _first_feasible(self, number: int) -> Proposal | None:
         """The sampler's first proposal that fits the budget and is new; else its last ones, shrunk, unless it
         goes through the whole space and so has come by those as well."""
-        past = observations(self.history.known, self.objectives)
+        past = observations(self.history.known, self.objectives, self.curves)
         proposals = self.sampler.proposals(self.space, past, number)
         drawn = []
         for proposal in islice(proposals, None if self.exhaustive else DRAWS_BEFORE_REPAIR):
