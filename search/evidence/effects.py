@@ -53,13 +53,14 @@ class Effect:
 
 @dataclass(frozen=True)
 class Needed:
-    """Pairs that would find an effect of this size (as goodness) in 80 % of cases, and hours of one
-    worker."""
+    """Pairs that would find an effect of this size (as goodness) in 80 % of cases, and hours of one worker;
+    `detectable` is the size that the pairs at hand find so often (None: too few)."""
 
     metric: Metric
     size: float
     pairs: int
     core_hours: float
+    detectable: float | None
 
 
 @dataclass(frozen=True)
@@ -172,8 +173,10 @@ def needed(effect: Effect, noise: Variance, level: float, core_seconds: float) -
         deviation = stdev(effect.differences)
         open_to = (effect.interval.high - effect.interval.low) / 2
         size = (abs(effect.interval.middle) if effect.sign else open_to) / 2
+    at_hand = len(effect.differences)
+    reach = deviation * _quantiles(at_hand, level) / at_hand**0.5 if effect.interval is not None else None
     pairs = pairs_needed(deviation, size, level)
-    return Needed(effect.metric, size, pairs, pairs * 2 * core_seconds / 3600)
+    return Needed(effect.metric, size, pairs, pairs * 2 * core_seconds / 3600, reach)
 
 
 def pairs_needed(deviation: float, size: float, level: float) -> int:
@@ -183,11 +186,15 @@ def pairs_needed(deviation: float, size: float, level: float) -> int:
         return MOST_PAIRS
     pairs = max(2, int(((ndtri(1 - level / 2) + ndtri(POWER)) * deviation / size) ** 2))
     while pairs < MOST_PAIRS:
-        quantiles = float(stdtrit(pairs - 1, 1 - level / 2) + stdtrit(pairs - 1, POWER))
-        if pairs >= (quantiles * deviation / size) ** 2:
+        if pairs >= (_quantiles(pairs, level) * deviation / size) ** 2:
             break
         pairs += 1
     return min(pairs, MOST_PAIRS)
+
+
+def _quantiles(pairs: int, level: float) -> float:
+    """How many standard errors an effect must measure to be found with probability `POWER`."""
+    return float(stdtrit(pairs - 1, 1 - level / 2) + stdtrit(pairs - 1, POWER))
 
 
 # ---------------------------------------------------------------------- pairs

@@ -26,10 +26,11 @@ def section(found: Sequence[Worth], picture: str) -> Section:
         "### Beside the paper\n\nBetter and worse of the paper's side, with all tests counted.",
         markdown([_beside_paper(worth) for worth in found]),
         "### What would decide half of it\n\n"
-        "Pairs that would find half of the effect (where one is decided) or half of what the interval leaves "
-        "open, with 80 % probability at the level that counts all tests, and what training both networks of "
-        "each takes. Where there are too few pairs, the deviation of one pair by noise alone, and half of it "
-        "as the effect.",
+        "*Found so far* is the effect that the pairs at hand would find with 80 % probability, at the "
+        "level that counts all tests: smaller ones may be there. Then the pairs that would find half of "
+        "the effect (where one is decided) or half of what the interval leaves open, and what training "
+        "both networks of each takes. Where there are too few pairs, the deviation of one pair by noise "
+        "alone, and half of it as the effect.",
         markdown([_needed_row(worth) for worth in found]),
     ]
     return Section(TITLE, tuple(parts), tuple(_findings(found, decided)), tuple(_limits(found)))
@@ -113,6 +114,9 @@ def _needed_row(worth: Worth) -> dict[str, str]:
     row = {"decision": worth.decision.name}
     for each in worth.needed:
         row |= {
+            f"{each.metric.name}: found so far": "-"
+            if each.detectable is None
+            else each.metric.said(each.detectable),
             f"{each.metric.name}: an effect of": each.metric.said(each.size),
             f"{each.metric.name}: pairs": _pairs(each),
             f"{each.metric.name}: core-hours": "-" if each.pairs >= MOST_PAIRS else hours(each.core_hours),
@@ -162,14 +166,19 @@ def _capital(text: str) -> str:
 
 
 def _limits(found: Sequence[Worth]) -> list[str]:
-    lines = []
-    for worth in found:
-        if worth.word not in ("undecided", "too few pairs"):
-            continue
-        cheaper = min(worth.needed, key=lambda each: each.pairs)
-        lines.append(
-            f"{_capital(worth.decision.name)} ({worth.word}, {counted(len(worth.pairs), 'pair')}): an effect "
-            f"of {cheaper.metric.said(cheaper.size)} in {cheaper.metric.name} takes {_pairs(cheaper)} pairs, "
-            f"{hours(cheaper.core_hours)} core-hours."
-        )
-    return lines
+    return [_limit(worth) for worth in found if worth.word in ("undecided", "too few pairs")]
+
+
+def _limit(worth: Worth) -> str:
+    cheaper = min(worth.needed, key=lambda each: each.pairs)
+    metric, pairs = cheaper.metric, counted(len(worth.pairs), "pair")
+    reach = (
+        ""
+        if cheaper.detectable is None
+        else f" these would find {metric.said(cheaper.detectable)} in {metric.name};"
+    )
+    return (
+        f"{_capital(worth.decision.name)} ({worth.word}, {pairs}):{reach} an effect of "
+        f"{metric.said(cheaper.size)} in {metric.name} takes {_pairs(cheaper)} pairs, "
+        f"{hours(cheaper.core_hours)} core-hours."
+    )

@@ -15,7 +15,16 @@ from search.confirming.variance import Variance
 from search.evidence import limits, resampling
 from search.evidence.correlation import correlations
 from search.evidence.decisions import DECISIONS
-from search.evidence.effects import MOST_PAIRS, Effect, agreement, effect_of, pairs_needed, word_of, worths
+from search.evidence.effects import (
+    MOST_PAIRS,
+    Effect,
+    agreement,
+    effect_of,
+    needed,
+    pairs_needed,
+    word_of,
+    worths,
+)
 from search.evidence.metrics import Metric, goodness, metrics_of, with_shared_seeds
 from search.evidence.noise import kept_by_common_seeds, noise_at, noise_by_rung
 from search.evidence.prediction import forecasts, place_order, settings
@@ -275,6 +284,11 @@ def test_as_many_pairs_as_are_needed(deviation: float, size: float, level: float
     pairs = pairs_needed(deviation, size, level)
     assert power(pairs) == pytest.approx(0.8, abs=0.12 if pairs < 10 else 0.02)
     assert power(pairs) > 0.77
+    at_hand = effect_of(CLIP, [deviation * z + size for z in (-1.5, -0.5, 0.5, 1.5)])
+    reach = needed(at_hand, Variance(1.0, 5), level, 1.0).detectable
+    spread = 5**0.5 / 3**0.5 * deviation  # of those four
+    assert reach is not None
+    assert pairs_needed(spread, reach * 1.001, level) <= 4 < pairs_needed(spread, reach * 0.8, level)
     assert pairs_needed(1.0, 0.0, 0.05) == pairs_needed(1.0, 1e-9, 0.05) == MOST_PAIRS
 
 
