@@ -106,7 +106,8 @@ def test_a_records_decisions_come_out_again_also_after_a_kill(tmp_path, words):
 
 def test_a_driver_of_two_workers_killed_while_it_proposed_decided_as_its_settings_ask(tmp_path):
     """Resumed, it first goes on with what was interrupted, and proposes anew when more is known."""
-    run, words = tmp_path / "a", ("trials=6", "budget=md_lite", "sampler.startup_trials=1", "stopping=none")
+    run = tmp_path / "a"
+    words = ("trials=6", "budget=md_lite", "sampler=tpe", "sampler.startup_trials=1", "stopping=none")
     write_run(run, *words, most_rungs=0)
     settings = settings_from_plain(compose("search", [*WORDS, "name=a", *words]))
 
@@ -365,7 +366,8 @@ def test_one_strategy_stands_beside_uniform_sampling():
 
 
 def test_what_is_compared_may_be_a_field_that_the_baseline_has_not():
-    asked = strategies(["runs=[a]", "stopping.deviations=2", "sampler.good_share=0.2", "workers=3"])
+    words = ["sampler=tpe", "stopping.deviations=2", "sampler.good_share=0.2", "workers=3"]
+    asked = strategies(["runs=[a]", *words])
     assert asked["as asked"].stopping.deviations == 2 and asked["as asked"].sampler.good_share == 0.2
     baseline = asked["uniform, no stopping"]
     assert (baseline.sampler.name, baseline.stopping.name, baseline.workers) == ("random", "none", 3)
