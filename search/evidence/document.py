@@ -12,6 +12,7 @@ from search.evidence import (
     effects_text,
     figures,
     limits,
+    main_effects,
     noise,
     origins,
     prediction,
@@ -63,6 +64,7 @@ class Answers:
     ranks: correlation.Correlations
     forecasts: list[prediction.Setting]
     worths: list[effects.Worth]
+    main_effects: list[main_effects.MainEffect]
     places: list[standing.Standing]
     properties: list[properties.Property]
     alike: tuple[str, str, float] | None
@@ -123,6 +125,7 @@ def _answers(
         ranks,
         forecasts,
         worths,
+        main_effects.main_effects(table, spread),
         places,
         properties.properties(table, spread),
         properties.most_alike(table, spread),
@@ -141,7 +144,7 @@ def _sections(
         noise.section(evidence, answers.noise),
         correlation.section(evidence, answers.ranks, correlations),
         prediction_text.section(evidence, answers.forecasts),
-        effects_text.section(answers.worths, decisions),
+        effects_text.section(answers.worths, answers.main_effects, decisions),
         standing.section(answers.places, scores),
         properties.section(answers.properties, answers.alike, curves),
         winners.section(evidence.roles.searches, answers.winners, references["md"].architecture),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from search.confirming.verdicts import Interval
 from search.evidence.effects import FEWEST_PAIRS, MOST_PAIRS, Effect, Needed, Worth
+from search.evidence.main_effects import MainEffect
 from search.evidence.metrics import Metric
 from search.evidence.resampling import LEVEL
 from search.evidence.text import MINUS, Section, hours, listed, markdown, missing, p_value
@@ -14,7 +15,7 @@ from search.formats import counted
 TITLE = "The paper's decisions, by matched pairs"
 
 
-def section(found: Sequence[Worth], picture: str) -> Section:
+def section(found: Sequence[Worth], overall: Sequence[MainEffect], picture: str) -> Section:
     if not any(worth.pairs for worth in found):
         how = "networks that differ in one decision (`python -m search.evidence.pairs`, run `pairs`)"
         return missing(TITLE, how)
@@ -33,6 +34,8 @@ def section(found: Sequence[Worth], picture: str) -> Section:
         "alone, and half of it as the effect.",
         markdown([_needed_row(worth) for worth in found]),
     ]
+    if overall:
+        parts += [_intro_overall(), markdown([_overall_row(each, found) for each in overall])]
     return Section(TITLE, tuple(parts), tuple(_findings(found, decided)), tuple(_limits(found)))
 
 
@@ -80,6 +83,30 @@ def _narrower(worth: Worth) -> str:
     widths = [(pair.papers.levels[-1].channels, pair.other.levels[-1].channels) for pair in worth.pairs]
     shares = [1 - other / papers for papers, other in widths]
     return f" (by {min(shares):.0%} to {max(shares):.0%} of the width)" if any(shares) else ""
+
+
+def _intro_overall() -> str:
+    return (
+        "### Over the whole space\n\n"
+        "The same question asked of the space-filling networks, none of which was made for it: a regression "
+        "of the scores on all choices at once, which takes their effects for additive. It is an average over "
+        "networks that are mostly unlike MD, with 95 % intervals (HC3), each for itself and no verdict; *as "
+        "the pairs* says whether it points where the pairs' mean does, in FID and in CLIP."
+    )
+
+
+def _overall_row(each: MainEffect, found: Sequence[Worth]) -> dict[str, str]:
+    worth = next(worth for worth in found if worth.decision == each.decision)
+    pairs = [effect.interval for effect in worth.effects]
+    row = {
+        "decision": f"{each.decision.name}: {each.decision.papers}, not {each.decision.other}",
+        "networks": str(each.networks),
+    } | {metric.name: said_interval(metric, interval) for metric, interval in each.effects}
+    same = [
+        "-" if one is None else "yes" if one.middle * interval.middle > 0 else "no"
+        for one, (_, interval) in zip(pairs, each.effects, strict=True)
+    ]
+    return row | {"as the pairs": ", ".join(same)}
 
 
 def _in_favour(effect: Effect) -> str:
