@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.confirming.verdicts import Interval
-from search.evidence.effects import FEWEST_PAIRS, MOST_PAIRS, Effect, Needed, Worth
+from search.evidence.effects import FEWEST_PAIRS, MOST_PAIRS, Effect, Needed, Worth, word_of
 from search.evidence.main_effects import MainEffect
 from search.evidence.metrics import Metric
 from search.evidence.resampling import LEVEL
@@ -27,7 +27,7 @@ def section(found: Sequence[Worth], overall: Sequence[MainEffect], picture: str)
         "### Beside the paper\n\nBetter and worse of the paper's side, with all tests counted.",
         markdown([_beside_paper(worth) for worth in found]),
         "### What would decide half of it\n\n"
-        "*Found so far* is the effect that the pairs at hand would find with 80 % probability, at the "
+        "*These find* is the effect that the pairs at hand would find with 80 % probability, at the "
         "level that counts all tests: smaller ones may be there. Then the pairs that would find half of "
         "the effect (where one is decided) or half of what the interval leaves open, and what training "
         "both networks of each takes. Where there are too few pairs, the deviation of one pair by noise "
@@ -36,7 +36,8 @@ def section(found: Sequence[Worth], overall: Sequence[MainEffect], picture: str)
     ]
     if overall:
         parts += [_intro_overall(), markdown([_overall_row(each, found) for each in overall])]
-    return Section(TITLE, tuple(parts), tuple(_findings(found, decided)), tuple(_limits(found)))
+    findings = (*_findings(found, decided), *_overall_findings(overall))
+    return Section(TITLE, tuple(parts), findings, tuple(_limits(found)))
 
 
 def said_interval(metric: Metric, interval: Interval | None) -> str:
@@ -90,9 +91,23 @@ def _intro_overall() -> str:
         "### Over the whole space\n\n"
         "The same question asked of the space-filling networks, none of which was made for it: a regression "
         "of the scores on all choices at once, which takes their effects for additive. It is an average over "
-        "networks that are mostly unlike MD, with 95 % intervals (HC3), each for itself and no verdict; *as "
-        "the pairs* says whether it points where the pairs' mean does, in FID and in CLIP."
+        "networks that are mostly unlike MD, with 95 % intervals (HC3), each for itself; a star where it "
+        "stands with all effects counted (Bonferroni, 5 %). *As the pairs* says whether it points where the "
+        "pairs' mean does, in FID and in CLIP."
     )
+
+
+def _overall_findings(overall: Sequence[MainEffect]) -> list[str]:
+    lines = []
+    for each in overall:
+        word = word_of([effect.sign for effect in each.effects], each.networks)
+        if word in ("better", "worse", "mixed"):
+            effects = [f"{e.metric.name} {said_interval(e.metric, e.interval)}" for e in each.effects]
+            lines.append(
+                f"On average over the space (regression, {each.networks} networks): {each.decision.name}, "
+                f"{each.decision.papers} and not {each.decision.other}, is {word} ({', '.join(effects)})."
+            )
+    return lines
 
 
 def _overall_row(each: MainEffect, found: Sequence[Worth]) -> dict[str, str]:
@@ -101,10 +116,13 @@ def _overall_row(each: MainEffect, found: Sequence[Worth]) -> dict[str, str]:
     row = {
         "decision": f"{each.decision.name}: {each.decision.papers}, not {each.decision.other}",
         "networks": str(each.networks),
-    } | {metric.name: said_interval(metric, interval) for metric, interval in each.effects}
+    } | {
+        effect.metric.name: said_interval(effect.metric, effect.interval) + (" *" if effect.sign else "")
+        for effect in each.effects
+    }
     same = [
-        "-" if one is None else "yes" if one.middle * interval.middle > 0 else "no"
-        for one, (_, interval) in zip(pairs, each.effects, strict=True)
+        "-" if one is None else "yes" if one.middle * effect.interval.middle > 0 else "no"
+        for one, effect in zip(pairs, each.effects, strict=True)
     ]
     return row | {"as the pairs": ", ".join(same)}
 
@@ -141,7 +159,7 @@ def _needed_row(worth: Worth) -> dict[str, str]:
     row = {"decision": worth.decision.name}
     for each in worth.needed:
         row |= {
-            f"{each.metric.name}: found so far": "-"
+            f"{each.metric.name}: these find": "-"
             if each.detectable is None
             else each.metric.said(each.detectable),
             f"{each.metric.name}: an effect of": each.metric.said(each.size),

@@ -24,13 +24,23 @@ TOGGLES = {each: each.change for each in DECISIONS if isinstance(each.change, To
 
 
 @dataclass(frozen=True)
+class OnMetric:
+    """An effect as goodness of one metric, with its interval; `sign` is 0 where it does not stand with all
+    effects counted (Bonferroni)."""
+
+    metric: Metric
+    interval: Interval
+    sign: int
+
+
+@dataclass(frozen=True)
 class MainEffect:
     """The paper's side of a decision less the other, as goodness of FID and of CLIP, the other choices held;
     over the networks on which the decision acts."""
 
     decision: Decision
     networks: int
-    effects: tuple[tuple[Metric, Interval], ...]
+    effects: tuple[OnMetric, ...]
 
 
 def main_effects(table: Table, spread: Collection[str]) -> list[MainEffect]:
@@ -55,12 +65,18 @@ def main_effects(table: Table, spread: Collection[str]) -> list[MainEffect]:
         if {toggle.papers, toggle.other} <= set(dict(table.space.choices())[toggle.name]) and acting:
             signs = {(toggle.name, toggle.papers): 1.0, (toggle.name, toggle.other): -1.0}
             contrast = np.array([signs.get(name, 0.0) for name in names])
-            effects = [contrast_interval(columns, each, contrast, freedom) for each in scores]
-            found.append(MainEffect(decision, acting, tuple(zip(metrics, effects, strict=True))))
+            effects = []
+            for metric, each in zip(metrics, scores, strict=True):
+                own, counted = (
+                    contrast_interval(columns, each, contrast, freedom, level)
+                    for level in (LEVEL, LEVEL / (len(TOGGLES) * len(metrics)))
+                )
+                effects.append(OnMetric(metric, own, counted.sign))
+            found.append(MainEffect(decision, acting, tuple(effects)))
     return found
 
 
-def contrast_interval(columns: Array, scores: Array, contrast: Array, freedom: int) -> Interval:
+def contrast_interval(columns: Array, scores: Array, contrast: Array, freedom: int, level: float) -> Interval:
     """Of a sum of coefficients of the least-squares fit of the scores by an intercept and the columns."""
     design = np.column_stack([np.ones(len(columns)), columns])
     inverse = np.linalg.pinv(design.T @ design)
@@ -69,7 +85,7 @@ def contrast_interval(columns: Array, scores: Array, contrast: Array, freedom: i
     left = (scores - design @ coefficients) / np.clip(1 - leverage, 1e-9, None)
     weights = np.concatenate([[0.0], contrast]) @ inverse @ design.T
     error = float(np.sqrt(((weights * left) ** 2).sum()))
-    middle, half = float(coefficients[1:] @ contrast), -float(stdtrit(freedom, LEVEL / 2)) * error
+    middle, half = float(coefficients[1:] @ contrast), -float(stdtrit(freedom, level / 2)) * error
     return Interval(middle, middle - half, middle + half)
 
 
