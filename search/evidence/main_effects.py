@@ -61,19 +61,29 @@ def main_effects(table: Table, spread: Collection[str]) -> list[MainEffect]:
     scores = [np.array([fmean(values[key].values()) for key in keys]) for values in by_metric]
     found = []
     for decision, toggle in TOGGLES.items():
-        acting = sum(toggle.name not in table.space.ignored(network) for network in networks)
-        if {toggle.papers, toggle.other} <= set(dict(table.space.choices())[toggle.name]) and acting:
-            signs = {(toggle.name, toggle.papers): 1.0, (toggle.name, toggle.other): -1.0}
-            contrast = np.array([signs.get(name, 0.0) for name in names])
-            effects = []
-            for metric, each in zip(metrics, scores, strict=True):
-                own, counted = (
-                    contrast_interval(columns, each, contrast, freedom, level)
-                    for level in (LEVEL, LEVEL / (len(TOGGLES) * len(metrics)))
-                )
-                effects.append(OnMetric(metric, own, counted.sign))
+        contrast = _contrast(toggle, names)
+        if contrast.any():
+            acting = sum(toggle.name not in table.space.ignored(network) for network in networks)
+            effects = [
+                _on(metric, columns, each, contrast, freedom)
+                for metric, each in zip(metrics, scores, strict=True)
+            ]
             found.append(MainEffect(decision, acting, tuple(effects)))
     return found
+
+
+def _contrast(toggle: Toggle, names: Sequence[tuple[str, Any]]) -> Array:
+    """The paper's value less the other, of the columns; zeros where the networks do not tell them apart."""
+    signs = {(toggle.name, toggle.papers): 1.0, (toggle.name, toggle.other): -1.0}
+    return np.array([signs.get(name, 0.0) for name in names])
+
+
+def _on(metric: Metric, columns: Array, scores: Array, contrast: Array, freedom: int) -> OnMetric:
+    tests = 2 * len(TOGGLES)  # of FID and of CLIP
+    own, counted = (
+        contrast_interval(columns, scores, contrast, freedom, level) for level in (LEVEL, LEVEL / tests)
+    )
+    return OnMetric(metric, own, counted.sign)
 
 
 def contrast_interval(columns: Array, scores: Array, contrast: Array, freedom: int, level: float) -> Interval:
