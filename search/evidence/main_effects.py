@@ -45,7 +45,7 @@ class MainEffect:
 
 def main_effects(table: Table, spread: Collection[str]) -> list[MainEffect]:
     """Of the decisions that are one choice, over the space-filling networks, in which every choice comes
-    about evenly with every other; empty for too few of them.
+    about evenly with every other; empty for too few of them, or where they do not tell the choices apart.
 
     Ordinary least squares on all choices, with errors that hold where noise is uneven (HC3: MacKinnon and
     White, 1985).
@@ -54,7 +54,7 @@ def main_effects(table: Table, spread: Collection[str]) -> list[MainEffect]:
     networks = [table.runs[key][0].architecture for key in keys]
     names, columns = _columns(networks, table.space)
     freedom = len(keys) - len(names) - 1
-    if freedom < LEAST_FREEDOM:
+    if freedom < LEAST_FREEDOM or np.linalg.matrix_rank(columns - columns.mean(axis=0)) < len(names):
         return []
     metrics = metrics_of(table)[:2]
     by_metric = [goodness(table, metric, table.rungs[-1], keys) for metric in metrics]

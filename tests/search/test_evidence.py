@@ -355,6 +355,8 @@ def test_main_effects_are_found_as_planted() -> None:
         "feed_forward": -1,
     }
     assert main_effects(seeded(world, TWENTY, range(1)), {network.id for network in TWENTY}) == []
+    alike = [replace(each, activation="gelu" if each.feed_forward_ratio == 3 else "swish") for each in ninety]
+    assert main_effects(seeded(world, alike, range(1)), {network.id for network in alike}) == []
 
 
 def test_pairs_are_of_one_seed() -> None:
