@@ -143,7 +143,7 @@ def _sections(
     sections = [
         noise.section(evidence, answers.noise),
         correlation.section(evidence, answers.ranks, correlations),
-        prediction_text.section(evidence, answers.forecasts),
+        prediction_text.section(answers.forecasts, table.rungs),
         effects_text.section(answers.worths, answers.main_effects, decisions),
         standing.section(answers.places, scores),
         properties.section(answers.properties, answers.alike, curves),

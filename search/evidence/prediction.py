@@ -33,14 +33,16 @@ Truth = tuple[Array, Array]  # goodness of FID and of CLIP at the end, by networ
 class Predicted:
     """How well one forecast at one rung (0: before training) orders the networks as the end does.
 
-    `order` is Spearman's correlation with the true order; `behind` by how much it is below that of the rung's
-    best forecast, over the same resampled networks (None: it is the best). `caught` holds, for each true top
-    share and each share that is kept, how much of the top is kept.
+    `order` is Spearman's correlation with the true order (None: the forecast is the same for all networks);
+    `best` whether no other forecast of the rung has a higher one; `behind` by how much it is below the best,
+    over the same resampled networks. `caught` holds, for each true top share and each share that is kept, how
+    much of the top is kept.
     """
 
     name: str
     step: int
     order: Interval | None
+    best: bool
     behind: Interval | None
     caught: dict[tuple[float, float], Interval | None]
 
@@ -142,7 +144,8 @@ def _of_step(step: int, by_case: Sequence[Mapping[str, Array]], truths: Sequence
             name,
             step,
             percentiles(float(sampled[0]), sampled[1:]),
-            None if name == best else _difference(correlations[best] - sampled),
+            name == best,
+            _difference(correlations[best] - sampled),
             {
                 (top, kept): _caught([found[name] for found in by_case], truths, top, kept)
                 for top in TOP_SHARES

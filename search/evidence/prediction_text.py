@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.evidence.prediction import FEWEST_NETWORKS, FOLDS, KEPT_SHARES, TOP_SHARES, Predicted, Setting
-from search.evidence.sources import Evidence
 from search.evidence.text import Section, markdown, missing, share_with_interval, with_interval
 
 TITLE = "What predicts the end"
 
 
-def section(evidence: Evidence, found: Sequence[Setting]) -> Section:
+def section(found: Sequence[Setting], steps: Sequence[int]) -> Section:
+    """`steps` are the rungs of the table."""
     if not found:
         return missing(TITLE, f"{FEWEST_NETWORKS} space-filling networks of full length (run `table`)")
-    assert evidence.table is not None
     parts = [_intro()]
     for setting in found:
         flatter = "" if setting.independent else " Forecast and end share their seed, which flatters."
@@ -27,7 +26,7 @@ def section(evidence: Evidence, found: Sequence[Setting]) -> Section:
             "Not recorded yet: the same networks under other seeds (runs `seeds-*`), without which noise "
             "that a run's rungs share flatters every forecast."
         )
-    return Section(TITLE, tuple(parts), tuple(_findings(found, evidence.table.rungs)))
+    return Section(TITLE, tuple(parts), tuple(_findings(found, steps)))
 
 
 def _intro() -> str:
@@ -48,7 +47,7 @@ def _row(each: Predicted) -> dict[str, str]:
         f"best {top:.0%} in the best {'quarter' if kept == 0.25 else 'half'}": share_with_interval(found)
         for (top, kept), found in each.caught.items()
     }
-    behind = "best" if each.behind is None else with_interval(each.behind)
+    behind = "best" if each.best else with_interval(each.behind)
     return {
         "step": str(each.step),
         "forecast": each.name,
@@ -67,8 +66,8 @@ def _findings(found: Sequence[Setting], steps: Sequence[int]) -> list[str]:
 
 def _finding(setting: Setting, step: int) -> str:
     of_step = [each for each in setting.predicted if each.step == step]
-    best = next(each for each in of_step if each.behind is None)
-    tied = [each.name for each in of_step if each.behind is not None and each.behind.low <= 0]
+    best = next(each for each in of_step if each.best)
+    tied = [each.name for each in of_step if not each.best and (each.behind is None or each.behind.low <= 0)]
     caught = best.caught[TOP_SHARES[0], KEPT_SHARES[1]]
     return (
         f"At step {step} the best forecast of {setting.truth} is {best.name} (rank correlation "

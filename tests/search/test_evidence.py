@@ -12,7 +12,7 @@ from scipy.stats import binomtest, nct, spearmanr, t, ttest_1samp
 
 from search.bundle import Bundled
 from search.confirming.variance import Variance
-from search.evidence import limits, resampling
+from search.evidence import limits, prediction_text, resampling
 from search.evidence.correlation import correlations
 from search.evidence.decisions import DECISIONS
 from search.evidence.effects import (
@@ -214,6 +214,17 @@ def test_no_network_forecasts_itself() -> None:
     assert before[3] == after[3] and not np.array_equal(before, after)
 
 
+def test_a_score_that_is_the_same_for_all_forecasts_nothing() -> None:
+    run = World(noise=0.05).run("table", [(network, 0) for network in TWENTY])
+    for event in run.events:
+        if event["event"] == "rung":
+            event["scores"]["validation_loss"] = 1.0
+    (setting,) = settings(table(run), frozenset(network.id for network in TWENTY), None)
+    (loss, *_) = [each for each in setting.predicted if each.name == "validation loss"]
+    assert (loss.order, loss.behind, loss.best) == (None, None, False)
+    assert "| 100 | validation loss | - | - |" in prediction_text.section([setting], RUNGS).text()
+
+
 def test_the_better_forecast_is_named_and_keeps_the_best() -> None:
     three = seeded(World(noise=0.08), FORTY, range(2))
     long = table(World(noise=0.0, rungs=(400, 1600)).run("long", [(n, 0) for n in FORTY[:15]]))
@@ -224,7 +235,10 @@ def test_the_better_forecast_is_named_and_keeps_the_best() -> None:
     assert by_name["FID random conv"].behind is not None and by_name["FID random conv"].behind.sign == 1
     size = next(each for each in against_long.predicted if each.name.startswith("parameters"))
     assert size.step == 0 and size.order is not None and size.order.middle == pytest.approx(1)
-    assert size.behind is None and size.caught[0.2, 0.25].middle == 1  # what decides in this world
+    assert size.best and size.caught[0.2, 0.25].middle == 1  # what decides in this world
+    for setting in (first, against_long, same):
+        by_step = [each.step for each in setting.predicted if each.best]
+        assert by_step == sorted(set(by_step)) and by_step[0] == 0  # one a step
     assert {each.step for each in same.predicted} == {0, *RUNGS[:-1]}  # the end does not forecast itself
     assert settings(seeded(World(), TWENTY[:5], range(1)), frozenset(n.id for n in TWENTY), None) == []
 
