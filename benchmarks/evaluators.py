@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluators.embedded import EmbeddedClip
-from evaluators.evaluator import Evaluator, EvaluatorSettings
-from evaluators.features import RandomConv
-from evaluators.fid import Moments, frechet_distance
+from evaluators.metrics.fid import Moments, frechet_distance
+from evaluators.networks.embedded import EmbeddedClip
+from evaluators.networks.features import RandomConv
+from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
 from training.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, render_scenes, scene_captions
 
 SIZE_PX = 32

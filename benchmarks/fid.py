@@ -18,11 +18,11 @@ import numpy as np
 import scipy.linalg
 from threadpoolctl import threadpool_limits
 
-from evaluators.fid import Moments, frechet_distance
-from evaluators.fid_intervals import distances
-from evaluators.intervals import bootstrap_of_mean
-from evaluators.kid import kernel_distance
-from evaluators.precision_recall import precision_recall
+from evaluators.metrics.fid import Moments, frechet_distance
+from evaluators.metrics.fid_intervals import distances
+from evaluators.metrics.intervals import bootstrap_of_mean
+from evaluators.metrics.kid import kernel_distance
+from evaluators.metrics.precision_recall import precision_recall
 
 WIDTH, REPEATS = 2048, 3
 

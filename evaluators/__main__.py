@@ -13,13 +13,13 @@ from rich.table import Table
 
 from conf.compose import as_entries, as_text, compose, help_text, run_door
 from conf.progress import shown_progress
-from evaluators.networks import ComputeSettings
-from evaluators.prepared import from_search
-from evaluators.reference_cache import SUFFIX, MeasureSettings
+from evaluators.measuring.reference_cache import SUFFIX, MeasureSettings
+from evaluators.networks.loading import ComputeSettings
+from evaluators.networks.weights import WeightsSettings
+from evaluators.protocols.score import Score
+from evaluators.protocols.sheet import Sheet, compare
 from evaluators.run import Request, reference_statistics, score_images
-from evaluators.score import Score
-from evaluators.sheet import Sheet, compare
-from evaluators.weights import WeightsSettings
+from evaluators.scorers.prepared import from_search
 from space.plain import InputError, from_plain
 
 INTRO = """

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evaluators.images import open_images
-from evaluators.measured_set import MeasuredSet
-from evaluators.protocol import METRICS, CaptionList, Drawing, Protocol, ReferenceSet
-from evaluators.reference import Reference
+from evaluators.images.image_set import open_images
+from evaluators.measuring.measured_set import MeasuredSet
+from evaluators.measuring.reference import Reference
+from evaluators.protocols.protocol import METRICS, CaptionList, Drawing, Protocol, ReferenceSet
 from space.plain import InputError, from_plain, to_plain
 
 MANIFEST = "manifest.json"

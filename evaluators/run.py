@@ -14,20 +14,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evaluators.captions import captions_beside, captions_of
 from evaluators.completion import notes_on, protocol_for, read_manifest, with_reference, with_samples
 from evaluators.files import replacing
-from evaluators.images import ImageSet, open_images
-from evaluators.measure import Networks
-from evaluators.measured_set import OnImages, measure_set
-from evaluators.networks import ComputeSettings, load_networks
-from evaluators.parts import Work
-from evaluators.protocol import Protocol
-from evaluators.reference import Reference
-from evaluators.reference_cache import MeasureSettings, Show, check_unreadable, reference_from
-from evaluators.scoring import scores
-from evaluators.sheet import FILE, Sheet
-from evaluators.weights import Missing, WeightsSettings
+from evaluators.images.captions import captions_beside, captions_of
+from evaluators.images.image_set import ImageSet, open_images
+from evaluators.measuring.measured_set import OnImages, measure_set
+from evaluators.measuring.parts import Work
+from evaluators.measuring.reference import Reference
+from evaluators.measuring.reference_cache import MeasureSettings, Show, check_unreadable, reference_from
+from evaluators.measuring.scoring import scores
+from evaluators.networks.features import Networks
+from evaluators.networks.loading import ComputeSettings, load_networks
+from evaluators.networks.weights import Missing, WeightsSettings
+from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.sheet import FILE, Sheet
 from space.plain import InputError, to_plain
 
 JOB, PARTS = "job.json", "parts"

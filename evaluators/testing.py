@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from evaluators.features import ImageFeatures, TextSimilarity
-from evaluators.fid import Moments, frechet_distance
-from evaluators.measure import Measurements, Networks
-from evaluators.protocol import CaptionList, ImageForm, NetworkSpec, Protocol, ReferenceSet
-from evaluators.reference import Reference
-from evaluators.score import Score, score_name
-from evaluators.scoring import scores
+from evaluators.measuring.measurements import Measurements
+from evaluators.measuring.reference import Reference
+from evaluators.measuring.scoring import scores
+from evaluators.metrics.fid import Moments, frechet_distance
+from evaluators.networks.features import ImageFeatures, Networks, TextSimilarity
+from evaluators.protocols.protocol import CaptionList, ImageForm, NetworkSpec, Protocol, ReferenceSet
+from evaluators.protocols.score import Score, score_name
 from space.plain import InputError
 
 ROUNDING = 1e-5  # of the largest value: float32 networks, whose kernels may differ with memory's alignment

@@ -12,6 +12,7 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any, Literal
 
+from space.explore.style import PICTURES
 from space.plain import InputError
 
 Format = Literal["table", "json", "csv", "markdown"]
@@ -29,8 +30,9 @@ class TableSettings:
     picture: str | None = None
 
     def __post_init__(self) -> None:
-        if self.picture is not None and Path(self.picture).suffix not in (".png", ".svg", ".pdf"):
-            raise InputError(f"picture: {self.picture!r} is no picture file; allowed: .png, .svg, .pdf")
+        if self.picture is not None and Path(self.picture).suffix not in PICTURES:
+            allowed = ", ".join(PICTURES)
+            raise InputError(f"picture: {self.picture!r} is no picture file; allowed: {allowed}")
 
 
 def render(rows: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, str]], form: Format) -> str:

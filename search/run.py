@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from evaluators.scorer import Scorer
+from evaluators.scorers.scorer import Scorer
 from search.confirming.confirmation import Confirmation
 from search.display import Display, make_display
 from search.files import write_whole

@@ -17,26 +17,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluators.by_protocol import (
+from evaluators.completion import with_reference
+from evaluators.images.image_set import open_images
+from evaluators.images.preparation import check_form
+from evaluators.measuring.measured_set import OnImages
+from evaluators.measuring.reference import Reference
+from evaluators.measuring.reference_cache import SUFFIX, MeasureSettings, reference_from
+from evaluators.networks.features import Networks
+from evaluators.networks.loading import load_networks
+from evaluators.networks.weights import Missing
+from evaluators.protocols.protocol import (
+    CaptionList,
+    Drawing,
+    Protocol,
+    ReferenceSet,
+    differences,
+    protocol_text,
+)
+from evaluators.run import networks_alone
+from evaluators.scorers.by_protocol import (
     ProtocolEvaluator,
     load_evaluator,
     load_pinned,
     reference_of_pictures,
     stored_protocol,
 )
-from evaluators.completion import with_reference
-from evaluators.evaluator import Evaluator, EvaluatorSettings
-from evaluators.images import open_images
-from evaluators.measure import Networks
-from evaluators.measured_set import OnImages
-from evaluators.networks import load_networks
-from evaluators.preparation import check_form
-from evaluators.protocol import CaptionList, Drawing, Protocol, ReferenceSet, differences, protocol_text
-from evaluators.reference import Reference
-from evaluators.reference_cache import SUFFIX, MeasureSettings, reference_from
-from evaluators.run import networks_alone
-from evaluators.scorer import Scorer
-from evaluators.weights import Missing
+from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
+from evaluators.scorers.scorer import Scorer
 from search.settings import SearchSettings
 from search.trial import evaluation_captions
 from space.plain import InputError

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from evaluators.by_protocol import objective_names
-from evaluators.evaluator import CLIP_SCORE, EvaluatorSettings
-from evaluators.networks import ComputeSettings
-from evaluators.protocol import Protocol
-from evaluators.score import score_name
-from evaluators.weights import WeightsSettings
+from evaluators.networks.loading import ComputeSettings
+from evaluators.networks.weights import WeightsSettings
+from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.score import score_name
+from evaluators.scorers.by_protocol import objective_names
+from evaluators.scorers.embedded import CLIP_SCORE, EvaluatorSettings
 from search.confirming.confirmation import ConfirmationSettings
 from search.ranking import Noise, Objectives
 from search.sampler import SamplerSettings

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluators.by_protocol import load_evaluator
-from evaluators.networks import ComputeSettings
-from evaluators.weights import WeightsSettings
+from evaluators.networks.loading import ComputeSettings
+from evaluators.networks.weights import WeightsSettings
+from evaluators.scorers.by_protocol import load_evaluator
 from search.patience import Waiting, patiently, storage_error
 from search.strategy import Job, Report
 from space.plain import InputError

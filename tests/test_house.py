@@ -25,18 +25,20 @@ KNOWN_IN = {
     "hydra": re.compile(r"conf/compose\.py"),
     "omegaconf": re.compile(r"conf/compose\.py"),
 }
+# The folders of evaluators/, lowest first: each may import those before it, and none what stands above all.
+EVALUATORS = ("files", "protocols", "images", "metrics", "networks", "measuring", "scorers")
 # A file that runs as a command (`python -m search`) may ask the door of conf/ for its settings.
 DOOR = re.compile(r"^if __name__ == .__main__.:", re.MULTILINE)
 
 
-def imports(source: str) -> set[str]:
-    """Top-level packages that a source imports anywhere, in functions and under TYPE_CHECKING too."""
+def imported(source: str) -> set[str]:
+    """Whatever a source imports anywhere, in functions and under TYPE_CHECKING too, by its dotted name."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names.add(str(node.module).partition(".")[0])
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
@@ -46,9 +48,16 @@ def wrong_imports(path: str, source: str) -> set[str]:
     allowed = MAY_IMPORT[room] | {room}
     if DOOR.search(source):
         allowed = allowed | {"conf"}
-    found = imports(source)
+    found = {name.partition(".")[0] for name in imported(source)}
     strangers = {name for name, known in KNOWN_IN.items() if name in found and not known.fullmatch(path)}
     return (found & set(MAY_IMPORT)) - allowed | strangers
+
+
+def upward_imports(folder: str, source: str) -> set[str]:
+    """What a file in this folder of evaluators/ imports from above it."""
+    below = EVALUATORS[: EVALUATORS.index(folder) + 1]
+    own = {name for name in imported(source) if name.partition(".")[0] == "evaluators"}
+    return {name for name in own if name.split(".")[1] not in below}
 
 
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))
@@ -66,8 +75,8 @@ def test_imports_run_one_way(room: str) -> None:
     ("path", "source", "wrong"),
     [
         ("space/cost.py", "def f():\n    from search.run import x", {"search"}),
-        ("training/loop.py", "import evaluators.fid", {"evaluators"}),
-        ("evaluators/fid.py", "from space.plain import InputError\nimport ray", {"ray"}),
+        ("training/loop.py", "import evaluators.run", {"evaluators"}),
+        ("evaluators/metrics/fid.py", "from space.plain import InputError\nimport ray", {"ray"}),
         ("search/backends/inline.py", "import optuna.trial", {"optuna"}),
         ("search/backends/ray_tune.py", "import ray", set()),
         ("search/run.py", "from conf.compose import compose", {"conf"}),
@@ -80,6 +89,29 @@ def test_imports_run_one_way(room: str) -> None:
 )
 def test_a_wrong_import_is_seen(path: str, source: str, wrong: set[str]) -> None:
     assert wrong_imports(path, source) == wrong
+
+
+def test_folders_of_evaluators_import_one_way() -> None:
+    folders = [path for path in (ROOT / "evaluators").iterdir() if (path / "__init__.py").is_file()]
+    assert {folder.name for folder in folders} | {"files"} == set(EVALUATORS)
+    wrong = {
+        str(file.relative_to(ROOT)): upward_imports(folder.name, file.read_text())
+        for folder in folders
+        for file in folder.rglob("*.py")
+    }
+    assert {path: names for path, names in wrong.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    ("folder", "source", "wrong"),
+    [
+        ("metrics", "from evaluators.networks.features import CHUNK", {"evaluators.networks.features.CHUNK"}),
+        ("images", "def f():\n    from evaluators import run", {"evaluators.run"}),
+        ("scorers", "import evaluators.metrics.fid\nfrom evaluators.files import replacing", set()),
+    ],
+)
+def test_an_upward_import_is_seen(folder: str, source: str, wrong: set[str]) -> None:
+    assert upward_imports(folder, source) == wrong
 
 
 BARE = """

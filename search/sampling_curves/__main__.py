@@ -17,9 +17,9 @@ from rich.console import Console
 
 from conf.compose import as_entries, as_text, compose, help_text, run_door
 from conf.progress import shown_progress
-from evaluators.networks import ComputeSettings
+from evaluators.networks.loading import ComputeSettings
+from evaluators.networks.weights import WeightsSettings
 from evaluators.run import PARTS, check_request, score_images
-from evaluators.weights import WeightsSettings
 from search.confirming.leading import lead
 from search.files import write_whole
 from search.folder import latest_run, stored_settings

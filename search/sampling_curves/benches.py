@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluators.networks import ComputeSettings
-from evaluators.prepared import from_search
+from evaluators.networks.loading import ComputeSettings
+from evaluators.networks.weights import WeightsSettings
 from evaluators.run import Request
-from evaluators.weights import WeightsSettings
+from evaluators.scorers.prepared import from_search
 from search.scoring import EVALUATOR_FOLDER
 from search.settings import SearchSettings
 from search.trial import TrialSettings, evaluation_captions

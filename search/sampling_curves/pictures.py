@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from evaluators.score import Score
+from evaluators.protocols.score import Score
 from search.pictures import GRID, page
 from search.sampling_curves.points import CurvePoint, Curves
 from space.explore.style import INK, OTHERS, OURS, QUIET

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evaluators.protocol import Protocol
-from evaluators.score import Score, check_comparable, score_name
-from evaluators.sheet import FILE, Sheet
+from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.score import Score, check_comparable, score_name
+from evaluators.protocols.sheet import FILE, Sheet
 from search.rendering import Format, render
 from space.plain import InputError, nearest
 

@@ -29,6 +29,7 @@ from space.architecture import Architecture
 from space.choices import Space
 from space.cost import Budget
 from space.explore.files import check_path
+from space.explore.style import PICTURES
 from space.plain import InputError, from_plain
 from space.proxy import Proxy
 
@@ -44,7 +45,6 @@ EXAMPLES = (
     "python -m search.simulate runs=[runs/a] hours=0.5 devices_per_worker=1 workers=[4,32]",
     "python -m search.simulate preemptions_per_day=4 out=plans.png",
 )
-PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from space.explore.files import WRITERS, CandidateFile, check_path
 from space.explore.fronts import MEANS, Edge, Front, edges_of
 from space.explore.grid import Grid
 from space.explore.report import Map, Published, print_map, to_json
+from space.explore.style import PICTURES
 from space.explore.survey import Survey, neighbours, survey
 from space.plain import InputError, from_plain, nearest
 
@@ -35,7 +36,6 @@ EXAMPLES = (
     "python -m space explore draws=5000000 out=map.parquet picture=map.png",
     "python -m space explore 'space.levels.level_3.channels=[1024]' neighbours=20",
 )
-PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from evaluators.clip_models import OpenClip
-from evaluators.embedded import EmbeddedClip, EmbeddedSettings, embedded_clip
-from evaluators.evaluator import Evaluator, EvaluatorSettings
-from evaluators.features import ImageFeatures, RandomConv, RandomConvSettings
-from evaluators.inception import CleanInception, fid_inception
+from evaluators.networks.clip_models import OpenClip
+from evaluators.networks.embedded import EmbeddedClip, EmbeddedSettings, embedded_clip
+from evaluators.networks.features import ImageFeatures, RandomConv, RandomConvSettings
+from evaluators.networks.inception import CleanInception, fid_inception
+from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 170, 70), "blue": (60, 110, 240), "yellow": (245, 205, 40)}
 PLACES = {"top left": (4, 4), "top right": (4, 12), "bottom left": (12, 4), "bottom right": (12, 12)}

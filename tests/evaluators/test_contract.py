@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 
 from evaluators import testing
-from evaluators.clip_models import OpenClip
-from evaluators.embedded import EmbeddedClip
-from evaluators.features import ImageFeatures, RandomConv, RandomConvSettings, TextSimilarity, check_images
-from evaluators.fid import Moments, frechet_distance
-from evaluators.measure import Networks
+from evaluators.metrics.fid import Moments, frechet_distance
+from evaluators.networks.clip_models import OpenClip
+from evaluators.networks.embedded import EmbeddedClip
+from evaluators.networks.features import (
+    ImageFeatures,
+    Networks,
+    RandomConv,
+    RandomConvSettings,
+    TextSimilarity,
+    check_images,
+)
 from evaluators.testing import FEATURES_CONTRACT, SCORING_CONTRACT, SIMILARITY_CONTRACT, name_of
 from tests.evaluators.conftest import CAPTIONS, Squares, squares
 
@@ -161,7 +167,7 @@ def test_each_clause_finds_the_scoring_that_breaks_it(
 ) -> None:
     if clause == "equal_sets_score_nothing":  # a distance that forgets the overlap of the covariances
         monkeypatch.setattr(
-            "evaluators.fid_intervals.frechet_distance",
+            "evaluators.metrics.fid_intervals.frechet_distance",
             lambda a, b: float(np.trace(a.covariance) + np.trace(b.covariance)),
         )
     with pytest.raises(AssertionError):

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from evaluators import __main__ as door
-from evaluators.evaluator import Evaluator
-from evaluators.features import RandomConv, RandomConvSettings
-from evaluators.fid import Moments, frechet_distance
-from evaluators.protocol import captions_digest
-from evaluators.sheet import Sheet
+from evaluators.metrics.fid import Moments, frechet_distance
+from evaluators.networks.features import RandomConv, RandomConvSettings
+from evaluators.protocols.protocol import captions_digest
+from evaluators.protocols.sheet import Sheet
+from evaluators.scorers.embedded import Evaluator
 from space.plain import InputError
 
 ROOT = Path(__file__).parents[2]

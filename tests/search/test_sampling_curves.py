@@ -15,8 +15,8 @@ from PIL import Image
 
 import search.sampling_curves.__main__ as curves
 from conf.compose import compose
-from evaluators.score import Interval
-from evaluators.weights import WeightsSettings
+from evaluators.networks.weights import WeightsSettings
+from evaluators.protocols.score import Interval
 from search.record import read_history
 from search.run import run_search
 from search.sampling_curves.pictures import guidance_picture, steps_picture

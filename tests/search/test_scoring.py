@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import torch
 
-from evaluators.by_protocol import load_evaluator, stored_protocol
-from evaluators.measure import Measurements
-from evaluators.preparation import prepare
-from evaluators.protocol import Protocol, captions_digest
-from evaluators.reference import Reference
-from evaluators.scoring import scores as exact_scores
+from evaluators.images.preparation import prepare
+from evaluators.measuring.measurements import Measurements
+from evaluators.measuring.reference import Reference
+from evaluators.measuring.scoring import scores as exact_scores
+from evaluators.protocols.protocol import Protocol, captions_digest
+from evaluators.scorers.by_protocol import load_evaluator, stored_protocol
 from search import trial
 from search.__main__ import settings_of as door_settings
 from search.folder import stored_settings
@@ -214,7 +214,7 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
     assert not any("not own itself" in line for line in told)
     assert told[0].startswith(f"protocol own networks on scenes ({first.protocol_id})\n")
     assert "inception-v3: 3 samples for 2,048 features: its FID is mostly bias" in told[-1]
-    monkeypatch.setattr("evaluators.by_protocol._measured", None)  # the second time it is in the cache
+    monkeypatch.setattr("evaluators.scorers.by_protocol._measured", None)  # the second time it is kept
     assert prepare_evaluator(settings, tmp_path / "second", data).protocol_id == first.protocol_id
 
 

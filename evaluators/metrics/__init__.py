@@ -1,0 +1,1 @@
+"""Which numbers do features and cosines give, and how sure are they?"""

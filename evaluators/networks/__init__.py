@@ -1,0 +1,1 @@
+"""What looks at pictures, and where do its weights come from?"""

@@ -1,0 +1,186 @@
+"""Published text-image models by open_clip: ViT-B/32, ViT-g/14 and its other architectures."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from evaluators.metrics.clip_score import check_pairs, cosines
+from evaluators.networks.features import in_chunks, weights_digest
+from evaluators.networks.tokens import bpe
+from evaluators.networks.weights import Published, is_torchscript, load_tensors
+from space.plain import InputError, nearest
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+OTHER_TEXT = {"hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs"}  # that a text tower or tokenizer has
+
+
+class OpenClip:
+    """Both towers of one model: features are image embeddings of length 1, similarities their cosines.
+
+    Pictures are prepared as open_clip does for this model, on Pillow's pictures. Captions longer than the
+    text tower are cut as its tokenizer cuts them, the end of text kept.
+
+    Attributes:
+        name: the architecture in lower case, "vit-b-32".
+        context_length: tokens a caption may have, with the start and the end of text.
+    """
+
+    def __init__(
+        self, model: str, tag: str | None, weights: Path, device: str = "cpu", precision: str = "fp32"
+    ) -> None:
+        self.name = model.lower()
+        network = build(model, quick_gelu=bool(_published_config(model, tag).get("quick_gelu")))
+        _load(network, weights)
+        self.digest = weights_digest(network.state_dict())
+        self._device, self._dtype = device, PRECISIONS[precision]
+        self._network = network.eval().to(device=device, dtype=self._dtype)
+        self._transform, described = _image_transform(model, tag, network)
+        self.preparation = f"{described}; {precision}"
+        self.context_length = int(network.context_length)  # type: ignore[arg-type]
+
+    @cached_property
+    def width(self) -> int:
+        return int(self._network.text_projection.shape[-1])  # type: ignore[index]
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """(N, H, W, 3) uint8 to (N, width) float64 image embeddings of length 1."""
+        embedded = in_chunks(self._network.encode_image, images, self._prepare, self._chunk)  # type: ignore[arg-type]
+        return _normalized(embedded)
+
+    def text_similarity(self, images: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+        """(N, H, W, 3) uint8 and N captions to (N,) float64 cosines."""
+        check_pairs(images, captions)
+        return cosines(self(images), self.text_embeddings(captions))
+
+    def text_embeddings(self, captions: Sequence[str]) -> np.ndarray:
+        """(N, width) float64 of length 1, always as many captions at a time."""
+        tokens = bpe(captions, self.context_length)
+        outputs = []
+        with torch.inference_mode():
+            for start in range(0, len(tokens), self._chunk):
+                some = tokens[start : start + self._chunk]
+                padded = torch.zeros((self._chunk, tokens.shape[1]), dtype=tokens.dtype)
+                padded[: len(some)] = some
+                embedded = self._network.encode_text(padded.to(self._device))  # type: ignore[operator]
+                outputs.append(embedded[: len(some)].double().cpu().numpy())
+        return _normalized(np.concatenate(outputs))
+
+    def too_long(self, captions: Sequence[str]) -> int:
+        """How many of the captions have more tokens than the text tower takes."""
+        return int((bpe(captions, self.context_length + 1)[:, -1] != 0).sum())
+
+    def _prepare(self, images: np.ndarray) -> Tensor:
+        with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:  # Pillow lets go of the interpreter
+            prepared = list(pool.map(lambda image: self._transform(Image.fromarray(image)), images))
+        return torch.stack(prepared).to(device=self._device, dtype=self._dtype)
+
+    @property
+    def _chunk(self) -> int:
+        return 64 if self._device == "cuda" else 8
+
+
+def published(model: str, tag: str | None) -> Published | None:
+    """Where open_clip has the weights of this architecture and tag; None for your own (no tag).
+
+    Raises:
+        InputError: an architecture or a tag that open_clip does not know.
+    """
+    if tag is None:
+        _model_config(model)
+        return None
+    config = _published_config(model, tag)
+    stem = f"{model.lower()}-{tag}"
+    url = config.get("url", "")
+    if "openaipublic" in url:  # its address holds the SHA-256
+        return Published((f"{stem}.pt",), url=url, sha256=url.split("/")[-2])
+    files = (f"{stem}.safetensors", f"{stem}.bin", f"{stem}.pt")
+    repository, _, name = config.get("hf_hub", "").rpartition("/")
+    if not repository:
+        return Published((f"{stem}.pt",), url=url or None)
+    names = (name,) if name else ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    return Published(files, hub=(repository, names))
+
+
+def build(model: str, quick_gelu: bool = False) -> nn.Module:
+    """The architecture, with weights from torch's current random state.
+
+    Raises:
+        InputError: an architecture that open_clip does not know, or one without open_clip's own tokenizer.
+    """
+    import open_clip
+
+    config = _model_config(model)
+    config["quick_gelu"] = config.get("quick_gelu", False) or quick_gelu
+    if config.pop("custom_text", False) or OTHER_TEXT & config["text_cfg"].keys():
+        raise InputError(f"model: {model!r} has a text tower or tokenizer of its own, which is not supported")
+    return open_clip.CLIP(**config)
+
+
+def _model_config(model: str) -> dict[str, Any]:
+    import open_clip
+
+    config = open_clip.get_model_config(model)
+    if config is None:
+        raise InputError(f"model: open_clip has no {model!r}; {nearest(model, open_clip.list_models())}")
+    plain: dict[str, Any] = dict(config)
+    return plain
+
+
+def _published_config(model: str, tag: str | None) -> dict[str, Any]:
+    import open_clip
+
+    _model_config(model)
+    if tag is None:
+        return {}
+    config: dict[str, Any] = open_clip.get_pretrained_cfg(model, tag)
+    if not config:
+        tags = open_clip.list_pretrained_tags_by_model(model)
+        raise InputError(f"weights: open_clip has no {tag!r} for {model}; {nearest(tag, tags)}")
+    return config
+
+
+def _load(network: nn.Module, weights: Path) -> None:
+    """OpenAI's archives hold three numbers beside the tensors; all else must fit exactly."""
+    state = dict(load_tensors(weights))
+    if is_torchscript(weights):
+        for name in ("input_resolution", "context_length", "vocab_size"):
+            state.pop(name, None)
+    state.pop("text.transformer.embeddings.position_ids", None)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"{weights}: not weights of this architecture: {str(error)[:300]}") from None
+
+
+def _image_transform(model: str, tag: str | None, network: nn.Module) -> tuple[Any, str]:
+    """open_clip's own, and what it does in words."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    known = PreprocessCfg.__dataclass_fields__
+    given = {name: item for name, item in _published_config(model, tag).items() if name in known}
+    config = PreprocessCfg(**given | {"size": network.visual.image_size})  # type: ignore[union-attr]
+    mean = " ".join(f"{value:g}" for value in config.mean)
+    std = " ".join(f"{value:g}" for value in config.std)
+    sides = " x ".join(str(side) for side in config.size) if isinstance(config.size, tuple) else config.size
+    described = (
+        f"Pillow {config.interpolation} to {sides} ({config.resize_mode} side, centre), "
+        f"less {mean}, over {std}"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return image_transform_v2(config, is_train=False), described
+
+
+def _normalized(rows: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -1,0 +1,165 @@
+"""The networks that a protocol asks for: loaded, checked against its digests, and written back into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, cast
+
+from evaluators.networks.clip_models import OpenClip
+from evaluators.networks.clip_models import published as published_clip
+from evaluators.networks.embedded import EmbeddedClip
+from evaluators.networks.features import (
+    ImageFeatures,
+    Networks,
+    RandomConv,
+    RandomConvSettings,
+    TextSimilarity,
+)
+from evaluators.networks.inception import CLEAN_FID, PYTORCH_FID, CleanInception, Inception, PytorchInception
+from evaluators.networks.weights import Missing, Published, WeightsSettings, find_weights
+from evaluators.protocols.protocol import NetworkSpec, Protocol
+from space.plain import InputError, from_plain, nearest
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """Where and how precisely networks look at pictures. `auto` is cuda where there is one.
+
+    `precision` is that of open_clip's models, and stands in the protocol; Inception is fp32, scores float64.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+    @property
+    def on(self) -> str:
+        """The device; InputError where cuda is asked for and there is none."""
+        import torch
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise InputError("device: cuda is not available here; allowed: cpu, auto")
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.device
+
+
+Network = ImageFeatures | TextSimilarity
+
+
+def load_networks(
+    protocol: Protocol, weights: WeightsSettings, compute: ComputeSettings | None = None
+) -> tuple[Networks, Protocol]:
+    """The networks of a protocol, and the protocol with their digests and preparation filled in.
+
+    Raises:
+        InputError: an unknown network, or weights that are missing (one message for all of them: what to put
+            where) or have another digest than the protocol's.
+    """
+    compute = compute or ComputeSettings()
+    specs = {spec.name: spec for spec in (*protocol.features, *protocol.clips)}
+    paths = _find_all(specs, weights)
+    loaded = {name: KINDS[spec.network].load(spec, paths[name], compute) for name, spec in specs.items()}
+    for name, spec in specs.items():
+        protocol = protocol.with_network(pinned(spec, loaded[name]))
+    return Networks(
+        tuple(cast(ImageFeatures, loaded[spec.name]) for spec in protocol.features),
+        tuple(cast(TextSimilarity, loaded[spec.name]) for spec in protocol.clips),
+    ), protocol
+
+
+def pinned(spec: NetworkSpec, network: Network) -> NetworkSpec:
+    """The entry of a network that is loaded. Raises InputError where the entry says otherwise."""
+    for field in ("digest", "preparation"):
+        said, found = getattr(spec, field), getattr(network, field)
+        if said not in (None, found):
+            raise InputError(f"{spec.name}: {field} {found}, where the protocol says {said}")
+    return replace(spec, digest=network.digest, preparation=network.preparation)
+
+
+def _find_all(specs: dict[str, NetworkSpec], weights: WeightsSettings) -> dict[str, Path | None]:
+    """Every file, or one message that names all that are missing."""
+    for name in weights.files:
+        if name not in specs:
+            raise InputError(
+                f"weights.files.{name}: the protocol has no such network; {nearest(name, specs)}"
+            )
+    paths: dict[str, Path | None] = {}
+    missing = []
+    for name, spec in specs.items():
+        try:
+            paths[name] = _weights_of(spec, weights)
+        except Missing as error:
+            missing.append(str(error))
+    if missing:
+        raise Missing("weights are missing:\n" + "\n".join(f"  {line}" for line in missing))
+    return paths
+
+
+def _weights_of(spec: NetworkSpec, weights: WeightsSettings) -> Path | None:
+    if spec.network not in KINDS:
+        raise InputError(f"network: {spec.network!r} is not known; {nearest(spec.network, KINDS)}")
+    return KINDS[spec.network].find(spec, weights)
+
+
+# ---------------------------------------------------------------------- one entry a kind of network
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the weights of a kind of network are found (None: it needs none), and how it is made of them."""
+
+    find: Callable[[NetworkSpec, WeightsSettings], Path | None]
+    load: Callable[[NetworkSpec, Path | None, ComputeSettings], Network]
+
+
+def _find_inception(published: Published) -> Callable[[NetworkSpec, WeightsSettings], Path]:
+    return lambda spec, weights: find_weights(spec.name, published, weights, spec.file_sha256)
+
+
+def _find_open_clip(spec: NetworkSpec, weights: WeightsSettings) -> Path:
+    if spec.model is None:
+        raise InputError("model: missing for open-clip; its architecture, ViT-B-32 for instance")
+    return find_weights(spec.name, published_clip(spec.model, spec.weights), weights, spec.file_sha256)
+
+
+def _load_open_clip(spec: NetworkSpec, path: Path | None, compute: ComputeSettings) -> OpenClip:
+    assert path is not None and spec.model is not None
+    return OpenClip(spec.model, spec.weights, path, compute.on, compute.precision)
+
+
+def _find_embedded(spec: NetworkSpec, weights: WeightsSettings) -> Path:
+    folder = weights.files.get(spec.name)
+    if folder is None:
+        raise Missing(
+            f"{spec.name}: trained by a search on its own data; name its folder with "
+            f"weights.files.{spec.name}=runs/<name>/evaluator/embedded-clip"
+        )
+    return Path(folder).expanduser()
+
+
+def _load_random_conv(spec: NetworkSpec, path: Path | None, compute: ComputeSettings) -> RandomConv:
+    return RandomConv(from_plain(RandomConvSettings, spec.settings, f"{spec.name}.settings"))
+
+
+def _load_embedded(spec: NetworkSpec, path: Path | None, compute: ComputeSettings) -> EmbeddedClip:
+    assert path is not None
+    return EmbeddedClip.load(path)
+
+
+def _load_inception(kind: type[Inception]) -> Callable[[NetworkSpec, Path | None, ComputeSettings], Network]:
+    def load(spec: NetworkSpec, path: Path | None, compute: ComputeSettings) -> Network:
+        assert path is not None
+        return kind(path, compute.on)
+
+    return load
+
+
+KINDS = {
+    "inception-v3": Kind(_find_inception(CLEAN_FID), _load_inception(CleanInception)),
+    "inception-v3-pytorch": Kind(_find_inception(PYTORCH_FID), _load_inception(PytorchInception)),
+    "open-clip": Kind(_find_open_clip, _load_open_clip),
+    "embedded-clip": Kind(_find_embedded, _load_embedded),
+    "random-conv": Kind(lambda spec, weights: None, _load_random_conv),
+}

@@ -1,0 +1,1 @@
+"""What does a score mean, and which two may be compared?"""

@@ -1,0 +1,1 @@
+"""How good are a candidate's pictures, as a search asks?"""

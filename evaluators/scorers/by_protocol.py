@@ -1,0 +1,193 @@
+"""A search's evaluator by the networks of a protocol: FID on published features, the CLIP score of published
+models, against real pictures in the protocol's form."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from evaluators.files import replacing
+from evaluators.images.preparation import as_stored, check_form, prepare
+from evaluators.measuring.measurements import Measurements
+from evaluators.measuring.reference import Reference
+from evaluators.measuring.reference_cache import SUFFIX, about_references, kept, place_of
+from evaluators.metrics.clip_score import check_pairs
+from evaluators.networks.features import CHUNK, Networks, check_images
+from evaluators.networks.loading import ComputeSettings, load_networks
+from evaluators.networks.weights import Missing, WeightsSettings
+from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.score import score_name
+from evaluators.scorers.embedded import PROTOCOL, Evaluator
+from evaluators.scorers.scorer import Scorer, check_described
+from space.plain import InputError, from_plain, to_plain
+
+REFERENCE = f"reference{SUFFIX}"
+Draw = Callable[[Sequence[int]], np.ndarray]
+"""Indices to pictures, (N, H, W, 3) uint8."""
+
+
+class ProtocolEvaluator(Scorer):
+    """By published networks; the first features and the first CLIP of the protocol are the objectives.
+
+    Attributes:
+        stated: the protocol itself, every digest filled in.
+    """
+
+    def __init__(self, networks: Networks, reference: Reference, protocol: Protocol) -> None:
+        for spec in protocol.features:
+            assert spec.digest is not None
+            reference.check(spec.name, spec.digest)
+        self.stated, self.protocol_id, self.images = protocol, protocol.id, protocol.samples
+        self.fid_name, self.clip_name = objective_names(protocol)
+        self.protocol = _recorded(protocol, self.fid_name, self.clip_name)
+        self.references, self._reference, self._networks = reference.moments, reference, networks
+
+    def save(self, folder: Path) -> None:
+        """What a worker needs but for the weights; the protocol last, so that a folder with one is complete.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._reference.save(folder / REFERENCE)
+        with replacing(folder / PROTOCOL) as own:
+            own.write_text(self.stated.to_yaml(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, weights: WeightsSettings, compute: ComputeSettings) -> ProtocolEvaluator:
+        """From a folder that `save` wrote, with the very weights that it was made with.
+
+        Raises:
+            InputError: a folder that is not complete, weights that are missing, or others.
+        """
+        protocol = stored_protocol(folder)
+        if protocol is None:
+            raise InputError(f"{folder}: its evaluator is not that of a protocol")
+        networks, protocol = load_pinned(protocol, weights, compute)
+        return cls(networks, Reference.load(folder / REFERENCE), protocol)
+
+    def too_long(self, captions: Sequence[str]) -> int:
+        return self._networks.similarities[0].too_long(captions)
+
+    def _measure(
+        self, images: np.ndarray, captions: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        check_images(images)
+        check_pairs(images, captions)
+        form = self.stated.images
+        check_described(images, self.images, form.drawn_size_px or form.size_px)
+        measured = Measurements.by(self._networks)
+        for start in range(0, len(images), CHUNK):
+            some = images[start : start + CHUNK]
+            pixels = np.stack([as_stored(prepare(picture, form), form) for picture in some])
+            numbers = range(start, start + len(some))
+            measured.add(self._networks, numbers, pixels, captions[start : start + CHUNK])
+        features = {name: rows.values.astype(np.float64) for name, rows in measured.features.items()}
+        return features, measured.cosines[self.stated.clips[0].name].values[:, 0]
+
+
+def load_evaluator(folder: Path, weights: WeightsSettings, compute: ComputeSettings) -> Scorer:
+    """Whichever evaluator a search prepared there. Raises InputError as their own `load` does."""
+    if stored_protocol(folder) is None:
+        return Evaluator.load(folder)
+    return ProtocolEvaluator.load(folder, weights, compute)
+
+
+def stored_protocol(folder: Path) -> Protocol | None:
+    """That of a `ProtocolEvaluator` in a folder; None where there is none, or the embedded evaluator's.
+
+    Raises:
+        InputError: one that cannot be read.
+    """
+    path = folder / PROTOCOL
+    if not path.is_file():
+        return None
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as a protocol: {error}") from None
+    if not isinstance(plain, dict) or "clips" not in plain:
+        return None
+    protocol: Protocol = from_plain(Protocol, plain, str(path))
+    return protocol
+
+
+def load_pinned(
+    protocol: Protocol, weights: WeightsSettings, compute: ComputeSettings
+) -> tuple[Networks, Protocol]:
+    """The networks of a protocol whose digests are filled in already. Raises InputError for other weights."""
+    try:
+        return load_networks(protocol, weights, compute)
+    except Missing:
+        raise
+    except InputError as error:
+        raise InputError(
+            f"weights: {error}; a run is scored by the very weights that it began with, at the same precision"
+        ) from None
+
+
+def objective_names(protocol: Protocol) -> tuple[str, str]:
+    """The names of the FID and the CLIP score that a search decides by: the protocol's first of each.
+
+    Raises:
+        InputError: a protocol without one of them, or with metrics that a search does not use.
+    """
+    for what, networks in (("features", protocol.features), ("clips", protocol.clips)):
+        if not networks:
+            raise InputError(f"{what}: none; a search needs one network or more there")
+    if sorted(protocol.metrics) != ["clip", "fid"]:
+        raise InputError(f"metrics: {', '.join(protocol.metrics)}; allowed in a search: fid, clip")
+    return score_name("fid", protocol.features[0].name), score_name("clip", protocol.clips[0].name)
+
+
+def reference_of_pictures(
+    protocol: Protocol, networks: Networks, draw: Draw, data_digest: str, cache_folder: Path
+) -> tuple[Reference, Protocol]:
+    """Moments of the first pictures that `draw` gives, as many as the protocol says, and the protocol with
+    their digest. Kept in the cache folder by what decides them, so a second search need not measure again.
+
+    Args:
+        data_digest: of the set that `draw` draws from, whatever the indices.
+
+    Raises:
+        InputError: the folder cannot be written, or pictures that do not fit the form.
+    """
+    assert protocol.reference is not None
+    check_form(protocol.images)
+    of_features, count = Networks(networks.features), protocol.reference.images
+    stem = cache_folder / "references" / "held-out"
+    path = place_of(stem, (data_digest, count), protocol.images, of_features)
+    reference = kept(path, lambda: _measured(protocol, of_features, draw))
+    return reference, replace(
+        protocol, reference=replace(protocol.reference, digest=reference.about["digest"])
+    )
+
+
+def _measured(protocol: Protocol, networks: Networks, draw: Draw) -> Reference:
+    """References do not pass through the samples' file format."""
+    assert protocol.reference is not None
+    count, sha = protocol.reference.images, hashlib.sha256()
+    measured = Measurements.by(networks)
+    for start in range(0, count, CHUNK):
+        numbers = range(start, min(start + CHUNK, count))
+        pictures = draw(numbers)
+        sha.update(np.ascontiguousarray(pictures).data)
+        measured.add(networks, numbers, np.stack([prepare(one, protocol.images) for one in pictures]))
+    about = about_references(count, sha.hexdigest()[:16], protocol.images, networks)
+    return Reference.of(measured, about, keep_features=False)
+
+
+def _recorded(protocol: Protocol, fid: str, clip: str) -> dict[str, Any]:
+    """As a record holds it: networks by name, so that a difference names the network and the field."""
+    by_name = {
+        what: {spec.name: to_plain(spec, omit_defaults=True) for spec in specs}
+        for what, specs in (("features", protocol.features), ("clips", protocol.clips))
+    }
+    left_out = ("metrics", "source", "open_in_source")
+    plain = {name: value for name, value in protocol.to_plain().items() if name not in left_out}
+    return plain | by_name | {"objectives": {"fid": fid, "clip": clip}}

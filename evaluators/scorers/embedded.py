@@ -1,0 +1,196 @@
+"""A search's evaluator without downloads: scores by what it trains on its own data, and their protocol.
+
+A score means nothing without its protocol (features and their weights, sample count, image size, reference
+set), so an `Evaluator` carries it, prints it, and refuses images that it does not describe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from evaluators.metrics.clip_score import check_pairs
+from evaluators.metrics.fid import Moments
+from evaluators.networks.embedded import Draw, EmbeddedClip, EmbeddedSettings, embedded_clip
+from evaluators.networks.features import ImageFeatures, RandomConv, RandomConvSettings, check_images
+from evaluators.protocols.protocol import CaptionList, Drawing
+from evaluators.protocols.score import score_name
+from evaluators.scorers.scorer import Scorer, check_described
+from space.plain import InputError, from_plain, to_plain
+
+PROTOCOL, CLIP_FOLDER = "protocol.yaml", "embedded-clip"
+CLIP_SCORE = "clip_embedded"
+
+
+@dataclass(frozen=True)
+class EvaluatorSettings:
+    """How a candidate's pictures are scored. `fid` names the features of the FID that is an objective."""
+
+    images: int = 200  # generated pictures a score
+    reference_images: int = 2000  # real ones, held out; all of them where there are fewer
+    retrieval_images: int = 1000  # held-out pictures on which the embedded CLIP is checked
+    fid: Literal["embedded-clip", "random-conv"] = "embedded-clip"
+    clip: EmbeddedSettings = field(default_factory=EmbeddedSettings)
+    random_conv: RandomConvSettings = field(default_factory=RandomConvSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("images", "reference_images", "retrieval_images"):
+            if getattr(self, name) < 2:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 2 or more")
+
+
+class Evaluator(Scorer):
+    """By what a search trains on its own data: the embedded CLIP and a random network."""
+
+    clip_name = CLIP_SCORE
+
+    def __init__(
+        self,
+        clip: EmbeddedClip,
+        random_conv: RandomConv,
+        references: dict[str, Moments],
+        protocol: dict[str, Any],
+    ) -> None:
+        self.clip, self.random_conv, self.protocol = clip, random_conv, protocol
+        self.references = references
+        self.images: int = protocol["images"]
+        self.fid_name: str = protocol["objectives"]["fid"]
+        text = json.dumps(protocol, sort_keys=True, separators=(",", ":"))
+        self.protocol_id = hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    # ------------------------------------------------------------------ made once, loaded by each worker
+
+    @classmethod
+    def prepare(
+        cls,
+        folder: Path,
+        settings: EvaluatorSettings,
+        *,
+        train: Draw,
+        train_count: int,
+        held_out_images: np.ndarray,
+        held_out_captions: Sequence[str],
+        data_digest: str,
+        cache_folder: Path,
+        captions: CaptionList | None = None,
+        drawing: Drawing | None = None,
+        on_step: Callable[[int, int, float], None] | None = None,
+    ) -> Evaluator:
+        """Write into `folder` what a worker needs to score: models, reference moments, protocol.
+
+        The embedded CLIP is taken from the cache folder where it was trained before. References are the
+        first `reference_images` of the held-out pictures, so that no feature set has learned them by heart.
+
+        Args:
+            captions, drawing: of the pictures that will be scored, for the protocol.
+
+        Raises:
+            InputError: fewer than two held-out pictures.
+        """
+        check_images(held_out_images)
+        check_pairs(held_out_images, held_out_captions)
+        if len(held_out_images) < 2:
+            raise InputError("reference_images: one held-out picture; a reference needs two or more")
+        clip = embedded_clip(
+            train,
+            train_count,
+            held_out_images[: settings.retrieval_images],
+            held_out_captions[: settings.retrieval_images],
+            data_digest,
+            settings.clip,
+            cache_folder,
+            on_step,
+        )
+        random_conv = RandomConv(settings.random_conv)
+        reference = held_out_images[: settings.reference_images]
+        references = {features.name: Moments.of(features(reference)) for features in (clip, random_conv)}
+        protocol = _protocol(settings, clip, random_conv, reference, data_digest)
+        samples = {"captions": captions, "drawing": drawing}
+        protocol |= {name: to_plain(said) for name, said in samples.items() if said is not None}
+
+        clip.save(folder / CLIP_FOLDER)
+        for name, moments in references.items():
+            moments.save(_reference_path(folder, name))
+        own = folder / f".{PROTOCOL}-{os.getpid()}"
+        own.write_text(yaml.safe_dump(protocol, sort_keys=False))
+        own.rename(folder / PROTOCOL)  # last: a folder with a protocol is complete
+        return cls(clip, random_conv, references, protocol)
+
+    @classmethod
+    def load(cls, folder: Path) -> Evaluator:
+        """From a folder that `prepare` wrote. Raises InputError where it is missing or not complete."""
+        try:
+            protocol = yaml.safe_load((folder / PROTOCOL).read_text())
+            features = protocol["features"]
+        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+            raise InputError(f"{folder}: not a prepared evaluator: {error}") from None
+        clip = EmbeddedClip.load(folder / CLIP_FOLDER)
+        random_conv = RandomConv(from_plain(RandomConvSettings, features[RandomConv.name]["settings"]))
+        for model in (clip, random_conv):
+            if model.digest != features[model.name]["digest"]:
+                raise InputError(f"{folder}: {model.name} has another digest than its protocol says")
+        references = {name: Moments.load(_reference_path(folder, name)) for name in features}
+        return cls(clip, random_conv, references, protocol)
+
+    # ------------------------------------------------------------------ scores
+
+    def too_long(self, captions: Sequence[str]) -> int:
+        return self.clip.too_long(captions)
+
+    def _measure(
+        self, images: np.ndarray, captions: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        check_images(images)
+        check_pairs(images, captions)
+        check_described(images, self.images, self.protocol["image_size_px"])
+        sets: tuple[ImageFeatures, ...] = (self.clip, self.random_conv)
+        features = {model.name: model(images) for model in sets}
+        return features, self.clip.similarity(features[self.clip.name], captions)
+
+
+def _reference_path(folder: Path, features: str) -> Path:
+    return folder / f"reference-{features}.npz"
+
+
+def _protocol(
+    settings: EvaluatorSettings,
+    clip: EmbeddedClip,
+    random_conv: RandomConv,
+    reference: np.ndarray,
+    data_digest: str,
+) -> dict[str, Any]:
+    return {
+        "name": "embedded",
+        "objectives": {"fid": score_name("fid", settings.fid), "clip": CLIP_SCORE},
+        "images": settings.images,
+        "image_size_px": reference.shape[1],
+        "resize": "none",
+        "features": {
+            clip.name: {
+                "digest": clip.digest,
+                "width": clip.width,
+                "retrieval_accuracy": clip.retrieval_accuracy,
+                "data_digest": data_digest,
+            },
+            random_conv.name: {
+                "digest": random_conv.digest,
+                "width": random_conv.width,
+                "settings": to_plain(settings.random_conv),
+            },
+        },
+        "reference": {
+            "split": "held out",
+            "images": len(reference),
+            "digest": hashlib.sha256(np.ascontiguousarray(reference).data).hexdigest()[:16],
+        },
+        "frechet": "float64, unbiased covariances",
+        "clip_score": "mean cosine of image and caption embeddings, not rescaled",
+    }

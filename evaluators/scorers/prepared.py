@@ -1,0 +1,57 @@
+"""What a search prepared to score its candidates, for anybody's images; the embedded needs no download."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evaluators.measuring.reference import Reference
+from evaluators.networks.features import RandomConv
+from evaluators.networks.weights import WeightsSettings
+from evaluators.protocols.protocol import ImageForm
+from evaluators.scorers.by_protocol import REFERENCE, stored_protocol
+from evaluators.scorers.embedded import CLIP_FOLDER, Evaluator
+from space.plain import to_plain
+
+
+def from_search(folder: str, weights: WeightsSettings) -> tuple[dict[str, Any], Reference, WeightsSettings]:
+    """A preset, the statistics of the search's references, and where weights lie, the embedded CLIP's too.
+
+    Args:
+        folder: `runs/<name>/evaluator`.
+
+    Raises:
+        InputError: no such folder, or not one that a search prepared.
+    """
+    path = Path(folder).expanduser()
+    protocol = stored_protocol(path)
+    if protocol is not None:
+        open_ended: dict[str, Any] = {"samples": None, "captions": None, "drawing": {}}
+        return protocol.to_plain() | open_ended, Reference.load(path / REFERENCE), weights
+    evaluator = Evaluator.load(path)
+    said = evaluator.protocol
+    clip = {"network": evaluator.clip.name, "digest": evaluator.clip.digest}
+    random_conv = {
+        "network": RandomConv.name,
+        "digest": evaluator.random_conv.digest,
+        "settings": said["features"][RandomConv.name]["settings"],
+    }
+    real = said["reference"]
+    preset = {
+        "name": "embedded",
+        "samples": None,
+        "images": to_plain(ImageForm(size_px=said["image_size_px"])),
+        "features": [clip, random_conv],
+        "clips": [clip],
+        "reference": None,
+        "captions": None,
+        "metrics": ["fid", "clip"],
+    }
+    reference = Reference(
+        evaluator.references,
+        {network.name: network.digest for network in (evaluator.clip, evaluator.random_conv)},
+        about={"images": str(real["images"]), "digest": real["digest"]},
+    )
+    files = dict(weights.files) | {evaluator.clip.name: str(path / CLIP_FOLDER)}
+    return preset, reference, replace(weights, files=files)
