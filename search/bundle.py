@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from space.plain import InputError, nearest
 SUFFIX = ".jsonl.gz"
 PROVENANCE_NAME = "provenance.json"
 # Words of a command line that say where something is, not what was measured.
+_FOLDERS = re.compile(r"(?<![^\s=,\[:'\"])(~|/)[^\s,\]'\"]*/")  # of an absolute path, all but the last part
 PLACES = ("runs_folder", "cache_folder", "weights.cache_folder", "weights.files", "resume", "cluster.address")
 
 
@@ -138,7 +140,8 @@ def _without_places(event: Mapping[str, Any]) -> dict[str, Any]:
     overrides = event.get("overrides")
     if overrides is None:
         return dict(event)
-    return dict(event) | {"overrides": [word for word in overrides if not _is_place(word)]}
+    kept = [_FOLDERS.sub("", word) for word in overrides if not _is_place(word)]
+    return dict(event) | {"overrides": kept}
 
 
 def _is_place(word: str) -> bool:

@@ -70,20 +70,21 @@ def test_equal_runs_make_equal_bytes_and_a_bundle_grows(runs: list[Path], tmp_pa
     assert read_bundle(grown)["table-0"].digest != old
 
 
-def test_words_that_say_where_are_left_out(runs: list[Path]) -> None:
+def test_words_that_say_where_are_left_out(runs: list[Path], tmp_path: Path) -> None:
     record = runs[0] / RECORD_NAME
     first, *rest = record.read_text().splitlines(keepends=True)
     words = [
-        "trials=4",
-        "rungs=[1,2]",
-        "runs_folder=/home/me",
-        "++weights.files.a=/home/me/a.pt",
-        "resume=/home/me/a",
-    ]
+        "trials=4", "rungs=[1,2]", f"runs_folder={tmp_path}", f"++weights.files.a={tmp_path}/a.pt",
+        f"resume={tmp_path}/a", f"enqueue=[md,runs/a.yaml,{tmp_path}/b/c.yaml,~/d.yaml]",
+        f"sampler.use={tmp_path}/own.py:Mine", "budget.gmacs=1/2",
+    ]  # fmt: skip
     record.write_text(json.dumps(json.loads(first) | {"overrides": words}) + "\n" + "".join(rest))
     (run,) = bundled_of(str(runs[0]))
-    assert "/home" not in json.dumps(run.events)
-    assert list(commands([run])) == ["python -m search trials=4 'rungs=[1,2]'"]
+    assert str(tmp_path) not in json.dumps(run.events)
+    assert list(commands([run])) == [
+        "python -m search trials=4 'rungs=[1,2]' 'enqueue=[md,runs/a.yaml,c.yaml,d.yaml]' "
+        "sampler.use=own.py:Mine budget.gmacs=1/2"
+    ]
 
 
 @pytest.mark.parametrize(
