@@ -15,9 +15,9 @@ import numpy as np
 
 from search.ranking import Point
 from search.record import Rung
+from search.replay.coordinates import Coordinates
 from search.replay.table import RecordedRun, Table
 from search.sampler import derived_seed
-from search.samplers.coordinates import Coordinates
 from search.strategy import Job, Report
 from space.architecture import Architecture
 from space.cost import price

@@ -15,9 +15,9 @@ import numpy as np
 from search.backends.virtual import Conditions, Usage, VirtualClock, run_virtual
 from search.ranking import Noise, Objectives, Point, beats, best_first, best_order, hypervolume, mean_point
 from search.record import History, MemoryRecord, State
+from search.replay.coordinates import Coordinates, distances
 from search.replay.table import RecordedRun, Table
 from search.sampler import Observation, Proposal, Sampler, SamplerSettings, make_sampler
-from search.samplers.coordinates import Coordinates, distances
 from search.stopping import StoppingSettings, make_rule
 from search.strategy import ArchitectureSearch, Decision, Job, Report
 from space.architecture import Architecture

@@ -12,10 +12,10 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from search.curves import Curve
+from search.plan import named_architecture
 from search.ranking import Point, rank_sums
 from search.sampler import Observation, RandomSampler
-from search.samplers.coordinates import Coordinates
-from search.samplers.linear_sampler import EXPLAINED, LinearSampler
+from search.samplers.linear_sampler import EXPLAINED, LinearSampler, properties
 from search.samplers.standings import standings
 from search.toy import BUDGET, RUNGS, SPACE, START, quality, scores_at
 from space.choices import UniformDraw
@@ -94,12 +94,11 @@ def past_of(networks, rungs=3) -> list[Observation]:
 def test_the_order_is_that_of_scikit_learns_ridge_regression():
     networks, others = drawn(14), [architecture for _, architecture in drawn(30, seed=1)]
     past = past_of(networks)
-    columns = Coordinates(SPACE)
     rows, candidates = (
-        np.stack([columns(SPACE.encode(a)) for a in found]) for found in ([a for _, a in networks], others)
+        np.stack([properties(a) for a in found]) for found in ([a for _, a in networks], others)
     )
     everybody = np.concatenate([rows, candidates])
-    varied = everybody.std(axis=0) > 0
+    varied = everybody.std(axis=0) > 1e-9
     rows, candidates = (
         (x - everybody.mean(axis=0))[:, varied] / everybody.std(axis=0)[varied] for x in (rows, candidates)
     )
@@ -127,11 +126,16 @@ def test_before_two_trials_have_scores_the_order_is_random_and_the_seeds_own():
     assert len(orders) == 6 and all(sorted(order) == list(range(12)) for order in orders)
 
 
-def test_what_is_no_point_of_the_space_comes_last():
-    from search.plan import named_architecture
-
-    (_, inside), *_ = drawn(1)
-    assert LinearSampler(0, 200).rank(SPACE, [named_architecture("md"), inside], [], 0) == [1, 0]
+def test_properties_by_hand():
+    """MD-Lite, counted by hand."""
+    lite = named_architecture("md_lite")
+    found = properties(lite)
+    assert len(found) == 12 + 3 * 6
+    layers, self_attention, cross_attention = np.expm1(found[2:5]).round(6)
+    assert (layers, self_attention, cross_attention) == (15, 12, 15)  # Table 6 of the paper
+    assert found[5:12].tolist() == [1, 1, 4, 3, 1, 0, 0]
+    assert np.expm1(found[[15, 21, 27]]).round(6).tolist() == [0, 3, 12]
+    assert found[[17, 22, 23, 28, 29]].tolist() == [0, 0, 1, 1, 1]
 
 
 def test_a_pool_comes_in_the_order_of_its_rank_and_then_another():
