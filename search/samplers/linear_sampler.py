@@ -24,7 +24,7 @@ from space.choices import Space, UniformDraw
 from space.cost import price
 
 POOL = 200  # random draws that are ranked at once: among them, and not beyond, the promising is looked for
-EXPLAINED = 4.0  # variance of the effects together, where that of the noise is 1: the prior
+EXPLAINED = 0.5  # variance of the effects together, where that of the noise is 1: the prior, a cautious one
 
 
 class LinearSampler:
