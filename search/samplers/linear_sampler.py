@@ -50,7 +50,7 @@ class LinearSampler:
         self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
     ) -> list[int]:
         """Places of the candidates, points of the space: the most promising first, equals at random."""
-        order = random_order(candidates, self.seed, "linear", number)
+        order = random_order(candidates, self.seed, "random sampler", number)  # as uniform sampling has it
         value = self._promise(space, np.stack([self._properties(candidates[place]) for place in order]), past)
         return [order[index] for index in np.argsort(-value, kind="stable")]
 
