@@ -3,7 +3,7 @@
 Trains each architecture under the default search's proxy, training and evaluation with several seeds, and
 prints the scores at each rung, their mean and their standard deviation: of the FID as a share of the mean;
 pooled, of its logarithm, with 95 % intervals.
-conf/noise/embedded.yaml holds what it found. About a minute a run on one core.
+The default's figures stand in conf/noise/embedded.yaml. About a minute a run on one core.
 """
 
 from __future__ import annotations
