@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,9 @@ from rich.progress import track
 from conf.compose import compose, run_door
 from search.bundle import histories_of
 from search.confirming.repeats import estimated, refined
+from search.confirming.verdicts import Interval
+from search.evidence.sources import mean_run_seconds
+from search.evidence.text import share_with_interval, with_interval
 from search.files import write_whole
 from search.ranking import Noise
 from search.rendering import render
@@ -180,9 +182,8 @@ class Found:
         self.never.append(math.isinf(replayed.steps_to_top))
         if self.never[-1]:
             again = (replayed.halted + 1) / (len(truth.top) + 1)
-            seconds = fmean(run.seconds for runs in table.runs.values() for run in runs)
             self.steps.append(replayed.steps_spent / full + again)
-            self.minutes.append((replayed.usage.wall + again * seconds) / 60)
+            self.minutes.append((replayed.usage.wall + again * mean_run_seconds(table)) / 60)
         else:
             self.steps.append(replayed.steps_to_top / full)
             self.minutes.append(replayed.seconds_to_top / 60)
@@ -220,19 +221,7 @@ def oracle(base: Sequence[float], stops_at: float) -> list[float]:
 # ---------------------------------------------------------------------- figures with intervals
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A value with its interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def text(self, digits: int = 1) -> str:
-        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
-
-
-def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> Figure:
+def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> Interval:
     """A statistic of columns with a row a seed, and its 95 % interval by the bootstrap: seeds are drawn anew,
     whole rows, so that what a seed does to all strategies alike stays alike (percentiles of 4,000 draws).
 
@@ -242,7 +231,7 @@ def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> Figure:
     draws = np.random.default_rng(0).integers(len(arrays[0]), size=(RESAMPLES, len(arrays[0])))
     values = of(*(array[draws] for array in arrays))
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Figure(float(of(*arrays)), float(low), float(high))
+    return Interval(float(of(*arrays)), float(low), float(high))
 
 
 def mean(values: np.ndarray) -> np.ndarray:
@@ -266,7 +255,7 @@ def quartiles(values: Sequence[float]) -> str:
     return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
-def word(ratio: Figure) -> str:
+def word(ratio: Interval) -> str:
     """Whether our default needs fewer steps than another, by the interval of their ratio."""
     return "ahead" if ratio.low > 1 else "behind" if ratio.high < 1 else "undecided"
 
@@ -285,25 +274,25 @@ def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, 
         rows.append(
             {
                 "strategy": name,
-                "steps to the top: mean": figure(mean, one.steps).text(),
+                "steps to the top: mean": with_interval(figure(mean, one.steps), 1),
                 "median (quartiles)": quartiles(one.steps),
                 "never": f"{sum(one.never)}",
-                "times fewer than random": times.text(2),
-                "by medians": figure(ratio_of_medians, base.steps, one.steps).text(2),
-                "by time": figure(ratio_of_means, base.minutes, one.minutes).text(2),
+                "times fewer than random": with_interval(times),
+                "by medians": with_interval(figure(ratio_of_medians, base.steps, one.steps)),
+                "by time": with_interval(figure(ratio_of_means, base.minutes, one.minutes)),
                 "of the top: tried": f"{sum(one.top_tried)}",
-                "stopped": share_text(figure(ratio_of_sums, one.top_stopped, one.top_tried)),
-                "our default is": "" if one is ours else f"{word(against)}: {against.text(2)}",
+                "stopped": share_with_interval(figure(ratio_of_sums, one.top_stopped, one.top_tried)),
+                "our default is": "" if one is ours else f"{word(against)}: {with_interval(against)}",
             }
         )
     for name, stops_at in ORACLES.items():
         own = oracle(base.steps, first_rung if stops_at is None else stops_at)
         shown = {
             "strategy": name,
-            "steps to the top: mean": figure(mean, own).text(),
+            "steps to the top: mean": with_interval(figure(mean, own), 1),
             "median (quartiles)": quartiles(own),
-            "times fewer than random": figure(ratio_of_means, base.steps, own).text(2),
-            "by medians": figure(ratio_of_medians, base.steps, own).text(2),
+            "times fewer than random": with_interval(figure(ratio_of_means, base.steps, own)),
+            "by medians": with_interval(figure(ratio_of_medians, base.steps, own)),
         }
         rows.append({column: shown.get(column, "") for column in rows[0]})
     return rows
@@ -315,14 +304,10 @@ def quality_rows(found: Mapping[str, Found], budgets: Sequence[float]) -> list[d
     for name, one in found.items():
         row = {"strategy": name}
         for budget in budgets:
-            row[f"place after {budget:g}"] = figure(mean, one.place[budget]).text()
-            row[f"within noise after {budget:g}"] = share_text(figure(mean, one.within[budget]))
+            row[f"place after {budget:g}"] = with_interval(figure(mean, one.place[budget]), 1)
+            row[f"within noise after {budget:g}"] = share_with_interval(figure(mean, one.within[budget]))
         rows.append(row)
     return rows
-
-
-def share_text(shown: Figure) -> str:
-    return f"{shown.value:.0%} ({shown.low:.0%} to {shown.high:.0%})"
 
 
 def plain_of(found: Mapping[str, Found]) -> dict[str, Any]:

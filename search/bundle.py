@@ -25,8 +25,8 @@ from space.plain import InputError, nearest
 SUFFIX = ".jsonl.gz"
 PROVENANCE_NAME = "provenance.json"
 # Words of a command line that say where something is, not what was measured.
-_FOLDERS = re.compile(r"(?<![^\s=,\[:'\"])(~|/)[^\s,\]'\"]*/")  # of an absolute path, all but the last part
 PLACES = ("runs_folder", "cache_folder", "weights.cache_folder", "weights.files", "resume", "cluster.address")
+_FOLDERS = re.compile(r"(?<![^\s=,\[:'\"])(~|/)[^\s,\]'\"]*/")  # of an absolute path, all but the last part
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def all_trials(histories: Iterable[History]) -> Iterator[Trial]:
 
 def times(history: History) -> tuple[float, float]:
     """When the first run began and the last ended, as far as it is recorded: seconds since 1970."""
-    trials = [*history.trials, *history.confirmations]
+    trials = list(all_trials([history]))
     begun = min((trial.started for trial in trials), default=inf)
     return begun, max((max(trial.started, trial.ended) for trial in trials), default=begun)
 

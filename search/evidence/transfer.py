@@ -57,8 +57,7 @@ def section(evidence: Evidence) -> Section:
     ]
     intro = (
         "Spearman's rank correlation between the two proxies, of the networks that both trained, each at "
-        "its last "
-        "rung; 95 % bootstrap over networks. They differ in: " + "; ".join(differences) + "."
+        f"its last rung; 95 % bootstrap over networks. They differ in: {'; '.join(differences)}."
     )
     lines = [
         f"{each.metric} under the bigger proxy orders {each.networks} networks as the default one does to a "

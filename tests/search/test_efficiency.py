@@ -29,6 +29,7 @@ from benchmarks.efficiency import (
     word,
 )
 from conf.compose import compose
+from search.confirming.verdicts import Interval
 from search.ranking import Objectives
 from search.record import Rung
 from search.replay.table import RecordedRun, Table
@@ -114,7 +115,7 @@ def test_a_first_rung_that_says_nothing_gains_nothing():
     table = planted(lambda place: 50.0)
     base, halving = (steps_of(table, StoppingSettings(name, minimum_peers=1)) for name in ("none", "asha"))
     assert halving.steps == base.steps
-    assert figure(ratio_of_means, base.steps, halving.steps) == efficiency.Figure(1.0, 1.0, 1.0)
+    assert figure(ratio_of_means, base.steps, halving.steps) == Interval(1.0, 1.0, 1.0)
 
 
 def test_a_first_rung_that_misleads_costs_steps_and_what_it_stopped_is_counted():
@@ -161,7 +162,7 @@ def test_seeds_pair_strategies():
     """Three times the steps at every seed: a ratio of three, known exactly, however the seeds differ."""
     own = [1.0, 2.0, 7.0, 30.0]
     found = figure(ratio_of_means, [3 * steps for steps in own], own)
-    assert (found.value, found.low, found.high) == pytest.approx((3.0, 3.0, 3.0))
+    assert (found.middle, found.low, found.high) == pytest.approx((3.0, 3.0, 3.0))
 
 
 def test_ratios_by_hand():
@@ -175,7 +176,7 @@ def test_an_interval_of_a_mean_is_the_textbooks_and_the_same_each_time():
     values = np.random.default_rng(1).normal(10, 3, 400)
     found = figure(mean, values)
     half = 1.96 * values.std(ddof=1) / math.sqrt(400)
-    assert found.value == pytest.approx(values.mean())
+    assert found.middle == pytest.approx(values.mean())
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.06)
     assert figure(mean, values) == found
 
@@ -185,7 +186,7 @@ def test_an_interval_of_a_mean_is_the_textbooks_and_the_same_each_time():
     [((1.2, 1.1, 1.3), "ahead"), ((1.2, 0.9, 1.5), "undecided"), ((0.8, 0.7, 0.9), "behind")],
 )
 def test_inside_the_interval_is_undecided(interval, said):
-    assert word(efficiency.Figure(*interval)) == said
+    assert word(Interval(*interval)) == said
 
 
 # ---------------------------------------------------------------------- halves
