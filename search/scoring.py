@@ -99,7 +99,7 @@ def pictures(batch: tuple[Tensor, list[str]]) -> tuple[np.ndarray, list[str]]:
 def _prepare_embedded(
     settings: SearchSettings, chosen: EvaluatorSettings, folder: Path, data: Dataset, say: Say
 ) -> Evaluator:
-    say("the evaluators' small CLIP: trained on these pictures once, about 20 s, then cached ...")
+    say("the evaluators' small CLIP: shipped for the default pictures, else trained once, about 20 s ...")
     wanted = max(chosen.reference_images, chosen.retrieval_images)
     held_out_images, held_out_captions = pictures(
         data.held_out(range(min(wanted, len(data.held_out_captions))))

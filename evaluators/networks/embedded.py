@@ -1,5 +1,8 @@
 """The embedded CLIP: a small open_clip model, trained once on the training split, kept by content.
 
+That of the default data comes along (`SHIPPED`): processors round differently, and a model trained anew on
+another one would be another ruler, by which runs of two machines do not compare.
+
 Its scores are named for it and never pass for those of CLIP ViT-B/32 or Inception: they compare candidates
 of one data set with each other, and nothing else.
 """
@@ -30,6 +33,7 @@ from space.plain import InputError, to_plain
 
 FORMAT = 1  # of the cached files and of the training; raised when an old file would no longer be the same
 WEIGHTS, CONFIG, ABOUT = "open_clip_model.safetensors", "open_clip_config.json", "embedded_clip.json"
+SHIPPED = Path(__file__).parent / "shipped"  # laid out as a cache folder; docs/evaluators.md: how it is made
 LEAST_ABOVE_CHANCE = 3.0  # retrieval under so many times chance makes a ruler that is not worth using
 
 Draw = Callable[[Sequence[int]], tuple[np.ndarray, Sequence[str]]]
@@ -255,7 +259,7 @@ def embedded_clip(
     cache_folder: Path,
     on_step: Callable[[int, int, float], None] | None = None,
 ) -> EmbeddedClip:
-    """The small CLIP of these data and settings: from the cache folder, or trained and left there.
+    """The small CLIP of these data and settings: shipped, from the cache folder, or trained and left there.
 
     Args:
         train: draws from the training split, which has `count` pictures.
@@ -268,7 +272,8 @@ def embedded_clip(
     size = held_out_images.shape[1]
     stamp = [FORMAT, data_digest, count, size, to_plain(settings), version("open_clip_torch")]
     key = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache_folder / f"embedded-clip-{key}"
+    name = f"embedded-clip-{key}"
+    folder = (SHIPPED if (SHIPPED / name).is_dir() else cache_folder) / name
     if not (folder / ABOUT).is_file():
         from evaluators.networks.embedded_training import train_clip
 

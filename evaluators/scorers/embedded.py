@@ -86,7 +86,7 @@ class Evaluator(Scorer):
     ) -> Evaluator:
         """Write into `folder` what a worker needs to score: models, reference moments, protocol.
 
-        The embedded CLIP is taken from the cache folder where it was trained before. References are the
+        The embedded CLIP is the shipped one of these pictures, or the cache folder's. References are the
         first `reference_images` of the held-out pictures, so that no feature set has learned them by heart.
 
         Args:

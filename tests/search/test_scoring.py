@@ -18,8 +18,10 @@ from evaluators.images.preparation import prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
 from evaluators.measuring.scoring import scores as exact_scores
+from evaluators.networks.embedded import ABOUT, SHIPPED
 from evaluators.protocols.protocol import Protocol, captions_digest
 from evaluators.scorers.by_protocol import load_evaluator, stored_protocol
+from evaluators.scorers.embedded import Evaluator
 from search import trial
 from search.__main__ import settings_of as door_settings
 from search.folder import stored_settings
@@ -327,3 +329,14 @@ def test_a_record_from_before_captions_were_stated_still_compares(undisturbed: P
     other = replace(one, header=one.header | {"protocol": one.header["protocol"] | captions})
     (said,) = protocol_difference(one, other)
     assert said.startswith("protocol.captions.digest: ") and said.endswith(" against 9")
+
+
+def test_the_default_search_has_its_ruler_with_it(tmp_path: Path) -> None:
+    """On a machine that has trained none: its processor would decide the weights, and so the protocol."""
+    settings = settings_of(f"cache_folder={tmp_path / 'cache'}")
+    evaluator = prepare_evaluator(settings, tmp_path / "evaluator", load_data(settings.data), str)
+    assert isinstance(evaluator, Evaluator)
+    assert not (tmp_path / "cache").exists()  # nothing was trained
+    shipped = [json.loads(about.read_text())["digest"] for about in SHIPPED.rglob(ABOUT)]
+    assert evaluator.clip.digest in shipped
+    assert evaluator.clip.retrieval_accuracy > 0.95 and evaluator.clip.doubt is None
