@@ -49,6 +49,12 @@ def compose(main: str, overrides: Iterable[str], *, package: str = PACKAGE) -> d
     return {str(key): value for key, value in plain.items()}
 
 
+def divided(words: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What a command line names (`runs/a`), and what it sets (`out=b`), each in its order."""
+    words = list(words)
+    return [word for word in words if "=" not in word], [word for word in words if "=" in word]
+
+
 def expand(overrides: Iterable[str]) -> list[list[str]]:
     """Every combination that a sweep asks for, the first override varying slowest.
 

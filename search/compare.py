@@ -12,7 +12,7 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
-from conf.compose import compose, help_text, run_door
+from conf.compose import compose, divided, help_text, run_door
 from search.comparison import Run, check_comparable, protocol_differences, read_runs, winners_verdicts
 from search.findings import all_verdicts, objectives_of
 from search.formats import gmacs, millions
@@ -53,8 +53,9 @@ def main_with(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(help_text("compare", INTRO, EXAMPLES))
         return 0
-    settings = from_plain(CompareSettings, compose("compare", [word for word in words if "=" in word]))
-    folders = [*settings.runs, *(word for word in words if "=" not in word)]
+    named, chosen = divided(words)
+    settings = from_plain(CompareSettings, compose("compare", chosen))
+    folders = [*settings.runs, *named]
     runs = read_runs([Path(folder).expanduser() for folder in folders])
     check_comparable(runs)
     out = Path(settings.out).expanduser()

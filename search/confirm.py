@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from conf.compose import compose, help_text, run_door
+from conf.compose import compose, divided, help_text, run_door
 from search.confirming.confirmation import ConfirmationSettings
 from search.folder import latest_run, stored_overrides, stored_settings
 from search.record import read_history
@@ -35,9 +35,10 @@ def main_with(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(help_text("confirm", INTRO, EXAMPLES))
         return 0
-    plain: dict[str, Any] = compose("confirm", [word for word in words if "=" in word])
+    runs, chosen = divided(words)
+    plain: dict[str, Any] = compose("confirm", chosen)
     runs_folder, run = plain.pop("runs_folder"), plain.pop("run")
-    named = [run] * (run is not None) + [word for word in words if "=" not in word]
+    named = [run] * (run is not None) + runs
     if len(named) > 1:
         raise InputError(f"run: {', '.join(named)}: allowed: one run at a time")
     folder = Path(named[0]) if named else latest_run(Path(runs_folder).expanduser())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from conf.compose import compose, help_text, run_door
+from conf.compose import compose, divided, help_text, run_door
 from search.bundle import SUFFIX, Bundled, bundled_of, write_bundle
 from search.formats import counted
 from space.plain import InputError, from_plain
@@ -38,8 +38,8 @@ def main_with(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(help_text("gather", INTRO, EXAMPLES))
         return 0
-    settings = from_plain(GatherSettings, compose("gather", [word for word in words if "=" in word]))
-    sources = [word for word in words if "=" not in word]
+    sources, chosen = divided(words)
+    settings = from_plain(GatherSettings, compose("gather", chosen))
     if not sources:
         raise InputError("no run named; for example: python -m search.gather runs/a out=recorded.jsonl.gz")
     runs = gathered(sources)

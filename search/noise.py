@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from conf.compose import compose, help_text, run_door
+from conf.compose import compose, divided, help_text, run_door
 from search.bundle import histories_of
 from search.confirming.repeats import ScoreNoise, estimated, from_repeats, refined, shown
 from search.findings import noise_of
@@ -47,8 +47,8 @@ def main_with(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(help_text("noise_table", INTRO, EXAMPLES))
         return 0
-    settings = from_plain(NoiseSettings, compose("noise_table", [word for word in words if "=" in word]))
-    sources = [word for word in words if "=" not in word]
+    sources, chosen = divided(words)
+    settings = from_plain(NoiseSettings, compose("noise_table", chosen))
     sources = sources or [str(latest_run(Path(settings.runs_folder).expanduser()))]
     histories = histories_of(sources)
     first, noise = next((name, noise_of(history)) for name, history in histories.items())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from conf.compose import compose, help_text, run_door
+from conf.compose import compose, divided, help_text, run_door
 from search.bundle import SUFFIX
 from search.evidence.document import Page, Reference, document
 from search.evidence.sources import Roles, evidence_of
@@ -60,9 +60,8 @@ def main_with(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(help_text("evidence", INTRO, EXAMPLES))
         return 0
-    chosen = [word for word in words if "=" in word]
+    sources, chosen = divided(words)
     settings: EvidenceSettings = from_plain(EvidenceSettings, compose("evidence", chosen))
-    sources = [word for word in words if "=" not in word]
     if not sources:
         raise InputError(f"no runs named; for example: {EXAMPLES[0]}")
     references = {

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conf.compose import compose, help_text, run_door
+from conf.compose import compose, divided, help_text, run_door
 from search.bundle import histories_of
+from search.evidence.again import NetworkFile, search_command, write_networks
 from search.evidence.decisions import DECISIONS, Decision, pairs_among
 from search.evidence.sources import all_trials, space_filling_trials
 from search.formats import counted
@@ -73,23 +73,32 @@ def main_with(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(help_text("pairs", INTRO, EXAMPLES))
         return 0
-    settings: PairsSettings = from_plain(PairsSettings, compose("pairs", [w for w in words if "=" in w]))
-    histories = _of_one_protocol([word for word in words if "=" not in word])
+    sources, chosen = divided(words)
+    settings: PairsSettings = from_plain(PairsSettings, compose("pairs", chosen))
+    histories = _of_one_protocol(sources)
     header = next(iter(histories.values())).header
     space: Space = from_plain(Space, header["space"])
     known = recorded(histories)
     named = [Base(Path(name).stem, named_architecture(name)) for name in settings.bases]
     bases = [*named, *space_filling_bases(histories)]
     partners = missing_partners(bases, known, space, settings.budget, settings.pairs)
-    names = _write(partners, Path(settings.out))
+    files = [
+        NetworkFile(
+            f"{partner.base.name}-{partner.decision.slug}",
+            partner.architecture,
+            f"{partner.base.name} ({partner.base.architecture.id}), but for the {partner.decision.name}",
+        )
+        for partner in partners
+    ]
+    names = write_networks(files, settings.out)
     for name, partner in zip(names, partners, strict=True):
         print(f"{name}: {'; '.join(difference(partner.base.architecture, partner.architecture))}")
     print(render(*_counts(known, partners, space), "table"), end="")
     print(f"\nwritten: {counted(len(partners), 'network')} to {settings.out}")
     if partners:
         budget = [word for word in words if word.startswith("budget")]
-        new = [*budget, f"name={settings.name}", f"enqueue=[{settings.out}]", f"trials={len(partners)}"]
-        print(f"train them: {_command(header, new)}")
+        new = [*budget, f"name={settings.name}"]
+        print(f"train them: {search_command(header, new, settings.out, len(partners))}")
     return 0
 
 
@@ -156,29 +165,6 @@ def missing_partners(
 # ---------------------------------------------------------------------- what is written
 
 
-def _write(partners: Sequence[Partner], folder: Path) -> list[str]:
-    """The names of the files, which sort in the order of the partners."""
-    names = [
-        f"{number:03d}-{partner.base.name}-{partner.decision.slug}.yaml"
-        for number, partner in enumerate(partners)
-    ]
-    others = sorted({file.name for file in folder.glob("*.yaml")} - set(names))
-    if others:
-        raise InputError(
-            f"out: {folder} holds {others[0]} too, which enqueue=[{folder}] would train; allowed: a folder "
-            "without other .yaml files"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, partner in zip(names, partners, strict=True):
-            base, decision = partner.base, partner.decision
-            head = f"# {base.name} ({base.architecture.id}), but for the {decision.name}\n"
-            (folder / name).write_text(head + partner.architecture.to_yaml(), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"out: {folder} cannot be written: {error.strerror}") from None
-    return names
-
-
 def _counts(
     known: Sequence[Architecture], partners: Sequence[Partner], space: Space
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
@@ -195,13 +181,6 @@ def _counts(
         for decision in DECISIONS
     ]
     return rows, [{title: str(value) for title, value in row.items()} for row in rows]
-
-
-def _command(header: Mapping[str, Any], words: Sequence[str]) -> str:
-    """The words of the first run, but for what these words say."""
-    anew = {"resume", *(word.partition("=")[0] for word in words)}
-    kept = [word for word in header.get("overrides", []) if word.partition("=")[0] not in anew]
-    return shlex.join(["python", "-m", "search", *kept, *words])
 
 
 def main() -> None:
