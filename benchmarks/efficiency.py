@@ -6,6 +6,9 @@ seed gives two strategies the same draws and, of a network recorded several time
 are halved by a hash of their ids, once and for all: settings are chosen on `half=tuning`, and reported on
 `half=held_out`. With a `share` below 1 every seed replays networks of its own, drawn from the half: figures
 then depend less on which few networks are its best. `also` adds a strategy, by words that change our default.
+
+A strategy that begins with what recorded networks taught (`recorded=true`, as our default does) is taught by
+those of the tuning half that the seed does not replay: on `half=held_out` by the whole tuning half.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from search.evidence.sources import mean_run_seconds
 from search.evidence.text import share_with_interval, with_interval
 from search.files import write_whole
 from search.ranking import Noise
+from search.record import History, Trial
 from search.rendering import render
 from search.replay.table import Table, check_rungs, table_of
 from search.replay.tries import Replayed, ReplayStrategy, Truth, feasible, replay
@@ -38,12 +42,13 @@ from space.plain import InputError, from_plain, nearest
 
 DEFAULT, BASE = "our default", "random, no stopping"
 STRATEGIES: dict[str, Sequence[str]] = {
-    BASE: ("sampler=random", "stopping=none"),
-    "random, ASHA": ("sampler=random", "stopping=asha"),
-    "random, our rule": ("sampler=random",),
-    "TPE, no stopping": ("sampler=tpe", "stopping=none"),
-    "NSGA-II, no stopping": ("sampler=nsga2", "stopping=none"),
-    "NSGA-II, our rule": ("sampler=nsga2",),
+    BASE: ("sampler=random", "stopping=none", "recorded=false"),
+    "random, ASHA": ("sampler=random", "stopping=asha", "recorded=false"),
+    "random, our rule": ("sampler=random", "recorded=false"),
+    "TPE, no stopping": ("sampler=tpe", "stopping=none", "recorded=false"),
+    "NSGA-II, no stopping": ("sampler=nsga2", "stopping=none", "recorded=false"),
+    "TPE, no stopping, taught": ("sampler=tpe", "stopping=none"),
+    "our default, not taught": ("recorded=false",),
     DEFAULT: (),
 }
 ORACLES = {"oracle at the first rung": None, "oracle at a quarter": 0.25}  # where they stop, in full lengths
@@ -147,6 +152,20 @@ def strategy_of(name: str, words: Sequence[str], table: Table) -> ReplayStrategy
     return ReplayStrategy(name, sampler, stopping, rungs=rungs)
 
 
+def is_taught(words: Sequence[str]) -> bool:
+    """Whether a search with these words would begin with what recorded networks taught."""
+    return bool(compose("search", list(words))["recorded"])
+
+
+def teachers(histories: Mapping[str, History]) -> list[Trial]:
+    """The complete trials of the tuning half, as prior knowledge: each network once."""
+    found: dict[str, Trial] = {}
+    for trial in (trial for history in histories.values() for trial in history.trials):
+        if trial.state == "complete" and trial.params and half_of(trial.architecture.id) == "tuning":
+            found.setdefault(trial.architecture.id, trial)
+    return list(found.values())
+
+
 # ---------------------------------------------------------------------- what came of it
 
 
@@ -198,9 +217,15 @@ class Found:
 
 
 def replayed_all(
-    table: Table, strategies: Sequence[ReplayStrategy], noise: Noise, asked: Asked, console: Console
+    table: Table,
+    strategies: Sequence[ReplayStrategy],
+    noise: Noise,
+    asked: Asked,
+    console: Console,
+    known: Mapping[str, Sequence[Trial]],
 ) -> dict[str, Found]:
-    """Seed by seed, so that what is drawn for a seed is drawn once."""
+    """Seed by seed, so that what is drawn for a seed is drawn once. `known` are by strategy the trials that
+    taught it, but for those of networks that the seed replays."""
     found = {strategy.name: Found() for strategy in strategies}
     for seed in track(range(asked.seeds), "replaying", console=console, transient=True):
         part = drawn_from(table, asked.share, seed)
@@ -208,7 +233,8 @@ def replayed_all(
         within = truth.within(noise, table.rungs[-1])
         steps = math.ceil(max(asked.budgets) * table.rungs[-1])
         for strategy in strategies:
-            one = replay(part, strategy, truth, seed=seed, steps=steps, until_top=True)
+            prior = [t for t in known.get(strategy.name, ()) if t.architecture.id not in part.runs]
+            one = replay(part, strategy, truth, seed=seed, steps=steps, until_top=True, prior=prior)
             found[strategy.name].add(one, part, truth, within, asked.budgets)
     return found
 
@@ -354,7 +380,8 @@ def main(words: list[str]) -> int:
     table = in_half(table, asked.half)
     words_of = STRATEGIES | {more: more.split() for more in asked.also}
     strategies = {name: strategy_of(name, words, table) for name, words in words_of.items()}
-    found = replayed_all(table, list(strategies.values()), noise, asked, console)
+    known = {name: teachers(histories) for name, words in words_of.items() if is_taught(words)}
+    found = replayed_all(table, list(strategies.values()), noise, asked, console, known)
     text = text_of(found, table, strategies[DEFAULT].rungs or table.rungs, asked)
     print(text)
     if asked.out is not None:

@@ -23,6 +23,8 @@ from search.record import RECORD_NAME, History, read_events, read_history
 from space.plain import InputError, nearest
 
 SUFFIX = ".jsonl.gz"
+RECORDED = "recorded"  # names the bundle that comes with the package
+RECORDED_FILE = Path(__file__).with_name(RECORDED + SUFFIX)
 PROVENANCE_NAME = "provenance.json"
 # Words of a command line that say where something is, not what was measured.
 PLACES = ("runs_folder", "cache_folder", "weights.cache_folder", "weights.files", "resume", "cluster.address")
@@ -90,14 +92,14 @@ def write_bundle(path: Path, runs: Sequence[Bundled]) -> None:
 
 def bundled_of(source: str) -> list[Bundled]:
     """The runs that a source names: a run folder, a bundle (`file.jsonl.gz`), or some runs of a bundle
-    (`file.jsonl.gz:table*`).
+    (`file.jsonl.gz:table*`). `recorded` and `recorded:table*` are those of the package's own bundle.
 
     Raises:
         InputError: neither, or no run of that name.
     """
-    file, colon, pattern = source.partition(f"{SUFFIX}:")
-    if colon or source.endswith(SUFFIX):
-        runs = read_bundle(Path(file + SUFFIX if colon else source))
+    file, colon, pattern = _file_of(source).partition(f"{SUFFIX}:")
+    if colon or file.endswith(SUFFIX):
+        runs = read_bundle(Path(file + SUFFIX if colon else file))
         chosen = [run for name, run in runs.items() if fnmatchcase(name, pattern or "*")]
         if not chosen:
             raise InputError(f"{source}: no run of that name; {nearest(pattern, runs)}")
@@ -114,13 +116,24 @@ def histories_of(sources: Sequence[str]) -> dict[str, History]:
     """
     found: dict[str, History] = {}
     for source in sources:
-        is_bundle = SUFFIX in source
-        runs = {run.name: run.history for run in bundled_of(source)} if is_bundle else {}
-        for name, history in runs.items() if is_bundle else [(source, read_history(Path(source)))]:
+        in_bundle = is_bundle(source)
+        runs = {run.name: run.history for run in bundled_of(source)} if in_bundle else {}
+        for name, history in runs.items() if in_bundle else [(source, read_history(Path(source)))]:
             if name in found:
                 raise InputError(f"{source}: {name} is named twice; allowed: each run once")
             found[name] = history
     return found
+
+
+def is_bundle(source: str) -> bool:
+    """Whether a source names a bundle, or runs of one; else it is a run folder."""
+    return SUFFIX in _file_of(source)
+
+
+def _file_of(source: str) -> str:
+    """With the file of the package's bundle for its name."""
+    name, colon, pattern = source.partition(":")
+    return f"{RECORDED_FILE}{colon}{pattern}" if name == RECORDED else source
 
 
 def _of_folder(folder: Path) -> Bundled:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conf.compose import compose, divided, help_text, run_door
-from search.bundle import SUFFIX, Bundled, bundled_of, write_bundle
+from search.bundle import SUFFIX, Bundled, bundled_of, is_bundle, write_bundle
 from search.formats import counted
 from space.plain import InputError, from_plain
 
@@ -64,7 +64,7 @@ def gathered(sources: Sequence[str]) -> list[Bundled]:
     folders: dict[str, str] = {}
     for source in sources:
         for run in bundled_of(source):
-            if SUFFIX not in source:
+            if not is_bundle(source):
                 if run.name in folders:
                     raise InputError(
                         f"{folders[run.name]} and {source} have one name, {run.name}; rename one"

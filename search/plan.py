@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from search.folder import disk_free_bytes
-from search.formats import duration
-from search.prior import check_prior
+from search.formats import counted, duration
+from search.prior import check_prior, recorded_that_teach
 from search.sampler import make_sampler
 from search.samplers.grid_sampler import check_grid
 from search.scoring import check_scoring, scoring_plan
@@ -156,8 +156,11 @@ def plan_text(settings: SearchSettings) -> str:
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
     lines += [f"scores     {line}" for line in scoring_plan(settings, data)]
-    if settings.prior:
-        lines.append(f"prior      what the trials of {', '.join(settings.prior)} taught")
+    taught = [*settings.prior]
+    if recorded := recorded_that_teach(settings, data.digest):
+        taught.append(f"{counted(recorded, 'recorded network')} (docs/evidence.md)")
+    if taught:
+        lines.append(f"prior      what the trials of {', '.join(taught)} taught")
     if not feasible:
         return "\n".join([*lines, "Too few draws are feasible to estimate time and disk."])
     by_size = sorted(feasible, key=lambda a: price(narrow(a, settings.proxy)).macs)

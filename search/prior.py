@@ -1,73 +1,119 @@
 """Prior knowledge: trials of earlier runs that a new search learns from, copied into its own record.
 
 They are observations for the sampler, peers for the stopping rule, and networks that are not tried again.
-They are never this search's trials, nor its winner.
+They are never this search's trials, nor its winner. Networks that were recorded for the package
+(docs/evidence.md) are prior knowledge of every search that measures as they were measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
+from search.bundle import RECORDED, RECORDED_FILE, histories_of, read_bundle
 from search.protocols import abridged, data_digest, field_differences, protocol_difference, space_difference
-from search.record import History, Record, Trial, read_history
+from search.record import History, MemoryRecord, Record, Trial
 from search.settings import SearchSettings
 from space.plain import InputError, to_plain
 
 SETTLED_BY_SETTINGS = ("space", "objectives", "rungs", "proxy", "training")
+# Of the recorded runs, those whose networks no search chose for their scores.
+TAUGHT_BY = ("table*", "pairs*")
 
 
 def check_prior(settings: SearchSettings, digest: str) -> None:
     """Whether earlier runs can teach this search, as far as its settings and data tell: before it starts.
 
     Raises:
-        InputError: a folder without a record, or one of another space or protocol, naming what differs.
+        InputError: a source without a record, or one of another space or protocol, naming what differs.
     """
-    ours: dict[str, Any] = {name: to_plain(getattr(settings, name)) for name in SETTLED_BY_SETTINGS}
-    for folder in settings.prior:
-        header = read_history(Path(folder)).header
-        differences = field_differences(header, ours, SETTLED_BY_SETTINGS)
-        theirs = data_digest(header)
-        if theirs is not None and theirs != digest:
-            differences.append(f"data: digest {theirs} against {digest}")
-        _refuse(folder, differences)
+    for source, history in histories_of(settings.prior).items():
+        _refuse(source, _settled_differences(settings, digest, history))
 
 
-def take_prior(record: Record, folders: Sequence[str]) -> None:
-    """Copy the complete and halted trials of earlier runs, and what those had taken themselves, into a
-    record; each once, however many of the runs hold it. From then on the record alone suffices.
+def recorded_that_teach(settings: SearchSettings, digest: str) -> int:
+    """How many recorded trials will teach this search, as far as its settings and data tell."""
+    if not settings.recorded:
+        return 0
+    return sum(
+        len(list(_worth_knowing(name, history)))
+        for name, history in _recorded().items()
+        if not _settled_differences(settings, digest, history)
+    )
+
+
+def take_prior(record: Record, sources: Sequence[str]) -> None:
+    """Copy the complete and halted trials of earlier runs (folders or bundles), and what those had taken
+    themselves, into a record; each once, however many of the runs hold it. From then on the record alone
+    suffices.
 
     Raises:
-        InputError: a folder without a record, or one of another space or protocol, naming what differs.
+        InputError: a source without a record, or one of another space or protocol, naming what differs.
     """
-    histories = {folder: read_history(Path(folder)) for folder in folders}
-    for folder, history in histories.items():
-        differences = space_difference(history, record.history) + protocol_difference(history, record.history)
-        _refuse(folder, differences)
+    histories = histories_of(sources)
+    for source, history in histories.items():
+        _refuse(source, _differences(record, history))
+    for source, history in histories.items():
+        write_prior(record, _worth_knowing(source, history))
+
+
+def take_recorded(record: Record) -> list[str]:
+    """The same with the networks recorded for the package; empty, or why none of them says anything here."""
+    runs = _recorded()
+    differences = {name: _differences(record, history) for name, history in runs.items()}
+    for name, history in runs.items():
+        if not differences[name]:
+            write_prior(record, _worth_knowing(f"{RECORDED}:{name}", history))
+    return next(iter(differences.values()), []) if all(differences.values()) else []
+
+
+def write_prior(record: MemoryRecord, known: Iterable[tuple[Trial, str, str]]) -> None:
+    """Trials that the record does not hold yet, each with the run that trained it and the name to go by."""
     held = {_identity(trial) for trial in record.history.prior}
-    for folder, history in histories.items():
-        for trial, source, name in _worth_knowing(folder, history):
-            if _identity(trial) not in held:
-                held.add(_identity(trial))
-                record.append("prior", **_fields(trial, source, name, -1 - len(record.history.prior)))
+    for trial, source, name in known:
+        if _identity(trial) not in held:
+            held.add(_identity(trial))
+            record.append("prior", **_fields(trial, source, name, -1 - len(record.history.prior)))
 
 
-def _refuse(folder: str, differences: Sequence[str]) -> None:
+def _recorded() -> dict[str, History]:
+    runs = read_bundle(RECORDED_FILE)
+    return {
+        name: run.history
+        for name, run in runs.items()
+        if any(fnmatchcase(name, pattern) for pattern in TAUGHT_BY)
+    }
+
+
+def _settled_differences(settings: SearchSettings, digest: str, history: History) -> list[str]:
+    ours: dict[str, Any] = {name: to_plain(getattr(settings, name)) for name in SETTLED_BY_SETTINGS}
+    differences = field_differences(history.header, ours, SETTLED_BY_SETTINGS)
+    theirs = data_digest(history.header)
+    if theirs is not None and theirs != digest:
+        differences.append(f"data: digest {theirs} against {digest}")
+    return differences
+
+
+def _differences(record: Record, history: History) -> list[str]:
+    return space_difference(history, record.history) + protocol_difference(history, record.history)
+
+
+def _refuse(source: str, differences: Sequence[str]) -> None:
     if differences:
         raise InputError(
-            f"prior: {folder} was another search than this one, so its trials say nothing here: "
+            f"prior: {source} was another search than this one, so its trials say nothing here: "
             f"{'; '.join(abridged(differences))}"
         )
 
 
-def _worth_knowing(folder: str, history: History) -> Iterator[tuple[Trial, str, str]]:
+def _worth_knowing(run: str, history: History) -> Iterator[tuple[Trial, str, str]]:
     """What a run can teach, with the run that trained it and the name that it goes by from here on."""
     for trial in history.prior:
         yield trial, trial.source, trial.name
     for trial in history.trials:
         if trial.state in ("complete", "halted"):
-            yield trial, folder, f"{trial.name} of {folder}"
+            yield trial, run, f"{trial.name} of {run}"
 
 
 def _identity(trial: Trial) -> tuple[object, ...]:

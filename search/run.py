@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from search.formats import counted
 from search.own import keep_own
 from search.patience import StorageAway, going_on, reason_of, storage_error
 from search.plan import check, named_architecture
-from search.prior import take_prior
+from search.prior import take_prior, take_recorded
+from search.protocols import abridged
 from search.provenance import provenance
 from search.record import History, MemoryRecord, Record
 from search.sampler import make_sampler
@@ -100,9 +102,12 @@ def _run(
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))
     if not record.history.sessions:
         take_prior(record, settings.prior)
-    if settings.prior:
-        known = counted(len(record.history.prior), "trial")
-        display.message(f"prior knowledge: {known} of {', '.join(settings.prior)}")
+        if settings.recorded and (differences := take_recorded(record)):
+            display.message(f"the recorded networks say nothing here: {'; '.join(abridged(differences))}")
+    if record.history.prior:
+        runs = Counter(trial.source for trial in record.history.prior)
+        known = ", ".join(f"{counted(trials, 'trial')} of {run}" for run, trials in runs.items())
+        display.message(f"prior knowledge: {known}")
     own = {"sampler": settings.sampler.use, "stopping": settings.stopping.use}
     kept = keep_own(folder, record.history, display.message, **own)
     record.append("session", trials=settings.trials, backend=settings.backend, own=kept)

@@ -84,7 +84,8 @@ class SearchSettings:
     `rungs` are the steps at which trials are evaluated and may be stopped; the last is the length of a
     full trial. `enqueue` names architecture files, or presets of conf/arch, tried before the sampler's.
     (`settings_from_plain` takes folders of such files too.)
-    `prior` names folders of earlier runs of the same space and protocol, whose trials teach this search.
+    `recorded`: the networks recorded for the package teach this search, where it measures as they were.
+    `prior` names earlier runs of the same space and protocol (folders, bundles), whose trials teach it too.
     `evaluators` is the embedded evaluator, or a protocol by whose networks `scoring`, `compute` and `weights`
     have candidates scored.
     """
@@ -105,6 +106,7 @@ class SearchSettings:
     rungs: tuple[int, ...] = (125, 250, 500)
     seed: int = 0
     enqueue: tuple[str, ...] = ()
+    recorded: bool = True
     prior: tuple[str, ...] = ()
     name: str | None = None
     runs_folder: str = "runs"

@@ -26,7 +26,7 @@ Sources are bundles (search.gather) or run folders; runs get their part by their
 recorded yet is said. The same file gives the same page, byte for byte.
 """
 EXAMPLES = (
-    f"python -m search.evidence evidence/recorded{SUFFIX} out=docs/evidence.md",
+    "python -m search.evidence recorded out=docs/evidence.md   the runs that come with the package",
     f"python -m search.evidence recorded{SUFFIX} runs/long-2 out=evidence.md   with a run that is not "
     "gathered yet",
     f"python -m search.evidence recorded{SUFFIX} 'table=[mine-*]' out=mine.md  runs of other names",

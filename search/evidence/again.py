@@ -106,7 +106,7 @@ def write_networks(networks: Sequence[NetworkFile], out: str) -> list[str]:
 
 def search_command(header: Mapping[str, Any], words: Sequence[str], folder: str, count: int) -> str:
     """The search of `header` in its own words, but for these, on the networks of the folder."""
-    new = [*words, f"enqueue=[{folder}]", f"trials={count}"]
+    new = ["recorded=false", *words, f"enqueue=[{folder}]", f"trials={count}"]
     anew = {"resume", *(word.partition("=")[0] for word in new)}
     kept = [word for word in header.get("overrides", []) if word.partition("=")[0] not in anew]
     return shlex.join(["python", "-m", "search", *kept, *new])

@@ -29,7 +29,10 @@ from search.replay.table import Table
 from space.architecture import Architecture
 from space.cost import Budget
 
-TABLE = "`python -m search name=table sampler=sobol stopping=none confirmation=none enqueue=[md,md_lite]`"
+TABLE = (
+    "`python -m search name=table trials=152 sampler=sobol stopping=none confirmation=none recorded=false "
+    "enqueue=[md,md_lite]`"
+)
 
 
 @dataclass(frozen=True)

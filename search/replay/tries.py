@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from search.backends.virtual import Conditions, Usage, VirtualClock, run_virtual
+from search.prior import write_prior
 from search.ranking import Noise, Objectives, Point, beats, best_first, best_order, hypervolume, mean_point
-from search.record import History, MemoryRecord, State
+from search.record import History, MemoryRecord, State, Trial
 from search.replay.coordinates import Coordinates, distances
 from search.replay.table import RecordedRun, Table
 from search.sampler import Observation, Proposal, Sampler, SamplerSettings, make_sampler
@@ -225,6 +226,7 @@ def replay(
     steps: int | None = None,
     until_top: bool = False,
     conditions: Conditions | None = None,
+    prior: Sequence[Trial] = (),
 ) -> Replayed:
     """One search over the table.
 
@@ -233,10 +235,12 @@ def replay(
         steps: the training budget; None: until everything was tried.
         until_top: spend more than that where no network of the truly best is complete yet.
         conditions: of the cluster; None: `strategy.workers` that never fail.
+        prior: trials of networks that are not in the table, known before it begins.
     """
     clock = VirtualClock()
     record = MemoryRecord(clock)
     record.append("start", scores=table.start_scores, protocol={})
+    write_prior(record, ((trial, trial.source, trial.name) for trial in prior))
     space, candidates = table.space, feasible(table)
     rungs = strategy.rungs or table.rungs
     search = ArchitectureSearch(

@@ -6,9 +6,12 @@ from collections import Counter
 
 from search.findings import objectives_of
 from search.formats import counted, millions
+from search.ranking import best_first
 from search.record import Trial
 from search.report.html import Cell, badge, card, number, section, table
 from search.report.page import Page
+
+MOST_SHOWN = 20
 
 
 def prior_section(page: Page) -> str:
@@ -22,8 +25,12 @@ def prior_section(page: Page) -> str:
         "rule before this search began. They are hollow in the charts, and none of its own trials, which "
         "alone are counted and can win."
     )
+    shown = known
+    if len(known) > MOST_SHOWN:
+        shown = best_first(known, objectives)[:MOST_SHOWN]
+        about += f" The table has the best {len(shown)}."
     heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps", "FID", "CLIP"]
-    rows = [("", _row(trial, objectives.fid, objectives.clip)) for trial in known]
+    rows = [("", _row(trial, objectives.fid, objectives.clip)) for trial in shown]
     return section("Prior knowledge", about, card(table(heads, rows, sortable=True, numbers=range(3, 8))))
 
 

@@ -24,7 +24,7 @@ from space.choices import Space, UniformDraw
 from space.cost import price
 
 POOL = 200  # random draws that are ranked at once: among them, and not beyond, the promising is looked for
-EXPLAINED = 0.5  # variance of the effects together, where that of the noise is 1: the prior, a cautious one
+EXPLAINED = 2.0  # variance of the effects together, where that of the noise is 1: the prior
 
 
 class LinearSampler:
@@ -97,6 +97,7 @@ def properties(architecture: Architecture) -> np.ndarray:
         log1p(architecture.self_attention_layers),
         log1p(architecture.cross_attention_layers),
         architecture.cross_attention_layers > 0,
+        sum(level.cross_attention and level.layers > 0 for level in levels),
         sum(level.conv == "separable" for level in levels),
         architecture.separable_expansion,
         architecture.feed_forward_ratio,
@@ -109,10 +110,12 @@ def properties(architecture: Architecture) -> np.ndarray:
             log(level.channels),
             len(level.up),
             level.conv == "separable",
-            log1p(level.layers),
             level.self_attention and level.layers > 0,
             level.cross_attention and level.layers > 0,
         ]
+        for stack in (level.down, level.up):
+            attending = level.cross_attention * sum(stack)
+            found += [log1p(sum(stack)), log1p(attending), attending > 0]
     return np.array(found, dtype=np.float64)
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -20,18 +21,20 @@ from benchmarks.efficiency import (
     figure,
     half_of,
     in_half,
+    is_taught,
     mean,
     oracle,
     ratio_of_means,
     ratio_of_medians,
     ratio_of_sums,
     strategy_of,
+    teachers,
     word,
 )
 from conf.compose import compose
 from search.confirming.verdicts import Interval
 from search.ranking import Objectives
-from search.record import Rung
+from search.record import Rung, Trial
 from search.replay.table import RecordedRun, Table
 from search.replay.tries import Replayed, ReplayStrategy, Truth, replay
 from search.sampler import SamplerSettings
@@ -149,6 +152,65 @@ def test_what_is_named_counts_when_it_is_complete():
     assert found.steps == [2.5] and found.minutes == [1.5] and found.never == [False]
     assert found.place == {0.9: [COUNT], 1: [8], 2.4: [8], 2.5: [1]}
     assert found.within == {0.9: [False], 1: [False], 2.4: [False], 2.5: [True]}
+
+
+# ---------------------------------------------------------------------- what recorded networks teach
+
+
+def trials_of(table, keys):
+    """As a record would hold them."""
+    fields = {"key": "0", "number": 0, "purpose": "search", "name": "trial 0", "seed": 0, "steps": RUNGS[-1]}
+    for key in keys:
+        run = table.runs[key][0]
+        yield Trial(
+            **fields, architecture=run.architecture, cost=price(run.architecture), source="table",
+            params=md_space().encode(run.architecture), rungs=list(run.rungs), state="complete",
+        )  # fmt: skip
+
+
+def test_a_taught_strategy_finds_what_its_teachers_point_to():
+    """The FID of the end is that of the parameters: half the table says so, and the first of the other half
+    that is tried is its smallest network. Not taught, the first is any."""
+    by_size = sorted(networks(), key=lambda network: price(network).parameters)
+    sizes = {network.id: 1.0 + place for place, network in enumerate(by_size)}
+    table = planted(lambda place: 50.0)
+    for key, runs in table.runs.items():
+        for rung in runs[0].rungs:
+            rung.scores.update({"fid_embedded_clip": sizes[key], "clip_embedded": -sizes[key]})
+    even = {network.id for network in by_size[::2]}
+    part = replace(table, runs={key: runs for key, runs in table.runs.items() if key in even})
+    truth = Truth(part.runs, part.objectives, 0.1)
+    strategy = ReplayStrategy("", SamplerSettings("linear"), StoppingSettings("none"))
+    prior = list(trials_of(table, set(table.runs) - even))
+    steps = {}
+    for taught in (False, True):
+        known = prior if taught else []
+        found = [
+            replay(part, strategy, truth, seed=seed, steps=1, until_top=True, prior=known)
+            for seed in range(8)
+        ]
+        steps[taught] = [each.steps_to_top for each in found]
+    assert set(steps[True]) == {RUNGS[-1]} and np.mean(steps[False]) > 2 * RUNGS[-1]
+
+
+def test_teachers_are_of_the_tuning_half_and_each_network_once():
+    table = planted(lambda place: 1.0)
+    trials = list(trials_of(table, table.runs))
+    histories = {
+        name: SimpleNamespace(trials=trials, confirmations=[], prior=[]) for name in ("table", "again")
+    }
+    found = [trial.architecture.id for trial in teachers(histories)]
+    assert found == list(in_half(table, "tuning").runs)
+    trials[0].state = "halted"
+    assert trials[0].architecture.id not in {trial.architecture.id for trial in teachers(histories)}
+
+
+def test_who_is_taught_is_said_by_the_searchs_own_words():
+    assert is_taught(()) and not is_taught(STRATEGIES[BASE])
+    assert [name for name, words in STRATEGIES.items() if is_taught(words)] == [
+        "TPE, no stopping, taught",
+        DEFAULT,
+    ]
 
 
 # ---------------------------------------------------------------------- statistics

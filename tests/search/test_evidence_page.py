@@ -192,4 +192,4 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert main_with(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert "evidence/recorded.jsonl.gz out=docs/evidence.md" in shown and "long=" in shown
+    assert "recorded out=docs/evidence.md" in shown and "long=" in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from itertools import islice
 from statistics import NormalDist, fmean
 
@@ -130,12 +131,25 @@ def test_properties_by_hand():
     """MD-Lite, counted by hand."""
     lite = named_architecture("md_lite")
     found = properties(lite)
-    assert len(found) == 12 + 3 * 6
+    assert len(found) == 13 + 3 * 11
     layers, self_attention, cross_attention = np.expm1(found[2:5]).round(6)
     assert (layers, self_attention, cross_attention) == (15, 12, 15)  # Table 6 of the paper
-    assert found[5:12].tolist() == [1, 1, 4, 3, 1, 0, 0]
-    assert np.expm1(found[[15, 21, 27]]).round(6).tolist() == [0, 3, 12]
-    assert found[[17, 22, 23, 28, 29]].tolist() == [0, 0, 1, 1, 1]
+    assert found[5:13].tolist() == [1, 2, 1, 4, 3, 1, 0, 0]
+    of_levels = found[13:].reshape(3, 11)
+    assert of_levels[:, 1:5].tolist() == [[2, 0, 0, 0], [2, 0, 0, 1], [3, 1, 1, 1]]
+    down, attending_down, up, attending_up = np.expm1(of_levels[:, [5, 6, 8, 9]]).round(6).T.tolist()
+    assert down == attending_down == [0, 1, 6] and up == attending_up == [0, 2, 6]
+    assert of_levels[:, 7].tolist() == of_levels[:, 10].tolist() == [0, 1, 1]
+
+
+def test_cross_attention_that_nothing_is_drawn_through_is_not_as_cross_attention_upwards():
+    """Where a stack has no layers, cross-attention stands nowhere in it."""
+    lite = named_architecture("md_lite")
+    middle = replace(lite.levels[1], down=(2,), up=(0, 0))
+    found = properties(replace(lite, levels=(lite.levels[0], middle, lite.levels[2])))
+    level = found[13:].reshape(3, 11)[1]
+    assert np.expm1(level[[5, 6, 8, 9]]).round(6).tolist() == [2, 2, 0, 0]
+    assert level[[4, 7, 10]].tolist() == [1, 1, 0]
 
 
 def test_a_pool_comes_in_the_order_of_its_rank_and_then_another():

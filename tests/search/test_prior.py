@@ -5,13 +5,18 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search.prior import take_prior
+import search.bundle
+import search.prior
+from search.__main__ import settings_of
+from search.bundle import bundled_of, write_bundle
+from search.prior import recorded_that_teach, take_prior, take_recorded
 from search.ranking import Objectives, best_first
 from search.record import Record, Trial, read_history
 from search.report.page import Page
@@ -23,6 +28,7 @@ from search.tables import write_trials_csv
 from space.plain import InputError, to_plain
 from tests.search.test_strategy import decisions
 from tests.search.worlds import RUNGS, START, drive, make_search, md_space
+from training.data import load_data
 
 
 def begin(folder: Path, prior: Sequence[str] = (), *, trials: int, **changes: Any) -> ArchitectureSearch:
@@ -198,6 +204,71 @@ def test_another_protocol_or_space_is_refused_and_nothing_is_copied(
     with pytest.raises(InputError, match=f"prior: .*other was another search.*{said}"):
         begin(tmp_path / "new", [str(tmp_path / "other")], trials=1)
     assert read_history(tmp_path / "new").prior == []
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, folder: Path, **runs: str) -> None:
+    """The package's bundle, of these run folders under these names."""
+    bundle = [replace(bundled_of(run)[0], name=name) for name, run in runs.items()]
+    write_bundle(folder / "recorded.jsonl.gz", bundle)
+    for module in (search.prior, search.bundle):
+        monkeypatch.setattr(module, "RECORDED_FILE", folder / "recorded.jsonl.gz")
+
+
+def provenanced(folder: str) -> str:
+    (Path(folder) / "provenance.json").write_text("{}")
+    return folder
+
+
+def test_a_bundle_teaches_as_the_folders_do(earlier: str, tmp_path: Path, monkeypatch) -> None:
+    recorded(monkeypatch, tmp_path, table=provenanced(earlier))
+    folder = run(tmp_path / "b", [earlier], trials=5).history
+    for source in ("recorded:tab*", f"{tmp_path / 'recorded.jsonl.gz'}:table"):
+        bundle = run(tmp_path / source[-3:].strip("*"), [source], trials=5).history
+        assert [t.name for t in bundle.prior] == [t.name.replace(earlier, "table") for t in folder.prior]
+        assert [t.architecture for t in bundle.trials] == [t.architecture for t in folder.trials]
+
+
+def test_recorded_networks_teach_but_not_those_that_a_search_chose(
+    earlier: str, tmp_path: Path, monkeypatch
+) -> None:
+    run(tmp_path / "b", trials=4, seed=7)
+    after = provenanced(str(tmp_path / "b"))
+    recorded(monkeypatch, tmp_path, table=provenanced(earlier), **{"after-0": after})
+    search = begin(tmp_path / "c", trials=1)
+    assert take_recorded(search.record) == []
+    known = [f"{t.name} of recorded:table" for t in worth_knowing(earlier)]
+    assert [t.name for t in search.history.prior] == known
+    assert take_recorded(search.record) == [] and len(search.history.prior) == len(known)  # each once
+    search.record.close()
+
+
+def test_recorded_networks_of_another_protocol_say_nothing_and_refuse_nothing(
+    earlier: str, tmp_path: Path, monkeypatch
+) -> None:
+    recorded(monkeypatch, tmp_path, table=provenanced(earlier))
+    search = begin(tmp_path / "c", trials=1, header_rungs=(100, 200))
+    assert take_recorded(search.record) == ["rungs: [100, 200, 400] against [100, 200]"]
+    assert search.history.prior == []
+    search.record.close()
+
+
+def test_a_space_filling_run_goes_on_where_the_recorded_one_ended(tmp_path: Path) -> None:
+    """So that a table grows over as many runs as it takes."""
+    words = {"sampler": "sobol", "stopping": "none"}
+    whole = run(tmp_path / "whole", trials=12, **words).history.trials
+    run(tmp_path / "a", trials=7, **words)
+    rest = run(tmp_path / "b", [str(tmp_path / "a")], trials=5, **words).history.trials
+    assert [trial.architecture for trial in rest] == [trial.architecture for trial in whole[7:]]
+
+
+def test_the_default_search_is_taught_by_what_the_package_records() -> None:
+    """Defaults that changed what a score means would leave the recorded networks behind."""
+    settings = settings_of([])[0]
+    digest = load_data(settings.data).digest
+    assert recorded_that_teach(settings, digest) >= 80
+    assert recorded_that_teach(settings_of(["recorded=false"])[0], digest) == 0
+    assert recorded_that_teach(settings_of(["training.learning_rate=0.01"])[0], digest) == 0
+    assert recorded_that_teach(settings, "of other pictures") == 0
 
 
 def test_a_folder_without_a_record_is_named(tmp_path: Path) -> None:

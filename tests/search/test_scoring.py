@@ -24,9 +24,10 @@ from evaluators.scorers.by_protocol import load_evaluator, stored_protocol
 from evaluators.scorers.embedded import Evaluator
 from search import trial
 from search.__main__ import settings_of as door_settings
+from search.bundle import RECORDED_FILE, read_bundle
 from search.folder import stored_settings
 from search.plan import check
-from search.protocols import protocol_difference
+from search.protocols import field_differences, protocol_difference
 from search.record import read_history
 from search.run import run_search
 from search.sampling_curves import __main__ as curves
@@ -340,3 +341,5 @@ def test_the_default_search_has_its_ruler_with_it(tmp_path: Path) -> None:
     shipped = [json.loads(about.read_text())["digest"] for about in SHIPPED.rglob(ABOUT)]
     assert evaluator.clip.digest in shipped
     assert evaluator.clip.retrieval_accuracy > 0.95 and evaluator.clip.doubt is None
+    recorded = read_bundle(RECORDED_FILE)["table"].history.header  # which teaches the default search
+    assert field_differences(recorded, {"protocol": evaluator.protocol}, ("protocol",)) == []
