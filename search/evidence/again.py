@@ -23,7 +23,7 @@ differ. The first of a space-filling run are spread over the space by themselves
 EXAMPLES = (
     "python -m search.evidence.again runs/table out=first networks=32   then the search that it prints, with",
     "    name=seeds-1 seed=1                                            another seed",
-    "    name=long training.steps=2000 rungs=[500,1000,2000]            longer training",
+    "    name=long rungs=[500,1000,2000]                                longer training",
     "    name=bigger proxy=quarter data.image_size_px=64                a bigger proxy",
 )
 
