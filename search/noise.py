@@ -26,6 +26,7 @@ EXAMPLES = (
     "python -m search.noise runs/a runs/b                repeats of both, pooled",
     "python -m search.noise runs/a out=conf/noise/mine.yaml, then python -m search noise=mine",
     "python -m search.noise runs/a runs/b stated=false out=conf/noise/mine.yaml     from their repeats alone",
+    "python -m search.noise recorded:table recorded:seeds-* best=0.5   the better half of the networks",
 )
 
 
@@ -37,10 +38,13 @@ class NoiseSettings:
     format: Format = "table"
     out: str | None = None
     stated: bool = True
+    best: float = 1.0
 
     def __post_init__(self) -> None:
         if self.out is not None and not self.out.endswith(".yaml"):
             raise InputError(f"out: {self.out!r} is no preset; allowed: a file that ends in .yaml")
+        if not 0 < self.best <= 1:
+            raise InputError(f"best: {self.best:g} is not a share; allowed: above 0, up to 1")
 
 
 def main_with(words: list[str]) -> int:
@@ -54,12 +58,14 @@ def main_with(words: list[str]) -> int:
     first, noise = next((name, noise_of(history)) for name, history in histories.items())
     if noise is None:
         raise InputError(f"{first}: states no noise yet; first: python -m search resume={first}")
-    found = estimated(list(histories.values()), noise)
+    found = estimated(list(histories.values()), noise, settings.best)
     print(render([_exact(each) for each in found], [shown(each) for each in found], settings.format), end="")
     if settings.format == "table":
         print(NOTE)
     if settings.out is not None:
         names = ", ".join(Path(run).name for run in histories)
+        if settings.best < 1:
+            names += f" (the best {settings.best:.0%} of their networks)"
         if settings.stated:
             text = preset(refined(noise, found), f"what was stated and the repeated seeds of {names}")
         else:

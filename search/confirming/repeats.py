@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from statistics import median
 from typing import Literal
 
 from search.confirming.variance import Variance, within, within_paired
 from search.findings import objectives_of
 from search.protocols import protocol_difference
-from search.ranking import Noise, Objectives, Point, RungNoise, point_of
+from search.ranking import Noise, Objectives, Point, RungNoise, best_order, mean_point, point_of
 from search.record import History, Trial
 from space.plain import InputError
 
@@ -43,8 +44,12 @@ class ScoreNoise:
         return self.seeds.with_prior(self.stated) if self.seeds else self.stated
 
 
-def estimated(histories: Sequence[History], noise: Noise) -> list[ScoreNoise]:
+def estimated(histories: Sequence[History], noise: Noise, best: float = 1.0) -> list[ScoreNoise]:
     """At each rung of the records, of FID and of CLIP.
+
+    Args:
+        best: the share of the repeated networks that count, by where their seeds end on average. A network
+            that still learns what the best have learned differs more from seed to seed than they do.
 
     Raises:
         InputError: records of different protocols.
@@ -55,6 +60,9 @@ def estimated(histories: Sequence[History], noise: Noise) -> list[ScoreNoise]:
             names = [str(history.header.get("name", "a run")) for history in (first, other)]
             raise InputError(f"{' and '.join(names)} do not share a protocol: {'; '.join(differences)}")
     objectives, runs = objectives_of(first), list(_full_length(histories))
+    if best < 1:
+        among = _best_repeated(runs, objectives, best)
+        runs = [trial for trial in runs if trial.architecture.id in among]
     return [
         found
         for step in first.header.get("rungs", [])
@@ -124,6 +132,16 @@ def _full_length(histories: Sequence[History]) -> Iterator[Trial]:
         chosen = [trial for trial in history.trials if trial.name not in confirmed]
         length = max(history.header.get("rungs", [0]))
         yield from (trial for trial in [*chosen, *history.confirmations] if trial.steps == length)
+
+
+def _best_repeated(runs: Sequence[Trial], objectives: Objectives, share: float) -> set[str]:
+    ends: dict[str, dict[int, Point]] = {}
+    for trial in runs:
+        if trial.state == "complete" and (point := point_of(trial, objectives)) is not None:
+            ends.setdefault(trial.architecture.id, {}).setdefault(trial.seed, point)
+    means = {key: mean_point(list(by_seed.values())) for key, by_seed in ends.items() if len(by_seed) > 1}
+    order = best_order(list(means.values()))
+    return {list(means)[place] for place in order[: ceil(share * len(means))]}
 
 
 def _at(

@@ -137,6 +137,25 @@ def test_a_refined_noise_weighs_as_the_rung_known_least(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- the door
 
 
+def test_the_best_share_of_the_repeated_networks_counts_alone(tmp_path: Path) -> None:
+    """MD ends in front, always with the same scores; MD-Lite behind it, and differs from seed to seed."""
+    record = open_run(tmp_path)
+    for seed in range(6):
+        for name, architecture, fid in (("md", MD, 5.0), ("md_lite", MD_LITE, 50.0 + 10 * seed)):
+            number = len(record.history.confirmations)
+            fields = {"purpose": "confirm", "name": name, "seed": seed, "steps": 400, "number": number}
+            key = propose(record, architecture, key=f"{name}-{seed}", **fields)
+            for step in RUNGS:
+                score(record, key, step, fid, 1 / fid)
+            end(record, key)
+    record.close()
+    histories = [record.history]
+    best = estimated(histories, STATED, best=0.5)
+    assert {each.networks for each in best} == {1} and all(each.seeds.value < 1e-12 for each in best)
+    assert {each.networks for each in estimated(histories, STATED, best=0.51)} == {2}  # rounded up
+    assert all(each.seeds.value > 0 for each in estimated(histories, STATED))
+
+
 def test_the_door_prints_the_table_and_writes_a_preset(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +216,8 @@ def test_what_the_door_refuses(tmp_path: Path) -> None:
         door.main_with([str(tmp_path / "nowhere")])
     with pytest.raises(InputError, match=r"allowed: a file that ends in \.yaml"):
         door.main_with([str(tmp_path), "out=noise.txt"])
+    with pytest.raises(InputError, match=r"best: 0 is not a share; allowed: above 0, up to 1"):
+        door.main_with([str(tmp_path), "best=0"])
     Record(tmp_path).close()
     with pytest.raises(InputError, match="states no noise yet"):
         door.main_with([str(tmp_path)])
