@@ -36,7 +36,7 @@ class TrainingSettings:
     betas: tuple[float, ...] = (0.9, 0.99)
     weight_decay: float = 0.01
     warmup_steps: int = 20
-    decay: Literal["none", "linear", "cosine"] = "cosine"  # of the learning rate, after the warm-up
+    decay: Literal["none", "linear", "cosine"] = "none"  # of the learning rate, after the warm-up
     gradient_clip: float = 1.0  # norm over all gradients
     ema_decay: float = 0.97  # of the weights that draw and are validated
     caption_dropout: float = 0.0  # share of captions emptied, which guidance above 1 needs

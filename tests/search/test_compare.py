@@ -123,7 +123,7 @@ def test_every_setting_is_known_to_decide_a_score_or_not_to() -> None:
     """A new setting fails here until somebody has said which it is."""
     which = {
         "space", "budget", "sampler", "stopping", "noise", "confirmation", "cluster", "backend", "trials",
-        "seed", "enqueue", "prior", "name", "runs_folder", "cache_folder", "resume", "dry_run",
+        "seed", "enqueue", "recorded", "prior", "name", "runs_folder", "cache_folder", "resume", "dry_run",
         "compute", "weights",
     }  # fmt: skip
     where = {"evaluators", "scoring"}  # in the header as the protocol that they make
