@@ -43,6 +43,7 @@ COLOURS = {
 MOST_BARS = 40  # with more complete trials, only the front carries noise bars
 MOST_REFUSALS_DRAWN = 1000
 MOST_MARKS = 1500  # of one kind in a chart; with more, evenly spaced ones are drawn, and the legend says so
+CROWD = 20  # with more trials of earlier runs, they wait in the legend
 MOST_FULL_HOVERS = 300  # with more marks of a kind, what they say leaves the levels out
 MOST_CHOICES_DRAWN = 14
 
@@ -117,8 +118,11 @@ def pareto(history: History, winner: Trial | None) -> Figure | None:
         if trial.state == "complete" and (point := point_of(trial, objectives)) is not None
     ]
     if known:
+        crowd = len(known) > CROWD
         name, known = evenly_spaced("of earlier runs", known)
-        traces.append(scatter(name, known, marker("prior", size=8, symbol="circle-open", width=1.5)))
+        earlier = scatter(name, known, marker("prior", size=8, symbol="circle-open", width=1.5))
+        # a whole table of networks would stretch the axes until the search's own trials are one dot
+        traces.append(earlier | ({"visible": "legendonly"} if crowd else {}))
     full_length = winner.last_step if winner is not None else 0
     traces += [_mean(group, noise, history) for group in confirmed(history) if group.steps == full_length]
     if again := [(trial, point) for trial, point, _ in reruns(history)]:

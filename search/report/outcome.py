@@ -185,8 +185,9 @@ def score_section(page: Page) -> str:
     about = (
         "Best is the top left. Two trials whose bars do not overlap in a score differ beyond its stated "
         "noise. "
-        "Diamonds are means of confirmation runs, with other seeds than the search's; halted trials can be "
-        "switched on in the legend, at the scores of the step they were stopped at."
+        "Diamonds are means of confirmation runs, with other seeds than the search's; halted trials, and "
+        "many of earlier runs, can be switched on in the legend: the halted at the scores of the step "
+        "they were stopped at."
     )
     return section("FID and CLIP", about, chart)
 

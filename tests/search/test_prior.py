@@ -19,6 +19,7 @@ from search.bundle import bundled_of, write_bundle
 from search.prior import recorded_that_teach, take_prior, take_recorded
 from search.ranking import Objectives, best_first
 from search.record import Record, Trial, read_history
+from search.report.figures import CROWD, pareto
 from search.report.page import Page
 from search.report.sections import sections
 from search.sampler import observations
@@ -27,7 +28,7 @@ from search.strategy import ArchitectureSearch
 from search.tables import write_trials_csv
 from space.plain import InputError, to_plain
 from tests.search.test_strategy import decisions
-from tests.search.worlds import RUNGS, START, drive, make_search, md_space
+from tests.search.worlds import NOISE, RUNGS, START, drive, make_search, md_space
 from training.data import load_data
 
 
@@ -184,6 +185,20 @@ def test_what_an_earlier_run_had_taken_itself_comes_once(earlier: str, tmp_path:
         names = [trial.name for trial in record.history.prior]
         own = [f"{t.name} of {earlier}" for t in worth_knowing(earlier)]
         assert sorted(names) == sorted(own + [f"trial {n} of {tmp_path / 'b'}" for n in range(4)])
+
+
+def test_a_crowd_of_earlier_trials_waits_in_the_legend(tmp_path: Path) -> None:
+    """It would stretch the axes until the search's own trials are one dot."""
+    shown = {}
+    for count in (CROWD, CROWD + 1):
+        run(tmp_path / f"{count}", trials=count, stopping="none")
+        taught = run(tmp_path / f"of {count}", [str(tmp_path / f"{count}")], trials=2, stopping="none")
+        taught.history.header["noise"] = to_plain(NOISE)
+        chart = pareto(taught.history, None)
+        assert chart is not None
+        earlier = next(trace for trace in chart["data"] if trace["name"].startswith("of earlier runs"))
+        shown[count] = earlier.get("visible", True)
+    assert shown == {CROWD: True, CROWD + 1: "legendonly"}
 
 
 @pytest.mark.parametrize(
