@@ -380,7 +380,8 @@ def main(words: list[str]) -> int:
     table = in_half(table, asked.half)
     words_of = STRATEGIES | {more: more.split() for more in asked.also}
     strategies = {name: strategy_of(name, words, table) for name, words in words_of.items()}
-    known = {name: teachers(histories) for name, words in words_of.items() if is_taught(words)}
+    knowledge = teachers(histories)
+    known = {name: knowledge for name, words in words_of.items() if is_taught(words)}
     found = replayed_all(table, list(strategies.values()), noise, asked, console, known)
     text = text_of(found, table, strategies[DEFAULT].rungs or table.rungs, asked)
     print(text)

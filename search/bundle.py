@@ -17,11 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from search.record import RECORD_NAME, History, read_events, read_history
 from space.plain import InputError, nearest
 
+T = TypeVar("T")
 SUFFIX = ".jsonl.gz"
 RECORDED = "recorded"  # names the bundle that comes with the package
 RECORDED_FILE = Path(__file__).with_name(RECORDED + SUFFIX)
@@ -100,7 +101,7 @@ def bundled_of(source: str) -> list[Bundled]:
     file, colon, pattern = _file_of(source).partition(f"{SUFFIX}:")
     if colon or file.endswith(SUFFIX):
         runs = read_bundle(Path(file + SUFFIX if colon else file))
-        chosen = [run for name, run in runs.items() if fnmatchcase(name, pattern or "*")]
+        chosen = list(of_names(runs, [pattern or "*"]).values())
         if not chosen:
             raise InputError(f"{source}: no run of that name; {nearest(pattern, runs)}")
         return chosen
@@ -123,6 +124,11 @@ def histories_of(sources: Sequence[str]) -> dict[str, History]:
                 raise InputError(f"{source}: {name} is named twice; allowed: each run once")
             found[name] = history
     return found
+
+
+def of_names(runs: Mapping[str, T], patterns: Sequence[str]) -> dict[str, T]:
+    """The runs whose names match any of the patterns (`table*`), in their order."""
+    return {name: run for name, run in runs.items() if any(fnmatchcase(name, p) for p in patterns)}
 
 
 def is_bundle(source: str) -> bool:

@@ -8,10 +8,9 @@ They are never this search's trials, nor its winner. Networks that were recorded
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
-from search.bundle import RECORDED, RECORDED_FILE, histories_of, read_bundle
+from search.bundle import RECORDED, RECORDED_FILE, histories_of, of_names, read_bundle
 from search.protocols import abridged, data_digest, field_differences, protocol_difference, space_difference
 from search.record import History, MemoryRecord, Record, Trial
 from search.settings import SearchSettings
@@ -78,12 +77,7 @@ def write_prior(record: MemoryRecord, known: Iterable[tuple[Trial, str, str]]) -
 
 
 def _recorded() -> dict[str, History]:
-    runs = read_bundle(RECORDED_FILE)
-    return {
-        name: run.history
-        for name, run in runs.items()
-        if any(fnmatchcase(name, pattern) for pattern in TAUGHT_BY)
-    }
+    return {name: run.history for name, run in of_names(read_bundle(RECORDED_FILE), TAUGHT_BY).items()}
 
 
 def _settled_differences(settings: SearchSettings, digest: str, history: History) -> list[str]:

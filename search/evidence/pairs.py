@@ -9,8 +9,8 @@ from typing import Any
 
 from conf.compose import compose, divided, help_text, run_door
 from search.bundle import histories_of
-from search.evidence.again import NetworkFile, search_command, write_networks
 from search.evidence.decisions import DECISIONS, Decision, pairs_among
+from search.evidence.network_files import NetworkFile, search_command, write_networks
 from search.evidence.sources import all_trials, space_filling_trials
 from search.formats import counted
 from search.plan import named_architecture

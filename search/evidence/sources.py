@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from math import inf
 
-from search.bundle import Bundled
+from search.bundle import Bundled, of_names
 from search.record import History, Trial
 from search.replay.table import Table, table_of
 
@@ -43,7 +42,7 @@ class Evidence:
     spread: frozenset[str]
 
     def of_role(self, patterns: Sequence[str]) -> dict[str, History]:
-        return _named(self.histories, patterns)
+        return of_names(self.histories, patterns)
 
     @property
     def others(self) -> list[str]:
@@ -54,14 +53,15 @@ class Evidence:
             *self.roles.searches,
             *self.roles.bigger,
         ]
-        return [name for name in self.histories if not _matches(name, patterns)]
+        known = of_names(self.histories, patterns)
+        return [name for name in self.histories if name not in known]
 
 
 def evidence_of(runs: Iterable[Bundled], roles: Roles) -> Evidence:
     """Raises InputError where runs of one role were measured differently."""
     runs = tuple(runs)
     histories = {run.name: run.history for run in runs}
-    of_table = _named(histories, roles.table)
+    of_table = of_names(histories, roles.table)
     table = _table(of_table)
     spread = {
         trial.architecture.id for history in of_table.values() for trial in space_filling_trials(history)
@@ -71,9 +71,9 @@ def evidence_of(runs: Iterable[Bundled], roles: Roles) -> Evidence:
         histories,
         roles,
         table,
-        _table(_named(histories, roles.long)),
-        _table(_named(histories, roles.bigger)),
-        _named(histories, roles.searches),
+        _table(of_names(histories, roles.long)),
+        _table(of_names(histories, roles.bigger)),
+        of_names(histories, roles.searches),
         frozenset(spread & table.runs.keys()) if table else frozenset(),
     )
 
@@ -115,11 +115,3 @@ def _table(histories: Mapping[str, History]) -> Table | None:
         if any(trial.state == "complete" for trial in all_trials([history]))
     }
     return table_of(used) if used else None
-
-
-def _named(histories: Mapping[str, History], patterns: Sequence[str]) -> dict[str, History]:
-    return {name: history for name, history in histories.items() if _matches(name, patterns)}
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -155,7 +155,8 @@ def _add(runs: list[RecordedRun], run: RecordedRun) -> None:
 
 
 def check_rungs(rungs: Sequence[int], table: Table) -> None:
-    """A replay may leave rungs out, but not the last: the learning rate fell towards that.
+    """A replay may leave rungs out, but not the last: there recorded runs end, and a learning rate may have
+    fallen towards it.
 
     Raises:
         InputError: naming what was recorded.
