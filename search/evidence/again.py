@@ -21,7 +21,7 @@ EXAMPLES = (
     "python -m search.evidence.again runs/table out=first networks=32   then the search that it prints, with",
     "    name=seeds-1 seed=1                                            another seed",
     "    name=long rungs=[500,1000,2000]                                longer training",
-    "    name=bigger proxy=quarter data.image_size_px=64                a bigger proxy",
+    "    name=bigger proxy=quarter data.image_size_px=64 training.latents.factor=4   a bigger proxy",
 )
 
 
