@@ -33,7 +33,7 @@ class ConfirmationSettings:
     references: tuple[str, ...] = ("md", "md_lite")
     seeds: int = 8
     steps: int | None = None
-    minutes: float | None = 3.0
+    minutes: float | None = 6.0
     runs: int | None = None
     halted: int = 0
 

@@ -495,7 +495,7 @@ def test_how_many_seeds_would_do() -> None:
     assert clip.spread is not None
     runs = math.ceil(9 * clip.seeds.value / clip.spread**2)  # s^2 / n is a tenth of the whole variance
     assert f"variance of CLIP between networks is not noise once each is trained with {runs} seed" in text
-    pairs = pairs_needed((2 * clip.paired.value) ** 0.5, 0.01, 0.05)
+    pairs = pairs_needed((2 * clip.better_half.value) ** 0.5, 0.01, 0.05)
     assert f"+0.010 in CLIP are told apart in 80% of cases by {pairs:,} seeds of each" in text
     assert "networks of 1/16 of the paper's widths, after 400 steps" in text
 
