@@ -11,6 +11,7 @@ from search.ranking import Objectives, Point
 from search.sampler import Observation, RandomSampler, Ranks, SamplerSettings, make_sampler, observations
 from search.samplers.grid_sampler import PLACE
 from search.samplers.optuna_sampler import distributions
+from search.samplers.sobol_sampler import PLACE as PLACE_OF_SOBOL
 from search.samplers.sobol_sampler import SobolSampler
 from space.architecture import Architecture
 from space.choices import LevelRanges, Space, UniformDraw
@@ -301,3 +302,14 @@ def test_the_sequence_goes_on_where_the_record_ends():
     whole = list(islice(SobolSampler(3).proposals(space, [], 0), 80))
     past = [Observation(0, whole[40].params, None, whole[40].attributes)]
     assert list(islice(SobolSampler(3).proposals(space, past, 1), 39)) == whole[41:]
+
+
+def test_the_sequence_goes_on_where_an_earlier_run_of_it_ended():
+    space = md_space()
+    whole = list(islice(SobolSampler(3).proposals(space, [], 0), 80))
+    earlier = [
+        Observation(place - 100, whole[place].params, None, {PLACE_OF_SOBOL: place}) for place in (7, 40)
+    ]
+    assert list(islice(SobolSampler(3).proposals(space, earlier, 0), 39)) == whole[41:]
+    other = list(islice(SobolSampler(4).proposals(space, [], 0), 80))
+    assert list(islice(SobolSampler(4).proposals(space, earlier, 0), 80)) == other
