@@ -12,23 +12,25 @@ import pytest
 
 from benchmarks import efficiency
 from benchmarks.efficiency import (
-    BASE,
-    DEFAULT,
     STRATEGIES,
-    Found,
     asked_for,
     drawn_from,
-    figure,
     half_of,
     in_half,
     is_taught,
+    strategy_of,
+    teachers,
+)
+from benchmarks.efficiency_figures import (
+    BASE,
+    DEFAULT,
+    Found,
+    figure,
     mean,
     oracle,
     ratio_of_means,
     ratio_of_medians,
     ratio_of_sums,
-    strategy_of,
-    teachers,
     word,
 )
 from conf.compose import compose
