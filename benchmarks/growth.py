@@ -34,11 +34,12 @@ from space.choices import UniformDraw
 from space.cost import price
 from space.plain import from_plain, to_plain
 
-SAMPLERS = ("tpe", "nsga2", "random", "gp")
+SAMPLERS = ("linear", "tpe", "nsga2", "random", "gp")
 PROPOSALS = 5
 MIB = 2**20
 ROWS = {
     "resume_s": "read the record and go on (s)",
+    "linear_ms": "proposal: linear (ms)",
     "tpe_ms": "proposal: tpe (ms)",
     "nsga2_ms": "proposal: nsga2 (ms)",
     "random_ms": "proposal: random (ms)",
