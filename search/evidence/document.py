@@ -132,7 +132,7 @@ def _answers(
         places,
         properties.properties(table, spread),
         properties.most_alike(table, spread),
-        winners.winners_of(evidence.searches, md, drawn, table.space),
+        winners.winners_of(evidence.searches, md, drawn, table),
     )
 
 

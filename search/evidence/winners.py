@@ -17,8 +17,10 @@ from search.evidence.resampling import LEVEL, holm, interval, share_interval
 from search.evidence.text import Section, listed, markdown, missing, share_with_interval, with_interval
 from search.findings import all_verdicts, confirmed
 from search.formats import counted, gmacs, label, millions
+from search.protocols import DECIDES_A_SCORE, field_differences
 from search.ranking import Point
 from search.record import History
+from search.replay.table import Table
 from space.architecture import Architecture, difference
 from space.choices import Space
 from space.cost import price
@@ -32,7 +34,8 @@ MOST_SHOWN = 12
 @dataclass(frozen=True)
 class Winner:
     """Of one search: the network, in how many choices it differs from MD, the mean scores of all that its
-    confirmation trained, by name, and the verdicts on it against each reference."""
+    confirmation trained, by name, the verdicts on it against each reference, and in what its search measured
+    otherwise than the table."""
 
     search: str
     trial: str
@@ -40,6 +43,7 @@ class Winner:
     distance: int | None
     scores: dict[str, Point]
     verdicts: tuple[Verdict, ...]
+    otherwise: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,11 @@ class Winners:
 
 
 def winners_of(
-    searches: Mapping[str, History], md: Architecture, drawn: Sequence[Architecture], space: Space
+    searches: Mapping[str, History], md: Architecture, drawn: Sequence[Architecture], table: Table
 ) -> Winners | None:
-    """None where no search has a winner. `drawn` are space-filling networks, choices those of `space`."""
+    """None where no search has a winner. `drawn` are space-filling networks of the table, choices those of
+    its space."""
+    space = table.space
     found = []
     for name, history in searches.items():
         leading = lead(history)
@@ -77,7 +83,8 @@ def winners_of(
         network, trial = leading.winner.architecture, label(leading.winner.name)
         own = tuple(verdict for verdict in all_verdicts(history) if verdict.name == trial)
         scores = {label(each.name): each.mean for each in confirmed(history)}
-        found.append(Winner(name, trial, network, distance(network, md, space), scores, own))
+        otherwise = tuple(field_differences(table.header, history.header, DECIDES_A_SCORE))
+        found.append(Winner(name, trial, network, distance(network, md, space), scores, own, otherwise))
     if not found:
         return None
     distances = [float(winner.distance) for winner in found if winner.distance is not None]
@@ -138,6 +145,7 @@ def section(patterns: Sequence[str], found: Winners | None, md: Architecture) ->
         "Winners as each search named them, the mean scores and the verdicts of its own confirmation runs "
         "(new seeds, paired; FID as a share, below zero is better).",
         markdown([_row(winner, md) for winner in found.winners]),
+        *_otherwise(found.winners),
         f"{_distance(found)}{_nearness(found)}",
     ]
     if found.shared:
@@ -167,6 +175,19 @@ def _row(winner: Winner, md: Architecture) -> dict[str, str]:
         "against MD-Lite": _verdict(against.get("MD-Lite")),
         "how it differs from MD": "; ".join(changes),
     }
+
+
+def _otherwise(winners: Sequence[Winner]) -> list[str]:
+    """Which searches' scores do not compare with the table's, and why."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for winner in winners:
+        groups.setdefault(winner.otherwise, []).append(f"`{winner.search}`")
+    return [
+        f"Measured otherwise than the table, so that their scores compare with each other only: "
+        f"{listed(names)} ({'; '.join(differences)})."
+        for differences, names in groups.items()
+        if differences
+    ]
 
 
 def _scores(point: Point | None) -> str:

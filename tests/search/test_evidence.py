@@ -12,7 +12,7 @@ from scipy.stats import binomtest, nct, spearmanr, t, ttest_1samp
 
 from search.bundle import Bundled
 from search.confirming.variance import Variance
-from search.evidence import limits, prediction_text, resampling
+from search.evidence import limits, prediction_text, resampling, winners
 from search.evidence.correlation import correlations
 from search.evidence.decisions import DECISIONS
 from search.evidence.effects import (
@@ -455,7 +455,8 @@ def test_a_winner_stands_beside_md_in_its_own_confirmation() -> None:
         (name, network, seed) for seed in (7, 8) for name, network in (("trial 2", tried[2]), ("md", MD))
     ]
     run = world.run("before-0", [(network, 0) for network in tried], confirmations=confirmations)
-    found = winners_of({"before-0": run.history, "stopped": History()}, MD, FORTY, md_space())
+    of_table = seeded(world, FORTY, range(1))
+    found = winners_of({"before-0": run.history, "stopped": History()}, MD, FORTY, of_table)
     assert found is not None
     (winner,) = found.winners
     assert (winner.trial, winner.architecture) == ("trial 2", tried[2])
@@ -466,16 +467,27 @@ def test_a_winner_stands_beside_md_in_its_own_confirmation() -> None:
     distances = [distance(network, MD, md_space()) or 0 for network in FORTY]
     assert found.drawn_distance == pytest.approx(sum(distances) / 40)
     assert found.distance is None and found.shared == ()  # of one winner
-    assert winners_of({}, MD, FORTY, md_space()) is None
+    assert winners_of({}, MD, FORTY, of_table) is None
+    assert "otherwise" not in winners.section(("before-*",), found, MD).text()
+
+
+def test_a_winner_of_another_protocol_says_in_what_it_was_measured_otherwise() -> None:
+    world = World(noise=0.02)
+    run = world.run("before-0", [(network, 0) for network in TWENTY[:3]])
+    of_table = seeded(world, FORTY, range(1))
+    header = of_table.header | {"rungs": [1, 2]}
+    found = winners_of({"before-0": run.history}, MD, FORTY, replace(of_table, header=header))
+    said = winners.section(("before-*",), found, MD).text()
+    assert "compare with each other only: `before-0` (rungs: [1, 2] against" in said
 
 
 def test_what_winners_share_beyond_chance() -> None:
     space, drawn = md_space(), networks(60)
-    winners = [replace(network, activation="gelu").canonical() for network in networks(12, seed=2)]
-    first, *others = shared_choices(winners, drawn, space)
+    found = [replace(network, activation="gelu").canonical() for network in networks(12, seed=2)]
+    first, *others = shared_choices(found, drawn, space)
     assert (first.choice, first.value, first.counts) == ("activation", "gelu", True)
     assert first.winners.middle == 1 and not any(each.counts for each in others)
-    assert shared_choices(winners[:3], drawn, space) == []
+    assert shared_choices(found[:3], drawn, space) == []
 
 
 def test_what_carries_over_to_another_proxy() -> None:
