@@ -280,7 +280,7 @@ def test_the_default_search_is_taught_by_what_the_package_records() -> None:
     """Defaults that changed what a score means would leave the recorded networks behind."""
     settings = settings_of([])[0]
     digest = load_data(settings.data).digest
-    assert recorded_that_teach(settings, digest) >= 80
+    assert recorded_that_teach(settings, digest) >= 150
     assert recorded_that_teach(settings_of(["recorded=false"])[0], digest) == 0
     assert recorded_that_teach(settings_of(["training.learning_rate=0.01"])[0], digest) == 0
     assert recorded_that_teach(settings, "of other pictures") == 0
