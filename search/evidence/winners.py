@@ -184,7 +184,7 @@ def _otherwise(winners: Sequence[Winner]) -> list[str]:
         groups.setdefault(winner.otherwise, []).append(f"`{winner.search}`")
     return [
         f"Measured otherwise than the table, so that their scores compare with each other only: "
-        f"{listed(names)} ({'; '.join(differences)})."
+        f"{listed(names)} (the table's first: {'; '.join(differences)})."
         for differences, names in groups.items()
         if differences
     ]

@@ -478,7 +478,7 @@ def test_a_winner_of_another_protocol_says_in_what_it_was_measured_otherwise() -
     header = of_table.header | {"rungs": [1, 2]}
     found = winners_of({"before-0": run.history}, MD, FORTY, replace(of_table, header=header))
     said = winners.section(("before-*",), found, MD).text()
-    assert "compare with each other only: `before-0` (rungs: [1, 2] against" in said
+    assert "compare with each other only: `before-0` (the table's first: rungs: [1, 2] against" in said
 
 
 def test_what_winners_share_beyond_chance() -> None:

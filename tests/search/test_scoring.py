@@ -106,7 +106,8 @@ def test_a_search_is_scored_by_the_protocols_networks(undisturbed: Path) -> None
         assert each.state == "complete" and [rung.step for rung in each.rungs] == [1, 2]
         for rung in each.rungs:
             assert rung.scores[FID] > 0 and -1 <= rung.scores[CLIP] <= 1
-            assert set(rung.deviations) == {FID, CLIP} and min(rung.deviations.values()) > 0
+            # pictures of a network two steps old may all be of one colour, and then their FID deviates by 0
+            assert set(rung.deviations) == {FID, CLIP} and rung.deviations[CLIP] > 0 <= rung.deviations[FID]
     assert (undisturbed / "best.yaml").is_file() and (undisturbed / "report.html").is_file()
 
 
