@@ -38,15 +38,11 @@ class SobolSampler:
     def _first_place(self, space: Space, past: Sequence[Observation]) -> int:
         """The one after the last that the past took; earlier runs (numbers below zero) may have had
         sequences of their own."""
-        placed = [seen for seen in past if PLACE in seen.attributes]
-        earlier = {seen.attributes[PLACE]: seen.params for seen in placed if seen.number < 0}
-        same = [
-            place
-            for place, params in enumerate(islice(self._points(space, 0), max(earlier, default=-1) + 1))
-            if params == earlier.get(place)
-        ]
-        own = [seen.attributes[PLACE] for seen in placed if seen.number >= 0]
-        return max([*own, *same], default=-1) + 1
+        placed = [(seen.attributes[PLACE], seen) for seen in past if PLACE in seen.attributes]
+        length = max((place + 1 for place, seen in placed if seen.number < 0), default=0)
+        points = list(islice(self._points(space, 0), length))
+        taken = [place for place, seen in placed if seen.number >= 0 or seen.params == points[place]]
+        return max(taken, default=-1) + 1
 
     def _points(self, space: Space, place: int) -> Iterator[dict[str, Any]]:
         """The choices at this place of the sequence, at the next, and so on."""
