@@ -47,7 +47,7 @@ TINY = (
     "evaluators.images.size_px=48", "scoring.images=12", "scoring.reference_images=40", "compute.device=cpu",
     "trials=2", "rungs=[1,2]", "backend=inline", "stopping=none", "confirmation=none", "data.scenes=192",
     "training.batch_size=2", "training.sampling_steps=2", "training.validation_images=2",
-    "training.device=cpu", "enqueue=[md_lite]",
+    "training.device=cpu", "enqueue=[md_lite,md]",  # two that do not draw one colour alone after two steps
 )  # fmt: skip
 FID, CLIP = "fid_tiny_for_tests", "clip_tiny_for_tests"
 
@@ -106,8 +106,7 @@ def test_a_search_is_scored_by_the_protocols_networks(undisturbed: Path) -> None
         assert each.state == "complete" and [rung.step for rung in each.rungs] == [1, 2]
         for rung in each.rungs:
             assert rung.scores[FID] > 0 and -1 <= rung.scores[CLIP] <= 1
-            # pictures of a network two steps old may all be of one colour, and then their FID deviates by 0
-            assert set(rung.deviations) == {FID, CLIP} and rung.deviations[CLIP] > 0 <= rung.deviations[FID]
+            assert set(rung.deviations) == {FID, CLIP} and min(rung.deviations.values()) > 0
     assert (undisturbed / "best.yaml").is_file() and (undisturbed / "report.html").is_file()
 
 
