@@ -2,7 +2,8 @@
 
 A bundle is JSON lines, compressed: for each run one line that names it (`bundled`: its name, provenance, and
 the SHA-256 of the record it was made from), and then the events of its record as they are, but for words that
-say where on a machine something was. Bundles that hold the same runs are equal byte for byte.
+say where on a machine something was, and copies of what another run of the bundle holds (see
+`bundled_prior`), which reading restores. Bundles that hold the same runs are equal byte for byte.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
+from search.bundled_prior import abridged, in_full
 from search.record import RECORD_NAME, History, read_events, read_history
 from space.plain import InputError, nearest
 
@@ -39,7 +41,7 @@ class Bundled:
     name: str
     provenance: dict[str, Any]
     digest: str
-    events: tuple[dict[str, Any], ...] = field(repr=False)
+    events: tuple[Mapping[str, Any], ...] = field(repr=False)
 
     @property
     def history(self) -> History:
@@ -69,18 +71,24 @@ def read_bundle(path: Path) -> dict[str, Bundled]:
             runs[-1][1].append(event)
         else:
             raise InputError(f"{path}: line {number} is not of a bundle of records")
+    try:
+        events_of = in_full({head["name"]: events for head, events in runs})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    heads = {head["name"]: head for head, _ in runs}
     return {
-        head["name"]: Bundled(head["name"], head["provenance"], head["digest"], tuple(events))
-        for head, events in runs
+        name: Bundled(name, head["provenance"], head["digest"], tuple(events_of[name]))
+        for name, head in heads.items()
     }
 
 
 def write_bundle(path: Path, runs: Sequence[Bundled]) -> None:
     """Raises OSError where it cannot be written; an older file is then as it was."""
     lines = []
+    events_of = dict(abridged({run.name: run.events for run in runs}))
     for run in runs:
         head = {"event": "bundled", "name": run.name, "provenance": run.provenance, "digest": run.digest}
-        lines += [json.dumps(event, separators=(",", ":")) for event in (head, *run.events)]
+        lines += [json.dumps(event, separators=(",", ":")) for event in (head, *events_of[run.name])]
     text = "".join(f"{line}\n" for line in lines)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from search.bundle import RECORDED, RECORDED_FILE, histories_of, of_names, read_bundle
 from search.protocols import abridged, data_digest, field_differences, protocol_difference, space_difference
-from search.record import History, MemoryRecord, Record, Trial
+from search.record import History, MemoryRecord, Record, Trial, prior_event
 from search.settings import SearchSettings
 from space.plain import InputError, to_plain
 
@@ -69,11 +69,11 @@ def take_recorded(record: Record) -> list[str]:
 
 def write_prior(record: MemoryRecord, known: Iterable[tuple[Trial, str, str]]) -> None:
     """Trials that the record does not hold yet, each with the run that trained it and the name to go by."""
-    held = {_identity(trial) for trial in record.history.prior}
+    held = {trial.identity for trial in record.history.prior}
     for trial, source, name in known:
-        if _identity(trial) not in held:
-            held.add(_identity(trial))
-            record.append("prior", **_fields(trial, source, name, -1 - len(record.history.prior)))
+        if trial.identity not in held:
+            held.add(trial.identity)
+            record.append("prior", **prior_event(trial, source, name, -1 - len(record.history.prior)))
 
 
 def _recorded() -> dict[str, History]:
@@ -108,33 +108,3 @@ def _worth_knowing(run: str, history: History) -> Iterator[tuple[Trial, str, str
     for trial in history.trials:
         if trial.state in ("complete", "halted"):
             yield trial, run, f"{trial.name} of {run}"
-
-
-def _identity(trial: Trial) -> tuple[object, ...]:
-    """The same for a trial and its copies, whichever way they came."""
-    return trial.architecture.id, trial.seed, trial.started
-
-
-def _fields(trial: Trial, source: str, name: str, number: int) -> dict[str, Any]:
-    return {
-        "key": f"prior {-number}",
-        "number": number,
-        "purpose": "prior",
-        "name": name,
-        "architecture": trial.architecture.to_plain(),
-        "architecture_id": trial.architecture.id,
-        "parameters": trial.cost.parameters,
-        "macs": trial.cost.macs,
-        "attention_macs": trial.cost.attention_macs,
-        "proxy_parameters": trial.proxy_parameters,
-        "seed": trial.seed,
-        "steps": trial.steps,
-        "source": source,
-        "params": trial.params,
-        "sampler_attributes": trial.sampler_attributes,
-        "rungs": [to_plain(rung) for rung in trial.rungs],
-        "state": trial.state,
-        "reason": trial.reason,
-        "started": trial.started,
-        "ended": trial.ended,
-    }

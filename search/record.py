@@ -25,7 +25,7 @@ from typing import Any, Literal
 from search.appending import AppendedLines
 from space.architecture import Architecture
 from space.cost import Cost
-from space.plain import InputError
+from space.plain import InputError, to_plain
 
 RECORD_NAME = "record.jsonl"
 State = Literal["running", "complete", "halted", "failed"]
@@ -71,6 +71,11 @@ class Trial:
     reason: str = ""
     started: float = 0.0
     ended: float = 0.0
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """The same for a trial and its copies in other records, whichever way they came."""
+        return self.architecture.id, self.seed, self.started
 
     @property
     def last_step(self) -> int:
@@ -173,6 +178,33 @@ def _trial_of(event: Mapping[str, Any]) -> Trial:
         proxy_parameters=event["proxy_parameters"],
         started=event.get("started", event["time"]),
     )
+
+
+def prior_event(trial: Trial, source: str, name: str, number: int) -> dict[str, Any]:
+    """The fields of a `prior` event: a trial whole, the run that trained it (`source`), the name that it goes
+    by from here on, and a number below zero."""
+    return {
+        "key": f"prior {-number}",
+        "number": number,
+        "purpose": "prior",
+        "name": name,
+        "architecture": trial.architecture.to_plain(),
+        "architecture_id": trial.architecture.id,
+        "parameters": trial.cost.parameters,
+        "macs": trial.cost.macs,
+        "attention_macs": trial.cost.attention_macs,
+        "proxy_parameters": trial.proxy_parameters,
+        "seed": trial.seed,
+        "steps": trial.steps,
+        "source": source,
+        "params": trial.params,
+        "sampler_attributes": trial.sampler_attributes,
+        "rungs": [to_plain(rung) for rung in trial.rungs],
+        "state": trial.state,
+        "reason": trial.reason,
+        "started": trial.started,
+        "ended": trial.ended,
+    }
 
 
 class MemoryRecord:

@@ -4,13 +4,15 @@ import gzip
 import hashlib
 import json
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from search.bundle import bundled_of, commands, histories_of, read_bundle
 from search.gather import main_with
 from search.noise import main_with as noise_door
-from search.record import RECORD_NAME, read_history
+from search.prior import write_prior
+from search.record import RECORD_NAME, Record, read_events, read_history
 from search.replay.table import load_table
 from space.plain import InputError
 from tests.search.test_replay import write_run
@@ -68,6 +70,71 @@ def test_equal_runs_make_equal_bytes_and_a_bundle_grows(runs: list[Path], tmp_pa
     gather(grown, runs[0], f"out={grown}")
     assert list(read_bundle(grown)) == ["table-0", "table-1", "search"]
     assert read_bundle(grown)["table-0"].digest != old
+
+
+@pytest.fixture
+def taught(runs: list[Path], tmp_path: Path) -> Path:
+    """A run whose record begins with the eight trials of the first two runs."""
+    folder = tmp_path / "taught"
+    folder.mkdir()
+    with mock.patch("os.fsync"):
+        record = Record(folder)
+        record.append("run", **{k: v for k, v in read_history(runs[0]).header.items() if k != "event"})
+        record.append("start", scores={}, protocol={"id": "test"})
+        for run in runs[:2]:
+            trials = read_history(run).trials
+            write_prior(record, ((trial, run.name, f"{trial.name} of {run.name}") for trial in trials))
+        record.close()
+    (folder / "provenance.json").write_text("{}")
+    return folder
+
+
+def lines_of(bundle: Path) -> list[dict]:
+    return [json.loads(line) for line in gzip.decompress(bundle.read_bytes()).splitlines()]
+
+
+def test_a_curve_is_in_a_bundle_once_and_read_with_each_that_was_taught_it(
+    runs: list[Path], taught: Path, tmp_path: Path
+) -> None:
+    bundle, part = tmp_path / "all.jsonl.gz", tmp_path / "part.jsonl.gz"
+    gather(*runs, taught, f"out={bundle}")
+    kinds = [event["event"] for event in lines_of(bundle)]
+    assert kinds.count("prior_of") == 8 and "prior" not in kinds
+    read = read_bundle(bundle)["taught"]
+    assert [json.dumps(event) for event in read.events] == [
+        json.dumps(event) for event in read_events(taught / RECORD_NAME)
+    ]
+    assert read.history == read_history(taught)
+    # Alone, or beside one of its two teachers only, it keeps the rest whole.
+    for sources, whole in (([f"{bundle}:taught"], 8), ([f"{bundle}:table-1", f"{bundle}:taught"], 4)):
+        gather(*sources, f"out={part}")
+        assert [event["event"] for event in lines_of(part)].count("prior") == whole
+        assert read_bundle(part)["taught"] == read
+
+
+def test_a_copy_that_is_not_exact_stays_whole(runs: list[Path], taught: Path, tmp_path: Path) -> None:
+    record, bundle = taught / RECORD_NAME, tmp_path / "all.jsonl.gz"
+    events = list(read_events(record))
+    next(event for event in events if event["event"] == "prior")["ended"] += 1.0
+    record.write_text("".join(json.dumps(event) + "\n" for event in events))
+    gather(*runs, taught, f"out={bundle}")
+    assert [event["event"] for event in lines_of(bundle)].count("prior") == 1
+    assert read_bundle(bundle)["taught"].history == read_history(taught)
+
+
+def test_a_reference_to_what_a_bundle_does_not_hold_is_said(
+    runs: list[Path], taught: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "all.jsonl.gz"
+    gather(runs[0], taught, f"out={bundle}")
+    lines = lines_of(bundle)
+    own = next(i for i, event in enumerate(lines) if event["event"] == "proposed")
+    head = next(i for i, event in enumerate(lines) if event.get("name") == "taught")
+    for kept in (lines[:own] + lines[own + 1 :], lines[head:]):
+        kept = [event for event in kept if event["event"] not in ("rung", "ended")]
+        bundle.write_bytes(gzip.compress("\n".join(map(json.dumps, kept)).encode()))
+        with pytest.raises(InputError, match=r"taught is told of '.*', which this bundle does not hold"):
+            read_bundle(bundle)
 
 
 def test_words_that_say_where_are_left_out(runs: list[Path], tmp_path: Path) -> None:
