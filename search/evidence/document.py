@@ -69,6 +69,7 @@ class Answers:
     worths: list[effects.Worth]
     main_effects: list[main_effects.MainEffect]
     places: list[standing.Standing]
+    places_longer: list[standing.Standing]
     properties: list[properties.Property]
     alike: tuple[str, str, float] | None
     winners: winners.Winners | None
@@ -122,6 +123,12 @@ def _answers(
         for name, each in references.items()
         if (found := standing.standing(table, spread, name, each.architecture, each.budget)) is not None
     ]
+    longer = [
+        found
+        for name, each in references.items()
+        if evidence.long is not None
+        for found in standing.standings_of_longer(evidence.long, table, name, each.architecture, each.budget)
+    ]
     drawn = [runs[0].architecture for key, runs in table.runs.items() if key in spread]
     return Answers(
         noises,
@@ -130,6 +137,7 @@ def _answers(
         worths,
         main_effects.main_effects(table, spread),
         places,
+        longer,
         properties.properties(table, spread),
         properties.most_alike(table, spread),
         winners.winners_of(evidence.searches, md, drawn, table),
@@ -148,7 +156,7 @@ def _sections(
         correlation.section(evidence, answers.ranks, correlations),
         prediction_text.section(answers.forecasts, table.rungs),
         effects_text.section(answers.worths, answers.main_effects, decisions),
-        standing.section(answers.places, scores),
+        standing.section(answers.places, answers.places_longer, scores),
         properties.section(answers.properties, answers.alike, curves),
         winners.section(evidence.roles.searches, answers.winners, references["md"].architecture),
         transfer.section(evidence),

@@ -22,15 +22,17 @@ from space.cost import Budget, price
 TITLE = "Where MD and MD-Lite rank"
 FEWEST_NETWORKS = 10
 DRAWS = 1000
-ORDERS = ("FID", "CLIP", "both, as a search orders")
+BOTH = "both, as a search orders"
+ORDERS = ("FID", "CLIP", BOTH)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A network's place (1: the best) among the space-filling networks of its budget, by order: as observed,
+    """A network's place (1: the best) at a step among other networks of its budget, by order: as observed,
     and between which places noise leaves it."""
 
     name: str
+    step: int
     among: int
     seeds: int
     places: dict[str, Interval]
@@ -44,7 +46,30 @@ class Standing:
 def standing(
     table: Table, spread: Collection[str], name: str, network: Architecture, budget: Budget
 ) -> Standing | None:
-    """None where the network was not recorded, or too few others fit its budget."""
+    """At the last rung, among the space-filling networks. None where the network was not recorded, or too few
+    others fit its budget."""
+    return _standing(table, spread, table.rungs[-1], name, network, budget, noise_covariance(table))
+
+
+def standings_of_longer(
+    long: Table, table: Table, name: str, network: Architecture, budget: Budget
+) -> list[Standing]:
+    """At every rung of the longer training, among the networks that were trained so long; by the noise of the
+    table, for longer training is seldom repeated."""
+    noise = noise_covariance(table)
+    found = (_standing(long, long.runs, step, name, network, budget, noise) for step in long.rungs)
+    return [each for each in found if each is not None]
+
+
+def _standing(
+    table: Table,
+    spread: Collection[str],
+    step: int,
+    name: str,
+    network: Architecture,
+    budget: Budget,
+    noise: Array,
+) -> Standing | None:
     if network.id not in table.runs:
         return None
     others = [
@@ -55,19 +80,13 @@ def standing(
     if len(others) < FEWEST_NETWORKS:
         return None
     keys = [network.id, *others]
-    fid, clip = (goodness(table, metric, table.rungs[-1], keys) for metric in metrics_of(table)[:2])
+    fid, clip = (goodness(table, metric, step, keys) for metric in metrics_of(table)[:2])
     means = np.array([[fmean(fid[key].values()), fmean(clip[key].values())] for key in keys])
     seeds = np.array([len(fid[key]) for key in keys])
-    sampled = truths(means, seeds, noise_covariance(table))
+    sampled = truths(means, seeds, noise)
     places = {order: _place(means, sampled, order) for order in ORDERS}
-    last = [run.rungs[-1].scores for run in table.runs[network.id]]
     return Standing(
-        name,
-        len(keys),
-        int(seeds[0]),
-        places,
-        float(np.exp(-means[0, 0])),
-        fmean(scores[table.objectives.clip] for scores in last),
+        name, step, len(keys), int(seeds[0]), places, float(np.exp(-means[0, 0])), float(means[0, 1])
     )
 
 
@@ -122,12 +141,14 @@ def _places(sampled: Array, order: str) -> Array:
 # ---------------------------------------------------------------------- in words
 
 
-def section(found: Sequence[Standing], picture: str) -> Section:
+def section(found: Sequence[Standing], longer: Sequence[Standing], picture: str) -> Section:
     if not found:
         what = f"MD or MD-Lite among {FEWEST_NETWORKS} space-filling networks of its budget (run `table`)"
         return missing(TITLE, what)
-    parts = (_intro(), markdown([_standing_row(each) for each in found]), picture)
-    return Section(TITLE, parts, tuple(_findings(found)))
+    parts = [_intro(), markdown([_standing_row(each) for each in found]), picture]
+    if longer:
+        parts += [_longer_intro(), markdown([_standing_row(each) for each in longer])]
+    return Section(TITLE, tuple(parts), (*_findings(found), *_longer_findings(longer)))
 
 
 def _intro() -> str:
@@ -140,6 +161,13 @@ def _intro() -> str:
     )
 
 
+def _longer_intro() -> str:
+    return (
+        "The same as training goes on: places among those networks that were trained longer and fit the "
+        "budget, one run each, by the noise that the repeats of the table showed at its last rung."
+    )
+
+
 def _standing_row(each: Standing) -> dict[str, str]:
     places = {
         order: f"{found.middle:.0f} ({found.low:.0f} to {found.high:.0f})"
@@ -148,6 +176,7 @@ def _standing_row(each: Standing) -> dict[str, str]:
     scores = {"FID": f"{each.fid:,.0f}", "CLIP": f"{each.clip:.3f}"}
     return {
         "network": label(each.name),
+        "step": str(each.step),
         "seeds": str(each.seeds),
         "its FID": scores["FID"],
         "its CLIP": scores["CLIP"],
@@ -158,10 +187,24 @@ def _standing_row(each: Standing) -> dict[str, str]:
 def _findings(found: Sequence[Standing]) -> list[str]:
     lines = []
     for each in found:
-        place = each.places[ORDERS[2]]
+        place = each.places[BOTH]
         lines.append(
             f"{label(each.name)} is number {place.middle:.0f} of {each.among} networks of its budget as a "
             f"search orders them; noise leaves it anywhere between {place.low:.0f} and {place.high:.0f} (the "
             f"best {share(place.low / each.among)} to {share(place.high / each.among)})."
+        )
+    return lines
+
+
+def _longer_findings(longer: Sequence[Standing]) -> list[str]:
+    lines = []
+    for name in dict.fromkeys(each.name for each in longer):
+        steps = [each for each in longer if each.name == name]
+        first, last = steps[0], steps[-1]
+        before, after = first.places[BOTH], last.places[BOTH]
+        lines.append(
+            f"Among the {last.among} networks of its budget that were trained to step {last.step}, "
+            f"{label(name)} is number {before.middle:.0f} ({before.low:.0f} to {before.high:.0f}) at step "
+            f"{first.step} and number {after.middle:.0f} ({after.low:.0f} to {after.high:.0f}) at the end."
         )
     return lines

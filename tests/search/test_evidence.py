@@ -31,7 +31,7 @@ from search.evidence.noise import kept_by_common_seeds, noise_at, noise_by_rung
 from search.evidence.prediction import forecasts, place_order, settings
 from search.evidence.properties import most_alike, properties
 from search.evidence.resampling import holm, interval, percentiles, share_interval, spearman
-from search.evidence.standing import noise_covariance, standing, truths
+from search.evidence.standing import noise_covariance, standing, standings_of_longer, truths
 from search.evidence.transfer import carried
 from search.evidence.winners import distance, shared_choices, winners_of
 from search.plan import named_architecture
@@ -396,6 +396,27 @@ def test_places_without_noise_are_the_places() -> None:
     assert place.clip == pytest.approx(by_size(MD))
     assert standing(quiet, spread, "md_lite", MD_LITE, MD_BUDGET) is None
     assert standing(quiet, set(list(spread)[:5]), "md", MD, MD_BUDGET) is None
+
+
+def test_longer_training_may_change_the_places() -> None:
+    class Overtaken(World):
+        def scores(self, network: Architecture, seed: int, step: int) -> dict[str, float]:
+            world = World(noise=0.0, truth=by_size if step == 400 else lambda each: 1 - by_size(each))
+            return world.scores(network, seed, 400) | {"fid_embedded_clip": 300.0}
+
+    found = [MD, *networks(24)]
+    quiet = seeded(World(noise=0.0), found, range(2))
+    long = seeded(Overtaken(rungs=(400, 800)), found, range(1))
+    larger = sum(by_size(network) > by_size(MD) for network in found)
+    early, late = standings_of_longer(long, quiet, "md", MD, MD_BUDGET)
+    assert [each.places["CLIP"].middle for each in (early, late)] == [1 + larger, len(found) - larger]
+    assert early.places["FID"].middle == late.places["FID"].middle == 1  # all alike
+    assert [(each.step, each.among, each.seeds) for each in (early, late)] == [(400, 25, 1), (800, 25, 1)]
+    assert (early.fid, late.clip) == (pytest.approx(300), pytest.approx(1 - by_size(MD)))
+    assert standings_of_longer(long, quiet, "md_lite", MD_LITE, MD_BUDGET) == []
+    loud = seeded(World(noise=1.0), found, range(2))
+    place = standings_of_longer(long, loud, "md", MD, MD_BUDGET)[0].places["CLIP"]
+    assert place.high - place.low > 10  # by the noise of the table
 
 
 def test_noise_leaves_many_places() -> None:
