@@ -59,10 +59,11 @@ class Shared:
 
 @dataclass(frozen=True)
 class Winners:
-    """All winners, their mean distance from MD and that of the space-filling networks, and what they
-    share."""
+    """All winners; of those measured as the table was (of all, if none was), which are `alike`, the mean
+    distance from MD beside that of the space-filling networks, and what they share."""
 
     winners: tuple[Winner, ...]
+    alike: tuple[Winner, ...]
     distance: Interval | None
     drawn_distance: float | None
     choices: int
@@ -87,15 +88,17 @@ def winners_of(
         found.append(Winner(name, trial, network, distance(network, md, space), scores, own, otherwise))
     if not found:
         return None
-    distances = [float(winner.distance) for winner in found if winner.distance is not None]
+    alike = [winner for winner in found if not winner.otherwise] or found
+    distances = [float(winner.distance) for winner in alike if winner.distance is not None]
     of_drawn = [away for each in drawn if (away := distance(each, md, space)) is not None]
     return Winners(
         tuple(found),
+        tuple(alike),
         interval(np.array(distances)[:, None], lambda samples: samples[:, :, 0].mean(axis=1)),
         fmean(of_drawn) if of_drawn else None,
         len(space.free()),
         tuple(
-            shared_choices([each.architecture for each in found if each.distance is not None], drawn, space)
+            shared_choices([each.architecture for each in alike if each.distance is not None], drawn, space)
         ),
     )
 
@@ -150,8 +153,9 @@ def section(patterns: Sequence[str], found: Winners | None, md: Architecture) ->
     ]
     if found.shared:
         parts += [
-            "Which value of each choice most winners have, with its exact 95 % interval, and how often the "
-            "space-filling networks have it; a star where that stands with all choices counted (Holm, 5 %).",
+            f"Which value of each choice most of {_whose(found)} have, with its exact 95 % interval, and how "
+            "often the space-filling networks have it; a star where that stands with all choices counted "
+            "(Holm, 5 %).",
             markdown([_shared_row(each) for each in found.shared[:MOST_SHOWN]]),
         ]
     else:
@@ -217,9 +221,14 @@ def _distance(found: Winners) -> str:
     text = (
         with_interval(found.distance, 1)
         if found.distance is not None
-        else ", ".join(str(winner.distance) for winner in found.winners)
+        else ", ".join(str(winner.distance) for winner in found.alike)
     )
-    return f"Of {found.choices} choices the winners differ from MD in {text}."
+    return f"Of {found.choices} choices {_whose(found)} differ from MD in {text}."
+
+
+def _whose(found: Winners) -> str:
+    left_out = len(found.winners) - len(found.alike)
+    return f"the {len(found.alike)} winners measured as the table was" if left_out else "the winners"
 
 
 def _findings(found: Winners) -> list[str]:
@@ -228,7 +237,8 @@ def _findings(found: Winners) -> list[str]:
         groups.setdefault(winner.search.rpartition("-")[0] or winner.search, []).append(winner)
     lines = [
         f"Of {len(winners)} searches `{group}` the winners are, in their confirmation, against MD: "
-        f"{_tally(winners, 'MD')}; against MD-Lite: {_tally(winners, 'MD-Lite')}."
+        f"{_tally(winners, 'MD')}; against MD-Lite: {_tally(winners, 'MD-Lite')}. Better than both: "
+        f"{share_with_interval(share_interval(sum(map(_is_better_than_both, winners)), len(winners)))}."
         for group, winners in groups.items()
     ]
     lines.append(f"{_distance(found)}{_nearness(found)}")
@@ -245,6 +255,11 @@ def _tally(winners: Sequence[Winner], against: str) -> str:
     parts = [f"{words.count(word)} {word}" for word in dict.fromkeys(words)]
     unconfirmed = len(winners) - len(words)
     return ", ".join([*parts, *([f"{unconfirmed} not confirmed"] if unconfirmed else [])])
+
+
+def _is_better_than_both(winner: Winner) -> bool:
+    better = {verdict.against for verdict in winner.verdicts if verdict.word == "better"}
+    return better >= {"MD", "MD-Lite"}
 
 
 def _nearness(found: Winners) -> str:
