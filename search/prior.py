@@ -32,14 +32,17 @@ def check_prior(settings: SearchSettings, digest: str) -> None:
 
 
 def recorded_that_teach(settings: SearchSettings, digest: str) -> int:
-    """How many recorded trials will teach this search, as far as its settings and data tell."""
+    """How many recorded trials will teach this search, as far as its settings and data tell; each once,
+    however many of the runs hold it."""
     if not settings.recorded:
         return 0
-    return sum(
-        len(list(_worth_knowing(name, history)))
+    teachers = {
+        trial.identity
         for name, history in _recorded().items()
         if not _settled_differences(settings, digest, history)
-    )
+        for trial, _, _ in _worth_knowing(name, history)
+    }
+    return len(teachers)
 
 
 def take_prior(record: Record, sources: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ import pytest
 import search.bundle
 import search.prior
 from search.__main__ import settings_of
-from search.bundle import bundled_of, write_bundle
+from search.bundle import bundled_of, histories_of, write_bundle
 from search.prior import recorded_that_teach, take_prior, take_recorded
 from search.ranking import Objectives, best_first
 from search.record import Record, Trial, read_history
@@ -281,6 +281,9 @@ def test_the_default_search_is_taught_by_what_the_package_records() -> None:
     settings = settings_of([])[0]
     digest = load_data(settings.data).digest
     assert recorded_that_teach(settings, digest) >= 150
+    runs = histories_of(["recorded:table*", "recorded:pairs*"]).values()
+    own = sum(trial.state in ("complete", "halted") for run in runs for trial in run.trials)
+    assert recorded_that_teach(settings, digest) == own  # though a later run holds an earlier one's, too
     assert recorded_that_teach(settings_of(["recorded=false"])[0], digest) == 0
     assert recorded_that_teach(settings_of(["training.learning_rate=0.01"])[0], digest) == 0
     assert recorded_that_teach(settings, "of other pictures") == 0
