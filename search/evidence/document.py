@@ -73,6 +73,7 @@ class Answers:
     properties: list[properties.Property]
     alike: tuple[str, str, float] | None
     winners: winners.Winners | None
+    transfer: transfer.Transfer | None
 
 
 def document(evidence: Evidence, references: Mapping[str, Reference], page: Page) -> str:
@@ -130,6 +131,9 @@ def _answers(
         for found in standing.standings_of_longer(evidence.long, table, name, each.architecture, each.budget)
     ]
     drawn = [runs[0].architecture for key, runs in table.runs.items() if key in spread]
+    named = {name: each.architecture for name, each in references.items()}
+    of_searches = winners.winners_of(evidence.searches, md, drawn, table)
+    won = of_searches.winners if of_searches else ()
     return Answers(
         noises,
         ranks,
@@ -140,7 +144,8 @@ def _answers(
         longer,
         properties.properties(table, spread),
         properties.most_alike(table, spread),
-        winners.winners_of(evidence.searches, md, drawn, table),
+        of_searches,
+        transfer.transfer(table, evidence.bigger, named, won) if evidence.bigger else None,
     )
 
 
@@ -151,6 +156,7 @@ def _sections(
     decisions = page.picture("effects", "Effects of the decisions")
     scores = page.picture("scores", "Scores against GMACs")
     curves = page.picture("curves", "Learning curves of the space-filling networks")
+    proxies = page.picture("proxies", "The same networks under both proxies")
     sections = [
         noise.section(evidence, answers.noise),
         correlation.section(evidence, answers.ranks, correlations),
@@ -159,7 +165,7 @@ def _sections(
         standing.section(answers.places, answers.places_longer, scores),
         properties.section(answers.properties, answers.alike, curves),
         winners.section(evidence.roles.searches, answers.winners, references["md"].architecture),
-        transfer.section(evidence),
+        transfer.section(answers.transfer, proxies),
     ]
     return [*sections, limits.section(sections, answers.noise, table, mean_run_seconds(table))]
 
@@ -176,6 +182,8 @@ def _draw(
     if answers.properties:
         figures.draw_scores(folder / "scores.png", table, evidence.spread, named, answers.noise)
         figures.draw_curves(folder / "curves.png", table, evidence.spread, named)
+    if answers.transfer is not None:
+        figures.draw_proxies(folder / "proxies.png", answers.transfer)
 
 
 def _beginning(section: Section) -> str:

@@ -8,6 +8,7 @@ from statistics import fmean
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from search.confirming.verdicts import Interval
@@ -16,6 +17,7 @@ from search.evidence.effects import Worth
 from search.evidence.metrics import Metric, goodness, metrics_of
 from search.evidence.noise import MetricNoise, noise_at
 from search.evidence.resampling import LEVEL
+from search.evidence.transfer import Both, Transfer
 from search.formats import label
 from search.pictures import GRID, SAVED, SPENT, page
 from search.replay.table import Table
@@ -23,6 +25,7 @@ from space.architecture import Architecture
 from space.cost import price
 from space.explore.style import INK, OTHERS, OURS, QUIET
 
+NAMED = {"MD": OURS, "MD-Lite": SAVED}
 COLOURS = (OTHERS, OURS, SAVED, "#7a4fa3")
 
 
@@ -168,6 +171,39 @@ def draw_curves(path: Path, table: Table, spread: Collection[str], named: dict[s
         panels[0].legend(frameon=False, fontsize=8)
 
 
+def draw_proxies(path: Path, found: Transfer) -> None:
+    """FID and CLIP of each network under the bigger proxy against those of the table's: networks of the
+    table, winners of searches, MD and MD-Lite by name."""
+    kinds = {
+        "networks of the table": (OTHERS, [each for each in found.of_table if each.name not in NAMED]),
+        "winners of searches": (SPENT, found.winners),
+        **{
+            name: (colour, [each for each in found.of_table if each.name == name])
+            for name, colour in NAMED.items()
+        },
+    }
+    with page(path, (10, 4)) as figure:
+        panels = figure.subplots(1, 2)
+        for axes, metric in zip(panels, ("FID", "CLIP"), strict=True):
+            for name, (colour, networks) in kinds.items():
+                axes.scatter(*_both(networks, metric), s=44, color=colour, alpha=0.85, label=name)
+            axes.set_xlabel(f"{metric}, proxy of the table")
+            axes.set_ylabel(f"{metric}, bigger proxy")
+            axes.grid(color=GRID, lw=0.8)
+            axes.set_axisbelow(True)
+        panels[0].set_xscale("log")
+        _log_ticks(panels[0].xaxis)
+        _log_scale(panels[0])
+        panels[0].legend(frameon=False, fontsize=8)
+
+
+def _both(networks: Sequence[Both], metric: str) -> tuple[list[float], list[float]]:
+    pairs = [(each.near, each.far) for each in networks if each.near is not None]
+    return [getattr(near, metric.lower()) for near, _ in pairs], [
+        getattr(far, metric.lower()) for _, far in pairs
+    ]
+
+
 def _curve(table: Table, metric: Metric, key: str) -> list[float]:
     """The mean over seeds, as scores."""
     by_step = [goodness(table, metric, step, [key])[key] for step in table.rungs]
@@ -181,9 +217,13 @@ def _score(metric: Metric, goodness: float) -> float:
 
 def _log_scale(axes: Axes) -> None:
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+    _log_ticks(axes.yaxis)
+
+
+def _log_ticks(axis: Axis) -> None:
+    axis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _steps_axis(axes: Axes, steps: Sequence[int]) -> None:

@@ -172,9 +172,9 @@ def _row(winner: Winner, md: Architecture) -> dict[str, str]:
         "winner": winner.trial,
         "size": f"{millions(cost.parameters)}, {gmacs(cost.gmacs)}",
         "choices other than MD's": "-" if winner.distance is None else str(winner.distance),
-        "FID, CLIP": _scores(winner.scores.get(winner.trial)),
-        "of MD": _scores(winner.scores.get("MD")),
-        "of MD-Lite": _scores(winner.scores.get("MD-Lite")),
+        "FID, CLIP": scores_text(winner.scores.get(winner.trial)),
+        "of MD": scores_text(winner.scores.get("MD")),
+        "of MD-Lite": scores_text(winner.scores.get("MD-Lite")),
         "against MD": _verdict(against.get("MD")),
         "against MD-Lite": _verdict(against.get("MD-Lite")),
         "how it differs from MD": "; ".join(changes),
@@ -194,13 +194,16 @@ def _otherwise(winners: Sequence[Winner]) -> list[str]:
     ]
 
 
-def _scores(point: Point | None) -> str:
+def scores_text(point: Point | None) -> str:
     return "-" if point is None else f"{point.fid:,.0f}, {point.clip:.3f}"
 
 
 def _verdict(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return "not confirmed"
+    return "not confirmed" if verdict is None else verdict_text(verdict)
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """better (FID -39%, -55% to -17%; CLIP ...; 1 seed)"""
     fid, clip = verdict.fid, verdict.clip
     return (
         f"{verdict.word} (FID {fid.middle:+.0%}, {fid.low:+.0%} to {fid.high:+.0%}; CLIP {clip.middle:+.3f}, "
@@ -235,12 +238,15 @@ def _findings(found: Winners) -> list[str]:
     groups: dict[str, list[Winner]] = {}
     for winner in found.winners:
         groups.setdefault(winner.search.rpartition("-")[0] or winner.search, []).append(winner)
-    lines = [
-        f"Of {len(winners)} searches `{group}` the winners are, in their confirmation, against MD: "
-        f"{_tally(winners, 'MD')}; against MD-Lite: {_tally(winners, 'MD-Lite')}. Better than both: "
-        f"{share_with_interval(share_interval(sum(map(_is_better_than_both, winners)), len(winners)))}."
-        for group, winners in groups.items()
-    ]
+    lines = []
+    for group, winners in groups.items():
+        said = [winner.verdicts for winner in winners]
+        both = share_interval(sum(map(_is_better_than_both, winners)), len(winners))
+        lines.append(
+            f"Of {len(winners)} searches `{group}` the winners are, in their confirmation, against MD: "
+            f"{tally(said, 'MD')}; against MD-Lite: {tally(said, 'MD-Lite')}. Better than both: "
+            f"{share_with_interval(both)}."
+        )
     lines.append(f"{_distance(found)}{_nearness(found)}")
     common = [f"{each.choice} = {each.value}" for each in found.shared if each.counts]
     if common:
@@ -250,10 +256,11 @@ def _findings(found: Winners) -> list[str]:
     return lines
 
 
-def _tally(winners: Sequence[Winner], against: str) -> str:
-    words = [verdict.word for winner in winners for verdict in winner.verdicts if verdict.against == against]
+def tally(verdicts: Sequence[Sequence[Verdict]], against: str) -> str:
+    """Of winners, each with its verdicts: 4 better, 1 not confirmed."""
+    words = [verdict.word for own in verdicts for verdict in own if verdict.against == against]
     parts = [f"{words.count(word)} {word}" for word in dict.fromkeys(words)]
-    unconfirmed = len(winners) - len(words)
+    unconfirmed = len(verdicts) - len(words)
     return ", ".join([*parts, *([f"{unconfirmed} not confirmed"] if unconfirmed else [])])
 
 

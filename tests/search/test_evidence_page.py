@@ -114,7 +114,7 @@ def test_the_page_of_everything(tmp_path: Path) -> None:
     check(page, tmp_path)
     assert titles(page) == SECTIONS
     assert "Not recorded yet" not in page
-    assert len(re.findall(r"\]\(page/\w+\.png\)", page)) == 4
+    assert len(re.findall(r"\]\(page/\w+\.png\)", page)) == 5
     for line in (
         "| of them space-filling | 16 | - |",
         "| of them with three seeds or more | 12 | 30 |",
