@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from search.bundled_prior import abridged, in_full
-from search.record import RECORD_NAME, History, read_events, read_history
+from search.record import RECORD_NAME, History, folded, read_events, read_history
 from space.plain import InputError, nearest
 
 T = TypeVar("T")
@@ -45,10 +45,8 @@ class Bundled:
 
     @property
     def history(self) -> History:
-        history = History()
-        for event in self.events:
-            history.apply(event)
-        return history
+        """Raises InputError where an event is not one of a record."""
+        return folded(enumerate(self.events, 1), f"{self.name}: event")
 
 
 def read_bundle(path: Path) -> dict[str, Bundled]:
@@ -85,7 +83,7 @@ def read_bundle(path: Path) -> dict[str, Bundled]:
 def write_bundle(path: Path, runs: Sequence[Bundled]) -> None:
     """Raises OSError where it cannot be written; an older file is then as it was."""
     lines = []
-    events_of = dict(abridged({run.name: run.events for run in runs}))
+    events_of = abridged({run.name: run.events for run in runs})
     for run in runs:
         head = {"event": "bundled", "name": run.name, "provenance": run.provenance, "digest": run.digest}
         lines += [json.dumps(event, separators=(",", ":")) for event in (head, *events_of[run.name])]

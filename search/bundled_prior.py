@@ -7,10 +7,10 @@ run holds the trial and what the copy goes by; what is no exact copy stays as it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.record import History, Trial, prior_event
+from search.record import Trial, folded, prior_event
 from space.plain import InputError
 
 Event = Mapping[str, Any]
@@ -18,14 +18,16 @@ REFERENCE = "prior_of"  # the kind of the event that stands for a prior one
 _OF_THE_COPY = ("time", "source", "name", "number")
 
 
-def abridged(runs: Mapping[str, Sequence[Event]]) -> Iterator[tuple[str, list[Event]]]:
+def abridged(runs: Mapping[str, Sequence[Event]]) -> dict[str, list[Event]]:
     """The events of each run, those of prior trials that another run trained as references to it."""
     held: dict[tuple[object, ...], tuple[str, Trial]] = {}
     for run, events in runs.items():
-        for trial in _own_trials(events).values():
+        for trial in _own_trials(run, events).values():
             held.setdefault(trial.identity, (run, trial))
-    for run, events in runs.items():
-        yield run, [_abridged(event, held) if event["event"] == "prior" else event for event in events]
+    return {
+        run: [_abridged(event, held) if event["event"] == "prior" else event for event in events]
+        for run, events in runs.items()
+    }
 
 
 def _abridged(event: Event, held: Mapping[tuple[object, ...], tuple[str, Trial]]) -> Event:
@@ -41,16 +43,18 @@ def in_full(runs: Mapping[str, Sequence[Event]]) -> dict[str, list[Event]]:
     """The events of each run, with the prior trials that references stand for.
 
     Raises:
-        InputError: a reference to a run, or to a trial of one, that is not there.
+        InputError: a reference to a run, or to a trial of one, that is not there, or an event that is none.
     """
     held: dict[str, dict[str, Trial]] = {}
 
     def full(reader: str, event: Event) -> Event:
         if event["event"] != REFERENCE:
             return event
+        if not event.keys() >= {"run", "trial", *_OF_THE_COPY}:
+            raise InputError(f"{reader}: an event {REFERENCE} has only {', '.join(event)}")
         run, key = event["run"], event["trial"]
         if run not in held:
-            held[run] = _own_trials(runs.get(run, ()))
+            held[run] = _own_trials(run, runs.get(run, ()))
         if key not in held[run]:
             raise InputError(f"{reader} is told of '{key} of {run}', which this bundle does not hold")
         return _whole(event, held[run][key])
@@ -63,10 +67,9 @@ def _whole(reference: Event, trial: Trial) -> Event:
     return {"event": "prior", "time": time} | prior_event(trial, *of_the_copy)
 
 
-def _own_trials(events: Sequence[Event]) -> dict[str, Trial]:
+def _own_trials(run: str, events: Sequence[Event]) -> dict[str, Trial]:
     """What a run trained itself, by key."""
-    history = History()
-    for event in events:
-        if event["event"] in ("proposed", "rung", "ended"):
-            history.apply(event)
-    return history.by_key
+    own = [
+        (at, event) for at, event in enumerate(events, 1) if event["event"] in ("proposed", "rung", "ended")
+    ]
+    return folded(own, f"{run}: event").by_key

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -280,10 +280,19 @@ def read_history(folder: Path) -> History:
     path = folder / RECORD_NAME
     if not path.is_file():
         raise InputError(f"{folder}: no {RECORD_NAME} here; this is not a run folder of this platform")
+    return folded(enumerate(read_events(path), 1), f"{path}: line")
+
+
+def folded(events: Iterable[tuple[int, Mapping[str, Any]]], where: str) -> History:
+    """What numbered events say, folded in order.
+
+    Raises:
+        InputError: one that is not an event of a record, with `where` and its number.
+    """
     history = History()
-    for number, event in enumerate(read_events(path), 1):
+    for number, event in events:
         try:
             history.apply(event)
         except (KeyError, TypeError, InputError) as error:
-            raise InputError(f"{path}: line {number} is not an event of a record ({error})") from None
+            raise InputError(f"{where} {number} is not an event of a record ({error})") from None
     return history

@@ -137,6 +137,27 @@ def test_a_reference_to_what_a_bundle_does_not_hold_is_said(
             read_bundle(bundle)
 
 
+@pytest.mark.parametrize(
+    ("kind", "lost", "said"),
+    [
+        ("rung", "scores", "table-0: event {} is not an event of a record .'scores'."),
+        ("proposed", "architecture", "table-0: event {} is not an event of a record .'architecture'."),
+        ("prior_of", "trial", "taught: an event prior_of has only event, run, time, source, name, number"),
+    ],
+)
+def test_an_event_that_is_none_is_named(
+    kind: str, lost: str, said: str, runs: list[Path], taught: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "all.jsonl.gz"
+    gather(*runs, taught, f"out={bundle}")
+    lines = lines_of(bundle)
+    number = next(number for number, event in enumerate(lines) if event["event"] == kind)
+    del lines[number][lost]
+    bundle.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+    with pytest.raises(InputError, match=said.format(number)):
+        histories_of([str(bundle)])
+
+
 def test_words_that_say_where_are_left_out(runs: list[Path], tmp_path: Path) -> None:
     record = runs[0] / RECORD_NAME
     first, *rest = record.read_text().splitlines(keepends=True)
