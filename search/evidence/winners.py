@@ -59,15 +59,18 @@ class Shared:
 
 @dataclass(frozen=True)
 class Winners:
-    """All winners; of those measured as the table was (of all, if none was), which are `alike`, the mean
-    distance from MD beside that of the space-filling networks, and what they share."""
+    """All winners; of those that are `alike` the mean distance from MD, beside that of the space-filling
+    networks, and what they share."""
 
     winners: tuple[Winner, ...]
-    alike: tuple[Winner, ...]
     distance: Interval | None
     drawn_distance: float | None
     choices: int
     shared: tuple[Shared, ...]
+
+    @property
+    def alike(self) -> tuple[Winner, ...]:
+        return measured_alike(self.winners)
 
 
 def winners_of(
@@ -88,12 +91,11 @@ def winners_of(
         found.append(Winner(name, trial, network, distance(network, md, space), scores, own, otherwise))
     if not found:
         return None
-    alike = [winner for winner in found if not winner.otherwise] or found
+    alike = measured_alike(found)
     distances = [float(winner.distance) for winner in alike if winner.distance is not None]
     of_drawn = [away for each in drawn if (away := distance(each, md, space)) is not None]
     return Winners(
         tuple(found),
-        tuple(alike),
         interval(np.array(distances)[:, None], lambda samples: samples[:, :, 0].mean(axis=1)),
         fmean(of_drawn) if of_drawn else None,
         len(space.free()),
@@ -101,6 +103,11 @@ def winners_of(
             shared_choices([each.architecture for each in alike if each.distance is not None], drawn, space)
         ),
     )
+
+
+def measured_alike(winners: Sequence[Winner]) -> tuple[Winner, ...]:
+    """Those measured as the table was; all, if none was."""
+    return tuple(winner for winner in winners if not winner.otherwise) or tuple(winners)
 
 
 def distance(one: Architecture, other: Architecture, space: Space) -> int | None:
