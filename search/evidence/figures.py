@@ -176,7 +176,7 @@ def draw_proxies(path: Path, found: Transfer) -> None:
     table, winners of searches, MD and MD-Lite by name."""
     kinds = {
         "networks of the table": (OTHERS, [each for each in found.of_table if each.name not in NAMED]),
-        "winners of searches": (SPENT, found.winners),
+        "winners of searches": (COLOURS[-1], found.winners),
         **{
             name: (colour, [each for each in found.of_table if each.name == name])
             for name, colour in NAMED.items()

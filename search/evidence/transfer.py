@@ -17,7 +17,7 @@ from search.evidence.sources import mean_run_seconds
 from search.evidence.text import Section, hours, markdown, missing, number, with_interval
 from search.evidence.winners import Winner, scores_text, tally, verdict_text
 from search.formats import counted, gmacs, label, millions
-from search.protocols import field_differences
+from search.protocols import DECIDES_A_SCORE, field_differences
 from search.ranking import Point, mean_point
 from search.replay.table import Table
 from space.architecture import Architecture
@@ -25,7 +25,6 @@ from space.cost import price
 
 TITLE = "A bigger proxy"
 FEWEST_NETWORKS = 5
-DIFFERENCES = ("proxy", "data", "training", "rungs")
 PRECISE = 0.1  # half the interval of a rank correlation that is known well
 
 
@@ -103,7 +102,7 @@ def transfer(
         tuple(sorted(found, key=lambda each: each.far.fid)),
         bigger.rungs[-1],
         mean_run_seconds(bigger),
-        tuple(field_differences(table.header, bigger.header, DIFFERENCES)),
+        tuple(field_differences(table.header, bigger.header, DECIDES_A_SCORE)),
     )
 
 
