@@ -174,11 +174,12 @@ def draw_curves(path: Path, table: Table, spread: Collection[str], named: dict[s
 def draw_proxies(path: Path, found: Transfer) -> None:
     """FID and CLIP of each network under the bigger proxy against those of the table's: networks of the
     table, winners of searches, MD and MD-Lite by name."""
+    others = [each for each in found.networks if each.name not in NAMED]
     kinds = {
-        "networks of the table": (OTHERS, [each for each in found.of_table if each.name not in NAMED]),
-        "winners of searches": (COLOURS[-1], found.winners),
+        "networks of the table": (OTHERS, [each for each in others if not each.is_winner]),
+        "winners of searches": (COLOURS[-1], [each for each in others if each.is_winner]),
         **{
-            name: (colour, [each for each in found.of_table if each.name == name])
+            name: (colour, [each for each in found.networks if each.name == name])
             for name, colour in NAMED.items()
         },
     }

@@ -40,15 +40,16 @@ class Order:
 
 @dataclass(frozen=True)
 class Both:
-    """A network at the end of both proxies: means over its seeds, a winner's `near` over those of its
-    confirmation; None where it was not measured as the table was. Verdicts are of the bigger proxy, against
-    MD and MD-Lite."""
+    """A network at the end of both proxies: means over its seeds, `near` over those of the table or of a
+    winner's confirmation; None where neither measured it as the table was. Verdicts are of the bigger proxy,
+    against MD and MD-Lite."""
 
     name: str
     architecture: Architecture
     near: Point | None
     far: Point
     seeds: int
+    in_table: bool
     is_winner: bool
     verdicts: tuple[Verdict, ...]
 
@@ -66,7 +67,7 @@ class Transfer:
 
     @property
     def of_table(self) -> list[Both]:
-        return [each for each in self.networks if not each.is_winner]
+        return [each for each in self.networks if each.in_table]
 
     @property
     def winners(self) -> list[Both]:
@@ -77,7 +78,7 @@ def transfer(
     table: Table, bigger: Table, named: Mapping[str, Architecture], winners: Sequence[Winner]
 ) -> Transfer:
     """Of all networks that the bigger proxy trained to its end. `named` are MD and MD-Lite."""
-    won = {winner.architecture.id: winner for winner in winners if winner.architecture.id not in table.runs}
+    won = {winner.architecture.id: winner for winner in winners}
     names = _names(table, bigger, won) | {network.id: label(name) for name, network in named.items()}
     runs = {names[key]: _points(bigger, key) for key in bigger.runs}
     measured = verdicts.Evidence(runs, bigger.rungs[-1], bigger.noise)
@@ -88,6 +89,7 @@ def transfer(
             _near(table, key, won.get(key)),
             mean_point(list(by_seed.values())),
             len(by_seed),
+            key in table.runs,
             key in won,
             tuple(
                 verdict
