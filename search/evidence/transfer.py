@@ -226,8 +226,8 @@ def _findings(found: Transfer) -> list[str]:
     ]
     near, far = places(found.of_table)
     lines += [
-        f"By FID {name} is number {near[name]} of {len(near)} networks in the table and number {far[name]} "
-        "under the bigger proxy."
+        f"By FID, as observed, {name} is number {near[name]} of {len(near)} networks in the table and number "
+        f"{far[name]} under the bigger proxy."
         for name in ("MD", "MD-Lite")
         if name in near
     ]

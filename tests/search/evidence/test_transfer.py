@@ -50,7 +50,10 @@ def test_a_winner_may_lose_under_the_bigger_proxy() -> None:
         "MD-Lite": "undecided",
     }
     text = " ".join(section(both, "").findings)
-    assert f"By FID MD is number 1 of {len(all_of_them)} networks in the table and number 2" in text
+    assert (
+        f"By FID, as observed, MD is number 1 of {len(all_of_them)} networks in the table and number 2"
+        in text
+    )
     assert "Of 1 winner of searches trained there, against MD: 1 worse" in text
 
 
