@@ -41,7 +41,15 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     log = open(folder / "log.txt", "a")  # noqa: SIM115 (the child's, closed with it)
     command = [sys.executable, "-m", "search", *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(command, stdout=log, stderr=log, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=log, stderr=log, text=True, env=environment, preexec_fn=_hears_ctrl_c
+    )
+
+
+def _hears_ctrl_c() -> None:
+    """Also where the tests run in the background of a script: shells ignore SIGINT there, and children
+    inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def told(folder: Path) -> str:
