@@ -195,8 +195,8 @@ def _rows(found: Transfer) -> list[dict[str, str]]:
                 "seeds there": str(each.seeds),
                 "FID, CLIP there": scores_text(each.far),
                 "place there": str(far_places.get(each.name, "-")),
-                "against MD there": _said(against.get("MD")),
-                "against MD-Lite there": _said(against.get("MD-Lite")),
+                "against MD there": verdict_text(against.get("MD"), "-"),
+                "against MD-Lite there": verdict_text(against.get("MD-Lite"), "-"),
             }
         )
     return rows
@@ -212,10 +212,6 @@ def places(networks: Sequence[Both]) -> tuple[dict[str, int], dict[str, int]]:
 
 def _places(fids: Mapping[str, float]) -> dict[str, int]:
     return {name: place for place, name in enumerate(sorted(fids, key=lambda name: fids[name]), 1)}
-
-
-def _said(verdict: Verdict | None) -> str:
-    return "-" if verdict is None else verdict_text(verdict)
 
 
 def _findings(found: Transfer) -> list[str]:

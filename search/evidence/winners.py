@@ -182,8 +182,8 @@ def _row(winner: Winner, md: Architecture) -> dict[str, str]:
         "FID, CLIP": scores_text(winner.scores.get(winner.trial)),
         "of MD": scores_text(winner.scores.get("MD")),
         "of MD-Lite": scores_text(winner.scores.get("MD-Lite")),
-        "against MD": _verdict(against.get("MD")),
-        "against MD-Lite": _verdict(against.get("MD-Lite")),
+        "against MD": verdict_text(against.get("MD"), "not confirmed"),
+        "against MD-Lite": verdict_text(against.get("MD-Lite"), "not confirmed"),
         "how it differs from MD": "; ".join(changes),
     }
 
@@ -205,12 +205,10 @@ def scores_text(point: Point | None) -> str:
     return "-" if point is None else f"{point.fid:,.0f}, {point.clip:.3f}"
 
 
-def _verdict(verdict: Verdict | None) -> str:
-    return "not confirmed" if verdict is None else verdict_text(verdict)
-
-
-def verdict_text(verdict: Verdict) -> str:
-    """better (FID -39%, -55% to -17%; CLIP ...; 1 seed)"""
+def verdict_text(verdict: Verdict | None, none: str) -> str:
+    """better (FID -39%, -55% to -17%; CLIP ...; 1 seed); `none` where there is no verdict."""
+    if verdict is None:
+        return none
     fid, clip = verdict.fid, verdict.clip
     return (
         f"{verdict.word} (FID {fid.middle:+.0%}, {fid.low:+.0%} to {fid.high:+.0%}; CLIP {clip.middle:+.3f}, "
