@@ -42,11 +42,11 @@ from benchmarks.measure import (
     ratio_interval,
 )
 from space.architecture import Architecture
-from space.checkpoints import assign, diffusers_name, empty_unet
-from space.cost import price
-from space.diffusers_config import diffusers_config
-from space.plain import InputError, from_plain
+from space.interchange.checkpoints import assign, diffusers_name, empty_unet
+from space.interchange.diffusers_config import diffusers_config
+from space.prices.macs import price
 from space.proxy import Proxy, narrow
+from space.shared.plain import InputError, from_plain
 from space.unet import UNet
 
 ARCH = Path(__file__).parents[1] / "conf" / "arch"

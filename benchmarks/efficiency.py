@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,19 +24,21 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from analysis.rendering import render
+from analysis.replay.table import Table, check_rungs, table_of
+from analysis.replay.tries import ReplayStrategy, Truth, feasible, replay
 from benchmarks.efficiency_figures import BASE, DEFAULT, Found, plain_of, quality_rows, steps_rows
-from conf.compose import compose, run_door
-from search.bundle import histories_of
-from search.confirming.repeats import estimated, refined
-from search.files import write_whole
-from search.ranking import Noise
-from search.record import History, Trial
-from search.rendering import render
-from search.replay.table import Table, check_rungs, table_of
-from search.replay.tries import ReplayStrategy, Truth, feasible, replay
-from search.sampler import SamplerSettings, derived_seed
-from search.stopping import StoppingSettings
-from space.plain import InputError, from_plain, nearest
+from conf.compose import compose
+from mdsearch.__main__ import run_and_exit
+from search.confirmation.repeats import estimated, refined
+from search.runs.bundle import histories_of
+from search.runs.record import History, Trial
+from search.samplers.factory import SamplerSettings
+from search.statistics.noise import Noise
+from search.stopping.factory import StoppingSettings
+from space.shared.files import write_whole
+from space.shared.plain import InputError, from_plain, nearest
+from space.shared.seeds import numbered_seed
 
 STRATEGIES: dict[str, Sequence[str]] = {
     BASE: ("sampler=random", "stopping=none", "recorded=false"),
@@ -119,7 +122,7 @@ def in_half(table: Table, half: str) -> Table:
 
 def half_of(network: str) -> str:
     """By the network's id alone, so that a network stays where it is when a table grows."""
-    return HALVES[derived_seed(0, f"half {network}", 0) % 2]
+    return HALVES[numbered_seed(0, f"half {network}", 0) % 2]
 
 
 def counted_half(half: str) -> str:
@@ -128,7 +131,7 @@ def counted_half(half: str) -> str:
 
 def drawn_from(table: Table, share: float, seed: int) -> Table:
     """A share of the networks, which the seed draws."""
-    kept = sorted(table.runs, key=lambda key: derived_seed(seed, f"share {key}", 0))
+    kept = sorted(table.runs, key=lambda key: numbered_seed(seed, f"share {key}", 0))
     kept = kept[: max(2, round(share * len(kept)))]
     return replace(table, runs={key: runs for key, runs in table.runs.items() if key in set(kept)})
 
@@ -236,4 +239,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    run_door(main)
+    run_and_exit(main, sys.argv[1:])

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from search.confirming.verdicts import Interval
-from search.evidence.sources import mean_run_seconds
-from search.evidence.text import share_with_interval, with_interval
-from search.replay.table import Table
-from search.replay.tries import Replayed, Truth
+from analysis.evidence.sources import mean_run_seconds
+from analysis.evidence.text import share_with_interval, with_interval
+from analysis.replay.table import Table
+from analysis.replay.tries import Replayed, Truth
+from search.statistics.verdicts import Interval
 
 DEFAULT, BASE = "our default", "random, no stopping"
 ORACLES = {"oracle at the first rung": None, "oracle at a quarter": 0.25}  # where they stop, in full lengths

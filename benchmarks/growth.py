@@ -25,14 +25,15 @@ from rich.table import Table
 
 from conf.compose import compose
 from search.backends.virtual import VirtualClock
-from search.record import Record
 from search.run import architecture_search
-from search.sampler import SamplerSettings, make_sampler, observations
+from search.runs.record import Record
+from search.samplers.base import observations
+from search.samplers.factory import SamplerSettings, make_sampler
 from search.settings import SearchSettings, settings_from_plain
 from search.strategy import Report
 from space.choices import UniformDraw
-from space.cost import price
-from space.plain import from_plain, to_plain
+from space.prices.macs import price
+from space.shared.plain import from_plain, to_plain
 
 SAMPLERS = ("linear", "tpe", "nsga2", "random", "gp")
 PROPOSALS = 5
@@ -106,9 +107,9 @@ def _train(record: Record, asked: SearchSettings, key: str, chance: random.Rando
 
 def measure(folder: Path) -> dict[str, float]:
     """What a resumed driver takes, in this process."""
-    from search.report import write_report
-    from search.storage import sync_study
-    from search.tables import write_trials_csv
+    from analysis.report import write_report
+    from analysis.study import sync_study
+    from analysis.tables import write_trials_csv
 
     asked, found = settings(), {}
     found["record_mb"] = (folder / "record.jsonl").stat().st_size / 1e6

@@ -14,14 +14,14 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from conf.compose import compose
-from search.confirming.variance import within
-from search.patience import Waiting
 from search.plan import named_architecture
-from search.ranking import Point
 from search.scoring import prepare_evaluator
 from search.settings import SearchSettings, settings_from_plain
+from search.statistics.pareto import Point
+from search.statistics.variance import within
 from search.strategy import Job
 from search.trial import TrialSettings, TrialWorker
+from space.shared.retries import Waiting
 from training.data import load_data
 
 

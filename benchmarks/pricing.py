@@ -21,9 +21,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from evaluators.counts import fvcore_count, meta_count
-from space import cost
 from space.architecture import Architecture, Level
+from space.prices import macs as cost
+from space.prices.counters import fvcore_count, meta_count
 
 REQUIRED_PER_SECOND = 10_000
 NARROWER = 8

@@ -13,11 +13,12 @@ from statistics import fmean
 
 import numpy as np
 
-from search.confirming.race import Move, Race, Standing
+from search.confirmation.race import Move, Race, Standing
+from search.objectives import Objectives
 from search.plan import named_architecture
-from search.ranking import Noise, Objectives, RungNoise
-from search.record import Rung, State, Trial
-from space.cost import price
+from search.runs.record import Rung, State, Trial
+from search.statistics.noise import Noise, RungNoise
+from space.prices.macs import price
 
 STEPS, FID_NOISE, CLIP_NOISE, STATED_DEGREES_OF_FREEDOM = 400, 0.2, 0.05, 6
 OBJECTIVES = Objectives()

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, NoReturn
 
-from space.plain import InputError, nearest
+from space.shared.plain import InputError, nearest
 
 PACKAGE = "conf"
 MISSING = "???"
@@ -106,21 +104,6 @@ def groups(main: str, *, package: str = PACKAGE) -> dict[str, dict[str, str]]:
         for name in _choices(main, package)
         if _folder(name) in folders
     }
-
-
-def run_door(main: Callable[[list[str]], int]) -> NoReturn:
-    """Run a command: what the user got wrong ends in one line and status 2, a bug in its traceback."""
-    try:
-        status = main(sys.argv[1:])
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        status = 130
-    except BrokenPipeError:  # the reader of our output, `head` say, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    sys.exit(status)
 
 
 # ---------------------------------------------------------------------- help

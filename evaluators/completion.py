@@ -17,7 +17,7 @@ from evaluators.images.image_set import open_images
 from evaluators.measuring.measured_set import MeasuredSet
 from evaluators.measuring.reference import Reference
 from evaluators.protocols.protocol import METRICS, CaptionList, Drawing, Protocol, ReferenceSet
-from space.plain import InputError, from_plain, to_plain
+from space.shared.plain import InputError, from_plain, to_plain
 
 MANIFEST = "manifest.json"
 OWN = "own"  # images and captions that the preset does not name: their digest tells which they are

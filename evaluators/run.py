@@ -28,7 +28,7 @@ from evaluators.networks.loading import ComputeSettings, load_networks
 from evaluators.networks.weights import Missing, WeightsSettings
 from evaluators.protocols.protocol import Protocol
 from evaluators.protocols.sheet import FILE, Sheet
-from space.plain import InputError, to_plain
+from space.shared.plain import InputError, to_plain
 
 JOB, PARTS = "job.json", "parts"
 OF_FEATURES = ("kid", "precision", "recall")  # metrics for which moments do not suffice

@@ -20,7 +20,7 @@ from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.networks.features import ImageFeatures, Networks, TextSimilarity
 from evaluators.protocols.protocol import CaptionList, ImageForm, NetworkSpec, Protocol, ReferenceSet
 from evaluators.protocols.score import Score, score_name
-from space.plain import InputError
+from space.shared.plain import InputError
 
 ROUNDING = 1e-5  # of the largest value: float32 networks, whose kernels may differ with memory's alignment
 OF_TRACE = 1e-8  # of the covariance's trace: FIDs of one set of samples, in whatever pieces

@@ -21,7 +21,7 @@ def search(*overrides: str) -> RunResult:
     Raises:
         space.plain.InputError: for overrides that cannot be used, before anything starts.
     """
-    from search.__main__ import settings_of
+    from mdsearch.commands.search import settings_of
     from search.run import run_search
 
     settings, words = settings_of(list(overrides))

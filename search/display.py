@@ -13,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from search.formats import counted, run_name
-from search.ranking import Objectives, best_first
-from search.record import History, Trial
+from search.objectives import Objectives
+from search.runs.record import History, Trial
+from search.runs.scores import best_first
 
 ROWS_SHOWN = 14
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from search.record import Trial
+from search.runs.record import Trial
 from search.strategy import Job
 from space.architecture import Architecture, Level
-from space.cost import Cost
+from space.prices.macs import Cost
 
 _LABELS = {"md": "MD", "md_lite": "MD-Lite"}
 

@@ -10,19 +10,20 @@ from pathlib import Path
 
 import torch
 
-from search.folder import disk_free_bytes
 from search.formats import counted, duration
-from search.prior import check_prior, recorded_that_teach
-from search.sampler import make_sampler
-from search.samplers.grid_sampler import check_grid
+from search.runs.folder import disk_free_bytes
+from search.runs.prior import check_prior, recorded_that_teach
+from search.samplers.factory import make_sampler
+from search.samplers.grid import check_grid
 from search.scoring import check_scoring, scoring_plan
 from search.settings import SearchSettings
-from search.stopping import make_rule
+from search.stopping.factory import make_rule
 from space.architecture import Architecture
+from space.budget import Budget
 from space.choices import UniformDraw
-from space.cost import Budget, price
-from space.plain import InputError, nearest
+from space.prices.macs import price
 from space.proxy import narrow
+from space.shared.plain import InputError, nearest
 from training.data import Dataset, load_data
 from training.loop import Trainer
 

@@ -12,28 +12,28 @@ from typing import Any
 import torch
 
 from evaluators.scorers.scorer import Scorer
-from search.confirming.confirmation import Confirmation
+from search.confirmation.confirmation import Confirmation
+from search.custom import keep_own
 from search.display import Display, make_display
-from search.files import write_whole
-from search.folder import Results, begin_record, claim_folder
 from search.formats import counted
-from search.own import keep_own
-from search.patience import StorageAway, going_on, reason_of, storage_error
 from search.plan import check, named_architecture
-from search.prior import take_prior, take_recorded
-from search.protocols import abridged
-from search.provenance import provenance
-from search.record import History, MemoryRecord, Record
-from search.sampler import make_sampler
+from search.runs.compatibility import abridged
+from search.runs.folder import Results, begin_record, claim_folder
+from search.runs.prior import take_prior, take_recorded
+from search.runs.provenance import provenance
+from search.runs.record import History, MemoryRecord, Record
+from search.samplers.factory import make_sampler
 from search.scoring import EVALUATOR_FOLDER, prepare_evaluator, scored_captions, told_of
 from search.settings import SearchSettings
-from search.stopping import make_rule
+from search.stopping.factory import make_rule
 from search.strategy import ArchitectureSearch, Phases, Strategy
 from search.trial import TrialSettings
 from space.architecture import Architecture
-from space.cost import price
-from space.plain import InputError, to_plain
+from space.prices.macs import price
 from space.proxy import narrow
+from space.shared.files import write_whole
+from space.shared.plain import InputError, to_plain
+from space.shared.retries import StorageAway, going_on, reason_of, storage_error
 from training.data import Dataset
 from training.folder import named
 from training.loop import Trainer

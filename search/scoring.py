@@ -46,7 +46,7 @@ from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
 from evaluators.scorers.scorer import Scorer
 from search.settings import SearchSettings
 from search.trial import evaluation_captions
-from space.plain import InputError
+from space.shared.plain import InputError
 from training.data import Dataset
 
 EVALUATOR_FOLDER = "evaluator"

@@ -13,14 +13,15 @@ from evaluators.protocols.protocol import Protocol
 from evaluators.protocols.score import score_name
 from evaluators.scorers.by_protocol import objective_names
 from evaluators.scorers.embedded import CLIP_SCORE, EvaluatorSettings
-from search.confirming.confirmation import ConfirmationSettings
-from search.ranking import Noise, Objectives
-from search.sampler import SamplerSettings
-from search.stopping import StoppingSettings
+from search.confirmation.confirmation import ConfirmationSettings
+from search.objectives import Objectives
+from search.samplers.factory import SamplerSettings
+from search.statistics.noise import Noise
+from search.stopping.factory import StoppingSettings
+from space.budget import Budget
 from space.choices import Space
-from space.cost import Budget
-from space.plain import InputError, from_plain
 from space.proxy import Proxy
+from space.shared.plain import InputError, from_plain
 from training.data import DataSettings
 from training.loop import TrainingSettings
 

@@ -11,16 +11,21 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal, Protocol
 
-from search.curves import Curve, curve_of
-from search.ranking import Objectives, Point
-from search.record import MemoryRecord, Purpose, State, Trial
-from search.sampler import Proposal, Sampler, derived_seed, observations, repaired
-from search.stopping import StoppingRule
+from search.objectives import Objectives
+from search.runs.record import MemoryRecord, Purpose, State, Trial
+from search.runs.scores import curve_of
+from search.samplers.base import Proposal, Sampler, observations
+from search.samplers.repair import repaired
+from search.statistics.curves import Curve
+from search.statistics.pareto import Point
+from search.stopping.base import StoppingRule
 from space.architecture import Architecture
+from space.budget import Budget
 from space.choices import Space
-from space.cost import Budget, Cost, price
-from space.plain import InputError
+from space.prices.macs import Cost, price
 from space.proxy import Proxy, narrow
+from space.shared.plain import InputError
+from space.shared.seeds import numbered_seed
 
 DRAWS_BEFORE_REPAIR = 200  # proposals for one trial before the last ones are shrunk into the budget
 
@@ -213,7 +218,7 @@ class ArchitectureSearch:
             if self._accepts(number, proposal.architecture):
                 return proposal
         for index, proposal in enumerate([] if self.exhaustive else reversed(drawn)):
-            seed = derived_seed(self.seed, f"repair {number}", index)
+            seed = numbered_seed(self.seed, f"repair {number}", index)
             shrunk = repaired(self.space, proposal, self._is_new_and_fits, seed)
             if shrunk is not None:
                 return shrunk

@@ -30,14 +30,16 @@ from typing import Any
 
 import pytest
 
-from search.curves import Curve
-from search.ranking import Point
-from search.record import MemoryRecord, Record
-from search.sampler import Observation, Proposal, RandomSampler, Sampler
-from search.stopping import NoStopping, StoppingRule
+from search.runs.record import MemoryRecord, Record
+from search.samplers.base import Observation, Proposal, Sampler
+from search.samplers.random import RandomSampler
+from search.statistics.curves import Curve
+from search.statistics.pareto import Point
+from search.stopping.base import StoppingRule
+from search.stopping.none import NoStopping
 from search.toy import BUDGET, NOISE, RUNGS, SPACE, START, decisions, drive, scores_at, search_in
 from space.choices import UniformDraw
-from space.cost import price
+from space.prices.macs import price
 
 BROKEN = (math.nan, math.inf, -math.inf)
 

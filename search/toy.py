@@ -8,14 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from search.ranking import Noise, Objectives, Point, RungNoise
-from search.record import MemoryRecord
-from search.sampler import Sampler
-from search.stopping import StoppingRule
+from search.objectives import Objectives
+from search.runs.record import MemoryRecord
+from search.samplers.base import Sampler
+from search.statistics.noise import Noise, RungNoise
+from search.statistics.pareto import Point
+from search.stopping.base import StoppingRule
 from search.strategy import ArchitectureSearch, Job, Report, Strategy
 from space.architecture import Architecture
+from space.budget import Budget
 from space.choices import LevelRanges, Space
-from space.cost import Budget
 from space.proxy import Proxy
 
 SPACE = Space(  # 3,072 combinations, of which many draw one network: attention without layers, say

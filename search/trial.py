@@ -24,10 +24,10 @@ import numpy as np
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.scorers.by_protocol import load_evaluator
-from search.patience import Waiting, patiently, storage_error
 from search.strategy import Job, Report
-from space.plain import InputError
 from space.proxy import Proxy, narrow
+from space.shared.plain import InputError
+from space.shared.retries import Waiting, patiently, storage_error
 from training.data import DataSettings, load_data
 from training.grid import save_grid
 from training.loop import Diverged, Trainer, TrainingSettings

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
-from space.plain import InputError, from_plain, to_plain
+from space.shared.plain import InputError, from_plain, to_plain
 
 SCHEMA_VERSION = 1
 SIZE_EMBEDDING_WIDTH = 256  # SDXL embeds each of its size numbers into so many sines and cosines

@@ -15,7 +15,7 @@ from math import prod
 from typing import Any, Protocol
 
 from space.architecture import Activation, Architecture, AttentionKind, ConvKind, Level
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 class Suggests(Protocol):

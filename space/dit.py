@@ -15,10 +15,10 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from space import cost
 from space.blocks import Embedding, sinusoids
-from space.cost import Cost
-from space.plain import InputError, from_plain
+from space.prices import macs as cost
+from space.prices.macs import Cost
+from space.shared.plain import InputError, from_plain
 
 TIME_SINUSOIDS = 256  # sines and cosines of a timestep, in front of the time embedding
 NORM_EPS = 1e-6

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from space.architecture import Architecture
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 @dataclass(frozen=True)

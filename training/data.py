@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from space.plain import InputError
+from space.shared.plain import InputError
 from training.folder import open_folder
 from training.scenes import render_scenes, scene_captions
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from space.plain import InputError, to_plain
+from space.shared.plain import InputError, to_plain
 from training.model import choose_device
 from training.painters import DrawSettings, check_settings, identity, open_painter
 from training.sample_folder import SampleFolder

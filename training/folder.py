@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from space.plain import InputError
+from space.shared.plain import InputError
 
 CAPTION_FILES = ("captions.jsonl", "captions.csv", "captions.tsv")
 NAMED_AT_MOST = 5  # unreadable files in a message

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 def save_grid(

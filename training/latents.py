@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 @dataclass(frozen=True)

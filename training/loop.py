@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from space.architecture import Architecture
-from space.plain import InputError
+from space.shared.plain import InputError
+from space.shared.seeds import derived_seed, generator
 from training.data import Dataset
 from training.diffusion import DiffusionSettings
 from training.latents import LatentSettings
 from training.model import Model, ModelSettings, choose_device
-from training.randomness import derived_seed, generator
 from training.text import TextSettings
 
 

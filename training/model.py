@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from space.architecture import Architecture
-from space.plain import InputError, from_plain, to_plain
+from space.shared.plain import InputError, from_plain, to_plain
+from space.shared.seeds import generator
 from space.unet import UNet
 from training.diffusion import Diffusion, DiffusionSettings
 from training.latents import Codec, LatentSettings, make_codec
-from training.randomness import generator
 from training.text import TextEncoder, TextSettings, make_text_encoder
 
 

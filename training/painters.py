@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
-from space.plain import InputError
+from space.shared.plain import InputError
 from training.model import Model, load_model, read_description
 
 OURS, PIPELINE = "model.json", "model_index.json"

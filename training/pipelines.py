@@ -13,10 +13,10 @@ import numpy as np
 import torch
 import transformers
 
-import space.pipeline_unet  # noqa: F401 (diffusers loads a pipeline around a network of ours if it is imported)
-from space.plain import InputError, nearest
+import space.interchange.pipeline_unet  # noqa: F401 (diffusers loads a pipeline around a network of ours if it is imported)
+from space.shared.plain import InputError, nearest
+from space.shared.seeds import generator
 from training.painters import PIPELINE, PRECISIONS, DrawSettings
-from training.randomness import generator
 
 
 class PipelinePainter:

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from space.plain import InputError
+from space.shared.plain import InputError
 
 MANIFEST, CAPTIONS = "manifest.json", "captions.jsonl"
 PARTIAL = ".partial"

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from space.plain import InputError
+from space.shared.plain import InputError
 from training.data import words
 
 # Scale of the features at the start. With 1, attention over the words starts uniform and a word moves the

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from evaluators.images.decoding import Unreadable, decode_file, file_stamp, image_suffixes, natural_order
-from space.plain import InputError
+from space.shared.plain import InputError
 
 NPZ_ARRAY = "arr_0"  # what numpy.savez calls its first array, and guided-diffusion its samples
 PASSED_OVER = 128  # pictures that are kept for threads which others have overtaken

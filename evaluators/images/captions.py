@@ -12,7 +12,7 @@ from typing import Any
 
 from evaluators.images.decoding import named
 from evaluators.images.image_set import ImageSet, Subset
-from space.plain import InputError
+from space.shared.plain import InputError
 
 NAME_FIELDS = ("file_name", "file", "filename", "image")
 TEXT_FIELDS = ("caption", "text", "prompt")

@@ -16,7 +16,7 @@ import numpy as np
 
 from evaluators.images.archives import NpzImages, ShardImages, expand_shards
 from evaluators.images.decoding import Unreadable, decode_file, file_stamp, image_suffixes, natural_order
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 class ImageSet(Protocol):

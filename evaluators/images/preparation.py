@@ -10,7 +10,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from evaluators.protocols.protocol import ImageForm
-from space.plain import InputError
+from space.shared.plain import InputError
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,

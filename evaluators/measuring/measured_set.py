@@ -22,7 +22,7 @@ from evaluators.images.preparation import check_form
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.parts import Part, Work, measured_parts, memory_is_full, parts_of
 from evaluators.networks.features import Networks
-from space.plain import InputError
+from space.shared.plain import InputError
 
 OnImages = Callable[[int, int], None]
 

@@ -16,7 +16,7 @@ from evaluators.files import save_arrays
 from evaluators.measuring.rows import Rows
 from evaluators.metrics.clip_score import check_pairs
 from evaluators.networks.features import Networks, check_images
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 class Measurements:

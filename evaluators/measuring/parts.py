@@ -27,7 +27,7 @@ from evaluators.images.preparation import as_stored, check_drawn_size, prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.networks.features import CHUNK, ImageFeatures, Networks, TextSimilarity
 from evaluators.protocols.protocol import ImageForm
-from space.plain import InputError, to_plain
+from space.shared.plain import InputError, to_plain
 
 FORMAT = 1  # of the files; raised when an old part would no longer be measured the same
 AHEAD = 2  # batches that are read while one is looked at

@@ -12,7 +12,7 @@ import numpy as np
 from evaluators.files import save_arrays
 from evaluators.measuring.measurements import Measurements
 from evaluators.metrics.fid import Moments
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from evaluators.measuring.parts import FORMAT, Work, chosen_images, rulers_of
 from evaluators.measuring.reference import Reference
 from evaluators.networks.features import Networks
 from evaluators.protocols.protocol import ImageForm
-from space.plain import InputError
+from space.shared.plain import InputError
 
 SUFFIX = ".safetensors"
 OF_REFERENCES = ("size_px", "crop", "resize", "antialias")  # fields of the form; the rest is of samples

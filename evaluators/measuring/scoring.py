@@ -15,7 +15,7 @@ from evaluators.metrics.kid import kernel_distance
 from evaluators.metrics.precision_recall import precision_recall
 from evaluators.protocols.protocol import NetworkSpec, Protocol
 from evaluators.protocols.score import Interval, Score, score_name
-from space.plain import InputError
+from space.shared.plain import InputError
 
 ROUNDING = 1e-6  # of the largest feature: by less than this equal pictures may differ
 

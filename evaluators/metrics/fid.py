@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg.lapack import dpstrf
 
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 class Moments:

@@ -18,7 +18,7 @@ from evaluators.metrics.clip_score import check_pairs, cosines
 from evaluators.networks.features import in_chunks, weights_digest
 from evaluators.networks.tokens import bpe
 from evaluators.networks.weights import Published, is_torchscript, load_tensors
-from space.plain import InputError, nearest
+from space.shared.plain import InputError, nearest
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 OTHER_TEXT = {"hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs"}  # that a text tower or tokenizer has

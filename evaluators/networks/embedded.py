@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from evaluators.metrics.clip_score import check_pairs, cosines
 from evaluators.networks.features import CHUNK, in_chunks, weights_digest
 from evaluators.networks.tokens import bpe
-from space.plain import InputError, to_plain
+from space.shared.plain import InputError, to_plain
 
 FORMAT = 1  # of the cached files and of the training; raised when an old file would no longer be the same
 WEIGHTS, CONFIG, ABOUT = "open_clip_model.safetensors", "open_clip_config.json", "embedded_clip.json"

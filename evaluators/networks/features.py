@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from space.plain import InputError
+from space.shared.plain import InputError
 
 CHUNK = 64  # images a forward pass, always: a shape of its own may choose a kernel that rounds differently
 

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from evaluators.networks.features import in_chunks, weights_digest
 from evaluators.networks.weights import Published, is_torchscript, load_tensors, load_torchscript
-from space.plain import InputError
+from space.shared.plain import InputError
 
 SIZE_PX, WIDTH = 299, 2048
 CLEAN_FID = Published(

@@ -20,7 +20,7 @@ from evaluators.networks.features import (
 from evaluators.networks.inception import CLEAN_FID, PYTORCH_FID, CleanInception, Inception, PytorchInception
 from evaluators.networks.weights import Missing, Published, WeightsSettings, find_weights
 from evaluators.protocols.protocol import NetworkSpec, Protocol
-from space.plain import InputError, from_plain, nearest
+from space.shared.plain import InputError, from_plain, nearest
 
 
 @dataclass(frozen=True)

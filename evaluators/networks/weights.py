@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluators.files import replacing
-from space.plain import InputError
+from space.shared.plain import InputError
 
 if TYPE_CHECKING:
     import torch

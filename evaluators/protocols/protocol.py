@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
-from space.plain import InputError, nearest, to_plain
+from space.shared.plain import InputError, nearest, to_plain
 
 METRICS = ("fid", "fid_infinity", "kid", "precision", "recall", "clip")
 NOT_DECIDING = ("name", "metrics", "source", "open_in_source")  # these move no score

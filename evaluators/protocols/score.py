@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evaluators.protocols.protocol import Protocol, differences
-from space.plain import InputError, from_plain, to_plain
+from space.shared.plain import InputError, from_plain, to_plain
 
 LOWER_IS_BETTER = ("fid", "kid")
 Verdict = Literal["better", "worse", "undecided"]

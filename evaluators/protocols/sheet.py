@@ -10,7 +10,7 @@ from typing import Any
 
 from evaluators.files import replacing
 from evaluators.protocols.score import Score, Verdict
-from space.plain import InputError
+from space.shared.plain import InputError
 
 FILE = "scores.json"
 

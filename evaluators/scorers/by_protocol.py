@@ -25,7 +25,7 @@ from evaluators.protocols.protocol import Protocol
 from evaluators.protocols.score import score_name
 from evaluators.scorers.embedded import PROTOCOL, Evaluator
 from evaluators.scorers.scorer import Scorer, check_described
-from space.plain import InputError, from_plain, to_plain
+from space.shared.plain import InputError, from_plain, to_plain
 
 REFERENCE = f"reference{SUFFIX}"
 Draw = Callable[[Sequence[int]], np.ndarray]

@@ -24,7 +24,7 @@ from evaluators.networks.features import ImageFeatures, RandomConv, RandomConvSe
 from evaluators.protocols.protocol import CaptionList, Drawing
 from evaluators.protocols.score import score_name
 from evaluators.scorers.scorer import Scorer, check_described
-from space.plain import InputError, from_plain, to_plain
+from space.shared.plain import InputError, from_plain, to_plain
 
 PROTOCOL, CLIP_FOLDER = "protocol.yaml", "embedded-clip"
 CLIP_SCORE = "clip_embedded"

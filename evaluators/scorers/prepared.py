@@ -12,7 +12,7 @@ from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import ImageForm
 from evaluators.scorers.by_protocol import REFERENCE, stored_protocol
 from evaluators.scorers.embedded import CLIP_FOLDER, Evaluator
-from space.plain import to_plain
+from space.shared.plain import to_plain
 
 
 def from_search(folder: str, weights: WeightsSettings) -> tuple[dict[str, Any], Reference, WeightsSettings]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from search.formats import run_name
-from search.patience import Waiting, gave_up, once, reason_of, storage_error
 from search.strategy import Job, Strategy
 from search.trial import TrialSettings, TrialWorker, why_failed
+from space.shared.retries import Waiting, gave_up, once, reason_of, storage_error
 
 
 def run_inline(strategy: Strategy, settings: TrialSettings, announce: Callable[[str], None] = print) -> None:

@@ -25,12 +25,12 @@ from ray.util.metrics import Gauge
 
 from search.backends.deaths import WorkerDeaths
 from search.formats import run_name
-from search.patience import Waiting, gave_up, once, patiently, storage_error
-from search.record import History
+from search.runs.record import History
 from search.settings import ClusterSettings
 from search.strategy import Job, Report, Strategy
 from search.trial import TrialSettings, TrialWorker, why_failed
-from space.plain import InputError
+from space.shared.plain import InputError
+from space.shared.retries import Waiting, gave_up, once, patiently, storage_error
 
 
 class Cluster:

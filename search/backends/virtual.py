@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from search.record import State
-from search.sampler import derived_seed
+from search.runs.record import State
 from search.strategy import Job, Report, Strategy
 from search.trial import why_failed
-from space.plain import InputError
+from space.shared.plain import InputError
+from space.shared.seeds import numbered_seed
 
 MOST_LOSSES_ON_THE_WAY = 1000  # to one report: with more, a simulation may never end
 
@@ -145,7 +145,7 @@ class _Cluster:
         self.orphans: deque[_Running] = deque()  # their workers were lost
         self.parked: list[int] = []  # workers for whom there was nothing to do
         self.driver_free = 0.0
-        self.chance = random.Random(derived_seed(conditions.seed, "virtual cluster", conditions.workers))
+        self.chance = random.Random(numbered_seed(conditions.seed, "virtual cluster", conditions.workers))
         slow = round(conditions.stragglers * conditions.workers)
         self.pace = [conditions.slowdown] * slow + [1.0] * (conditions.workers - slow)
         self.chance.shuffle(self.pace)

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from search.ranking import fronts
-from search.sampler import Observation, derived_seed
+from search.samplers.base import Observation
+from search.statistics.pareto import fronts
 from space.architecture import Architecture
 from space.choices import Space, UniformDraw
+from space.shared.seeds import numbered_seed
 
 
 def with_finite_scores(past: Sequence[Observation]) -> list[Observation]:
@@ -70,6 +71,6 @@ class Settled:
         ignored = self.space.ignored(architecture)
         if not ignored:
             return params
-        draw = UniformDraw(random.Random(derived_seed(0, architecture.id, 0)))
+        draw = UniformDraw(random.Random(numbered_seed(0, architecture.id, 0)))
         self.space.draw(draw)
         return {name: draw.params[name] if name in ignored else params[name] for name in self._free}

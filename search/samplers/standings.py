@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search.curves import Curve
-from search.ranking import rank_sums
+from search.statistics.curves import Curve
+from search.statistics.pareto import rank_sums
 
 
 def standings(curves: Sequence[Curve]) -> list[float | None]:

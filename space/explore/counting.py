@@ -17,7 +17,7 @@ from math import floor, prod
 import numpy as np
 from numpy.typing import NDArray
 
-from space.cost import Budget
+from space.budget import Budget
 from space.explore.grid import ACTS_ON, LAYERS, PRICED_GLOBALS, Costs, Grid
 
 # Pairs of a folded outside and an innermost level, at about a thousand million in two seconds.

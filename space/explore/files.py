@@ -15,7 +15,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from space.explore.grid import Costs, Grid, Rows
-from space.plain import InputError
+from space.shared.plain import InputError
 
 WRITERS: dict[str, Any] = {".parquet": pa.parquet.ParquetWriter, ".csv": pa.csv.CSVWriter}
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from space.architecture import Architecture, identity
 from space.choices import Space
-from space.cost import Item, breakdown
+from space.prices.macs import Item, breakdown
 
 Rows = NDArray[np.int16]
 Costs = NDArray[np.int64]

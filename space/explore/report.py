@@ -11,11 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from space.architecture import Architecture
-from space.cost import Budget, Cost
+from space.budget import Budget
 from space.explore.counting import Count
 from space.explore.fronts import MEANS, Edge, Front
 from space.explore.grid import Grid
 from space.explore.survey import Neighbour, Survey, interval, within
+from space.prices.macs import Cost
 
 SHOWN_OF_AN_EDGE = 6
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from space.architecture import Architecture, difference
+from space.budget import Budget
 from space.choices import step_of
-from space.cost import Budget, Cost, price
 from space.explore.grid import Costs, Grid, Rows
+from space.prices.macs import Cost, price
 
 CHUNK = 50_000
 BINS = 160

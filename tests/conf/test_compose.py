@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from conf.compose import _presets, compose, expand, groups, help_text, run_door
-from space.plain import InputError
+from conf.compose import _presets, compose, expand, groups, help_text
+from mdsearch.__main__ import run_and_exit
+from space.shared.plain import InputError
 
 SMALL = "small_conf"
 
@@ -177,14 +178,14 @@ def test_the_door_turns_what_happened_into_a_status(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["door", "word"])
     with pytest.raises(SystemExit) as caught:
-        run_door(main)
+        run_and_exit(main, sys.argv[1:])
     assert caught.value.code == status
     assert capsys.readouterr().err == told
 
 
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
-        run_door(_raise(ZeroDivisionError()))
+        run_and_exit(_raise(ZeroDivisionError()), [])
 
 
 def test_every_preset_of_the_project_describes_itself_in_its_first_line() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 USE = """
-import conf.compose, space.plain
+import conf.compose, mdsearch.commands.search
 config = conf.compose.compose("search", ["budget=md_lite", "trials=3"])
 assert config["trials"] == 3 and config["budget"]["parameters_millions"] == 280, config
 assert "md_lite" in conf.compose.groups("search")["budget"]
@@ -27,7 +27,7 @@ def test_the_wheel_works_from_an_empty_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(next(wheels.glob("mdsearch-*.whl"))) as wheel:
         wheel.extractall(site)
         names = set(wheel.namelist())
-    for name in ("conf/search.yaml", "conf/arch/md.yaml", "conf/budget/md.yaml", "search/__main__.py"):
+    for name in ("conf/search.yaml", "conf/arch/md.yaml", "conf/budget/md.yaml", "mdsearch/__main__.py"):
         assert name in names
     in_conf = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
     assert in_conf <= names
@@ -35,7 +35,7 @@ def test_the_wheel_works_from_an_empty_folder(tmp_path: Path) -> None:
     assert {str(path.relative_to(ROOT)) for path in shipped} <= names
     assert not {name.partition("/")[0] for name in names} & {"tests", "benchmarks", "docs"}
     information = next(site.glob("*.dist-info"))
-    assert "mdsearch = search.__main__:main" in (information / "entry_points.txt").read_text()
+    assert "mdsearch = mdsearch.__main__:entry" in (information / "entry_points.txt").read_text()
     assert (information / "licenses" / "LICENSE").exists()
 
     # An editable install puts the checkout on the path too; the wheel's folder stands before it.

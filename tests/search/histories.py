@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from search.record import History, Record
+from search.runs.record import History, Record
 from space.architecture import Architecture, Level
 from space.choices import LevelRanges, Space, UniformDraw
-from space.cost import price
+from space.prices.macs import price
 
 RUNGS = (100, 200, 400)
 NOISE = [
@@ -242,7 +242,8 @@ def _train(
 
 
 def _confirm_the_best(record: Record, seeds: int, generator: random.Random) -> None:
-    from search.ranking import Objectives, best_first
+    from search.objectives import Objectives
+    from search.runs.scores import best_first
 
     best = best_first(record.history.trials, Objectives())[:1]
     if not best or not seeds:

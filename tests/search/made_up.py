@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Any
 
-from search.bundle import Bundled
-from search.ranking import Noise, Objectives, RungNoise
+from search.objectives import Objectives
+from search.runs.bundle import Bundled
+from search.statistics.noise import Noise, RungNoise
 from space.architecture import Architecture
 from space.choices import UniformDraw
-from space.cost import price
-from space.plain import to_plain
+from space.prices.macs import price
 from space.proxy import Proxy
+from space.shared.plain import to_plain
 from tests.search.worlds import MD_BUDGET, md_space, preset
 
 RUNGS = (100, 200, 400)

@@ -8,9 +8,12 @@ from functools import partial
 
 import pytest
 
-from search.curves import points_at
-from search.sampler import Proposal, RandomSampler, SamplerSettings, make_sampler
-from search.stopping import MedianRule, StoppingSettings, make_rule
+from search.samplers.base import Proposal
+from search.samplers.factory import SamplerSettings, make_sampler
+from search.samplers.random import RandomSampler
+from search.statistics.curves import points_at
+from search.stopping.factory import StoppingSettings, make_rule
+from search.stopping.median import MedianRule
 from search.testing import RuleContract, SamplerContract
 from tests.search.worlds import preset
 

@@ -15,17 +15,18 @@ from pathlib import Path
 
 import pytest
 
+from analysis.study import sync_study
 from conf.compose import compose
-from search import appending, patience
-from search.appending import AppendedLines
-from search.files import write_whole
-from search.folder import Results, begin_record, claim_folder, stored_overrides, stored_settings
-from search.patience import StorageAway, Waiting, patiently, storage_error
-from search.record import Record, read_history
+from search.runs import appending
+from search.runs.appending import AppendedLines
+from search.runs.folder import Results, begin_record, claim_folder, stored_overrides, stored_settings
+from search.runs.record import Record, read_history
 from search.settings import settings_from_plain
-from search.storage import sync_study
 from search.strategy import Report
-from space.plain import InputError
+from space.shared import retries as patience
+from space.shared.files import write_whole
+from space.shared.plain import InputError
+from space.shared.retries import StorageAway, Waiting, patiently, storage_error
 from tests.search.disks import fill, small_disk
 from tests.search.test_strategy import decisions
 from tests.search.worlds import drive, make_search
@@ -152,7 +153,7 @@ def test_settings_are_there_before_the_record_says_that_there_is_a_run(
     def die(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("search.folder.write_whole", die)
+    monkeypatch.setattr("search.runs.folder.write_whole", die)
     with pytest.raises(KeyboardInterrupt):
         begun(tmp_path)
     assert read_history(tmp_path / "run").header == {}
@@ -351,7 +352,7 @@ def test_curves_that_cannot_be_written_do_not_stop_the_search_and_are_written_la
 
 @pytest.fixture
 def quick_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.storage.SECONDS_TO_WAIT", 0.05)
+    monkeypatch.setattr("analysis.study.SECONDS_TO_WAIT", 0.05)
 
 
 def test_a_locked_study_is_left_out_and_made_good_later(tmp_path: Path, quick_locks: None) -> None:

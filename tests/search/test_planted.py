@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from search.record import read_history
+from search.runs.record import read_history
 from space.architecture import Architecture
 
 MD = Architecture.load("conf/arch/md.yaml")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from analysis.sampling_curves.points import read_curves
 from evaluators.images.preparation import prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
@@ -22,19 +23,18 @@ from evaluators.networks.embedded import ABOUT, SHIPPED
 from evaluators.protocols.protocol import Protocol, captions_digest
 from evaluators.scorers.by_protocol import load_evaluator, stored_protocol
 from evaluators.scorers.embedded import Evaluator
+from mdsearch.commands import generate_curves as curves
+from mdsearch.commands.search import settings_of as door_settings
 from search import trial
-from search.__main__ import settings_of as door_settings
-from search.bundle import RECORDED_FILE, read_bundle
-from search.folder import stored_settings
 from search.plan import check
-from search.protocols import field_differences, protocol_difference
-from search.record import read_history
 from search.run import run_search
-from search.sampling_curves import __main__ as curves
-from search.sampling_curves.points import read_curves
+from search.runs.bundle import RECORDED_FILE, read_bundle
+from search.runs.compatibility import field_differences, protocol_difference
+from search.runs.folder import stored_settings
+from search.runs.record import read_history
 from search.scoring import derived_protocol, prepare_evaluator, scoring_plan, told_of, what_differs
 from search.settings import SearchSettings
-from space.plain import InputError
+from space.shared.plain import InputError
 from tests.evaluators.conftest import TINY_CLIP, inception_files, tiny_clip_weights
 from tests.search.killing import events
 from training.data import load_data

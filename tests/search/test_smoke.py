@@ -64,15 +64,15 @@ def test_a_run_leaves_what_it_promises(undisturbed):
 def test_the_study_beside_the_record_is_optunas_and_can_be_rebuilt(undisturbed):
     import optuna
 
-    from search.folder import stored_settings
-    from search.storage import sync_study
+    from analysis.study import sync_study
+    from search.runs.folder import stored_settings
 
     def seen() -> list[tuple[object, ...]]:
         (summary,) = optuna.get_all_study_summaries(storage)
         trials = optuna.load_study(study_name=summary.study_name, storage=storage).trials
         return [(trial.state, trial.values, trial.params, trial.user_attrs["trial"]) for trial in trials]
 
-    from search.record import read_history
+    from search.runs.record import read_history
 
     storage = f"sqlite:///{undisturbed / 'study.db'}"
     before = seen()

@@ -3,14 +3,15 @@ from dataclasses import replace
 
 import pytest
 
-from search.record import MemoryRecord, Record, read_history
-from search.samplers.grid_sampler import GridSampler
-from search.stopping import NoStopping
+from search.runs.record import MemoryRecord, Record, read_history
+from search.samplers.grid import GridSampler
+from search.stopping.none import NoStopping
 from search.strategy import Report
 from search.toy import search_in
 from space.architecture import Architecture
-from space.cost import Budget, price
-from space.plain import InputError
+from space.budget import Budget
+from space.prices.macs import price
+from space.shared.plain import InputError
 from tests.search.worlds import drive, make_search, md_space, quality
 
 

@@ -7,17 +7,18 @@ from pathlib import Path
 import yaml
 
 from search import toy
-from search.ranking import Objectives, Point
-from search.record import Record
-from search.sampler import SamplerSettings, make_sampler
-from search.stopping import StoppingSettings, make_rule
+from search.objectives import Objectives
+from search.runs.record import Record
+from search.samplers.factory import SamplerSettings, make_sampler
+from search.statistics.pareto import Point
+from search.stopping.factory import StoppingSettings, make_rule
 from search.strategy import ArchitectureSearch
 from search.toy import NOISE, RUNGS, drive
 from space.architecture import Architecture
+from space.budget import Budget
 from space.choices import Space
-from space.cost import Budget
-from space.plain import from_plain
 from space.proxy import Proxy
+from space.shared.plain import from_plain
 
 __all__ = [
     "MD_BUDGET",

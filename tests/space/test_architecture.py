@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from space.architecture import Architecture, Level, Middle, difference
-from space.plain import InputError
+from space.shared.plain import InputError
 from tests.space.strategies import architectures
 
 ARCH = Path(__file__).parents[2] / "conf" / "arch"

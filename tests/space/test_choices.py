@@ -7,8 +7,8 @@ import yaml
 
 from space.architecture import Architecture
 from space.choices import LevelRanges, Space, UniformDraw, step_of
-from space.cost import price
-from space.plain import InputError, from_plain
+from space.prices.macs import price
+from space.shared.plain import InputError, from_plain
 
 MD = Architecture.load("conf/arch/md.yaml")
 MD_LITE = Architecture.load("conf/arch/md_lite.yaml")

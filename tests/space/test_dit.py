@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from space.dit import DiT, DiTNetwork, block_cost, price
-from space.plain import InputError
+from space.shared.plain import InputError
 
 ARCH = Path(__file__).parents[2] / "conf" / "arch"
 TINY = DiT(latent_size=4, patch=2, depth=2, width=8, heads=2, classes=3)

@@ -18,16 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conf.compose import compose
-from space.__main__ import main_with
+from mdsearch.commands.explore import main
 from space.architecture import Architecture, difference
+from space.budget import Budget
 from space.choices import LevelRanges, Space, UniformDraw
-from space.cost import Budget, Cost, price
 from space.explore import counting, files, fronts
 from space.explore.counting import Count, count, count_within
 from space.explore.fronts import MEANS, SIGNS, edge, undominated
 from space.explore.grid import ACTS_ON, Grid
 from space.explore.survey import interval, neighbours, survey, within
-from space.plain import InputError, from_plain
+from space.prices.macs import Cost, price
+from space.shared.plain import InputError, from_plain
 
 ARCH = Path(__file__).parents[2] / "conf" / "arch"
 MD = Architecture.load(ARCH / "md.yaml")
@@ -247,7 +248,7 @@ PINNED = (
     "space.levels.level_1={channels:[320],conv:[full],blocks:[1],layers_down:[0],layers_up:[0]}",
     "space.levels.level_2.channels=[640]",
 )
-DOOR = ("explore", "draws=300", *PINNED)
+DOOR = ("draws=300", *PINNED)
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +256,7 @@ def door_json(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any],
     folder = tmp_path_factory.mktemp("map")
     words = [f"out={folder / 'map.parquet'}", f"picture={folder / 'map.png'}", "format=json"]
     with redirect_stdout(StringIO()) as printed:
-        assert main_with([*DOOR, *words]) == 0
+        assert main([*DOOR, *words]) == 0
     return json.loads(printed.getvalue()), folder
 
 
@@ -286,7 +287,7 @@ def test_a_row_of_the_table_rebuilds_its_network(door_json: tuple[dict[str, Any]
 
 
 def test_text_and_csv(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main_with([*DOOR, f"out={tmp_path / 'map.csv'}", "neighbours=2"]) == 0
+    assert main([*DOOR, f"out={tmp_path / 'map.csv'}", "neighbours=2"]) == 0
     text = capsys.readouterr().out
     for expected in (
         "distinct networks",
@@ -304,7 +305,7 @@ def test_around_a_file_or_around_nothing(capsys: pytest.CaptureFixture[str], tmp
     (tmp_path / "own.yaml").write_text(lite.to_yaml(), encoding="utf-8")
     near = []
     for word in (f"near={tmp_path / 'own.yaml'}", "near=null"):
-        assert main_with([*DOOR, word, "format=json"]) == 0
+        assert main([*DOOR, word, "format=json"]) == 0
         data = json.loads(capsys.readouterr().out)
         near.append((data["near"] and data["near"]["id"], bool(data["neighbours"])))
     assert near == [(lite.id, True), (None, False)]
@@ -315,7 +316,7 @@ def test_a_space_too_large_to_count_is_estimated(
 ) -> None:
     monkeypatch.setattr(counting, "MOST_PAIRS", 0)
     monkeypatch.setattr(fronts, "MOST_GROUPS", 0)
-    assert main_with([*DOOR, f"picture={tmp_path / 'map.svg'}"]) == 0
+    assert main([*DOOR, f"picture={tmp_path / 'map.svg'}"]) == 0
     text = capsys.readouterr().out
     assert "estimated from a sample" in text
     assert "95 % interval" in text
@@ -333,7 +334,7 @@ def test_a_table_broken_off_leaves_no_file(md: Grid, tmp_path: Path) -> None:
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main_with(["explore", "--help"]) == 0
+    assert main(["--help"]) == 0
     text = capsys.readouterr().out
     for expected in ("draws=1000000", "near=md", "picture", "md_lite", "python -m space explore"):
         assert expected in text
@@ -352,4 +353,4 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_mistakes_are_one_message(words: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        main_with(["explore", *PINNED, *words])
+        main([*PINNED, *words])

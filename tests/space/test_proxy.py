@@ -5,9 +5,9 @@ import yaml
 
 from space.architecture import Architecture
 from space.choices import UniformDraw
-from space.cost import price
-from space.plain import InputError, from_plain
+from space.prices.macs import price
 from space.proxy import Proxy, narrow
+from space.shared.plain import InputError, from_plain
 from tests.space.test_choices import MD, md_space
 
 

@@ -8,8 +8,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from space.architecture import Architecture, Level
-from space.cost import price
-from space.plain import InputError
+from space.prices.macs import price
+from space.shared.plain import InputError
 from space.unet import UNet
 
 ARCH = Path(str(resources.files("conf").joinpath("arch")))

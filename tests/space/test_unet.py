@@ -8,9 +8,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
-from evaluators.counts import example_inputs, parameter_count
 from space.architecture import Architecture, Level
 from space.blocks import Attention
+from space.prices.counters import example_inputs, parameter_count
 from space.unet import UNet
 from tests.space.strategies import architectures
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from space.plain import InputError
+from space.shared.plain import InputError
 from training.data import DIGITS, Dataset, DataSettings, load_data
 from training.folder import named
 from training.scenes import BACKGROUNDS, COLOURS, render_scenes, scene_captions

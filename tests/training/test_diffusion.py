@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from space.plain import InputError
+from space.shared.plain import InputError
 from training.diffusion import Diffusion, DiffusionSettings
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from space.architecture import Architecture
-from space.plain import InputError
+from space.shared.plain import InputError
 from training.data import Dataset, DataSettings, load_data
 from training.latents import LatentSettings
 from training.loop import Diverged, Trainer, TrainingSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from space.plain import InputError
+from space.shared.plain import InputError
 from training.latents import LatentSettings, SpaceToDepth, make_codec
 from training.text import SmallTextEncoder, TextSettings, make_text_encoder
 

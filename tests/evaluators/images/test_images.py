@@ -19,7 +19,7 @@ from PIL import Image
 from evaluators.images.captions import captions_of, named_in, read_captions
 from evaluators.images.decoding import Unreadable, natural_order
 from evaluators.images.image_set import ImageSet, open_images
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 def pictures(count: int = 12, size: int = 8) -> np.ndarray:

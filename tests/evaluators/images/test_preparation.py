@@ -11,7 +11,7 @@ from PIL import Image
 
 from evaluators.images.preparation import as_stored, check_form, prepare
 from evaluators.protocols.protocol import ImageForm
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 @pytest.fixture(scope="module")

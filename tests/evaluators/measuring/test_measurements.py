@@ -19,7 +19,7 @@ from evaluators.networks.clip_models import OpenClip
 from evaluators.networks.features import Networks, RandomConv, RandomConvSettings
 from evaluators.protocols.protocol import Protocol
 from evaluators.testing import protocol_of
-from space.plain import InputError
+from space.shared.plain import InputError
 from tests.evaluators.conftest import Squares, squares
 
 

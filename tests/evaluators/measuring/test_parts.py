@@ -23,7 +23,7 @@ from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import Missing, WeightsSettings
 from evaluators.protocols.protocol import ImageForm, NetworkSpec, Protocol
 from evaluators.run import networks_alone
-from space.plain import InputError
+from space.shared.plain import InputError
 
 COUNT, PART = 21, 5
 FORM = ImageForm(size_px=8, resize="bicubic")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluators import __main__ as door
 from evaluators.measuring.measured_set import OnImages
 from evaluators.measuring.reference import Reference
 from evaluators.measuring.reference_cache import MeasureSettings, reference_from
@@ -20,7 +19,8 @@ from evaluators.metrics.fid import Moments
 from evaluators.networks.features import Networks, RandomConv, RandomConvSettings
 from evaluators.protocols.protocol import ImageForm
 from evaluators.protocols.sheet import Sheet
-from space.plain import InputError
+from mdsearch.commands import evaluate as door
+from space.shared.plain import InputError
 
 FORM = ImageForm(size_px=8, resize="bicubic")
 COUNT = 30

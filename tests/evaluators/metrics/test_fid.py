@@ -14,7 +14,7 @@ from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from evaluators.metrics.fid import Moments, frechet_distance
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 def gaussian(rng: np.random.Generator, count: int, width: int, rank: int | None = None) -> np.ndarray:

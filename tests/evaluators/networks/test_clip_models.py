@@ -16,7 +16,7 @@ from evaluators.networks.clip_models import OpenClip, build, published
 from evaluators.networks.loading import ComputeSettings, load_networks
 from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import ImageForm, NetworkSpec, Protocol
-from space.plain import InputError
+from space.shared.plain import InputError
 from tests.evaluators.conftest import CAPTIONS, TINY_CLIP
 
 

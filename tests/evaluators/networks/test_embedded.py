@@ -29,7 +29,7 @@ from evaluators.networks.embedded import (
 )
 from evaluators.networks.embedded_training import contrastive_loss
 from evaluators.networks.features import to_network
-from space.plain import InputError
+from space.shared.plain import InputError
 from tests.evaluators.conftest import CAPTIONS, Squares
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from evaluators.networks.features import weights_digest
 from evaluators.networks.inception import CleanInception, PytorchInception, clean_resize, fid_inception
 from evaluators.networks.weights import load_tensors
-from space.plain import InputError
+from space.shared.plain import InputError
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from evaluators.networks.weights import (
     load_tensors,
 )
 from evaluators.protocols.protocol import ImageForm, NetworkSpec, Protocol
-from space.plain import InputError
+from space.shared.plain import InputError
 
 ROOT = Path(__file__).parents[3]
 CONTENT = bytes(range(256)) * 20_000

@@ -19,7 +19,7 @@ from evaluators.protocols.protocol import (
     differences,
 )
 from evaluators.protocols.score import Interval, Score, score_name
-from space.plain import InputError, from_plain
+from space.shared.plain import InputError, from_plain
 
 PRESETS = ("coco30k", "bk_sdm")
 

@@ -13,7 +13,7 @@ import yaml
 from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.networks.embedded import EmbeddedSettings
 from evaluators.scorers.embedded import PROTOCOL, Evaluator, EvaluatorSettings
-from space.plain import InputError, from_plain
+from space.shared.plain import InputError, from_plain
 from tests.evaluators.conftest import Squares, squares
 
 

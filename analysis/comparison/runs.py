@@ -1,0 +1,238 @@
+"""Several runs side by side: what they differ in, how they went, and whose winner is better, if any is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+from analysis.findings import steps_saved
+from search.confirmation.leading import Lead, lead
+from search.runs.compatibility import abridged, flat, protocol_difference, shown
+from search.runs.header import noise_of, objectives_of, references_of
+from search.runs.record import History, Trial, read_history
+from search.runs.scores import point_of, within_noise
+from search.statistics.noise import Noise
+from search.statistics.pareto import Point, hypervolume
+from search.statistics.verdicts import Evidence, Interval, confirmation_runs, confirmed_trials
+from space.shared.plain import InputError
+
+# what a header says beside settings, or what every run has its own of
+NO_SETTINGS = frozenset({"event", "time", "name", "overrides", "protocol", "version"})
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what its record says, under a name that no other run of the comparison has."""
+
+    folder: Path
+    name: str
+    history: History
+
+    @cached_property
+    def lead(self) -> Lead | None:
+        return lead(self.history)
+
+    @property
+    def winner(self) -> Trial | None:
+        return self.lead.winner if self.lead else None
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """The runs, in order.
+
+    Raises:
+        InputError: a folder without a record, or one that is named twice.
+    """
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if places.count(place) > 1:
+            raise InputError(f"{folder}: named twice; a run does not compare with itself")
+    histories = [read_history(folder) for folder in folders]
+    names = [str(h.header.get("name") or f.name) for f, h in zip(folders, histories, strict=True)]
+    return [
+        Run(folder, name if names.count(name) == 1 else str(folder), history)
+        for folder, name, history in zip(folders, names, histories, strict=True)
+    ]
+
+
+def protocol_differences(runs: Sequence[Run]) -> list[str]:
+    """Why the scores of these runs do not compare, if they don't: a line a field and run."""
+    return [
+        f"{runs[0].name} and {other.name} differ in {difference}"
+        for other in runs[1:]
+        for difference in protocol_difference(runs[0].history, other.history)
+    ]
+
+
+def check_comparable(runs: Sequence[Run]) -> None:
+    """
+    Raises:
+        InputError: fewer than two runs, or runs of different protocols, naming what differs.
+    """
+    if len(runs) < 2:
+        raise InputError("runs: a comparison needs two run folders or more")
+    if found := protocol_differences(runs):
+        raise InputError(f"scores of different protocols do not compare: {'; '.join(abridged(found))}")
+
+
+def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Dotted name -> the value in each run, of the recorded settings that are not equal in all."""
+    fields = [
+        dict(flat({name: value for name, value in run.history.header.items() if name not in NO_SETTINGS}))
+        for run in runs
+    ]
+    values = {
+        name: [shown(known.get(name)) for known in fields] for known in fields for name in sorted(known)
+    }
+    return {name: said for name, said in values.items() if len(set(said)) > 1}
+
+
+# ---------------------------------------------------------------------- how a run went
+
+
+@dataclass(frozen=True)
+class RunLedger:
+    """Counts of a run. `steps` were trained by the search, `saved` spared by stopping."""
+
+    complete: int
+    halted: int
+    failed: int
+    running: int
+    over_budget: int
+    duplicates: int
+    prior: int
+    steps: int
+    saved: int
+    search_seconds: float
+    confirm_seconds: float
+
+
+def ledger(history: History) -> RunLedger:
+    states = Counter(trial.state for trial in history.trials)
+    refused = Counter(rejection.kind for rejection in history.rejections)
+    return RunLedger(
+        states["complete"],
+        states["halted"],
+        states["failed"],
+        states["running"],
+        refused["budget"],
+        refused["duplicate"],
+        len(history.prior),
+        sum(trial.last_step for trial in history.trials),
+        steps_saved(history.trials).steps,
+        sum(trial.seconds for trial in history.trials),
+        sum(trial.seconds for trial in history.confirmations),
+    )
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a search had found when a trial ended, and what it had spent until then, on trials that had ended.
+
+    `area` is the hypervolume in FID x CLIP that its complete trials dominate of the untrained network's.
+    """
+
+    trials: int
+    steps: int
+    seconds: float
+    fid: float
+    clip: float
+    area: float
+
+
+def progress(history: History) -> list[Moment]:
+    """Best so far, from the first complete trial on, in the order in which trials ended."""
+    objectives, start = objectives_of(history), history.start_scores
+    untrained = Point(start.get(objectives.fid, 0.0), start.get(objectives.clip, 0.0))
+    ended = sorted((t for t in history.trials if t.state != "running"), key=lambda t: (t.ended, t.number))
+    front: list[Point] = []
+    moments: list[Moment] = []
+    steps, seconds, area = 0, 0.0, 0.0
+    for count, trial in enumerate(ended, 1):
+        steps, seconds = steps + trial.last_step, seconds + trial.seconds
+        point = point_of(trial, objectives) if trial.state == "complete" else None
+        if point is not None and not any(known.dominates(point) or known == point for known in front):
+            front = [known for known in front if not point.dominates(known)] + [point]
+            area = hypervolume(front, untrained)
+        if front:
+            best = min(known.fid for known in front), max(known.clip for known in front)
+            moments.append(Moment(count, steps, seconds, *best, area))
+    return moments
+
+
+# ---------------------------------------------------------------------- winners
+
+WinnersWord = Literal["better", "worse", "mixed", "equivalent", "undecided", "the same network"]
+
+
+@dataclass(frozen=True)
+class WinnersVerdict:
+    """A run's winner against another run's. `seeds` 0: by the search's own single runs, which flatter both,
+    since winners are chosen for them; then there is no interval."""
+
+    run: Run
+    against: Run
+    word: WinnersWord
+    seeds: int = 0
+    steps: int = 0
+    fid: Interval | None = None
+    clip: Interval | None = None
+
+
+def winners_verdicts(runs: Sequence[Run]) -> list[WinnersVerdict]:
+    """Every pair of runs that have a winner: by confirmation runs with equal seeds and steps where there are
+    any, or else by one run of each."""
+    with_winner = [run for run in runs if run.winner is not None]
+    noise = widest_noise(with_winner)
+    if noise is None:
+        return []
+    evidence = _evidence(runs, noise)
+    return [_verdict(one, other, noise, evidence) for one, other in combinations(with_winner, 2)]
+
+
+def widest_noise(runs: Sequence[Run]) -> Noise | None:
+    """The noise that the runs state, at full length; the larger figure where they differ."""
+    stated = [(noise, run) for run in runs if (noise := noise_of(run.history)) is not None]
+    if not stated:
+        return None
+    at = [noise.at((run.history.header.get("rungs") or [0])[-1]) for noise, run in stated]
+    widest = replace(at[0], fid_relative=max(n.fid_relative for n in at), clip=max(n.clip for n in at))
+    noises = [noise for noise, _ in stated]
+    return replace(
+        noises[0],
+        rungs=(widest,),
+        deviations=max(noise.deviations for noise in noises),
+        degrees_of_freedom=min(noise.degrees_of_freedom for noise in noises),
+    )
+
+
+def _evidence(runs: Sequence[Run], noise: Noise) -> list[Evidence]:
+    """All confirmation runs, longest first, by the network's id: one network that several runs confirmed with
+    one seed was trained the same, and counts once."""
+    trials = [
+        replace(trial, name=trial.architecture.id)
+        for run in runs
+        for trial in confirmed_trials(run.history, references_of(run.history))
+    ]
+    by_steps = confirmation_runs(trials, objectives_of(runs[0].history))
+    return [Evidence(networks, steps, noise) for steps, networks in by_steps.items()]
+
+
+def _verdict(one: Run, other: Run, noise: Noise, evidence: Sequence[Evidence]) -> WinnersVerdict:
+    ours, theirs = one.winner, other.winner
+    assert ours is not None and theirs is not None
+    if ours.architecture.id == theirs.architecture.id:
+        return WinnersVerdict(one, other, "the same network")
+    for each in evidence:
+        found = each.verdict(ours.architecture.id, theirs.architecture.id)
+        if found is not None:
+            return WinnersVerdict(one, other, found.word, found.seeds, found.steps, found.fid, found.clip)
+    unbeaten = within_noise([ours, theirs], objectives_of(one.history), noise)
+    if len(unbeaten) == 2:
+        return WinnersVerdict(one, other, "undecided")
+    return WinnersVerdict(one, other, "better" if unbeaten[0] is ours else "worse")

@@ -1,0 +1,237 @@
+"""How well does a rung rank networks as the end does, and as longer training does?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from analysis.evidence.metrics import Metric, goodness, metrics_of, with_shared_seeds
+from analysis.evidence.resampling import interval, mean_spearman
+from analysis.evidence.sources import Evidence
+from analysis.evidence.text import Section, markdown, missing, with_interval
+from analysis.replay.table import Table
+from search.statistics.verdicts import Interval
+
+TITLE = "Rungs against the end"
+FEWEST_NETWORKS = 5
+
+
+@dataclass(frozen=True)
+class RungCorrelation:
+    """Spearman's rank correlation of a metric at a rung with the same metric at the last rung.
+
+    `same_run` reads both off one run, so its noise is in both; `other_seed` reads the end off a run with
+    another seed, and at the last rung is the ceiling that noise leaves; `short` is how far it is below that
+    ceiling, over the same resampled networks; `longer` reads the end off the longer training. None: not
+    recorded.
+    """
+
+    metric: Metric
+    step: int
+    same_run: Interval | None
+    other_seed: Interval | None
+    short: Interval | None
+    longer: Interval | None
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Every metric at every rung; over how many networks each kind was taken, and whether the longer runs had
+    another seed than the runs that are held against them."""
+
+    rungs: tuple[RungCorrelation, ...]
+    networks: int
+    repeated: int
+    longer: int
+    longer_steps: int
+    longer_other_seed: bool
+    of_longer: tuple[RungCorrelation, ...]
+
+    def at(self, name: str, step: int) -> RungCorrelation:
+        return next(each for each in self.rungs if (each.metric.name, each.step) == (name, step))
+
+
+def correlations(table: Table, spread: Collection[str], long: Table | None) -> Correlations:
+    """Over the space-filling networks of the table."""
+    metrics = metrics_of(table)
+    far = Far(table, long)
+    found = [
+        RungCorrelation(
+            metric,
+            step,
+            _of_one_run(table, metric, step, spread) if step != table.rungs[-1] else None,
+            *_of_two_runs(table, metric, step, spread),
+            far.correlation(metric, step),
+        )
+        for metric in metrics
+        for step in table.rungs
+    ]
+    end = goodness(table, metrics[0], table.rungs[-1], spread)
+    own = [] if long is None else [(m, step) for m in metrics_of(long) for step in long.rungs[:-1]]
+    return Correlations(
+        tuple(found),
+        len(end),
+        len(with_shared_seeds(end)[0]),
+        len(far.networks),
+        long.rungs[-1] if long else 0,
+        far.other_seed,
+        tuple(
+            RungCorrelation(metric, step, _of_one_run(long, metric, step, long.runs), None, None, None)
+            for metric, step in own
+            if long is not None
+        ),
+    )
+
+
+class Far:
+    """The longer runs and the table's runs of the same networks: with other seeds, if all have some."""
+
+    def __init__(self, table: Table, long: Table | None) -> None:
+        self.table, self.long = table, long
+        self.networks = [key for key in (long.runs if long else ()) if key in table.runs]
+        seeds = {key: {run.seed for run in table.runs[key]} for key in self.networks}
+        own = {key: {run.seed for run in long.runs[key]} for key in self.networks} if long else {}
+        shared = (
+            set.intersection(*(seeds[key] - own[key] for key in self.networks)) if self.networks else set()
+        )
+        self.other_seed = bool(shared)
+        same = set.intersection(*seeds.values()) if seeds else set()
+        self.seeds = sorted(shared) or sorted(same)[:1]
+
+    def end(self, metric: Metric) -> list[float]:
+        assert self.long is not None
+        values = goodness(self.long, metric, self.long.rungs[-1], self.networks)
+        return [values[key][min(values[key])] for key in self.networks]
+
+    def columns(self, metric: Metric, step: int) -> np.ndarray:
+        """Networks x seeds of the table."""
+        values = goodness(self.table, metric, step, self.networks)
+        return np.array([[values[key][seed] for seed in self.seeds] for key in self.networks])
+
+    def correlation(self, metric: Metric, step: int) -> Interval | None:
+        if len(self.networks) < FEWEST_NETWORKS or not self.seeds:
+            return None
+        near = self.columns(metric, step)
+        rows = np.column_stack([near, self.end(metric)])
+        return interval(rows, mean_spearman([(at, near.shape[1]) for at in range(near.shape[1])]))
+
+
+def _of_one_run(table: Table, metric: Metric, step: int, networks: Collection[str]) -> Interval | None:
+    early = goodness(table, metric, step, networks)
+    late = goodness(table, metric, table.rungs[-1], networks)
+    if len(late) < FEWEST_NETWORKS:
+        return None
+    rows = [[early[key][min(by_seed)], by_seed[min(by_seed)]] for key, by_seed in late.items()]
+    return interval(np.array(rows), mean_spearman([(0, 1)]))
+
+
+def _of_two_runs(
+    table: Table, metric: Metric, step: int, networks: Collection[str]
+) -> tuple[Interval | None, Interval | None]:
+    """The correlation with another seed's end, and how far it is below that of the end itself."""
+    late = goodness(table, metric, table.rungs[-1], networks)
+    keys, seeds = with_shared_seeds(late)
+    if len(keys) < FEWEST_NETWORKS:
+        return None, None
+    early = goodness(table, metric, step, keys)
+    rows = np.array([[values[key][seed] for values in (early, late) for seed in seeds] for key in keys])
+    count = len(seeds)
+    pairs = list(permutations(range(count), 2))
+    of_step = mean_spearman([(one, count + other) for one, other in pairs])
+    ceiling = mean_spearman([(count + one, count + other) for one, other in pairs])
+    short = interval(rows, lambda samples: ceiling(samples) - of_step(samples))
+    return interval(rows, of_step), short if step != table.rungs[-1] else None
+
+
+# ---------------------------------------------------------------------- in words
+
+
+def section(evidence: Evidence, found: Correlations, picture: str) -> Section:
+    if evidence.table is None or found.networks < FEWEST_NETWORKS:
+        return missing(TITLE, f"{FEWEST_NETWORKS} space-filling networks of full length (run `table`)")
+    parts = [_intro(evidence.table, found), markdown([_row(each, found) for each in found.rungs]), picture]
+    if found.of_longer:
+        parts.append(
+            "The rungs of the longer training against its own end, read off one run each (n = "
+            f"{found.longer}):"
+        )
+        parts.append(
+            markdown(
+                [
+                    {
+                        "metric": each.metric.name,
+                        "step": str(each.step),
+                        f"with step {found.longer_steps}": with_interval(each.same_run),
+                    }
+                    for each in found.of_longer
+                ]
+            )
+        )
+    else:
+        parts.append("Not recorded yet: networks of the table trained longer (run `long`).")
+    return Section(TITLE, tuple(parts), tuple(_findings(evidence.table, found)))
+
+
+def _row(each: RungCorrelation, found: Correlations) -> dict[str, str]:
+    row = {
+        "metric": each.metric.name,
+        "step": str(each.step),
+        f"same run (n = {found.networks})": with_interval(each.same_run),
+    }
+    if found.repeated >= FEWEST_NETWORKS:
+        row[f"another seed (n = {found.repeated})"] = with_interval(each.other_seed)
+        row["below the ceiling by"] = with_interval(each.short)
+    if found.longer >= FEWEST_NETWORKS:
+        row[f"at {found.longer_steps} steps (n = {found.longer})"] = with_interval(each.longer)
+    return row
+
+
+def _intro(table: Table, found: Correlations) -> str:
+    text = (
+        f"Spearman's rank correlation of a metric at a rung with the same metric at step {table.rungs[-1]}, "
+        "over the space-filling networks, with the 95 % interval of a bootstrap over networks. *Same run* "
+        "reads both off one run: what its seed did is in both, which flatters. *Another seed* reads the end "
+        "off a run with another seed (the mean over all pairs of seeds); at the last rung that is the "
+        "ceiling which noise leaves to any forecast from one run of one run."
+    )
+    if found.longer:
+        whose = "with other seeds" if found.longer_other_seed else "with the same seed, which flatters"
+        text += f" The longer training is held against runs of the table {whose}."
+    return text
+
+
+def _soonest(table: Table, found: Correlations, name: str) -> str:
+    """From which rung on the order is not known to be worse than that of a full run."""
+    rungs = [found.at(name, step) for step in table.rungs[:-1]]
+    enough = [each for each in rungs if each.short is not None and each.short.low <= 0]
+    if not enough or enough[0].short is None:
+        return f"By {name} no earlier rung orders networks as well as a full run of one seed does."
+    first = enough[0]
+    return (
+        f"By {name} the order at step {first.step} is the first that is not known to say less of another "
+        f"seed's end than a full run does (below it by {with_interval(first.short)})."
+    )
+
+
+def _findings(table: Table, found: Correlations) -> list[str]:
+    lines = []
+    first, last = table.rungs[0], table.rungs[-1]
+    for name in ("CLIP", "FID"):
+        early, end = found.at(name, first), found.at(name, last)
+        text = f"The order of networks by {name} at step {first} correlates with that at step {last} by "
+        text += with_interval(early.same_run)
+        if early.other_seed is not None:
+            text += f" in the same run and by {with_interval(early.other_seed)} with another seed's, where "
+            text += f"{with_interval(end.other_seed)} is what two runs of full length agree by"
+        lines.append(f"{text}.")
+        if early.other_seed is not None:
+            lines.append(_soonest(table, found, name))
+        if end.longer is not None:
+            lines.append(
+                f"{name} at step {last} correlates with {name} at step {found.longer_steps} by "
+                f"{with_interval(end.longer)} ({found.longer} networks)."
+            )
+    return lines

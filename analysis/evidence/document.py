@@ -1,0 +1,195 @@
+"""The page: what was found first, then what was recorded, every question, and where the figures come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.evidence import (
+    correlation,
+    effects,
+    effects_text,
+    figures,
+    limits,
+    main_effects,
+    noise,
+    origins,
+    prediction,
+    prediction_text,
+    properties,
+    standing,
+    transfer,
+    winners,
+)
+from analysis.evidence.metrics import metrics_of
+from analysis.evidence.sources import Evidence, mean_run_seconds
+from analysis.evidence.text import NOT_RECORDED, Section, missing
+from analysis.replay.table import Table
+from space.architecture import Architecture
+from space.budget import Budget
+
+TABLE = (
+    "`python -m search name=table trials=152 sampler=sobol stopping=none confirmation=none recorded=false "
+    "enqueue=[md,md_lite]`"
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """MD or MD-Lite: its architecture, and the budget that it is ranked under."""
+
+    architecture: Architecture
+    budget: Budget
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where the page goes, how it was asked for, and whom to tell what is being worked out."""
+
+    out: Path
+    command: str
+    tell: Callable[[str], None] = lambda text: None
+
+    @property
+    def pictures(self) -> Path:
+        return self.out.with_suffix("")
+
+    def picture(self, name: str, caption: str) -> str:
+        return f"![{caption}]({self.pictures.name}/{name}.png)"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """To every question that is asked of the table."""
+
+    noise: list[noise.MetricNoise]
+    ranks: correlation.Correlations
+    forecasts: list[prediction.Setting]
+    worths: list[effects.Worth]
+    main_effects: list[main_effects.MainEffect]
+    places: list[standing.Standing]
+    places_longer: list[standing.Standing]
+    properties: list[properties.Property]
+    alike: tuple[str, str, float] | None
+    winners: winners.Winners | None
+    transfer: transfer.Transfer | None
+
+
+def document(evidence: Evidence, references: Mapping[str, Reference], page: Page) -> str:
+    """The Markdown of the page; its pictures are written beside it.
+
+    Raises:
+        InputError: a picture that cannot be written.
+    """
+    if evidence.table is None:
+        sections = [missing("The table", f"networks of full length (run `table`: {TABLE})")]
+    else:
+        answers = _answers(evidence, evidence.table, references, page.tell)
+        page.tell("pictures")
+        _draw(evidence, evidence.table, references, page, answers)
+        sections = _sections(evidence, evidence.table, references, page, answers)
+    found = "\n\n".join(_beginning(each) for each in sections if each.findings or _waits(each))
+    parts = [
+        "# Evidence: what recorded networks say",
+        f"Made by `{page.command}`; nothing on this page is edited by hand. Intervals are 95 %. What lies "
+        "inside the noise is called undecided.",
+        f"## What was found\n\n{found}",
+        origins.recorded(evidence).text(),
+        *(section.text() for section in sections),
+        origins.provenance(evidence.runs).text(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _answers(
+    evidence: Evidence, table: Table, references: Mapping[str, Reference], tell: Callable[[str], None]
+) -> Answers:
+    spread, md = evidence.spread, references["md"].architecture
+    tell("noise")
+    noises = noise.noise_by_rung(table, spread)
+    of_run = {
+        metric.name: noise.noise_at(noises, metric, table.rungs[-1], table.noise, paired=True)
+        for metric in metrics_of(table)[:2]
+    }
+    tell("rungs against the end")
+    ranks = correlation.correlations(table, spread, evidence.long)
+    tell("what predicts the end")
+    forecasts = prediction.settings(table, spread, evidence.long)
+    tell("the paper's decisions")
+    worths = effects.worths(table, md, of_run, table.noise, mean_run_seconds(table))
+    tell("where MD and MD-Lite rank")
+    places = [
+        found
+        for name, each in references.items()
+        if (found := standing.standing(table, spread, name, each.architecture, each.budget)) is not None
+    ]
+    longer = [
+        found
+        for name, each in references.items()
+        if evidence.long is not None
+        for found in standing.standings_of_longer(evidence.long, table, name, each.architecture, each.budget)
+    ]
+    drawn = [runs[0].architecture for key, runs in table.runs.items() if key in spread]
+    named = {name: each.architecture for name, each in references.items()}
+    of_searches = winners.winners_of(evidence.searches, md, drawn, table)
+    won = of_searches.winners if of_searches else ()
+    return Answers(
+        noises,
+        ranks,
+        forecasts,
+        worths,
+        main_effects.main_effects(table, spread),
+        places,
+        longer,
+        properties.properties(table, spread),
+        properties.most_alike(table, spread),
+        of_searches,
+        transfer.transfer(table, evidence.bigger, named, won) if evidence.bigger else None,
+    )
+
+
+def _sections(
+    evidence: Evidence, table: Table, references: Mapping[str, Reference], page: Page, answers: Answers
+) -> list[Section]:
+    correlations = page.picture("correlation", "Rank correlation by rung and metric")
+    decisions = page.picture("effects", "Effects of the decisions")
+    scores = page.picture("scores", "Scores against GMACs")
+    curves = page.picture("curves", "Learning curves of the space-filling networks")
+    proxies = page.picture("proxies", "The same networks under both proxies")
+    sections = [
+        noise.section(evidence, answers.noise),
+        correlation.section(evidence, answers.ranks, correlations),
+        prediction_text.section(answers.forecasts, table.rungs),
+        effects_text.section(answers.worths, answers.main_effects, decisions),
+        standing.section(answers.places, answers.places_longer, scores),
+        properties.section(answers.properties, answers.alike, curves),
+        winners.section(evidence.roles.searches, answers.winners, references["md"].architecture),
+        transfer.section(answers.transfer, proxies),
+    ]
+    return [*sections, limits.section(sections, answers.noise, table, mean_run_seconds(table))]
+
+
+def _draw(
+    evidence: Evidence, table: Table, references: Mapping[str, Reference], page: Page, answers: Answers
+) -> None:
+    """The pictures of the sections that have something to show."""
+    named, folder = {name: each.architecture for name, each in references.items()}, page.pictures
+    if answers.ranks.networks >= correlation.FEWEST_NETWORKS:
+        figures.draw_correlations(folder / "correlation.png", answers.ranks)
+    if any(worth.pairs for worth in answers.worths):
+        figures.draw_effects(folder / "effects.png", answers.worths)
+    if answers.properties:
+        figures.draw_scores(folder / "scores.png", table, evidence.spread, named, answers.noise)
+        figures.draw_curves(folder / "curves.png", table, evidence.spread, named)
+    if answers.transfer is not None:
+        figures.draw_proxies(folder / "proxies.png", answers.transfer)
+
+
+def _beginning(section: Section) -> str:
+    lines = [f"- {line}" for line in section.findings] or [f"- {section.parts[0]}"]
+    return "\n".join([f"**{section.title}**", "", *lines])
+
+
+def _waits(section: Section) -> bool:
+    return len(section.parts) == 1 and section.parts[0].startswith(NOT_RECORDED)

@@ -1,0 +1,257 @@
+"""What is each design decision of the paper worth? By pairs of networks that differ in nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
+from typing import Literal
+
+from scipy.special import ndtri, stdtr, stdtrit
+
+from analysis.evidence.decisions import DECISIONS, Decision, Pair, pairs_among
+from analysis.evidence.metrics import Metric, metrics_of
+from analysis.evidence.resampling import LEVEL, holm
+from analysis.replay.table import RecordedRun, Table
+from search.statistics.noise import Noise
+from search.statistics.variance import Variance
+from search.statistics.verdicts import Interval
+from space.architecture import Architecture
+from space.prices.macs import price
+
+FEWEST_PAIRS = 3
+POWER = 0.8
+MOST_PAIRS = 100_000
+
+Word = Literal["better", "worse", "mixed", "undecided", "too few pairs"]
+Agreement = Literal["agrees", "disagrees", "undecided"]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What the paper's side changes in one metric, as goodness (above zero: it is better): the mean over
+    pairs with its Student interval, and the p-value of no effect, as it is and adjusted for all that were
+    tested."""
+
+    metric: Metric
+    differences: tuple[float, ...]
+    interval: Interval | None
+    p: float
+    p_adjusted: float
+
+    @property
+    def sign(self) -> int:
+        """1: better, -1: worse, 0: undecided, with all that were tested counted."""
+        if self.interval is None or self.p_adjusted > LEVEL:
+            return 0
+        return 1 if self.interval.middle > 0 else -1
+
+    @property
+    def in_favour(self) -> int:
+        return sum(difference > 0 for difference in self.differences)
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Pairs that would find an effect of this size (as goodness) in 80 % of cases, and hours of one worker;
+    `detectable` is the size that the pairs at hand find so often (None: too few)."""
+
+    metric: Metric
+    size: float
+    pairs: int
+    core_hours: float
+    detectable: float | None
+
+
+@dataclass(frozen=True)
+class Worth:
+    """A decision: its pairs, what it does to each metric, to parameters and MACs (as shares, mean, smallest
+    and largest), the pair of MD itself, and what would decide half of it."""
+
+    decision: Decision
+    pairs: tuple[Pair, ...]
+    effects: tuple[Effect, ...]
+    parameters: Interval | None
+    macs: Interval | None
+    at_md: tuple[Interval, ...] | None
+    needed: tuple[Needed, ...]
+    agreement: Agreement
+
+    @property
+    def word(self) -> Word:
+        return word_of([effect.sign for effect in self.effects], len(self.pairs))
+
+
+def worths(
+    table: Table, md: Architecture, noise: Mapping[str, Variance], stated: Noise, core_seconds: float
+) -> list[Worth]:
+    """Of every decision, by FID and CLIP at the last rung.
+
+    Args:
+        noise: the variance of a run by the metric's name, a seed's common effect taken out.
+        core_seconds: of one run of the table.
+    """
+    metrics, space = metrics_of(table)[:2], table.space
+    networks = [_lowest_seed(runs).architecture for runs in table.runs.values()]
+    paired = {decision: _with_runs(pairs_among(decision, networks, space), table) for decision in DECISIONS}
+    effects = {
+        decision: [
+            effect_of(metric, [_difference(table, pair, metric) for pair in pairs]) for metric in metrics
+        ]
+        for decision, pairs in paired.items()
+    }
+    tested = [effect for found in effects.values() for effect in found if effect.interval is not None]
+    adjusted = iter(holm([effect.p for effect in tested]))
+    level = LEVEL / max(1, len(tested))
+    found = []
+    for decision, pairs in paired.items():
+        counted = tuple(
+            effect if effect.interval is None else replace(effect, p_adjusted=next(adjusted))
+            for effect in effects[decision]
+        )
+        found.append(
+            Worth(
+                decision,
+                tuple(pairs),
+                counted,
+                _cost_change(pairs, 0),
+                _cost_change(pairs, 1),
+                _at(md, pairs, table, metrics, noise),
+                tuple(needed(effect, noise[effect.metric.name], level, core_seconds) for effect in counted),
+                agreement(decision, counted, stated, level),
+            )
+        )
+    return found
+
+
+def effect_of(metric: Metric, differences: Sequence[float]) -> Effect:
+    """The mean of the pairs' differences, with Student's interval and p-value."""
+    if len(differences) < FEWEST_PAIRS:
+        return Effect(metric, tuple(differences), None, 1.0, 1.0)
+    interval = _student(differences, LEVEL)
+    error, freedom = stdev(differences) / len(differences) ** 0.5, len(differences) - 1
+    p = 2 * float(stdtr(freedom, -abs(interval.middle) / error)) if error else float(interval.middle == 0)
+    return Effect(metric, tuple(differences), interval, p, p)
+
+
+def word_of(signs: Sequence[int], pairs: int) -> Word:
+    """Better is better in one metric and worse in none; worse likewise."""
+    if pairs < FEWEST_PAIRS:
+        return "too few pairs"
+    if 1 in signs and -1 in signs:
+        return "mixed"
+    return "better" if 1 in signs else "worse" if -1 in signs else "undecided"
+
+
+def agreement(decision: Decision, effects: Sequence[Effect], stated: Noise, level: float) -> Agreement:
+    """Whether the paper's side came out as the paper says. "No worse" is agreed to where it is better, or
+    where the interval (of that level) leaves no more than the stated equivalence on the worse side."""
+    word = word_of([effect.sign for effect in effects], len(effects[0].differences))
+    if word == "better":
+        return "agrees"
+    if word == "worse":
+        return "disagrees"
+    if word != "undecided" or decision.claim == "better":
+        return "undecided"
+    margins = [
+        stated.equivalent_fid_relative if e.metric.logarithmic else stated.equivalent_clip for e in effects
+    ]
+    near = [
+        _student(effect.differences, level).low > -margin
+        for effect, margin in zip(effects, margins, strict=True)
+    ]
+    return "agrees" if all(near) else "undecided"
+
+
+def needed(effect: Effect, noise: Variance, level: float, core_seconds: float) -> Needed:
+    """For half the effect where it is decided, else for half of what its interval leaves open; both networks
+    of a pair are trained. Where there are too few pairs, their deviation is what noise alone gives."""
+    if effect.interval is None:
+        deviation = (2 * noise.value) ** 0.5
+        size = deviation / 2
+    else:
+        deviation = stdev(effect.differences)
+        open_to = (effect.interval.high - effect.interval.low) / 2
+        size = (abs(effect.interval.middle) if effect.sign else open_to) / 2
+    at_hand = len(effect.differences)
+    reach = deviation * _quantiles(at_hand, level) / at_hand**0.5 if effect.interval is not None else None
+    pairs = pairs_needed(deviation, size, level)
+    return Needed(effect.metric, size, pairs, pairs * 2 * core_seconds / 3600, reach)
+
+
+def pairs_needed(deviation: float, size: float, level: float) -> int:
+    """The fewest pairs whose t-test at that level finds a mean difference of `size` with probability `POWER`,
+    by the t-distribution's quantiles in place of the normal's."""
+    if not size:
+        return MOST_PAIRS
+    pairs = max(2, int(((ndtri(1 - level / 2) + ndtri(POWER)) * deviation / size) ** 2))
+    while pairs < MOST_PAIRS:
+        if pairs >= (_quantiles(pairs, level) * deviation / size) ** 2:
+            break
+        pairs += 1
+    return min(pairs, MOST_PAIRS)
+
+
+def _quantiles(pairs: int, level: float) -> float:
+    """How many standard errors an effect must measure to be found with probability `POWER`."""
+    return float(stdtrit(pairs - 1, 1 - level / 2) + stdtrit(pairs - 1, POWER))
+
+
+# ---------------------------------------------------------------------- pairs
+
+
+def _with_runs(pairs: Sequence[Pair], table: Table) -> list[Pair]:
+    """Those whose networks share a seed."""
+    return [pair for pair in pairs if _seeds(table, pair)]
+
+
+def _seeds(table: Table, pair: Pair) -> list[int]:
+    papers, other = ({run.seed for run in table.runs[key]} for key in pair.ids)
+    return sorted(papers & other)
+
+
+def _difference(table: Table, pair: Pair, metric: Metric) -> float:
+    """The paper's side less the other, the mean over the seeds that both have."""
+    papers, other = (
+        {run.seed: metric.goodness(run.rungs[-1].scores[metric.score]) for run in table.runs[key]}
+        for key in pair.ids
+    )
+    return fmean(papers[seed] - other[seed] for seed in _seeds(table, pair))
+
+
+def _at(
+    md: Architecture,
+    pairs: Sequence[Pair],
+    table: Table,
+    metrics: Sequence[Metric],
+    noise: Mapping[str, Variance],
+) -> tuple[Interval, ...] | None:
+    """MD's own pair, with the interval that noise gives to so many seeds."""
+    pair = next((pair for pair in pairs if md.id in pair.ids), None)
+    if pair is None:
+        return None
+    seeds = len(_seeds(table, pair))
+    found = []
+    for metric in metrics:
+        middle, half = _difference(table, pair, metric), noise[metric.name].half_width(seeds, LEVEL)
+        found.append(Interval(middle, middle - half, middle + half))
+    return tuple(found)
+
+
+def _cost_change(pairs: Sequence[Pair], which: int) -> Interval | None:
+    """By what share the paper's side has more parameters (0) or MACs (1): mean, least and most."""
+    if not pairs:
+        return None
+    changes = [price(pair.papers)[which] / price(pair.other)[which] - 1 for pair in pairs]
+    return Interval(fmean(changes), min(changes), max(changes))
+
+
+def _student(differences: Sequence[float], level: float) -> Interval:
+    freedom = len(differences) - 1
+    half = -float(stdtrit(freedom, level / 2)) * stdev(differences) / len(differences) ** 0.5
+    middle = fmean(differences)
+    return Interval(middle, middle - half, middle + half)
+
+
+def _lowest_seed(runs: Sequence[RecordedRun]) -> RecordedRun:
+    return min(runs, key=lambda run: run.seed)

@@ -1,0 +1,229 @@
+"""The decisions' worth in words and tables, beside what the paper says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.evidence.effects import FEWEST_PAIRS, MOST_PAIRS, Effect, Needed, Worth, word_of
+from analysis.evidence.main_effects import MainEffect
+from analysis.evidence.metrics import Metric
+from analysis.evidence.resampling import LEVEL
+from analysis.evidence.text import MINUS, Section, hours, listed, markdown, missing, p_value
+from search.formats import counted
+from search.statistics.verdicts import Interval
+
+TITLE = "The paper's decisions, by matched pairs"
+
+
+def section(found: Sequence[Worth], overall: Sequence[MainEffect], picture: str) -> Section:
+    if not any(worth.pairs for worth in found):
+        how = "networks that differ in one decision (`python -m search.evidence.pairs`, run `pairs`)"
+        return missing(TITLE, how)
+    decided = [worth for worth in found if worth.word in ("better", "worse", "mixed")]
+    parts = [
+        _intro(found),
+        markdown([_row(worth) for worth in found]),
+        picture,
+        "### Beside the paper\n\nBetter and worse of the paper's side, with all tests counted.",
+        markdown([_beside_paper(worth) for worth in found]),
+        "### What would decide half of it\n\n"
+        "*These find* is the effect that the pairs at hand would find with 80 % probability, at the "
+        "level that counts all tests: smaller ones may be there. Then the pairs that would find half of "
+        "the effect (where one is decided) or half of what the interval leaves open, and what training "
+        "both networks of each takes. Where there are too few pairs, the deviation of one pair by noise "
+        "alone, and half of it as the effect.",
+        markdown([_needed_row(worth) for worth in found]),
+    ]
+    if overall:
+        parts += [_intro_overall(), markdown([_overall_row(each, found) for each in overall])]
+    findings = (*_findings(found, decided), *_overall_findings(overall))
+    return Section(TITLE, tuple(parts), findings, tuple(_limits(found)))
+
+
+def said_interval(metric: Metric, interval: Interval | None) -> str:
+    """A difference of goodness as a change of the score, the ends in rising order of the score."""
+    if interval is None:
+        return "-"
+    ends = [interval.low, interval.high] if metric.sign > 0 else [interval.high, interval.low]
+    return f"{metric.said(interval.middle)} ({metric.said(ends[0])} to {metric.said(ends[1])})"
+
+
+def _intro(found: Sequence[Worth]) -> str:
+    tests = sum(effect.interval is not None for worth in found for effect in worth.effects)
+    return (
+        "Two networks of a pair differ in one decision and in nothing else, and were trained with the same "
+        "seed; each difference is the paper's side less the other, at the last rung. Means over pairs with "
+        "Student's 95 % interval, each interval for itself. Below zero is better for FID (given as a share "
+        f"of it), above zero for CLIP. The verdicts count that {tests} effects of {len(found)} decisions "
+        f"were tested (Holm, {LEVEL:.0%} for all together); *in favour* is how many pairs have the paper's "
+        f"side ahead. A decision of fewer than {FEWEST_PAIRS} pairs is not tested. *At MD* is the one pair "
+        "of MobileDiffusion itself, with the interval that noise gives to it; a dash where its "
+        "partner was not trained (MD is near the budget, and some are over it)."
+    )
+
+
+def _row(worth: Worth) -> dict[str, str]:
+    fid, clip = worth.effects
+    at_md, decision = worth.at_md, worth.decision
+    return {
+        "decision": f"{decision.name}: {decision.papers}, not {decision.other}{_narrower(worth)}",
+        "pairs": str(len(worth.pairs)),
+        "FID": said_interval(fid.metric, fid.interval),
+        "in favour by FID": _in_favour(fid),
+        "CLIP": said_interval(clip.metric, clip.interval),
+        "in favour by CLIP": _in_favour(clip),
+        "parameters": _cost(worth.parameters),
+        "GMACs": _cost(worth.macs),
+        "at MD: FID": said_interval(fid.metric, at_md[0]) if at_md else "-",
+        "at MD: CLIP": said_interval(clip.metric, at_md[1]) if at_md else "-",
+    }
+
+
+def _narrower(worth: Worth) -> str:
+    """By how much the innermost width of the other side is smaller, where it is."""
+    widths = [(pair.papers.levels[-1].channels, pair.other.levels[-1].channels) for pair in worth.pairs]
+    shares = [1 - other / papers for papers, other in widths]
+    return f" (by {min(shares):.0%} to {max(shares):.0%} of the width)" if any(shares) else ""
+
+
+def _intro_overall() -> str:
+    return (
+        "### Over the whole space\n\n"
+        "The same question asked of the space-filling networks, none of which was made for it: a regression "
+        "of the scores on all choices at once, which takes their effects for additive. It is an average over "
+        "networks that are mostly unlike MD, with 95 % intervals (HC3), each for itself; a star where it "
+        "stands with all effects counted (Bonferroni, 5 %). *As the pairs* says whether it points where the "
+        "pairs' mean does, in FID and in CLIP."
+    )
+
+
+def _overall_findings(overall: Sequence[MainEffect]) -> list[str]:
+    lines = []
+    for each in overall:
+        word = word_of([effect.sign for effect in each.effects], each.networks)
+        if word in ("better", "worse", "mixed"):
+            effects = [f"{e.metric.name} {said_interval(e.metric, e.interval)}" for e in each.effects]
+            lines.append(
+                f"On average over the space (regression, {each.networks} networks): {each.decision.name}, "
+                f"{each.decision.papers} and not {each.decision.other}, is {word} ({', '.join(effects)})."
+            )
+    return lines
+
+
+def _overall_row(each: MainEffect, found: Sequence[Worth]) -> dict[str, str]:
+    worth = next(worth for worth in found if worth.decision == each.decision)
+    pairs = [effect.interval for effect in worth.effects]
+    row = {
+        "decision": f"{each.decision.name}: {each.decision.papers}, not {each.decision.other}",
+        "networks": str(each.networks),
+    } | {
+        effect.metric.name: said_interval(effect.metric, effect.interval) + (" *" if effect.sign else "")
+        for effect in each.effects
+    }
+    same = [
+        "-" if one is None else "yes" if one.middle * effect.interval.middle > 0 else "no"
+        for one, effect in zip(pairs, each.effects, strict=True)
+    ]
+    return row | {"as the pairs": ", ".join(same)}
+
+
+def _in_favour(effect: Effect) -> str:
+    return f"{effect.in_favour} of {len(effect.differences)}" if effect.differences else "-"
+
+
+def _cost(change: Interval | None) -> str:
+    """Mean, least and most, as shares."""
+    if change is None:
+        return "-"
+    middle, low, high = (
+        f"{value:+.1%}".replace("-", MINUS) for value in (change.middle, change.low, change.high)
+    )
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def _beside_paper(worth: Worth) -> dict[str, str]:
+    fid, clip = worth.effects
+    decision = worth.decision
+    return {
+        "decision": f"{decision.name}: {decision.papers}",
+        "the paper says": f"{decision.says} (section {decision.section})",
+        "so it should be": decision.claim,
+        "here": worth.word,
+        "p, adjusted: FID": "-" if fid.interval is None else p_value(fid.p_adjusted),
+        "p, adjusted: CLIP": "-" if clip.interval is None else p_value(clip.p_adjusted),
+        "the paper": worth.agreement if worth.pairs else "-",
+    }
+
+
+def _needed_row(worth: Worth) -> dict[str, str]:
+    row = {"decision": worth.decision.name}
+    for each in worth.needed:
+        row |= {
+            f"{each.metric.name}: these find": "-"
+            if each.detectable is None
+            else each.metric.said(each.detectable),
+            f"{each.metric.name}: an effect of": each.metric.said(each.size),
+            f"{each.metric.name}: pairs": _pairs(each),
+            f"{each.metric.name}: core-hours": "-" if each.pairs >= MOST_PAIRS else hours(each.core_hours),
+        }
+    return row
+
+
+def _pairs(each: Needed) -> str:
+    return f"{each.pairs:,}" if each.pairs < MOST_PAIRS else f"{MOST_PAIRS:,} or more"
+
+
+def _findings(found: Sequence[Worth], decided: Sequence[Worth]) -> list[str]:
+    tested = [worth for worth in found if len(worth.pairs) >= FEWEST_PAIRS]
+    lines = [
+        f"Of {counted(len(found), 'decision')} of the paper {len(tested)} could be tested by {FEWEST_PAIRS} "
+        f"pairs or more; {len(decided)} {'is' if len(decided) == 1 else 'are'} decided here, the others are "
+        "not."
+    ]
+    lines += [_decided(worth) for worth in decided]
+    agreed = [worth for worth in tested if worth not in decided and worth.agreement == "agrees"]
+    if agreed:
+        lines.append(f"No worse, as the paper says, to within the stated equivalence: {_names(agreed)}.")
+    rest = [worth for worth in tested if worth not in decided and worth not in agreed]
+    if rest:
+        lines.append(f"Undecided: {_names(rest)}.")
+    return lines
+
+
+def _decided(worth: Worth) -> str:
+    decision, (fid, clip) = worth.decision, worth.effects
+    than = (
+        f"{worth.word} than" if worth.word != "mixed" else "better in one score and worse in the other than"
+    )
+    return (
+        f"{_capital(decision.name)}: {decision.papers} is {than} {decision.other} (FID "
+        f"{said_interval(fid.metric, fid.interval)}, CLIP {said_interval(clip.metric, clip.interval)}, "
+        f"{len(worth.pairs)} pairs). After the paper it should be {decision.claim}: {worth.agreement}."
+    )
+
+
+def _names(worths: Sequence[Worth]) -> str:
+    return listed([worth.decision.name for worth in worths])
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _limits(found: Sequence[Worth]) -> list[str]:
+    return [_limit(worth) for worth in found if worth.word in ("undecided", "too few pairs")]
+
+
+def _limit(worth: Worth) -> str:
+    cheaper = min(worth.needed, key=lambda each: each.pairs)
+    metric, pairs = cheaper.metric, counted(len(worth.pairs), "pair")
+    reach = (
+        ""
+        if cheaper.detectable is None
+        else f" these would find {metric.said(cheaper.detectable)} in {metric.name};"
+    )
+    return (
+        f"{_capital(worth.decision.name)} ({worth.word}, {pairs}):{reach} an effect of "
+        f"{metric.said(cheaper.size)} in {metric.name} takes {_pairs(cheaper)} pairs, "
+        f"{hours(cheaper.core_hours)} core-hours."
+    )

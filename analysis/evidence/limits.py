@@ -1,0 +1,62 @@
+"""What can this proxy not decide, and what size of experiment would?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+from analysis.evidence.effects import MOST_PAIRS, POWER, pairs_needed
+from analysis.evidence.noise import MetricNoise
+from analysis.evidence.resampling import LEVEL
+from analysis.evidence.text import Section, hours
+from analysis.replay.table import Table
+from search.formats import counted
+from search.statistics.noise import Noise
+
+TITLE = "What this proxy cannot decide"
+RELIABLE = 0.9
+
+
+def section(
+    sections: Sequence[Section], noise: Sequence[MetricNoise], table: Table, core_seconds: float
+) -> Section:
+    """The limits of all sections, and what seeds would do about noise."""
+    limits = [f"- {line}" for one in sections for line in one.limits]
+    limits += [f"- {line}" for line in _of_noise(noise, table.noise, core_seconds)]
+    waiting = [one.title for one in sections if len(one.parts) == 1]
+    if waiting:
+        limits.append(f"- Nothing is said yet of: {'; '.join(waiting)}.")
+    return Section(TITLE, (_scale(table), "\n".join(limits) or "No limit was found."))
+
+
+def _scale(table: Table) -> str:
+    """What the networks of the table are, beside the paper's."""
+    pictures = table.header.get("data", {}).get("image_size_px")
+    size = f", on pictures of {pictures} px" if pictures else ""
+    return (
+        f"What is decided here is decided for networks of 1/{table.proxy.width_divisor} of the paper's "
+        f"widths{size}, after {table.rungs[-1]:,} steps of training, where what learns fastest is ahead. "
+        "Nothing here is a measurement of the paper's networks at their own scale."
+    )
+
+
+def _of_noise(noise: Sequence[MetricNoise], stated: Noise, core_seconds: float) -> list[str]:
+    lines = []
+    for each in noise:
+        if each.step != max(one.step for one in noise) or each.metric.name not in ("FID", "CLIP"):
+            continue
+        margin = stated.equivalent_fid_relative if each.metric.logarithmic else stated.equivalent_clip
+        seeds = pairs_needed((2 * each.better_half.value) ** 0.5, margin, LEVEL)
+        text = f"{seeds:,} seeds" if seeds < MOST_PAIRS else f"{MOST_PAIRS:,} seeds or more"
+        lines.append(
+            f"Two networks of the better half that differ by {each.metric.said(margin * each.metric.sign)} "
+            f"in {each.metric.name} are told apart in {POWER:.0%} of cases by {text} of each "
+            f"({hours(2 * seeds * core_seconds / 3600)} core-hours at {each.step} steps)."
+        )
+        if each.spread:
+            runs = max(1, ceil(RELIABLE / (1 - RELIABLE) * each.seeds.value / each.spread**2))
+            lines.append(
+                f"{RELIABLE:.0%} of the variance of {each.metric.name} between networks is not noise once "
+                f"each is trained with {counted(runs, 'seed')}."
+            )
+    return lines

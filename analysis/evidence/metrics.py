@@ -1,0 +1,92 @@
+"""The scores of a protocol, each on the scale where its noise is even, all so that more is better."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import expm1, log
+
+from analysis.replay.table import RecordedRun, Table
+from search.statistics.pareto import SMALLEST_FID
+
+ByNetwork = Mapping[str, Mapping[int, float]]  # network -> seed -> goodness
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`score` is its full name in the record. FIDs and losses count by their logarithm: seeds multiply
+    them."""
+
+    name: str
+    score: str
+    sign: int
+    logarithmic: bool = False
+
+    def goodness(self, value: float) -> float:
+        return self.sign * (log(max(value, SMALLEST_FID)) if self.logarithmic else value)
+
+    def change(self, goodness: float) -> float:
+        """A difference of goodness as one says it: of a logarithmic score the share by which it is larger
+        (-.2: 20 % lower, which is better), of CLIP the difference itself."""
+        raw = self.sign * goodness
+        return expm1(raw) if self.logarithmic else raw
+
+    def said(self, goodness: float) -> str:
+        change = self.change(goodness)
+        text = f"{change:+.0%}" if self.logarithmic else f"{change:+.3f}"
+        return text.replace("-", "\u2212")
+
+    def deviation(self, deviation: float) -> str:
+        """A standard deviation: of a logarithmic score as a share of it."""
+        return f"{deviation:.0%}" if self.logarithmic else f"{deviation:.3f}"
+
+
+def metrics_of(table: Table) -> tuple[Metric, ...]:
+    """FID and CLIP that decide, the validation loss, and other FIDs that were recorded beside, of every run
+    at every rung."""
+    rungs = [rung.scores.keys() for runs in table.runs.values() for run in runs for rung in run.rungs]
+    recorded = set.intersection(*map(set, rungs))
+    fid, clip = table.objectives.fid, table.objectives.clip
+    found = [Metric("FID", fid, -1, True), Metric("CLIP", clip, 1)]
+    if "validation_loss" in recorded:
+        found.append(Metric("validation loss", "validation_loss", -1, True))
+    others = sorted(name for name in recorded if name.startswith("fid_") and name != fid)
+    return (
+        *found,
+        *(Metric(name.replace("_", " ").replace("fid", "FID"), name, -1, True) for name in others),
+    )
+
+
+def goodness(table: Table, metric: Metric, step: int, networks: Collection[str] | None = None) -> ByNetwork:
+    """Of every run of full length at one rung (of these networks only)."""
+    return {
+        key: _by_seed(runs, metric, step)
+        for key, runs in table.runs.items()
+        if networks is None or key in networks
+    }
+
+
+def repeated(values: ByNetwork) -> ByNetwork:
+    """Of the networks that have two seeds or more."""
+    return {key: by_seed for key, by_seed in values.items() if len(by_seed) > 1}
+
+
+def with_shared_seeds(values: ByNetwork) -> tuple[list[str], list[int]]:
+    """The networks with two seeds or more that share the most common set of them, and the seeds."""
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for key, by_seed in values.items():
+        if len(by_seed) > 1:
+            groups.setdefault(tuple(sorted(by_seed)), []).append(key)
+    if not groups:
+        return [], []
+    seeds = max(groups, key=lambda each: (len(groups[each]), len(each)))
+    return [key for key, by_seed in values.items() if set(by_seed) >= set(seeds)], list(seeds)
+
+
+def _by_seed(runs: Sequence[RecordedRun], metric: Metric, step: int) -> dict[int, float]:
+    return {
+        run.seed: metric.goodness(rung.scores[metric.score])
+        for run in runs
+        for rung in run.rungs
+        if rung.step == step
+    }

@@ -1,0 +1,161 @@
+"""Which properties of a network go with a good score?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from analysis.evidence.metrics import ByNetwork, goodness, metrics_of
+from analysis.evidence.resampling import LEVEL, Array, holm, interval, spearman
+from analysis.evidence.text import Section, listed, markdown, missing, number, with_interval
+from analysis.replay.table import Table
+from search.statistics.verdicts import Interval
+from space.architecture import Architecture
+from space.choices import Space
+from space.prices.macs import price
+
+TITLE = "What goes with a good score"
+FEWEST_NETWORKS = 10
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Property:
+    """Rank correlation of a property of networks with the goodness of each score, over those that it acts on;
+    `counts` where it stands with all that were looked at counted (Holm)."""
+
+    name: str
+    networks: int
+    fid: Interval
+    clip: Interval
+    fid_counts: bool
+    clip_counts: bool
+
+
+def properties(table: Table, spread: Collection[str]) -> list[Property]:
+    """Costs, depth and every choice that was drawn, over the space-filling networks; the strongest first."""
+    fid, clip = (goodness(table, m, table.rungs[-1], spread) for m in metrics_of(table)[:2])
+    if len(fid) < FEWEST_NETWORKS:
+        return []
+    described = {key: _described(table.runs[key][0].architecture, table.space) for key in fid}
+    names = list(dict.fromkeys(name for each in described.values() for name in each))
+    rows = {name: _rows(name, described, fid, clip) for name in names}
+    usable = {
+        name: found for name, found in rows.items() if len(found) >= FEWEST_NETWORKS and np.ptp(found[:, 0])
+    }
+    p_values = [spearmanr(found[:, 0], found[:, at]).pvalue for found in usable.values() for at in (1, 2)]
+    counts = [p <= LEVEL for p in holm([float(p) for p in p_values])]
+    properties = []
+    for place, (name, found) in enumerate(usable.items()):
+        of_fid = interval(found, lambda samples: spearman(samples, 0, 1))
+        of_clip = interval(found, lambda samples: spearman(samples, 0, 2))
+        if of_fid is not None and of_clip is not None:
+            properties.append(
+                Property(name, len(found), of_fid, of_clip, counts[2 * place], counts[2 * place + 1])
+            )
+    return sorted(properties, key=lambda each: -abs(each.fid.middle) - abs(each.clip.middle))
+
+
+def most_alike(table: Table, spread: Collection[str]) -> tuple[str, str, float] | None:
+    """The two choices whose values go together most among these networks, where both act, and their rank
+    correlation."""
+    described = [
+        _choices(table.runs[key][0].architecture, table.space) for key in table.runs if key in spread
+    ]
+    found = []
+    for one, other in combinations(table.space.free(), 2):
+        both = np.array([[each[one], each[other]] for each in described if one in each and other in each])
+        if len(both) >= FEWEST_NETWORKS and np.ptp(both, axis=0).all():
+            found.append((one, other, float(spearman(both[None])[0])))
+    return max(found, key=lambda each: abs(each[2]), default=None)
+
+
+def _rows(name: str, described: Mapping[str, Mapping[str, float]], fid: ByNetwork, clip: ByNetwork) -> Array:
+    return np.array(
+        [
+            [described[key][name], fmean(fid[key].values()), fmean(clip[key].values())]
+            for key in fid
+            if name in described[key]
+        ]
+    )
+
+
+def _described(network: Architecture, space: Space) -> dict[str, float]:
+    """Numbers of a network by name; choices that nothing acts on in it are left out."""
+    cost = price(network)
+    found = {
+        "parameters": float(cost.parameters),
+        "GMACs": cost.gmacs,
+        "transformer layers": float(sum(level.layers for level in network.levels)),
+        "levels with cross-attention": float(sum(level.cross_attention for level in network.levels)),
+    }
+    values = space.free()
+    return found | {_question(name, values[name]): at for name, at in _choices(network, space).items()}
+
+
+def _choices(network: Architecture, space: Space) -> dict[str, float]:
+    """The place of each choice among its values; choices that nothing acts on are left out."""
+    values, ignored = space.free(), space.ignored(network)
+    return {
+        name: float(values[name].index(value))
+        for name, value in space.encode(network).items()
+        if name not in ignored
+    }
+
+
+def _question(name: str, values: Sequence[Any]) -> str:
+    """What a larger value of a choice means."""
+    words = name.replace("_", " ").replace(".", " ")
+    if all(isinstance(value, bool) for value in values):
+        return f"{words}: yes" if values[-1] else f"{words}: no"
+    return words if all(isinstance(value, int) for value in values) else f"{words}: {values[-1]}"
+
+
+# ---------------------------------------------------------------------- in words
+
+
+def section(found: Sequence[Property], alike: tuple[str, str, float] | None, picture: str) -> Section:
+    if not found:
+        return missing(TITLE, f"{FEWEST_NETWORKS} space-filling networks of full length (run `table`)")
+    parts = [_intro(), markdown([_row(each) for each in found])]
+    if alike is not None:
+        one, other, correlation = alike
+        parts.append(
+            f"The two choices that these networks tell apart least are {one} and {other} (rank correlation "
+            f"{number(correlation)}): what goes with one of them goes with the other."
+        )
+    return Section(TITLE, (*parts, picture), tuple(_findings(found)))
+
+
+def _intro() -> str:
+    return (
+        "Over the space-filling networks: Spearman's correlation of each property with how good FID and "
+        "CLIP are (above zero: more of it is better), 95 % bootstrap over networks, each interval for "
+        "itself; a star where it stands with all properties counted (Holm, 5 %). Choices that nothing acts "
+        "on in a network are left out of its count. Networks over the budget were never trained, so "
+        "properties that cost much are not independent of each other: this says what goes together, not "
+        "what causes what."
+    )
+
+
+def _row(each: Property) -> dict[str, str]:
+    return {
+        "more of": each.name,
+        "networks": str(each.networks),
+        "FID": with_interval(each.fid) + (" *" if each.fid_counts else ""),
+        "CLIP": with_interval(each.clip) + (" *" if each.clip_counts else ""),
+    }
+
+
+def _findings(found: Sequence[Property]) -> list[str]:
+    both = [each for each in found if each.fid_counts and each.clip_counts]
+    if not both:
+        return ["No single property goes with FID and CLIP beyond chance, with all of them counted."]
+    words = [f"{each.name} ({with_interval(each.clip)} with CLIP)" for each in both[:MOST_NAMED]]
+    return [f"What goes with a good score beyond chance, in FID and in CLIP: {listed(words)}."]

@@ -1,0 +1,70 @@
+"""How findings are written: sections of a page, tables, figures with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.rendering import render
+from search.statistics.verdicts import Interval
+
+NOT_RECORDED = "Not recorded yet"
+MINUS = "\u2212"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page; `findings` are its sentences for the page's beginning, `limits` for its end: what
+    could not be decided, and what would decide it."""
+
+    title: str
+    parts: tuple[str, ...]
+    findings: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        return "\n\n".join([f"## {self.title}", *(part.strip() for part in self.parts)])
+
+
+def missing(title: str, what: str) -> Section:
+    """A section that waits for runs: `what` would make it."""
+    return Section(title, (f"{NOT_RECORDED}: {what}.",))
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    return render(rows, rows, "markdown")
+
+
+def signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def number(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def with_interval(found: Interval | None, digits: int = 2) -> str:
+    """.71 (.55 to .83)"""
+    if found is None:
+        return "-"
+    middle, low, high = (number(value, digits) for value in (found.middle, found.low, found.high))
+    return f"{middle} ({low} to {high})"
+
+
+def share_with_interval(found: Interval | None) -> str:
+    if found is None:
+        return "-"
+    return f"{found.middle:.0%} ({found.low:.0%} to {found.high:.0%})"
+
+
+def p_value(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "below 0.001"
+
+
+def hours(value: float) -> str:
+    return f"{value:,.1f}" if value < 10 else f"{value:,.0f}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c"""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"

@@ -1,0 +1,73 @@
+"""What every part of the page reads, and where it leaves its charts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+from analysis.findings import all_verdicts
+from analysis.report.figures import Figure
+from analysis.report.html import figure
+from search.confirmation.leading import Lead, lead
+from search.runs.header import references_of
+from search.runs.record import History, Trial
+from search.statistics.verdicts import Verdict
+from space.architecture import Architecture
+from space.shared.plain import InputError
+
+
+@dataclass
+class Page:
+    """What the sections read, and the charts that they leave to be drawn, by element id."""
+
+    folder: Path
+    history: History
+    figures: dict[str, Figure] = field(default_factory=dict)
+    running: bool = False  # a driver is at work: what has not ended is under way, not interrupted
+
+    @property
+    def name(self) -> str:
+        return str(self.history.header.get("name") or self.folder.name)
+
+    @cached_property
+    def winner(self) -> Trial | None:
+        return self.lead.winner if self.lead else None
+
+    @cached_property
+    def lead(self) -> Lead | None:
+        """Who leads, and who cannot be told from the leader."""
+        return lead(self.history)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """Those of the winner first."""
+        found = all_verdicts(self.history)
+        return sorted(found, key=lambda v: self.winner is None or v.name != self.winner.name)
+
+    @cached_property
+    def references(self) -> dict[str, Architecture]:
+        """The reference networks: as confirmed, or else as conf/arch has them."""
+        known = {trial.name: trial.architecture for trial in self.history.confirmations}
+        found = {name: known[name] for name in references_of(self.history)}
+        for entry in self.history.header.get("references", []):
+            name = Path(entry).stem
+            if name not in found and (preset := _preset(name)) is not None:
+                found[name] = preset
+        return found
+
+    def chart(self, name: str, drawn: Figure | None) -> str:
+        """The place of a chart; empty where there is nothing to draw."""
+        if drawn is None:
+            return ""
+        self.figures[name] = drawn
+        return figure(name)
+
+
+def _preset(name: str) -> Architecture | None:
+    entry = resources.files("conf").joinpath("arch", f"{name}.yaml")
+    try:
+        return Architecture.from_yaml(entry.read_text(encoding="utf-8"), name) if entry.is_file() else None
+    except InputError:  # a preset of another kind of network
+        return None

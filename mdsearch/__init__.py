@@ -1,0 +1,1 @@
+"""Find efficient text-to-image networks."""

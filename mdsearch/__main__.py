@@ -1,0 +1,74 @@
+"""`mdsearch`: one entry point, one verb a question."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from mdsearch.commands import COMMANDS, divide, run_command
+from space.shared.plain import InputError
+
+INTRO = """
+Find efficient text-to-image networks: architecture search under hard budgets.
+
+  mdsearch <command> [name=value ...]     run a command
+  mdsearch <command> --help               its settings, presets and examples
+"""
+
+
+def main(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(help_text())
+        return 0
+    if "=" in words[0] or words[0] in ("-m", "--multirun"):
+        print("note: mdsearch name=value is now mdsearch search name=value", file=sys.stderr)
+        words = ["search", *words]
+    return run_command(*divide(words))
+
+
+def help_text() -> str:
+    """Every command by what it is for; planned ones apart."""
+    lines = [INTRO.strip(), ""]
+    for title, commands in COMMANDS.items():
+        there = {name: command.about for name, command in commands.items() if command.module is not None}
+        if there:
+            lines += [f"{title}:", *(f"  {name:<18} {about}" for name, about in there.items()), ""]
+    lines.append("Planned, not there yet:")
+    for commands in COMMANDS.values():
+        planned = {name: command.about for name, command in commands.items() if command.module is None}
+        lines += [f"  {name:<18} {about}" for name, about in planned.items()]
+    return "\n".join(lines)
+
+
+def run_and_exit(command: Callable[[list[str]], int], words: list[str]) -> NoReturn:
+    """Run a command: what the user got wrong ends in one line and status 2, a bug in its traceback."""
+    try:
+        status = command(words)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:  # the reader of our output, `head` say, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)
+
+
+def entry() -> NoReturn:
+    """What the installed command calls."""
+    run_and_exit(main, sys.argv[1:])
+
+
+def alias(name: str) -> NoReturn:
+    """What `python -m search.compare` and the like call until the next release: the command of this name."""
+    words = sys.argv[1:]
+    if name == "count" and words[:1] == ["explore"]:  # was `python -m space explore`
+        name, words = "explore", words[1:]
+    run_and_exit(lambda words: run_command(name, words), words)
+
+
+if __name__ == "__main__":
+    entry()

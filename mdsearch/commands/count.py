@@ -1,0 +1,201 @@
+"""`python -m space`: what an architecture is, and what it costs. A door; the rules are in `space.cost`."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from conf.compose import compose, help_text
+from space.architecture import Architecture, difference
+from space.budget import Budget
+from space.prices.macs import Cost, breakdown, price
+from space.prices.memory import peak_activation_bytes, weight_bytes
+from space.shared.plain import InputError, from_plain
+
+INTRO = """
+Price an architecture in closed form: parameters and multiply-accumulates (MACs), where they go, whether
+they fit the paper's budgets, and what differs from another architecture. Nothing is built or run.
+
+The paper's "GFLOPs" are MACs with the attention products counted; FLOPs here are always 2 x MACs.
+"""
+EXAMPLES = (
+    "python -m space arch=md",
+    "python -m space arch=sd15 against=md_lite",
+    "python -m space arch_file=runs/first/best.yaml budget=md_lite",
+    "python -m space arch=md +arch.feed_forward_ratio=4     change a field on the way",
+    "python -m space arch=md format=json                    for other programs",
+    "python -m space explore --help                         a map of a whole space instead",
+)
+SHOWN_BUDGETS = ("md", "md_lite")
+
+
+@dataclass(frozen=True)
+class PriceSettings:
+    """What conf/price.yaml holds."""
+
+    arch: dict[str, Any]
+    budget: Budget
+    arch_file: str | None = None
+    against: str | None = "md"
+    format: Literal["text", "json", "yaml"] = "text"
+
+
+def main(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("price", INTRO, EXAMPLES))
+        return 0
+    settings: PriceSettings = from_plain(PriceSettings, compose("price", words))
+    a = _architecture(settings)
+    if settings.format == "yaml":
+        print(a.to_yaml(), end="")
+    elif settings.format == "json":
+        print(json.dumps(summary(a, settings), indent=2))
+    else:
+        _print_text(a, settings)
+    return 0
+
+
+def _architecture(settings: PriceSettings) -> Architecture:
+    if settings.arch_file is not None:
+        return Architecture.load(settings.arch_file)
+    return _from_preset(settings.arch)
+
+
+def _from_preset(data: dict[str, Any]) -> Architecture:
+    if "patch" in data:
+        raise InputError("arch: a DiT is no UNet; it is priced beside the others by python -m search.table1")
+    return Architecture.from_plain(data, "arch")
+
+
+def _named(name: str) -> Architecture:
+    """A preset of conf/arch, or else a file."""
+    if Path(name).suffix in (".yaml", ".yml"):
+        return Architecture.load(name)
+    return _from_preset(compose("price", [f"arch={name}"])["arch"])
+
+
+def _budgets(settings: PriceSettings) -> dict[str, Budget]:
+    """The paper's two, and the one asked for where it is another."""
+    named = {
+        name: from_plain(Budget, compose("price", [f"budget={name}"])["budget"]) for name in SHOWN_BUDGETS
+    }
+    return named if settings.budget in named.values() else {**named, "yours": settings.budget}
+
+
+# ---------------------------------------------------------------------- what is printed
+
+
+def grouped(a: Architecture, by: Literal["where", "kind"]) -> dict[str, Cost]:
+    """The breakdown summed by part of the network or by kind of block, in the order of the forward pass."""
+    sums: dict[str, Cost] = defaultdict(lambda: Cost(0, 0, 0))
+    for item in breakdown(a):
+        sums[getattr(item, by)] += item.cost
+    return dict(sums)
+
+
+def summary(a: Architecture, settings: PriceSettings) -> dict[str, Any]:
+    """Everything that the text shows, as plain data; MACs and FLOPs as whole numbers."""
+    cost = price(a)
+    data: dict[str, Any] = {
+        "id": a.id,
+        "parameters": cost.parameters,
+        "macs": cost.macs,
+        "macs_without_attention_products": cost.macs_without_attention_products,
+        "attention_macs": cost.attention_macs,
+        "flops": cost.flops,
+        "conv_blocks": a.conv_blocks,
+        "self_attention": a.self_attention_layers,
+        "cross_attention": a.cross_attention_layers,
+        "weight_bytes": {name: weight_bytes(cost, name) for name in ("fp32", "fp16", "int8")},
+        "peak_activation_bytes": {name: peak_activation_bytes(a, name) for name in ("fp32", "fp16")},
+        "breakdown": {
+            "by_level": {name: part._asdict() for name, part in grouped(a, "where").items()},
+            "by_kind": {name: part._asdict() for name, part in grouped(a, "kind").items()},
+        },
+        "over_budget": {name: budget.excess(cost) for name, budget in _budgets(settings).items()},
+    }
+    if settings.against is not None:
+        data["difference"] = {
+            "from": settings.against,
+            "changes": difference(_named(settings.against), a),
+        }
+    return data
+
+
+def _print_text(a: Architecture, settings: PriceSettings) -> None:
+    console, cost = Console(), price(a)
+    console.print(_levels_table(a))
+    console.print(
+        f"{a.conv_blocks} conv blocks, {a.self_attention_layers} self- and {a.cross_attention_layers} "
+        f"cross-attention layers; id {a.id}\n"
+    )
+    console.print(_totals_table(a, cost))
+    console.print(_breakdown_table(a, cost, "where", "by level"))
+    console.print(_breakdown_table(a, cost, "kind", "by kind of block"))
+    for name, budget in _budgets(settings).items():
+        over = budget.excess(cost)
+        console.print(f"budget {name}: {'over, ' + '; '.join(over) if over else 'fits'}")
+    if settings.against is not None:
+        lines = difference(_named(settings.against), a)
+        console.print(f"\nfrom {settings.against} to this:{'' if lines else ' no difference'}")
+        for line in lines:
+            console.print(f"  {line}", markup=False)
+
+
+def _levels_table(a: Architecture) -> Table:
+    table = Table(title="architecture", title_justify="left")
+    for name in ("level", "size", "channels", "conv", "transformer layers down", "up", "attention"):
+        table.add_column(name)
+    for index, level in enumerate(a.levels):
+        size = str(a.size_at(index))
+        down, up = (" ".join(map(str, side)) for side in (level.down, level.up))
+        attends = _attends(level.self_attention, level.cross_attention) if level.layers else "-"
+        table.add_row(str(index + 1), size, str(level.channels), level.conv, down, up, attends)
+    if a.middle is not None:
+        middle, size = a.middle, str(a.size_at(len(a.levels) - 1))
+        attends = _attends(middle.self_attention, middle.cross_attention) if middle.layers else "-"
+        layers = " ".join(map(str, middle.blocks))
+        table.add_row("middle", size, str(a.levels[-1].channels), middle.conv, layers, "", attends)
+    return table
+
+
+def _attends(self_attention: bool, cross_attention: bool) -> str:
+    named = [name for name, on in (("SA", self_attention), ("CA", cross_attention)) if on]
+    return " + ".join(named) or "none"
+
+
+def _totals_table(a: Architecture, cost: Cost) -> Table:
+    table = Table(title="cost of one image, one evaluation", title_justify="left", show_header=False)
+    for name, value in {
+        "parameters": f"{cost.parameters:,} ({cost.parameters / 1e6:.1f} M)",
+        'GMACs (the paper\'s "GFLOPs")': f"{cost.gmacs:.2f}",
+        "GMACs without attention products": f"{cost.macs_without_attention_products / 1e9:.2f}",
+        "GFLOPs = 2 x GMACs": f"{cost.flops / 1e9:.2f}",
+        "weights, fp16": f"{weight_bytes(cost, 'fp16') / 2**20:.0f} MiB",
+        "peak activations, fp16": f"{peak_activation_bytes(a, 'fp16') / 2**20:.1f} MiB",
+    }.items():
+        table.add_row(name, value)
+    return table
+
+
+def _breakdown_table(a: Architecture, cost: Cost, by: Literal["where", "kind"], title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in ("parameters (M)", "%", "GMACs", "%", "of these attention products"):
+        table.add_column(name, justify="right")
+    for name, part in grouped(a, by).items():
+        table.add_row(
+            name,
+            f"{part.parameters / 1e6:.2f}",
+            f"{100 * part.parameters / cost.parameters:.1f}",
+            f"{part.gmacs:.2f}",
+            f"{100 * part.macs / cost.macs:.1f}",
+            f"{part.attention_macs / 1e9:.2f}",
+        )
+    return table

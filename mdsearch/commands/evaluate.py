@@ -1,0 +1,218 @@
+"""`python -m evaluators`: scores of anybody's images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from conf.compose import as_entries, as_text, compose, help_text
+from evaluators.measuring.reference_cache import SUFFIX, MeasureSettings
+from evaluators.networks.loading import ComputeSettings
+from evaluators.networks.weights import WeightsSettings
+from evaluators.protocols.score import Score
+from evaluators.protocols.sheet import Sheet, compare
+from evaluators.run import Request, reference_statistics, score_images
+from evaluators.scorers.prepared import from_search
+from mdsearch.progress import shown_progress
+from space.shared.plain import InputError, from_plain
+
+INTRO = """
+Score images under a named protocol: FID, KID, precision and recall against reference images, and how well
+images agree with their captions (CLIP score). Every score comes with its interval and its protocol, on the
+screen and in scores.json. After a kill the same command goes on where it was.
+
+  python -m evaluators images=samples captions=captions.txt reference=val2014
+  python -m evaluators statistics=val2014.safetensors reference=val2014    statistics that can be shared
+  python -m evaluators compare=scores/a,scores/b                           which of two is better
+"""
+EXAMPLES = (
+    "python -m evaluators images=samples.npz reference=statistics.safetensors metrics=fid",
+    "python -m evaluators images='shards/{000..009}.tar' metrics=clip     captions from the shards",
+    "python -m evaluators images=samples reference=real metrics=fid,kid,precision,recall workers=2",
+    "python -m evaluators images=samples reference=real evaluators.images.size_px=512",
+    "python -m evaluators images=samples evaluator=runs/<name>/evaluator  by what a search trained, offline",
+    "python -m evaluators compare=a,b but_for=drawing.steps               samples drawn with other steps",
+)
+TEXTS = (
+    "images", "captions", "reference",
+    "reference_list", "out", "metrics", "evaluator", "statistics", "compare", "but_for",
+    "cache_folder", "weights.cache_folder",
+)  # fmt: skip
+FILES = "weights.files"
+OF_SAMPLES = ("images", "captions", "out", "metrics", "intervals")  # of no use to statistics alone
+NEEDS = {"but_for": "compare", "statistics_features": "statistics"}
+
+
+@dataclass(frozen=True)
+class EvaluateCommand:
+    """The fields of conf/evaluate.yaml."""
+
+    evaluators: dict[str, Any]
+    images: str | None = None
+    captions: str | None = None
+    reference: str | None = None
+    reference_list: str | None = None
+    out: str | None = None
+    metrics: str | None = None
+    intervals: bool = True
+    evaluator: str | None = None
+    statistics: str | None = None
+    statistics_features: bool = False
+    compare: str | None = None
+    but_for: str | None = None
+    workers: int = 1
+    part_images: int = 256
+    max_unreadable: int = 0
+    cache_folder: str | None = None
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
+    weights: WeightsSettings = field(default_factory=WeightsSettings)
+
+    def measuring(self) -> MeasureSettings:
+        return MeasureSettings(self.workers, self.part_images, self.max_unreadable, self.cache_folder)
+
+    def request(self) -> Request:
+        """Raises InputError for metrics that there are not, or a folder that no search prepared."""
+        preset, prepared, weights = self.evaluators, None, self.weights
+        if self.evaluator is not None:
+            preset, prepared, weights = from_search(self.evaluator, self.weights)
+        return Request(
+            self.images or "",
+            preset,
+            captions=self.captions,
+            reference=self.reference,
+            reference_list=self.reference_list,
+            metrics=_listed(self.metrics, "metrics") or None,
+            prepared=prepared,
+            out=self.out,
+            intervals=self.intervals,
+            weights=weights,
+            compute=self.compute,
+            measuring=self.measuring(),
+        )
+
+
+def score(command: EvaluateCommand, console: Console) -> int:
+    """Score the images, and print what came out beside its protocol."""
+    try:
+        sheet, file = score_images(command.request(), partial(shown_progress, console))
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on behind the last finished part")
+        raise
+    console.print(_table(sheet))
+    print(next(iter(sheet.scores.values())).protocol)
+    print(_pace(sheet))
+    print(f"scores: {file}")
+    return 0
+
+
+def write_statistics(command: EvaluateCommand, console: Console) -> int:
+    """The statistics of the reference images, in a file of their own."""
+    assert command.statistics is not None
+    out = Path(command.statistics).expanduser()
+    if out.suffix != SUFFIX:
+        raise InputError(
+            f"statistics: {command.statistics!r} has another ending than {SUFFIX}, which it needs"
+        )
+    reference = reference_statistics(command.request(), partial(shown_progress, console))
+    try:
+        (reference if command.statistics_features else replace(reference, features={})).save(out)
+    except OSError as error:
+        raise InputError(f"statistics: {str(out)!r} cannot be written: {error}") from None
+    print(f"statistics of {int(reference.about['images']):,} images: {out}")
+    return 0
+
+
+def print_comparison(command: EvaluateCommand, console: Console) -> int:
+    """Which of two sheets is better, score by score."""
+    paths = _listed(command.compare, "compare")
+    if len(paths) != 2:
+        raise InputError(f"compare: {command.compare!r}; two are compared, as compare=first,second")
+    one, other = (Sheet.load(Path(path).expanduser()) for path in paths)
+    table = Table("score", *map(escape, paths), "the first is", header_style="bold")
+    for name, (ours, theirs, verdict) in compare(one, other, _listed(command.but_for, "but_for")).items():
+        table.add_row(name, _value(ours), _value(theirs), verdict)
+    console.print(table)
+    print(next(iter(one.scores.values())).protocol)
+    return 0
+
+
+def _table(sheet: Sheet) -> Table:
+    table = Table("score", "value", "samples", "notes", header_style="bold")
+    for name, found in sheet.scores.items():
+        table.add_row(name, _value(found), f"{found.samples:,}", escape("; ".join(found.notes)))
+    return table
+
+
+def _value(found: Score) -> str:
+    interval = found.interval
+    return f"{found.value:.5g}" + (
+        f" ({interval.level:.0%}: {interval.low:.5g} to {interval.high:.5g})" if interval else ""
+    )
+
+
+def _pace(sheet: Sheet) -> str:
+    pace = sheet.about["pace"]
+    if not pace["images"]:
+        return "every image was measured before"
+    return (
+        f"{pace['images']:,} images measured in {pace['seconds']:.1f} s: "
+        f"{pace['images_per_second']:.1f} a second on {pace['device']}, {pace['workers']} at work"
+    )
+
+
+def _as_meant(words: list[str]) -> list[str]:
+    """Paths and lists as text, and files of weights as the new entries that they are."""
+    return as_entries(as_text(words, TEXTS), FILES)
+
+
+def _listed(text: str | None, field: str) -> tuple[str, ...]:
+    """A list as it is written in a shell: a,b or [a,b]."""
+    parts = tuple(part.strip() for part in (text or "").strip("[]").split(",") if part.strip())
+    if text is not None and not parts:
+        raise InputError(f"{field}: {text!r} is empty; write {field}=one or {field}=one,another")
+    return parts
+
+
+def _check_together(words: list[str]) -> None:
+    """Raises InputError for a word that another one leaves without effect."""
+    parted = (word.lstrip("+~").partition("=") for word in words)
+    given = [name for name, _, value in parted if value != "null"]
+    for name in given:
+        if "compare" in given and name not in ("compare", "but_for"):
+            raise InputError(
+                f"{name}: has no effect beside compare=, which reads scores; leave out one of them"
+            )
+        if "statistics" in given and name in OF_SAMPLES:
+            raise InputError(
+                f"{name}: has no effect beside statistics=, which measures reference=; leave out one of them"
+            )
+        if "evaluator" in given and name.partition(".")[0] == "evaluators":
+            raise InputError(
+                f"{name}: has no effect beside evaluator=, which is a protocol itself; leave out one of them"
+            )
+        if name in NEEDS and NEEDS[name] not in given:
+            raise InputError(f"{name}: has no effect without {NEEDS[name]}=")
+
+
+def main(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("evaluate", INTRO, EXAMPLES))
+        return 0
+    command: EvaluateCommand = from_plain(EvaluateCommand, compose("evaluate", _as_meant(words)))
+    _check_together(words)
+    console = Console()
+    if command.compare is not None:
+        return print_comparison(command, console)
+    if command.statistics is not None:
+        return write_statistics(command, console)
+    if command.images is None:
+        raise InputError(
+            "images: missing; what is to be scored? images=<folder, .npz or .tar> (--help says more)"
+        )
+    return score(command, console)

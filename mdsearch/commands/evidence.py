@@ -1,0 +1,79 @@
+"""`python -m search.evidence recorded.jsonl.gz out=docs/evidence.md`: what recorded runs say, as one page."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from analysis.evidence.document import Page, Reference, document
+from analysis.evidence.sources import Roles, evidence_of
+from analysis.rendering import write
+from conf.compose import compose, divided, help_text
+from mdsearch.commands.gather import gathered
+from search.plan import named_architecture
+from search.runs.bundle import SUFFIX
+from space.budget import Budget
+from space.shared.plain import InputError, from_plain
+
+INTRO = """
+Work out what recorded runs say, and write it as one page with its pictures: the noise of every metric at
+every rung, how well rungs rank networks, which scores predict the end, what each design decision of the
+paper is worth by matched pairs, where MD and MD-Lite rank, what searches found, and what stays undecided.
+Sources are bundles (search.gather) or run folders; runs get their part by their names. What was not
+recorded yet is said. The same file gives the same page, byte for byte.
+"""
+EXAMPLES = (
+    "python -m search.evidence recorded out=docs/evidence.md   the runs that come with the package",
+    f"python -m search.evidence recorded{SUFFIX} runs/long-2 out=evidence.md   with a run that is not "
+    "gathered yet",
+    f"python -m search.evidence recorded{SUFFIX} 'table=[mine-*]' out=mine.md  runs of other names",
+)
+
+
+@dataclass(frozen=True)
+class EvidenceSettings:
+    """What conf/evidence.yaml holds."""
+
+    md_budget: Budget
+    md_lite_budget: Budget
+    out: str
+    table: tuple[str, ...]
+    long: tuple[str, ...]
+    searches: tuple[str, ...]
+    bigger: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.out.endswith(".md"):
+            raise InputError(f"out: {self.out!r} is no page; allowed: a file that ends in .md")
+        if not self.table:
+            raise InputError("table: empty; allowed: one pattern of names or more")
+
+    @property
+    def roles(self) -> Roles:
+        return Roles(self.table, self.long, self.searches, self.bigger)
+
+
+def main(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("evidence", INTRO, EXAMPLES))
+        return 0
+    sources, chosen = divided(words)
+    settings: EvidenceSettings = from_plain(EvidenceSettings, compose("evidence", chosen))
+    if not sources:
+        raise InputError(f"no runs named; for example: {EXAMPLES[0]}")
+    references = {
+        "md": Reference(named_architecture("md"), settings.md_budget),
+        "md_lite": Reference(named_architecture("md_lite"), settings.md_lite_budget),
+    }
+    console = Console(stderr=True)
+    command = shlex.join(["python", "-m", "search.evidence", *words])
+    with console.status("reading records") as status:
+        page = Page(Path(settings.out), command, lambda text: status.update(text))
+        evidence = evidence_of(gathered(sources), settings.roles)
+        text = document(evidence, references, page)
+    write(text, settings.out)
+    print(f"written: {settings.out}")
+    return 0

@@ -1,0 +1,68 @@
+"""`python -m search.evidence.again runs/table out=first`: recorded networks, to train them again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.evidence.network_files import NetworkFile, search_command, write_networks
+from analysis.evidence.sources import all_trials
+from conf.compose import compose, divided, help_text
+from search.formats import counted
+from search.runs.bundle import histories_of
+from space.shared.plain import InputError, from_plain
+
+INTRO = """
+The networks of recorded runs as files, in the order in which they were proposed, each once: to train them
+with another seed, for longer, or under another proxy. It prints the search that does; add to it what should
+differ. The first of a space-filling run are spread over the space by themselves.
+"""
+EXAMPLES = (
+    "python -m search.evidence.again runs/table out=first networks=32   then the search that it prints, with",
+    "    name=seeds-1 seed=1                                            another seed",
+    "    name=long rungs=[500,1000,2000]                                longer training",
+    "    name=bigger proxy=quarter data.image_size_px=64 training.latents.factor=4   a bigger proxy",
+)
+
+
+@dataclass(frozen=True)
+class AgainSettings:
+    """What conf/again.yaml holds."""
+
+    out: str
+    networks: int
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.networks < 1:
+            raise InputError(f"networks: {self.networks} is too few; allowed: 1 or more")
+
+
+def main(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("again", INTRO, EXAMPLES))
+        return 0
+    sources, chosen = divided(words)
+    settings: AgainSettings = from_plain(AgainSettings, compose("again", chosen))
+    if not sources:
+        raise InputError("no run named; for example: python -m search.evidence.again runs/table out=first")
+    histories = histories_of(sources)
+    files: dict[str, NetworkFile] = {}
+    for name, history in histories.items():
+        for trial in all_trials([history]):
+            if trial.state == "complete":
+                network, run = trial.architecture, Path(name).name
+                files.setdefault(
+                    network.id, NetworkFile(f"{run}_{trial.number}", network, f"{run} {trial.number}")
+                )
+    first = list(files.values())[: settings.networks]
+    if len(first) < settings.networks:
+        raise InputError(
+            f"networks: {settings.networks} are more than {counted(len(first), 'complete network')} of "
+            f"{', '.join(sources)}"
+        )
+    write_networks(first, settings.out)
+    header = next(iter(histories.values())).header
+    print(f"written: {counted(len(first), 'network')} to {settings.out}")
+    print(f"train them: {search_command(header, [f'name={settings.name}'], settings.out, len(first))}")
+    return 0

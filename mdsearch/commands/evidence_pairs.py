@@ -1,0 +1,184 @@
+"""`python -m search.evidence.pairs runs/table out=partners`: networks that make pairs with recorded ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.evidence.decisions import DECISIONS, Decision, pairs_among
+from analysis.evidence.network_files import NetworkFile, search_command, write_networks
+from analysis.evidence.sources import all_trials, space_filling_trials
+from analysis.rendering import render
+from conf.compose import compose, divided, help_text
+from search.formats import counted
+from search.plan import named_architecture
+from search.runs.bundle import histories_of
+from search.runs.compatibility import protocol_difference
+from search.runs.record import History
+from space.architecture import Architecture, difference
+from space.budget import Budget
+from space.choices import Space
+from space.prices.macs import price
+from space.shared.plain import InputError, from_plain
+
+INTRO = """
+What is a decision of the paper worth? Two networks that differ in nothing else say it best. For recorded
+runs this writes the partners that are missing: of MD and MD-Lite (bases=...), then of space-filling trials in
+their order, those with transformer layers and cross-attention at the middle and the innermost level. Scores
+are not looked at: a network chosen for its score falls back when it is compared. Both networks of a pair fit
+the budget.
+"""
+EXAMPLES = (
+    "python -m search.evidence.pairs runs/table out=partners      then the search that it prints",
+    "python -m search.evidence.pairs 'recorded.jsonl.gz:table*' out=partners pairs=20",
+    "python -m search.evidence.pairs runs/table out=of-md pairs=1 budget=none name=pairs-md   MD's, over "
+    "budget too",
+)
+
+
+@dataclass(frozen=True)
+class PairsSettings:
+    """What conf/pairs.yaml holds."""
+
+    budget: Budget
+    out: str
+    bases: tuple[str, ...]
+    pairs: int
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1:
+            raise InputError(f"pairs: {self.pairs} is too few; allowed: 1 or more")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A network that pairs are made from, and what files call it."""
+
+    name: str
+    architecture: Architecture
+
+
+@dataclass(frozen=True)
+class Partner:
+    """A network to train: the base that it differs from, and in which decision."""
+
+    base: Base
+    decision: Decision
+    architecture: Architecture
+
+
+def main(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("pairs", INTRO, EXAMPLES))
+        return 0
+    sources, chosen = divided(words)
+    settings: PairsSettings = from_plain(PairsSettings, compose("pairs", chosen))
+    histories = _of_one_protocol(sources)
+    header = next(iter(histories.values())).header
+    space: Space = from_plain(Space, header["space"])
+    known = recorded(histories)
+    named = [Base(Path(name).stem, named_architecture(name)) for name in settings.bases]
+    bases = [*named, *space_filling_bases(histories)]
+    partners = missing_partners(bases, known, space, settings.budget, settings.pairs)
+    files = [
+        NetworkFile(
+            f"{partner.base.name}-{partner.decision.slug}",
+            partner.architecture,
+            f"{partner.base.name} ({partner.base.architecture.id}), but for the {partner.decision.name}",
+        )
+        for partner in partners
+    ]
+    names = write_networks(files, settings.out)
+    for name, partner in zip(names, partners, strict=True):
+        print(f"{name}: {'; '.join(difference(partner.base.architecture, partner.architecture))}")
+    print(render(*_counts(known, partners, space), "table"), end="")
+    print(f"\nwritten: {counted(len(partners), 'network')} to {settings.out}")
+    if partners:
+        budget = [word for word in words if word.startswith("budget")]
+        new = [*budget, f"name={settings.name}"]
+        print(f"train them: {search_command(header, new, settings.out, len(partners))}")
+    return 0
+
+
+def _of_one_protocol(sources: Sequence[str]) -> dict[str, History]:
+    if not sources:
+        raise InputError("no run named; for example: python -m search.evidence.pairs runs/table out=partners")
+    histories = histories_of(sources)
+    (first_name, first), *others = histories.items()
+    for name, history in others:
+        if different := protocol_difference(first, history):
+            raise InputError(
+                f"{first_name} and {name} were measured differently, so their networks make no pairs: "
+                f"{'; '.join(different)}; name runs of one protocol, as in file.jsonl.gz:table*"
+            )
+    return histories
+
+
+# ---------------------------------------------------------------------- which networks
+
+
+def recorded(histories: Mapping[str, History]) -> list[Architecture]:
+    """Each network that was trained, or is being trained, once; those that failed would fail again."""
+    found: dict[str, Architecture] = {}
+    for trial in all_trials(histories.values()):
+        if trial.state != "failed":
+            found.setdefault(trial.architecture.id, trial.architecture)
+    return list(found.values())
+
+
+def space_filling_bases(histories: Mapping[str, History]) -> Iterator[Base]:
+    """Space-filling trials in which the decisions have something to act on: the middle and the innermost
+    level have transformer layers, with cross-attention."""
+    for name, history in histories.items():
+        for trial in space_filling_trials(history):
+            inner = trial.architecture.canonical().levels[1:]
+            if trial.state != "failed" and all(level.layers and level.cross_attention for level in inner):
+                yield Base(f"{Path(name).name}_{trial.number}", trial.architecture)
+
+
+def missing_partners(
+    bases: Sequence[Base], known: Sequence[Architecture], space: Space, budget: Budget, pairs: int
+) -> list[Partner]:
+    """For each decision the first so many bases on which it acts, with a partner within the budget; of those
+    partners, the ones that are not known yet. Base after base, so that a part of them is spread too."""
+    there = {network.id for network in known}
+    left = dict.fromkeys(DECISIONS, pairs)
+    found: list[Partner] = []
+    for base in bases:
+        if budget.excess(price(base.architecture)):
+            continue
+        for decision in DECISIONS:
+            partner = next(
+                (p for p in decision.partners(base.architecture, space) if not budget.excess(price(p))), None
+            )
+            if partner is None or not left[decision]:
+                continue
+            left[decision] -= 1
+            if partner.id not in there:
+                there.add(partner.id)
+                found.append(Partner(base, decision, partner))
+    return found
+
+
+# ---------------------------------------------------------------------- what is written
+
+
+def _counts(
+    known: Sequence[Architecture], partners: Sequence[Partner], space: Space
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Pairs of each decision: recorded, written, and what there will be (bases that were never trained make
+    no pair)."""
+    all_networks = [*known, *(partner.architecture for partner in partners)]
+    rows = [
+        {
+            "decision": decision.name,
+            "pairs recorded": len(pairs_among(decision, known, space)),
+            "partners written": sum(partner.decision is decision for partner in partners),
+            "pairs then": len(pairs_among(decision, all_networks, space)),
+        }
+        for decision in DECISIONS
+    ]
+    return rows, [{title: str(value) for title, value in row.items()} for row in rows]

@@ -1,0 +1,82 @@
+"""`python -m search.gather runs/a runs/b out=recorded.jsonl.gz`: records of many runs in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from conf.compose import compose, divided, help_text
+from search.formats import counted
+from search.runs.bundle import SUFFIX, Bundled, bundled_of, is_bundle, write_bundle
+from space.shared.plain import InputError, from_plain
+
+INTRO = f"""
+Gather the records of runs in one small file, which search.replay, search.simulate, search.noise and
+search.evidence read as they read run folders: runs=[recorded{SUFFIX}], or some of its runs by name,
+runs=['recorded{SUFFIX}:table*']. Pictures and weights stay where they are. A file that exists already
+may be among the sources; a run folder takes the place of an older copy of its run.
+"""
+EXAMPLES = (
+    f"python -m search.gather runs/table runs/more out=recorded{SUFFIX}",
+    f"python -m search.gather recorded{SUFFIX} runs/again out=recorded{SUFFIX}",
+)
+
+
+@dataclass(frozen=True)
+class GatherSettings:
+    """Where the file goes."""
+
+    out: str
+
+    def __post_init__(self) -> None:
+        if not self.out.endswith(SUFFIX):
+            raise InputError(f"out: {self.out!r} is no bundle; allowed: a file that ends in {SUFFIX}")
+
+
+def main(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("gather", INTRO, EXAMPLES))
+        return 0
+    sources, chosen = divided(words)
+    settings = from_plain(GatherSettings, compose("gather", chosen))
+    if not sources:
+        raise InputError("no run named; for example: python -m search.gather runs/a out=recorded.jsonl.gz")
+    runs = gathered(sources)
+    out = Path(settings.out)
+    try:
+        write_bundle(out, runs)
+    except OSError as error:
+        raise InputError(f"out: {out} cannot be written: {error.strerror}") from None
+    for run in runs:
+        print(f"{run.name}: {_contents(run)}")
+    print(f"written: {out}, {counted(len(runs), 'run')}, {out.stat().st_size / 1024:,.0f} KiB")
+    return 0
+
+
+def gathered(sources: Sequence[str]) -> list[Bundled]:
+    """The runs of the sources in order; of two that have one name, the later.
+
+    Raises:
+        InputError: a source that cannot be read, or two run folders of one name.
+    """
+    found: dict[str, Bundled] = {}
+    folders: dict[str, str] = {}
+    for source in sources:
+        for run in bundled_of(source):
+            if not is_bundle(source):
+                if run.name in folders:
+                    raise InputError(
+                        f"{folders[run.name]} and {source} have one name, {run.name}; rename one"
+                    )
+                folders[run.name] = source
+            found[run.name] = run
+    return list(found.values())
+
+
+def _contents(run: Bundled) -> str:
+    history = run.history
+    complete = sum(t.state == "complete" for t in [*history.trials, *history.confirmations])
+    others = len(history.trials) + len(history.confirmations) - complete
+    text = f"{counted(complete, 'run')} of full length"
+    return f"{text}, {others} others" if others else text

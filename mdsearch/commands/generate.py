@@ -1,0 +1,70 @@
+"""`python -m training.generate`: pictures from a prompt, by a trained model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from conf.compose import as_text, compose, help_text
+from space.shared.plain import InputError, from_plain
+from training.grid import save_grid
+from training.model import load_model
+
+INTRO = """
+Draw pictures of a prompt with a trained model.
+
+  python -m training.generate model=runs/<name>/trials/0 'prompt="a large red circle in the top left on navy"'
+"""
+EXAMPLES = (
+    "python -m training.generate model=trained/md prompt='a red circle' out=circle.png count=9 seed=1",
+)
+
+
+@dataclass(frozen=True)
+class GenerateCommand:
+    """The fields of conf/generate.yaml."""
+
+    model: str
+    prompt: str
+    out: str = "picture.png"
+    count: int = 1
+    seed: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    enlarge: int = 4
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("count", "enlarge"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"steps: {self.steps} is not possible; allowed: 1 or more, or null")
+
+
+def generate(command: GenerateCommand) -> Path:
+    """Draw and write the picture or sheet; returns its path."""
+    model = load_model(command.model, command.device)
+    pictures = model.draw(
+        [command.prompt] * command.count,
+        seed=command.seed,
+        steps=command.steps,
+        guidance=command.guidance,
+    )
+    out = Path(command.out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out: {command.out!r} cannot be written: {error}") from None
+    save_grid(pictures, out, enlarge=command.enlarge)
+    return out
+
+
+def main(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("generate", INTRO, EXAMPLES))
+        return 0
+    command: GenerateCommand = from_plain(GenerateCommand, compose("generate", as_text(words, ["prompt"])))
+    print(generate(command))
+    return 0

@@ -1,0 +1,233 @@
+"""`python -m search.sampling_curves`: FID against CLIP score over guidance, and both over sampling steps."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from analysis.sampling_curves.benches import Bench, of_protocol, of_run
+from analysis.sampling_curves.points import Curves, check_joins, measured, point_folder, read_curves, table
+from conf.compose import as_entries, as_text, compose, help_text
+from evaluators.networks.loading import ComputeSettings
+from evaluators.networks.weights import WeightsSettings
+from evaluators.run import PARTS, check_request, score_images
+from mdsearch.progress import shown_progress
+from search.confirmation.leading import lead
+from search.runs.folder import latest_run, stored_settings
+from search.runs.record import read_history
+from search.trial import job_folder
+from space.shared.files import write_whole
+from space.shared.plain import InputError, from_plain
+from training.drawing import draw_samples, how_made
+from training.painters import DrawSettings, check_settings
+
+INTRO = """
+Draw a model's samples at several guidance scales or with several numbers of sampling steps, score each set,
+and write curves.csv, curves.md and the pictures guidance.png and steps.png. Scores are those of a run's
+trials, or of a named protocol with your captions and reference. Points that are there already are kept, and
+the points of another model (model=, trial=) join those of the first.
+"""
+EXAMPLES = (
+    "python -m search.sampling_curves guidance=1,1.5,2,3,5,8         the best trial of the latest run",
+    "python -m search.sampling_curves run=runs/lite trial=3 steps=1,2,4,8,16",
+    "python -m search.sampling_curves run=runs/lite model=trained/longer guidance=1,2,3 steps=6,50",
+    "python -m search.sampling_curves evaluators=coco30k model=stable-diffusion-v1-5 captions=coco30k.txt "
+    "reference=val2014.safetensors guidance=1,1.5,2,3,4,6,8 clip=clip_vit_g_14 workers=8",
+)
+LISTED = re.compile(r"(guidance|steps)=(?!null$)([^\[\]]+)")  # 1,2,3 without brackets: a sweep to Hydra
+TEXTS = ("model", "run", "captions", "reference", "out", "name")
+SAMPLES = "samples"
+
+
+@dataclass(frozen=True)
+class CurvesCommand:
+    """The fields of conf/sampling_curves.yaml."""
+
+    evaluators: dict[str, Any]
+    model: str | None = None
+    run: str | None = None
+    runs_folder: str = "runs"
+    trial: int | None = None
+    name: str | None = None
+    guidance: tuple[float, ...] | None = None
+    steps: tuple[int, ...] | None = None
+    captions: str | None = None
+    reference: str | None = None
+    scheduler: str | None = None
+    seed: int | None = None
+    image_size_px: int | None = None
+    batch_size: int | None = None
+    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    fid: str | None = None
+    clip: str | None = None
+    out: str | None = None
+    workers: int = 1
+    keep_samples: bool = False
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
+    weights: WeightsSettings = field(default_factory=WeightsSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("guidance", "steps"):
+            values = getattr(self, name)
+            if values is not None and (not values or len(set(values)) < len(values)):
+                raise InputError(f"{name}: {list(values)} is not possible; allowed: different values")
+        if len(self.guidance or ()) < 2 and len(self.steps or ()) < 2:
+            raise InputError("guidance, steps: nothing varies; write guidance=1,2,3,5 or steps=1,2,4,8")
+        if self.model is not None and self.trial is not None:
+            raise InputError(f"trial: {self.trial} beside model: {self.model!r}; allowed: one of the two")
+        if self.name is not None and ("/" in self.name or self.name in ("", ".", "..")):
+            raise InputError(f"name: {self.name!r} is no name of a folder")
+
+    def drawing(self) -> dict[str, Any]:
+        """What is said of it; the first of several values, the others follow point by point."""
+        names = ("seed", "image_size_px", "batch_size", "precision")
+        first = {name: (getattr(self, name) or (None,))[0] for name in ("guidance", "steps")}
+        return {name: getattr(self, name) for name in names} | first | {"sampler": self.scheduler}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be measured, and where the points are kept."""
+
+    name: str
+    model: Path
+    out: Path
+    bench: Bench
+    points: tuple[DrawSettings, ...]
+
+
+def draw_curves(command: CurvesCommand, console: Console) -> Curves:
+    """Measure the points that are missing, one after the other, each kept as soon as it is scored.
+
+    Raises:
+        InputError: no such run, trial or model, settings that do not fit it, points in `out` that do not
+            compare with these, or what the scores need is missing. Found before anything is drawn.
+    """
+    plan = _plan(command)
+    for drawing in plan.points:
+        check_settings(plan.model, drawing)
+    captions, device = plan.bench.captions, command.compute.device
+    check_joins(plan.out, how_made(plan.model, captions, plan.bench.drawing, device))
+    missing = [
+        drawing
+        for drawing in plan.points
+        if not measured(_folder(plan, drawing), how_made(plan.model, captions, drawing, device))
+    ]
+    if missing:
+        check_request(plan.bench.request, len(captions), partial(shown_progress, console))
+    for number, drawing in enumerate(missing, start=1):
+        _measure(plan, drawing, command, console, f"({number} of {len(missing)})")
+    return read_curves(plan.out, command.fid, command.clip)
+
+
+def _plan(command: CurvesCommand) -> _Plan:
+    wanted, how = command.drawing(), (command.compute, command.weights)
+    if "features" in command.evaluators:  # a protocol of its own; else that of a run
+        if command.model is None:
+            raise InputError("model: missing; with a protocol of its own, the folder of what draws")
+        model = Path(command.model)
+        bench = of_protocol(command.evaluators, command.captions, command.reference, model, wanted, *how)
+        out = Path("curves") / command.evaluators["name"]
+    else:
+        run = Path(command.run) if command.run else latest_run(Path(command.runs_folder).expanduser())
+        settings = stored_settings(run)
+        model = _trial(command.trial, run) if command.model is None else Path(command.model)
+        bench, out = of_run(run, settings, model, wanted, *how), run / "curves"
+    points = product(command.guidance or (bench.drawing.guidance,), command.steps or (bench.drawing.steps,))
+    drawings = [replace(bench.drawing, guidance=guidance, steps=steps) for guidance, steps in points]
+    name = command.name or (f"trial-{model.name}" if command.model is None else model.resolve().name)
+    return _Plan(name, model, Path(command.out) if command.out else out, bench, tuple(drawings))
+
+
+def _trial(number: int | None, run: Path) -> Path:
+    """Its folder; without a number that of the winner, as best.yaml has it."""
+    history = read_history(run)
+    trials = history.trials
+    if number is None:
+        leading = lead(history)
+        if leading is None:
+            raise InputError(f"trial: {run} has no complete trial; name one, or a model=")
+        number = leading.winner.number
+    if number not in [trial.number for trial in trials]:
+        raise InputError(f"trial: {run} has no trial {number}; allowed: 0 to {len(trials) - 1}")
+    return job_folder(run, str(number))
+
+
+def _folder(plan: _Plan, drawing: DrawSettings) -> Path:
+    return point_folder(plan.out, plan.name, drawing.guidance, drawing.steps)
+
+
+def _measure(
+    plan: _Plan, drawing: DrawSettings, command: CurvesCommand, console: Console, which: str
+) -> None:
+    folder = _folder(plan, drawing)
+    label = f"{plan.name}, guidance {drawing.guidance:g}, {drawing.steps} steps {which}"
+    with shown_progress(console, label) as on_drawn:
+        draw_samples(
+            plan.model,
+            plan.bench.captions,
+            drawing,
+            folder / SAMPLES,
+            workers=command.workers,
+            device=command.compute.device,
+            on_drawn=on_drawn,
+        )
+    request = replace(plan.bench.request, images=str(folder / SAMPLES), out=str(folder))
+    score_images(request, partial(shown_progress, console))
+    if not command.keep_samples:
+        for done in (SAMPLES, PARTS):
+            shutil.rmtree(folder / done)
+
+
+# ---------------------------------------------------------------------- what is written
+
+
+def write(curves: Curves, words: Iterable[str]) -> list[Path]:
+    """Tables and pictures of all points of the folder; their paths."""
+    from analysis.sampling_curves.pictures import guidance_picture, steps_picture
+
+    out = curves.folder
+    pictures = [
+        path
+        for draw, path in (
+            (guidance_picture, out / "guidance.png"),
+            (steps_picture, out / "steps.png"),
+        )
+        if draw(curves, path)
+    ]
+    parts = [
+        "# Curves",
+        *(f"![{picture.stem}]({picture.name})" for picture in pictures),
+        table(curves, "markdown").strip(),
+        f"```\n{curves.protocol}\n```",
+        f"Written on {date.today()} by `python -m search.sampling_curves {shlex.join(words)}`.",
+    ]
+    return [
+        write_whole(out / "curves.csv", table(curves, "csv")),
+        write_whole(out / "curves.md", "\n\n".join(parts) + "\n"),
+        *pictures,
+    ]
+
+
+def main(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("sampling_curves", INTRO, EXAMPLES))
+        return 0
+    listed = [LISTED.sub(r"\1=[\2]", word) if LISTED.fullmatch(word) else word for word in words]
+    meant = as_entries(as_text(listed, TEXTS), "weights.files")
+    command = from_plain(CurvesCommand, compose("sampling_curves", meant))
+    curves = draw_curves(command, Console())
+    print(f"{table(curves, 'table')}\n{curves.protocol}\n")
+    for path in write(curves, words):
+        print(path)
+    return 0

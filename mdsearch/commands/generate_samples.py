@@ -1,0 +1,95 @@
+"""`python -m training.samples`: a picture for each caption of a file, as evaluators want them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from conf.compose import as_text, compose, help_text
+from mdsearch.progress import shown_progress
+from space.shared.plain import InputError, from_plain
+from training.drawing import Shard, draw_samples
+from training.folder import read_captions
+from training.model import read_description
+from training.painters import OURS, DrawSettings, kind_of
+
+INTRO = """
+Draw a picture for each caption of a file, with a trained model or any diffusers text-to-image pipeline. The
+same command goes on after an interruption, and gives the same pictures with any number of workers or shards.
+"""
+EXAMPLES = (
+    "python -m training.samples model=runs/<name>/trials/3 captions=prompts.txt out=samples workers=2",
+    "python -m training.samples model=stable-diffusion-v1-5 captions=coco.jsonl out=sd15 image_size_px=512 "
+    "steps=50 guidance=3 precision=fp16 batch_size=16 shard=2/8",
+)
+TEXTS = ("model", "captions", "out")
+
+
+@dataclass(frozen=True)
+class SamplesCommand:
+    """The fields of conf/samples.yaml."""
+
+    model: str
+    captions: str
+    out: str
+    count: int | None = None
+    image_size_px: int | None = None
+    scheduler: str = "ddim"
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int = 0
+    batch_size: int = 64
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    threads: int = 1
+    workers: int = 1
+    shard: str = "1/1"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def settings(self, captions: int) -> DrawSettings:
+        """With what the command leaves open taken from a model of ours.
+
+        Raises:
+            InputError: a field that a pipeline needs is missing, or more pictures than captions are wanted.
+        """
+        if self.count is not None and self.count > captions:
+            raise InputError(f"count: {self.count}, but {self.captions} holds {captions} captions")
+        left_open: dict[str, Any] = {"count": captions, "sampler": self.scheduler}
+        if kind_of(self.model) == OURS:
+            _, known = read_description(self.model)
+            left_open["image_size_px"] = known.image_size_px
+            left_open |= {"steps": known.sampling_steps, "guidance": known.guidance}
+        given = {field.name: getattr(self, field.name, None) for field in fields(DrawSettings)}
+        given = {name: value for name, value in given.items() if value is not None}
+        settings: DrawSettings = from_plain(DrawSettings, left_open | given)
+        return settings
+
+
+def draw(command: SamplesCommand) -> Path:
+    """Draw what is missing; returns the folder."""
+    shard = Shard.parsed(command.shard)
+    captions = read_captions(command.captions)
+    settings = command.settings(len(captions))
+    with shown_progress(Console(), "pictures") as on_drawn:
+        folder = draw_samples(
+            command.model,
+            captions[: settings.count],
+            settings,
+            command.out,
+            workers=command.workers,
+            shard=shard,
+            device=command.device,
+            on_drawn=on_drawn,
+        )
+    return folder.path
+
+
+def main(words: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in words):
+        print(help_text("samples", INTRO, EXAMPLES))
+        return 0
+    folder = draw(from_plain(SamplesCommand, compose("samples", as_text(words, TEXTS))))
+    print(f"samples: {folder}")
+    return 0

@@ -1,0 +1,3 @@
+"""`mdsearch walk`: from SD-1.5 to MobileDiffusion, decision after decision."""
+
+from analysis.paper.walk import main as main

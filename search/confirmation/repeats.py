@@ -1,0 +1,183 @@
+"""The noise of a protocol, estimated: from networks trained with several seeds, and from resampled pictures.
+
+Repeats are full-length runs of one network under different seeds, of one record or of several of the same
+protocol: confirmation runs, and trials that other runs tried too. A trial that was chosen for confirmation
+is left out: its own scores are what it was chosen for, and lie away from its mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from statistics import median
+from typing import Literal
+
+from search.objectives import Objectives
+from search.runs.compatibility import protocol_difference
+from search.runs.header import objectives_of
+from search.runs.record import History, Trial
+from search.runs.scores import point_of
+from search.statistics.noise import Noise, RungNoise
+from search.statistics.pareto import Point, best_order, mean_point
+from search.statistics.variance import Variance, within, within_paired
+from space.shared.plain import InputError
+
+
+@dataclass(frozen=True)
+class ScoreNoise:
+    """The noise of one score at one rung, as standard deviations of a run: of CLIP, or of the logarithm of
+    FID, which is a share of the FID.
+
+    `seeds` is pooled over networks, `paired` with what a seed does to all of them alike taken out (None:
+    no repeats). `resampled` is the part that more pictures would cure, at most (None: not recorded).
+    `together` is the stated noise refined by `seeds`.
+    """
+
+    step: int
+    score: Literal["FID", "CLIP"]
+    stated: Variance
+    seeds: Variance | None
+    paired: Variance | None
+    networks: int
+    resampled: float | None
+
+    @property
+    def together(self) -> Variance:
+        return self.seeds.with_prior(self.stated) if self.seeds else self.stated
+
+
+def estimated(histories: Sequence[History], noise: Noise, best: float = 1.0) -> list[ScoreNoise]:
+    """At each rung of the records, of FID and of CLIP.
+
+    Args:
+        best: the share of the repeated networks that count, by where their seeds end on average. A network
+            that still learns what the best have learned differs more from seed to seed than they do.
+
+    Raises:
+        InputError: records of different protocols.
+    """
+    first, *others = histories
+    for other in others:
+        if differences := protocol_difference(first, other):
+            names = [str(history.header.get("name", "a run")) for history in (first, other)]
+            raise InputError(f"{' and '.join(names)} do not share a protocol: {'; '.join(differences)}")
+    objectives, runs = objectives_of(first), list(_full_length(histories))
+    if best < 1:
+        among = _best_repeated(runs, objectives, best)
+        runs = [trial for trial in runs if trial.architecture.id in among]
+    return [
+        found
+        for step in first.header.get("rungs", [])
+        for found in _at(step, runs, objectives, noise.at(step), noise.degrees_of_freedom)
+    ]
+
+
+def refined(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
+    """The stated noise with what the repeats say, for the rungs that were estimated. It weighs as much as
+    the rung that is known least."""
+    if not found:
+        return noise
+    by_place = {(each.step, each.score): each.together for each in found}
+    rungs = tuple(
+        RungNoise(step, by_place[step, "FID"].deviation, by_place[step, "CLIP"].deviation)
+        for step in dict.fromkeys(step for step, _ in by_place)
+    )
+    freedom = min(variance.degrees_of_freedom for variance in by_place.values())
+    return replace(noise, rungs=rungs, degrees_of_freedom=freedom)
+
+
+def from_repeats(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
+    """What the repeats say alone: for a protocol that the stated noise was not measured under.
+
+    Raises:
+        InputError: no network was trained with two seeds.
+    """
+    if not found or any(each.seeds is None for each in found):
+        raise InputError("stated: false, but no network was trained with two seeds; allowed: true")
+    return refined(noise, [replace(each, stated=Variance(0.0, 0)) for each in found])
+
+
+def known_noise(history: History, stated: Noise) -> Noise:
+    """The stated noise, refined by the repeated seeds of the record itself."""
+    return refined(stated, estimated([history], stated))
+
+
+def shown(found: ScoreNoise) -> dict[str, str]:
+    """In words under column titles, for a table."""
+    words = _as_share if found.score == "FID" else _as_is
+    interval = [words(end) for end in found.seeds.deviation_interval()] if found.seeds else []
+    return {
+        "step": str(found.step),
+        "score": found.score,
+        "stated": words(found.stated.deviation),
+        "seeds": words(found.seeds.deviation) if found.seeds else "-",
+        "between": " and ".join(interval) or "-",
+        "repeats": f"{found.seeds.degrees_of_freedom:g}" if found.seeds else "0",
+        "paired": words(found.paired.deviation) if found.paired else "-",
+        "pictures": "-" if found.resampled is None else words(found.resampled),
+        "together": words(found.together.deviation),
+    }
+
+
+def _as_share(deviation: float) -> str:
+    return f"{deviation:.1%}"
+
+
+def _as_is(deviation: float) -> str:
+    return f"{deviation:.3f}"
+
+
+def _full_length(histories: Sequence[History]) -> Iterator[Trial]:
+    """Runs that were to reach the last rung: others were trained on another schedule."""
+    for history in histories:
+        confirmed = {trial.name for trial in history.confirmations}
+        chosen = [trial for trial in history.trials if trial.name not in confirmed]
+        length = max(history.header.get("rungs", [0]))
+        yield from (trial for trial in [*chosen, *history.confirmations] if trial.steps == length)
+
+
+def _best_repeated(runs: Sequence[Trial], objectives: Objectives, share: float) -> set[str]:
+    ends: dict[str, dict[int, Point]] = {}
+    for trial in runs:
+        if trial.state == "complete" and (point := point_of(trial, objectives)) is not None:
+            ends.setdefault(trial.architecture.id, {}).setdefault(trial.seed, point)
+    means = {key: mean_point(list(by_seed.values())) for key, by_seed in ends.items() if len(by_seed) > 1}
+    order = best_order(list(means.values()))
+    return {list(means)[place] for place in order[: ceil(share * len(means))]}
+
+
+def _at(
+    step: int, runs: Sequence[Trial], objectives: Objectives, at: RungNoise, freedom: float
+) -> Iterator[ScoreNoise]:
+    points: dict[str, dict[int, Point]] = {}
+    for trial in runs:
+        point = point_of(trial, objectives, step)
+        if point is not None:  # an equal network with an equal seed is the same run once more
+            points.setdefault(trial.architecture.id, {}).setdefault(trial.seed, point)
+    repeated = {network: by_seed for network, by_seed in points.items() if len(by_seed) > 1}
+    rungs = [rung for trial in runs for rung in trial.rungs if rung.step == step]
+
+    def noise_of_score(
+        score: Literal["FID", "CLIP"], stated: float, value: Callable[[Point], float], resampled: list[float]
+    ) -> ScoreNoise:
+        values = {name: {seed: value(p) for seed, p in by_seed.items()} for name, by_seed in repeated.items()}
+        return ScoreNoise(
+            step,
+            score,
+            Variance(stated**2, freedom),
+            _known(within([list(by_seed.values()) for by_seed in values.values()])),
+            _known(within_paired(values)),
+            len(values),
+            median(resampled) if resampled else None,
+        )
+
+    fid, clip = objectives.fid, objectives.clip
+    shares = [r.deviations[fid] / r.scores[fid] for r in rungs if fid in r.deviations and r.scores[fid] > 0]
+    yield noise_of_score("FID", at.fid_relative, lambda point: point.log_fid, shares)
+    clips = [rung.deviations[clip] for rung in rungs if clip in rung.deviations]
+    yield noise_of_score("CLIP", at.clip, lambda point: point.clip, clips)
+
+
+def _known(variance: Variance) -> Variance | None:
+    return variance if variance.degrees_of_freedom else None

@@ -1,0 +1,185 @@
+"""Records of many runs in one file: to commit beside what was concluded from them, to publish, to replay.
+
+A bundle is JSON lines, compressed: for each run one line that names it (`bundled`: its name, provenance, and
+the SHA-256 of the record it was made from), and then the events of its record as they are, but for words that
+say where on a machine something was, and copies of what another run of the bundle holds (see
+`bundled_prior`), which reading restores. Bundles that hold the same runs are equal byte for byte.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, TypeVar
+
+from search.runs.bundled_prior import abridged, in_full
+from search.runs.record import RECORD_NAME, History, folded, read_events, read_history
+from space.shared.plain import InputError, nearest
+
+T = TypeVar("T")
+SUFFIX = ".jsonl.gz"
+RECORDED = "recorded"  # names the bundle that comes with the package
+RECORDED_FILE = Path(__file__).parents[1] / (RECORDED + SUFFIX)
+PROVENANCE_NAME = "provenance.json"
+# Words of a command line that say where something is, not what was measured.
+PLACES = ("runs_folder", "cache_folder", "weights.cache_folder", "weights.files", "resume", "cluster.address")
+_FOLDERS = re.compile(r"(?<![^\s=,\[:'\"])(~|/)[^\s,\]'\"]*/")  # of an absolute path, all but the last part
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """One run of a bundle: its events, as plain data, and what its folder said beside them."""
+
+    name: str
+    provenance: dict[str, Any]
+    digest: str
+    events: tuple[Mapping[str, Any], ...] = field(repr=False)
+
+    @property
+    def history(self) -> History:
+        """Raises InputError where an event is not one of a record."""
+        return folded(enumerate(self.events, 1), f"{self.name}: event")
+
+
+def read_bundle(path: Path) -> dict[str, Bundled]:
+    """The runs of a bundle by name, in its order.
+
+    Raises:
+        InputError: it cannot be read, or is no bundle.
+    """
+    try:
+        lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+        plain = [json.loads(line) for line in lines]
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a bundle of records: {error}") from None
+    runs: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    for number, event in enumerate(plain, 1):
+        kind = event.get("event") if isinstance(event, dict) else None
+        if kind == "bundled" and event.keys() >= {"name", "provenance", "digest"}:
+            runs.append((event, []))
+        elif runs and kind not in (None, "bundled"):
+            runs[-1][1].append(event)
+        else:
+            raise InputError(f"{path}: line {number} is not of a bundle of records")
+    try:
+        events_of = in_full({head["name"]: events for head, events in runs})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    heads = {head["name"]: head for head, _ in runs}
+    return {
+        name: Bundled(name, head["provenance"], head["digest"], tuple(events_of[name]))
+        for name, head in heads.items()
+    }
+
+
+def write_bundle(path: Path, runs: Sequence[Bundled]) -> None:
+    """Raises OSError where it cannot be written; an older file is then as it was."""
+    lines = []
+    events_of = abridged({run.name: run.events for run in runs})
+    for run in runs:
+        head = {"event": "bundled", "name": run.name, "provenance": run.provenance, "digest": run.digest}
+        lines += [json.dumps(event, separators=(",", ":")) for event in (head, *events_of[run.name])]
+    text = "".join(f"{line}\n" for line in lines)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(gzip.compress(text.encode(), mtime=0))
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def bundled_of(source: str) -> list[Bundled]:
+    """The runs that a source names: a run folder, a bundle (`file.jsonl.gz`), or some runs of a bundle
+    (`file.jsonl.gz:table*`). `recorded` and `recorded:table*` are those of the package's own bundle.
+
+    Raises:
+        InputError: neither, or no run of that name.
+    """
+    file, colon, pattern = _file_of(source).partition(f"{SUFFIX}:")
+    if colon or file.endswith(SUFFIX):
+        runs = read_bundle(Path(file + SUFFIX if colon else file))
+        chosen = list(of_names(runs, [pattern or "*"]).values())
+        if not chosen:
+            raise InputError(f"{source}: no run of that name; {nearest(pattern, runs)}")
+        return chosen
+    return [_of_folder(Path(source))]
+
+
+def histories_of(sources: Sequence[str]) -> dict[str, History]:
+    """What the sources (see `bundled_of`) recorded, by the name to call each run by: its folder as it was
+    given, or its name in a bundle.
+
+    Raises:
+        InputError: a source that cannot be read, or a run that is named twice.
+    """
+    found: dict[str, History] = {}
+    for source in sources:
+        in_bundle = is_bundle(source)
+        runs = {run.name: run.history for run in bundled_of(source)} if in_bundle else {}
+        for name, history in runs.items() if in_bundle else [(source, read_history(Path(source)))]:
+            if name in found:
+                raise InputError(f"{source}: {name} is named twice; allowed: each run once")
+            found[name] = history
+    return found
+
+
+def of_names(runs: Mapping[str, T], patterns: Sequence[str]) -> dict[str, T]:
+    """The runs whose names match any of the patterns (`table*`), in their order."""
+    return {name: run for name, run in runs.items() if any(fnmatchcase(name, p) for p in patterns)}
+
+
+def is_bundle(source: str) -> bool:
+    """Whether a source names a bundle, or runs of one; else it is a run folder."""
+    return SUFFIX in _file_of(source)
+
+
+def _file_of(source: str) -> str:
+    """With the file of the package's bundle for its name."""
+    name, colon, pattern = source.partition(":")
+    return f"{RECORDED_FILE}{colon}{pattern}" if name == RECORDED else source
+
+
+def _of_folder(folder: Path) -> Bundled:
+    read_history(folder)  # which says what is wrong with it
+    record = folder / RECORD_NAME
+    events = tuple(_without_places(event) for event in read_events(record))
+    try:
+        provenance = json.loads((folder / PROVENANCE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: {PROVENANCE_NAME} cannot be read: {error}") from None
+    provenance.pop("protocol", None)  # in the record, and the host's name in neither
+    digest = hashlib.sha256(record.read_bytes()).hexdigest()
+    return Bundled(folder.resolve().name, provenance, digest, events)
+
+
+def _without_places(event: Mapping[str, Any]) -> dict[str, Any]:
+    overrides = event.get("overrides")
+    if overrides is None:
+        return dict(event)
+    kept = [_FOLDERS.sub("", word) for word in overrides if not _is_place(word)]
+    return dict(event) | {"overrides": kept}
+
+
+def _is_place(word: str) -> bool:
+    name = word.lstrip("+").partition("=")[0]
+    return any(name == place or name.startswith(f"{place}.") for place in PLACES)
+
+
+def commands(runs: Sequence[Bundled]) -> Iterator[str]:
+    """What each run was started with, as one would type it."""
+    for run in runs:
+        words: list[str] = next((event["overrides"] for event in run.events if event["event"] == "run"), [])
+        yield " ".join(["python -m search", *(_typed(word) for word in words)])
+
+
+def _typed(word: str) -> str:
+    return f"'{word}'" if any(sign in word for sign in "[]{}* ") else word

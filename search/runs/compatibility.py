@@ -1,0 +1,97 @@
+"""Whether the scores of two runs may stand side by side: what decides a score, and where two records differ.
+
+A score means nothing without its protocol. Budget, space, sampler, stopping, noise, seed, number of trials,
+cluster and backend may differ: they decide which networks were tried, not what a score says. Runs of other
+seeds compare too, beyond the noise, which is the noise from seed to seed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from search.runs.record import History
+
+# Fields of a record's header. `protocol` is the evaluators' own: features, their weights, references, counts.
+DECIDES_A_SCORE = ("objectives", "rungs", "proxy", "data", "training", "protocol")
+# Inside them, what follows from another field, or decides where work is done and not what comes out.
+FOLLOWS = frozenset(
+    {
+        "training.steps",
+        "data.memory_mib",
+        "data.max_unreadable_share",
+        "protocol.name",
+        "protocol.reference.name",  # what a folder is called; digests say what is in it
+        "protocol.captions.name",
+    }
+)
+FOLLOWS_FROM_TRAINING = "protocol.drawing."  # its sampler, steps and guidance; and the seed, which may differ
+SAID_LATER = "protocol.captions"  # older records do not say it; there it follows from pictures and count
+FOLLOWS_FROM_DIGEST = "retrieval_accuracy"
+MOST_CHARACTERS = 60
+MOST_NAMED = 8
+
+
+def protocol_difference(one: History, other: History) -> list[str]:
+    """Every field that decides a score and differs, as "rungs: [100, 200] against [125, 250]".
+
+    Empty where the scores of the two runs compare. A run that has not recorded its evaluators' protocol yet
+    compares with no other. Pictures are compared by their digest, and by their settings only where a
+    protocol holds none.
+    """
+    if any("protocol" not in history.header for history in (one, other)):
+        return ["protocol: not recorded yet; nothing was scored"]
+    return field_differences(one.header, other.header, DECIDES_A_SCORE)
+
+
+def space_difference(one: History, other: History) -> list[str]:
+    """Every choice of the two spaces that differs; samplers can learn from another run only if none does."""
+    return field_differences(one.header, other.header, ("space",))
+
+
+def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """The fields of two headers that differ, by dotted name, with both values."""
+    names = list(names)
+    ours, theirs = (dict(flat({name: header.get(name) for name in names})) for header in (one, other))
+    if data_digest(one) is not None and data_digest(other) is not None:
+        ours, theirs = (
+            {name: value for name, value in fields.items() if not name.startswith("data.")}
+            for fields in (ours, theirs)
+        )
+    return [
+        f"{name}: {shown(ours.get(name))} against {shown(theirs.get(name))}"
+        for name in dict.fromkeys([*ours, *theirs])
+        if ours.get(name) != theirs.get(name)
+        and name not in FOLLOWS
+        and not name.startswith(FOLLOWS_FROM_TRAINING)
+        and not name.endswith(FOLLOWS_FROM_DIGEST)
+        and not (name.startswith(SAID_LATER) and None in (ours.get(name), theirs.get(name)))
+    ]
+
+
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of everything inside nested mappings."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
+
+
+def data_digest(header: Mapping[str, Any]) -> Any:
+    """The digest of the pictures that a run's evaluators were made for; None where none is recorded."""
+    fields = dict(flat(header.get("protocol")))
+    return next((value for name, value in fields.items() if name.endswith("data_digest")), None)
+
+
+def abridged(differences: Sequence[str]) -> list[str]:
+    """As many as one can read, and how many more there are."""
+    more = len(differences) - MOST_NAMED
+    return [*differences[:MOST_NAMED], f"and {more} more"] if more > 0 else list(differences)
+
+
+def shown(value: Any) -> str:
+    """A value of a setting in one short line."""
+    text = "-" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"

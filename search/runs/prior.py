@@ -1,0 +1,119 @@
+"""Prior knowledge: trials of earlier runs that a new search learns from, copied into its own record.
+
+They are observations for the sampler, peers for the stopping rule, and networks that are not tried again.
+They are never this search's trials, nor its winner. Networks that were recorded for the package
+(docs/evidence.md) are prior knowledge of every search that measures as they were measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from search.runs.bundle import RECORDED, RECORDED_FILE, histories_of, of_names, read_bundle
+from search.runs.compatibility import (
+    abridged,
+    data_digest,
+    field_differences,
+    protocol_difference,
+    space_difference,
+)
+from search.runs.record import History, MemoryRecord, Record, Trial, prior_event
+from search.settings import SearchSettings
+from space.shared.plain import InputError, to_plain
+
+SETTLED_BY_SETTINGS = ("space", "objectives", "rungs", "proxy", "training")
+# Of the recorded runs, those whose networks no search chose for their scores.
+TAUGHT_BY = ("table*", "pairs*")
+
+
+def check_prior(settings: SearchSettings, digest: str) -> None:
+    """Whether earlier runs can teach this search, as far as its settings and data tell: before it starts.
+
+    Raises:
+        InputError: a source without a record, or one of another space or protocol, naming what differs.
+    """
+    for source, history in histories_of(settings.prior).items():
+        _refuse(source, _settled_differences(settings, digest, history))
+
+
+def recorded_that_teach(settings: SearchSettings, digest: str) -> int:
+    """How many recorded trials will teach this search, as far as its settings and data tell; each once,
+    however many of the runs hold it."""
+    if not settings.recorded:
+        return 0
+    teachers = {
+        trial.identity
+        for name, history in _recorded().items()
+        if not _settled_differences(settings, digest, history)
+        for trial, _, _ in _worth_knowing(name, history)
+    }
+    return len(teachers)
+
+
+def take_prior(record: Record, sources: Sequence[str]) -> None:
+    """Copy the complete and halted trials of earlier runs (folders or bundles), and what those had taken
+    themselves, into a record; each once, however many of the runs hold it. From then on the record alone
+    suffices.
+
+    Raises:
+        InputError: a source without a record, or one of another space or protocol, naming what differs.
+    """
+    histories = histories_of(sources)
+    for source, history in histories.items():
+        _refuse(source, _differences(record, history))
+    for source, history in histories.items():
+        write_prior(record, _worth_knowing(source, history))
+
+
+def take_recorded(record: Record) -> list[str]:
+    """The same with the networks recorded for the package; empty, or why none of them says anything here."""
+    runs = _recorded()
+    differences = {name: _differences(record, history) for name, history in runs.items()}
+    for name, history in runs.items():
+        if not differences[name]:
+            write_prior(record, _worth_knowing(f"{RECORDED}:{name}", history))
+    return next(iter(differences.values()), []) if all(differences.values()) else []
+
+
+def write_prior(record: MemoryRecord, known: Iterable[tuple[Trial, str, str]]) -> None:
+    """Trials that the record does not hold yet, each with the run that trained it and the name to go by."""
+    held = {trial.identity for trial in record.history.prior}
+    for trial, source, name in known:
+        if trial.identity not in held:
+            held.add(trial.identity)
+            record.append("prior", **prior_event(trial, source, name, -1 - len(record.history.prior)))
+
+
+def _recorded() -> dict[str, History]:
+    return {name: run.history for name, run in of_names(read_bundle(RECORDED_FILE), TAUGHT_BY).items()}
+
+
+def _settled_differences(settings: SearchSettings, digest: str, history: History) -> list[str]:
+    ours: dict[str, Any] = {name: to_plain(getattr(settings, name)) for name in SETTLED_BY_SETTINGS}
+    differences = field_differences(history.header, ours, SETTLED_BY_SETTINGS)
+    theirs = data_digest(history.header)
+    if theirs is not None and theirs != digest:
+        differences.append(f"data: digest {theirs} against {digest}")
+    return differences
+
+
+def _differences(record: Record, history: History) -> list[str]:
+    return space_difference(history, record.history) + protocol_difference(history, record.history)
+
+
+def _refuse(source: str, differences: Sequence[str]) -> None:
+    if differences:
+        raise InputError(
+            f"prior: {source} was another search than this one, so its trials say nothing here: "
+            f"{'; '.join(abridged(differences))}"
+        )
+
+
+def _worth_knowing(run: str, history: History) -> Iterator[tuple[Trial, str, str]]:
+    """What a run can teach, with the run that trained it and the name that it goes by from here on."""
+    for trial in history.prior:
+        yield trial, trial.source, trial.name
+    for trial in history.trials:
+        if trial.state in ("complete", "halted"):
+            yield trial, run, f"{trial.name} of {run}"

@@ -1,0 +1,131 @@
+"""Which candidate next: an endless stream of proposals for one trial, given what is known of the past.
+
+A sampler holds no state. For trial `number` it is a function of the seed and the recorded past, so a
+resumed search proposes what an uninterrupted one would have. The strategy takes the first proposal that
+fits the budget and is new; the sampler never hears of the others, because a history full of infeasible
+proposals drowns a model of quality.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from search.objectives import Objectives
+from search.runs.record import Trial
+from search.runs.scores import curve_of, point_of
+from search.statistics.curves import Curve
+from search.statistics.pareto import Point
+from space.architecture import Architecture
+from space.choices import Space
+from space.shared.plain import InputError, nearest
+from space.shared.seeds import numbered_seed
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Choices, the architecture that they draw, and what the sampler wants to find beside them later."""
+
+    params: dict[str, Any]
+    architecture: Architecture
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, space: Space, params: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
+    ) -> Proposal:
+        """The proposal of these choices, one for each of `space.free()`.
+
+        Raises:
+            InputError: a choice that is missing, not one of the space, or has a value that is not allowed.
+        """
+        free = space.free()
+        for name in params:
+            if name not in free:
+                raise InputError(f"{name}: no free choice of this space; {nearest(name, free)}")
+        chosen = {}
+        for name, values in free.items():
+            if name not in params:
+                raise InputError(f"{name}: missing; allowed: {list(values)}")
+            if params[name] not in values:
+                raise InputError(f"{name}: {params[name]!r} is not in the space; allowed: {list(values)}")
+            chosen[name] = values[values.index(params[name])]  # plain, where numpy's number was given
+        return cls(chosen, space.architecture(space.pinned() | chosen), dict(attributes or {}))
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A trial as a sampler sees it. `point` is None while it runs; `curve` holds its scores at every rung, as
+    they were measured."""
+
+    number: int
+    params: dict[str, Any]
+    point: Point | None
+    attributes: dict[str, Any]
+    curve: Curve = field(default_factory=Curve)
+
+
+class Sampler(Protocol):
+    """Called once for each trial that is not enqueued, with everything recorded so far.
+
+    A sampler with an attribute `exhaustive` that is true goes through a space in an order of its own until it
+    ends: all that it proposes is looked at, and nothing is shrunk into the budget.
+    """
+
+    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+        """Proposals for trial `number`, the most wanted first: without end, or until there are no more.
+
+        Two calls with equal arguments give the same proposals, in any process. Choices that nothing acts on
+        make no difference to what is proposed.
+        """
+        ...
+
+
+@runtime_checkable
+class Ranks(Protocol):
+    """A sampler that can also say which of given networks it wants most: what replay asks of it."""
+
+    def rank(
+        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+    ) -> list[int]:
+        """Places of the candidates for trial `number`, the most wanted first; a function of its arguments."""
+        ...
+
+
+def observations(
+    trials: Sequence[Trial], objectives: Objectives, curves: Mapping[str, Curve] | None = None
+) -> list[Observation]:
+    """What a sampler may know of the trials: complete ones by their last scores, running ones without any;
+    `curves` holds by key what is known of their curves already.
+
+    A halted trial counts as no better, in either score, than the worst complete one: it was stopped for
+    being behind, and its early score must not pass for a full one. Failed trials, and enqueued ones that
+    are no points of the space, are left out.
+    """
+    points = {
+        trial.key: point_of(trial, objectives) for trial in trials if trial.state in ("complete", "halted")
+    }
+    complete = [p for trial in trials if trial.state == "complete" and (p := points[trial.key]) is not None]
+    worst_fid = max((point.fid for point in complete), default=-math.inf)
+    worst_clip = min((point.clip for point in complete), default=math.inf)
+    seen = []
+    for trial in trials:
+        if trial.params is None or trial.state == "failed":
+            continue
+        point = points.get(trial.key)
+        if trial.state == "halted" and point is not None:
+            point = Point(max(point.fid, worst_fid), min(point.clip, worst_clip))
+        curve = (curves or {}).get(trial.key) or curve_of(trial, objectives)
+        seen.append(Observation(trial.number, trial.params, point, trial.sampler_attributes, curve))
+    return seen
+
+
+def random_order(candidates: Sequence[Architecture], seed: int, purpose: str, number: int) -> list[int]:
+    """Places of the candidates, shuffled by their ids: in whichever order they come, they end in the same."""
+    places = {
+        index: numbered_seed(seed, f"{purpose} {architecture.id}", number)
+        for index, architecture in enumerate(candidates)
+    }
+    return sorted(places, key=lambda index: places[index])

@@ -1,0 +1,62 @@
+"""A user's own sampler, watched over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from search.custom import PUT_RIGHT, _failed, _made
+from search.samplers.base import Observation, Proposal, Ranks, Sampler
+from space.architecture import Architecture
+from space.choices import Space
+from space.shared.plain import InputError
+
+
+def own_sampler(use: str | None, options: Mapping[str, Any] | None, seed: int) -> Sampler:
+    """The user's sampler, watched over. Raises InputError if it cannot be made."""
+    made = _made("sampler", use, options, {"seed": seed}, "proposals", ("space", "past", "number"))
+    return OwnRankingSampler(str(use), made) if isinstance(made, Ranks) else OwnSampler(str(use), made)
+
+
+class OwnSampler:
+    """Hands on what the user's sampler proposes, if it is a point of the space."""
+
+    def __init__(self, use: str, made: Any) -> None:
+        self.use, self.made = use, made
+        self.exhaustive = bool(getattr(made, "exhaustive", False))
+
+    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+        try:
+            for proposal in self.made.proposals(space, past, number):
+                yield _checked(space, proposal)
+        except Exception as error:
+            raise _failed(self.use, "proposals", error, PUT_RIGHT) from None
+
+
+class OwnRankingSampler(OwnSampler):
+    def rank(
+        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+    ) -> list[int]:
+        try:
+            order = [int(place) for place in self.made.rank(space, candidates, past, number)]
+            if sorted(order) != list(range(len(candidates))):
+                raise InputError(f"it returned {order}; allowed: each place of the candidates once")
+        except Exception as error:
+            raise _failed(self.use, "rank", error, PUT_RIGHT) from None
+        return order
+
+
+def _checked(space: Space, proposal: Any) -> Proposal:
+    if not isinstance(proposal, Proposal):
+        raise InputError(f"it yielded {proposal!r}; allowed: a Proposal, as Proposal.of(space, params) makes")
+    again = Proposal.of(space, proposal.params, proposal.attributes)
+    if again.architecture != proposal.architecture:
+        raise InputError(f"it yielded params that do not draw its architecture: {proposal.params}")
+    try:
+        json.dumps(proposal.attributes, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"attributes: {proposal.attributes!r} cannot be recorded as JSON ({error})"
+        ) from None
+    return again

@@ -1,0 +1,125 @@
+"""What each property of a network is worth, by a straight line through all trials; the most promising first.
+
+The model: a trial's standing (search/samplers/standings.py), as a normal score, is a sum of one effect a
+property and of noise. The effects are those of Bayes with a normal prior (ridge regression). With a dozen
+trials and some thirty properties no more than that can be learnt, and every trial teaches it: one that was
+halted at the first rung too.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from math import log, log1p
+from statistics import NormalDist
+
+import numpy as np
+
+from search.samplers.base import Observation, Proposal, random_order
+from search.samplers.modelled import thinned, with_finite_scores
+from search.samplers.standings import standings
+from search.statistics.curves import Curve
+from space.architecture import Architecture
+from space.choices import Space, UniformDraw
+from space.prices.macs import price
+from space.shared.seeds import numbered_seed
+
+POOL = 200  # random draws that are ranked at once: among them, and not beyond, the promising is looked for
+EXPLAINED = 2.0  # variance of the effects together, where that of the noise is 1: the prior
+
+
+class LinearSampler:
+    """Proposes the network of a random pool that the model wants most, without a draw of chance on top: the
+    pool is new for every trial, and what is known after a few trials is worth more than what could be tried
+    out. Before two trials have scores its order is random."""
+
+    def __init__(self, seed: int, modelled_trials: int) -> None:
+        self.seed, self.modelled_trials = seed, modelled_trials
+        self._known: dict[str, np.ndarray] = {}
+
+    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+        chance = random.Random(numbered_seed(self.seed, "linear pool", number))
+        while True:
+            pool = []
+            for _ in range(POOL):
+                draw = UniformDraw(chance)
+                pool.append(Proposal(draw.params, space.draw(draw)))
+            wanted = self.rank(space, [proposal.architecture for proposal in pool], past, number)
+            yield from (pool[place] for place in wanted)
+
+    def rank(
+        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+    ) -> list[int]:
+        """Places of the candidates, points of the space: the most promising first, equals at random."""
+        order = random_order(candidates, self.seed, "random sampler", number)  # as uniform sampling has it
+        value = self._promise(space, np.stack([self._properties(candidates[place]) for place in order]), past)
+        return [order[index] for index in np.argsort(-value, kind="stable")]
+
+    def _promise(self, space: Space, candidates: np.ndarray, past: Sequence[Observation]) -> np.ndarray:
+        """(N, D) to (N,): the expected standing of each, in standard deviations over the trials; zeros where
+        nothing is known."""
+        rows, scores = self._taught(space, past)
+        if len(rows) < 2:
+            return np.zeros(len(candidates))
+        everybody = np.concatenate([rows, candidates])
+        centre, spread = everybody.mean(axis=0), everybody.std(axis=0)
+        varied = spread > 1e-9
+        rows, candidates = ((x - centre)[:, varied] / spread[varied] for x in (rows, candidates))
+        penalty = rows.shape[1] / EXPLAINED
+        inner = rows @ rows.T + penalty * np.eye(len(rows))  # as many equations as trials, not as columns
+        effects = rows.T @ np.linalg.solve(inner, scores - scores.mean())
+        promise: np.ndarray = candidates @ effects
+        return promise.round(9)  # what is equal but for rounding is equal
+
+    def _taught(self, space: Space, past: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray]:
+        """Properties (M, D) and standings as normal scores (M,) of the trials that have any."""
+        known = thinned(with_finite_scores(past), self.modelled_trials)
+        rows, scores = [], []
+        for seen, place in zip(known, standings([curve_of(seen) for seen in known]), strict=True):
+            if place is not None:
+                rows.append(self._properties(space.architecture(space.pinned() | seen.params)))
+                scores.append(NormalDist().inv_cdf(place))
+        return np.array(rows), np.array(scores)
+
+    def _properties(self, architecture: Architecture) -> np.ndarray:
+        if architecture.id not in self._known:
+            self._known[architecture.id] = properties(architecture)
+        return self._known[architecture.id]
+
+
+def properties(architecture: Architecture) -> np.ndarray:
+    """(D,) what may make a network good or bad, of the whole and then of each level: sizes and counts as
+    logarithms, kinds as 0 or 1. What nothing acts on leaves no trace."""
+    cost, levels = price(architecture), architecture.levels
+    found = [
+        log(cost.parameters),
+        log(cost.macs),
+        log1p(sum(level.layers for level in levels)),
+        log1p(architecture.self_attention_layers),
+        log1p(architecture.cross_attention_layers),
+        architecture.cross_attention_layers > 0,
+        sum(level.cross_attention and level.layers > 0 for level in levels),
+        sum(level.conv == "separable" for level in levels),
+        architecture.separable_expansion,
+        architecture.feed_forward_ratio,
+        architecture.shared_key_value,
+        architecture.activation == "gelu",
+        architecture.attention == "relu",
+    ]
+    for level in levels:
+        found += [
+            log(level.channels),
+            len(level.up),
+            level.conv == "separable",
+            level.self_attention and level.layers > 0,
+            level.cross_attention and level.layers > 0,
+        ]
+        for stack in (level.down, level.up):
+            attending = level.cross_attention * sum(stack)
+            found += [log1p(sum(stack)), log1p(attending), attending > 0]
+    return np.array(found, dtype=np.float64)
+
+
+def curve_of(seen: Observation) -> Curve:
+    """Its rungs; of a trial that is known by its end alone, that."""
+    return seen.curve if seen.curve.steps or seen.point is None else Curve((0,), (seen.point,))

@@ -1,0 +1,237 @@
+"""TPE, NSGA-II and a Gaussian process by Optuna, without state between proposals.
+
+Each proposal asks a study in memory that holds the recorded past and nothing else. Optuna's own objects
+never travel between processes, and a resumed search needs no pickle. What stays from call to call is the
+translation of past trials, which is a function of them.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from search.samplers.base import Observation, Proposal, random_order
+from search.samplers.factory import SamplerSettings
+from search.samplers.modelled import Settled, thinned, with_finite_scores
+from space.architecture import Architecture
+from space.choices import Space, UniformDraw, step_of
+from space.shared.plain import InputError
+from space.shared.seeds import numbered_seed
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+DIRECTIONS: list[Literal["minimize", "maximize"]] = ["minimize", "maximize"]  # FID, CLIP
+
+GENERATION = "NSGAIISampler:generation"  # where Optuna's NSGA-II keeps the generation of a trial
+GP_POOL = 100  # random draws, of which the GP's acquisition orders the proposals after the first
+
+
+class OptunaSampler:
+    """Two objectives, FID down and CLIP up. Running trials are known to TPE and GP as such, so that workers
+    in parallel don't all try the same place."""
+
+    def __init__(self, settings: SamplerSettings, seed: int) -> None:
+        self.settings, self.seed = settings, seed
+        self._translation: Translation | None = None
+
+    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+        sampler = self._sampler(number)
+        study, generations_left_out = self._study(space, past, sampler)
+        while True:
+            trial = study.ask()
+            architecture = space.draw(trial)
+            found = study._storage.get_trial_system_attrs(trial._trial_id)
+            attributes = {GENERATION: found[GENERATION] + generations_left_out} if GENERATION in found else {}
+            yield Proposal(dict(trial.params), architecture, attributes)
+            study.tell(trial, state=TrialState.FAIL)  # not taken: invisible to what is drawn next
+            if isinstance(sampler, RememberingGP) and sampler.acquisition is not None:
+                yield from self._by_acquisition(space, sampler, number)
+
+    def _sampler(self, number: int) -> Any:
+        settings, seed = self.settings, numbered_seed(self.seed, self.settings.name, number)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", FutureWarning)  # gamma goes in Optuna 6; we require 5
+            if settings.name == "nsga2":
+                return optuna.samplers.NSGAIISampler(population_size=settings.population, seed=seed)
+            if settings.name == "gp":
+                return RememberingGP(
+                    n_startup_trials=settings.startup_trials, seed=seed, warn_independent_sampling=False
+                )
+            return RememberingTPE(
+                n_startup_trials=settings.startup_trials,
+                gamma=lambda count: math.ceil(settings.good_share * count),
+                multivariate=True,
+                constant_liar=True,
+                seed=seed,
+            )
+
+    def _translated(self, space: Space) -> Translation:
+        if self._translation is None or self._translation.space is not space:
+            self._translation = Translation(space)
+        return self._translation
+
+    def _study(self, space: Space, past: Sequence[Observation], sampler: Any) -> tuple[optuna.Study, int]:
+        """A study that holds what is modelled of the past, and how many of NSGA-II's generations are not."""
+        translation = self._translated(space)
+        known = with_finite_scores(past)
+        modelled = thinned(known, self.settings.modelled_trials)
+        left_out = _first_generation(modelled) if len(modelled) < len(known) else 0
+        study = optuna.create_study(directions=DIRECTIONS, sampler=sampler)
+        study.add_trials([translation.frozen_trial(seen, left_out) for seen in modelled])
+        return study, left_out
+
+    def _by_acquisition(self, space: Space, sampler: RememberingGP, number: int) -> Iterator[Proposal]:
+        """Without end: random draws, pool by pool, each in the order in which the fitted GP wants them. To
+        fit anew for each proposal that is over budget would take a second each."""
+        chance = random.Random(numbered_seed(self.seed, "gp pool", number))
+        settled = self._translated(space).settled
+        while True:
+            pool = []
+            for _ in range(GP_POOL):
+                draw = UniformDraw(chance)
+                pool.append(Proposal(draw.params, space.draw(draw)))
+            wanted = sampler.wanted([settled.params(proposal.params) for proposal in pool])
+            yield from (pool[place] for place in np.argsort(-wanted, kind="stable"))
+
+
+class ModelSampler(OptunaSampler):
+    """TPE or GP, which model what is wanted and so can value any network; NSGA-II mates and mutates."""
+
+    def rank(
+        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+    ) -> list[int]:
+        """Places of the candidates, the most wanted first: by the acquisition that TPE (log l - log g) or the
+        GP (expected improvement of the hypervolume) maximises; at random before anything is modelled.
+        Candidates that are no points of the space come last.
+        """
+        sampler = self._sampler(number)
+        sampler.searches = False
+        study, _ = self._study(space, past, sampler)
+        space.draw(study.ask())  # makes the sampler build its model
+        order = random_order(candidates, self.seed, self.settings.name, number)
+        known = self._translated(space).settled
+        points, others = [], []
+        for place in order:
+            try:
+                points.append((place, known.of(candidates[place])))
+            except InputError:
+                others.append(place)
+        wanted = sampler.wanted([params for _, params in points]) if points else None
+        if wanted is not None:
+            points = [points[place] for place in np.argsort(-wanted, kind="stable")]
+        return [place for place, _ in points] + others
+
+
+class RememberingTPE(optuna.samplers.TPESampler):
+    """Keeps the two densities that it built: good, l, and bad, g. They stay the same from draw to draw of one
+    study, since what is told in between has failed, which TPE does not read."""
+
+    def _build_parzen_estimator(
+        self, study: Any, search_space: dict[str, BaseDistribution], trials: Any, handle_below: bool
+    ) -> Any:
+        built = self.__dict__.setdefault("built", {})
+        key = (tuple(search_space), handle_below)
+        if key not in built:
+            built[key] = super()._build_parzen_estimator(study, search_space, trials, handle_below)
+            self.densities = (search_space, built.get((key[0], True)), built.get((key[0], False)))
+        return built[key]
+
+    def wanted(self, choices: Sequence[dict[str, Any]]) -> np.ndarray | None:
+        """(N,) log l - log g of each; None before there is a model."""
+        if "densities" not in self.__dict__:
+            return None
+        search_space, good, bad = self.densities
+        samples = {
+            name: np.array([distribution.to_internal_repr(params[name]) for params in choices])
+            for name, distribution in search_space.items()
+        }
+        found: np.ndarray = self._compute_acquisition_func(samples, good, bad)
+        return found
+
+
+class RememberingGP(optuna.samplers.GPSampler):
+    """Keeps the acquisition function that it maximised, or would have: the search for the optimum takes most
+    of the time, and whoever wants to rank needs none."""
+
+    acquisition: Any = None
+    searches = True
+
+    def _optimize_acqf(self, acqf: Any, best_params: np.ndarray | None) -> np.ndarray:
+        self.acquisition = acqf
+        if not self.searches and best_params is not None:
+            return best_params[0]
+        return super()._optimize_acqf(acqf, best_params)
+
+    def wanted(self, choices: Sequence[dict[str, Any]]) -> Any:
+        """(N,) log expected improvement of the hypervolume of each; None before there is a model."""
+        if self.acquisition is None:
+            return None
+        search_space = self.acquisition.search_space
+        normalized = search_space.get_normalized_params([None] * len(choices), list(choices))
+        return self.acquisition.eval_acqf_no_grad(normalized)
+
+
+class Translation:
+    """Observations as trials of Optuna studies over one space."""
+
+    def __init__(self, space: Space) -> None:
+        self.space, self.settled = space, Settled(space)
+        self.distributions = Shared(distributions(space))
+
+    def frozen_trial(self, seen: Observation, generations_left_out: int = 0) -> FrozenTrial:
+        """An observation as a trial: complete, or running while it has no scores."""
+        # what no genetic sampler proposed (an enqueued architecture) belongs to the first generation
+        generation = seen.attributes.get(GENERATION, 0) - generations_left_out
+        now = datetime.now()
+        # not by create_trial, which compares each distribution with its kind's of earlier versions
+        return FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=TrialState.RUNNING if seen.point is None else TrialState.COMPLETE,
+            value=None,
+            values=None if seen.point is None else [seen.point.fid, seen.point.clip],
+            datetime_start=now,
+            datetime_complete=None if seen.point is None else now,
+            params=self.settled.params(seen.params),
+            distributions=self.distributions,
+            user_attrs={},
+            system_attrs={GENERATION: max(generation, 0)},
+            intermediate_values={},
+        )
+
+
+class Shared(dict[str, BaseDistribution]):
+    """Distributions that studies share: Optuna copies a trial deeply when it takes it, and most of that time
+    went into these, which nobody changes."""
+
+    def __deepcopy__(self, memo: Any) -> Shared:
+        return self
+
+
+def _first_generation(modelled: Sequence[Observation]) -> int:
+    """The first of NSGA-II's generations in the newer half of a thinned past. The best from before stand in
+    it too, as parents of what follows."""
+    newer = modelled[len(modelled) // 2 :]
+    return min((seen.attributes[GENERATION] for seen in newer if GENERATION in seen.attributes), default=0)
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """What each free choice of a space is to Optuna; as `Space.draw` suggests it."""
+    found: dict[str, BaseDistribution] = {}
+    for name, values in space.free().items():
+        step = step_of(values)
+        found[name] = (
+            CategoricalDistribution(values)
+            if step is None
+            else IntDistribution(values[0], values[-1], step=step)
+        )
+    return found

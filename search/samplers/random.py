@@ -1,0 +1,31 @@
+"""Uniform over the space: the honest baseline."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from search.samplers.base import Observation, Proposal, random_order
+from space.architecture import Architecture
+from space.choices import Space, UniformDraw
+from space.shared.seeds import numbered_seed
+
+
+@dataclass(frozen=True)
+class RandomSampler:
+    """Uniform over the space, whatever came before."""
+
+    seed: int
+
+    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+        generator = random.Random(numbered_seed(self.seed, "random sampler", number))
+        while True:
+            draw = UniformDraw(generator)
+            architecture = space.draw(draw)
+            yield Proposal(draw.params, architecture)
+
+    def rank(
+        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+    ) -> list[int]:
+        return random_order(candidates, self.seed, "random sampler", number)

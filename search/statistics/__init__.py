@@ -1,0 +1,1 @@
+"""What do plain curves and scores say: fronts, noise, variance, verdicts? Knows no records."""

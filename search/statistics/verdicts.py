@@ -1,0 +1,188 @@
+"""Better, worse, equivalent, mixed or undecided: what runs of two networks with the same seeds say of them.
+
+Runs are paired by seed, and differences are of the FID's logarithm and of the CLIP score. The variance of a
+run, with what a seed does to all networks alike taken out, is pooled over all confirmed networks, and
+combined with the stated noise, which counts as so many degrees of freedom. A difference over n seeds is
+decided where its interval leaves zero out: a Student interval of those degrees of freedom. Verdicts may be
+looked at after every seed, and the two scores are looked at side by side: the look at n seeds has the share
+1 / (n (n + 1)) of the level, half for each score. The shares sum to one however long one looks, so that two
+equal networks are told apart, ever, with at most that probability (Bonferroni's inequality).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import expm1, log1p
+from statistics import fmean
+from typing import Literal
+
+from search.objectives import Objectives
+from search.runs.record import History, Trial
+from search.runs.scores import point_of
+from search.statistics.noise import Noise
+from search.statistics.pareto import Point
+from search.statistics.variance import Variance, within_paired
+
+MOST_LOGARITHM = 20.0  # a ratio of FIDs beyond this says no more
+Word = Literal["better", "worse", "mixed", "equivalent", "undecided"]
+Runs = Mapping[str, Mapping[int, Point]]  # network -> seed -> scores
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference, and between what it lies."""
+
+    middle: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """1 where all of it is above zero, -1 below, 0 where it holds zero."""
+        return (self.low > 0) - (self.high < 0)
+
+    def within(self, bound: float) -> bool:
+        return -bound <= self.low and self.high <= bound
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A network against another, from runs of both with the same seeds and steps.
+
+    `fid` is by what share the FID of `name` is above that of `against` (-.2: 20 % lower, which is better);
+    `clip` the difference of the CLIP scores. Better is beyond the noise in one score and not worse in the
+    other, worse likewise; mixed is better in one and worse in the other.
+    """
+
+    name: str
+    against: str
+    word: Word
+    seeds: int
+    steps: int
+    fid: Interval
+    clip: Interval
+
+    def sentence(self) -> str:
+        count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''} of {self.steps} steps"
+        return (
+            f"{self.name} against {self.against}: {self.word} "
+            f"(FID {self.fid.middle:+.0%}, between {self.fid.low:+.0%} and {self.fid.high:+.0%}; "
+            f"CLIP {self.clip.middle:+.3f}, between {self.clip.low:+.3f} and {self.clip.high:+.3f}; {count})"
+        )
+
+
+class Evidence:
+    """What runs of one length say: the noise that they show, and any two networks against each other."""
+
+    def __init__(self, runs: Runs, steps: int, noise: Noise) -> None:
+        self.runs, self.steps, self.noise = runs, steps, noise
+        at = noise.at(steps)
+        self.fid = self._variance(at.fid_relative, lambda point: point.log_fid)
+        self.clip = self._variance(at.clip, lambda point: point.clip)
+
+    def verdict(self, name: str, against: str) -> Verdict | None:
+        """None where the two share no seed."""
+        seeds = len(self._shared(name, against))
+        if not seeds:
+            return None
+        fid, clip = self._intervals(name, against, seeds)
+        shares = Interval(*(expm1(min(end, MOST_LOGARITHM)) for end in (fid.middle, fid.low, fid.high)))
+        return Verdict(name, against, self._word(fid, clip), seeds, self.steps, shares, clip)
+
+    def seeds_to_decide(self, name: str, against: str, most: int) -> int | None:
+        """How many seeds would decide, if the mean difference stays what it is; None if `most` would not."""
+        known = len(self._shared(name, against))
+        for count in range(known, most + 1) if known else ():
+            if self._word(*self._intervals(name, against, count)) != "undecided":
+                return count
+        return None
+
+    def _variance(self, stated_deviation: float, score: Callable[[Point], float]) -> Variance:
+        runs = {
+            name: {seed: score(point) for seed, point in by_seed.items()}
+            for name, by_seed in self.runs.items()
+        }
+        stated = Variance(stated_deviation**2, self.noise.degrees_of_freedom)
+        return within_paired(runs).with_prior(stated)
+
+    def _shared(self, name: str, against: str) -> list[int]:
+        return sorted(self.runs.get(name, {}).keys() & self.runs.get(against, {}).keys())
+
+    def _intervals(self, name: str, against: str, count: int) -> tuple[Interval, Interval]:
+        """Of the FID's logarithm and of CLIP, as wide as after `count` seeds."""
+        pairs = [(self.runs[name][seed], self.runs[against][seed]) for seed in self._shared(name, against)]
+        level = self.noise.level / (count * (count + 1)) / 2
+        return (
+            _around(fmean(a.log_fid - b.log_fid for a, b in pairs), self.fid.half_width(count, level)),
+            _around(fmean(a.clip - b.clip for a, b in pairs), self.clip.half_width(count, level)),
+        )
+
+    def _word(self, fid: Interval, clip: Interval) -> Word:
+        gains = (-fid.sign, clip.sign)
+        if max(gains) > 0:
+            return "mixed" if min(gains) < 0 else "better"
+        if min(gains) < 0:
+            return "worse"
+        alike = fid.within(log1p(self.noise.equivalent_fid_relative))
+        return "equivalent" if alike and clip.within(self.noise.equivalent_clip) else "undecided"
+
+
+def _around(middle: float, half: float) -> Interval:
+    return Interval(middle, middle - half, middle + half)
+
+
+# ---------------------------------------------------------------------- of a record
+
+
+def confirmation_runs(trials: Sequence[Trial], objectives: Objectives) -> dict[int, Runs]:
+    """Steps -> the complete runs of that length, longest first."""
+    found: dict[int, dict[str, dict[int, Point]]] = {}
+    for trial in trials:
+        point = point_of(trial, objectives)
+        if trial.state == "complete" and point is not None:
+            found.setdefault(trial.last_step, {}).setdefault(trial.name, {})[trial.seed] = point
+    return {steps: found[steps] for steps in sorted(found, reverse=True)}
+
+
+def verdicts(
+    history: History, objectives: Objectives, noise: Noise, references: Sequence[str]
+) -> list[Verdict]:
+    """Every confirmed trial against every reference point, then against the other trials, over the seeds
+    that both completed, at the longest steps that both were trained for."""
+    raced = confirmed_trials(history, references)
+    by_steps = confirmation_runs(raced, objectives)
+    evidence = [Evidence(runs, steps, noise) for steps, runs in by_steps.items()]
+    names = [name for name in dict.fromkeys(trial.name for trial in raced) if name not in references]
+    pairs = [(name, reference) for name in names for reference in references] + list(combinations(names, 2))
+    found = (next(filter(None, (each.verdict(*pair) for each in evidence)), None) for pair in pairs)
+    return [verdict for verdict in found if verdict is not None]
+
+
+def after_each_seed(
+    history: History, objectives: Objectives, noise: Noise, references: Sequence[str], name: str
+) -> dict[str, list[Verdict]]:
+    """Of a network against every other that raced it at its longest steps: the verdict after each shared
+    seed, from what was known when all had so many seeds."""
+    by_steps = confirmation_runs(confirmed_trials(history, references), objectives)
+    steps, runs = next(((steps, runs) for steps, runs in by_steps.items() if name in runs), (0, {}))
+    seeds = sorted({seed for by_seed in runs.values() for seed in by_seed})
+    found: dict[str, list[Verdict]] = {other: [] for other in runs if other != name}
+    for count in range(1, len(seeds) + 1):
+        first = {
+            other: {seed: point for seed, point in by_seed.items() if seed in seeds[:count]}
+            for other, by_seed in runs.items()
+        }
+        evidence = Evidence(first, steps, noise)
+        for other, said in found.items():
+            verdict = evidence.verdict(name, other)
+            if verdict is not None and verdict.seeds == len(said) + 1:
+                said.append(verdict)
+    return {other: said for other, said in found.items() if said}
+
+
+def confirmed_trials(history: History, references: Sequence[str]) -> list[Trial]:
+    """Confirmation runs; those of halted trials, trained again only to count wrong stops, are left out."""
+    complete = {trial.name for trial in history.trials if trial.state == "complete"}
+    return [trial for trial in history.confirmations if trial.name in complete or trial.name in references]

@@ -1,0 +1,31 @@
+"""Asynchronous successive halving (Li et al., 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.statistics.curves import Curve, points_at
+from search.statistics.pareto import Point, fronts, rank_sums
+
+
+@dataclass(frozen=True)
+class AshaRule:
+    """Asynchronous successive halving: goes on if among the best 1/reduction of all recorded at this rung,
+    by non-dominated front, and within a front by the sum of the ranks in the two scores."""
+
+    minimum_peers: int
+    reduction: float
+
+    def reason_to_halt(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
+        here, others = trial.at(trial.step), points_at(peers, trial.step)
+        if here is None or len(others) < self.minimum_peers:
+            return ""
+        points = [*others, here]
+        keys = list(zip(fronts(points), rank_sums(points), strict=True))
+        place = sum(key < keys[-1] for key in keys) + 1
+        kept = max(1, math.ceil(len(points) / self.reduction))
+        if place <= kept:
+            return ""
+        return f"place {place} of {len(points)} at step {trial.step}; the best {kept} go on"

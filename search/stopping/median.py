@@ -1,0 +1,26 @@
+"""Stopped when worse than the median of the peers in both scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from search.statistics.curves import Curve, points_at
+from search.statistics.pareto import Point
+
+
+@dataclass(frozen=True)
+class MedianRule:
+    """Halts a trial that is worse than the median of its peers in both scores; knows no noise."""
+
+    minimum_peers: int
+
+    def reason_to_halt(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
+        here, others = trial.at(trial.step), points_at(peers, trial.step)
+        if here is None or len(others) < self.minimum_peers:
+            return ""
+        fid, clip = median(peer.fid for peer in others), median(peer.clip for peer in others)
+        if here.fid > fid and here.clip < clip:
+            return f"below the median: FID {here.fid:.1f} > {fid:.1f} and CLIP {here.clip:.3f} < {clip:.3f}"
+        return ""

@@ -1,0 +1,1 @@
+"""How do networks travel to and from diffusers, as configurations and as weights?"""

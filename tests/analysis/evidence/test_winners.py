@@ -1,0 +1,98 @@
+"""Winners of searches: beside MD, measured otherwise or alike, and what they share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from analysis.evidence import winners
+from analysis.evidence.winners import distance, shared_choices, winners_of
+from search.runs.record import History
+from tests.analysis.evidence.tables import FORTY, MD, MD_LITE, TWENTY, seeded
+from tests.search.made_up import RUNGS, World, by_size, networks
+from tests.search.worlds import md_space
+
+
+def test_distance_counts_choices_that_act() -> None:
+    space = md_space()
+    assert distance(MD, MD, space) == 0
+    assert distance(MD, MD_LITE, space) == 2  # innermost channels, and layers on its way up
+    assert distance(MD, replace(MD, head_width=32), space) is None
+
+
+def test_a_winner_stands_beside_md_in_its_own_confirmation() -> None:
+    world, tried = World(noise=0.02), sorted(TWENTY[:3], key=by_size)
+    confirmations = [
+        (name, network, seed) for seed in (7, 8) for name, network in (("trial 2", tried[2]), ("md", MD))
+    ]
+    run = world.run("before-0", [(network, 0) for network in tried], confirmations=confirmations)
+    of_table = seeded(world, FORTY, range(1))
+    found = winners_of({"before-0": run.history, "stopped": History()}, MD, FORTY, of_table)
+    assert found is not None
+    (winner,) = found.winners
+    assert (winner.trial, winner.architecture) == ("trial 2", tried[2])
+    clips = [world.scores(MD, seed, RUNGS[-1])["clip_embedded"] for seed in (7, 8)]
+    assert winner.scores["MD"].clip == pytest.approx(sum(clips) / 2)
+    (verdict,) = winner.verdicts
+    assert (verdict.against, verdict.seeds) == ("MD", 2)
+    distances = [distance(network, MD, md_space()) or 0 for network in FORTY]
+    assert found.drawn_distance == pytest.approx(sum(distances) / 40)
+    assert found.distance is None and found.shared == ()  # of one winner
+    assert winners_of({}, MD, FORTY, of_table) is None
+    assert "otherwise" not in winners.section(("before-*",), found, MD).text()
+
+
+def test_a_winner_of_another_protocol_says_in_what_it_was_measured_otherwise() -> None:
+    world = World(noise=0.02)
+    run = world.run("before-0", [(network, 0) for network in TWENTY[:3]])
+    of_table = seeded(world, FORTY, range(1))
+    header = of_table.header | {"rungs": [1, 2]}
+    found = winners_of({"before-0": run.history}, MD, FORTY, replace(of_table, header=header))
+    said = winners.section(("before-*",), found, MD).text()
+    assert "compare with each other only: `before-0` (the table's first: rungs: [1, 2] against" in said
+
+
+def test_what_winners_share_is_said_of_those_measured_as_the_table_was() -> None:
+    world, of_table = World(noise=0.02), seeded(World(noise=0.02), FORTY, range(1))
+    groups = {"before": TWENTY[:5], "after": networks(4, seed=1)}
+    searches = {
+        f"{group}-{number}": world.run(f"{group}-{number}", [(network, 0)]).history
+        for group, tried in groups.items()
+        for number, network in enumerate(tried)
+    }
+    for name, history in searches.items():
+        if name.startswith("before"):
+            history.header["rungs"] = [1, 2]
+    found = winners_of(searches, MD, FORTY, of_table)
+    assert found is not None and len(found.winners) == 9
+    assert [winner.architecture for winner in found.alike] == groups["after"]
+    away = [distance(network, MD, md_space()) or 0 for network in groups["after"]]
+    assert found.distance is not None and found.distance.middle == sum(away) / 4
+    assert list(found.shared) == shared_choices(groups["after"], FORTY, md_space())
+    said = winners.section(("before-*",), found, MD).text()
+    assert f"the 4 winners measured as the table was differ from MD in {sum(away) / 4:.1f} (" in said
+
+
+@pytest.mark.parametrize(
+    ("quality", "said"),
+    [(1.5, "1 better; against MD-Lite: 1 better. Better than both: 100% (2% to 100%)."),
+     (0.98, "1 better. Better than both: 0% (0% to 98%).")],
+)  # fmt: skip
+def test_the_share_of_searches_whose_winner_is_better_than_both(quality: float, said: str) -> None:
+    truths = {MD.id: 1.0, MD_LITE.id: 0.5}
+    world = World(noise=0.001, truth=lambda network: truths.get(network.id, quality))
+    best = ("trial 0", TWENTY[0])
+    confirmations = [(*each, seed) for seed in (7, 8, 9) for each in (best, ("md", MD), ("md_lite", MD_LITE))]
+    run = world.run("after-0", [(TWENTY[0], 0)], confirmations=confirmations)
+    found = winners_of({"after-0": run.history}, MD, FORTY, seeded(world, FORTY, range(1)))
+    assert said in winners.section(("after-*",), found, MD).findings[0]
+
+
+def test_what_winners_share_beyond_chance() -> None:
+    space, drawn = md_space(), networks(60)
+    found = [replace(network, activation="gelu").canonical() for network in networks(12, seed=2)]
+    first, *others = shared_choices(found, drawn, space)
+    assert (first.choice, first.value, first.counts) == ("activation", "gelu", True)
+    assert first.winners.middle == 1 and not any(each.counts for each in others)
+    assert shared_choices(found[:3], drawn, space) == []

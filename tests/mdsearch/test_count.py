@@ -1,0 +1,75 @@
+"""`python -m space`: what it prints, and that a mistake is one line and status 2."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mdsearch.commands.count import main
+from space.architecture import Architecture
+from space.prices.macs import price
+from space.shared.plain import InputError
+
+ARCH = Path(__file__).parents[2] / "conf" / "arch"
+MD = Architecture.load(ARCH / "md.yaml")
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(list(words)) == 0
+    return capsys.readouterr().out
+
+
+def test_json_holds_the_whole_price(capsys: pytest.CaptureFixture[str]) -> None:
+    data = json.loads(printed(capsys, "arch=md", "format=json", "against=md_lite"))
+    cost = price(MD)
+    assert (data["parameters"], data["macs"], data["attention_macs"]) == cost
+    assert data["macs_without_attention_products"] == cost.macs - cost.attention_macs
+    assert data["flops"] == 2 * cost.macs
+    assert (data["conv_blocks"], data["self_attention"], data["cross_attention"]) == (11, 15, 18)
+    assert data["over_budget"]["md"] == []
+    assert len(data["over_budget"]["md_lite"]) == 2
+    assert data["difference"]["changes"][0] == "level 3 channels: 896 -> 1024"
+    for parts in data["breakdown"].values():
+        assert sum(part["parameters"] for part in parts.values()) == cost.parameters
+        assert sum(part["macs"] for part in parts.values()) == cost.macs
+
+
+def test_text_names_what_a_reader_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "arch=md")
+    for expected in ("387,376,712", "183.57", "180.65", "367.13", "e7d9e606fec8", "budget md: fits"):
+        assert expected in text
+    assert "budget md_lite: over, 387.4 M parameters > 280; 183.6 GMACs > 156" in text.replace("\n", " ")
+
+
+def test_a_file_and_an_own_budget(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    own = replace(MD, feed_forward_ratio=4)
+    (tmp_path / "own.yaml").write_text(own.to_yaml(), encoding="utf-8")
+    words = (f"arch_file={tmp_path / 'own.yaml'}", "budget.gmacs=190")
+    data = json.loads(printed(capsys, *words, "format=json"))
+    assert data["id"] == own.id
+    assert data["difference"]["changes"] == ["feed forward ratio: 3 -> 4"]
+    assert data["over_budget"]["yours"]
+    assert Architecture.from_yaml(printed(capsys, *words, "format=yaml")) == own
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "--help")
+    for expected in ("arch_file", "against", "format", "md_lite", "python -m space arch=md"):
+        assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["arch=mdd"], "did you mean 'md'"),
+        (["arch=dit_xl_2"], "arch: a DiT is no UNet"),
+        (["arch_file=nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["against=sd51"], "did you mean 'sd15'"),
+        (["format=jsn"], "format: 'jsn' is not a choice here; did you mean 'json'"),
+        (["+arch.heads=4"], "arch.head_width: 64 beside heads: 4"),
+    ],
+)
+def test_mistakes_are_one_message(words: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        main(words)

@@ -1,0 +1,144 @@
+"""`python -m training` and `python -m training.generate`: in this process, on a tiny network."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conf.compose import compose
+from mdsearch.commands import generate
+from mdsearch.commands import train as door
+from space.architecture import Architecture
+from space.shared.plain import InputError, from_plain
+from training.data import DataSettings
+from training.grid import save_grid
+from training.latents import LatentSettings
+from training.loop import Trainer, TrainingSettings
+
+
+@pytest.fixture
+def words(tiny: Architecture, tmp_path: Path) -> list[str]:
+    """A training of six steps of the tiny network as it stands."""
+    (tmp_path / "tiny.yaml").write_text(tiny.to_yaml())
+    return [
+        f"arch_file={tmp_path / 'tiny.yaml'}",
+        f"out={tmp_path / 'out'}",
+        "proxy=full",
+        "data.image_size_px=16",
+        "data.scenes=96",
+        "training.steps=6",
+        "training.batch_size=4",
+        "training.warmup_steps=2",
+        "training.sampling_steps=2",
+        "training.latents.coordinates=false",
+        "training.validation_images=8",
+        "training.device=cpu",
+        "state_every_steps=4",
+        "pictures=6",
+    ]
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+
+
+def test_training_writes_weights_that_generate_draws_with(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert door.main(words) == 0
+    out = tmp_path / "out"
+    assert [line["step"] for line in curve(out) if "loss" in line] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in curve(out) if "validation_loss" in line] == [4, 6]
+    assert Image.open(out / "samples.png").size == (3 * 16 * 3, 2 * 16 * 3)
+
+    picture = tmp_path / "drawn" / "picture.png"
+    prompt = "prompt=a large red circle, {in} the 'top left' on navy"
+    assert generate.main([f"model={out}", prompt, f"out={picture}", "count=3", "enlarge=2", "seed=1"]) == 0
+    assert Image.open(picture).size == (2 * 16 * 2, 2 * 16 * 2)
+    assert str(picture) in capsys.readouterr().out
+    from training.model import load_model
+
+    drawn = load_model(out, "cpu").draw([prompt.removeprefix("prompt=")], seed=1)
+    sheet = np.asarray(Image.open(picture))
+    assert (sheet[:32:2, :32:2] == drawn[0]).all()
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert door.main([*words, f"out={tmp_path / 'whole'}"]) == 0
+    monkeypatch.setattr(Trainer, "_train_one", _pressing_ctrl_c_at(5, Trainer._train_one))
+    with pytest.raises(KeyboardInterrupt):
+        door.main(words)
+    monkeypatch.undo()
+    out = tmp_path / "out"
+    assert torch.load(out / "state.pt")["step"] == 5
+    assert door.main([f"resume={out}"]) == 0
+    for name in ("unet.safetensors", "text.safetensors"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    losses = [line for line in curve(out) if "loss" in line]
+    assert losses == [line for line in curve(tmp_path / "whole") if "loss" in line]
+
+
+def _pressing_ctrl_c_at(step: int, train_one: object) -> object:
+    def pressed(trainer: Trainer) -> float:
+        loss: float = train_one(trainer)  # type: ignore[operator]
+        if trainer.step + 1 == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss
+
+    return pressed
+
+
+def test_resuming_takes_further_words(words: list[str], tmp_path: Path) -> None:
+    assert door.main(words) == 0
+    assert door.main([f"resume={tmp_path / 'out'}", "training.steps=8"]) == 0
+    assert [line["step"] for line in curve(tmp_path / "out") if "loss" in line][-3:] == [6, 7, 8]
+
+
+def test_what_cannot_be_used_is_said(words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"resume: .* is no folder of a training"):
+        door.main([f"resume={tmp_path}"])
+    with pytest.raises(InputError, match=r"nothing\.yaml: cannot be read as an architecture"):
+        door.main(["arch_file=nothing.yaml"])
+    with pytest.raises(InputError, match=r"latent_channels: the architecture has 8, but the codec makes 14"):
+        door.main(["proxy=full", "data.scenes=96"])
+    with pytest.raises(InputError, match="holds no trained model"):
+        generate.main([f"model={tmp_path}", "prompt=x"])
+    with pytest.raises(InputError, match=r"out: .* cannot be written: unknown file extension"):
+        save_grid(np.zeros((1, 2, 2, 3), np.uint8), tmp_path / "picture.nothing")
+
+
+def test_help_names_the_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    assert door.main(["--help"]) == 0 and generate.main(["-h"]) == 0
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("scenes", "digits", "folder", "short", "paper", "prompt="))
+
+
+def test_presets_hold_the_values_of_the_paper_and_of_the_code() -> None:
+    folders = ["training.latents.folder=vae", "training.text.folder=clip"]
+    paper = from_plain(TrainingSettings, compose("train", ["training=paper", *folders])["training"])
+    assert (paper.learning_rate, paper.betas, paper.weight_decay) == (1e-3, (0.9, 0.999), 0.01)
+    assert (paper.batch_size, paper.steps, paper.latents.codec, paper.text.encoder) == (
+        4096,
+        750_000,
+        "vae",
+        "clip",
+    )
+    short = compose("train", [])
+    with_coordinates = TrainingSettings(latents=LatentSettings(coordinates=True))
+    assert from_plain(TrainingSettings, short["training"]) == with_coordinates
+    assert from_plain(DataSettings, short["data"]) == DataSettings()
+    digits = from_plain(DataSettings, compose("train", ["data=digits"])["data"])
+    assert digits == DataSettings(name="digits")
+    folder = compose("train", ["data=folder", "data.folder=images"])["data"]
+    assert from_plain(DataSettings, folder).folder == "images"
+    with pytest.raises(InputError, match="missing"):
+        compose("train", ["data=folder"])
