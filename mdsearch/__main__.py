@@ -63,9 +63,9 @@ def entry() -> NoReturn:
 
 
 def alias(name: str) -> NoReturn:
-    """What `python -m search.compare` and the like call until the next release: the command of this name."""
+    """What `mdsearch compare` and the like call until the next release: the command of this name."""
     words = sys.argv[1:]
-    if name == "count" and words[:1] == ["explore"]:  # was `python -m space explore`
+    if name == "count" and words[:1] == ["explore"]:  # was `mdsearch explore`
         name, words = "explore", words[1:]
     run_and_exit(lambda words: run_command(name, words), words)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def search(*overrides: str) -> RunResult:
-    """Run one search, as `python -m search <overrides>` does, and return where it is and what it says.
+    """Run one search, as `mdsearch search <overrides>` does, and return where it is and what it says.
 
     Raises:
         space.plain.InputError: for overrides that cannot be used, before anything starts.

@@ -1,4 +1,4 @@
-"""Table 1 of the paper, counted anew: `python -m search.table1`.
+"""Table 1 of the paper, counted anew: `mdsearch table1`.
 
 The paper's "GFLOPs" are multiply-accumulates with the attention products counted (DiT-XL/2: 524.5 that
 way, 525 printed), so its figures stand beside our GMACs. No count is bent to meet a figure; where the two
@@ -23,9 +23,9 @@ from space.shared.plain import from_plain
 
 INTRO = "Table 1 of the paper: every network counted, with the paper's figures beside ours."
 EXAMPLES = (
-    "python -m search.table1",
-    "python -m search.table1 format=json",
-    "python -m search.table1 format=markdown out=docs/table1.md picture=docs/table1.png",
+    "mdsearch table1",
+    "mdsearch table1 format=json",
+    "mdsearch table1 format=markdown out=docs/table1.md picture=docs/table1.png",
 )
 EXPLAINED_FROM_PERCENT = 1.0
 CAPTION = "Parameters against GMACs, counted and as printed"
@@ -184,7 +184,7 @@ def text(table: Sequence[Row], settings: TableSettings) -> str:
         return "\n".join([body, *notes, "", NOTE]) + "\n"
     if settings.format == "markdown":
         parts = [body, NOTE, "\n".join(f"- {note}" for note in notes)]
-        return page("search.table1", "Table 1, counted", parts, CAPTION, settings)
+        return page("table1", "Table 1, counted", parts, CAPTION, settings)
     return body
 
 

@@ -1,4 +1,4 @@
-"""From SD-1.5 to MobileDiffusion, decision after decision: `python -m search.walk`.
+"""From SD-1.5 to MobileDiffusion, decision after decision: `mdsearch walk`.
 
 The decisions are those of sections 3.2 and 3.3. Each step is a valid `Architecture`, priced in closed
 form; the last one is MD itself. What a step saves
@@ -22,9 +22,9 @@ from space.shared.plain import from_plain
 
 INTRO = "From SD-1.5 to MobileDiffusion: what each decision of sections 3.2 and 3.3 saves."
 EXAMPLES = (
-    "python -m search.walk",
-    "python -m search.walk format=json",
-    "python -m search.walk format=markdown out=docs/walk.md picture=docs/walk.png",
+    "mdsearch walk",
+    "mdsearch walk format=json",
+    "mdsearch walk format=markdown out=docs/walk.md picture=docs/walk.png",
 )
 
 
@@ -230,7 +230,7 @@ def text(walk: Sequence[Step], settings: TableSettings) -> str:
         return f"{body}\n{NOTE}\n"
     if settings.format == "markdown":
         caption = "What each decision saves, as a waterfall"
-        return page("search.walk", "From SD-1.5 to MobileDiffusion", [body, NOTE], caption, settings)
+        return page("walk", "From SD-1.5 to MobileDiffusion", [body, NOTE], caption, settings)
     return body
 
 

@@ -204,6 +204,6 @@ def noise_section(page: Page) -> str:
         "trained with two or more, with a 95 % interval; repeats are runs beyond the first of each. Paired: "
         "without what a seed does to all networks alike. Pictures: at most what more of them would cure. "
         "Together: the stated noise refined by the seeds. The stated one decided who was halted and "
-        "who raced; refined, it says who leads, and search.noise writes it down for the next search."
+        "who raced; refined, it says who leads, and mdsearch noise writes it down for the next search."
     )
     return section("Noise", about, card(table(list(lines[0]), rows, numbers=range(len(lines[0])))))

@@ -1,4 +1,4 @@
-"""`python -m search.compare`: several searches side by side, as a table and as a page."""
+"""`mdsearch compare`: several searches side by side, as a table and as a page."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Runs side by side: what they differ in, their fronts and best so far, their ledg
 better, where one can say. Scores of different protocols (pictures, training, proxy, rungs, evaluators) do
 not compare, and are refused.
 
-  python -m search.compare runs/a runs/b ...
+  mdsearch compare runs/a runs/b ...
 """
 EXAMPLES = (
-    "python -m search.compare runs/tpe runs/random",
-    "python -m search.compare runs/sweep-* out=sweep.html",
+    "mdsearch compare runs/tpe runs/random",
+    "mdsearch compare runs/sweep-* out=sweep.html",
 )
 HEADS = (
     "search,\nbudget,\nsampler",

@@ -1,4 +1,4 @@
-"""`python -m search.confirm [runs/a]`: more seeds and more steps for the winners of a run that has ended."""
+"""`mdsearch confirm [runs/a]`: more seeds and more steps for the winners of a run that has ended."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from search.runs.folder import latest_run, stored_overrides, stored_settings
 from search.runs.record import read_history
 from search.settings import SearchSettings
 from space.shared.plain import InputError, from_plain
+from space.shared.retries import resume_command
 
 INTRO = """
 Race the best of a finished run again, with new seeds beside MD and MD-Lite: seeds go to the comparisons that
@@ -23,11 +24,11 @@ they should decide, until all is clear or the time is over; then say better, wor
 undecided. Runs that were done already count, and are not repeated.
 """
 EXAMPLES = (
-    "python -m search.confirm                            the latest run, ten minutes",
-    "python -m search.confirm best=3 minutes=30          three finalists, half an hour",
-    "python -m search.confirm runs/lite steps=1600       four times as long: a race of its own",
-    "python -m search.confirm runs=40 minutes=null       until 40 runs are recorded",
-    "python -m search.confirm best=0 references=[] halted=99 minutes=null   count wrong stops",
+    "mdsearch confirm                            the latest run, ten minutes",
+    "mdsearch confirm best=3 minutes=30          three finalists, half an hour",
+    "mdsearch confirm runs/lite steps=1600       four times as long: a race of its own",
+    "mdsearch confirm runs=40 minutes=null       until 40 runs are recorded",
+    "mdsearch confirm best=0 references=[] halted=99 minutes=null   count wrong stops",
 )
 
 
@@ -47,11 +48,9 @@ def main(words: list[str]) -> int:
     trials = read_history(folder).trials
     unfinished = [trial.number for trial in trials if trial.state == "running"]
     if not trials:
-        raise InputError(f"{folder}: has no trial to confirm; first: python -m search resume={folder}")
+        raise InputError(f"{folder}: has no trial to confirm; first: {resume_command(folder)}")
     if unfinished:
-        raise InputError(
-            f"{folder}: trials {unfinished} have not ended; first: python -m search resume={folder}"
-        )
+        raise InputError(f"{folder}: trials {unfinished} have not ended; first: {resume_command(folder)}")
     settings: SearchSettings = replace(
         stored, confirmation=confirmation, resume=str(folder), trials=len(trials)
     )

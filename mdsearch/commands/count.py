@@ -1,4 +1,4 @@
-"""`python -m space`: what an architecture is, and what it costs. A door; the rules are in `space.cost`."""
+"""`mdsearch count`: what an architecture is, and what it costs. A door; the rules are in `space.cost`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ they fit the paper's budgets, and what differs from another architecture. Nothin
 The paper's "GFLOPs" are MACs with the attention products counted; FLOPs here are always 2 x MACs.
 """
 EXAMPLES = (
-    "python -m space arch=md",
-    "python -m space arch=sd15 against=md_lite",
-    "python -m space arch_file=runs/first/best.yaml budget=md_lite",
-    "python -m space arch=md +arch.feed_forward_ratio=4     change a field on the way",
-    "python -m space arch=md format=json                    for other programs",
-    "python -m space explore --help                         a map of a whole space instead",
+    "mdsearch count arch=md",
+    "mdsearch count arch=sd15 against=md_lite",
+    "mdsearch count arch_file=runs/first/best.yaml budget=md_lite",
+    "mdsearch count arch=md +arch.feed_forward_ratio=4     change a field on the way",
+    "mdsearch count arch=md format=json                    for other programs",
+    "mdsearch explore --help                         a map of a whole space instead",
 )
 SHOWN_BUDGETS = ("md", "md_lite")
 
@@ -69,7 +69,7 @@ def _architecture(settings: PriceSettings) -> Architecture:
 
 def _from_preset(data: dict[str, Any]) -> Architecture:
     if "patch" in data:
-        raise InputError("arch: a DiT is no UNet; it is priced beside the others by python -m search.table1")
+        raise InputError("arch: a DiT is no UNet; it is priced beside the others by mdsearch table1")
     return Architecture.from_plain(data, "arch")
 
 

@@ -1,4 +1,4 @@
-"""`python -m evaluators`: scores of anybody's images."""
+"""`mdsearch evaluate`: scores of anybody's images."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Score images under a named protocol: FID, KID, precision and recall against refe
 images agree with their captions (CLIP score). Every score comes with its interval and its protocol, on the
 screen and in scores.json. After a kill the same command goes on where it was.
 
-  python -m evaluators images=samples captions=captions.txt reference=val2014
-  python -m evaluators statistics=val2014.safetensors reference=val2014    statistics that can be shared
-  python -m evaluators compare=scores/a,scores/b                           which of two is better
+  mdsearch evaluate images=samples captions=captions.txt reference=val2014
+  mdsearch evaluate statistics=val2014.safetensors reference=val2014    statistics that can be shared
+  mdsearch evaluate compare=scores/a,scores/b                           which of two is better
 """
 EXAMPLES = (
-    "python -m evaluators images=samples.npz reference=statistics.safetensors metrics=fid",
-    "python -m evaluators images='shards/{000..009}.tar' metrics=clip     captions from the shards",
-    "python -m evaluators images=samples reference=real metrics=fid,kid,precision,recall workers=2",
-    "python -m evaluators images=samples reference=real evaluators.images.size_px=512",
-    "python -m evaluators images=samples evaluator=runs/<name>/evaluator  by what a search trained, offline",
-    "python -m evaluators compare=a,b but_for=drawing.steps               samples drawn with other steps",
+    "mdsearch evaluate images=samples.npz reference=statistics.safetensors metrics=fid",
+    "mdsearch evaluate images='shards/{000..009}.tar' metrics=clip     captions from the shards",
+    "mdsearch evaluate images=samples reference=real metrics=fid,kid,precision,recall workers=2",
+    "mdsearch evaluate images=samples reference=real evaluators.images.size_px=512",
+    "mdsearch evaluate images=samples evaluator=runs/<name>/evaluator  by what a search trained, offline",
+    "mdsearch evaluate compare=a,b but_for=drawing.steps               samples drawn with other steps",
 )
 TEXTS = (
     "images", "captions", "reference",

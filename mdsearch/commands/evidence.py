@@ -1,4 +1,4 @@
-"""`python -m search.evidence recorded.jsonl.gz out=docs/evidence.md`: what recorded runs say, as one page."""
+"""`mdsearch evidence recorded.jsonl.gz out=docs/evidence.md`: what recorded runs say, as one page."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ INTRO = """
 Work out what recorded runs say, and write it as one page with its pictures: the noise of every metric at
 every rung, how well rungs rank networks, which scores predict the end, what each design decision of the
 paper is worth by matched pairs, where MD and MD-Lite rank, what searches found, and what stays undecided.
-Sources are bundles (search.gather) or run folders; runs get their part by their names. What was not
+Sources are bundles (mdsearch gather) or run folders; runs get their part by their names. What was not
 recorded yet is said. The same file gives the same page, byte for byte.
 """
 EXAMPLES = (
-    "python -m search.evidence recorded out=docs/evidence.md   the runs that come with the package",
-    f"python -m search.evidence recorded{SUFFIX} runs/long-2 out=evidence.md   with a run that is not "
-    "gathered yet",
-    f"python -m search.evidence recorded{SUFFIX} 'table=[mine-*]' out=mine.md  runs of other names",
+    "mdsearch evidence recorded out=docs/evidence.md   the runs that come with the package",
+    f"mdsearch evidence recorded{SUFFIX} runs/long-2 out=evidence.md   with a run that is not gathered yet",
+    f"mdsearch evidence recorded{SUFFIX} 'table=[mine-*]' out=mine.md  runs of other names",
 )
 
 
@@ -69,7 +68,7 @@ def main(words: list[str]) -> int:
         "md_lite": Reference(named_architecture("md_lite"), settings.md_lite_budget),
     }
     console = Console(stderr=True)
-    command = shlex.join(["python", "-m", "search.evidence", *words])
+    command = shlex.join(["mdsearch", "evidence", *words])
     with console.status("reading records") as status:
         page = Page(Path(settings.out), command, lambda text: status.update(text))
         evidence = evidence_of(gathered(sources), settings.roles)

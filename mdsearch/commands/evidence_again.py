@@ -1,4 +1,4 @@
-"""`python -m search.evidence.again runs/table out=first`: recorded networks, to train them again."""
+"""`mdsearch evidence again runs/table out=first`: recorded networks, to train them again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ with another seed, for longer, or under another proxy. It prints the search that
 differ. The first of a space-filling run are spread over the space by themselves.
 """
 EXAMPLES = (
-    "python -m search.evidence.again runs/table out=first networks=32   then the search that it prints, with",
+    "mdsearch evidence again runs/table out=first networks=32   then the search that it prints, with",
     "    name=seeds-1 seed=1                                            another seed",
     "    name=long rungs=[500,1000,2000]                                longer training",
     "    name=bigger proxy=quarter data.image_size_px=64 training.latents.factor=4   a bigger proxy",
@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
     sources, chosen = divided(words)
     settings: AgainSettings = from_plain(AgainSettings, compose("again", chosen))
     if not sources:
-        raise InputError("no run named; for example: python -m search.evidence.again runs/table out=first")
+        raise InputError("no run named; for example: mdsearch evidence again runs/table out=first")
     histories = histories_of(sources)
     files: dict[str, NetworkFile] = {}
     for name, history in histories.items():

@@ -1,4 +1,4 @@
-"""`python -m search.evidence.pairs runs/table out=partners`: networks that make pairs with recorded ones."""
+"""`mdsearch evidence pairs runs/table out=partners`: networks that make pairs with recorded ones."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ are not looked at: a network chosen for its score falls back when it is compared
 the budget.
 """
 EXAMPLES = (
-    "python -m search.evidence.pairs runs/table out=partners      then the search that it prints",
-    "python -m search.evidence.pairs 'recorded.jsonl.gz:table*' out=partners pairs=20",
-    "python -m search.evidence.pairs runs/table out=of-md pairs=1 budget=none name=pairs-md   MD's, over "
-    "budget too",
+    "mdsearch evidence pairs runs/table out=partners      then the search that it prints",
+    "mdsearch evidence pairs 'recorded.jsonl.gz:table*' out=partners pairs=20",
+    "mdsearch evidence pairs runs/table out=of-md pairs=1 budget=none name=pairs-md   MD's, over budget too",
 )
 
 
@@ -105,7 +104,7 @@ def main(words: list[str]) -> int:
 
 def _of_one_protocol(sources: Sequence[str]) -> dict[str, History]:
     if not sources:
-        raise InputError("no run named; for example: python -m search.evidence.pairs runs/table out=partners")
+        raise InputError("no run named; for example: mdsearch evidence pairs runs/table out=partners")
     histories = histories_of(sources)
     (first_name, first), *others = histories.items()
     for name, history in others:

@@ -1,4 +1,4 @@
-"""`python -m space explore`: a map of a space. A door; what it prints is worked out beside it."""
+"""`mdsearch explore`: a map of a space. A door; what it prints is worked out beside it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Map a space: how many networks it holds, what share of them fits a budget (both 
 in the plane of parameters and MACs, where the published networks lie, and the neighbours of one of them.
 """
 EXAMPLES = (
-    "python -m space explore",
-    "python -m space explore budget=md_lite near=md_lite",
-    "python -m space explore draws=5000000 out=map.parquet picture=map.png",
-    "python -m space explore 'space.levels.level_3.channels=[1024]' neighbours=20",
+    "mdsearch explore",
+    "mdsearch explore budget=md_lite near=md_lite",
+    "mdsearch explore draws=5000000 out=map.parquet picture=map.png",
+    "mdsearch explore 'space.levels.level_3.channels=[1024]' neighbours=20",
 )
 
 

@@ -1,4 +1,4 @@
-"""`python -m search.gather runs/a runs/b out=recorded.jsonl.gz`: records of many runs in one file."""
+"""`mdsearch gather runs/a runs/b out=recorded.jsonl.gz`: records of many runs in one file."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from search.runs.bundle import SUFFIX, Bundled, bundled_of, is_bundle, write_bun
 from space.shared.plain import InputError, from_plain
 
 INTRO = f"""
-Gather the records of runs in one small file, which search.replay, search.simulate, search.noise and
-search.evidence read as they read run folders: runs=[recorded{SUFFIX}], or some of its runs by name,
+Gather the records of runs in one small file, which the commands replay, simulate, noise and evidence
+read as they read run folders: runs=[recorded{SUFFIX}], or some of its runs by name,
 runs=['recorded{SUFFIX}:table*']. Pictures and weights stay where they are. A file that exists already
 may be among the sources; a run folder takes the place of an older copy of its run.
 """
 EXAMPLES = (
-    f"python -m search.gather runs/table runs/more out=recorded{SUFFIX}",
-    f"python -m search.gather recorded{SUFFIX} runs/again out=recorded{SUFFIX}",
+    f"mdsearch gather runs/table runs/more out=recorded{SUFFIX}",
+    f"mdsearch gather recorded{SUFFIX} runs/again out=recorded{SUFFIX}",
 )
 
 
@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
     sources, chosen = divided(words)
     settings = from_plain(GatherSettings, compose("gather", chosen))
     if not sources:
-        raise InputError("no run named; for example: python -m search.gather runs/a out=recorded.jsonl.gz")
+        raise InputError("no run named; for example: mdsearch gather runs/a out=recorded.jsonl.gz")
     runs = gathered(sources)
     out = Path(settings.out)
     try:

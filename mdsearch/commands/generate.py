@@ -1,4 +1,4 @@
-"""`python -m training.generate`: pictures from a prompt, by a trained model."""
+"""`mdsearch generate`: pictures from a prompt, by a trained model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from training.model import load_model
 INTRO = """
 Draw pictures of a prompt with a trained model.
 
-  python -m training.generate model=runs/<name>/trials/0 'prompt="a large red circle in the top left on navy"'
+  mdsearch generate model=runs/<name>/trials/0 'prompt="a large red circle in the top left on navy"'
 """
-EXAMPLES = (
-    "python -m training.generate model=trained/md prompt='a red circle' out=circle.png count=9 seed=1",
-)
+EXAMPLES = ("mdsearch generate model=trained/md prompt='a red circle' out=circle.png count=9 seed=1",)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`python -m search.sampling_curves`: FID against CLIP score over guidance, and both over sampling steps."""
+"""`mdsearch generate curves`: FID against CLIP score over guidance, and both over sampling steps."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ trials, or of a named protocol with your captions and reference. Points that are
 the points of another model (model=, trial=) join those of the first.
 """
 EXAMPLES = (
-    "python -m search.sampling_curves guidance=1,1.5,2,3,5,8         the best trial of the latest run",
-    "python -m search.sampling_curves run=runs/lite trial=3 steps=1,2,4,8,16",
-    "python -m search.sampling_curves run=runs/lite model=trained/longer guidance=1,2,3 steps=6,50",
-    "python -m search.sampling_curves evaluators=coco30k model=stable-diffusion-v1-5 captions=coco30k.txt "
+    "mdsearch generate curves guidance=1,1.5,2,3,5,8         the best trial of the latest run",
+    "mdsearch generate curves run=runs/lite trial=3 steps=1,2,4,8,16",
+    "mdsearch generate curves run=runs/lite model=trained/longer guidance=1,2,3 steps=6,50",
+    "mdsearch generate curves evaluators=coco30k model=stable-diffusion-v1-5 captions=coco30k.txt "
     "reference=val2014.safetensors guidance=1,1.5,2,3,4,6,8 clip=clip_vit_g_14 workers=8",
 )
 LISTED = re.compile(r"(guidance|steps)=(?!null$)([^\[\]]+)")  # 1,2,3 without brackets: a sweep to Hydra
@@ -210,7 +210,7 @@ def write(curves: Curves, words: Iterable[str]) -> list[Path]:
         *(f"![{picture.stem}]({picture.name})" for picture in pictures),
         table(curves, "markdown").strip(),
         f"```\n{curves.protocol}\n```",
-        f"Written on {date.today()} by `python -m search.sampling_curves {shlex.join(words)}`.",
+        f"Written on {date.today()} by `mdsearch generate curves {shlex.join(words)}`.",
     ]
     return [
         write_whole(out / "curves.csv", table(curves, "csv")),

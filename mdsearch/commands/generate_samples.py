@@ -1,4 +1,4 @@
-"""`python -m training.samples`: a picture for each caption of a file, as evaluators want them."""
+"""`mdsearch generate samples`: a picture for each caption of a file, as evaluators want them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Draw a picture for each caption of a file, with a trained model or any diffusers
 same command goes on after an interruption, and gives the same pictures with any number of workers or shards.
 """
 EXAMPLES = (
-    "python -m training.samples model=runs/<name>/trials/3 captions=prompts.txt out=samples workers=2",
-    "python -m training.samples model=stable-diffusion-v1-5 captions=coco.jsonl out=sd15 image_size_px=512 "
+    "mdsearch generate samples model=runs/<name>/trials/3 captions=prompts.txt out=samples workers=2",
+    "mdsearch generate samples model=stable-diffusion-v1-5 captions=coco.jsonl out=sd15 image_size_px=512 "
     "steps=50 guidance=3 precision=fp16 batch_size=16 shard=2/8",
 )
 TEXTS = ("model", "captions", "out")

@@ -1,4 +1,4 @@
-"""`python -m search.noise runs/a [runs/b ...]`: what is noise at each rung, by repeated seeds."""
+"""`mdsearch noise runs/a [runs/b ...]`: what is noise at each rung, by repeated seeds."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from search.runs.folder import latest_run
 from search.runs.header import noise_of
 from search.statistics.noise import Noise
 from space.shared.plain import InputError, from_plain, to_plain
+from space.shared.retries import resume_command
 
 INTRO = """
 The noise of FID and CLIP at each rung of one run, or of several of one protocol: as stated in its settings,
 as repeated seeds of the same networks show it, and the part that more pictures would cure.
 """
 EXAMPLES = (
-    "python -m search.noise                              the latest run",
-    "python -m search.noise runs/a runs/b                repeats of both, pooled",
-    "python -m search.noise runs/a out=conf/noise/mine.yaml, then python -m search noise=mine",
-    "python -m search.noise runs/a runs/b stated=false out=conf/noise/mine.yaml     from their repeats alone",
-    "python -m search.noise recorded:table recorded:seeds-* best=0.5   the better half of the networks",
+    "mdsearch noise                              the latest run",
+    "mdsearch noise runs/a runs/b                repeats of both, pooled",
+    "mdsearch noise runs/a out=conf/noise/mine.yaml, then mdsearch search noise=mine",
+    "mdsearch noise runs/a runs/b stated=false out=conf/noise/mine.yaml     from their repeats alone",
+    "mdsearch noise recorded:table recorded:seeds-* best=0.5   the better half of the networks",
 )
 
 
@@ -57,7 +58,7 @@ def main(words: list[str]) -> int:
     histories = histories_of(sources)
     first, noise = next((name, noise_of(history)) for name, history in histories.items())
     if noise is None:
-        raise InputError(f"{first}: states no noise yet; first: python -m search resume={first}")
+        raise InputError(f"{first}: states no noise yet; first: {resume_command(first)}")
     found = estimated(list(histories.values()), noise, settings.best)
     print(render([_exact(each) for each in found], [shown(each) for each in found], settings.format), end="")
     if settings.format == "table":

@@ -1,4 +1,4 @@
-"""`python -m search.replay`: finished runs as a benchmark of strategies, and a check of their decisions."""
+"""`mdsearch replay`: finished runs as a benchmark of strategies, and a check of their decisions."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ With check=true nothing is simulated: each run's own settings are driven through
 and every proposal, refusal and decision must come out as recorded.
 """
 EXAMPLES = (
-    "python -m search.replay runs=[runs/a,runs/b]",
-    "python -m search.replay runs=[runs/a] sampler=tpe,random,nsga2 stopping=paper,asha,none seeds=200",
-    "python -m search.replay runs=[runs/a] workers=1,8 out=replay",
-    "python -m search.replay runs=[runs/a] stopping.deviations=0.5,1,2",
-    "python -m search.replay runs=[runs/a] check=true",
+    "mdsearch replay runs=[runs/a,runs/b]",
+    "mdsearch replay runs=[runs/a] sampler=tpe,random,nsga2 stopping=paper,asha,none seeds=200",
+    "mdsearch replay runs=[runs/a] workers=1,8 out=replay",
+    "mdsearch replay runs=[runs/a] stopping.deviations=0.5,1,2",
+    "mdsearch replay runs=[runs/a] check=true",
 )
 NO_STRATEGY = ("runs", "seeds", "steps", "top_share", "gaps", "processes", "check", "out")
 

@@ -1,4 +1,4 @@
-"""`python -m search`, installed as `mdsearch`: the door of a search."""
+"""`mdsearch search`, installed as `mdsearch`: the door of a search."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Search an architecture: a sampler proposes networks of a space within a hard bud
 for a short while under a proxy, slow ones are stopped early, the best are confirmed, and a report is
 written. Without any word: the default search, some ten minutes on two CPU cores.
 
-  python -m search [name=value ...]          one search
-  python -m search -m name=value,value ...   one search for each combination, then a table that compares
-  python -m search resume=runs/<name>        go on with an interrupted search
+  mdsearch search [name=value ...]          one search
+  mdsearch search -m name=value,value ...   one search for each combination, then a table that compares
+  mdsearch search resume=runs/<name>        go on with an interrupted search
 """
 EXAMPLES = (
-    "python -m search budget=md_lite name=lite",
-    "python -m search budget.gmacs=120 trials=24            your own budget",
-    "python -m search space.levels.level_3.channels=[1024]  pin a choice",
-    "python -m search enqueue=[md,mine.yaml]                try these first",
-    "python -m search -m budget=md,md_lite sampler=tpe,random",
-    "python -m search cluster=existing cluster.address=auto backend=ray",
-    "python -m search evaluators=own data=folder data.folder=photos   scored by Inception and CLIP ViT-B/32",
-    "python -m search dry_run=true                          what would happen, and what it costs",
+    "mdsearch search budget=md_lite name=lite",
+    "mdsearch search budget.gmacs=120 trials=24            your own budget",
+    "mdsearch search space.levels.level_3.channels=[1024]  pin a choice",
+    "mdsearch search enqueue=[md,mine.yaml]                try these first",
+    "mdsearch search -m budget=md,md_lite sampler=tpe,random",
+    "mdsearch search cluster=existing cluster.address=auto backend=ray",
+    "mdsearch search evaluators=own data=folder data.folder=photos   scored by Inception and CLIP ViT-B/32",
+    "mdsearch search dry_run=true                          what would happen, and what it costs",
 )
 
 
@@ -100,7 +100,7 @@ def _several(words: list[str]) -> int:
     runs = read_runs(folders)
     Console().print(comparison_table(runs))
     if len(runs) > 1 and not protocol_differences(runs):
-        print(f"\nas a page: python -m search.compare {' '.join(map(str, folders))}")
+        print(f"\nas a page: mdsearch compare {' '.join(map(str, folders))}")
     return status
 
 
@@ -111,7 +111,7 @@ def _finish(result: RunResult) -> int:
     print(f"\nreport: {result.report}")
     if result.best is not None:
         print(f"winner: {result.folder / 'best.yaml'}")
-        print(f"train it for longer: python -m training arch_file={result.folder / 'best.yaml'}")
+        print(f"train it for longer: mdsearch train arch_file={result.folder / 'best.yaml'}")
     if result.interrupted:
         return 130
     return 0 if result.best is not None else 1

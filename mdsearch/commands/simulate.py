@@ -1,4 +1,4 @@
-"""`python -m search.simulate`: hours, accelerator-hours and limits of a search before anybody pays for it."""
+"""`mdsearch simulate`: hours, accelerator-hours and limits of a search before anybody pays for it."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ recorded ones by a surrogate. For each number of workers it prints hours, accele
 saves and what it stops wrongly, what failures, stragglers and preemption cost, and how busy the driver is.
 """
 EXAMPLES = (
-    "python -m search.simulate                                 8, 64 and 1,000 workers at the paper's scale",
-    "python -m search.simulate workers=[16] trials=1400 stopping=asha",
-    "python -m search.simulate runs=[runs/a] hours=0.5 devices_per_worker=1 workers=[4,32]",
-    "python -m search.simulate preemptions_per_day=4 out=plans.png",
+    "mdsearch simulate                                 8, 64 and 1,000 workers at the paper's scale",
+    "mdsearch simulate workers=[16] trials=1400 stopping=asha",
+    "mdsearch simulate runs=[runs/a] hours=0.5 devices_per_worker=1 workers=[4,32]",
+    "mdsearch simulate preemptions_per_day=4 out=plans.png",
 )
 
 

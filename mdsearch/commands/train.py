@@ -1,4 +1,4 @@
-"""`python -m training`: one architecture, trained for longer than a search can."""
+"""`mdsearch train`: one architecture, trained for longer than a search can."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from training.loop import Diverged, Trainer, TrainingSettings
 
 INTRO = """
 Train one architecture for longer than a search can, for instance the best that a search found. Its folder
-then holds weights (python -m training.generate draws with them), curve.jsonl and samples.png.
+then holds weights (mdsearch generate draws with them), curve.jsonl and samples.png.
 """
 EXAMPLES = (
-    "python -m training arch_file=runs/<name>/best.yaml training.steps=5000",
-    "python -m training arch=md_lite data=digits out=trained/digits",
-    "python -m training resume=trained/digits training.steps=9000",
-    "python -m training arch=md proxy=full training=paper data=folder ...",
+    "mdsearch train arch_file=runs/<name>/best.yaml training.steps=5000",
+    "mdsearch train arch=md_lite data=digits out=trained/digits",
+    "mdsearch train resume=trained/digits training.steps=9000",
+    "mdsearch train arch=md proxy=full training=paper data=folder ...",
 )
 STATE, WORDS, CURVE = "state.pt", "overrides.yaml", "curve.jsonl"
 
@@ -89,7 +89,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
         _train_in_parts(trainer, command, folder, curve, console, stopped)
     if stopped():
-        console.print(f"stopped at step {trainer.step}; go on with: python -m training resume={folder}")
+        console.print(f"stopped at step {trainer.step}; go on with: mdsearch train resume={folder}")
         raise KeyboardInterrupt
     return folder
 
@@ -217,5 +217,5 @@ def main(words: list[str]) -> int:
     except Diverged as error:
         print(f"{error}; a lower training.learning_rate may help")
         return 1
-    print(f"trained: {folder}\ndraw with: python -m training.generate model={folder} prompt='...'")
+    print(f"trained: {folder}\ndraw with: mdsearch generate model={folder} prompt='...'")
     return 0

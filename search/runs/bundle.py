@@ -178,7 +178,7 @@ def commands(runs: Sequence[Bundled]) -> Iterator[str]:
     """What each run was started with, as one would type it."""
     for run in runs:
         words: list[str] = next((event["overrides"] for event in run.events if event["event"] == "run"), [])
-        yield " ".join(["python -m search", *(_typed(word) for word in words)])
+        yield " ".join(["mdsearch search", *(_typed(word) for word in words)])
 
 
 def _typed(word: str) -> str:

@@ -19,7 +19,7 @@ from search.settings import SearchSettings, changed_fields, settings_from_plain
 from search.trial import STATE_NAME, job_folder, make_job_folder
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
-from space.shared.retries import once, reason_of
+from space.shared.retries import once, reason_of, resume_command
 
 CONFIG_NAME, CURVE_NAME, BEST_NAME = "config.yaml", "curve.jsonl", "best.yaml"
 DERIVED = (BEST_NAME, "trials.csv", "report.html")  # written whole, again and again
@@ -56,7 +56,7 @@ def latest_run(runs_folder: Path) -> Path:
     """The run folder whose record was written to last. Raises InputError if there is none."""
     records = list(runs_folder.glob(f"*/{RECORD_NAME}"))
     if not records:
-        raise InputError(f"{runs_folder}: holds no run yet; start one with: python -m search")
+        raise InputError(f"{runs_folder}: holds no run yet; start one with: mdsearch search")
     return max(records, key=lambda path: path.stat().st_mtime).parent
 
 
@@ -80,7 +80,7 @@ def claim_folder(settings: SearchSettings) -> Path:
     folder = runs / (settings.name or time.strftime("search-%Y%m%d-%H%M%S"))
     if _holds_events(folder / RECORD_NAME):
         raise InputError(
-            f"{folder}: holds a run already; go on with it by resume={folder}, or choose a name="
+            f"{folder}: holds a run already; go on with it: {resume_command(folder)}; or choose a name="
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ class Results:
         try:
             self._write(self.record.history, running=False)
         except OSError as error:
-            self.say(f"{reason_of(error)}; to make it again: python -m search resume={self.folder}")
+            self.say(f"{reason_of(error)}; to make it again: {resume_command(self.folder)}")
         report = self.folder / "report.html"
         return report if report.is_file() else None
 

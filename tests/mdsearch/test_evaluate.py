@@ -1,4 +1,4 @@
-"""`python -m evaluators`: anybody's images scored, killed and resumed, compared, and refused in one line."""
+"""`mdsearch evaluate`: anybody's images scored, killed and resumed, compared, and refused in one line."""
 
 from __future__ import annotations
 
@@ -213,7 +213,10 @@ def test_a_killed_run_goes_on_and_ends_as_an_undisturbed_one(
     words = with_(words, "metrics=fid,kid", "part_images=1")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "evaluators", *words], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "mdsearch", "evaluate", *words],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
     )
     parts = tmp_path / "out" / "parts"
     deadline = time.monotonic() + 120

@@ -1,4 +1,4 @@
-"""`python -m training` and `python -m training.generate`: in this process, on a tiny network."""
+"""`mdsearch train` and `mdsearch generate`: in this process, on a tiny network."""
 
 from __future__ import annotations
 

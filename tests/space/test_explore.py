@@ -336,7 +336,7 @@ def test_a_table_broken_off_leaves_no_file(md: Grid, tmp_path: Path) -> None:
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for expected in ("draws=1000000", "near=md", "picture", "md_lite", "python -m space explore"):
+    for expected in ("draws=1000000", "near=md", "picture", "md_lite", "mdsearch explore"):
         assert expected in text
 
 

@@ -120,7 +120,7 @@ def test_the_page_of_everything(tmp_path: Path) -> None:
         "| of them with three seeds or more | 12 | 30 |",
         "Runs that have no part here: stray.",
         "Different for the bigger proxy: proxy.width_divisor: 16 against 4.",
-        "- before-3: `python -m search name=before-3`",
+        "- before-3: `mdsearch search name=before-3`",
         "Of 4 searches `before` the winners are, in their confirmation, against MD:",
     ):
         assert line in page
