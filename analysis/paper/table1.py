@@ -14,19 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.rendering import TableSettings, page, render, write
-from conf.compose import compose, help_text
+from conf.compose import compose
 from space import dit
 from space.architecture import Architecture
 from space.dit import DiT
 from space.prices.macs import Cost, price
 from space.shared.plain import from_plain
 
-INTRO = "Table 1 of the paper: every network counted, with the paper's figures beside ours."
-EXAMPLES = (
-    "mdsearch table1",
-    "mdsearch table1 format=json",
-    "mdsearch table1 format=markdown out=docs/table1.md picture=docs/table1.png",
-)
 EXPLAINED_FROM_PERCENT = 1.0
 CAPTION = "Parameters against GMACs, counted and as printed"
 
@@ -201,9 +195,6 @@ def _measures(row: Row) -> tuple[str, float, float, float | None, float | None]:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("table1", INTRO, EXAMPLES))
-        return 0
     settings = from_plain(TableSettings, compose("table1", words))
     table = rows()
     write(text(table, settings), settings.out)

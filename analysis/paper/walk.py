@@ -15,17 +15,10 @@ from typing import Any
 
 from analysis.paper.table1 import published
 from analysis.rendering import TableSettings, page, render, write
-from conf.compose import compose, help_text
+from conf.compose import compose
 from space.architecture import Architecture, difference
 from space.prices.macs import price
 from space.shared.plain import from_plain
-
-INTRO = "From SD-1.5 to MobileDiffusion: what each decision of sections 3.2 and 3.3 saves."
-EXAMPLES = (
-    "mdsearch walk",
-    "mdsearch walk format=json",
-    "mdsearch walk format=markdown out=docs/walk.md picture=docs/walk.png",
-)
 
 
 def _level(a: Architecture, index: int, **changes: Any) -> Architecture:
@@ -235,9 +228,6 @@ def text(walk: Sequence[Step], settings: TableSettings) -> str:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("walk", INTRO, EXAMPLES))
-        return 0
     settings = from_plain(TableSettings, compose("walk", words))
     walk = steps()
     write(text(walk, settings), settings.out)

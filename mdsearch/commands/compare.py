@@ -14,24 +14,14 @@ from rich.table import Table
 
 from analysis.comparison.runs import Run, check_comparable, protocol_differences, read_runs, winners_verdicts
 from analysis.findings import all_verdicts
-from conf.compose import compose, divided, help_text
+from conf.compose import compose
+from conf.words import divided
 from search.formats import gmacs, millions
 from search.runs.compatibility import abridged
 from search.runs.header import objectives_of
 from search.runs.scores import point_of
 from space.shared.plain import InputError, from_plain
 
-INTRO = """
-Runs side by side: what they differ in, their fronts and best so far, their ledgers, and whose winner is
-better, where one can say. Scores of different protocols (pictures, training, proxy, rungs, evaluators) do
-not compare, and are refused.
-
-  mdsearch compare runs/a runs/b ...
-"""
-EXAMPLES = (
-    "mdsearch compare runs/tpe runs/random",
-    "mdsearch compare runs/sweep-* out=sweep.html",
-)
 HEADS = (
     "search,\nbudget,\nsampler",
     "complete,\nhalted,\nfailed",
@@ -51,9 +41,6 @@ class CompareSettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("compare", INTRO, EXAMPLES))
-        return 0
     named, chosen = divided(words)
     settings = from_plain(CompareSettings, compose("compare", chosen))
     folders = [*settings.runs, *named]

@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from analysis.tables import result_table
-from conf.compose import compose, divided, help_text
+from conf.compose import compose
+from conf.words import divided
 from search.confirmation.confirmation import ConfirmationSettings
 from search.run import run_search
 from search.runs.folder import latest_run, stored_overrides, stored_settings
@@ -18,24 +19,8 @@ from search.settings import SearchSettings
 from space.shared.plain import InputError, from_plain
 from space.shared.retries import resume_command
 
-INTRO = """
-Race the best of a finished run again, with new seeds beside MD and MD-Lite: seeds go to the comparisons that
-they should decide, until all is clear or the time is over; then say better, worse, mixed, equivalent or
-undecided. Runs that were done already count, and are not repeated.
-"""
-EXAMPLES = (
-    "mdsearch confirm                            the latest run, ten minutes",
-    "mdsearch confirm best=3 minutes=30          three finalists, half an hour",
-    "mdsearch confirm runs/lite steps=1600       four times as long: a race of its own",
-    "mdsearch confirm runs=40 minutes=null       until 40 runs are recorded",
-    "mdsearch confirm best=0 references=[] halted=99 minutes=null   count wrong stops",
-)
-
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("confirm", INTRO, EXAMPLES))
-        return 0
     runs, chosen = divided(words)
     plain: dict[str, Any] = compose("confirm", chosen)
     runs_folder, run = plain.pop("runs_folder"), plain.pop("run")

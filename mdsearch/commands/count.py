@@ -11,33 +11,19 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from conf.compose import compose, help_text
+from conf.compose import compose
 from space.architecture import Architecture, difference
 from space.budget import Budget
 from space.prices.macs import Cost, breakdown, price
 from space.prices.memory import peak_activation_bytes, weight_bytes
 from space.shared.plain import InputError, from_plain
 
-INTRO = """
-Price an architecture in closed form: parameters and multiply-accumulates (MACs), where they go, whether
-they fit the paper's budgets, and what differs from another architecture. Nothing is built or run.
-
-The paper's "GFLOPs" are MACs with the attention products counted; FLOPs here are always 2 x MACs.
-"""
-EXAMPLES = (
-    "mdsearch count arch=md",
-    "mdsearch count arch=sd15 against=md_lite",
-    "mdsearch count arch_file=runs/first/best.yaml budget=md_lite",
-    "mdsearch count arch=md +arch.feed_forward_ratio=4     change a field on the way",
-    "mdsearch count arch=md format=json                    for other programs",
-    "mdsearch explore --help                         a map of a whole space instead",
-)
 SHOWN_BUDGETS = ("md", "md_lite")
 
 
 @dataclass(frozen=True)
 class PriceSettings:
-    """What conf/price.yaml holds."""
+    """What conf/count.yaml holds."""
 
     arch: dict[str, Any]
     budget: Budget
@@ -47,10 +33,7 @@ class PriceSettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("price", INTRO, EXAMPLES))
-        return 0
-    settings: PriceSettings = from_plain(PriceSettings, compose("price", words))
+    settings: PriceSettings = from_plain(PriceSettings, compose("count", words))
     a = _architecture(settings)
     if settings.format == "yaml":
         print(a.to_yaml(), end="")
@@ -77,13 +60,13 @@ def _named(name: str) -> Architecture:
     """A preset of conf/arch, or else a file."""
     if Path(name).suffix in (".yaml", ".yml"):
         return Architecture.load(name)
-    return _from_preset(compose("price", [f"arch={name}"])["arch"])
+    return _from_preset(compose("count", [f"arch={name}"])["arch"])
 
 
 def _budgets(settings: PriceSettings) -> dict[str, Budget]:
     """The paper's two, and the one asked for where it is another."""
     named = {
-        name: from_plain(Budget, compose("price", [f"budget={name}"])["budget"]) for name in SHOWN_BUDGETS
+        name: from_plain(Budget, compose("count", [f"budget={name}"])["budget"]) for name in SHOWN_BUDGETS
     }
     return named if settings.budget in named.values() else {**named, "yours": settings.budget}
 

@@ -11,25 +11,12 @@ from rich.console import Console
 from analysis.evidence.document import Page, Reference, document
 from analysis.evidence.sources import Roles, evidence_of
 from analysis.rendering import write
-from conf.compose import compose, divided, help_text
+from conf.compose import compose
+from conf.words import divided
 from mdsearch.commands.gather import gathered
 from search.plan import named_architecture
-from search.runs.bundle import SUFFIX
 from space.budget import Budget
 from space.shared.plain import InputError, from_plain
-
-INTRO = """
-Work out what recorded runs say, and write it as one page with its pictures: the noise of every metric at
-every rung, how well rungs rank networks, which scores predict the end, what each design decision of the
-paper is worth by matched pairs, where MD and MD-Lite rank, what searches found, and what stays undecided.
-Sources are bundles (mdsearch gather) or run folders; runs get their part by their names. What was not
-recorded yet is said. The same file gives the same page, byte for byte.
-"""
-EXAMPLES = (
-    "mdsearch evidence recorded out=docs/evidence.md   the runs that come with the package",
-    f"mdsearch evidence recorded{SUFFIX} runs/long-2 out=evidence.md   with a run that is not gathered yet",
-    f"mdsearch evidence recorded{SUFFIX} 'table=[mine-*]' out=mine.md  runs of other names",
-)
 
 
 @dataclass(frozen=True)
@@ -56,9 +43,6 @@ class EvidenceSettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("evidence", INTRO, EXAMPLES))
-        return 0
     sources, chosen = divided(words)
     settings: EvidenceSettings = from_plain(EvidenceSettings, compose("evidence", chosen))
     if not sources:

@@ -6,21 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from conf.compose import compose, divided, help_text
+from conf.compose import compose
+from conf.words import divided
 from search.formats import counted
 from search.runs.bundle import SUFFIX, Bundled, bundled_of, is_bundle, write_bundle
 from space.shared.plain import InputError, from_plain
-
-INTRO = f"""
-Gather the records of runs in one small file, which the commands replay, simulate, noise and evidence
-read as they read run folders: runs=[recorded{SUFFIX}], or some of its runs by name,
-runs=['recorded{SUFFIX}:table*']. Pictures and weights stay where they are. A file that exists already
-may be among the sources; a run folder takes the place of an older copy of its run.
-"""
-EXAMPLES = (
-    f"mdsearch gather runs/table runs/more out=recorded{SUFFIX}",
-    f"mdsearch gather recorded{SUFFIX} runs/again out=recorded{SUFFIX}",
-)
 
 
 @dataclass(frozen=True)
@@ -35,9 +25,6 @@ class GatherSettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("gather", INTRO, EXAMPLES))
-        return 0
     sources, chosen = divided(words)
     settings = from_plain(GatherSettings, compose("gather", chosen))
     if not sources:

@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from conf.compose import as_text, compose, help_text
+from conf.compose import compose
+from conf.words import as_text
 from space.shared.plain import InputError, from_plain
 from training.grid import save_grid
 from training.model import load_model
 
-INTRO = """
-Draw pictures of a prompt with a trained model.
-
-  mdsearch generate model=runs/<name>/trials/0 'prompt="a large red circle in the top left on navy"'
-"""
 EXAMPLES = ("mdsearch generate model=trained/md prompt='a red circle' out=circle.png count=9 seed=1",)
 
 
@@ -60,9 +56,6 @@ def generate(command: GenerateCommand) -> Path:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("generate", INTRO, EXAMPLES))
-        return 0
     command: GenerateCommand = from_plain(GenerateCommand, compose("generate", as_text(words, ["prompt"])))
     print(generate(command))
     return 0

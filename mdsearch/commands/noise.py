@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from analysis.rendering import Format, render, write
-from conf.compose import compose, divided, help_text
+from conf.compose import compose
+from conf.words import divided
 from search.confirmation.repeats import ScoreNoise, estimated, from_repeats, refined, shown
 from search.runs.bundle import histories_of
 from search.runs.folder import latest_run
@@ -17,18 +18,6 @@ from search.runs.header import noise_of
 from search.statistics.noise import Noise
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import resume_command
-
-INTRO = """
-The noise of FID and CLIP at each rung of one run, or of several of one protocol: as stated in its settings,
-as repeated seeds of the same networks show it, and the part that more pictures would cure.
-"""
-EXAMPLES = (
-    "mdsearch noise                              the latest run",
-    "mdsearch noise runs/a runs/b                repeats of both, pooled",
-    "mdsearch noise runs/a out=conf/noise/mine.yaml, then mdsearch search noise=mine",
-    "mdsearch noise runs/a runs/b stated=false out=conf/noise/mine.yaml     from their repeats alone",
-    "mdsearch noise recorded:table recorded:seeds-* best=0.5   the better half of the networks",
-)
 
 
 @dataclass(frozen=True)
@@ -49,11 +38,8 @@ class NoiseSettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("noise_table", INTRO, EXAMPLES))
-        return 0
     sources, chosen = divided(words)
-    settings = from_plain(NoiseSettings, compose("noise_table", chosen))
+    settings = from_plain(NoiseSettings, compose("noise", chosen))
     sources = sources or [str(latest_run(Path(settings.runs_folder).expanduser()))]
     histories = histories_of(sources)
     first, noise = next((name, noise_of(history)) for name, history in histories.items())

@@ -8,38 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from conf.compose import as_entries, compose, expand, help_text
+from conf.compose import compose
+from conf.words import as_entries, expand
 from space.shared.plain import InputError
 
 if TYPE_CHECKING:
     from search.run import RunResult
     from search.settings import SearchSettings
 
-INTRO = """
-Search an architecture: a sampler proposes networks of a space within a hard budget, workers train them
-for a short while under a proxy, slow ones are stopped early, the best are confirmed, and a report is
-written. Without any word: the default search, some ten minutes on two CPU cores.
-
-  mdsearch search [name=value ...]          one search
-  mdsearch search -m name=value,value ...   one search for each combination, then a table that compares
-  mdsearch search resume=runs/<name>        go on with an interrupted search
-"""
-EXAMPLES = (
-    "mdsearch search budget=md_lite name=lite",
-    "mdsearch search budget.gmacs=120 trials=24            your own budget",
-    "mdsearch search space.levels.level_3.channels=[1024]  pin a choice",
-    "mdsearch search enqueue=[md,mine.yaml]                try these first",
-    "mdsearch search -m budget=md,md_lite sampler=tpe,random",
-    "mdsearch search cluster=existing cluster.address=auto backend=ray",
-    "mdsearch search evaluators=own data=folder data.folder=photos   scored by Inception and CLIP ViT-B/32",
-    "mdsearch search dry_run=true                          what would happen, and what it costs",
-)
-
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("search", INTRO, EXAMPLES))
-        return 0
     if any(word in ("-m", "--multirun") for word in words):
         return _several([word for word in words if word not in ("-m", "--multirun")])
     from search.plan import plan_text

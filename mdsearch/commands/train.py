@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conf.compose import compose, help_text
+from conf.compose import compose
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, from_plain, to_plain
@@ -24,16 +24,6 @@ from training.folder import named
 from training.grid import save_grid
 from training.loop import Diverged, Trainer, TrainingSettings
 
-INTRO = """
-Train one architecture for longer than a search can, for instance the best that a search found. Its folder
-then holds weights (mdsearch generate draws with them), curve.jsonl and samples.png.
-"""
-EXAMPLES = (
-    "mdsearch train arch_file=runs/<name>/best.yaml training.steps=5000",
-    "mdsearch train arch=md_lite data=digits out=trained/digits",
-    "mdsearch train resume=trained/digits training.steps=9000",
-    "mdsearch train arch=md proxy=full training=paper data=folder ...",
-)
 STATE, WORDS, CURVE = "state.pt", "overrides.yaml", "curve.jsonl"
 
 
@@ -209,9 +199,6 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("train", INTRO, EXAMPLES))
-        return 0
     try:
         folder = train(*command_of(words))
     except Diverged as error:

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from conf.compose import _presets, compose, expand, groups, help_text
+from conf.compose import compose
+from conf.files import presets_of
+from conf.help import groups, help_text
+from conf.words import expand
 from mdsearch.__main__ import run_and_exit
 from space.shared.plain import InputError
 
@@ -189,7 +192,7 @@ def test_a_bug_keeps_its_traceback() -> None:
 
 
 def test_every_preset_of_the_project_describes_itself_in_its_first_line() -> None:
-    presets = _presets("conf")
+    presets = presets_of("conf")
     assert {"arch", "budget", "sampler", "stopping", "space"} <= set(presets)
     silent = [
         f"{group}/{name}" for group in presets for name, text in presets[group].items() if text[:2] != "# "

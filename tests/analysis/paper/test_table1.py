@@ -14,7 +14,7 @@ from analysis.paper.table1 import EXPLAINED_FROM_PERCENT, main, rows, text
 from analysis.rendering import TableSettings
 from space.shared.plain import InputError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = ["SDXL", "SD-1.4/1.5", "SnapFusion", "DiT-XL/2", "MobileDiffusion", "MobileDiffusion-Lite"]
 
 
