@@ -25,7 +25,7 @@ from space.shared.plain import InputError
 ROOT = Path(__file__).parents[2]
 SOUND = """
 import random
-from search.sampler import Proposal
+from search.samplers.base import Proposal
 
 class Sound:
     def __init__(self, seed, tries=3):

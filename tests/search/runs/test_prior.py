@@ -226,7 +226,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, folder: Path, **runs: str) -> None
     """The package's bundle, of these run folders under these names."""
     bundle = [replace(bundled_of(run)[0], name=name) for name, run in runs.items()]
     write_bundle(folder / "recorded.jsonl.gz", bundle)
-    for module in (search.prior, search.bundle):
+    for module in (search.runs.prior, search.runs.bundle):
         monkeypatch.setattr(module, "RECORDED_FILE", folder / "recorded.jsonl.gz")
 
 
