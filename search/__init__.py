@@ -1,14 +1,11 @@
-"""Which candidate next, when to stop, what was learned?
+"""Which candidate next, when to stop, which one wins?
 
-From a notebook, the same as from the command line:
-
-    import search
-    result = search.search("budget=md_lite", "trials=6")
-    print(result.best.to_yaml(), result.report)
+`search.search(...)` is `mdsearch.search(...)` until the next release.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,13 +13,8 @@ if TYPE_CHECKING:
 
 
 def search(*overrides: str) -> RunResult:
-    """Run one search, as `mdsearch search <overrides>` does, and return where it is and what it says.
+    """An older name of `mdsearch.search`."""
+    from mdsearch.api import search
 
-    Raises:
-        space.plain.InputError: for overrides that cannot be used, before anything starts.
-    """
-    from mdsearch.commands.search import settings_of
-    from search.run import run_search
-
-    settings, words = settings_of(list(overrides))
-    return run_search(settings, words)
+    warnings.warn("search.search is mdsearch.search now", DeprecationWarning, stacklevel=2)
+    return search(*overrides)

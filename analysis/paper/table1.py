@@ -13,13 +13,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from analysis.rendering import TableSettings, page, render, write
-from conf.compose import compose
+from analysis.rendering import TableSettings, page, render
 from space import dit
 from space.architecture import Architecture
 from space.dit import DiT
 from space.prices.macs import Cost, price
-from space.shared.plain import from_plain
 
 EXPLAINED_FROM_PERCENT = 1.0
 CAPTION = "Parameters against GMACs, counted and as printed"
@@ -188,18 +186,7 @@ NOTE = (
 )
 
 
-def _measures(row: Row) -> tuple[str, float, float, float | None, float | None]:
+def measures(row: Row) -> tuple[str, float, float, float | None, float | None]:
     """Name, parameters in millions and GMACs: counted, then printed."""
     printed = None if row.paper_parameters is None else row.paper_parameters / 1e6
     return row.model, row.parameters / 1e6, row.macs / 1e9, printed, row.paper_gflops
-
-
-def main(words: list[str]) -> int:
-    settings = from_plain(TableSettings, compose("table1", words))
-    table = rows()
-    write(text(table, settings), settings.out)
-    if settings.picture is not None:
-        from analysis.plots import Point, scatter  # matplotlib takes a second to import
-
-        scatter([Point(*_measures(row)) for row in table], Path(settings.picture))
-    return 0

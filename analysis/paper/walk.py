@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from analysis.paper.table1 import published
-from analysis.rendering import TableSettings, page, render, write
-from conf.compose import compose
+from analysis.plots import Total
+from analysis.rendering import TableSettings, page, render
 from space.architecture import Architecture, difference
 from space.prices.macs import price
-from space.shared.plain import from_plain
 
 
 def _level(a: Architecture, index: int, **changes: Any) -> Architecture:
@@ -227,14 +225,7 @@ def text(walk: Sequence[Step], settings: TableSettings) -> str:
     return body
 
 
-def main(words: list[str]) -> int:
-    settings = from_plain(TableSettings, compose("walk", words))
-    walk = steps()
-    write(text(walk, settings), settings.out)
-    if settings.picture is not None:
-        from analysis.plots import Total, waterfall  # matplotlib takes a second to import
-
-        totals = [Total(step.decision, step.parameters / 1e6, step.macs / 1e9) for step in walk]
-        totals.append(replace(totals[-1], name="MobileDiffusion"))
-        waterfall(totals, Path(settings.picture), "From SD-1.5 to MobileDiffusion, decision by decision")
-    return 0
+def totals(walk: Sequence[Step]) -> list[Total]:
+    """The bars of the waterfall: a step each, and MobileDiffusion as what is left."""
+    bars = [Total(step.decision, step.parameters / 1e6, step.macs / 1e9) for step in walk]
+    return [*bars, replace(bars[-1], name="MobileDiffusion")]

@@ -13,8 +13,8 @@ from analysis.evidence.sources import Roles, evidence_of
 from analysis.rendering import write
 from conf.compose import compose
 from conf.words import divided
-from mdsearch.commands.gather import gathered
 from search.plan import named_architecture
+from search.runs.bundle import gathered
 from space.budget import Budget
 from space.shared.plain import InputError, from_plain
 
@@ -46,7 +46,7 @@ def main(words: list[str]) -> int:
     sources, chosen = divided(words)
     settings: EvidenceSettings = from_plain(EvidenceSettings, compose("evidence", chosen))
     if not sources:
-        raise InputError(f"no runs named; for example: {EXAMPLES[0]}")
+        raise InputError("no run named; for example: mdsearch evidence recorded out=docs/evidence.md")
     references = {
         "md": Reference(named_architecture("md"), settings.md_budget),
         "md_lite": Reference(named_architecture("md_lite"), settings.md_lite_budget),

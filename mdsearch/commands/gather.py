@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from conf.compose import compose
 from conf.words import divided
 from search.formats import counted
-from search.runs.bundle import SUFFIX, Bundled, bundled_of, is_bundle, write_bundle
+from search.runs.bundle import SUFFIX, Bundled, gathered, write_bundle
 from space.shared.plain import InputError, from_plain
 
 
@@ -39,26 +38,6 @@ def main(words: list[str]) -> int:
         print(f"{run.name}: {_contents(run)}")
     print(f"written: {out}, {counted(len(runs), 'run')}, {out.stat().st_size / 1024:,.0f} KiB")
     return 0
-
-
-def gathered(sources: Sequence[str]) -> list[Bundled]:
-    """The runs of the sources in order; of two that have one name, the later.
-
-    Raises:
-        InputError: a source that cannot be read, or two run folders of one name.
-    """
-    found: dict[str, Bundled] = {}
-    folders: dict[str, str] = {}
-    for source in sources:
-        for run in bundled_of(source):
-            if not is_bundle(source):
-                if run.name in folders:
-                    raise InputError(
-                        f"{folders[run.name]} and {source} have one name, {run.name}; rename one"
-                    )
-                folders[run.name] = source
-            found[run.name] = run
-    return list(found.values())
 
 
 def _contents(run: Bundled) -> str:

@@ -15,6 +15,9 @@ from training.model import load_model
 EXAMPLES = ("mdsearch generate model=trained/md prompt='a red circle' out=circle.png count=9 seed=1",)
 
 
+TEXTS = ("model", "prompt", "out")
+
+
 @dataclass(frozen=True)
 class GenerateCommand:
     """The fields of conf/generate.yaml."""
@@ -56,6 +59,6 @@ def generate(command: GenerateCommand) -> Path:
 
 
 def main(words: list[str]) -> int:
-    command: GenerateCommand = from_plain(GenerateCommand, compose("generate", as_text(words, ["prompt"])))
+    command: GenerateCommand = from_plain(GenerateCommand, compose("generate", as_text(words, TEXTS)))
     print(generate(command))
     return 0

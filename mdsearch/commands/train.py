@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.compose import compose
+from conf.words import as_text
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, from_plain, to_plain
@@ -24,6 +26,7 @@ from training.folder import named
 from training.grid import save_grid
 from training.loop import Diverged, Trainer, TrainingSettings
 
+TEXTS = ("arch_file", "out", "resume")
 STATE, WORDS, CURVE = "state.pt", "overrides.yaml", "curve.jsonl"
 
 
@@ -79,7 +82,8 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
         _train_in_parts(trainer, command, folder, curve, console, stopped)
     if stopped():
-        console.print(f"stopped at step {trainer.step}; go on with: mdsearch train resume={folder}")
+        command_line = shlex.join(["mdsearch", "train", f"resume={folder}"])
+        console.print(f"stopped at step {trainer.step}; go on with: {command_line}")
         raise KeyboardInterrupt
     return folder
 
@@ -184,7 +188,7 @@ def _cut_curve(curve: Path, step: int) -> None:
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
-    command: TrainCommand = from_plain(TrainCommand, compose("train", words))
+    command: TrainCommand = from_plain(TrainCommand, compose("train", as_text(words, TEXTS)))
     if command.resume is None:
         return command, words
     stored = Path(command.resume) / WORDS
@@ -194,7 +198,8 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
         raise InputError(f"resume: {command.resume!r} is no folder of a training ({error})") from None
     added = [word for word in words if not word.startswith("resume=")]
     merged = [*before, *(word for word in added if word not in before)]
-    resumed = from_plain(TrainCommand, compose("train", [*merged, f"resume={command.resume}"]))
+    words = as_text([*merged, f"resume={command.resume}"], TEXTS)
+    resumed = from_plain(TrainCommand, compose("train", words))
     return replace(resumed, arch_file=str(Path(command.resume) / "architecture.yaml")), merged
 
 
@@ -204,5 +209,6 @@ def main(words: list[str]) -> int:
     except Diverged as error:
         print(f"{error}; a lower training.learning_rate may help")
         return 1
-    print(f"trained: {folder}\ndraw with: mdsearch generate model={folder} prompt='...'")
+    generate = shlex.join(["mdsearch", "generate", f"model={folder}"])
+    print(f"trained: {folder}\ngenerate with: {generate} prompt='...'")
     return 0

@@ -297,5 +297,3 @@ def test_the_door_prints_the_table_and_names_the_page(
     assert "Searches compared" in told and f"comparison: {out}" in told
     assert re.search(r"The winner of \w \(trial 0\) is (better|worse) than that of", told)
     assert out.is_file()
-    assert main(["--help"]) == 0
-    assert "do\nnot compare, and are refused" in capsys.readouterr().out

@@ -389,10 +389,3 @@ def test_missing_weights_are_one_message_with_a_way_out(words: list[str], sets: 
     )
     assert "inception-v3: put https://" in said and "vit-b-32: put " in said
     assert f"{tmp_path / 'weights'}" in said and "evaluator=runs/<name>/evaluator scores" in said
-
-
-def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
-    assert door.main(["--help"]) == 0
-    printed = capsys.readouterr().out
-    for text in ("evaluators=... (default own)", "max_unreadable=0", "compare=a,b but_for=drawing.steps"):
-        assert text in printed

@@ -53,12 +53,6 @@ def test_a_file_and_an_own_budget(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert Architecture.from_yaml(printed(capsys, *words, "format=yaml")) == own
 
 
-def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed(capsys, "--help")
-    for expected in ("arch_file", "against", "format", "md_lite", "mdsearch count arch=md"):
-        assert expected in text
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

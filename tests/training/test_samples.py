@@ -478,12 +478,6 @@ def test_the_door_takes_what_it_is_not_told_from_our_model(
         samples.main([f"model={tmp_path}", *words[1:], "image_size_px=16", "steps=1", "guidance=1"])
 
 
-def test_help_names_every_field(capsys: pytest.CaptureFixture[str]) -> None:
-    assert samples.main(["--help"]) == 0
-    printed = capsys.readouterr().out
-    assert all(f"{name}=" in printed for name in ("captions", "shard", "workers", "precision", "threads"))
-
-
 def test_pictures_are_whole_files_of_their_own(whole: SampleFolder) -> None:
     with Image.open(whole.picture(0)) as image:
         assert (image.format, image.mode, image.size) == ("PNG", "RGB", (16, 16))

@@ -116,12 +116,6 @@ def test_what_cannot_be_used_is_said(words: list[str], tmp_path: Path) -> None:
         save_grid(np.zeros((1, 2, 2, 3), np.uint8), tmp_path / "picture.nothing")
 
 
-def test_help_names_the_groups(capsys: pytest.CaptureFixture[str]) -> None:
-    assert door.main(["--help"]) == 0 and generate.main(["-h"]) == 0
-    printed = capsys.readouterr().out
-    assert all(word in printed for word in ("scenes", "digits", "folder", "short", "paper", "prompt="))
-
-
 def test_presets_hold_the_values_of_the_paper_and_of_the_code() -> None:
     folders = ["training.latents.folder=vae", "training.text.folder=clip"]
     paper = from_plain(TrainingSettings, compose("train", ["training=paper", *folders])["training"])

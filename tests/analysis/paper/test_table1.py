@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.paper.table1 import EXPLAINED_FROM_PERCENT, main, rows, text
+from analysis.paper.table1 import EXPLAINED_FROM_PERCENT, rows, text
 from analysis.rendering import TableSettings
+from mdsearch.commands.table1 import main
 from space.shared.plain import InputError
 
 ROOT = Path(__file__).parents[3]
@@ -120,7 +121,7 @@ def test_bad_input_is_refused(word: str, message: str) -> None:
 
 def test_the_commands_need_neither_ray_nor_optuna() -> None:
     code = (
-        "import sys, analysis.paper.table1, analysis.paper.walk, analysis.plots; "
+        "import sys, mdsearch.commands.table1, mdsearch.commands.walk, analysis.plots; "
         "print([name for name in ('ray', 'optuna') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
