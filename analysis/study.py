@@ -23,13 +23,13 @@ from optuna.distributions import distribution_to_json
 from sqlalchemy.exc import SQLAlchemyError
 
 from search.objectives import Objectives
+from search.runs.files import STUDY_NAME
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
 from search.samplers.optuna import DIRECTIONS, distributions
 from search.statistics.pareto import Point
 from space.choices import Space
 
-STUDY_NAME = "study.db"
 MARK = "trial"  # the user attribute that holds a trial's number in the record; prior ones are below zero
 SECONDS_TO_WAIT = 5.0  # for a dashboard that holds the file
 _STATES = {"complete": "COMPLETE", "halted": "PRUNED", "failed": "FAIL"}

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from search.runs.files import CUSTOM_FOLDER
 from search.runs.record import History
 from space.shared.plain import InputError, nearest
 
@@ -39,7 +40,7 @@ def keep_own(
     folder: Path, history: History, announce: Callable[[str], None], **uses: str | None
 ) -> dict[str, str]:
     """The digests of the user's files, for the record; each version that a run was driven with is kept in its
-    folder, under own/. A file that has changed is announced and not refused: it may have been put right."""
+    folder. A file that has changed is announced and not refused: it may have been put right."""
     digests = {use: digest_of(use) for use in uses.values() if use}
     before = history.sessions[-1].get("own", {}) if history.sessions else {}
     for use, digest in digests.items():
@@ -48,7 +49,7 @@ def keep_own(
                 f"{use}: its file has changed since this run was last driven; it decides anew from here on"
             )
         path = Path(use.rpartition(":")[0])
-        kept = folder / "own" / f"{path.stem}_{digest}.py"
+        kept = folder / CUSTOM_FOLDER / f"{path.stem}_{digest}.py"
         if not kept.exists():
             kept.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, kept)

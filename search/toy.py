@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search.objectives import Objectives
+from search.runs.files import RECORD_NAME
 from search.runs.record import MemoryRecord
 from search.samplers.base import Sampler
 from search.statistics.noise import Noise, RungNoise
@@ -104,7 +105,7 @@ def drive(
 
 def decisions(folder: Path) -> list[dict[str, Any]]:
     """What a record says was decided, in order, without the times."""
-    events = [json.loads(line) for line in (folder / "record.jsonl").read_text().splitlines()]
+    events = [json.loads(line) for line in (folder / RECORD_NAME).read_text().splitlines()]
     kinds = ("proposed", "rejected", "rung", "ended")
     return [
         {key: value for key, value in event.items() if key != "time"}
