@@ -29,7 +29,9 @@ from search.samplers.factory import make_sampler
 from search.scoring import prepare_evaluator, scored_captions, told_of
 from search.settings import SearchSettings
 from search.stopping.factory import make_rule
-from search.strategy import ArchitectureSearch, Phases, Strategy
+from search.strategies.independent import ArchitectureSearch
+from search.strategies.phases import Phases
+from search.strategy import Strategy
 from search.trial import TrialSettings
 from space.architecture import Architecture
 from space.prices.macs import price

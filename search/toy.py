@@ -15,7 +15,8 @@ from search.samplers.base import Sampler
 from search.statistics.noise import Noise, RungNoise
 from search.statistics.pareto import Point
 from search.stopping.base import StoppingRule
-from search.strategy import ArchitectureSearch, Job, Report, Strategy
+from search.strategies.independent import ArchitectureSearch
+from search.strategy import Job, Report, Strategy
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import LevelRanges, Space

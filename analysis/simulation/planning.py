@@ -12,7 +12,8 @@ from search.runs.record import MemoryRecord
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.statistics.noise import Noise
 from search.stopping.factory import StoppingSettings, make_rule
-from search.strategy import ArchitectureSearch, Job, Report
+from search.strategies.independent import ArchitectureSearch
+from search.strategy import Job, Report
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space

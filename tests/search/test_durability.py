@@ -393,7 +393,7 @@ def test_where_nothing_is_left_to_do_ray_is_not_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from search.run import _drive
-    from search.strategy import Phases
+    from search.strategies.phases import Phases
 
     search = make_search(tmp_path, trials=1)
     drive(search)

@@ -12,7 +12,7 @@ from search.runs.record import Record
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.statistics.pareto import Point
 from search.stopping.factory import StoppingSettings, make_rule
-from search.strategy import ArchitectureSearch
+from search.strategies.independent import ArchitectureSearch
 from search.toy import NOISE, RUNGS, drive
 from space.architecture import Architecture
 from space.budget import Budget
