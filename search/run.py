@@ -14,7 +14,7 @@ import torch
 
 from evaluators.scorers.scorer import Scorer
 from search.confirmation.confirmation import Confirmation
-from search.custom import keep_own
+from search.custom import keep_custom
 from search.display import Display, make_display
 from search.formats import counted
 from search.plan import check, named_architecture
@@ -118,8 +118,8 @@ def _run(
         runs = Counter(trial.source for trial in record.history.prior)
         known = ", ".join(f"{counted(trials, 'trial')} of {run}" for run, trials in runs.items())
         display.message(f"prior knowledge: {known}")
-    own = {"sampler": settings.sampler.use, "stopping": settings.stopping.use}
-    kept = keep_own(folder, record.history, display.message, **own)
+    uses = {name: getattr(getattr(settings, name), "use", None) for name in ("sampler", "stopping")}
+    kept = keep_custom(folder, record.history, display.message, **uses)
     record.append("session", trials=settings.trials, backend=settings.backend, own=kept)
 
     strategy = _strategy(settings, record)

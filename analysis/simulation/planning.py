@@ -12,6 +12,7 @@ from search.runs.record import MemoryRecord
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.statistics.noise import Noise
 from search.stopping.factory import StoppingSettings, make_rule
+from search.stopping.none import NoStoppingSettings
 from search.strategies.independent import ArchitectureSearch
 from search.strategy import Job, Report
 from space.architecture import Architecture
@@ -89,7 +90,7 @@ def plan(world: World, searching: Searching, conditions: Sequence[Conditions]) -
 
 def _simulated(world: World, searching: Searching, conditions: Conditions) -> Plan:
     search, usage = _search(world, searching, searching.stopping, conditions)
-    _, without = _search(world, searching, StoppingSettings(name="none"), conditions)
+    _, without = _search(world, searching, NoStoppingSettings(), conditions)
     states = [trial.state for trial in search.history.trials]
     best = sorted(search.history.trials, key=lambda trial: world.quality(trial.architecture))
     top = best[: max(1, round(TOP_SHARE * len(best)))]

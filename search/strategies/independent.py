@@ -185,7 +185,7 @@ class ArchitectureSearch:
         start = self.history.start_scores
         before = self.curves.get(key, Curve())
         here = Point(report.scores[self.objectives.fid], report.scores[self.objectives.clip])
-        reason = self.rule.reason_to_halt(
+        reason = self.rule.reason_to_stop(
             Curve((*before.steps, report.step), (*before.points, here)),
             [self.curves.get(peer.key, Curve()) for peer in self.history.known if peer.key != key],
             Point(start[self.objectives.fid], start[self.objectives.clip]),
