@@ -12,7 +12,7 @@ from typing import Any
 from conf.composition import composed
 from conf.errors import check_preset, explain, names_preset, refuse_outside
 from conf.files import PACKAGE, presets_of
-from conf.words import parsed_word
+from conf.words import in_words_of_today, parsed_word
 
 
 def compose(main: str, overrides: Iterable[str], *, package: str = PACKAGE) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def compose(main: str, overrides: Iterable[str], *, package: str = PACKAGE) -> d
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    words = list(overrides)
+    words = [in_words_of_today(word) for word in overrides]
     parsed = [parsed_word(word) for word in words]
     folders = presets_of(package)
     for override in parsed:

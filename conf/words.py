@@ -7,6 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from space.shared.plain import InputError
+from space.shared.renamed import note_renamed
+
+# Presets by their older names, which run folders hold and users type for one release more.
+RENAMED = {f"{group}=own": f"{group}=custom" for group in ("sampler", "stopping", "evaluators")}
+
+
+def in_words_of_today(word: str) -> str:
+    """The word, with a preset's older name replaced and that said."""
+    if word in RENAMED:
+        note_renamed(word, RENAMED[word])
+    return RENAMED.get(word, word)
 
 
 def divided(words: Iterable[str]) -> tuple[list[str], list[str]]:

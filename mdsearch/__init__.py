@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from search.runs.record import History, Trial, read_history
     from search.samplers.base import Observation, Proposal, Sampler
     from search.settings import SearchSettings
-    from search.statistics.curves import Curve
+    from search.statistics.curves import Curve, points_at
     from search.statistics.pareto import Point
     from search.stopping.base import StoppingRule
     from space.architecture import Architecture, difference
@@ -58,6 +58,7 @@ __all__ = [
     "__version__",
     "difference",
     "narrow",
+    "points_at",
     "price",
     "read_history",
     "read_run",
@@ -72,7 +73,7 @@ _NAMES_IN = {
     "search.runs.record": ("History", "Trial", "read_history"),
     "search.samplers.base": ("Observation", "Proposal", "Sampler"),
     "search.settings": ("SearchSettings",),
-    "search.statistics.curves": ("Curve",),
+    "search.statistics.curves": ("Curve", "points_at"),
     "search.statistics.pareto": ("Point",),
     "search.stopping.base": ("StoppingRule",),
     "space.architecture": ("Architecture", "difference"),

@@ -38,15 +38,16 @@ def settings(*overrides: str) -> SearchSettings:
 
 
 def run_search(settings: SearchSettings, overrides: Sequence[str] = ()) -> RunResult:
-    """Search, confirm, report. `overrides` are the words that the settings were made of: they stand in the
-    record, and `mdsearch search resume=...` starts from them.
+    """Search, confirm, report: the run folder holds all that `mdsearch search` leaves there. `overrides` are
+    the words that the settings were made of; `mdsearch search resume=...` starts from them.
 
     Raises:
         InputError: for settings that cannot work, before anything starts.
     """
+    from analysis.live import STANDARD
     from search import run
 
-    return run.run_search(settings, list(overrides))
+    return run.run_search(settings, list(overrides), STANDARD)
 
 
 def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
@@ -71,10 +72,11 @@ def read_run(folder: str | Path) -> RunResult:
         InputError: it is no run folder.
     """
     from search.run import RunResult
+    from search.runs.files import REPORT_NAME
     from search.runs.record import read_history
 
     folder = Path(folder)
-    history, report = read_history(folder), folder / "report.html"
+    history, report = read_history(folder), folder / REPORT_NAME
     unfinished = any(trial.state == "running" for trial in history.by_key.values())
     return RunResult(folder, history, report if report.is_file() else None, unfinished)
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from analysis.tables import result_table
 from conf.compose import compose
 from conf.words import divided
+from mdsearch.api import run_search
 from search.confirmation.confirmation import ConfirmationSettings
-from search.run import run_search
 from search.runs.folder import latest_run, stored_overrides, stored_settings
 from search.runs.record import read_history
 from search.settings import SearchSettings

@@ -22,7 +22,9 @@ from conf.compose import compose
 from conf.words import expand
 from search.formats import counted, duration
 from search.samplers.factory import SamplerSettings
+from search.samplers.random import RandomSettings
 from search.stopping.factory import StoppingSettings
+from search.stopping.none import NoStoppingSettings
 from space.shared.plain import InputError, from_plain
 
 NO_STRATEGY = ("runs", "seeds", "steps", "top_share", "gaps", "processes", "check", "out")
@@ -78,7 +80,7 @@ def strategies(words: list[str]) -> dict[str, ReplaySettings]:
     found = expand(plain)
     if len(found) == 1:
         alone = read(found[0])
-        baseline = replace(alone, sampler=SamplerSettings("random"), stopping=StoppingSettings("none"))
+        baseline = replace(alone, sampler=RandomSettings(), stopping=NoStoppingSettings())
         beside = {} if alone.check or alone == baseline else {"uniform, no stopping": baseline}
         return {"as asked": alone} | beside
     swept = [index for index, word in enumerate(plain) if len(expand([word])) > 1]

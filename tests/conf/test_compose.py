@@ -10,6 +10,7 @@ import pytest
 from conf.compose import compose
 from conf.words import expand
 from space.shared.plain import InputError
+from space.shared.renamed import note_renamed
 
 SMALL = "small_conf"
 
@@ -52,6 +53,18 @@ def test_overrides_reach_presets_fields_and_new_keys() -> None:
     assert settings["budget"] == {"parameters_millions": 280, "gmacs": 1.5}
     assert settings["reference"] == {"width": 896}
     assert (settings["copy_of_seed"], settings["pinned"]) == (7, {"a": 1})
+
+
+@pytest.mark.parametrize("group", ["sampler", "stopping", "evaluators"])
+def test_an_older_name_of_a_preset_is_understood_and_noted(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note_renamed.cache_clear()
+    words = ["sampler.use=a.py:A", "stopping.use=a.py:A"]
+    words = [word for word in words if word.startswith(f"{group}.")]
+    assert compose("search", [f"{group}=own", *words]) == compose("search", [f"{group}=custom", *words])
+    note = f"note: {group}=own is now {group}=custom; the old name goes with the next release\n"
+    assert capsys.readouterr().err == note
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
 import warnings
 
 import pytest
 
+import mdsearch
 import search
 
 ALIASES = {
@@ -52,3 +54,11 @@ def test_the_older_search_of_a_notebook_warns(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("mdsearch.api.search", lambda *words: words)
     with pytest.warns(DeprecationWarning, match=r"mdsearch\.search"):
         assert search.search("trials=1") == ("trials=1",)
+
+
+@pytest.mark.parametrize(("module", "name"), [("search.sampler", "Proposal"), ("search.curves", "points_at")])
+def test_an_older_place_of_a_public_name_warns(module: str, name: str) -> None:
+    sys.modules.pop(module, None)
+    with pytest.warns(DeprecationWarning, match=f"{module}: import from mdsearch"):
+        found = importlib.import_module(module)
+    assert getattr(found, name) is getattr(mdsearch, name)
