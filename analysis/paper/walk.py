@@ -16,7 +16,8 @@ from typing import Any
 from analysis.paper.table1 import published
 from analysis.rendering import TableSettings, page, render, write
 from conf.compose import compose, help_text
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
+from space.difference import difference
 from space.prices.macs import price
 from space.shared.plain import from_plain
 

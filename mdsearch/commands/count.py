@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from conf.compose import compose, help_text
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
 from space.budget import Budget
+from space.difference import difference
 from space.prices.macs import Cost, breakdown, price
 from space.prices.memory import peak_activation_bytes, weight_bytes
 from space.shared.plain import InputError, from_plain
