@@ -19,7 +19,7 @@ from space.kinds.stage import Activation, AttentionKind, ConvKind, Kind, Project
 from space.kinds.table import CONV_BLOCKS, KINDS, OWN_OPTIONS, build
 from space.kinds.transformer import LayerOptions, ProjectionOptions
 from space.levels import Level, Middle
-from space.prices.counters import parameter_count
+from space.prices.counters import example_inputs, parameter_count
 from space.prices.macs import cost_of, price
 from space.shared.plain import InputError
 from space.stages import STACK, stages, units
@@ -193,9 +193,7 @@ def test_a_block_is_its_class_and_one_entry(monkeypatch: pytest.MonkeyPatch) -> 
 
     entry = Kind(
         "pointwise conv block",
-        lambda s: (
-            rules.conv(s.inputs, s.outputs, 1, s.size) + rules.linear(s.options.time_width, s.outputs, 1)
-        ),
+        lambda s: rules.conv(s.inputs, s.outputs, 1, s.size) + rules.linear(16, s.outputs, 1),
         lambda s: 2 * s.outputs * s.pixels + s.outputs,
         lambda s: Pointwise(s.inputs, s.outputs, s.options.time_width),
         FullOptions,
@@ -207,11 +205,4 @@ def test_a_block_is_its_class_and_one_entry(monkeypatch: pytest.MonkeyPatch) -> 
     assert a.canonical().separable_expansion == 4
     network = UNet(a)
     assert parameter_count(network) == price(a).parameters
-    inputs = (
-        torch.zeros(1, 3, 6, 6),
-        torch.zeros(1),
-        torch.zeros(1, 5, 7),
-        torch.zeros(1, 1),
-        torch.zeros(1, 1),
-    )
-    assert network(*inputs).shape == (1, 3, 6, 6)
+    assert network(*example_inputs(a)).shape == (1, 3, 6, 6)

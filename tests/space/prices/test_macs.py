@@ -205,13 +205,13 @@ def test_equals_pytorchs_counter(architecture: Architecture) -> None:
 NO_LIMITS = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 
 
-@settings(max_examples=40, **NO_LIMITS)
+@settings(max_examples=25, **NO_LIMITS)
 @given(architectures(most_levels=3, most_blocks=1, most_layers=1))
 def test_random_shallow_architectures_equal_pytorchs_counter(architecture: Architecture) -> None:
     assert meta_count(architecture)[:3] == price(architecture)
 
 
-@settings(max_examples=15, **NO_LIMITS)
+@settings(max_examples=12, **NO_LIMITS)
 @given(architectures())
 def test_random_architectures_equal_pytorchs_counter(architecture: Architecture) -> None:
     assert meta_count(architecture)[:3] == price(architecture)
