@@ -27,7 +27,7 @@ from search.formats import counted, duration, share, size
 from search.runs.header import objectives_of, trials_asked
 from search.runs.scores import point_of
 from search.statistics.verdicts import Interval
-from space.architecture import difference
+from space.difference import difference
 from space.shared.files import write_whole
 
 # One a run; far apart in hue, and from light to dark for those who don't tell hues apart.

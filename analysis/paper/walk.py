@@ -15,7 +15,8 @@ from typing import Any
 from analysis.paper.table1 import published
 from analysis.plots import Total
 from analysis.rendering import TableSettings, page, render
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
+from space.difference import difference
 from space.prices.macs import price
 
 

@@ -16,7 +16,7 @@ from analysis.report.pictures import picture_cards
 from search.formats import counted, duration, gmacs, label, millions, share, size
 from search.runs.header import noise_of, objectives_of, trials_asked
 from search.statistics.verdicts import Verdict
-from space.architecture import difference
+from space.difference import difference
 from space.prices.macs import price
 
 UNSURE = {  # verdict -> how the claim says it

@@ -1,4 +1,4 @@
-"""`mdsearch count`: what an architecture is, and what it costs. A door; the rules are in `space.cost`."""
+"""`mdsearch count`: what an architecture is, and what it costs; the rules are in `space.kinds`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from rich.table import Table
 
 from conf.compose import compose
 from mdsearch.second_opinions import as_plain, count_opinions, print_opinions
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
 from space.budget import Budget
+from space.difference import difference
 from space.prices.macs import Cost, breakdown, price
 from space.prices.memory import peak_activation_bytes, weight_bytes
 from space.shared.plain import InputError, from_plain

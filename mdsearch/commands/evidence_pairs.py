@@ -18,9 +18,10 @@ from search.plan import named_architecture
 from search.runs.bundle import histories_of
 from search.runs.compatibility import protocol_difference
 from search.runs.record import History
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
+from space.difference import difference
 from space.prices.macs import price
 from space.shared.plain import InputError, from_plain
 

@@ -1,4 +1,4 @@
-"""The map of a space: every count against listing a small space, every price against `space.cost.price`."""
+"""The map of a space: every count against listing a small space, every price against `price`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from conf.compose import compose
 from mdsearch.commands.explore import main
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import LevelRanges, Space, UniformDraw
+from space.difference import difference
 from space.explore import counting, files, fronts
 from space.explore.counting import Count, count, count_within
 from space.explore.fronts import MEANS, SIGNS, edge, undominated
@@ -47,6 +48,7 @@ SPACES = {
         (True, False),
         ("swish", "gelu"),
         ("softmax", "relu"),
+        (3, 1),
         NARROW,
     ),
     "three levels": Space(
