@@ -13,10 +13,9 @@ from analysis.report.contents import sections_of
 from analysis.report.html import Live, body, html_page
 from analysis.report.page import Page
 from analysis.report.stage import stage
+from search.runs.files import REPORT_NAME
 from search.runs.record import History, read_history
 from space.shared.files import write_whole
-
-REPORT_NAME = "report.html"
 
 
 def write_report(folder: Path, *, running: bool = False, history: History | None = None) -> Path:

@@ -11,6 +11,7 @@ from analysis.report.charts.importances import importance_bars
 from analysis.report.html import Cell, Row, Table, number
 from analysis.report.page import Page
 from search.formats import duration, share
+from search.runs.files import PROVENANCE_NAME
 from search.runs.record import History
 
 ROWS_OF_REFUSALS = 50
@@ -84,7 +85,7 @@ def time_section(page: Page) -> dict[str, Any] | None:
 
 def provenance_section(page: Page) -> dict[str, Any]:
     """Folded: everything one needs to compare these figures with others."""
-    path = page.folder / "provenance.json"
+    path = page.folder / PROVENANCE_NAME
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

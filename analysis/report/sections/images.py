@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from search.formats import label
+from search.runs.files import SAMPLES_NAME, job_folder
 from search.runs.header import objectives_of, references_of
 from search.runs.record import History, Trial
 
@@ -28,8 +29,7 @@ def sample_sheets(folder: Path, history: History, winner: Trial | None) -> list[
     """One for each chosen network whose samples.png is there and can be read."""
     sheets = []
     for title, trial in _chosen(history, winner)[:MOST_SHEETS]:
-        place = folder / ("trials" if trial.purpose == "search" else "confirm") / trial.key / "samples.png"
-        image = _embedded(place)
+        image = _embedded(job_folder(folder, trial.key) / SAMPLES_NAME)
         if image is not None:
             sheets.append(SampleSheet(title, _scores(trial, history), *image))
     return sheets
