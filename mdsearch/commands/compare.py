@@ -31,7 +31,8 @@ def main(words: list[str]) -> int:
     out = Path(settings.out).expanduser()
     if not out.parent.is_dir():
         raise InputError(f"out: {out.parent} is no folder; name a file in one that is there")
-    from analysis.comparison.page import sentence, write_comparison
+    from analysis.comparison.page import write_comparison
+    from analysis.comparison.sections import sentence
 
     Console().print(comparison_table(runs))
     for verdict in winners_verdicts(runs):

@@ -32,6 +32,8 @@ def test_the_wheel_works_from_an_empty_folder(tmp_path: Path) -> None:
         assert name in names
     in_conf = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
     assert in_conf <= names
+    templates = (ROOT / "analysis").rglob("templates/**/*.*")
+    assert {str(path.relative_to(ROOT)) for path in templates} <= names
     shipped = (ROOT / "evaluators" / "networks" / "shipped").rglob("*.*")
     assert {str(path.relative_to(ROOT)) for path in shipped} <= names
     assert not {name.partition("/")[0] for name in names} & {"tests", "benchmarks", "docs"}

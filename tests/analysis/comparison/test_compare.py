@@ -25,7 +25,7 @@ from search.runs.record import History
 from search.settings import SearchSettings
 from space.architecture import Architecture
 from space.shared.plain import InputError
-from tests.analysis.test_report import HOSTILE, Tree, figures_in
+from tests.analysis.report.pages import HOSTILE, Tree, figures_in
 from tests.search.histories import (
     MD,
     MD_LITE,

@@ -1,11 +1,11 @@
-"""Sample sheets inside the page: the winner, the reference points, one halted trial."""
+"""The sample sheets in the page: the winner, the reference points, one halted trial."""
 
 from __future__ import annotations
 
 import base64
 import io
-from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 from search.formats import label
 from search.runs.files import SAMPLES_NAME, job_folder
@@ -16,19 +16,23 @@ MOST_SHEETS = 6
 MOST_PIXELS_WIDE = 720
 
 
-def picture_cards(folder: Path, history: History, winner: Trial | None) -> list[str]:
-    """A captioned picture for each chosen network whose samples.png is there and can be read."""
-    cards = []
+class SampleSheet(NamedTuple):
+    """An image of one network's samples: a title, a caption, a data address, and whether it is small."""
+
+    title: str
+    caption: str
+    source: str
+    small: bool
+
+
+def sample_sheets(folder: Path, history: History, winner: Trial | None) -> list[SampleSheet]:
+    """One for each chosen network whose samples.png is there and can be read."""
+    sheets = []
     for title, trial in _chosen(history, winner)[:MOST_SHEETS]:
-        picture = _embedded(job_folder(folder, trial.key) / SAMPLES_NAME)
-        if picture is not None:
-            source, small = picture
-            css = ' class="small"' if small else ""
-            cards.append(
-                f'<figure><img{css} alt="{escape(title)}: pictures drawn" src="{source}">'
-                f"<figcaption><b>{escape(title)}</b> {escape(_scores(trial, history))}</figcaption></figure>"
-            )
-    return cards
+        image = _embedded(job_folder(folder, trial.key) / SAMPLES_NAME)
+        if image is not None:
+            sheets.append(SampleSheet(title, _scores(trial, history), *image))
+    return sheets
 
 
 def _chosen(history: History, winner: Trial | None) -> list[tuple[str, Trial]]:
@@ -58,13 +62,13 @@ def _embedded(path: Path) -> tuple[str, bool] | None:
 
     try:
         with Image.open(path) as opened:
-            picture = opened.convert("RGB")
+            image = opened.convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError):
         return None
-    small = picture.width < MOST_PIXELS_WIDE
+    small = image.width < MOST_PIXELS_WIDE
     if not small:
-        height = max(1, round(picture.height * MOST_PIXELS_WIDE / picture.width))
-        picture = picture.resize((MOST_PIXELS_WIDE, height), Image.Resampling.LANCZOS)
+        height = max(1, round(image.height * MOST_PIXELS_WIDE / image.width))
+        image = image.resize((MOST_PIXELS_WIDE, height), Image.Resampling.LANCZOS)
     packed = io.BytesIO()
-    picture.save(packed, "PNG", optimize=True)
+    image.save(packed, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(packed.getvalue()).decode("ascii"), small
