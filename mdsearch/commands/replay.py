@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import track
 
-from analysis.replay.recheck import recheck
+from analysis.replay.recheck import agreement_table, rechecks
 from analysis.replay.results import summarise, summary_table, write_results
 from analysis.replay.surrogate import Surrogate
 from analysis.replay.table import Table, check_rungs, load_table
@@ -34,7 +34,8 @@ sampling without stopping. A benchmark is as good as its runs: train them with s
 space, and more than one seed, or the replay learns from what one search happened to choose.
 
 With check=true nothing is simulated: each run's own settings are driven through its record, event by event,
-and every proposal, refusal and decision must come out as recorded.
+and every proposal, rejection and decision at a rung must come out as recorded; of folders and of bundles,
+such as the networks recorded for the package (runs=[recorded]).
 """
 EXAMPLES = (
     "python -m search.replay runs=[runs/a,runs/b]",
@@ -42,6 +43,7 @@ EXAMPLES = (
     "python -m search.replay runs=[runs/a] workers=1,8 out=replay",
     "python -m search.replay runs=[runs/a] stopping.deviations=0.5,1,2",
     "python -m search.replay runs=[runs/a] check=true",
+    "python -m search.replay runs=[recorded] check=true",
 )
 NO_STRATEGY = ("runs", "seeds", "steps", "top_share", "gaps", "processes", "check", "out")
 
@@ -80,7 +82,7 @@ def main(words: list[str]) -> int:
     asked = strategies(words)
     settings = next(iter(asked.values()))
     if settings.check:
-        return _check([Path(run) for run in settings.runs])
+        return _check(settings.runs)
     return _compare(asked, settings)
 
 
@@ -118,12 +120,14 @@ def read(words: list[str]) -> ReplaySettings:
     return settings
 
 
-def _check(folders: list[Path]) -> int:
-    wrong = 0
-    for folder in folders:
-        found = recheck(folder)
-        print(found.sentence())
-        wrong += not found.agrees
+def _check(sources: Sequence[str]) -> int:
+    found = [one for source in sources for one in rechecks(source)]
+    if not found:
+        raise InputError("runs: empty; allowed: one run folder or bundle, or more")
+    print(agreement_table(found))
+    wrong = [one for one in found if not one.agrees]
+    for one in wrong:
+        print(one.sentence())
     return 1 if wrong else 0
 
 
