@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -11,14 +11,15 @@ from typing import Any
 
 from search.run import architecture_search
 from search.runs.bundle import Bundled, bundled_of, is_bundle
+from search.runs.files import RECORD_NAME
 from search.runs.folder import stored_settings
-from search.runs.header import noise_of, objectives_of
-from search.runs.record import RECORD_NAME, History, MemoryRecord, read_events, read_history
+from search.runs.header import noise_of, objectives_of, space_of
+from search.runs.record import History, MemoryRecord, read_events, read_history
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.stopping.factory import StoppingSettings, make_rule
-from search.strategy import ArchitectureSearch, Report
+from search.strategies.independent import ArchitectureSearch
+from search.strategy import Report
 from space.budget import Budget
-from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
 
@@ -116,7 +117,8 @@ def recheck(folder: Path) -> Recheck:
     settings = stored_settings(folder)
     events = list(read_events(folder / RECORD_NAME))
     read_history(folder)  # says which line is no event
-    asked = replace(settings, trials=_trials(events))
+    trials = sum(event["event"] == "proposed" and event["purpose"] == "search" for event in events)
+    asked = replace(settings, trials=max(1, trials))
     return _compared(
         str(folder), settings.sampler.name, events, lambda record: architecture_search(asked, record)
     )
@@ -125,32 +127,33 @@ def recheck(folder: Path) -> Recheck:
 def recheck_bundled(run: Bundled) -> Recheck:
     """The same for a run of a bundle, whose settings stand in the header of its record; architectures that
     its user put first are taken from the record. Raises InputError for an event that is none."""
-    header = run.history.header
-    missing = [name for name in NEEDED if header.get(name) is None]
+    history = run.history
+    missing = [name for name in NEEDED if history.header.get(name) is None]
     if missing:
         return Recheck(run.name, unchecked=f"its header does not say {', '.join(missing)}")
     try:
-        sampler: SamplerSettings = from_plain(SamplerSettings, header["sampler"], "sampler")
-        make = _search_of_header(run)
-        make(MemoryRecord(lambda: 0.0))
+        make = _search_of_header(history)
     except InputError as error:
         return Recheck(run.name, unchecked=str(error))
-    return _compared(run.name, sampler.name, run.events, make)
+    return _compared(run.name, history.header["sampler"]["name"], run.events, make)
 
 
-def _search_of_header(run: Bundled) -> MakeSearch:
-    history = run.history
-    header, noise = history.header, noise_of(history)
-    sampler: SamplerSettings = from_plain(SamplerSettings, header["sampler"], "sampler")
-    stopping: StoppingSettings = from_plain(StoppingSettings, header["stopping"], "stopping")
-    for group, use in (("sampler", sampler.use), ("stopping", stopping.use)):
-        if use is not None:
-            raise InputError(f"{group}: {use} is the user's own file, which a bundle does not hold")
-    space: Space = from_plain(Space, header["space"], "space")
+def _search_of_header(history: History) -> MakeSearch:
+    header, noise, objectives, space = (
+        history.header,
+        noise_of(history),
+        objectives_of(history),
+        space_of(history),
+    )
+    sampler = from_plain(SamplerSettings, header["sampler"], "sampler")
+    stopping = from_plain(StoppingSettings, header["stopping"], "stopping")
     budget: Budget = from_plain(Budget, header["budget"], "budget")
     proxy: Proxy = from_plain(Proxy, header["proxy"], "proxy")
-    enqueued = [trial.architecture for trial in history.trials if trial.source == "enqueued"]
+    for group, chosen in (("sampler", sampler), ("stopping", stopping)):
+        if use := getattr(chosen, "use", None):
+            raise InputError(f"{group}: {use} is the user's own file, which a bundle does not hold")
     assert noise is not None
+    rule = make_rule(stopping, noise)
 
     def make(record: MemoryRecord) -> ArchitectureSearch:
         return ArchitectureSearch(
@@ -159,19 +162,15 @@ def _search_of_header(run: Bundled) -> MakeSearch:
             budget=budget,
             proxy=proxy,
             sampler=make_sampler(sampler, header["seed"]),
-            rule=make_rule(stopping, noise),
-            objectives=objectives_of(history),
+            rule=rule,
+            objectives=objectives,
             rungs=tuple(header["rungs"]),
-            trials=_trials(run.events),
+            trials=max(1, len(history.trials)),
             seed=header["seed"],
-            enqueued=enqueued,
+            enqueued=[trial.architecture for trial in history.trials if trial.source == "enqueued"],
         )
 
     return make
-
-
-def _trials(events: Iterable[Event]) -> int:
-    return max(1, sum(event["event"] == "proposed" and event["purpose"] == "search" for event in events))
 
 
 def _compared(name: str, sampler: str, events: Sequence[Event], make: MakeSearch) -> Recheck:
