@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import track
 
-from analysis.replay.recheck import recheck
+from analysis.replay.recheck import agreement_table, rechecks
 from analysis.replay.results import summarise, summary_table, write_results
 from analysis.replay.surrogate import Surrogate
 from analysis.replay.table import Table, check_rungs, load_table
@@ -61,7 +61,7 @@ def main(words: list[str]) -> int:
     asked = strategies(words)
     settings = next(iter(asked.values()))
     if settings.check:
-        return _check([Path(run) for run in settings.runs])
+        return _check(settings.runs)
     return _compare(asked, settings)
 
 
@@ -99,12 +99,14 @@ def read(words: list[str]) -> ReplaySettings:
     return settings
 
 
-def _check(folders: list[Path]) -> int:
-    wrong = 0
-    for folder in folders:
-        found = recheck(folder)
-        print(found.sentence())
-        wrong += not found.agrees
+def _check(sources: Sequence[str]) -> int:
+    found = [one for source in sources for one in rechecks(source)]
+    if not found:
+        raise InputError("runs: empty; allowed: one run folder or bundle, or more")
+    print(agreement_table(found))
+    wrong = [one for one in found if not one.agrees]
+    for one in wrong:
+        print(one.sentence())
     return 1 if wrong else 0
 
 
