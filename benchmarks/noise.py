@@ -22,7 +22,7 @@ from search.statistics.variance import within
 from search.strategy import Job
 from search.trial import TrialSettings, TrialWorker
 from space.shared.retries import Waiting
-from training.data import load_data
+from training.data.factory import load_data
 
 
 def curves(settings: SearchSettings, names: list[str], seeds: int) -> dict[str, list[list[Point]]]:

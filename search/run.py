@@ -40,9 +40,9 @@ from space.proxy import narrow
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway, going_on, reason_of, resume_command, storage_error
-from training.data import Dataset
-from training.folder import named
-from training.loop import Trainer
+from training.data.dataset import Dataset
+from training.data.folder import named
+from training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -163,17 +163,12 @@ def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Pa
     def absolute(path: str | None) -> str | None:
         return path and str(Path(path).expanduser().resolve())
 
-    data, training, weights = settings.data, settings.training, settings.weights
-    own_captions = data.captions is not None and Path(data.captions).is_file()  # else inside data.folder
+    training, weights = settings.training, settings.weights
     return TrialSettings(
         run_folder=str(folder.resolve()),
         evaluator_folder=str(evaluator_folder.resolve()),
         proxy=settings.proxy,
-        data=replace(
-            data,
-            folder=absolute(data.folder),
-            captions=absolute(data.captions) if own_captions else data.captions,
-        ),
+        data=settings.data.absolute(),
         training=replace(
             training,
             latents=replace(training.latents, folder=absolute(training.latents.folder)),
@@ -193,7 +188,7 @@ def _start_scores(settings: SearchSettings, data: Dataset, evaluator: Scorer) ->
     smallest = narrow(settings.space.smallest(lambda a: price(a).macs), settings.proxy)
     trainer = Trainer(smallest, data, settings.training, seed=settings.seed)
     captions = scored_captions(settings, data)
-    scores = evaluator.score(trainer.draw(captions, seed=settings.seed), captions)
+    scores = evaluator.score(trainer.generate(captions, seed=settings.seed), captions)
     return {name: float(score) for name, score in scores.items()}
 
 

@@ -22,8 +22,8 @@ from space.budget import Budget
 from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
-from training.data import DataSettings
-from training.loop import TrainingSettings
+from training.data.factory import DataSettings
+from training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from search.formats import run_name
 from search.runs.record import History
 from search.settings import ClusterSettings
 from search.strategy import Job, Report, Strategy
-from search.trial import TrialSettings, TrialWorker, why_failed
+from search.trial import StartsAgain, TrialSettings, TrialWorker, why_failed
 from space.shared.plain import InputError
 from space.shared.retries import Waiting, gave_up, once, patiently, storage_error
 
@@ -82,7 +82,7 @@ class _TrialActor(tune.Trainable):
     """A worker as Tune knows it: a step is a rung. One process serves many trials (`reuse_actors`)."""
 
     _worker: TrialWorker | None = None
-    _reports: Iterator[Report | Waiting] | None = None
+    _reports: Iterator[Report | Waiting | StartsAgain] | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         import torch
@@ -103,9 +103,13 @@ class _TrialActor(tune.Trainable):
             if self._worker is None or storage_error(error):
                 raise Stuck(why_failed(error)) from None  # no fault of the trial: Tune starts another worker
             return {"failed": why_failed(error)}
-        return {"waiting": report.reason} if isinstance(report, Waiting) else {"report": report}
+        if isinstance(report, Waiting):
+            return {"waiting": report.reason}
+        if isinstance(report, StartsAgain):
+            return {"starts_again": report.reason}
+        return {"report": report}
 
-    def _work(self, settings: TrialSettings, job: Job) -> Iterator[Report | Waiting]:
+    def _work(self, settings: TrialSettings, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
         if self._worker is None:
             self._worker = yield from patiently(lambda: TrialWorker(settings))
         yield from self._worker.run(job)
@@ -193,6 +197,9 @@ class _StrategyScheduler(_NotPickled, FIFOScheduler):
     def _answer(self, job: Job, result: dict[str, Any]) -> Any:
         if "waiting" in result:
             self.say_once(f"{run_name(job)}: waits: {result['waiting']}")
+            return TrialScheduler.CONTINUE
+        if "starts_again" in result:
+            self.say(f"{run_name(job)}: trains again from step 0: {result['starts_again']}")
             return TrialScheduler.CONTINUE
         if "failed" in result:
             self.strategy.take_result(job.key, "failed", result["failed"])

@@ -37,7 +37,7 @@ from search.settings import SearchSettings
 from space.shared.plain import InputError
 from tests.evaluators.conftest import TINY_CLIP, inception_files, tiny_clip_weights
 from tests.search.killing import events
-from training.data import load_data
+from training.data.factory import load_data
 
 __all__ = ["inception_files", "tiny_clip_weights"]
 

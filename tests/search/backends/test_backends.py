@@ -16,8 +16,8 @@ from search.settings import settings_from_plain
 from search.strategy import Job, Report
 from search.trial import why_failed
 from tests.search.worlds import make_search, scores_at
-from training.data import load_data
-from training.loop import Diverged
+from training.data.factory import load_data
+from training.trainer import Diverged
 
 
 class FailingWorker:

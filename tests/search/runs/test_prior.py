@@ -31,7 +31,7 @@ from search.strategies.independent import ArchitectureSearch
 from space.shared.plain import InputError, to_plain
 from tests.search.test_strategy import decisions
 from tests.search.worlds import NOISE, RUNGS, START, drive, make_search, md_space
-from training.data import load_data
+from training.data.factory import load_data
 
 
 def begin(folder: Path, prior: Sequence[str] = (), *, trials: int, **changes: Any) -> ArchitectureSearch:
