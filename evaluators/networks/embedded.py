@@ -135,10 +135,18 @@ class EmbeddedClip:
 
     def similarity(self, features: np.ndarray, captions: Sequence[str]) -> np.ndarray:
         """As `text_similarity`, from image features that are there already."""
+        return cosines(*self._pairs(features, captions))
+
+    def embeddings(self, images: np.ndarray, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(N, embedding_width) float64 of length 1: of N images, and of their captions."""
+        check_pairs(images, captions)
+        return self._pairs(self(images), captions)
+
+    def _pairs(self, features: np.ndarray, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         distinct = sorted(set(captions))
         row = {caption: index for index, caption in enumerate(distinct)}
         texts = self.text_embeddings(distinct)[[row[caption] for caption in captions]]
-        return cosines(self.image_embeddings(features), texts)
+        return self.image_embeddings(features), texts
 
     def image_embeddings(self, features: np.ndarray) -> np.ndarray:
         """(N, width) features to (N, embedding_width) float64 of length 1."""

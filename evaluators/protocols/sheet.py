@@ -27,15 +27,18 @@ class Sheet:
     scores: Mapping[str, Score]
     about: Mapping[str, Any]
 
-    def save(self, path: Path) -> None:
-        """Raises InputError where the file cannot be written."""
+    def to_json(self) -> str:
         plain = {
             "scores": {name: score.to_plain() for name, score in self.scores.items()},
             "about": dict(self.about),
         }
+        return json.dumps(plain, indent=1, ensure_ascii=False)
+
+    def save(self, path: Path) -> None:
+        """Raises InputError where the file cannot be written."""
         try:
             with replacing(path) as own:
-                own.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                own.write_text(self.to_json() + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"out: {path} cannot be written: {error}") from None
 
