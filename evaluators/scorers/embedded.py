@@ -19,7 +19,10 @@ import yaml
 
 from evaluators.metrics.clip_score import check_pairs
 from evaluators.metrics.fid import Moments
-from evaluators.networks.embedded import Draw, EmbeddedClip, EmbeddedSettings, embedded_clip
+from evaluators.networks.embedded import EmbeddedClip
+from evaluators.networks.embedded_model import EmbeddedSettings
+from evaluators.networks.embedded_store import embedded_clip
+from evaluators.networks.embedded_training import ReadPairs
 from evaluators.networks.features import ImageFeatures, RandomConv, RandomConvSettings, check_images
 from evaluators.protocols.protocol import CaptionList, Drawing
 from evaluators.protocols.score import score_name
@@ -74,7 +77,7 @@ class Evaluator(Scorer):
         folder: Path,
         settings: EvaluatorSettings,
         *,
-        train: Draw,
+        train: ReadPairs,
         train_count: int,
         held_out_images: np.ndarray,
         held_out_captions: Sequence[str],

@@ -1,4 +1,4 @@
-"""`mdsearch evaluate check=true`: scores beside clean-fid's and torchmetrics', status 1 where they disagree."""
+"""`mdsearch evaluate check=true`: scores beside clean-fid's and torchmetrics'; status 1 for a difference."""
 
 from __future__ import annotations
 
