@@ -13,5 +13,5 @@ A file imports from its own line and from those below it, never upwards:
     metrics/                     the numbers that features and cosines give, and how sure they are
     images/                      anybody's pictures and captions, in a protocol's form
     protocols/                   what a score means, and which two may be compared
-    files                        there whole or not at all
+    files                        arrays in one file
 """

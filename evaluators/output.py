@@ -6,9 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from evaluators.files import replacing
 from evaluators.protocols.protocol import Protocol
 from evaluators.protocols.sheet import Sheet
+from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 
 JOB = "job.json"
@@ -39,8 +39,7 @@ def claim(images: str, captions: str | None, out: str | None, protocol: Protocol
             raise InputError(
                 f"out: {folder} belongs to scores with other {', '.join(differing)}; give another out"
             )
-        with replacing(file) as own:
-            own.write_text(json.dumps(job, indent=1), encoding="utf-8")
+        write_whole(file, json.dumps(job, indent=1), durable=True)
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"out: {folder} cannot be used: {error}") from None
     return folder

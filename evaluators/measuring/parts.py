@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluators.files import replacing
 from evaluators.images.captions import named_in
 from evaluators.images.decoding import Unreadable
 from evaluators.images.image_set import ImageSet, open_images
@@ -27,6 +26,7 @@ from evaluators.images.preparation import as_stored, check_drawn_size, prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.networks.features import CHUNK, ImageFeatures, Networks, TextSimilarity
 from evaluators.protocols.protocol import ImageForm
+from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 
 FORMAT = 1  # of the files; raised when an old part would no longer be measured the same
@@ -206,5 +206,4 @@ def _write(part: Part, images: ImageSet, measured: Measurements, read: dict[int,
         "unreadable": {images.names[index]: item.why for index, item in read.items() if not item.digest},
         "jpeg": sum(images.names[index].lower().endswith(JPEG) for index in read if read[index].digest),
     }
-    with replacing(part.about) as own:
-        own.write_text(json.dumps(about), encoding="utf-8")
+    write_whole(part.about, json.dumps(about), durable=True)

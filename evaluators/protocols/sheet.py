@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluators.files import replacing
 from evaluators.protocols.score import Score, Verdict
+from space.shared.files import write_whole
 from space.shared.plain import InputError
 
 FILE = "scores.json"
@@ -37,8 +37,8 @@ class Sheet:
     def save(self, path: Path) -> None:
         """Raises InputError where the file cannot be written."""
         try:
-            with replacing(path) as own:
-                own.write_text(self.to_json() + "\n", encoding="utf-8")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, self.to_json() + "\n", durable=True)
         except OSError as error:
             raise InputError(f"out: {path} cannot be written: {error}") from None
 
