@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from space.budget import Budget
     from space.choices import Space
     from space.difference import difference
+    from space.kinds.stage import Stage
     from space.prices.macs import Cost, price
     from space.proxy import Proxy, narrow
     from space.shared.plain import InputError
-    from space.stages import Stage, stages
+    from space.stages import stages
 
     __version__: str
 
@@ -87,7 +88,8 @@ _NAMES_IN = {
     "space.prices.macs": ("Cost", "price"),
     "space.proxy": ("Proxy", "narrow"),
     "space.shared.plain": ("InputError",),
-    "space.stages": ("Stage", "stages"),
+    "space.kinds.stage": ("Stage",),
+    "space.stages": ("stages",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_IN.items() for name in names}
 

@@ -19,7 +19,8 @@ from evaluators.images.preparation import prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
 from evaluators.measuring.scoring import scores as exact_scores
-from evaluators.networks.embedded import ABOUT, SHIPPED
+from evaluators.networks.embedded import ABOUT
+from evaluators.networks.embedded_store import SHIPPED
 from evaluators.protocols.protocol import Protocol, captions_digest
 from evaluators.scorers.by_protocol import load_evaluator, stored_protocol
 from evaluators.scorers.embedded import Evaluator
