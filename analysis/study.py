@@ -25,8 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from search.objectives import Objectives
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
-from search.samplers.optuna import DIRECTIONS, distributions
-from search.statistics.pareto import Point
+from search.samplers.optuna import distributions
 from space.choices import Space
 
 STUDY_NAME = "study.db"
@@ -80,13 +79,14 @@ def _study(path: Path, name: str, objectives: Objectives) -> int:
         f"sqlite:///{path.resolve()}", engine_kwargs={"connect_args": {"timeout": SECONDS_TO_WAIT}}
     )
     try:
+        directions = [objective.direction for objective in objectives]
         study = optuna.create_study(
-            storage=storage, study_name=name, directions=DIRECTIONS, load_if_exists=True
+            storage=storage, study_name=name, directions=directions, load_if_exists=True
         )
         if study.metric_names is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names([objectives.fid, objectives.clip])
+                study.set_metric_names([objective.name for objective in objectives])
         return storage.get_study_id_from_name(name)
     finally:
         storage.engine.dispose()
@@ -106,7 +106,7 @@ def _insert(
     (number,) = connection.execute("SELECT COUNT(*) FROM trials WHERE study_id = ?", (study_id,)).fetchone()
     for place, trial in enumerate(trials, number):
         point = point_of(trial, objectives)
-        complete = trial.state == "complete" and point is not None and _finite(point)
+        complete = trial.state == "complete" and point is not None and all(map(isfinite, point.values))
         state = "FAIL" if trial.state == "complete" and not complete else _STATES[trial.state]
         times = [str(datetime.fromtimestamp(seconds)) for seconds in (trial.started, trial.ended)]
         inserted = connection.execute(
@@ -119,7 +119,7 @@ def _insert(
             connection.executemany(
                 "INSERT INTO trial_values (trial_id, objective, value, value_type) "
                 "VALUES (?, ?, ?, 'FINITE')",
-                [(key, 0, point.fid), (key, 1, point.clip)],
+                [(key, place, value) for place, value in enumerate(point.values)],
             )
         connection.executemany(
             "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) "
@@ -134,10 +134,6 @@ def _insert(
                 f"INSERT INTO trial_{table}_attributes (trial_id, key, value_json) VALUES (?, ?, ?)",
                 [(key, name, json.dumps(value)) for name, value in dict(attributes).items()],
             )
-
-
-def _finite(point: Point) -> bool:
-    return isfinite(point.fid) and isfinite(point.clip)
 
 
 def _attributes(trial: Trial) -> Iterator[tuple[str, Any]]:

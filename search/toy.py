@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP
 from search.runs.record import MemoryRecord
 from search.samplers.base import Sampler
 from search.statistics.noise import Noise, RungNoise
@@ -36,8 +36,8 @@ SPACE = Space(  # 3,072 combinations, of which many draw one network: attention 
 )
 BUDGET = Budget(75, 100)  # about half of the space
 RUNGS = (100, 200, 400)
-OBJECTIVES = Objectives()
-START = Point(100.0, 0.0)
+OBJECTIVES = FID_AND_CLIP
+START = Point.of(100.0, 0.0)
 NOISE = Noise((RungNoise(100, 0.05, 0.02), RungNoise(400, 0.05, 0.02)))
 WIDTHS = 512, 896  # of the innermost level
 
@@ -52,7 +52,7 @@ def quality(architecture: Architecture, widths: tuple[int, int] = WIDTHS) -> flo
 def scores_at(architecture: Architecture, step: int, widths: tuple[int, int] = WIDTHS) -> Point:
     """Where a network is after so many steps, in this world without training."""
     progress = quality(architecture, widths) * (step / RUNGS[-1]) ** 0.5
-    return Point(START.fid - 90.0 * progress, START.clip + 0.9 * progress)
+    return Point.of(START.fid - 90.0 * progress, START.clip + 0.9 * progress)
 
 
 def search_in(
@@ -114,4 +114,4 @@ def decisions(folder: Path) -> list[dict[str, Any]]:
 
 
 def _named(point: Point) -> dict[str, float]:
-    return {OBJECTIVES.fid: point.fid, OBJECTIVES.clip: point.clip}
+    return {each.name: value for each, value in zip(OBJECTIVES, point.values, strict=True)}

@@ -62,7 +62,11 @@ def write_comparison(runs: Sequence[Run], path: Path) -> Path:
 
 def _headline(runs: Sequence[Run], verdicts: Sequence[WinnersVerdict]) -> str:
     objectives = objectives_of(runs[0].history)
-    facts = ["Searches compared", *(run.name for run in runs), f"{objectives.fid} and {objectives.clip}"]
+    facts = [
+        "Searches compared",
+        *(run.name for run in runs),
+        f"{objectives[0].name} and {objectives[1].name}",
+    ]
     decided = [verdict for verdict in verdicts if verdict.word != "undecided"]
     lines = [f"{sentence(verdict)}." for verdict in (verdicts[1:] if decided else ())]
     return (

@@ -41,7 +41,10 @@ def trial_section(page: Page) -> str:
         "CLIP",
         "validation loss",
     ]
-    rows = [(_row_class(page, trial), _trial_row(trial, objectives.fid, objectives.clip)) for trial in trials]
+    rows = [
+        (_row_class(page, trial), _trial_row(trial, objectives[0].name, objectives[1].name))
+        for trial in trials
+    ]
     content = table([*heads, "time", "why it ended"], rows, sortable=True, numbers=[0, 3, 4, 5, 6, 7, 8, 9])
     return section("Trials", "Click a heading to sort. The winner is marked.", card(content))
 
@@ -69,8 +72,8 @@ def _trial_row(trial: Trial, fid: str, clip: str) -> list[Cell]:
 def curve_section(page: Page) -> str:
     history, objectives = page.history, objectives_of(page.history)
     charts = [
-        page.chart("curve-fid", curve(history, objectives.fid, "FID, lower is better", page.winner)),
-        page.chart("curve-clip", curve(history, objectives.clip, "CLIP, higher is better", page.winner)),
+        page.chart("curve-fid", curve(history, objectives[0].name, "FID, lower is better", page.winner)),
+        page.chart("curve-clip", curve(history, objectives[1].name, "CLIP, higher is better", page.winner)),
     ]
     if not any(charts):
         return section("Learning curves", "No trial has been evaluated yet.")

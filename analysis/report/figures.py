@@ -177,8 +177,8 @@ def front_line(points: Sequence[Point], colour: str) -> dict[str, Any]:
 def score_axes(history: History) -> dict[str, Any]:
     objectives = objectives_of(history)
     return {
-        "xaxis": {"title": {"text": escape(f"FID, lower is better ({objectives.fid})")}},
-        "yaxis": {"title": {"text": escape(f"CLIP, higher is better ({objectives.clip})")}},
+        "xaxis": {"title": {"text": escape(f"FID, lower is better ({objectives[0].name})")}},
+        "yaxis": {"title": {"text": escape(f"CLIP, higher is better ({objectives[1].name})")}},
     }
 
 

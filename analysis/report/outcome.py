@@ -14,6 +14,7 @@ from analysis.report.html import card, listing, section
 from analysis.report.page import Page
 from analysis.report.pictures import picture_cards
 from search.formats import counted, duration, gmacs, label, millions, share, size
+from search.objectives import CLIP, FID
 from search.runs.header import noise_of, objectives_of, trials_asked
 from search.statistics.verdicts import Verdict
 from space.architecture import difference
@@ -159,9 +160,10 @@ def scope(page: Page) -> str:
             "full width."
         )
     lines = [trained]
-    if "embedded" in objectives.fid or "embedded" in objectives.clip:
+    by_networks = [objective.name for objective in objectives if objective.label in (FID, CLIP)]
+    if any("embedded" in name for name in by_networks):
         lines.append(
-            f"{objectives.fid} and {objectives.clip} come from a small network trained on the same data. "
+            f"{' and '.join(by_networks)} come from a small network trained on the same data. "
             "They are not the Inception FID and ViT-B/32 CLIP score of papers and cannot be compared with "
             "published figures."
         )

@@ -30,7 +30,7 @@ def prior_section(page: Page) -> str:
         shown = best_first(known, objectives)[:MOST_SHOWN]
         about += f" The table has the best {len(shown)}."
     heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps", "FID", "CLIP"]
-    rows = [("", _row(trial, objectives.fid, objectives.clip)) for trial in shown]
+    rows = [("", _row(trial, objectives[0].name, objectives[1].name)) for trial in shown]
     return section("Prior knowledge", about, card(table(heads, rows, sortable=True, numbers=range(3, 8))))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from search.confirmation.repeats import ScoreNoise, estimated, from_repeats, ref
 from search.runs.bundle import histories_of
 from search.runs.folder import latest_run
 from search.runs.header import noise_of
-from search.statistics.noise import Noise
-from space.shared.plain import InputError, from_plain, to_plain
+from search.statistics.noise import Noise, noise_to_plain
+from space.shared.plain import InputError, from_plain
 
 INTRO = """
 The noise of FID and CLIP at each rung of one run, or of several of one protocol: as stated in its settings,
@@ -77,15 +78,20 @@ def main(words: list[str]) -> int:
 def preset(noise: Noise, source: str) -> str:
     """A noise as a file of conf/noise, which says what it was estimated from."""
     head = f"# Noise of one run, from {source}\n"
-    rounded = [
-        {name: float(f"{value:.4g}") for name, value in to_plain(rung).items()} for rung in noise.rungs
-    ]
-    plain = to_plain(noise) | {"rungs": [rung | {"step": int(rung["step"])} for rung in rounded]}
+    plain = noise_to_plain(noise)
+    plain["rungs"] = [_rounded(rung) | {"step": rung["step"]} for rung in plain["rungs"]]
     return head + yaml.safe_dump(plain, sort_keys=False)
 
 
+def _rounded(deviations: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _rounded(value) if isinstance(value, Mapping) else float(f"{value:.4g}")
+        for name, value in deviations.items()
+    }
+
+
 NOTE = """
-Standard deviations of one run: of FID as shares of the FID, of CLIP as they are. Seeds: pooled over networks
+Standard deviations of one run: of FID (and others on a log scale) as shares of it, of CLIP as they are. Seeds: pooled over networks
 that were trained with two seeds or more, with its 95 % interval; repeats: runs beyond the first of each
 network. Paired: what is left when a seed's effect on all networks alike is taken out. Pictures: by resampling
 them, at most what more pictures would cure. Together: the stated noise, which weighs as many repeats as it
@@ -97,7 +103,7 @@ def _exact(found: ScoreNoise) -> dict[str, Any]:
     return {
         "step": found.step,
         "score": found.score,
-        "stated": found.stated.deviation,
+        "stated": found.stated.deviation if found.stated.degrees_of_freedom else None,
         "stated_degrees_of_freedom": found.stated.degrees_of_freedom,
         "seeds": found.seeds.deviation if found.seeds else None,
         "seeds_low": low,
@@ -106,6 +112,6 @@ def _exact(found: ScoreNoise) -> dict[str, Any]:
         "networks": found.networks,
         "paired": found.paired.deviation if found.paired else None,
         "pictures": found.resampled,
-        "together": found.together.deviation,
+        "together": found.together.deviation if found.together.degrees_of_freedom else None,
         "together_degrees_of_freedom": found.together.degrees_of_freedom,
     }

@@ -75,7 +75,7 @@ class LinearSampler:
         """Properties (M, D) and standings as normal scores (M,) of the trials that have any."""
         known = thinned(with_finite_scores(past), self.modelled_trials)
         rows, scores = [], []
-        for seen, place in zip(known, standings([curve_of(seen) for seen in known]), strict=True):
+        for seen, place in zip(known, standings([known_curve(seen) for seen in known]), strict=True):
             if place is not None:
                 rows.append(self._properties(space.architecture(space.pinned() | seen.params)))
                 scores.append(NormalDist().inv_cdf(place))
@@ -120,6 +120,6 @@ def properties(architecture: Architecture) -> np.ndarray:
     return np.array(found, dtype=np.float64)
 
 
-def curve_of(seen: Observation) -> Curve:
+def known_curve(seen: Observation) -> Curve:
     """Its rungs; of a trial that is known by its end alone, that."""
     return seen.curve if seen.curve.steps or seen.point is None else Curve((0,), (seen.point,))
