@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from search.objectives import FID_AND_CLIP
+from search.runs.files import RECORD_NAME
 from search.runs.record import MemoryRecord
 from search.samplers.base import Sampler
 from search.statistics.noise import Noise, RungNoise
 from search.statistics.pareto import Point
 from search.stopping.base import StoppingRule
-from search.strategy import ArchitectureSearch, Job, Report, Strategy
+from search.strategies.independent import ArchitectureSearch
+from search.strategy import Job, Report, Strategy
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import LevelRanges, Space
@@ -36,7 +37,6 @@ SPACE = Space(  # 3,072 combinations, of which many draw one network: attention 
 )
 BUDGET = Budget(75, 100)  # about half of the space
 RUNGS = (100, 200, 400)
-OBJECTIVES = FID_AND_CLIP
 START = Point.of(100.0, 0.0)
 NOISE = Noise((RungNoise(100, 0.05, 0.02), RungNoise(400, 0.05, 0.02)))
 WIDTHS = 512, 896  # of the innermost level
@@ -56,12 +56,13 @@ def scores_at(architecture: Architecture, step: int, widths: tuple[int, int] = W
 
 
 def search_in(
-    record: MemoryRecord, sampler: Sampler, rule: StoppingRule, *, trials: int
+    record: MemoryRecord, sampler: Sampler, rule: StoppingRule, *, trials: int, start: Point = START
 ) -> ArchitectureSearch:
-    """A search of this world, new or going on with what the record holds."""
+    """A search of this world, new or going on with what the record holds; `start` says what its objectives
+    are."""
     if not record.history.start_scores:
         record.append("run", name="contract", trials=trials)
-        record.append("start", scores=_named(START), protocol={})
+        record.append("start", scores=_named(start), protocol={})
     return ArchitectureSearch(
         record,
         space=SPACE,
@@ -69,7 +70,7 @@ def search_in(
         proxy=Proxy(),
         sampler=sampler,
         rule=rule,
-        objectives=OBJECTIVES,
+        objectives=start.objectives,
         rungs=RUNGS,
         trials=trials,
         seed=0,
@@ -91,7 +92,7 @@ def drive(
             if reported == most_rungs:
                 return reported
             point = scores(job.architecture, step)
-            named = _named(point) | {"validation_loss": 1.0}
+            named = {"validation_loss": 1.0} | _named(point)
             decision = strategy.judge(job.key, Report(step, named, {"training": 1.0}))
             reported += 1
             if decision.word != "continue":
@@ -104,7 +105,7 @@ def drive(
 
 def decisions(folder: Path) -> list[dict[str, Any]]:
     """What a record says was decided, in order, without the times."""
-    events = [json.loads(line) for line in (folder / "record.jsonl").read_text().splitlines()]
+    events = [json.loads(line) for line in (folder / RECORD_NAME).read_text().splitlines()]
     kinds = ("proposed", "rejected", "rung", "ended")
     return [
         {key: value for key, value in event.items() if key != "time"}
@@ -114,4 +115,4 @@ def decisions(folder: Path) -> list[dict[str, Any]]:
 
 
 def _named(point: Point) -> dict[str, float]:
-    return {each.name: value for each, value in zip(OBJECTIVES, point.values, strict=True)}
+    return {each.name: value for each, value in zip(point.objectives, point.values, strict=True)}

@@ -91,11 +91,11 @@ def _rounded(deviations: Mapping[str, Any]) -> dict[str, Any]:
 
 
 NOTE = """
-Standard deviations of one run: of FID (and others on a log scale) as shares of it, of CLIP as they are. Seeds: pooled over networks
-that were trained with two seeds or more, with its 95 % interval; repeats: runs beyond the first of each
-network. Paired: what is left when a seed's effect on all networks alike is taken out. Pictures: by resampling
-them, at most what more pictures would cure. Together: the stated noise, which weighs as many repeats as it
-was measured with, refined by the seeds."""
+Standard deviations of one run: of FID (and others on a log scale) as shares of it, of CLIP as they are.
+Seeds: pooled over networks that were trained with two seeds or more, with its 95 % interval; repeats: runs
+beyond the first of each network. Paired: what is left when a seed's effect on all networks alike is taken
+out. Pictures: by resampling them, at most what more pictures would cure. Together: the stated noise, which
+weighs as many repeats as it was measured with, refined by the seeds."""
 
 
 def _exact(found: ScoreNoise) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from statistics import fmean
 
 from search.objectives import CLIP, FID, FID_AND_CLIP, Objectives
@@ -148,11 +149,10 @@ def volume(losses: Sequence[Losses], reference: Losses) -> float:
         (own for own in losses if all(a < b for a, b in zip(own, reference, strict=True))),
         key=lambda own: own[-1],
     )
-    ends = [*(own[-1] for own in inside[1:]), reference[-1]]
     total = 0.0
-    for count, (own, end) in enumerate(zip(inside, ends, strict=True), 1):
-        if end > own[-1]:
-            total += volume([each[:-1] for each in inside[:count]], reference[:-1]) * (end - own[-1])
+    for count, (own, after) in enumerate(pairwise([*inside, reference]), 1):
+        if after[-1] > own[-1]:
+            total += volume([each[:-1] for each in inside[:count]], reference[:-1]) * (after[-1] - own[-1])
     return total
 
 

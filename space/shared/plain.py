@@ -12,7 +12,8 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, Literal, TypeVar, Union
+from importlib import import_module
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 @cache
 def _fields(cls: type) -> dict[str, tuple[Any, bool]]:
     """Name -> (type, required) of each field of a dataclass."""
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
     missing = dataclasses.MISSING
     return {
         field.name: (hints[field.name], field.default is missing and field.default_factory is missing)
@@ -54,6 +55,9 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
     if dataclasses.is_dataclass(kind):
         return _dataclass_from_plain(typing.cast("type[Any]", kind), value, where)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        by_name = next((extra for extra in arguments[1:] if isinstance(extra, ByName)), None)
+        return from_plain(arguments[0], value, where) if by_name is None else by_name.read(value, where)
     if origin is Literal:
         if value in arguments and any(type(value) is type(allowed) for allowed in arguments):
             return value
@@ -80,6 +84,35 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
     if kind is Any:
         return value
     return _scalar(kind, value, where)
+
+
+@dataclasses.dataclass(frozen=True)
+class ByName:
+    """Of a field that may hold any of several dataclasses, told apart by their field `name`:
+    `Annotated[SamplerSettings, ByName({"tpe": "search.samplers.tpe:TpeSettings", ...})]`. The module of a
+    class is imported when it is chosen, so that a choice costs nothing of what the others need.
+    """
+
+    kinds: Mapping[str, str]
+
+    def kind(self, name: str) -> type[Any]:
+        module, _, found = self.kinds[name].partition(":")
+        kind: type[Any] = getattr(import_module(module), found)
+        return kind
+
+    def read(self, value: Any, where: str) -> Any:
+        """Raises InputError for a name that is none of them, or fields that the named one does not have."""
+        if dataclasses.is_dataclass(value) and type(value) in (self.kind(name) for name in self.kinds):
+            return value
+        if not isinstance(value, Mapping):
+            raise InputError(f"{where}: expected a mapping of fields with a name, got {value!r}")
+        if "name" not in value:
+            raise InputError(f"{where}.name: missing (required)")
+        if value["name"] not in self.kinds:
+            raise InputError(
+                f"{where}.name: {value['name']!r} is not a choice here; {nearest(value['name'], self.kinds)}"
+            )
+        return from_plain(self.kind(value["name"]), value, where)
 
 
 def _scalar(kind: type, value: Any, where: str) -> Any:

@@ -14,7 +14,7 @@ from analysis.paper.table1 import EXPLAINED_FROM_PERCENT, main, rows, text
 from analysis.rendering import TableSettings
 from space.shared.plain import InputError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = ["SDXL", "SD-1.4/1.5", "SnapFusion", "DiT-XL/2", "MobileDiffusion", "MobileDiffusion-Lite"]
 
 
@@ -120,7 +120,7 @@ def test_bad_input_is_refused(word: str, message: str) -> None:
 
 def test_the_doors_need_neither_ray_nor_optuna() -> None:
     code = (
-        "import sys, search.table1, search.walk, search.pictures; "
+        "import sys, analysis.paper.table1, analysis.paper.walk, analysis.plots; "
         "print([name for name in ('ray', 'optuna') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from space.architecture import Architecture, difference
 from space.prices.macs import price
 from space.unet import UNet
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_it_starts_at_sd15_and_ends_at_md() -> None:

@@ -26,7 +26,7 @@ from search.runs.prior import recorded_that_teach, take_prior, take_recorded
 from search.runs.record import Record, Trial, read_history
 from search.runs.scores import best_first
 from search.samplers.base import observations
-from search.strategy import ArchitectureSearch
+from search.strategies.independent import ArchitectureSearch
 from space.shared.plain import InputError, to_plain
 from tests.search.test_strategy import decisions
 from tests.search.worlds import NOISE, RUNGS, START, drive, make_search, md_space
@@ -226,7 +226,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, folder: Path, **runs: str) -> None
     """The package's bundle, of these run folders under these names."""
     bundle = [replace(bundled_of(run)[0], name=name) for name, run in runs.items()]
     write_bundle(folder / "recorded.jsonl.gz", bundle)
-    for module in (search.prior, search.bundle):
+    for module in (search.runs.prior, search.runs.bundle):
         monkeypatch.setattr(module, "RECORDED_FILE", folder / "recorded.jsonl.gz")
 
 
