@@ -78,7 +78,7 @@ def test_what_decides_only_which_networks_are_tried_may_differ(changes: dict[str
         ({"proxy": header()["proxy"] | {"heads": 4}}, "proxy.heads: - against 4"),
         (
             {"objectives": {"fid": "fid_random_conv", "clip": "clip_embedded"}},
-            "objectives[0].name: fid_embedded_clip against fid_random_conv",
+            "objectives.fid: fid_embedded_clip against fid_random_conv",
         ),
         ({"protocol": PROTOCOL | {"images": 400}}, "protocol.images: 200 against 400"),
         (

@@ -15,6 +15,7 @@ from search.objectives import (
     objectives_from_plain,
     objectives_to_plain,
 )
+from search.runs.compatibility import field_differences
 from search.runs.header import objectives_of
 from search.runs.record import History, MemoryRecord, Record, read_history
 from search.runs.scores import all_of, best_first, curve_of
@@ -101,7 +102,7 @@ def test_a_negative_deviation_of_another_is_refused(field: str) -> None:
 
 def test_an_unknown_score_is_refused_with_the_nearest() -> None:
     wrong = checked([*FID_AND_CLIP, Objective("validation_los")])
-    with pytest.raises(InputError, match="'validation_los' is no score .*did you mean 'validation_loss'"):
+    with pytest.raises(InputError, match=r"'validation_los' is no score .*did you mean 'validation_loss'"):
         all_of({"fid_embedded_clip": 1.0, "clip_embedded": 0.1, "validation_loss": 2.0}, wrong)
 
 
@@ -149,3 +150,17 @@ def test_a_search_by_three_killed_goes_on_as_if_it_never_was(tmp_path: Path) -> 
             drive(search, scores_of_three, most_rungs=most_rungs)
             record.close()
     assert decisions(tmp_path / "halves") == decisions(tmp_path / "whole")
+
+
+def test_earlier_runs_by_two_teach_a_search_by_three() -> None:
+    """Scores go by their full names: what further ones a search wants does not change what they mean."""
+    two, three = ({"objectives": objectives_to_plain(each)} for each in (FID_AND_CLIP, THREE))
+    other = {"objectives": objectives_to_plain((*fid_and_clip("fid_random_conv"), THREE[2]))}
+    assert field_differences(two, three, ["objectives"]) == []
+    assert field_differences(two, other, ["objectives"]) == [
+        "objectives.fid: fid_embedded_clip against fid_random_conv"
+    ]
+    record = MemoryRecord(lambda: 0.0)
+    search = search_in(record, RandomSampler(0), NoStopping(), trials=3)
+    drive(search, lambda architecture, step: scores_of_three(architecture, step))
+    assert [curve_of(trial, THREE).step for trial in search.history.trials] == [400] * 3
