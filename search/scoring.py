@@ -46,6 +46,7 @@ from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
 from evaluators.scorers.scorer import Scorer
 from search.runs.files import EVALUATOR_FOLDER
 from search.settings import SearchSettings
+from search.statistics.noise import without_noise
 from search.trial import evaluation_captions
 from space.shared.plain import InputError
 from training.data.dataset import Dataset
@@ -150,7 +151,13 @@ def check_scoring(settings: SearchSettings, data: Dataset) -> None:
 def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     """What will score, in words: for the plan of a search that has not begun."""
     of = f"of {settings.scored_images} pictures a rung"
-    lines = [f"{settings.objectives.fid} and {settings.objectives.clip}, {of}"]
+    objectives = settings.objectives
+    lines = [f"{' and '.join(objective.name for objective in objectives)}, {of}"]
+    if unknown := without_noise(settings.noise, objectives):
+        lines.append(
+            f"no noise is stated for {', '.join(unknown)} (noise.rungs, others), so that verdicts are "
+            "undecided until repeated seeds show it"
+        )
     if isinstance(settings.evaluators, Protocol):
         derived = derived_protocol(settings, settings.evaluators, data)
         lines += [derived.name, *_told_of_protocol(settings.evaluators, derived)]
