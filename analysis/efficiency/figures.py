@@ -1,0 +1,180 @@
+"""What replays came to: a figure a seed, and tables of their means and ratios."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from analysis.evidence.sources import mean_run_seconds
+from analysis.evidence.text import share_with_interval, with_interval
+from analysis.replay.table import Table
+from analysis.replay.tries import Replayed, Truth
+from search.statistics.verdicts import Interval
+
+DEFAULT, BASE = "our default", "random, no stopping"
+ORACLES = {"oracle at the first rung": None, "oracle at a quarter": 0.25}  # where they stop, in full lengths
+RESAMPLES, LEVEL = 4000, 0.95
+
+
+@dataclass
+class Found:
+    """Of one strategy, a figure a seed. Steps count in full lengths.
+
+    Attributes:
+        steps, minutes: until a network of the truly best was complete. Where all of those were stopped
+            (`never`), what was spent and then what it takes on average to train stopped networks to full
+            length, in random order, until one of them is: (stopped + 1) / (top + 1) networks.
+        place: of the network that would be named after each budget, 1 for the best.
+        within: whether the truly best are not known to beat it, by the noise of single runs.
+    """
+
+    steps: list[float] = field(default_factory=list)
+    minutes: list[float] = field(default_factory=list)
+    never: list[bool] = field(default_factory=list)
+    place: dict[float, list[float]] = field(default_factory=dict)
+    within: dict[float, list[bool]] = field(default_factory=dict)
+    top_tried: list[int] = field(default_factory=list)
+    top_stopped: list[int] = field(default_factory=list)
+
+    def add(
+        self,
+        replayed: Replayed,
+        table: Table,
+        truth: Truth,
+        within: Collection[str],
+        budgets: Sequence[float],
+    ) -> None:
+        full = table.rungs[-1]
+        self.never.append(math.isinf(replayed.steps_to_top))
+        if self.never[-1]:
+            again = (replayed.halted + 1) / (len(truth.top) + 1)
+            self.steps.append(replayed.steps_spent / full + again)
+            self.minutes.append((replayed.usage.wall + again * mean_run_seconds(table)) / 60)
+        else:
+            self.steps.append(replayed.steps_to_top / full)
+            self.minutes.append(replayed.seconds_to_top / 60)
+        self.top_tried.append(replayed.top_tried)
+        self.top_stopped.append(replayed.top_stopped)
+        for budget in budgets:
+            done = sum(steps <= budget * full for steps in replayed.steps)
+            named = replayed.named[done - 1] if done else None
+            place = len(table.runs) if named is None else truth.place[named] + 1
+            self.place.setdefault(budget, []).append(place)
+            self.within.setdefault(budget, []).append(named in within)
+
+
+def oracle(base: Sequence[float], stops_at: float) -> list[float]:
+    """Steps of who knows the truth: tries what random without stopping tries, and stops all but the top."""
+    return [(steps - 1) * stops_at + 1 for steps in base]
+
+
+# ---------------------------------------------------------------------- figures with intervals
+
+
+def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> Interval:
+    """A statistic of columns with a row a seed, and its 95 % interval by the bootstrap: seeds are drawn anew,
+    whole rows, so that what a seed does to all strategies alike stays alike (percentiles of 4,000 draws).
+
+    `of` takes arrays (..., S) and reduces the last axis.
+    """
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    draws = np.random.default_rng(0).integers(len(arrays[0]), size=(RESAMPLES, len(arrays[0])))
+    values = of(*(array[draws] for array in arrays))
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(of(*arrays)), float(low), float(high))
+
+
+def mean(values: np.ndarray) -> np.ndarray:
+    return values.mean(axis=-1)
+
+
+def ratio_of_means(base: np.ndarray, own: np.ndarray) -> np.ndarray:
+    return base.mean(axis=-1) / own.mean(axis=-1)
+
+
+def ratio_of_medians(base: np.ndarray, own: np.ndarray) -> np.ndarray:
+    return np.median(base, axis=-1) / np.median(own, axis=-1)
+
+
+def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return part.sum(axis=-1) / np.maximum(whole.sum(axis=-1), 1)
+
+
+def quartiles(values: Sequence[float]) -> str:
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return f"{middle:.1f} ({low:.1f} to {high:.1f})"
+
+
+def word(ratio: Interval) -> str:
+    """Whether our default needs fewer steps than another, by the interval of their ratio."""
+    return "ahead" if ratio.low > 1 else "behind" if ratio.high < 1 else "undecided"
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, str]]:
+    """A row a strategy: how soon, and how many times sooner than random without stopping."""
+    base, ours = found[BASE], found[DEFAULT]
+    rows = []
+    for name, one in found.items():
+        times, against = (
+            figure(ratio_of_means, *pair) for pair in ((base.steps, one.steps), (one.steps, ours.steps))
+        )
+        rows.append(
+            {
+                "strategy": name,
+                "steps to the top: mean": with_interval(figure(mean, one.steps), 1),
+                "median (quartiles)": quartiles(one.steps),
+                "never": f"{sum(one.never)}",
+                "times fewer than random": with_interval(times),
+                "by medians": with_interval(figure(ratio_of_medians, base.steps, one.steps)),
+                "by time": with_interval(figure(ratio_of_means, base.minutes, one.minutes)),
+                "of the top: tried": f"{sum(one.top_tried)}",
+                "stopped": share_with_interval(figure(ratio_of_sums, one.top_stopped, one.top_tried)),
+                "our default is": "" if one is ours else f"{word(against)}: {with_interval(against)}",
+            }
+        )
+    for name, stops_at in ORACLES.items():
+        own = oracle(base.steps, first_rung if stops_at is None else stops_at)
+        shown = {
+            "strategy": name,
+            "steps to the top: mean": with_interval(figure(mean, own), 1),
+            "median (quartiles)": quartiles(own),
+            "times fewer than random": with_interval(figure(ratio_of_means, base.steps, own)),
+            "by medians": with_interval(figure(ratio_of_medians, base.steps, own)),
+        }
+        rows.append({column: shown.get(column, "") for column in rows[0]})
+    return rows
+
+
+def quality_rows(found: Mapping[str, Found], budgets: Sequence[float]) -> list[dict[str, str]]:
+    """A row a strategy: what the search would name after equal training."""
+    rows = []
+    for name, one in found.items():
+        row = {"strategy": name}
+        for budget in budgets:
+            row[f"place after {budget:g}"] = with_interval(figure(mean, one.place[budget]), 1)
+            row[f"within noise after {budget:g}"] = share_with_interval(figure(mean, one.within[budget]))
+        rows.append(row)
+    return rows
+
+
+def plain_of(found: Mapping[str, Found]) -> dict[str, Any]:
+    """Everything, a figure a seed, for machines."""
+    return {
+        name: {
+            "full_lengths_to_top": one.steps,
+            "minutes_to_top": one.minutes,
+            "never": one.never,
+            "place": {f"{budget:g}": places for budget, places in one.place.items()},
+            "within_noise": {f"{budget:g}": found for budget, found in one.within.items()},
+            "top_tried": one.top_tried,
+            "top_stopped": one.top_stopped,
+        }
+        for name, one in found.items()
+    }
