@@ -9,16 +9,17 @@ import random
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median, pstdev
 from typing import Any
 
 from search.formats import label
+from search.objectives import Objective, Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial
-from search.runs.scores import point_of
-from search.statistics.noise import Noise, RungNoise
+from search.runs.scores import point_in, point_of
+from search.statistics.noise import Noise
 from search.statistics.pareto import Point, fronts, mean_point
 from search.statistics.verdicts import Verdict, verdicts
 
@@ -54,9 +55,11 @@ class Confirmed:
         return mean_point(self.points)
 
 
-def confirmed(history: History) -> list[Confirmed]:
-    """Confirmation runs by network and steps; reruns of halted trials are `reruns`, not here."""
-    objectives, rerun = objectives_of(history), {trial.key for trial, _, _ in reruns(history)}
+def confirmed(history: History, objectives: Objectives | None = None) -> list[Confirmed]:
+    """Confirmation runs by network and steps; reruns of halted trials are `reruns`, not here. `objectives`
+    None: the record's own."""
+    objectives = objectives or objectives_of(history)
+    rerun = {trial.key for trial, _, _ in reruns(history)}
     groups: dict[tuple[str, int], list[tuple[Trial, Point]]] = {}
     for trial in history.confirmations:
         point = point_of(trial, objectives)
@@ -138,17 +141,24 @@ def refusals(history: History) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Spread:
-    """How much candidates differ at a rung, beside what the seed alone does. FID as a share of the FID."""
+    """How much candidates differ at a rung in each objective, beside what the seed alone does."""
 
     step: int
     trials: int
-    fid_median: float
-    fid_relative: float
-    clip_median: float
-    clip: float
-    noise: RungNoise
-    fid_pairs: float
-    clip_pairs: float
+    each: tuple[ScoreSpread, ...]
+
+
+@dataclass(frozen=True)
+class ScoreSpread:
+    """`spread` over the candidates and `noise` of one are standard deviations: of an objective on the log
+    scale as shares of it. `pairs` is the share of pairs that differ beyond the noise; None where it is not
+    known."""
+
+    objective: Objective
+    median: float
+    spread: float
+    noise: float | None
+    pairs: float | None
 
 
 def spreads(history: History) -> list[Spread]:
@@ -159,31 +169,44 @@ def spreads(history: History) -> list[Spread]:
     points: dict[int, list[Point]] = {}
     for trial in history.trials:
         for rung in trial.rungs:
-            fid, clip = rung.scores.get(objectives[0].name), rung.scores.get(objectives[1].name)
-            if fid is not None and clip is not None:
-                points.setdefault(rung.step, []).append(Point.of(fid, clip))
+            if (point := point_in(rung.scores, objectives)) is not None:
+                points.setdefault(rung.step, []).append(point)
     return [_spread(step, points[step], noise) for step in sorted(points) if len(points[step]) > 1]
 
 
 def _spread(step: int, points: Sequence[Point], noise: Noise) -> Spread:
-    at, fids, clips = noise.at(step), [p.fid for p in points], [p.clip for p in points]
+    objectives = points[0].objectives
+    columns = zip(*(point.values for point in points), strict=True)
+    stated = noise.at(step).deviations(objectives)
     bound = noise.deviations * 2**0.5  # of a difference between two runs, in standard deviations of one
-    half = bound * at.fid_relative / 2  # |a - b| > bound (a + b) / 2 is a > b (1 + half) / (1 - half)
-    ratio = (1 + half) / (1 - half) if half < 1 else float("inf")
-    return Spread(
-        step,
-        len(points),
-        median(fids),
-        pstdev(fids) / fmean(fids) if fmean(fids) else 0.0,
-        median(clips),
-        pstdev(clips),
-        at,
-        _share_of_pairs(fids, lambda value: value * ratio),
-        _share_of_pairs(clips, lambda value: value + bound * at.clip),
+    each = (
+        ScoreSpread(
+            objective,
+            median(values),
+            _spread_of(values, objective),
+            deviation,
+            None if deviation is None else _share_apart(values, objective, bound * deviation),
+        )
+        for objective, values, deviation in zip(objectives, columns, stated, strict=True)
     )
+    return Spread(step, len(points), tuple(each))
 
 
-def _share_of_pairs(values: Sequence[float], reach: Any) -> float:
+def _spread_of(values: Sequence[float], objective: Objective) -> float:
+    if objective.scale == "linear":
+        return pstdev(values)
+    return pstdev(values) / fmean(values) if fmean(values) else 0.0
+
+
+def _share_apart(values: Sequence[float], objective: Objective, bound: float) -> float:
+    if objective.scale == "linear":
+        return _share_of_pairs(values, lambda value: value + bound)
+    half = bound / 2  # |a - b| > bound (a + b) / 2 is a > b (1 + half) / (1 - half)
+    ratio = (1 + half) / (1 - half) if half < 1 else float("inf")
+    return _share_of_pairs(values, lambda value: value * ratio)
+
+
+def _share_of_pairs(values: Sequence[float], reach: Callable[[float], float]) -> float:
     """The share of pairs whose larger value lies beyond what the smaller one reaches."""
     ordered, count = sorted(values), len(values)
     beyond = sum(count - max(bisect_right(ordered, reach(value)), i + 1) for i, value in enumerate(ordered))
@@ -197,15 +220,17 @@ def _share_of_pairs(values: Sequence[float], reach: Any) -> float:
 class Importances:
     """Shares of the variance that each choice explains (fANOVA), by objective, the largest sum first.
 
-    `chance` is the largest share that any choice reached when the scores were shuffled, a mean over
-    `SHUFFLES`: what lies below it says nothing.
+    `shares` and `chance` go by the objectives' labels. `chance` is the largest share that any choice reached
+    when the scores were shuffled, a mean over `SHUFFLES`: what lies below it says nothing.
     """
 
     trials: int
-    fid: dict[str, float]
-    clip: dict[str, float]
-    fid_chance: float
-    clip_chance: float
+    shares: dict[str, dict[str, float]]
+    chance: dict[str, float]
+
+    @property
+    def choices(self) -> list[str]:
+        return list(next(iter(self.shares.values())))
 
 
 def importances(history: History) -> Importances | None:
@@ -225,15 +250,16 @@ def importances(history: History) -> Importances | None:
     if len(scored) < LEAST_TRIALS_FOR_IMPORTANCES or not names:
         return None
     drawn = [{name: values[name] for name in names} for values in params]
-    fids, clips = [point.fid for _, point in scored], [point.clip for _, point in scored]
-    fid, clip = _explained(drawn, fids), _explained(drawn, clips)
-    order = sorted(names, key=lambda name: -(fid[name] + clip[name]))
+    columns = {
+        objective.label: [point.values[place] for _, point in scored]
+        for place, objective in enumerate(objectives)
+    }
+    shares = {of: _explained(drawn, values) for of, values in columns.items()}
+    order = sorted(names, key=lambda name: -sum(own[name] for own in shares.values()))
     return Importances(
         len(scored),
-        {name: fid[name] for name in order},
-        {name: clip[name] for name in order},
-        _explained_by_chance(drawn, fids),
-        _explained_by_chance(drawn, clips),
+        {of: {name: own[name] for name in order} for of, own in shares.items()},
+        {of: _explained_by_chance(drawn, values) for of, values in columns.items()},
     )
 
 
@@ -279,9 +305,10 @@ def _explained(params: Sequence[dict[str, Any]], values: Sequence[float]) -> dic
     return {name: float(found.get(name, 0.0)) for name in params[0]}
 
 
-def pareto_front(history: History) -> list[tuple[Trial, Point]]:
-    """The complete trials that no other dominates, by rising FID."""
-    objectives = objectives_of(history)
+def pareto_front(history: History, objectives: Objectives | None = None) -> list[tuple[Trial, Point]]:
+    """The complete trials that no other dominates, the best in the first objective (lowest FID) first.
+    `objectives` None: the record's own."""
+    objectives = objectives or objectives_of(history)
     scored = [
         (trial, point)
         for trial in history.trials
@@ -289,4 +316,4 @@ def pareto_front(history: History) -> list[tuple[Trial, Point]]:
     ]
     ranks = fronts([point for _, point in scored])
     front = [pair for pair, rank in zip(scored, ranks, strict=True) if rank == 0]
-    return sorted(front, key=lambda pair: (pair[1].fid, pair[0].number))
+    return sorted(front, key=lambda pair: (pair[1].losses[0], pair[0].number))
