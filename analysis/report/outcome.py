@@ -16,6 +16,7 @@ from analysis.report.pictures import picture_cards
 from search.formats import counted, duration, gmacs, label, millions, share, size
 from search.runs.header import noise_of, objectives_of, trials_asked
 from search.statistics.verdicts import Verdict
+from space.budget import bounds_in_words
 from space.difference import difference
 from space.prices.macs import price
 
@@ -48,12 +49,7 @@ def headline(page: Page) -> str:
 
 
 def _budget_words(budget: dict[str, Any]) -> str:
-    parts = []
-    if (most := budget.get("parameters_millions")) is not None:
-        parts.append(f"{most:g} M parameters")
-    if (most := budget.get("gmacs")) is not None:
-        parts.append(f"{most:g} GMACs")
-    return " and ".join(parts) or "none"
+    return " and ".join(bounds_in_words(budget)) or "none"
 
 
 def _claim(page: Page) -> str:

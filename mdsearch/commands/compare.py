@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console, JustifyMethod
@@ -19,6 +20,7 @@ from search.formats import gmacs, millions
 from search.runs.compatibility import abridged
 from search.runs.header import objectives_of
 from search.runs.scores import point_of
+from space.budget import bounds_in_words
 from space.shared.plain import InputError, from_plain
 
 INTRO = """
@@ -109,7 +111,5 @@ def _row(run: Run) -> list[str]:
     ]
 
 
-def _budget(bounds: dict[str, float | None]) -> str:
-    units = {"parameters_millions": "M", "gmacs": "GMACs"}
-    stated = [f"{value:g} {units.get(name, name)}" for name, value in bounds.items() if value is not None]
-    return ", ".join(stated) or "no budget"
+def _budget(bounds: dict[str, Any]) -> str:
+    return ", ".join(bounds_in_words(bounds)) or "no budget"
