@@ -350,13 +350,6 @@ def test_a_table_broken_off_leaves_no_file(md: Grid, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    text = capsys.readouterr().out
-    for expected in ("draws=1000000", "near=md", "picture", "md_lite", "python -m space explore"):
-        assert expected in text
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
