@@ -2,13 +2,12 @@
 
 optuna-dashboard sqlite:///runs/<name>/study.db
 
-Optuna makes the file and its tables. The trials go in by SQL, all that are new in one transaction: a killed
-driver leaves no half of a trial, and thousands take a second, where Optuna's own way takes 50 ms each.
+Optuna makes the file and its tables. All trials that are new go in by one transaction, so that a killed
+driver leaves no half of one.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -19,17 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json
 from sqlalchemy.exc import SQLAlchemyError
 
 from search.objectives import Objectives
+from search.runs.files import STUDY_NAME
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
 from search.samplers.optuna import DIRECTIONS, distributions
+from search.samplers.optuna_private import StoredTrial, insert_trials, stored_attributes
 from search.statistics.pareto import Point
 from space.choices import Space
 
-STUDY_NAME = "study.db"
 MARK = "trial"  # the user attribute that holds a trial's number in the record; prior ones are below zero
 SECONDS_TO_WAIT = 5.0  # for a dashboard that holds the file
 _STATES = {"complete": "COMPLETE", "halted": "PRUNED", "failed": "FAIL"}
@@ -51,10 +50,10 @@ def sync_study(folder: Path, history: History, space: Space, objectives: Objecti
         study_id = _study(path, history.header.get("name", folder.name), objectives)
         with closing(sqlite3.connect(path, timeout=SECONDS_TO_WAIT)) as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
-            query = "SELECT value_json FROM trial_user_attributes WHERE key = ?"
-            known = {int(value) for (value,) in connection.execute(query, (MARK,))}
+            known = set(stored_attributes(connection, MARK))
             ended = [t for t in history.known if t.state != "running" and t.number not in known]
-            _insert(connection, study_id, ended, space, objectives)
+            stored = [_stored(trial, objectives) for trial in ended]
+            insert_trials(connection, study_id, stored, distributions(space))
     except (sqlite3.Error, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise OSError(f"{path}: {str(error).splitlines()[0]}") from error
     return path
@@ -92,48 +91,20 @@ def _study(path: Path, name: str, objectives: Objectives) -> int:
         storage.engine.dispose()
 
 
-def _insert(
-    connection: sqlite3.Connection,
-    study_id: int,
-    trials: list[Trial],
-    space: Space,
-    objectives: Objectives,
-) -> None:
-    known = {
-        name: (distribution, distribution_to_json(distribution))
-        for name, distribution in distributions(space).items()
-    }
-    (number,) = connection.execute("SELECT COUNT(*) FROM trials WHERE study_id = ?", (study_id,)).fetchone()
-    for place, trial in enumerate(trials, number):
-        point = point_of(trial, objectives)
-        complete = trial.state == "complete" and point is not None and _finite(point)
-        state = "FAIL" if trial.state == "complete" and not complete else _STATES[trial.state]
-        times = [str(datetime.fromtimestamp(seconds)) for seconds in (trial.started, trial.ended)]
-        inserted = connection.execute(
-            "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) "
-            "VALUES (?, ?, ?, ?, ?)",
-            (place, study_id, state, *times),
-        )
-        key = inserted.lastrowid
-        if complete and point is not None:
-            connection.executemany(
-                "INSERT INTO trial_values (trial_id, objective, value, value_type) "
-                "VALUES (?, ?, ?, 'FINITE')",
-                [(key, 0, point.fid), (key, 1, point.clip)],
-            )
-        connection.executemany(
-            "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) "
-            "VALUES (?, ?, ?, ?)",
-            [
-                (key, name, known[name][0].to_internal_repr(value), known[name][1])
-                for name, value in (trial.params or {}).items()
-            ],
-        )
-        for table, attributes in (("user", _attributes(trial)), ("system", trial.sampler_attributes)):
-            connection.executemany(
-                f"INSERT INTO trial_{table}_attributes (trial_id, key, value_json) VALUES (?, ?, ?)",
-                [(key, name, json.dumps(value)) for name, value in dict(attributes).items()],
-            )
+def _stored(trial: Trial, objectives: Objectives) -> StoredTrial:
+    point = point_of(trial, objectives)
+    values = (point.fid, point.clip) if point is not None and _finite(point) else ()
+    complete = trial.state == "complete" and bool(values)
+    started, ended = (str(datetime.fromtimestamp(seconds)) for seconds in (trial.started, trial.ended))
+    return StoredTrial(
+        state="FAIL" if trial.state == "complete" and not complete else _STATES[trial.state],
+        started=started,
+        ended=ended,
+        values=values if complete else (),
+        params=trial.params or {},
+        user_attributes=dict(_attributes(trial)),
+        system_attributes=trial.sampler_attributes,
+    )
 
 
 def _finite(point: Point) -> bool:

@@ -13,12 +13,12 @@ from rich.table import Table
 from analysis.findings import all_verdicts, steps_saved
 from search.confirmation.leading import Lead, lead
 from search.formats import counted, ending, millions, score, share
+from search.runs.files import CSV_NAME
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
 from search.runs.scores import best_first
 from space.shared.files import write_whole
 
-CSV_NAME = "trials.csv"
 COLUMNS = (
     "number",
     "state",

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from search.runs.files import CUSTOM_FOLDER
 from search.runs.record import History
 from space.shared.plain import InputError, nearest
 
@@ -35,11 +36,11 @@ def digest_of(use: str) -> str:
         raise InputError(f"{use}: the file cannot be read: {error.strerror}") from None
 
 
-def keep_own(
+def keep_custom(
     folder: Path, history: History, announce: Callable[[str], None], **uses: str | None
 ) -> dict[str, str]:
     """The digests of the user's files, for the record; each version that a run was driven with is kept in its
-    folder, under own/. A file that has changed is announced and not refused: it may have been put right."""
+    folder. A file that has changed is announced and not refused: it may have been put right."""
     digests = {use: digest_of(use) for use in uses.values() if use}
     before = history.sessions[-1].get("own", {}) if history.sessions else {}
     for use, digest in digests.items():
@@ -48,14 +49,14 @@ def keep_own(
                 f"{use}: its file has changed since this run was last driven; it decides anew from here on"
             )
         path = Path(use.rpartition(":")[0])
-        kept = folder / "own" / f"{path.stem}_{digest}.py"
+        kept = folder / CUSTOM_FOLDER / f"{path.stem}_{digest}.py"
         if not kept.exists():
             kept.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, kept)
     return digests
 
 
-def _failed(use: str, what: str, error: Exception, advice: str = "") -> InputError:
+def failed(use: str, what: str, error: Exception, advice: str = "") -> InputError:
     """What went wrong in the user's file, with the last of its lines that was gone through."""
     file = use.rpartition(":")[0]
     frames = traceback.extract_tb(error.__traceback__)
@@ -70,23 +71,29 @@ def _failed(use: str, what: str, error: Exception, advice: str = "") -> InputErr
 # ---------------------------------------------------------------------- finding and making
 
 
-def _made(
+def made(
     group: str,
     use: str | None,
     options: Mapping[str, Any] | None,
     given: dict[str, Any],
-    method: str,
+    method: Callable[[type], str],
     arguments: tuple[str, ...],
 ) -> Any:
+    """An object of the user's class, which has the method that `method` names, called with `arguments`.
+
+    Raises:
+        InputError: there is no such class, or it cannot be made, or called so.
+    """
     if use is None:
         raise InputError(f"{group}.use: missing; {WANTED}")
     found = _class(group, use)
-    call = f"{method}({', '.join(arguments)})"
-    if not callable(getattr(found, method, None)):
+    name = method(found)
+    call = f"{name}({', '.join(arguments)})"
+    if not callable(getattr(found, name, None)):
         raise InputError(f"{group}.use: {use} has no method {call}")
-    problem = _misfit(getattr(found, method), (None, *arguments), {})
+    problem = _misfit(getattr(found, name), (None, *arguments), {})
     if problem:
-        raise InputError(f"{group}.use: {use}: {method} cannot be called as {call}: {problem}")
+        raise InputError(f"{group}.use: {use}: {name} cannot be called as {call}: {problem}")
     keywords = given | dict(options or {})
     problem = _misfit(found, (), keywords)
     if problem:
@@ -98,7 +105,7 @@ def _made(
     try:
         return found(**keywords)
     except Exception as error:
-        raise _failed(use, "making it", error) from None
+        raise failed(use, "making it", error) from None
 
 
 def _misfit(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
@@ -120,7 +127,7 @@ def _class(group: str, use: str) -> type:
     try:
         module = _module(path.resolve(), digest_of(use))
     except Exception as error:
-        raise _failed(use, "it cannot be imported", error) from None
+        raise failed(use, "it cannot be imported", error) from None
     found = getattr(module, name, None)
     if not isinstance(found, type):
         own = [

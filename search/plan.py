@@ -13,8 +13,8 @@ import torch
 from search.formats import counted, duration
 from search.runs.folder import disk_free_bytes
 from search.runs.prior import check_prior, recorded_that_teach
+from search.samplers.base import ChecksSpace
 from search.samplers.factory import make_sampler
-from search.samplers.grid import check_grid
 from search.scoring import check_scoring, scoring_plan
 from search.settings import SearchSettings
 from search.stopping.factory import make_rule
@@ -119,10 +119,10 @@ def _check_named(settings: SearchSettings) -> None:
 
 def _check_chosen(settings: SearchSettings) -> None:
     """The sampler and the stopping rule can be made, and the sampler can bear the space."""
-    make_sampler(settings.sampler, settings.seed)
+    sampler = make_sampler(settings.sampler, settings.seed)
     make_rule(settings.stopping, settings.noise)
-    if settings.sampler.name == "grid":
-        check_grid(settings.space, settings.sampler.most_combinations)
+    if isinstance(sampler, ChecksSpace):
+        sampler.check(settings.space)
 
 
 def named_architecture(name: str) -> Architecture:

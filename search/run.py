@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,24 @@ import torch
 
 from evaluators.scorers.scorer import Scorer
 from search.confirmation.confirmation import Confirmation
-from search.custom import keep_own
+from search.custom import keep_custom
 from search.display import Display, make_display
 from search.formats import counted
 from search.plan import check, named_architecture
 from search.runs.compatibility import abridged
-from search.runs.folder import Results, begin_record, claim_folder
+from search.runs.files import BEST_NAME, EVALUATOR_FOLDER, PROVENANCE_NAME
+from search.runs.folder import begin_record, claim_folder
 from search.runs.prior import take_prior, take_recorded
 from search.runs.provenance import provenance
 from search.runs.record import History, MemoryRecord, Record
+from search.runs.results import Listener, Results
 from search.samplers.factory import make_sampler
-from search.scoring import EVALUATOR_FOLDER, prepare_evaluator, scored_captions, told_of
+from search.scoring import prepare_evaluator, scored_captions, told_of
 from search.settings import SearchSettings
 from search.stopping.factory import make_rule
-from search.strategy import ArchitectureSearch, Phases, Strategy
+from search.strategies.independent import ArchitectureSearch
+from search.strategies.phases import Phases
+from search.strategy import Strategy
 from search.trial import TrialSettings
 from space.architecture import Architecture
 from space.prices.macs import price
@@ -37,8 +42,6 @@ from space.shared.retries import StorageAway, going_on, reason_of, storage_error
 from training.data.dataset import Dataset
 from training.data.folder import named
 from training.trainer import Trainer
-
-PROVENANCE_NAME = "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,18 @@ class RunResult:
     @property
     def best(self) -> Architecture | None:
         """The winner, also in best.yaml; None if no trial completed."""
-        path = self.folder / "best.yaml"
+        path = self.folder / BEST_NAME
         return Architecture.load(path) if path.is_file() else None
 
 
-def run_search(settings: SearchSettings, overrides: list[str] | None = None) -> RunResult:
-    """Search, confirm, report. `overrides` are the words that made the settings, kept for resuming.
+def run_search(
+    settings: SearchSettings, overrides: list[str] | None = None, listeners: Sequence[Listener] = ()
+) -> RunResult:
+    """Search and confirm.
+
+    Args:
+        overrides: the words that made the settings, kept for resuming.
+        listeners: what is made of the record while it grows (`analysis.live.STANDARD`: table, report, study).
 
     Raises:
         InputError: before anything is started, for settings that cannot work.
@@ -72,7 +81,7 @@ def run_search(settings: SearchSettings, overrides: list[str] | None = None) -> 
         with make_display(settings.trials, settings.objectives) as display:
             record.announce = display.message
             try:
-                return _run(settings, data, folder, record, display)
+                return _run(settings, data, folder, record, display, listeners)
             except KeyboardInterrupt:  # before the first trial: there is nothing to report
                 display.message(f"interrupted; go on with: python -m search resume={folder}")
                 raise
@@ -91,6 +100,7 @@ def _run(
     folder: Path,
     record: Record,
     display: Display,
+    listeners: Sequence[Listener],
 ) -> RunResult:
     began = time.monotonic()
     evaluator = _prepare(settings, data, folder, display)
@@ -108,12 +118,12 @@ def _run(
         runs = Counter(trial.source for trial in record.history.prior)
         known = ", ".join(f"{counted(trials, 'trial')} of {run}" for run, trials in runs.items())
         display.message(f"prior knowledge: {known}")
-    own = {"sampler": settings.sampler.use, "stopping": settings.stopping.use}
-    kept = keep_own(folder, record.history, display.message, **own)
+    uses = {name: getattr(getattr(settings, name), "use", None) for name in ("sampler", "stopping")}
+    kept = keep_custom(folder, record.history, display.message, **uses)
     record.append("session", trials=settings.trials, backend=settings.backend, own=kept)
 
     strategy = _strategy(settings, record)
-    results = Results(settings, folder, record, display.message)
+    results = Results(folder, record, listeners, display.message)
     record.listeners += [display.event, results.event]
     interrupted = False
     display.message(f"{folder}: prepared in {time.monotonic() - began:.0f} s")

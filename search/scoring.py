@@ -44,12 +44,12 @@ from evaluators.scorers.by_protocol import (
 )
 from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
 from evaluators.scorers.scorer import Scorer
+from search.runs.files import EVALUATOR_FOLDER
 from search.settings import SearchSettings
 from search.trial import evaluation_captions
 from space.shared.plain import InputError
 from training.data.dataset import Dataset
 
-EVALUATOR_FOLDER = "evaluator"
 SEEDS = "picture i from (seed, i); the seed is the trial's, a new one for each confirmation run"
 NOT_SHOWN = ("digest", "file_sha256", "preparation")  # a difference in these is told by a name beside them
 Say = Callable[[str], None]

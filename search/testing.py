@@ -35,7 +35,7 @@ from search.samplers.base import Observation, Proposal, Sampler
 from search.samplers.random import RandomSampler
 from search.statistics.curves import Curve
 from search.statistics.pareto import Point
-from search.stopping.base import StoppingRule
+from search.stopping.base import StoppingRule, as_rule
 from search.stopping.none import NoStopping
 from search.toy import BUDGET, NOISE, RUNGS, SPACE, START, decisions, drive, scores_at, search_in
 from space.choices import UniformDraw
@@ -156,7 +156,8 @@ class RuleContract:
                 assert isinstance(reason(rule, broken, peers), str)
 
     def test_a_search_keeps_its_budget_and_somebody_goes_to_the_end(self) -> None:
-        search = search_in(MemoryRecord(lambda: 0.0), RandomSampler(0), self.make(noise=NOISE), trials=16)
+        rule = as_rule(self.make(noise=NOISE))
+        search = search_in(MemoryRecord(lambda: 0.0), RandomSampler(0), rule, trials=16)
         drive(search)
         trials = search.history.trials
         assert len(trials) == 16 and {trial.state for trial in trials} <= {"complete", "halted"}
@@ -166,7 +167,7 @@ class RuleContract:
         assert all(trial.last_step < RUNGS[-1] and trial.reason for trial in halted)
 
     def test_killed_and_rebuilt_from_the_record_it_goes_on_as_if_it_never_was(self, tmp_path: Path) -> None:
-        _assert_rebuilt(tmp_path, lambda: RandomSampler(0), lambda: self.make(noise=NOISE))
+        _assert_rebuilt(tmp_path, lambda: RandomSampler(0), lambda: as_rule(self.make(noise=NOISE)))
 
 
 # ---------------------------------------------------------------------- what they are tried on
@@ -218,7 +219,7 @@ def _some_curve(chance: random.Random, rungs: int) -> Curve:
 
 
 def reason(rule: StoppingRule, trial: Curve, peers: Sequence[Curve]) -> str:
-    return rule.reason_to_halt(trial, peers, START, RUNGS[-1])
+    return as_rule(rule).reason_to_stop(trial, peers, START, RUNGS[-1])
 
 
 # ---------------------------------------------------------------------- killed, and in another process

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from search.objectives import Objectives
+from search.runs.files import RECORD_NAME
 from search.runs.record import MemoryRecord
 from search.samplers.base import Sampler
 from search.statistics.noise import Noise, RungNoise
 from search.statistics.pareto import Point
 from search.stopping.base import StoppingRule
-from search.strategy import ArchitectureSearch, Job, Report, Strategy
+from search.strategies.independent import ArchitectureSearch
+from search.strategy import Job, Report, Strategy
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import LevelRanges, Space
@@ -104,7 +106,7 @@ def drive(
 
 def decisions(folder: Path) -> list[dict[str, Any]]:
     """What a record says was decided, in order, without the times."""
-    events = [json.loads(line) for line in (folder / "record.jsonl").read_text().splitlines()]
+    events = [json.loads(line) for line in (folder / RECORD_NAME).read_text().splitlines()]
     kinds = ("proposed", "rejected", "rung", "ended")
     return [
         {key: value for key, value in event.items() if key != "time"}

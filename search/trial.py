@@ -6,7 +6,6 @@ by hand on a bare GPU machine.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -24,6 +23,14 @@ import numpy as np
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.scorers.by_protocol import load_evaluator
+from search.runs.files import (
+    ARCHITECTURE_NAME,
+    SAMPLES_NAME,
+    STATE_NAME,
+    WORK_NAME,
+    job_folder,
+    make_job_folder,
+)
 from search.strategy import Job, Report
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError
@@ -33,8 +40,6 @@ from training.generation.grid import save_grid
 from training.settings import TrainingSettings
 from training.trainer import Diverged, Trainer
 
-STATE_NAME = "state.pt"
-WORK_NAME = "work.jsonl"
 SAMPLES_SHOWN = 32
 _UNFINISHED = ".writing-"  # what a killed worker left half written is in folders of this name
 
@@ -93,7 +98,7 @@ class TrialWorker:
         folder = make_job_folder(Path(self.settings.run_folder), job.key)
         for left in folder.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left, ignore_errors=True)
-        (folder / "architecture.yaml").write_text(job.architecture.to_yaml(), encoding="utf-8")
+        (folder / ARCHITECTURE_NAME).write_text(job.architecture.to_yaml(), encoding="utf-8")
         trainer, state = self._trainer(job), folder / STATE_NAME
         if state.is_file():
             try:
@@ -122,7 +127,7 @@ class TrialWorker:
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
         with _timed(seconds, "writing"):
             with _filling(folder) as own:
-                save_grid(images[:SAMPLES_SHOWN], own / "samples.png", columns=8, enlarge=2)
+                save_grid(images[:SAMPLES_SHOWN], own / SAMPLES_NAME, columns=8, enlarge=2)
                 trainer.save_weights(own)
                 trainer.save_state(own / STATE_NAME)
             _log(folder, work)
@@ -170,21 +175,6 @@ def evaluation_captions(held_out: Sequence[str], count: int) -> list[str]:
     """The prompts of every evaluation: the first `count` held-out captions, again from the start if there
     are fewer."""
     return [held_out[index % len(held_out)] for index in range(count)]
-
-
-def job_folder(run_folder: Path, key: str) -> Path:
-    """Where a job's files are: trials/<n>, or confirm/<key> for confirmation runs."""
-    return run_folder / "trials" / key if key.isdigit() else run_folder / "confirm" / key
-
-
-def make_job_folder(run_folder: Path, key: str) -> Path:
-    """Raises OSError where the run folder itself is not there: a mount that has dropped out, say; what is
-    made in its place would be lost when it comes back."""
-    if not run_folder.is_dir():
-        raise OSError(errno.ESTALE, "the run folder is away", str(run_folder))
-    folder = job_folder(run_folder, key)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def why_failed(error: BaseException) -> str:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from search.run import architecture_search
+from search.runs.files import RECORD_NAME
 from search.runs.folder import stored_settings
-from search.runs.record import RECORD_NAME, History, MemoryRecord, read_events, read_history
+from search.runs.record import History, MemoryRecord, read_events, read_history
 from search.settings import SearchSettings
-from search.strategy import ArchitectureSearch, Report
+from search.strategies.independent import ArchitectureSearch
+from search.strategy import Report
 
 COMPARED = {
     "rejected": ("before_trial", "kind", "architecture_id", "reason"),

@@ -24,7 +24,8 @@ from search.samplers.factory import SamplerSettings, make_sampler
 from search.statistics.noise import Noise, beats
 from search.statistics.pareto import Point, best_order, hypervolume, mean_point
 from search.stopping.factory import StoppingSettings, make_rule
-from search.strategy import ArchitectureSearch, Decision, Job, Report
+from search.strategies.independent import ArchitectureSearch
+from search.strategy import Decision, Job, Report
 from space.architecture import Architecture
 from space.choices import Space
 from space.prices.macs import price

@@ -18,10 +18,10 @@ from analysis.report.figures import Figure
 from analysis.report.page import Page
 from analysis.report.sections import sections
 from analysis.report.stage import live_bar
+from search.runs.files import REPORT_NAME
 from search.runs.record import History, read_history
 from space.shared.files import write_whole
 
-REPORT_NAME = "report.html"
 REFRESH_SECONDS = 15
 
 

@@ -19,6 +19,7 @@ from analysis.report.curves import curve
 from analysis.report.html import MOST_ROWS, Cell, badge, card, listing, number, section, table
 from analysis.report.page import Page
 from search.formats import duration, ending, millions, share
+from search.runs.files import PROVENANCE_NAME
 from search.runs.header import objectives_of
 from search.runs.record import Trial
 
@@ -256,7 +257,7 @@ def _bars(search: float, confirm: float) -> str:
 
 def provenance(page: Page) -> str:
     """Folded: everything one needs to compare these figures with others."""
-    path = page.folder / "provenance.json"
+    path = page.folder / PROVENANCE_NAME
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 from search.formats import label
+from search.runs.files import SAMPLES_NAME, job_folder
 from search.runs.header import objectives_of, references_of
 from search.runs.record import History, Trial
 
@@ -19,8 +20,7 @@ def picture_cards(folder: Path, history: History, winner: Trial | None) -> list[
     """A captioned picture for each chosen network whose samples.png is there and can be read."""
     cards = []
     for title, trial in _chosen(history, winner)[:MOST_SHEETS]:
-        place = folder / ("trials" if trial.purpose == "search" else "confirm") / trial.key / "samples.png"
-        picture = _embedded(place)
+        picture = _embedded(job_folder(folder, trial.key) / SAMPLES_NAME)
         if picture is not None:
             source, small = picture
             css = ' class="small"' if small else ""

@@ -11,7 +11,7 @@ from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.run import Request
 from evaluators.scorers.prepared import from_search
-from search.scoring import EVALUATOR_FOLDER
+from search.runs.files import EVALUATOR_FOLDER
 from search.settings import SearchSettings
 from search.trial import TrialSettings, evaluation_captions
 from space.shared.plain import InputError, from_plain

@@ -12,7 +12,9 @@ from search.runs.record import MemoryRecord
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.statistics.noise import Noise
 from search.stopping.factory import StoppingSettings, make_rule
-from search.strategy import ArchitectureSearch, Job, Report
+from search.stopping.none import NoStoppingSettings
+from search.strategies.independent import ArchitectureSearch
+from search.strategy import Job, Report
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
@@ -88,7 +90,7 @@ def plan(world: World, searching: Searching, conditions: Sequence[Conditions]) -
 
 def _simulated(world: World, searching: Searching, conditions: Conditions) -> Plan:
     search, usage = _search(world, searching, searching.stopping, conditions)
-    _, without = _search(world, searching, StoppingSettings(name="none"), conditions)
+    _, without = _search(world, searching, NoStoppingSettings(), conditions)
     states = [trial.state for trial in search.history.trials]
     best = sorted(search.history.trials, key=lambda trial: world.quality(trial.architecture))
     top = best[: max(1, round(TOP_SHARE * len(best)))]

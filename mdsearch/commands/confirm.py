@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from analysis.live import STANDARD
 from analysis.tables import result_table
 from conf.compose import compose, divided, help_text
 from search.confirmation.confirmation import ConfirmationSettings
@@ -55,7 +56,7 @@ def main(words: list[str]) -> int:
     settings: SearchSettings = replace(
         stored, confirmation=confirmation, resume=str(folder), trials=len(trials)
     )
-    result = run_search(settings, stored_overrides(folder))
+    result = run_search(settings, stored_overrides(folder), STANDARD)
     Console().print(result_table(result.history))
     print(f"\nreport: {result.report}")
     return 130 if result.interrupted else 0

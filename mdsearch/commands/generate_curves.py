@@ -23,9 +23,9 @@ from evaluators.networks.weights import WeightsSettings
 from evaluators.run import PARTS, check_request, score_images
 from mdsearch.progress import shown_progress
 from search.confirmation.leading import lead
+from search.runs.files import job_folder
 from search.runs.folder import latest_run, stored_settings
 from search.runs.record import read_history
-from search.trial import job_folder
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from training.generation.generators import check_settings

@@ -21,7 +21,9 @@ from analysis.replay.tries import Replayed, ReplayStrategy, Truth, feasible, rep
 from conf.compose import compose, expand, help_text
 from search.formats import counted, duration
 from search.samplers.factory import SamplerSettings
+from search.samplers.random import RandomSettings
 from search.stopping.factory import StoppingSettings
+from search.stopping.none import NoStoppingSettings
 from space.shared.plain import InputError, from_plain
 
 INTRO = """
@@ -99,7 +101,7 @@ def strategies(words: list[str]) -> dict[str, ReplaySettings]:
     found = expand(plain)
     if len(found) == 1:
         alone = read(found[0])
-        baseline = replace(alone, sampler=SamplerSettings("random"), stopping=StoppingSettings("none"))
+        baseline = replace(alone, sampler=RandomSettings(), stopping=NoStoppingSettings())
         beside = {} if alone.check or alone == baseline else {"uniform, no stopping": baseline}
         return {"as asked": alone} | beside
     swept = [index for index, word in enumerate(plain) if len(expand([word])) > 1]

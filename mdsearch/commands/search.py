@@ -42,6 +42,7 @@ def main(words: list[str]) -> int:
         return 0
     if any(word in ("-m", "--multirun") for word in words):
         return _several([word for word in words if word not in ("-m", "--multirun")])
+    from analysis.live import STANDARD
     from search.plan import plan_text
     from search.run import run_search
 
@@ -49,7 +50,7 @@ def main(words: list[str]) -> int:
     if settings.dry_run:
         print(plan_text(settings))
         return 0
-    return _finish(run_search(settings, overrides))
+    return _finish(run_search(settings, overrides, STANDARD))
 
 
 def settings_of(words: list[str]) -> tuple[SearchSettings, list[str]]:
@@ -71,6 +72,7 @@ def _composed(words: list[str]) -> dict[str, Any]:
 def _several(words: list[str]) -> int:
     """One search for each combination of a sweep; all are checked before the first starts."""
     from analysis.comparison.runs import protocol_differences, read_runs
+    from analysis.live import STANDARD
     from mdsearch.commands.compare import comparison_table
     from search.plan import check, plan_text
     from search.run import run_search
@@ -92,7 +94,7 @@ def _several(words: list[str]) -> int:
     folders, status = [], 0
     for settings, overrides in searches:
         print(f"\n=== {' '.join(overrides)}", flush=True)
-        result = run_search(settings, overrides)
+        result = run_search(settings, overrides, STANDARD)
         folders.append(result.folder)
         status = max(status, _finish(result))
         if result.interrupted:

@@ -12,7 +12,8 @@ from search.objectives import Objectives
 from search.runs.record import MemoryRecord, State, Trial
 from search.runs.scores import within_noise
 from search.statistics.noise import Noise
-from search.strategy import Decision, Job, Ledger, Report
+from search.strategies.ledger import Ledger
+from search.strategy import Decision, Job, Report
 from space.architecture import Architecture
 from space.prices.macs import price
 from space.proxy import Proxy

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from search.runs.files import HOLDER_NAME
 from space.shared.files import write_whole
 from space.shared.plain import InputError
 from space.shared.retries import StorageAway, gave_up, going_on, how_long, pauses, reason_of
 
-HOLDER_NAME = ".driver"  # beside the file: who holds it
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of storage that was mounted without locks
 
 

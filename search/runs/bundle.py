@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from search.runs.bundled_prior import abridged, in_full
-from search.runs.record import RECORD_NAME, History, folded, read_events, read_history
+from search.runs.files import PROVENANCE_NAME, RECORD_NAME
+from search.runs.record import History, folded, read_events, read_history
 from space.shared.plain import InputError, nearest
 
 T = TypeVar("T")
 SUFFIX = ".jsonl.gz"
 RECORDED = "recorded"  # names the bundle that comes with the package
 RECORDED_FILE = Path(__file__).parents[1] / (RECORDED + SUFFIX)
-PROVENANCE_NAME = "provenance.json"
 # Words of a command line that say where something is, not what was measured.
 PLACES = ("runs_folder", "cache_folder", "weights.cache_folder", "weights.files", "resume", "cluster.address")
 _FOLDERS = re.compile(r"(?<![^\s=,\[:'\"])(~|/)[^\s,\]'\"]*/")  # of an absolute path, all but the last part

@@ -1,28 +1,20 @@
-"""A run's folder: who may claim it, what it was made with, and the files that are made from its record."""
+"""A run's folder: who may claim it, and what it was made with."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from search.confirmation.leading import lead
-from search.runs.appending import HOLDER_NAME
-from search.runs.live import Rewriter, remove_torn
-from search.runs.record import RECORD_NAME, History, Record, Trial, read_events, read_history
+from search.runs.files import CONFIG_NAME, HOLDER_NAME, RECORD_NAME
+from search.runs.record import Record, read_events, read_history
 from search.settings import SearchSettings, changed_fields, settings_from_plain
-from search.trial import STATE_NAME, job_folder, make_job_folder
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
-from space.shared.retries import once, reason_of
-
-CONFIG_NAME, CURVE_NAME, BEST_NAME = "config.yaml", "curve.jsonl", "best.yaml"
-DERIVED = (BEST_NAME, "trials.csv", "report.html")  # written whole, again and again
 
 
 def stored_settings(folder: Path) -> SearchSettings:
@@ -109,78 +101,6 @@ def begin_record(settings: SearchSettings, folder: Path, record: Record, header:
     if not record.history.header:
         write_whole(folder / CONFIG_NAME, yaml.safe_dump(to_plain(settings), sort_keys=False))
         record.append("run", **header)
-
-
-class Results:
-    """Keeps the run folder's derived files in step with the record: curves at once; tables, study and report
-    by a thread that takes a small share of the time, and once more when the search has ended."""
-
-    def __init__(
-        self, settings: SearchSettings, folder: Path, record: Record, announce: Callable[[str], None] = print
-    ) -> None:
-        self.settings, self.folder, self.record, self.say = settings, folder, record, once(announce)
-        remove_torn(folder, DERIVED)
-        self.behind = {trial.key for trial in record.history.by_key.values() if self._is_behind(trial)}
-        self._catch_up()
-        self.rewriter = Rewriter(lambda: self._write(read_history(folder), running=True), announce)
-        self.rewriter.touch()
-
-    def event(self, event: Mapping[str, Any], history: History) -> None:
-        if event["event"] in ("rung", "ended"):
-            self.behind.add(event["key"])
-            self._catch_up()
-        self.rewriter.touch()
-
-    def stop(self) -> None:
-        """Write no more while the search runs; returns when nothing is being written."""
-        self.rewriter.stop()
-
-    def write(self) -> Path | None:
-        """Everything that can be made from the record of a search that has ended; the report's path, if it
-        could be written."""
-        self.stop()
-        self._catch_up()
-        try:
-            self._write(self.record.history, running=False)
-        except OSError as error:
-            self.say(f"{reason_of(error)}; to make it again: python -m search resume={self.folder}")
-        report = self.folder / "report.html"
-        return report if report.is_file() else None
-
-    def _write(self, history: History, *, running: bool) -> None:
-        from analysis.report import write_report
-        from analysis.study import sync_study
-        from analysis.tables import write_trials_csv
-
-        objectives = self.settings.objectives
-        write_trials_csv(self.folder, history)
-        leading = lead(history)
-        if leading is not None:
-            write_whole(self.folder / BEST_NAME, leading.winner.architecture.to_yaml())
-        write_report(self.folder, running=running, history=history)
-        sync_study(self.folder, history, self.settings.space, objectives)
-
-    def _is_behind(self, trial: Trial) -> bool:
-        folder = job_folder(self.folder, trial.key)
-        if trial.state == "running":
-            return True
-        return not (folder / CURVE_NAME).is_file() or (folder / STATE_NAME).exists()
-
-    def _catch_up(self) -> None:
-        """curve.jsonl of trials, a line a rung, and no state of one that has ended. What cannot be written
-        now is at a later event: it must not stop the search."""
-        for key in sorted(self.behind):
-            trial = self.record.history.by_key[key]
-            lines = [json.dumps(to_plain(rung)) for rung in trial.rungs]
-            try:
-                folder = make_job_folder(self.folder, key)
-                write_whole(folder / CURVE_NAME, "".join(line + "\n" for line in lines))
-                if trial.state != "running":
-                    (folder / STATE_NAME).unlink(missing_ok=True)
-            except OSError as error:
-                self.say(f"curves cannot be written: {reason_of(error)}; trying again later")
-                return
-            self.behind.discard(key)
 
 
 def disk_free_bytes(folder: Path) -> int:

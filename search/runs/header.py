@@ -5,6 +5,8 @@ from __future__ import annotations
 from search.objectives import Objectives
 from search.runs.record import History
 from search.statistics.noise import Noise, noise_from_plain
+from space.choices import Space
+from space.shared.plain import from_plain
 
 
 def objectives_of(history: History) -> Objectives:
@@ -15,6 +17,12 @@ def noise_of(history: History) -> Noise | None:
     """The noise that the run stated; None before its header is written."""
     plain = history.header.get("noise")
     return noise_from_plain(plain) if plain else None
+
+
+def space_of(history: History) -> Space:
+    """Raises InputError before the header is written."""
+    space: Space = from_plain(Space, history.header.get("space"), "space")
+    return space
 
 
 def trials_asked(history: History) -> int:

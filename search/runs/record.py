@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from search.runs.appending import AppendedLines
+from search.runs.files import RECORD_NAME
 from space.architecture import Architecture
 from space.prices.macs import Cost
 from space.shared.plain import InputError, to_plain
 
-RECORD_NAME = "record.jsonl"
 State = Literal["running", "complete", "halted", "failed"]
 Purpose = Literal["search", "confirm", "prior"]
 

@@ -1,1 +1,1 @@
-"""Samplers of libraries and of enumeration; what every sampler is stands in search/sampler.py."""
+"""Which candidate next: what a sampler is (base.py), and each of them in a file of its own."""

@@ -94,6 +94,24 @@ class Ranks(Protocol):
         ...
 
 
+@runtime_checkable
+class ChecksSpace(Protocol):
+    """A sampler that cannot bear every space: it is asked before a search starts."""
+
+    def check(self, space: Space) -> None:
+        """Raises InputError, naming what is too much."""
+        ...
+
+
+class MakesSampler(Protocol):
+    """The settings of a sampler: a dataclass in the sampler's own file, whose name chooses it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def make(self, seed: int) -> Sampler: ...
+
+
 def observations(
     trials: Sequence[Trial], objectives: Objectives, curves: Mapping[str, Curve] | None = None
 ) -> list[Observation]:

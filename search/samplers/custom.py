@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from search.custom import PUT_RIGHT, _failed, _made
+from search.custom import PUT_RIGHT, failed, made
 from search.samplers.base import Observation, Proposal, Ranks, Sampler
 from space.architecture import Architecture
 from space.choices import Space
 from space.shared.plain import InputError
 
 
-def own_sampler(use: str | None, options: Mapping[str, Any] | None, seed: int) -> Sampler:
+@dataclass(frozen=True)
+class CustomSamplerSettings:
+    """`use` names a class of the user's, as in my_file.py:MyClass, made with `options` beside its seed."""
+
+    name: Literal["custom"] = "custom"
+    use: str | None = None
+    options: dict[str, Any] | None = None
+
+    def make(self, seed: int) -> Sampler:
+        return custom_sampler(self.use, self.options, seed)
+
+
+def custom_sampler(use: str | None, options: Mapping[str, Any] | None, seed: int) -> Sampler:
     """The user's sampler, watched over. Raises InputError if it cannot be made."""
-    made = _made("sampler", use, options, {"seed": seed}, "proposals", ("space", "past", "number"))
-    return OwnRankingSampler(str(use), made) if isinstance(made, Ranks) else OwnSampler(str(use), made)
+    arguments = ("space", "past", "number")
+    found = made("sampler", use, options, {"seed": seed}, lambda kind: "proposals", arguments)
+    return (
+        CustomRankingSampler(str(use), found) if isinstance(found, Ranks) else CustomSampler(str(use), found)
+    )
 
 
-class OwnSampler:
+class CustomSampler:
     """Hands on what the user's sampler proposes, if it is a point of the space."""
 
     def __init__(self, use: str, made: Any) -> None:
@@ -31,10 +47,10 @@ class OwnSampler:
             for proposal in self.made.proposals(space, past, number):
                 yield _checked(space, proposal)
         except Exception as error:
-            raise _failed(self.use, "proposals", error, PUT_RIGHT) from None
+            raise failed(self.use, "proposals", error, PUT_RIGHT) from None
 
 
-class OwnRankingSampler(OwnSampler):
+class CustomRankingSampler(CustomSampler):
     def rank(
         self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
     ) -> list[int]:
@@ -43,7 +59,7 @@ class OwnRankingSampler(OwnSampler):
             if sorted(order) != list(range(len(candidates))):
                 raise InputError(f"it returned {order}; allowed: each place of the candidates once")
         except Exception as error:
-            raise _failed(self.use, "rank", error, PUT_RIGHT) from None
+            raise failed(self.use, "rank", error, PUT_RIGHT) from None
         return order
 
 

@@ -5,15 +5,30 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from search.samplers.base import Observation, Proposal
+from search.samplers.base import Observation, Proposal, Sampler
 from space.architecture import Architecture
 from space.choices import Space
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
 
 PLACE = "grid:place"  # where a trial remembers its place in the order
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """A space with more than `most_combinations` of its free choices is refused."""
+
+    name: Literal["grid"] = "grid"
+    most_combinations: int = 20_000
+
+    def __post_init__(self) -> None:
+        if self.most_combinations < 1:
+            raise InputError(f"most_combinations: {self.most_combinations} is too few; allowed: 1 or more")
+
+    def make(self, seed: int) -> Sampler:
+        return GridSampler(seed, self.most_combinations)
 
 
 @dataclass(frozen=True)
@@ -50,21 +65,20 @@ class GridSampler:
         wanted = [place_of(candidate) for candidate in candidates]
         return sorted(range(len(candidates)), key=lambda i: wanted[i])
 
+    def check(self, space: Space) -> None:
+        """Raises InputError for a space with more combinations than this grid may have."""
+        if space.encodings > self.most_combinations:
+            raise InputError(
+                f"sampler: a grid of this space has {space.encodings:,} combinations of {len(space.free())} "
+                f"free choices; allowed: {self.most_combinations:,} (sampler.most_combinations); pin "
+                "choices, as in space.levels.level_1.channels=[320], or choose another sampler"
+            )
+
     def _order(self, space: Space) -> list[int]:
-        check_grid(space, self.most_combinations)
+        self.check(space)
         order = list(range(space.encodings))
         random.Random(numbered_seed(self.seed, "grid", 0)).shuffle(order)
         return order
-
-
-def check_grid(space: Space, most: int) -> None:
-    """Raises InputError for a space with more combinations than `most`."""
-    if space.encodings > most:
-        raise InputError(
-            f"sampler: a grid of this space has {space.encodings:,} combinations of {len(space.free())} free "
-            f"choices; allowed: {most:,} (sampler.most_combinations); pin choices, as in "
-            "space.levels.level_1.channels=[320], or choose another sampler"
-        )
 
 
 def _combination(space: Space, index: int) -> dict[str, Any]:

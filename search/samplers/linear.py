@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import log, log1p
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 
-from search.samplers.base import Observation, Proposal, random_order
-from search.samplers.modelled import thinned, with_finite_scores
+from search.samplers.base import Observation, Proposal, Sampler, random_order
+from search.samplers.modelled import check_modelled, thinned, with_finite_scores
 from search.samplers.standings import standings
 from search.statistics.curves import Curve
 from space.architecture import Architecture
@@ -26,6 +28,20 @@ from space.shared.seeds import numbered_seed
 
 POOL = 200  # random draws that are ranked at once: among them, and not beyond, the promising is looked for
 EXPLAINED = 2.0  # variance of the effects together, where that of the noise is 1: the prior
+
+
+@dataclass(frozen=True)
+class LinearSettings:
+    """Of a longer past `modelled_trials` are modelled."""
+
+    name: Literal["linear"] = "linear"
+    modelled_trials: int = 500
+
+    def __post_init__(self) -> None:
+        check_modelled(self.modelled_trials)
+
+    def make(self, seed: int) -> Sampler:
+        return LinearSampler(seed, self.modelled_trials)
 
 
 class LinearSampler:
@@ -75,7 +91,7 @@ class LinearSampler:
         """Properties (M, D) and standings as normal scores (M,) of the trials that have any."""
         known = thinned(with_finite_scores(past), self.modelled_trials)
         rows, scores = [], []
-        for seen, place in zip(known, standings([curve_of(seen) for seen in known]), strict=True):
+        for seen, place in zip(known, standings([known_curve(seen) for seen in known]), strict=True):
             if place is not None:
                 rows.append(self._properties(space.architecture(space.pinned() | seen.params)))
                 scores.append(NormalDist().inv_cdf(place))
@@ -120,6 +136,6 @@ def properties(architecture: Architecture) -> np.ndarray:
     return np.array(found, dtype=np.float64)
 
 
-def curve_of(seen: Observation) -> Curve:
+def known_curve(seen: Observation) -> Curve:
     """Its rungs; of a trial that is known by its end alone, that."""
     return seen.curve if seen.curve.steps or seen.point is None else Curve((0,), (seen.point,))

@@ -15,7 +15,24 @@ from search.samplers.base import Observation
 from search.statistics.pareto import fronts
 from space.architecture import Architecture
 from space.choices import Space, UniformDraw
+from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
+
+LEAST_MODELLED, MOST_MODELLED = 20, 500
+
+
+def check_modelled(modelled_trials: int) -> None:
+    """Raises InputError for a number of modelled trials that says nothing, or takes too long."""
+    if not LEAST_MODELLED <= modelled_trials <= MOST_MODELLED:
+        raise InputError(
+            f"modelled_trials: {modelled_trials} is too few or too many; "
+            f"allowed: {LEAST_MODELLED} to {MOST_MODELLED}"
+        )
+
+
+def check_startup(startup_trials: int) -> None:
+    if startup_trials < 1:
+        raise InputError(f"startup_trials: {startup_trials} is too few; allowed: 1 or more")
 
 
 def with_finite_scores(past: Sequence[Observation]) -> list[Observation]:

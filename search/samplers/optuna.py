@@ -1,4 +1,4 @@
-"""TPE, NSGA-II and a Gaussian process by Optuna, without state between proposals.
+"""What TPE, NSGA-II and a Gaussian process by Optuna share: no state between proposals.
 
 Each proposal asks a study in memory that holds the recorded past and nothing else. Optuna's own objects
 never travel between processes, and a resumed search needs no pickle. What stays from call to call is the
@@ -7,10 +7,9 @@ translation of past trials, which is a function of them.
 
 from __future__ import annotations
 
-import math
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -20,8 +19,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, TrialState
 
 from search.samplers.base import Observation, Proposal, random_order
-from search.samplers.factory import SamplerSettings
 from search.samplers.modelled import Settled, thinned, with_finite_scores
+from search.samplers.optuna_private import GENERATION, RememberingGP, Shared, generation_of
 from space.architecture import Architecture
 from space.choices import Space, UniformDraw, step_of
 from space.shared.plain import InputError
@@ -30,16 +29,16 @@ from space.shared.seeds import numbered_seed
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["minimize", "maximize"]  # FID, CLIP
 
-GENERATION = "NSGAIISampler:generation"  # where Optuna's NSGA-II keeps the generation of a trial
 GP_POOL = 100  # random draws, of which the GP's acquisition orders the proposals after the first
 
 
 class OptunaSampler:
     """Two objectives, FID down and CLIP up. Running trials are known to TPE and GP as such, so that workers
-    in parallel don't all try the same place."""
+    in parallel don't all try the same place. `make` gives Optuna's sampler for a seed; `name` goes into the
+    seeds, `modelled_trials` of a longer past are modelled."""
 
-    def __init__(self, settings: SamplerSettings, seed: int) -> None:
-        self.settings, self.seed = settings, seed
+    def __init__(self, name: str, make: Callable[[int], Any], modelled_trials: int, seed: int) -> None:
+        self.name, self.make, self.modelled_trials, self.seed = name, make, modelled_trials, seed
         self._translation: Translation | None = None
 
     def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
@@ -48,31 +47,18 @@ class OptunaSampler:
         while True:
             trial = study.ask()
             architecture = space.draw(trial)
-            found = study._storage.get_trial_system_attrs(trial._trial_id)
-            attributes = {GENERATION: found[GENERATION] + generations_left_out} if GENERATION in found else {}
+            generation = generation_of(study, trial)
+            attributes = {} if generation is None else {GENERATION: generation + generations_left_out}
             yield Proposal(dict(trial.params), architecture, attributes)
             study.tell(trial, state=TrialState.FAIL)  # not taken: invisible to what is drawn next
             if isinstance(sampler, RememberingGP) and sampler.acquisition is not None:
                 yield from self._by_acquisition(space, sampler, number)
 
     def _sampler(self, number: int) -> Any:
-        settings, seed = self.settings, numbered_seed(self.seed, self.settings.name, number)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             warnings.simplefilter("ignore", FutureWarning)  # gamma goes in Optuna 6; we require 5
-            if settings.name == "nsga2":
-                return optuna.samplers.NSGAIISampler(population_size=settings.population, seed=seed)
-            if settings.name == "gp":
-                return RememberingGP(
-                    n_startup_trials=settings.startup_trials, seed=seed, warn_independent_sampling=False
-                )
-            return RememberingTPE(
-                n_startup_trials=settings.startup_trials,
-                gamma=lambda count: math.ceil(settings.good_share * count),
-                multivariate=True,
-                constant_liar=True,
-                seed=seed,
-            )
+            return self.make(numbered_seed(self.seed, self.name, number))
 
     def _translated(self, space: Space) -> Translation:
         if self._translation is None or self._translation.space is not space:
@@ -83,7 +69,7 @@ class OptunaSampler:
         """A study that holds what is modelled of the past, and how many of NSGA-II's generations are not."""
         translation = self._translated(space)
         known = with_finite_scores(past)
-        modelled = thinned(known, self.settings.modelled_trials)
+        modelled = thinned(known, self.modelled_trials)
         left_out = _first_generation(modelled) if len(modelled) < len(known) else 0
         study = optuna.create_study(directions=DIRECTIONS, sampler=sampler)
         study.add_trials([translation.frozen_trial(seen, left_out) for seen in modelled])
@@ -117,7 +103,7 @@ class ModelSampler(OptunaSampler):
         sampler.searches = False
         study, _ = self._study(space, past, sampler)
         space.draw(study.ask())  # makes the sampler build its model
-        order = random_order(candidates, self.seed, self.settings.name, number)
+        order = random_order(candidates, self.seed, self.name, number)
         known = self._translated(space).settled
         points, others = [], []
         for place in order:
@@ -129,55 +115,6 @@ class ModelSampler(OptunaSampler):
         if wanted is not None:
             points = [points[place] for place in np.argsort(-wanted, kind="stable")]
         return [place for place, _ in points] + others
-
-
-class RememberingTPE(optuna.samplers.TPESampler):
-    """Keeps the two densities that it built: good, l, and bad, g. They stay the same from draw to draw of one
-    study, since what is told in between has failed, which TPE does not read."""
-
-    def _build_parzen_estimator(
-        self, study: Any, search_space: dict[str, BaseDistribution], trials: Any, handle_below: bool
-    ) -> Any:
-        built = self.__dict__.setdefault("built", {})
-        key = (tuple(search_space), handle_below)
-        if key not in built:
-            built[key] = super()._build_parzen_estimator(study, search_space, trials, handle_below)
-            self.densities = (search_space, built.get((key[0], True)), built.get((key[0], False)))
-        return built[key]
-
-    def wanted(self, choices: Sequence[dict[str, Any]]) -> np.ndarray | None:
-        """(N,) log l - log g of each; None before there is a model."""
-        if "densities" not in self.__dict__:
-            return None
-        search_space, good, bad = self.densities
-        samples = {
-            name: np.array([distribution.to_internal_repr(params[name]) for params in choices])
-            for name, distribution in search_space.items()
-        }
-        found: np.ndarray = self._compute_acquisition_func(samples, good, bad)
-        return found
-
-
-class RememberingGP(optuna.samplers.GPSampler):
-    """Keeps the acquisition function that it maximised, or would have: the search for the optimum takes most
-    of the time, and whoever wants to rank needs none."""
-
-    acquisition: Any = None
-    searches = True
-
-    def _optimize_acqf(self, acqf: Any, best_params: np.ndarray | None) -> np.ndarray:
-        self.acquisition = acqf
-        if not self.searches and best_params is not None:
-            return best_params[0]
-        return super()._optimize_acqf(acqf, best_params)
-
-    def wanted(self, choices: Sequence[dict[str, Any]]) -> Any:
-        """(N,) log expected improvement of the hypervolume of each; None before there is a model."""
-        if self.acquisition is None:
-            return None
-        search_space = self.acquisition.search_space
-        normalized = search_space.get_normalized_params([None] * len(choices), list(choices))
-        return self.acquisition.eval_acqf_no_grad(normalized)
 
 
 class Translation:
@@ -207,14 +144,6 @@ class Translation:
             system_attrs={GENERATION: max(generation, 0)},
             intermediate_values={},
         )
-
-
-class Shared(dict[str, BaseDistribution]):
-    """Distributions that studies share: Optuna copies a trial deeply when it takes it, and most of that time
-    went into these, which nobody changes."""
-
-    def __deepcopy__(self, memo: Any) -> Shared:
-        return self
 
 
 def _first_generation(modelled: Sequence[Observation]) -> int:

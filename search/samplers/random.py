@@ -5,11 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from search.samplers.base import Observation, Proposal, random_order
+from search.samplers.base import Observation, Proposal, Sampler, random_order
 from space.architecture import Architecture
 from space.choices import Space, UniformDraw
 from space.shared.seeds import numbered_seed
+
+
+@dataclass(frozen=True)
+class RandomSettings:
+    name: Literal["random"] = "random"
+
+    def make(self, seed: int) -> Sampler:
+        return RandomSampler(seed)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
-from search.samplers.base import Observation, Proposal, random_order
+from search.samplers.base import Observation, Proposal, Sampler, random_order
 from space.architecture import Architecture
 from space.choices import Space
 from space.shared.seeds import numbered_seed
 
 PLACE = "sobol:place"  # where a trial remembers its place in the sequence
 BLOCK = 64  # points made at once
+
+
+@dataclass(frozen=True)
+class SobolSettings:
+    name: Literal["sobol"] = "sobol"
+
+    def make(self, seed: int) -> Sampler:
+        return SobolSampler(seed)
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,37 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Literal
 
 from search.statistics.curves import Curve, points_at
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point
+from search.stopping.base import StoppingRule
+from space.shared.plain import InputError
 
 MOST_LOG_FID = 700.0  # beyond it a float overflows
 LEAST_PEERS = 3  # a line through two leaves no residual
+
+
+@dataclass(frozen=True)
+class ExtrapolateSettings:
+    """`minimum_peers` must have been at a rung and at full length before anyone is stopped there;
+    `confidence` that each score ends no better than a stopped trial is allowed for."""
+
+    name: Literal["extrapolate"] = "extrapolate"
+    minimum_peers: int = 4
+    confidence: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.minimum_peers < LEAST_PEERS:
+            raise InputError(
+                f"minimum_peers: {self.minimum_peers} is too few for a line; allowed: {LEAST_PEERS} or more"
+            )
+        if not 0.5 <= self.confidence < 1:
+            raise InputError(f"confidence: {self.confidence} is none; allowed: from 0.5 to under 1")
+
+    def make(self, noise: Noise) -> StoppingRule:
+        return ExtrapolatingRule(noise, self.minimum_peers, self.confidence)
 
 
 @dataclass(frozen=True)
@@ -37,7 +61,7 @@ class ExtrapolatingRule:
     minimum_peers: int
     confidence: float
 
-    def reason_to_halt(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
+    def reason_to_stop(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
         here = trial.at(trial.step)
         ends = [(at, end) for peer in peers if (at := peer.at(trial.step)) and (end := peer.at(full_steps))]
         if here is None or len(ends) < self.minimum_peers:

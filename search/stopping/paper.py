@@ -5,10 +5,36 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from search.statistics.curves import Curve, points_at
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point
+from search.stopping.base import StoppingRule, check_peers
+from space.shared.plain import InputError
+
+
+@dataclass(frozen=True)
+class PaperSettings:
+    """`minimum_peers` must be recorded at a rung before anyone is stopped there; `quantile` of their
+    improvements is the bar; `deviations` of one run count as lagging, `ahead_deviations` as being ahead."""
+
+    name: Literal["paper"] = "paper"
+    minimum_peers: int = 3
+    quantile: float = 0.5
+    deviations: float = 1.0
+    ahead_deviations: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_peers(self.minimum_peers)
+        if not 0 < self.quantile < 1:
+            raise InputError(f"quantile: {self.quantile} is not a quantile; allowed: between 0 and 1")
+        for name in ("deviations", "ahead_deviations"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}: {getattr(self, name)} is negative; allowed: 0 or more")
+
+    def make(self, noise: Noise) -> StoppingRule:
+        return PaperRule(noise, self.minimum_peers, self.quantile, self.deviations, self.ahead_deviations)
 
 
 @dataclass(frozen=True)
@@ -28,7 +54,7 @@ class PaperRule:
     deviations: float
     ahead_deviations: float
 
-    def reason_to_halt(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
+    def reason_to_stop(self, trial: Curve, peers: Sequence[Curve], start: Point, full_steps: int) -> str:
         here, others = trial.at(trial.step), points_at(peers, trial.step)
         if here is None or len(others) < self.minimum_peers:
             return ""

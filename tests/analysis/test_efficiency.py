@@ -38,9 +38,12 @@ from benchmarks.efficiency_figures import (
 from conf.compose import compose
 from search.objectives import Objectives
 from search.runs.record import Rung, Trial
-from search.samplers.factory import SamplerSettings
+from search.samplers.linear import LinearSettings
+from search.samplers.random import RandomSettings
 from search.statistics.verdicts import Interval
-from search.stopping.factory import StoppingSettings
+from search.stopping.asha import AshaSettings
+from search.stopping.custom import CustomRuleSettings
+from search.stopping.none import NoStoppingSettings
 from space.choices import UniformDraw
 from space.prices.macs import price
 from space.proxy import Proxy
@@ -49,13 +52,13 @@ from tests.analysis.test_replay import write_run
 from tests.search.worlds import MD_BUDGET, NOISE, START, md_space, preset
 
 RUNGS, COUNT = (100, 400), 40
-RANDOM = SamplerSettings("random")
+RANDOM = RandomSettings()
 KNOWING = """
 class Below:
     def __init__(self, noise, fid):
         self.fid = fid
 
-    def reason_to_halt(self, trial, peers, start, full_steps):
+    def reason_to_stop(self, trial, peers, start, full_steps):
         return "above" if trial.points[0].fid > self.fid else ""
 """
 
@@ -106,8 +109,8 @@ def test_who_knows_the_end_by_the_first_rung_needs_exactly_the_oracles_steps(tmp
     rule = tmp_path / "rule.py"
     rule.write_text(KNOWING)
     table = planted(lambda place: 100.0 + place)
-    knowing = StoppingSettings("own", use=f"{rule}:Below", options={"fid": 101.5})
-    base, own = steps_of(table, StoppingSettings("none")), steps_of(table, knowing)
+    knowing = CustomRuleSettings(use=f"{rule}:Below", options={"fid": 101.5})
+    base, own = steps_of(table, NoStoppingSettings()), steps_of(table, knowing)
     assert own.steps == oracle(base.steps, RUNGS[0] / RUNGS[1]) and sum(own.top_stopped) == 0
     assert min(base.steps) >= 1 and max(base.steps) <= COUNT - 1 and len(set(base.steps)) > 10
     assert own.minutes == [
@@ -118,14 +121,14 @@ def test_who_knows_the_end_by_the_first_rung_needs_exactly_the_oracles_steps(tmp
 def test_a_first_rung_that_says_nothing_gains_nothing():
     """All equal there: nobody is stopped, and the ratio is 1 with nothing around it."""
     table = planted(lambda place: 50.0)
-    base, halving = (steps_of(table, StoppingSettings(name, minimum_peers=1)) for name in ("none", "asha"))
+    base, halving = (steps_of(table, rule) for rule in (NoStoppingSettings(), AshaSettings()))
     assert halving.steps == base.steps
     assert figure(ratio_of_means, base.steps, halving.steps) == Interval(1.0, 1.0, 1.0)
 
 
 def test_a_first_rung_that_misleads_costs_steps_and_what_it_stopped_is_counted():
     table = planted(lambda place: 100.0 - place)  # the best looks worst
-    base, halving = (steps_of(table, StoppingSettings(name, minimum_peers=1)) for name in ("none", "asha"))
+    base, halving = (steps_of(table, rule) for rule in (NoStoppingSettings(), AshaSettings()))
     assert figure(ratio_of_means, base.steps, halving.steps).high < 1
     assert sum(halving.top_stopped) > 0.8 * sum(halving.top_tried)
 
@@ -182,7 +185,7 @@ def test_a_taught_strategy_finds_what_its_teachers_point_to():
     even = {network.id for network in by_size[::2]}
     part = replace(table, runs={key: runs for key, runs in table.runs.items() if key in even})
     truth = Truth(part.runs, part.objectives, 0.1)
-    strategy = ReplayStrategy("", SamplerSettings("linear"), StoppingSettings("none"))
+    strategy = ReplayStrategy("", LinearSettings(), NoStoppingSettings())
     prior = list(trials_of(table, set(table.runs) - even))
     steps = {}
     for taught in (False, True):
@@ -282,7 +285,7 @@ def test_our_default_is_the_searchs_own_and_replays_too():
     for group in ("sampler", "stopping"):
         assert of_search[group] == of_replay[group]
     base = strategy_of(BASE, STRATEGIES[BASE], planted(lambda place: 1.0))
-    assert base == ReplayStrategy(BASE, RANDOM, StoppingSettings("none"), rungs=RUNGS)
+    assert base == ReplayStrategy(BASE, RANDOM, NoStoppingSettings(), rungs=RUNGS)
 
 
 def test_rungs_are_the_searchs_where_the_table_has_them():

@@ -20,9 +20,10 @@ from search.objectives import Objectives
 from search.run import architecture_search
 from search.runs.record import RECORD_NAME, Record, Rung
 from search.samplers.factory import SamplerSettings, make_sampler
-from search.samplers.random import RandomSampler
+from search.samplers.random import RandomSampler, RandomSettings
 from search.settings import settings_from_plain
-from search.stopping.factory import StoppingSettings
+from search.stopping.asha import AshaSettings
+from search.stopping.none import NoStoppingSettings
 from search.strategy import Job, Report
 from space.choices import UniformDraw
 from space.prices.macs import price
@@ -31,7 +32,7 @@ from space.shared.plain import InputError, to_plain
 from tests.search.worlds import MD_BUDGET, NOISE, RUNGS, START, drive, md_space, preset, quality, scores_at
 
 WORDS = ("rungs=[100,200,400]", "noise.rungs=[{step: 100, fid_relative: 0.05, clip: 0.02}]")
-RANDOM = ReplayStrategy("random", SamplerSettings("random"), StoppingSettings("none"))
+RANDOM = ReplayStrategy("random", RandomSettings(), NoStoppingSettings())
 
 
 def write_run(folder, *words, noise=0.0, most_rungs=None):
@@ -207,9 +208,7 @@ def test_rungs_left_out_still_cost_their_training(table):
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
 def test_a_replay_tries_every_recorded_network_once_and_finds_the_best(table, sampler):
-    strategy = ReplayStrategy(
-        sampler, preset("sampler", sampler, SamplerSettings), StoppingSettings("none"), 3
-    )
+    strategy = ReplayStrategy(sampler, preset("sampler", sampler, SamplerSettings), NoStoppingSettings(), 3)
     truth = Truth(table.runs, Objectives(), 0.05)
     found = replay(table, strategy, truth, seed=1)
     assert found.trials == 40 and found.halted == 0 and found.steps_spent == 40 * 400
@@ -230,7 +229,7 @@ def test_uniform_sampling_reaches_the_top_as_late_as_chance_says():
 
 def test_a_model_of_quality_beats_uniform_sampling_where_quality_can_be_modelled(table):
     truth = Truth(table.runs, Objectives(), 0.05)
-    tpe = ReplayStrategy("tpe", preset("sampler", "tpe", SamplerSettings), StoppingSettings("none"))
+    tpe = ReplayStrategy("tpe", preset("sampler", "tpe", SamplerSettings), NoStoppingSettings())
     steps = {
         s.name: np.median([replay(table, s, truth, seed=seed, steps=9000).steps_to_top for seed in range(12)])
         for s in (tpe, RANDOM)
@@ -240,7 +239,7 @@ def test_a_model_of_quality_beats_uniform_sampling_where_quality_can_be_modelled
 
 def test_stopping_saves_steps_and_what_it_stopped_wrongly_is_counted(table):
     truth = Truth(table.runs, Objectives(), 0.2)
-    halving = ReplayStrategy("asha", SamplerSettings("random"), StoppingSettings("asha", minimum_peers=1))
+    halving = ReplayStrategy("asha", RandomSettings(), AshaSettings(minimum_peers=1))
     found = [replay(table, halving, truth, seed=seed) for seed in range(5)]
     assert all(one.halted > 5 and one.steps_spent < 40 * 400 for one in found)
     assert all(0 <= one.top_stopped <= one.top_tried == len(truth.top) for one in found)
@@ -390,4 +389,4 @@ def test_bad_words_are_refused_in_one_line(words, said):
 
 
 def test_samplers_that_replays_treat_as_uniform_are():
-    assert hasattr(make_sampler(SamplerSettings("random"), 0), "rank")
+    assert hasattr(make_sampler(RandomSettings(), 0), "rank")

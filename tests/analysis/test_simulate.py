@@ -12,7 +12,7 @@ from analysis.simulation.stated import StatedCurves, StatedRung
 from mdsearch.commands.simulate import main
 from search.backends.virtual import Conditions
 from search.objectives import Objectives
-from search.samplers.factory import SamplerSettings
+from search.samplers.random import RandomSettings
 from search.stopping.factory import StoppingSettings
 from search.strategy import Job
 from space.proxy import Proxy
@@ -46,7 +46,7 @@ def world(hours=4.0):
 def searching(trials, stopping="paper"):
     proxy = preset("proxy", "embedded", Proxy)
     rule = preset("stopping", stopping, StoppingSettings)
-    return Searching(md_space(), MD_BUDGET, proxy, SamplerSettings("random"), rule, trials)
+    return Searching(md_space(), MD_BUDGET, proxy, RandomSettings(), rule, trials)
 
 
 def jobs(count, seed=0):

@@ -160,8 +160,8 @@ class Halting:
     def __init__(self, noise):
         self.rule = MedianRule(minimum_peers=1)
 
-    def reason_to_halt(self, trial, peers, start, full_steps):
-        return self.rule.reason_to_halt(trial, peers, start, full_steps)
+    def reason_to_stop(self, trial, peers, start, full_steps):
+        return self.rule.reason_to_stop(trial, peers, start, full_steps)
 
 
 class Counting(Halting):
@@ -169,38 +169,38 @@ class Counting(Halting):
 
     asked = 0
 
-    def reason_to_halt(self, trial, peers, start, full_steps):
+    def reason_to_stop(self, trial, peers, start, full_steps):
         self.asked += 1
         return "its turn" if self.asked % 3 == 0 and peers else ""
 
 
 class HashingRule(Halting):
-    def reason_to_halt(self, trial, peers, start, full_steps):
+    def reason_to_stop(self, trial, peers, start, full_steps):
         return "unlucky" if peers and hash(repr(trial)) % 2 else ""
 
 
 class WithoutComparison(Halting):
-    def reason_to_halt(self, trial, peers, start, full_steps):
+    def reason_to_stop(self, trial, peers, start, full_steps):
         return "a high FID" if trial.points[-1].fid > 50 else ""
 
 
 class AveragingAll(Halting):
     """A score that is no number makes the mean none, under which nobody lags."""
 
-    def reason_to_halt(self, trial, peers, start, full_steps):
+    def reason_to_stop(self, trial, peers, start, full_steps):
         here = [peer.points[peer.steps.index(trial.step)].fid for peer in peers if trial.step in peer.steps]
         return "lags" if here and trial.points[-1].fid > sum(here) / len(here) else ""
 
 
 class Rounding(Halting):
-    def reason_to_halt(self, trial, peers, start, full_steps):
+    def reason_to_stop(self, trial, peers, start, full_steps):
         return "a high FID" if peers and int(trial.points[-1].fid) > 50 else ""
 
 
 class HaltingAll(Halting):
     """Whoever has a peer, and the first one at its second rung."""
 
-    def reason_to_halt(self, trial, peers, start, full_steps):
+    def reason_to_stop(self, trial, peers, start, full_steps):
         return "no" if points_at(peers, trial.step) or trial.step > 100 else ""
 
 

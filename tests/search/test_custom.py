@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from search.custom import keep_own
+from search.custom import keep_custom
 from search.runs.record import MemoryRecord, Record
 from search.samplers.base import Ranks
-from search.samplers.custom import own_sampler
-from search.samplers.factory import SamplerSettings, make_sampler
+from search.samplers.custom import CustomSamplerSettings, custom_sampler
+from search.samplers.factory import make_sampler
 from search.samplers.random import RandomSampler
-from search.stopping.custom import own_rule
-from search.stopping.factory import StoppingSettings, make_rule
+from search.stopping.custom import CustomRuleSettings, custom_rule
+from search.stopping.factory import make_rule
+from search.stopping.none import NoStoppingSettings
 from search.testing import proposed, some_past
 from search.toy import NOISE, SPACE, drive, search_in
 from space.shared.plain import InputError
@@ -40,7 +41,7 @@ class Sound:
 class Rule:
     def __init__(self, noise):
         pass
-    def reason_to_halt(self, trial, peers, start, full_steps):
+    def reason_to_stop(self, trial, peers, start, full_steps):
         if len(peers) == 2:
             {rule}
         return ""
@@ -95,8 +96,8 @@ def test_the_documented_ones_pass_the_contract_by_the_documented_file(documented
 
 
 def test_the_documented_ones_search(documented):
-    sampler = SamplerSettings("own", use=f"{documented}/my_sampler.py:Neighbours", options={"parents": 5})
-    rule = StoppingSettings("own", use=f"{documented}/my_rule.py:FarBehind", options={"share": 0.9})
+    sampler = CustomSamplerSettings(use=f"{documented}/my_sampler.py:Neighbours", options={"parents": 5})
+    rule = CustomRuleSettings(use=f"{documented}/my_rule.py:FarBehind", options={"share": 0.9})
     search = search_in(MemoryRecord(lambda: 0.0), make_sampler(sampler, 0), make_rule(rule, NOISE), trials=20)
     drive(search)
     states = [trial.state for trial in search.history.trials]
@@ -123,13 +124,13 @@ def test_the_documented_ones_search(documented):
 def test_what_cannot_be_made_is_said_with_file_and_class(own, tmp_path, use, said):
     own()
     with pytest.raises(InputError, match=said):
-        own_sampler(use and use.replace("{folder}", str(tmp_path)), None, 0)
+        custom_sampler(use and use.replace("{folder}", str(tmp_path)), None, 0)
 
 
 def test_options_that_do_not_fit_are_said_with_those_that_would(own):
     with pytest.raises(InputError, match=r"made with seed=, trys=?: .*'trys'; .*Sound\(seed, tries=3\)"):
-        own_sampler(own(), {"trys": 5}, 0)
-    assert own_sampler(own(), {"tries": 5}, 7).made.tries == 5
+        custom_sampler(own(), {"trys": 5}, 0)
+    assert custom_sampler(own(), {"tries": 5}, 7).made.tries == 5
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_options_that_do_not_fit_are_said_with_those_that_would(own):
 def test_a_file_that_cannot_be_imported_is_said_with_the_line(tmp_path, text, said):
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(InputError, match=said):
-        own_sampler(f"{tmp_path}/mine.py:Sound", None, 0)
+        custom_sampler(f"{tmp_path}/mine.py:Sound", None, 0)
 
 
 CHOSEN = "params = {name: values[0] for name, values in free.items()}; made = Proposal.of(space, params)"
@@ -169,16 +170,16 @@ CHOSEN = "params = {name: values[0] for name, values in free.items()}; made = Pr
     ],
 )
 def test_what_goes_wrong_in_a_sampler_is_one_message_and_the_record_goes_on(own, tmp_path, body, said):
-    none = make_rule(StoppingSettings("none"), NOISE)
+    none = make_rule(NoStoppingSettings(), NOISE)
     use, record = own(body), Record(tmp_path)
     with pytest.raises(InputError, match=said) as raised:
-        drive(search_in(record, own_sampler(use, None, 0), none, trials=4))
+        drive(search_in(record, custom_sampler(use, None, 0), none, trials=4))
     assert str(raised.value).startswith(use) and str(raised.value).endswith("what was recorded is kept")
     record.close()
     own()  # put right
     record = Record(tmp_path)
     assert [trial.state for trial in record.history.trials] == ["complete"] * 2
-    drive(search_in(record, own_sampler(use, None, 0), none, trials=4))
+    drive(search_in(record, custom_sampler(use, None, 0), none, trials=4))
     assert [trial.state for trial in record.history.trials] == ["complete"] * 4
     record.close()
 
@@ -186,26 +187,26 @@ def test_what_goes_wrong_in_a_sampler_is_one_message_and_the_record_goes_on(own,
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ("return None", r"reason_to_halt: it returned None; allowed: why it halts"),
-        ("return start.fid / 0", r"reason_to_halt \(line 20\): ZeroDivisionError"),
+        ("return None", r"reason_to_stop: it returned None; allowed: why it stops"),
+        ("return start.fid / 0", r"reason_to_stop \(line 20\): ZeroDivisionError"),
     ],
 )
 def test_what_goes_wrong_in_a_rule_is_one_message_and_the_trial_goes_on(own, tmp_path, rule, said):
     use, record = own(rule=rule, name="Rule"), Record(tmp_path)
     with pytest.raises(InputError, match=said):
-        drive(search_in(record, RandomSampler(0), own_rule(use, None, NOISE), trials=4))
+        drive(search_in(record, RandomSampler(0), custom_rule(use, None, NOISE), trials=4))
     record.close()
     own()
     record = Record(tmp_path)
     assert [trial.state for trial in record.history.trials] == ["complete", "complete", "running"]
-    drive(search_in(record, RandomSampler(0), own_rule(use, None, NOISE), trials=4))
+    drive(search_in(record, RandomSampler(0), custom_rule(use, None, NOISE), trials=4))
     assert [trial.state for trial in record.history.trials] == ["complete"] * 4
     record.close()
 
 
 def test_numpy_numbers_become_plain_ones(own):
     body = "import numpy; yield Proposal.of(space, {n: numpy.array(v)[0] for n, v in free.items()})"
-    made = proposed(own_sampler(own(body), None, 0), [], number=2, count=1)[0]
+    made = proposed(custom_sampler(own(body), None, 0), [], number=2, count=1)[0]
     assert json.loads(json.dumps(made.params)) == made.params
 
 
@@ -218,7 +219,7 @@ def test_what_a_user_sampler_also_can_is_handed_on(tmp_path):
         "class Wrong(Plain):\n    def rank(self, space, candidates, past, number): return [0, 0]\n"
     )
     plain, ranking, wrong = (
-        own_sampler(f"{tmp_path}/two.py:{name}", None, 0) for name in ("Plain", "Ranking", "Wrong")
+        custom_sampler(f"{tmp_path}/two.py:{name}", None, 0) for name in ("Plain", "Ranking", "Wrong")
     )
     assert not isinstance(plain, Ranks) and not plain.exhaustive
     assert isinstance(ranking, Ranks) and ranking.exhaustive
@@ -232,7 +233,7 @@ def test_a_run_keeps_each_version_and_says_that_the_file_has_changed(own, tmp_pa
     use, record, said = own(), MemoryRecord(lambda: 0.0), []
 
     def session():
-        kept = keep_own(tmp_path, record.history, said.append, sampler=use, stopping=None)
+        kept = keep_custom(tmp_path, record.history, said.append, sampler=use, stopping=None)
         record.append("session", trials=1, own=kept)
 
     session(), session()
@@ -250,6 +251,6 @@ def test_a_run_keeps_each_version_and_says_that_the_file_has_changed(own, tmp_pa
 
 def test_a_changed_file_is_read_anew(own):
     use = own()
-    before = proposed(own_sampler(use, None, 0), [], number=2)
+    before = proposed(custom_sampler(use, None, 0), [], number=2)
     own("chance = random.Random(99)")
-    assert proposed(own_sampler(use, None, 0), [], number=2) != before
+    assert proposed(custom_sampler(use, None, 0), [], number=2) != before

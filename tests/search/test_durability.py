@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from analysis.live import STANDARD
 from analysis.study import sync_study
 from conf.compose import compose
 from search.runs import appending
 from search.runs.appending import AppendedLines
-from search.runs.folder import Results, begin_record, claim_folder, stored_overrides, stored_settings
+from search.runs.folder import begin_record, claim_folder, stored_overrides, stored_settings
 from search.runs.record import Record, read_history
+from search.runs.results import Results
 from search.settings import settings_from_plain
 from search.strategy import Report
 from space.shared import retries as patience
@@ -322,7 +324,7 @@ def test_a_read_only_run_folder_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def results_of(folder: Path, said: Callable[[str], None]) -> tuple[Results, object]:
     search = make_search(folder, trials=6, stopping="paper", sampler="tpe")
-    results = Results(settings_from_plain(compose("search", [])), folder, search.record, said)
+    results = Results(folder, search.record, STANDARD, said)
     results.stop()  # the thread: here everything is written when the test says so
     search.record.listeners.append(results.event)
     return results, search
@@ -373,11 +375,10 @@ def test_a_locked_study_is_left_out_and_made_good_later(tmp_path: Path, quick_lo
 
 
 def test_a_broken_study_is_made_anew(tmp_path: Path) -> None:
-    results, search = results_of(tmp_path, print)
+    _, search = results_of(tmp_path, print)
     drive(search)
     (tmp_path / "study.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 40)
-    settings = results.settings
-    sync_study(tmp_path, search.history, settings.space, settings.objectives)
+    sync_study(tmp_path, search.history, search.space, search.objectives)
     assert count_trials(tmp_path / "study.db") == 6
 
 
@@ -392,7 +393,7 @@ def test_where_nothing_is_left_to_do_ray_is_not_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from search.run import _drive
-    from search.strategy import Phases
+    from search.strategies.phases import Phases
 
     search = make_search(tmp_path, trials=1)
     drive(search)
@@ -406,7 +407,7 @@ def test_where_nothing_is_left_to_do_ray_is_not_started(
 
 
 def test_nothing_is_made_in_place_of_a_run_folder_that_is_away(tmp_path: Path) -> None:
-    from search.trial import make_job_folder
+    from search.runs.files import make_job_folder
 
     with pytest.raises(OSError, match="the run folder is away") as caught:
         make_job_folder(tmp_path / "run", "3")

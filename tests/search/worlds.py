@@ -12,13 +12,13 @@ from search.runs.record import Record
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.statistics.pareto import Point
 from search.stopping.factory import StoppingSettings, make_rule
-from search.strategy import ArchitectureSearch
+from search.strategies.independent import ArchitectureSearch
 from search.toy import NOISE, RUNGS, drive
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
 from space.proxy import Proxy
-from space.shared.plain import from_plain
+from space.shared.plain import from_plain, to_plain
 
 __all__ = [
     "MD_BUDGET",
@@ -61,7 +61,7 @@ def make_search(folder: Path, **changes: object) -> ArchitectureSearch:
     """A search in that world; `changes` replace any argument of `ArchitectureSearch`, or name presets."""
     record = changes.pop("record", None) or Record(folder)
     if not record.history.start_scores:
-        record.append("run", name="test", trials=changes.get("trials", 12))
+        record.append("run", name="test", trials=changes.get("trials", 12), space=to_plain(md_space()))
         record.append("start", scores=START, protocol={})
     sampler = changes.pop("sampler", "random")
     stopping = changes.pop("stopping", "none")

@@ -13,7 +13,7 @@ from search.objectives import Objectives
 from search.runs.record import Record
 from search.statistics.pareto import Point
 from search.statistics.verdicts import verdicts
-from search.strategy import Phases
+from search.strategies.phases import Phases
 from space.architecture import Architecture
 from space.proxy import Proxy
 from space.shared.plain import InputError

@@ -7,16 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import optuna
 import pytest
 
+from analysis.live import STANDARD
 from search.runs import live
-from search.runs.folder import Results
 from search.runs.live import Rewriter, remove_torn
-from search.settings import SearchSettings
+from search.runs.results import Results
 from space.shared.files import write_whole
 from tests.search.worlds import drive, make_search
 
@@ -137,8 +135,7 @@ def test_a_run_folder_follows_its_search_and_is_whole_at_the_end(
 ) -> None:
     monkeypatch.setattr(live, "MOST_SHARE", 10.0)
     search = make_search(tmp_path, trials=3)
-    settings = cast(SearchSettings, SimpleNamespace(space=search.space, objectives=search.objectives))
-    results = Results(settings, tmp_path, search.record)
+    results = Results(tmp_path, search.record, STANDARD)
     search.record.listeners.append(results.event)
     report = tmp_path / "report.html"
     until(lambda: report.is_file() and 'class="live"' in report.read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ from search.runs.prior import recorded_that_teach, take_prior, take_recorded
 from search.runs.record import Record, Trial, read_history
 from search.runs.scores import best_first
 from search.samplers.base import observations
-from search.strategy import ArchitectureSearch
+from search.strategies.independent import ArchitectureSearch
 from space.shared.plain import InputError, to_plain
 from tests.search.test_strategy import decisions
 from tests.search.worlds import NOISE, RUNGS, START, drive, make_search, md_space

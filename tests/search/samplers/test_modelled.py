@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from search.samplers.base import Observation
 from search.samplers.factory import SamplerSettings, make_sampler
+from search.samplers.linear import LinearSettings
 from search.samplers.modelled import Settled, thinned, with_finite_scores
+from search.samplers.nsga2 import Nsga2Settings
 from search.samplers.optuna import GENERATION
 from search.statistics.pareto import Point, fronts
 from search.testing import redrawn, some_past
 from search.toy import SPACE
 from space.choices import UniformDraw
-from space.shared.plain import InputError
+from space.shared.plain import InputError, from_plain
 from tests.search.worlds import md_space, scores_at
 
 points = st.builds(Point, st.sampled_from([10.0, 20.0, 30.0, 40.0]), st.sampled_from([0.1, 0.2, 0.3]))
@@ -82,7 +84,7 @@ def test_what_nothing_acts_on_settles_at_any_value_so_that_it_teaches_nothing():
 @pytest.mark.parametrize("modelled", [19, 501])
 def test_the_bound_has_bounds(modelled):
     with pytest.raises(InputError, match=rf"modelled_trials: {modelled} .*; allowed: 20 to 500"):
-        SamplerSettings(modelled_trials=modelled)
+        LinearSettings(modelled_trials=modelled)
 
 
 def long_past(count: int, population: int) -> list[Observation]:
@@ -98,7 +100,7 @@ def long_past(count: int, population: int) -> list[Observation]:
 def test_nsga2_bears_more_generations_than_pythons_stack_and_counts_on_from_them():
     """Optuna goes back through all generations, one call inside the other."""
     past = long_past(3000, 2)
-    sampler = make_sampler(SamplerSettings("nsga2", population=2, modelled_trials=500), 0)
+    sampler = make_sampler(Nsga2Settings(population=2, modelled_trials=500), 0)
     for count in (3000, 500):  # thinned, and just not
         proposal = next(sampler.proposals(md_space(), past[:count], count))
         assert proposal.attributes == {GENERATION: count // 2}
@@ -109,7 +111,7 @@ def test_the_time_of_a_proposal_is_bounded_however_long_the_past(name):
     """In seconds of this process, since the machine may be busy with others."""
     space, past, seconds = md_space(), long_past(4000, 6), {}
     for count in (400, 4000):
-        sampler = make_sampler(SamplerSettings(name), 0)
+        sampler = make_sampler(from_plain(SamplerSettings, {"name": name}), 0)
         took = []
         for number in range(count, count + 5):
             began = time.process_time()

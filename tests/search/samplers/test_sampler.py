@@ -10,18 +10,21 @@ import pytest
 from search.objectives import Objectives
 from search.samplers.base import Observation, Ranks, observations
 from search.samplers.factory import SamplerSettings, make_sampler
-from search.samplers.grid import PLACE
+from search.samplers.gp import GaussianProcessSettings
+from search.samplers.grid import PLACE, GridSettings
+from search.samplers.nsga2 import Nsga2Settings
 from search.samplers.optuna import distributions
-from search.samplers.random import RandomSampler
+from search.samplers.random import RandomSampler, RandomSettings
 from search.samplers.sobol import PLACE as PLACE_OF_SOBOL
 from search.samplers.sobol import SobolSampler
+from search.samplers.tpe import TpeSettings
 from search.statistics.pareto import Point
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import LevelRanges, Space, UniformDraw
 from space.prices.macs import price
 from space.proxy import Proxy
-from space.shared.plain import InputError
+from space.shared.plain import InputError, from_plain
 from tests.search.worlds import drive, make_search, md_space, preset, scores_at
 
 SAMPLERS = ("tpe", "nsga2", "random")
@@ -110,7 +113,7 @@ def test_few_enough_startup_trials_that_twelve_are_not_all_random():
 
 
 def test_random_candidates_spread_over_the_budget():
-    sampler = make_sampler(SamplerSettings(name="random"), 0)
+    sampler = make_sampler(RandomSettings(), 0)
     feasible = [
         price(p.architecture)
         for p in islice(sampler.proposals(md_space(), [], 0), 300)
@@ -151,7 +154,7 @@ def test_tpe_ranks_given_networks_as_it_ranks_its_own_candidates(monkeypatch):
     monkeypatch.setattr(optuna.samplers.TPESampler, "_compare", staticmethod(watched))
     past, known = scored(space, 60), distributions(space)
     for number in (60, 61, 62):
-        sampler = make_sampler(SamplerSettings(name="tpe"), 0)
+        sampler = make_sampler(TpeSettings(), 0)
         chosen = next(sampler.proposals(space, past, number))
         candidates = [
             space.architecture(
@@ -167,7 +170,7 @@ def test_tpe_ranks_given_networks_as_it_ranks_its_own_candidates(monkeypatch):
 
 def test_the_gp_wants_its_own_proposal_more_than_chance_ones():
     space, past = without_conditions(), scored(without_conditions(), 20)
-    sampler = make_sampler(SamplerSettings(name="gp"), 0)
+    sampler = make_sampler(GaussianProcessSettings(), 0)
     first_proposal, *others = islice(sampler.proposals(space, past, 20), 21)
     candidates = [proposal.architecture for proposal in (*others, first_proposal)]
     order = sampler.rank(space, candidates, past, 20)
@@ -181,7 +184,7 @@ def test_a_rank_names_every_candidate_once_in_whatever_order_they_come(name):
     md = Architecture.load("conf/arch/md.yaml")
     candidates = [seen_architecture(space, seen) for seen in scored(space, 20, seed=5)]
     candidates += [replace(md, head_width=32)]  # not a point of the space
-    sampler = make_sampler(SamplerSettings(name=name), 3)
+    sampler = make_sampler(from_plain(SamplerSettings, {"name": name}), 3)
     assert isinstance(sampler, Ranks)
     order = sampler.rank(space, candidates, past, 12)
     assert sorted(order) == list(range(21))
@@ -196,7 +199,7 @@ def seen_architecture(space, seen):
 
 
 def test_nsga2_does_not_claim_to_rank():
-    assert not isinstance(make_sampler(SamplerSettings(name="nsga2"), 0), Ranks)
+    assert not isinstance(make_sampler(Nsga2Settings(), 0), Ranks)
 
 
 # ---------------------------------------------------------------------- the grid
@@ -271,11 +274,11 @@ def test_a_grid_of_a_large_space_is_refused_with_its_size():
     with pytest.raises(
         InputError, match=r"11,466,178,560 combinations of 25 free choices; allowed: 20,000 .*pin"
     ):
-        next(make_sampler(SamplerSettings(name="grid"), 0).proposals(md_space(), [], 0))
+        next(make_sampler(GridSettings(), 0).proposals(md_space(), [], 0))
 
 
 def test_a_grid_ranks_by_its_order_and_heeds_no_place_of_an_earlier_run():
-    grid = make_sampler(SamplerSettings(name="grid"), 0)
+    grid = make_sampler(GridSettings(), 0)
     order = [proposal.architecture for proposal in grid.proposals(FEW, [], 0)]
     assert grid.rank(FEW, order[::-1], [], 0) == list(range(len(order)))[::-1]
     params = FEW.encode(order[0])

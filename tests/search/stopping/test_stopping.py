@@ -8,9 +8,10 @@ from scipy.stats import linregress
 from search.statistics.curves import Curve
 from search.statistics.noise import Noise, RungNoise
 from search.statistics.pareto import Point
-from search.stopping.extrapolate import ExtrapolatingRule, predicted
+from search.stopping.extrapolate import ExtrapolateSettings, ExtrapolatingRule, predicted
 from search.stopping.factory import StoppingSettings, make_rule
-from space.shared.plain import InputError
+from search.stopping.paper import PaperSettings
+from space.shared.plain import InputError, from_plain
 from tests.search.worlds import preset
 
 NOISE = Noise((RungNoise(100, 0.1, 0.02), RungNoise(400, 0.1, 0.02)))
@@ -20,9 +21,9 @@ RULES = ("paper", "median", "asha", "extrapolate", "none")
 
 
 def reason(name: str, here: Point, peers=PEERS, step: int = 100, **numbers) -> str:
-    settings = StoppingSettings(name=name, minimum_peers=numbers.pop("minimum_peers", 3), **numbers)
-    rule = make_rule(settings, NOISE)
-    return rule.reason_to_halt(one_rung(here, step), [one_rung(peer, step) for peer in peers], START, 400)
+    plain = {"name": name, "minimum_peers": 3} if name != "none" else {"name": name}
+    rule = make_rule(from_plain(StoppingSettings, plain | numbers), NOISE)
+    return rule.reason_to_stop(one_rung(here, step), [one_rung(peer, step) for peer in peers], START, 400)
 
 
 def one_rung(point: Point, step: int = 100) -> Curve:
@@ -92,7 +93,7 @@ def test_no_rule_halts_a_trial_that_beats_every_peer(name):
     for _ in range(200):
         peers = [some_curve(chance, chance.choice((1, 2))) for _ in range(chance.randrange(12))]
         rule = make_rule(preset("stopping", name, StoppingSettings), NOISE)
-        assert rule.reason_to_halt(Curve((100,), (Point(10.0, 0.9),)), peers, START, 400) == ""
+        assert rule.reason_to_stop(Curve((100,), (Point(10.0, 0.9),)), peers, START, 400) == ""
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -101,7 +102,7 @@ def test_a_decision_among_ten_thousand_peers_takes_no_second(name):
     peers = [some_curve(chance, 2) for _ in range(10_000)]
     rule = make_rule(preset("stopping", name, StoppingSettings), NOISE)
     began = time.process_time()
-    rule.reason_to_halt(some_curve(chance, 1), peers, START, 400)
+    rule.reason_to_stop(some_curve(chance, 1), peers, START, 400)
     assert time.process_time() - began < 1.0
 
 
@@ -111,31 +112,31 @@ def some_curve(chance: random.Random, rungs: int) -> Curve:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "allowed"),
+    ("name", "field", "value", "allowed"),
     [
-        ("quantile", 1.0, "between 0 and 1"),
-        ("deviations", -1.0, "0 or more"),
-        ("reduction", 1.0, "more than 1"),
-        ("minimum_peers", 0, "1 or more"),
-        ("confidence", 1.0, "from 0.5 to under 1"),
+        ("paper", "quantile", 1.0, "between 0 and 1"),
+        ("paper", "deviations", -1.0, "0 or more"),
+        ("asha", "reduction", 1.0, "more than 1"),
+        ("median", "minimum_peers", 0, "1 or more"),
+        ("extrapolate", "confidence", 1.0, "from 0.5 to under 1"),
     ],
 )
-def test_impossible_numbers_are_refused_by_name(field, value, allowed):
-    with pytest.raises(InputError, match=f"{field}: .*allowed: {allowed}"):
-        StoppingSettings(**{field: value})
+def test_impossible_numbers_are_refused_by_name(name, field, value, allowed):
+    with pytest.raises(InputError, match=f"stopping.{field}: .*allowed: {allowed}"):
+        from_plain(StoppingSettings, {"name": name, field: value}, "stopping")
 
 
 def test_planted_failures_as_they_trained_are_halted_and_md_is_not():
     """Scores at step 125 of the default, as recorded on 2026-11-20 by tests/search/test_planted.py."""
     noise = Noise((RungNoise(125, 0.07, 0.021),))
-    rule = make_rule(StoppingSettings(name="paper"), noise)
+    rule = make_rule(PaperSettings(), noise)
     start = Point(4971.6, -0.007)
     sound = [Point(4506, 0.074), Point(3993, 0.110), Point(4434, 0.082)]
     without_text, far_too_narrow, md = Point(4556, -0.009), Point(3858, -0.003), Point(4385, 0.072)
 
     def reason_among(here: Point, peers: list[Point]) -> str:
         curves = [one_rung(peer, 125) for peer in peers]
-        return rule.reason_to_halt(one_rung(here, 125), curves, start, 500)
+        return rule.reason_to_stop(one_rung(here, 125), curves, start, 500)
 
     assert "CLIP" in reason_among(without_text, sound)
     assert "CLIP" in reason_among(far_too_narrow, [*sound, without_text])
@@ -156,7 +157,7 @@ QUIET = Noise((RungNoise(400, 0.0, 0.0),))
 
 def extrapolated(here: Point, peers=COMPLETE, noise: Noise = QUIET, **numbers) -> str:
     rule = ExtrapolatingRule(noise, **({"minimum_peers": 4, "confidence": 0.9} | numbers))
-    return rule.reason_to_halt(Curve((100,), (here,)), peers, START, 400)
+    return rule.reason_to_stop(Curve((100,), (here,)), peers, START, 400)
 
 
 def test_a_prediction_worked_out_by_hand():
@@ -216,7 +217,7 @@ def test_only_complete_peers_teach_it_and_enough_of_them():
 
 def test_two_peers_are_too_few_for_extrapolation_and_it_says_so():
     with pytest.raises(InputError, match="minimum_peers: 2 is too few for a line; allowed: 3 or more"):
-        StoppingSettings(name="extrapolate", minimum_peers=2)
+        ExtrapolateSettings(minimum_peers=2)
 
 
 def test_who_would_reach_the_front_is_seldom_halted():

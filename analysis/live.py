@@ -1,0 +1,36 @@
+"""What is made of a run's record while it goes on, and once more when it has ended: the table of its trials,
+the report, and the study for Optuna's dashboard. Every command that searches attaches these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from search.runs.record import History
+from search.runs.results import Listener
+
+# Imported inside, by the thread that writes: what they need takes a second, and the search need not wait.
+
+
+def write_table(folder: Path, history: History, *, running: bool) -> None:
+    """trials.csv."""
+    from analysis.tables import write_trials_csv
+
+    write_trials_csv(folder, history)
+
+
+def write_page(folder: Path, history: History, *, running: bool) -> None:
+    """report.html, which loads itself again while the search runs."""
+    from analysis.report import write_report
+
+    write_report(folder, running=running, history=history)
+
+
+def write_study(folder: Path, history: History, *, running: bool) -> None:
+    """study.db."""
+    from analysis.study import sync_study
+    from search.runs.header import objectives_of, space_of
+
+    sync_study(folder, history, space_of(history), objectives_of(history))
+
+
+STANDARD: tuple[Listener, ...] = (write_table, write_page, write_study)

@@ -1,0 +1,52 @@
+"""Every file of a run folder by name, and the folder of each of its jobs.
+
+runs/<name>/
+    record.jsonl          what happened, the truth; .driver beside it says who writes to it
+    config.yaml           the settings that it was made with
+    provenance.json       commit, versions, hardware
+    evaluator/            what scores, made once
+    trials/<number>/      of each trial, and confirm/<key>/ of each confirmation run:
+        architecture.yaml, weights, samples.png, curve.jsonl, work.jsonl, state.pt while it runs
+    own/                  each version of a user's own sampler or stopping rule
+    best.yaml, trials.csv, report.html, study.db      made from the record, and can be made again
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+RECORD_NAME = "record.jsonl"
+HOLDER_NAME = ".driver"
+CONFIG_NAME = "config.yaml"
+PROVENANCE_NAME = "provenance.json"
+EVALUATOR_FOLDER = "evaluator"
+CUSTOM_FOLDER = "own"  # as the first version named it
+
+BEST_NAME = "best.yaml"
+CSV_NAME = "trials.csv"
+REPORT_NAME = "report.html"
+STUDY_NAME = "study.db"
+REWRITTEN = (BEST_NAME, CSV_NAME, REPORT_NAME)  # whole, again and again
+
+TRIALS_FOLDER, CONFIRM_FOLDER = "trials", "confirm"
+ARCHITECTURE_NAME = "architecture.yaml"
+SAMPLES_NAME = "samples.png"
+CURVE_NAME = "curve.jsonl"
+WORK_NAME = "work.jsonl"
+STATE_NAME = "state.pt"
+
+
+def job_folder(run_folder: Path, key: str) -> Path:
+    """Where a job's files are: trials/<n>, or confirm/<key> for confirmation runs."""
+    return run_folder / (TRIALS_FOLDER if key.isdigit() else CONFIRM_FOLDER) / key
+
+
+def make_job_folder(run_folder: Path, key: str) -> Path:
+    """Raises OSError where the run folder itself is not there: a mount that has dropped out, say; what is
+    made in its place would be lost when it comes back."""
+    if not run_folder.is_dir():
+        raise OSError(errno.ESTALE, "the run folder is away", str(run_folder))
+    folder = job_folder(run_folder, key)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

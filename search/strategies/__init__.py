@@ -1,0 +1,1 @@
+"""What may drive a search: each strategy in a file of its own, and what they share."""

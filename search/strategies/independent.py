@@ -1,0 +1,194 @@
+"""The present strategy: candidates that a sampler proposes, each trained by itself from its own start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from search.objectives import Objectives
+from search.runs.record import MemoryRecord, State, Trial
+from search.runs.scores import curve_of
+from search.samplers.base import Proposal, Sampler, observations
+from search.samplers.repair import repaired
+from search.statistics.curves import Curve
+from search.statistics.pareto import Point
+from search.stopping.base import StoppingRule
+from search.strategies.ledger import Ledger
+from search.strategy import Decision, Job, Report
+from space.architecture import Architecture
+from space.budget import Budget
+from space.choices import Space
+from space.prices.macs import price
+from space.proxy import Proxy
+from space.shared.plain import InputError
+from space.shared.seeds import numbered_seed
+
+DRAWS_BEFORE_REPAIR = 200  # proposals for one trial before the last ones are shrunk into the budget
+
+
+class ArchitectureSearch:
+    """Proposes new architectures within a budget until `trials` of them have ended.
+
+    Trials that the record holds as running were interrupted; they are proposed again first, under their
+    old keys. `enqueued` architectures come before the sampler's, in order.
+    """
+
+    def __init__(
+        self,
+        record: MemoryRecord,
+        *,
+        space: Space,
+        budget: Budget,
+        proxy: Proxy,
+        sampler: Sampler,
+        rule: StoppingRule,
+        objectives: Objectives,
+        rungs: tuple[int, ...],
+        trials: int,
+        seed: int,
+        enqueued: Sequence[Architecture] = (),
+    ) -> None:
+        self.ledger, self.record, self.history = Ledger(record), record, record.history
+        self.space, self.budget, self.proxy = space, budget, proxy
+        self.sampler, self.rule, self.objectives = sampler, rule, objectives
+        self.rungs, self.trials, self.seed, self.enqueued = rungs, trials, seed, tuple(enqueued)
+        self.interrupted = [trial for trial in self.history.trials if trial.state == "running"]
+        self.exhaustive = bool(getattr(sampler, "exhaustive", False))
+        self.refused = {self._refusal(r.before_trial, r.architecture_id) for r in self.history.rejections}
+        self.exhausted = False
+        # kept beside the history: thousands of trials are peers at every rung
+        self.curves = {trial.key: curve_of(trial, objectives) for trial in self.history.known}
+
+    @property
+    def finished(self) -> bool:
+        trials = self.history.trials
+        all_proposed = self.exhausted or len(trials) >= self.trials
+        return all_proposed and not any(trial.state == "running" for trial in trials)
+
+    def propose(self) -> Job | None:
+        if self.interrupted:
+            return self._job_of(self.interrupted.pop(0))
+        number = len(self.history.trials)
+        if self.exhausted or number >= self.trials:
+            return None
+        if number < len(self.enqueued):
+            return self._enqueued(number)
+        proposal = self._first_feasible(number)
+        if proposal is None:
+            self.exhausted = True
+            return None
+        return self._start(number, proposal.architecture, "sampler", proposal.params, proposal.attributes)
+
+    def judge(self, key: str, report: Report) -> Decision:
+        recorded = self.ledger.recorded(key, report.step)
+        if recorded is not None:
+            return recorded
+        decision = self.ledger.write_rung(key, report, self._decision(key, report))
+        self.curves[key] = curve_of(self.history.by_key[key], self.objectives)
+        return decision
+
+    def take_result(self, key: str, state: State, reason: str = "") -> None:
+        self.ledger.write_ended(key, state, reason)
+
+    # ------------------------------------------------------------------ proposing
+
+    def _enqueued(self, number: int) -> Job:
+        architecture = self.enqueued[number].canonical()
+        excess = self.budget.excess(price(architecture))
+        if excess:
+            raise InputError(f"enqueued architecture {number + 1} is over budget: {'; '.join(excess)}")
+        try:
+            params = self.space.encode(architecture)
+        except InputError:  # not a point of this space: trained, but nothing that a sampler can learn from
+            params = None
+        return self._start(number, architecture, "enqueued", params, {})
+
+    def _first_feasible(self, number: int) -> Proposal | None:
+        """The sampler's first proposal that fits the budget and is new; else its last ones, shrunk, unless it
+        goes through the whole space and so has come by those as well."""
+        past = observations(self.history.known, self.objectives, self.curves)
+        proposals = self.sampler.proposals(self.space, past, number)
+        drawn = []
+        for proposal in islice(proposals, None if self.exhaustive else DRAWS_BEFORE_REPAIR):
+            drawn.append(proposal)
+            if self._accepts(number, proposal.architecture):
+                return proposal
+        for index, proposal in enumerate([] if self.exhaustive else reversed(drawn)):
+            seed = numbered_seed(self.seed, f"repair {number}", index)
+            shrunk = repaired(self.space, proposal, self._is_new_and_fits, seed)
+            if shrunk is not None:
+                return shrunk
+        return None
+
+    def _is_new_and_fits(self, architecture: Architecture) -> bool:
+        return not self.budget.excess(price(architecture)) and self._twin(architecture) is None
+
+    def _twin(self, architecture: Architecture) -> Trial | None:
+        """The trial of the same network, if there was one."""
+        return self.history.by_architecture.get(architecture.id)
+
+    def _accepts(self, number: int, architecture: Architecture) -> bool:
+        """Whether a proposal may become a trial; if not, the ledger of rejections holds it, once a trial: a
+        search that was killed while it proposed comes by the same ones again."""
+        cost = price(architecture)
+        excess, twin = self.budget.excess(cost), self._twin(architecture)
+        if not excess and twin is None:
+            return True
+        if self._refusal(number, architecture.id) in self.refused:
+            return False
+        self.refused.add(self._refusal(number, architecture.id))
+        self.record.append(
+            "rejected",
+            before_trial=number,
+            kind="budget" if excess else "duplicate",
+            architecture_id=architecture.id,
+            parameters=cost.parameters,
+            gmacs=round(cost.gmacs, 3),
+            reason="; ".join(excess) if excess or twin is None else f"the network of {twin.name}",
+        )
+        return False
+
+    def _refusal(self, number: int, architecture_id: str) -> tuple[int, str]:
+        """What counts as the same refusal: a sampler that goes through the whole space comes by a network
+        again where trials have failed, of which it does not hear."""
+        return (0 if self.exhaustive else number, architecture_id)
+
+    def _start(
+        self,
+        number: int,
+        architecture: Architecture,
+        source: str,
+        params: dict[str, Any] | None,
+        attributes: dict[str, Any],
+    ) -> Job:
+        # one seed for all: the same prompts, noise and data order make differences paired
+        job = Job(str(number), "search", f"trial {number}", architecture, self.seed, self.rungs)
+        return self.ledger.write_proposed(
+            job,
+            number,
+            price(architecture),
+            self.proxy,
+            source=source,
+            params=params,
+            sampler_attributes=attributes,
+        )
+
+    def _job_of(self, trial: Trial) -> Job:
+        return Job(trial.key, trial.purpose, trial.name, trial.architecture, trial.seed, self.rungs)
+
+    # ------------------------------------------------------------------ judging
+
+    def _decision(self, key: str, report: Report) -> Decision:
+        if report.step >= self.rungs[-1]:
+            return Decision("end")
+        start = self.history.start_scores
+        before = self.curves.get(key, Curve())
+        here = Point(report.scores[self.objectives.fid], report.scores[self.objectives.clip])
+        reason = self.rule.reason_to_stop(
+            Curve((*before.steps, report.step), (*before.points, here)),
+            [self.curves.get(peer.key, Curve()) for peer in self.history.known if peer.key != key],
+            Point(start[self.objectives.fid], start[self.objectives.clip]),
+            self.rungs[-1],
+        )
+        return Decision("halt", reason) if reason else Decision("continue")
