@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
-from space.shared.retries import StorageAway, going_on, reason_of, storage_error
+from space.shared.retries import StorageAway, going_on, reason_of, resume_command, storage_error
 from training.data import Dataset
 from training.folder import named
 from training.loop import Trainer
@@ -83,7 +84,7 @@ def run_search(
             try:
                 return _run(settings, data, folder, record, display, listeners)
             except KeyboardInterrupt:  # before the first trial: there is nothing to report
-                display.message(f"interrupted; go on with: python -m search resume={folder}")
+                display.message(f"interrupted; go on with: {resume_command(folder)}")
                 raise
     except Exception as error:
         trouble = storage_error(error)
@@ -276,12 +277,12 @@ def _drive(
 
 def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrupted: bool) -> None:
     if interrupted:
-        display.message(f"interrupted; go on with: python -m search resume={folder}")
+        display.message(f"interrupted; go on with: {resume_command(folder)}")
     for phase in strategy.phases:
         if isinstance(phase, ArchitectureSearch) and phase.exhausted:
             display.message("the sampler found no further architecture that is new and fits the budget")
         if isinstance(phase, Confirmation) and phase.left_open:
             display.message(
                 f"undecided so far: {', '.join(phase.left_open)}; more seeds: make confirm, or "
-                f"python -m search.confirm run={folder}"
+                f"{shlex.join(['mdsearch', 'confirm', str(folder)])}"
             )

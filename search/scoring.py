@@ -209,7 +209,7 @@ def _told_of_protocol(named: Protocol, scored: Protocol) -> list[str]:
         lines.append(f"not {named.name} itself, and compares with none of its scores: {said}")
     lines.append(
         "what counts as noise was stated by noise=; if that was measured under other evaluators, measure it "
-        "for these: python -m search.noise"
+        "for these: mdsearch noise"
     )
     return lines
 

@@ -212,7 +212,7 @@ def _check_without_protocol(settings: SearchSettings) -> None:
         if getattr(settings, name) != default:
             raise InputError(
                 f"{name}: of no use to the embedded evaluator, which has evaluators.images and the like; "
-                "allowed with a protocol, evaluators=own for instance"
+                "allowed with a protocol, evaluators=custom for instance"
             )
 
 

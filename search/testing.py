@@ -3,7 +3,7 @@
 A test file of three lines checks a sampler of your own (for a rule likewise, with `RuleContract`):
 
     from my_sampler import MySampler
-    from search.testing import SamplerContract
+    from mdsearch.testing import SamplerContract
 
     class TestMySampler(SamplerContract): make = MySampler
 

@@ -259,7 +259,7 @@ class Trainer:
         self.step = int(state["step"])
 
     def save_weights(self, folder: str | Path) -> None:
-        """The averaged weights, for `training.model.load_model` and `python -m training.generate`."""
+        """The averaged weights, for `training.model.load_model` and `mdsearch generate`."""
         self._drawing.save(folder)
 
     # ------------------------------------------------------------------ parts

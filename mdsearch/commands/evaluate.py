@@ -1,4 +1,4 @@
-"""`python -m evaluators`: scores of anybody's images."""
+"""`mdsearch evaluate`: scores of anybody's images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from conf.compose import as_entries, as_text, compose, help_text
+from conf.compose import compose
+from conf.words import as_entries, as_text
 from evaluators.measuring.reference_cache import SUFFIX, MeasureSettings
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
@@ -22,23 +23,6 @@ from evaluators.scorers.prepared import from_search
 from mdsearch.progress import shown_progress
 from space.shared.plain import InputError, from_plain
 
-INTRO = """
-Score images under a named protocol: FID, KID, precision and recall against reference images, and how well
-images agree with their captions (CLIP score). Every score comes with its interval and its protocol, on the
-screen and in scores.json. After a kill the same command goes on where it was.
-
-  python -m evaluators images=samples captions=captions.txt reference=val2014
-  python -m evaluators statistics=val2014.safetensors reference=val2014    statistics that can be shared
-  python -m evaluators compare=scores/a,scores/b                           which of two is better
-"""
-EXAMPLES = (
-    "python -m evaluators images=samples.npz reference=statistics.safetensors metrics=fid",
-    "python -m evaluators images='shards/{000..009}.tar' metrics=clip     captions from the shards",
-    "python -m evaluators images=samples reference=real metrics=fid,kid,precision,recall workers=2",
-    "python -m evaluators images=samples reference=real evaluators.images.size_px=512",
-    "python -m evaluators images=samples evaluator=runs/<name>/evaluator  by what a search trained, offline",
-    "python -m evaluators compare=a,b but_for=drawing.steps               samples drawn with other steps",
-)
 TEXTS = (
     "images", "captions", "reference",
     "reference_list", "out", "metrics", "evaluator", "statistics", "compare", "but_for",
@@ -201,9 +185,6 @@ def _check_together(words: list[str]) -> None:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("evaluate", INTRO, EXAMPLES))
-        return 0
     command: EvaluateCommand = from_plain(EvaluateCommand, compose("evaluate", _as_meant(words)))
     _check_together(words)
     console = Console()

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,6 +133,26 @@ def histories_of(sources: Sequence[str]) -> dict[str, History]:
     return found
 
 
+def gathered(sources: Sequence[str]) -> list[Bundled]:
+    """The runs of the sources in order; of two that have one name, the later.
+
+    Raises:
+        InputError: a source that cannot be read, or two run folders of one name.
+    """
+    found: dict[str, Bundled] = {}
+    folders: dict[str, str] = {}
+    for source in sources:
+        for run in bundled_of(source):
+            if not is_bundle(source):
+                if run.name in folders:
+                    raise InputError(
+                        f"{folders[run.name]} and {source} have one name, {run.name}; rename one"
+                    )
+                folders[run.name] = source
+            found[run.name] = run
+    return list(found.values())
+
+
 def of_names(runs: Mapping[str, T], patterns: Sequence[str]) -> dict[str, T]:
     """The runs whose names match any of the patterns (`table*`), in their order."""
     return {name: run for name, run in runs.items() if any(fnmatchcase(name, p) for p in patterns)}
@@ -178,8 +199,4 @@ def commands(runs: Sequence[Bundled]) -> Iterator[str]:
     """What each run was started with, as one would type it."""
     for run in runs:
         words: list[str] = next((event["overrides"] for event in run.events if event["event"] == "run"), [])
-        yield " ".join(["python -m search", *(_typed(word) for word in words)])
-
-
-def _typed(word: str) -> str:
-    return f"'{word}'" if any(sign in word for sign in "[]{}* ") else word
+        yield shlex.join(["mdsearch", "search", *words])

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from search.runs.record import History
+from space.choices import Space
+from space.shared.plain import to_plain
 
 # Fields of a record's header. `protocol` is the evaluators' own: features, their weights, references, counts.
 DECIDES_A_SCORE = ("objectives", "rungs", "proxy", "data", "training", "protocol")
@@ -29,6 +31,12 @@ FOLLOWS = frozenset(
 FOLLOWS_FROM_TRAINING = "protocol.drawing."  # its sampler, steps and guidance; and the seed, which may differ
 SAID_LATER = "protocol.captions"  # older records do not say it; there it follows from pictures and count
 FOLLOWS_FROM_DIGEST = "retrieval_accuracy"
+# What a space holds in a choice that its header does not name, as those of before the choice do not.
+CHOICES_LEFT_OUT = {
+    f"space.{name}": to_plain(field.default)
+    for name, field in Space.__dataclass_fields__.items()
+    if isinstance(field.default, tuple)
+}
 MOST_CHARACTERS = 60
 MOST_NAMED = 8
 
@@ -54,6 +62,8 @@ def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: I
     """The fields of two headers that differ, by dotted name, with both values."""
     names = list(names)
     ours, theirs = (dict(flat({name: header.get(name) for name in names})) for header in (one, other))
+    if "space" in names:
+        ours, theirs = CHOICES_LEFT_OUT | ours, CHOICES_LEFT_OUT | theirs
     if data_digest(one) is not None and data_digest(other) is not None:
         ours, theirs = (
             {name: value for name, value in fields.items() if not name.startswith("data.")}

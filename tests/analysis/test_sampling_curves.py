@@ -254,12 +254,6 @@ def test_bars_reach_from_the_value_to_the_ends_of_its_interval(drawn: Curves) ->
     assert [*_lines(drawn.points, "steps")] == ["trial-0, guidance 2"]
 
 
-def test_help_lists_the_protocols(capsys: pytest.CaptureFixture[str]) -> None:
-    assert curves.main(["-h"]) == 0
-    printed = capsys.readouterr().out
-    assert all(word in printed for word in ("coco30k", "guidance=", "reference="))
-
-
 def test_changed_scores_are_not_drawn(run: Path, drawn: Curves) -> None:
     out = run.parent / "changed"
     copy(run / "curves", out)

@@ -43,7 +43,7 @@ __all__ = ["inception_files", "tiny_clip_weights"]
 
 NETWORK = f"[{{network: open-clip, model: {TINY_CLIP}}}]"
 TINY = (
-    "evaluators=own", f"evaluators.features={NETWORK}", f"evaluators.clips={NETWORK}",
+    "evaluators=custom", f"evaluators.features={NETWORK}", f"evaluators.clips={NETWORK}",
     "evaluators.images.size_px=48", "scoring.images=12", "scoring.reference_images=40", "compute.device=cpu",
     "trials=2", "rungs=[1,2]", "backend=inline", "stopping=none", "confirmation=none", "data.scenes=192",
     "training.batch_size=2", "training.sampling_steps=2", "training.validation_images=2",
@@ -288,10 +288,10 @@ def test_every_preset_can_be_chosen(preset: str) -> None:
     [
         ("scoring.images=30", "scoring: of no use to the embedded evaluator, which has evaluators.images"),
         ("weights.download=false", "weights: of no use to the embedded evaluator"),
-        ("evaluators=own evaluators.metrics=[fid,kid,clip]", "evaluators.metrics: .*kid.* fid, clip"),
-        ("evaluators=own evaluators.clips=[]", "evaluators.clips: none"),
-        ("evaluators=own evaluators.features=[{netwrok: random-conv}]", "netwrok"),
-        ("evaluators=own scoring.images=1", "scoring.images: 1 is not possible"),
+        ("evaluators=custom evaluators.metrics=[fid,kid,clip]", "evaluators.metrics: .*kid.* fid, clip"),
+        ("evaluators=custom evaluators.clips=[]", "evaluators.clips: none"),
+        ("evaluators=custom evaluators.features=[{netwrok: random-conv}]", "netwrok"),
+        ("evaluators=custom scoring.images=1", "scoring.images: 1 is not possible"),
     ],
 )
 def test_what_cannot_be_is_refused(word: str, said: str) -> None:

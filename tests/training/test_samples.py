@@ -121,7 +121,7 @@ def test_three_workers_whose_command_is_killed_leave_none_behind_and_one_draws_t
         f"model={model}", f"captions={tmp_path / 'captions.txt'}", f"out={out}", "steps=100", "guidance=2",
         "seed=5", "batch_size=2", "device=cpu",
     ]  # fmt: skip
-    command = [sys.executable, "-m", "training.samples", *words, "workers=3"]
+    command = [sys.executable, "-m", "mdsearch", "generate", "samples", *words, "workers=3"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     wait_for(lambda: any(out.glob("0*.png")), process)
@@ -476,12 +476,6 @@ def test_the_door_takes_what_it_is_not_told_from_our_model(
         samples.main([*words, "batch_size=1", "count=1", "workers=0"])
     with pytest.raises(InputError, match=r"model: .* has no model\.json .* and no model_index\.json"):
         samples.main([f"model={tmp_path}", *words[1:], "image_size_px=16", "steps=1", "guidance=1"])
-
-
-def test_help_names_every_field(capsys: pytest.CaptureFixture[str]) -> None:
-    assert samples.main(["--help"]) == 0
-    printed = capsys.readouterr().out
-    assert all(f"{name}=" in printed for name in ("captions", "shard", "workers", "precision", "threads"))
 
 
 def test_pictures_are_whole_files_of_their_own(whole: SampleFolder) -> None:

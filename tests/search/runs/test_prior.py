@@ -14,9 +14,10 @@ import pytest
 
 import search.runs.bundle
 import search.runs.prior
-from analysis.report.figures import CROWD, pareto
+from analysis.report.charts.scores import CROWD, pareto
+from analysis.report.contents import sections_of
+from analysis.report.html import body
 from analysis.report.page import Page
-from analysis.report.sections import sections
 from analysis.study import sync_study
 from analysis.tables import write_trials_csv
 from mdsearch.commands.search import settings_of
@@ -95,13 +96,13 @@ def test_they_are_never_the_searchs_own(earlier: str, tmp_path: Path) -> None:
 def test_the_report_shows_them_apart(earlier: str, tmp_path: Path) -> None:
     history = run(tmp_path / "b", [earlier], trials=3).history
     page = Page(tmp_path / "b", history)
-    body = "".join(sections(page))
+    html, charts = body(sections_of(page), page)
     known = worth_knowing(earlier)
-    assert f"{len(known)} trials of earlier runs ({len(known)} of {earlier})" in body
-    assert f"trial {known[0].number} of {earlier}" in body
-    own = body.split("<h2>Trials</h2>")[1].split("<h2>Prior knowledge</h2>")[0]
+    assert f"{len(known)} trials of earlier runs ({len(known)} of {earlier})" in html
+    assert f"trial {known[0].number} of {earlier}" in html
+    own = html.split("<h2>Trials</h2>")[1].split("<h2>Prior knowledge</h2>")[0]
     assert own.count("<tr") == 1 + 3
-    hollow = [t for t in page.figures["costs"]["data"] if t["name"] == "of earlier runs"]
+    hollow = [t for t in charts["costs"]["data"] if t["name"] == "of earlier runs"]
     assert len(hollow[0]["x"]) == len(known) and hollow[0]["marker"]["symbol"] == "circle-open"
 
 
@@ -198,7 +199,7 @@ def test_a_crowd_of_earlier_trials_waits_in_the_legend(tmp_path: Path) -> None:
         chart = pareto(taught.history, None)
         assert chart is not None
         earlier = next(trace for trace in chart["data"] if trace["name"].startswith("of earlier runs"))
-        shown[count] = earlier.get("visible", True)
+        shown[count] = earlier.visible or True
     assert shown == {CROWD: True, CROWD + 1: "legendonly"}
 
 

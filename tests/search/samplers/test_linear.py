@@ -132,11 +132,11 @@ def test_properties_by_hand():
     """MD-Lite, counted by hand."""
     lite = named_architecture("md_lite")
     found = properties(lite)
-    assert len(found) == 13 + 3 * 11
+    assert len(found) == 14 + 3 * 11
     layers, self_attention, cross_attention = np.expm1(found[2:5]).round(6)
     assert (layers, self_attention, cross_attention) == (15, 12, 15)  # Table 6 of the paper
-    assert found[5:13].tolist() == [1, 2, 1, 4, 3, 1, 0, 0]
-    of_levels = found[13:].reshape(3, 11)
+    assert found[5:14].tolist() == [1, 2, 1, 4, 3, 3, 1, 0, 0]
+    of_levels = found[14:].reshape(3, 11)
     assert of_levels[:, 1:5].tolist() == [[2, 0, 0, 0], [2, 0, 0, 1], [3, 1, 1, 1]]
     down, attending_down, up, attending_up = np.expm1(of_levels[:, [5, 6, 8, 9]]).round(6).T.tolist()
     assert down == attending_down == [0, 1, 6] and up == attending_up == [0, 2, 6]
@@ -148,7 +148,7 @@ def test_cross_attention_that_nothing_is_drawn_through_is_not_as_cross_attention
     lite = named_architecture("md_lite")
     middle = replace(lite.levels[1], down=(2,), up=(0, 0))
     found = properties(replace(lite, levels=(lite.levels[0], middle, lite.levels[2])))
-    level = found[13:].reshape(3, 11)[1]
+    level = found[14:].reshape(3, 11)[1]
     assert np.expm1(level[[5, 6, 8, 9]]).round(6).tolist() == [2, 2, 0, 0]
     assert level[[4, 7, 10]].tolist() == [1, 1, 0]
 
