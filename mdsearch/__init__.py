@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     from search.statistics.curves import Curve, points_at
     from search.statistics.pareto import Point
     from search.stopping.base import StoppingRule
-    from space.architecture import Architecture, difference
+    from space.architecture import Architecture
     from space.budget import Budget
     from space.choices import Space
+    from space.difference import difference
+    from space.kinds.stage import Stage
     from space.prices.macs import Cost, price
     from space.proxy import Proxy, narrow
     from space.shared.plain import InputError
+    from space.stages import stages
 
     __version__: str
 
@@ -53,6 +56,7 @@ __all__ = [
     "Sampler",
     "SearchSettings",
     "Space",
+    "Stage",
     "StoppingRule",
     "Trial",
     "__version__",
@@ -65,6 +69,7 @@ __all__ = [
     "run_search",
     "search",
     "settings",
+    "stages",
 ]
 
 _NAMES_IN = {
@@ -76,12 +81,15 @@ _NAMES_IN = {
     "search.statistics.curves": ("Curve", "points_at"),
     "search.statistics.pareto": ("Point",),
     "search.stopping.base": ("StoppingRule",),
-    "space.architecture": ("Architecture", "difference"),
+    "space.architecture": ("Architecture",),
     "space.budget": ("Budget",),
     "space.choices": ("Space",),
+    "space.difference": ("difference",),
     "space.prices.macs": ("Cost", "price"),
     "space.proxy": ("Proxy", "narrow"),
     "space.shared.plain": ("InputError",),
+    "space.kinds.stage": ("Stage",),
+    "space.stages": ("stages",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_IN.items() for name in names}
 

@@ -30,7 +30,7 @@ def headline(runs: Sequence[Run]) -> dict[str, Any]:
     names = [run.name for run in runs]
     decided = [verdict for verdict in verdicts if verdict.word != "undecided"]
     return {
-        "facts": ["Searches compared", *names, f"{objectives.fid} and {objectives.clip}"],
+        "facts": ["Searches compared", *names, f"{objectives[0].name} and {objectives[1].name}"],
         "claim": _claim(runs, verdicts),
         "lines": [f"{sentence(verdict)}." for verdict in (verdicts[1:] if decided else ())],
     }

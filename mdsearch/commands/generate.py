@@ -9,7 +9,7 @@ from typing import Literal
 from conf.compose import compose
 from conf.words import as_text
 from space.shared.plain import InputError, from_plain
-from training.grid import save_grid
+from training.generation.grid import save_grid
 from training.model import load_model
 
 EXAMPLES = ("mdsearch generate model=trained/md prompt='a red circle' out=circle.png count=9 seed=1",)
@@ -43,7 +43,7 @@ class GenerateCommand:
 def generate(command: GenerateCommand) -> Path:
     """Draw and write the picture or sheet; returns its path."""
     model = load_model(command.model, command.device)
-    pictures = model.draw(
+    pictures = model.generate(
         [command.prompt] * command.count,
         seed=command.seed,
         steps=command.steps,

@@ -29,8 +29,9 @@ from search.runs.folder import latest_run, stored_settings
 from search.runs.record import read_history
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
-from training.drawing import draw_samples, how_made
-from training.painters import DrawSettings, check_settings
+from training.generation.generators import check_settings
+from training.generation.samples import generate_samples, manifest_of
+from training.generation.settings import GenerationSettings
 
 LISTED = re.compile(r"(guidance|steps)=(?!null$)([^\[\]]+)")  # 1,2,3 without brackets: a sweep to Hydra
 TEXTS = ("model", "run", "captions", "reference", "out", "name")
@@ -91,7 +92,7 @@ class _Plan:
     model: Path
     out: Path
     bench: Bench
-    points: tuple[DrawSettings, ...]
+    points: tuple[GenerationSettings, ...]
 
 
 def draw_curves(command: CurvesCommand, console: Console) -> Curves:
@@ -105,11 +106,11 @@ def draw_curves(command: CurvesCommand, console: Console) -> Curves:
     for drawing in plan.points:
         check_settings(plan.model, drawing)
     captions, device = plan.bench.captions, command.compute.device
-    check_joins(plan.out, how_made(plan.model, captions, plan.bench.drawing, device))
+    check_joins(plan.out, manifest_of(plan.model, captions, plan.bench.drawing, device))
     missing = [
         drawing
         for drawing in plan.points
-        if not measured(_folder(plan, drawing), how_made(plan.model, captions, drawing, device))
+        if not measured(_folder(plan, drawing), manifest_of(plan.model, captions, drawing, device))
     ]
     if missing:
         check_request(plan.bench.request, len(captions), partial(shown_progress, console))
@@ -151,24 +152,24 @@ def _trial(number: int | None, run: Path) -> Path:
     return job_folder(run, str(number))
 
 
-def _folder(plan: _Plan, drawing: DrawSettings) -> Path:
+def _folder(plan: _Plan, drawing: GenerationSettings) -> Path:
     return point_folder(plan.out, plan.name, drawing.guidance, drawing.steps)
 
 
 def _measure(
-    plan: _Plan, drawing: DrawSettings, command: CurvesCommand, console: Console, which: str
+    plan: _Plan, drawing: GenerationSettings, command: CurvesCommand, console: Console, which: str
 ) -> None:
     folder = _folder(plan, drawing)
     label = f"{plan.name}, guidance {drawing.guidance:g}, {drawing.steps} steps {which}"
-    with shown_progress(console, label) as on_drawn:
-        draw_samples(
+    with shown_progress(console, label) as on_generated:
+        generate_samples(
             plan.model,
             plan.bench.captions,
             drawing,
             folder / SAMPLES,
             workers=command.workers,
             device=command.compute.device,
-            on_drawn=on_drawn,
+            on_generated=on_generated,
         )
     request = replace(plan.bench.request, images=str(folder / SAMPLES), out=str(folder))
     score_images(request, partial(shown_progress, console))

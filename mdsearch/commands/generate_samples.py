@@ -12,10 +12,11 @@ from conf.compose import compose
 from conf.words import as_text
 from mdsearch.progress import shown_progress
 from space.shared.plain import InputError, from_plain
-from training.drawing import Shard, draw_samples
-from training.folder import read_captions
+from training.data.captions import read_captions
+from training.generation.identity import OURS, kind_of
+from training.generation.samples import Shard, generate_samples
+from training.generation.settings import GenerationSettings
 from training.model import read_description
-from training.painters import OURS, DrawSettings, kind_of
 
 TEXTS = ("model", "captions", "out")
 
@@ -40,7 +41,7 @@ class SamplesCommand:
     shard: str = "1/1"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
-    def settings(self, captions: int) -> DrawSettings:
+    def settings(self, captions: int) -> GenerationSettings:
         """With what the command leaves open taken from a model of ours.
 
         Raises:
@@ -53,9 +54,9 @@ class SamplesCommand:
             _, known = read_description(self.model)
             left_open["image_size_px"] = known.image_size_px
             left_open |= {"steps": known.sampling_steps, "guidance": known.guidance}
-        given = {field.name: getattr(self, field.name, None) for field in fields(DrawSettings)}
+        given = {field.name: getattr(self, field.name, None) for field in fields(GenerationSettings)}
         given = {name: value for name, value in given.items() if value is not None}
-        settings: DrawSettings = from_plain(DrawSettings, left_open | given)
+        settings: GenerationSettings = from_plain(GenerationSettings, left_open | given)
         return settings
 
 
@@ -64,8 +65,8 @@ def draw(command: SamplesCommand) -> Path:
     shard = Shard.parsed(command.shard)
     captions = read_captions(command.captions)
     settings = command.settings(len(captions))
-    with shown_progress(Console(), "pictures") as on_drawn:
-        folder = draw_samples(
+    with shown_progress(Console(), "images") as on_generated:
+        folder = generate_samples(
             command.model,
             captions[: settings.count],
             settings,
@@ -73,7 +74,7 @@ def draw(command: SamplesCommand) -> Path:
             workers=command.workers,
             shard=shard,
             device=command.device,
-            on_drawn=on_drawn,
+            on_generated=on_generated,
         )
     return folder.path
 

@@ -21,7 +21,7 @@ from analysis.simulation.stated import StatedCurves
 from conf.compose import compose
 from search.backends.virtual import Conditions
 from search.formats import counted, duration, share
-from search.objectives import Objectives
+from search.objectives import fid_and_clip
 from search.samplers.factory import SamplerSettings
 from search.stopping.factory import StoppingSettings
 from search.strategy import Job, Report
@@ -102,7 +102,7 @@ def main(words: list[str]) -> int:
 
 
 def _stated_world(settings: SimulateSettings) -> World:
-    curves, objectives = settings.curves, Objectives("fid", "clip")
+    curves, objectives = settings.curves, fid_and_clip("fid", "clip")
     seconds, evaluation = 3600 * settings.hours, 60 * settings.evaluation_minutes
     return World(
         objectives,

@@ -21,10 +21,12 @@ from conf.words import as_text
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, from_plain, to_plain
-from training.data import DataSettings, load_data
-from training.folder import named
-from training.grid import save_grid
-from training.loop import Diverged, Trainer, TrainingSettings
+from training.data.factory import DataSettings, load_data
+from training.data.folder import named
+from training.data.scenes import ScenesSettings
+from training.generation.grid import save_grid
+from training.settings import TrainingSettings
+from training.trainer import Diverged, Trainer
 
 TEXTS = ("arch_file", "out", "resume")
 STATE, WORDS, CURVE = "state.pt", "overrides.yaml", "curve.jsonl"
@@ -36,7 +38,7 @@ class TrainCommand:
 
     arch: Architecture
     proxy: Proxy = field(default_factory=Proxy)
-    data: DataSettings = field(default_factory=DataSettings)
+    data: DataSettings = field(default_factory=ScenesSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     arch_file: str | None = None
     seed: int = 0
@@ -73,7 +75,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
     _prepare(folder, command, words)
     if (folder / STATE).is_file():
-        trainer.load_state(folder / STATE)
+        _go_on(trainer, folder / STATE)
         _cut_curve(folder / CURVE, trainer.step)
     console.print(
         f"{trainer.parameters:,} parameters on {trainer.device}, {len(data.train_captions):,} pictures, "
@@ -118,7 +120,7 @@ def _train_in_parts(
             curve.write(json.dumps(validation) + "\n")
             curve.flush()
             trainer.save_weights(folder)
-            save_grid(trainer.draw(captions, seed=command.seed), folder / "samples.png", enlarge=3)
+            save_grid(trainer.generate(captions, seed=command.seed), folder / "samples.png", enlarge=3)
             trainer.save_state(folder / STATE)
 
 
@@ -176,6 +178,13 @@ def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
         (folder / "config.yaml").write_text(settings, encoding="utf-8")
     except OSError as error:
         raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
+
+
+def _go_on(trainer: Trainer, state: Path) -> None:
+    try:
+        trainer.load_state(state)
+    except InputError as error:
+        raise InputError(f"{error}; with this file deleted, training starts again from step 0") from None
 
 
 def _cut_curve(curve: Path, step: int) -> None:

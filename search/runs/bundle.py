@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import re
 import shlex
 import zlib
@@ -24,6 +23,7 @@ from typing import Any, TypeVar
 from search.runs.bundled_prior import abridged, in_full
 from search.runs.files import PROVENANCE_NAME, RECORD_NAME
 from search.runs.record import History, folded, read_events, read_history
+from space.shared.files import write_whole
 from space.shared.plain import InputError, nearest
 
 T = TypeVar("T")
@@ -90,12 +90,7 @@ def write_bundle(path: Path, runs: Sequence[Bundled]) -> None:
         lines += [json.dumps(event, separators=(",", ":")) for event in (head, *events_of[run.name])]
     text = "".join(f"{line}\n" for line in lines)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(gzip.compress(text.encode(), mtime=0))
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, gzip.compress(text.encode(), mtime=0))
 
 
 def bundled_of(source: str) -> list[Bundled]:

@@ -19,7 +19,7 @@ def stored():
 
 @pytest.mark.parametrize(("name", "asked"), [("images", {}), ("guided", {"steps": 3, "guidance": 2.0})])
 def test_it_loads_and_generates_the_same_images(stored, name, asked):
-    images = load_model(FOLDER, "cpu").draw(list(stored["captions"]), seed=3, **asked)
+    images = load_model(FOLDER, "cpu").generate(list(stored["captions"]), seed=3, **asked)
     assert images.dtype == np.uint8 and images.shape == stored[name].shape
     difference = np.abs(images.astype(int) - stored[name])
     assert difference.max() <= 1  # a processor of another make may round at another place

@@ -26,11 +26,11 @@ from space.prices.macs import price
 
 def curve(*fids: float) -> Curve:
     """FIDs at the first rungs; CLIP says the same."""
-    return Curve(RUNGS[: len(fids)], tuple(Point(fid, -fid) for fid in fids))
+    return Curve(RUNGS[: len(fids)], tuple(Point.of(fid, -fid) for fid in fids))
 
 
 def test_ranks_are_summed_over_both_scores():
-    points = [Point(1, 0.1), Point(2, 0.3), Point(3, 0.2), Point(1, 0.3)]
+    points = [Point.of(1, 0.1), Point.of(2, 0.3), Point.of(3, 0.2), Point.of(1, 0.3)]
     assert rank_sums(points) == [0 + 3, 2 + 0, 3 + 2, 0]
 
 
@@ -53,18 +53,18 @@ def test_a_poor_trial_that_ran_to_the_end_stands_below_those_halted_ahead_of_it(
 
 
 def test_scores_that_are_no_numbers_give_no_place_and_later_ones_do():
-    broken = Curve(RUNGS[:1], (Point(math.nan, 0.1),))
-    back = Curve(RUNGS[:2], (Point(math.inf, 0.1), Point(5, -5)))
+    broken = Curve(RUNGS[:1], (Point.of(math.nan, 0.1),))
+    back = Curve(RUNGS[:2], (Point.of(math.inf, 0.1), Point.of(5, -5)))
     assert standings([broken, curve(10, 9), back]) == [None, 0.5, 0.75]
 
 
 def test_standings_do_not_depend_on_the_scale_of_the_scores():
     chance = random.Random(0)
     curves = [
-        Curve(RUNGS[:n], tuple(Point(chance.uniform(10, 99), chance.random()) for _ in range(n)))
+        Curve(RUNGS[:n], tuple(Point.of(chance.uniform(10, 99), chance.random()) for _ in range(n)))
         for n in (1, 3, 2, 2, 1, 3, 3)
     ]
-    scaled = [Curve(c.steps, tuple(Point(p.fid**3, p.clip * 7 - 1) for p in c.points)) for c in curves]
+    scaled = [Curve(c.steps, tuple(Point.of(p.fid**3, p.clip * 7 - 1) for p in c.points)) for c in curves]
     assert standings(scaled) == standings(curves)
     assert sorted(standings(curves)) == pytest.approx([(n + 0.5) / 7 for n in range(7)])
 
@@ -88,7 +88,7 @@ def past_of(networks, rungs=3) -> list[Observation]:
     for number, (params, architecture) in enumerate(networks):
         points = tuple(scores_at(architecture, step) for step in RUNGS[:rungs])
         seen.append(
-            Observation(number, params, Point(START.fid, START.clip), {}, Curve(RUNGS[:rungs], points))
+            Observation(number, params, Point.of(START.fid, START.clip), {}, Curve(RUNGS[:rungs], points))
         )
     return seen
 

@@ -1,4 +1,4 @@
-"""A folder of samples: numbered pictures, each written whole, their captions, and how they were made."""
+"""A folder of samples: numbered images, each written whole, their captions, and how they were made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTIAL = ".partial"
 
 @dataclass(frozen=True)
 class SampleFolder:
-    """`count` pictures in batches of `batch_size`, 000000.png and on."""
+    """`count` images in batches of `batch_size`, 000000.png and on."""
 
     path: Path
     count: int
@@ -31,20 +31,20 @@ class SampleFolder:
         return -(-self.count // self.batch_size)
 
     def indices(self, batch: int) -> range:
-        """The pictures of a batch; the last one may hold fewer."""
+        """The images of a batch; the last one may hold fewer."""
         start = batch * self.batch_size
         return range(start, min(start + self.batch_size, self.count))
 
-    def picture(self, index: int) -> Path:
+    def image(self, index: int) -> Path:
         return self.path / f"{index:06d}.png"
 
     def missing(self) -> list[int]:
-        """Batches of which any picture is not there yet."""
+        """Batches of which any image is not there yet."""
         there = set(os.listdir(self.path))
         return [
             batch
             for batch in range(self.batches)
-            if not all(self.picture(index).name in there for index in self.indices(batch))
+            if not all(self.image(index).name in there for index in self.indices(batch))
         ]
 
     def claim(self, manifest: dict[str, Any], captions: Sequence[str]) -> None:
@@ -63,9 +63,9 @@ class SampleFolder:
             if begun:
                 self.check(manifest)
                 return
-            rows = ({"file": self.picture(i).name, "caption": text} for i, text in enumerate(captions))
+            rows = ({"file": self.image(i).name, "caption": text} for i, text in enumerate(captions))
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            # The manifest first: whoever finds captions or pictures finds it too.
+            # The manifest first: whoever finds captions or images finds it too.
             self._write(MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
             self.check(manifest)  # another shard may have come between
             self._write(CAPTIONS, lambda file: file.write(lines.encode()))
@@ -73,7 +73,7 @@ class SampleFolder:
             raise InputError(f"out: {self.path} cannot be written: {error.strerror}") from None
 
     def check(self, manifest: dict[str, Any]) -> None:
-        """Whether the folder is still that of this manifest: until its first picture, another may claim it.
+        """Whether the folder is still that of this manifest: until its first image, another may claim it.
 
         Raises:
             InputError: it is not, and in which fields, or its manifest cannot be read.
@@ -90,34 +90,32 @@ class SampleFolder:
                 "give another out="
             )
 
-    def write(self, index: int, picture: np.ndarray) -> None:
-        """Picture number `index`, (H, W, 3) uint8. Raises InputError where it cannot be written."""
+    def write(self, index: int, image: np.ndarray) -> None:
+        """Image number `index`, (H, W, 3) uint8. Raises InputError where it cannot be written."""
         from PIL import Image
 
         try:
-            self._write(
-                self.picture(index).name, lambda file: Image.fromarray(picture).save(file, format="png")
-            )
+            self._write(self.image(index).name, lambda file: Image.fromarray(image).save(file, format="png"))
         except OSError as error:
             raise InputError(
-                f"out: {self.picture(index)} cannot be written: {error.strerror or error}"
+                f"out: {self.image(index)} cannot be written: {error.strerror or error}"
             ) from None
 
     def read(self) -> np.ndarray:
-        """All pictures, (count, H, W, 3) uint8. Raises InputError where one is missing or damaged."""
+        """All images, (count, H, W, 3) uint8. Raises InputError where one is missing or damaged."""
         from PIL import Image
 
-        pictures = []
+        images = []
         for index in range(self.count):
             try:
-                with Image.open(self.picture(index)) as image:
-                    pictures.append(np.asarray(image.convert("RGB")))
+                with Image.open(self.image(index)) as image:
+                    images.append(np.asarray(image.convert("RGB")))
             except OSError as error:
-                raise InputError(f"{self.picture(index)}: cannot be read as a picture: {error}") from None
-        return np.stack(pictures)
+                raise InputError(f"{self.image(index)}: cannot be read as a image: {error}") from None
+        return np.stack(images)
 
     def tidy(self) -> None:
-        """With all pictures there, remove what killed workers left half written."""
+        """With all images there, remove what killed workers left half written."""
         if not self.missing():
             for file in self.path.glob(f".*{PARTIAL}"):
                 file.unlink(missing_ok=True)

@@ -7,10 +7,15 @@ them in a minute on one core, rich enough that text is needed: only the caption 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 
-SIZES = {"small": 0.135, "large": 0.22}  # radius, as a share of the picture's side
+from space.shared.plain import InputError
+from training.data.base import CommonSettings, InMemory
+
+SIZES = {"small": 0.135, "large": 0.22}  # radius, as a share of the image's side
 COLOURS = {
     "red": (220, 40, 40),
     "green": (40, 170, 70),
@@ -28,8 +33,32 @@ PLACES = {
     "in the bottom right": (0.72, 0.72),
 }
 BACKGROUNDS = {"navy": (18, 24, 64), "grey": (120, 124, 128), "cream": (246, 240, 224)}
-POSITION_JITTER = 0.04  # of the picture's side, each way
+POSITION_JITTER = 0.04  # of the image's side, each way
 SIZE_JITTER = 0.08  # of the radius, each way
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScenesSettings(CommonSettings):
+    """How many scenes. `seed` is that of their jitter; it does not choose which are held out.
+
+    Scenes go through all captions once before any returns, so the last ones are held out as they stand: both
+    splits then hold every caption equally often, with other jitters.
+    """
+
+    name: Literal["scenes"] = "scenes"
+    scenes: int = 5760  # images rendered, both splits together
+
+    held_out_as_they_stand: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scenes < 8:
+            raise InputError(f"scenes: {self.scenes} is not possible; allowed: 8 or more")
+
+    def load(self) -> InMemory:
+        captions = scene_captions()
+        pixels = render_scenes(self.scenes, self.image_size_px, self.seed)
+        return InMemory(pixels, [captions[i % len(captions)] for i in range(len(pixels))])
 
 
 def scene_captions() -> list[str]:
@@ -80,7 +109,7 @@ def _order(count: int) -> np.ndarray:
 
 
 def _signed_distance(shape: str, x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Distance to the edge (negative inside), in shares of the picture's side; y points down."""
+    """Distance to the edge (negative inside), in shares of the image's side; y points down."""
     if shape == "circle":
         return np.hypot(x, y) - radius
     if shape == "square":

@@ -1,4 +1,4 @@
-"""Any text-to-image pipeline of diffusers, from its folder, as a painter. This file alone knows pipelines."""
+"""Any text-to-image pipeline of diffusers, from its folder. This file alone knows pipelines."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ import transformers
 import space.interchange.pipeline_unet  # noqa: F401 (diffusers loads a pipeline around a network of ours if it is imported)
 from space.shared.plain import InputError, nearest
 from space.shared.seeds import generator
-from training.painters import PIPELINE, PRECISIONS, DrawSettings
+from training.generation.identity import PIPELINE
+from training.generation.settings import PRECISIONS, GenerationSettings
 
 
-class PipelinePainter:
-    """A `DiffusionPipeline`; its safety checker, which blackens pictures, is left out.
+class PipelineGenerator:
+    """A `DiffusionPipeline`; its safety checker, which blackens images, is left out.
 
     Guidance as diffusers defines it: 1 leaves the caption alone, as with our networks.
     """
 
-    def __init__(self, folder: Path, settings: DrawSettings, device: torch.device) -> None:
+    def __init__(self, folder: Path, settings: GenerationSettings, device: torch.device) -> None:
         for library in (diffusers, transformers):  # their bars and remarks would break ours
             library.logging.disable_progress_bar()
             library.logging.set_verbosity_error()
@@ -36,16 +37,16 @@ class PipelinePainter:
         self._arguments = _arguments(self._pipeline, settings)
 
     @torch.no_grad()
-    def draw(self, captions: Sequence[str], indices: Sequence[int]) -> np.ndarray:
+    def generate(self, captions: Sequence[str], indices: Sequence[int]) -> np.ndarray:
         noise = [generator("initial noise", self.settings.seed, index) for index in indices]
         try:
-            drawn = self._pipeline(prompt=list(captions), generator=noise, **self._arguments)
+            output = self._pipeline(prompt=list(captions), generator=noise, **self._arguments)
         except ValueError as error:
             raise InputError(f"{type(self._pipeline).__name__}: {' '.join(str(error).split())}") from None
-        images: np.ndarray = drawn.images
+        images: np.ndarray = output.images
         if not np.isfinite(images).all():
             raise InputError(
-                f"pictures {indices[0]} to {indices[-1]} are not finite; precision: "
+                f"images {indices[0]} to {indices[-1]} are not finite; precision: "
                 f"{self.settings.precision} may be too narrow for this pipeline"
             )
         return (images * 255).round().clip(0, 255).astype(np.uint8)
@@ -74,12 +75,12 @@ def _scheduler(own: Any, name: str) -> Any:
     return kind.from_config(own.config)
 
 
-def _arguments(pipeline: Any, settings: DrawSettings) -> dict[str, Any]:
+def _arguments(pipeline: Any, settings: GenerationSettings) -> dict[str, Any]:
     """Of every call. Raises InputError where the pipeline wants more than a caption, or has no guidance."""
     name, taken = type(pipeline).__name__, inspect.signature(pipeline.__call__).parameters
     needed = ("prompt", "height", "width", "num_inference_steps", "generator", "output_type")
     if "image" in taken or not set(needed) <= set(taken):
-        raise InputError(f"model: a {name} does not draw from captions alone")
+        raise InputError(f"model: a {name} does not generate from captions alone")
     guidance = {"guidance_scale": settings.guidance}
     if "guidance_scale" not in taken:
         if settings.guidance != 1:
