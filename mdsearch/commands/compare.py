@@ -12,7 +12,13 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.comparison.runs import Run, check_comparable, protocol_differences, read_runs, winners_verdicts
+from analysis.comparison.runs import (
+    Run,
+    check_runs_comparable,
+    protocol_differences,
+    read_runs,
+    winners_verdicts,
+)
 from analysis.findings import all_verdicts
 from conf.compose import compose, divided, help_text
 from search.formats import gmacs, millions
@@ -58,7 +64,7 @@ def main(words: list[str]) -> int:
     settings = from_plain(CompareSettings, compose("compare", chosen))
     folders = [*settings.runs, *named]
     runs = read_runs([Path(folder).expanduser() for folder in folders])
-    check_comparable(runs)
+    check_runs_comparable(runs)
     out = Path(settings.out).expanduser()
     if not out.parent.is_dir():
         raise InputError(f"out: {out.parent} is no folder; name a file in one that is there")

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from analysis.rendering import Format, render, write
+from analysis.rendering import Format, render_table, write_text
 from conf.compose import compose, divided, help_text
 from search.confirmation.repeats import ScoreNoise, estimated, from_repeats, refined, shown
 from search.runs.bundle import histories_of
@@ -59,7 +59,10 @@ def main(words: list[str]) -> int:
     if noise is None:
         raise InputError(f"{first}: states no noise yet; first: python -m search resume={first}")
     found = estimated(list(histories.values()), noise, settings.best)
-    print(render([_exact(each) for each in found], [shown(each) for each in found], settings.format), end="")
+    print(
+        render_table([_exact(each) for each in found], [shown(each) for each in found], settings.format),
+        end="",
+    )
     if settings.format == "table":
         print(NOTE)
     if settings.out is not None:
@@ -70,7 +73,7 @@ def main(words: list[str]) -> int:
             text = preset(refined(noise, found), f"what was stated and the repeated seeds of {names}")
         else:
             text = preset(from_repeats(noise, found), f"the repeated seeds of {names}")
-        write(text, settings.out)
+        write_text(text, settings.out)
     return 0
 
 
