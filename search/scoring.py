@@ -46,9 +46,10 @@ from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
 from evaluators.scorers.scorer import Scorer
 from search.runs.files import EVALUATOR_FOLDER
 from search.settings import SearchSettings
+from search.statistics.noise import without_noise
 from search.trial import evaluation_captions
 from space.shared.plain import InputError
-from training.data import Dataset
+from training.data.dataset import Dataset
 
 SEEDS = "picture i from (seed, i); the seed is the trial's, a new one for each confirmation run"
 NOT_SHOWN = ("digest", "file_sha256", "preparation")  # a difference in these is told by a name beside them
@@ -150,7 +151,13 @@ def check_scoring(settings: SearchSettings, data: Dataset) -> None:
 def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     """What will score, in words: for the plan of a search that has not begun."""
     of = f"of {settings.scored_images} pictures a rung"
-    lines = [f"{settings.objectives.fid} and {settings.objectives.clip}, {of}"]
+    objectives = settings.objectives
+    lines = [f"{' and '.join(objective.name for objective in objectives)}, {of}"]
+    if unknown := without_noise(settings.noise, objectives):
+        lines.append(
+            f"no noise is stated for {', '.join(unknown)} (noise.rungs, others), so that verdicts are "
+            "undecided until repeated seeds show it"
+        )
     if isinstance(settings.evaluators, Protocol):
         derived = derived_protocol(settings, settings.evaluators, data)
         lines += [derived.name, *_told_of_protocol(settings.evaluators, derived)]
@@ -169,7 +176,7 @@ def derived_protocol(settings: SearchSettings, named: Protocol, data: Dataset) -
     """A named protocol's networks and preparation, with the search's own pictures, captions and drawing."""
     held_out = min(settings.scoring.reference_images, len(data.held_out_captions))
     real: ReferenceSet | None = ReferenceSet(
-        _data_name(settings), held_out, "first of the held-out split", data_digest=data.digest
+        settings.data.title, held_out, "first of the held-out split", data_digest=data.digest
     )
     if settings.scoring.reference is not None:
         real = named.reference
@@ -178,7 +185,7 @@ def derived_protocol(settings: SearchSettings, named: Protocol, data: Dataset) -
     except InputError as error:
         raise InputError(f"evaluators.images: {error}") from None
     return Protocol(
-        name=f"{named.name} networks on {_data_name(settings)}",
+        name=f"{named.name} networks on {settings.data.title}",
         samples=settings.scoring.images,
         images=form,
         features=named.features,
@@ -209,7 +216,7 @@ def _told_of_protocol(named: Protocol, scored: Protocol) -> list[str]:
         lines.append(f"not {named.name} itself, and compares with none of its scores: {said}")
     lines.append(
         "what counts as noise was stated by noise=; if that was measured under other evaluators, measure it "
-        "for these: python -m search.noise"
+        "for these: mdsearch noise"
     )
     return lines
 
@@ -275,15 +282,10 @@ def _quietly(label: str) -> Iterator[OnImages]:
 
 
 def _caption_list(settings: SearchSettings, data: Dataset) -> CaptionList:
-    name = f"first of the held-out captions of {_data_name(settings)}"
+    name = f"first of the held-out captions of {settings.data.title}"
     return CaptionList.of(name, scored_captions(settings, data))
 
 
 def _drawing(settings: SearchSettings) -> Drawing:
     training = settings.training
     return Drawing("ddim", training.sampling_steps, training.guidance, settings.seed, SEEDS)
-
-
-def _data_name(settings: SearchSettings) -> str:
-    folder = settings.data.folder if settings.data.name == "folder" else None
-    return settings.data.name if folder is None else Path(folder).name or settings.data.name

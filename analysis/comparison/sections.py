@@ -22,7 +22,7 @@ from analysis.report.sections.verdicts import VERDICT_HEADS, verdict_row
 from search.formats import counted, duration, share
 from search.runs.header import objectives_of, trials_asked
 from search.statistics.verdicts import Interval
-from space.architecture import difference
+from space.difference import difference
 
 
 def comparison_headline(runs: Sequence[Run]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def comparison_headline(runs: Sequence[Run]) -> dict[str, Any]:
     names = [run.name for run in runs]
     decided = [verdict for verdict in verdicts if verdict.word != "undecided"]
     return {
-        "facts": ["Searches compared", *names, f"{objectives.fid} and {objectives.clip}"],
+        "facts": ["Searches compared", *names, f"{objectives[0].name} and {objectives[1].name}"],
         "claim": _claim(runs, verdicts),
         "lines": [f"{sentence(verdict)}." for verdict in (verdicts[1:] if decided else ())],
     }

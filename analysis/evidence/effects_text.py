@@ -17,7 +17,7 @@ _TITLE = "The paper's decisions, by matched pairs"
 
 def effects_chapter(found: Sequence[EffectSize], overall: Sequence[MainEffect], plot: str) -> Chapter:
     if not any(size.pairs for size in found):
-        how = "networks that differ in one decision (`python -m search.evidence.pairs`, run `pairs`)"
+        how = "networks that differ in one decision (`mdsearch evidence pairs`, run `pairs`)"
         return missing(_TITLE, how)
     decided = [size for size in found if size.word in ("better", "worse", "mixed")]
     parts = [

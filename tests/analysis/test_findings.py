@@ -18,8 +18,8 @@ def test_spread_counts_pairs_as_the_verdict_does(tmp_path: Path) -> None:
     history = write_history(tmp_path, ended=20, seed=3)
     objectives = objectives_of(history)
     last = spreads(history)[-1]
-    fids = [f for t in history.trials if (f := t.score(objectives.fid, 400)) is not None]
-    clips = [c for t in history.trials if (c := t.score(objectives.clip, 400)) is not None]
+    fids = [f for t in history.trials if (f := t.score(objectives[0].name, 400)) is not None]
+    clips = [c for t in history.trials if (c := t.score(objectives[1].name, 400)) is not None]
     bound = 2 * 2**0.5
     pairs = [(i, j) for i in range(len(fids)) for j in range(i)]
     apart = sum(abs(fids[i] - fids[j]) > bound * 0.12 * (fids[i] + fids[j]) / 2 for i, j in pairs)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 USE = """
-import conf.compose, mdsearch.commands.search
+import conf.compose, conf.help, mdsearch.__main__
 config = conf.compose.compose("search", ["budget=md_lite", "trials=3"])
 assert config["trials"] == 3 and config["budget"]["parameters_millions"] == 280, config
-assert "md_lite" in conf.compose.groups("search")["budget"]
+assert "md_lite" in conf.help.groups("search")["budget"]
+assert mdsearch.Architecture.__module__ == "space.architecture"
 print(conf.compose.__file__)
 """
 

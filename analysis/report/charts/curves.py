@@ -46,7 +46,8 @@ def learning_curves(history: History, score_name: str, title: str, winner: Trial
     references = references_of(history)
     traces += [_reference_point(g, score_name) for g in confirmed(history) if g.name in references]
     values = [value for trace in traces for value in trace.y if value is not None]
-    scale = _log_axis(values) if score_name == objectives_of(history).fid and min(values) > 0 else {}
+    logarithmic = any(o.name == score_name and o.scale == "log" for o in objectives_of(history))
+    scale = _log_axis(values) if logarithmic and min(values) > 0 else {}
     layout = go.Layout(xaxis=titled("training steps", rangemode="tozero"), yaxis=titled(title, **scale))
     return go.Figure(traces, layout)
 

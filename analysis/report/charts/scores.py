@@ -134,6 +134,6 @@ def mean_mark(name: str, group: Confirmed, noise: Noise, colour: str) -> go.Scat
 def score_axes(history: History) -> go.Layout:
     objectives = objectives_of(history)
     return go.Layout(
-        xaxis=titled(f"FID, lower is better ({objectives.fid})"),
-        yaxis=titled(f"CLIP, higher is better ({objectives.clip})"),
+        xaxis=titled(f"FID, lower is better ({objectives[0].name})"),
+        yaxis=titled(f"CLIP, higher is better ({objectives[1].name})"),
     )

@@ -51,7 +51,7 @@ def _chosen(history: History, winner: Trial | None) -> list[tuple[str, Trial]]:
 
 def _scores(trial: Trial, history: History) -> str:
     objectives = objectives_of(history)
-    fid, clip = trial.score(objectives.fid), trial.score(objectives.clip)
+    fid, clip = trial.score(objectives[0].name), trial.score(objectives[1].name)
     scores = f", FID {fid:.2f}, CLIP {clip:.3f}" if fid is not None and clip is not None else ""
     return f"after {trial.last_step} steps{scores}"
 

@@ -25,7 +25,7 @@ def prior_section(page: Page) -> dict[str, Any] | None:
     if len(known) > PRIOR_TRIALS_SHOWN:
         shown = best_first(known, objectives)[:PRIOR_TRIALS_SHOWN]
     heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps", "FID", "CLIP"]
-    rows = [Row(_cells(trial, objectives.fid, objectives.clip)) for trial in shown]
+    rows = [Row(_cells(trial, objectives[0].name, objectives[1].name)) for trial in shown]
     return {
         "known": len(known),
         "runs": runs,

@@ -19,8 +19,8 @@ def score_section(page: Page) -> dict[str, Any]:
 
 def curve_section(page: Page) -> dict[str, Any]:
     history, objectives = page.history, objectives_of(page.history)
-    fid = learning_curves(history, objectives.fid, "FID, lower is better", page.winner)
-    clip = learning_curves(history, objectives.clip, "CLIP, higher is better", page.winner)
+    fid = learning_curves(history, objectives[0].name, "FID, lower is better", page.winner)
+    clip = learning_curves(history, objectives[1].name, "CLIP, higher is better", page.winner)
     return {"charts": {"curve-fid": fid, "curve-clip": clip}}
 
 

@@ -21,7 +21,10 @@ def trial_section(page: Page) -> dict[str, Any]:
     heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps"]
     heads += ["FID", "CLIP", "validation loss", "time", "why it ended"]
     rows = [
-        Row(_trial_cells(trial, objectives.fid, objectives.clip), "winner" if trial is page.winner else "")
+        Row(
+            _trial_cells(trial, objectives[0].name, objectives[1].name),
+            "winner" if trial is page.winner else "",
+        )
         for trial in trials
     ]
     return {"table": PageTable(heads, rows, numbers=(0, *range(3, 10)), sortable=True)}

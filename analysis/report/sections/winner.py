@@ -7,7 +7,7 @@ from typing import Any
 from analysis.report.page import Page
 from analysis.report.sections.images import sample_sheets
 from search.formats import label
-from space.architecture import difference
+from space.difference import difference
 
 
 def winner_section(page: Page) -> dict[str, Any] | None:

@@ -297,5 +297,3 @@ def test_the_command_prints_the_table_and_names_the_page(
     assert "Searches compared" in printed and f"comparison: {out}" in printed
     assert re.search(r"The winner of \w \(trial 0\) is (better|worse) than that of", printed)
     assert out.is_file()
-    assert main(["--help"]) == 0
-    assert "do\nnot compare, and are refused" in capsys.readouterr().out

@@ -16,8 +16,9 @@ from analysis.evidence.decisions import (
     pairs_among,
 )
 from search.plan import named_architecture
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
 from space.choices import UniformDraw
+from space.difference import difference
 from space.prices.macs import price
 from tests.search.worlds import md_space
 

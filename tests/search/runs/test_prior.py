@@ -21,7 +21,7 @@ from analysis.report.page import Page
 from analysis.study import sync_study
 from analysis.tables import write_trials_csv
 from mdsearch.commands.search import settings_of
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP
 from search.runs.bundle import bundled_of, histories_of, write_bundle
 from search.runs.prior import recorded_that_teach, take_prior, take_recorded
 from search.runs.record import Record, Trial, read_history
@@ -31,7 +31,7 @@ from search.strategies.independent import ArchitectureSearch
 from space.shared.plain import InputError, to_plain
 from tests.search.test_strategy import decisions
 from tests.search.worlds import NOISE, RUNGS, START, drive, make_search, md_space
-from training.data import load_data
+from training.data.factory import load_data
 
 
 def begin(folder: Path, prior: Sequence[str] = (), *, trials: int, **changes: Any) -> ArchitectureSearch:
@@ -87,7 +87,7 @@ def test_they_are_never_the_searchs_own(earlier: str, tmp_path: Path) -> None:
     history = search.history
     assert [trial.number for trial in history.trials] == [0, 1, 2] and search.finished
     assert not {trial.key for trial in history.prior} & set(history.by_key)
-    assert best_first(history.trials, Objectives())[0].purpose == "search"
+    assert best_first(history.trials, FID_AND_CLIP)[0].purpose == "search"
     assert len(write_trials_csv(tmp_path / "b", history).read_text().splitlines()) == 1 + 3
     numbers = [trial.number for trial in history.known]
     assert len(set(numbers)) == len(numbers)
@@ -131,7 +131,7 @@ def test_samplers_see_them_as_observations_and_start_from_them(earlier: str, tmp
     """With nothing known TPE draws its first trials at random; with twelve known it models at once."""
     alone = run(tmp_path / "alone", trials=3, sampler="tpe", seed=5)
     taught = run(tmp_path / "taught", [earlier], trials=3, sampler="tpe", seed=5)
-    seen = observations(taught.history.prior, Objectives())
+    seen = observations(taught.history.prior, FID_AND_CLIP)
     assert len(seen) == len(worth_knowing(earlier)) and all(o.point is not None for o in seen)
     drawn = {
         len(past): [p.params for p in islice(taught.sampler.proposals(taught.space, past, 0), 40)]
