@@ -20,7 +20,7 @@ from analysis.comparison.runs import (
 from analysis.findings import all_verdicts
 from analysis.report.charts.marks import FIRST_TWO
 from analysis.report.charts.scores import planes
-from analysis.report.html import Cell, Row, Table, number, word
+from analysis.report.html import Cell, PageTable, Row, number, word
 from analysis.report.sections.verdicts import (
     difference_cells,
     difference_heads,
@@ -34,7 +34,7 @@ from search.statistics.noise import Noise
 from space.difference import difference
 
 
-def headline(runs: Sequence[Run]) -> dict[str, Any]:
+def comparison_headline(runs: Sequence[Run]) -> dict[str, Any]:
     objectives, verdicts = objectives_of_all(runs), winners_verdicts(runs)
     names = [run.name for run in runs]
     decided = [verdict for verdict in verdicts if verdict.word != "undecided"]
@@ -74,11 +74,11 @@ def _by(verdict: WinnersVerdict) -> str:
     )
 
 
-def ledgers(runs: Sequence[Run]) -> dict[str, Any]:
-    heads = ["run", "trials", "complete", "halted", "failed", "refused for budget", "tried before", "prior"]
+def ledgers_section(runs: Sequence[Run]) -> dict[str, Any]:
+    heads = ["run", "trials", "complete", "stopped", "failed", "refused for budget", "tried before", "prior"]
     heads += ["steps trained", "spared", "search time", "confirmation"]
     rows = [Row(_ledger_cells(place, run, ledger(run.history))) for place, run in enumerate(runs)]
-    return {"table": Table(heads, rows, numbers=range(1, 12))}
+    return {"table": PageTable(heads, rows, numbers=range(1, 12))}
 
 
 def _ledger_cells(place: int, run: Run, counts: RunLedger) -> list[Cell]:
@@ -103,12 +103,12 @@ def _name(place: int, run: Run) -> Cell:
     return Cell(run.name, colour=run_colour(place))
 
 
-def settings(runs: Sequence[Run]) -> dict[str, Any]:
+def settings_section(runs: Sequence[Run]) -> dict[str, Any]:
     rows = [Row([Cell(name), *map(Cell, values)]) for name, values in settings_that_differ(runs).items()]
-    return {"table": Table(["setting", *(run.name for run in runs)], rows)}
+    return {"table": PageTable(["setting", *(run.name for run in runs)], rows)}
 
 
-def fronts(runs: Sequence[Run]) -> dict[str, Any]:
+def fronts_section(runs: Sequence[Run]) -> dict[str, Any]:
     noise, objectives = widest_noise(runs), objectives_of_all(runs)
     return {
         "labels": [objective.label for objective in objectives],
@@ -132,7 +132,7 @@ def _apart(noise: Noise, objectives: Objectives) -> list[str]:
     ]
 
 
-def winners(runs: Sequence[Run]) -> dict[str, Any] | None:
+def winners_section(runs: Sequence[Run]) -> dict[str, Any] | None:
     """Each winner, whom it cannot be told from, the verdicts between them, and how the networks differ."""
     known = [(run, run.winner) for run in runs if run.winner is not None]
     if not known:
@@ -148,7 +148,7 @@ def winners(runs: Sequence[Run]) -> dict[str, Any] | None:
     rows = [Row(_winners_cells(verdict, objectives)) for verdict in winners_verdicts(runs)]
     heads = ["winner of", "against that of", "verdict", "by", *difference_heads(objectives)]
     return {
-        "table": Table(heads, rows, numbers=range(4, len(heads))) if rows else None,
+        "table": PageTable(heads, rows, numbers=range(4, len(heads))) if rows else None,
         "winners": known,
         "changes": changes,
     }
@@ -165,13 +165,13 @@ def _winners_cells(verdict: WinnersVerdict, objectives: Objectives) -> list[Cell
     ]
 
 
-def best_so_far(runs: Sequence[Run]) -> dict[str, Any] | None:
+def progress_section(runs: Sequence[Run]) -> dict[str, Any] | None:
     charts = curves_of_progress(runs)
     labels = [objective.label for objective in objectives_of_all(runs)]
     return {"labels": labels, "charts": charts} if charts else None
 
 
-def verdicts_by_run(runs: Sequence[Run]) -> dict[str, Any]:
+def verdicts_by_run_section(runs: Sequence[Run]) -> dict[str, Any]:
     objectives = objectives_of_all(runs)
     rows = [
         Row([_name(place, run), *verdict_row(verdict, objectives)])
@@ -179,4 +179,4 @@ def verdicts_by_run(runs: Sequence[Run]) -> dict[str, Any]:
         for verdict in all_verdicts(run.history)
     ]
     heads = ["run", *verdict_heads(objectives)]
-    return {"table": Table(heads, rows, numbers=range(4, len(heads)))}
+    return {"table": PageTable(heads, rows, numbers=range(4, len(heads)))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.console import JustifyMethod
@@ -15,6 +16,7 @@ from analysis.findings import all_verdicts
 from search.formats import gmacs, millions
 from search.runs.compatibility import abridged
 from search.runs.header import objectives_of
+from space.budget import bounds_in_words
 
 BEFORE_SCORES = ("search,\nbudget,\nsampler", "complete,\nhalted,\nfailed")
 AFTER_SCORES = ("winner", "winner against")
@@ -68,7 +70,5 @@ def _row(run: Run, labels: Sequence[str]) -> list[str]:
     ]
 
 
-def _budget(bounds: dict[str, float | None]) -> str:
-    units = {"parameters_millions": "M", "gmacs": "GMACs"}
-    stated = [f"{value:g} {units.get(name, name)}" for name, value in bounds.items() if value is not None]
-    return ", ".join(stated) or "no budget"
+def _budget(bounds: dict[str, Any]) -> str:
+    return ", ".join(bounds_in_words(bounds)) or "no budget"

@@ -12,16 +12,19 @@ import optuna
 import pytest
 import yaml
 from rich.console import Console
+from tests.analysis.test_replay import table_of
 
 from analysis import findings
 from analysis.comparison.charts import curves_of_progress, fronts_of_runs
 from analysis.comparison.page import write_comparison
 from analysis.comparison.runs import objectives_of_all, progress, read_runs, winners_verdicts
 from analysis.comparison.table import comparison_table
+from analysis.importances import importances
 from analysis.noise import exact_row, preset
 from analysis.replay.surrogate import Surrogate
 from analysis.replay.tries import Truth
 from analysis.report.charts.scores import planes
+from analysis.spread import spreads
 from analysis.study import sync_study
 from analysis.tables import result_table, write_trials_csv
 from search.confirmation.leading import lead
@@ -31,7 +34,6 @@ from search.runs.header import noise_of, objectives_of
 from search.runs.record import History
 from search.statistics.noise import noise_from_plain
 from tests.analysis.report.pages import body_of, words_of
-from tests.analysis.test_replay import table_of
 from tests.search.histories import NOISE, SPACE, write_history
 from tests.search.three import THREE
 
@@ -89,7 +91,7 @@ def test_where_no_noise_is_stated_the_page_says_so_and_is_whole(tmp_path: Path) 
     assert "race-validation_loss" not in charts and "race-fid" in charts
     verdicts = findings.all_verdicts(findings_history(tmp_path))
     assert verdicts and {verdict.word for verdict in verdicts} <= {"undecided", "mixed"}
-    assert findings.spreads(findings_history(tmp_path))[-1].each[2].pairs is None
+    assert spreads(findings_history(tmp_path))[-1].each[2].pairs is None
 
 
 def findings_history(folder: Path) -> History:
@@ -98,11 +100,11 @@ def findings_history(folder: Path) -> History:
 
 def test_spread_and_importances_of_the_third(tmp_path: Path) -> None:
     history = by_three(tmp_path, ended=40)
-    third = findings.spreads(history)[-1].each[2]
+    third = spreads(history)[-1].each[2]
     losses = [v for t in history.trials if (v := t.score("validation_loss", 400)) is not None]
     assert third.median == pytest.approx(np.median(losses))
     assert third.spread == pytest.approx(np.std(losses) / np.mean(losses)) and third.noise == 0.05
-    found = findings.importances(history)
+    found = importances(history)
     assert found is not None and list(found.shares) == ["FID", "CLIP", "validation_loss"]
     assert sum(found.shares["validation_loss"].values()) == pytest.approx(1.0, abs=1e-6)
     assert "importances" in body_of(tmp_path).charts

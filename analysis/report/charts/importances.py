@@ -6,8 +6,8 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from analysis.findings import Importances
-from analysis.report.charts.marks import COLOURS, bound, titled
+from analysis.importances import Importances
+from analysis.report.charts.marks import COLOUR_OF, bound, titled
 
 MOST_CHOICES_PLOTTED = 14
 SERIES = ("complete", "other", "halted", "winner", "failed")  # the colour of each objective
@@ -18,7 +18,7 @@ def importance_bars(found: Importances) -> go.Figure:
     names = found.choices[:MOST_CHOICES_PLOTTED][::-1]
     traces, shapes = [], []
     for place, (title, shares) in reversed(list(enumerate(found.shares.items()))):
-        colour = COLOURS[SERIES[place % len(SERIES)]]
+        colour = COLOUR_OF[SERIES[place % len(SERIES)]]
         traces.append(
             go.Bar(
                 orientation="h",

@@ -9,13 +9,13 @@ import plotly.graph_objects as go
 
 from analysis.findings import Confirmed, confirmed, pareto_front, reruns
 from analysis.report.charts.marks import (
-    COLOURS,
+    COLOUR_OF,
     FIRST_TWO,
     Plane,
     evenly_spaced,
     marker,
     reference_colour,
-    scatter,
+    scored_marks,
     titled,
     winner_ring,
 )
@@ -41,18 +41,18 @@ def pareto(history: History, winner: Trial | None, plane: Plane = FIRST_TWO) -> 
     noise, front = noise_of(history), pareto_front(history)
     if not front or noise is None:
         return None
-    traces = front_line([point for _, point in front], COLOURS["complete"])
+    traces = front_line([point for _, point in front], COLOUR_OF["complete"])
     traces += _complete(history, front, noise, plane)
     if winner is not None:
         own = in_state([winner], "complete", objectives_of(history))
-        traces.append(scatter(f"winner ({winner.name})", own, winner_ring(), plane=plane))
-    if halted := in_state(history.trials, "halted", objectives_of(history)):
+        traces.append(scored_marks(f"winner ({winner.name})", own, winner_ring(), plane=plane))
+    if stopped := in_state(history.trials, "halted", objectives_of(history)):
         mark = marker("halted", size=8, symbol="x-thin-open", width=2)
-        traces.append(scatter(*evenly_spaced("halted, at its stop", halted), mark, plane=plane))
+        traces.append(scored_marks(*evenly_spaced("stopped, at its last step", stopped), mark, plane=plane))
         traces[-1].visible = "legendonly"
     if known := in_state(history.prior, "complete", objectives_of(history)):
         mark = marker("prior", size=8, symbol="circle-open", width=1.5)
-        traces.append(scatter(*evenly_spaced("of earlier runs", known), mark, plane=plane))
+        traces.append(scored_marks(*evenly_spaced("of earlier runs", known), mark, plane=plane))
         if len(known) > CROWD:  # they would stretch the axes until the search's own trials are one dot
             traces[-1].visible = "legendonly"
     full_length = winner.last_step if winner is not None else 0
@@ -60,7 +60,7 @@ def pareto(history: History, winner: Trial | None, plane: Plane = FIRST_TWO) -> 
     traces += [_mean(group, noise, history, plane) for group in groups]
     if again := [(trial, point) for trial, point, _ in reruns(history)]:
         mark = marker("halted", size=10, symbol="cross")
-        traces.append(scatter("halted, rerun to the end", again, mark, plane=plane))
+        traces.append(scored_marks("stopped, rerun to the end", again, mark, plane=plane))
     return go.Figure(traces, score_axes(objectives_of(history), plane))
 
 
@@ -72,14 +72,14 @@ def _complete(
     one_run = noise.deviations / 2**0.5
     mark = marker("complete", size=9)
     if len(complete) <= MOST_BARS:
-        return [scatter("complete", complete, mark, noise, one_run, plane)]
+        return [scored_marks("complete", complete, mark, noise, one_run, plane)]
     on_front = {trial.key for trial, _ in front}
     bare = [pair for pair in complete if pair[0].key not in on_front]
-    barred = [scatter("on the front", front, mark, noise, one_run, plane)]
+    barred = [scored_marks("on the front", front, mark, noise, one_run, plane)]
     if not bare:
         return barred
     faint = marker("complete", size=7, opacity=0.55)
-    return [scatter(*evenly_spaced("complete", bare), faint, plane=plane), *barred]
+    return [scored_marks(*evenly_spaced("complete", bare), faint, plane=plane), *barred]
 
 
 def confirmation(history: History) -> go.Figure | None:
@@ -93,7 +93,7 @@ def confirmation(history: History) -> go.Figure | None:
         if group.steps == full_length:
             dots = {"color": _group_colour(group, history), "size": 7, "opacity": 0.5}
             pairs = zip(group.runs, group.points, strict=True)
-            traces.append(scatter(label(group.name), pairs, dots).update(showlegend=False))
+            traces.append(scored_marks(label(group.name), pairs, dots).update(showlegend=False))
             traces.append(_mean(group, noise, history, FIRST_TWO))
     return go.Figure(traces, score_axes(objectives_of(history)))
 
@@ -105,7 +105,7 @@ def _mean(group: Confirmed, noise: Noise, history: History, plane: Plane) -> go.
 
 
 def _group_colour(group: Confirmed, history: History) -> str:
-    return reference_colour(group.name) if group.name in references_of(history) else COLOURS["winner"]
+    return reference_colour(group.name) if group.name in references_of(history) else COLOUR_OF["winner"]
 
 
 # ---------------------------------------------------------------------- also for several runs
@@ -133,7 +133,7 @@ def mean_mark(name: str, group: Confirmed, noise: Noise, colour: str, plane: Pla
     """The mean of confirmation runs, with the noise of such a mean."""
     half = noise.deviations / (2 * len(group.points)) ** 0.5
     mark = {"color": colour, "size": 13, "symbol": "diamond"}
-    return scatter(name, [(group.runs[0], group.mean)], mark, noise, half, plane)
+    return scored_marks(name, [(group.runs[0], group.mean)], mark, noise, half, plane)
 
 
 def score_axes(objectives: Objectives, plane: Plane = FIRST_TWO) -> go.Layout:

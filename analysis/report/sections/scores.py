@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from analysis.findings import ScoreSpread, spreads
 from analysis.report.charts.curves import learning_curves
 from analysis.report.charts.marks import FIRST_TWO
 from analysis.report.charts.scores import pareto, planes
-from analysis.report.html import Cell, Row, Table, number
+from analysis.report.html import Cell, PageTable, Row, number
 from analysis.report.page import Page
+from analysis.spread import ScoreSpread, spreads
 from search.formats import share
 from search.runs.header import objectives_of
 
@@ -45,7 +45,7 @@ def spread_section(page: Page) -> dict[str, Any] | None:
         Row([number(at.step), number(at.trials), *(cell for each in at.each for cell in _spread_cells(each))])
         for at in found
     ]
-    return {"table": Table(heads, rows, numbers=range(len(heads)))}
+    return {"table": PageTable(heads, rows, numbers=range(len(heads)))}
 
 
 def _spread_cells(each: ScoreSpread) -> list[Cell]:

@@ -8,10 +8,10 @@ from typing import Any
 from analysis.findings import confirmed
 from analysis.report.charts.race import closing_intervals
 from analysis.report.charts.scores import confirmation
-from analysis.report.html import Cell, Row, Table, number, word
+from analysis.report.html import Cell, PageTable, Row, number, word
 from analysis.report.page import Page
 from search.confirmation.repeats import estimated, shown
-from search.formats import counted, label
+from search.formats import counted, label, state_word
 from search.objectives import Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.scores import point_of
@@ -27,7 +27,7 @@ def verdict_section(page: Page) -> dict[str, Any]:
     heads, rows = verdict_heads(objectives), [Row(verdict_row(each, objectives)) for each in page.verdicts]
     return {
         "confirmed": True,
-        "verdicts": Table(heads, rows, numbers=range(3, len(heads))) if rows else None,
+        "verdicts": PageTable(heads, rows, numbers=range(3, len(heads))) if rows else None,
         "better": [each.title for each in objectives],
         "field": _field(page),
         "runs": _run_table(page),
@@ -69,7 +69,7 @@ def difference_cells(objectives: Objectives, found: Sequence[Interval]) -> list[
     return cells
 
 
-def _field(page: Page) -> Table:
+def _field(page: Page) -> PageTable:
     objectives = objectives_of(page.history)
     rows = [
         Row(
@@ -85,7 +85,7 @@ def _field(page: Page) -> Table:
         for group in sorted(confirmed(page.history), key=lambda group: (-group.steps, -len(group.points)))
     ]
     means = [f"mean {objective.label}" for objective in objectives]
-    return Table(["network", "seeds", "steps", *means, ""], rows, numbers=range(1, 3 + len(objectives)))
+    return PageTable(["network", "seeds", "steps", *means, ""], rows, numbers=range(1, 3 + len(objectives)))
 
 
 def _score_cells(objectives: Objectives, point: Point | None) -> list[Cell]:
@@ -105,7 +105,7 @@ def _place(page: Page, name: str) -> Cell:
     return Cell("still in")
 
 
-def _run_table(page: Page) -> Table:
+def _run_table(page: Page) -> PageTable:
     """Every confirmation run, failed ones too, in the order of their start."""
     objectives = objectives_of(page.history)
     rows = [
@@ -115,7 +115,7 @@ def _run_table(page: Page) -> Table:
                 Cell(str(trial.seed), trial.seed, "number"),
                 number(trial.last_step or None),
                 *_score_cells(objectives, point_of(trial, objectives)),
-                Cell(trial.reason, badge=trial.state),
+                Cell(trial.reason, badge=state_word(trial.state)),
                 Cell(trial.why, css="wide"),
             ]
         )
@@ -123,7 +123,7 @@ def _run_table(page: Page) -> Table:
     ]
     labels = [objective.label for objective in objectives]
     heads = ["run of", "seed", "steps", *labels, "state", "why it was started"]
-    return Table(heads, rows, numbers=range(1, 3 + len(labels)))
+    return PageTable(heads, rows, numbers=range(1, 3 + len(labels)))
 
 
 def noise_section(page: Page) -> dict[str, Any] | None:
@@ -134,4 +134,4 @@ def noise_section(page: Page) -> dict[str, Any] | None:
         return None
     lines = [shown(each) for each in found]
     rows = [Row([Cell(text, css="number") for text in line.values()]) for line in lines]
-    return {"table": Table(list(lines[0]), rows, numbers=range(len(lines[0])))}
+    return {"table": PageTable(list(lines[0]), rows, numbers=range(len(lines[0])))}
