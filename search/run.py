@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from search.confirmation.confirmation import Confirmation
 from search.custom import keep_custom
 from search.display import Display, make_display
 from search.formats import counted
+from search.objectives import objectives_to_plain
 from search.plan import check, named_architecture
 from search.runs.compatibility import abridged
 from search.runs.files import BEST_NAME, EVALUATOR_FOLDER, PROVENANCE_NAME
@@ -25,20 +27,22 @@ from search.runs.prior import take_prior, take_recorded
 from search.runs.provenance import provenance
 from search.runs.record import History, MemoryRecord, Record
 from search.runs.results import Listener, Results
+from search.runs.scores import all_of
 from search.samplers.factory import make_sampler
 from search.scoring import prepare_evaluator, scored_captions, told_of
 from search.settings import SearchSettings
+from search.statistics.noise import noise_to_plain
 from search.stopping.factory import make_rule
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
 from search.strategy import Strategy
-from search.trial import TrialSettings
+from search.trial import VALIDATION_LOSS, TrialSettings
 from space.architecture import Architecture
 from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
-from space.shared.retries import StorageAway, going_on, reason_of, storage_error
+from space.shared.retries import StorageAway, going_on, reason_of, resume_command, storage_error
 from training.data.dataset import Dataset
 from training.data.folder import named
 from training.trainer import Trainer
@@ -83,7 +87,7 @@ def run_search(
             try:
                 return _run(settings, data, folder, record, display, listeners)
             except KeyboardInterrupt:  # before the first trial: there is nothing to report
-                display.message(f"interrupted; go on with: python -m search resume={folder}")
+                display.message(f"interrupted; go on with: {resume_command(folder)}")
                 raise
     except Exception as error:
         trouble = storage_error(error)
@@ -108,6 +112,7 @@ def _run(
     made_by = {"protocol": evaluator.protocol, "protocol_id": evaluator.protocol_id}
     if not record.history.start_scores:
         record.append("start", scores=_start_scores(settings, data, evaluator), **made_by)
+    all_of(record.history.start_scores, settings.objectives)
     if not (folder / PROVENANCE_NAME).is_file():
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))
     if not record.history.sessions:
@@ -183,11 +188,14 @@ def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Pa
 
 
 def _start_scores(settings: SearchSettings, data: Dataset, evaluator: Scorer) -> dict[str, float]:
-    """Scores of an untrained network: its output is zero whatever the architecture, so one stands for all."""
+    """Scores of an untrained network: its output is zero whatever the architecture, so one stands for all.
+    Its validation loss is among them where that is an objective."""
     smallest = narrow(settings.space.smallest(lambda a: price(a).macs), settings.proxy)
     trainer = Trainer(smallest, data, settings.training, seed=settings.seed)
     captions = scored_captions(settings, data)
     scores = evaluator.score(trainer.generate(captions, seed=settings.seed), captions)
+    if any(objective.name == VALIDATION_LOSS for objective in settings.objectives):
+        scores[VALIDATION_LOSS] = trainer.validation_loss()
     return {name: float(score) for name, score in scores.items()}
 
 
@@ -198,15 +206,15 @@ def _header(settings: SearchSettings, folder: Path, overrides: list[str]) -> dic
         "seed": settings.seed,
         "trials": settings.trials,
         "rungs": list(settings.rungs),
-        "objectives": to_plain(settings.objectives),
-        "budget": to_plain(settings.budget),
+        "objectives": objectives_to_plain(settings.objectives),
+        "budget": settings.budget.to_plain(),
         "space": to_plain(settings.space),
         "proxy": to_plain(settings.proxy),
         "data": to_plain(settings.data),
         "training": to_plain(settings.training),
         "sampler": to_plain(settings.sampler),
         "stopping": to_plain(settings.stopping),
-        "noise": to_plain(settings.noise),
+        "noise": noise_to_plain(settings.noise),
         "references": list(settings.confirmation.references),
     }
 
@@ -264,19 +272,19 @@ def _drive(
 
     display.message("starting Ray ...")
     with Cluster(settings.cluster, display.message):
-        gauges = Gauges(settings.objectives.fid, settings.objectives.clip)
+        gauges = Gauges(settings.objectives)
         record.listeners.append(lambda event, history: gauges(history))
         run_on_ray(strategy, worker, settings.cluster, display.message)
 
 
 def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrupted: bool) -> None:
     if interrupted:
-        display.message(f"interrupted; go on with: python -m search resume={folder}")
+        display.message(f"interrupted; go on with: {resume_command(folder)}")
     for phase in strategy.phases:
         if isinstance(phase, ArchitectureSearch) and phase.exhausted:
             display.message("the sampler found no further architecture that is new and fits the budget")
         if isinstance(phase, Confirmation) and phase.left_open:
             display.message(
                 f"undecided so far: {', '.join(phase.left_open)}; more seeds: make confirm, or "
-                f"python -m search.confirm run={folder}"
+                f"{shlex.join(['mdsearch', 'confirm', str(folder)])}"
             )

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
-from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import score_name
 from evaluators.scorers.by_protocol import objective_names
 from evaluators.scorers.embedded import CLIP_SCORE, EvaluatorSettings
 from search.confirmation.confirmation import ConfirmationSettings
-from search.objectives import Objectives
+from search.objectives import Objective, Objectives, checked, fid_and_clip
 from search.samplers.factory import SamplerSettings
 from search.statistics.noise import Noise
 from search.stopping.factory import StoppingSettings
@@ -87,6 +87,7 @@ class SearchSettings:
     (`settings_from_plain` takes folders of such files too.)
     `recorded`: the networks recorded for the package teach this search, where it measures as they were.
     `prior` names earlier runs of the same space and protocol (folders, bundles), whose trials teach it too.
+    `further_objectives` decide beside a FID and a CLIP score: any that trials record, by its full name.
     `evaluators` is the embedded evaluator, or a protocol by whose networks `scoring`, `compute` and `weights`
     have candidates scored.
     """
@@ -96,7 +97,7 @@ class SearchSettings:
     proxy: Proxy
     data: DataSettings
     training: TrainingSettings
-    evaluators: Protocol | EvaluatorSettings
+    evaluators: EvaluationProtocol | EvaluatorSettings
     sampler: SamplerSettings
     stopping: StoppingSettings
     noise: Noise
@@ -117,12 +118,17 @@ class SearchSettings:
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     weights: WeightsSettings = field(default_factory=WeightsSettings)
+    further_objectives: tuple[Objective, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.evaluators, Protocol):
+        if isinstance(self.evaluators, EvaluationProtocol):
             _check_protocol(self.evaluators)
         else:
             _check_without_protocol(self)
+        try:
+            checked(self.objectives)
+        except InputError as error:
+            raise InputError(f"further_objectives: {error}") from None
         if self.trials < 1:
             raise InputError(f"trials: {self.trials} is too few; allowed: 1 or more")
         if not self.rungs or list(self.rungs) != sorted(set(self.rungs)) or self.rungs[0] < 1:
@@ -134,15 +140,18 @@ class SearchSettings:
 
     @property
     def objectives(self) -> Objectives:
-        """The two scores that decide, named for `evaluators.fid` or a protocol's first networks."""
-        if isinstance(self.evaluators, Protocol):
-            return Objectives(*objective_names(self.evaluators))
-        return Objectives(score_name("fid", self.evaluators.fid), CLIP_SCORE)
+        """The scores that decide: a FID and a CLIP, named for `evaluators.fid` or a protocol's first
+        networks, and further ones."""
+        if isinstance(self.evaluators, EvaluationProtocol):
+            names = objective_names(self.evaluators)
+        else:
+            names = score_name("fid", self.evaluators.fid), CLIP_SCORE
+        return (*fid_and_clip(*names), *self.further_objectives)
 
     @property
     def scored_images(self) -> int:
         """Generated pictures a score."""
-        return (self.scoring if isinstance(self.evaluators, Protocol) else self.evaluators).images
+        return (self.scoring if isinstance(self.evaluators, EvaluationProtocol) else self.evaluators).images
 
     @property
     def cache(self) -> Path:
@@ -175,7 +184,9 @@ def settings_from_plain(plain: dict[str, Any]) -> SearchSettings:
     if "features" in chosen:  # a protocol; here one is told from the other, so that errors name their fields
         scoring = from_plain(ScoringSettings, plain.get("scoring") or {}, "scoring")
         count = chosen.get("samples") or scoring.images  # null: as many as there are
-        plain = plain | {"evaluators": from_plain(Protocol, {**chosen, "samples": count}, "evaluators")}
+        plain = plain | {
+            "evaluators": from_plain(EvaluationProtocol, {**chosen, "samples": count}, "evaluators")
+        }
     settings = from_plain(SearchSettings, plain)
     assert isinstance(settings, SearchSettings)
     return replace(settings, enqueue=tuple(_files(settings.enqueue)))
@@ -195,7 +206,7 @@ def _files(enqueue: Sequence[str]) -> Iterator[str]:
         yield from map(str, files)
 
 
-def _check_protocol(protocol: Protocol) -> None:
+def _check_protocol(protocol: EvaluationProtocol) -> None:
     try:
         objective_names(protocol)
     except InputError as error:

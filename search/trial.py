@@ -40,6 +40,7 @@ from training.generation.grid import save_grid
 from training.settings import TrainingSettings
 from training.trainer import Diverged, Trainer
 
+VALIDATION_LOSS = "validation_loss"  # a score beside the evaluator's
 SAMPLES_SHOWN = 32
 _UNFINISHED = ".writing-"  # what a killed worker left half written is in folders of this name
 
@@ -131,7 +132,7 @@ class TrialWorker:
                 trainer.save_weights(own)
                 trainer.save_state(own / STATE_NAME)
             _log(folder, work)
-        scores["validation_loss"] = validation_loss
+        scores[VALIDATION_LOSS] = validation_loss
         broken = [name for name, value in scores.items() if not np.isfinite(value)]
         if broken:
             raise Diverged(f"{', '.join(broken)} is not a number at step {work.to_step}")

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import expm1, log
 
-from analysis.replay.table import RecordedRun, Table
-from search.statistics.pareto import SMALLEST_FID
+from analysis.replay.table import RecordedRun, RecordedTable
+from search.objectives import SMALLEST_LOGARITHMIC
 
 ByNetwork = Mapping[str, Mapping[int, float]]  # network -> seed -> goodness
 
@@ -23,7 +23,7 @@ class Metric:
     logarithmic: bool = False
 
     def goodness(self, value: float) -> float:
-        return self.sign * (log(max(value, SMALLEST_FID)) if self.logarithmic else value)
+        return self.sign * (log(max(value, SMALLEST_LOGARITHMIC)) if self.logarithmic else value)
 
     def change(self, goodness: float) -> float:
         """A difference of goodness as one says it: of a logarithmic score the share by which it is larger
@@ -41,12 +41,12 @@ class Metric:
         return f"{deviation:.0%}" if self.logarithmic else f"{deviation:.3f}"
 
 
-def metrics_of(table: Table) -> tuple[Metric, ...]:
+def metrics_of(table: RecordedTable) -> tuple[Metric, ...]:
     """FID and CLIP that decide, the validation loss, and other FIDs that were recorded beside, of every run
     at every rung."""
     rungs = [rung.scores.keys() for runs in table.runs.values() for run in runs for rung in run.rungs]
     recorded = set.intersection(*map(set, rungs))
-    fid, clip = table.objectives.fid, table.objectives.clip
+    fid, clip = table.objectives[0].name, table.objectives[1].name
     found = [Metric("FID", fid, -1, True), Metric("CLIP", clip, 1)]
     if "validation_loss" in recorded:
         found.append(Metric("validation loss", "validation_loss", -1, True))
@@ -57,7 +57,9 @@ def metrics_of(table: Table) -> tuple[Metric, ...]:
     )
 
 
-def goodness(table: Table, metric: Metric, step: int, networks: Collection[str] | None = None) -> ByNetwork:
+def goodness(
+    table: RecordedTable, metric: Metric, step: int, networks: Collection[str] | None = None
+) -> ByNetwork:
     """Of every run of full length at one rung (of these networks only)."""
     return {
         key: _by_seed(runs, metric, step)

@@ -1,4 +1,4 @@
-"""Networks as files of one folder, and the search that trains them: for the doors `again` and `pairs`."""
+"""Networks as files of one folder, and the search that trains them: for the commands `again` and `pairs`."""
 
 from __future__ import annotations
 
@@ -50,4 +50,4 @@ def search_command(header: Mapping[str, Any], words: Sequence[str], folder: str,
     new = ["recorded=false", *words, f"enqueue=[{folder}]", f"trials={count}"]
     anew = {"resume", *(word.partition("=")[0] for word in new)}
     kept = [word for word in header.get("overrides", []) if word.partition("=")[0] not in anew]
-    return shlex.join(["python", "-m", "search", *kept, *new])
+    return shlex.join(["mdsearch", "search", *kept, *new])

@@ -1,4 +1,4 @@
-"""From SD-1.5 to MobileDiffusion, decision after decision: `python -m search.walk`.
+"""From SD-1.5 to MobileDiffusion, decision after decision: `mdsearch walk`.
 
 The decisions are those of sections 3.2 and 3.3. Each step is a valid `Architecture`, priced in closed
 form; the last one is MD itself. What a step saves
@@ -10,22 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from analysis.paper.table1 import published
-from analysis.rendering import TableSettings, page, render, write
-from conf.compose import compose, help_text
-from space.architecture import Architecture, difference
+from analysis.paper.plots import Total
+from analysis.paper.table1 import printed_network
+from analysis.rendering import TableSettings, markdown_page, render_table
+from space.architecture import Architecture
+from space.difference import difference
 from space.prices.macs import price
-from space.shared.plain import from_plain
-
-INTRO = "From SD-1.5 to MobileDiffusion: what each decision of sections 3.2 and 3.3 saves."
-EXAMPLES = (
-    "python -m search.walk",
-    "python -m search.walk format=json",
-    "python -m search.walk format=markdown out=docs/walk.md picture=docs/walk.png",
-)
 
 
 def _level(a: Architecture, index: int, **changes: Any) -> Architecture:
@@ -147,7 +139,7 @@ class Step:
 
 def architectures() -> list[Architecture]:
     """SD-1.5, then the architecture after each decision; the last is MD."""
-    start, end = published("sd15"), published("md")
+    start, end = printed_network("sd15"), printed_network("md")
     assert isinstance(start, Architecture) and isinstance(end, Architecture)
     walk = [start]
     for decision in DECISIONS:
@@ -191,7 +183,7 @@ def _step(name: str, section: str, paper: str, before: Architecture, after: Arch
 # ---------------------------------------------------------------------- for people
 
 
-def shown(step: Step) -> dict[str, str]:
+def words_of_step(step: Step) -> dict[str, str]:
     """A step as words. Changes are written with their sign: what is saved stands below zero."""
     first = not step.section
     return {
@@ -223,28 +215,20 @@ NOTE = (
 )
 
 
-def text(walk: Sequence[Step], settings: TableSettings) -> str:
+def walk_text(walk: Sequence[Step], settings: TableSettings) -> str:
     """The whole output: the table and, for people, how to read it."""
-    body = render([asdict(step) for step in walk], [shown(step) for step in walk], settings.format)
+    body = render_table(
+        [asdict(step) for step in walk], [words_of_step(step) for step in walk], settings.format
+    )
     if settings.format == "table":
         return f"{body}\n{NOTE}\n"
     if settings.format == "markdown":
         caption = "What each decision saves, as a waterfall"
-        return page("search.walk", "From SD-1.5 to MobileDiffusion", [body, NOTE], caption, settings)
+        return markdown_page("walk", "From SD-1.5 to MobileDiffusion", [body, NOTE], caption, settings)
     return body
 
 
-def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("walk", INTRO, EXAMPLES))
-        return 0
-    settings = from_plain(TableSettings, compose("walk", words))
-    walk = steps()
-    write(text(walk, settings), settings.out)
-    if settings.picture is not None:
-        from analysis.plots import Total, waterfall  # matplotlib takes a second to import
-
-        totals = [Total(step.decision, step.parameters / 1e6, step.macs / 1e9) for step in walk]
-        totals.append(replace(totals[-1], name="MobileDiffusion"))
-        waterfall(totals, Path(settings.picture), "From SD-1.5 to MobileDiffusion, decision by decision")
-    return 0
+def totals(walk: Sequence[Step]) -> list[Total]:
+    """The bars of the waterfall: a step each, and MobileDiffusion as what is left."""
+    bars = [Total(step.decision, step.parameters / 1e6, step.macs / 1e9) for step in walk]
+    return [*bars, replace(bars[-1], name="MobileDiffusion")]

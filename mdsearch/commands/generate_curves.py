@@ -1,4 +1,4 @@
-"""`python -m search.sampling_curves`: FID against CLIP score over guidance, and both over sampling steps."""
+"""`mdsearch generate curves`: FID against CLIP score over guidance, and both over sampling steps."""
 
 from __future__ import annotations
 
@@ -15,9 +15,17 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from analysis.sampling_curves.benches import Bench, of_protocol, of_run
-from analysis.sampling_curves.points import Curves, check_joins, measured, point_folder, read_curves, table
-from conf.compose import as_entries, as_text, compose, help_text
+from analysis.sampling_curves.contexts import SamplingContext, of_protocol, of_run
+from analysis.sampling_curves.points import (
+    Curves,
+    check_joins,
+    curves_table,
+    has_scores,
+    point_folder,
+    read_curves,
+)
+from conf.compose import compose
+from conf.words import as_entries, as_text
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.run import PARTS, check_request, score_images
@@ -32,19 +40,6 @@ from training.generation.generators import check_settings
 from training.generation.samples import generate_samples, manifest_of
 from training.generation.settings import GenerationSettings
 
-INTRO = """
-Draw a model's samples at several guidance scales or with several numbers of sampling steps, score each set,
-and write curves.csv, curves.md and the pictures guidance.png and steps.png. Scores are those of a run's
-trials, or of a named protocol with your captions and reference. Points that are there already are kept, and
-the points of another model (model=, trial=) join those of the first.
-"""
-EXAMPLES = (
-    "python -m search.sampling_curves guidance=1,1.5,2,3,5,8         the best trial of the latest run",
-    "python -m search.sampling_curves run=runs/lite trial=3 steps=1,2,4,8,16",
-    "python -m search.sampling_curves run=runs/lite model=trained/longer guidance=1,2,3 steps=6,50",
-    "python -m search.sampling_curves evaluators=coco30k model=stable-diffusion-v1-5 captions=coco30k.txt "
-    "reference=val2014.safetensors guidance=1,1.5,2,3,4,6,8 clip=clip_vit_g_14 workers=8",
-)
 LISTED = re.compile(r"(guidance|steps)=(?!null$)([^\[\]]+)")  # 1,2,3 without brackets: a sweep to Hydra
 TEXTS = ("model", "run", "captions", "reference", "out", "name")
 SAMPLES = "samples"
@@ -52,7 +47,7 @@ SAMPLES = "samples"
 
 @dataclass(frozen=True)
 class CurvesCommand:
-    """The fields of conf/sampling_curves.yaml."""
+    """The fields of conf/generate_curves.yaml."""
 
     evaluators: dict[str, Any]
     model: str | None = None
@@ -103,7 +98,7 @@ class _Plan:
     name: str
     model: Path
     out: Path
-    bench: Bench
+    bench: SamplingContext
     points: tuple[GenerationSettings, ...]
 
 
@@ -122,7 +117,7 @@ def draw_curves(command: CurvesCommand, console: Console) -> Curves:
     missing = [
         drawing
         for drawing in plan.points
-        if not measured(_folder(plan, drawing), manifest_of(plan.model, captions, drawing, device))
+        if not has_scores(_folder(plan, drawing), manifest_of(plan.model, captions, drawing, device))
     ]
     if missing:
         check_request(plan.bench.request, len(captions), partial(shown_progress, console))
@@ -195,40 +190,37 @@ def _measure(
 
 def write(curves: Curves, words: Iterable[str]) -> list[Path]:
     """Tables and pictures of all points of the folder; their paths."""
-    from analysis.sampling_curves.pictures import guidance_picture, steps_picture
+    from analysis.sampling_curves.plots import plot_guidance, plot_steps
 
     out = curves.folder
     pictures = [
         path
         for draw, path in (
-            (guidance_picture, out / "guidance.png"),
-            (steps_picture, out / "steps.png"),
+            (plot_guidance, out / "guidance.png"),
+            (plot_steps, out / "steps.png"),
         )
         if draw(curves, path)
     ]
     parts = [
         "# Curves",
         *(f"![{picture.stem}]({picture.name})" for picture in pictures),
-        table(curves, "markdown").strip(),
+        curves_table(curves, "markdown").strip(),
         f"```\n{curves.protocol}\n```",
-        f"Written on {date.today()} by `python -m search.sampling_curves {shlex.join(words)}`.",
+        f"Written on {date.today()} by `mdsearch generate curves {shlex.join(words)}`.",
     ]
     return [
-        write_whole(out / "curves.csv", table(curves, "csv")),
+        write_whole(out / "curves.csv", curves_table(curves, "csv")),
         write_whole(out / "curves.md", "\n\n".join(parts) + "\n"),
         *pictures,
     ]
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("sampling_curves", INTRO, EXAMPLES))
-        return 0
     listed = [LISTED.sub(r"\1=[\2]", word) if LISTED.fullmatch(word) else word for word in words]
     meant = as_entries(as_text(listed, TEXTS), "weights.files")
-    command = from_plain(CurvesCommand, compose("sampling_curves", meant))
+    command = from_plain(CurvesCommand, compose("generate_curves", meant))
     curves = draw_curves(command, Console())
-    print(f"{table(curves, 'table')}\n{curves.protocol}\n")
+    print(f"{curves_table(curves, 'table')}\n{curves.protocol}\n")
     for path in write(curves, words):
         print(path)
     return 0

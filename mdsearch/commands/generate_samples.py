@@ -1,4 +1,4 @@
-"""`python -m training.samples`: a picture for each caption of a file, as evaluators want them."""
+"""`mdsearch generate samples`: a picture for each caption of a file, as evaluators want them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from conf.compose import as_text, compose, help_text
+from conf.compose import compose
+from conf.words import as_text
 from mdsearch.progress import shown_progress
 from space.shared.plain import InputError, from_plain
 from training.data.captions import read_captions
@@ -17,21 +18,12 @@ from training.generation.samples import Shard, generate_samples
 from training.generation.settings import GenerationSettings
 from training.model import read_description
 
-INTRO = """
-Draw a picture for each caption of a file, with a trained model or any diffusers text-to-image pipeline. The
-same command goes on after an interruption, and gives the same pictures with any number of workers or shards.
-"""
-EXAMPLES = (
-    "python -m training.samples model=runs/<name>/trials/3 captions=prompts.txt out=samples workers=2",
-    "python -m training.samples model=stable-diffusion-v1-5 captions=coco.jsonl out=sd15 image_size_px=512 "
-    "steps=50 guidance=3 precision=fp16 batch_size=16 shard=2/8",
-)
 TEXTS = ("model", "captions", "out")
 
 
 @dataclass(frozen=True)
 class SamplesCommand:
-    """The fields of conf/samples.yaml."""
+    """The fields of conf/generate_samples.yaml."""
 
     model: str
     captions: str
@@ -88,9 +80,6 @@ def draw(command: SamplesCommand) -> Path:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("samples", INTRO, EXAMPLES))
-        return 0
-    folder = draw(from_plain(SamplesCommand, compose("samples", as_text(words, TEXTS))))
+    folder = draw(from_plain(SamplesCommand, compose("generate_samples", as_text(words, TEXTS))))
     print(f"samples: {folder}")
     return 0

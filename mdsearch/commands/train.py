@@ -1,8 +1,9 @@
-"""`python -m training`: one architecture, trained for longer than a search can."""
+"""`mdsearch train`: one architecture, trained for longer than a search can."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conf.compose import compose, help_text
+from conf.compose import compose
+from conf.words import as_text
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, from_plain, to_plain
@@ -26,16 +28,7 @@ from training.generation.grid import save_grid
 from training.settings import TrainingSettings
 from training.trainer import Diverged, Trainer
 
-INTRO = """
-Train one architecture for longer than a search can, for instance the best that a search found. Its folder
-then holds weights (python -m training.generate draws with them), curve.jsonl and samples.png.
-"""
-EXAMPLES = (
-    "python -m training arch_file=runs/<name>/best.yaml training.steps=5000",
-    "python -m training arch=md_lite data=digits out=trained/digits",
-    "python -m training resume=trained/digits training.steps=9000",
-    "python -m training arch=md proxy=full training=paper data=folder ...",
-)
+TEXTS = ("arch_file", "out", "resume")
 STATE, WORDS, CURVE = "state.pt", "overrides.yaml", "curve.jsonl"
 
 
@@ -91,7 +84,8 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
         _train_in_parts(trainer, command, folder, curve, console, stopped)
     if stopped():
-        console.print(f"stopped at step {trainer.step}; go on with: python -m training resume={folder}")
+        command_line = shlex.join(["mdsearch", "train", f"resume={folder}"])
+        console.print(f"stopped at step {trainer.step}; go on with: {command_line}")
         raise KeyboardInterrupt
     return folder
 
@@ -203,7 +197,7 @@ def _cut_curve(curve: Path, step: int) -> None:
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
-    command: TrainCommand = from_plain(TrainCommand, compose("train", words))
+    command: TrainCommand = from_plain(TrainCommand, compose("train", as_text(words, TEXTS)))
     if command.resume is None:
         return command, words
     stored = Path(command.resume) / WORDS
@@ -213,18 +207,17 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
         raise InputError(f"resume: {command.resume!r} is no folder of a training ({error})") from None
     added = [word for word in words if not word.startswith("resume=")]
     merged = [*before, *(word for word in added if word not in before)]
-    resumed = from_plain(TrainCommand, compose("train", [*merged, f"resume={command.resume}"]))
+    words = as_text([*merged, f"resume={command.resume}"], TEXTS)
+    resumed = from_plain(TrainCommand, compose("train", words))
     return replace(resumed, arch_file=str(Path(command.resume) / "architecture.yaml")), merged
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("train", INTRO, EXAMPLES))
-        return 0
     try:
         folder = train(*command_of(words))
     except Diverged as error:
         print(f"{error}; a lower training.learning_rate may help")
         return 1
-    print(f"trained: {folder}\ndraw with: python -m training.generate model={folder} prompt='...'")
+    generate = shlex.join(["mdsearch", "generate", f"model={folder}"])
+    print(f"trained: {folder}\ngenerate with: {generate} prompt='...'")
     return 0

@@ -25,6 +25,7 @@ from ray.util.metrics import Gauge
 
 from search.backends.deaths import WorkerDeaths
 from search.formats import run_name
+from search.objectives import Objectives
 from search.runs.record import History
 from search.settings import ClusterSettings
 from search.strategy import Job, Report, Strategy
@@ -270,8 +271,8 @@ def _workers_that_fit(cluster: ClusterSettings) -> int:
 class Gauges:
     """Progress as Ray metrics: `ray_mdsearch_*` at the node's metrics port and on the dashboard."""
 
-    def __init__(self, fid: str, clip: str) -> None:
-        self.names = {"fid": fid, "clip": clip}
+    def __init__(self, objectives: Objectives) -> None:
+        self.objectives = objectives
         self.trials = Gauge("mdsearch_trials", "Trials of the search by state", tag_keys=("state",))
         self.best = Gauge("mdsearch_best_score", "Best score of a complete trial", tag_keys=("score",))
         self.saved = Gauge("mdsearch_steps_saved", "Training steps saved by stopping trials early")
@@ -281,9 +282,9 @@ class Gauges:
         for state in ("running", "complete", "halted", "failed"):
             self.trials.set(states.count(state), tags={"state": state})
         complete = [trial for trial in history.trials if trial.state == "complete"]
-        for short, choose in (("fid", min), ("clip", max)):
-            scores = [score for trial in complete if (score := trial.score(self.names[short])) is not None]
+        for objective in self.objectives:
+            scores = [score for trial in complete if (score := trial.score(objective.name)) is not None]
             if scores:
-                self.best.set(choose(scores), tags={"score": self.names[short]})
+                self.best.set(objective.best(scores), tags={"score": objective.name})
         halted = [trial for trial in history.trials if trial.state == "halted"]
         self.saved.set(sum(trial.steps - trial.last_step for trial in halted))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import step_of
+from space.difference import difference
 from space.explore.grid import Costs, Grid, Rows
 from space.prices.macs import Cost, price
 
@@ -77,12 +78,11 @@ def chunks(grid: Grid, draws: int, seed: int) -> Iterator[tuple[Rows, Costs]]:
 
 
 def within(budget: Budget, costs: Costs) -> NDArray[np.bool_]:
-    """Which of (rows, 3) costs fit, as `Budget.excess` would say one by one."""
+    """Which of (rows, 3) costs fit, as `Budget.excess` would say one by one. Raises as that does."""
     fits = np.ones(len(costs), dtype=bool)
-    if budget.parameters_millions is not None:
-        fits &= costs[:, 0] / 1e6 <= budget.parameters_millions
-    if budget.gmacs is not None:
-        fits &= costs[:, 1] / 1e9 <= budget.gmacs
+    bounds, columns = budget.bounds(), Cost(*costs.T)
+    for name, prices in budget.prices(columns).items():
+        fits &= prices <= bounds[name]
     return fits
 
 

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from analysis import findings
 from analysis.comparison.runs import read_runs
+from analysis.comparison.table import comparison_table
 from analysis.tables import COLUMNS, result_table, write_trials_csv
-from mdsearch.commands.compare import comparison_table
 from search.runs.record import read_history
 from tests.search.histories import MD, confirm, end, open_run, propose, score, write_history
 
@@ -73,7 +73,7 @@ def test_no_trials_is_a_head_alone(tmp_path: Path) -> None:
 
 def test_result_table_shows_the_best_few_and_every_verdict(tmp_path: Path) -> None:
     text = printed(result_table(write_history(tmp_path, ended=24, seed=1)))
-    assert "24 trials: " in text and "complete" in text and "halted" in text
+    assert "24 trials: " in text and "complete" in text and "stopped" in text
     assert "against MD:" in text and "against MD-Lite:" in text
     assert len([line for line in text.splitlines() if line.strip("│ ").startswith("trial ")]) >= 5
 

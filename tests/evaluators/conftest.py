@@ -1,4 +1,4 @@
-"""Pictures with captions small enough to train an embedded CLIP on in a second."""
+"""Images with captions small enough to train an embedded CLIP on in a second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from evaluators.networks.clip_models import OpenClip
-from evaluators.networks.embedded import EmbeddedClip, EmbeddedSettings, embedded_clip
+from evaluators.networks.embedded import EmbeddedClip
+from evaluators.networks.embedded_model import EmbeddedSettings
+from evaluators.networks.embedded_store import embedded_clip
 from evaluators.networks.features import ImageFeatures, RandomConv, RandomConvSettings
 from evaluators.networks.inception import CleanInception, fid_inception
 from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
@@ -27,7 +29,7 @@ SIZE_PX = 16
 
 @dataclass(frozen=True)
 class Squares:
-    """A coloured square in a corner of a grey picture: sixteen captions, jittered by a pixel."""
+    """A coloured square in a corner of a grey image: sixteen captions, jittered by a pixel."""
 
     images: np.ndarray
     captions: list[str]
@@ -129,7 +131,7 @@ def inception_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 
 
 class ScriptedInception(nn.Module):
-    """The parts of NVIDIA's file that clean-fid uses: `layers`, from normalised pictures to 2048 features."""
+    """The parts of NVIDIA's file that clean-fid uses: `layers`, from normalised images to 2048 features."""
 
     def __init__(self, layers: nn.Module) -> None:
         super().__init__()

@@ -19,8 +19,9 @@ from evaluators.images.preparation import prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
 from evaluators.measuring.scoring import scores as exact_scores
-from evaluators.networks.embedded import ABOUT, SHIPPED
-from evaluators.protocols.protocol import Protocol, captions_digest
+from evaluators.networks.embedded import ABOUT
+from evaluators.networks.embedded_store import SHIPPED
+from evaluators.protocols.protocol import EvaluationProtocol, captions_digest
 from evaluators.scorers.by_protocol import load_evaluator, stored_protocol
 from evaluators.scorers.embedded import Evaluator
 from mdsearch.commands import generate_curves as curves
@@ -56,8 +57,8 @@ def settings_of(*words: str) -> SearchSettings:
     return door_settings(list(words))[0]
 
 
-def named(settings: SearchSettings) -> Protocol:
-    assert isinstance(settings.evaluators, Protocol)
+def named(settings: SearchSettings) -> EvaluationProtocol:
+    assert isinstance(settings.evaluators, EvaluationProtocol)
     return settings.evaluators
 
 
@@ -114,7 +115,7 @@ def test_its_protocol_is_stored_beside_the_scores_and_is_its_own(undisturbed: Pa
     settings, history = stored_settings(undisturbed), read_history(undisturbed)
     data = load_data(settings.data)
     protocol = stored_protocol(undisturbed / "evaluator")
-    assert protocol is not None and protocol.not_pinned == ()
+    assert protocol is not None and all(spec.digest for spec in (*protocol.features, *protocol.clips))
     assert protocol.name == "own networks on scenes" and protocol.id != named(settings).id
     assert protocol.reference is not None and protocol.captions is not None
     assert (protocol.reference.images, protocol.reference.data_digest) == (40, data.digest)
@@ -209,7 +210,7 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
         "scoring.reference_images=3",
         f"weights.files.inception-v3={inception_files['clean-fid']}", f"cache_folder={tmp_path}",
     )  # fmt: skip
-    assert settings.objectives.fid == "fid_inception_v3" and settings.objectives.clip == CLIP
+    assert settings.objectives[0].name == "fid_inception_v3" and settings.objectives[1].name == CLIP
     data = load_data(settings.data)
     first = prepare_evaluator(settings, tmp_path / "first", data)
     assert first.references["inception-v3"].count == 3 and first.references["inception-v3"].width == 2048
@@ -264,7 +265,9 @@ def test_coco30k_on_a_searchs_own_pictures_is_not_coco30k() -> None:
     derived = derived_protocol(settings, named(settings), load_data(settings.data))
     assert derived.name == "coco30k networks on scenes" and derived.source == ""
     assert [spec.name for spec in derived.clips] == ["vit-b-32"]
-    assert settings.objectives.fid == "fid_inception_v3" and settings.objectives.clip == "clip_vit_b_32"
+    assert (
+        settings.objectives[0].name == "fid_inception_v3" and settings.objectives[1].name == "clip_vit_b_32"
+    )
     said = what_differs(named(settings), derived)
     for part in (
         "samples 200 for 30000", "images.drawn_size_px 24 for 512", "reference.images 48 for 30000",
@@ -301,7 +304,9 @@ def test_what_cannot_be_is_refused(word: str, said: str) -> None:
 
 def test_the_embedded_one_stays_the_default() -> None:
     settings = settings_of()
-    assert not isinstance(settings.evaluators, Protocol) and settings.evaluators.fid == "embedded-clip"
+    assert (
+        not isinstance(settings.evaluators, EvaluationProtocol) and settings.evaluators.fid == "embedded-clip"
+    )
 
 
 # ---------------------------------------------------------------------- comparisons
@@ -340,6 +345,6 @@ def test_the_default_search_has_its_ruler_with_it(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()  # nothing was trained
     shipped = [json.loads(about.read_text())["digest"] for about in SHIPPED.rglob(ABOUT)]
     assert evaluator.clip.digest in shipped
-    assert evaluator.clip.retrieval_accuracy > 0.95 and evaluator.clip.doubt is None
+    assert evaluator.clip.retrieval_accuracy > 0.95 and evaluator.clip.warning is None
     recorded = read_bundle(RECORDED_FILE)["table"].history.header  # which teaches the default search
     assert field_differences(recorded, {"protocol": evaluator.protocol}, ("protocol",)) == []

@@ -1,4 +1,4 @@
-"""`python -m training` and `python -m training.generate`: in this process, on a tiny network."""
+"""`mdsearch train` and `mdsearch generate`: in this process, on a tiny network."""
 
 from __future__ import annotations
 
@@ -121,12 +121,6 @@ def test_what_cannot_be_used_is_said(words: list[str], tmp_path: Path) -> None:
         generate.main([f"model={tmp_path}", "prompt=x"])
     with pytest.raises(InputError, match=r"out: .* cannot be written: unknown file extension"):
         save_grid(np.zeros((1, 2, 2, 3), np.uint8), tmp_path / "picture.nothing")
-
-
-def test_help_names_the_groups(capsys: pytest.CaptureFixture[str]) -> None:
-    assert door.main(["--help"]) == 0 and generate.main(["-h"]) == 0
-    printed = capsys.readouterr().out
-    assert all(word in printed for word in ("scenes", "digits", "folder", "short", "paper", "prompt="))
 
 
 def test_presets_hold_the_values_of_the_paper_and_of_the_code() -> None:

@@ -18,15 +18,9 @@ import torch
 
 from evaluators.metrics.clip_score import cosines
 from evaluators.networks import conv_tower
-from evaluators.networks.embedded import (
-    ABOUT,
-    WEIGHTS,
-    EmbeddedClip,
-    EmbeddedSettings,
-    Vocabulary,
-    _publish,
-    embedded_clip,
-)
+from evaluators.networks.embedded import ABOUT, WEIGHTS, EmbeddedClip
+from evaluators.networks.embedded_model import EmbeddedSettings, Vocabulary
+from evaluators.networks.embedded_store import embedded_clip, publish
 from evaluators.networks.embedded_training import contrastive_loss
 from evaluators.networks.features import to_network
 from space.shared.plain import InputError
@@ -94,23 +88,23 @@ def test_the_same_weights_come_out_and_random_state_stays(
 
 
 def test_a_model_that_learned_nothing_is_doubted(clip: EmbeddedClip, tmp_path: Path) -> None:
-    assert clip.doubt is None and clip.about["retrieval_captions"] == 16
+    assert clip.warning is None and clip.about["retrieval_captions"] == 16
     ignorant = copy.copy(clip)
     ignorant.about = clip.about | {"retrieval_accuracy": 2 / 16}
     ignorant.save(tmp_path / "ignorant")
-    doubt = EmbeddedClip.load(tmp_path / "ignorant").doubt  # as a resumed search loads it
-    assert doubt is not None
-    assert doubt.startswith(
-        "the embedded CLIP finds the right one of 16 held-out captions for 12.5% of the pictures, and chance "
+    warning = EmbeddedClip.load(tmp_path / "ignorant").warning  # as a resumed search loads it
+    assert warning is not None
+    assert warning.startswith(
+        "the embedded CLIP finds the right one of 16 held-out captions for 12.5% of the images, and chance "
         "finds 6.2%"
     )
 
 
-def test_whoever_publishes_first_stays(clip: EmbeddedClip, tmp_path: Path) -> None:
+def test_whoeverpublishes_first_stays(clip: EmbeddedClip, tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "entry"
-    _publish(clip, folder)
+    publish(clip, folder)
     (folder / "mark").touch()
-    _publish(clip, folder)
+    publish(clip, folder)
     assert (folder / "mark").exists() and [path.name for path in folder.parent.iterdir()] == ["entry"]
 
 

@@ -15,7 +15,7 @@ from search.runs.bundle import bundled_of, commands, histories_of, read_bundle
 from search.runs.prior import write_prior
 from search.runs.record import RECORD_NAME, Record, read_events, read_history
 from space.shared.plain import InputError
-from tests.analysis.test_replay import write_run
+from tests.analysis.replay.test_replay import write_run
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_words_that_say_where_are_left_out(runs: list[Path], tmp_path: Path) -> 
     (run,) = bundled_of(str(runs[0]))
     assert str(tmp_path) not in json.dumps(run.events)
     assert list(commands([run])) == [
-        "python -m search trials=4 'rungs=[1,2]' 'enqueue=[md,runs/a.yaml,c.yaml,d.yaml]' "
+        "mdsearch search trials=4 'rungs=[1,2]' 'enqueue=[md,runs/a.yaml,c.yaml,d.yaml]' "
         "sampler.use=own.py:Mine budget.gmacs=1/2"
     ]
 

@@ -89,7 +89,7 @@ def test_three_workers_whose_command_is_killed_leave_none_behind_and_one_generat
         f"model={model}", f"captions={tmp_path / 'captions.txt'}", f"out={out}", "steps=100", "guidance=2",
         "seed=5", "batch_size=2", "device=cpu",
     ]  # fmt: skip
-    command = [sys.executable, "-m", "training.samples", *words, "workers=3"]
+    command = [sys.executable, "-m", "mdsearch", "generate", "samples", *words, "workers=3"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     wait_for(lambda: any(out.glob("0*.png")), process)

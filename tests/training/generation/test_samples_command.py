@@ -29,9 +29,3 @@ def test_the_door_takes_what_it_is_not_told_from_our_model(
         samples.main([*words, "batch_size=1", "count=1", "workers=0"])
     with pytest.raises(InputError, match=r"model: .* has no model\.json .* and no model_index\.json"):
         samples.main([f"model={tmp_path}", *words[1:], "image_size_px=16", "steps=1", "guidance=1"])
-
-
-def test_help_names_every_field(capsys: pytest.CaptureFixture[str]) -> None:
-    assert samples.main(["--help"]) == 0
-    printed = capsys.readouterr().out
-    assert all(f"{name}=" in printed for name in ("captions", "shard", "workers", "precision", "threads"))
