@@ -18,7 +18,6 @@ from search.formats import label, share
 from search.statistics.verdicts import Interval
 from space.architecture import Architecture
 from space.budget import Budget
-from space.prices.macs import price
 
 _TITLE = "Where MD and MD-Lite rank"
 _FEWEST_NETWORKS = 10
@@ -76,7 +75,7 @@ def _standing(
     others = [
         key
         for key in table.runs
-        if key in spread and key != network.id and not budget.excess(price(table.runs[key][0].architecture))
+        if key in spread and key != network.id and not budget.excess(table.runs[key][0].architecture)
     ]
     if len(others) < _FEWEST_NETWORKS:
         return None

@@ -28,7 +28,6 @@ from search.strategies.independent import ArchitectureSearch
 from search.strategy import Decision, Job, Report
 from space.architecture import Architecture
 from space.choices import Space
-from space.prices.macs import price
 from space.shared.plain import InputError
 
 
@@ -284,7 +283,7 @@ def feasible(table: RecordedTable) -> list[Architecture]:
             space.encode(architecture)
         except InputError:
             continue
-        if not budget.excess(price(architecture)):
+        if not budget.excess(architecture):
             found.append(architecture)
     if not found:
         raise InputError("runs: no recorded architecture is a point of the space and fits the budget")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.rendering import Format, render_table
-from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import Score, check_comparable, score_name
 from evaluators.protocols.sheet import FILE, Sheet
 from space.shared.plain import InputError, nearest
@@ -37,7 +37,7 @@ class Curves:
     clip: str
 
     @property
-    def protocol(self) -> Protocol:
+    def protocol(self) -> EvaluationProtocol:
         """What all points share: guidance and steps are left out."""
         protocol = self._any_score.protocol
         return replace(protocol, drawing=replace(protocol.drawing, guidance=None, steps=None))

@@ -22,7 +22,6 @@ from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
 from space.difference import difference
-from space.prices.macs import price
 from space.shared.plain import InputError, from_plain
 
 
@@ -133,11 +132,11 @@ def missing_partners(
     left = dict.fromkeys(PAPER_DECISIONS, pairs)
     found: list[Partner] = []
     for base in bases:
-        if budget.excess(price(base.architecture)):
+        if budget.excess(base.architecture):
             continue
         for decision in PAPER_DECISIONS:
             partner = next(
-                (p for p in decision.partners(base.architecture, space) if not budget.excess(price(p))), None
+                (p for p in decision.partners(base.architecture, space) if not budget.excess(p)), None
             )
             if partner is None or not left[decision]:
                 continue

@@ -14,6 +14,7 @@ from search.objectives import CLIP, FID, Objective, Objectives
 from search.runs.header import noise_of, objectives_of, trials_asked
 from search.statistics.noise import Noise
 from search.statistics.verdicts import Verdict
+from space.budget import bounds_in_words
 from space.prices.macs import price
 
 UNSURE = {  # verdict -> how the claim says it
@@ -40,12 +41,7 @@ def headline_section(page: Page) -> dict[str, Any]:
 
 
 def _budget_words(budget: dict[str, Any]) -> str:
-    parts = []
-    if (most := budget.get("parameters_millions")) is not None:
-        parts.append(f"{most:g} M parameters")
-    if (most := budget.get("gmacs")) is not None:
-        parts.append(f"{most:g} GMACs")
-    return " and ".join(parts) or "none"
+    return " and ".join(bounds_in_words(budget)) or "none"
 
 
 def _claim(page: Page) -> str:
