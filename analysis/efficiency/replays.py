@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.progress import track
 
 from analysis.efficiency.figures import Found, plain_of, quality_rows, steps_rows
-from analysis.rendering import render
-from analysis.replay.table import Table, check_rungs
+from analysis.rendering import render_table
+from analysis.replay.table import RecordedTable, check_rungs
 from analysis.replay.tries import ReplayStrategy, Truth, feasible, replay
 from search.runs.record import History, Trial
 from search.samplers.factory import SamplerSettings
@@ -58,7 +58,7 @@ class EfficiencySettings:
             raise InputError(f"budgets: {list(self.budgets)}; allowed: full lengths above 0, as in [4,8,12]")
 
 
-def in_half(table: Table, half: Half) -> Table:
+def in_half(table: RecordedTable, half: Half) -> RecordedTable:
     """The networks of a half that a search could choose."""
     chosen = {
         architecture.id for architecture in feasible(table) if half in ("all", half_of(architecture.id))
@@ -77,14 +77,14 @@ def counted_half(half: Half) -> str:
     return "the table" if half == "all" else f"the half {half}"
 
 
-def drawn_from(table: Table, share: float, seed: int) -> Table:
+def drawn_from(table: RecordedTable, share: float, seed: int) -> RecordedTable:
     """A share of the networks, which the seed draws."""
     kept = sorted(table.runs, key=lambda key: numbered_seed(seed, f"share {key}", 0))
     kept = kept[: max(2, round(share * len(kept)))]
     return replace(table, runs={key: runs for key, runs in table.runs.items() if key in set(kept)})
 
 
-def strategy_of(name: str, plain: Mapping[str, Any], table: Table) -> ReplayStrategy:
+def strategy_of(name: str, plain: Mapping[str, Any], table: RecordedTable) -> ReplayStrategy:
     """A strategy as a search with these settings would have it; its rungs, if the table has them."""
     sampler: SamplerSettings = from_plain(SamplerSettings, plain["sampler"])
     stopping: StoppingSettings = from_plain(StoppingSettings, plain["stopping"])
@@ -106,7 +106,7 @@ def teachers(histories: Mapping[str, History]) -> list[Trial]:
 
 
 def replayed_all(
-    table: Table,
+    table: RecordedTable,
     strategies: Sequence[ReplayStrategy],
     noise: Noise,
     settings: EfficiencySettings,
@@ -129,7 +129,7 @@ def replayed_all(
 
 
 def text_of(
-    found: Mapping[str, Found], table: Table, rungs: Sequence[int], settings: EfficiencySettings
+    found: Mapping[str, Found], table: RecordedTable, rungs: Sequence[int], settings: EfficiencySettings
 ) -> str:
     drawn = len(drawn_from(table, settings.share, 0).runs)
     each = "" if drawn == len(table.runs) else f", of which every seed replays {drawn} of its own"
@@ -139,17 +139,17 @@ def text_of(
         f"{max(1, math.ceil(TOP_SHARE * drawn))} of {drawn}; rungs {list(rungs)}; steps in full "
         f"lengths of {full}; in brackets 95 % intervals over the seeds, paired (quartiles where it says so).",
         "",
-        render([], steps_rows(found, rungs[0] / full), "markdown"),
+        render_table([], steps_rows(found, rungs[0] / full), "markdown"),
         "The network that the search would name after equal training, in full lengths: its true place, and "
         "how often no network is truly better by more than the noise of two runs.",
         "",
-        render([], quality_rows(found, settings.budgets), "markdown"),
+        render_table([], quality_rows(found, settings.budgets), "markdown"),
     ]
     return "\n".join(lines)
 
 
 def write_results(
-    folder: Path, text: str, found: Mapping[str, Found], table: Table, settings: EfficiencySettings
+    folder: Path, text: str, found: Mapping[str, Found], table: RecordedTable, settings: EfficiencySettings
 ) -> None:
     """efficiency.md, as printed, and efficiency.json, a figure a seed. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)

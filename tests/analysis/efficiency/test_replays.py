@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.efficiency.figures import Found, figure, oracle, ratio_of_means
 from analysis.efficiency.replays import drawn_from, half_of, in_half, strategy_of, teachers
-from analysis.replay.table import RecordedRun, Table
+from analysis.replay.table import RecordedRun, RecordedTable
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, replay
 from conf.compose import compose
 from search.objectives import FID_AND_CLIP, objectives_to_plain
@@ -67,7 +67,7 @@ def planted(early):
         "proxy": to_plain(preset("proxy", "embedded", Proxy)),
         "noise": to_plain(NOISE),
     }
-    return Table(header, START, runs)
+    return RecordedTable(header, START, runs)
 
 
 def steps_of(table, stopping, seeds=30, top_share=0.05):
@@ -194,7 +194,7 @@ def test_halves_are_fixed_and_share_nothing():
     assert not tuning & held_out and tuning | held_out == set(table.runs) == set(in_half(table, "all").runs)
     assert 12 <= len(tuning) <= 28  # of 40, within 2.5 deviations of half
     assert half_of("18d7c0d8ae8b") == half_of("18d7c0d8ae8b")
-    grown = in_half(Table(table.header, START, dict(list(table.runs.items())[:20])), "tuning")
+    grown = in_half(RecordedTable(table.header, START, dict(list(table.runs.items())[:20])), "tuning")
     assert set(grown.runs) <= tuning  # a network stays where it is when a table grows
 
 
