@@ -18,7 +18,7 @@ from search.confirmation.confirmation import Confirmation
 from search.custom import keep_custom
 from search.display import Display, make_display
 from search.formats import counted
-from search.objectives import objectives_to_plain
+from search.objectives import VALIDATION_LOSS, objectives_to_plain
 from search.plan import check, named_architecture
 from search.runs.compatibility import abridged
 from search.runs.files import BEST_NAME, EVALUATOR_FOLDER, PROVENANCE_NAME
@@ -36,7 +36,7 @@ from search.stopping.factory import make_rule
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
 from search.strategy import Strategy
-from search.trial import VALIDATION_LOSS, TrialSettings
+from search.trial import TrialSettings
 from space.architecture import Architecture
 from space.prices.macs import price
 from space.proxy import narrow

@@ -23,6 +23,7 @@ import numpy as np
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.scorers.by_protocol import load_evaluator
+from search.objectives import VALIDATION_LOSS
 from search.runs.files import (
     ARCHITECTURE_NAME,
     SAMPLES_NAME,
@@ -40,7 +41,6 @@ from training.generation.grid import save_grid
 from training.settings import TrainingSettings
 from training.trainer import Diverged, Trainer
 
-VALIDATION_LOSS = "validation_loss"  # a score beside the evaluator's
 SAMPLES_SHOWN = 32
 _UNFINISHED = ".writing-"  # what a killed worker left half written is in folders of this name
 
