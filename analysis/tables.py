@@ -12,7 +12,7 @@ from rich.table import Table
 
 from analysis.findings import all_verdicts, steps_saved
 from search.confirmation.leading import Lead, lead
-from search.formats import counted, ending, millions, score, share
+from search.formats import counted, ending, millions, score, share, state_word
 from search.runs.files import CSV_NAME
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
@@ -34,22 +34,23 @@ COLUMNS = (
     "seconds",
     "seed",
 )
-ROWS_SHOWN = 5
+TRIALS_SHOWN = 5
 
 
 def write_trials_csv(folder: Path, history: History) -> Path:
     """trials.csv of a run folder: a row a trial of the search, whole or not at all.
 
     `parameters` and `gmacs` are at the paper's scale, `steps` those that were trained, `fid` and `clip` the
-    two objectives; every other score follows under its full name. What was not measured is empty.
+    first two objectives; every other score, further objectives among them, follows under its full name. What
+    was not measured is empty.
     """
-    objectives, trials = objectives_of(history), history.trials
-    own = {objectives[0].name, objectives[1].name, "validation_loss"}
+    (fid, clip, *_), trials = objectives_of(history), history.trials
+    own = {fid.name, clip.name, "validation_loss"}
     others = sorted({name for t in trials for rung in t.rungs for name in rung.scores} - own)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow([*COLUMNS, *others])
-    writer.writerows(_row(trial, objectives[0].name, objectives[1].name, others) for trial in trials)
+    writer.writerows(_row(trial, fid.name, clip.name, others) for trial in trials)
     return write_whole(folder / CSV_NAME, text.getvalue())
 
 
@@ -81,20 +82,19 @@ def result_table(history: History) -> Table:
     )
     table.add_column("")
     table.add_column("architecture")
-    for column in ("parameters", "GMACs", "FID", "CLIP"):
+    for column in ("parameters", "GMACs", *(objective.label for objective in objectives)):
         table.add_column(column, justify="right")
     leading = lead(history)
     tied = [leading.winner, *leading.tied] if leading else []
     keys = {trial.key for trial in tied}
     best = [*tied, *(trial for trial in best_first(trials, objectives) if trial.key not in keys)]
-    for trial in best[:ROWS_SHOWN]:
+    for trial in best[:TRIALS_SHOWN]:
         table.add_row(
             escape(trial.name),
             trial.architecture.id,
             millions(trial.cost.parameters),
             f"{trial.cost.gmacs:.1f}",
-            score(trial.score(objectives[0].name), 2),
-            score(trial.score(objectives[1].name), 3),
+            *(score(trial.score(objective.name), objective.decimals) for objective in objectives),
             style="bold" if trial is best[0] else "",
         )
     table.caption = escape("\n".join(_caption(history, leading)))
@@ -119,8 +119,10 @@ def _caption(history: History, leading: Lead | None) -> list[str]:
 
 
 def states_in_words(trials: list[Trial]) -> str:
-    """`12 trials: 8 complete, 3 halted, 1 failed`."""
+    """`12 trials: 8 complete, 3 stopped, 1 failed`."""
     states = Counter(trial.state for trial in trials)
-    known = ", ".join(f"{states[s]} {s}" for s in ("complete", "halted", "failed", "running") if states[s])
+    known = ", ".join(
+        f"{states[s]} {state_word(s)}" for s in ("complete", "halted", "failed", "running") if states[s]
+    )
     count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
     return f"{count}: {known}" if trials else "no trials"

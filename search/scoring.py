@@ -28,9 +28,9 @@ from evaluators.networks.loading import load_networks
 from evaluators.networks.weights import Missing
 from evaluators.protocols.protocol import (
     CaptionList,
-    Drawing,
-    Protocol,
+    EvaluationProtocol,
     ReferenceSet,
+    Sampling,
     differences,
     protocol_text,
 )
@@ -39,7 +39,7 @@ from evaluators.scorers.by_protocol import (
     ProtocolEvaluator,
     load_evaluator,
     load_pinned,
-    reference_of_pictures,
+    reference_of_images,
     stored_protocol,
 )
 from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
@@ -66,7 +66,7 @@ def prepare_evaluator(
     """
     if (folder / "protocol.yaml").is_file():
         return load_evaluator(folder, settings.weights, settings.compute)
-    if isinstance(settings.evaluators, Protocol):
+    if isinstance(settings.evaluators, EvaluationProtocol):
         return _prepare_by_protocol(settings, folder, data, say)
     return _prepare_embedded(settings, settings.evaluators, folder, data, say)
 
@@ -77,7 +77,7 @@ def told_of(evaluator: Scorer, settings: SearchSettings, data: Dataset) -> list[
     if isinstance(evaluator, Evaluator):
         lines += _told_of_embedded(evaluator)
     if isinstance(evaluator, ProtocolEvaluator):
-        assert isinstance(settings.evaluators, Protocol)
+        assert isinstance(settings.evaluators, EvaluationProtocol)
         lines += _told_of_protocol(settings.evaluators, evaluator.stated)
         lines += _told_of_counts(evaluator)
     captions = scored_captions(settings, data)
@@ -124,7 +124,7 @@ def _told_of_embedded(evaluator: Evaluator) -> list[str]:
         f"embedded CLIP: finds the right caption for {evaluator.clip.retrieval_accuracy:.1%} of "
         "the held-out pictures it was checked on"
     )
-    return [found] if evaluator.clip.doubt is None else [found, f"warning: {evaluator.clip.doubt}"]
+    return [found] if evaluator.clip.warning is None else [found, f"warning: {evaluator.clip.warning}"]
 
 
 # ---------------------------------------------------------------------- by the networks of a protocol
@@ -136,7 +136,7 @@ def check_scoring(settings: SearchSettings, data: Dataset) -> None:
     Raises:
         InputError: if not, or if the data cannot be brought into the protocol's form.
     """
-    if not isinstance(settings.evaluators, Protocol):
+    if not isinstance(settings.evaluators, EvaluationProtocol):
         return
     began = stored_protocol(Path(settings.resume) / EVALUATOR_FOLDER) if settings.resume else None
     if began is not None:
@@ -158,7 +158,7 @@ def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
             f"no noise is stated for {', '.join(unknown)} (noise.rungs, others), so that verdicts are "
             "undecided until repeated seeds show it"
         )
-    if isinstance(settings.evaluators, Protocol):
+    if isinstance(settings.evaluators, EvaluationProtocol):
         derived = derived_protocol(settings, settings.evaluators, data)
         lines += [derived.name, *_told_of_protocol(settings.evaluators, derived)]
     return lines
@@ -172,7 +172,9 @@ def _check_reference(source: str | None) -> None:
         open_images(source, "scoring.reference")
 
 
-def derived_protocol(settings: SearchSettings, named: Protocol, data: Dataset) -> Protocol:
+def derived_protocol(
+    settings: SearchSettings, named: EvaluationProtocol, data: Dataset
+) -> EvaluationProtocol:
     """A named protocol's networks and preparation, with the search's own pictures, captions and drawing."""
     held_out = min(settings.scoring.reference_images, len(data.held_out_captions))
     real: ReferenceSet | None = ReferenceSet(
@@ -184,7 +186,7 @@ def derived_protocol(settings: SearchSettings, named: Protocol, data: Dataset) -
         form = replace(named.images, drawn_size_px=data.image_size_px)
     except InputError as error:
         raise InputError(f"evaluators.images: {error}") from None
-    return Protocol(
+    return EvaluationProtocol(
         name=f"{named.name} networks on {settings.data.title}",
         samples=settings.scoring.images,
         images=form,
@@ -196,7 +198,7 @@ def derived_protocol(settings: SearchSettings, named: Protocol, data: Dataset) -
     )
 
 
-def what_differs(named: Protocol, scored: Protocol) -> str:
+def what_differs(named: EvaluationProtocol, scored: EvaluationProtocol) -> str:
     """In which fields a derived protocol is not the named one: scores of the two do not compare."""
     fields = differences(named, scored)
     if named.clips[1:]:
@@ -210,7 +212,7 @@ def what_differs(named: Protocol, scored: Protocol) -> str:
     )
 
 
-def _told_of_protocol(named: Protocol, scored: Protocol) -> list[str]:
+def _told_of_protocol(named: EvaluationProtocol, scored: EvaluationProtocol) -> list[str]:
     lines = []
     if said := what_differs(named, scored):
         lines.append(f"not {named.name} itself, and compares with none of its scores: {said}")
@@ -224,7 +226,7 @@ def _told_of_protocol(named: Protocol, scored: Protocol) -> list[str]:
 def _prepare_by_protocol(
     settings: SearchSettings, folder: Path, data: Dataset, say: Say
 ) -> ProtocolEvaluator:
-    assert isinstance(settings.evaluators, Protocol)
+    assert isinstance(settings.evaluators, EvaluationProtocol)
     networks, protocol = _load(settings, derived_protocol(settings, settings.evaluators, data))
     names = ", ".join(network.name for network in networks.features)
     say(f"reference pictures: measured by {names} once, then cached ...")
@@ -233,7 +235,7 @@ def _prepare_by_protocol(
         def draw(indices: Sequence[int]) -> np.ndarray:
             return pictures(data.held_out(indices))[0]
 
-        reference, protocol = reference_of_pictures(protocol, networks, draw, data.digest, settings.cache)
+        reference, protocol = reference_of_images(protocol, networks, draw, data.digest, settings.cache)
     else:
         reference, protocol = _given_reference(settings, networks, protocol)
     evaluator = ProtocolEvaluator(networks, reference, protocol)
@@ -250,7 +252,7 @@ def _told_of_counts(evaluator: ProtocolEvaluator) -> list[str]:
     ]
 
 
-def _load(settings: SearchSettings, protocol: Protocol) -> tuple[Networks, Protocol]:
+def _load(settings: SearchSettings, protocol: EvaluationProtocol) -> tuple[Networks, EvaluationProtocol]:
     try:
         return load_networks(protocol, settings.weights, settings.compute)
     except Missing as error:
@@ -260,8 +262,8 @@ def _load(settings: SearchSettings, protocol: Protocol) -> tuple[Networks, Proto
 
 
 def _given_reference(
-    settings: SearchSettings, networks: Networks, protocol: Protocol
-) -> tuple[Reference, Protocol]:
+    settings: SearchSettings, networks: Networks, protocol: EvaluationProtocol
+) -> tuple[Reference, EvaluationProtocol]:
     """That of `scoring.reference`: statistics, or pictures that are measured here."""
     assert settings.scoring.reference is not None
     reference = reference_from(
@@ -286,6 +288,6 @@ def _caption_list(settings: SearchSettings, data: Dataset) -> CaptionList:
     return CaptionList.of(name, scored_captions(settings, data))
 
 
-def _drawing(settings: SearchSettings) -> Drawing:
+def _drawing(settings: SearchSettings) -> Sampling:
     training = settings.training
-    return Drawing("ddim", training.sampling_steps, training.guidance, settings.seed, SEEDS)
+    return Sampling("ddim", training.sampling_steps, training.guidance, settings.seed, SEEDS)

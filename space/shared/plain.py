@@ -114,13 +114,9 @@ class ByName:
     """Of a field that may hold any of several dataclasses, told apart by their field `name`:
     `Annotated[SamplerSettings, ByName({"tpe": "search.samplers.tpe:TpeSettings", ...})]`. The module of a
     class is imported when it is chosen, so that a choice costs nothing of what the others need.
-
-    `formerly` are fields that every one of them had when they were one class: settings that were stored then
-    are read without those that the named one does not have.
     """
 
     kinds: Mapping[str, str]
-    formerly: frozenset[str] = frozenset()
 
     def kind(self, name: str) -> type[Any]:
         module, _, found = self.kinds[name].partition(":")
@@ -139,9 +135,7 @@ class ByName:
             raise InputError(
                 f"{where}.name: {value['name']!r} is not a choice here; {nearest(value['name'], self.kinds)}"
             )
-        kind = self.kind(value["name"])
-        inactive = self.formerly - set(_fields(typing.cast("Any", kind)))
-        return from_plain(kind, {key: item for key, item in value.items() if key not in inactive}, where)
+        return from_plain(self.kind(value["name"]), value, where)
 
 
 def _scalar(kind: type, value: Any, where: str) -> Any:

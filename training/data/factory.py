@@ -13,8 +13,7 @@ DATA_SETS = {
     "folder": "training.data.folder:FolderSettings",
     "scenes": "training.data.scenes:ScenesSettings",
 }
-FORMERLY = frozenset({"scenes", "folder", "captions", "max_unreadable_share", "memory_mib"})
-DataSettings = Annotated[CommonSettings, ByName(DATA_SETS, formerly=FORMERLY)]
+DataSettings = Annotated[CommonSettings, ByName(DATA_SETS)]
 """The settings of any of them: a field of this type is read by its `name`."""
 
 

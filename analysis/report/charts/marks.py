@@ -14,8 +14,10 @@ from search.statistics.noise import Noise
 from search.statistics.pareto import Point
 
 Mark = TypeVar("Mark")
+Plane = tuple[int, int]  # the places of the objectives at the axes
+FIRST_TWO: Plane = (0, 1)
 
-COLOURS = {
+COLOUR_OF = {
     "complete": "#3b82f6",
     "halted": "#d98a1f",
     "failed": "#dc4545",
@@ -27,7 +29,7 @@ COLOURS = {
     "other": "#0e9fb5",
     "prior": "#64748b",
 }
-MOST_MARKS = 1500  # of one kind in a chart; with more, evenly spaced ones are drawn, and the legend says so
+MOST_MARKS = 1500  # of one kind in a chart; with more, evenly spaced ones are plotted, and the legend says so
 MOST_FULL_HOVERS = 300  # with more marks of a kind, what they say leaves the levels out
 
 
@@ -39,45 +41,55 @@ def marks(
     return go.Scatter(mode="markers", name=escape(name), x=x, y=y, **said | fields)
 
 
-def scatter(
+def scored_marks(
     name: str,
     pairs: Iterable[tuple[Trial, Point]],
     marker: dict[str, Any],
     noise: Noise | None = None,
     deviations: float = 0.0,
+    plane: Plane = FIRST_TWO,
 ) -> go.Scatter:
-    """Marks in FID x CLIP; with `noise`, bars of so many standard deviations of one run."""
+    """Marks in a plane of two objectives; with `noise`, bars of so many standard deviations of one run."""
     pairs = list(pairs)
     full = len(pairs) <= MOST_FULL_HOVERS
-    fids, clips = [point.fid for _, point in pairs], [point.clip for _, point in pairs]
-    text = [hover(trial, point.fid, point.clip, trial.last_step, full=full) for trial, point in pairs]
-    trace = marks(name, fids, clips, text, marker=marker)
+    x, y = ([point.values[axis] for _, point in pairs] for axis in plane)
+    text = [hover(trial, point, full=full) for trial, point in pairs]
+    trace = marks(name, x, y, text, marker=marker)
     if noise is not None:
-        at = [noise.at(trial.last_step) for trial, _ in pairs]
-        widths = [deviations * rung.fid_relative * fid for rung, fid in zip(at, fids, strict=True)]
-        trace.error_x = noise_bars(widths, marker["color"])
-        trace.error_y = noise_bars([deviations * rung.clip for rung in at], marker["color"])
+        widths = [noise_widths(pairs, noise, axis, deviations) for axis in plane]
+        trace.error_x, trace.error_y = (noise_bars(each, marker["color"]) for each in widths)
     return trace
 
 
-def hover(
-    trial: Trial,
-    fid: float | None = None,
-    clip: float | None = None,
-    step: int | None = None,
-    *,
-    full: bool = True,
-) -> str:
-    """What a mark says of its trial; escaped, since plotly reads tags."""
-    lines = [f"{label(trial.name)} · {trial.architecture.id} · {trial.state}"]
+def noise_widths(
+    pairs: Sequence[tuple[Trial, Point]], noise: Noise, axis: int, deviations: float
+) -> list[float]:
+    """So many standard deviations of one run of each trial; 0 where no noise is stated."""
+    widths = []
+    for trial, point in pairs:
+        objective, value = point.objectives[axis], point.values[axis]
+        stated = noise.at(trial.last_step).deviation(objective) or 0.0
+        widths.append(deviations * stated * value if objective.scale == "log" else deviations * stated)
+    return widths
+
+
+def hover(trial: Trial, point: Point | None = None, *, full: bool = True) -> str:
+    """What a mark says of its trial, with the scores that it stands at; escaped, since plotly reads tags."""
+    lines = [f"{label(trial.name)} · {trial.architecture.id} · {state_word(trial.state)}"]
     if trial.purpose == "confirm":
         lines[0] = f"{label(trial.name)}, confirmation · {trial.architecture.id}"
-    if fid is not None and clip is not None:
-        lines.append(f"FID {fid:.2f}, CLIP {clip:.3f}" + (f" at step {step}" if step is not None else ""))
+    if point is not None:
+        lines.append(f"{scores_in_words(point)} at step {trial.last_step}")
     lines += [size(trial.cost), *(summary(trial.architecture) if full else ())]
     if full and trial.state in ("halted", "failed"):
         lines.append(_shortened(ending(trial), 90))
     return "<br>".join(escape(line) for line in lines)
+
+
+def scores_in_words(point: Point) -> str:
+    """`FID 12.34, CLIP 0.456`."""
+    each = zip(point.objectives, point.values, strict=True)
+    return ", ".join(f"{objective.label} {objective.shown(value)}" for objective, value in each)
 
 
 def noise_bars(widths: Sequence[float], colour: str) -> dict[str, Any]:
@@ -86,7 +98,7 @@ def noise_bars(widths: Sequence[float], colour: str) -> dict[str, Any]:
 
 
 def marker(meaning: str, *, width: float = 0, **fields: Any) -> dict[str, Any]:
-    colour = COLOURS[meaning]
+    colour = COLOUR_OF[meaning]
     return {"color": colour, "line": {"color": colour, "width": width}, **fields}
 
 
@@ -95,7 +107,7 @@ def winner_ring() -> dict[str, Any]:
 
 
 def reference_colour(name: str) -> str:
-    return COLOURS.get(label(name), COLOURS["other"])
+    return COLOUR_OF.get(label(name), COLOUR_OF["other"])
 
 
 def titled(text: str, **fields: Any) -> dict[str, Any]:
@@ -115,7 +127,7 @@ def evenly_spaced(name: str, marks: Sequence[Mark], most: int = MOST_MARKS) -> t
     if len(marks) <= most:
         return name, list(marks)
     chosen = [marks[place * len(marks) // most] for place in range(most)]
-    return f"{name} ({most:,} of {len(marks):,} drawn)", chosen
+    return f"{name} ({most:,} of {len(marks):,} plotted)", chosen
 
 
 def _shortened(text: str, most: int) -> str:

@@ -1,4 +1,4 @@
-"""The sample sheets in the page: the winner, the reference points, one halted trial."""
+"""The sample sheets in the page: the winner, the reference points, one stopped trial."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
+from analysis.report.charts.marks import scores_in_words
 from search.formats import label
 from search.runs.files import SAMPLES_NAME, job_folder
 from search.runs.header import objectives_of, references_of
 from search.runs.record import History, Trial
+from search.runs.scores import point_of
 
 MOST_SHEETS = 6
 MOST_PIXELS_WIDE = 720
@@ -40,20 +42,18 @@ def _chosen(history: History, winner: Trial | None) -> list[tuple[str, Trial]]:
     for name in references_of(history):
         runs = [t for t in history.confirmations if t.name == name and t.state == "complete"]
         chosen += [(f"{label(name)}, seed {run.seed}", run) for run in runs[:1]]
-    halted = [trial for trial in history.trials if trial.state == "halted"]
-    chosen += [(f"Halted, {trial.name}", trial) for trial in halted[:1]]
+    stopped = [trial for trial in history.trials if trial.state == "halted"]
+    chosen += [(f"Stopped, {trial.name}", trial) for trial in stopped[:1]]
     if winner is None:
         chosen += [
-            (trial.name, trial) for trial in history.trials if trial.rungs and trial not in halted[:1]
+            (trial.name, trial) for trial in history.trials if trial.rungs and trial not in stopped[:1]
         ][:2]
     return chosen
 
 
 def _scores(trial: Trial, history: History) -> str:
-    objectives = objectives_of(history)
-    fid, clip = trial.score(objectives[0].name), trial.score(objectives[1].name)
-    scores = f", FID {fid:.2f}, CLIP {clip:.3f}" if fid is not None and clip is not None else ""
-    return f"after {trial.last_step} steps{scores}"
+    point = point_of(trial, objectives_of(history))
+    return f"after {trial.last_step} steps" + (f", {scores_in_words(point)}" if point is not None else "")
 
 
 def _embedded(path: Path) -> tuple[str, bool] | None:

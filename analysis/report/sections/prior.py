@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from analysis.report.html import Cell, Row, Table, number, word
+from analysis.report.html import Cell, PageTable, Row, number, word
 from analysis.report.page import Page
-from search.formats import millions
+from search.formats import millions, state_word
+from search.objectives import Objectives
 from search.runs.header import objectives_of
 from search.runs.record import Trial
 from search.runs.scores import best_first
 
-MOST_SHOWN = 20
+PRIOR_TRIALS_SHOWN = 20
 
 
 def prior_section(page: Page) -> dict[str, Any] | None:
@@ -22,26 +23,26 @@ def prior_section(page: Page) -> dict[str, Any] | None:
         return None
     runs = ", ".join(f"{n} of {run}" for run, n in Counter(trial.source for trial in known).items())
     shown = known
-    if len(known) > MOST_SHOWN:
-        shown = best_first(known, objectives)[:MOST_SHOWN]
-    heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps", "FID", "CLIP"]
-    rows = [Row(_cells(trial, objectives[0].name, objectives[1].name)) for trial in shown]
+    if len(known) > PRIOR_TRIALS_SHOWN:
+        shown = best_first(known, objectives)[:PRIOR_TRIALS_SHOWN]
+    heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps"]
+    heads += [objective.label for objective in objectives]
+    rows = [Row(_cells(trial, objectives)) for trial in shown]
     return {
         "known": len(known),
         "runs": runs,
         "shown": len(shown),
-        "table": Table(heads, rows, numbers=range(3, 8), sortable=True),
+        "table": PageTable(heads, rows, numbers=range(3, len(heads)), sortable=True),
     }
 
 
-def _cells(trial: Trial, fid: str, clip: str) -> list[Cell]:
+def _cells(trial: Trial, objectives: Objectives) -> list[Cell]:
     return [
         Cell(trial.name),
-        word(trial.state),
+        word(state_word(trial.state)),
         Cell(trial.architecture.id, code=True),
         Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
         number(trial.cost.gmacs, 1),
         number(trial.last_step),
-        number(trial.score(fid), 2),
-        number(trial.score(clip), 3),
+        *(number(trial.score(each.name), each.decimals) for each in objectives),
     ]
