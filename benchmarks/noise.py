@@ -15,7 +15,7 @@ from statistics import fmean, stdev
 
 from conf.compose import compose
 from search.plan import named_architecture
-from search.scoring import prepare_evaluator
+from search.scoring.evaluator import prepare_evaluator
 from search.settings import SearchSettings, settings_from_plain
 from search.statistics.pareto import Point
 from search.statistics.variance import within

@@ -14,10 +14,12 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, NoReturn
 
+from conf.renamed import current
 from space.shared.plain import InputError, nearest
 
 PACKAGE = "conf"
 MISSING = "???"
+COMPLETE = "# @package _global_"  # begins a preset that sets fields of the whole, not of its group
 
 
 def compose(main: str, overrides: Iterable[str], *, package: str = PACKAGE) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def compose(main: str, overrides: Iterable[str], *, package: str = PACKAGE) -> d
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    words = list(overrides)
+    words = [current(word) for word in overrides]
     parsed = [_parse(word) for word in words]
     folders = _presets(package)
     for override in parsed:
@@ -136,8 +138,9 @@ def _fields(main: str, package: str) -> Iterator[tuple[str, str, str]]:
     sources = [("", (resources.files(package) / f"{main}.yaml").read_text("utf-8"))]
     folders = _presets(package)
     for name, preset in _choices(main, package).items():
-        prefix = name.split("@")[-1].replace("/", ".")
-        sources.append((prefix, folders.get(_folder(name), {}).get(preset, "")))
+        text = _preset(folders, name, preset)
+        prefix = "" if text.startswith(COMPLETE) else name.split("@")[-1].replace("/", ".")
+        sources.append((prefix, text))
     for prefix, text in sources:
         root = yaml.compose(text)
         if isinstance(root, yaml.MappingNode):
@@ -186,8 +189,13 @@ def _presets(package: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def _preset(folders: Mapping[str, Mapping[str, str]], group: str, preset: str) -> str:
+    return folders.get(_folder(group), {}).get(preset, "")
+
+
 def _description(text: str) -> str:
-    first = next((line for line in text.splitlines() if line.startswith("#")), "")
+    lines = text.removeprefix(COMPLETE).splitlines()
+    first = next((line for line in lines if line.startswith("#")), "")
     return first.removeprefix("#").strip()
 
 
@@ -217,7 +225,10 @@ def _choices(main: str, package: str, words: Iterable[str] = ()) -> dict[str, st
         loader = GlobalHydra.instance().config_loader()
         defaults = loader.compute_defaults_list(main, list(words), RunMode.MULTIRUN)
     choices = reversed(defaults.overrides.known_choices.items())  # as the defaults list has them
-    return {name: str(preset) for name, preset in choices if not name.startswith("hydra/")}
+    found = {name: str(preset) for name, preset in choices if not name.startswith("hydra/")}
+    folders = _presets(package)
+    whole = [name for name, preset in found.items() if _preset(folders, name, preset).startswith(COMPLETE)]
+    return {name: found[name] for name in [*whole, *found]}
 
 
 def _parse(word: str) -> Any:

@@ -26,9 +26,11 @@ from search.runs.provenance import provenance
 from search.runs.record import History, MemoryRecord, Record
 from search.runs.results import Listener, Results
 from search.samplers.factory import make_sampler
-from search.scoring import prepare_evaluator, scored_captions, told_of
+from search.scoring.evaluator import describe, prepare_evaluator
+from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
 from search.stopping.factory import make_rule
+from search.strategies.base import SearchTask
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
 from search.strategy import Strategy
@@ -151,7 +153,7 @@ def _prepare(settings: SearchSettings, data: Dataset, folder: Path, display: Dis
         )
     )
     evaluator = prepare_evaluator(settings, folder / EVALUATOR_FOLDER, data, display.message)
-    for line in told_of(evaluator, settings, data):
+    for line in describe(evaluator, settings, data):
         display.message(line)
     return evaluator
 
@@ -209,6 +211,7 @@ def _header(settings: SearchSettings, folder: Path, overrides: list[str]) -> dic
         "proxy": to_plain(settings.proxy),
         "data": to_plain(settings.data),
         "training": to_plain(settings.training),
+        "strategy": to_plain(settings.strategy),
         "sampler": to_plain(settings.sampler),
         "stopping": to_plain(settings.stopping),
         "noise": to_plain(settings.noise),
@@ -216,10 +219,9 @@ def _header(settings: SearchSettings, folder: Path, overrides: list[str]) -> dic
     }
 
 
-def architecture_search(settings: SearchSettings, record: MemoryRecord) -> ArchitectureSearch:
+def strategy_of(settings: SearchSettings, record: MemoryRecord) -> Strategy:
     """The search that the settings ask for, on a record that may hold a part of it already."""
-    return ArchitectureSearch(
-        record,
+    task = SearchTask(
         space=settings.space,
         budget=settings.budget,
         proxy=settings.proxy,
@@ -229,8 +231,9 @@ def architecture_search(settings: SearchSettings, record: MemoryRecord) -> Archi
         rungs=settings.rungs,
         trials=settings.trials,
         seed=settings.seed,
-        enqueued=[named_architecture(name) for name in settings.enqueue],
+        enqueued=tuple(named_architecture(name) for name in settings.enqueue),
     )
+    return settings.strategy.make(record, task)
 
 
 def _strategy(settings: SearchSettings, record: Record) -> Phases:
@@ -248,7 +251,7 @@ def _strategy(settings: SearchSettings, record: Record) -> Phases:
             seed=settings.seed,
         )
 
-    return Phases(architecture_search(settings, record), confirmation)
+    return Phases(strategy_of(settings, record), confirmation)
 
 
 def _drive(
@@ -261,7 +264,7 @@ def _drive(
 
         run_inline(strategy, worker, display.message)
         return
-    from search.backends import set_ray_environment
+    from search.backends.cluster import set_ray_environment
 
     set_ray_environment(settings.cluster)
     torch.set_num_threads(1)  # a Gaussian process beside the workers would fight them for their cores

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search.run import architecture_search
+from search.run import strategy_of
 from search.runs.files import RECORD_NAME
 from search.runs.folder import stored_settings
 from search.runs.record import History, MemoryRecord, read_events, read_history
 from search.settings import SearchSettings
-from search.strategies.independent import ArchitectureSearch
-from search.strategy import Report
+from search.strategy import Report, Strategy
 
 COMPARED = {
     "rejected": ("before_trial", "kind", "architecture_id", "reason"),
@@ -80,7 +79,7 @@ class _Driven:
             self.record.history.apply(event)
         self.made: deque[dict[str, Any]] = deque()
         self.record.listeners.append(self._hear)
-        self.search: ArchitectureSearch | None = None
+        self.search: Strategy | None = None
 
     def decisions(self, events: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """The recorded decisions in order; `own` is then what the strategy decided in their place."""
@@ -106,12 +105,13 @@ class _Driven:
         elif not self.made:  # one call may refuse several before it proposes
             self._strategy().propose()
 
-    def _strategy(self) -> ArchitectureSearch:
+    def _strategy(self) -> Strategy:
         """Made at the first decision: by then the record holds what was known before it."""
         if self.search is None:
-            self.search = architecture_search(self.settings, self.record)
-            while self.search.interrupted:  # these come first, and no event says so
-                self.search.propose()
+            self.search = strategy_of(self.settings, self.record)
+            for trial in self.record.history.trials:
+                if trial.state == "running":  # interrupted: these come first, and no event says so
+                    self.search.propose()
         return self.search
 
     def _hear(self, event: dict[str, Any], history: History) -> None:
