@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from conf.compose import compose, help_text
+from mdsearch.second_opinions import as_plain, count_opinions, print_opinions
 from space.architecture import Architecture, difference
 from space.budget import Budget
 from space.prices.macs import Cost, breakdown, price
 from space.prices.memory import peak_activation_bytes, weight_bytes
 from space.shared.plain import InputError, from_plain
+from space.shared.second_opinion import disagreements
 
 INTRO = """
 Price an architecture in closed form: parameters and multiply-accumulates (MACs), where they go, whether
@@ -30,6 +32,7 @@ EXAMPLES = (
     "python -m space arch_file=runs/first/best.yaml budget=md_lite",
     "python -m space arch=md +arch.feed_forward_ratio=4     change a field on the way",
     "python -m space arch=md format=json                    for other programs",
+    "mdsearch count arch=md check=true                      beside PyTorch's counter and fvcore's",
     "python -m space explore --help                         a map of a whole space instead",
 )
 SHOWN_BUDGETS = ("md", "md_lite")
@@ -43,6 +46,7 @@ class PriceSettings:
     budget: Budget
     arch_file: str | None = None
     against: str | None = "md"
+    check: bool = False
     format: Literal["text", "json", "yaml"] = "text"
 
 
@@ -51,14 +55,20 @@ def main(words: list[str]) -> int:
         print(help_text("price", INTRO, EXAMPLES))
         return 0
     settings: PriceSettings = from_plain(PriceSettings, compose("price", words))
+    if settings.check and settings.format == "yaml":
+        raise InputError(
+            "check: has no place in format=yaml, which holds the architecture; allowed: text, json"
+        )
     a = _architecture(settings)
+    opinions = count_opinions(a) if settings.check else []
     if settings.format == "yaml":
         print(a.to_yaml(), end="")
     elif settings.format == "json":
-        print(json.dumps(summary(a, settings), indent=2))
+        print(json.dumps(summary(a, settings) | as_plain(opinions), indent=2))
     else:
         _print_text(a, settings)
-    return 0
+        print_opinions(opinions)
+    return 1 if disagreements(opinions) else 0
 
 
 def _architecture(settings: PriceSettings) -> Architecture:

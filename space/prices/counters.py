@@ -1,4 +1,4 @@
-"""Counters that know nothing of `space/cost.py`: they run the module and count what it runs.
+"""Counters that know nothing of `space/prices/macs.py`: they run the module and count what it runs.
 
 Both refuse to guess. PyTorch's FlopCounterMode and fvcore pass operators that they have no formula for as
 zero; here such an operator fails the count, unless it stands in a list of operators known to multiply no
@@ -7,6 +7,7 @@ matrices. MACs are for the whole batch given, multiply-accumulates as in the pap
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
@@ -129,22 +130,31 @@ _ATTENTION = ("scaled_dot_product_attention", "matmul")  # a layer's product is 
 
 
 def fvcore_count(a: Architecture) -> Count:
-    """As `meta_count`, by fvcore's trace of a forward pass on the CPU: computes, so for narrow nets.
+    """As `meta_count`, by fvcore's trace of a forward pass on the CPU: it computes, for seconds a network.
+
+    Weights take no memory, so a network of any size fits: each is one zero, seen as often as its shape says.
 
     Raises:
         UnknownOperator: the network runs an operator that cannot be counted.
     """
-    return fvcore_count_of(UNet(a), *example_inputs(a))
+    with torch.device("meta"):
+        module = UNet(a)
+    weights = {name: torch.zeros(()).expand(weight.shape) for name, weight in module.state_dict().items()}
+    module.load_state_dict(weights, assign=True)
+    return fvcore_count_of(module, *example_inputs(a))
 
 
 def fvcore_count_of(module: nn.Module, *inputs: Tensor) -> Count:
     """As `fvcore_count`, of any module and its inputs."""
-    from fvcore.nn import FlopCountAnalysis
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it compiles a function by torch.jit, which torch advises against
+        from fvcore.nn import FlopCountAnalysis
 
     analysis = FlopCountAnalysis(module, inputs)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_handle)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         counts = analysis.by_operator()
     unknown = sorted(set(analysis.unsupported_ops()) - FREE_TRACED_OPERATORS)
     if unknown:
