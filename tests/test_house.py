@@ -21,7 +21,7 @@ MAY_IMPORT = {
 # Libraries that belong to one place each, and the files that may know them.
 KNOWN_IN = {
     "ray": re.compile(r"search/backends/ray_\w+\.py"),
-    "optuna": re.compile(r"(search/samplers/optuna|analysis/(study|findings))\.py"),
+    "optuna": re.compile(r"(search/samplers/(optuna|optuna_private|nsga2)|analysis/(study|findings))\.py"),
     "hydra": re.compile(r"conf/compose\.py"),
     "omegaconf": re.compile(r"conf/compose\.py"),
 }

@@ -95,7 +95,7 @@ def test_a_score_is_that_of_the_pictures_and_carries_its_protocol(
     assert (protocol.samples, protocol.reference and protocol.reference.images) == (60, 80)
     assert protocol.features[0].digest == network.digest
     printed = capsys.readouterr().out
-    assert f"protocol own ({protocol.id})" in printed and "a second on" in printed
+    assert f"protocol custom ({protocol.id})" in printed and "a second on" in printed
     assert sheet.about["pace"]["images"] == 60 and sheet.about["pace"]["images_per_second"] > 0
 
 
@@ -317,7 +317,7 @@ def test_scores_that_were_changed_by_hand_are_refused(words: list[str], tmp_path
         (["metrics=fid,clip"], "captions: missing; give captions=<file>"),
         (["captions=nowhere.txt", "metrics=clip"], "captions: 'nowhere.txt' cannot be read"),
         (["evaluators=any"], "evaluators: no preset 'any'; Valid:"),
-        (["evaluators.samples=30000"], "images: 60 of them, where the protocol own scores 30,000"),
+        (["evaluators.samples=30000"], "images: 60 of them, where the protocol custom scores 30,000"),
         (["evaluators.features=[{network:inception}]"], "did you mean 'inception-v3"),
         (["evaluators.images.size_px=8", "evaluators.images.resize=none"], "0.png has 16x16 px"),
         (["evaluators.images.resize=bilinea"], "did you mean 'bilinear'?"),
@@ -391,5 +391,5 @@ def test_missing_weights_are_one_message_with_a_way_out(words: list[str], sets: 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert door.main(["--help"]) == 0
     printed = capsys.readouterr().out
-    for text in ("evaluators=... (default own)", "max_unreadable=0", "compare=a,b but_for=drawing.steps"):
+    for text in ("evaluators=... (default custom)", "max_unreadable=0", "compare=a,b but_for=drawing.steps"):
         assert text in printed
