@@ -31,7 +31,7 @@ EXAMPLES = (
     "python -m search enqueue=[md,mine.yaml]                try these first",
     "python -m search -m budget=md,md_lite sampler=tpe,random",
     "python -m search cluster=existing cluster.address=auto backend=ray",
-    "python -m search evaluators=custom data=folder data.folder=photos   scored by Inception and CLIP ViT-B/32",
+    "python -m search evaluators=custom data=folder data.folder=photos    by Inception and CLIP ViT-B/32",
     "python -m search dry_run=true                          what would happen, and what it costs",
 )
 
