@@ -25,7 +25,7 @@ from rich.table import Table
 
 from conf.compose import compose
 from search.backends.virtual import VirtualClock
-from search.run import strategy_of
+from search.preparation import strategy_of
 from search.runs.record import Record
 from search.samplers.base import observations
 from search.samplers.factory import SamplerSettings, make_sampler

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search.run import strategy_of
+from search.preparation import strategy_of
 from search.runs.files import RECORD_NAME
 from search.runs.folder import stored_settings
 from search.runs.record import History, MemoryRecord, read_events, read_history

@@ -17,7 +17,7 @@ from conf.compose import compose
 from mdsearch.commands.replay import main, strategies
 from search.backends.virtual import Conditions
 from search.objectives import Objectives
-from search.run import strategy_of
+from search.preparation import strategy_of
 from search.runs.record import RECORD_NAME, Record, Rung
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.samplers.random import RandomSampler, RandomSettings
