@@ -21,10 +21,10 @@ help: ## this list
 	@echo 'For example: make search ARGS="budget=md_lite trials=24"'
 
 search: env ## search an architecture (ARGS: overrides; --help lists them)
-	"$(BIN)/python" -m search $(ARGS)
+	"$(BIN)/mdsearch" search $(ARGS)
 
 confirm: env ## more seeds and steps for the best of a run (ARGS="run=runs/<name>"; default: the latest)
-	"$(BIN)/python" -m search.confirm $(ARGS)
+	"$(BIN)/mdsearch" confirm $(ARGS)
 
 test: lint ## lint, types and the quick tests
 	@$(PYTEST) $(ARGS)

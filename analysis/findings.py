@@ -159,9 +159,9 @@ def spreads(history: History) -> list[Spread]:
     points: dict[int, list[Point]] = {}
     for trial in history.trials:
         for rung in trial.rungs:
-            fid, clip = rung.scores.get(objectives.fid), rung.scores.get(objectives.clip)
+            fid, clip = rung.scores.get(objectives[0].name), rung.scores.get(objectives[1].name)
             if fid is not None and clip is not None:
-                points.setdefault(rung.step, []).append(Point(fid, clip))
+                points.setdefault(rung.step, []).append(Point.of(fid, clip))
     return [_spread(step, points[step], noise) for step in sorted(points) if len(points[step]) > 1]
 
 

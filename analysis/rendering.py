@@ -96,14 +96,14 @@ def _padded(line: Iterable[str], widths: Iterable[int], words: Iterable[bool]) -
     ]
 
 
-def page(door: str, title: str, parts: Sequence[str], caption: str, settings: TableSettings) -> str:
+def page(command: str, title: str, parts: Sequence[str], caption: str, settings: TableSettings) -> str:
     """A Markdown page: title, parts, the picture if there is one, the command that made it and when."""
     words = " ".join(f"{name}={value}" for name, value in asdict(settings).items() if value is not None)
     paragraphs = [f"# {title}", *(part.strip() for part in parts)]
     if settings.picture is not None:
         link = relpath(settings.picture, Path(settings.out or ".").parent)
         paragraphs.append(f"![{caption}]({link})")
-    paragraphs.append(f"Made on {date.today()} by `python -m {door} {words}`.")
+    paragraphs.append(f"Made on {date.today()} by `mdsearch {command} {words}`.")
     return "\n\n".join(paragraphs) + "\n"
 
 

@@ -24,9 +24,8 @@ from search.objectives import Objectives
 from search.runs.files import STUDY_NAME
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
-from search.samplers.optuna import DIRECTIONS, distributions
+from search.samplers.optuna import distributions
 from search.samplers.optuna_private import StoredTrial, insert_trials, stored_attributes
-from search.statistics.pareto import Point
 from space.choices import Space
 
 MARK = "trial"  # the user attribute that holds a trial's number in the record; prior ones are below zero
@@ -79,13 +78,14 @@ def _study(path: Path, name: str, objectives: Objectives) -> int:
         f"sqlite:///{path.resolve()}", engine_kwargs={"connect_args": {"timeout": SECONDS_TO_WAIT}}
     )
     try:
+        directions = [objective.direction for objective in objectives]
         study = optuna.create_study(
-            storage=storage, study_name=name, directions=DIRECTIONS, load_if_exists=True
+            storage=storage, study_name=name, directions=directions, load_if_exists=True
         )
         if study.metric_names is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names([objectives.fid, objectives.clip])
+                study.set_metric_names([objective.name for objective in objectives])
         return storage.get_study_id_from_name(name)
     finally:
         storage.engine.dispose()
@@ -93,7 +93,7 @@ def _study(path: Path, name: str, objectives: Objectives) -> int:
 
 def _stored(trial: Trial, objectives: Objectives) -> StoredTrial:
     point = point_of(trial, objectives)
-    values = (point.fid, point.clip) if point is not None and _finite(point) else ()
+    values = point.values if point is not None and all(map(isfinite, point.values)) else ()
     complete = trial.state == "complete" and bool(values)
     started, ended = (str(datetime.fromtimestamp(seconds)) for seconds in (trial.started, trial.ended))
     return StoredTrial(
@@ -105,10 +105,6 @@ def _stored(trial: Trial, objectives: Objectives) -> StoredTrial:
         user_attributes=dict(_attributes(trial)),
         system_attributes=trial.sampler_attributes,
     )
-
-
-def _finite(point: Point) -> bool:
-    return isfinite(point.fid) and isfinite(point.clip)
 
 
 def _attributes(trial: Trial) -> Iterator[tuple[str, Any]]:

@@ -44,12 +44,12 @@ def write_trials_csv(folder: Path, history: History) -> Path:
     two objectives; every other score follows under its full name. What was not measured is empty.
     """
     objectives, trials = objectives_of(history), history.trials
-    own = {objectives.fid, objectives.clip, "validation_loss"}
+    own = {objectives[0].name, objectives[1].name, "validation_loss"}
     others = sorted({name for t in trials for rung in t.rungs for name in rung.scores} - own)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow([*COLUMNS, *others])
-    writer.writerows(_row(trial, objectives.fid, objectives.clip, others) for trial in trials)
+    writer.writerows(_row(trial, objectives[0].name, objectives[1].name, others) for trial in trials)
     return write_whole(folder / CSV_NAME, text.getvalue())
 
 
@@ -93,8 +93,8 @@ def result_table(history: History) -> Table:
             trial.architecture.id,
             millions(trial.cost.parameters),
             f"{trial.cost.gmacs:.1f}",
-            score(trial.score(objectives.fid), 2),
-            score(trial.score(objectives.clip), 3),
+            score(trial.score(objectives[0].name), 2),
+            score(trial.score(objectives[1].name), 3),
             style="bold" if trial is best[0] else "",
         )
     table.caption = escape("\n".join(_caption(history, leading)))

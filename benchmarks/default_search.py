@@ -1,6 +1,6 @@
 """Wall time and memory of a search, and where they go: `python -m benchmarks.default_search [overrides]`.
 
-Runs `python -m search` with the overrides as a child, samples the memory of its processes, and reads the
+Runs `mdsearch search` with the overrides as a child, samples the memory of its processes, and reads the
 rest from the record: start-up (until the first trial begins), what the workers did (training, sampling,
 features, ...), what they waited for (orchestration), and the report at the end.
 """
@@ -86,7 +86,7 @@ def main(words: list[str]) -> None:
         name = next((word.split("=", 1)[1] for word in words if word.startswith("name=")), "benchmark")
         folder = next((w.split("=", 1)[1] for w in words if w.startswith("runs_folder=")), scratch)
         rest = [word for word in words if not word.startswith(("name=", "runs_folder="))]
-        command = [sys.executable, "-m", "search", f"name={name}", f"runs_folder={folder}", *rest]
+        command = [sys.executable, "-m", "mdsearch", "search", f"name={name}", f"runs_folder={folder}", *rest]
         wall, memory, together = watched(command)
         parts = phases(Path(folder) / name)
     print(f"\nwall time {wall / 60:.1f} min; memory of all processes together at most {together:.0f} MiB")

@@ -137,7 +137,7 @@ def drawn_from(table: Table, share: float, seed: int) -> Table:
 
 
 def strategy_of(name: str, words: Sequence[str], table: Table) -> ReplayStrategy:
-    """A strategy as `python -m search` with these words would have it; its rungs, if the table has them."""
+    """A strategy as `mdsearch search` with these words would have it; its rungs, if the table has them."""
     plain = compose("search", list(words))
     sampler: SamplerSettings = from_plain(SamplerSettings, plain["sampler"])
     stopping: StoppingSettings = from_plain(StoppingSettings, plain["stopping"])

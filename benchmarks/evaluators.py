@@ -18,7 +18,7 @@ from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.networks.embedded import EmbeddedClip
 from evaluators.networks.features import RandomConv
 from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
-from training.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, render_scenes, scene_captions
+from training.data.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, render_scenes, scene_captions
 
 SIZE_PX = 32
 

@@ -25,6 +25,7 @@ from rich.table import Table
 
 from conf.compose import compose
 from search.backends.virtual import VirtualClock
+from search.objectives import objectives_to_plain
 from search.preparation import strategy_of
 from search.runs.record import Record
 from search.samplers.base import observations
@@ -69,9 +70,9 @@ def write_record(folder: Path, count: int) -> None:
         record.clock = clock
         plain = to_plain(asked)
         names = ("rungs", "budget", "space", "proxy", "data", "training", "sampler", "stopping", "noise")
-        header = {name: plain[name] for name in names} | {"objectives": to_plain(asked.objectives)}
+        header = {name: plain[name] for name in names} | {"objectives": objectives_to_plain(asked.objectives)}
         record.append("run", name="growth", seed=0, trials=count + 100, overrides=[], references=[], **header)
-        start = {asked.objectives.fid: 5000.0, asked.objectives.clip: 0.0}
+        start = {asked.objectives[0].name: 5000.0, asked.objectives[1].name: 0.0}
         record.append("start", scores=start, protocol={})
         search = strategy_of(asked, record)
         while len(record.history.trials) <= count:
@@ -90,8 +91,8 @@ def _train(record: Record, asked: SearchSettings, key: str, chance: random.Rando
     quality, halted = chance.gauss(0, 1), chance.random() < 0.5
     for place, step in enumerate(asked.rungs):
         scores = {
-            asked.objectives.fid: 4000.0 / (1 + place) ** 1.5 * 1.2**quality,
-            asked.objectives.clip: 0.15 * (1 + place) - 0.03 * quality,
+            asked.objectives[0].name: 4000.0 / (1 + place) ** 1.5 * 1.2**quality,
+            asked.objectives[1].name: 0.15 * (1 + place) - 0.03 * quality,
             "validation_loss": 0.1,
         }
         last = place == len(asked.rungs) - 1

@@ -15,6 +15,7 @@ from statistics import fmean, stdev
 
 from conf.compose import compose
 from search.plan import named_architecture
+from search.runs.scores import all_of
 from search.scoring.evaluator import prepare_evaluator
 from search.settings import SearchSettings, settings_from_plain
 from search.statistics.pareto import Point
@@ -22,7 +23,7 @@ from search.statistics.variance import within
 from search.strategy import Job
 from search.trial import TrialSettings, TrialWorker
 from space.shared.retries import Waiting
-from training.data import load_data
+from training.data.factory import load_data
 
 
 def curves(settings: SearchSettings, names: list[str], seeds: int) -> dict[str, list[list[Point]]]:
@@ -49,7 +50,7 @@ def curves(settings: SearchSettings, names: list[str], seeds: int) -> dict[str, 
             for seed in range(seeds):
                 job = Job(f"{name}-{seed}", "confirm", name, named_architecture(name), seed, settings.rungs)
                 points = [
-                    Point(report.scores[settings.objectives.fid], report.scores[settings.objectives.clip])
+                    all_of(report.scores, settings.objectives)
                     for report in worker.run(job)
                     if not isinstance(report, Waiting)
                 ]
@@ -72,7 +73,7 @@ def main(words: list[str]) -> None:
                 f"{fmean(clip):7.3f} {stdev(clip):10.3f}"
             )
     for index, step in enumerate(settings.rungs):
-        fid_noise = within([[run[index].log_fid for run in runs] for runs in found.values()])
+        fid_noise = within([[run[index].even[0] for run in runs] for runs in found.values()])
         clip_noise = within([[run[index].clip for run in runs] for runs in found.values()])
         intervals = [noise.deviation_interval() for noise in (fid_noise, clip_noise)]
         print(

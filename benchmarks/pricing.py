@@ -3,7 +3,7 @@
     python -m benchmarks.pricing [closed=30000] [built=10]
 
 Closed form prices architectures that are drawn beforehand around MD, all different,
-with its cache of blocks empty at the start. The counters build each network: PyTorch's on meta tensors at
+with its cache of costs empty at the start. The counters build each network: PyTorch's on meta tensors at
 full width, fvcore on the CPU on copies an eighth as wide (it computes the pass), so its ratio flatters it.
 """
 
@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from space.architecture import Architecture, Level
-from space.prices import macs as cost
 from space.prices.counters import fvcore_count, meta_count
+from space.prices.macs import cost_of, price
 
 REQUIRED_PER_SECOND = 10_000
 NARROWER = 8
@@ -82,15 +82,14 @@ def main(words: list[str]) -> int:
     narrow = [narrowed(a) for a in few]
     meta_count(narrow[0])  # imports and caches of torch, outside the clock
     fvcore_count(narrow[0])
-    for rule in (cost.full_block, cost.separable_block, cost.transformer_layer, cost.projections):
-        rule.cache_clear()
+    cost_of.cache_clear()
 
     rates = {
-        "closed form (space.cost.price)": per_second(cost.price, candidates),
+        "closed form (space.prices.macs.price)": per_second(price, candidates),
         "built on meta, PyTorch's FlopCounterMode": per_second(meta_count, few),
         f"built on the CPU 1/{NARROWER} as wide, fvcore": per_second(fvcore_count, narrow),
     }
-    agree = all(cost.price(a) == meta_count(a)[:3] for a in few[:2])
+    agree = all(price(a) == meta_count(a)[:3] for a in few[:2])
     fastest = next(iter(rates.values()))
     table = Table(
         title=f"{len(candidates):,} candidates in closed form, {len(few)} built; torch {torch.__version__}"

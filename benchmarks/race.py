@@ -14,14 +14,14 @@ from statistics import fmean
 import numpy as np
 
 from search.confirmation.race import Move, Race, Standing
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP
 from search.plan import named_architecture
 from search.runs.record import Rung, State, Trial
 from search.statistics.noise import Noise, RungNoise
 from space.prices.macs import price
 
 STEPS, FID_NOISE, CLIP_NOISE, STATED_DEGREES_OF_FREEDOM = 400, 0.2, 0.05, 6
-OBJECTIVES = Objectives()
+OBJECTIVES = FID_AND_CLIP
 NETWORK = named_architecture("md")
 COST = price(NETWORK)
 
@@ -45,7 +45,7 @@ class World:
 def run_of(name: str, seed: int, fid: float, clip: float, state: State = "complete") -> Trial:
     """A confirmation run as a record would hold it."""
     trial = Trial(f"{name} {seed}", 0, "confirm", name, NETWORK, COST, seed, STEPS, "simulated", state=state)
-    trial.rungs = [Rung(STEPS, {OBJECTIVES.fid: fid, OBJECTIVES.clip: clip}, {}, "end")]
+    trial.rungs = [Rung(STEPS, {OBJECTIVES[0].name: fid, OBJECTIVES[1].name: clip}, {}, "end")]
     return trial
 
 
@@ -97,14 +97,14 @@ def found_by_plan(world: World, it: Race, name: str) -> bool:
     names = (*it.finalists, *it.references)
     standing = it.at([world.run(other, seed) for seed in it.seeds for other in names])
     evidence, count = standing.evidence, len(it.seeds)
-    fid_half, clip_half = (v.half_width(count, it.noise.level / 2) for v in (evidence.fid, evidence.clip))
+    halves = [variance.half_width(count, it.noise.level / 2) for variance in evidence.variances]
     mine = list(evidence.runs[name].values())
     for other in names:
         theirs = list(evidence.runs[other].values())
-        fid = fmean(b.log_fid - a.log_fid for a, b in zip(mine, theirs, strict=True))
-        clip = fmean(a.clip - b.clip for a, b in zip(mine, theirs, strict=True))
-        beyond = fid > fid_half or clip > clip_half
-        if other != name and not (beyond and fid > -fid_half and clip > -clip_half):
+        gains = zip(*(a.gains_over(b) for a, b in zip(mine, theirs, strict=True)), strict=True)
+        bounded = list(zip(map(fmean, gains), halves, strict=True))
+        beyond = any(gain > half for gain, half in bounded)
+        if other != name and not (beyond and all(gain > -half for gain, half in bounded)):
             return False
     return True
 

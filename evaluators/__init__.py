@@ -5,12 +5,13 @@ for the features that made it, and travels with its protocol (:mod:`evaluators.p
 
 A file imports from its own line and from those below it, never upwards:
 
-    __main__, run, completion    scores of anybody's images; beside them counts, and the contract in testing
+    __main__, run, completion,   scores of anybody's images; beside them the contract in testing
+    output
     scorers/                     how good a candidate's pictures are, as a search asks
     measuring/                   whole sets, by any workers and through any kill, then their scores
     networks/                    what looks at pictures, and where its weights come from
     metrics/                     the numbers that features and cosines give, and how sure they are
     images/                      anybody's pictures and captions, in a protocol's form
     protocols/                   what a score means, and which two may be compared
-    files                        there whole or not at all
+    files                        arrays in one file
 """

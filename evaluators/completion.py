@@ -140,7 +140,7 @@ def notes_on(
 
 
 def read_manifest(source: str) -> dict[str, Any] | None:
-    """How the images were drawn, where a manifest beside them says so (`python -m training.samples`).
+    """How the images were drawn, where a manifest beside them says so (`mdsearch generate samples`).
 
     Raises:
         InputError: a manifest that cannot be read, or not all of its samples are there.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import time
 from collections.abc import Mapping
@@ -15,22 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.completion import notes_on, protocol_for, read_manifest, with_reference, with_samples
-from evaluators.files import replacing
 from evaluators.images.captions import captions_beside, captions_of
 from evaluators.images.image_set import ImageSet, open_images
 from evaluators.measuring.measured_set import OnImages, measure_set
+from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.parts import Work
 from evaluators.measuring.reference import Reference
 from evaluators.measuring.reference_cache import MeasureSettings, Show, check_unreadable, reference_from
 from evaluators.measuring.scoring import scores
+from evaluators.measuring.second_opinions import clip_opinion, feature_opinions, opinions_of
 from evaluators.networks.features import Networks
 from evaluators.networks.loading import ComputeSettings, load_networks
 from evaluators.networks.weights import Missing, WeightsSettings
+from evaluators.output import claim, with_earlier
 from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.score import Score, score_name
 from evaluators.protocols.sheet import FILE, Sheet
-from space.shared.plain import InputError, to_plain
+from space.shared.plain import InputError
+from space.shared.second_opinion import SecondOpinion
 
-JOB, PARTS = "job.json", "parts"
+PARTS = "parts"
+OPINIONS = "second_opinions"  # in a sheet's `about`
 OF_FEATURES = ("kid", "precision", "recall")  # metrics for which moments do not suffice
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
 
@@ -44,6 +47,7 @@ class Request:
             is there; `drawing` counts for nothing, since only a manifest beside the images knows it.
         reference_list: a captions file that names which of the reference images are meant.
         metrics: instead of the preset's.
+        check: lay a second opinion beside FID, KID and CLIP score, in the sheet's `second_opinions`.
         prepared: statistics to compare with where `reference` names none, those of a search's evaluator.
     """
 
@@ -56,6 +60,7 @@ class Request:
     prepared: Reference | None = None
     out: str | None = None
     intervals: bool = True
+    check: bool = False
     weights: WeightsSettings = field(default_factory=WeightsSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     measuring: MeasureSettings = field(default_factory=MeasureSettings)
@@ -75,7 +80,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
     captions = _captions(request, images) if protocol.clips else None
     networks, protocol = _networks(request, protocol)
     load = partial(networks_alone, protocol, request.weights, request.compute)
-    folder = claim(request, protocol)
+    folder = claim(request.images, request.captions, request.out, protocol)
     reference, protocol = _reference(request, protocol, networks, load, show)
 
     work = Work(
@@ -114,9 +119,34 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
             "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         },
     )
-    sheet = _with_earlier(sheet, folder / FILE)
+    sheet = with_earlier(sheet, folder / FILE)
     sheet.save(folder / FILE)
+    if request.check:
+        opinions = _second_opinions(result.measured, reference, sheet.scores, work, networks, show)
+        sheet = Sheet(sheet.scores, {**sheet.about, OPINIONS: [opinion.to_plain() for opinion in opinions]})
+        sheet.save(folder / FILE)
     return sheet, folder / FILE
+
+
+def _second_opinions(
+    measured: Measurements,
+    reference: Reference | None,
+    made: Mapping[str, Score],
+    work: Work,
+    networks: Networks,
+    show: Show,
+) -> list[SecondOpinion]:
+    opinions: list[SecondOpinion] = []
+    if reference is not None:
+        with show("second opinions on features") as on_opinion:
+            for opinion in feature_opinions(measured, reference, made):
+                opinions.append(opinion)
+                on_opinion(len(opinions), opinions_of(measured, reference))
+    for network in networks.similarities:
+        with show("images embedded for the second opinion") as on_images:
+            score = made[score_name("clip", network.name)]
+            opinions.append(clip_opinion(work, network, measured, score, on_images))
+    return opinions
 
 
 def check_request(request: Request, count: int, show: Show) -> None:
@@ -213,55 +243,6 @@ def _check_reference(request: Request, protocol: Protocol) -> None:
             "reference: missing; give a folder, .npz or .tar of images, or a .safetensors of statistics, or "
             "leave out what compares with one: metrics=clip"
         )
-
-
-# ---------------------------------------------------------------------- the folder
-
-
-def claim(request: Request, protocol: Protocol) -> Path:
-    """The folder of this job, new or gone on with.
-
-    Raises:
-        InputError: it belongs to other images or networks, or cannot be written.
-    """
-    job = {
-        "images": str(Path(request.images).expanduser().absolute()),
-        "captions": request.captions and str(Path(request.captions).expanduser().absolute()),
-        "form": to_plain(protocol.images),
-        "features": to_plain(protocol.features),
-        "clips": to_plain(protocol.clips),
-    }
-    key = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:8]
-    stem = Path(request.images).absolute().name.partition(".")[0].strip("{}*") or "images"
-    folder = Path(request.out or f"scores/{stem}-{key}").expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / JOB
-        earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else job
-        differing = [name for name in job if earlier.get(name) != job[name]]
-        if differing:
-            raise InputError(
-                f"out: {folder} belongs to scores with other {', '.join(differing)}; give another out"
-            )
-        with replacing(file) as own:
-            own.write_text(json.dumps(job, indent=1), encoding="utf-8")
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"out: {folder} cannot be used: {error}") from None
-    return folder
-
-
-def _with_earlier(sheet: Sheet, path: Path) -> Sheet:
-    """With scores that were made before of the same images under the same protocol, and their pace."""
-    if not path.is_file():
-        return sheet
-    earlier, about = Sheet.load(path), dict(sheet.about)
-    if earlier.about["images"]["digest"] != about["images"]["digest"]:
-        return sheet
-    if not about["pace"]["images"]:
-        about["pace"] = earlier.about["pace"]
-    id = next(iter(sheet.scores.values())).protocol.id
-    kept = {name: score for name, score in earlier.scores.items() if score.protocol.id == id}
-    return Sheet({**kept, **sheet.scores}, about)
 
 
 class _Pace:

@@ -16,6 +16,7 @@ import numpy as np
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
 from evaluators.measuring.scoring import scores
+from evaluators.metrics.clip_score import cosines
 from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.networks.features import ImageFeatures, Networks, TextSimilarity
 from evaluators.protocols.protocol import CaptionList, ImageForm, NetworkSpec, Protocol, ReferenceSet
@@ -163,12 +164,20 @@ def unpaired_captions_are_refused(
     raise AssertionError("three pictures beside two captions went through")
 
 
+def embeddings_give_the_cosines(
+    similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]
+) -> None:
+    values = similarity.text_similarity(pictures[:5], captions[:5])
+    _equal(values, cosines(*similarity.embeddings(pictures[:5], captions[:5])), "from the embeddings")
+
+
 SIMILARITY_CONTRACT: tuple[SimilarityClause, ...] = (
     is_a_cosine,
     pairs_are_scored_alone,
     a_wrong_caption_lowers_it,
     long_captions_are_cut_and_counted,
     unpaired_captions_are_refused,
+    embeddings_give_the_cosines,
 )
 
 

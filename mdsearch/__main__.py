@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from mdsearch.commands import COMMANDS, divide, run_command
+from mdsearch.commands import COMMANDS, HELP, divide, run_command
 from space.shared.plain import InputError
 
 INTRO = """
@@ -15,12 +15,18 @@ Find efficient text-to-image networks: architecture search under hard budgets.
 
   mdsearch <command> [name=value ...]     run a command
   mdsearch <command> --help               its settings, presets and examples
+  mdsearch --version
 """
 
 
 def main(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help"):
-        print(help_text())
+    if not words or words[0] in HELP:
+        print(commands_text())
+        return 0
+    if words[0] == "--version":
+        from mdsearch import __version__
+
+        print(f"mdsearch {__version__}")
         return 0
     if "=" in words[0] or words[0] in ("-m", "--multirun"):
         print("note: mdsearch name=value is now mdsearch search name=value", file=sys.stderr)
@@ -28,17 +34,18 @@ def main(words: list[str]) -> int:
     return run_command(*divide(words))
 
 
-def help_text() -> str:
+def commands_text() -> str:
     """Every command by what it is for; planned ones apart."""
+    width = max(len(name) for group in COMMANDS.values() for name in group)
     lines = [INTRO.strip(), ""]
     for title, commands in COMMANDS.items():
-        there = {name: command.about for name, command in commands.items() if command.module is not None}
+        there = {name: command.about for name, command in commands.items() if not command.planned}
         if there:
-            lines += [f"{title}:", *(f"  {name:<18} {about}" for name, about in there.items()), ""]
+            lines += [f"{title}:", *(f"  {name:<{width}}  {about}" for name, about in there.items()), ""]
     lines.append("Planned, not there yet:")
     for commands in COMMANDS.values():
-        planned = {name: command.about for name, command in commands.items() if command.module is None}
-        lines += [f"  {name:<18} {about}" for name, about in planned.items()]
+        planned = {name: command.about for name, command in commands.items() if command.planned}
+        lines += [f"  {name:<{width}}  {about}" for name, about in planned.items()]
     return "\n".join(lines)
 
 
@@ -67,6 +74,7 @@ def alias(name: str) -> NoReturn:
     words = sys.argv[1:]
     if name == "count" and words[:1] == ["explore"]:  # was `python -m space explore`
         name, words = "explore", words[1:]
+    print(f"note: this is mdsearch {name} now; python -m goes with the next release", file=sys.stderr)
     run_and_exit(lambda words: run_command(name, words), words)
 
 

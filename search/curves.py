@@ -1,7 +1,7 @@
-"""Where files of users' own found `points_at`, for one release more."""
+"""An older place of `mdsearch.points_at`, for stopping rules of users' own until the next release."""
 
-from search.statistics.curves import Curve, points_at
+from search.statistics.curves import Curve as Curve
+from search.statistics.curves import points_at as points_at
 from space.shared.renamed import note_renamed
 
-__all__ = ["Curve", "points_at"]
-note_renamed("import search.curves", "import search.statistics.curves")
+note_renamed("from search.curves import points_at", "from mdsearch import points_at")

@@ -15,7 +15,7 @@ from rich.table import Table
 from search.formats import counted, run_name
 from search.objectives import Objectives
 from search.runs.record import History, Trial
-from search.runs.scores import best_first
+from search.runs.scores import best_first, point_of
 
 ROWS_SHOWN = 14
 
@@ -138,5 +138,7 @@ def size_of(trial: Trial) -> str:
 
 
 def scores_of(trial: Trial, objectives: Objectives) -> str:
-    fid, clip = trial.score(objectives.fid), trial.score(objectives.clip)
-    return "" if fid is None or clip is None else f"FID {fid:.2f}  CLIP {clip:.3f}"
+    point = point_of(trial, objectives)
+    if point is None:
+        return ""
+    return "  ".join(f"{o.label} {o.shown(value)}" for o, value in zip(objectives, point.values, strict=True))

@@ -1,13 +1,120 @@
-"""Which scores decide a search."""
+"""Which scores decide a search, and in which direction and on which scale each is judged."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import exp, log
+from typing import Any, Literal
+
+from space.shared.plain import InputError, from_plain, to_plain
+
+SMALLEST_LOGARITHMIC = 1e-9  # an FID of 0, of equal features, or a rounding below it has no logarithm
+MOST_LOGARITHM = 700.0  # beyond it a float overflows
+FID, CLIP = "FID", "CLIP"
 
 
 @dataclass(frozen=True)
-class Objectives:
-    """The full names of the two scores that decide: a FID (lower is better) and a CLIP score (higher)."""
+class Objective:
+    """One score that decides, by its full name in the record.
 
-    fid: str = "fid_embedded_clip"
-    clip: str = "clip_embedded"
+    `scale` is where its noise is even: seeds multiply a score on the `log` scale, so that its noise is a
+    share of it, and add to one on the `linear` scale. `label` is what tables and reasons call it; its name,
+    if empty.
+    """
+
+    name: str
+    direction: Literal["minimize", "maximize"] = "minimize"
+    scale: Literal["log", "linear"] = "linear"
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise InputError("name: empty; allowed: a score that trials record, such as validation_loss")
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.direction == "minimize"
+
+    def loss(self, value: float) -> float:
+        """Smaller is better."""
+        return value if self.lower_is_better else -value
+
+    def even(self, value: float) -> float:
+        """On the scale on which its noise is even."""
+        return log(max(value, SMALLEST_LOGARITHMIC)) if self.scale == "log" else value
+
+    def from_even(self, value: float) -> float:
+        return exp(min(value, MOST_LOGARITHM)) if self.scale == "log" else value
+
+    def gain(self, value: float, over: float) -> float:
+        """By how much a value is better than another, on the even scale."""
+        one, other = self.even(value), self.even(over)
+        return other - one if self.lower_is_better else one - other
+
+    def best(self, values: Iterable[float]) -> float:
+        return min(values) if self.lower_is_better else max(values)
+
+    def worst(self, values: Iterable[float]) -> float:
+        return max(values) if self.lower_is_better else min(values)
+
+    def past(self, worst: float) -> float:
+        """A little worse than the worst: where a hypervolume is measured from."""
+        if self.scale == "log":
+            return worst * 1.01 if self.lower_is_better else worst / 1.01
+        return worst + 0.01 if self.lower_is_better else worst - 0.01
+
+    def shown(self, value: float) -> str:
+        """A value as tables and lines hold it."""
+        return f"{value:.2f}" if self.label == FID else self.roughly(value)
+
+    def roughly(self, value: float) -> str:
+        """A value as a sentence holds it."""
+        return format(value, {FID: ".1f", CLIP: ".3f"}.get(self.label, ".4g"))
+
+    def difference_shown(self, value: float) -> str:
+        """A difference: on the log scale a share."""
+        if self.scale == "log":
+            return f"{value:+.0%}"
+        return f"{value:+.3f}" if self.label == CLIP else f"{value:+.3g}"
+
+
+Objectives = tuple[Objective, ...]
+
+
+def fid_and_clip(fid: str = "fid_embedded_clip", clip: str = "clip_embedded") -> Objectives:
+    """The two that decide by default, by the full names of their scores."""
+    return Objective(fid, "minimize", "log", FID), Objective(clip, "maximize", "linear", CLIP)
+
+
+FID_AND_CLIP = fid_and_clip()
+
+
+def checked(objectives: Sequence[Objective]) -> Objectives:
+    """Raises InputError where two have one name or one label."""
+    for kind in ("name", "label"):
+        words = [getattr(objective, kind) for objective in objectives]
+        if twice := next((word for word in words if words.count(word) > 1), None):
+            raise InputError(f"{kind}: {twice} is an objective twice; allowed: each once")
+    return tuple(objectives)
+
+
+def objectives_to_plain(objectives: Objectives) -> Any:
+    """As a record's header holds them: a FID and a CLIP by their names, others as a list."""
+    if tuple(objective.label for objective in objectives) == (FID, CLIP):
+        fid, clip = (objective.name for objective in objectives)
+        if objectives == fid_and_clip(fid, clip):
+            return {"fid": fid, "clip": clip}
+    return to_plain(objectives)
+
+
+def objectives_from_plain(plain: Any) -> Objectives:
+    """
+    Raises:
+        InputError: neither form of a header.
+    """
+    if plain is None or isinstance(plain, Mapping):
+        return fid_and_clip(**(plain or {}))
+    return checked(from_plain(tuple[Objective, ...], plain, "objectives"))

@@ -24,8 +24,9 @@ from space.choices import UniformDraw
 from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.plain import InputError, nearest
-from training.data import Dataset, load_data
-from training.loop import Trainer
+from training.data.dataset import Dataset
+from training.data.factory import load_data
+from training.trainer import Trainer
 
 DRAWS = 2000
 STATE_BYTES_PER_PARAMETER = 4 * 4  # weights, their average, and AdamW's two moments, in fp32

@@ -9,6 +9,7 @@ from typing import Any
 from evaluators.scorers.scorer import Scorer
 from search.confirmation.confirmation import Confirmation
 from search.display import Display
+from search.objectives import objectives_to_plain
 from search.plan import named_architecture
 from search.runs.files import EVALUATOR_FOLDER
 from search.runs.record import MemoryRecord, Record
@@ -16,17 +17,18 @@ from search.samplers.factory import make_sampler
 from search.scoring.evaluator import describe, prepare_evaluator
 from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
+from search.statistics.noise import noise_to_plain
 from search.stopping.factory import make_rule
 from search.strategies.base import SearchTask
 from search.strategies.phases import Phases
 from search.strategy import Strategy
-from search.trial import TrialSettings
+from search.trial import VALIDATION_LOSS, TrialSettings
 from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.plain import to_plain
-from training.data import Dataset
-from training.folder import named
-from training.loop import Trainer
+from training.data.dataset import Dataset
+from training.data.folder import named
+from training.trainer import Trainer
 
 
 def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display: Display) -> Scorer:
@@ -52,17 +54,12 @@ def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Pa
     def absolute(path: str | None) -> str | None:
         return path and str(Path(path).expanduser().resolve())
 
-    data, training, weights = settings.data, settings.training, settings.weights
-    own_captions = data.captions is not None and Path(data.captions).is_file()  # else inside data.folder
+    training, weights = settings.training, settings.weights
     return TrialSettings(
         run_folder=str(folder.resolve()),
         evaluator_folder=str(evaluator_folder.resolve()),
         proxy=settings.proxy,
-        data=replace(
-            data,
-            folder=absolute(data.folder),
-            captions=absolute(data.captions) if own_captions else data.captions,
-        ),
+        data=settings.data.absolute(),
         training=replace(
             training,
             latents=replace(training.latents, folder=absolute(training.latents.folder)),
@@ -78,11 +75,14 @@ def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Pa
 
 
 def start_scores(settings: SearchSettings, data: Dataset, evaluator: Scorer) -> dict[str, float]:
-    """Scores of an untrained network: its output is zero whatever the architecture, so one stands for all."""
+    """Scores of an untrained network: its output is zero whatever the architecture, so one stands for all.
+    Its validation loss is among them where that is an objective."""
     smallest = narrow(settings.space.smallest(lambda a: price(a).macs), settings.proxy)
     trainer = Trainer(smallest, data, settings.training, seed=settings.seed)
     captions = scored_captions(settings, data)
-    scores = evaluator.score(trainer.draw(captions, seed=settings.seed), captions)
+    scores = evaluator.score(trainer.generate(captions, seed=settings.seed), captions)
+    if any(objective.name == VALIDATION_LOSS for objective in settings.objectives):
+        scores[VALIDATION_LOSS] = trainer.validation_loss()
     return {name: float(score) for name, score in scores.items()}
 
 
@@ -93,7 +93,7 @@ def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> d
         "seed": settings.seed,
         "trials": settings.trials,
         "rungs": list(settings.rungs),
-        "objectives": to_plain(settings.objectives),
+        "objectives": objectives_to_plain(settings.objectives),
         "budget": to_plain(settings.budget),
         "space": to_plain(settings.space),
         "proxy": to_plain(settings.proxy),
@@ -102,7 +102,7 @@ def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> d
         "strategy": to_plain(settings.strategy),
         "sampler": to_plain(settings.sampler),
         "stopping": to_plain(settings.stopping),
-        "noise": to_plain(settings.noise),
+        "noise": noise_to_plain(settings.noise),
         "references": list(settings.confirmation.references),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from search.runs.prior import take_prior, take_recorded
 from search.runs.provenance import provenance
 from search.runs.record import History, Record
 from search.runs.results import Listener, Results
+from search.runs.scores import all_of
 from search.settings import SearchSettings
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
@@ -32,8 +34,8 @@ from search.trial import TrialSettings
 from space.architecture import Architecture
 from space.shared.files import write_whole
 from space.shared.plain import InputError
-from space.shared.retries import StorageAway, going_on, reason_of, storage_error
-from training.data import Dataset
+from space.shared.retries import StorageAway, going_on, reason_of, resume_command, storage_error
+from training.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def run_search(
             try:
                 return _run(settings, data, folder, record, display, listeners)
             except KeyboardInterrupt:  # before the first trial: there is nothing to report
-                display.message(f"interrupted; go on with: python -m search resume={folder}")
+                display.message(f"interrupted; go on with: {resume_command(folder)}")
                 raise
     except Exception as error:
         trouble = storage_error(error)
@@ -100,6 +102,7 @@ def _run(
     made_by = {"protocol": evaluator.protocol, "protocol_id": evaluator.protocol_id}
     if not record.history.start_scores:
         record.append("start", scores=start_scores(settings, data, evaluator), **made_by)
+    all_of(record.history.start_scores, settings.objectives)
     if not (folder / PROVENANCE_NAME).is_file():
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))
     if not record.history.sessions:
@@ -149,19 +152,19 @@ def _drive(
 
     display.message("starting Ray ...")
     with Cluster(settings.cluster, display.message):
-        gauges = Gauges(settings.objectives.fid, settings.objectives.clip)
+        gauges = Gauges(settings.objectives)
         record.listeners.append(lambda event, history: gauges(history))
         run_on_ray(strategy, worker, settings.cluster, display.message)
 
 
 def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrupted: bool) -> None:
     if interrupted:
-        display.message(f"interrupted; go on with: python -m search resume={folder}")
+        display.message(f"interrupted; go on with: {resume_command(folder)}")
     for phase in strategy.phases:
         if isinstance(phase, ArchitectureSearch) and phase.exhausted:
             display.message("the sampler found no further architecture that is new and fits the budget")
         if isinstance(phase, Confirmation) and phase.left_open:
             display.message(
                 f"undecided so far: {', '.join(phase.left_open)}; more seeds: make confirm, or "
-                f"python -m search.confirm run={folder}"
+                f"{shlex.join(['mdsearch', 'confirm', str(folder)])}"
             )

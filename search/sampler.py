@@ -1,7 +1,8 @@
-"""Where files of users' own found `Proposal`, for one release more."""
+"""An older place of `mdsearch.Proposal`, for samplers of users' own until the next release."""
 
-from search.samplers.base import Observation, Proposal, Sampler
+from search.samplers.base import Observation as Observation
+from search.samplers.base import Proposal as Proposal
+from search.samplers.base import Sampler as Sampler
 from space.shared.renamed import note_renamed
 
-__all__ = ["Observation", "Proposal", "Sampler"]
-note_renamed("import search.sampler", "import search.samplers.base")
+note_renamed("from search.sampler import Proposal", "from mdsearch import Proposal")

@@ -15,7 +15,7 @@ from evaluators.scorers.by_protocol import objective_names
 from evaluators.scorers.embedded import CLIP_SCORE, EvaluatorSettings
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
-from search.objectives import Objectives
+from search.objectives import Objective, Objectives, checked, fid_and_clip
 from search.samplers.factory import SamplerSettings
 from search.scoring.settings import ScoringSettings
 from search.statistics.noise import Noise
@@ -26,8 +26,8 @@ from space.budget import Budget
 from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
-from training.data import DataSettings
-from training.loop import TrainingSettings
+from training.data.factory import DataSettings
+from training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class SearchSettings:
     (`settings_from_plain` takes folders of such files too.)
     `recorded`: the networks recorded for the package teach this search, where it measures as they were.
     `prior` names earlier runs of the same space and protocol (folders, bundles), whose trials teach it too.
+    `further_objectives` decide beside a FID and a CLIP score: any that trials record, by its full name.
     `evaluators` is the embedded evaluator, or a protocol by whose networks `scoring`, `compute` and `weights`
     have candidates scored.
     """
@@ -70,12 +71,17 @@ class SearchSettings:
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     weights: WeightsSettings = field(default_factory=WeightsSettings)
+    further_objectives: tuple[Objective, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.evaluators, Protocol):
             _check_protocol(self.evaluators)
         else:
             _check_without_protocol(self)
+        try:
+            checked(self.objectives)
+        except InputError as error:
+            raise InputError(f"further_objectives: {error}") from None
         if self.trials < 1:
             raise InputError(f"trials: {self.trials} is too few; allowed: 1 or more")
         if not self.rungs or list(self.rungs) != sorted(set(self.rungs)) or self.rungs[0] < 1:
@@ -87,10 +93,13 @@ class SearchSettings:
 
     @property
     def objectives(self) -> Objectives:
-        """The two scores that decide, named for `evaluators.fid` or a protocol's first networks."""
+        """The scores that decide: a FID and a CLIP, named for `evaluators.fid` or a protocol's first
+        networks, and further ones."""
         if isinstance(self.evaluators, Protocol):
-            return Objectives(*objective_names(self.evaluators))
-        return Objectives(score_name("fid", self.evaluators.fid), CLIP_SCORE)
+            names = objective_names(self.evaluators)
+        else:
+            names = score_name("fid", self.evaluators.fid), CLIP_SCORE
+        return (*fid_and_clip(*names), *self.further_objectives)
 
     @property
     def scored_images(self) -> int:

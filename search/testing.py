@@ -3,7 +3,7 @@
 A test file of three lines checks a sampler of your own (for a rule likewise, with `RuleContract`):
 
     from my_sampler import MySampler
-    from search.testing import SamplerContract
+    from mdsearch.testing import SamplerContract
 
     class TestMySampler(SamplerContract): make = MySampler
 
@@ -84,7 +84,7 @@ class SamplerContract:
         if kind == "all running":
             past = [replace(seen, point=None) for seen in past]
         if kind == "scores that are no numbers":
-            points = [Point(BROKEN[index % 3], BROKEN[index // 3]) for index in range(6)]
+            points = [Point.of(BROKEN[index % 3], BROKEN[index // 3]) for index in range(6)]
             past = [replace(seen, point=point) for seen, point in zip(past, points, strict=True)]
         number = 0 if kind == "nothing" else 6
         assert len(proposed(self.make(seed=3), past, number=number)) == 3
@@ -92,7 +92,7 @@ class SamplerContract:
     def test_some_scores_that_are_no_numbers_are_no_obstacle(self) -> None:
         past = some_past(9)
         for index, (fid, clip) in enumerate([(math.nan, 0.5), (5.0, math.nan), (math.inf, -math.inf)]):
-            past[3 * index] = replace(past[3 * index], point=Point(fid, clip))
+            past[3 * index] = replace(past[3 * index], point=Point.of(fid, clip))
         assert len(proposed(self.make(seed=4), past)) == 3
 
     def test_a_search_stays_within_its_budget_and_tries_no_network_twice(self) -> None:
@@ -142,7 +142,8 @@ class RuleContract:
         rule = self.make(noise=NOISE)
         for trial, peers in some_cases(60):
             broken = [
-                Curve(RUNGS, (Point(value, 0.5), Point(5.0, value), Point(value, value))) for value in BROKEN
+                Curve(RUNGS, (Point.of(value, 0.5), Point.of(5.0, value), Point.of(value, value)))
+                for value in BROKEN
             ]
             assert bool(reason(rule, trial, [*peers, *broken])) == bool(
                 reason(rule, trial, [*peers, Curve()])
@@ -152,7 +153,7 @@ class RuleContract:
         rule = self.make(noise=NOISE)
         for trial, peers in some_cases(20):
             for value in BROKEN:
-                broken = Curve(trial.steps, (*trial.points[:-1], Point(value, value)))
+                broken = Curve(trial.steps, (*trial.points[:-1], Point.of(value, value)))
                 assert isinstance(reason(rule, broken, peers), str)
 
     def test_a_search_keeps_its_budget_and_somebody_goes_to_the_end(self) -> None:
@@ -214,7 +215,7 @@ def _some_curve(chance: random.Random, rungs: int) -> Curve:
     for step in RUNGS[:rungs]:
         progress = good * (step / RUNGS[-1]) ** 0.5
         fid = (START.fid - 90.0 * progress) * chance.lognormvariate(0, 0.05)
-        points.append(Point(fid, START.clip + 0.9 * progress + chance.gauss(0, 0.02)))
+        points.append(Point.of(fid, START.clip + 0.9 * progress + chance.gauss(0, 0.02)))
     return Curve(RUNGS[:rungs], tuple(points))
 
 

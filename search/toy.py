@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from search.objectives import Objectives
 from search.runs.files import RECORD_NAME
 from search.runs.record import MemoryRecord
 from search.samplers.base import Sampler
@@ -39,8 +38,7 @@ SPACE = Space(  # 3,072 combinations, of which many draw one network: attention 
 )
 BUDGET = Budget(75, 100)  # about half of the space
 RUNGS = (100, 200, 400)
-OBJECTIVES = Objectives()
-START = Point(100.0, 0.0)
+START = Point.of(100.0, 0.0)
 NOISE = Noise((RungNoise(100, 0.05, 0.02), RungNoise(400, 0.05, 0.02)))
 WIDTHS = 512, 896  # of the innermost level
 
@@ -55,23 +53,24 @@ def quality(architecture: Architecture, widths: tuple[int, int] = WIDTHS) -> flo
 def scores_at(architecture: Architecture, step: int, widths: tuple[int, int] = WIDTHS) -> Point:
     """Where a network is after so many steps, in this world without training."""
     progress = quality(architecture, widths) * (step / RUNGS[-1]) ** 0.5
-    return Point(START.fid - 90.0 * progress, START.clip + 0.9 * progress)
+    return Point.of(START.fid - 90.0 * progress, START.clip + 0.9 * progress)
 
 
 def search_in(
-    record: MemoryRecord, sampler: Sampler, rule: StoppingRule, *, trials: int
+    record: MemoryRecord, sampler: Sampler, rule: StoppingRule, *, trials: int, start: Point = START
 ) -> ArchitectureSearch:
-    """A search of this world, new or going on with what the record holds."""
+    """A search of this world, new or going on with what the record holds; `start` says what its objectives
+    are."""
     if not record.history.start_scores:
         record.append("run", name="contract", trials=trials)
-        record.append("start", scores=_named(START), protocol={})
+        record.append("start", scores=_named(start), protocol={})
     task = SearchTask(
         space=SPACE,
         budget=BUDGET,
         proxy=Proxy(),
         sampler=sampler,
         rule=rule,
-        objectives=OBJECTIVES,
+        objectives=start.objectives,
         rungs=RUNGS,
         trials=trials,
         seed=0,
@@ -94,7 +93,7 @@ def drive(
             if reported == most_rungs:
                 return reported
             point = scores(job.architecture, step)
-            named = _named(point) | {"validation_loss": 1.0}
+            named = {"validation_loss": 1.0} | _named(point)
             decision = strategy.judge(job.key, Report(step, named, {"training": 1.0}))
             reported += 1
             if decision.word != "continue":
@@ -117,4 +116,4 @@ def decisions(folder: Path) -> list[dict[str, Any]]:
 
 
 def _named(point: Point) -> dict[str, float]:
-    return {OBJECTIVES.fid: point.fid, OBJECTIVES.clip: point.clip}
+    return {each.name: value for each, value in zip(point.objectives, point.values, strict=True)}

@@ -35,10 +35,12 @@ from search.strategy import Job, Report
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError
 from space.shared.retries import Waiting, patiently, storage_error
-from training.data import DataSettings, load_data
-from training.grid import save_grid
-from training.loop import Diverged, Trainer, TrainingSettings
+from training.data.factory import DataSettings, load_data
+from training.generation.grid import save_grid
+from training.settings import TrainingSettings
+from training.trainer import Diverged, Trainer
 
+VALIDATION_LOSS = "validation_loss"  # a score beside the evaluator's
 SAMPLES_SHOWN = 32
 _UNFINISHED = ".writing-"  # what a killed worker left half written is in folders of this name
 
@@ -57,6 +59,13 @@ class TrialSettings:
     drawing_batch: int = 64
 
 
+@dataclass(frozen=True)
+class StartsAgain:
+    """A worker's word that a job whose state cannot be used trains again from step 0, and why."""
+
+    reason: str
+
+
 class TrialWorker:
     """Runs jobs, one at a time; data and evaluator are loaded once."""
 
@@ -66,8 +75,9 @@ class TrialWorker:
         self.evaluator = load_evaluator(Path(settings.evaluator_folder), settings.weights, settings.compute)
         self.captions = evaluation_captions(self.data.held_out_captions, self.evaluator.images)
 
-    def run(self, job: Job) -> Iterator[Report | Waiting]:
-        """Yields a report at each rung; goes on from the state that an interrupted run left.
+    def run(self, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
+        """Yields a report at each rung; goes on from the state that an interrupted run left, or says that it
+        cannot.
 
         The state is on the disk before the report is out, so a rung may be reported twice, with equal
         scores, but never lost. Where storage is full or away it says that it is waiting, and tries again.
@@ -76,27 +86,34 @@ class TrialWorker:
             Diverged: when the loss or the scores stop being numbers.
             OSError: when storage did not come back while it waited.
         """
-        trainer = yield from patiently(partial(self._begin, job))
+        trainer, unusable = yield from patiently(partial(self._begin, job))
+        if unusable is not None:
+            yield StartsAgain(unusable)
         for step in job.rungs:
             if step >= trainer.step:
                 work = _Work(trainer.step, step, {})
                 yield (yield from patiently(partial(self._to_rung, trainer, job, work)))
 
-    def _begin(self, job: Job) -> Trainer:
+    def _begin(self, job: Job) -> tuple[Trainer, str | None]:
+        """The training where it was left, or from step 0 and why the state that there is is of no use."""
         folder = make_job_folder(Path(self.settings.run_folder), job.key)
         for left in folder.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left, ignore_errors=True)
         (folder / ARCHITECTURE_NAME).write_text(job.architecture.to_yaml(), encoding="utf-8")
-        training = replace(self.settings.training, steps=job.rungs[-1])
-        trainer = Trainer(narrow(job.architecture, self.settings.proxy), self.data, training, seed=job.seed)
-        state = folder / STATE_NAME
+        trainer, state = self._trainer(job), folder / STATE_NAME
         if state.is_file():
             try:
                 trainer.load_state(state)
-            except InputError as error:  # torn by a power cut, say: the same is trained again
+            except InputError as error:  # torn by a power cut, or of an earlier version: trained again
                 if storage_error(error):
                     raise
-        return trainer
+                return self._trainer(job), str(error)
+        return trainer, None
+
+    def _trainer(self, job: Job) -> Trainer:
+        architecture = narrow(job.architecture, self.settings.proxy)
+        training = replace(self.settings.training, steps=job.rungs[-1])
+        return Trainer(architecture, self.data, training, seed=job.seed)
 
     def _to_rung(self, trainer: Trainer, job: Job, work: _Work) -> Report:
         """May be called again after an OSError, and then goes on with what is left to do."""
@@ -106,7 +123,7 @@ class TrialWorker:
         with _timed(seconds, "validation"):
             validation_loss = trainer.validation_loss()
         with _timed(seconds, "sampling"):
-            images = trainer.draw(self.captions, seed=job.seed, batch_size=self.settings.drawing_batch)
+            images = trainer.generate(self.captions, seed=job.seed, batch_size=self.settings.drawing_batch)
         with _timed(seconds, "features"):
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
         with _timed(seconds, "writing"):
@@ -115,7 +132,7 @@ class TrialWorker:
                 trainer.save_weights(own)
                 trainer.save_state(own / STATE_NAME)
             _log(folder, work)
-        scores["validation_loss"] = validation_loss
+        scores[VALIDATION_LOSS] = validation_loss
         broken = [name for name, value in scores.items() if not np.isfinite(value)]
         if broken:
             raise Diverged(f"{', '.join(broken)} is not a number at step {work.to_step}")

@@ -13,68 +13,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
-from space.shared.plain import InputError, from_plain, to_plain
+from space.kinds.stage import Activation, AttentionKind, Projection
+from space.kinds.table import BLOCK_OPTIONS, OWN_OPTIONS
+from space.levels import Level, Middle, at_least
+from space.shared.plain import InputError, check_choices, from_plain, to_plain
 
 SCHEMA_VERSION = 1
 SIZE_EMBEDDING_WIDTH = 256  # SDXL embeds each of its size numbers into so many sines and cosines
-
-ConvKind = Literal["full", "separable"]
-Activation = Literal["swish", "gelu"]
-AttentionKind = Literal["softmax", "relu"]
-Projection = Literal["none", "conv", "linear"]
-
-
-@dataclass(frozen=True)
-class Level:
-    """One resolution of the UNet, its way down and its way up.
-
-    `down[i]` and `up[i]` are the transformer layers that follow the i-th conv block of that side; the
-    way up has one conv block more than the way down, since each consumes one skip connection and the
-    level's input (the first convolution, or the downsampling) is skipped to as well.
-    """
-
-    channels: int
-    conv: ConvKind
-    down: tuple[int, ...]
-    up: tuple[int, ...]
-    self_attention: bool = False
-    cross_attention: bool = False
-
-    @property
-    def layers(self) -> int:
-        """Transformer layers of both sides."""
-        return sum(self.down) + sum(self.up)
-
-    def __post_init__(self) -> None:
-        _at_least("channels", self.channels, 1)
-        _blocks("down", self.down)
-        _blocks("up", self.up)
-        if len(self.up) != len(self.down) + 1:
-            raise InputError(
-                f"up: {list(self.up)} has {len(self.up)} conv blocks; allowed: one more than down, "
-                f"which is {len(self.down) + 1} (each takes one skip connection)"
-            )
-
-
-@dataclass(frozen=True)
-class Middle:
-    """A bottleneck stack of its own at the innermost width (SD, SDXL); MD has none."""
-
-    blocks: tuple[int, ...]
-    conv: ConvKind = "full"
-    self_attention: bool = True
-    cross_attention: bool = True
-
-    @property
-    def layers(self) -> int:
-        return sum(self.blocks)
-
-    def __post_init__(self) -> None:
-        _blocks("blocks", self.blocks)
 
 
 @dataclass(frozen=True)
@@ -92,6 +41,7 @@ class Architecture:
     levels: tuple[Level, ...]
     middle: Middle | None = None
     separable_expansion: int = 4
+    separable_kernel: int = 3
     feed_forward_ratio: int = 3
     activation: Activation = "swish"
     attention: AttentionKind = "softmax"
@@ -165,10 +115,11 @@ class Architecture:
         if middle is not None and not middle.layers:
             middle = replace(middle, self_attention=False, cross_attention=False)
         stacks: list[Level | Middle] = [*levels, *([middle] if middle else [])]
+        of_blocks = {option for stack in stacks for option in OWN_OPTIONS[stack.conv]}
         default: dict[str, Any] = {
             name: Architecture.__dataclass_fields__[name].default
             for name, used in {
-                "separable_expansion": any(stack.conv == "separable" for stack in stacks),
+                **{name: name in of_blocks for name in BLOCK_OPTIONS},
                 "feed_forward_ratio": any(stack.layers for stack in stacks),
                 "activation": any(stack.layers for stack in stacks),
                 "stack_projection": any(stack.layers for stack in stacks),
@@ -202,7 +153,7 @@ class Architecture:
 
     def head_count(self, channels: int) -> int:
         """Attention heads of a layer that is `channels` wide."""
-        return self.heads if self.heads is not None else channels // (self.head_width or channels)
+        return head_count(channels, self.heads, self.head_width)
 
     def size_at(self, level: int) -> int:
         """Height and width, in latent pixels, of the feature map at a level (0 is the outermost)."""
@@ -238,12 +189,18 @@ class Architecture:
             raise InputError(f"schema_version: {self.schema_version} is not known; allowed: {SCHEMA_VERSION}")
         if not self.levels:
             raise InputError("levels: empty; allowed: one level or more, outermost first")
-        for name in ("separable_expansion", "feed_forward_ratio", "norm_groups", "time_width"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("latent_channels", "latent_size", "context_length", "context_width"):
-            _at_least(name, getattr(self, name), 1)
+        check_choices(self)
+        for name in ("separable_expansion", "separable_kernel", "feed_forward_ratio", "norm_groups"):
+            at_least(name, getattr(self, name), 1)
+        if self.separable_kernel % 2 == 0:
+            raise InputError(
+                f"separable_kernel: {self.separable_kernel} is even; allowed: odd (as many pixels on either "
+                f"side); nearest: {self.separable_kernel - 1}, {self.separable_kernel + 1}"
+            )
+        for name in ("time_width", "latent_channels", "latent_size", "context_length", "context_width"):
+            at_least(name, getattr(self, name), 1)
         for name in ("pooled_width", "size_embeddings"):
-            _at_least(name, getattr(self, name), 0)
+            at_least(name, getattr(self, name), 0)
         self._check_heads()
         deepest = 1 << (len(self.levels) - 1)
         if self.latent_size % deepest:
@@ -271,7 +228,7 @@ class Architecture:
             )
         name = "head_width" if self.heads is None else "heads"
         divisor = getattr(self, name)
-        _at_least(name, divisor, 1)
+        at_least(name, divisor, 1)
         widths = [(f"levels[{index}]", level, level.channels) for index, level in enumerate(self.levels)]
         stacks: list[tuple[str, Level | Middle, int]] = list(widths)
         if self.middle is not None:
@@ -285,6 +242,11 @@ class Architecture:
                 )
 
 
+def head_count(channels: int, heads: int | None, head_width: int | None) -> int:
+    """Attention heads of a layer that is `channels` wide, where one of the two is set."""
+    return heads if heads is not None else channels // (head_width or channels)
+
+
 def identity(around: str, levels: Iterable[str]) -> str:
     """The id of the network that has these `identity_parts`."""
     return hashlib.sha256(around.replace("@", ",".join(levels)).encode()).hexdigest()[:12]
@@ -292,56 +254,6 @@ def identity(around: str, levels: Iterable[str]) -> str:
 
 def _compact(plain: Any) -> str:
     return json.dumps(plain, sort_keys=True, separators=(",", ":"))
-
-
-def difference(before: Architecture, after: Architecture) -> list[str]:
-    """What changes from one architecture to another, a readable line for each; empty if they are equal.
-
-    >>> difference(md, md_lite)
-    ['level 3 channels: 1024 -> 896', 'level 3 up: [3, 3, 3] -> [2, 2, 2]']
-    """
-    old, new = before.canonical(), after.canonical()
-    lines: list[str] = []
-    for index in range(max(len(old.levels), len(new.levels))):
-        if index >= len(new.levels):
-            lines.append(f"level {index + 1}: removed ({old.levels[index].channels} channels)")
-        elif index >= len(old.levels):
-            lines.append(f"level {index + 1}: added ({new.levels[index].channels} channels)")
-        else:
-            lines += _field_lines(f"level {index + 1} ", old.levels[index], new.levels[index])
-    if old.middle is not None and new.middle is not None:
-        lines += _field_lines("middle ", old.middle, new.middle)
-    elif old.middle != new.middle:
-        lines.append(f"middle: {_shown(old.middle)} -> {_shown(new.middle)}")
-    return lines + _field_lines("", old, new, skip=("levels", "middle"))
-
-
-def _field_lines(prefix: str, old: Any, new: Any, skip: tuple[str, ...] = ()) -> list[str]:
-    return [
-        f"{prefix}{name.replace('_', ' ')}: {_shown(getattr(old, name))} -> {_shown(getattr(new, name))}"
-        for name in old.__dataclass_fields__
-        if name not in skip and getattr(old, name) != getattr(new, name)
-    ]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Middle):
-        return f"blocks {list(value.blocks)}"
-    return "none" if value is None else str(list(value) if isinstance(value, tuple) else value)
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise InputError(f"{name}: {value} is not possible; allowed: {least} or more")
-
-
-def _blocks(name: str, blocks: tuple[int, ...]) -> None:
-    if not blocks:
-        raise InputError(f"{name}: empty; allowed: one conv block or more, each with 0 or more layers")
-    for index, layers in enumerate(blocks):
-        _at_least(f"{name}[{index}]", layers, 0)
 
 
 def _nearest_multiple(value: int, of: int) -> int:

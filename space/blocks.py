@@ -7,12 +7,14 @@ Blocks take plain numbers and know no `Architecture`; parameter names follow wha
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from space.architecture import Activation, AttentionKind, Projection
+from space.kinds.stage import Activation, AttentionKind, Projection
+from space.shared.plain import entry_of
 
 CONV_EPS = 1e-5  # group norms of SD's residual blocks
 STACK_EPS = 1e-6  # group norm in front of SD's transformer stacks
@@ -54,12 +56,15 @@ class FullBlock(nn.Module):
 
 
 class SeparableBlock(nn.Module):
-    """ConvNeXt's order with a 3x3 kernel (section 3.3, figure 2): depthwise, norm, pointwise up, swish,
-    pointwise down. Time is added at the output width. (B, inputs, H, W) -> (B, outputs, H, W)."""
+    """ConvNeXt's order (section 3.3, figure 2; the paper chose a 3x3 kernel over 7x7 and 9x9): depthwise,
+    norm, pointwise up, swish, pointwise down. Time is added at the output width. (B, inputs, H, W) ->
+    (B, outputs, H, W)."""
 
-    def __init__(self, inputs: int, outputs: int, time_width: int, groups: int, expansion: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, time_width: int, groups: int, expansion: int, kernel: int = 3
+    ) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs)
+        self.depthwise = nn.Conv2d(inputs, inputs, kernel, padding=kernel // 2, groups=inputs)
         self.norm = nn.GroupNorm(groups, inputs, eps=CONV_EPS)
         self.expand = nn.Conv2d(inputs, expansion * outputs, 1)
         self.reduce = nn.Conv2d(expansion * outputs, outputs, 1)
@@ -72,17 +77,35 @@ class SeparableBlock(nn.Module):
         return self.shortcut(x) + h
 
 
+def _softmax_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(query, key, value)
+
+
+def _relu_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """relu(QK^T / sqrt(d)) / L in place of the softmax; the division by the length follows Wortsman et al.,
+    the paper's reference for it."""
+    scale = query.shape[-1] ** -0.5
+    weights = F.relu((query * scale) @ key.transpose(-2, -1)) / key.shape[-2]
+    return weights @ value
+
+
+ATTENTIONS: Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "softmax": _softmax_attention,
+    "relu": _relu_attention,
+}
+
+
 class Attention(nn.Module):
     """Multi-head attention of (B, N, C) over (B, L, S), S = `source`; over itself where source is None.
 
-    `shared_key_value` sets W_K = W_V (section 3.2). `relu` puts relu(QK^T / sqrt(d)) / L in place of the
-    softmax; the division by the length follows Wortsman et al., the paper's reference for it.
+    `shared_key_value` sets W_K = W_V (section 3.2).
     """
 
     def __init__(
         self, channels: int, heads: int, source: int | None, shared_key_value: bool, kind: AttentionKind
     ) -> None:
         super().__init__()
+        entry_of(ATTENTIONS, kind, "attention")
         self.heads, self.kind = heads, kind
         self.query = nn.Linear(channels, channels, bias=False)
         self.key = nn.Linear(source or channels, channels, bias=False)
@@ -93,12 +116,7 @@ class Attention(nn.Module):
         source = x if source is None else source
         query, key = self._split(self.query(x)), self._split(self.key(source))
         value = key if self.value is None else self._split(self.value(source))
-        if self.kind == "softmax":
-            h = F.scaled_dot_product_attention(query, key, value)
-        else:
-            scale = query.shape[-1] ** -0.5
-            weights = F.relu((query * scale) @ key.transpose(-2, -1)) / key.shape[-2]
-            h = weights @ value
+        h = ATTENTIONS[self.kind](query, key, value)
         return self.out(h.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
@@ -109,18 +127,22 @@ class Attention(nn.Module):
         return f"heads={self.heads}, kind={self.kind}, shared_key_value={self.value is None}"
 
 
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"swish": F.silu, "gelu": F.gelu}
+
+
 class GatedFeedForward(nn.Module):
     """Gated linear unit of ratio r: C -> 2 * r * C, half gates half, r * C -> C (section 3.2)."""
 
     def __init__(self, channels: int, ratio: int, activation: Activation) -> None:
         super().__init__()
+        entry_of(ACTIVATIONS, activation, "activation")
         self.activation = activation
         self.expand = nn.Linear(channels, 2 * ratio * channels)
         self.reduce = nn.Linear(ratio * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.expand(x).chunk(2, dim=-1)
-        return self.reduce(value * (F.silu(gate) if self.activation == "swish" else F.gelu(gate)))
+        return self.reduce(value * ACTIVATIONS[self.activation](gate))
 
     def extra_repr(self) -> str:
         return f"activation={self.activation}"
@@ -166,31 +188,40 @@ class TransformerLayer(nn.Module):
         return self.feed_forward(self.feed_norm(x)) + x
 
 
+def make_projection(kind: Projection, channels: int) -> nn.Module:
+    """One side of the projections around a stack. Raises InputError for a kind that projects nothing."""
+    return entry_of(PROJECTIONS, kind, "stack_projection")(channels)
+
+
+PROJECTIONS: Mapping[str, Callable[[int], nn.Module]] = {
+    "conv": lambda channels: nn.Conv2d(channels, channels, 1),
+    "linear": lambda channels: nn.Linear(channels, channels),
+}
+
+
 class TransformerStack(nn.Module):
     """Layers over the tokens of a feature map, (B, C, H, W) in and out.
 
-    With a projection (SD: 1x1 convolutions, SDXL: linear) the stack is normed, projected in and out, and
-    added to its input; without (MD) the layers stand on the map itself.
+    With projections (SD: 1x1 convolutions of the map, SDXL: linear layers on its tokens) the stack is normed,
+    projected in and out, and added to its input; without (MD) the layers stand on the map itself.
     """
 
     def __init__(
-        self, channels: int, groups: int, projection: Projection, layers: list[TransformerLayer]
+        self,
+        layers: list[nn.Module],
+        norm: nn.Module | None = None,
+        project_in: nn.Module | None = None,
+        project_out: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.projection = projection
-        self.norm = self.project_in = self.project_out = None
-        if projection != "none":
-            self.norm = nn.GroupNorm(groups, channels, eps=STACK_EPS)
-            conv = projection == "conv"
-            self.project_in = nn.Conv2d(channels, channels, 1) if conv else nn.Linear(channels, channels)
-            self.project_out = nn.Conv2d(channels, channels, 1) if conv else nn.Linear(channels, channels)
+        self.norm, self.project_in, self.project_out = norm, project_in, project_out
         self.layers = nn.ModuleList(layers)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         if self.norm is None or self.project_in is None or self.project_out is None:
             return _as_map(self._run(_as_tokens(x), context), x)
         h = self.norm(x)
-        if self.projection == "conv":
+        if isinstance(self.project_in, nn.Conv2d):
             h = self.project_out(_as_map(self._run(_as_tokens(self.project_in(h)), context), x))
         else:
             h = _as_map(self.project_out(self._run(self.project_in(_as_tokens(h)), context)), x)
@@ -200,9 +231,6 @@ class TransformerStack(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens, context)
         return tokens
-
-    def extra_repr(self) -> str:
-        return f"projection={self.projection}"
 
 
 class Downsample(nn.Conv2d):
@@ -221,6 +249,15 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def zero_conv(inputs: int, outputs: int) -> nn.Conv2d:
+    """The last 3x3 convolution, which starts at zero."""
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
 
 
 def _as_tokens(x: Tensor) -> Tensor:

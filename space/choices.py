@@ -14,7 +14,9 @@ from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
 
-from space.architecture import Activation, Architecture, AttentionKind, ConvKind, Level
+from space.architecture import Architecture
+from space.kinds.stage import Activation, AttentionKind, ConvKind
+from space.levels import Level
 from space.shared.plain import InputError
 
 
@@ -53,6 +55,7 @@ class Space:
     shared_key_value: tuple[bool, ...] = (True,)
     activation: tuple[Activation, ...] = ("swish",)
     attention: tuple[AttentionKind, ...] = ("softmax",)
+    separable_kernel: tuple[int, ...] = (3,)
     base: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -180,7 +183,7 @@ class Space:
         return self.architecture(chosen)
 
 
-_GLOBAL = ("separable_expansion", "feed_forward_ratio", "shared_key_value", "activation", "attention")
+_GLOBAL = tuple(name for name in Space.__dataclass_fields__ if name not in ("levels", "base"))
 
 
 def step_of(values: Sequence[Any]) -> int | None:

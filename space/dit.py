@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from space.blocks import Embedding, sinusoids
-from space.prices import macs as cost
-from space.prices.macs import Cost
+from space.kinds import rules
+from space.kinds.rules import Cost
 from space.shared.plain import InputError, from_plain
 
 TIME_SINUSOIDS = 256  # sines and cosines of a timestep, in front of the time embedding
@@ -82,20 +82,20 @@ def price(d: DiT) -> Cost:
     The position table is fixed sines, no parameters; the label table is looked up, no MACs.
     """
     outputs = d.patch**2 * d.outputs
-    total = cost.linear(d.patch**2 * d.latent_channels, d.width, d.tokens)  # patches to tokens
-    total += cost.embedding(TIME_SINUSOIDS, d.width) + Cost((d.classes + 1) * d.width, 0)
+    total = rules.linear(d.patch**2 * d.latent_channels, d.width, d.tokens)  # patches to tokens
+    total += rules.embedding(TIME_SINUSOIDS, d.width) + Cost((d.classes + 1) * d.width, 0)
     block = block_cost(d)
     total += Cost(*(d.depth * part for part in block))
-    return total + cost.linear(d.width, 2 * d.width, 1) + cost.linear(d.width, outputs, d.tokens)
+    return total + rules.linear(d.width, 2 * d.width, 1) + rules.linear(d.width, outputs, d.tokens)
 
 
 def block_cost(d: DiT) -> Cost:
     """adaLN (D -> 6 D, once an image), Q, K, V and out with biases, QK^T and AV, D -> r D -> D."""
     products = 2 * d.tokens * d.tokens * d.width
     hidden = d.feed_forward_ratio * d.width
-    total = cost.linear(d.width, 6 * d.width, 1) + Cost(0, products, products)
-    total += cost.linear(d.width, 3 * d.width, d.tokens) + cost.linear(d.width, d.width, d.tokens)
-    return total + cost.linear(d.width, hidden, d.tokens) + cost.linear(hidden, d.width, d.tokens)
+    total = rules.linear(d.width, 6 * d.width, 1) + Cost(0, products, products)
+    total += rules.linear(d.width, 3 * d.width, d.tokens) + rules.linear(d.width, d.width, d.tokens)
+    return total + rules.linear(d.width, hidden, d.tokens) + rules.linear(hidden, d.width, d.tokens)
 
 
 # ---------------------------------------------------------------------- module

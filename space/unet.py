@@ -1,26 +1,21 @@
-"""An `Architecture` as a module. The loops read like the paper's Table 6: levels down, middle, levels up."""
+"""An `Architecture` as a module, built from its stages: levels down, middle, levels up, as in Table 6."""
 
 from __future__ import annotations
+
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture, Level, Middle
-from space.blocks import (
-    CONV_EPS,
-    Downsample,
-    Embedding,
-    FullBlock,
-    SeparableBlock,
-    TransformerLayer,
-    TransformerStack,
-    Upsample,
-    sinusoids,
-)
+from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture
+from space.blocks import CONV_EPS, STACK_EPS, TransformerStack, sinusoids
+from space.kinds.stage import Stage
+from space.kinds.table import build
+from space.stages import RESAMPLING, Stages, stages, units
 
 
-class Stage(nn.Module):
+class Unit(nn.Module):
     """A conv block and the transformer layers that follow it, if any."""
 
     def __init__(self, conv: nn.Module, stack: TransformerStack | None) -> None:
@@ -33,15 +28,15 @@ class Stage(nn.Module):
 
 
 class WayDown(nn.Module):
-    """One level down: each stage leaves a skip connection, and so does the downsampling after them."""
+    """One level down: each of its `stages` leaves a skip connection, and so does the downsampling."""
 
-    def __init__(self, stages: list[Stage], downsample: Downsample | None) -> None:
+    def __init__(self, stages: list[Unit], downsample: nn.Module | None) -> None:
         super().__init__()
         self.stages, self.downsample = nn.ModuleList(stages), downsample
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor, skips: list[Tensor]) -> Tensor:
-        for stage in self.stages:
-            x = stage(x, time, context)
+        for unit in self.stages:
+            x = unit(x, time, context)
             skips.append(x)
         if self.downsample is not None:
             x = self.downsample(x)
@@ -50,15 +45,15 @@ class WayDown(nn.Module):
 
 
 class WayUp(nn.Module):
-    """One level up: each stage takes the last skip connection left, concatenated."""
+    """One level up: each of its `stages` takes the last skip connection left, concatenated."""
 
-    def __init__(self, stages: list[Stage], upsample: Upsample | None) -> None:
+    def __init__(self, stages: list[Unit], upsample: nn.Module | None) -> None:
         super().__init__()
         self.stages, self.upsample = nn.ModuleList(stages), upsample
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor, skips: list[Tensor]) -> Tensor:
-        for stage in self.stages:
-            x = stage(torch.cat([x, skips.pop()], dim=1), time, context)
+        for unit in self.stages:
+            x = unit(torch.cat([x, skips.pop()], dim=1), time, context)
         return x if self.upsample is None else self.upsample(x)
 
 
@@ -70,43 +65,27 @@ class UNet(nn.Module):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        a = self.architecture = architecture
-        outer = a.levels[0].channels
-        self.time = Embedding(outer, a.time_width)
-        self.added = Embedding(a.added_width, a.time_width) if a.added_width else None
-        self.conv_in = nn.Conv2d(a.latent_channels, outer, 3, padding=1)
-
-        channels, skips = outer, [outer]
-        down: list[WayDown] = []
-        for index, level in enumerate(a.levels):
-            stages = []
-            for layers in level.down:
-                stages.append(_stage(a, level, channels, level.channels, layers))
-                channels = level.channels
-                skips.append(channels)
-            innermost = index + 1 == len(a.levels)
-            down.append(WayDown(stages, None if innermost else Downsample(channels)))
-            if not innermost:
-                skips.append(channels)
-        self.down = nn.ModuleList(down)
-
-        blocks = a.middle.blocks if a.middle else ()
-        self.middle = nn.ModuleList(_stage(a, a.middle, channels, channels, n) for n in blocks if a.middle)
-
-        up: list[WayUp] = []
-        for index, level in reversed(list(enumerate(a.levels))):
-            stages = []
-            for layers in level.up:
-                stages.append(_stage(a, level, channels + skips.pop(), level.channels, layers))
-                channels = level.channels
-            up.append(WayUp(stages, Upsample(channels) if index > 0 else None))
-        self.up = nn.ModuleList(up)
-
-        self.norm_out = nn.GroupNorm(a.norm_groups, outer, eps=CONV_EPS)
-        self.conv_out = nn.Conv2d(outer, a.latent_channels, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        if self.conv_out.bias is not None:
-            nn.init.zeros_(self.conv_out.bias)
+        self.architecture = architecture
+        places = {where: tuple(part) for where, part in groupby(stages(architecture), lambda at: at.where)}
+        time, *added = places.pop("embeddings")
+        (first,), (last,) = places.pop("in"), places.pop("out")
+        self.time = build(time)
+        self.added = build(added[0]) if added else None
+        self.conv_in = build(first)
+        self.down, self.middle, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for where, part in places.items():
+            made, resampling = [_unit(*unit) for unit in units(part)], _resampling(part)
+            match where.partition("-")[0]:
+                case "down":
+                    self.down.append(WayDown(made, resampling))
+                case "middle":
+                    self.middle.extend(made)
+                case "up":
+                    self.up.append(WayUp(made, resampling))
+                case _:
+                    raise AssertionError(f"{where}: no such place in a UNet")
+        self.norm_out = nn.GroupNorm(last.options.norm_groups, last.inputs, eps=CONV_EPS)
+        self.conv_out = build(last)
 
     def forward(
         self,
@@ -128,15 +107,15 @@ class UNet(nn.Module):
         Returns:
             (B, latent_channels, H, W).
         """
-        time = self.time(sinusoids(timesteps, self.conv_in.out_channels).to(latents.dtype))
+        time = self.time(sinusoids(timesteps, self.architecture.levels[0].channels).to(latents.dtype))
         if self.added is not None:
             time = time + self.added(self._added(latents, pooled, sizes))
         x = self.conv_in(latents)
         skips = [x]
         for down in self.down:
             x = down(x, time, context, skips)
-        for stage in self.middle:
-            x = stage(x, time, context)
+        for unit in self.middle:
+            x = unit(x, time, context)
         for up in self.up:
             x = up(x, time, context, skips)
         return self.conv_out(F.silu(self.norm_out(x)))
@@ -148,26 +127,16 @@ class UNet(nn.Module):
         return torch.cat([pooled, embedded.to(pooled.dtype)], dim=1).to(latents.dtype)
 
 
-def _stage(a: Architecture, stack: Level | Middle, inputs: int, outputs: int, layers: int) -> Stage:
-    conv: nn.Module
-    if stack.conv == "full":
-        conv = FullBlock(inputs, outputs, a.time_width, a.norm_groups)
-    else:
-        conv = SeparableBlock(inputs, outputs, a.time_width, a.norm_groups, a.separable_expansion)
-    if not layers:
-        return Stage(conv, None)
-    transformer_layers = [
-        TransformerLayer(
-            outputs,
-            a.head_count(outputs),
-            a.context_width,
-            self_attention=stack.self_attention,
-            cross_attention=stack.cross_attention,
-            shared_key_value=a.shared_key_value,
-            kind=a.attention,
-            ratio=a.feed_forward_ratio,
-            activation=a.activation,
-        )
-        for _ in range(layers)
-    ]
-    return Stage(conv, TransformerStack(outputs, a.norm_groups, a.stack_projection, transformer_layers))
+def _unit(conv: Stage, *stack: Stage) -> Unit:
+    """Initial weights are drawn in this order: the conv block, the layers, the projections around them."""
+    block, layers = build(conv), [build(stage) for stage in stack if stage.kind == "transformer"]
+    around = [stage for stage in stack if stage.kind != "transformer"]
+    if not around:
+        return Unit(block, TransformerStack(layers) if layers else None)
+    before = around[0]
+    norm = nn.GroupNorm(before.options.norm_groups, before.inputs, eps=STACK_EPS)
+    return Unit(block, TransformerStack(layers, norm, *map(build, around)))
+
+
+def _resampling(part: Stages) -> nn.Module | None:
+    return build(part[-1]) if part[-1].kind in RESAMPLING else None

@@ -27,7 +27,7 @@ KNOWN_IN = {
 }
 # The folders of evaluators/, lowest first: each may import those before it, and none what stands above all.
 EVALUATORS = ("files", "protocols", "images", "metrics", "networks", "measuring", "scorers")
-# A file that runs as a command (`python -m search`) may ask the door of conf/ for its settings.
+# A file that runs as a command (`mdsearch search`) may ask the door of conf/ for its settings.
 DOOR = re.compile(r"^if __name__ == .__main__.:", re.MULTILINE)
 
 

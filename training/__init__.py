@@ -1,6 +1,6 @@
-"""How does a candidate learn and draw pictures? Data, text, latents, diffusion and the training loop.
+"""How does a network learn, and generate images? Data, objectives, the trainer and its state, generation.
 
-This room knows `space` alone: not the evaluators, not the search, not the configuration library. Heavy
-libraries (diffusers, transformers, scikit-learn) are imported where they are used, so that the room itself
+This package knows `space` alone: not the evaluators, not the search, not the configuration library. Heavy
+libraries (diffusers, transformers, scikit-learn) are imported where they are used, so that the package itself
 imports as fast as torch does.
 """

@@ -1,4 +1,4 @@
-"""Between pictures and latents: pixels folded into channels, or a frozen autoencoder."""
+"""Between images and latents: pixels folded into channels, or a frozen autoencoder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from space.shared.plain import InputError
+from space.shared.plain import InputError, nearest
 
 
 @dataclass(frozen=True)
 class LatentSettings:
-    """How pictures become latents."""
+    """How images become latents."""
 
     codec: Literal["space_to_depth", "vae"] = "space_to_depth"
     factor: int = 2  # of space_to_depth: pixels a side that fold into channels
@@ -30,7 +30,7 @@ class LatentSettings:
 
 
 class Codec(Protocol):
-    """Pictures (B, 3, H, W) in [-1, 1] to latents (B, channels, H / factor, W / factor), and back.
+    """Images (B, 3, H, W) in [-1, 1] to latents (B, channels, H / factor, W / factor), and back.
 
     `bound` is the largest magnitude of a latent where there is one (sampling clips to it), or None.
     """
@@ -62,7 +62,7 @@ class SpaceToDepth:
 class Vae:
     """A frozen diffusers AutoencoderKL, its latents shifted and scaled as its configuration says.
 
-    Encoding takes the mean of the posterior, so that a picture has one latent (common random numbers).
+    Encoding takes the mean of the posterior, so that a image has one latent (common random numbers).
     """
 
     bound: float | None = None
@@ -94,7 +94,11 @@ class Vae:
 
 
 def make_codec(settings: LatentSettings, device: torch.device) -> Codec:
+    """Raises InputError where the folder holds no autoencoder, or for a codec that there is not."""
     if settings.codec == "space_to_depth":
         return SpaceToDepth(settings.factor)
-    assert settings.folder is not None
-    return Vae(settings.folder, device)
+    if settings.codec == "vae":
+        assert settings.folder is not None
+        return Vae(settings.folder, device)
+    choices = ("space_to_depth", "vae")
+    raise InputError(f"latents.codec: {settings.codec!r} is none; {nearest(settings.codec, choices)}")

@@ -1,7 +1,8 @@
-"""A network that draws: UNet, text encoder, codec and diffusion, in a folder or in memory."""
+"""A network that generates images: UNet, text encoder, codec and diffusion, in a folder or in memory."""
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from space.architecture import Architecture
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.seeds import generator
 from space.unet import UNet
+from training.devices import choose_device
 from training.diffusion import Diffusion, DiffusionSettings
 from training.latents import Codec, LatentSettings, make_codec
 from training.text import TextEncoder, TextSettings, make_text_encoder
@@ -23,7 +25,7 @@ from training.text import TextEncoder, TextSettings, make_text_encoder
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a saved model needs beside its weights, and how it draws unless told otherwise."""
+    """What a saved model needs beside its weights, and how it generates unless told otherwise."""
 
     image_size_px: int
     vocabulary: tuple[str, ...]
@@ -34,26 +36,51 @@ class ModelSettings:
     text: TextSettings
 
 
-class Model:
-    """A UNet with all that turns captions into pictures. Raises InputError where the parts don't fit."""
+@dataclass(frozen=True)
+class FrozenParts:
+    """What is neither trained, averaged nor saved. No submodules of the model, whose copies share them."""
+
+    codec: Codec
+    text: TextEncoder | None
+
+
+class Model(nn.Module):
+    """A UNet with all that turns captions into images. Its parameters are those that are trained and saved.
+
+    Raises InputError where the parts don't fit.
+    """
 
     def __init__(self, architecture: Architecture, settings: ModelSettings, device: torch.device) -> None:
+        super().__init__()
         self.architecture, self.settings, self.device = architecture, settings, device
-        self.codec: Codec = make_codec(settings.latents, device)
-        _check_fit(architecture, settings, self.codec)
-        self.diffusion = Diffusion(settings.diffusion, self.codec.bound, device)
+        codec = make_codec(settings.latents, device)
+        _check_fit(architecture, settings, codec)
+        self.diffusion = Diffusion(settings.diffusion, codec.bound, device)
+        # The text encoder's initial weights come first, its parameters second.
         text = make_text_encoder(
             settings.text,
             list(settings.vocabulary),
             architecture.context_length,
             architecture.context_width,
-        )
-        self.text: TextEncoder = text.to(device)
+        ).to(device)
         self.unet = UNet(architecture).to(device)
         if device.type == "cpu":  # about a quarter faster there
             self.unet = self.unet.to(memory_format=torch.channels_last)
+        self.text = None if text.frozen else text
+        self.frozen = FrozenParts(codec, text if text.frozen else None)
 
-    def denoise(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """Trained along, or frozen."""
+        encoder = self.frozen.text if self.text is None else self.text
+        assert encoder is not None
+        return encoder
+
+    @property
+    def codec(self) -> Codec:
+        return self.frozen.codec
+
+    def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         """The network's prediction, (B, C, H, W) as the latents; with the coordinates beside them, if set.
 
         The network then has two channels more than the latents, of which its output's are not used.
@@ -64,19 +91,22 @@ class Model:
         beside = torch.cat([latents, _coordinates(latents)], dim=1)
         return self.unet(beside, timesteps, context)[:, : latents.shape[1]]
 
-    def modules(self) -> nn.ModuleDict:
-        """What is trained and saved: the UNet, and the text encoder unless it is frozen."""
-        text = {} if self.text.frozen else {"text": self.text}
-        return nn.ModuleDict({"unet": self.unet, **text})
+    def copy(self) -> Model:
+        """Another with weights of its own, beside the same frozen parts."""
+        return copy.deepcopy(self, {id(self.frozen): self.frozen})
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the codec's latents."""
+        size = self.settings.image_size_px // self.codec.factor
+        return self.codec.channels, size, size
 
     def initial_noise(self, seed: int, indices: Sequence[int]) -> Tensor:
-        """(B, C, H, W): picture i starts from noise that (seed, i) alone decides, in batches of any size."""
-        size = self.settings.image_size_px // self.codec.factor
-        shape = (self.codec.channels, size, size)
-        noise = [torch.randn(shape, generator=generator("initial noise", seed, index)) for index in indices]
-        return torch.stack(noise).to(self.device)
+        """(B, C, H, W): image i starts from noise that (seed, i) alone decides, in batches of any size."""
+        own = [generator("initial noise", seed, index) for index in indices]
+        return torch.stack([torch.randn(self.latent_shape, generator=g) for g in own]).to(self.device)
 
-    def draw(
+    def generate(
         self,
         captions: Sequence[str],
         *,
@@ -85,9 +115,9 @@ class Model:
         steps: int | None = None,
         guidance: float | None = None,
     ) -> np.ndarray:
-        """(N, H, W, 3) uint8, one picture a caption, by DDIM with classifier-free guidance."""
-        pictures = [
-            self.draw_batch(
+        """(N, H, W, 3) uint8, one image a caption, by DDIM with classifier-free guidance."""
+        images = [
+            self.generate_batch(
                 captions[start : start + batch_size],
                 range(start, min(start + batch_size, len(captions))),
                 seed=seed,
@@ -97,10 +127,10 @@ class Model:
             for start in range(0, len(captions), batch_size)
         ]
         size = self.settings.image_size_px
-        return np.concatenate(pictures) if pictures else np.empty((0, size, size, 3), np.uint8)
+        return np.concatenate(images) if images else np.empty((0, size, size, 3), np.uint8)
 
     @torch.no_grad()
-    def draw_batch(
+    def generate_batch(
         self,
         captions: Sequence[str],
         indices: Sequence[int],
@@ -109,26 +139,29 @@ class Model:
         steps: int | None = None,
         guidance: float | None = None,
     ) -> np.ndarray:
-        """(B, H, W, 3) uint8: the pictures of these indices in a longer series, drawn as one batch.
+        """(B, H, W, 3) uint8: the images of these indices in a longer series, generated as one batch.
 
         Raises:
-            InputError: a picture that is not finite.
+            InputError: an image that is not finite.
         """
-        self.unet.eval()
-        self.text.eval()
+        self.eval()
         latents = self.diffusion.sample(
-            self.denoise,
+            self,
             self.initial_noise(seed, indices),
-            self.text.encode(list(captions)),
-            self.text.encode([""]),
+            self.text_encoder.encode(list(captions)),
+            self.text_encoder.encode([""]),
             steps=steps or self.settings.sampling_steps,
             guidance=self.settings.guidance if guidance is None else guidance,
         )
         images = self.codec.decode(latents).float()
         if not images.isfinite().all():
-            raise InputError(f"pictures {indices[0]} to {indices[-1]} are not finite: NaN or overflow")
+            raise InputError(f"images {indices[0]} to {indices[-1]} are not finite: NaN or overflow")
         images = images.add(1).mul(127.5).round().clamp(0, 255)
         return images.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+    def saved_parts(self) -> dict[str, nn.Module]:
+        """By the name of its file: the UNet, and the text encoder unless it is frozen."""
+        return {"unet": self.unet} | ({} if self.text is None else {"text": self.text})
 
     def save(self, folder: str | Path) -> None:
         """Write weights (safetensors) and model.json, the architecture among it: what `load_model` reads."""
@@ -136,15 +169,15 @@ class Model:
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for name, module in self.modules().items():
-            weights = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
+        for name, part in self.saved_parts().items():
+            weights = {key: tensor.contiguous() for key, tensor in part.state_dict().items()}
             save_file(weights, folder / f"{name}.safetensors")
         plain = {"architecture": self.architecture.to_plain(), "settings": to_plain(self.settings)}
         (folder / "model.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
 
 
 def load_model(folder: str | Path, device: str = "auto") -> Model:
-    """A model that `Model.save` (or `Trainer.save_weights`) wrote, ready to draw.
+    """A model that `Model.save` (or `Trainer.save_weights`) wrote, ready to generate.
 
     Raises:
         InputError: a folder that holds no such model, or files that don't belong together.
@@ -155,9 +188,9 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
     folder = Path(folder)
     architecture, settings = read_description(folder)
     model = Model(architecture, settings, choose_device(device))
-    for name, module in model.modules().items():
+    for name, part in model.saved_parts().items():
         try:
-            module.load_state_dict(load_file(folder / f"{name}.safetensors", device=str(model.device)))
+            part.load_state_dict(load_file(folder / f"{name}.safetensors", device=str(model.device)))
         except (OSError, SafetensorError, RuntimeError) as error:
             raise InputError(f"{folder / name}.safetensors does not hold its weights: {error}") from None
     return model
@@ -175,15 +208,6 @@ def read_description(folder: str | Path) -> tuple[Architecture, ModelSettings]:
         raise InputError(f"{str(folder)!r} holds no trained model (model.json): {error}") from None
 
 
-def choose_device(name: str) -> torch.device:
-    """auto: CUDA where there is one. Raises InputError for cuda where there is none."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: 'cuda' is not available here; allowed: auto, cpu")
-    return torch.device(name)
-
-
 COORDINATES = 2  # channels: across and down
 
 
@@ -196,7 +220,7 @@ def _coordinates(latents: Tensor) -> Tensor:
 
 
 def _check_fit(architecture: Architecture, settings: ModelSettings, codec: Codec) -> None:
-    """Codec, pictures and architecture agree about the latents."""
+    """Codec, images and architecture agree about the latents."""
     channels = codec.channels + (COORDINATES if settings.latents.coordinates else 0)
     if channels != architecture.latent_channels:
         beside = f", {COORDINATES} of them coordinates" if settings.latents.coordinates else ""

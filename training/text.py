@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from space.shared.plain import InputError
-from training.data import words
+from space.shared.plain import InputError, nearest
+from training.data.captions import words
 
 # Scale of the features at the start. With 1, attention over the words starts uniform and a word moves the
-# pictures by a few hundredths; 300 steps then teach the background alone; with 8, size and place too.
+# images by a few hundredths; 300 steps then teach the background alone; with 8, size and place too.
 FEATURE_SCALE = 8.0
 PADDING, START, UNKNOWN = 0, 1, 2  # the first tokens of the vocabulary; an empty caption is START alone
 
@@ -37,8 +37,18 @@ class TextSettings:
             raise InputError("folder: missing; the encoder 'clip' needs the folder of a CLIP text model")
 
 
+class Tokens(NamedTuple):
+    """Captions as an encoder reads them."""
+
+    ids: Tensor  # (U, length)
+    rows: Tensor | None = None  # (B,), the row of `ids` that each caption is; None: each has its own
+
+    def to(self, device: torch.device) -> Tokens:
+        return Tokens(self.ids.to(device), None if self.rows is None else self.rows.to(device))
+
+
 class TextEncoder(nn.Module):
-    """`encode` turns captions into features (B, length, width); "" is the unconditional caption.
+    """Tokens of captions to features (B, length, width); "" is the unconditional caption.
 
     A `frozen` encoder is neither trained, nor averaged, nor saved.
     """
@@ -47,8 +57,14 @@ class TextEncoder(nn.Module):
     width: int
     frozen: bool = False
 
-    def encode(self, captions: list[str]) -> Tensor:
+    def tokenize(self, captions: list[str]) -> Tokens:
+        """On the CPU; reads no weights."""
         raise NotImplementedError
+
+    def encode(self, captions: list[str]) -> Tensor:
+        """Features of captions, (B, length, width)."""
+        features: Tensor = self(self.tokenize(captions).to(next(self.parameters()).device))
+        return features
 
 
 class SmallTextEncoder(TextEncoder):
@@ -69,20 +85,22 @@ class SmallTextEncoder(TextEncoder):
         self.norm = nn.LayerNorm(width)
         nn.init.constant_(self.norm.weight, FEATURE_SCALE)
 
-    def encode(self, captions: list[str]) -> Tensor:
+    def tokenize(self, captions: list[str]) -> Tokens:
         unique = sorted(set(captions))
         row = {caption: index for index, caption in enumerate(unique)}
-        device = self.positions.device
-        features = self(torch.tensor([self._tokenize(caption) for caption in unique], device=device))
-        return features[torch.tensor([row[caption] for caption in captions], device=device)]
+        return Tokens(
+            torch.tensor([self._ids(caption) for caption in unique]),
+            torch.tensor([row[caption] for caption in captions]),
+        )
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        x = self.words(tokens) + self.positions
+    def forward(self, tokens: Tokens) -> Tensor:
+        x = self.words(tokens.ids) + self.positions
         if self.layers is not None:
-            x = self.layers(x, src_key_padding_mask=tokens == PADDING)
-        return self.norm(x)
+            x = self.layers(x, src_key_padding_mask=tokens.ids == PADDING)
+        x = self.norm(x)
+        return x if tokens.rows is None else x[tokens.rows]
 
-    def _tokenize(self, caption: str) -> list[int]:
+    def _ids(self, caption: str) -> list[int]:
         known = [self._tokens.get(word, UNKNOWN) for word in words(caption)]
         tokens = [START, *known][: self.length]
         return tokens + [PADDING] * (self.length - len(tokens))
@@ -113,12 +131,15 @@ class ClipTextEncoder(TextEncoder):
         self.length, self.width = length, width
         self.tower = model.eval().requires_grad_(False)
 
-    @torch.no_grad()
-    def encode(self, captions: list[str]) -> Tensor:
+    def tokenize(self, captions: list[str]) -> Tokens:
         tokens = self._tokenizer(
             captions, padding="max_length", truncation=True, max_length=self.length, return_tensors="pt"
         )
-        features: Tensor = self.tower(tokens.input_ids.to(self.tower.device)).last_hidden_state
+        return Tokens(tokens.input_ids)
+
+    @torch.no_grad()
+    def forward(self, tokens: Tokens) -> Tensor:
+        features: Tensor = self.tower(tokens.ids).last_hidden_state
         return features
 
     def train(self, mode: bool = True) -> ClipTextEncoder:
@@ -126,7 +147,11 @@ class ClipTextEncoder(TextEncoder):
 
 
 def make_text_encoder(settings: TextSettings, vocabulary: list[str], length: int, width: int) -> TextEncoder:
+    """Raises InputError where it does not fit the architecture's context, or is none that there is."""
+    if settings.encoder == "small":
+        return SmallTextEncoder(vocabulary, length, width, layers=settings.layers, heads=settings.heads)
     if settings.encoder == "clip":
         assert settings.folder is not None
         return ClipTextEncoder(settings.folder, length, width)
-    return SmallTextEncoder(vocabulary, length, width, layers=settings.layers, heads=settings.heads)
+    choices = ("small", "clip")
+    raise InputError(f"text.encoder: {settings.encoder!r} is none; {nearest(settings.encoder, choices)}")

@@ -148,7 +148,7 @@ class Moment:
 def progress(history: History) -> list[Moment]:
     """Best so far, from the first complete trial on, in the order in which trials ended."""
     objectives, start = objectives_of(history), history.start_scores
-    untrained = Point(start.get(objectives.fid, 0.0), start.get(objectives.clip, 0.0))
+    untrained = Point.of(start.get(objectives[0].name, 0.0), start.get(objectives[1].name, 0.0))
     ended = sorted((t for t in history.trials if t.state != "running"), key=lambda t: (t.ended, t.number))
     front: list[Point] = []
     moments: list[Moment] = []

@@ -30,7 +30,7 @@ from space.architecture import Architecture
 from space.budget import Budget
 
 TABLE = (
-    "`python -m search name=table trials=152 sampler=sobol stopping=none confirmation=none recorded=false "
+    "`mdsearch search name=table trials=152 sampler=sobol stopping=none confirmation=none recorded=false "
     "enqueue=[md,md_lite]`"
 )
 

@@ -17,7 +17,7 @@ TITLE = "The paper's decisions, by matched pairs"
 
 def section(found: Sequence[Worth], overall: Sequence[MainEffect], picture: str) -> Section:
     if not any(worth.pairs for worth in found):
-        how = "networks that differ in one decision (`python -m search.evidence.pairs`, run `pairs`)"
+        how = "networks that differ in one decision (`mdsearch evidence pairs`, run `pairs`)"
         return missing(TITLE, how)
     decided = [worth for worth in found if worth.word in ("better", "worse", "mixed")]
     parts = [

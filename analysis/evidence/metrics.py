@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import expm1, log
 
 from analysis.replay.table import RecordedRun, Table
-from search.statistics.pareto import SMALLEST_FID
+from search.objectives import SMALLEST_LOGARITHMIC
 
 ByNetwork = Mapping[str, Mapping[int, float]]  # network -> seed -> goodness
 
@@ -23,7 +23,7 @@ class Metric:
     logarithmic: bool = False
 
     def goodness(self, value: float) -> float:
-        return self.sign * (log(max(value, SMALLEST_FID)) if self.logarithmic else value)
+        return self.sign * (log(max(value, SMALLEST_LOGARITHMIC)) if self.logarithmic else value)
 
     def change(self, goodness: float) -> float:
         """A difference of goodness as one says it: of a logarithmic score the share by which it is larger
@@ -46,7 +46,7 @@ def metrics_of(table: Table) -> tuple[Metric, ...]:
     at every rung."""
     rungs = [rung.scores.keys() for runs in table.runs.values() for run in runs for rung in run.rungs]
     recorded = set.intersection(*map(set, rungs))
-    fid, clip = table.objectives.fid, table.objectives.clip
+    fid, clip = table.objectives[0].name, table.objectives[1].name
     found = [Metric("FID", fid, -1, True), Metric("CLIP", clip, 1)]
     if "validation_loss" in recorded:
         found.append(Metric("validation loss", "validation_loss", -1, True))

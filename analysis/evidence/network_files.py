@@ -50,4 +50,4 @@ def search_command(header: Mapping[str, Any], words: Sequence[str], folder: str,
     new = ["recorded=false", *words, f"enqueue=[{folder}]", f"trials={count}"]
     anew = {"resume", *(word.partition("=")[0] for word in new)}
     kept = [word for word in header.get("overrides", []) if word.partition("=")[0] not in anew]
-    return shlex.join(["python", "-m", "search", *kept, *new])
+    return shlex.join(["mdsearch", "search", *kept, *new])

@@ -83,7 +83,7 @@ def _protocols(evidence: Evidence) -> list[str]:
     settings = [f"{name} {shown(fields[name])}" for name in SHOWN_SETTINGS if name in fields]
     objectives = evidence.table.objectives
     lines = [
-        f"FID is `{objectives.fid}`, CLIP is `{objectives.clip}`, by protocol "
+        f"FID is `{objectives[0].name}`, CLIP is `{objectives[1].name}`, by protocol "
         f"`{header.get('protocol', {}).get('name', '-')}`: figures of other protocols, published ones among "
         "them, do not compare.",
         f"Protocol of the table: rungs at {list(evidence.table.rungs)}; {'; '.join(settings)}.",

@@ -139,8 +139,10 @@ def _names(table: Table, bigger: Table, won: Mapping[str, Winner]) -> dict[str, 
 
 def _points(table: Table, key: str) -> dict[int, Point]:
     """By seed, at the last rung."""
-    fid, clip = table.objectives.fid, table.objectives.clip
-    return {run.seed: Point(run.rungs[-1].scores[fid], run.rungs[-1].scores[clip]) for run in table.runs[key]}
+    fid, clip = table.objectives[0].name, table.objectives[1].name
+    return {
+        run.seed: Point.of(run.rungs[-1].scores[fid], run.rungs[-1].scores[clip]) for run in table.runs[key]
+    }
 
 
 def _near(table: Table, key: str, winner: Winner | None) -> Point | None:

@@ -21,8 +21,9 @@ from search.runs.compatibility import DECIDES_A_SCORE, field_differences
 from search.runs.record import History
 from search.statistics.pareto import Point
 from search.statistics.verdicts import Interval, Verdict
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
 from space.choices import Space
+from space.difference import difference
 from space.prices.macs import price
 from space.shared.plain import InputError
 

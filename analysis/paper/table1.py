@@ -1,4 +1,4 @@
-"""Table 1 of the paper, counted anew: `python -m search.table1`.
+"""Table 1 of the paper, counted anew: `mdsearch table1`.
 
 The paper's "GFLOPs" are multiply-accumulates with the attention products counted (DiT-XL/2: 524.5 that
 way, 525 printed), so its figures stand beside our GMACs. No count is bent to meet a figure; where the two
@@ -13,20 +13,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from analysis.rendering import TableSettings, page, render, write
-from conf.compose import compose, help_text
+from analysis.rendering import TableSettings, page, render
 from space import dit
 from space.architecture import Architecture
 from space.dit import DiT
 from space.prices.macs import Cost, price
-from space.shared.plain import from_plain
 
-INTRO = "Table 1 of the paper: every network counted, with the paper's figures beside ours."
-EXAMPLES = (
-    "python -m search.table1",
-    "python -m search.table1 format=json",
-    "python -m search.table1 format=markdown out=docs/table1.md picture=docs/table1.png",
-)
 EXPLAINED_FROM_PERCENT = 1.0
 CAPTION = "Parameters against GMACs, counted and as printed"
 
@@ -184,7 +176,7 @@ def text(table: Sequence[Row], settings: TableSettings) -> str:
         return "\n".join([body, *notes, "", NOTE]) + "\n"
     if settings.format == "markdown":
         parts = [body, NOTE, "\n".join(f"- {note}" for note in notes)]
-        return page("search.table1", "Table 1, counted", parts, CAPTION, settings)
+        return page("table1", "Table 1, counted", parts, CAPTION, settings)
     return body
 
 
@@ -194,21 +186,7 @@ NOTE = (
 )
 
 
-def _measures(row: Row) -> tuple[str, float, float, float | None, float | None]:
+def measures(row: Row) -> tuple[str, float, float, float | None, float | None]:
     """Name, parameters in millions and GMACs: counted, then printed."""
     printed = None if row.paper_parameters is None else row.paper_parameters / 1e6
     return row.model, row.parameters / 1e6, row.macs / 1e9, printed, row.paper_gflops
-
-
-def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("table1", INTRO, EXAMPLES))
-        return 0
-    settings = from_plain(TableSettings, compose("table1", words))
-    table = rows()
-    write(text(table, settings), settings.out)
-    if settings.picture is not None:
-        from analysis.plots import Point, scatter  # matplotlib takes a second to import
-
-        scatter([Point(*_measures(row)) for row in table], Path(settings.picture))
-    return 0

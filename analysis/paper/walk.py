@@ -1,4 +1,4 @@
-"""From SD-1.5 to MobileDiffusion, decision after decision: `python -m search.walk`.
+"""From SD-1.5 to MobileDiffusion, decision after decision: `mdsearch walk`.
 
 The decisions are those of sections 3.2 and 3.3. Each step is a valid `Architecture`, priced in closed
 form; the last one is MD itself. What a step saves
@@ -10,22 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from analysis.paper.table1 import published
-from analysis.rendering import TableSettings, page, render, write
-from conf.compose import compose, help_text
-from space.architecture import Architecture, difference
+from analysis.plots import Total
+from analysis.rendering import TableSettings, page, render
+from space.architecture import Architecture
+from space.difference import difference
 from space.prices.macs import price
-from space.shared.plain import from_plain
-
-INTRO = "From SD-1.5 to MobileDiffusion: what each decision of sections 3.2 and 3.3 saves."
-EXAMPLES = (
-    "python -m search.walk",
-    "python -m search.walk format=json",
-    "python -m search.walk format=markdown out=docs/walk.md picture=docs/walk.png",
-)
 
 
 def _level(a: Architecture, index: int, **changes: Any) -> Architecture:
@@ -230,21 +222,11 @@ def text(walk: Sequence[Step], settings: TableSettings) -> str:
         return f"{body}\n{NOTE}\n"
     if settings.format == "markdown":
         caption = "What each decision saves, as a waterfall"
-        return page("search.walk", "From SD-1.5 to MobileDiffusion", [body, NOTE], caption, settings)
+        return page("walk", "From SD-1.5 to MobileDiffusion", [body, NOTE], caption, settings)
     return body
 
 
-def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("walk", INTRO, EXAMPLES))
-        return 0
-    settings = from_plain(TableSettings, compose("walk", words))
-    walk = steps()
-    write(text(walk, settings), settings.out)
-    if settings.picture is not None:
-        from analysis.plots import Total, waterfall  # matplotlib takes a second to import
-
-        totals = [Total(step.decision, step.parameters / 1e6, step.macs / 1e9) for step in walk]
-        totals.append(replace(totals[-1], name="MobileDiffusion"))
-        waterfall(totals, Path(settings.picture), "From SD-1.5 to MobileDiffusion, decision by decision")
-    return 0
+def totals(walk: Sequence[Step]) -> list[Total]:
+    """The bars of the waterfall: a step each, and MobileDiffusion as what is left."""
+    bars = [Total(step.decision, step.parameters / 1e6, step.macs / 1e9) for step in walk]
+    return [*bars, replace(bars[-1], name="MobileDiffusion")]

@@ -16,7 +16,7 @@ import numpy as np
 from analysis.replay.coordinates import Coordinates
 from analysis.replay.table import RecordedRun, Table
 from search.runs.record import Rung
-from search.statistics.pareto import Point
+from search.runs.scores import all_of
 from search.strategy import Job, Report
 from space.architecture import Architecture
 from space.prices.macs import price
@@ -99,7 +99,7 @@ class Surrogate:
         return replace(self.table, runs=runs, stopped=())
 
     def predict(self, architecture: Architecture) -> np.ndarray:
-        """(rungs x 2,): log FID and CLIP at each rung in turn."""
+        """(rungs x objectives,): log FID and CLIP at each rung in turn, as on each one's even scale."""
         scaled = (self._features(architecture) - self._middle) / self._spread
         return np.array([model.predict(scaled[None])[0] for model in self._models])
 
@@ -108,20 +108,17 @@ class Surrogate:
     def _reports(self, job: Job, curve: np.ndarray) -> Iterator[Report]:
         slope, start, rest = self._pace
         a_step = max(slope * self._proxy_gmacs(job.architecture) + start, 0.0)
-        before = 0
+        before, count = 0, len(self.table.objectives)
         for place, step in enumerate(self.table.rungs):
             if step in job.rungs:
-                scores = {
-                    self.table.objectives.fid: math.exp(curve[2 * place]),
-                    self.table.objectives.clip: float(curve[2 * place + 1]),
-                }
+                here = zip(self.table.objectives, curve[count * place : count * (place + 1)], strict=True)
+                scores = {objective.name: objective.from_even(float(value)) for objective, value in here}
                 yield Report(step, scores, {"training": a_step * (step - before), "evaluation": rest})
                 before = step
 
     def _scores(self, rungs: Sequence[Rung]) -> np.ndarray:
-        names = self.table.objectives
-        points = [Point(rung.scores[names.fid], rung.scores[names.clip]) for rung in rungs]
-        return np.array([score for point in points for score in (point.log_fid, point.clip)])
+        points = [all_of(rung.scores, self.table.objectives) for rung in rungs]
+        return np.array([score for point in points for score in point.even])
 
     def _features(self, architecture: Architecture) -> np.ndarray:
         cost = price(narrow(architecture, self.table.proxy))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.objectives import Objectives
+from search.objectives import Objectives, objectives_from_plain
 from search.runs.bundle import histories_of
 from search.runs.compatibility import protocol_difference
 from search.runs.record import History, Rung
@@ -56,7 +56,7 @@ class Table:
 
     @property
     def objectives(self) -> Objectives:
-        return Objectives(**self.header["objectives"])
+        return objectives_from_plain(self.header["objectives"])
 
     @property
     def space(self) -> Space:

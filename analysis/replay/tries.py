@@ -102,7 +102,7 @@ class Truth:
         order = best_order([self.points[key] for key in keys])
         self.place = {keys[index]: place for place, index in enumerate(order)}
         self.top = frozenset(keys[index] for index in order[: max(1, math.ceil(top_share * len(keys)))])
-        self.worst = Point(
+        self.worst = Point.of(
             max(point.fid for point in self.points.values()),
             min(point.clip for point in self.points.values()),
         )
@@ -126,7 +126,7 @@ class Truth:
 
 def _mean_point(runs: Sequence[RecordedRun], objectives: Objectives) -> Point:
     last = [run.rungs[-1].scores for run in runs]
-    return mean_point([Point(scores[objectives.fid], scores[objectives.clip]) for scores in last])
+    return mean_point([Point.of(scores[objectives[0].name], scores[objectives[1].name]) for scores in last])
 
 
 @dataclass

@@ -1,21 +1,65 @@
-"""Small pieces of HTML. Whatever a record holds passes through `escape` here or at the caller's."""
+"""Pages of one file: Jinja2 templates, the tables in them, and the scripts that plot and sort.
+
+A page is a list of sections. A section is a function that says what there is to show of a subject, and the
+template that shows it. Whatever a record holds is escaped by the templates; in charts, whose text plotly
+reads tags in, by what makes them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from html import escape
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from search.formats import counted, duration, share, size
 
 MOST_ROWS = 300  # that a table lays out at first
+REFRESH_SECONDS = 15
+Chart = Any  # a plotly.graph_objects.Figure; plotly comes without types
+Subject = TypeVar("Subject")
+
+
+# ---------------------------------------------------------------------- tables
 
 
 class Cell(NamedTuple):
-    """A table cell: text (escaped here) or ready HTML, what it sorts by, and its CSS class."""
+    """A table cell: its text, what it sorts by if not by that, its CSS class, and how the text looks."""
 
-    text: str
+    text: str = ""
     sort: float | str | None = None
     css: str = ""
-    html: bool = False
+    code: bool = False
+    badge: str = ""  # a word on a coloured ground, before the text
+    colour: str = ""  # of a dot before the text
+    bars: tuple[str, str] | None = None  # the widths of two bars, as CSS has them
+
+
+class Row(NamedTuple):
+    cells: Sequence[Cell]
+    css: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headings and rows. `numbers` are the columns whose heading stands to the right."""
+
+    heads: Sequence[str]
+    rows: Sequence[Row]
+    numbers: Iterable[int] = ()
+    sortable: bool = False
+
+    @property
+    def shown(self) -> Sequence[Row]:
+        return self.rows[:MOST_ROWS]
+
+    @property
+    def rest(self) -> Sequence[Row]:
+        return self.rows[MOST_ROWS:]
 
 
 def number(value: float | None, digits: int = 0, *, sign: bool = False) -> Cell:
@@ -25,63 +69,106 @@ def number(value: float | None, digits: int = 0, *, sign: bool = False) -> Cell:
     return Cell(f"{value:{'+' if sign else ''},.{digits}f}", value, "number")
 
 
-def badge(word: str) -> str:
-    return f'<span class="badge {escape(word)}">{escape(word)}</span>'
+def word(badge: str, text: str = "") -> Cell:
+    """A word that the table sorts by, as a badge."""
+    return Cell(text, badge, badge=badge)
 
 
-def table(
-    heads: Sequence[str],
-    rows: Iterable[tuple[str, Sequence[Cell]]],
-    *,
-    sortable: bool = False,
-    numbers: Iterable[int] = (),
-    most: int = MOST_ROWS,
-) -> str:
-    """A table in a scrolling box; each row comes with the CSS class of its line. Rows beyond `most` are in
-    the page but not laid out, until the reader asks for them or sorts."""
-    right = set(numbers)
-    head = "".join(
-        f'<th class="number">{escape(text)}</th>' if index in right else f"<th>{escape(text)}</th>"
-        for index, text in enumerate(heads)
+# ---------------------------------------------------------------------- sections
+
+
+@dataclass(frozen=True)
+class Section(Generic[Subject]):
+    """A part of a page. `fields` gives the template what it shows, `charts` by their element ids among it;
+    None where there is nothing to show, and the part is left out."""
+
+    template: str
+    fields: Callable[[Subject], Mapping[str, Any] | None]
+
+
+class Body(NamedTuple):
+    """The parts of a page, rendered, and the charts to be plotted in them, as plain data by element id."""
+
+    html: Markup
+    charts: dict[str, dict[str, Any]]
+
+
+def body(sections: Iterable[Section[Subject]], subject: Subject, package: str = "analysis.report") -> Body:
+    """The sections in their order, by the templates of a package or else the report's."""
+    parts: list[Markup] = []
+    charts: dict[str, dict[str, Any]] = {}
+    for section in sections:
+        fields = section.fields(subject)
+        if fields is not None:
+            known = {name: chart for name, chart in fields.get("charts", {}).items() if chart is not None}
+            charts |= {name: plain(chart) for name, chart in known.items()}
+            parts.append(render(section.template, package, **{**fields, "charts": list(known)}))
+    return Body(Markup("\n").join(parts), charts)
+
+
+def plain(chart: Chart) -> dict[str, Any]:
+    """A figure as plotly.js reads it. The page gives it colours, so plotly's own theme stays out."""
+    found: dict[str, Any] = chart.to_plotly_json()
+    found["layout"].pop("template", None)
+    return found
+
+
+# ---------------------------------------------------------------------- pages
+
+
+class Live(NamedTuple):
+    """What a page of a running search says of itself: how far the search is, and when that was."""
+
+    stage: str
+    written: datetime
+
+    @property
+    def clock(self) -> str:
+        return f"{self.written.astimezone(UTC):%H:%M:%S}"
+
+
+def html_page(title: str, body: Body, source: str, live: Live | None = None) -> str:
+    """One file with everything in it, made from `source`; a live page loads itself again."""
+    script = {"written": live.written.timestamp(), "seconds": REFRESH_SECONDS} if live else None
+    return render(
+        "page.html",
+        title=title,
+        body=body.html,
+        charts=body.charts,
+        source=source,
+        live=live,
+        live_script=script,
+        plotly=_plotly_javascript() if body.charts else "",
     )
-    lines = [
-        f'<tr class="{css}">{"".join(map(_cell, cells))}</tr>'
-        if css
-        else f"<tr>{''.join(map(_cell, cells))}</tr>"
-        for css, cells in rows
-    ]
-    kind = ' class="sortable"' if sortable else ""
-    shown = (
-        f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines[:most])}</tbody></table></div>"
+
+
+def _plotly_javascript() -> Markup:
+    from plotly.offline import get_plotlyjs
+
+    return Markup(get_plotlyjs().replace("</script", "<\\/script"))
+
+
+def render(template: str, package: str = "analysis.report", **fields: Any) -> Markup:
+    return Markup(_environment(package).get_template(template).render(fields))
+
+
+@lru_cache
+def _environment(package: str) -> Environment:
+    loaders = [PackageLoader(name) for name in dict.fromkeys((package, "analysis.report"))]
+    environment = Environment(
+        loader=ChoiceLoader(loaders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    if len(lines) <= most:
-        return shown
-    return (
-        f'<div class="long">{shown}<template>{"".join(lines[most:])}</template>'
-        f'<button class="more" type="button">{most:,} of {len(lines):,} rows; show all</button></div>'
-    )
-
-
-def _cell(cell: Cell) -> str:
-    css = f' class="{cell.css}"' if cell.css else ""
-    sort = "" if cell.sort is None else f' data-sort="{escape(str(cell.sort))}"'
-    return f"<td{css}{sort}>{cell.text if cell.html else escape(cell.text)}</td>"
-
-
-def card(content: str, css: str = "") -> str:
-    return f'<div class="card {css}">{content}</div>' if css else f'<div class="card">{content}</div>'
-
-
-def section(title: str, about: str, *content: str) -> str:
-    """A heading, a sentence on how to read what follows (escaped here), and what follows."""
-    said = f'<p class="about">{escape(about)}</p>' if about else ""
-    return f"<section><h2>{escape(title)}</h2>{said}{''.join(content)}</section>"
-
-
-def figure(name: str) -> str:
-    return card(f'<div class="figure" id="{name}"></div>')
-
-
-def listing(lines: Iterable[str]) -> str:
-    return f'<ul class="plain">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>'
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.filters |= {
+        "share": share,
+        "duration": duration,
+        "size": size,
+        "counted": counted,
+        "grouped": "{:,}".format,
+        "arrows": lambda line: line.replace(" -> ", " → "),
+    }
+    return environment

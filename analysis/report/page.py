@@ -1,15 +1,13 @@
-"""What every part of the page reads, and where it leaves its charts."""
+"""What every section of the page reads."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
 from analysis.findings import all_verdicts
-from analysis.report.figures import Figure
-from analysis.report.html import figure
 from search.confirmation.leading import Lead, lead
 from search.runs.header import references_of
 from search.runs.record import History, Trial
@@ -20,11 +18,10 @@ from space.shared.plain import InputError
 
 @dataclass
 class Page:
-    """What the sections read, and the charts that they leave to be drawn, by element id."""
+    """A run folder, what its record says, and what follows from that."""
 
     folder: Path
     history: History
-    figures: dict[str, Figure] = field(default_factory=dict)
     running: bool = False  # a driver is at work: what has not ended is under way, not interrupted
 
     @property
@@ -56,13 +53,6 @@ class Page:
             if name not in found and (preset := _preset(name)) is not None:
                 found[name] = preset
         return found
-
-    def chart(self, name: str, drawn: Figure | None) -> str:
-        """The place of a chart; empty where there is nothing to draw."""
-        if drawn is None:
-            return ""
-        self.figures[name] = drawn
-        return figure(name)
 
 
 def _preset(name: str) -> Architecture | None:

@@ -1,10 +1,8 @@
-"""Where a run stands, and the bar of a page that is written anew while it runs."""
+"""Where a run stands, in a few words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from html import escape
 
 from search.formats import counted
 from search.runs.header import trials_asked
@@ -21,16 +19,6 @@ def stage(history: History) -> str:
     runs = history.confirmations
     return f"confirming: {counted(_ended(runs), 'run')} {'has' if _ended(runs) == 1 else 'have'} ended, " + (
         _under_way(runs)
-    )
-
-
-def live_bar(history: History, written: datetime) -> str:
-    """What a page of a running search shows at its top: the stage, its age, and a button to hold it still."""
-    return (
-        '<div class="live"><span class="dot"></span>'
-        f"<b>Running</b> <span>{escape(stage(history))}</span> "
-        f'<span class="soft">written {written.astimezone(UTC):%H:%M:%S} UTC<span id="age"></span></span>'
-        '<button id="pause" type="button">Pause</button></div>'
     )
 
 

@@ -15,10 +15,12 @@ from search.runs.files import EVALUATOR_FOLDER
 from search.settings import SearchSettings
 from search.trial import TrialSettings, evaluation_captions
 from space.shared.plain import InputError, from_plain
-from training.data import load_data
-from training.folder import read_captions
-from training.model import choose_device, read_description
-from training.painters import OURS, DrawSettings, kind_of
+from training.data.captions import read_captions
+from training.data.factory import load_data
+from training.devices import choose_device
+from training.generation.identity import OURS, kind_of
+from training.generation.settings import GenerationSettings
+from training.model import read_description
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Bench:
     """`drawing` and `request` are those of one point; the others differ in guidance, steps and folders."""
 
     captions: list[str]
-    drawing: DrawSettings
+    drawing: GenerationSettings
     request: Request
 
 
@@ -41,7 +43,7 @@ def of_run(
     """As the trials of a run were drawn and scored: its captions, its evaluator, its held-out references.
 
     Args:
-        wanted: fields of `DrawSettings` to be set; null leaves them to the run and the model.
+        wanted: fields of `GenerationSettings` to be set; null leaves them to the run and the model.
     """
     if weights == WeightsSettings():
         weights = settings.weights  # those of the run
@@ -100,7 +102,7 @@ def _own(model: Path) -> dict[str, Any]:
     return {"image_size_px": own.image_size_px, "steps": own.sampling_steps, "guidance": own.guidance}
 
 
-def _drawing(usual: Mapping[str, Any], wanted: Mapping[str, Any]) -> DrawSettings:
+def _drawing(usual: Mapping[str, Any], wanted: Mapping[str, Any]) -> GenerationSettings:
     given = {name: value for name, value in wanted.items() if value is not None}
-    drawing: DrawSettings = from_plain(DrawSettings, {**usual, **given})
+    drawing: GenerationSettings = from_plain(GenerationSettings, {**usual, **given})
     return drawing

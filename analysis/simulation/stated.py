@@ -63,7 +63,7 @@ class StatedCurves:
         return Noise(tuple(RungNoise(rung.step, rung.fid_noise, rung.clip_noise) for rung in self.rungs))
 
     def start_scores(self, objectives: Objectives) -> dict[str, float]:
-        return {objectives.fid: self.fid_start, objectives.clip: self.clip_start}
+        return {objectives[0].name: self.fid_start, objectives[1].name: self.clip_start}
 
     def quality(self, architecture_id: str) -> float:
         """Standard normal; lower is better, as for FID."""
@@ -84,8 +84,8 @@ class StatedCurves:
             fid, clip = (rung.correlation * quality + math.sqrt(1 - rung.correlation**2) * e for e in hidden)
             seeds = noise.gauss(0, 1), noise.gauss(0, 1)
             scores = {
-                objectives.fid: rung.fid * math.exp(rung.fid_spread * fid + rung.fid_noise * seeds[0]),
-                objectives.clip: rung.clip - rung.clip_spread * clip + rung.clip_noise * seeds[1],
+                objectives[0].name: rung.fid * math.exp(rung.fid_spread * fid + rung.fid_noise * seeds[0]),
+                objectives[1].name: rung.clip - rung.clip_spread * clip + rung.clip_noise * seeds[1],
             }
             training = seconds * (rung.step - before) / self.rungs[-1].step
             before = rung.step

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluators.files import replacing
 from evaluators.images.captions import named_in
 from evaluators.images.decoding import Unreadable
 from evaluators.images.image_set import ImageSet, open_images
@@ -27,6 +26,7 @@ from evaluators.images.preparation import as_stored, check_drawn_size, prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.networks.features import CHUNK, ImageFeatures, Networks, TextSimilarity
 from evaluators.protocols.protocol import ImageForm
+from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 
 FORMAT = 1  # of the files; raised when an old part would no longer be measured the same
@@ -114,7 +114,7 @@ def rulers_of(networks: Networks) -> list[tuple[str, str, str]]:
 
 
 @dataclass(frozen=True)
-class _Read:
+class ReadImage:
     """One image: its pixels in the protocol's form, or why there are none."""
 
     pixels: np.ndarray | None
@@ -132,24 +132,24 @@ def measured_parts(
         for start in range(0, len(part.indices), CHUNK)
     ]
     with ThreadPoolExecutor(threads) as pool:
-        ahead: deque[list[Future[_Read]]] = deque()
+        ahead: deque[list[Future[ReadImage]]] = deque()
         waiting = iter(batches)
 
         def read_ahead() -> None:
             for _, indices in waiting:
-                ahead.append([pool.submit(_read, work, images, index) for index in indices])
+                ahead.append([pool.submit(read_image, work, images, index) for index in indices])
                 if len(ahead) > AHEAD:
                     return
 
         try:
-            measured, read = Measurements.by(networks), dict[int, _Read]()
+            measured, read = Measurements.by(networks), dict[int, ReadImage]()
             for part, indices in batches:
                 read_ahead()
                 batch = {
                     index: future.result() for index, future in zip(indices, ahead.popleft(), strict=True)
                 }
                 _add(measured, work, networks, batch)
-                read |= {index: _Read(None, item.digest, item.why) for index, item in batch.items()}
+                read |= {index: ReadImage(None, item.digest, item.why) for index, item in batch.items()}
                 if indices.stop == part.indices.stop:
                     _write(part, images, measured, read)
                     yield part
@@ -158,12 +158,13 @@ def measured_parts(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _read(work: Work, images: ImageSet, index: int) -> _Read:
+def read_image(work: Work, images: ImageSet, index: int) -> ReadImage:
+    """One of the set's images. Raises InputError where it does not fit the form."""
     try:
         content = images.read(index)
         picture = images.decode(content)
     except Unreadable as error:
-        return _Read(None, why=str(error))
+        return ReadImage(None, why=str(error))
     try:
         if work.samples:
             check_drawn_size(picture, work.form)
@@ -172,10 +173,10 @@ def _read(work: Work, images: ImageSet, index: int) -> _Read:
         raise InputError(f"{work.field}: {images.names[index]} has {error}") from None
     if work.samples and not images.names[index].lower().endswith(JPEG):
         pixels = as_stored(pixels, work.form)
-    return _Read(pixels, hashlib.sha256(content).hexdigest())
+    return ReadImage(pixels, hashlib.sha256(content).hexdigest())
 
 
-def _add(measured: Measurements, work: Work, networks: Networks, batch: dict[int, _Read]) -> None:
+def _add(measured: Measurements, work: Work, networks: Networks, batch: dict[int, ReadImage]) -> None:
     pixels = {index: item.pixels for index, item in batch.items() if item.pixels is not None}
     if not pixels:
         return
@@ -196,7 +197,7 @@ def memory_is_full(error: torch.OutOfMemoryError) -> InputError:
     )
 
 
-def _write(part: Part, images: ImageSet, measured: Measurements, read: dict[int, _Read]) -> None:
+def _write(part: Part, images: ImageSet, measured: Measurements, read: dict[int, ReadImage]) -> None:
     """Measurements first, then what makes them count."""
     measured.save(part.measurements)
     about = {
@@ -205,5 +206,4 @@ def _write(part: Part, images: ImageSet, measured: Measurements, read: dict[int,
         "unreadable": {images.names[index]: item.why for index, item in read.items() if not item.digest},
         "jpeg": sum(images.names[index].lower().endswith(JPEG) for index in read if read[index].digest),
     }
-    with replacing(part.about) as own:
-        own.write_text(json.dumps(about), encoding="utf-8")
+    write_whole(part.about, json.dumps(about), durable=True)

@@ -59,8 +59,12 @@ class OpenClip:
 
     def text_similarity(self, images: np.ndarray, captions: Sequence[str]) -> np.ndarray:
         """(N, H, W, 3) uint8 and N captions to (N,) float64 cosines."""
+        return cosines(*self.embeddings(images, captions))
+
+    def embeddings(self, images: np.ndarray, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(N, width) float64 of length 1: of N images, and of their captions."""
         check_pairs(images, captions)
-        return cosines(self(images), self.text_embeddings(captions))
+        return self(images), self.text_embeddings(captions)
 
     def text_embeddings(self, captions: Sequence[str]) -> np.ndarray:
         """(N, width) float64 of length 1, always as many captions at a time."""

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluators.networks.embedded import Draw, EmbeddedSettings, Vocabulary, build, model_config
+from evaluators.networks.embedded_model import EmbeddedSettings, Vocabulary, build, model_config
 from evaluators.networks.features import check_images, to_network
 
 WARM_UP_STEPS = 20
 READ_AT_ONCE = 512
 LARGEST_SCALE = 100.0  # of the logits, as CLIP's
 
+ReadPairs = Callable[[Sequence[int]], tuple[np.ndarray, Sequence[str]]]
+"""Indices to images (B, H, W, 3) uint8 and their captions."""
+
 
 def train_clip(
-    train: Draw,
+    train: ReadPairs,
     count: int,
     image_size_px: int,
     settings: EmbeddedSettings,
@@ -102,7 +105,7 @@ def _schedule(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def _read(train: Draw, indices: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _read(train: ReadPairs, indices: np.ndarray) -> tuple[np.ndarray, list[str]]:
     images: list[np.ndarray] = []
     captions: list[str] = []
     for start in range(0, len(indices), READ_AT_ONCE):

@@ -40,6 +40,9 @@ class TextSimilarity(Protocol):
     def text_similarity(self, images: np.ndarray, captions: Sequence[str]) -> np.ndarray:
         """(N, H, W, 3) uint8 and N captions to (N,) float64 cosines. Raises ValueError on anything else."""
 
+    def embeddings(self, images: np.ndarray, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """What the cosines are of: (N, width) float64 of the images, and as many of their captions."""
+
     def too_long(self, captions: Sequence[str]) -> int:
         """How many of the captions the text tower cuts."""
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluators.files import replacing
+from space.shared.files import replacing
 from space.shared.plain import InputError
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _from_address(url: str, path: Path, sha256: str | None) -> Path:
         with FileLock(path.with_name(f".{path.name}.lock")):
             if not path.is_file():
                 with (
-                    replacing(path) as own,
+                    replacing(path, durable=True) as own,
                     urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as source,
                     own.open("wb") as file,
                 ):

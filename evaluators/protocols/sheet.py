@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluators.files import replacing
 from evaluators.protocols.score import Score, Verdict
+from space.shared.files import write_whole
 from space.shared.plain import InputError
 
 FILE = "scores.json"
@@ -27,15 +27,18 @@ class Sheet:
     scores: Mapping[str, Score]
     about: Mapping[str, Any]
 
-    def save(self, path: Path) -> None:
-        """Raises InputError where the file cannot be written."""
+    def to_json(self) -> str:
         plain = {
             "scores": {name: score.to_plain() for name, score in self.scores.items()},
             "about": dict(self.about),
         }
+        return json.dumps(plain, indent=1, ensure_ascii=False)
+
+    def save(self, path: Path) -> None:
+        """Raises InputError where the file cannot be written."""
         try:
-            with replacing(path) as own:
-                own.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, self.to_json() + "\n", durable=True)
         except OSError as error:
             raise InputError(f"out: {path} cannot be written: {error}") from None
 

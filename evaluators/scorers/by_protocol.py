@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from evaluators.files import replacing
 from evaluators.images.preparation import as_stored, check_form, prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
@@ -25,6 +24,7 @@ from evaluators.protocols.protocol import Protocol
 from evaluators.protocols.score import score_name
 from evaluators.scorers.embedded import PROTOCOL, Evaluator
 from evaluators.scorers.scorer import Scorer, check_described
+from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 
 REFERENCE = f"reference{SUFFIX}"
@@ -55,8 +55,7 @@ class ProtocolEvaluator(Scorer):
             OSError: it cannot be written.
         """
         self._reference.save(folder / REFERENCE)
-        with replacing(folder / PROTOCOL) as own:
-            own.write_text(self.stated.to_yaml(), encoding="utf-8")
+        write_whole(folder / PROTOCOL, self.stated.to_yaml(), durable=True)
 
     @classmethod
     def load(cls, folder: Path, weights: WeightsSettings, compute: ComputeSettings) -> ProtocolEvaluator:

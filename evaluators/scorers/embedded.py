@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,15 @@ import yaml
 
 from evaluators.metrics.clip_score import check_pairs
 from evaluators.metrics.fid import Moments
-from evaluators.networks.embedded import Draw, EmbeddedClip, EmbeddedSettings, embedded_clip
+from evaluators.networks.embedded import EmbeddedClip
+from evaluators.networks.embedded_model import EmbeddedSettings
+from evaluators.networks.embedded_store import embedded_clip
+from evaluators.networks.embedded_training import ReadPairs
 from evaluators.networks.features import ImageFeatures, RandomConv, RandomConvSettings, check_images
 from evaluators.protocols.protocol import CaptionList, Drawing
 from evaluators.protocols.score import score_name
 from evaluators.scorers.scorer import Scorer, check_described
+from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 
 PROTOCOL, CLIP_FOLDER = "protocol.yaml", "embedded-clip"
@@ -74,7 +77,7 @@ class Evaluator(Scorer):
         folder: Path,
         settings: EvaluatorSettings,
         *,
-        train: Draw,
+        train: ReadPairs,
         train_count: int,
         held_out_images: np.ndarray,
         held_out_captions: Sequence[str],
@@ -119,9 +122,8 @@ class Evaluator(Scorer):
         clip.save(folder / CLIP_FOLDER)
         for name, moments in references.items():
             moments.save(_reference_path(folder, name))
-        own = folder / f".{PROTOCOL}-{os.getpid()}"
-        own.write_text(yaml.safe_dump(protocol, sort_keys=False))
-        own.rename(folder / PROTOCOL)  # last: a folder with a protocol is complete
+        text = yaml.safe_dump(protocol, sort_keys=False)
+        write_whole(folder / PROTOCOL, text)  # last: a folder with a protocol is complete
         return cls(clip, random_conv, references, protocol)
 
     @classmethod

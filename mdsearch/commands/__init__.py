@@ -1,67 +1,69 @@
-"""Which commands are there? One file a command; this is their table.
+"""Which commands are there? One file a command; this is their table, and what they have in common.
 
-A command is a module with `main(words) -> int`. Modules are imported when their command is called, so that
-`mdsearch --help` waits for nothing.
+A command is a module with `main(words) -> int`, its exit status, and a YAML file of the same name in `conf/`
+with its settings and, in the comment at its head, what `--help` says of it. Modules are imported when their
+command is called, so that help waits for nothing.
 """
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 from space.shared.plain import InputError, nearest
+
+HELP = ("-h", "--help")
 
 
 @dataclass(frozen=True)
 class Command:
-    """Where a command is, and what it does in one line. `module` is None for one that is only planned."""
+    """What a command does, in one line, and whether it is there yet."""
 
-    module: str | None
     about: str
-
-
-def _command(name: str, about: str) -> Command:
-    return Command(f"mdsearch.commands.{name}", about)
+    planned: bool = False
 
 
 def _planned(about: str) -> Command:
-    return Command(None, about)
+    return Command(about, planned=True)
 
 
 COMMANDS: dict[str, dict[str, Command]] = {
     "Search": {
-        "search": _command("search", "search an architecture within a budget; -m for sweeps"),
-        "confirm": _command("confirm", "more seeds and steps for the best of a run"),
-        "compare": _command("compare", "several searches side by side, as a table and a page"),
-        "noise": _command("noise", "how much a seed moves the scores, by rung"),
-        "replay": _command("replay", "finished runs as a benchmark of strategies; check=true: of decisions"),
-        "simulate": _command("simulate", "what a search takes on 8, 64 or 1,000 workers"),
-        "gather": _command("gather", "records of many runs in one small file"),
-        "evidence": _command("evidence", "what recorded runs say, as one page"),
-        "evidence again": _command("evidence_again", "recorded networks as files, to train them again"),
-        "evidence pairs": _command("evidence_pairs", "partners that differ in one decision of the paper"),
+        "search": Command("search an architecture within a budget; -m for sweeps"),
+        "confirm": Command("more seeds and steps for the best of a run"),
+        "compare": Command("several searches side by side, as a table and a page"),
+        "replay": Command("finished runs as a benchmark of strategies; check=true: of decisions"),
+        "simulate": Command("what a search takes on 8, 64 or 1,000 workers"),
+        "noise": Command("how much a seed moves the scores, by rung"),
+        "evidence": Command("what recorded runs say, as one page"),
+        "evidence again": Command("recorded networks as files, to train them again"),
+        "evidence pairs": Command("partners that differ in one decision of the paper"),
+        "gather": Command("records of many runs in one small file"),
         "efficiency": _planned("strategies compared in pairs on recorded runs"),
         "serve": _planned("ask and tell for training that runs elsewhere"),
     },
     "What a network costs": {
-        "count": _command("count", "parameters, MACs and memory of an architecture, block by block"),
-        "explore": _command("explore", "a map of a space: what fits a budget, what lies beside MD"),
-        "table1": _command("table1", "the networks of the paper's Table 1, counted"),
-        "walk": _command("walk", "from SD-1.5 to MobileDiffusion, decision by decision"),
+        "count": Command("parameters, MACs and memory of an architecture, block by block"),
+        "explore": Command("a map of a space: what fits a budget, what lies beside MD"),
+        "table1": Command("the networks of the paper's Table 1, counted"),
+        "walk": Command("from SD-1.5 to MobileDiffusion, decision by decision"),
         "proxy": _planned("a proxy for a space of your own"),
         "latency": _planned("how long a network takes on a device"),
     },
     "Training and images": {
-        "train": _command("train", "one architecture for longer than a search can"),
-        "generate": _command("generate", "images from a prompt, by a trained model"),
-        "generate samples": _command("generate_samples", "an image for each caption of a file, resumable"),
-        "generate curves": _command("generate_curves", "FID against CLIP over guidance and sampling steps"),
+        "train": Command("one architecture for longer than a search can"),
+        "generate": Command("images from a prompt, by a trained model"),
+        "generate samples": Command("an image for each caption of a file, resumable"),
+        "generate curves": Command("FID against CLIP over guidance and sampling steps"),
         "data": _planned("your images, checked and counted"),
         "encode": _planned("latents and text features, ahead of training"),
         "distill": _planned("fewer sampling steps for a trained model"),
     },
     "Quality": {
-        "evaluate": _command("evaluate", "FID, KID, precision and recall, CLIP score of anybody's images"),
+        "evaluate": Command("FID, KID, precision and recall, CLIP score of anybody's images"),
+        "evaluate reconstruction": _planned("how well an autoencoder gives images back"),
     },
     "Exchange": {
         "convert": _planned("weights from and to diffusers"),
@@ -72,20 +74,25 @@ FLAT = {name: command for group in COMMANDS.values() for name, command in group.
 
 
 def run_command(name: str, words: list[str]) -> int:
-    """Run the command of this name; returns its exit status.
+    """Run the command of this name, or print its help; returns its exit status.
 
     Raises:
         InputError: it is only planned.
     """
-    module = FLAT[name].module
-    if module is None:
-        raise InputError(f"{name}: planned, not there yet; there are: {', '.join(available())}")
-    main = import_module(module).main
+    if FLAT[name].planned:
+        raise InputError(f"{name}: planned, not there yet (mdsearch --help lists what is)")
+    file = name.replace(" ", "_")
+    if any(word in HELP for word in words):
+        from conf.help import help_text
+
+        print(help_text(file))
+        return 0
+    main = import_module(f"mdsearch.commands.{file}").main
     return int(main(words))
 
 
 def available() -> list[str]:
-    return [name for name, command in FLAT.items() if command.module is not None]
+    return [name for name, command in FLAT.items() if not command.planned]
 
 
 def divide(words: list[str]) -> tuple[str, list[str]]:
@@ -97,8 +104,12 @@ def divide(words: list[str]) -> tuple[str, list[str]]:
     Raises:
         InputError: no command begins like this.
     """
-    for length in (2, 1):
-        name = " ".join(words[:length])
-        if len(words) >= length and name in FLAT:
-            return name, words[length:]
-    raise InputError(f"{words[0]}: no such command; {nearest(words[0], available())}")
+    first, second = (*words, "")[:2]
+    if f"{first} {second}" in FLAT:
+        return f"{first} {second}", words[2:]
+    if first not in FLAT:
+        raise InputError(f"{first}: no such command; {nearest(first, available())}")
+    meant = difflib.get_close_matches(f"{first} {second}", [name for name in FLAT if " " in name], 1, 0.85)
+    if second.isalpha() and meant and not Path(second).exists():
+        raise InputError(f"{first} {second}: no such command; did you mean {meant[0]!r}?")
+    return first, words[1:]

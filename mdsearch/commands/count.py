@@ -1,4 +1,4 @@
-"""`python -m space`: what an architecture is, and what it costs. A door; the rules are in `space.cost`."""
+"""`mdsearch count`: what an architecture is, and what it costs; the rules are in `space.kinds`."""
 
 from __future__ import annotations
 
@@ -11,36 +11,22 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from conf.compose import compose, help_text
+from conf.compose import compose
 from mdsearch.second_opinions import as_plain, count_opinions, print_opinions
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
 from space.budget import Budget
+from space.difference import difference
 from space.prices.macs import Cost, breakdown, price
 from space.prices.memory import peak_activation_bytes, weight_bytes
 from space.shared.plain import InputError, from_plain
 from space.shared.second_opinion import disagreements
 
-INTRO = """
-Price an architecture in closed form: parameters and multiply-accumulates (MACs), where they go, whether
-they fit the paper's budgets, and what differs from another architecture. Nothing is built or run.
-
-The paper's "GFLOPs" are MACs with the attention products counted; FLOPs here are always 2 x MACs.
-"""
-EXAMPLES = (
-    "python -m space arch=md",
-    "python -m space arch=sd15 against=md_lite",
-    "python -m space arch_file=runs/first/best.yaml budget=md_lite",
-    "python -m space arch=md +arch.feed_forward_ratio=4     change a field on the way",
-    "python -m space arch=md format=json                    for other programs",
-    "mdsearch count arch=md check=true                      beside PyTorch's counter and fvcore's",
-    "python -m space explore --help                         a map of a whole space instead",
-)
 SHOWN_BUDGETS = ("md", "md_lite")
 
 
 @dataclass(frozen=True)
 class PriceSettings:
-    """What conf/price.yaml holds."""
+    """What conf/count.yaml holds."""
 
     arch: dict[str, Any]
     budget: Budget
@@ -51,10 +37,7 @@ class PriceSettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("price", INTRO, EXAMPLES))
-        return 0
-    settings: PriceSettings = from_plain(PriceSettings, compose("price", words))
+    settings: PriceSettings = from_plain(PriceSettings, compose("count", words))
     if settings.check and settings.format == "yaml":
         raise InputError(
             "check: has no place in format=yaml, which holds the architecture; allowed: text, json"
@@ -79,7 +62,7 @@ def _architecture(settings: PriceSettings) -> Architecture:
 
 def _from_preset(data: dict[str, Any]) -> Architecture:
     if "patch" in data:
-        raise InputError("arch: a DiT is no UNet; it is priced beside the others by python -m search.table1")
+        raise InputError("arch: a DiT is no UNet; it is priced beside the others by mdsearch table1")
     return Architecture.from_plain(data, "arch")
 
 
@@ -87,13 +70,13 @@ def _named(name: str) -> Architecture:
     """A preset of conf/arch, or else a file."""
     if Path(name).suffix in (".yaml", ".yml"):
         return Architecture.load(name)
-    return _from_preset(compose("price", [f"arch={name}"])["arch"])
+    return _from_preset(compose("count", [f"arch={name}"])["arch"])
 
 
 def _budgets(settings: PriceSettings) -> dict[str, Budget]:
     """The paper's two, and the one asked for where it is another."""
     named = {
-        name: from_plain(Budget, compose("price", [f"budget={name}"])["budget"]) for name in SHOWN_BUDGETS
+        name: from_plain(Budget, compose("count", [f"budget={name}"])["budget"]) for name in SHOWN_BUDGETS
     }
     return named if settings.budget in named.values() else {**named, "yours": settings.budget}
 

@@ -1,51 +1,38 @@
-"""`python -m evaluators`: scores of anybody's images."""
+"""`mdsearch evaluate`: scores of anybody's images."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from conf.compose import as_entries, as_text, compose, help_text
+from conf.compose import compose
+from conf.words import as_entries, as_text
 from evaluators.measuring.reference_cache import SUFFIX, MeasureSettings
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.score import Score
 from evaluators.protocols.sheet import Sheet, compare
-from evaluators.run import Request, reference_statistics, score_images
+from evaluators.run import OPINIONS, Request, reference_statistics, score_images
 from evaluators.scorers.prepared import from_search
 from mdsearch.progress import shown_progress
+from mdsearch.second_opinions import print_opinions
 from space.shared.plain import InputError, from_plain
+from space.shared.second_opinion import SecondOpinion, disagreements
 
-INTRO = """
-Score images under a named protocol: FID, KID, precision and recall against reference images, and how well
-images agree with their captions (CLIP score). Every score comes with its interval and its protocol, on the
-screen and in scores.json. After a kill the same command goes on where it was.
-
-  python -m evaluators images=samples captions=captions.txt reference=val2014
-  python -m evaluators statistics=val2014.safetensors reference=val2014    statistics that can be shared
-  python -m evaluators compare=scores/a,scores/b                           which of two is better
-"""
-EXAMPLES = (
-    "python -m evaluators images=samples.npz reference=statistics.safetensors metrics=fid",
-    "python -m evaluators images='shards/{000..009}.tar' metrics=clip     captions from the shards",
-    "python -m evaluators images=samples reference=real metrics=fid,kid,precision,recall workers=2",
-    "python -m evaluators images=samples reference=real evaluators.images.size_px=512",
-    "python -m evaluators images=samples evaluator=runs/<name>/evaluator  by what a search trained, offline",
-    "python -m evaluators compare=a,b but_for=drawing.steps               samples drawn with other steps",
-)
 TEXTS = (
     "images", "captions", "reference",
     "reference_list", "out", "metrics", "evaluator", "statistics", "compare", "but_for",
     "cache_folder", "weights.cache_folder",
 )  # fmt: skip
 FILES = "weights.files"
-OF_SAMPLES = ("images", "captions", "out", "metrics", "intervals")  # of no use to statistics alone
+OF_SAMPLES = ("images", "captions", "out", "metrics", "intervals", "check")  # of no use to statistics alone
 NEEDS = {"but_for": "compare", "statistics_features": "statistics"}
 
 
@@ -61,6 +48,7 @@ class EvaluateCommand:
     out: str | None = None
     metrics: str | None = None
     intervals: bool = True
+    check: bool = False
     evaluator: str | None = None
     statistics: str | None = None
     statistics_features: bool = False
@@ -70,6 +58,7 @@ class EvaluateCommand:
     part_images: int = 256
     max_unreadable: int = 0
     cache_folder: str | None = None
+    format: Literal["text", "json"] = "text"
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     weights: WeightsSettings = field(default_factory=WeightsSettings)
 
@@ -91,6 +80,7 @@ class EvaluateCommand:
             prepared=prepared,
             out=self.out,
             intervals=self.intervals,
+            check=self.check,
             weights=weights,
             compute=self.compute,
             measuring=self.measuring(),
@@ -98,17 +88,22 @@ class EvaluateCommand:
 
 
 def score(command: EvaluateCommand, console: Console) -> int:
-    """Score the images, and print what came out beside its protocol."""
+    """Score the images, and print what came out beside its protocol; 1 where a second opinion disagrees."""
     try:
         sheet, file = score_images(command.request(), partial(shown_progress, console))
     except KeyboardInterrupt:
         print("stopped; the same command goes on behind the last finished part")
         raise
-    console.print(_table(sheet))
-    print(next(iter(sheet.scores.values())).protocol)
-    print(_pace(sheet))
-    print(f"scores: {file}")
-    return 0
+    opinions = [SecondOpinion.from_plain(plain) for plain in sheet.about.get(OPINIONS, [])]
+    if command.format == "json":
+        print(sheet.to_json())
+    else:
+        console.print(_table(sheet))
+        print(next(iter(sheet.scores.values())).protocol)
+        print(_pace(sheet))
+        print_opinions(opinions)
+        print(f"scores: {file}")
+    return 1 if disagreements(opinions) else 0
 
 
 def write_statistics(command: EvaluateCommand, console: Console) -> int:
@@ -124,7 +119,11 @@ def write_statistics(command: EvaluateCommand, console: Console) -> int:
         (reference if command.statistics_features else replace(reference, features={})).save(out)
     except OSError as error:
         raise InputError(f"statistics: {str(out)!r} cannot be written: {error}") from None
-    print(f"statistics of {int(reference.about['images']):,} images: {out}")
+    images = int(reference.about["images"])
+    if command.format == "json":
+        print(json.dumps({"images": images, "statistics": str(out)}))
+    else:
+        print(f"statistics of {images:,} images: {out}")
     return 0
 
 
@@ -134,8 +133,20 @@ def print_comparison(command: EvaluateCommand, console: Console) -> int:
     if len(paths) != 2:
         raise InputError(f"compare: {command.compare!r}; two are compared, as compare=first,second")
     one, other = (Sheet.load(Path(path).expanduser()) for path in paths)
+    compared = compare(one, other, _listed(command.but_for, "but_for"))
+    if command.format == "json":
+        print(
+            json.dumps(
+                {
+                    name: {"first": ours.to_plain(), "second": theirs.to_plain(), "the_first_is": verdict}
+                    for name, (ours, theirs, verdict) in compared.items()
+                },
+                indent=1,
+            )
+        )
+        return 0
     table = Table("score", *map(escape, paths), "the first is", header_style="bold")
-    for name, (ours, theirs, verdict) in compare(one, other, _listed(command.but_for, "but_for")).items():
+    for name, (ours, theirs, verdict) in compared.items():
         table.add_row(name, _value(ours), _value(theirs), verdict)
     console.print(table)
     print(next(iter(one.scores.values())).protocol)
@@ -184,7 +195,7 @@ def _check_together(words: list[str]) -> None:
     parted = (word.lstrip("+~").partition("=") for word in words)
     given = [name for name, _, value in parted if value != "null"]
     for name in given:
-        if "compare" in given and name not in ("compare", "but_for"):
+        if "compare" in given and name not in ("compare", "but_for", "format"):
             raise InputError(
                 f"{name}: has no effect beside compare=, which reads scores; leave out one of them"
             )
@@ -201,12 +212,9 @@ def _check_together(words: list[str]) -> None:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("evaluate", INTRO, EXAMPLES))
-        return 0
     command: EvaluateCommand = from_plain(EvaluateCommand, compose("evaluate", _as_meant(words)))
     _check_together(words)
-    console = Console()
+    console = Console(stderr=command.format == "json")
     if command.compare is not None:
         return print_comparison(command, console)
     if command.statistics is not None:

@@ -1,4 +1,4 @@
-"""`python -m search.evidence recorded.jsonl.gz out=docs/evidence.md`: what recorded runs say, as one page."""
+"""`mdsearch evidence recorded.jsonl.gz out=docs/evidence.md`: what recorded runs say, as one page."""
 
 from __future__ import annotations
 
@@ -11,26 +11,12 @@ from rich.console import Console
 from analysis.evidence.document import Page, Reference, document
 from analysis.evidence.sources import Roles, evidence_of
 from analysis.rendering import write
-from conf.compose import compose, divided, help_text
-from mdsearch.commands.gather import gathered
+from conf.compose import compose
+from conf.words import divided
 from search.plan import named_architecture
-from search.runs.bundle import SUFFIX
+from search.runs.bundle import gathered
 from space.budget import Budget
 from space.shared.plain import InputError, from_plain
-
-INTRO = """
-Work out what recorded runs say, and write it as one page with its pictures: the noise of every metric at
-every rung, how well rungs rank networks, which scores predict the end, what each design decision of the
-paper is worth by matched pairs, where MD and MD-Lite rank, what searches found, and what stays undecided.
-Sources are bundles (search.gather) or run folders; runs get their part by their names. What was not
-recorded yet is said. The same file gives the same page, byte for byte.
-"""
-EXAMPLES = (
-    "python -m search.evidence recorded out=docs/evidence.md   the runs that come with the package",
-    f"python -m search.evidence recorded{SUFFIX} runs/long-2 out=evidence.md   with a run that is not "
-    "gathered yet",
-    f"python -m search.evidence recorded{SUFFIX} 'table=[mine-*]' out=mine.md  runs of other names",
-)
 
 
 @dataclass(frozen=True)
@@ -57,19 +43,16 @@ class EvidenceSettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("evidence", INTRO, EXAMPLES))
-        return 0
     sources, chosen = divided(words)
     settings: EvidenceSettings = from_plain(EvidenceSettings, compose("evidence", chosen))
     if not sources:
-        raise InputError(f"no runs named; for example: {EXAMPLES[0]}")
+        raise InputError("no run named; for example: mdsearch evidence recorded out=docs/evidence.md")
     references = {
         "md": Reference(named_architecture("md"), settings.md_budget),
         "md_lite": Reference(named_architecture("md_lite"), settings.md_lite_budget),
     }
     console = Console(stderr=True)
-    command = shlex.join(["python", "-m", "search.evidence", *words])
+    command = shlex.join(["mdsearch", "evidence", *words])
     with console.status("reading records") as status:
         page = Page(Path(settings.out), command, lambda text: status.update(text))
         evidence = evidence_of(gathered(sources), settings.roles)

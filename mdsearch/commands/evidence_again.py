@@ -1,4 +1,4 @@
-"""`python -m search.evidence.again runs/table out=first`: recorded networks, to train them again."""
+"""`mdsearch evidence again runs/table out=first`: recorded networks, to train them again."""
 
 from __future__ import annotations
 
@@ -7,27 +7,16 @@ from pathlib import Path
 
 from analysis.evidence.network_files import NetworkFile, search_command, write_networks
 from analysis.evidence.sources import all_trials
-from conf.compose import compose, divided, help_text
+from conf.compose import compose
+from conf.words import divided
 from search.formats import counted
 from search.runs.bundle import histories_of
 from space.shared.plain import InputError, from_plain
 
-INTRO = """
-The networks of recorded runs as files, in the order in which they were proposed, each once: to train them
-with another seed, for longer, or under another proxy. It prints the search that does; add to it what should
-differ. The first of a space-filling run are spread over the space by themselves.
-"""
-EXAMPLES = (
-    "python -m search.evidence.again runs/table out=first networks=32   then the search that it prints, with",
-    "    name=seeds-1 seed=1                                            another seed",
-    "    name=long rungs=[500,1000,2000]                                longer training",
-    "    name=bigger proxy=quarter data.image_size_px=64 training.latents.factor=4   a bigger proxy",
-)
-
 
 @dataclass(frozen=True)
 class AgainSettings:
-    """What conf/again.yaml holds."""
+    """What conf/evidence_again.yaml holds."""
 
     out: str
     networks: int
@@ -39,13 +28,10 @@ class AgainSettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("again", INTRO, EXAMPLES))
-        return 0
     sources, chosen = divided(words)
-    settings: AgainSettings = from_plain(AgainSettings, compose("again", chosen))
+    settings: AgainSettings = from_plain(AgainSettings, compose("evidence_again", chosen))
     if not sources:
-        raise InputError("no run named; for example: python -m search.evidence.again runs/table out=first")
+        raise InputError("no run named; for example: mdsearch evidence again runs/table out=first")
     histories = histories_of(sources)
     files: dict[str, NetworkFile] = {}
     for name, history in histories.items():

@@ -1,4 +1,4 @@
-"""`python -m search.evidence.pairs runs/table out=partners`: networks that make pairs with recorded ones."""
+"""`mdsearch evidence pairs runs/table out=partners`: networks that make pairs with recorded ones."""
 
 from __future__ import annotations
 
@@ -11,36 +11,24 @@ from analysis.evidence.decisions import DECISIONS, Decision, pairs_among
 from analysis.evidence.network_files import NetworkFile, search_command, write_networks
 from analysis.evidence.sources import all_trials, space_filling_trials
 from analysis.rendering import render
-from conf.compose import compose, divided, help_text
+from conf.compose import compose
+from conf.words import divided
 from search.formats import counted
 from search.plan import named_architecture
 from search.runs.bundle import histories_of
 from search.runs.compatibility import protocol_difference
 from search.runs.record import History
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
+from space.difference import difference
 from space.prices.macs import price
 from space.shared.plain import InputError, from_plain
-
-INTRO = """
-What is a decision of the paper worth? Two networks that differ in nothing else say it best. For recorded
-runs this writes the partners that are missing: of MD and MD-Lite (bases=...), then of space-filling trials in
-their order, those with transformer layers and cross-attention at the middle and the innermost level. Scores
-are not looked at: a network chosen for its score falls back when it is compared. Both networks of a pair fit
-the budget.
-"""
-EXAMPLES = (
-    "python -m search.evidence.pairs runs/table out=partners      then the search that it prints",
-    "python -m search.evidence.pairs 'recorded.jsonl.gz:table*' out=partners pairs=20",
-    "python -m search.evidence.pairs runs/table out=of-md pairs=1 budget=none name=pairs-md   MD's, over "
-    "budget too",
-)
 
 
 @dataclass(frozen=True)
 class PairsSettings:
-    """What conf/pairs.yaml holds."""
+    """What conf/evidence_pairs.yaml holds."""
 
     budget: Budget
     out: str
@@ -71,11 +59,8 @@ class Partner:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("pairs", INTRO, EXAMPLES))
-        return 0
     sources, chosen = divided(words)
-    settings: PairsSettings = from_plain(PairsSettings, compose("pairs", chosen))
+    settings: PairsSettings = from_plain(PairsSettings, compose("evidence_pairs", chosen))
     histories = _of_one_protocol(sources)
     header = next(iter(histories.values())).header
     space: Space = from_plain(Space, header["space"])
@@ -105,7 +90,7 @@ def main(words: list[str]) -> int:
 
 def _of_one_protocol(sources: Sequence[str]) -> dict[str, History]:
     if not sources:
-        raise InputError("no run named; for example: python -m search.evidence.pairs runs/table out=partners")
+        raise InputError("no run named; for example: mdsearch evidence pairs runs/table out=partners")
     histories = histories_of(sources)
     (first_name, first), *others = histories.items()
     for name, history in others:

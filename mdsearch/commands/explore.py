@@ -1,4 +1,4 @@
-"""`python -m space explore`: a map of a space. A door; what it prints is worked out beside it."""
+"""`mdsearch explore`: a map of a space. A door; what it prints is worked out beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conf.compose import compose, help_text
+from conf.compose import compose
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
@@ -26,17 +26,6 @@ from space.explore.style import PICTURES
 from space.explore.survey import Survey, neighbours, survey
 from space.prices.macs import Cost, price
 from space.shared.plain import InputError, from_plain, nearest
-
-INTRO = """
-Map a space: how many networks it holds, what share of them fits a budget (both counted exactly), its edges
-in the plane of parameters and MACs, where the published networks lie, and the neighbours of one of them.
-"""
-EXAMPLES = (
-    "python -m space explore",
-    "python -m space explore budget=md_lite near=md_lite",
-    "python -m space explore draws=5000000 out=map.parquet picture=map.png",
-    "python -m space explore 'space.levels.level_3.channels=[1024]' neighbours=20",
-)
 
 
 @dataclass(frozen=True)
@@ -63,9 +52,6 @@ class ExploreSettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("explore", INTRO, EXAMPLES))
-        return 0
     settings: ExploreSettings = from_plain(ExploreSettings, compose("explore", words))
     found = explore(settings)
     if settings.format == "json":

@@ -1,26 +1,15 @@
-"""`python -m search.gather runs/a runs/b out=recorded.jsonl.gz`: records of many runs in one file."""
+"""`mdsearch gather runs/a runs/b out=recorded.jsonl.gz`: records of many runs in one file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from conf.compose import compose, divided, help_text
+from conf.compose import compose
+from conf.words import divided
 from search.formats import counted
-from search.runs.bundle import SUFFIX, Bundled, bundled_of, is_bundle, write_bundle
+from search.runs.bundle import SUFFIX, Bundled, gathered, write_bundle
 from space.shared.plain import InputError, from_plain
-
-INTRO = f"""
-Gather the records of runs in one small file, which search.replay, search.simulate, search.noise and
-search.evidence read as they read run folders: runs=[recorded{SUFFIX}], or some of its runs by name,
-runs=['recorded{SUFFIX}:table*']. Pictures and weights stay where they are. A file that exists already
-may be among the sources; a run folder takes the place of an older copy of its run.
-"""
-EXAMPLES = (
-    f"python -m search.gather runs/table runs/more out=recorded{SUFFIX}",
-    f"python -m search.gather recorded{SUFFIX} runs/again out=recorded{SUFFIX}",
-)
 
 
 @dataclass(frozen=True)
@@ -35,13 +24,10 @@ class GatherSettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("gather", INTRO, EXAMPLES))
-        return 0
     sources, chosen = divided(words)
     settings = from_plain(GatherSettings, compose("gather", chosen))
     if not sources:
-        raise InputError("no run named; for example: python -m search.gather runs/a out=recorded.jsonl.gz")
+        raise InputError("no run named; for example: mdsearch gather runs/a out=recorded.jsonl.gz")
     runs = gathered(sources)
     out = Path(settings.out)
     try:
@@ -52,26 +38,6 @@ def main(words: list[str]) -> int:
         print(f"{run.name}: {_contents(run)}")
     print(f"written: {out}, {counted(len(runs), 'run')}, {out.stat().st_size / 1024:,.0f} KiB")
     return 0
-
-
-def gathered(sources: Sequence[str]) -> list[Bundled]:
-    """The runs of the sources in order; of two that have one name, the later.
-
-    Raises:
-        InputError: a source that cannot be read, or two run folders of one name.
-    """
-    found: dict[str, Bundled] = {}
-    folders: dict[str, str] = {}
-    for source in sources:
-        for run in bundled_of(source):
-            if not is_bundle(source):
-                if run.name in folders:
-                    raise InputError(
-                        f"{folders[run.name]} and {source} have one name, {run.name}; rename one"
-                    )
-                folders[run.name] = source
-            found[run.name] = run
-    return list(found.values())
 
 
 def _contents(run: Bundled) -> str:

@@ -1,4 +1,4 @@
-"""`python -m training.generate`: pictures from a prompt, by a trained model."""
+"""`mdsearch generate`: pictures from a prompt, by a trained model."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from conf.compose import as_text, compose, help_text
+from conf.compose import compose
+from conf.words import as_text
 from space.shared.plain import InputError, from_plain
-from training.grid import save_grid
+from training.generation.grid import save_grid
 from training.model import load_model
 
-INTRO = """
-Draw pictures of a prompt with a trained model.
+EXAMPLES = ("mdsearch generate model=trained/md prompt='a red circle' out=circle.png count=9 seed=1",)
 
-  python -m training.generate model=runs/<name>/trials/0 'prompt="a large red circle in the top left on navy"'
-"""
-EXAMPLES = (
-    "python -m training.generate model=trained/md prompt='a red circle' out=circle.png count=9 seed=1",
-)
+
+TEXTS = ("model", "prompt", "out")
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class GenerateCommand:
 def generate(command: GenerateCommand) -> Path:
     """Draw and write the picture or sheet; returns its path."""
     model = load_model(command.model, command.device)
-    pictures = model.draw(
+    pictures = model.generate(
         [command.prompt] * command.count,
         seed=command.seed,
         steps=command.steps,
@@ -62,9 +59,6 @@ def generate(command: GenerateCommand) -> Path:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("generate", INTRO, EXAMPLES))
-        return 0
-    command: GenerateCommand = from_plain(GenerateCommand, compose("generate", as_text(words, ["prompt"])))
+    command: GenerateCommand = from_plain(GenerateCommand, compose("generate", as_text(words, TEXTS)))
     print(generate(command))
     return 0

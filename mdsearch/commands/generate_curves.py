@@ -1,4 +1,4 @@
-"""`python -m search.sampling_curves`: FID against CLIP score over guidance, and both over sampling steps."""
+"""`mdsearch generate curves`: FID against CLIP score over guidance, and both over sampling steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from rich.console import Console
 
 from analysis.sampling_curves.benches import Bench, of_protocol, of_run
 from analysis.sampling_curves.points import Curves, check_joins, measured, point_folder, read_curves, table
-from conf.compose import as_entries, as_text, compose, help_text
+from conf.compose import compose
+from conf.words import as_entries, as_text
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.run import PARTS, check_request, score_images
@@ -28,22 +29,10 @@ from search.runs.folder import latest_run, stored_settings
 from search.runs.record import read_history
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
-from training.drawing import draw_samples, how_made
-from training.painters import DrawSettings, check_settings
+from training.generation.generators import check_settings
+from training.generation.samples import generate_samples, manifest_of
+from training.generation.settings import GenerationSettings
 
-INTRO = """
-Draw a model's samples at several guidance scales or with several numbers of sampling steps, score each set,
-and write curves.csv, curves.md and the pictures guidance.png and steps.png. Scores are those of a run's
-trials, or of a named protocol with your captions and reference. Points that are there already are kept, and
-the points of another model (model=, trial=) join those of the first.
-"""
-EXAMPLES = (
-    "python -m search.sampling_curves guidance=1,1.5,2,3,5,8         the best trial of the latest run",
-    "python -m search.sampling_curves run=runs/lite trial=3 steps=1,2,4,8,16",
-    "python -m search.sampling_curves run=runs/lite model=trained/longer guidance=1,2,3 steps=6,50",
-    "python -m search.sampling_curves evaluators=coco30k model=stable-diffusion-v1-5 captions=coco30k.txt "
-    "reference=val2014.safetensors guidance=1,1.5,2,3,4,6,8 clip=clip_vit_g_14 workers=8",
-)
 LISTED = re.compile(r"(guidance|steps)=(?!null$)([^\[\]]+)")  # 1,2,3 without brackets: a sweep to Hydra
 TEXTS = ("model", "run", "captions", "reference", "out", "name")
 SAMPLES = "samples"
@@ -51,7 +40,7 @@ SAMPLES = "samples"
 
 @dataclass(frozen=True)
 class CurvesCommand:
-    """The fields of conf/sampling_curves.yaml."""
+    """The fields of conf/generate_curves.yaml."""
 
     evaluators: dict[str, Any]
     model: str | None = None
@@ -103,7 +92,7 @@ class _Plan:
     model: Path
     out: Path
     bench: Bench
-    points: tuple[DrawSettings, ...]
+    points: tuple[GenerationSettings, ...]
 
 
 def draw_curves(command: CurvesCommand, console: Console) -> Curves:
@@ -117,11 +106,11 @@ def draw_curves(command: CurvesCommand, console: Console) -> Curves:
     for drawing in plan.points:
         check_settings(plan.model, drawing)
     captions, device = plan.bench.captions, command.compute.device
-    check_joins(plan.out, how_made(plan.model, captions, plan.bench.drawing, device))
+    check_joins(plan.out, manifest_of(plan.model, captions, plan.bench.drawing, device))
     missing = [
         drawing
         for drawing in plan.points
-        if not measured(_folder(plan, drawing), how_made(plan.model, captions, drawing, device))
+        if not measured(_folder(plan, drawing), manifest_of(plan.model, captions, drawing, device))
     ]
     if missing:
         check_request(plan.bench.request, len(captions), partial(shown_progress, console))
@@ -163,24 +152,24 @@ def _trial(number: int | None, run: Path) -> Path:
     return job_folder(run, str(number))
 
 
-def _folder(plan: _Plan, drawing: DrawSettings) -> Path:
+def _folder(plan: _Plan, drawing: GenerationSettings) -> Path:
     return point_folder(plan.out, plan.name, drawing.guidance, drawing.steps)
 
 
 def _measure(
-    plan: _Plan, drawing: DrawSettings, command: CurvesCommand, console: Console, which: str
+    plan: _Plan, drawing: GenerationSettings, command: CurvesCommand, console: Console, which: str
 ) -> None:
     folder = _folder(plan, drawing)
     label = f"{plan.name}, guidance {drawing.guidance:g}, {drawing.steps} steps {which}"
-    with shown_progress(console, label) as on_drawn:
-        draw_samples(
+    with shown_progress(console, label) as on_generated:
+        generate_samples(
             plan.model,
             plan.bench.captions,
             drawing,
             folder / SAMPLES,
             workers=command.workers,
             device=command.compute.device,
-            on_drawn=on_drawn,
+            on_generated=on_generated,
         )
     request = replace(plan.bench.request, images=str(folder / SAMPLES), out=str(folder))
     score_images(request, partial(shown_progress, console))
@@ -210,7 +199,7 @@ def write(curves: Curves, words: Iterable[str]) -> list[Path]:
         *(f"![{picture.stem}]({picture.name})" for picture in pictures),
         table(curves, "markdown").strip(),
         f"```\n{curves.protocol}\n```",
-        f"Written on {date.today()} by `python -m search.sampling_curves {shlex.join(words)}`.",
+        f"Written on {date.today()} by `mdsearch generate curves {shlex.join(words)}`.",
     ]
     return [
         write_whole(out / "curves.csv", table(curves, "csv")),
@@ -220,12 +209,9 @@ def write(curves: Curves, words: Iterable[str]) -> list[Path]:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("sampling_curves", INTRO, EXAMPLES))
-        return 0
     listed = [LISTED.sub(r"\1=[\2]", word) if LISTED.fullmatch(word) else word for word in words]
     meant = as_entries(as_text(listed, TEXTS), "weights.files")
-    command = from_plain(CurvesCommand, compose("sampling_curves", meant))
+    command = from_plain(CurvesCommand, compose("generate_curves", meant))
     curves = draw_curves(command, Console())
     print(f"{table(curves, 'table')}\n{curves.protocol}\n")
     for path in write(curves, words):

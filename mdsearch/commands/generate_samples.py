@@ -1,4 +1,4 @@
-"""`python -m training.samples`: a picture for each caption of a file, as evaluators want them."""
+"""`mdsearch generate samples`: a picture for each caption of a file, as evaluators want them."""
 
 from __future__ import annotations
 
@@ -8,29 +8,22 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from conf.compose import as_text, compose, help_text
+from conf.compose import compose
+from conf.words import as_text
 from mdsearch.progress import shown_progress
 from space.shared.plain import InputError, from_plain
-from training.drawing import Shard, draw_samples
-from training.folder import read_captions
+from training.data.captions import read_captions
+from training.generation.identity import OURS, kind_of
+from training.generation.samples import Shard, generate_samples
+from training.generation.settings import GenerationSettings
 from training.model import read_description
-from training.painters import OURS, DrawSettings, kind_of
 
-INTRO = """
-Draw a picture for each caption of a file, with a trained model or any diffusers text-to-image pipeline. The
-same command goes on after an interruption, and gives the same pictures with any number of workers or shards.
-"""
-EXAMPLES = (
-    "python -m training.samples model=runs/<name>/trials/3 captions=prompts.txt out=samples workers=2",
-    "python -m training.samples model=stable-diffusion-v1-5 captions=coco.jsonl out=sd15 image_size_px=512 "
-    "steps=50 guidance=3 precision=fp16 batch_size=16 shard=2/8",
-)
 TEXTS = ("model", "captions", "out")
 
 
 @dataclass(frozen=True)
 class SamplesCommand:
-    """The fields of conf/samples.yaml."""
+    """The fields of conf/generate_samples.yaml."""
 
     model: str
     captions: str
@@ -48,7 +41,7 @@ class SamplesCommand:
     shard: str = "1/1"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
-    def settings(self, captions: int) -> DrawSettings:
+    def settings(self, captions: int) -> GenerationSettings:
         """With what the command leaves open taken from a model of ours.
 
         Raises:
@@ -61,9 +54,9 @@ class SamplesCommand:
             _, known = read_description(self.model)
             left_open["image_size_px"] = known.image_size_px
             left_open |= {"steps": known.sampling_steps, "guidance": known.guidance}
-        given = {field.name: getattr(self, field.name, None) for field in fields(DrawSettings)}
+        given = {field.name: getattr(self, field.name, None) for field in fields(GenerationSettings)}
         given = {name: value for name, value in given.items() if value is not None}
-        settings: DrawSettings = from_plain(DrawSettings, left_open | given)
+        settings: GenerationSettings = from_plain(GenerationSettings, left_open | given)
         return settings
 
 
@@ -72,8 +65,8 @@ def draw(command: SamplesCommand) -> Path:
     shard = Shard.parsed(command.shard)
     captions = read_captions(command.captions)
     settings = command.settings(len(captions))
-    with shown_progress(Console(), "pictures") as on_drawn:
-        folder = draw_samples(
+    with shown_progress(Console(), "images") as on_generated:
+        folder = generate_samples(
             command.model,
             captions[: settings.count],
             settings,
@@ -81,15 +74,12 @@ def draw(command: SamplesCommand) -> Path:
             workers=command.workers,
             shard=shard,
             device=command.device,
-            on_drawn=on_drawn,
+            on_generated=on_generated,
         )
     return folder.path
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("samples", INTRO, EXAMPLES))
-        return 0
-    folder = draw(from_plain(SamplesCommand, compose("samples", as_text(words, TEXTS))))
+    folder = draw(from_plain(SamplesCommand, compose("generate_samples", as_text(words, TEXTS))))
     print(f"samples: {folder}")
     return 0

@@ -1,10 +1,10 @@
-"""`python -m search.replay`: finished runs as a benchmark of strategies, and a check of their decisions."""
+"""`mdsearch replay`: finished runs as a benchmark of strategies, and a check of their decisions."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import track
 
-from analysis.replay.recheck import recheck
+from analysis.replay.recheck import agreement_table, rechecks
 from analysis.replay.results import summarise, summary_table, write_results
 from analysis.replay.surrogate import Surrogate
 from analysis.replay.table import Table, check_rungs, load_table
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, feasible, replay
-from conf.compose import compose, expand, help_text
+from conf.compose import compose
+from conf.words import expand
 from search.formats import counted, duration
 from search.samplers.factory import SamplerSettings
 from search.samplers.random import RandomSettings
@@ -26,25 +27,6 @@ from search.stopping.factory import StoppingSettings
 from search.stopping.none import NoStoppingSettings
 from space.shared.plain import InputError, from_plain
 
-INTRO = """
-Any finished runs of one protocol are a benchmark: their recorded learning curves stand for training, on a
-virtual clock. A strategy (sampler, stopping rule, workers, rungs) tries the recorded networks in the order
-that its sampler ranks them, and is told what was measured then; it has no others to choose from. Strategies
-are compared over many seeds, by how soon they complete one of the truly best networks, and by the true place
-of the one that they would name. Several values sweep; without any, the strategy stands beside uniform
-sampling without stopping. A benchmark is as good as its runs: train them with stopping=none, spread over the
-space, and more than one seed, or the replay learns from what one search happened to choose.
-
-With check=true nothing is simulated: each run's own settings are driven through its record, event by event,
-and every proposal, refusal and decision must come out as recorded.
-"""
-EXAMPLES = (
-    "python -m search.replay runs=[runs/a,runs/b]",
-    "python -m search.replay runs=[runs/a] sampler=tpe,random,nsga2 stopping=paper,asha,none seeds=200",
-    "python -m search.replay runs=[runs/a] workers=1,8 out=replay",
-    "python -m search.replay runs=[runs/a] stopping.deviations=0.5,1,2",
-    "python -m search.replay runs=[runs/a] check=true",
-)
 NO_STRATEGY = ("runs", "seeds", "steps", "top_share", "gaps", "processes", "check", "out")
 
 
@@ -76,13 +58,10 @@ class ReplaySettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("replay", INTRO, EXAMPLES))
-        return 0
     asked = strategies(words)
     settings = next(iter(asked.values()))
     if settings.check:
-        return _check([Path(run) for run in settings.runs])
+        return _check(settings.runs)
     return _compare(asked, settings)
 
 
@@ -120,12 +99,14 @@ def read(words: list[str]) -> ReplaySettings:
     return settings
 
 
-def _check(folders: list[Path]) -> int:
-    wrong = 0
-    for folder in folders:
-        found = recheck(folder)
-        print(found.sentence())
-        wrong += not found.agrees
+def _check(sources: Sequence[str]) -> int:
+    found = [one for source in sources for one in rechecks(source)]
+    if not found:
+        raise InputError("runs: empty; allowed: one run folder or bundle, or more")
+    print(agreement_table(found))
+    wrong = [one for one in found if not one.agrees]
+    for one in wrong:
+        print(one.sentence())
     return 1 if wrong else 0
 
 

@@ -1,81 +1,38 @@
-"""`python -m search`, installed as `mdsearch`: the door of a search."""
+"""`mdsearch search`: one search, or one for each combination of a sweep."""
 
 from __future__ import annotations
 
+import shlex
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from conf.compose import as_entries, compose, expand, help_text
+from conf.words import expand
+from mdsearch.api import run_search, settings_of
 from space.shared.plain import InputError
 
 if TYPE_CHECKING:
     from search.run import RunResult
-    from search.settings import SearchSettings
-
-INTRO = """
-Search an architecture: a sampler proposes networks of a space within a hard budget, workers train them
-for a short while under a proxy, slow ones are stopped early, the best are confirmed, and a report is
-written. Without any word: the default search, some ten minutes on two CPU cores.
-
-  python -m search [name=value ...]          one search
-  python -m search -m name=value,value ...   one search for each combination, then a table that compares
-  python -m search resume=runs/<name>        go on with an interrupted search
-"""
-EXAMPLES = (
-    "python -m search budget=md_lite name=lite",
-    "python -m search budget.gmacs=120 trials=24            your own budget",
-    "python -m search space.levels.level_3.channels=[1024]  pin a choice",
-    "python -m search enqueue=[md,mine.yaml]                try these first",
-    "python -m search -m budget=md,md_lite sampler=tpe,random",
-    "python -m search cluster=existing cluster.address=auto backend=ray",
-    "python -m search evaluators=custom data=folder data.folder=photos    by Inception and CLIP ViT-B/32",
-    "python -m search dry_run=true                          what would happen, and what it costs",
-)
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("search", INTRO, EXAMPLES))
-        return 0
     if any(word in ("-m", "--multirun") for word in words):
-        return _several([word for word in words if word not in ("-m", "--multirun")])
-    from analysis.live import STANDARD
+        return _sweep([word for word in words if word not in ("-m", "--multirun")])
     from search.plan import plan_text
-    from search.run import run_search
 
     settings, overrides = settings_of(words)
     if settings.dry_run:
         print(plan_text(settings))
         return 0
-    return _finish(run_search(settings, overrides, STANDARD))
+    return _finish(run_search(settings, overrides))
 
 
-def settings_of(words: list[str]) -> tuple[SearchSettings, list[str]]:
-    """Settings from the words of a command line; a resumed search starts from its own first words."""
-    from search.runs.folder import stored_overrides
-    from search.settings import settings_from_plain
-
-    plain = _composed(words)
-    if plain["resume"] is None:
-        return settings_from_plain(plain), words
-    overrides = [*stored_overrides(Path(str(plain["resume"]))), *words]
-    return settings_from_plain(_composed(overrides)), overrides
-
-
-def _composed(words: list[str]) -> dict[str, Any]:
-    return compose("search", as_entries(words, "weights.files"))
-
-
-def _several(words: list[str]) -> int:
+def _sweep(words: list[str]) -> int:
     """One search for each combination of a sweep; all are checked before the first starts."""
     from analysis.comparison.runs import protocol_differences, read_runs
-    from analysis.live import STANDARD
-    from mdsearch.commands.compare import comparison_table
+    from analysis.comparison.table import comparison_table
     from search.plan import check, plan_text
-    from search.run import run_search
 
     combinations = expand(words)
     stamp = time.strftime("search-%Y%m%d-%H%M%S")
@@ -94,7 +51,7 @@ def _several(words: list[str]) -> int:
     folders, status = [], 0
     for settings, overrides in searches:
         print(f"\n=== {' '.join(overrides)}", flush=True)
-        result = run_search(settings, overrides, STANDARD)
+        result = run_search(settings, overrides)
         folders.append(result.folder)
         status = max(status, _finish(result))
         if result.interrupted:
@@ -102,7 +59,7 @@ def _several(words: list[str]) -> int:
     runs = read_runs(folders)
     Console().print(comparison_table(runs))
     if len(runs) > 1 and not protocol_differences(runs):
-        print(f"\nas a page: python -m search.compare {' '.join(map(str, folders))}")
+        print(f"\nas a page: {shlex.join(['mdsearch', 'compare', *map(str, folders)])}")
     return status
 
 
@@ -112,8 +69,9 @@ def _finish(result: RunResult) -> int:
     Console().print(result_table(result.history))
     print(f"\nreport: {result.report}")
     if result.best is not None:
-        print(f"winner: {result.folder / 'best.yaml'}")
-        print(f"train it for longer: python -m training arch_file={result.folder / 'best.yaml'}")
+        best = result.folder / "best.yaml"
+        print(f"winner: {best}")
+        print(f"train it for longer: {shlex.join(['mdsearch', 'train', f'arch_file={best}'])}")
     if result.interrupted:
         return 130
     return 0 if result.best is not None else 1

@@ -1,4 +1,4 @@
-"""`python -m search.simulate`: hours, accelerator-hours and limits of a search before anybody pays for it."""
+"""`mdsearch simulate`: hours, accelerator-hours and limits of a search before anybody pays for it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from analysis.replay.table import load_table
 from analysis.simulation.picture import draw_plans
 from analysis.simulation.planning import Plan, Searching, World, plan
 from analysis.simulation.stated import StatedCurves
-from conf.compose import compose, help_text
+from conf.compose import compose
 from search.backends.virtual import Conditions
 from search.formats import counted, duration, share
-from search.objectives import Objectives
+from search.objectives import fid_and_clip
 from search.samplers.factory import SamplerSettings
 from search.stopping.factory import StoppingSettings
 from search.strategy import Job, Report
@@ -32,19 +32,6 @@ from space.explore.files import check_path
 from space.explore.style import PICTURES
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
-
-INTRO = """
-Simulate a search on clusters that are not there: the same strategy, sampler and stopping rule, on a virtual
-clock, with candidates whose learning curves are stated (conf/curves) or, with runs=[...], predicted from
-recorded ones by a surrogate. For each number of workers it prints hours, accelerator-hours, what stopping
-saves and what it stops wrongly, what failures, stragglers and preemption cost, and how busy the driver is.
-"""
-EXAMPLES = (
-    "python -m search.simulate                                 8, 64 and 1,000 workers at the paper's scale",
-    "python -m search.simulate workers=[16] trials=1400 stopping=asha",
-    "python -m search.simulate runs=[runs/a] hours=0.5 devices_per_worker=1 workers=[4,32]",
-    "python -m search.simulate preemptions_per_day=4 out=plans.png",
-)
 
 
 @dataclass(frozen=True)
@@ -95,9 +82,6 @@ class SimulateSettings:
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("simulate", INTRO, EXAMPLES))
-        return 0
     settings: SimulateSettings = from_plain(SimulateSettings, compose("simulate", words))
     console, began = Console(), time.monotonic()
     world = _recorded_world(settings, console) if settings.runs else _stated_world(settings)
@@ -118,7 +102,7 @@ def main(words: list[str]) -> int:
 
 
 def _stated_world(settings: SimulateSettings) -> World:
-    curves, objectives = settings.curves, Objectives("fid", "clip")
+    curves, objectives = settings.curves, fid_and_clip("fid", "clip")
     seconds, evaluation = 3600 * settings.hours, 60 * settings.evaluation_minutes
     return World(
         objectives,

@@ -1,8 +1,9 @@
-"""`python -m training`: one architecture, trained for longer than a search can."""
+"""`mdsearch train`: one architecture, trained for longer than a search can."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,25 +16,19 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conf.compose import compose, help_text
+from conf.compose import compose
+from conf.words import as_text
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, from_plain, to_plain
-from training.data import DataSettings, load_data
-from training.folder import named
-from training.grid import save_grid
-from training.loop import Diverged, Trainer, TrainingSettings
+from training.data.factory import DataSettings, load_data
+from training.data.folder import named
+from training.data.scenes import ScenesSettings
+from training.generation.grid import save_grid
+from training.settings import TrainingSettings
+from training.trainer import Diverged, Trainer
 
-INTRO = """
-Train one architecture for longer than a search can, for instance the best that a search found. Its folder
-then holds weights (python -m training.generate draws with them), curve.jsonl and samples.png.
-"""
-EXAMPLES = (
-    "python -m training arch_file=runs/<name>/best.yaml training.steps=5000",
-    "python -m training arch=md_lite data=digits out=trained/digits",
-    "python -m training resume=trained/digits training.steps=9000",
-    "python -m training arch=md proxy=full training=paper data=folder ...",
-)
+TEXTS = ("arch_file", "out", "resume")
 STATE, WORDS, CURVE = "state.pt", "overrides.yaml", "curve.jsonl"
 
 
@@ -43,7 +38,7 @@ class TrainCommand:
 
     arch: Architecture
     proxy: Proxy = field(default_factory=Proxy)
-    data: DataSettings = field(default_factory=DataSettings)
+    data: DataSettings = field(default_factory=ScenesSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     arch_file: str | None = None
     seed: int = 0
@@ -80,7 +75,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
     _prepare(folder, command, words)
     if (folder / STATE).is_file():
-        trainer.load_state(folder / STATE)
+        _go_on(trainer, folder / STATE)
         _cut_curve(folder / CURVE, trainer.step)
     console.print(
         f"{trainer.parameters:,} parameters on {trainer.device}, {len(data.train_captions):,} pictures, "
@@ -89,7 +84,8 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
         _train_in_parts(trainer, command, folder, curve, console, stopped)
     if stopped():
-        console.print(f"stopped at step {trainer.step}; go on with: python -m training resume={folder}")
+        command_line = shlex.join(["mdsearch", "train", f"resume={folder}"])
+        console.print(f"stopped at step {trainer.step}; go on with: {command_line}")
         raise KeyboardInterrupt
     return folder
 
@@ -124,7 +120,7 @@ def _train_in_parts(
             curve.write(json.dumps(validation) + "\n")
             curve.flush()
             trainer.save_weights(folder)
-            save_grid(trainer.draw(captions, seed=command.seed), folder / "samples.png", enlarge=3)
+            save_grid(trainer.generate(captions, seed=command.seed), folder / "samples.png", enlarge=3)
             trainer.save_state(folder / STATE)
 
 
@@ -184,6 +180,13 @@ def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
         raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
 
 
+def _go_on(trainer: Trainer, state: Path) -> None:
+    try:
+        trainer.load_state(state)
+    except InputError as error:
+        raise InputError(f"{error}; with this file deleted, training starts again from step 0") from None
+
+
 def _cut_curve(curve: Path, step: int) -> None:
     """Drop lines behind the state that training goes on from."""
     if curve.is_file():
@@ -194,7 +197,7 @@ def _cut_curve(curve: Path, step: int) -> None:
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
-    command: TrainCommand = from_plain(TrainCommand, compose("train", words))
+    command: TrainCommand = from_plain(TrainCommand, compose("train", as_text(words, TEXTS)))
     if command.resume is None:
         return command, words
     stored = Path(command.resume) / WORDS
@@ -204,18 +207,17 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
         raise InputError(f"resume: {command.resume!r} is no folder of a training ({error})") from None
     added = [word for word in words if not word.startswith("resume=")]
     merged = [*before, *(word for word in added if word not in before)]
-    resumed = from_plain(TrainCommand, compose("train", [*merged, f"resume={command.resume}"]))
+    words = as_text([*merged, f"resume={command.resume}"], TEXTS)
+    resumed = from_plain(TrainCommand, compose("train", words))
     return replace(resumed, arch_file=str(Path(command.resume) / "architecture.yaml")), merged
 
 
 def main(words: list[str]) -> int:
-    if any(word in ("-h", "--help") for word in words):
-        print(help_text("train", INTRO, EXAMPLES))
-        return 0
     try:
         folder = train(*command_of(words))
     except Diverged as error:
         print(f"{error}; a lower training.learning_rate may help")
         return 1
-    print(f"trained: {folder}\ndraw with: python -m training.generate model={folder} prompt='...'")
+    generate = shlex.join(["mdsearch", "generate", f"model={folder}"])
+    print(f"trained: {folder}\ngenerate with: {generate} prompt='...'")
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from search.formats import run_name
 from search.strategy import Job, Strategy
-from search.trial import TrialSettings, TrialWorker, why_failed
+from search.trial import StartsAgain, TrialSettings, TrialWorker, why_failed
 from space.shared.retries import Waiting, gave_up, once, reason_of, storage_error
 
 
@@ -38,6 +38,9 @@ def _run(worker: TrialWorker, job: Job, strategy: Strategy, say: Callable[[str],
             return
         if isinstance(report, Waiting):
             say(f"{run_name(job)}: waits: {report.reason}")
+            continue
+        if isinstance(report, StartsAgain):
+            say(f"{run_name(job)}: trains again from step 0: {report.reason}")
             continue
         decision = strategy.judge(job.key, report)
         if decision.word == "halt":

@@ -26,9 +26,10 @@ from ray.util.metrics import Gauge
 from search.backends.cluster import ClusterSettings
 from search.backends.deaths import WorkerDeaths
 from search.formats import run_name
+from search.objectives import Objectives
 from search.runs.record import History
 from search.strategy import Job, Report, Strategy
-from search.trial import TrialSettings, TrialWorker, why_failed
+from search.trial import StartsAgain, TrialSettings, TrialWorker, why_failed
 from space.shared.plain import InputError
 from space.shared.retries import Waiting, gave_up, once, patiently, storage_error
 
@@ -82,7 +83,7 @@ class _TrialActor(tune.Trainable):
     """A worker as Tune knows it: a step is a rung. One process serves many trials (`reuse_actors`)."""
 
     _worker: TrialWorker | None = None
-    _reports: Iterator[Report | Waiting] | None = None
+    _reports: Iterator[Report | Waiting | StartsAgain] | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         import torch
@@ -103,9 +104,13 @@ class _TrialActor(tune.Trainable):
             if self._worker is None or storage_error(error):
                 raise Stuck(why_failed(error)) from None  # no fault of the trial: Tune starts another worker
             return {"failed": why_failed(error)}
-        return {"waiting": report.reason} if isinstance(report, Waiting) else {"report": report}
+        if isinstance(report, Waiting):
+            return {"waiting": report.reason}
+        if isinstance(report, StartsAgain):
+            return {"starts_again": report.reason}
+        return {"report": report}
 
-    def _work(self, settings: TrialSettings, job: Job) -> Iterator[Report | Waiting]:
+    def _work(self, settings: TrialSettings, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
         if self._worker is None:
             self._worker = yield from patiently(lambda: TrialWorker(settings))
         yield from self._worker.run(job)
@@ -194,6 +199,9 @@ class _StrategyScheduler(_NotPickled, FIFOScheduler):
         if "waiting" in result:
             self.say_once(f"{run_name(job)}: waits: {result['waiting']}")
             return TrialScheduler.CONTINUE
+        if "starts_again" in result:
+            self.say(f"{run_name(job)}: trains again from step 0: {result['starts_again']}")
+            return TrialScheduler.CONTINUE
         if "failed" in result:
             self.strategy.take_result(job.key, "failed", result["failed"])
             return TrialScheduler.STOP
@@ -263,8 +271,8 @@ def _workers_that_fit(cluster: ClusterSettings) -> int:
 class Gauges:
     """Progress as Ray metrics: `ray_mdsearch_*` at the node's metrics port and on the dashboard."""
 
-    def __init__(self, fid: str, clip: str) -> None:
-        self.names = {"fid": fid, "clip": clip}
+    def __init__(self, objectives: Objectives) -> None:
+        self.objectives = objectives
         self.trials = Gauge("mdsearch_trials", "Trials of the search by state", tag_keys=("state",))
         self.best = Gauge("mdsearch_best_score", "Best score of a complete trial", tag_keys=("score",))
         self.saved = Gauge("mdsearch_steps_saved", "Training steps saved by stopping trials early")
@@ -274,9 +282,9 @@ class Gauges:
         for state in ("running", "complete", "halted", "failed"):
             self.trials.set(states.count(state), tags={"state": state})
         complete = [trial for trial in history.trials if trial.state == "complete"]
-        for short, choose in (("fid", min), ("clip", max)):
-            scores = [score for trial in complete if (score := trial.score(self.names[short])) is not None]
+        for objective in self.objectives:
+            scores = [score for trial in complete if (score := trial.score(objective.name)) is not None]
             if scores:
-                self.best.set(choose(scores), tags={"score": self.names[short]})
+                self.best.set(objective.best(scores), tags={"score": objective.name})
         halted = [trial for trial in history.trials if trial.state == "halted"]
         self.saved.set(sum(trial.steps - trial.last_step for trial in halted))

@@ -7,35 +7,34 @@ is left out: its own scores are what it was chosen for, and lie away from its me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from statistics import median
-from typing import Literal
 
-from search.objectives import Objectives
+from search.objectives import Objective, Objectives
 from search.runs.compatibility import protocol_difference
 from search.runs.header import objectives_of
-from search.runs.record import History, Trial
+from search.runs.record import History, Rung, Trial
 from search.runs.scores import point_of
 from search.statistics.noise import Noise, RungNoise
 from search.statistics.pareto import Point, best_order, mean_point
-from search.statistics.variance import Variance, within, within_paired
+from search.statistics.variance import UNKNOWN, Variance, within, within_paired
 from space.shared.plain import InputError
 
 
 @dataclass(frozen=True)
 class ScoreNoise:
-    """The noise of one score at one rung, as standard deviations of a run: of CLIP, or of the logarithm of
-    FID, which is a share of the FID.
+    """The noise of one objective at one rung, as standard deviations of a run on its even scale: of CLIP, or
+    of the logarithm of FID, which is a share of the FID.
 
-    `seeds` is pooled over networks, `paired` with what a seed does to all of them alike taken out (None:
-    no repeats). `resampled` is the part that more pictures would cure, at most (None: not recorded).
-    `together` is the stated noise refined by `seeds`.
+    `seeds` is pooled over networks, `paired` with what a seed does to all of them alike taken out (None: no
+    repeats). `resampled` is the part that more pictures would cure, at most (None: not recorded). `together`
+    is the stated noise refined by `seeds`; it and `stated` have no degrees of freedom where nothing is known.
     """
 
     step: int
-    score: Literal["FID", "CLIP"]
+    objective: Objective
     stated: Variance
     seeds: Variance | None
     paired: Variance | None
@@ -43,12 +42,16 @@ class ScoreNoise:
     resampled: float | None
 
     @property
+    def score(self) -> str:
+        return self.objective.label
+
+    @property
     def together(self) -> Variance:
         return self.seeds.with_prior(self.stated) if self.seeds else self.stated
 
 
 def estimated(histories: Sequence[History], noise: Noise, best: float = 1.0) -> list[ScoreNoise]:
-    """At each rung of the records, of FID and of CLIP.
+    """At each rung of the records, of each objective.
 
     Args:
         best: the share of the repeated networks that count, by where their seeds end on average. A network
@@ -66,11 +69,7 @@ def estimated(histories: Sequence[History], noise: Noise, best: float = 1.0) -> 
     if best < 1:
         among = _best_repeated(runs, objectives, best)
         runs = [trial for trial in runs if trial.architecture.id in among]
-    return [
-        found
-        for step in first.header.get("rungs", [])
-        for found in _at(step, runs, objectives, noise.at(step), noise.degrees_of_freedom)
-    ]
+    return [found for step in first.header.get("rungs", []) for found in _at(step, runs, objectives, noise)]
 
 
 def refined(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
@@ -78,12 +77,13 @@ def refined(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
     the rung that is known least."""
     if not found:
         return noise
-    by_place = {(each.step, each.score): each.together for each in found}
-    rungs = tuple(
-        RungNoise(step, by_place[step, "FID"].deviation, by_place[step, "CLIP"].deviation)
-        for step in dict.fromkeys(step for step, _ in by_place)
-    )
-    freedom = min(variance.degrees_of_freedom for variance in by_place.values())
+    together: dict[int, dict[Objective, float | None]] = {}
+    for each in found:
+        known = each.together
+        deviation = known.deviation if known.degrees_of_freedom else None
+        together.setdefault(each.step, {})[each.objective] = deviation
+    rungs = tuple(RungNoise.of(step, deviations) for step, deviations in together.items())
+    freedom = min(n for each in found if (n := each.together.degrees_of_freedom))
     return replace(noise, rungs=rungs, degrees_of_freedom=freedom)
 
 
@@ -95,7 +95,7 @@ def from_repeats(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
     """
     if not found or any(each.seeds is None for each in found):
         raise InputError("stated: false, but no network was trained with two seeds; allowed: true")
-    return refined(noise, [replace(each, stated=Variance(0.0, 0)) for each in found])
+    return refined(noise, [replace(each, stated=UNKNOWN) for each in found])
 
 
 def known_noise(history: History, stated: Noise) -> Noise:
@@ -105,18 +105,18 @@ def known_noise(history: History, stated: Noise) -> Noise:
 
 def shown(found: ScoreNoise) -> dict[str, str]:
     """In words under column titles, for a table."""
-    words = _as_share if found.score == "FID" else _as_is
+    words = _as_share if found.objective.scale == "log" else _as_is
     interval = [words(end) for end in found.seeds.deviation_interval()] if found.seeds else []
     return {
         "step": str(found.step),
         "score": found.score,
-        "stated": words(found.stated.deviation),
+        "stated": words(found.stated.deviation) if found.stated.degrees_of_freedom else "-",
         "seeds": words(found.seeds.deviation) if found.seeds else "-",
         "between": " and ".join(interval) or "-",
         "repeats": f"{found.seeds.degrees_of_freedom:g}" if found.seeds else "0",
         "paired": words(found.paired.deviation) if found.paired else "-",
         "pictures": "-" if found.resampled is None else words(found.resampled),
-        "together": words(found.together.deviation),
+        "together": words(found.together.deviation) if found.together.degrees_of_freedom else "-",
     }
 
 
@@ -147,9 +147,7 @@ def _best_repeated(runs: Sequence[Trial], objectives: Objectives, share: float) 
     return {list(means)[place] for place in order[: ceil(share * len(means))]}
 
 
-def _at(
-    step: int, runs: Sequence[Trial], objectives: Objectives, at: RungNoise, freedom: float
-) -> Iterator[ScoreNoise]:
+def _at(step: int, runs: Sequence[Trial], objectives: Objectives, noise: Noise) -> Iterator[ScoreNoise]:
     points: dict[str, dict[int, Point]] = {}
     for trial in runs:
         point = point_of(trial, objectives, step)
@@ -158,25 +156,33 @@ def _at(
     repeated = {network: by_seed for network, by_seed in points.items() if len(by_seed) > 1}
     rungs = [rung for trial in runs for rung in trial.rungs if rung.step == step]
 
-    def noise_of_score(
-        score: Literal["FID", "CLIP"], stated: float, value: Callable[[Point], float], resampled: list[float]
-    ) -> ScoreNoise:
-        values = {name: {seed: value(p) for seed, p in by_seed.items()} for name, by_seed in repeated.items()}
-        return ScoreNoise(
+    for place, objective in enumerate(objectives):
+        values = {
+            name: {seed: point.even[place] for seed, point in by_seed.items()}
+            for name, by_seed in repeated.items()
+        }
+        stated, resampled = noise.at(step).deviation(objective), _resampled(rungs, objective)
+        yield ScoreNoise(
             step,
-            score,
-            Variance(stated**2, freedom),
+            objective,
+            UNKNOWN if stated is None else Variance(stated**2, noise.degrees_of_freedom),
             _known(within([list(by_seed.values()) for by_seed in values.values()])),
             _known(within_paired(values)),
             len(values),
             median(resampled) if resampled else None,
         )
 
-    fid, clip = objectives.fid, objectives.clip
-    shares = [r.deviations[fid] / r.scores[fid] for r in rungs if fid in r.deviations and r.scores[fid] > 0]
-    yield noise_of_score("FID", at.fid_relative, lambda point: point.log_fid, shares)
-    clips = [rung.deviations[clip] for rung in rungs if clip in rung.deviations]
-    yield noise_of_score("CLIP", at.clip, lambda point: point.clip, clips)
+
+def _resampled(rungs: Sequence[Rung], objective: Objective) -> list[float]:
+    """What resampling the pictures does to a score; a share of it on the log scale."""
+    found = [
+        (rung.deviations[objective.name], rung.scores[objective.name])
+        for rung in rungs
+        if objective.name in rung.deviations
+    ]
+    if objective.scale == "log":
+        return [deviation / score for deviation, score in found if score > 0]
+    return [deviation for deviation, _ in found]
 
 
 def _known(variance: Variance) -> Variance | None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import re
+import shlex
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from search.runs.bundled_prior import abridged, in_full
 from search.runs.files import PROVENANCE_NAME, RECORD_NAME
 from search.runs.record import History, folded, read_events, read_history
+from space.shared.files import write_whole
 from space.shared.plain import InputError, nearest
 
 T = TypeVar("T")
@@ -89,12 +90,7 @@ def write_bundle(path: Path, runs: Sequence[Bundled]) -> None:
         lines += [json.dumps(event, separators=(",", ":")) for event in (head, *events_of[run.name])]
     text = "".join(f"{line}\n" for line in lines)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(gzip.compress(text.encode(), mtime=0))
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, gzip.compress(text.encode(), mtime=0))
 
 
 def bundled_of(source: str) -> list[Bundled]:
@@ -130,6 +126,26 @@ def histories_of(sources: Sequence[str]) -> dict[str, History]:
                 raise InputError(f"{source}: {name} is named twice; allowed: each run once")
             found[name] = history
     return found
+
+
+def gathered(sources: Sequence[str]) -> list[Bundled]:
+    """The runs of the sources in order; of two that have one name, the later.
+
+    Raises:
+        InputError: a source that cannot be read, or two run folders of one name.
+    """
+    found: dict[str, Bundled] = {}
+    folders: dict[str, str] = {}
+    for source in sources:
+        for run in bundled_of(source):
+            if not is_bundle(source):
+                if run.name in folders:
+                    raise InputError(
+                        f"{folders[run.name]} and {source} have one name, {run.name}; rename one"
+                    )
+                folders[run.name] = source
+            found[run.name] = run
+    return list(found.values())
 
 
 def of_names(runs: Mapping[str, T], patterns: Sequence[str]) -> dict[str, T]:
@@ -178,8 +194,4 @@ def commands(runs: Sequence[Bundled]) -> Iterator[str]:
     """What each run was started with, as one would type it."""
     for run in runs:
         words: list[str] = next((event["overrides"] for event in run.events if event["event"] == "run"), [])
-        yield " ".join(["python -m search", *(_typed(word) for word in words)])
-
-
-def _typed(word: str) -> str:
-    return f"'{word}'" if any(sign in word for sign in "[]{}* ") else word
+        yield shlex.join(["mdsearch", "search", *words])

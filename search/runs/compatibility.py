@@ -11,7 +11,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from search.objectives import objectives_from_plain, objectives_to_plain
 from search.runs.record import History
+from space.choices import Space
+from space.shared.plain import to_plain
 
 # Fields of a record's header. `protocol` is the evaluators' own: features, their weights, references, counts.
 DECIDES_A_SCORE = ("objectives", "rungs", "proxy", "data", "training", "protocol", "strategy")
@@ -29,6 +32,12 @@ FOLLOWS = frozenset(
 FOLLOWS_FROM_TRAINING = "protocol.drawing."  # its sampler, steps and guidance; and the seed, which may differ
 SAID_LATER = "protocol.captions"  # older records do not say it; there it follows from pictures and count
 FOLLOWS_FROM_DIGEST = "retrieval_accuracy"
+# What a space holds in a choice that its header does not name, as those of before the choice do not.
+CHOICES_LEFT_OUT = {
+    f"space.{name}": to_plain(field.default)
+    for name, field in Space.__dataclass_fields__.items()
+    if isinstance(field.default, tuple)
+}
 MOST_CHARACTERS = 60
 MOST_NAMED = 8
 
@@ -53,7 +62,11 @@ def space_difference(one: History, other: History) -> list[str]:
 def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """The fields of two headers that differ, by dotted name, with both values."""
     names = list(names)
-    ours, theirs = (dict(flat({name: header.get(name) for name in names})) for header in (one, other))
+    ours, theirs = (
+        dict(flat({name: _in_common(name, header.get(name)) for name in names})) for header in (one, other)
+    )
+    if "space" in names:
+        ours, theirs = CHOICES_LEFT_OUT | ours, CHOICES_LEFT_OUT | theirs
     if data_digest(one) is not None and data_digest(other) is not None:
         ours, theirs = (
             {name: value for name, value in fields.items() if not name.startswith("data.")}
@@ -68,6 +81,13 @@ def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: I
         and not name.endswith(FOLLOWS_FROM_DIGEST)
         and not (name.startswith(SAID_LATER) and None in (ours.get(name), theirs.get(name)))
     ]
+
+
+def _in_common(name: str, value: Any) -> Any:
+    """Further objectives decide what a search wants, and not what a score means."""
+    if name != "objectives" or not isinstance(value, list):
+        return value
+    return objectives_to_plain(objectives_from_plain(value)[:2])
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

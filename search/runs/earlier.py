@@ -1,7 +1,7 @@
 """What earlier versions wrote, in the words of this one: settings of run folders, and headers of records.
 
 Files stay as they are; whoever reads one reads it through `current`. At first the settings of a sampler held
-the fields of all samplers, those of a stopping rule likewise, and a user's own class went by the name "own".
+the fields of all samplers, those of stopping rules and data sets likewise, and a user's own class was "own".
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ ACTIVE: Mapping[str, Mapping[str, frozenset[str]]] = {
         "extrapolate": frozenset({"minimum_peers", "confidence"}),
         "none": frozenset(),
         "custom": frozenset({"use", "options"}),
+    },
+    "data": {
+        "scenes": frozenset({"scenes"}),
+        "digits": frozenset(),
+        "folder": frozenset({"folder", "captions", "max_unreadable_share", "memory_mib"}),
     },
     "evaluators": {},
 }

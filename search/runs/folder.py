@@ -16,6 +16,7 @@ from search.runs.record import Record, read_events, read_history
 from search.settings import SearchSettings, changed_fields, settings_from_plain
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
+from space.shared.retries import resume_command
 
 
 def stored_settings(folder: Path) -> SearchSettings:
@@ -49,7 +50,7 @@ def latest_run(runs_folder: Path) -> Path:
     """The run folder whose record was written to last. Raises InputError if there is none."""
     records = list(runs_folder.glob(f"*/{RECORD_NAME}"))
     if not records:
-        raise InputError(f"{runs_folder}: holds no run yet; start one with: python -m search")
+        raise InputError(f"{runs_folder}: holds no run yet; start one with: mdsearch search")
     return max(records, key=lambda path: path.stat().st_mtime).parent
 
 
@@ -73,7 +74,7 @@ def claim_folder(settings: SearchSettings) -> Path:
     folder = runs / (settings.name or time.strftime("search-%Y%m%d-%H%M%S"))
     if _holds_events(folder / RECORD_NAME):
         raise InputError(
-            f"{folder}: holds a run already; go on with it by resume={folder}, or choose a name="
+            f"{folder}: holds a run already; go on with it: {resume_command(folder)}; or choose a name="
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

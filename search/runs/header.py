@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.objectives import Objectives
+from search.objectives import Objectives, objectives_from_plain
 from search.runs.record import History
 from search.statistics.noise import Noise, noise_from_plain
 from space.choices import Space
@@ -10,7 +10,7 @@ from space.shared.plain import from_plain
 
 
 def objectives_of(history: History) -> Objectives:
-    return Objectives(**history.header.get("objectives", {}))
+    return objectives_from_plain(history.header.get("objectives"))
 
 
 def noise_of(history: History) -> Noise | None:

@@ -64,7 +64,7 @@ class Rewriter:
 
 
 def remove_torn(folder: Path, names: tuple[str, ...]) -> None:
-    """Remove what a killed driver left of files that it was writing (`search.files.write_whole`)."""
+    """Remove what a killed driver left of files that it was writing (`space.shared.files.replacing`)."""
     for name in names:
         for path in folder.glob(f".{name}.*"):
             with suppress(OSError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from search.objectives import objectives_to_plain
 from search.runs.bundle import RECORDED, RECORDED_FILE, histories_of, of_names, read_bundle
 from search.runs.compatibility import (
     abridged,
@@ -91,6 +92,7 @@ def _recorded() -> dict[str, History]:
 
 def _settled_differences(settings: SearchSettings, digest: str, history: History) -> list[str]:
     ours: dict[str, Any] = {name: to_plain(getattr(settings, name)) for name in SETTLED_BY_SETTINGS}
+    ours["objectives"] = objectives_to_plain(settings.objectives)
     differences = field_differences(history.header, ours, SETTLED_BY_SETTINGS)
     theirs = data_digest(history.header)
     if theirs is not None and theirs != digest:

@@ -21,7 +21,7 @@ from search.runs.live import Rewriter, remove_torn
 from search.runs.record import History, Record, Trial, read_history
 from space.shared.files import write_whole
 from space.shared.plain import to_plain
-from space.shared.retries import once, reason_of
+from space.shared.retries import once, reason_of, resume_command
 
 
 class Listener(Protocol):
@@ -72,7 +72,7 @@ class Results:
         try:
             self._write(self.record.history, running=False)
         except OSError as error:
-            self.say(f"{reason_of(error)}; to make it again: python -m search resume={self.folder}")
+            self.say(f"{reason_of(error)}; to make it again: {resume_command(self.folder)}")
         report = self.folder / REPORT_NAME
         return report if report.is_file() else None
 

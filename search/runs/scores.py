@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from search.objectives import Objectives
 from search.runs.record import Trial
 from search.statistics.curves import Curve
 from search.statistics.noise import Noise, beats
-from search.statistics.pareto import (
-    Point,
-    best_order,
-    fronts,
-)
+from search.statistics.pareto import Point, best_order, fronts
+from space.shared.plain import InputError, nearest
+
+
+def point_in(scores: Mapping[str, float], objectives: Objectives) -> Point | None:
+    """The objectives among scores by name; None where one is missing."""
+    values = [scores.get(objective.name) for objective in objectives]
+    known = tuple(value for value in values if value is not None)
+    return Point(known, objectives) if len(known) == len(values) else None
+
+
+def all_of(scores: Mapping[str, float], objectives: Objectives) -> Point:
+    """The objectives among scores by name.
+
+    Raises:
+        InputError: one that is not among them.
+    """
+    point = point_in(scores, objectives)
+    if point is None:
+        name = next(objective.name for objective in objectives if objective.name not in scores)
+        raise InputError(f"objectives: {name!r} is no score of this search; {nearest(name, scores)}")
+    return point
 
 
 def point_of(trial: Trial, objectives: Objectives, step: int | None = None) -> Point | None:
-    """The two scores of a trial at a step (its last by default); None where it has none."""
-    fid, clip = trial.score(objectives.fid, step), trial.score(objectives.clip, step)
-    return None if fid is None or clip is None else Point(fid, clip)
+    """The objectives' scores of a trial at a step (its last by default); None where it has none."""
+    rung = next((rung for rung in reversed(trial.rungs) if step is None or rung.step == step), None)
+    return None if rung is None else point_in(rung.scores, objectives)
 
 
 def best_first(trials: Sequence[Trial], objectives: Objectives) -> list[Trial]:
@@ -48,10 +65,8 @@ def within_noise(trials: Sequence[Trial], objectives: Objectives, noise: Noise) 
 
 
 def curve_of(trial: Trial, objectives: Objectives) -> Curve:
-    """The rungs of a trial that hold both scores."""
+    """The rungs of a trial that hold all objectives."""
     scored = [
-        (rung.step, Point(rung.scores[objectives.fid], rung.scores[objectives.clip]))
-        for rung in trial.rungs
-        if objectives.fid in rung.scores and objectives.clip in rung.scores
+        (rung.step, point) for rung in trial.rungs if (point := point_in(rung.scores, objectives)) is not None
     ]
     return Curve(tuple(step for step, _ in scored), tuple(point for _, point in scored))

@@ -8,12 +8,11 @@ proposals drowns a model of quality.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP, Objectives
 from search.runs.record import Trial
 from search.runs.scores import curve_of, point_of
 from search.statistics.curves import Curve
@@ -118,7 +117,7 @@ def observations(
     """What a sampler may know of the trials: complete ones by their last scores, running ones without any;
     `curves` holds by key what is known of their curves already.
 
-    A halted trial counts as no better, in either score, than the worst complete one: it was stopped for
+    A halted trial counts as no better, in any objective, than the worst complete one: it was stopped for
     being behind, and its early score must not pass for a full one. Failed trials, and enqueued ones that
     are no points of the space, are left out.
     """
@@ -126,18 +125,27 @@ def observations(
         trial.key: point_of(trial, objectives) for trial in trials if trial.state in ("complete", "halted")
     }
     complete = [p for trial in trials if trial.state == "complete" and (p := points[trial.key]) is not None]
-    worst_fid = max((point.fid for point in complete), default=-math.inf)
-    worst_clip = min((point.clip for point in complete), default=math.inf)
+    worst = [
+        objective.worst(point.values[place] for point in complete) if complete else None
+        for place, objective in enumerate(objectives)
+    ]
     seen = []
     for trial in trials:
         if trial.params is None or trial.state == "failed":
             continue
         point = points.get(trial.key)
         if trial.state == "halted" and point is not None:
-            point = Point(max(point.fid, worst_fid), min(point.clip, worst_clip))
+            pairs = zip(objectives, point.values, worst, strict=True)
+            values = (own if least is None else each.worst((own, least)) for each, own, least in pairs)
+            point = Point(tuple(values), objectives)
         curve = (curves or {}).get(trial.key) or curve_of(trial, objectives)
         seen.append(Observation(trial.number, trial.params, point, trial.sampler_attributes, curve))
     return seen
+
+
+def objectives_of_past(past: Sequence[Observation]) -> Objectives:
+    """Those that its scores are of; the default where there are none yet, and nothing to be learnt."""
+    return next((seen.point.objectives for seen in past if seen.point is not None), FID_AND_CLIP)
 
 
 def random_order(candidates: Sequence[Architecture], seed: int, purpose: str, number: int) -> list[int]:

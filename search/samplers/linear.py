@@ -11,9 +11,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import log, log1p
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -23,10 +24,14 @@ from search.samplers.standings import standings
 from search.statistics.curves import Curve
 from space.architecture import Architecture
 from space.choices import Space, UniformDraw
+from space.kinds.stage import Stage
+from space.kinds.table import BLOCK_OPTIONS, CONV_BLOCKS
 from space.prices.macs import price
 from space.shared.seeds import numbered_seed
+from space.stages import stages
 
 POOL = 200  # random draws that are ranked at once: among them, and not beyond, the promising is looked for
+OTHER_BLOCKS = [kind for kind in CONV_BLOCKS if kind != "full"]  # one that is none of them is full
 EXPLAINED = 2.0  # variance of the effects together, where that of the noise is 1: the prior
 
 
@@ -106,34 +111,58 @@ class LinearSampler:
 def properties(architecture: Architecture) -> np.ndarray:
     """(D,) what may make a network good or bad, of the whole and then of each level: sizes and counts as
     logarithms, kinds as 0 or 1. What nothing acts on leaves no trace."""
-    cost, levels = price(architecture), architecture.levels
+    cost, levels = price(architecture), _levels(architecture)
     found = [
         log(cost.parameters),
         log(cost.macs),
-        log1p(sum(level.layers for level in levels)),
+        log1p(sum(len(side.layers) for level in levels for side in level)),
         log1p(architecture.self_attention_layers),
         log1p(architecture.cross_attention_layers),
         architecture.cross_attention_layers > 0,
-        sum(level.cross_attention and level.layers > 0 for level in levels),
-        sum(level.conv == "separable" for level in levels),
-        architecture.separable_expansion,
+        sum(bool(down.cross_attending or up.cross_attending) for down, up in levels),
+        *(sum(up.conv == kind for _, up in levels) for kind in OTHER_BLOCKS),
+        *(getattr(architecture, name) for name in BLOCK_OPTIONS),
         architecture.feed_forward_ratio,
         architecture.shared_key_value,
         architecture.activation == "gelu",
         architecture.attention == "relu",
     ]
-    for level in levels:
+    for down, up in levels:
+        layers = (*down.layers, *up.layers)
         found += [
-            log(level.channels),
-            len(level.up),
-            level.conv == "separable",
-            level.self_attention and level.layers > 0,
-            level.cross_attention and level.layers > 0,
+            log(up.channels),
+            up.blocks,
+            *(up.conv == kind for kind in OTHER_BLOCKS),
+            any(layer.options.self_attention for layer in layers),
+            any(layer.options.cross_attention for layer in layers),
         ]
-        for stack in (level.down, level.up):
-            attending = level.cross_attention * sum(stack)
-            found += [log1p(sum(stack)), log1p(attending), attending > 0]
+        for side in (down, up):
+            found += [log1p(len(side.layers)), log1p(side.cross_attending), side.cross_attending > 0]
     return np.array(found, dtype=np.float64)
+
+
+class _Side(NamedTuple):
+    """A level's way down or up, as its stages have it."""
+
+    conv: str
+    channels: int
+    blocks: int
+    layers: tuple[Stage, ...]
+    cross_attending: int
+
+
+def _levels(architecture: Architecture) -> list[tuple[_Side, _Side]]:
+    """The (way down, way up) of each level, outermost first."""
+    sides = {where: _side(list(part)) for where, part in groupby(stages(architecture), lambda at: at.where)}
+    numbers = range(1, len(architecture.levels) + 1)
+    return [(sides[f"down-{number}"], sides[f"up-{number}"]) for number in numbers]
+
+
+def _side(part: Sequence[Stage]) -> _Side:
+    layers = tuple(stage for stage in part if stage.kind == "transformer")
+    attending = sum(layer.options.cross_attention for layer in layers)
+    blocks = sum(stage.kind in CONV_BLOCKS for stage in part)
+    return _Side(part[0].kind, part[0].outputs, blocks, layers, attending)
 
 
 def known_curve(seen: Observation) -> Curve:

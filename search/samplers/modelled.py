@@ -37,11 +37,7 @@ def check_startup(startup_trials: int) -> None:
 
 def with_finite_scores(past: Sequence[Observation]) -> list[Observation]:
     """Without trials whose scores are not finite numbers: something broke there."""
-    return [
-        seen
-        for seen in past
-        if seen.point is None or (math.isfinite(seen.point.fid) and math.isfinite(seen.point.clip))
-    ]
+    return [seen for seen in past if seen.point is None or all(map(math.isfinite, seen.point.values))]
 
 
 def thinned(past: Sequence[Observation], most: int) -> list[Observation]:

@@ -11,14 +11,14 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from search.samplers.base import Observation, Proposal, random_order
+from search.samplers.base import Observation, Proposal, objectives_of_past, random_order
 from search.samplers.modelled import Settled, thinned, with_finite_scores
 from search.samplers.optuna_private import GENERATION, RememberingGP, Shared, generation_of
 from space.architecture import Architecture
@@ -27,15 +27,13 @@ from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-DIRECTIONS: list[Literal["minimize", "maximize"]] = ["minimize", "maximize"]  # FID, CLIP
-
 GP_POOL = 100  # random draws, of which the GP's acquisition orders the proposals after the first
 
 
 class OptunaSampler:
-    """Two objectives, FID down and CLIP up. Running trials are known to TPE and GP as such, so that workers
-    in parallel don't all try the same place. `make` gives Optuna's sampler for a seed; `name` goes into the
-    seeds, `modelled_trials` of a longer past are modelled."""
+    """All objectives that the past has scores of. Running trials are known to TPE and GP as such, so that
+    workers in parallel don't all try the same place. `make` gives Optuna's sampler for a seed; `name` goes
+    into the seeds, `modelled_trials` of a longer past are modelled."""
 
     def __init__(self, name: str, make: Callable[[int], Any], modelled_trials: int, seed: int) -> None:
         self.name, self.make, self.modelled_trials, self.seed = name, make, modelled_trials, seed
@@ -71,7 +69,8 @@ class OptunaSampler:
         known = with_finite_scores(past)
         modelled = thinned(known, self.modelled_trials)
         left_out = _first_generation(modelled) if len(modelled) < len(known) else 0
-        study = optuna.create_study(directions=DIRECTIONS, sampler=sampler)
+        directions = [objective.direction for objective in objectives_of_past(modelled)]
+        study = optuna.create_study(directions=directions, sampler=sampler)
         study.add_trials([translation.frozen_trial(seen, left_out) for seen in modelled])
         return study, left_out
 
@@ -135,7 +134,7 @@ class Translation:
             trial_id=-1,
             state=TrialState.RUNNING if seen.point is None else TrialState.COMPLETE,
             value=None,
-            values=None if seen.point is None else [seen.point.fid, seen.point.clip],
+            values=None if seen.point is None else list(seen.point.values),
             datetime_start=now,
             datetime_complete=None if seen.point is None else now,
             params=self.settled.params(seen.params),

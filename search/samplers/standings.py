@@ -1,6 +1,6 @@
 """Where trials stand among each other, from 0 (worst) to 1, halted and running ones too.
 
-At the first rung trials take places by the sum of their ranks in FID and CLIP. At each further rung those who
+At the first rung trials take places by their ranks summed over the objectives. At each further rung those who
 reached it exchange the places that they hold, to be in the order of their scores there. So a trial's latest
 scores count, each is compared only with scores of its own rung, and a halted one stands where it was left.
 """

@@ -32,10 +32,10 @@ from evaluators.scorers.by_protocol import (
     ProtocolEvaluator,
     reference_of_pictures,
 )
-from search.scoring.inputs import as_uint8, caption_list, data_name, drawing_of
+from search.scoring.inputs import as_uint8, caption_list, drawing_of
 from search.settings import SearchSettings
 from space.shared.plain import InputError
-from training.data import Dataset
+from training.data.dataset import Dataset
 
 NOT_SHOWN = ("digest", "file_sha256", "preparation")  # a difference in these is told by a name beside them
 Say = Callable[[str], None]
@@ -45,7 +45,7 @@ def derived_protocol(settings: SearchSettings, named: Protocol, data: Dataset) -
     """A named protocol's networks and preparation, with the search's own pictures, captions and drawing."""
     held_out = min(settings.scoring.reference_images, len(data.held_out_captions))
     real: ReferenceSet | None = ReferenceSet(
-        data_name(settings), held_out, "first of the held-out split", data_digest=data.digest
+        settings.data.title, held_out, "first of the held-out split", data_digest=data.digest
     )
     if settings.scoring.reference is not None:
         real = named.reference
@@ -54,7 +54,7 @@ def derived_protocol(settings: SearchSettings, named: Protocol, data: Dataset) -
     except InputError as error:
         raise InputError(f"evaluators.images: {error}") from None
     return Protocol(
-        name=f"{named.name} networks on {data_name(settings)}",
+        name=f"{named.name} networks on {settings.data.title}",
         samples=settings.scoring.images,
         images=form,
         features=named.features,
@@ -85,7 +85,7 @@ def describe_by_protocol(named: Protocol, scored: Protocol) -> list[str]:
         lines.append(f"not {named.name} itself, and compares with none of its scores: {said}")
     lines.append(
         "what counts as noise was stated by noise=; if that was measured under other evaluators, measure it "
-        "for these: python -m search.noise"
+        "for these: mdsearch noise"
     )
     return lines
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
 from search.scoring.inputs import as_uint8, caption_list, drawing_of
 from search.settings import SearchSettings
-from training.data import Dataset
+from training.data.dataset import Dataset
 
 
 def prepare_embedded(

@@ -24,7 +24,8 @@ from search.scoring.by_protocol import (
 from search.scoring.embedded import describe_embedded, prepare_embedded
 from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
-from training.data import Dataset
+from search.statistics.noise import without_noise
+from training.data.dataset import Dataset
 
 Say = Callable[[str], None]
 
@@ -62,7 +63,13 @@ def describe(evaluator: Scorer, settings: SearchSettings, data: Dataset) -> list
 def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     """What will score, in words: for the plan of a search that has not begun."""
     of = f"of {settings.scored_images} pictures a rung"
-    lines = [f"{settings.objectives.fid} and {settings.objectives.clip}, {of}"]
+    objectives = settings.objectives
+    lines = [f"{' and '.join(objective.name for objective in objectives)}, {of}"]
+    if unknown := without_noise(settings.noise, objectives):
+        lines.append(
+            f"no noise is stated for {', '.join(unknown)} (noise.rungs, others), so that verdicts are "
+            "undecided until repeated seeds show it"
+        )
     if isinstance(settings.evaluators, Protocol):
         derived = derived_protocol(settings, settings.evaluators, data)
         lines += [derived.name, *describe_by_protocol(settings.evaluators, derived)]

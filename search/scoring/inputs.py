@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +9,7 @@ from torch import Tensor
 from evaluators.protocols.protocol import CaptionList, Drawing
 from search.settings import SearchSettings
 from search.trial import evaluation_captions
-from training.data import Dataset
+from training.data.dataset import Dataset
 
 SEEDS = "picture i from (seed, i); the seed is the trial's, a new one for each confirmation run"
 
@@ -28,15 +26,10 @@ def as_uint8(batch: tuple[Tensor, list[str]]) -> tuple[np.ndarray, list[str]]:
 
 
 def caption_list(settings: SearchSettings, data: Dataset) -> CaptionList:
-    name = f"first of the held-out captions of {data_name(settings)}"
+    name = f"first of the held-out captions of {settings.data.title}"
     return CaptionList.of(name, scored_captions(settings, data))
 
 
 def drawing_of(settings: SearchSettings) -> Drawing:
     training = settings.training
     return Drawing("ddim", training.sampling_steps, training.guidance, settings.seed, SEEDS)
-
-
-def data_name(settings: SearchSettings) -> str:
-    folder = settings.data.folder if settings.data.name == "folder" else None
-    return settings.data.name if folder is None else Path(folder).name or settings.data.name

@@ -1,4 +1,4 @@
-"""A trial's learning curve: its two scores at each rung that it reached."""
+"""A trial's learning curve: its objectives' scores at each rung that it reached."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from search.statistics.pareto import Point
 
 @dataclass(frozen=True)
 class Curve:
-    """The `points` (FID and CLIP) at rising `steps`; empty before the first rung."""
+    """The `points` (FID and CLIP, and what else decides) at rising `steps`; empty before the first rung."""
 
     steps: tuple[int, ...] = ()
     points: tuple[Point, ...] = ()
@@ -21,7 +21,7 @@ class Curve:
         if step not in self.steps:
             return None
         point = self.points[self.steps.index(step)]
-        return point if isfinite(point.fid) and isfinite(point.clip) else None
+        return point if all(map(isfinite, point.values)) else None
 
     @property
     def step(self) -> int:

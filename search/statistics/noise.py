@@ -5,32 +5,55 @@ A difference inside the noise is undecided, never a rank.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import erfc
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import erfc, log1p
+from typing import Any, cast
 
-from search.statistics.pareto import (
-    Point,
-)
-from space.shared.plain import InputError, from_plain
+from search.objectives import CLIP, FID, Objective, Objectives
+from search.statistics.pareto import Point
+from space.shared.plain import InputError, from_plain, to_plain
 
 SMALLEST_LEVEL = 1e-100  # so that intervals end
+_EQUIVALENT = ("equivalent_fid_relative", "equivalent_clip")
 
 
 @dataclass(frozen=True)
 class RungNoise:
     """Seed-to-seed standard deviation of one run at a step: of FID as a share of the FID (which is to say of
-    its logarithm), of CLIP as it is."""
+    its logarithm), of CLIP as it is, of `others` by their names, each on its objective's scale."""
 
     step: int
     fid_relative: float
     clip: float
+    others: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("fid_relative", "clip"):
-            if not getattr(self, name) >= 0:
-                value = getattr(self, name)
+        stated = {"fid_relative": self.fid_relative, "clip": self.clip}
+        for name, value in (
+            stated | {f"others.{name}": value for name, value in self.others.items()}
+        ).items():
+            if not value >= 0:
                 raise InputError(f"{name}: {value:g} at step {self.step} is no deviation; allowed: 0 or more")
+
+    @classmethod
+    def of(cls, step: int, deviations: Mapping[Objective, float | None]) -> RungNoise:
+        """From what is known of each objective, FID and CLIP among them; None: nothing is."""
+        by_label = {each.label: deviation for each, deviation in deviations.items()}
+        others = {
+            each.name: deviation
+            for each, deviation in deviations.items()
+            if each.label not in (FID, CLIP) and deviation is not None
+        }
+        return cls(step, by_label[FID] or 0.0, by_label[CLIP] or 0.0, others)
+
+    def deviation(self, objective: Objective) -> float | None:
+        """On the objective's even scale; None where none is stated: no difference counts as beyond it."""
+        stated = {FID: self.fid_relative, CLIP: self.clip}
+        return stated.get(objective.label, self.others.get(objective.name))
+
+    def deviations(self, objectives: Objectives) -> list[float | None]:
+        return [self.deviation(objective) for objective in objectives]
 
 
 @dataclass(frozen=True)
@@ -41,7 +64,7 @@ class Noise:
     often a verdict on equal networks may be wrong (`level`). `degrees_of_freedom` is how much the figures
     weigh against repeated seeds: what they were measured with, a run beyond the first of each network. Two
     networks are called equivalent once they are known to differ by less than `equivalent_fid_relative` of
-    the FID and `equivalent_clip`.
+    the FID, `equivalent_clip`, and what `equivalent_others` says by name of other objectives.
     """
 
     rungs: tuple[RungNoise, ...]
@@ -49,13 +72,16 @@ class Noise:
     degrees_of_freedom: float = 6.0
     equivalent_fid_relative: float = 0.05
     equivalent_clip: float = 0.01
+    equivalent_others: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.rungs:
             raise InputError("rungs: empty; allowed: the noise of one step or more")
-        for name in ("deviations", "equivalent_fid_relative", "equivalent_clip"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name}: {getattr(self, name)} is negative; allowed: 0 or more")
+        bounds = {name: getattr(self, name) for name in ("deviations", *_EQUIVALENT)}
+        bounds |= {f"equivalent_others.{name}": bound for name, bound in self.equivalent_others.items()}
+        for name, bound in bounds.items():
+            if bound < 0:
+                raise InputError(f"{name}: {bound} is negative; allowed: 0 or more")
         if self.degrees_of_freedom < 1:
             raise InputError(
                 f"degrees_of_freedom: {self.degrees_of_freedom:g} is too few; allowed: 1 or more"
@@ -70,15 +96,36 @@ class Noise:
         """The noise at the nearest step that it is stated for."""
         return min(self.rungs, key=lambda rung: abs(rung.step - step))
 
+    def equivalent(self, objective: Objective) -> float | None:
+        """By how much equivalent networks may differ, on the objective's even scale; None: none are."""
+        stated = {FID: self.equivalent_fid_relative, CLIP: self.equivalent_clip}
+        bound = stated.get(objective.label, self.equivalent_others.get(objective.name))
+        return log1p(bound) if bound is not None and objective.scale == "log" else bound
+
 
 def beats(one: Point, other: Point, noise: Noise, step: int) -> bool:
     """Whether one run is better than another by more than the noise of two in one score, and not worse by it
-    in the other."""
-    at, deviations = noise.at(step), noise.deviations * 2**0.5
-    fid_noise, clip_noise = deviations * at.fid_relative, deviations * at.clip
-    fid_gain, clip_gain = other.log_fid - one.log_fid, one.clip - other.clip
-    beyond = fid_gain > fid_noise or clip_gain > clip_noise
-    return beyond and fid_gain >= -fid_noise and clip_gain >= -clip_noise
+    in any other; never where the noise of one is not known."""
+    at, deviations = noise.at(step).deviations(one.objectives), noise.deviations * 2**0.5
+    known = [deviations * each for each in at if each is not None]
+    if len(known) < len(at):
+        return False
+    gains = list(zip(one.gains_over(other), known, strict=True))
+    return any(gain > bound for gain, bound in gains) and all(gain >= -bound for gain, bound in gains)
+
+
+def without_noise(noise: Noise, objectives: Sequence[Objective]) -> list[str]:
+    """Names of the objectives whose noise is not stated at some rung."""
+    return [each.name for each in objectives if any(rung.deviation(each) is None for rung in noise.rungs)]
+
+
+def noise_to_plain(noise: Noise) -> dict[str, Any]:
+    """As records and presets hold it: nothing of other objectives where there are none."""
+    plain = to_plain(noise)
+    for fields, name in [(plain, "equivalent_others"), *((rung, "others") for rung in plain["rungs"])]:
+        if not fields[name]:
+            del fields[name]
+    return cast("dict[str, Any]", plain)
 
 
 def noise_from_plain(data: Any) -> Noise:

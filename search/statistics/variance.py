@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import fmean
 
 import numpy as np
@@ -25,6 +26,8 @@ class Variance:
         """Both together, each with the weight of its degrees of freedom: the mean of a scaled inverse
         chi-square posterior's parameters (Gelman et al., Bayesian Data Analysis, section 2.6)."""
         total = self.degrees_of_freedom + prior.degrees_of_freedom
+        if not total:
+            return UNKNOWN
         weighted = self.degrees_of_freedom * self.value + prior.degrees_of_freedom * prior.value
         return Variance(weighted / total, total)
 
@@ -36,8 +39,13 @@ class Variance:
 
     def half_width(self, pairs: int, level: float) -> float:
         """Of Student's interval of the mean difference of two networks over so many pairs of runs, which
-        leaves the truth out with probability `level`."""
+        leaves the truth out with probability `level`. Infinite where nothing is known."""
+        if not self.degrees_of_freedom:
+            return inf
         return -float(stdtrit(self.degrees_of_freedom, level / 2)) * (2 * self.value / pairs) ** 0.5
+
+
+UNKNOWN = Variance(0.0, 0)
 
 
 def within(groups: Iterable[Sequence[float]]) -> Variance:

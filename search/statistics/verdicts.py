@@ -1,29 +1,31 @@
 """Better, worse, equivalent, mixed or undecided: what runs of two networks with the same seeds say of them.
 
-Runs are paired by seed, and differences are of the FID's logarithm and of the CLIP score. The variance of a
-run, with what a seed does to all networks alike taken out, is pooled over all confirmed networks, and
-combined with the stated noise, which counts as so many degrees of freedom. A difference over n seeds is
-decided where its interval leaves zero out: a Student interval of those degrees of freedom. Verdicts may be
-looked at after every seed, and the two scores are looked at side by side: the look at n seeds has the share
-1 / (n (n + 1)) of the level, half for each score. The shares sum to one however long one looks, so that two
-equal networks are told apart, ever, with at most that probability (Bonferroni's inequality).
+Runs are paired by seed, and differences are of the FID's logarithm and of the CLIP score (of any objective,
+on the scale on which its noise is even). The variance of a run, with what a seed does to all networks alike
+taken out, is pooled over all confirmed networks, and combined with the stated noise, which counts as so many
+degrees of freedom; where none is stated, repeated seeds alone say it, and nothing is decided before there are
+some. A difference over n seeds is decided where its interval leaves zero out: a Student interval of those
+degrees of freedom. Verdicts may be looked at after every seed, and the objectives are looked at side by side:
+the look at n seeds has the share 1 / (n (n + 1)) of the level, in equal parts for each objective. The shares
+sum to one however long one looks, so that two equal networks are told apart, ever, with at most that
+probability (Bonferroni's inequality).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import expm1, log1p
+from math import expm1, isfinite
 from statistics import fmean
 from typing import Literal
 
-from search.objectives import Objectives
+from search.objectives import CLIP, FID, FID_AND_CLIP, Objective, Objectives
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point
-from search.statistics.variance import Variance, within_paired
+from search.statistics.variance import UNKNOWN, Variance, within_paired
 
 MOST_LOGARITHM = 20.0  # a ratio of FIDs beyond this says no more
 Word = Literal["better", "worse", "mixed", "equivalent", "undecided"]
@@ -43,6 +45,11 @@ class Interval:
         """1 where all of it is above zero, -1 below, 0 where it holds zero."""
         return (self.low > 0) - (self.high < 0)
 
+    @property
+    def known(self) -> bool:
+        """Whether there is a noise that says how far it reaches."""
+        return isfinite(self.low) and isfinite(self.high)
+
     def within(self, bound: float) -> bool:
         return -bound <= self.low and self.high <= bound
 
@@ -51,9 +58,10 @@ class Interval:
 class Verdict:
     """A network against another, from runs of both with the same seeds and steps.
 
-    `fid` is by what share the FID of `name` is above that of `against` (-.2: 20 % lower, which is better);
-    `clip` the difference of the CLIP scores. Better is beyond the noise in one score and not worse in the
-    other, worse likewise; mixed is better in one and worse in the other.
+    `differences` are one for each objective: by what share the FID of `name` is above that of `against`
+    (-.2: 20 % lower, which is better), as of every score on the log scale; of others, as of CLIP, the
+    difference. Better is beyond the noise in one and not worse in the others, worse likewise; mixed is better
+    in one and worse in another.
     """
 
     name: str
@@ -61,16 +69,32 @@ class Verdict:
     word: Word
     seeds: int
     steps: int
-    fid: Interval
-    clip: Interval
+    differences: tuple[Interval, ...]
+    objectives: Objectives = FID_AND_CLIP
+
+    @property
+    def fid(self) -> Interval:
+        return self.difference(FID)
+
+    @property
+    def clip(self) -> Interval:
+        return self.difference(CLIP)
+
+    def difference(self, label: str) -> Interval:
+        """Of the objective with this label."""
+        labels = [objective.label for objective in self.objectives]
+        return self.differences[labels.index(label)]
 
     def sentence(self) -> str:
         count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''} of {self.steps} steps"
-        return (
-            f"{self.name} against {self.against}: {self.word} "
-            f"(FID {self.fid.middle:+.0%}, between {self.fid.low:+.0%} and {self.fid.high:+.0%}; "
-            f"CLIP {self.clip.middle:+.3f}, between {self.clip.low:+.3f} and {self.clip.high:+.3f}; {count})"
-        )
+        found = map(_difference_text, self.objectives, self.differences)
+        return f"{self.name} against {self.against}: {self.word} ({'; '.join([*found, count])})"
+
+
+def _difference_text(objective: Objective, found: Interval) -> str:
+    middle, low, high = map(objective.difference_shown, (found.middle, found.low, found.high))
+    reach = f"between {low} and {high}" if found.known else "of unknown noise"
+    return f"{objective.label} {middle}, {reach}"
 
 
 class Evidence:
@@ -78,55 +102,76 @@ class Evidence:
 
     def __init__(self, runs: Runs, steps: int, noise: Noise) -> None:
         self.runs, self.steps, self.noise = runs, steps, noise
-        at = noise.at(steps)
-        self.fid = self._variance(at.fid_relative, lambda point: point.log_fid)
-        self.clip = self._variance(at.clip, lambda point: point.clip)
+        points = [point for by_seed in runs.values() for point in by_seed.values()]
+        self.objectives = points[0].objectives if points else FID_AND_CLIP
+        stated = noise.at(steps).deviations(self.objectives)
+        self.variances = [self._variance(place, deviation) for place, deviation in enumerate(stated)]
 
     def verdict(self, name: str, against: str) -> Verdict | None:
         """None where the two share no seed."""
         seeds = len(self._shared(name, against))
         if not seeds:
             return None
-        fid, clip = self._intervals(name, against, seeds)
-        shares = Interval(*(expm1(min(end, MOST_LOGARITHM)) for end in (fid.middle, fid.low, fid.high)))
-        return Verdict(name, against, self._word(fid, clip), seeds, self.steps, shares, clip)
+        found = self._intervals(name, against, seeds)
+        shown = tuple(_shown(*each) for each in zip(self.objectives, found, strict=True))
+        return Verdict(name, against, self._word(found), seeds, self.steps, shown, self.objectives)
 
     def seeds_to_decide(self, name: str, against: str, most: int) -> int | None:
         """How many seeds would decide, if the mean difference stays what it is; None if `most` would not."""
         known = len(self._shared(name, against))
         for count in range(known, most + 1) if known else ():
-            if self._word(*self._intervals(name, against, count)) != "undecided":
+            if self._word(self._intervals(name, against, count)) != "undecided":
                 return count
         return None
 
-    def _variance(self, stated_deviation: float, score: Callable[[Point], float]) -> Variance:
+    def _variance(self, place: int, deviation: float | None) -> Variance:
         runs = {
-            name: {seed: score(point) for seed, point in by_seed.items()}
+            name: {seed: point.even[place] for seed, point in by_seed.items()}
             for name, by_seed in self.runs.items()
         }
-        stated = Variance(stated_deviation**2, self.noise.degrees_of_freedom)
+        stated = UNKNOWN if deviation is None else Variance(deviation**2, self.noise.degrees_of_freedom)
         return within_paired(runs).with_prior(stated)
 
     def _shared(self, name: str, against: str) -> list[int]:
         return sorted(self.runs.get(name, {}).keys() & self.runs.get(against, {}).keys())
 
-    def _intervals(self, name: str, against: str, count: int) -> tuple[Interval, Interval]:
-        """Of the FID's logarithm and of CLIP, as wide as after `count` seeds."""
-        pairs = [(self.runs[name][seed], self.runs[against][seed]) for seed in self._shared(name, against)]
-        level = self.noise.level / (count * (count + 1)) / 2
-        return (
-            _around(fmean(a.log_fid - b.log_fid for a, b in pairs), self.fid.half_width(count, level)),
-            _around(fmean(a.clip - b.clip for a, b in pairs), self.clip.half_width(count, level)),
-        )
+    def _intervals(self, name: str, against: str, count: int) -> list[Interval]:
+        """Of each objective on its even scale, as wide as after `count` seeds."""
+        pairs = [
+            (self.runs[name][seed].even, self.runs[against][seed].even)
+            for seed in self._shared(name, against)
+        ]
+        level = self.noise.level / (count * (count + 1)) / len(self.objectives)
+        return [
+            _around(fmean(a[place] - b[place] for a, b in pairs), variance.half_width(count, level))
+            for place, variance in enumerate(self.variances)
+        ]
 
-    def _word(self, fid: Interval, clip: Interval) -> Word:
-        gains = (-fid.sign, clip.sign)
+    def _word(self, found: Sequence[Interval]) -> Word:
+        each = list(zip(self.objectives, found, strict=True))
+        gains = [-own.sign if objective.lower_is_better else own.sign for objective, own in each]
+        if max(gains) > 0 and min(gains) < 0:
+            return "mixed"
+        if not all(own.known for own in found):
+            return "undecided"  # it may be the other way round in what is not known
         if max(gains) > 0:
-            return "mixed" if min(gains) < 0 else "better"
+            return "better"
         if min(gains) < 0:
             return "worse"
-        alike = fid.within(log1p(self.noise.equivalent_fid_relative))
-        return "equivalent" if alike and clip.within(self.noise.equivalent_clip) else "undecided"
+        bounds = [(own, self.noise.equivalent(objective)) for objective, own in each]
+        alike = all(bound is not None and own.within(bound) for own, bound in bounds)
+        return "equivalent" if alike else "undecided"
+
+
+def _shown(objective: Objective, found: Interval) -> Interval:
+    """Of the log scale as shares."""
+    if objective.scale == "linear":
+        return found
+    ends = (
+        end if not isfinite(end) else min(end, MOST_LOGARITHM)
+        for end in (found.middle, found.low, found.high)
+    )
+    return Interval(*map(expm1, ends))
 
 
 def _around(middle: float, half: float) -> Interval:

@@ -34,7 +34,7 @@ class AshaSettings:
 @dataclass(frozen=True)
 class AshaRule:
     """Asynchronous successive halving: goes on if among the best 1/reduction of all recorded at this rung,
-    by non-dominated front, and within a front by the sum of the ranks in the two scores."""
+    by non-dominated front, and within a front by the sum of the ranks in each objective."""
 
     minimum_peers: int
     reduction: float

@@ -1,11 +1,12 @@
 """Where a learning curve will end: a line through what earlier trials made of the same rung.
 
-The model, for log FID and for CLIP alike: over the trials that are recorded at this rung and at full length,
-the final score is a straight line of the score at this rung, fitted by least squares, its slope not negative.
-A new trial's final score then lies within the textbook's prediction interval: Student's t with n - 2 degrees
-of freedom, times the residual deviation (never less than one run's stated noise), times
-sqrt(1 + 1/n + (x - mean)^2 / Sxx). Who is halted is decided by earlier scores, on which the line depends, and
-not by the end that it predicts: that the halted ones never got there does not bend it.
+The model, for each objective on the scale on which its noise is even (log FID, CLIP): over the trials that
+are recorded at this rung and at full length, the final score is a straight line of the score at this rung,
+fitted by least squares, its slope not negative. A new trial's final score then lies within the textbook's
+prediction interval: Student's t with n - 2 degrees of freedom, times the residual deviation (never less than
+one run's noise, where it is stated), times sqrt(1 + 1/n + (x - mean)^2 / Sxx). Who is halted is decided by
+earlier scores, on which the line depends, and not by the end that it predicts: that the halted ones never got
+there does not bend it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+from search.objectives import Objectives
 from search.statistics.curves import Curve, points_at
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point
 from search.stopping.base import StoppingRule
 from space.shared.plain import InputError
 
-MOST_LOG_FID = 700.0  # beyond it a float overflows
 LEAST_PEERS = 3  # a line through two leaves no residual
 
 
@@ -49,9 +50,9 @@ class ExtrapolateSettings:
 
 @dataclass(frozen=True)
 class ExtrapolatingRule:
-    """Halts a trial that will not reach the Pareto front of the complete ones: even with FID and CLIP at the
-    favourable ends of their prediction intervals (each one-sided, at `confidence`), a complete trial is at
-    least as good in both and better in one.
+    """Halts a trial that will not reach the Pareto front of the complete ones: even with all objectives at
+    the favourable ends of their prediction intervals (each one-sided, at `confidence`), a complete trial is
+    at least as good in all and better in one.
 
     Nobody is halted on whom no other trial is ahead at this rung, nor before `minimum_peers` have been both
     here and at full length.
@@ -68,22 +69,27 @@ class ExtrapolatingRule:
             return ""
         if not any(peer.dominates(here) for peer in points_at(peers, trial.step)):
             return ""
-        at_end = self.noise.at(full_steps)
-        fid = predicted([at.log_fid for at, _ in ends], [end.log_fid for _, end in ends], here.log_fid)
-        clip = predicted([at.clip for at, _ in ends], [end.clip for _, end in ends], here.clip)
-        if fid is None or clip is None:
-            return ""
-        best = Point(
-            _fid(fid.value - fid.reach(self.confidence, at_end.fid_relative)),
-            clip.value + clip.reach(self.confidence, at_end.clip),
-        )
-        ahead = [end for _, end in ends if end.dominates(best)]
+        objectives, stated = here.objectives, self.noise.at(full_steps).deviations(here.objectives)
+        expected, best = [], []
+        for place, (objective, least) in enumerate(zip(objectives, stated, strict=True)):
+            columns = [at.even[place] for at, _ in ends], [end.even[place] for _, end in ends]
+            found = predicted(*columns, here.even[place])
+            if found is None:
+                return ""
+            reach = found.reach(self.confidence, least or 0.0)
+            at_best = found.value - reach if objective.lower_is_better else found.value + reach
+            expected.append(objective.from_even(found.value))
+            best.append(objective.from_even(at_best))
+        ahead = [end for _, end in ends if end.dominates(Point(tuple(best), objectives))]
         if not ahead:
             return ""
+        named = [
+            f"{each.label} {each.roughly(value)}" for each, value in zip(objectives, expected, strict=True)
+        ]
         return (
-            f"will not reach the front: at step {full_steps} expected FID {_fid(fid.value):.1f} and CLIP "
-            f"{clip.value:.3f}, at best {best.fid:.1f} and {best.clip:.3f} ({self.confidence:.0%} each, from "
-            f"{len(ends)} complete trials); one of them has {ahead[0].fid:.1f} and {ahead[0].clip:.3f}"
+            f"will not reach the front: at step {full_steps} expected {' and '.join(named)}, "
+            f"at best {_rough(objectives, best)} ({self.confidence:.0%} each, from "
+            f"{len(ends)} complete trials); one of them has {_rough(objectives, ahead[0].values)}"
         )
 
 
@@ -128,5 +134,5 @@ def predicted(at: Sequence[float], ends: Sequence[float], here: float) -> Predic
     )
 
 
-def _fid(logarithm: float) -> float:
-    return math.exp(min(logarithm, MOST_LOG_FID))
+def _rough(objectives: Objectives, values: Sequence[float]) -> str:
+    return " and ".join(each.roughly(value) for each, value in zip(objectives, values, strict=True))

@@ -1,4 +1,4 @@
-"""Stopped when worse than the median of the peers in both scores."""
+"""Stopped when worse than the median of the peers in all objectives."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MedianSettings:
 
 @dataclass(frozen=True)
 class MedianRule:
-    """Halts a trial that is worse than the median of its peers in both scores; knows no noise."""
+    """Halts a trial that is worse than the median of its peers in all objectives; knows no noise."""
 
     minimum_peers: int
 
@@ -37,7 +37,11 @@ class MedianRule:
         here, others = trial.at(trial.step), points_at(peers, trial.step)
         if here is None or len(others) < self.minimum_peers:
             return ""
-        fid, clip = median(peer.fid for peer in others), median(peer.clip for peer in others)
-        if here.fid > fid and here.clip < clip:
-            return f"below the median: FID {here.fid:.1f} > {fid:.1f} and CLIP {here.clip:.3f} < {clip:.3f}"
-        return ""
+        behind = []
+        for place, (objective, value) in enumerate(zip(here.objectives, here.values, strict=True)):
+            middle = median(peer.values[place] for peer in others)
+            if not objective.loss(value) > objective.loss(middle):
+                return ""
+            sign = ">" if objective.lower_is_better else "<"
+            behind.append(f"{objective.label} {objective.roughly(value)} {sign} {objective.roughly(middle)}")
+        return f"below the median: {' and '.join(behind)}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from search.objectives import Objective
 from search.statistics.curves import Curve, points_at
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point
@@ -40,7 +41,8 @@ class PaperSettings:
 @dataclass(frozen=True)
 class PaperRule:
     """Halts a trial whose improvement since the start lags that of its peers (a quantile of them) beyond
-    the noise in FID or in CLIP, and is ahead of it beyond the noise in neither.
+    the noise in FID or in CLIP, and is ahead of it beyond the noise in neither. Further objectives likewise;
+    one whose noise is not known says nothing.
 
     "Lags in either, ahead in neither": a network without cross-attention can have the best FID of all at
     the first rung, so stopping on FID alone keeps it; asking both to lag keeps it too. For the same reason
@@ -58,26 +60,59 @@ class PaperRule:
         here, others = trial.at(trial.step), points_at(peers, trial.step)
         if here is None or len(others) < self.minimum_peers:
             return ""
-        fid_bar = _quantile([start.fid - peer.fid for peer in others], self.quantile)
-        clip_bar = _quantile([peer.clip - start.clip for peer in others], self.quantile)
-        at = self.noise.at(trial.step)
-        fid_deviation, clip_deviation = at.fid_relative * abs(start.fid - fid_bar), at.clip
-        fid_noise, clip_noise = self.deviations * fid_deviation, self.deviations * clip_deviation
-        fid_lead = (start.fid - here.fid) - fid_bar
-        clip_lead = (here.clip - start.clip) - clip_bar
-        ahead = self.ahead_deviations
-        if fid_lead > ahead * fid_deviation or clip_lead > ahead * clip_deviation:
+        noise = self.noise.at(trial.step)
+        leads = []
+        for place, objective in enumerate(here.objectives):
+            if (stated := noise.deviation(objective)) is not None:
+                columns = [point.values[place] for point in (start, here, *others)]
+                leads.append(_lead(objective, columns[0], columns[1], columns[2:], self.quantile, stated))
+        if any(lead.ahead_by > self.ahead_deviations * lead.deviation for lead in leads):
             return ""
-        lags = []
-        if fid_lead < -fid_noise:
-            lags.append(
-                f"FID improved by {start.fid - here.fid:.1f}, peers by {fid_bar:.1f} (noise {fid_noise:.1f})"
-            )
-        if clip_lead < -clip_noise:
-            lags.append(
-                f"CLIP by {here.clip - start.clip:.3f}, peers by {clip_bar:.3f} (noise {clip_noise:.3f})"
-            )
+        lags = [
+            lead.text(self.deviations, "improved " if lead.objective == here.objectives[0] else "")
+            for lead in leads
+            if lead.ahead_by < -(self.deviations * lead.deviation)
+        ]
         return "slower than earlier trials: " + "; ".join(lags) if lags else ""
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """How much a trial has improved in one objective since the start, the `bar` that its peers set, and one
+    run's deviation there."""
+
+    objective: Objective
+    improved: float
+    bar: float
+    deviation: float
+
+    @property
+    def ahead_by(self) -> float:
+        return self.improved - self.bar
+
+    def text(self, deviations: float, verb: str) -> str:
+        improved, bar, noise = map(
+            self.objective.roughly, (self.improved, self.bar, deviations * self.deviation)
+        )
+        return f"{self.objective.label} {verb}by {improved}, peers by {bar} (noise {noise})"
+
+
+def _lead(
+    objective: Objective,
+    start: float,
+    here: float,
+    others: Sequence[float],
+    quantile: float,
+    stated: float,
+) -> _Lead:
+    bar = _quantile([_improvement(objective, start, other) for other in others], quantile)
+    at_bar = start - bar if objective.lower_is_better else start + bar
+    deviation = stated * abs(at_bar) if objective.scale == "log" else stated
+    return _Lead(objective, _improvement(objective, start, here), bar, deviation)
+
+
+def _improvement(objective: Objective, start: float, value: float) -> float:
+    return start - value if objective.lower_is_better else value - start
 
 
 def _quantile(values: Sequence[float], quantile: float) -> float:

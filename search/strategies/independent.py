@@ -7,11 +7,10 @@ from itertools import islice
 from typing import Any, Literal
 
 from search.runs.record import MemoryRecord, State, Trial
-from search.runs.scores import curve_of
+from search.runs.scores import all_of, curve_of
 from search.samplers.base import Proposal, observations
 from search.samplers.repair import repaired
 from search.statistics.curves import Curve
-from search.statistics.pareto import Point
 from search.strategies.base import SearchTask
 from search.strategies.ledger import Ledger
 from search.strategy import Decision, Job, Report, Strategy
@@ -172,13 +171,12 @@ class ArchitectureSearch:
     def _decision(self, key: str, report: Report) -> Decision:
         if report.step >= self.rungs[-1]:
             return Decision("end")
-        start = self.history.start_scores
         before = self.curves.get(key, Curve())
-        here = Point(report.scores[self.objectives.fid], report.scores[self.objectives.clip])
+        here = all_of(report.scores, self.objectives)
         reason = self.rule.reason_to_stop(
             Curve((*before.steps, report.step), (*before.points, here)),
             [self.curves.get(peer.key, Curve()) for peer in self.history.known if peer.key != key],
-            Point(start[self.objectives.fid], start[self.objectives.clip]),
+            all_of(self.history.start_scores, self.objectives),
             self.rungs[-1],
         )
         return Decision("halt", reason) if reason else Decision("continue")

@@ -2,7 +2,7 @@
 
 A choice that acts on nothing makes two encodings one network: where attention stands in a level without
 layers, the expansion where nothing is separable, shared keys and values without self-attention, and so
-on. What acts depends only on which of four things a network has (`grid.ACTS_ON`), so a level's options
+on. What acts depends only on which of a few things a network has (`grid.ACTS_ON`), so a level's options
 are folded into the next level's by what they have, and nothing is ever listed whole.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from space.budget import Budget
-from space.explore.grid import ACTS_ON, LAYERS, PRICED_GLOBALS, Costs, Grid
+from space.explore.grid import ACTS_ON, LAYERS, N_HAS, PRICED_GLOBALS, Costs, Grid
 
 # Pairs of a folded outside and an innermost level, at about a thousand million in two seconds.
 MOST_PAIRS = 20_000_000_000
@@ -151,8 +151,8 @@ def _times(grid: Grid, group: Group) -> NDArray[np.float64]:
     A priced choice that acts on nothing counts at its first value only; one that is not priced counts as
     often as it has values, if it acts.
     """
-    times = np.ones(16)
-    for has, (name, needs) in product(range(16), ACTS_ON.items()):
+    times = np.ones(N_HAS)
+    for has, (name, needs) in product(range(N_HAS), ACTS_ON.items()):
         acts = bool(has & needs)
         if name in PRICED_GLOBALS:
             times[has] *= acts or group.numbers[name] == 0

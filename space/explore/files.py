@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +15,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from space.explore.grid import Costs, Grid, Rows
+from space.shared.files import replacing
 from space.shared.plain import InputError
 
 WRITERS: dict[str, Any] = {".parquet": pa.parquet.ParquetWriter, ".csv": pa.csv.CSVWriter}
@@ -29,13 +30,15 @@ class CandidateFile:
 
     def __init__(self, path: Path, grid: Grid) -> None:
         self.path, self.grid = path, grid
-        self.partial = path.with_name(f"{path.name}.partial")
         self._writer: Any = None
+        self._whole = ExitStack()
 
     def write(self, rows: Rows, costs: Costs, fits: NDArray[np.bool_]) -> None:
         table = self._table(rows, costs, fits)
         if self._writer is None:
-            self._writer = WRITERS[self.path.suffix](str(self.partial), table.schema)
+            unfinished = self._whole.enter_context(replacing(self.path))
+            self._writer = WRITERS[self.path.suffix](str(unfinished), table.schema)
+            self._whole.callback(self._writer.close)
         self._writer.write_table(table)
 
     def _table(self, rows: Rows, costs: Costs, fits: NDArray[np.bool_]) -> Any:
@@ -56,12 +59,7 @@ class CandidateFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            if kind is None:
-                os.replace(self.partial, self.path)
-            else:
-                self.partial.unlink(missing_ok=True)
+        self._whole.__exit__(kind, error, trace)
 
 
 def check_path(name: str, path: Path, endings: Collection[str]) -> None:

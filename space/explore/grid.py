@@ -1,7 +1,7 @@
-"""A space as a grid of whole numbers, priced by the million with the rules of `space.cost`.
+"""A space as a grid of whole numbers, priced by the million with the costs of stages.
 
 A level's convolutions cost what its own choices and its neighbours' channels say (skips join the way up),
-its transformers what its own choices say. So a few thousand entries, each taken from `breakdown` of a real
+its transformers what its own choices say. So a few thousand entries, each taken from the stages of a real
 architecture, price every encoding exactly: a candidate is a sum of two entries a level.
 """
 
@@ -18,20 +18,29 @@ from numpy.typing import NDArray
 
 from space.architecture import Architecture, identity
 from space.choices import Space
-from space.prices.macs import Item, breakdown
+from space.kinds.stage import Stage
+from space.kinds.table import BLOCK_OPTIONS, OWN_OPTIONS
+from space.prices.macs import cost_of
+from space.stages import STACK, stages
 
 Rows = NDArray[np.int16]
 Costs = NDArray[np.int64]
 
 LEVEL_CHOICES = ("conv", "blocks", "layers_down", "layers_up", "self_attention", "cross_attention")
 CONV_CHOICES = ("conv", "blocks")
-PRICED_GLOBALS = ("separable_expansion", "feed_forward_ratio", "shared_key_value")
-TRANSFORMER_KINDS = ("transformer", "projections")
+LAYER_GLOBALS = ("feed_forward_ratio", "shared_key_value")
+PRICED_GLOBALS = (*BLOCK_OPTIONS, *LAYER_GLOBALS)
 
-# What a network has somewhere, and which of the choices for the whole network act on that.
-SEPARABLE, LAYERS, SELF_ATTENTION, CROSS_ATTENTION = 1, 2, 4, 8
+# What a network has somewhere, as bits, and which of the choices for the whole network act on that.
+LAYERS, SELF_ATTENTION, CROSS_ATTENTION = 1, 2, 4
+_WITH_OPTIONS = [kind for kind, options in OWN_OPTIONS.items() if options]
+BLOCK_BITS = {kind: 8 << place for place, kind in enumerate(_WITH_OPTIONS)}
+N_HAS = 8 << len(_WITH_OPTIONS)
 ACTS_ON = {
-    "separable_expansion": SEPARABLE,
+    **{
+        name: sum(BLOCK_BITS[kind] for kind in _WITH_OPTIONS if name in OWN_OPTIONS[kind])
+        for name in BLOCK_OPTIONS
+    },
     "feed_forward_ratio": LAYERS,
     "activation": LAYERS,
     "shared_key_value": SELF_ATTENTION,
@@ -134,7 +143,7 @@ class Grid:
     # ------------------------------------------------------------------ prices
 
     def price(self, rows: Rows) -> Costs:
-        """(rows, 3): parameters, MACs, attention MACs, equal to `space.cost.price` of each."""
+        """(rows, 3): parameters, MACs, attention MACs, equal to `space.prices.macs.price` of each."""
         costs = np.zeros((len(rows), 3), dtype=np.int64)
         for table in (*self.convolutions, *self.transformers):
             costs += table.costs[self._at(table.axes, rows)]
@@ -147,30 +156,30 @@ class Grid:
         near = [key for at, key in enumerate(self.keys) if abs(at - index) == 1]
         own = self.keys[index]
         channels = [f"{key}.channels" for key in sorted([*near, own])]
-        axes = (*channels, *(f"{own}.{name}" for name in CONV_CHOICES), "separable_expansion")
-        return self._table(index, axes, lambda kind: kind not in TRANSFORMER_KINDS)
+        axes = (*channels, *(f"{own}.{name}" for name in CONV_CHOICES), *BLOCK_OPTIONS)
+        return self._table(index, axes, lambda stage: stage.kind not in STACK)
 
     def _transformer_table(self, index: int) -> Table:
         own = self.keys[index]
         names = ("channels", *(name for name in LEVEL_CHOICES if name != "conv"))
-        axes = (*(f"{own}.{name}" for name in names), "feed_forward_ratio", "shared_key_value")
-        return self._table(index, axes, lambda kind: kind in TRANSFORMER_KINDS)
+        axes = (*(f"{own}.{name}" for name in names), *LAYER_GLOBALS)
+        return self._table(index, axes, lambda stage: stage.kind in STACK)
 
-    def _table(self, index: int, axes: tuple[str, ...], counts: Callable[[str], bool]) -> Table:
+    def _table(self, index: int, axes: tuple[str, ...], counts: Callable[[Stage], bool]) -> Table:
         first = {name: values[0] for name, values in self.values.items()}
         entries = []
         for picked in product(*(self.values[name] for name in axes)):
-            items = breakdown(self.space.architecture(first | dict(zip(axes, picked, strict=True))))
-            parts = [item.cost for item in items if self._level_of(item) == index and counts(item.kind)]
+            network = stages(self.space.architecture(first | dict(zip(axes, picked, strict=True))))
+            parts = [cost_of(stage) for stage in network if self._level_of(stage) == index and counts(stage)]
             entries.append([sum(part[field] for part in parts) for field in range(3)])
         shape = [self.sizes[name] for name in axes]
         return Table(axes, np.array(entries, dtype=np.int64).reshape(*shape, 3))
 
-    def _level_of(self, item: Item) -> int:
-        """The level whose choices price an item; the middle is as wide as the innermost one."""
-        if item.where == "middle":
+    def _level_of(self, stage: Stage) -> int:
+        """The level whose choices price a stage; the middle is as wide as the innermost one."""
+        if stage.where == "middle":
             return len(self.keys) - 1
-        side, _, number = item.where.partition("-")
+        side, _, number = stage.where.partition("-")
         return int(number) - 1 if side in ("down", "up") else 0
 
     # ------------------------------------------------------------------ ids
@@ -189,7 +198,7 @@ class Grid:
         sizes = [self.sizes[name] for name in names]
         kinds = np.ravel_multi_index([rows[:, self.column[name]].astype(np.intp) for name in names], sizes)
         if level is None:  # the same choices act or not by what the network has
-            kinds = kinds * 16 + self.has(rows)
+            kinds = kinds * N_HAS + self.has(rows)
         unique, first, inverse = np.unique(kinds, return_index=True, return_inverse=True)
         texts = []
         for kind, row in zip(unique.tolist(), rows[first], strict=True):
@@ -203,4 +212,4 @@ class Grid:
 
 def _has(conv: str, layers: int, self_attention: bool, cross_attention: bool) -> int:
     attends = SELF_ATTENTION * self_attention | CROSS_ATTENTION * cross_attention
-    return SEPARABLE * (conv == "separable") | (LAYERS | attends if layers else 0)
+    return BLOCK_BITS.get(conv, 0) | (LAYERS | attends if layers else 0)

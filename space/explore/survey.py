@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import step_of
+from space.difference import difference
 from space.explore.grid import Costs, Grid, Rows
 from space.prices.macs import Cost, price
 

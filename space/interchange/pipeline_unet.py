@@ -57,8 +57,8 @@ class PipelineUNet(ModelMixin, ConfigMixin):
     @property
     def add_embedding(self) -> SimpleNamespace | None:
         """SDXL's pipeline compares the width of its added conditions with this layer's."""
-        added = self.unet.added
-        return None if added is None else SimpleNamespace(linear_1=added[0])
+        width = self.unet.architecture.added_width
+        return SimpleNamespace(linear_1=SimpleNamespace(in_features=width)) if width else None
 
     def forward(
         self,

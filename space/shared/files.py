@@ -1,25 +1,44 @@
-"""Files of a run folder that are written again and again while others read them."""
+"""Files that are there whole or not at all, whoever reads or writes them at the same time."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file; a reader sees the old one or the new one, never half of it.
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A path beside `path` to write to; once the block is done it becomes `path`, or is gone if it failed.
+
+    Its name is that of `path` behind a dot, and random digits behind another: what a killed process leaves
+    can be found by that.
+
+    Args:
+        durable: wait until the disk has it, or a power cut may leave the name and nothing in it.
 
     Raises:
-        OSError: if it cannot be written; the old file is then as it was.
+        OSError: it cannot be written; the old file is then as it was.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    own = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp's own is for the owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        yield own
+        if durable:
+            with own.open("rb") as file:
+                os.fsync(file.fileno())
+        os.replace(own, path)
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> Path:
+    """Write a file, text as UTF-8; a reader sees the old one or the new one, never half of it.
+
+    Raises:
+        OSError: as `replacing`.
+    """
+    with replacing(path, durable=durable) as own:
+        own.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     return path

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 class InputError(ValueError):
@@ -32,6 +33,28 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}Valid: {', '.join(names) or '(none)'}"
+
+
+def entry_of(table: Mapping[str, V], name: str, where: str) -> V:
+    """What stands under a name. Raises InputError, naming the field (`where`) and the nearest valid name."""
+    try:
+        return table[name]
+    except (KeyError, TypeError):
+        raise InputError(f"{where}: {name!r} is not a choice here; {nearest(name, table)}") from None
+
+
+def check_choices(settings: Any) -> None:
+    """Raises InputError where a field of a dataclass holds something that its `Literal` does not list."""
+    for name, allowed in _choices(typing.cast(Any, type(settings))):
+        value = getattr(settings, name)
+        if value not in allowed:
+            raise InputError(f"{name}: {value!r} is not a choice here; {nearest(value, map(str, allowed))}")
+
+
+@cache
+def _choices(cls: type) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    kinds = ((name, kind) for name, (kind, _) in _fields(cls).items())
+    return tuple((name, typing.get_args(kind)) for name, kind in kinds if typing.get_origin(kind) is Literal)
 
 
 @cache

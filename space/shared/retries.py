@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -109,7 +110,12 @@ def how_long() -> str:
 
 def going_on(folder: object) -> str:
     """How to go on, for the end of a message."""
-    return f"nothing that was recorded is lost; go on with: python -m search resume={folder}"
+    return f"nothing that was recorded is lost; go on with: {resume_command(folder)}"
+
+
+def resume_command(folder: object) -> str:
+    """What to type to go on with a run, quoted where its folder needs it."""
+    return shlex.join(["mdsearch", "search", f"resume={folder}"])
 
 
 def gave_up(what: str, reason: str, folder: object) -> StorageAway:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -52,6 +52,11 @@ class SecondOpinion:
             key for key, value in plain.items() if isinstance(value, float) and not math.isfinite(value)
         ]
         return plain | dict.fromkeys(infinite)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> SecondOpinion:
+        """What `to_plain` wrote."""
+        return cls(**{field.name: plain[field.name] for field in fields(cls)})
 
 
 def disagreements(opinions: Iterable[SecondOpinion]) -> list[SecondOpinion]:

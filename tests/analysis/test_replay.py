@@ -16,12 +16,13 @@ from analysis.replay.tries import ReplayStrategy, TableSampler, Truth, feasible,
 from conf.compose import compose
 from mdsearch.commands.replay import main, strategies
 from search.backends.virtual import Conditions
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP, objectives_to_plain
 from search.preparation import strategy_of
 from search.runs.record import RECORD_NAME, Record, Rung
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.samplers.random import RandomSampler, RandomSettings
 from search.settings import settings_from_plain
+from search.statistics.pareto import Point
 from search.stopping.asha import AshaSettings
 from search.stopping.none import NoStoppingSettings
 from search.strategy import Job, Report
@@ -44,7 +45,7 @@ def write_run(folder, *words, noise=0.0, most_rungs=None):
 
     def noisy(architecture, step):
         point = scores_at(architecture, step)
-        return type(point)(point.fid * chance.lognormvariate(0, noise), point.clip + chance.gauss(0, noise))
+        return Point.of(point.fid * chance.lognormvariate(0, noise), point.clip + chance.gauss(0, noise))
 
     with mock.patch("os.fsync"):
         record = Record(folder)
@@ -52,7 +53,7 @@ def write_run(folder, *words, noise=0.0, most_rungs=None):
             plain = to_plain(settings)
             names = ("rungs", "budget", "space", "proxy", "data", "training", "sampler", "noise")
             header = {name: plain[name] for name in names if name in plain} | {"overrides": list(words)}
-            header["objectives"] = to_plain(settings.objectives)
+            header["objectives"] = objectives_to_plain(settings.objectives)
             record.append("run", name=folder.name, seed=settings.seed, trials=settings.trials, **header)
             record.append("start", scores=START, protocol={"id": "test"})
         record.append("session", trials=settings.trials, backend="inline")
@@ -79,7 +80,7 @@ def table_of(count, seed=0, **changes):
         runs[architecture.id] = (RecordedRun(architecture, 0, tuple(rungs), "made up"),)
     header = {
         "rungs": list(RUNGS),
-        "objectives": to_plain(Objectives()),
+        "objectives": objectives_to_plain(FID_AND_CLIP),
         "space": to_plain(space),
         "budget": to_plain(MD_BUDGET),
         "proxy": to_plain(preset("proxy", "embedded", Proxy)),
@@ -209,7 +210,7 @@ def test_rungs_left_out_still_cost_their_training(table):
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
 def test_a_replay_tries_every_recorded_network_once_and_finds_the_best(table, sampler):
     strategy = ReplayStrategy(sampler, preset("sampler", sampler, SamplerSettings), NoStoppingSettings(), 3)
-    truth = Truth(table.runs, Objectives(), 0.05)
+    truth = Truth(table.runs, FID_AND_CLIP, 0.05)
     found = replay(table, strategy, truth, seed=1)
     assert found.trials == 40 and found.halted == 0 and found.steps_spent == 40 * 400
     assert found.place[-1] == 1 / 40 and found.covered[-1] == pytest.approx(1.0)
@@ -220,7 +221,7 @@ def test_a_replay_tries_every_recorded_network_once_and_finds_the_best(table, sa
 
 def test_uniform_sampling_reaches_the_top_as_late_as_chance_says():
     small = table_of(19)
-    truth = Truth(small.runs, Objectives(), 0.01)
+    truth = Truth(small.runs, FID_AND_CLIP, 0.01)
     assert len(truth.top) == 1
     drawn = [replay(small, RANDOM, truth, seed=seed).steps_to_top / 400 for seed in range(150)]
     expected, deviation = (19 + 1) / 2, ((19**2 - 1) / 12) ** 0.5
@@ -228,7 +229,7 @@ def test_uniform_sampling_reaches_the_top_as_late_as_chance_says():
 
 
 def test_a_model_of_quality_beats_uniform_sampling_where_quality_can_be_modelled(table):
-    truth = Truth(table.runs, Objectives(), 0.05)
+    truth = Truth(table.runs, FID_AND_CLIP, 0.05)
     tpe = ReplayStrategy("tpe", preset("sampler", "tpe", SamplerSettings), NoStoppingSettings())
     steps = {
         s.name: np.median([replay(table, s, truth, seed=seed, steps=9000).steps_to_top for seed in range(12)])
@@ -238,7 +239,7 @@ def test_a_model_of_quality_beats_uniform_sampling_where_quality_can_be_modelled
 
 
 def test_stopping_saves_steps_and_what_it_stopped_wrongly_is_counted(table):
-    truth = Truth(table.runs, Objectives(), 0.2)
+    truth = Truth(table.runs, FID_AND_CLIP, 0.2)
     halving = ReplayStrategy("asha", RandomSettings(), AshaSettings(minimum_peers=1))
     found = [replay(table, halving, truth, seed=seed) for seed in range(5)]
     assert all(one.halted > 5 and one.steps_spent < 40 * 400 for one in found)
@@ -246,7 +247,7 @@ def test_stopping_saves_steps_and_what_it_stopped_wrongly_is_counted(table):
 
 
 def test_a_budget_of_steps_ends_a_replay(table):
-    truth = Truth(table.runs, Objectives(), 0.05)
+    truth = Truth(table.runs, FID_AND_CLIP, 0.05)
     found = replay(table, RANDOM, truth, seed=0, steps=1000)
     assert found.steps_spent == 1200 and found.trials == 3
     many = replay(table, RANDOM, truth, seed=0, steps=1000, conditions=Conditions(workers=8))
@@ -279,14 +280,14 @@ def test_truth_is_the_mean_over_recorded_seeds(table):
         (*run.rungs[:-1], Rung(400, {"fid_embedded_clip": 400.0, "clip_embedded": 0.0}, {}, "end")),
         "",
     )
-    point = Truth({key: (run, worse)}, Objectives(), 1.0).points[key]
+    point = Truth({key: (run, worse)}, FID_AND_CLIP, 1.0).points[key]
     own = run.rungs[-1].scores
     assert point.fid == pytest.approx((own["fid_embedded_clip"] * 400.0) ** 0.5)
     assert point.clip == pytest.approx(own["clip_embedded"] / 2)
 
 
 def test_the_true_order_is_that_of_quality(table):
-    truth = Truth(table.runs, Objectives(), 0.05)
+    truth = Truth(table.runs, FID_AND_CLIP, 0.05)
     best = min(truth.place, key=truth.place.__getitem__)
     assert quality(table.runs[best][0].architecture) == max(quality(a) for a in table.architectures)
 
@@ -354,7 +355,8 @@ def test_where_results_cannot_go_is_known_before_anything_is_replayed(tmp_path, 
 def test_the_door_checks(tmp_path, capsys):
     run = write_run(tmp_path / "a", "trials=4")
     assert main([f"runs=[{run}]", "check=true"]) == 0
-    assert "every one as recorded" in capsys.readouterr().out
+    (_, row) = capsys.readouterr().out.splitlines()
+    assert row.split()[:5] == [str(run), "linear", "4", "/", "4"]
 
 
 def test_one_strategy_stands_beside_uniform_sampling():

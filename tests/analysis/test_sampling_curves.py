@@ -23,7 +23,7 @@ from search.run import run_search
 from search.runs.record import read_history
 from search.settings import settings_from_plain
 from space.shared.plain import InputError
-from training.drawing import draw_samples
+from training.generation.samples import generate_samples
 from training.model import load_model
 
 TINY = (
@@ -98,9 +98,9 @@ def test_points_that_are_there_are_not_drawn_again(
 
     def drawing(model: Path, captions: list[str], settings: Any, *rest: Any, **named: Any) -> Any:
         drawings.append((settings.guidance, settings.steps))
-        return draw_samples(model, captions, settings, *rest, **named)
+        return generate_samples(model, captions, settings, *rest, **named)
 
-    monkeypatch.setattr(curves, "draw_samples", drawing)
+    monkeypatch.setattr(curves, "generate_samples", drawing)
     out = run.parent / "kept"
     copy(run / "curves", out)
     assert curves.main([f"run={run}", f"out={out}", "guidance=1,2,4", "steps=2,3", "keep_samples=true"]) == 0
@@ -159,7 +159,7 @@ def test_a_protocol_of_its_own_takes_captions_and_a_reference(
     model = run / "trials" / "0"
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("a large red circle\na small blue cross on navy\n" * 5)
-    reference = draw_samples(
+    reference = generate_samples(
         model, ["x"] * 12, replace(_settings(model), count=12, seed=9), tmp_path / "real", device="cpu"
     )
     preset = {
@@ -252,12 +252,6 @@ def test_bars_reach_from_the_value_to_the_ends_of_its_interval(drawn: Curves) ->
         "trial-0, 2 steps": [1, 2, 4]
     }
     assert [*_lines(drawn.points, "steps")] == ["trial-0, guidance 2"]
-
-
-def test_help_lists_the_protocols(capsys: pytest.CaptureFixture[str]) -> None:
-    assert curves.main(["-h"]) == 0
-    printed = capsys.readouterr().out
-    assert all(word in printed for word in ("coco30k", "guidance=", "reference="))
 
 
 def test_changed_scores_are_not_drawn(run: Path, drawn: Curves) -> None:

@@ -11,7 +11,7 @@ from analysis.simulation.planning import Searching, World, plan
 from analysis.simulation.stated import StatedCurves, StatedRung
 from mdsearch.commands.simulate import main
 from search.backends.virtual import Conditions
-from search.objectives import Objectives
+from search.objectives import fid_and_clip
 from search.samplers.random import RandomSettings
 from search.stopping.factory import StoppingSettings
 from search.strategy import Job
@@ -32,7 +32,7 @@ def stated():
 
 
 def world(hours=4.0):
-    curves, objectives = stated(), Objectives("fid", "clip")
+    curves, objectives = stated(), fid_and_clip("fid", "clip")
     return World(
         objectives,
         curves.steps,
@@ -57,7 +57,7 @@ def jobs(count, seed=0):
 
 
 def test_curves_have_the_stated_spread_and_correlation():
-    curves, objectives = stated(), Objectives("fid", "clip")
+    curves, objectives = stated(), fid_and_clip("fid", "clip")
     asked = jobs(250)
     found = [list(curves.run(job, objectives, HOUR, 60.0)) for job in asked]
     qualities = [curves.quality(job.architecture.id) for job in asked]
@@ -72,7 +72,7 @@ def test_curves_have_the_stated_spread_and_correlation():
 
 
 def test_a_networks_curve_is_the_same_for_every_strategy_and_its_noise_is_the_seeds():
-    curves, objectives = stated(), Objectives("fid", "clip")
+    curves, objectives = stated(), fid_and_clip("fid", "clip")
     one, again = ([r.scores for r in curves.run(job, objectives, 1, 0)] for job in (jobs(1)[0], jobs(1)[0]))
     other = [r.scores for r in curves.run(jobs(1, seed=1)[0], objectives, 1, 0)]
     assert one == again and one != other

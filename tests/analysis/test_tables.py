@@ -10,8 +10,8 @@ from rich.table import Table
 
 from analysis import findings
 from analysis.comparison.runs import read_runs
+from analysis.comparison.table import comparison_table
 from analysis.tables import COLUMNS, result_table, write_trials_csv
-from mdsearch.commands.compare import comparison_table
 from search.runs.record import read_history
 from tests.search.histories import MD, confirm, end, open_run, propose, score, write_history
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conf.compose import _presets, compose, expand, groups, help_text
-from mdsearch.__main__ import run_and_exit
+from conf.compose import compose
+from conf.words import expand
 from space.shared.plain import InputError
+from space.shared.renamed import note_renamed
 
 SMALL = "small_conf"
 
@@ -54,6 +53,18 @@ def test_overrides_reach_presets_fields_and_new_keys() -> None:
     assert settings["budget"] == {"parameters_millions": 280, "gmacs": 1.5}
     assert settings["reference"] == {"width": 896}
     assert (settings["copy_of_seed"], settings["pinned"]) == (7, {"a": 1})
+
+
+@pytest.mark.parametrize("group", ["sampler", "stopping", "evaluators"])
+def test_an_older_name_of_a_preset_is_understood_and_noted(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note_renamed.cache_clear()
+    words = ["sampler.use=a.py:A", "stopping.use=a.py:A"]
+    words = [word for word in words if word.startswith(f"{group}.")]
+    assert compose("search", [f"{group}=own", *words]) == compose("search", [f"{group}=custom", *words])
+    note = f"note: {group}=own is now {group}=custom; the old name goes with the next release\n"
+    assert capsys.readouterr().err == note
 
 
 @pytest.mark.parametrize(
@@ -125,73 +136,3 @@ def test_a_sweep_is_every_combination_the_first_word_slowest() -> None:
 def test_what_cannot_be_swept_is_refused(word: str) -> None:
     with pytest.raises(InputError, match=r"seed|sampler"):
         expand([word])
-
-
-def test_groups_are_those_chosen_from_with_their_descriptions() -> None:
-    assert groups("main", package=SMALL) == {
-        "arch@reference": {"md": "", "md_lite": "Lite"},
-        "budget": {"md": "400 M parameters, 200 GMACs", "md_lite": "Just above MD-Lite"},
-        "sampler": {"random": "At random", "tpe": "Tree-structured Parzen estimator"},
-    }
-
-
-def test_help_teaches_presets_fields_and_examples() -> None:
-    lines = help_text("main", "What it does.", ["x budget=md"], package=SMALL).splitlines()
-    squeezed = [" ".join(line.split()) for line in lines]
-    for expected in (
-        "What it does.",
-        "budget=... (default md)",
-        "md_lite Just above MD-Lite",
-        "trials=12 trials to train, at most",
-        "data.name=scenes scenes or digits",
-        "budget.parameters_millions=400 at most",
-        "reference.width=1024",
-        "x budget=md",
-    ):
-        assert expected in squeezed
-    assert not [line for line in squeezed if line.startswith("defaults")]
-    chosen = [line.partition("=")[0] for line in squeezed if "=... " in line]
-    assert chosen == ["budget", "sampler", "arch@reference"]
-
-
-def _raise(error: BaseException) -> Callable[[list[str]], int]:
-    def main(words: list[str]) -> int:
-        raise error
-
-    return main
-
-
-@pytest.mark.parametrize(
-    ("main", "status", "told"),
-    [
-        (lambda words: len(words), 1, ""),
-        (_raise(InputError("trials: too few")), 2, "error: trials: too few\n"),
-        (_raise(KeyboardInterrupt()), 130, ""),
-    ],
-)
-def test_the_door_turns_what_happened_into_a_status(
-    main: Callable[[list[str]], int],
-    status: int,
-    told: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["door", "word"])
-    with pytest.raises(SystemExit) as caught:
-        run_and_exit(main, sys.argv[1:])
-    assert caught.value.code == status
-    assert capsys.readouterr().err == told
-
-
-def test_a_bug_keeps_its_traceback() -> None:
-    with pytest.raises(ZeroDivisionError):
-        run_and_exit(_raise(ZeroDivisionError()), [])
-
-
-def test_every_preset_of_the_project_describes_itself_in_its_first_line() -> None:
-    presets = _presets("conf")
-    assert {"arch", "budget", "sampler", "stopping", "space"} <= set(presets)
-    silent = [
-        f"{group}/{name}" for group in presets for name, text in presets[group].items() if text[:2] != "# "
-    ]
-    assert silent == []

@@ -40,17 +40,17 @@ from space.budget import Budget
 from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import ByName, from_plain, to_plain
-from training.data import DataSettings
-from training.loop import TrainingSettings
+from training.data.factory import DATA_SETS, DataSettings
+from training.settings import TrainingSettings
 
 CONF = Path(__file__).parents[2] / "conf"
 # Presets that repeat the defaults of their dataclass. Any other states something of its own.
 USUAL = {
     "confirmation/short": ConfirmationSettings,
     "cluster/local": ClusterSettings,
-    "data/scenes": DataSettings,
     "evaluators/embedded": EvaluatorSettings,
     "training/short": TrainingSettings,
+    **{f"data/{name}": DataSettings for name in DATA_SETS},
     **{f"sampler/{name}": SamplerSettings for name in SAMPLERS},
     **{f"stopping/{name}": StoppingSettings for name in RULES},
     **{f"strategy/{name}": StrategySettings for name in STRATEGIES},
@@ -60,26 +60,25 @@ STATED = {
     "cluster": ClusterSettings,
     "confirmation": ConfirmationSettings,
     "curves": StatedCurves,
-    "data": DataSettings,
     "noise": Noise,
     "proxy": Proxy,
     "space": Space,
     "training": TrainingSettings,
 }
 COMMANDS = {
-    "again": AgainSettings,
+    "evidence_again": AgainSettings,
     "compare": CompareSettings,
     "evaluate": EvaluateCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,
     "gather": GatherSettings,
     "generate": GenerateCommand,
-    "noise_table": NoiseSettings,
-    "pairs": PairsSettings,
-    "price": PriceSettings,
+    "noise": NoiseSettings,
+    "evidence_pairs": PairsSettings,
+    "count": PriceSettings,
     "replay": ReplaySettings,
-    "samples": SamplesCommand,
-    "sampling_curves": CurvesCommand,
+    "generate_samples": SamplesCommand,
+    "generate_curves": CurvesCommand,
     "search": SearchSettings,
     "simulate": SimulateSettings,
     "table1": TableSettings,
@@ -147,7 +146,7 @@ def test_a_usual_preset_repeats_the_defaults(name: str) -> None:
 def test_a_usual_preset_of_one_kind_names_every_field(name: str) -> None:
     plain = read(name)
     missing = {field.name for field in dataclasses.fields(kind_of(USUAL[name], plain))} - plain.keys()
-    assert not missing or name.startswith("data/")  # one class still for all data sets
+    assert missing == set()
 
 
 @pytest.mark.parametrize("name", [name for name in presets() if name.partition("/")[0] in STATED])
@@ -176,7 +175,12 @@ def test_every_file_is_compared_with_its_dataclass() -> None:
 
 
 def test_the_names_of_the_tables_are_those_of_the_files() -> None:
-    for group, table in (("sampler", SAMPLERS), ("stopping", RULES), ("strategy", STRATEGIES)):
+    for group, table in (
+        ("data", DATA_SETS),
+        ("sampler", SAMPLERS),
+        ("stopping", RULES),
+        ("strategy", STRATEGIES),
+    ):
         assert {name for name in presets() if name.startswith(f"{group}/")} == {
             f"{group}/{name}" for name in table
         }

@@ -10,10 +10,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 USE = """
-import conf.compose, mdsearch.commands.search
+import conf.compose, conf.help, mdsearch.__main__
 config = conf.compose.compose("search", ["budget=md_lite", "trials=3"])
 assert config["trials"] == 3 and config["budget"]["parameters_millions"] == 280, config
-assert "md_lite" in conf.compose.groups("search")["budget"]
+assert "md_lite" in conf.help.groups("search")["budget"]
+assert mdsearch.Architecture.__module__ == "space.architecture"
 print(conf.compose.__file__)
 """
 
@@ -31,6 +32,8 @@ def test_the_wheel_works_from_an_empty_folder(tmp_path: Path) -> None:
         assert name in names
     in_conf = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
     assert in_conf <= names
+    templates = (ROOT / "analysis").rglob("templates/**/*.*")
+    assert {str(path.relative_to(ROOT)) for path in templates} <= names
     shipped = (ROOT / "evaluators" / "networks" / "shipped").rglob("*.*")
     assert {str(path.relative_to(ROOT)) for path in shipped} <= names
     assert not {name.partition("/")[0] for name in names} & {"tests", "benchmarks", "docs"}

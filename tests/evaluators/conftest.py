@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from evaluators.networks.clip_models import OpenClip
-from evaluators.networks.embedded import EmbeddedClip, EmbeddedSettings, embedded_clip
+from evaluators.networks.embedded import EmbeddedClip
+from evaluators.networks.embedded_model import EmbeddedSettings
+from evaluators.networks.embedded_store import embedded_clip
 from evaluators.networks.features import ImageFeatures, RandomConv, RandomConvSettings
 from evaluators.networks.inception import CleanInception, fid_inception
 from evaluators.scorers.embedded import Evaluator, EvaluatorSettings

@@ -1,4 +1,4 @@
-"""`python -m evaluators`: anybody's images scored, killed and resumed, compared, and refused in one line."""
+"""`mdsearch evaluate`: anybody's images scored, killed and resumed, compared, and refused in one line."""
 
 from __future__ import annotations
 
@@ -213,7 +213,10 @@ def test_a_killed_run_goes_on_and_ends_as_an_undisturbed_one(
     words = with_(words, "metrics=fid,kid", "part_images=1")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "evaluators", *words], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "mdsearch", "evaluate", *words],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
     )
     parts = tmp_path / "out" / "parts"
     deadline = time.monotonic() + 120
@@ -386,10 +389,3 @@ def test_missing_weights_are_one_message_with_a_way_out(words: list[str], sets: 
     )
     assert "inception-v3: put https://" in said and "vit-b-32: put " in said
     assert f"{tmp_path / 'weights'}" in said and "evaluator=runs/<name>/evaluator scores" in said
-
-
-def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
-    assert door.main(["--help"]) == 0
-    printed = capsys.readouterr().out
-    for text in ("evaluators=... (default custom)", "max_unreadable=0", "compare=a,b but_for=drawing.steps"):
-        assert text in printed

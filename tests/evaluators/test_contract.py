@@ -140,6 +140,10 @@ class BrokenSimilarity:
             values = values - values.mean()
         return -values if self._changed == "a_wrong_caption_lowers_it" else values
 
+    def embeddings(self, images: np.ndarray, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        of_images, of_captions = self._clip.embeddings(images, captions)
+        return of_images, of_captions[::-1] if self._changed == "embeddings_give_the_cosines" else of_captions
+
     def too_long(self, captions: Sequence[str]) -> int:
         return 0 if self._changed == "long_captions_are_cut_and_counted" else self._clip.too_long(captions)
 

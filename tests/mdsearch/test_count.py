@@ -1,4 +1,4 @@
-"""`python -m space`: what it prints, and that a mistake is one line and status 2."""
+"""`mdsearch count`: what it prints, and that a mistake is one line and status 2."""
 
 import json
 from dataclasses import replace
@@ -51,12 +51,6 @@ def test_a_file_and_an_own_budget(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert data["difference"]["changes"] == ["feed forward ratio: 3 -> 4"]
     assert data["over_budget"]["yours"]
     assert Architecture.from_yaml(printed(capsys, *words, "format=yaml")) == own
-
-
-def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed(capsys, "--help")
-    for expected in ("arch_file", "against", "format", "md_lite", "python -m space arch=md"):
-        assert expected in text
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,3 @@ def replace_macs(cost: object) -> object:
 def test_a_format_without_room_for_it_is_refused(words: list[str]) -> None:
     with pytest.raises(InputError, match="check: has no place in format=yaml"):
         main([*words, "format=yaml"])
-
-
-def test_help_names_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    assert "check=true" in capsys.readouterr().out

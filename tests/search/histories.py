@@ -242,10 +242,10 @@ def _train(
 
 
 def _confirm_the_best(record: Record, seeds: int, generator: random.Random) -> None:
-    from search.objectives import Objectives
+    from search.objectives import FID_AND_CLIP
     from search.runs.scores import best_first
 
-    best = best_first(record.history.trials, Objectives())[:1]
+    best = best_first(record.history.trials, FID_AND_CLIP)[:1]
     if not best or not seeds:
         return
     for name, architecture in ((best[0].name, best[0].architecture), ("md", MD), ("md_lite", MD_LITE)):

@@ -39,7 +39,7 @@ PATIENCE_SECONDS = 240
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     log = open(folder / "log.txt", "a")  # noqa: SIM115 (the child's, closed with it)
-    command = [sys.executable, "-m", "search", *words]
+    command = [sys.executable, "-m", "mdsearch", "search", *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         command, stdout=log, stderr=log, text=True, env=environment, preexec_fn=_hears_ctrl_c

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Any
 
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP, objectives_to_plain
 from search.runs.bundle import Bundled
 from search.statistics.noise import Noise, RungNoise
 from space.architecture import Architecture
@@ -85,7 +85,7 @@ class World:
             "overrides": [f"name={name}"],
             "seed": 0,
             "rungs": list(self.rungs),
-            "objectives": to_plain(Objectives()),
+            "objectives": objectives_to_plain(FID_AND_CLIP),
             "space": to_plain(md_space()),
             "budget": to_plain(MD_BUDGET),
             "proxy": to_plain(preset("proxy", "embedded", Proxy)),

@@ -282,11 +282,3 @@ class HaltingByTheOldName:
 
 class TestARuleByTheOldName(RuleContract):
     make = HaltingByTheOldName
-
-
-@pytest.mark.parametrize("module", ["search.sampler", "search.curves"])
-def test_imports_of_users_files_are_understood_for_a_release_more(module):
-    run = subprocess.run(
-        [sys.executable, "-c", f"import {module}"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert run.stderr.startswith(f"note: import {module} is now import search.s")

@@ -207,7 +207,7 @@ def test_the_waiting_ends_with_how_to_go_on_and_then_it_does(
     assert 20 * 60 <= sum(pauses) <= 21 * 60 and max(pauses) == 60
     assert str(caught.value) == (
         f"{search.record.path}: cannot be written: gave up after 20 minutes: No space left on device; "
-        f"nothing that was recorded is lost; go on with: python -m search resume={tmp_path}"
+        f"nothing that was recorded is lost; go on with: mdsearch search resume={tmp_path}"
     )
     go_on(tmp_path)
     assert decisions(tmp_path) == decisions(whole)

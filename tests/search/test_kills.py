@@ -120,7 +120,7 @@ def test_a_killed_worker_and_a_killed_driver_change_no_decision(undisturbed, fol
     wait_for(lambda: bool(events(run, "rung")), driver, folder)
     kill_workers(psutil.Process(driver.pid), driver, folder)
 
-    second = subprocess.run([*driver.args[:3], f"resume={run}"], capture_output=True, text=True)
+    second = subprocess.run([*driver.args[:4], f"resume={run}"], capture_output=True, text=True)
     assert second.returncode == 2 and second.stderr.startswith(
         f"error: {run}: another search is writing to this run folder: process {driver.pid} on "
     )

@@ -54,7 +54,9 @@ def test_planted_failures_are_halted_and_a_sound_network_is_not(tmp_path: Path):
         "name=planted",
     ]
     subprocess.run(
-        [sys.executable, "-m", "search", *words], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        [sys.executable, "-m", "mdsearch", "search", *words],
+        check=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     ended = dict(zip(planted, read_history(tmp_path / "planted").trials, strict=True))
     for name in ("without text", "far too narrow"):

@@ -19,7 +19,8 @@ from evaluators.images.preparation import prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
 from evaluators.measuring.scoring import scores as exact_scores
-from evaluators.networks.embedded import ABOUT, SHIPPED
+from evaluators.networks.embedded import ABOUT
+from evaluators.networks.embedded_store import SHIPPED
 from evaluators.protocols.protocol import Protocol, captions_digest
 from evaluators.scorers.by_protocol import load_evaluator, stored_protocol
 from evaluators.scorers.embedded import Evaluator
@@ -38,7 +39,7 @@ from search.settings import SearchSettings
 from space.shared.plain import InputError
 from tests.evaluators.conftest import TINY_CLIP, inception_files, tiny_clip_weights
 from tests.search.killing import events
-from training.data import load_data
+from training.data.factory import load_data
 
 __all__ = ["inception_files", "tiny_clip_weights"]
 
@@ -210,7 +211,7 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
         "scoring.reference_images=3",
         f"weights.files.inception-v3={inception_files['clean-fid']}", f"cache_folder={tmp_path}",
     )  # fmt: skip
-    assert settings.objectives.fid == "fid_inception_v3" and settings.objectives.clip == CLIP
+    assert settings.objectives[0].name == "fid_inception_v3" and settings.objectives[1].name == CLIP
     data = load_data(settings.data)
     first = prepare_evaluator(settings, tmp_path / "first", data)
     assert first.references["inception-v3"].count == 3 and first.references["inception-v3"].width == 2048
@@ -265,7 +266,9 @@ def test_coco30k_on_a_searchs_own_pictures_is_not_coco30k() -> None:
     derived = derived_protocol(settings, named(settings), load_data(settings.data))
     assert derived.name == "coco30k networks on scenes" and derived.source == ""
     assert [spec.name for spec in derived.clips] == ["vit-b-32"]
-    assert settings.objectives.fid == "fid_inception_v3" and settings.objectives.clip == "clip_vit_b_32"
+    assert (
+        settings.objectives[0].name == "fid_inception_v3" and settings.objectives[1].name == "clip_vit_b_32"
+    )
     said = what_differs(named(settings), derived)
     for part in (
         "samples 200 for 30000", "images.drawn_size_px 24 for 512", "reference.images 48 for 30000",

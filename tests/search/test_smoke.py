@@ -84,7 +84,7 @@ def test_the_study_beside_the_record_is_optunas_and_can_be_rebuilt(undisturbed):
 
 def test_another_protocol_is_refused_on_resume(undisturbed, folder):
     done = subprocess.run(
-        [sys.executable, "-m", "search", f"resume={undisturbed}", "rungs=[3,4]"],
+        [sys.executable, "-m", "mdsearch", "search", f"resume={undisturbed}", "rungs=[3,4]"],
         capture_output=True,
         text=True,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from conf.compose import compose, groups, help_text
+from conf.compose import compose
+from conf.help import groups, help_text
 from search.preparation import strategy_of
 from search.runs.record import MemoryRecord
 from search.settings import settings_from_plain
@@ -30,7 +31,7 @@ def test_help_lists_complete_configurations_first_and_strategies() -> None:
     found = groups("search")
     assert list(found)[:2] == ["experiment", "strategy"]
     assert found["experiment"]["scenes"].startswith("Rendered scenes under a small proxy")
-    lines = help_text("search", "", []).splitlines()
+    lines = help_text("search").splitlines()
     assert "experiment=... (default scenes)" in lines and "strategy=... (default independent)" in lines
     assert not [line for line in lines if line.strip().startswith("experiment.")]
 

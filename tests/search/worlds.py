@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from search import toy
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP
 from search.runs.record import Record
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.statistics.pareto import Point
@@ -73,7 +73,7 @@ def make_search(folder: Path, **changes: object) -> ArchitectureSearch:
         "proxy": preset("proxy", "embedded", Proxy),
         "sampler": make_sampler(preset("sampler", sampler, SamplerSettings), seed),
         "rule": make_rule(preset("stopping", stopping, StoppingSettings), NOISE),
-        "objectives": Objectives(),
+        "objectives": FID_AND_CLIP,
         "rungs": RUNGS,
         "trials": 12,
     }

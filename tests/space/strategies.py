@@ -50,6 +50,7 @@ def architectures(
         levels=stacks,
         middle=draw(st.none() | middles),
         separable_expansion=draw(st.integers(1, 4)),
+        separable_kernel=draw(st.sampled_from([1, 3, 5, 7])),
         feed_forward_ratio=draw(st.integers(1, 4)),
         activation=draw(st.sampled_from(["swish", "gelu"])),
         attention=draw(st.sampled_from(["softmax", "relu"])),

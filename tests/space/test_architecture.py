@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from space.architecture import Architecture, Level, Middle, difference
+from space.architecture import Architecture, Level, Middle
+from space.difference import difference
 from space.shared.plain import InputError
 from tests.space.strategies import architectures
 
@@ -74,6 +75,7 @@ def test_switches_of_absent_parts_leave_the_id() -> None:
     unused = replace(
         bare,
         separable_expansion=2,
+        separable_kernel=7,
         feed_forward_ratio=7,
         activation="gelu",
         attention="relu",
@@ -100,6 +102,7 @@ def test_switches_of_absent_parts_leave_the_id() -> None:
         with_level(0, conv="separable"),
         replace(MD, middle=Middle((0,))),
         replace(MD, separable_expansion=3),
+        replace(MD, separable_kernel=7),
         replace(MD, feed_forward_ratio=4),
         replace(MD, activation="gelu"),
         replace(MD, attention="relu"),
@@ -187,6 +190,11 @@ LEVEL = "{channels: 64, conv: full, down: [0], up: [0, 0]}"
         (f"levels: [{LEVEL}]\nshared_key_value: 1", "shared_key_value: expected true or false, got 1"),
         (f"levels: [{LEVEL}]\nactivaton: gelu", "activaton: no such field; did you mean 'activation'"),
         (f"levels: [{LEVEL}]\nactivation: swosh", "activation: 'swosh'.*did you mean 'swish'"),
+        (
+            f"levels: [{LEVEL}]\nseparable_kernel: 4",
+            "separable_kernel: 4 is even.* nearest: 3, 5",
+        ),
+        (f"levels: [{LEVEL}]\nseparable_kernel: 0", "separable_kernel: 0 .*1 or more"),
         (f"levels: [{LEVEL}]\nheads: 4", "head_width: 64 beside heads: 4; allowed: exactly one"),
         (f"levels: [{LEVEL}]\nhead_width: null", "head_width: None beside heads: None"),
         (f"levels: [{LEVEL}]\nhead_width: 0", "head_width: 0"),

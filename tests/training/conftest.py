@@ -1,13 +1,18 @@
-"""A network and a data set small enough to train in a test."""
+"""A network and a data set to train in a test, and a tiny autoencoder and CLIP to be frozen."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from space.architecture import Architecture, Level
-from training.data import Dataset, DataSettings, load_data
-from training.loop import TrainingSettings
+from training.data.dataset import Dataset
+from training.data.factory import load_data
+from training.data.scenes import ScenesSettings
+from training.settings import TrainingSettings
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -17,7 +22,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def tiny() -> Architecture:
-    """Two levels, one transformer layer: 8x8x12 latents of 16 px pictures, 12 x 16 context."""
+    """Two levels, one transformer layer: 8x8x12 latents of 16 px images, 12 x 16 context."""
     return Architecture(
         levels=(
             Level(8, "full", (0,), (0, 0)),
@@ -36,7 +41,7 @@ def tiny() -> Architecture:
 
 @pytest.fixture(scope="session")
 def scenes() -> Dataset:
-    return load_data(DataSettings(scenes=960, image_size_px=16))
+    return load_data(ScenesSettings(scenes=960, image_size_px=16))
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +49,47 @@ def settings() -> TrainingSettings:
     return TrainingSettings(
         steps=40, batch_size=8, warmup_steps=4, sampling_steps=4, validation_images=16, device="cpu"
     )
+
+
+@pytest.fixture
+def vae_folder(tmp_path: Path) -> Path:
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=4,
+        scaling_factor=0.5,
+        shift_factor=0.25,
+    )
+    vae.save_pretrained(tmp_path / "vae")
+    return tmp_path / "vae"
+
+
+@pytest.fixture
+def clip_folder(tmp_path: Path) -> Path:
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    letters = [*"abcdefghijklmnopqrstuvwxyz"]
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = CLIPTextConfig(
+        vocab_size=len(tokens),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=10,
+        bos_token_id=len(tokens) - 2,
+        eos_token_id=len(tokens) - 1,
+    )
+    CLIPTextModel(config).save_pretrained(folder)
+    return folder

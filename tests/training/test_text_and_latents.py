@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -23,24 +22,6 @@ def test_space_to_depth_loses_nothing() -> None:
     # The four pixels of a square become the four channels of their colour.
     assert torch.equal(latents[0, :4, 1, 2], images[0, 0, 2:4, 4:6].flatten())
     assert torch.equal(codec.decode(latents), images)
-
-
-@pytest.fixture
-def vae_folder(tmp_path: Path) -> Path:
-    from diffusers import AutoencoderKL
-
-    torch.manual_seed(0)
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
-        norm_num_groups=4,
-        scaling_factor=0.5,
-        shift_factor=0.25,
-    )
-    vae.save_pretrained(tmp_path / "vae")
-    return tmp_path / "vae"
 
 
 def test_vae_scales_as_its_configuration_says(vae_folder: Path) -> None:
@@ -98,32 +79,6 @@ def test_small_encoder_reads_words_without_case_and_cuts_at_its_length(small: Sm
     assert torch.equal(small.encode(["Red, circle."]), small.encode(["red circle"]))
     long = "red circle blue square"
     assert torch.equal(small.encode([long]), small.encode([long + " red red red"]))
-
-
-@pytest.fixture
-def clip_folder(tmp_path: Path) -> Path:
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-    letters = [*"abcdefghijklmnopqrstuvwxyz"]
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    folder = tmp_path / "clip"
-    folder.mkdir()
-    (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt")).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = CLIPTextConfig(
-        vocab_size=len(tokens),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=10,
-        bos_token_id=len(tokens) - 2,
-        eos_token_id=len(tokens) - 1,
-    )
-    CLIPTextModel(config).save_pretrained(folder)
-    return folder
 
 
 def test_clip_encoder_gives_the_last_hidden_state_and_is_frozen(clip_folder: Path) -> None:

@@ -1,10 +1,11 @@
-"""`python -m training` and `python -m training.generate`: in this process, on a tiny network."""
+"""`mdsearch train` and `mdsearch generate`: in this process, on a tiny network."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,14 @@ from mdsearch.commands import generate
 from mdsearch.commands import train as door
 from space.architecture import Architecture
 from space.shared.plain import InputError, from_plain
-from training.data import DataSettings
-from training.grid import save_grid
+from training.data.digits import DigitsSettings
+from training.data.factory import DataSettings
+from training.data.folder import FolderSettings
+from training.data.scenes import ScenesSettings
+from training.generation.grid import save_grid
 from training.latents import LatentSettings
-from training.loop import Trainer, TrainingSettings
+from training.settings import TrainingSettings
+from training.trainer import Trainer
 
 
 @pytest.fixture
@@ -65,7 +70,7 @@ def test_training_writes_weights_that_generate_draws_with(
     assert str(picture) in capsys.readouterr().out
     from training.model import load_model
 
-    drawn = load_model(out, "cpu").draw([prompt.removeprefix("prompt=")], seed=1)
+    drawn = load_model(out, "cpu").generate([prompt.removeprefix("prompt=")], seed=1)
     sheet = np.asarray(Image.open(picture))
     assert (sheet[:32:2, :32:2] == drawn[0]).all()
 
@@ -74,7 +79,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert door.main([*words, f"out={tmp_path / 'whole'}"]) == 0
-    monkeypatch.setattr(Trainer, "_train_one", _pressing_ctrl_c_at(5, Trainer._train_one))
+    monkeypatch.setattr(Trainer, "train_to", _pressing_ctrl_c_at(5, Trainer.train_to))
     with pytest.raises(KeyboardInterrupt):
         door.main(words)
     monkeypatch.undo()
@@ -87,12 +92,14 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     assert losses == [line for line in curve(tmp_path / "whole") if "loss" in line]
 
 
-def _pressing_ctrl_c_at(step: int, train_one: object) -> object:
-    def pressed(trainer: Trainer) -> float:
-        loss: float = train_one(trainer)  # type: ignore[operator]
-        if trainer.step + 1 == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return loss
+def _pressing_ctrl_c_at(last: int, train_to: Callable[..., None]) -> Callable[..., None]:
+    def pressed(trainer: Trainer, step: int, on_step: Callable[[int, float], None]) -> None:
+        def press(step: int, loss: float) -> None:
+            if step == last:
+                os.kill(os.getpid(), signal.SIGINT)
+            on_step(step, loss)
+
+        train_to(trainer, step, press)
 
     return pressed
 
@@ -116,12 +123,6 @@ def test_what_cannot_be_used_is_said(words: list[str], tmp_path: Path) -> None:
         save_grid(np.zeros((1, 2, 2, 3), np.uint8), tmp_path / "picture.nothing")
 
 
-def test_help_names_the_groups(capsys: pytest.CaptureFixture[str]) -> None:
-    assert door.main(["--help"]) == 0 and generate.main(["-h"]) == 0
-    printed = capsys.readouterr().out
-    assert all(word in printed for word in ("scenes", "digits", "folder", "short", "paper", "prompt="))
-
-
 def test_presets_hold_the_values_of_the_paper_and_of_the_code() -> None:
     folders = ["training.latents.folder=vae", "training.text.folder=clip"]
     paper = from_plain(TrainingSettings, compose("train", ["training=paper", *folders])["training"])
@@ -135,10 +136,10 @@ def test_presets_hold_the_values_of_the_paper_and_of_the_code() -> None:
     short = compose("train", [])
     with_coordinates = TrainingSettings(latents=LatentSettings(coordinates=True))
     assert from_plain(TrainingSettings, short["training"]) == with_coordinates
-    assert from_plain(DataSettings, short["data"]) == DataSettings()
+    assert from_plain(DataSettings, short["data"]) == ScenesSettings()
     digits = from_plain(DataSettings, compose("train", ["data=digits"])["data"])
-    assert digits == DataSettings(name="digits")
+    assert digits == DigitsSettings()
     folder = compose("train", ["data=folder", "data.folder=images"])["data"]
-    assert from_plain(DataSettings, folder).folder == "images"
+    assert from_plain(DataSettings, folder) == FolderSettings(folder="images")
     with pytest.raises(InputError, match="missing"):
         compose("train", ["data=folder"])

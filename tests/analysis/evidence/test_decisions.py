@@ -9,8 +9,9 @@ import pytest
 
 from analysis.evidence.decisions import DECISIONS, TRADE_TOLERANCE, Decision, Pair, Trade, pairs_among
 from search.plan import named_architecture
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
 from space.choices import UniformDraw
+from space.difference import difference
 from space.prices.macs import price
 from tests.search.worlds import md_space
 

@@ -120,7 +120,7 @@ def test_the_page_of_everything(tmp_path: Path) -> None:
         "| of them with three seeds or more | 12 | 30 |",
         "Runs that have no part here: stray.",
         "Different for the bigger proxy: proxy.width_divisor: 16 against 4.",
-        "- before-3: `python -m search name=before-3`",
+        "- before-3: `mdsearch search name=before-3`",
         "Of 4 searches `before` the winners are, in their confirmation, against MD:",
     ):
         assert line in page
@@ -176,7 +176,7 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
     write_bundle(bundle, [a_table(1), other])
     (tmp_path / "file").write_text("")
     for words, said in (
-        ([], "no runs named"),
+        ([], "no run named"),
         ([str(bundle), "out=a.txt"], "'a.txt' is no page"),
         ([str(bundle), "table=[]"], "table: empty"),
         ([str(bundle), "tables=[a]"], "did you mean 'table'"),
@@ -187,9 +187,3 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=said):
             main(words)
     assert not (tmp_path / "a.md").exists()
-
-
-def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    shown = capsys.readouterr().out
-    assert "recorded out=docs/evidence.md" in shown and "long=" in shown

@@ -11,7 +11,8 @@ from conf.compose import compose
 from mdsearch.commands.evidence_pairs import main, missing_partners, space_filling_bases
 from search.runs.record import read_history
 from search.settings import settings_from_plain
-from space.architecture import Architecture, difference
+from space.architecture import Architecture
+from space.difference import difference
 from space.prices.macs import price
 from space.shared.plain import InputError
 from tests.analysis.test_replay import write_run

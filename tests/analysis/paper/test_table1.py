@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.paper.table1 import EXPLAINED_FROM_PERCENT, main, rows, text
+from analysis.paper.table1 import EXPLAINED_FROM_PERCENT, rows, text
 from analysis.rendering import TableSettings
+from mdsearch.commands.table1 import main
 from space.shared.plain import InputError
 
 ROOT = Path(__file__).parents[3]
@@ -90,7 +91,7 @@ def test_the_document_is_what_the_command_writes() -> None:
     settings = TableSettings("markdown", "docs/table1.md", "docs/table1.png")
     made, kept = text(rows(), settings), (ROOT / "docs" / "table1.md").read_text()
     assert made.splitlines()[:-1] == kept.splitlines()[:-1]
-    assert "python -m search.table1 format=markdown" in kept.splitlines()[-1]
+    assert "`mdsearch table1 format=markdown" in kept.splitlines()[-1]
     assert (ROOT / "docs" / "table1.png").is_file()
 
 
@@ -118,9 +119,9 @@ def test_bad_input_is_refused(word: str, message: str) -> None:
         main([word])
 
 
-def test_the_doors_need_neither_ray_nor_optuna() -> None:
+def test_the_commands_need_neither_ray_nor_optuna() -> None:
     code = (
-        "import sys, analysis.paper.table1, analysis.paper.walk, analysis.plots; "
+        "import sys, mdsearch.commands.table1, mdsearch.commands.walk, analysis.plots; "
         "print([name for name in ('ray', 'optuna') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from analysis.paper.table1 import published
-from analysis.paper.walk import DECISIONS, architectures, main, steps, text
+from analysis.paper.walk import DECISIONS, architectures, steps, text
 from analysis.rendering import TableSettings
-from space.architecture import Architecture, difference
+from mdsearch.commands.walk import main
+from space.architecture import Architecture
+from space.difference import difference
 from space.prices.macs import price
 from space.unet import UNet
 

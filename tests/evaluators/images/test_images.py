@@ -293,7 +293,7 @@ def test_named_captions_find_their_images(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
 def test_only_a_line_feed_ends_a_line(tmp_path: Path, name: str) -> None:
-    """Unicode knows more ends; `python -m training.samples` writes them inside captions as they stand."""
+    """Unicode knows more ends; `mdsearch generate samples` writes them inside captions as they stand."""
     texts = ["one\u2028and a half", "two\x85", "three"]
     rows = [json.dumps({"caption": text}, ensure_ascii=False) for text in texts]
     (tmp_path / name).write_text("\n".join(rows if name == "a.jsonl" else texts) + "\n\n")

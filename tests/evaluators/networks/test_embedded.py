@@ -18,15 +18,9 @@ import torch
 
 from evaluators.metrics.clip_score import cosines
 from evaluators.networks import conv_tower
-from evaluators.networks.embedded import (
-    ABOUT,
-    WEIGHTS,
-    EmbeddedClip,
-    EmbeddedSettings,
-    Vocabulary,
-    _publish,
-    embedded_clip,
-)
+from evaluators.networks.embedded import ABOUT, WEIGHTS, EmbeddedClip
+from evaluators.networks.embedded_model import EmbeddedSettings, Vocabulary
+from evaluators.networks.embedded_store import embedded_clip, publish
 from evaluators.networks.embedded_training import contrastive_loss
 from evaluators.networks.features import to_network
 from space.shared.plain import InputError
@@ -106,11 +100,11 @@ def test_a_model_that_learned_nothing_is_doubted(clip: EmbeddedClip, tmp_path: P
     )
 
 
-def test_whoever_publishes_first_stays(clip: EmbeddedClip, tmp_path: Path) -> None:
+def test_whoeverpublishes_first_stays(clip: EmbeddedClip, tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "entry"
-    _publish(clip, folder)
+    publish(clip, folder)
     (folder / "mark").touch()
-    _publish(clip, folder)
+    publish(clip, folder)
     assert (folder / "mark").exists() and [path.name for path in folder.parent.iterdir()] == ["entry"]
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from evaluators.metrics.fid import Moments, frechet_distance
-from evaluators.networks.embedded import EmbeddedSettings
+from evaluators.networks.embedded_model import EmbeddedSettings
 from evaluators.scorers.embedded import PROTOCOL, Evaluator, EvaluatorSettings
 from space.shared.plain import InputError, from_plain
 from tests.evaluators.conftest import Squares, squares

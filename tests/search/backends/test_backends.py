@@ -16,8 +16,8 @@ from search.settings import settings_from_plain
 from search.strategy import Job, Report
 from search.trial import why_failed
 from tests.search.worlds import make_search, scores_at
-from training.data import load_data
-from training.loop import Diverged
+from training.data.factory import load_data
+from training.trainer import Diverged
 
 
 class FailingWorker:
@@ -103,12 +103,12 @@ def test_hostile_reasons_do_not_break_the_live_table(tmp_path: Path) -> None:
     from rich.console import Console
 
     from search.display import LiveDisplay
-    from search.objectives import Objectives
+    from search.objectives import FID_AND_CLIP
 
     search = make_search(tmp_path, trials=1)
     search.take_result(search.propose().key, "failed", "ValueError: a [/tmp/x] bug")
     console = Console(record=True, width=200, force_terminal=True)
-    with LiveDisplay(console, 1, Objectives()) as display:
+    with LiveDisplay(console, 1, FID_AND_CLIP) as display:
         display.message("went to [/tmp/y]")
         display.event({"event": "ended"}, search.history)
     told = console.export_text()

@@ -10,6 +10,7 @@ import pytest
 
 from search.backends.deaths import WorkerDeaths
 from search.strategy import Report
+from search.trial import StartsAgain
 from space.shared.retries import Waiting
 
 # In the words of Ray 2.60, as Tune writes them into a trial's error.txt.
@@ -94,10 +95,13 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
     report = Report(2, {"fid": 1.0}, {})
     full = OSError(errno.ENOSPC, "No space left on device", "state.pt")
     monkeypatch.setattr(ray_tune, "TrialWorker", ScriptedWorker)
-    monkeypatch.setattr(ScriptedWorker, "outcomes", (Waiting("full"), report, ValueError("a bug")))
+    monkeypatch.setattr(
+        ScriptedWorker, "outcomes", (Waiting("full"), StartsAgain("torn"), report, ValueError("a bug"))
+    )
     actor = ray_tune._TrialActor({"threads": 1, "settings": "here", "job": "0"})
-    assert [actor.step() for _ in range(3)] == [
+    assert [actor.step() for _ in range(4)] == [
         {"waiting": "full"},
+        {"starts_again": "torn"},
         {"report": report},
         {"failed": "ValueError: a bug"},
     ]

@@ -9,7 +9,7 @@ import pytest
 
 from search.confirmation.confirmation import Confirmation, ConfirmationSettings
 from search.formats import label
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP
 from search.runs.record import Record
 from search.statistics.pareto import Point
 from search.statistics.verdicts import verdicts
@@ -32,7 +32,7 @@ def confirmation(record: Record, **settings: object) -> Confirmation:
         record,
         chosen,
         references,
-        objectives=Objectives(),
+        objectives=FID_AND_CLIP,
         noise=NOISE,
         proxy=preset("proxy", "embedded", Proxy),
         rungs=RUNGS,
@@ -47,13 +47,13 @@ def searched(folder, **changes):
 
 
 def words(record: Record, name: str) -> dict[str, str]:
-    found = verdicts(record.history, Objectives(), NOISE, list(REFERENCES))
+    found = verdicts(record.history, FID_AND_CLIP, NOISE, list(REFERENCES))
     return {verdict.against: verdict.word for verdict in found if verdict.name == name}
 
 
 def alike(architecture, step):
     """A world in which every network is as good as the next."""
-    return Point(50.0, 0.5)
+    return Point.of(50.0, 0.5)
 
 
 def test_winner_and_references_are_trained_with_the_same_new_seeds(tmp_path):
@@ -102,7 +102,9 @@ def test_a_planted_better_network_is_called_better(tmp_path):
     def flattering(architecture, step):
         point = scores_at(architecture, step)
         return (
-            Point(point.fid * 0.5, min(1.0, point.clip + 0.3)) if architecture == WORSE else Point(60.0, 0.3)
+            Point.of(point.fid * 0.5, min(1.0, point.clip + 0.3))
+            if architecture == WORSE
+            else Point.of(60.0, 0.3)
         )
 
     search = make_search(tmp_path, trials=1, enqueued=[WORSE])
@@ -113,7 +115,7 @@ def test_a_planted_better_network_is_called_better(tmp_path):
 
 def test_finalists_are_within_the_noise_of_the_best(tmp_path):
     """Two networks alike, a third far behind: best=3 lets only two race."""
-    close = {MD.id: Point(20.0, 0.8), MD_LITE.id: Point(20.5, 0.8), WORSE.id: Point(90.0, 0.1)}
+    close = {MD.id: Point.of(20.0, 0.8), MD_LITE.id: Point.of(20.5, 0.8), WORSE.id: Point.of(90.0, 0.1)}
     search = make_search(tmp_path, trials=3, enqueued=[MD, MD_LITE, WORSE])
     drive(search, lambda architecture, step: close[architecture.id])
     phase = confirmation(search.record, best=3, references=())

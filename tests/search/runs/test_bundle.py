@@ -170,7 +170,7 @@ def test_words_that_say_where_are_left_out(runs: list[Path], tmp_path: Path) -> 
     (run,) = bundled_of(str(runs[0]))
     assert str(tmp_path) not in json.dumps(run.events)
     assert list(commands([run])) == [
-        "python -m search trials=4 'rungs=[1,2]' 'enqueue=[md,runs/a.yaml,c.yaml,d.yaml]' "
+        "mdsearch search trials=4 'rungs=[1,2]' 'enqueue=[md,runs/a.yaml,c.yaml,d.yaml]' "
         "sampler.use=own.py:Mine budget.gmacs=1/2"
     ]
 

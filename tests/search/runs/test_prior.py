@@ -14,13 +14,14 @@ import pytest
 
 import search.runs.bundle
 import search.runs.prior
-from analysis.report.figures import CROWD, pareto
+from analysis.report.charts.scores import CROWD, pareto
+from analysis.report.contents import sections_of
+from analysis.report.html import body
 from analysis.report.page import Page
-from analysis.report.sections import sections
 from analysis.study import sync_study
 from analysis.tables import write_trials_csv
 from mdsearch.commands.search import settings_of
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP
 from search.runs.bundle import bundled_of, histories_of, write_bundle
 from search.runs.prior import recorded_that_teach, take_prior, take_recorded
 from search.runs.record import Record, Trial, read_history
@@ -30,7 +31,7 @@ from search.strategies.independent import ArchitectureSearch
 from space.shared.plain import InputError, to_plain
 from tests.search.test_strategy import decisions
 from tests.search.worlds import NOISE, RUNGS, START, drive, make_search, md_space
-from training.data import load_data
+from training.data.factory import load_data
 
 
 def begin(folder: Path, prior: Sequence[str] = (), *, trials: int, **changes: Any) -> ArchitectureSearch:
@@ -86,7 +87,7 @@ def test_they_are_never_the_searchs_own(earlier: str, tmp_path: Path) -> None:
     history = search.history
     assert [trial.number for trial in history.trials] == [0, 1, 2] and search.finished
     assert not {trial.key for trial in history.prior} & set(history.by_key)
-    assert best_first(history.trials, Objectives())[0].purpose == "search"
+    assert best_first(history.trials, FID_AND_CLIP)[0].purpose == "search"
     assert len(write_trials_csv(tmp_path / "b", history).read_text().splitlines()) == 1 + 3
     numbers = [trial.number for trial in history.known]
     assert len(set(numbers)) == len(numbers)
@@ -95,13 +96,13 @@ def test_they_are_never_the_searchs_own(earlier: str, tmp_path: Path) -> None:
 def test_the_report_shows_them_apart(earlier: str, tmp_path: Path) -> None:
     history = run(tmp_path / "b", [earlier], trials=3).history
     page = Page(tmp_path / "b", history)
-    body = "".join(sections(page))
+    html, charts = body(sections_of(page), page)
     known = worth_knowing(earlier)
-    assert f"{len(known)} trials of earlier runs ({len(known)} of {earlier})" in body
-    assert f"trial {known[0].number} of {earlier}" in body
-    own = body.split("<h2>Trials</h2>")[1].split("<h2>Prior knowledge</h2>")[0]
+    assert f"{len(known)} trials of earlier runs ({len(known)} of {earlier})" in html
+    assert f"trial {known[0].number} of {earlier}" in html
+    own = html.split("<h2>Trials</h2>")[1].split("<h2>Prior knowledge</h2>")[0]
     assert own.count("<tr") == 1 + 3
-    hollow = [t for t in page.figures["costs"]["data"] if t["name"] == "of earlier runs"]
+    hollow = [t for t in charts["costs"]["data"] if t["name"] == "of earlier runs"]
     assert len(hollow[0]["x"]) == len(known) and hollow[0]["marker"]["symbol"] == "circle-open"
 
 
@@ -130,7 +131,7 @@ def test_samplers_see_them_as_observations_and_start_from_them(earlier: str, tmp
     """With nothing known TPE draws its first trials at random; with twelve known it models at once."""
     alone = run(tmp_path / "alone", trials=3, sampler="tpe", seed=5)
     taught = run(tmp_path / "taught", [earlier], trials=3, sampler="tpe", seed=5)
-    seen = observations(taught.history.prior, Objectives())
+    seen = observations(taught.history.prior, FID_AND_CLIP)
     assert len(seen) == len(worth_knowing(earlier)) and all(o.point is not None for o in seen)
     drawn = {
         len(past): [p.params for p in islice(taught.sampler.proposals(taught.space, past, 0), 40)]
@@ -198,7 +199,7 @@ def test_a_crowd_of_earlier_trials_waits_in_the_legend(tmp_path: Path) -> None:
         chart = pareto(taught.history, None)
         assert chart is not None
         earlier = next(trace for trace in chart["data"] if trace["name"].startswith("of earlier runs"))
-        shown[count] = earlier.get("visible", True)
+        shown[count] = earlier.visible or True
     assert shown == {CROWD: True, CROWD + 1: "legendonly"}
 
 

@@ -26,11 +26,11 @@ from space.prices.macs import price
 
 def curve(*fids: float) -> Curve:
     """FIDs at the first rungs; CLIP says the same."""
-    return Curve(RUNGS[: len(fids)], tuple(Point(fid, -fid) for fid in fids))
+    return Curve(RUNGS[: len(fids)], tuple(Point.of(fid, -fid) for fid in fids))
 
 
 def test_ranks_are_summed_over_both_scores():
-    points = [Point(1, 0.1), Point(2, 0.3), Point(3, 0.2), Point(1, 0.3)]
+    points = [Point.of(1, 0.1), Point.of(2, 0.3), Point.of(3, 0.2), Point.of(1, 0.3)]
     assert rank_sums(points) == [0 + 3, 2 + 0, 3 + 2, 0]
 
 
@@ -53,18 +53,18 @@ def test_a_poor_trial_that_ran_to_the_end_stands_below_those_halted_ahead_of_it(
 
 
 def test_scores_that_are_no_numbers_give_no_place_and_later_ones_do():
-    broken = Curve(RUNGS[:1], (Point(math.nan, 0.1),))
-    back = Curve(RUNGS[:2], (Point(math.inf, 0.1), Point(5, -5)))
+    broken = Curve(RUNGS[:1], (Point.of(math.nan, 0.1),))
+    back = Curve(RUNGS[:2], (Point.of(math.inf, 0.1), Point.of(5, -5)))
     assert standings([broken, curve(10, 9), back]) == [None, 0.5, 0.75]
 
 
 def test_standings_do_not_depend_on_the_scale_of_the_scores():
     chance = random.Random(0)
     curves = [
-        Curve(RUNGS[:n], tuple(Point(chance.uniform(10, 99), chance.random()) for _ in range(n)))
+        Curve(RUNGS[:n], tuple(Point.of(chance.uniform(10, 99), chance.random()) for _ in range(n)))
         for n in (1, 3, 2, 2, 1, 3, 3)
     ]
-    scaled = [Curve(c.steps, tuple(Point(p.fid**3, p.clip * 7 - 1) for p in c.points)) for c in curves]
+    scaled = [Curve(c.steps, tuple(Point.of(p.fid**3, p.clip * 7 - 1) for p in c.points)) for c in curves]
     assert standings(scaled) == standings(curves)
     assert sorted(standings(curves)) == pytest.approx([(n + 0.5) / 7 for n in range(7)])
 
@@ -88,7 +88,7 @@ def past_of(networks, rungs=3) -> list[Observation]:
     for number, (params, architecture) in enumerate(networks):
         points = tuple(scores_at(architecture, step) for step in RUNGS[:rungs])
         seen.append(
-            Observation(number, params, Point(START.fid, START.clip), {}, Curve(RUNGS[:rungs], points))
+            Observation(number, params, Point.of(START.fid, START.clip), {}, Curve(RUNGS[:rungs], points))
         )
     return seen
 
@@ -132,11 +132,11 @@ def test_properties_by_hand():
     """MD-Lite, counted by hand."""
     lite = named_architecture("md_lite")
     found = properties(lite)
-    assert len(found) == 13 + 3 * 11
+    assert len(found) == 14 + 3 * 11
     layers, self_attention, cross_attention = np.expm1(found[2:5]).round(6)
     assert (layers, self_attention, cross_attention) == (15, 12, 15)  # Table 6 of the paper
-    assert found[5:13].tolist() == [1, 2, 1, 4, 3, 1, 0, 0]
-    of_levels = found[13:].reshape(3, 11)
+    assert found[5:14].tolist() == [1, 2, 1, 4, 3, 3, 1, 0, 0]
+    of_levels = found[14:].reshape(3, 11)
     assert of_levels[:, 1:5].tolist() == [[2, 0, 0, 0], [2, 0, 0, 1], [3, 1, 1, 1]]
     down, attending_down, up, attending_up = np.expm1(of_levels[:, [5, 6, 8, 9]]).round(6).T.tolist()
     assert down == attending_down == [0, 1, 6] and up == attending_up == [0, 2, 6]
@@ -148,7 +148,7 @@ def test_cross_attention_that_nothing_is_drawn_through_is_not_as_cross_attention
     lite = named_architecture("md_lite")
     middle = replace(lite.levels[1], down=(2,), up=(0, 0))
     found = properties(replace(lite, levels=(lite.levels[0], middle, lite.levels[2])))
-    level = found[13:].reshape(3, 11)[1]
+    level = found[14:].reshape(3, 11)[1]
     assert np.expm1(level[[5, 6, 8, 9]]).round(6).tolist() == [2, 2, 0, 0]
     assert level[[4, 7, 10]].tolist() == [1, 1, 0]
 

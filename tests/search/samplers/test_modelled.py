@@ -24,7 +24,7 @@ from space.choices import UniformDraw
 from space.shared.plain import InputError, from_plain
 from tests.search.worlds import md_space, scores_at
 
-points = st.builds(Point, st.sampled_from([10.0, 20.0, 30.0, 40.0]), st.sampled_from([0.1, 0.2, 0.3]))
+points = st.builds(Point.of, st.sampled_from([10.0, 20.0, 30.0, 40.0]), st.sampled_from([0.1, 0.2, 0.3]))
 pasts = st.lists(st.one_of(st.none(), points), max_size=30).map(
     lambda found: [Observation(number, {}, point, {}) for number, point in enumerate(found)]
 )
@@ -51,7 +51,13 @@ def test_scores_that_are_no_numbers_are_not_modelled():
     past = [
         Observation(number, {}, point, {})
         for number, point in enumerate(
-            [Point(math.nan, 0.1), Point(5.0, math.inf), Point(5.0, 0.1), None, Point(-math.inf, 0.1)]
+            [
+                Point.of(math.nan, 0.1),
+                Point.of(5.0, math.inf),
+                Point.of(5.0, 0.1),
+                None,
+                Point.of(-math.inf, 0.1),
+            ]
         )
     ]
     assert [seen.number for seen in with_finite_scores(past)] == [2, 3]
@@ -92,7 +98,7 @@ def long_past(count: int, population: int) -> list[Observation]:
     for number in range(count):
         draw = UniformDraw(chance)
         at = scores_at(space.draw(draw), 400)
-        noisy = Point(at.fid * chance.lognormvariate(0, 0.2), at.clip + chance.gauss(0, 0.05))
+        noisy = Point.of(at.fid * chance.lognormvariate(0, 0.2), at.clip + chance.gauss(0, 0.05))
         seen.append(Observation(number, draw.params, noisy, {GENERATION: number // population}))
     return seen
 

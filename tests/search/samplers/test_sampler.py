@@ -7,7 +7,7 @@ from itertools import islice, product
 import optuna
 import pytest
 
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP
 from search.samplers.base import Observation, Ranks, observations
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.samplers.gp import GaussianProcessSettings
@@ -34,7 +34,7 @@ def past_of(folder, trials=8, scores=scores_at, **changes):
     search = make_search(folder, trials=trials, **changes)
     drive(search, scores)
     search.record.close()
-    return observations(search.history.trials, Objectives())
+    return observations(search.history.trials, FID_AND_CLIP)
 
 
 def first(name, past, number=None, count=3, seed=0):
@@ -57,7 +57,7 @@ def test_trials_without_scores_or_choices_are_no_obstacle(name, history, tmp_pat
     if history == "enqueued outside the space":
         for job in jobs:
             search.history.by_key[job.key].params = None
-    past = observations(search.history.trials, Objectives())
+    past = observations(search.history.trials, FID_AND_CLIP)
     assert len(first(name, past, number=3)) == 3
 
 
@@ -67,7 +67,7 @@ def test_the_quality_of_past_trials_changes_proposals(name, tmp_path):
 
     def upside_down(architecture, step):
         point = scores_at(architecture, step)
-        return Point(110.0 - point.fid, 1.0 - point.clip)
+        return Point.of(110.0 - point.fid, 1.0 - point.clip)
 
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     good, bad = past_of(tmp_path / "a", 14), past_of(tmp_path / "b", 14, upside_down)
@@ -89,7 +89,7 @@ def test_tpe_hears_of_no_rejection_so_a_tight_budget_does_not_drown_it(tmp_path)
     search = make_search(tmp_path, trials=20, sampler="tpe", budget=Budget(280, 156))
     drive(search)
     assert len(search.history.rejections) > 20
-    past = observations(search.history.trials, Objectives())
+    past = observations(search.history.trials, FID_AND_CLIP)
     assert len(past) == 20 and all(o.point is not None for o in past)
     late = search.history.trials[10:]
     assert sum(trial.architecture.levels[-1].cross_attention for trial in late) >= 8  # half by chance
@@ -100,7 +100,7 @@ def test_a_halted_trial_never_passes_for_better_than_a_complete_one(tmp_path):
     drive(search)
     halted = {trial.number for trial in search.history.trials if trial.state == "halted"}
     assert halted
-    seen = observations(search.history.trials, Objectives())
+    seen = observations(search.history.trials, FID_AND_CLIP)
     complete = [o.point for o in seen if o.number not in halted]
     for observation in seen:
         if observation.number in halted:
@@ -136,7 +136,7 @@ def scored(space, count, seed=1):
     for number in range(count):
         draw = UniformDraw(chance)
         at = scores_at(space.draw(draw), 400)
-        noisy = Point(at.fid * chance.lognormvariate(0, 0.2), at.clip + chance.gauss(0, 0.05))
+        noisy = Point.of(at.fid * chance.lognormvariate(0, 0.2), at.clip + chance.gauss(0, 0.05))
         seen.append(Observation(number, draw.params, noisy, {}))
     return seen
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP
 from search.runs.scores import best_first, within_noise
 from search.statistics.noise import Noise, RungNoise, noise_from_plain
 from search.statistics.pareto import Point, fronts, hypervolume, mean_point
@@ -22,7 +22,7 @@ from tests.search.histories import MD, RUNGS, end, open_run, propose, score
 NOISE = Noise((RungNoise(400, 0.1, 0.02),), deviations=2.0)
 # a coarse grid, so that ties in one score and equal points are common
 POINTS = st.lists(
-    st.builds(Point, st.integers(0, 6).map(float), st.integers(0, 6).map(lambda n: n / 8)), max_size=24
+    st.builds(Point.of, st.integers(0, 6).map(float), st.integers(0, 6).map(lambda n: n / 8)), max_size=24
 )
 
 
@@ -45,7 +45,7 @@ def test_fronts_equal_peeling(points: list[Point]) -> None:
 
 @given(POINTS)
 def test_hypervolume_equals_optunas(points: list[Point]) -> None:
-    reference = Point(5.0, 0.1)
+    reference = Point.of(5.0, 0.1)
     losses = np.array([[p.fid, -p.clip] for p in points if p.fid <= 5.0 and p.clip >= 0.1])
     theirs = compute_hypervolume(losses, np.array([5.0, -0.1])) if len(losses) else 0.0
     assert hypervolume(points, reference) == pytest.approx(theirs)
@@ -53,7 +53,7 @@ def test_hypervolume_equals_optunas(points: list[Point]) -> None:
 
 def test_hypervolume_of_two_points_worked_by_hand() -> None:
     # (10 - 2) * (.4 - 0) and, above it, (10 - 6) * (.7 - .4)
-    assert hypervolume([Point(2, 0.4), Point(6, 0.7)], Point(10, 0)) == pytest.approx(3.2 + 1.2)
+    assert hypervolume([Point.of(2, 0.4), Point.of(6, 0.7)], Point.of(10, 0)) == pytest.approx(3.2 + 1.2)
 
 
 # ---------------------------------------------------------------------- best first
@@ -75,12 +75,12 @@ def test_best_first_is_by_front_then_by_own_hypervolume(
     tmp_path_factory: pytest.TempPathFactory, points: list[Point]
 ) -> None:
     trials = _record_of(tmp_path_factory.mktemp("run"), points)
-    order = [trial.number for trial in best_first(trials, Objectives())]
+    order = [trial.number for trial in best_first(trials, FID_AND_CLIP)]
     assert sorted(order) == list(range(len(points)))
     if not points:
         return
     ranks = peeled(points)
-    bound = Point(max(p.fid for p in points) * 1.01, min(p.clip for p in points) - 0.01)
+    bound = Point.of(max(p.fid for p in points) * 1.01, min(p.clip for p in points) - 0.01)
 
     def own(index: int) -> float:
         front = [points[i] for i in range(len(points)) if ranks[i] == ranks[index] and i != index]
@@ -93,9 +93,9 @@ def test_best_first_is_by_front_then_by_own_hypervolume(
 
 
 def test_only_complete_trials_can_be_best(tmp_path: Path) -> None:
-    points = [Point(5, 0.9), Point(9, 0.1), Point(1, 0.99)]
+    points = [Point.of(5, 0.9), Point.of(9, 0.1), Point.of(1, 0.99)]
     trials = _record_of(tmp_path, points, ["halted", "complete", "failed"])
-    assert [trial.number for trial in best_first(trials, Objectives())] == [1]
+    assert [trial.number for trial in best_first(trials, FID_AND_CLIP)] == [1]
 
 
 # ---------------------------------------------------------------------- within the noise
@@ -105,15 +105,15 @@ def test_who_is_within_the_noise_of_the_best_worked_by_hand(tmp_path: Path) -> N
     """A run's noise is 10 % of FID and .02 of CLIP, of a difference 2 * sqrt(2) times that: a factor of
     exp(.283) = 1.327 in FID, .057 in CLIP."""
     points = [
-        Point(10, 0.50),
-        Point(13.2, 0.51),  # within both
-        Point(13.3, 0.50),  # beyond in FID
-        Point(13.3, 0.56),  # beyond in FID, but as far ahead in CLIP
-        Point(13.3, 0.556),  # beyond in FID, ahead in CLIP within the noise
-        Point(9, 0.43),  # ahead in FID within the noise, behind in CLIP beyond it
+        Point.of(10, 0.50),
+        Point.of(13.2, 0.51),  # within both
+        Point.of(13.3, 0.50),  # beyond in FID
+        Point.of(13.3, 0.56),  # beyond in FID, but as far ahead in CLIP
+        Point.of(13.3, 0.556),  # beyond in FID, ahead in CLIP within the noise
+        Point.of(9, 0.43),  # ahead in FID within the noise, behind in CLIP beyond it
     ]
     trials = _record_of(tmp_path, points)
-    assert {trial.number for trial in within_noise(trials, Objectives(), NOISE)} == {0, 1, 3}
+    assert {trial.number for trial in within_noise(trials, FID_AND_CLIP, NOISE)} == {0, 1, 3}
 
 
 @settings(max_examples=30, deadline=None)
@@ -122,16 +122,16 @@ def test_within_the_noise_is_somebody_and_asking_the_front_is_asking_all(
     tmp_path_factory: pytest.TempPathFactory, points: list[Point]
 ) -> None:
     trials = _record_of(tmp_path_factory.mktemp("run"), points)
-    found = [trial.number for trial in within_noise(trials, Objectives(), NOISE)]
+    found = [trial.number for trial in within_noise(trials, FID_AND_CLIP, NOISE)]
     fid_noise, clip_noise = 2 * 2**0.5 * 0.1, 2 * 2**0.5 * 0.02
 
     def beats(one: Point, other: Point) -> bool:
-        gains = (other.log_fid - one.log_fid) / fid_noise, (one.clip - other.clip) / clip_noise
+        gains = (other.even[0] - one.even[0]) / fid_noise, (one.clip - other.clip) / clip_noise
         return max(gains) > 1 and min(gains) >= -1
 
     assert set(found) == {i for i, p in enumerate(points) if not any(beats(q, p) for q in points)}
     assert bool(found) == bool(points)
-    order = [trial.number for trial in best_first(trials, Objectives())]
+    order = [trial.number for trial in best_first(trials, FID_AND_CLIP)]
     assert found == [number for number in order if number in found]
 
 
@@ -161,7 +161,7 @@ def test_what_no_noise_can_be_is_refused(field: str) -> None:
 
 
 def test_the_mean_of_runs_is_geometric_in_fid() -> None:
-    mean = mean_point([Point(10.0, 0.2), Point(40.0, 0.4)])
+    mean = mean_point([Point.of(10.0, 0.2), Point.of(40.0, 0.4)])
     assert mean.fid == pytest.approx(20.0) and mean.clip == pytest.approx(0.3)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from search.objectives import Objectives
+from search.objectives import FID_AND_CLIP
 from search.statistics.noise import Noise, RungNoise
 from search.statistics.pareto import Point
 from search.statistics.variance import Variance, within, within_paired
@@ -80,25 +80,25 @@ def test_few_repeats_refine_the_stated_noise_and_many_replace_it() -> None:
 def test_words_of_one_seed_worked_by_hand() -> None:
     """One look at one seed: half of .0455, half of it for each score, so 2.533 deviations of a difference,
     2.533 * sqrt(2) * .1 = .3582 of the logarithm of FID (a factor of 1.431), .0716 of CLIP."""
-    md = [Point(10, 0.5)]
-    found = verdict([Point(10, 0.5)], md)
+    md = [Point.of(10, 0.5)]
+    found = verdict([Point.of(10, 0.5)], md)
     assert found.word == "undecided"
     assert (found.fid.high, found.clip.high) == (
         pytest.approx(0.4308, abs=1e-3),
         pytest.approx(0.0716, abs=1e-3),
     )
     assert found.fid.low == pytest.approx(1 / 1.4308 - 1, abs=1e-3)
-    assert verdict([Point(6.9, 0.5)], md).word == "better"
-    assert verdict([Point(6.9, 0.43)], md).word == "better"  # not worse beyond the noise
-    assert verdict([Point(6.9, 0.42)], md).word == "mixed"
-    assert verdict([Point(7.1, 0.57)], md).word == "undecided"
-    assert verdict([Point(10, 0.58)], md).word == "better"
-    assert verdict([Point(14.5, 0.5)], md).word == "worse"
-    assert verdict([Point(14.5, 0.42)], md).word == "worse"
+    assert verdict([Point.of(6.9, 0.5)], md).word == "better"
+    assert verdict([Point.of(6.9, 0.43)], md).word == "better"  # not worse beyond the noise
+    assert verdict([Point.of(6.9, 0.42)], md).word == "mixed"
+    assert verdict([Point.of(7.1, 0.57)], md).word == "undecided"
+    assert verdict([Point.of(10, 0.58)], md).word == "better"
+    assert verdict([Point.of(14.5, 0.5)], md).word == "worse"
+    assert verdict([Point.of(14.5, 0.42)], md).word == "worse"
 
 
 def test_more_seeds_decide_what_one_leaves_open() -> None:
-    mine, theirs = [Point(7.5, 0.5)], [Point(10, 0.5)]
+    mine, theirs = [Point.of(7.5, 0.5)], [Point.of(10, 0.5)]
     assert verdict(mine, theirs).word == "undecided"
     found = verdict(mine * 4, theirs * 4)
     assert found.word == "better"
@@ -109,7 +109,7 @@ def test_more_seeds_decide_what_one_leaves_open() -> None:
 
 def test_networks_that_differ_by_less_than_matters_are_equivalent_with_seeds_enough() -> None:
     noise = Noise(NOISE.rungs, degrees_of_freedom=KNOWN, equivalent_fid_relative=0.1, equivalent_clip=0.02)
-    same = [Point(10, 0.5)]
+    same = [Point.of(10, 0.5)]
     assert [verdict(same * n, same * n, noise).word for n in (1, 20, 80)] == ["undecided"] * 2 + [
         "equivalent"
     ]
@@ -117,7 +117,7 @@ def test_networks_that_differ_by_less_than_matters_are_equivalent_with_seeds_eno
 
 def test_how_many_seeds_would_decide_is_what_they_do() -> None:
     noise = Noise(NOISE.rungs, degrees_of_freedom=6)
-    mine, theirs = [Point(6.5, 0.5)], [Point(10, 0.5)]
+    mine, theirs = [Point.of(6.5, 0.5)], [Point.of(10, 0.5)]
     evidence = Evidence({"a": {0: mine[0]}, "b": {0: theirs[0]}}, 400, noise)
     expected = evidence.seeds_to_decide("a", "b", 20)
     assert expected is not None and 1 < expected <= 20
@@ -131,8 +131,8 @@ def test_a_seed_that_shifts_all_networks_alike_decides_sooner() -> None:
     """CLIP differs by .09 always; the seeds move both by .2."""
     noise = Noise(NOISE.rungs, degrees_of_freedom=2)
     shifts = (0.0, 0.2, -0.2, 0.1, -0.1)
-    mine = [Point(10, 0.59 + shift) for shift in shifts]
-    theirs = [Point(10, 0.5 + shift) for shift in shifts]
+    mine = [Point.of(10, 0.59 + shift) for shift in shifts]
+    theirs = [Point.of(10, 0.5 + shift) for shift in shifts]
     assert verdict(mine, theirs, noise).word == "better"
     assert verdict(mine, [theirs[2], theirs[0], theirs[1], theirs[4], theirs[3]], noise).word == "undecided"
 
@@ -149,7 +149,7 @@ def test_seeds_are_paired_and_finalists_stand_against_each_other(tmp_path: Path)
     confirm(record, "md", MD, [(10, 0.5), (11, 0.51), (1, 0.99)])
     confirm(record, "trial 1", MD_LITE, [(40, 0.1), (42, 0.12)])
     confirm(record, "trial 2", MD_LITE, [(10, 0.5)])
-    found = verdicts(record.history, Objectives(), NOISE, ["md", "md_lite"])
+    found = verdicts(record.history, FID_AND_CLIP, NOISE, ["md", "md_lite"])
     assert [(v.name, v.against, v.word, v.seeds) for v in found] == [
         ("trial 1", "md", "worse", 2),
         ("trial 2", "md", "undecided", 1),
@@ -158,7 +158,7 @@ def test_seeds_are_paired_and_finalists_stand_against_each_other(tmp_path: Path)
     # md's third seed has no partner
     assert found[0].fid.middle == pytest.approx((40 * 42 / 10 / 11) ** 0.5 - 1)
     assert found[0].clip.middle == pytest.approx(0.11 - 0.505)
-    rounds = after_each_seed(record.history, Objectives(), NOISE, ["md"], "trial 1")
+    rounds = after_each_seed(record.history, FID_AND_CLIP, NOISE, ["md"], "trial 1")
     assert {other: [v.seeds for v in said] for other, said in rounds.items()} == {
         "md": [1, 2],
         "trial 2": [1],
@@ -174,5 +174,5 @@ def test_reruns_of_halted_trials_are_no_verdict(tmp_path: Path) -> None:
     end(record, key, "halted", "slower")
     confirm(record, "trial 0", MD, [(10, 0.5)])
     confirm(record, "md", MD, [(10, 0.5)])
-    assert verdicts(record.history, Objectives(), NOISE, ["md"]) == []
+    assert verdicts(record.history, FID_AND_CLIP, NOISE, ["md"]) == []
     record.close()

@@ -15,8 +15,12 @@ from space.shared.plain import InputError, from_plain
 from tests.search.worlds import preset
 
 NOISE = Noise((RungNoise(100, 0.1, 0.02), RungNoise(400, 0.1, 0.02)))
-START = Point(100.0, 0.0)
-PEERS = [Point(60.0, 0.30), Point(50.0, 0.40), Point(40.0, 0.50)]  # the median improved by 50 and .40
+START = Point.of(100.0, 0.0)
+PEERS = [  # the median improved by 50 and .40
+    Point.of(60.0, 0.30),
+    Point.of(50.0, 0.40),
+    Point.of(40.0, 0.50),
+]
 RULES = ("paper", "median", "asha", "extrapolate", "none")
 
 
@@ -34,16 +38,16 @@ def one_rung(point: Point, step: int = 100) -> Curve:
 @pytest.mark.parametrize(
     ("here", "halted"),
     [
-        (Point(50.0, 0.40), False),  # the median itself
-        (Point(54.9, 0.381), False),  # behind in both, inside the noise
-        (Point(55.1, 0.40), True),  # lags in FID, level in CLIP
-        (Point(50.0, 0.379), True),  # lags in CLIP, level in FID
-        (Point(90.0, 0.441), False),  # lags in FID, ahead in CLIP: by two deviations
-        (Point(90.0, 0.439), True),  # lags in FID, in CLIP not far enough ahead
-        (Point(39.9, 0.01), False),  # lags in CLIP, ahead in FID
-        (Point(40.1, 0.01), True),  # lags in CLIP, in FID not far enough ahead
-        (Point(70.0, 0.20), True),  # lags in both
-        (Point(40.0, 0.50), False),  # ahead in both
+        (Point.of(50.0, 0.40), False),  # the median itself
+        (Point.of(54.9, 0.381), False),  # behind in both, inside the noise
+        (Point.of(55.1, 0.40), True),  # lags in FID, level in CLIP
+        (Point.of(50.0, 0.379), True),  # lags in CLIP, level in FID
+        (Point.of(90.0, 0.441), False),  # lags in FID, ahead in CLIP: by two deviations
+        (Point.of(90.0, 0.439), True),  # lags in FID, in CLIP not far enough ahead
+        (Point.of(39.9, 0.01), False),  # lags in CLIP, ahead in FID
+        (Point.of(40.1, 0.01), True),  # lags in CLIP, in FID not far enough ahead
+        (Point.of(70.0, 0.20), True),  # lags in both
+        (Point.of(40.0, 0.50), False),  # ahead in both
     ],
 )
 def test_the_papers_rule_at_its_edges(here, halted):
@@ -51,7 +55,7 @@ def test_the_papers_rule_at_its_edges(here, halted):
 
 
 def test_the_papers_rule_says_what_lagged_and_by_how_much():
-    said = reason("paper", Point(70.0, 0.20))
+    said = reason("paper", Point.of(70.0, 0.20))
     assert said == (
         "slower than earlier trials: FID improved by 30.0, peers by 50.0 (noise 5.0); "
         "CLIP by 0.200, peers by 0.400 (noise 0.020)"
@@ -60,29 +64,29 @@ def test_the_papers_rule_says_what_lagged_and_by_how_much():
 
 def test_a_network_without_cross_attention_is_halted_though_its_fid_looks_average():
     """The measured figures of the embedded default at step 100: the best FID of all, and no CLIP."""
-    peers = [Point(67.7, 0.257), Point(56.1, 0.248), Point(65.3, 0.275), Point(54.5, 0.30)]
-    assert "CLIP" in reason("paper", Point(58.0, -0.01), peers)
+    peers = [Point.of(67.7, 0.257), Point.of(56.1, 0.248), Point.of(65.3, 0.275), Point.of(54.5, 0.30)]
+    assert "CLIP" in reason("paper", Point.of(58.0, -0.01), peers)
 
 
 def test_nobody_is_halted_before_enough_peers_are_recorded():
-    hopeless = Point(99.0, 0.0)
+    hopeless = Point.of(99.0, 0.0)
     for name in ("paper", "median", "asha"):
         assert reason(name, hopeless, PEERS[:2]) == ""
         assert reason(name, hopeless, PEERS) != ""
 
 
 def test_more_deviations_halt_less_and_a_lower_quantile_too():
-    here = Point(57.0, 0.40)
+    here = Point.of(57.0, 0.40)
     assert reason("paper", here) and not reason("paper", here, deviations=2.0)
     assert not reason("paper", here, quantile=0.1)
 
 
 def test_the_median_rule_needs_both_scores_worse():
-    assert reason("median", Point(50.1, 0.399)) and not reason("median", Point(50.1, 0.401))
+    assert reason("median", Point.of(50.1, 0.399)) and not reason("median", Point.of(50.1, 0.401))
 
 
 def test_asha_keeps_the_best_half_of_all_recorded():
-    peers = [Point(90 - 10 * n, 0.1 * n) for n in range(5)]
+    peers = [Point.of(90 - 10 * n, 0.1 * n) for n in range(5)]
     kept = [not reason("asha", here, [p for p in peers if p is not here]) for here in peers]
     assert kept == [False, False, True, True, True]  # 3 of 5: half, rounded up
 
@@ -93,7 +97,7 @@ def test_no_rule_halts_a_trial_that_beats_every_peer(name):
     for _ in range(200):
         peers = [some_curve(chance, chance.choice((1, 2))) for _ in range(chance.randrange(12))]
         rule = make_rule(preset("stopping", name, StoppingSettings), NOISE)
-        assert rule.reason_to_stop(Curve((100,), (Point(10.0, 0.9),)), peers, START, 400) == ""
+        assert rule.reason_to_stop(Curve((100,), (Point.of(10.0, 0.9),)), peers, START, 400) == ""
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -107,7 +111,7 @@ def test_a_decision_among_ten_thousand_peers_takes_no_second(name):
 
 
 def some_curve(chance: random.Random, rungs: int) -> Curve:
-    points = [Point(chance.uniform(20, 100), chance.uniform(0, 0.5)) for _ in range(rungs)]
+    points = [Point.of(chance.uniform(20, 100), chance.uniform(0, 0.5)) for _ in range(rungs)]
     return Curve((100, 400)[:rungs], tuple(points))
 
 
@@ -130,9 +134,9 @@ def test_planted_failures_as_they_trained_are_halted_and_md_is_not():
     """Scores at step 125 of the default, as recorded on 2026-11-20 by tests/search/test_planted.py."""
     noise = Noise((RungNoise(125, 0.07, 0.021),))
     rule = make_rule(PaperSettings(), noise)
-    start = Point(4971.6, -0.007)
-    sound = [Point(4506, 0.074), Point(3993, 0.110), Point(4434, 0.082)]
-    without_text, far_too_narrow, md = Point(4556, -0.009), Point(3858, -0.003), Point(4385, 0.072)
+    start = Point.of(4971.6, -0.007)
+    sound = [Point.of(4506, 0.074), Point.of(3993, 0.110), Point.of(4434, 0.082)]
+    without_text, far_too_narrow, md = Point.of(4556, -0.009), Point.of(3858, -0.003), Point.of(4385, 0.072)
 
     def reason_among(here: Point, peers: list[Point]) -> str:
         curves = [one_rung(peer, 125) for peer in peers]
@@ -146,9 +150,9 @@ def test_planted_failures_as_they_trained_are_halted_and_md_is_not():
 # ---------------------------------------------------------------------- extrapolation
 
 # In FID a straight line of the logarithms with residuals +d, -d, -d, +d of .1, in CLIP one of .01
-AT = [Point(80.0, 0.1), Point(40.0, 0.2), Point(20.0, 0.3), Point(10.0, 0.4)]
+AT = [Point.of(80.0, 0.1), Point.of(40.0, 0.2), Point.of(20.0, 0.3), Point.of(10.0, 0.4)]
 ENDS = [
-    Point(at.fid / 2 * math.exp(0.1 * sign), 2 * at.clip + 0.01 * sign)
+    Point.of(at.fid / 2 * math.exp(0.1 * sign), 2 * at.clip + 0.01 * sign)
     for at, sign in zip(AT, (1, -1, -1, 1), strict=True)
 ]
 COMPLETE = [Curve((100, 400), pair) for pair in zip(AT, ENDS, strict=True)]
@@ -197,18 +201,18 @@ def test_no_line_through_too_few_or_through_one_place(at):
 def test_halted_is_who_would_not_reach_the_front_even_at_best():
     """The best complete trial has FID 5.5 and CLIP .81, which AT[3] at this rung promised."""
     assert extrapolated(AT[3]) == ""  # nobody is ahead of it
-    assert extrapolated(Point(60.0, 0.15)) == (
+    assert extrapolated(Point.of(60.0, 0.15)) == (
         "will not reach the front: at step 400 expected FID 30.0 and CLIP 0.300, at best 21.7 and 0.332 "
         "(90% each, from 4 complete trials); one of them has 18.1 and 0.390"
     )
-    assert extrapolated(Point(11.0, 0.39)) == ""  # behind, but it may well end on the front
-    assert extrapolated(Point(60.0, 0.39)) == ""  # in CLIP it may
-    assert extrapolated(Point(60.0, 0.15), confidence=0.999) == ""  # a wider interval lets it go on
-    assert extrapolated(Point(60.0, 0.15), noise=Noise((RungNoise(400, 2.0, 0.5),))) == ""  # so does noise
+    assert extrapolated(Point.of(11.0, 0.39)) == ""  # behind, but it may well end on the front
+    assert extrapolated(Point.of(60.0, 0.39)) == ""  # in CLIP it may
+    assert extrapolated(Point.of(60.0, 0.15), confidence=0.999) == ""  # a wider interval lets it go on
+    assert extrapolated(Point.of(60.0, 0.15), noise=Noise((RungNoise(400, 2.0, 0.5),))) == ""  # so does noise
 
 
 def test_only_complete_peers_teach_it_and_enough_of_them():
-    hopeless = Point(75.0, 0.1)
+    hopeless = Point.of(75.0, 0.1)
     assert extrapolated(hopeless)
     assert extrapolated(hopeless, COMPLETE, minimum_peers=5) == ""
     stopped = [Curve((100,), (at,)) for at in AT]
@@ -227,8 +231,8 @@ def test_who_would_reach_the_front_is_seldom_halted():
 
     def curve() -> Curve:
         good = chance.random()
-        early = Point(100 * math.exp(-good + chance.gauss(0, 0.1)), 0.2 * good + chance.gauss(0, 0.02))
-        late = Point(60 * math.exp(-2 * good + chance.gauss(0, 0.15)), 0.5 * good + chance.gauss(0, 0.03))
+        early = Point.of(100 * math.exp(-good + chance.gauss(0, 0.1)), 0.2 * good + chance.gauss(0, 0.02))
+        late = Point.of(60 * math.exp(-2 * good + chance.gauss(0, 0.15)), 0.5 * good + chance.gauss(0, 0.03))
         return Curve((100, 400), (early, late))
 
     would, halted = {True: 0, False: 0}, {True: 0, False: 0}

@@ -1,0 +1,76 @@
+"""The charts of several runs side by side, a colour a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import plotly.graph_objects as go
+
+from analysis.comparison.runs import Run, progress, widest_noise
+from analysis.findings import confirmed, pareto_front
+from analysis.report.charts.marks import evenly_spaced, scatter, titled
+from analysis.report.charts.scores import front_line, in_state, mean_mark, score_axes
+from search.formats import counted
+from search.statistics.noise import Noise
+
+# One a run; far apart in hue, and from light to dark for those who don't tell hues apart.
+COLOURS = ("#3b82f6", "#d9541f", "#0f9d6b", "#8b5cf6", "#c99a06", "#db4f9e", "#0e9fb5", "#6b7280")
+SYMBOLS = ("circle", "square", "triangle-down", "triangle-up", "cross", "star", "hexagon", "x")
+
+
+def run_colour(place: int) -> str:
+    return COLOURS[place % len(COLOURS)]
+
+
+def fronts_of_runs(runs: Sequence[Run]) -> go.Figure | None:
+    """Every run's complete trials, front, winner and confirmed winner; None without any."""
+    noise = widest_noise(runs)
+    traces = [trace for place, run in enumerate(runs) for trace in _front(place, run, noise)]
+    return go.Figure(traces, score_axes(runs[0].history)) if traces else None
+
+
+def _front(place: int, run: Run, noise: Noise | None) -> list[go.Scatter]:
+    history, winner, colour = run.history, run.winner, run_colour(place)
+    complete = in_state(history.trials, "complete", history)
+    if not complete:
+        return []
+    mark = {"color": colour, "size": 7, "symbol": SYMBOLS[place % len(SYMBOLS)], "opacity": 0.65}
+    traces = [scatter(*evenly_spaced(run.name, complete), mark)]
+    if winner is not None and (own := in_state([winner], "complete", history)):
+        ring = {"color": colour, "size": 17, "symbol": "circle-open", "line": {"width": 3}}
+        traces.append(scatter(f"{run.name}: {winner.name}", own, ring))
+        for group in confirmed(history):
+            if noise is not None and group.name == winner.name:
+                by = f"{counted(len(group.points), 'seed')}, {group.steps} steps"
+                name = f"{run.name}: {winner.name}, confirmed ({by})"
+                traces.append(mean_mark(name, group, noise, colour))
+    for trace in traces:
+        trace.text = [f"{escape(run.name)}: {text}" for text in trace.text]
+    line = front_line([point for _, point in pareto_front(history)], colour).update(showlegend=False)
+    return [trace.update(legendgroup=run.name) for trace in (line, *traces)]
+
+
+def curves_of_progress(runs: Sequence[Run]) -> dict[str, go.Figure]:
+    """Best so far by what it took, a line a run; empty for runs without a complete trial."""
+    moments = [(run, progress(run.history)) for run in runs]
+    if not any(found for _, found in moments):
+        return {}
+    spent = {"steps": "training steps", "hours": "worker time (h)"}
+    best = {"area": "area dominated, FID x CLIP", "fid": "best FID so far", "clip": "best CLIP so far"}
+    charts = {}
+    for y, x in (("area", "steps"), ("area", "hours"), ("fid", "steps"), ("clip", "steps")):
+        traces = [
+            go.Scatter(
+                mode="lines",
+                name=escape(run.name),
+                x=[moment.steps if x == "steps" else moment.seconds / 3600 for moment in found],
+                y=[getattr(moment, y) for moment in found],
+                line={"shape": "hv", "color": run_colour(place), "width": 2.2},
+                hovertemplate=escape(run.name) + ": %{y:.4~g} after %{x:,.4~g}<extra></extra>",
+            )
+            for place, (run, found) in enumerate(moments)
+        ]
+        layout = go.Layout(xaxis=titled(spent[x], rangemode="tozero"), yaxis=titled(best[y]))
+        charts[f"progress-{y}-{x}"] = go.Figure(traces, layout)
+    return charts

@@ -1,0 +1,57 @@
+"""Noise as `mdsearch noise` writes it: exact rows for other programs, and a preset of conf/noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from search.confirmation.repeats import ScoreNoise
+from search.statistics.noise import Noise, noise_to_plain
+from search.statistics.variance import Variance
+
+NOTE = """
+Standard deviations of one run: of FID (and others on a log scale) as shares of it, of CLIP as they are.
+Seeds: pooled over networks that were trained with two seeds or more, with its 95 % interval; repeats: runs
+beyond the first of each network. Paired: what is left when a seed's effect on all networks alike is taken
+out. Pictures: by resampling them, at most what more pictures would cure. Together: the stated noise, which
+weighs as many repeats as it was measured with, refined by the seeds."""
+
+
+def preset(noise: Noise, source: str) -> str:
+    """A noise as a file of conf/noise, which says what it was estimated from."""
+    head = f"# Noise of one run, from {source}\n"
+    plain = noise_to_plain(noise)
+    plain["rungs"] = [_rounded(rung) | {"step": rung["step"]} for rung in plain["rungs"]]
+    return head + yaml.safe_dump(plain, sort_keys=False)
+
+
+def _rounded(deviations: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _rounded(value) if isinstance(value, Mapping) else float(f"{value:.4g}")
+        for name, value in deviations.items()
+    }
+
+
+def exact_row(found: ScoreNoise) -> dict[str, Any]:
+    low, high = found.seeds.deviation_interval() if found.seeds else (None, None)
+    return {
+        "step": found.step,
+        "score": found.score,
+        "stated": _deviation(found.stated),
+        "stated_degrees_of_freedom": found.stated.degrees_of_freedom,
+        "seeds": _deviation(found.seeds),
+        "seeds_low": low,
+        "seeds_high": high,
+        "repeats": found.seeds.degrees_of_freedom if found.seeds else 0,
+        "networks": found.networks,
+        "paired": _deviation(found.paired),
+        "pictures": found.resampled,
+        "together": _deviation(found.together),
+        "together_degrees_of_freedom": found.together.degrees_of_freedom,
+    }
+
+
+def _deviation(variance: Variance | None) -> float | None:
+    return variance.deviation if variance and variance.degrees_of_freedom else None

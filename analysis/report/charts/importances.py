@@ -1,0 +1,42 @@
+"""How much of the scores' variance each choice explains."""
+
+from __future__ import annotations
+
+from html import escape
+
+import plotly.graph_objects as go
+
+from analysis.findings import Importances
+from analysis.report.charts.marks import COLOURS, bound, titled
+
+MOST_CHOICES_PLOTTED = 14
+
+
+def importance_bars(found: Importances) -> go.Figure:
+    """The largest shares first, FID beside CLIP, each with the line that chance reaches."""
+    names = list(found.fid)[:MOST_CHOICES_PLOTTED][::-1]
+    traces, shapes = [], []
+    for title, shares, chance, colour in (
+        ("CLIP", found.clip, found.clip_chance, COLOURS["other"]),
+        ("FID", found.fid, found.fid_chance, COLOURS["complete"]),
+    ):
+        traces.append(
+            go.Bar(
+                orientation="h",
+                name=title,
+                y=[escape(name.replace("_", " ").replace(".", " · ")) for name in names],
+                x=[shares[name] for name in names],
+                marker={"color": colour},
+                hovertemplate="%{y}: %{x:.0%} of the variance of " + title + "<extra></extra>",
+            )
+        )
+        shapes.append(bound({"color": colour, "width": 1.5, "dash": "dot"}, x=chance))
+    layout = go.Layout(
+        barmode="group",
+        height=110 + 30 * len(names),
+        xaxis=titled("share of the variance explained", tickformat=".0%"),
+        yaxis={"automargin": True},
+        legend={"traceorder": "reversed"},
+        shapes=shapes,
+    )
+    return go.Figure(traces, layout)

@@ -1,0 +1,122 @@
+"""What a mark looks like and says: one colour for one meaning. Text and grid take the page's colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any, TypeVar
+
+import plotly.graph_objects as go
+
+from search.formats import ending, label, size, summary
+from search.runs.record import Trial
+from search.statistics.noise import Noise
+from search.statistics.pareto import Point
+
+Mark = TypeVar("Mark")
+
+COLOURS = {
+    "complete": "#3b82f6",
+    "halted": "#d98a1f",
+    "failed": "#dc4545",
+    "running": "#8b95a5",
+    "rejected": "#a3adba",
+    "winner": "#0f9d6b",
+    "MD": "#8b5cf6",
+    "MD-Lite": "#db4f9e",
+    "other": "#0e9fb5",
+    "prior": "#64748b",
+}
+MOST_MARKS = 1500  # of one kind in a chart; with more, evenly spaced ones are drawn, and the legend says so
+MOST_FULL_HOVERS = 300  # with more marks of a kind, what they say leaves the levels out
+
+
+def marks(
+    name: str, x: Sequence[float], y: Sequence[float], text: Sequence[str] | None = None, **fields: Any
+) -> go.Scatter:
+    """Marks that say their `text`, which is escaped already, when pointed at."""
+    said = {} if text is None else {"text": text, "hovertemplate": "%{text}<extra></extra>"}
+    return go.Scatter(mode="markers", name=escape(name), x=x, y=y, **said | fields)
+
+
+def scatter(
+    name: str,
+    pairs: Iterable[tuple[Trial, Point]],
+    marker: dict[str, Any],
+    noise: Noise | None = None,
+    deviations: float = 0.0,
+) -> go.Scatter:
+    """Marks in FID x CLIP; with `noise`, bars of so many standard deviations of one run."""
+    pairs = list(pairs)
+    full = len(pairs) <= MOST_FULL_HOVERS
+    fids, clips = [point.fid for _, point in pairs], [point.clip for _, point in pairs]
+    text = [hover(trial, point.fid, point.clip, trial.last_step, full=full) for trial, point in pairs]
+    trace = marks(name, fids, clips, text, marker=marker)
+    if noise is not None:
+        at = [noise.at(trial.last_step) for trial, _ in pairs]
+        widths = [deviations * rung.fid_relative * fid for rung, fid in zip(at, fids, strict=True)]
+        trace.error_x = noise_bars(widths, marker["color"])
+        trace.error_y = noise_bars([deviations * rung.clip for rung in at], marker["color"])
+    return trace
+
+
+def hover(
+    trial: Trial,
+    fid: float | None = None,
+    clip: float | None = None,
+    step: int | None = None,
+    *,
+    full: bool = True,
+) -> str:
+    """What a mark says of its trial; escaped, since plotly reads tags."""
+    lines = [f"{label(trial.name)} · {trial.architecture.id} · {trial.state}"]
+    if trial.purpose == "confirm":
+        lines[0] = f"{label(trial.name)}, confirmation · {trial.architecture.id}"
+    if fid is not None and clip is not None:
+        lines.append(f"FID {fid:.2f}, CLIP {clip:.3f}" + (f" at step {step}" if step is not None else ""))
+    lines += [size(trial.cost), *(summary(trial.architecture) if full else ())]
+    if full and trial.state in ("halted", "failed"):
+        lines.append(_shortened(ending(trial), 90))
+    return "<br>".join(escape(line) for line in lines)
+
+
+def noise_bars(widths: Sequence[float], colour: str) -> dict[str, Any]:
+    faint = "rgba({},{},{},0.4)".format(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)))
+    return {"type": "data", "array": list(widths), "color": faint, "thickness": 1, "width": 0}
+
+
+def marker(meaning: str, *, width: float = 0, **fields: Any) -> dict[str, Any]:
+    colour = COLOURS[meaning]
+    return {"color": colour, "line": {"color": colour, "width": width}, **fields}
+
+
+def winner_ring() -> dict[str, Any]:
+    return marker("winner", size=17, symbol="circle-open", width=3)
+
+
+def reference_colour(name: str) -> str:
+    return COLOURS.get(label(name), COLOURS["other"])
+
+
+def titled(text: str, **fields: Any) -> dict[str, Any]:
+    """An axis with its title."""
+    return {"title": {"text": escape(text)}, **fields}
+
+
+def bound(line: dict[str, Any], *, x: float | None = None, y: float | None = None) -> dict[str, Any]:
+    """A line across the whole chart, at an x or a y."""
+    if x is not None:
+        return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "line": line}
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line}
+
+
+def evenly_spaced(name: str, marks: Sequence[Mark], most: int = MOST_MARKS) -> tuple[str, list[Mark]]:
+    """At most so many of the marks, evenly spaced, under a name that says what is left out."""
+    if len(marks) <= most:
+        return name, list(marks)
+    chosen = [marks[place * len(marks) // most] for place in range(most)]
+    return f"{name} ({most:,} of {len(marks):,} drawn)", chosen
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

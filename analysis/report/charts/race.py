@@ -1,0 +1,83 @@
+"""How the intervals between the winner and the others closed, seed after seed."""
+
+from __future__ import annotations
+
+from html import escape
+from math import log10
+from typing import Any
+
+import plotly.graph_objects as go
+
+from analysis.report.charts.marks import COLOURS, bound, reference_colour, titled
+from search.formats import label
+from search.runs.header import noise_of, objectives_of, references_of
+from search.runs.record import History, Trial
+from search.statistics.verdicts import Interval, Verdict, after_each_seed
+
+FINALIST_COLOURS = [COLOURS[meaning] for meaning in ("complete", "other", "halted", "failed")]
+MOST_RATIO = 8.0  # of the chart's axis: intervals of one seed reach far beyond what matters
+
+
+def closing_intervals(history: History, winner: Trial | None) -> dict[str, go.Figure]:
+    """The winner against each of the others after every seed, in FID and in CLIP."""
+    noise = noise_of(history)
+    if noise is None or winner is None:
+        return {}
+    by_other = after_each_seed(history, objectives_of(history), noise, references_of(history), winner.name)
+    if not by_other:
+        return {}
+    fid: list[go.Scatter] = []
+    clip: list[go.Scatter] = []
+    for place, (other, verdicts) in enumerate(by_other.items()):
+        shift = 0.08 * (place - (len(by_other) - 1) / 2)
+        reference = other in references_of(history)
+        colour = reference_colour(other) if reference else FINALIST_COLOURS[place % len(FINALIST_COLOURS)]
+        ratios = [Interval(*(1 + end for end in (v.fid.middle, v.fid.low, v.fid.high))) for v in verdicts]
+        fid.append(_intervals(label(other), ratios, shift, colour))
+        clip.append(_intervals(label(other), [verdict.clip for verdict in verdicts], shift, colour))
+    ratio_axis = _ratio_axis([verdict for verdicts in by_other.values() for verdict in verdicts])
+    return {
+        "race-fid": _chart(fid, f"FID of {winner.name}, times the other's", 1.0, ratio_axis),
+        "race-clip": _chart(clip, f"CLIP of {winner.name}, above the other's", 0.0, {}),
+    }
+
+
+def _ratio_axis(verdicts: list[Verdict]) -> dict[str, Any]:
+    ends = [abs(log10(1 + end)) for verdict in verdicts for end in (verdict.fid.low, verdict.fid.high)]
+    reach = min(1.05 * max(ends), log10(MOST_RATIO))
+    ticks = [0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0]
+    return {
+        "type": "log",
+        "range": [-reach, reach],
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
+    }
+
+
+def _intervals(name: str, found: list[Interval], shift: float, colour: str) -> go.Scatter:
+    return go.Scatter(
+        mode="lines+markers",
+        name=escape(f"against {name}"),
+        x=[place + shift for place in range(1, len(found) + 1)],
+        y=[interval.middle for interval in found],
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [interval.high - interval.middle for interval in found],
+            "arrayminus": [interval.middle - interval.low for interval in found],
+            "color": colour,
+            "thickness": 1.5,
+        },
+        text=[f"between {interval.low:.3g} and {interval.high:.3g}" for interval in found],
+        hovertemplate="%{y:.3~g}, %{text}<extra></extra>",
+        line={"color": colour, "width": 1.3},
+        marker={"color": colour, "size": 7},
+    )
+
+
+def _chart(traces: list[go.Scatter], title: str, equal: float, axis: dict[str, Any]) -> go.Figure:
+    line = {"color": COLOURS["running"], "width": 1.5, "dash": "dash"}
+    layout = go.Layout(
+        xaxis=titled("shared seeds", dtick=1), yaxis=titled(title, **axis), shapes=[bound(line, y=equal)]
+    )
+    return go.Figure(traces, layout)

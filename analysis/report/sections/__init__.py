@@ -1,0 +1,1 @@
+"""What each part of the page says: a function a part, which gives its template the fields."""

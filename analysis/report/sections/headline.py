@@ -1,0 +1,161 @@
+"""What won, and how sure that is: no more than the verdicts say; then the run in six figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from analysis.findings import steps_saved
+from analysis.report.page import Page
+from search.formats import counted, duration, gmacs, label, millions, share, size
+from search.objectives import CLIP, FID, Objective, Objectives
+from search.runs.header import noise_of, objectives_of, trials_asked
+from search.statistics.noise import Noise
+from search.statistics.verdicts import Verdict
+from space.prices.macs import price
+
+UNSURE = {  # verdict -> how the claim says it
+    "undecided": "undecided against",
+    "equivalent": "equivalent to",
+    "mixed": "better in one score and worse in the other than",
+}
+
+
+def headline(page: Page) -> dict[str, Any]:
+    header = page.history.header
+    began = header.get("time")
+    when = f"{datetime.fromtimestamp(began, UTC):%d %B %Y, %H:%M} UTC" if began else "not begun"
+    named = [("sampler", header.get("sampler", {})), ("stopping", header.get("stopping", {}))]
+    facts = [
+        "Architecture search",
+        page.name,
+        when,
+        f"budget {_budget_words(header.get('budget', {}))}",
+        *(f"{kind} {settings.get('name', '?')}" for kind, settings in named if settings),
+        f"seed {header.get('seed', '?')}",
+    ]
+    return {"facts": facts, "claim": _claim(page), "lines": list(_lead(page))}
+
+
+def _budget_words(budget: dict[str, Any]) -> str:
+    parts = []
+    if (most := budget.get("parameters_millions")) is not None:
+        parts.append(f"{most:g} M parameters")
+    if (most := budget.get("gmacs")) is not None:
+        parts.append(f"{most:g} GMACs")
+    return " and ".join(parts) or "none"
+
+
+def _claim(page: Page) -> str:
+    """The one sentence at the top; it claims no more than the verdicts do."""
+    trials, winner = page.history.trials, page.winner
+    if not trials:
+        return "No trial has been started yet."
+    if winner is None:
+        if all(trial.state == "failed" for trial in trials):
+            return "Every trial failed: nothing can be said about any architecture."
+        return "Nothing is decided: no trial has been trained to its full length."
+    said = _words_of(page.verdicts, winner.name)
+    name = winner.name.capitalize()
+    if not said:
+        return f"{name} leads on one run; nothing has confirmed it."
+    if "worse" in said:
+        rest = f", better than {said['better']}" if "better" in said else ""
+        return f"{name} led the search, but trained again it is worse than {said['worse']}{rest}."
+    unsure = "; ".join(f"{phrase} {said[word]}" for word, phrase in UNSURE.items() if word in said)
+    if "better" in said:
+        return f"{name} is better than {said['better']} beyond the noise{'; ' + unsure if unsure else ''}."
+    return f"{name} leads the search; {unsure}."
+
+
+def _words_of(verdicts: Sequence[Verdict], name: str) -> dict[str, str]:
+    """Verdict -> the networks that it is said of, from the side of `name`."""
+    turned: dict[str, str] = {"better": "worse", "worse": "better"}
+    sides = [(str(v.word), v.against) for v in verdicts if v.name == name]
+    sides += [(turned.get(v.word, v.word), v.name) for v in verdicts if v.against == name]
+    return {word: _and([other for said, other in sides if said == word]) for word, _ in sides}
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _lead(page: Page) -> Iterator[str]:
+    history, winner = page.history, page.winner
+    asked, ended = trials_asked(history), sum(t.state != "running" for t in history.trials)
+    if ended < asked and not page.running:
+        under_way = sum(trial.state == "running" for trial in history.trials)
+        yield (
+            f"This search is not finished: {ended} of {asked} trials had ended and {under_way} were under "
+            f"way when this page was written. If it was interrupted, go on with resume={page.folder.name}."
+        )
+    if winner is not None:
+        yield f"The winner has {size(winner.cost)} at the paper's scale" + _beside_references(page) + "."
+    if page.lead is not None:
+        yield page.lead.sentence()
+    for verdict in page.verdicts:
+        if winner is None or winner.name not in (verdict.name, verdict.against):
+            continue
+        sentence = verdict.sentence()
+        yield f"{sentence[0].upper()}{sentence[1:]}."
+    waiting = sum(trial.state == "running" for trial in history.confirmations)
+    if waiting:
+        were = "was" if waiting == 1 else "were"
+        yield f"{counted(waiting, 'confirmation run')} {were} under way when this page was written."
+
+
+def _beside_references(page: Page) -> str:
+    costs = {label(name): price(architecture) for name, architecture in page.references.items()}
+    said = [f"{name}: {millions(cost.parameters)}, {gmacs(cost.gmacs)}" for name, cost in costs.items()]
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def tiles(page: Page) -> dict[str, Any]:
+    history = page.history
+    states = Counter(trial.state for trial in history.trials)
+    saved = steps_saved(history.trials)
+    worked = sum(trial.seconds for trial in history.by_key.values())
+    refused = Counter(rejection.kind for rejection in history.rejections)
+    figures = [
+        (f"{states['complete']:,} of {trials_asked(history):,}", "trials trained to full length"),
+        (f"{states['halted']:,}", "halted early"),
+        (f"{states['failed']:,}", "failed"),
+        (f"{refused['budget']:,}", "proposals over budget, never trained"),
+        (share(saved.share), f"of training steps saved by stopping ({saved.steps:,})"),
+        (duration(worked), "of worker time"),
+    ]
+    return {"tiles": figures}
+
+
+def scope(page: Page) -> dict[str, Any] | None:
+    """What was measured, and what it cannot say."""
+    header, objectives, noise = page.history.header, objectives_of(page.history), noise_of(page.history)
+    if not header:
+        return None
+    steps = (header.get("rungs") or ["?"])[-1]
+    by_networks = [objective.name for objective in objectives if objective.label in (FID, CLIP)]
+    return {
+        "divisor": header.get("proxy", {}).get("width_divisor", 1),
+        "steps": steps,
+        "data": header.get("data", {}).get("name", "unnamed"),
+        "embedded": by_networks if any("embedded" in name for name in by_networks) else [],
+        "level": noise.level if noise is not None else None,
+        "noise": _noise_in_words(noise, objectives, steps) if noise is not None else None,
+    }
+
+
+def _noise_in_words(noise: Noise, objectives: Objectives, steps: Any) -> str:
+    """`500 steps: 8% of the FID, 0.016 of CLIP`."""
+    at = noise.at(steps if isinstance(steps, int) else 0)
+    deviations = zip(objectives, at.deviations(objectives), strict=True)
+    return f"{at.step} steps: {', '.join(_deviation_in_words(*each) for each in deviations)}"
+
+
+def _deviation_in_words(objective: Objective, deviation: float | None) -> str:
+    if deviation is None:
+        return f"an unknown one of {objective.label}"
+    if objective.scale == "log":
+        return f"{share(deviation)} of {'the ' if objective.label == FID else ''}{objective.label}"
+    return f"{objective.roughly(deviation)} of {objective.label}"

@@ -1,0 +1,47 @@
+"""Trials of earlier runs that taught this search: what they are, apart from its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from analysis.report.html import Cell, Row, Table, number, word
+from analysis.report.page import Page
+from search.formats import millions
+from search.runs.header import objectives_of
+from search.runs.record import Trial
+from search.runs.scores import best_first
+
+MOST_SHOWN = 20
+
+
+def prior_section(page: Page) -> dict[str, Any] | None:
+    """None for a search that began without."""
+    known, objectives = page.history.prior, objectives_of(page.history)
+    if not known:
+        return None
+    runs = ", ".join(f"{n} of {run}" for run, n in Counter(trial.source for trial in known).items())
+    shown = known
+    if len(known) > MOST_SHOWN:
+        shown = best_first(known, objectives)[:MOST_SHOWN]
+    heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps", "FID", "CLIP"]
+    rows = [Row(_cells(trial, objectives[0].name, objectives[1].name)) for trial in shown]
+    return {
+        "known": len(known),
+        "runs": runs,
+        "shown": len(shown),
+        "table": Table(heads, rows, numbers=range(3, 8), sortable=True),
+    }
+
+
+def _cells(trial: Trial, fid: str, clip: str) -> list[Cell]:
+    return [
+        Cell(trial.name),
+        word(trial.state),
+        Cell(trial.architecture.id, code=True),
+        Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
+        number(trial.cost.gmacs, 1),
+        number(trial.last_step),
+        number(trial.score(fid), 2),
+        number(trial.score(clip), 3),
+    ]

@@ -1,0 +1,80 @@
+"""Every trial: what it was, what it scored, and why it ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis.findings import reruns, steps_saved
+from analysis.report.html import MOST_ROWS, Cell, Row, Table, number, word
+from analysis.report.page import Page
+from search.formats import duration, ending, millions
+from search.runs.header import objectives_of
+from search.runs.record import History, Trial
+
+FAILURES_LISTED = 100
+
+
+def trial_section(page: Page) -> dict[str, Any]:
+    trials, objectives = list(page.history.trials), objectives_of(page.history)
+    if page.winner is not None and len(trials) > MOST_ROWS:
+        trials = [page.winner, *(trial for trial in trials if trial is not page.winner)]
+    heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps"]
+    heads += ["FID", "CLIP", "validation loss", "time", "why it ended"]
+    rows = [
+        Row(
+            _trial_cells(trial, objectives[0].name, objectives[1].name),
+            "winner" if trial is page.winner else "",
+        )
+        for trial in trials
+    ]
+    return {"table": Table(heads, rows, numbers=(0, *range(3, 10)), sortable=True)}
+
+
+def _trial_cells(trial: Trial, fid: str, clip: str) -> list[Cell]:
+    return [
+        number(trial.number),
+        word(trial.state),
+        Cell(trial.architecture.id, code=True),
+        Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
+        number(trial.cost.gmacs, 1),
+        Cell(f"{trial.last_step} / {trial.steps}", trial.last_step, "number"),
+        number(trial.score(fid), 2),
+        number(trial.score(clip), 3),
+        number(trial.score("validation_loss"), 4),
+        Cell(duration(trial.seconds), round(trial.seconds, 3), "number"),
+        Cell(ending(trial), css="wide"),
+    ]
+
+
+def stopping_section(page: Page) -> dict[str, Any]:
+    history = page.history
+    stopped = [trial for trial in history.trials if trial.state == "halted"]
+    rows = [
+        Row(
+            [
+                number(trial.number),
+                number(trial.last_step),
+                number(trial.steps - trial.last_step),
+                Cell(ending(trial), css="wide"),
+            ]
+        )
+        for trial in stopped
+    ]
+    heads = ["trial", "halted at step", "steps spared", "why"]
+    again = reruns(history)
+    return {
+        "stopped": len(stopped),
+        "saved": steps_saved(history.trials),
+        "table": Table(heads, rows, numbers=range(3), sortable=True),
+        "reruns": len(again),
+        "wrong": [trial.name for trial, _, wrongly in again if wrongly],
+        "failures": _failures(history),
+    }
+
+
+def _failures(history: History) -> list[str]:
+    failed = [trial for trial in history.trials if trial.state == "failed"]
+    lines = [f"{trial.name}: {ending(trial)}" for trial in failed[:FAILURES_LISTED]]
+    if len(failed) > FAILURES_LISTED:
+        lines.append(f"and {len(failed) - FAILURES_LISTED:,} more")
+    return lines

@@ -1,0 +1,25 @@
+"""The winning network, what makes it another than the reference networks, and what it generates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis.report.page import Page
+from analysis.report.sections.images import sample_sheets
+from search.formats import label
+from space.difference import difference
+
+
+def winner_section(page: Page) -> dict[str, Any] | None:
+    winner = page.winner
+    if winner is None:
+        return None
+    changes = {
+        label(name): difference(architecture, winner.architecture)
+        for name, architecture in page.references.items()
+    }
+    return {"winner": winner, "changes": changes}
+
+
+def image_section(page: Page) -> dict[str, Any]:
+    return {"sheets": sample_sheets(page.folder, page.history, page.winner)}

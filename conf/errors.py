@@ -1,0 +1,108 @@
+"""What went wrong with an override, in one line: Hydra's errors as `InputError`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+from conf.composition import MISSING, choices, composed
+from conf.files import folder_of
+from conf.words import first_line
+from space.shared.plain import InputError, nearest
+
+
+def refuse_outside(override: Any) -> None:
+    """What Hydra would take but means nothing here: its own settings, and several values at once."""
+    if override.is_hydra_override():
+        raise InputError(f"{override.key_or_group}: no such key; Hydra's own settings have no effect here")
+    if override.is_sweep_override():
+        raise InputError(f"{override.input_line}: several values run one after another only with -m")
+
+
+def names_preset(override: Any, folders: Mapping[str, Any]) -> bool:
+    """Hydra's own reading: `budget=md` chooses a preset, `budget={gmacs: 200}` sets fields."""
+    return override.key_or_group in folders and (
+        override.is_delete() or not isinstance(override.value(), dict)
+    )
+
+
+def check_preset(override: Any, presets: Mapping[str, str]) -> None:
+    preset = str(override.value())
+    if not override.is_delete() and preset not in presets:
+        raise InputError(f"{override.key_or_group}: no preset {preset!r}; {nearest(preset, presets)}")
+
+
+def explain(
+    error: Exception, main: str, parsed: list[Any], package: str, folders: Mapping[str, Mapping[str, str]]
+) -> NoReturn:
+    """Raise the InputError that says what Hydra's `error` meant; a bug of the YAML itself goes on."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import ConfigKeyError, MissingMandatoryValue
+
+    chosen = [override for override in parsed if names_preset(override, folders)]
+    usual = choices(main, package)
+    for override in chosen:
+        name = override.get_key_element().lstrip("+~")
+        if name not in usual and not override.is_add():
+            raise InputError(f"{name}: not chosen from here; {nearest(name, usual)}")
+    words = [override.input_line for override in chosen]
+    try:
+        for group, preset in choices(main, package, words).items():
+            if preset == MISSING:
+                raise InputError(f"{group}: a preset must be named; {nearest('', folders[folder_of(group)])}")
+        config = composed(main, words, package)
+    except HydraException as cause:
+        if not chosen:  # the YAML itself is wrong
+            raise
+        raise InputError(f"{', '.join(words)}: {first_line(cause)}") from None
+    for override in parsed:
+        if override not in chosen and not (override.is_add() or override.is_force_add()):
+            _check_key(override.key_or_group, config, folders)
+    key = getattr(error, "full_key", None) or getattr(error.__cause__, "full_key", None)
+    if isinstance(error, MissingMandatoryValue):
+        raise InputError(f"{key}: missing (required); write {key}=value")
+    if isinstance(error.__cause__, ConfigKeyError):  # a key inside a mapping given as a value
+        _check_key(str(key), config, folders)
+    if not parsed:
+        raise error
+    raise InputError(f"{key}: {first_line(error)}" if key else first_line(error)) from None
+
+
+def _check_key(key: str, config: Any, folders: Mapping[str, Any]) -> None:
+    """The key of a plain field exists in what the groups composed to."""
+    from omegaconf import OmegaConf
+
+    tree = OmegaConf.to_container(config, resolve=False)
+    names = dict(_dotted(tree))
+    if key in names:
+        return
+    parent = key.rpartition(".")[0]
+    while parent and parent not in names:
+        parent = parent.rpartition(".")[0]
+    siblings = names[parent] if parent else tree
+    if not isinstance(siblings, dict):
+        raise InputError(f"{key}: no such key; {parent} holds the value {siblings!r}, not a mapping")
+    close = _close(key, [name for name in (*names, *folders) if not key.startswith(f"{name}.")])
+    hint = f"did you mean {close!r}? " if close else ""
+    inside = f"Valid in {parent}" if parent else "Valid"
+    adding = f"; to add a new one write +{key}=value" if not siblings else ""
+    listed = ", ".join(sorted(map(str, siblings))) or "(none yet)"
+    raise InputError(f"{key}: no such key; {hint}{inside}: {listed}{adding}")
+
+
+def _close(key: str, names: list[str]) -> str | None:
+    """The dotted name most like `key`, or else the one whose last part is."""
+    whole = difflib.get_close_matches(key, names, n=1, cutoff=0.75)
+    if whole:
+        return whole[0]
+    last = {name.rpartition(".")[2]: name for name in reversed(names)}
+    part = difflib.get_close_matches(key.rpartition(".")[2], last, n=1, cutoff=0.75)
+    return last[part[0]] if part else None
+
+
+def _dotted(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")

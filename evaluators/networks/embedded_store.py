@@ -1,0 +1,75 @@
+"""The embedded CLIP of some data and settings: shipped, kept by content, or trained.
+
+That of the default data comes along (`SHIPPED`): processors round differently, and a model trained anew on
+another one would be another metric network, by which runs of two machines do not compare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from evaluators.networks.embedded import ABOUT, EmbeddedClip
+from evaluators.networks.embedded_model import EmbeddedSettings, model_config
+from evaluators.networks.embedded_training import ReadPairs, train_clip
+from space.shared.plain import to_plain
+
+FORMAT = 1  # of the cached files and of the training; raised when an old file would no longer be the same
+SHIPPED = Path(__file__).parent / "shipped"  # laid out as a cache folder; docs/evaluators.md: how it is made
+
+
+def embedded_clip(
+    train: ReadPairs,
+    count: int,
+    held_out_images: np.ndarray,
+    held_out_captions: Sequence[str],
+    data_digest: str,
+    settings: EmbeddedSettings,
+    cache_folder: Path,
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> EmbeddedClip:
+    """The small CLIP of these data and settings: shipped, from the cache folder, or trained and left there.
+
+    Args:
+        train: draws from the training split, which has `count` pictures.
+        held_out_images: (N, H, W, 3) uint8, with one caption each, never trained on: for the accuracy.
+        data_digest: of pictures and captions; with the settings and open_clip's version it is the key.
+        on_step: told the step, the steps in all, and the loss.
+
+    Two processes at once may both train; whichever finishes first is kept, and both return that one.
+    """
+    size = held_out_images.shape[1]
+    stamp = [FORMAT, data_digest, count, size, to_plain(settings), version("open_clip_torch")]
+    key = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
+    name = f"embedded-clip-{key}"
+    folder = (SHIPPED if (SHIPPED / name).is_dir() else cache_folder) / name
+    if not (folder / ABOUT).is_file():
+        model, vocabulary = train_clip(train, count, size, settings, on_step)
+        about = {"model_cfg": model_config(settings, vocabulary, size), "vocabulary": vocabulary.known}
+        clip = EmbeddedClip(model, vocabulary, about)
+        clip.about["retrieval_accuracy"] = clip.retrieve(held_out_images, held_out_captions)
+        clip.about |= {"data_digest": data_digest, "settings": to_plain(settings), "open_clip": stamp[-1]}
+        publish(clip, folder)
+    clip = EmbeddedClip.load(folder)
+    clip.about.setdefault("retrieval_captions", len(set(held_out_captions)))
+    return clip
+
+
+def publish(clip: EmbeddedClip, folder: Path) -> None:
+    """Write beside, then rename: the folder is there whole or not at all."""
+    own = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+    clip.save(own)
+    try:
+        os.rename(own, folder)
+    except OSError:  # another process was first, and a folder with files in it is not replaced
+        shutil.rmtree(own)
+        if not (folder / ABOUT).is_file():
+            raise

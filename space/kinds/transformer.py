@@ -1,0 +1,171 @@
+"""The kinds that work on tokens or on one vector: transformer layers, projections around them, embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from space.kinds.rules import NOTHING, Cost, embedding, linear, norm
+from space.kinds.stage import Activation, AttentionKind, Kind, Projection, Stage
+from space.shared.plain import entry_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# ---------------------------------------------------------------------- a transformer layer
+
+
+class LayerOptions(NamedTuple):
+    """What nothing acts on (a context without cross-attention, say) stands at its least."""
+
+    self_attention: bool
+    cross_attention: bool
+    feed_forward_ratio: int
+    activation: Activation
+    attention: AttentionKind = "softmax"
+    heads: int = 1
+    shared_key_value: bool = False
+    context_width: int = 0
+    context_length: int = 0
+
+
+def attention(channels: int, tokens: int, source: int, source_tokens: int, *, shared_key_value: bool) -> Cost:
+    """Q from `tokens`, K and V (one projection if shared) from the source; no bias but in the output.
+
+    The products QK^T and AV are tokens x source_tokens x channels each, whatever the number of heads.
+    """
+    key_value = linear(source, channels, source_tokens, bias=False)
+    cost = linear(channels, channels, tokens, bias=False) + key_value + linear(channels, channels, tokens)
+    products = 2 * tokens * source_tokens * channels
+    return cost + (NOTHING if shared_key_value else key_value) + Cost(0, products, products)
+
+
+def feed_forward(channels: int, tokens: int, ratio: int) -> Cost:
+    """Gated: channels -> 2 * ratio * channels, ratio * channels -> channels."""
+    return linear(channels, 2 * ratio * channels, tokens) + linear(ratio * channels, channels, tokens)
+
+
+def _layer_cost(stage: Stage) -> Cost:
+    """Self-attention, cross-attention, feed-forward, each behind a layer norm."""
+    channels, tokens, options = stage.inputs, stage.pixels, stage.options
+    cost = norm(channels) + feed_forward(channels, tokens, options.feed_forward_ratio)
+    if options.self_attention:
+        shared = options.shared_key_value
+        cost += norm(channels) + attention(channels, tokens, channels, tokens, shared_key_value=shared)
+    if options.cross_attention:
+        width, length = options.context_width, options.context_length
+        cost += norm(channels) + attention(channels, tokens, width, length, shared_key_value=False)
+    return cost
+
+
+def _layer_held(stage: Stage) -> int:
+    """Its first sum is held to the end of the layer."""
+    options, tokens = stage.options, stage.inputs * stage.pixels
+    peaks, held = [], 0
+    if options.self_attention:
+        keys = 1 if options.shared_key_value else 2
+        peaks.append(_attention_held(stage, stage.pixels, keys))
+        held = tokens
+    if options.cross_attention:
+        peaks.append(held + _attention_held(stage, options.context_length, 2))
+        held = tokens
+    gated = tokens + 4 * options.feed_forward_ratio * tokens  # normed, both halves, the gate's, the product
+    return max([*peaks, held + gated])
+
+
+def _attention_held(stage: Stage, length: int, keys: int) -> int:
+    """Normed input, query, keys and values; then what the kind of attention holds beside them."""
+    base = 2 * stage.inputs * stage.pixels + keys * stage.inputs * length
+    return base + entry_of(ATTENTIONS, stage.options.attention, "attention")(stage, length)
+
+
+def _softmax_held(stage: Stage, length: int) -> int:
+    """The heads' output and its projection: a fused kernel holds no matrix of scores."""
+    return 2 * stage.inputs * stage.pixels
+
+
+def _relu_held(stage: Stage, length: int) -> int:
+    """Scores, and the most of: a scaled query, scores after the relu, the output of heads side by side."""
+    tokens, heads = stage.inputs * stage.pixels, stage.options.heads
+    scores = heads * stage.pixels * length
+    joined = 3 * tokens if heads > 1 else 2 * tokens  # heads are copied beside each other
+    return scores + max(tokens, scores, joined)
+
+
+ATTENTIONS: Mapping[str, Callable[[Stage, int], int]] = {"softmax": _softmax_held, "relu": _relu_held}
+
+
+def _layer(stage: Stage) -> nn.Module:
+    from space.blocks import TransformerLayer
+
+    options = stage.options
+    return TransformerLayer(
+        stage.inputs,
+        options.heads,
+        options.context_width,
+        self_attention=options.self_attention,
+        cross_attention=options.cross_attention,
+        shared_key_value=options.shared_key_value,
+        kind=options.attention,
+        ratio=options.feed_forward_ratio,
+        activation=options.activation,
+    )
+
+
+LAYER = Kind("transformer", _layer_cost, _layer_held, _layer, LayerOptions)
+
+# ---------------------------------------------------------------------- around a stack of layers
+
+
+class ProjectionOptions(NamedTuple):
+    stack_projection: Projection
+    norm_groups: int
+
+
+def _project_in_cost(stage: Stage) -> Cost:
+    """Group norm and a 1x1 convolution, or a linear layer, which is the same."""
+    return norm(stage.inputs) + linear(stage.inputs, stage.outputs, stage.pixels)
+
+
+def _project_out_cost(stage: Stage) -> Cost:
+    return linear(stage.inputs, stage.outputs, stage.pixels)
+
+
+def _project_in_held(stage: Stage) -> int:
+    """The normed map and its projection."""
+    return (stage.inputs + stage.outputs) * stage.pixels
+
+
+def _project_out_held(stage: Stage) -> int:
+    """The projection; then its sum with the stack's input, the stage's own input gone."""
+    return stage.outputs * stage.pixels
+
+
+def _projection(stage: Stage) -> nn.Module:
+    from space.blocks import make_projection
+
+    return make_projection(stage.options.stack_projection, stage.inputs)
+
+
+PROJECT_IN = Kind("projections", _project_in_cost, _project_in_held, _projection, ProjectionOptions)
+PROJECT_OUT = Kind("projections", _project_out_cost, _project_out_held, _projection, ProjectionOptions)
+
+# ---------------------------------------------------------------------- one vector an image
+
+
+def _embedding_cost(stage: Stage) -> Cost:
+    return embedding(stage.inputs, stage.outputs)
+
+
+def _embedding_held(stage: Stage) -> int:
+    return stage.outputs
+
+
+def _embedding(stage: Stage) -> nn.Module:
+    from space.blocks import Embedding
+
+    return Embedding(stage.inputs, stage.outputs)
+
+
+TIME = Kind("time embedding", _embedding_cost, _embedding_held, _embedding)
+ADDED = Kind("added conditions", _embedding_cost, _embedding_held, _embedding)

@@ -1,0 +1,54 @@
+"""What --help teaches, all of it from YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from conf.files import presets_of
+from conf.help import groups, help_text
+
+SMALL = "small_conf"
+
+
+@pytest.fixture(autouse=True)
+def small_conf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+def test_groups_are_those_chosen_from_with_their_descriptions() -> None:
+    assert groups("main", package=SMALL) == {
+        "arch@reference": {"md": "", "md_lite": "Lite"},
+        "budget": {"md": "400 M parameters, 200 GMACs", "md_lite": "Just above MD-Lite"},
+        "sampler": {"random": "At random", "tpe": "Tree-structured Parzen estimator"},
+    }
+
+
+def test_help_teaches_presets_fields_and_examples() -> None:
+    lines = help_text("main", package=SMALL).splitlines()
+    squeezed = [" ".join(line.split()) for line in lines]
+    for expected in (
+        "What it does,",
+        "budget=... (default md)",
+        "md_lite Just above MD-Lite",
+        "trials=12 trials to train, at most",
+        "data.name=scenes scenes or digits",
+        "budget.parameters_millions=400 at most",
+        "reference.width=1024",
+    ):
+        assert expected in squeezed
+    assert lines[:3] == ["What it does,", "on two lines.", ""]
+    assert lines[-2:] == ["Examples:", "  x budget=md  # less"]
+    assert not [line for line in squeezed if line.startswith("defaults")]
+    chosen = [line.partition("=")[0] for line in squeezed if "=... " in line]
+    assert chosen == ["budget", "sampler", "arch@reference"]
+
+
+def test_every_preset_of_the_project_describes_itself_in_its_first_line() -> None:
+    presets = presets_of("conf")
+    assert {"arch", "budget", "sampler", "stopping", "space"} <= set(presets)
+    silent = [
+        f"{group}/{name}" for group in presets for name, text in presets[group].items() if text[:2] != "# "
+    ]
+    assert silent == []

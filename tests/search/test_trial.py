@@ -1,0 +1,98 @@
+"""A trial goes on from its state, and says so where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from search import trial
+from search.backends import inline
+from search.strategy import Job, Report
+from search.trial import StartsAgain, TrialSettings, TrialWorker
+from space.architecture import Architecture, Level
+from space.proxy import Proxy
+from tests.search.worlds import make_search
+from training.data.scenes import ScenesSettings
+from training.settings import TrainingSettings
+
+TINY = Architecture(
+    levels=(Level(8, "full", (0,), (0, 0)),),
+    head_width=None,
+    heads=2,
+    norm_groups=4,
+    time_width=16,
+    latent_channels=12,
+    latent_size=4,
+    context_length=4,
+    context_width=16,
+)
+JOB = Job("0", "sampler", "tiny", TINY, seed=3, rungs=(2, 4))
+
+
+class Brightness:
+    """An evaluator without networks."""
+
+    images = 4
+
+    def score_and_deviations(
+        self, images: np.ndarray, captions: Sequence[str]
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        return {"brightness": float(images.mean())}, {}
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialWorker:
+    monkeypatch.setattr(trial, "load_evaluator", lambda *arguments: Brightness())
+    training = TrainingSettings(batch_size=4, sampling_steps=2, validation_images=4, device="cpu")
+    data = ScenesSettings(scenes=32, image_size_px=8)
+    return TrialWorker(TrialSettings(str(tmp_path), "", Proxy(), data, training))
+
+
+def reports(said: Sequence[object]) -> list[tuple[int, dict[str, float]]]:
+    return [(each.step, each.scores) for each in said if isinstance(each, Report)]
+
+
+def test_a_state_of_an_earlier_version_is_trained_again_from_step_0_and_said(
+    worker: TrialWorker, tmp_path: Path
+) -> None:
+    undisturbed = list(worker.run(JOB))
+    state = tmp_path / "trials" / "0" / trial.STATE_NAME
+    saved = torch.load(state)
+    weights = list(saved["averaged"].values())
+    torch.save({"identity": saved["identity"], "step": 4, "weights": weights, "averaged": weights}, state)
+    again = list(worker.run(JOB))
+    assert isinstance(again[0], StartsAgain) and "state.pt: is of an earlier version" in again[0].reason
+    assert reports(again) == reports(undisturbed) and [step for step, _ in reports(again)] == [2, 4]
+    assert reports(list(worker.run(JOB))) == reports(undisturbed)[1:]  # from the state of now
+
+
+def test_a_torn_state_is_trained_again_and_said(worker: TrialWorker, tmp_path: Path) -> None:
+    undisturbed = list(worker.run(JOB))
+    state = tmp_path / "trials" / "0" / trial.STATE_NAME
+    state.write_bytes(state.read_bytes()[:2000])
+    again = list(worker.run(JOB))
+    assert isinstance(again[0], StartsAgain) and "cannot be read as a training state" in again[0].reason
+    assert reports(again) == reports(undisturbed)
+
+
+def test_the_backend_passes_on_that_a_trial_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Again:
+        def __init__(self, settings: object) -> None:
+            pass
+
+        def run(self, job: Job) -> object:
+            yield StartsAgain("state.pt: is of an earlier version")
+            for step in job.rungs:
+                yield Report(step, {"fid_embedded_clip": 50.0, "clip_embedded": 0.1}, {"training": 1})
+
+    monkeypatch.setattr(inline, "TrialWorker", Again)
+    search, said = make_search(tmp_path, trials=1), list[str]()
+    inline.run_inline(search, None, said.append)  # type: ignore[arg-type]
+    assert said == ["trial 0: trains again from step 0: state.pt: is of an earlier version"]
+    assert [each.state for each in search.history.trials] == ["complete"]

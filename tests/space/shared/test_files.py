@@ -1,0 +1,68 @@
+"""Files are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from space.shared.files import replacing, write_whole
+
+
+def test_text_and_bytes_take_the_place_of_what_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text("old")
+    assert write_whole(file, "né\r\n") == file
+    assert file.read_bytes() == "né\r\n".encode()
+    write_whole(file, b"\x00\xff", durable=True)
+    assert file.read_bytes() == b"\x00\xff"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_write_that_breaks_off_leaves_the_old_file_alone(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    file = tmp_path / "report.html"
+    file.write_text("old")
+    with pytest.raises(error), replacing(file) as own:
+        own.write_text("half of")
+        raise error
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_old_file_stands_until_the_block_is_done(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text("old")
+    with replacing(file) as own:
+        own.write_text("new")
+        assert file.read_text() == "old"
+        assert own.name.startswith(".report.html.")  # by which what a killed process leaves is found
+    assert file.read_text() == "new"
+
+
+def test_two_writers_at_once_do_not_meet(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    with replacing(file) as one, replacing(file) as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert file.read_text() == "one"  # whose block ended last
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_the_disk_is_waited_for_where_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_whole(tmp_path / "part.json", "{}", durable=durable)
+    assert len(synced) == durable
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_whole(tmp_path / "gone" / "report.html", "new")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,29 @@
+"""Prompts from every form of captions file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from space.shared.plain import InputError
+from training.data.captions import read_captions
+
+
+def test_captions_come_from_lines_and_from_captions_files(tmp_path: Path) -> None:
+    texts = ["a, b", "c\u2028d", "e"]  # a line ends at a line feed alone
+    plain, rows, table = (tmp_path / f"captions{end}" for end in (".txt", ".jsonl", ".csv"))
+    plain.write_text("".join(f"{text}\n" for text in texts))
+    rows.write_text("".join(json.dumps({"caption": text}) + "\n" for text in texts))
+    table.write_text("file,caption\n" + "".join(f'{text[0]}.png,"{text}"\n' for text in texts))
+    assert read_captions(plain) == read_captions(rows) == read_captions(table) == texts
+    plain.write_text("a\n\nb\n")
+    with pytest.raises(InputError, match=r"captions\.txt, line 2: needs the text of a caption"):
+        read_captions(plain)
+    with pytest.raises(InputError, match=r"cannot be read as UTF-8 text: .*No such file"):
+        read_captions(tmp_path / "none.txt")
+    with pytest.raises(
+        InputError, match=r"'captions\.xml' has no known form; allowed: \.csv, \.jsonl, \.tsv, \.txt"
+    ):
+        read_captions(tmp_path / "captions.xml")

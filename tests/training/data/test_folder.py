@@ -1,0 +1,105 @@
+"""A folder of images; what is wrong with it is said in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from space.shared.plain import InputError
+from training.data.factory import load_data
+from training.data.folder import FolderSettings, named
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twenty images, wide ones with a white centre, and their captions."""
+    rows = []
+    for index in range(20):
+        image = np.zeros((20, 40, 3), np.uint8)
+        image[:, 10:30] = 255
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
+        rows.append({"file": f"{index}.png", "caption": f"image {index}"})
+    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path
+
+
+def folder_settings(folder: Path, **changes: object) -> FolderSettings:
+    return FolderSettings(folder=str(folder), image_size_px=16, held_out_share=0.25, **changes)  # type: ignore[arg-type]
+
+
+def test_folder_takes_the_centre_square(folder: Path) -> None:
+    images, _ = load_data(folder_settings(folder)).train(range(15))
+    assert images.shape == (15, 3, 16, 16) and (images == 1).all()
+
+
+def test_folder_beyond_the_memory_gives_the_same_images(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for index in range(20):
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), np.uint8)).save(folder / f"{index}.png")
+    kept, read = load_data(folder_settings(folder)), load_data(folder_settings(folder, memory_mib=0))
+    assert kept.train_captions == read.train_captions
+    assert torch.equal(kept.train([3, 1])[0], read.train([3, 1])[0])
+    (folder / "3.png").write_bytes(b"broken since")
+    with pytest.raises(InputError, match=r"3\.png: cannot be read any more"):
+        read.train(range(15)), read.held_out(range(5))
+
+
+@pytest.mark.parametrize(("suffix", "delimiter"), [("csv", ","), ("tsv", "\t")])
+def test_folder_reads_tables(folder: Path, suffix: str, delimiter: str) -> None:
+    (folder / "captions.jsonl").unlink()
+    lines = [f'{index}.png{delimiter}"a image, number {index}"' for index in range(20)]
+    (folder / f"captions.{suffix}").write_text("\n".join([f"file{delimiter}caption", *lines]))
+    data = load_data(folder_settings(folder))
+    assert sorted(data.train_captions + data.held_out_captions) == sorted(
+        f"a image, number {index}" for index in range(20)
+    )
+
+
+def test_unreadable_images_are_named_counted_and_left_out(folder: Path) -> None:
+    (folder / "4.png").write_bytes(b"no image")
+    truncated = (folder / "6.png").read_bytes()
+    (folder / "6.png").write_bytes(truncated[: len(truncated) // 2])
+    data = load_data(folder_settings(folder, max_unreadable_share=0.1))
+    assert data.unreadable == ["4.png", "6.png"]
+    assert "image 4" not in data.train_captions + data.held_out_captions
+    with pytest.raises(InputError, match=r"2 of 20 images cannot be read \(4\.png, 6\.png\).*at most 5%"):
+        load_data(folder_settings(folder))
+
+
+def test_a_long_list_of_unreadable_files_is_cut() -> None:
+    assert named([f"{i}.png" for i in range(7)]) == "0.png, 1.png, 2.png, 3.png, 4.png and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("c.jsonl", '{"file": "0.png", "caption": "x"}\n{"file": "1.png"}', "line 2: needs the texts"),
+        ("c.jsonl", '{"file": "0.png", "caption": "x"}\n\nnonsense', "line 3: not JSON"),
+        ("c.jsonl", "[1]", "line 1: expected"),
+        ("c.jsonl", "", "names no image"),
+        ("c.csv", "image,text\n0.png,x", r"line 1: the header is \['image', 'text'\]; needed: file, caption"),
+        ("c.tsv", "file\tcaption\n0.png", "line 2: needs the texts"),
+        ("c.txt", "x", "no known form"),
+        ("c.csv", "file,caption\n\udcff,x", "UTF-8"),
+    ],
+)
+def test_captions_of_the_wrong_form_name_their_line(folder: Path, name: str, text: str, message: str) -> None:
+    (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=message):
+        load_data(folder_settings(folder, captions=name))
+
+
+def test_missing_folder_and_captions_are_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"folder: '.*nowhere' is no folder"):
+        load_data(folder_settings(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match=r"none of captions\.jsonl, captions\.csv, captions\.tsv"):
+        load_data(folder_settings(tmp_path))
+    with pytest.raises(InputError, match="is no file, neither by itself nor in"):
+        load_data(folder_settings(tmp_path, captions="other.csv"))
+    with pytest.raises(InputError, match="folder: missing"):
+        FolderSettings(folder="")

@@ -1,0 +1,130 @@
+"""A model: what it holds, saves and generates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from space.architecture import Architecture
+from space.shared.plain import InputError
+from tests.training.examples import wider
+from training.data.dataset import Dataset
+from training.latents import LatentSettings
+from training.model import load_model
+from training.settings import TrainingSettings
+from training.text import TextSettings
+from training.trainer import Trainer
+
+SAVED_BEFORE = Path(__file__).parent / "saved_before"
+
+
+def test_a_folder_that_was_saved_before_models_were_modules_generates_the_same_images() -> None:
+    """Trained, saved and generated from (images.png) by the code before that change."""
+    model = load_model(SAVED_BEFORE, "cpu")
+    captions = ["a large red circle in the centre on navy", "a small blue square in the top left on cream"]
+    images = np.concatenate(list(model.generate(captions, seed=7)), axis=1)
+    before = np.asarray(Image.open(SAVED_BEFORE / "images.png"))
+    assert before.std() > 20
+    assert abs(images.astype(int) - before).max() <= 1  # machines round differently
+
+
+def test_frozen_parts_are_neither_copied_nor_saved(
+    tiny: Architecture,
+    scenes: Dataset,
+    settings: TrainingSettings,
+    vae_folder: Path,
+    clip_folder: Path,
+    tmp_path: Path,
+) -> None:
+    frozen = replace(
+        settings,
+        latents=LatentSettings(codec="vae", folder=str(vae_folder)),
+        text=TextSettings(encoder="clip", folder=str(clip_folder)),
+    )
+    trainer = Trainer(replace(tiny, latent_channels=4, context_length=10), scenes, frozen, seed=0)
+    model, averaged = trainer.objective.model, trainer.averaged
+    assert model.text is None and averaged.frozen is model.frozen
+    assert {name.partition(".")[0] for name, _ in model.named_parameters()} == {"unet"}
+    assert {name.partition(".")[0] for name in model.state_dict()} == {"unet"}
+    assert sum(p.numel() for p in averaged.parameters()) == trainer.parameters
+    trainer.train_to(2)
+    trainer.save_state(tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt")
+    for names in (state["averaged"], *state["parts"]["model"].values()):
+        assert {name.partition(".")[0] for name in names} == {"unet"}
+    trainer.save_weights(tmp_path / "model")
+    assert {file.name for file in (tmp_path / "model").iterdir()} == {"model.json", "unet.safetensors"}
+    again = load_model(tmp_path / "model", "cpu")
+    captions = ["a red circle"]
+    assert (again.generate(captions, seed=1) == trainer.generate(captions, seed=1)).all()
+
+
+def test_a_copy_has_weights_of_its_own(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings
+) -> None:
+    model = Trainer(tiny, scenes, settings, seed=0).objective.model
+    copy = model.copy()
+    with torch.no_grad():
+        copy.unet.conv_in.weight.zero_()
+    assert model.unet.conv_in.weight.abs().max() > 0 and copy.text is not model.text
+
+
+def test_images_do_not_depend_on_the_batch_size(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings
+) -> None:
+    trainer = Trainer(tiny, scenes, settings, seed=0)
+    trainer.train_to(5)
+    captions = scenes.held_out_captions[:6]
+    together, apart = (trainer.generate(captions, seed=2, batch_size=size) for size in (6, 4))
+    assert together.shape == (6, 16, 16, 3) and together.dtype == np.uint8
+    assert abs(together.astype(int) - apart).max() <= 1
+    assert abs(together.astype(int) - trainer.generate(captions, seed=3)).max() > 4
+    assert trainer.generate([], seed=0).shape == (0, 16, 16, 3)
+
+
+def test_initial_noise_is_the_same_for_every_architecture(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings
+) -> None:
+    """Untrained networks predict an empty image, but noise enters: it is the same."""
+    one, other = (
+        Trainer(a, scenes, settings, seed=s).objective.model for a, s in ((tiny, 0), (wider(tiny), 1))
+    )
+    assert torch.equal(one.initial_noise(5, range(3)), other.initial_noise(5, range(3)))
+    assert torch.equal(one.initial_noise(5, range(3))[2], one.initial_noise(5, [2])[0])
+
+
+def test_saved_weights_generate_the_same_images(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings, tmp_path: Path
+) -> None:
+    trainer = Trainer(tiny, scenes, settings, seed=0)
+    trainer.train_to(5)
+    trainer.save_weights(tmp_path / "model")
+    model = load_model(tmp_path / "model", "cpu")
+    captions = scenes.held_out_captions[:3]
+    assert (model.generate(captions, seed=7) == trainer.generate(captions, seed=7)).all()
+    assert {file.name for file in (tmp_path / "model").iterdir()} == {
+        "model.json",
+        "text.safetensors",
+        "unet.safetensors",
+    }
+
+
+def test_a_folder_without_a_model_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no trained model"):
+        load_model(tmp_path)
+
+
+def test_parts_that_do_not_fit_are_said(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings
+) -> None:
+    with pytest.raises(InputError, match="latent_channels: the architecture has 8, but the codec makes 12"):
+        Trainer(replace(tiny, latent_channels=8), scenes, settings, seed=0)
+    with pytest.raises(InputError, match="needed: image_size_px = 32"):
+        Trainer(replace(tiny, latent_size=16), scenes, settings, seed=0)
+    with pytest.raises(InputError, match=r"text.heads: 3 does not divide the context width 16"):
+        Trainer(tiny, scenes, replace(settings, text=TextSettings(heads=3)), seed=0)

@@ -1,0 +1,1 @@
+"""Captioned images to learn from: one module for each kind of data set, `factory` for them all."""

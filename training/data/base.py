@@ -1,0 +1,73 @@
+"""What every data set says of itself, and what it gives: images beside their captions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+
+from space.shared.plain import InputError
+
+
+class Images(Protocol):
+    """Where the images of a data set come from: `pixels(indices)` is (B, H, W, 3) uint8."""
+
+    captions: list[str]
+    unreadable: list[str]
+
+    def pixels(self, indices: Sequence[int]) -> np.ndarray: ...
+
+    def content(self) -> Iterable[bytes | memoryview]:
+        """What identifies the images, for the digest."""
+        ...
+
+
+class InMemory:
+    """Images rendered or decoded once, (N, H, W, 3) uint8."""
+
+    def __init__(self, pixels: np.ndarray, captions: list[str]) -> None:
+        self._pixels, self.captions = pixels, captions
+        self.unreadable: list[str] = []
+
+    def pixels(self, indices: Sequence[int]) -> np.ndarray:
+        return self._pixels[np.asarray(indices, dtype=np.int64)]
+
+    def content(self) -> Iterable[bytes | memoryview]:
+        return [np.ascontiguousarray(self._pixels).data]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonSettings(ABC):
+    """The settings that every kind of data set has. A kind gives `name` its own literal."""
+
+    name: str
+    image_size_px: int = 24
+    held_out_share: float = 0.25  # of the images, never trained on
+    seed: int = 0  # of which images are held out
+
+    # Held out are the last ones as they stand, where any last part is a fair sample already.
+    held_out_as_they_stand: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.image_size_px < 8:
+            raise InputError(f"image_size_px: {self.image_size_px} is not possible; allowed: 8 or more")
+        if not 0 < self.held_out_share < 1:
+            raise InputError(f"held_out_share: {self.held_out_share}; allowed: between 0 and 1")
+        if self.seed < 0:
+            raise InputError(f"seed: {self.seed} is not possible; allowed: 0 or more")
+
+    @abstractmethod
+    def load(self) -> Images:
+        """Raises InputError where the images cannot be had."""
+
+    @property
+    def title(self) -> str:
+        """What the data is called beside scores."""
+        return self.name
+
+    def absolute(self) -> Self:
+        """The same with absolute paths, for a process that starts in another folder."""
+        return self

@@ -1,0 +1,75 @@
+"""Captioned images in two splits that share none: one to train on, one held out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from space.shared.plain import InputError
+from training.data.base import CommonSettings, Images
+from training.data.captions import words
+
+
+class Dataset:
+    """Captioned images in two splits.
+
+    Attributes:
+        name: of the settings.
+        digest: sixteen hexadecimal digits of the images, captions and split; equal in every process.
+        image_size_px: height and width.
+        train_captions, held_out_captions: one for each image, in the order of the indices.
+        unreadable: names of files that could not be read and were left out.
+    """
+
+    def __init__(self, settings: CommonSettings, images: Images) -> None:
+        self.name, self.image_size_px = settings.name, settings.image_size_px
+        self.unreadable = images.unreadable
+        self._images = images
+        self._train, self._held_out = _split(len(images.captions), settings)
+        self.train_captions = [images.captions[index] for index in self._train]
+        self.held_out_captions = [images.captions[index] for index in self._held_out]
+        self.digest = self._digest()
+
+    def train(self, indices: Sequence[int] | np.ndarray | Tensor) -> tuple[Tensor, list[str]]:
+        """Images, (B, 3, H, W) float32 in [-1, 1], and captions of the training split."""
+        return self._take(self._train, indices)
+
+    def held_out(self, indices: Sequence[int] | np.ndarray | Tensor) -> tuple[Tensor, list[str]]:
+        """Images, (B, 3, H, W) float32 in [-1, 1], and captions of the held-out split."""
+        return self._take(self._held_out, indices)
+
+    @property
+    def vocabulary(self) -> list[str]:
+        """The words of the training captions, sorted."""
+        return sorted({word for caption in set(self.train_captions) for word in words(caption)})
+
+    def _take(
+        self, split: np.ndarray, indices: Sequence[int] | np.ndarray | Tensor
+    ) -> tuple[Tensor, list[str]]:
+        chosen = split[np.asarray(indices, dtype=np.int64)]
+        pixels = torch.from_numpy(self._images.pixels(chosen.tolist()))
+        images = pixels.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
+        return images, [self._images.captions[index] for index in chosen]
+
+    def _digest(self) -> str:
+        content = hashlib.sha256()
+        for part in self._images.content():
+            content.update(part)
+        content.update(json.dumps([self.image_size_px, self.train_captions, self.held_out_captions]).encode())
+        return content.hexdigest()[:16]
+
+
+def _split(count: int, settings: CommonSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to train on and held out, each in an order in which any first part is a fair sample."""
+    held_out = min(max(1, round(count * settings.held_out_share)), count - 1)
+    if count < 2:
+        raise InputError(f"{settings.name}: {count} image; needed: 2 or more (one is held out)")
+    order = np.arange(count)
+    if not settings.held_out_as_they_stand:
+        order = np.random.default_rng([settings.seed, 0x5B117]).permutation(count)
+    return order[: count - held_out], order[count - held_out :]

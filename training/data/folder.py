@@ -1,0 +1,156 @@
+"""A folder of images with a captions file: checked once, decoded once where memory allows.
+
+An image that cannot be read is named and left out; only too many of them stop the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from space.shared.plain import InputError
+from training.data.base import CommonSettings
+from training.data.captions import captioned_files, captions_file
+
+NAMED_AT_MOST = 5  # unreadable files in a message
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSettings(CommonSettings):
+    """Images of your own."""
+
+    name: Literal["folder"] = "folder"
+    held_out_share: float = 0.1
+    folder: str  # of the images
+    captions: str | None = None  # file of captions; the default is captions.jsonl, .csv or .tsv in the folder
+    max_unreadable_share: float = 0.05  # of the images; above it loading stops
+    memory_mib: int = 1024  # decoded images beyond this are read from disk for each batch
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.folder:
+            raise InputError("folder: missing; data of the name 'folder' needs the folder of the images")
+        if not 0 <= self.max_unreadable_share <= 1:
+            raise InputError(f"max_unreadable_share: {self.max_unreadable_share}; allowed: 0 to 1")
+
+    def load(self) -> FolderImages:
+        return open_folder(
+            self.folder,
+            self.captions,
+            self.image_size_px,
+            max_unreadable_share=self.max_unreadable_share,
+            memory_mib=self.memory_mib,
+        )
+
+    @property
+    def title(self) -> str:
+        return Path(self.folder).name or self.name
+
+    def absolute(self) -> FolderSettings:
+        captions = self.captions
+        if captions is not None and Path(captions).is_file():  # else inside the folder
+            captions = _absolute(captions)
+        return replace(self, folder=_absolute(self.folder), captions=captions)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
+
+
+class FolderImages:
+    """Images of a folder, (N, H, W, 3) uint8 in memory (`pixels_in_memory`) or decoded for each batch."""
+
+    def __init__(self, files: list[Path], names: list[str], captions: list[str], image_size_px: int) -> None:
+        self.captions, self.unreadable = captions, list[str]()
+        self.pixels_in_memory: np.ndarray | None = None
+        self._files, self._names, self._size = files, names, image_size_px
+
+    def pixels(self, indices: Sequence[int]) -> np.ndarray:
+        """(B, H, W, 3) uint8. Raises InputError where a file has become unreadable since it was checked."""
+        if self.pixels_in_memory is not None:
+            return self.pixels_in_memory[np.asarray(indices, dtype=np.int64)]
+        with ThreadPoolExecutor() as pool:  # PIL decodes outside Python's lock
+            decoded = list(pool.map(lambda index: _decode(self._files[index], self._size), indices))
+        for index, image in zip(indices, decoded, strict=True):
+            if image is None:
+                raise InputError(f"{self._files[index]}: cannot be read any more as an image")
+        return np.stack([image for image in decoded if image is not None])
+
+    def content(self) -> Iterable[bytes | memoryview]:
+        """Pixels where they are in memory; names and sizes on disk where they are too many for that."""
+        if self.pixels_in_memory is not None:
+            return [self.pixels_in_memory.data]
+        stated = zip(self._names, self._files, strict=True)
+        return [f"{name}:{file.stat().st_size};".encode() for name, file in stated]
+
+
+def open_folder(
+    folder: str, captions: str | None, image_size_px: int, *, max_unreadable_share: float, memory_mib: int
+) -> FolderImages:
+    """Read the captions, check every image, and keep the decoded ones if they fit `memory_mib`.
+
+    Beyond that every image is still decoded once, to be sure that it can be, but not kept.
+
+    Raises:
+        InputError: no such folder, captions of the wrong form, no image, or too many unreadable ones.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"folder: {folder!r} is no folder; give the one that holds the images")
+    rows = list(captioned_files(captions_file(root, captions)))
+    files = [root / name for name, _ in rows]
+    keep = len(files) * image_size_px**2 * 3 <= memory_mib * 2**20
+
+    def read(file: Path) -> np.ndarray | bool | None:
+        image = _decode(file, image_size_px)
+        return image if keep or image is None else True
+
+    with ThreadPoolExecutor() as pool:
+        decoded = list(pool.map(read, files))
+    readable = [index for index, image in enumerate(decoded) if image is not None]
+    unreadable = [rows[index][0] for index, image in enumerate(decoded) if image is None]
+    _check_unreadable(unreadable, len(rows), max_unreadable_share)
+    images = FolderImages(
+        [files[index] for index in readable],
+        [rows[index][0] for index in readable],
+        [rows[index][1] for index in readable],
+        image_size_px,
+    )
+    images.unreadable = unreadable
+    if keep:
+        images.pixels_in_memory = np.stack([image for image in decoded if isinstance(image, np.ndarray)])
+    return images
+
+
+def named(unreadable: list[str]) -> str:
+    """The first few unreadable files, for a message."""
+    more = len(unreadable) - NAMED_AT_MOST
+    return ", ".join(unreadable[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def _decode(file: Path, image_size_px: int) -> np.ndarray | None:
+    """(H, W, 3) uint8: the centre square, resized. None where the file cannot be read as an image."""
+    try:
+        with Image.open(file) as image:
+            # Decode JPEGs near the target size: several times faster on photographs.
+            image.draft("RGB", (image_size_px, image_size_px))
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            square = image.convert("RGB").crop((left, top, left + side, top + side))
+            return np.asarray(square.resize((image_size_px, image_size_px), Image.Resampling.LANCZOS))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def _check_unreadable(unreadable: list[str], count: int, max_share: float) -> None:
+    if len(unreadable) == count or len(unreadable) > max_share * count:
+        raise InputError(
+            f"folder: {len(unreadable)} of {count} images cannot be read ({named(unreadable)}); "
+            f"allowed: at most {max_share:.0%} (max_unreadable_share)"
+        )

@@ -1,0 +1,77 @@
+"""Whatever generates images of captions, behind one interface: our networks, or a diffusers pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from space.shared.plain import InputError
+from training.generation.identity import PIPELINE, kind_of
+from training.generation.settings import PRECISIONS, GenerationSettings
+from training.model import Model, load_model, read_description
+
+
+class Generator(Protocol):
+    """A loaded model with settings to generate by."""
+
+    def generate(self, captions: Sequence[str], indices: Sequence[int]) -> np.ndarray:
+        """One batch, (B, size, size, 3) uint8; image i starts from noise of (seed, i) alone.
+
+        Raises:
+            InputError: a image that is not finite.
+        """
+        ...
+
+
+def open_generator(folder: str | Path, settings: GenerationSettings, device: torch.device) -> Generator:
+    """Load the model of a folder, ours or a pipeline. Raises InputError where settings do not fit it."""
+    if kind_of(folder) == PIPELINE:
+        from training.generation.pipelines import (
+            PipelineGenerator,  # diffusers' pipelines take seconds to import
+        )
+
+        return PipelineGenerator(Path(folder), settings, device)
+    check_settings(folder, settings)
+    return OurGenerator(load_model(folder, str(device)), settings)
+
+
+def check_settings(folder: str | Path, settings: GenerationSettings) -> None:
+    """Raises InputError where settings do not fit a model, as far as that is known without loading it."""
+    if kind_of(folder) == PIPELINE:
+        return
+    _, model = read_description(folder)
+    if settings.image_size_px != model.image_size_px:
+        raise InputError(
+            f"image_size_px: {settings.image_size_px}, but this model generates {model.image_size_px} px"
+        )
+    if settings.sampler != "ddim":
+        raise InputError(
+            f"scheduler: {settings.sampler!r} is not possible; allowed: ddim, as our networks generate"
+        )
+    if settings.steps > model.diffusion.timesteps:
+        raise InputError(
+            f"steps: {settings.steps} is not possible; allowed: at most {model.diffusion.timesteps}, the "
+            "model's timesteps"
+        )
+
+
+class OurGenerator:
+    """A network of ours, with DDIM; half precision by autocast, as in training."""
+
+    def __init__(self, model: Model, settings: GenerationSettings) -> None:
+        self.model, self.settings = model, settings
+
+    def generate(self, captions: Sequence[str], indices: Sequence[int]) -> np.ndarray:
+        dtype = PRECISIONS[self.settings.precision]
+        with torch.autocast(self.model.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            return self.model.generate_batch(
+                captions,
+                indices,
+                seed=self.settings.seed,
+                steps=self.settings.steps,
+                guidance=self.settings.guidance,
+            )

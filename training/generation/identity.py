@@ -1,0 +1,87 @@
+"""Which model a folder holds, and a digest of all that it generates with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from space.shared.plain import InputError
+
+OURS, PIPELINE = "model.json", "model_index.json"
+WEIGHTS = (".safetensors", ".bin")  # in the order in which diffusers looks for them
+DESCRIPTIONS = (".json", ".txt", ".model")  # configurations, vocabularies, merges
+
+
+def identity(folder: str | Path) -> dict[str, str]:
+    """What a model is called and a digest of all that it generates with, the same wherever its folder lies.
+
+    Raises:
+        InputError: a folder of neither kind, or one that cannot be read.
+    """
+    folder = Path(folder)
+    kind = kind_of(folder)
+    try:
+        plain: Any = json.loads((folder / kind).read_text(encoding="utf-8"))
+        if kind == OURS:
+            return {"kind": "mdsearch", "digest": _digest(_own_parts(folder, plain))}
+        return {"kind": str(plain["_class_name"]), "digest": _digest(_pipeline_parts(folder, plain))}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"model: {str(folder / kind)!r} cannot be read: {error}") from None
+
+
+def kind_of(folder: str | Path) -> str:
+    """OURS or PIPELINE. Raises InputError for a folder of neither."""
+    for kind in (OURS, PIPELINE):
+        if (Path(folder) / kind).is_file():
+            return kind
+    if not Path(folder).is_dir():
+        raise InputError(f"model: {str(folder)!r} is no folder")
+    raise InputError(
+        f"model: {str(folder)!r} has no {OURS} (a trained model of ours) and no {PIPELINE} (a diffusers "
+        "pipeline)"
+    )
+
+
+def _own_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, bytes]]:
+    """Settings, weights, and the frozen autoencoder and text tower that the settings name by a folder."""
+    for name in ("latents", "text"):
+        frozen = plain["settings"][name].pop("folder", None)
+        if frozen is not None:
+            yield from _files(Path(frozen), name)
+    yield OURS, json.dumps(plain, sort_keys=True).encode()
+    yield from ((file.name, _sha(file)) for file in sorted(folder.glob("*.safetensors")))
+
+
+def _pipeline_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, bytes]]:
+    """Every component that the index names, but for the safety checker, which is not asked."""
+    components = {name: value for name, value in plain.items() if not name.startswith("_")}
+    for name in ("safety_checker", "requires_safety_checker"):
+        components.pop(name, None)
+    yield PIPELINE, json.dumps([plain["_class_name"], components], sort_keys=True).encode()
+    for name in sorted(components):
+        if (folder / name).is_dir():
+            yield from _files(folder / name, name)
+
+
+def _files(folder: Path, name: str) -> Iterable[tuple[str, bytes]]:
+    files = sorted(folder.iterdir())
+    weights = next((suffix for suffix in WEIGHTS if any(file.suffix == suffix for file in files)), None)
+    for file in filter(Path.is_file, files):
+        if file.suffix in DESCRIPTIONS or file.suffix == weights:
+            yield f"{name}/{file.name}", _sha(file)
+
+
+def _sha(file: Path) -> bytes:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").digest()
+
+
+def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
+    """Sixteen hexadecimal digits."""
+    sha = hashlib.sha256()
+    for name, content in parts:
+        sha.update(f"{name} {len(content)}\n".encode() + content)
+    return sha.hexdigest()[:16]

@@ -1,0 +1,95 @@
+"""Any text-to-image pipeline of diffusers, from its folder. This file alone knows pipelines."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+
+import space.interchange.pipeline_unet  # noqa: F401 (diffusers loads a pipeline around a network of ours if it is imported)
+from space.shared.plain import InputError, nearest
+from space.shared.seeds import generator
+from training.generation.identity import PIPELINE
+from training.generation.settings import PRECISIONS, GenerationSettings
+
+
+class PipelineGenerator:
+    """A `DiffusionPipeline`; its safety checker, which blackens images, is left out.
+
+    Guidance as diffusers defines it: 1 leaves the caption alone, as with our networks.
+    """
+
+    def __init__(self, folder: Path, settings: GenerationSettings, device: torch.device) -> None:
+        for library in (diffusers, transformers):  # their bars and remarks would break ours
+            library.logging.disable_progress_bar()
+            library.logging.set_verbosity_error()
+        self.settings = settings
+        self._pipeline = _loaded(folder, PRECISIONS[settings.precision]).to(device)
+        self._pipeline.set_progress_bar_config(disable=True)
+        self._pipeline.scheduler = _scheduler(self._pipeline.scheduler, settings.sampler)
+        self._arguments = _arguments(self._pipeline, settings)
+
+    @torch.no_grad()
+    def generate(self, captions: Sequence[str], indices: Sequence[int]) -> np.ndarray:
+        noise = [generator("initial noise", self.settings.seed, index) for index in indices]
+        try:
+            output = self._pipeline(prompt=list(captions), generator=noise, **self._arguments)
+        except ValueError as error:
+            raise InputError(f"{type(self._pipeline).__name__}: {' '.join(str(error).split())}") from None
+        images: np.ndarray = output.images
+        if not np.isfinite(images).all():
+            raise InputError(
+                f"images {indices[0]} to {indices[-1]} are not finite; precision: "
+                f"{self.settings.precision} may be too narrow for this pipeline"
+            )
+        return (images * 255).round().clip(0, 255).astype(np.uint8)
+
+
+def _loaded(folder: Path, dtype: torch.dtype) -> Any:
+    index = json.loads((folder / PIPELINE).read_text(encoding="utf-8"))
+    unsafe = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}
+    try:
+        return diffusers.DiffusionPipeline.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, **unsafe
+        )
+    except (OSError, ValueError, AttributeError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"model: {str(folder)!r} does not load as a diffusers pipeline: {reason}") from None
+
+
+def _scheduler(own: Any, name: str) -> Any:
+    """A scheduler by its class's name, or the name without its ending, over the pipeline's noise levels."""
+    compatible = {kind.__name__.removesuffix("Scheduler").lower(): kind for kind in own.compatibles}
+    kind = compatible.get(name.removesuffix("Scheduler").lower())
+    if kind is None:
+        raise InputError(
+            f"scheduler: {name!r} is none of this pipeline's; {nearest(name.lower(), compatible)}"
+        )
+    return kind.from_config(own.config)
+
+
+def _arguments(pipeline: Any, settings: GenerationSettings) -> dict[str, Any]:
+    """Of every call. Raises InputError where the pipeline wants more than a caption, or has no guidance."""
+    name, taken = type(pipeline).__name__, inspect.signature(pipeline.__call__).parameters
+    needed = ("prompt", "height", "width", "num_inference_steps", "generator", "output_type")
+    if "image" in taken or not set(needed) <= set(taken):
+        raise InputError(f"model: a {name} does not generate from captions alone")
+    guidance = {"guidance_scale": settings.guidance}
+    if "guidance_scale" not in taken:
+        if settings.guidance != 1:
+            raise InputError(f"guidance: {settings.guidance:g}, but a {name} has none; allowed: 1")
+        guidance = {}
+    return {
+        "height": settings.image_size_px,
+        "width": settings.image_size_px,
+        "num_inference_steps": settings.steps,
+        "output_type": "np",
+        **guidance,
+    }

@@ -1,0 +1,66 @@
+"""What an objective is: a loss from a batch, the modules that it trains, and their optimisers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from training.model import Model
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Modules that one optimiser trains on a loss of their own.
+
+    The optimiser holds the parameters of `module`, and is made with the learning rate that the schedule
+    starts from.
+    """
+
+    module: nn.Module
+    optimizer: Optimizer
+
+
+class Objective(ABC, Generic[Batch]):
+    """What training minimises.
+
+    In each step the trainer takes the parts in turn: the loss of a part from the step's batch, its gradients,
+    a step of its optimiser, and then the next part's. A generator and its discriminator are two parts; a
+    teacher is none, and neither is anything else that stays as it is.
+
+    A batch is a tensor or a (nested) tuple of tensors.
+
+    Attributes:
+        name: stands in the states that are saved.
+        model: what generates. Its weights are averaged, and saved as the outcome.
+        parts: what is trained, by name, `model` among it.
+    """
+
+    name: ClassVar[str]
+    model: Model
+    parts: Mapping[str, Part]
+
+    def turns(self, step: int) -> Sequence[str]:
+        """The parts that step number `step` (from 0) trains, in order; the first one's loss is reported."""
+        return tuple(self.parts)
+
+    @abstractmethod
+    def batch(self, step: int) -> Batch:
+        """What step number `step` learns from, on the device, decided by the seed and the step alone.
+
+        It is made ahead of the step and in another thread, so nothing that training changes may be read.
+        """
+
+    @abstractmethod
+    def loss(self, part: str, batch: Batch) -> Tensor:
+        """What the optimiser of a part makes smaller, a scalar."""
+
+    @abstractmethod
+    def validation_loss(self, model: Model) -> float:
+        """Of held-out images by `model`, the same for every candidate and every seed."""

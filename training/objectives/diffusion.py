@@ -1,0 +1,91 @@
+"""Learning to take noise away: the objective of a search."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from space.shared.seeds import generator
+from training.data.dataset import Dataset
+from training.data.order import batch_indices
+from training.model import Model
+from training.objectives.base import Objective, Part
+from training.settings import TrainingSettings
+from training.text import Tokens
+
+
+class DiffusionBatch(NamedTuple):
+    """What one step learns from."""
+
+    images: Tensor  # (B, 3, image size, image size) in [-1, 1]
+    tokens: Tokens  # of the captions, "" where they are dropped
+    noise: Tensor  # (B, C, H, W) as the latents
+    timesteps: Tensor  # (B,)
+
+
+class DiffusionObjective(Objective[DiffusionBatch]):
+    """The error of the network's prediction at random noise levels.
+
+    Images, noise, timesteps and dropped captions derive from (seed, step) alone: two architectures with one
+    seed see the same in the same order.
+    """
+
+    name: ClassVar[str] = "diffusion"
+
+    def __init__(self, model: Model, data: Dataset, settings: TrainingSettings, seed: int) -> None:
+        self.model, self.data, self.settings, self.seed = model, data, settings, seed
+        optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=settings.learning_rate,
+            betas=(settings.betas[0], settings.betas[1]),
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        self.parts = {"model": Part(model, optimizer)}
+
+    def batch(self, step: int) -> DiffusionBatch:
+        s, device = self.settings, self.model.device
+        count = len(self.data.train_captions)
+        images, captions = self.data.train(batch_indices(count, s.batch_size, step, self.seed))
+        size = len(captions)
+        own = generator("step", self.seed, step, device=device)
+        noise = torch.randn((size, *self.model.latent_shape), generator=own, device=device)
+        timesteps = torch.randint(s.diffusion.timesteps, (size,), generator=own, device=device)
+        dropped = torch.rand(size, generator=own, device=device) < s.caption_dropout
+        kept = ["" if drop else text for drop, text in zip(dropped.tolist(), captions, strict=True)]
+        tokens = self.model.text_encoder.tokenize(kept).to(device)
+        return DiffusionBatch(images.to(device), tokens, noise, timesteps)
+
+    def loss(self, part: str, batch: DiffusionBatch) -> Tensor:
+        return self._loss(self.model, batch)
+
+    @torch.no_grad()
+    def validation_loss(self, model: Model) -> float:
+        s = self.settings
+        model.eval()
+        count = min(s.validation_images, len(self.data.held_out_captions))
+        total = 0.0
+        for start in range(0, count, s.batch_size):
+            batch = self._held_out(range(start, min(start + s.batch_size, count)), count)
+            total += float(self._loss(model, batch)) * len(batch.timesteps)
+        return total / count
+
+    def _held_out(self, indices: range, count: int) -> DiffusionBatch:
+        s, device = self.settings, self.model.device
+        images, captions = self.data.held_out(indices)
+        own = generator("validation", indices.start, s.batch_size)
+        noise = torch.randn((len(captions), *self.model.latent_shape), generator=own).to(device)
+        # Evenly spread over the noise levels, by steps that are prime to most counts.
+        spread = [(index * 619 % count + 0.5) / count for index in indices]
+        timesteps = torch.tensor([int(share * s.diffusion.timesteps) for share in spread], device=device)
+        tokens = self.model.text_encoder.tokenize(captions).to(device)
+        return DiffusionBatch(images.to(device), tokens, noise, timesteps)
+
+    def _loss(self, model: Model, batch: DiffusionBatch) -> Tensor:
+        latents = model.codec.encode(batch.images)
+        noisy = model.diffusion.add_noise(latents, batch.noise, batch.timesteps)
+        with self.settings.autocast(model.device):
+            prediction = model(noisy, batch.timesteps, model.text_encoder(batch.tokens))
+        return model.diffusion.loss(prediction, latents, batch.noise, batch.timesteps)

@@ -1,0 +1,69 @@
+"""How a network learns: what `conf/training/*.yaml` hold."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from space.shared.plain import InputError
+from training.diffusion import DiffusionSettings
+from training.latents import LatentSettings
+from training.text import TextSettings
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a candidate learns; the defaults are those of the short run on one core."""
+
+    steps: int = 500
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    betas: tuple[float, ...] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    warmup_steps: int = 20
+    decay: Literal["none", "linear", "cosine"] = "none"  # of the learning rate, after the warm-up
+    gradient_clip: float = 1.0  # norm over all gradients
+    ema_decay: float = 0.97  # of the weights that generate and are validated
+    caption_dropout: float = 0.0  # share of captions emptied, which guidance above 1 needs
+    guidance: float = 1.0
+    sampling_steps: int = 6
+    validation_images: int = 256
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA
+    diffusion: DiffusionSettings = field(default_factory=DiffusionSettings)
+    latents: LatentSettings = field(default_factory=LatentSettings)
+    text: TextSettings = field(default_factory=TextSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "sampling_steps", "validation_images"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
+        for name in ("learning_rate", "gradient_clip"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: above 0")
+        for name in ("ema_decay", "caption_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 up to below 1")
+        for name in ("weight_decay", "warmup_steps"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 or more")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError(
+                f"betas: {list(self.betas)} is not possible; allowed: two numbers from 0 up to below 1"
+            )
+        if self.sampling_steps > self.diffusion.timesteps:
+            raise InputError(
+                f"sampling_steps: {self.sampling_steps} is not possible; allowed: at most "
+                f"{self.diffusion.timesteps} (diffusion.timesteps)"
+            )
+
+    def is_bf16_on(self, device: torch.device) -> bool:
+        """Whether this device trains and generates in bf16, by autocast."""
+        return self.precision == "bf16" or (self.precision == "auto" and device.type == "cuda")
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """In which the network's passes run."""
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.is_bf16_on(device))
