@@ -26,16 +26,17 @@ search: env ## search an architecture (ARGS: overrides; --help lists them)
 confirm: env ## more seeds and steps for the best of a run (ARGS="run=runs/<name>"; default: the latest)
 	"$(BIN)/mdsearch" confirm $(ARGS)
 
-test: lint ## lint, types and the quick tests
+test: lint ## lint, types, the import contract and the quick tests
 	@$(PYTEST) $(ARGS)
 
 test-all: test ## the same, then the slow tests, one at a time: some take 11 GB
 	@OMP_NUM_THREADS=1 "$(BIN)/pytest" -m slow --durations 20 $(ARGS)
 
-lint: env ## ruff and mypy
+lint: env ## ruff, mypy and the import contract
 	@"$(BIN)/ruff" check .
 	@"$(BIN)/ruff" format --check .
 	@"$(BIN)/mypy"
+	@"$(BIN)/lint-imports" --no-cache --no-logo
 
 lock: $(VENV)/.uv ## make requirements.lock and bootstrap.lock from pyproject.toml (ARGS=--upgrade for newer versions)
 	$(COMPILE) pyproject.toml --group dev --group bootstrap --output-file requirements.lock

@@ -22,7 +22,7 @@ Format = Literal["table", "json", "csv", "markdown"]
 class TableSettings:
     """How a table is written.
 
-    `out` is a file (None: standard output); `picture` a file for the drawing beside it, PNG, SVG or PDF.
+    `out` is a file (None: standard output); `picture` a file for the plot beside it, PNG, SVG or PDF.
     """
 
     format: Format = "table"
@@ -35,7 +35,7 @@ class TableSettings:
             raise InputError(f"picture: {self.picture!r} is no picture file; allowed: {allowed}")
 
 
-def render(rows: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, str]], form: Format) -> str:
+def render_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, str]], form: Format) -> str:
     """The text of a table.
 
     Args:
@@ -96,8 +96,10 @@ def _padded(line: Iterable[str], widths: Iterable[int], words: Iterable[bool]) -
     ]
 
 
-def page(command: str, title: str, parts: Sequence[str], caption: str, settings: TableSettings) -> str:
-    """A Markdown page: title, parts, the picture if there is one, the command that made it and when."""
+def markdown_page(
+    command: str, title: str, parts: Sequence[str], caption: str, settings: TableSettings
+) -> str:
+    """A Markdown page: title, parts, the plot if there is one, the command that made it and when."""
     words = " ".join(f"{name}={value}" for name, value in asdict(settings).items() if value is not None)
     paragraphs = [f"# {title}", *(part.strip() for part in parts)]
     if settings.picture is not None:
@@ -107,7 +109,7 @@ def page(command: str, title: str, parts: Sequence[str], caption: str, settings:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def write(text: str, out: str | None) -> None:
+def write_text(text: str, out: str | None) -> None:
     """To a file, or to standard output. Raises InputError where the file cannot be written."""
     if out is None:
         print(text, end="")

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from analysis.findings import all_verdicts, steps_saved
 from search.confirmation.leading import Lead, lead
-from search.formats import counted, ending, millions, score, share
+from search.formats import counted, ending, millions, score, share, state_word
 from search.runs.files import CSV_NAME
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
@@ -34,7 +34,7 @@ COLUMNS = (
     "seconds",
     "seed",
 )
-ROWS_SHOWN = 5
+TRIALS_SHOWN = 5
 
 
 def write_trials_csv(folder: Path, history: History) -> Path:
@@ -87,7 +87,7 @@ def result_table(history: History) -> Table:
     tied = [leading.winner, *leading.tied] if leading else []
     keys = {trial.key for trial in tied}
     best = [*tied, *(trial for trial in best_first(trials, objectives) if trial.key not in keys)]
-    for trial in best[:ROWS_SHOWN]:
+    for trial in best[:TRIALS_SHOWN]:
         table.add_row(
             escape(trial.name),
             trial.architecture.id,
@@ -119,8 +119,10 @@ def _caption(history: History, leading: Lead | None) -> list[str]:
 
 
 def states_in_words(trials: list[Trial]) -> str:
-    """`12 trials: 8 complete, 3 halted, 1 failed`."""
+    """`12 trials: 8 complete, 3 stopped, 1 failed`."""
     states = Counter(trial.state for trial in trials)
-    known = ", ".join(f"{states[s]} {s}" for s in ("complete", "halted", "failed", "running") if states[s])
+    known = ", ".join(
+        f"{states[s]} {state_word(s)}" for s in ("complete", "halted", "failed", "running") if states[s]
+    )
     count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
     return f"{count}: {known}" if trials else "no trials"

@@ -24,8 +24,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from analysis.rendering import render
-from analysis.replay.table import Table, check_rungs, table_of
+from analysis.rendering import render_table
+from analysis.replay.table import RecordedTable, check_rungs, table_of
 from analysis.replay.tries import ReplayStrategy, Truth, feasible, replay
 from benchmarks.efficiency_figures import BASE, DEFAULT, Found, plain_of, quality_rows, steps_rows
 from conf.compose import compose
@@ -110,7 +110,7 @@ def _read(name: str, value: str) -> Any:
 # ---------------------------------------------------------------------- what is replayed
 
 
-def in_half(table: Table, half: str) -> Table:
+def in_half(table: RecordedTable, half: str) -> RecordedTable:
     """The networks of a half that a search could choose."""
     chosen = {
         architecture.id for architecture in feasible(table) if half in ("all", half_of(architecture.id))
@@ -129,14 +129,14 @@ def counted_half(half: str) -> str:
     return "the table" if half == "all" else f"the half {half}"
 
 
-def drawn_from(table: Table, share: float, seed: int) -> Table:
+def drawn_from(table: RecordedTable, share: float, seed: int) -> RecordedTable:
     """A share of the networks, which the seed draws."""
     kept = sorted(table.runs, key=lambda key: numbered_seed(seed, f"share {key}", 0))
     kept = kept[: max(2, round(share * len(kept)))]
     return replace(table, runs={key: runs for key, runs in table.runs.items() if key in set(kept)})
 
 
-def strategy_of(name: str, words: Sequence[str], table: Table) -> ReplayStrategy:
+def strategy_of(name: str, words: Sequence[str], table: RecordedTable) -> ReplayStrategy:
     """A strategy as `mdsearch search` with these words would have it; its rungs, if the table has them."""
     plain = compose("search", list(words))
     sampler: SamplerSettings = from_plain(SamplerSettings, plain["sampler"])
@@ -164,7 +164,7 @@ def teachers(histories: Mapping[str, History]) -> list[Trial]:
 
 
 def replayed_all(
-    table: Table,
+    table: RecordedTable,
     strategies: Sequence[ReplayStrategy],
     noise: Noise,
     asked: Asked,
@@ -186,7 +186,7 @@ def replayed_all(
     return found
 
 
-def text_of(found: Mapping[str, Found], table: Table, rungs: Sequence[int], asked: Asked) -> str:
+def text_of(found: Mapping[str, Found], table: RecordedTable, rungs: Sequence[int], asked: Asked) -> str:
     drawn = len(drawn_from(table, asked.share, 0).runs)
     each = "" if drawn == len(table.runs) else f", of which every seed replays {drawn} of its own"
     full = table.rungs[-1]
@@ -195,11 +195,11 @@ def text_of(found: Mapping[str, Found], table: Table, rungs: Sequence[int], aske
         f"{max(1, math.ceil(TOP_SHARE * drawn))} of {drawn}; rungs {list(rungs)}; steps in full "
         f"lengths of {full}; in brackets 95 % intervals over the seeds, paired (quartiles where it says so).",
         "",
-        render([], steps_rows(found, rungs[0] / full), "markdown"),
+        render_table([], steps_rows(found, rungs[0] / full), "markdown"),
         "The network that the search would name after equal training, in full lengths: its true place, and "
         "how often no network is truly better by more than the noise of two runs.",
         "",
-        render([], quality_rows(found, asked.budgets), "markdown"),
+        render_table([], quality_rows(found, asked.budgets), "markdown"),
     ]
     return "\n".join(lines)
 

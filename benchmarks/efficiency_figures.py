@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.evidence.sources import mean_run_seconds
 from analysis.evidence.text import share_with_interval, with_interval
-from analysis.replay.table import Table
+from analysis.replay.table import RecordedTable
 from analysis.replay.tries import Replayed, Truth
 from search.statistics.verdicts import Interval
 
@@ -43,7 +43,7 @@ class Found:
     def add(
         self,
         replayed: Replayed,
-        table: Table,
+        table: RecordedTable,
         truth: Truth,
         within: Collection[str],
         budgets: Sequence[float],

@@ -33,7 +33,6 @@ from search.samplers.factory import SamplerSettings, make_sampler
 from search.settings import SearchSettings, settings_from_plain
 from search.strategy import Report
 from space.choices import UniformDraw
-from space.prices.macs import price
 from space.shared.plain import from_plain, to_plain
 
 SAMPLERS = ("linear", "tpe", "nsga2", "random", "gp")
@@ -79,7 +78,7 @@ def write_record(folder: Path, count: int) -> None:
             clock.now += 60.0
             draw = UniformDraw(chance)
             network = asked.space.draw(draw)
-            if asked.budget.excess(price(network)) or network.id in record.history.by_architecture:
+            if asked.budget.excess(network) or network.id in record.history.by_architecture:
                 continue
             number = len(record.history.trials)
             key = search._start(number, network, "sampler", draw.params, {}).key

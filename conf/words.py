@@ -10,7 +10,7 @@ from space.shared.plain import InputError
 from space.shared.renamed import note_renamed
 
 # Presets by their older names, which run folders hold and users type for one release more.
-RENAMED = {f"{group}=own": f"{group}=custom" for group in ("sampler", "stopping", "evaluators")}
+RENAMED = {f"{group}=own": f"{group}=custom" for group in ("sampler", "stopping")}
 
 
 def in_words_of_today(word: str) -> str:

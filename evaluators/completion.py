@@ -1,4 +1,4 @@
-"""A protocol for images that are there: a preset, completed by how many they are and how they were drawn.
+"""A protocol for images that are there: a preset, completed by how many they are and how they were generated.
 
 What the preset fixes must be so; what it leaves open (null) is filled in, digests above all, so that another
 set of images, captions or references never passes for this one.
@@ -16,7 +16,7 @@ from typing import Any
 from evaluators.images.image_set import open_images
 from evaluators.measuring.measured_set import MeasuredSet
 from evaluators.measuring.reference import Reference
-from evaluators.protocols.protocol import METRICS, CaptionList, Drawing, Protocol, ReferenceSet
+from evaluators.protocols.protocol import METRICS, CaptionList, EvaluationProtocol, ReferenceSet, Sampling
 from space.shared.plain import InputError, from_plain, to_plain
 
 MANIFEST = "manifest.json"
@@ -28,13 +28,13 @@ def protocol_for(
     metrics: Sequence[str] | None,
     count: int,
     manifest: Mapping[str, Any] | None,
-) -> Protocol:
+) -> EvaluationProtocol:
     """The preset for `count` images, as far as is known before networks and reference are there.
 
-    What the preset says of the drawing counts for nothing: only a manifest beside the images knows.
+    What the preset says of the sampling counts for nothing: only a manifest beside the images knows.
 
     Args:
-        preset: the fields of a `Protocol`; `samples`, `reference` and `captions` may be null.
+        preset: the fields of an `EvaluationProtocol`; `samples`, `reference` and `captions` may be null.
         metrics: instead of the preset's.
 
     Raises:
@@ -52,7 +52,7 @@ def protocol_for(
             f"images: {count:,} of them, where the protocol {fields['name']} scores {fields['samples']:,}; "
             f"evaluators.samples={count} makes a protocol of your own"
         )
-    fields |= {"samples": count, "metrics": wanted, "drawing": to_plain(_drawing(manifest))}
+    fields |= {"samples": count, "metrics": wanted, "drawing": to_plain(_sampling(manifest))}
     unused: dict[str, Any] = {}
     if not set(wanted) - {"clip"}:
         unused |= {"features": [], "reference": None}
@@ -62,12 +62,12 @@ def protocol_for(
         fields["captions"] = {"name": OWN}
     said = fields.get("open_in_source", [])
     fields |= {"open_in_source": [path for path in said if re.split(r"\W", path)[0] not in unused], **unused}
-    protocol: Protocol = from_plain(Protocol, fields, "evaluators")
+    protocol: EvaluationProtocol = from_plain(EvaluationProtocol, fields, "evaluators")
     _check_networks(protocol)
     return protocol
 
 
-def _check_networks(protocol: Protocol) -> None:
+def _check_networks(protocol: EvaluationProtocol) -> None:
     """Raises InputError where no metric is asked for, or none of the networks that one needs."""
     if not protocol.metrics:
         raise InputError(f"metrics: none; allowed: {', '.join(METRICS)}")
@@ -79,8 +79,10 @@ def _check_networks(protocol: Protocol) -> None:
             raise InputError(f"evaluators.{field}: none; {', '.join(needing)} needs one network or more")
 
 
-def with_reference(protocol: Protocol, reference: Reference, chosen: str = "all") -> Protocol:
-    """Naming the pictures that are compared with, for a preset that does not say which are `chosen`.
+def with_reference(
+    protocol: EvaluationProtocol, reference: Reference, chosen: str = "all"
+) -> EvaluationProtocol:
+    """Naming the images that are compared with, for a preset that does not say which are `chosen`.
 
     Raises:
         InputError: the preset pins others.
@@ -91,12 +93,14 @@ def with_reference(protocol: Protocol, reference: Reference, chosen: str = "all"
         return replace(protocol, reference=ReferenceSet(OWN, images, chosen, digest))
     if stated.digest not in (None, digest):
         raise InputError(
-            f"reference: pictures of digest {digest}, where the protocol {protocol.name} has {stated.digest}"
+            f"reference: images of digest {digest}, where the protocol {protocol.name} has {stated.digest}"
         )
     return replace(protocol, reference=replace(stated, images=images, digest=digest))
 
 
-def with_samples(protocol: Protocol, result: MeasuredSet, captions: Sequence[str] | None) -> Protocol:
+def with_samples(
+    protocol: EvaluationProtocol, result: MeasuredSet, captions: Sequence[str] | None
+) -> EvaluationProtocol:
     """With the number of samples that could be read, and the digest of their captions.
 
     Raises:
@@ -115,20 +119,23 @@ def with_samples(protocol: Protocol, result: MeasuredSet, captions: Sequence[str
 
 
 def notes_on(
-    result: MeasuredSet, protocol: Protocol, preset: Mapping[str, Any], manifest: Mapping[str, Any] | None
+    result: MeasuredSet,
+    protocol: EvaluationProtocol,
+    preset: Mapping[str, Any],
+    manifest: Mapping[str, Any] | None,
 ) -> list[str]:
     """What a reader of the scores must know of the images."""
     notes = []
     prompts, scored = (manifest or {}).get("captions"), protocol.captions
     if prompts and scored and not result.unreadable and prompts != scored.digest:
-        notes.append("the captions are not those that the samples were drawn for")
-    said, drawn = preset.get("drawing") or {}, to_plain(protocol.drawing)
-    otherwise = {name: value for name, value in drawn.items() if said.get(name) not in (None, value)}
-    if otherwise and all(value is None for value in drawn.values()):
-        notes.append(f"how the samples were drawn is not said, as {preset['name']} wants it")
-    elif otherwise:
-        found = ", ".join(f"{name} {value} for {said[name]}" for name, value in otherwise.items())
-        notes.append(f"drawn otherwise than {preset['name']} says: {found}")
+        notes.append("the captions are not those that the samples were generated for")
+    wanted, actual = preset.get("drawing") or {}, to_plain(protocol.drawing)
+    differing = {name: value for name, value in actual.items() if wanted.get(name) not in (None, value)}
+    if differing and all(value is None for value in actual.values()):
+        notes.append(f"how the samples were generated is not said, as {preset['name']} wants it")
+    elif differing:
+        differences = ", ".join(f"{name} {value} for {wanted[name]}" for name, value in differing.items())
+        notes.append(f"generated otherwise than {preset['name']} says: {differences}")
     if result.unreadable:
         notes.append(f"{len(result.unreadable):,} images could not be read and are left out")
     if result.jpeg:
@@ -140,7 +147,7 @@ def notes_on(
 
 
 def read_manifest(source: str) -> dict[str, Any] | None:
-    """How the images were drawn, where a manifest beside them says so (`mdsearch generate samples`).
+    """How the images were generated, where a manifest beside them says so (`mdsearch generate samples`).
 
     Raises:
         InputError: a manifest that cannot be read, or not all of its samples are there.
@@ -159,15 +166,15 @@ def read_manifest(source: str) -> dict[str, Any] | None:
     there = len(open_images(source).names)
     if there != wanted:
         raise InputError(
-            f"images: {there:,} in {source}, of which {path} says there will be {wanted:,}; draw the others "
-            f"first, or take {MANIFEST} away"
+            f"images: {there:,} in {source}, of which {path} says there will be {wanted:,}; generate the "
+            f"others first, or take {MANIFEST} away"
         )
     return manifest
 
 
-def _drawing(manifest: Mapping[str, Any] | None) -> Drawing:
+def _sampling(manifest: Mapping[str, Any] | None) -> Sampling:
     said = (manifest or {}).get("settings", {})
-    drawing: Drawing = from_plain(
-        Drawing, {name: said.get(name) for name in ("sampler", "steps", "guidance", "seed")}, MANIFEST
+    sampling: Sampling = from_plain(
+        Sampling, {name: said.get(name) for name in ("sampler", "steps", "guidance", "seed")}, MANIFEST
     )
-    return drawing
+    return sampling

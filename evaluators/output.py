@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.sheet import Sheet
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
@@ -14,7 +14,7 @@ from space.shared.plain import InputError, to_plain
 JOB = "job.json"
 
 
-def claim(images: str, captions: str | None, out: str | None, protocol: Protocol) -> Path:
+def claim(images: str, captions: str | None, out: str | None, protocol: EvaluationProtocol) -> Path:
     """The folder of this job, new or gone on with: `out`, or one named for the images and a key of the job.
 
     Raises:

@@ -26,7 +26,7 @@ from evaluators.networks.features import Networks
 from evaluators.networks.loading import ComputeSettings, load_networks
 from evaluators.networks.weights import Missing, WeightsSettings
 from evaluators.output import claim, with_earlier
-from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import Score, score_name
 from evaluators.protocols.sheet import FILE, Sheet
 from space.shared.plain import InputError
@@ -43,8 +43,8 @@ class Request:
     """What is to be scored, and by what.
 
     Attributes:
-        preset: the fields of a `Protocol`. Where `samples`, `reference` or `captions` are null, they are what
-            is there; `drawing` counts for nothing, since only a manifest beside the images knows it.
+        preset: the fields of an `EvaluationProtocol`. Where `samples`, `reference` or `captions` are null,
+            they are what is there; `drawing` counts for nothing, since only a manifest beside them knows it.
         reference_list: a captions file that names which of the reference images are meant.
         metrics: instead of the preset's.
         check: lay a second opinion beside FID, KID and CLIP score, in the sheet's `second_opinions`.
@@ -150,7 +150,7 @@ def _second_opinions(
 
 
 def check_request(request: Request, count: int, show: Show) -> None:
-    """All that `score_images` will want beside its `count` images: that they are not drawn in vain.
+    """All that `score_images` will want beside its `count` images: that they are not generated in vain.
 
     Reference statistics are measured if they have to be, and kept.
 
@@ -181,7 +181,7 @@ def reference_statistics(request: Request, show: Show) -> Reference:
     return reference
 
 
-def _networks(request: Request, protocol: Protocol) -> tuple[Networks, Protocol]:
+def _networks(request: Request, protocol: EvaluationProtocol) -> tuple[Networks, EvaluationProtocol]:
     try:
         return load_networks(protocol, request.weights, request.compute)
     except Missing as error:
@@ -190,7 +190,9 @@ def _networks(request: Request, protocol: Protocol) -> tuple[Networks, Protocol]
         ) from None
 
 
-def networks_alone(protocol: Protocol, weights: WeightsSettings, compute: ComputeSettings) -> Networks:
+def networks_alone(
+    protocol: EvaluationProtocol, weights: WeightsSettings, compute: ComputeSettings
+) -> Networks:
     """What a worker process loads."""
     return load_networks(protocol, weights, compute)[0]
 
@@ -207,9 +209,9 @@ def _captions(request: Request, images: ImageSet) -> tuple[str, ...]:
 
 
 def _reference(
-    request: Request, protocol: Protocol, networks: Networks, load: partial[Networks], show: Show
-) -> tuple[Reference | None, Protocol]:
-    """The statistics to compare with, if any metric does, and the protocol that names their pictures."""
+    request: Request, protocol: EvaluationProtocol, networks: Networks, load: partial[Networks], show: Show
+) -> tuple[Reference | None, EvaluationProtocol]:
+    """The statistics to compare with, if any metric does, and the protocol that names their images."""
     if not protocol.features:
         return None, protocol
     reference = request.prepared
@@ -237,7 +239,7 @@ def _reference(
     )
 
 
-def _check_reference(request: Request, protocol: Protocol) -> None:
+def _check_reference(request: Request, protocol: EvaluationProtocol) -> None:
     if protocol.features and request.reference is None and request.prepared is None:
         raise InputError(
             "reference: missing; give a folder, .npz or .tar of images, or a .safetensors of statistics, or "

@@ -1,10 +1,10 @@
 """What every network and every scoring must keep to, as clauses that a test runs one by one.
 
     @pytest.mark.parametrize("clause", FEATURES_CONTRACT, ids=name_of)
-    def test_contract(clause, features, pictures):
-        clause(features, pictures)
+    def test_contract(clause, features, images):
+        clause(features, images)
 
-A clause raises AssertionError where it is broken. Pictures are 30 or more (N, H, W, 3) uint8, all different.
+A clause raises AssertionError where it is broken. Images are 30 or more (N, H, W, 3) uint8, all different.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from evaluators.measuring.scoring import scores
 from evaluators.metrics.clip_score import cosines
 from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.networks.features import ImageFeatures, Networks, TextSimilarity
-from evaluators.protocols.protocol import CaptionList, ImageForm, NetworkSpec, Protocol, ReferenceSet
+from evaluators.protocols.protocol import (
+    CaptionList,
+    EvaluationProtocol,
+    ImageForm,
+    NetworkSpec,
+    ReferenceSet,
+)
 from evaluators.protocols.score import Score, score_name
 from space.shared.plain import InputError
 
@@ -27,10 +33,10 @@ ROUNDING = 1e-5  # of the largest value: float32 networks, whose kernels may dif
 OF_TRACE = 1e-8  # of the covariance's trace: FIDs of one set of samples, in whatever pieces
 OF_SUBSETS = 1e-3  # of a score that is a mean over random subsets
 REFUSED: dict[str, np.ndarray] = {
-    "floating pictures": np.zeros((2, 16, 16, 3), np.float32),
+    "floating images": np.zeros((2, 16, 16, 3), np.float32),
     "channels first": np.zeros((2, 3, 16, 16), np.uint8),
-    "one picture without a batch": np.zeros((16, 16, 3), np.uint8),
-    "no picture": np.zeros((0, 16, 16, 3), np.uint8),
+    "one image without a batch": np.zeros((16, 16, 3), np.uint8),
+    "no image": np.zeros((0, 16, 16, 3), np.uint8),
 }
 
 FeaturesClause = Callable[[ImageFeatures, np.ndarray], None]
@@ -51,44 +57,44 @@ def _equal(one: np.ndarray, other: np.ndarray, what: str) -> None:
 # ---------------------------------------------------------------------- features
 
 
-def describes_itself(features: ImageFeatures, pictures: np.ndarray) -> None:
-    values = features(pictures[:3])
+def describes_itself(features: ImageFeatures, images: np.ndarray) -> None:
+    values = features(images[:3])
     assert values.shape == (3, features.width), f"shape {values.shape} for width {features.width}"
     assert values.dtype == np.float64, f"{values.dtype}, not float64"
     assert features.name and features.preparation, "no name or no preparation"
     assert len(features.digest) == 16 and int(features.digest, 16) >= 0, f"digest {features.digest!r}"
 
 
-def looks_at_the_picture(features: ImageFeatures, pictures: np.ndarray) -> None:
-    values = features(pictures[:8])
+def looks_at_the_image(features: ImageFeatures, images: np.ndarray) -> None:
+    values = features(images[:8])
     assert np.isfinite(values).all(), "features that are not finite"
-    assert (np.ptp(values, axis=0) > 0).any(), "different pictures have equal features"
+    assert (np.ptp(values, axis=0) > 0).any(), "different images have equal features"
 
 
-def batch_does_not_matter(features: ImageFeatures, pictures: np.ndarray) -> None:
-    some = pictures[:6]
+def batch_does_not_matter(features: ImageFeatures, images: np.ndarray) -> None:
+    some = images[:6]
     split = np.concatenate([features(some[:1]), features(some[1:3]), features(some[3:])])
     _equal(features(some), split, "in batches")
 
 
-def order_does_not_matter(features: ImageFeatures, pictures: np.ndarray) -> None:
-    some = pictures[:6]
+def order_does_not_matter(features: ImageFeatures, images: np.ndarray) -> None:
+    some = images[:6]
     _equal(features(some), features(some[::-1])[::-1], "backwards")
 
 
-def leaves_pictures_alone(features: ImageFeatures, pictures: np.ndarray) -> None:
-    some = pictures[:3].copy()
+def leaves_images_alone(features: ImageFeatures, images: np.ndarray) -> None:
+    some = images[:3].copy()
     features(some)
-    assert np.array_equal(some, pictures[:3]), "the pictures were written to"
+    assert np.array_equal(some, images[:3]), "the images were written to"
 
 
-def constant_pictures_are_finite(features: ImageFeatures, pictures: np.ndarray) -> None:
+def constant_images_are_finite(features: ImageFeatures, images: np.ndarray) -> None:
     for value in (0, 255):
-        values = features(np.full_like(pictures[:2], value))
-        assert np.isfinite(values).all(), f"pictures of {value} alone give features that are not finite"
+        values = features(np.full_like(images[:2], value))
+        assert np.isfinite(values).all(), f"images of {value} alone give features that are not finite"
 
 
-def other_input_is_refused(features: ImageFeatures, pictures: np.ndarray) -> None:
+def other_input_is_refused(features: ImageFeatures, images: np.ndarray) -> None:
     for what, wrong in REFUSED.items():
         try:
             features(wrong)
@@ -97,19 +103,19 @@ def other_input_is_refused(features: ImageFeatures, pictures: np.ndarray) -> Non
         raise AssertionError(f"{what} went through")
 
 
-def identical_sets_are_at_zero(features: ImageFeatures, pictures: np.ndarray) -> None:
-    a, b = Moments.of(features(pictures[:10])), Moments.of(features(pictures[9::-1]))
+def identical_sets_are_at_zero(features: ImageFeatures, images: np.ndarray) -> None:
+    a, b = Moments.of(features(images[:10])), Moments.of(features(images[9::-1]))
     distance = frechet_distance(a, b)
     assert distance <= 1e-6 * np.trace(a.covariance), f"a set is {distance:.2g} from itself"
 
 
 FEATURES_CONTRACT: tuple[FeaturesClause, ...] = (
     describes_itself,
-    looks_at_the_picture,
+    looks_at_the_image,
     batch_does_not_matter,
     order_does_not_matter,
-    leaves_pictures_alone,
-    constant_pictures_are_finite,
+    leaves_images_alone,
+    constant_images_are_finite,
     other_input_is_refused,
     identical_sets_are_at_zero,
 )
@@ -118,57 +124,57 @@ FEATURES_CONTRACT: tuple[FeaturesClause, ...] = (
 # ---------------------------------------------------------------------- agreement with captions
 
 
-def is_a_cosine(similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]) -> None:
-    values = similarity.text_similarity(pictures[:3], captions[:3])
+def is_a_cosine(similarity: TextSimilarity, images: np.ndarray, captions: Sequence[str]) -> None:
+    values = similarity.text_similarity(images[:3], captions[:3])
     assert values.shape == (3,) and values.dtype == np.float64, f"{values.shape} of {values.dtype}"
     assert np.abs(values).max() <= 1 + 1e-6, f"a cosine of {values.max():.3f}"
     assert similarity.name and similarity.digest and similarity.preparation, "does not describe itself"
 
 
-def pairs_are_scored_alone(similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]) -> None:
-    whole = similarity.text_similarity(pictures[:9], captions[:9])
-    split = [similarity.text_similarity(pictures[a:b], captions[a:b]) for a, b in ((0, 2), (2, 9))]
+def pairs_are_scored_alone(similarity: TextSimilarity, images: np.ndarray, captions: Sequence[str]) -> None:
+    whole = similarity.text_similarity(images[:9], captions[:9])
+    split = [similarity.text_similarity(images[a:b], captions[a:b]) for a, b in ((0, 2), (2, 9))]
     _equal(whole, np.concatenate(split), "in batches")
-    backwards = similarity.text_similarity(pictures[8::-1], captions[8::-1])[::-1]
+    backwards = similarity.text_similarity(images[8::-1], captions[8::-1])[::-1]
     _equal(whole, backwards, "backwards")
 
 
 def a_wrong_caption_lowers_it(
-    similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]
+    similarity: TextSimilarity, images: np.ndarray, captions: Sequence[str]
 ) -> None:
-    """Captions must be right ones; one picture gets another's."""
+    """Captions must be right ones; one image gets another's."""
     other = next(caption for caption in captions if caption != captions[0])
-    right = similarity.text_similarity(pictures[:4], captions[:4])
-    wrong = similarity.text_similarity(pictures[:4], [other, *captions[1:4]])
+    right = similarity.text_similarity(images[:4], captions[:4])
+    wrong = similarity.text_similarity(images[:4], [other, *captions[1:4]])
     assert wrong[0] < right[0], f"{wrong[0]:.4f} with a wrong caption, {right[0]:.4f} with the right one"
-    assert np.abs(wrong[1:] - right[1:]).max() <= ROUNDING, "another picture's cosine moved"
+    assert np.abs(wrong[1:] - right[1:]).max() <= ROUNDING, "another image's cosine moved"
 
 
 def long_captions_are_cut_and_counted(
-    similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]
+    similarity: TextSimilarity, images: np.ndarray, captions: Sequence[str]
 ) -> None:
     long = " ".join(["and so on"] * 400)
     cut = similarity.too_long([captions[0], long, long + " for ever"])
     assert cut == 2, f"{cut} of two long captions counted as cut"
-    values = similarity.text_similarity(np.repeat(pictures[:1], 2, axis=0), [long, long + " for ever"])
+    values = similarity.text_similarity(np.repeat(images[:1], 2, axis=0), [long, long + " for ever"])
     assert abs(values[0] - values[1]) <= ROUNDING, "what lies beyond the cut is read"
 
 
 def unpaired_captions_are_refused(
-    similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]
+    similarity: TextSimilarity, images: np.ndarray, captions: Sequence[str]
 ) -> None:
     try:
-        similarity.text_similarity(pictures[:3], captions[:2])
+        similarity.text_similarity(images[:3], captions[:2])
     except ValueError:
         return
-    raise AssertionError("three pictures beside two captions went through")
+    raise AssertionError("three images beside two captions went through")
 
 
 def embeddings_give_the_cosines(
-    similarity: TextSimilarity, pictures: np.ndarray, captions: Sequence[str]
+    similarity: TextSimilarity, images: np.ndarray, captions: Sequence[str]
 ) -> None:
-    values = similarity.text_similarity(pictures[:5], captions[:5])
-    _equal(values, cosines(*similarity.embeddings(pictures[:5], captions[:5])), "from the embeddings")
+    values = similarity.text_similarity(images[:5], captions[:5])
+    _equal(values, cosines(*similarity.embeddings(images[:5], captions[:5])), "from the embeddings")
 
 
 SIMILARITY_CONTRACT: tuple[SimilarityClause, ...] = (
@@ -181,16 +187,16 @@ SIMILARITY_CONTRACT: tuple[SimilarityClause, ...] = (
 )
 
 
-# ---------------------------------------------------------------------- from pictures to scores
+# ---------------------------------------------------------------------- from images to scores
 
 
-def protocol_of(networks: Networks, samples: int, references: int, size_px: int) -> Protocol:
+def protocol_of(networks: Networks, samples: int, references: int, size_px: int) -> EvaluationProtocol:
     """A protocol of everything that these networks can score."""
 
     def spec(network: ImageFeatures | TextSimilarity) -> NetworkSpec:
         return NetworkSpec(network.name, digest=network.digest, preparation=network.preparation)
 
-    return Protocol(
+    return EvaluationProtocol(
         "contract",
         samples,
         ImageForm(size_px),
@@ -203,30 +209,30 @@ def protocol_of(networks: Networks, samples: int, references: int, size_px: int)
 
 
 def measured(
-    networks: Networks, pictures: np.ndarray, captions: Sequence[str] | None, parts: Sequence[np.ndarray]
+    networks: Networks, images: np.ndarray, captions: Sequence[str] | None, parts: Sequence[np.ndarray]
 ) -> Measurements:
     """Each part of the samples by a worker of its own, then merged."""
     merged = Measurements.by(networks)
     for part in parts:
         own = Measurements.by(networks)
         texts = None if captions is None else [captions[index] for index in part]
-        own.add(networks, part.tolist(), pictures[part], texts)
+        own.add(networks, part.tolist(), images[part], texts)
         merged.merge(own)
     return merged
 
 
-def _halves(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    half = len(pictures) // 2
-    return pictures[:half], pictures[half : 2 * half]
+def _halves(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    half = len(images) // 2
+    return images[:half], images[half : 2 * half]
 
 
 def splits_and_order_leave_scores_alone(
-    networks: Networks, pictures: np.ndarray, captions: Sequence[str]
+    networks: Networks, images: np.ndarray, captions: Sequence[str]
 ) -> None:
-    samples, real = _halves(pictures)
+    samples, real = _halves(images)
     everything = np.arange(len(samples))
     reference = Reference.of(measured(networks, real, None, [everything]))
-    protocol = protocol_of(networks, len(samples), len(real), pictures.shape[1])
+    protocol = protocol_of(networks, len(samples), len(real), images.shape[1])
     shuffled = np.random.default_rng(0).permutation(len(samples))
     one = scores(measured(networks, samples, captions, [everything]), reference, protocol)
     other = scores(measured(networks, samples, captions, np.array_split(shuffled, 3)), reference, protocol)
@@ -253,10 +259,10 @@ def _ends(score: Score) -> tuple[float, ...]:
     return () if score.interval is None else (score.interval.low, score.interval.high)
 
 
-def equal_sets_score_nothing(networks: Networks, pictures: np.ndarray, captions: Sequence[str]) -> None:
-    everything = np.arange(len(pictures))
-    own = measured(networks, pictures, captions, [everything])
-    protocol = protocol_of(networks, len(pictures), len(pictures), pictures.shape[1])
+def equal_sets_score_nothing(networks: Networks, images: np.ndarray, captions: Sequence[str]) -> None:
+    everything = np.arange(len(images))
+    own = measured(networks, images, captions, [everything])
+    protocol = protocol_of(networks, len(images), len(images), images.shape[1])
     for name, score in scores(own, Reference.of(own), protocol, intervals=False).items():
         if name.startswith("fid"):
             trace = max(np.trace(Moments.of(rows.values).covariance) for rows in own.features.values())
@@ -265,17 +271,17 @@ def equal_sets_score_nothing(networks: Networks, pictures: np.ndarray, captions:
             assert score.value == 1, f"{name}: {score.value:.3f} between equal sets"
 
 
-def constant_samples_are_refused(networks: Networks, pictures: np.ndarray, captions: Sequence[str]) -> None:
-    samples, real = _halves(pictures)
+def constant_samples_are_refused(networks: Networks, images: np.ndarray, captions: Sequence[str]) -> None:
+    samples, real = _halves(images)
     everything = np.arange(len(samples))
     reference = Reference.of(measured(networks, real, None, [everything]))
-    protocol = protocol_of(networks, len(samples), len(real), pictures.shape[1])
+    protocol = protocol_of(networks, len(samples), len(real), images.shape[1])
     constant = measured(networks, np.full_like(samples, 127), captions, [everything])
     try:
         scores(constant, reference, protocol, intervals=False)
     except InputError:
         return
-    raise AssertionError("one picture over and over was given a score")
+    raise AssertionError("one image over and over was given a score")
 
 
 SCORING_CONTRACT: tuple[ScoringClause, ...] = (

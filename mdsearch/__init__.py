@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from space.budget import Budget
     from space.choices import Space
     from space.difference import difference
+    from space.kinds.rules import Cost
     from space.kinds.stage import Stage
-    from space.prices.macs import Cost, price
+    from space.prices.macs import price
     from space.proxy import Proxy, narrow
     from space.shared.plain import InputError
     from space.stages import stages
@@ -85,10 +86,11 @@ _NAMES_IN = {
     "space.budget": ("Budget",),
     "space.choices": ("Space",),
     "space.difference": ("difference",),
-    "space.prices.macs": ("Cost", "price"),
+    "space.kinds.rules": ("Cost",),
+    "space.kinds.stage": ("Stage",),
+    "space.prices.macs": ("price",),
     "space.proxy": ("Proxy", "narrow"),
     "space.shared.plain": ("InputError",),
-    "space.kinds.stage": ("Stage",),
     "space.stages": ("stages",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_IN.items() for name in names}

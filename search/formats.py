@@ -57,6 +57,11 @@ def score(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
+def state_word(state: str) -> str:
+    """How people read a recorded state: what is stored as halted was stopped."""
+    return "stopped" if state == "halted" else state
+
+
 def ending(trial: Trial) -> str:
     """Why a trial ended, in words also where nothing went wrong."""
     if trial.reason:

@@ -19,7 +19,7 @@ from search.scoring.evaluator import check_scoring, scoring_plan
 from search.settings import SearchSettings
 from search.stopping.factory import make_rule
 from space.architecture import Architecture
-from space.budget import Budget
+from space.budget import smallest_of
 from space.choices import UniformDraw
 from space.prices.macs import price
 from space.proxy import narrow
@@ -59,10 +59,11 @@ def check(settings: SearchSettings) -> Dataset:
 
 def _check_budget(settings: SearchSettings) -> None:
     """Each bound alone leaves something of the space."""
-    for bound, cost_of in (("gmacs", _macs), ("parameters_millions", _parameters)):
-        cost = price(settings.space.smallest(cost_of))
-        excess = Budget(**{bound: getattr(settings.budget, bound)}).excess(cost)
-        if excess:
+    for bound in settings.budget.bounds():
+        alone = settings.budget.alone(bound)
+        smallest = smallest_of(settings.space, alone, bound)
+        if excess := alone.excess(smallest):
+            cost = price(smallest)
             raise InputError(
                 f"budget.{bound}: nothing of this space fits ({excess[0]}): its smallest architecture costs "
                 f"{cost.parameters / 1e6:.1f} M parameters and {cost.gmacs:.1f} GMACs"
@@ -71,10 +72,6 @@ def _check_budget(settings: SearchSettings) -> None:
 
 def _macs(architecture: Architecture) -> int:
     return price(architecture).macs
-
-
-def _parameters(architecture: Architecture) -> int:
-    return price(architecture).parameters
 
 
 def _check_widths(settings: SearchSettings) -> None:
@@ -107,7 +104,7 @@ def _check_named(settings: SearchSettings) -> None:
     seen: dict[str, str] = {}
     for name in settings.enqueue:
         architecture = named_architecture(name)
-        excess = settings.budget.excess(price(architecture))
+        excess = settings.budget.excess(architecture)
         if excess:
             raise InputError(f"enqueue: {name} is over budget: {'; '.join(excess)}")
         if architecture.id in seen:
@@ -147,12 +144,12 @@ def plan_text(settings: SearchSettings) -> str:
     data = check(settings)
     generator = random.Random(settings.seed)
     drawn = [settings.space.draw(UniformDraw(generator)) for _ in range(DRAWS)]
-    feasible = [a for a in drawn if not settings.budget.excess(price(a))]
+    feasible = [a for a in drawn if not settings.budget.excess(a)]
     workers = 1 if settings.backend == "inline" else settings.cluster.workers or os.cpu_count() or 1
     steps = settings.trials * settings.rungs[-1]
     lines = [
         f"space      {len(settings.space.free())} choices, {settings.space.encodings:.3g} combinations",
-        f"budget     {_bounds(settings)}",
+        f"budget     {', '.join(settings.budget.words()) or 'no bound'}",
         f"feasible   {len(feasible) / DRAWS:.1%} of {DRAWS} random draws",
         f"trials     {settings.trials} by {settings.sampler.name}, rungs {list(settings.rungs)}, "
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
@@ -179,13 +176,6 @@ def plan_text(settings: SearchSettings) -> str:
         f"disk       about {disk / 1e6:.0f} MB in {where} ({disk_free_bytes(where) / 1e9:.0f} GB free)",
     ]
     return "\n".join(lines)
-
-
-def _bounds(settings: SearchSettings) -> str:
-    bounds = settings.budget
-    parameters = "any" if bounds.parameters_millions is None else f"{bounds.parameters_millions:g} M"
-    gmacs = "any" if bounds.gmacs is None else f"{bounds.gmacs:g}"
-    return f"{parameters} parameters, {gmacs} GMACs"
 
 
 def _seconds_a_step(settings: SearchSettings, architecture: Architecture, data: Dataset) -> float:

@@ -94,7 +94,7 @@ def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> d
         "trials": settings.trials,
         "rungs": list(settings.rungs),
         "objectives": objectives_to_plain(settings.objectives),
-        "budget": to_plain(settings.budget),
+        "budget": settings.budget.to_plain(),
         "space": to_plain(settings.space),
         "proxy": to_plain(settings.proxy),
         "data": to_plain(settings.data),

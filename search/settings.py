@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
-from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import score_name
 from evaluators.scorers.by_protocol import objective_names
 from evaluators.scorers.embedded import CLIP_SCORE, EvaluatorSettings
@@ -49,7 +49,7 @@ class SearchSettings:
     proxy: Proxy
     data: DataSettings
     training: TrainingSettings
-    evaluators: Protocol | EvaluatorSettings
+    evaluators: EvaluationProtocol | EvaluatorSettings
     sampler: SamplerSettings
     stopping: StoppingSettings
     noise: Noise
@@ -74,7 +74,7 @@ class SearchSettings:
     further_objectives: tuple[Objective, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.evaluators, Protocol):
+        if isinstance(self.evaluators, EvaluationProtocol):
             _check_protocol(self.evaluators)
         else:
             _check_without_protocol(self)
@@ -95,7 +95,7 @@ class SearchSettings:
     def objectives(self) -> Objectives:
         """The scores that decide: a FID and a CLIP, named for `evaluators.fid` or a protocol's first
         networks, and further ones."""
-        if isinstance(self.evaluators, Protocol):
+        if isinstance(self.evaluators, EvaluationProtocol):
             names = objective_names(self.evaluators)
         else:
             names = score_name("fid", self.evaluators.fid), CLIP_SCORE
@@ -104,7 +104,7 @@ class SearchSettings:
     @property
     def scored_images(self) -> int:
         """Generated pictures a score."""
-        return (self.scoring if isinstance(self.evaluators, Protocol) else self.evaluators).images
+        return (self.scoring if isinstance(self.evaluators, EvaluationProtocol) else self.evaluators).images
 
     @property
     def cache(self) -> Path:
@@ -137,7 +137,9 @@ def settings_from_plain(plain: dict[str, Any]) -> SearchSettings:
     if "features" in chosen:  # a protocol; here one is told from the other, so that errors name their fields
         scoring = from_plain(ScoringSettings, plain.get("scoring") or {}, "scoring")
         count = chosen.get("samples") or scoring.images  # null: as many as there are
-        plain = plain | {"evaluators": from_plain(Protocol, {**chosen, "samples": count}, "evaluators")}
+        plain = plain | {
+            "evaluators": from_plain(EvaluationProtocol, {**chosen, "samples": count}, "evaluators")
+        }
     settings = from_plain(SearchSettings, plain)
     assert isinstance(settings, SearchSettings)
     return replace(settings, enqueue=tuple(_files(settings.enqueue)))
@@ -157,7 +159,7 @@ def _files(enqueue: Sequence[str]) -> Iterator[str]:
         yield from map(str, files)
 
 
-def _check_protocol(protocol: Protocol) -> None:
+def _check_protocol(protocol: EvaluationProtocol) -> None:
     try:
         objective_names(protocol)
     except InputError as error:
@@ -174,7 +176,7 @@ def _check_without_protocol(settings: SearchSettings) -> None:
         if getattr(settings, name) != default:
             raise InputError(
                 f"{name}: of no use to the embedded evaluator, which has evaluators.images and the like; "
-                "allowed with a protocol, evaluators=custom for instance"
+                "allowed with a protocol, evaluators=own for instance"
             )
 
 

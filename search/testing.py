@@ -39,7 +39,6 @@ from search.stopping.base import StoppingRule, as_rule
 from search.stopping.none import NoStopping
 from search.toy import BUDGET, NOISE, RUNGS, SPACE, START, decisions, drive, scores_at, search_in
 from space.choices import UniformDraw
-from space.prices.macs import price
 
 BROKEN = (math.nan, math.inf, -math.inf)
 
@@ -100,7 +99,7 @@ class SamplerContract:
         drive(search)
         trials = search.history.trials
         assert len(trials) == 7 and {trial.state for trial in trials} == {"complete"}
-        assert not [trial.number for trial in trials if BUDGET.excess(price(trial.architecture))]
+        assert not [trial.number for trial in trials if BUDGET.excess(trial.architecture)]
         assert len({trial.architecture.id for trial in trials}) == 7
 
     def test_killed_and_rebuilt_from_the_record_it_goes_on_as_if_it_never_was(self, tmp_path: Path) -> None:
@@ -162,7 +161,7 @@ class RuleContract:
         drive(search)
         trials = search.history.trials
         assert len(trials) == 16 and {trial.state for trial in trials} <= {"complete", "halted"}
-        assert not [trial.number for trial in trials if BUDGET.excess(price(trial.architecture))]
+        assert not [trial.number for trial in trials if BUDGET.excess(trial.architecture)]
         assert "complete" in {trial.state for trial in trials}
         halted = [trial for trial in trials if trial.state == "halted"]
         assert all(trial.last_step < RUNGS[-1] and trial.reason for trial in halted)

@@ -168,8 +168,9 @@ class Space:
         where `encode` puts it."""
         return self.encode(self.architecture(self.pinned() | dict(params)))
 
-    def smallest(self, cost_of: Callable[[Architecture], float]) -> Architecture:
-        """The cheapest corner by `cost_of(architecture)`: each choice lowered in turn until none helps."""
+    def smallest(self, cost_of: Callable[[Architecture], Any]) -> Architecture:
+        """The cheapest corner by `cost_of(architecture)`, a number or several: each choice lowered in turn
+        until none helps."""
         chosen = {name: values[0] for name, values in self.choices()}
         best = cost_of(self.architecture(chosen))
         improved = True

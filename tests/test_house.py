@@ -1,118 +1,24 @@
-"""The direction of imports, and what no file in git may hold."""
+"""What no file in git may hold, how long one may be, and that a trial needs neither Ray, Optuna nor Hydra.
+
+Who may import whom is the import contract in pyproject.toml, checked by `make lint`.
+"""
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from grimp import ImportGraph
+
+from tests.import_contract import AcyclicFiles
 
 ROOT = Path(__file__).parents[1]
-MAY_IMPORT = {
-    "space": set(),
-    "training": {"space"},
-    "evaluators": {"space"},
-    "search": {"space", "training", "evaluators"},
-    "conf": {"space"},
-}
-# Libraries that belong to one place each, and the files that may know them.
-KNOWN_IN = {
-    "ray": re.compile(r"search/backends/ray_\w+\.py"),
-    "optuna": re.compile(r"(search/samplers/(optuna|optuna_private|nsga2)|analysis/(study|findings))\.py"),
-    "hydra": re.compile(r"conf/compose\.py"),
-    "omegaconf": re.compile(r"conf/compose\.py"),
-}
-# The folders of evaluators/, lowest first: each may import those before it, and none what stands above all.
-EVALUATORS = ("files", "protocols", "images", "metrics", "networks", "measuring", "scorers")
-# A file that runs as a command (`mdsearch search`) may ask the door of conf/ for its settings.
-DOOR = re.compile(r"^if __name__ == .__main__.:", re.MULTILINE)
-
-
-def imported(source: str) -> set[str]:
-    """Whatever a source imports anywhere, in functions and under TYPE_CHECKING too, by its dotted name."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def wrong_imports(path: str, source: str) -> set[str]:
-    """Packages that the file at `path` (relative to the root) imports against the house's direction."""
-    room = path.partition("/")[0]
-    allowed = MAY_IMPORT[room] | {room}
-    if DOOR.search(source):
-        allowed = allowed | {"conf"}
-    found = {name.partition(".")[0] for name in imported(source)}
-    strangers = {name for name, known in KNOWN_IN.items() if name in found and not known.fullmatch(path)}
-    return (found & set(MAY_IMPORT)) - allowed | strangers
-
-
-def upward_imports(folder: str, source: str) -> set[str]:
-    """What a file in this folder of evaluators/ imports from above it."""
-    below = EVALUATORS[: EVALUATORS.index(folder) + 1]
-    own = {name for name in imported(source) if name.partition(".")[0] == "evaluators"}
-    return {name for name in own if name.split(".")[1] not in below}
-
-
-@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
-def test_imports_run_one_way(room: str) -> None:
-    files = sorted((ROOT / room).rglob("*.py"))
-    assert files
-    wrong = {
-        str(file.relative_to(ROOT)): wrong_imports(str(file.relative_to(ROOT)), file.read_text())
-        for file in files
-    }
-    assert {path: names for path, names in wrong.items() if names} == {}
-
-
-@pytest.mark.parametrize(
-    ("path", "source", "wrong"),
-    [
-        ("space/cost.py", "def f():\n    from search.run import x", {"search"}),
-        ("training/loop.py", "import evaluators.run", {"evaluators"}),
-        ("evaluators/metrics/fid.py", "from space.plain import InputError\nimport ray", {"ray"}),
-        ("search/backends/inline.py", "import optuna.trial", {"optuna"}),
-        ("search/backends/ray_tune.py", "import ray", set()),
-        ("search/run.py", "from conf.compose import compose", {"conf"}),
-        (
-            "search/__main__.py",
-            "from conf.compose import compose\nif __name__ == '__main__':\n    pass",
-            set(),
-        ),
-    ],
-)
-def test_a_wrong_import_is_seen(path: str, source: str, wrong: set[str]) -> None:
-    assert wrong_imports(path, source) == wrong
-
-
-def test_folders_of_evaluators_import_one_way() -> None:
-    folders = [path for path in (ROOT / "evaluators").iterdir() if (path / "__init__.py").is_file()]
-    assert {folder.name for folder in folders} | {"files"} == set(EVALUATORS)
-    wrong = {
-        str(file.relative_to(ROOT)): upward_imports(folder.name, file.read_text())
-        for folder in folders
-        for file in folder.rglob("*.py")
-    }
-    assert {path: names for path, names in wrong.items() if names} == {}
-
-
-@pytest.mark.parametrize(
-    ("folder", "source", "wrong"),
-    [
-        ("metrics", "from evaluators.networks.features import CHUNK", {"evaluators.networks.features.CHUNK"}),
-        ("images", "def f():\n    from evaluators import run", {"evaluators.run"}),
-        ("scorers", "import evaluators.metrics.fid\nfrom evaluators.files import replacing", set()),
-    ],
-)
-def test_an_upward_import_is_seen(folder: str, source: str, wrong: set[str]) -> None:
-    assert upward_imports(folder, source) == wrong
-
+ROOMS = ("space", "training", "evaluators", "search", "analysis", "conf", "mdsearch", "benchmarks")
+MOST_LINES = 300
+TABLES_OF_DATA: set[str] = set()  # may be longer
 
 BARE = """
 import sys
@@ -142,6 +48,27 @@ def tracked() -> list[str]:
     if listed.returncode:
         pytest.skip("not a git checkout")
     return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_file_is_too_long_to_read() -> None:
+    long = {
+        name: lines
+        for name in tracked()
+        if name.endswith(".py") and name.partition("/")[0] in ROOMS and name not in TABLES_OF_DATA
+        if (lines := len((ROOT / name).read_text().splitlines())) > MOST_LINES
+    }
+    assert long == {}
+
+
+def test_the_import_contract_sees_a_circle_of_files() -> None:
+    graph = ImportGraph()
+    for importer, imported in (("a.one", "b.two"), ("b.two", "a.three")):
+        graph.add_import(importer=importer, imported=imported)
+    contract = AcyclicFiles("", {}, {})
+    assert contract.check(graph, False).kept
+    graph.add_import(importer="a.three", imported="a.one")
+    broken = contract.check(graph, False)
+    assert not broken.kept and set(broken.metadata["circle"]) == {"a.one", "b.two", "a.three"}
 
 
 # Spelled in parts, so that this file does not hold what it looks for.

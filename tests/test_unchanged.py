@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from conf.compose import compose
-from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.protocol import EvaluationProtocol
 from search.plan import named_architecture
 from space.proxy import Proxy, narrow
 from space.shared.plain import from_plain
@@ -39,7 +39,7 @@ def test_architectures_go_by_the_same_ids(name):
 def test_protocols_go_by_the_same_ids(name):
     plain = compose("search", [f"evaluators={name}"])["evaluators"]
     samples = 200 if plain.get("samples") is None else plain["samples"]
-    assert from_plain(Protocol, {**plain, "samples": samples}, "evaluators").id == PROTOCOLS[name]
+    assert from_plain(EvaluationProtocol, {**plain, "samples": samples}, "evaluators").id == PROTOCOLS[name]
 
 
 @pytest.mark.parametrize("name", WEIGHTS)

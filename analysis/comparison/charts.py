@@ -9,18 +9,18 @@ import plotly.graph_objects as go
 
 from analysis.comparison.runs import Run, progress, widest_noise
 from analysis.findings import confirmed, pareto_front
-from analysis.report.charts.marks import evenly_spaced, scatter, titled
+from analysis.report.charts.marks import evenly_spaced, scored_marks, titled
 from analysis.report.charts.scores import front_line, in_state, mean_mark, score_axes
 from search.formats import counted
 from search.statistics.noise import Noise
 
 # One a run; far apart in hue, and from light to dark for those who don't tell hues apart.
-COLOURS = ("#3b82f6", "#d9541f", "#0f9d6b", "#8b5cf6", "#c99a06", "#db4f9e", "#0e9fb5", "#6b7280")
+RUN_COLOURS = ("#3b82f6", "#d9541f", "#0f9d6b", "#8b5cf6", "#c99a06", "#db4f9e", "#0e9fb5", "#6b7280")
 SYMBOLS = ("circle", "square", "triangle-down", "triangle-up", "cross", "star", "hexagon", "x")
 
 
 def run_colour(place: int) -> str:
-    return COLOURS[place % len(COLOURS)]
+    return RUN_COLOURS[place % len(RUN_COLOURS)]
 
 
 def fronts_of_runs(runs: Sequence[Run]) -> go.Figure | None:
@@ -36,10 +36,10 @@ def _front(place: int, run: Run, noise: Noise | None) -> list[go.Scatter]:
     if not complete:
         return []
     mark = {"color": colour, "size": 7, "symbol": SYMBOLS[place % len(SYMBOLS)], "opacity": 0.65}
-    traces = [scatter(*evenly_spaced(run.name, complete), mark)]
+    traces = [scored_marks(*evenly_spaced(run.name, complete), mark)]
     if winner is not None and (own := in_state([winner], "complete", history)):
         ring = {"color": colour, "size": 17, "symbol": "circle-open", "line": {"width": 3}}
-        traces.append(scatter(f"{run.name}: {winner.name}", own, ring))
+        traces.append(scored_marks(f"{run.name}: {winner.name}", own, ring))
         for group in confirmed(history):
             if noise is not None and group.name == winner.name:
                 by = f"{counted(len(group.points), 'seed')}, {group.steps} steps"

@@ -11,13 +11,13 @@ from analysis.report.html import Section, body, html_page
 from space.shared.files import write_whole
 
 SECTIONS = (
-    Section("sections/headline.html", sections.headline),
-    Section("ledgers.html", sections.ledgers),
-    Section("settings.html", sections.settings),
-    Section("fronts.html", sections.fronts),
-    Section("winners.html", sections.winners),
-    Section("progress.html", sections.best_so_far),
-    Section("verdicts.html", sections.verdicts_by_run),
+    Section("sections/headline.html", sections.comparison_headline),
+    Section("ledgers.html", sections.ledgers_section),
+    Section("settings.html", sections.settings_section),
+    Section("fronts.html", sections.fronts_section),
+    Section("winners.html", sections.winners_section),
+    Section("progress.html", sections.progress_section),
+    Section("verdicts.html", sections.verdicts_by_run_section),
 )
 
 

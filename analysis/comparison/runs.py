@@ -69,7 +69,7 @@ def protocol_differences(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def check_comparable(runs: Sequence[Run]) -> None:
+def check_runs_comparable(runs: Sequence[Run]) -> None:
     """
     Raises:
         InputError: fewer than two runs, or runs of different protocols, naming what differs.

@@ -17,7 +17,7 @@ from analysis.comparison.runs import (
     winners_verdicts,
 )
 from analysis.findings import all_verdicts
-from analysis.report.html import Cell, Row, Table, number, word
+from analysis.report.html import Cell, PageTable, Row, number, word
 from analysis.report.sections.verdicts import VERDICT_HEADS, verdict_row
 from search.formats import counted, duration, share
 from search.runs.header import objectives_of, trials_asked
@@ -25,7 +25,7 @@ from search.statistics.verdicts import Interval
 from space.difference import difference
 
 
-def headline(runs: Sequence[Run]) -> dict[str, Any]:
+def comparison_headline(runs: Sequence[Run]) -> dict[str, Any]:
     objectives, verdicts = objectives_of(runs[0].history), winners_verdicts(runs)
     names = [run.name for run in runs]
     decided = [verdict for verdict in verdicts if verdict.word != "undecided"]
@@ -65,11 +65,11 @@ def _by(verdict: WinnersVerdict) -> str:
     )
 
 
-def ledgers(runs: Sequence[Run]) -> dict[str, Any]:
-    heads = ["run", "trials", "complete", "halted", "failed", "refused for budget", "tried before", "prior"]
+def ledgers_section(runs: Sequence[Run]) -> dict[str, Any]:
+    heads = ["run", "trials", "complete", "stopped", "failed", "refused for budget", "tried before", "prior"]
     heads += ["steps trained", "spared", "search time", "confirmation"]
     rows = [Row(_ledger_cells(place, run, ledger(run.history))) for place, run in enumerate(runs)]
-    return {"table": Table(heads, rows, numbers=range(1, 12))}
+    return {"table": PageTable(heads, rows, numbers=range(1, 12))}
 
 
 def _ledger_cells(place: int, run: Run, counts: RunLedger) -> list[Cell]:
@@ -94,12 +94,12 @@ def _name(place: int, run: Run) -> Cell:
     return Cell(run.name, colour=run_colour(place))
 
 
-def settings(runs: Sequence[Run]) -> dict[str, Any]:
+def settings_section(runs: Sequence[Run]) -> dict[str, Any]:
     rows = [Row([Cell(name), *map(Cell, values)]) for name, values in settings_that_differ(runs).items()]
-    return {"table": Table(["setting", *(run.name for run in runs)], rows)}
+    return {"table": PageTable(["setting", *(run.name for run in runs)], rows)}
 
 
-def fronts(runs: Sequence[Run]) -> dict[str, Any]:
+def fronts_section(runs: Sequence[Run]) -> dict[str, Any]:
     noise = widest_noise(runs)
     apart = None
     if noise is not None:  # of two single runs
@@ -108,7 +108,7 @@ def fronts(runs: Sequence[Run]) -> dict[str, Any]:
     return {"apart": apart, "charts": {"fronts": fronts_of_runs(runs)}}
 
 
-def winners(runs: Sequence[Run]) -> dict[str, Any] | None:
+def winners_section(runs: Sequence[Run]) -> dict[str, Any] | None:
     """Each winner, whom it cannot be told from, the verdicts between them, and how the networks differ."""
     known = [(run, run.winner) for run in runs if run.winner is not None]
     if not known:
@@ -123,7 +123,7 @@ def winners(runs: Sequence[Run]) -> dict[str, Any] | None:
     rows = [Row(_winners_cells(verdict)) for verdict in winners_verdicts(runs)]
     heads = ["winner of", "against that of", "verdict", "by", "FID", "between", "CLIP", "between"]
     return {
-        "table": Table(heads, rows, numbers=range(4, 8)) if rows else None,
+        "table": PageTable(heads, rows, numbers=range(4, 8)) if rows else None,
         "winners": known,
         "changes": changes,
     }
@@ -147,15 +147,15 @@ def _interval_cells(interval: Interval | None, form: str) -> list[Cell]:
     return [Cell(f"{interval.middle:{form}}", css="number"), Cell(ends, css="number")]
 
 
-def best_so_far(runs: Sequence[Run]) -> dict[str, Any] | None:
+def progress_section(runs: Sequence[Run]) -> dict[str, Any] | None:
     charts = curves_of_progress(runs)
     return {"charts": charts} if charts else None
 
 
-def verdicts_by_run(runs: Sequence[Run]) -> dict[str, Any]:
+def verdicts_by_run_section(runs: Sequence[Run]) -> dict[str, Any]:
     rows = [
         Row([_name(place, run), *verdict_row(verdict)])
         for place, run in enumerate(runs)
         for verdict in all_verdicts(run.history)
     ]
-    return {"table": Table(["run", *VERDICT_HEADS], rows, numbers=range(4, 10))}
+    return {"table": PageTable(["run", *VERDICT_HEADS], rows, numbers=range(4, 10))}

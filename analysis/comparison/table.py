@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.console import JustifyMethod
@@ -16,6 +17,7 @@ from search.formats import gmacs, millions
 from search.runs.compatibility import abridged
 from search.runs.header import objectives_of
 from search.runs.scores import point_of
+from space.budget import bounds_in_words
 
 HEADS = (
     "search,\nbudget,\nsampler",
@@ -62,7 +64,5 @@ def _row(run: Run) -> list[str]:
     ]
 
 
-def _budget(bounds: dict[str, float | None]) -> str:
-    units = {"parameters_millions": "M", "gmacs": "GMACs"}
-    stated = [f"{value:g} {units.get(name, name)}" for name, value in bounds.items() if value is not None]
-    return ", ".join(stated) or "no budget"
+def _budget(bounds: dict[str, Any]) -> str:
+    return ", ".join(bounds_in_words(bounds)) or "no budget"

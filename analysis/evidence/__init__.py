@@ -1,1 +1,1 @@
-"""What recorded runs say: noise, prediction, the worth of the paper's decisions, and what stays undecided."""
+"""What recorded runs say: noise, prediction, effects of the paper's decisions, and what stays undecided."""

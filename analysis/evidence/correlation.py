@@ -9,14 +9,14 @@ from itertools import permutations
 import numpy as np
 
 from analysis.evidence.metrics import Metric, goodness, metrics_of, with_shared_seeds
-from analysis.evidence.resampling import interval, mean_spearman
-from analysis.evidence.sources import Evidence
-from analysis.evidence.text import Section, markdown, missing, with_interval
-from analysis.replay.table import Table
+from analysis.evidence.resampling import bootstrap_interval, mean_spearman
+from analysis.evidence.sources import RecordedEvidence
+from analysis.evidence.text import Chapter, markdown, missing, with_interval
+from analysis.replay.table import RecordedTable
 from search.statistics.verdicts import Interval
 
-TITLE = "Rungs against the end"
-FEWEST_NETWORKS = 5
+_TITLE = "Rungs against the end"
+FEWEST_TO_CORRELATE = 5
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Correlations:
         return next(each for each in self.rungs if (each.metric.name, each.step) == (name, step))
 
 
-def correlations(table: Table, spread: Collection[str], long: Table | None) -> Correlations:
+def correlations(table: RecordedTable, spread: Collection[str], long: RecordedTable | None) -> Correlations:
     """Over the space-filling networks of the table."""
     metrics = metrics_of(table)
     far = Far(table, long)
@@ -89,7 +89,7 @@ def correlations(table: Table, spread: Collection[str], long: Table | None) -> C
 class Far:
     """The longer runs and the table's runs of the same networks: with other seeds, if all have some."""
 
-    def __init__(self, table: Table, long: Table | None) -> None:
+    def __init__(self, table: RecordedTable, long: RecordedTable | None) -> None:
         self.table, self.long = table, long
         self.networks = [key for key in (long.runs if long else ()) if key in table.runs]
         seeds = {key: {run.seed for run in table.runs[key]} for key in self.networks}
@@ -112,29 +112,31 @@ class Far:
         return np.array([[values[key][seed] for seed in self.seeds] for key in self.networks])
 
     def correlation(self, metric: Metric, step: int) -> Interval | None:
-        if len(self.networks) < FEWEST_NETWORKS or not self.seeds:
+        if len(self.networks) < FEWEST_TO_CORRELATE or not self.seeds:
             return None
         near = self.columns(metric, step)
         rows = np.column_stack([near, self.end(metric)])
-        return interval(rows, mean_spearman([(at, near.shape[1]) for at in range(near.shape[1])]))
+        return bootstrap_interval(rows, mean_spearman([(at, near.shape[1]) for at in range(near.shape[1])]))
 
 
-def _of_one_run(table: Table, metric: Metric, step: int, networks: Collection[str]) -> Interval | None:
+def _of_one_run(
+    table: RecordedTable, metric: Metric, step: int, networks: Collection[str]
+) -> Interval | None:
     early = goodness(table, metric, step, networks)
     late = goodness(table, metric, table.rungs[-1], networks)
-    if len(late) < FEWEST_NETWORKS:
+    if len(late) < FEWEST_TO_CORRELATE:
         return None
     rows = [[early[key][min(by_seed)], by_seed[min(by_seed)]] for key, by_seed in late.items()]
-    return interval(np.array(rows), mean_spearman([(0, 1)]))
+    return bootstrap_interval(np.array(rows), mean_spearman([(0, 1)]))
 
 
 def _of_two_runs(
-    table: Table, metric: Metric, step: int, networks: Collection[str]
+    table: RecordedTable, metric: Metric, step: int, networks: Collection[str]
 ) -> tuple[Interval | None, Interval | None]:
     """The correlation with another seed's end, and how far it is below that of the end itself."""
     late = goodness(table, metric, table.rungs[-1], networks)
     keys, seeds = with_shared_seeds(late)
-    if len(keys) < FEWEST_NETWORKS:
+    if len(keys) < FEWEST_TO_CORRELATE:
         return None, None
     early = goodness(table, metric, step, keys)
     rows = np.array([[values[key][seed] for values in (early, late) for seed in seeds] for key in keys])
@@ -142,17 +144,17 @@ def _of_two_runs(
     pairs = list(permutations(range(count), 2))
     of_step = mean_spearman([(one, count + other) for one, other in pairs])
     ceiling = mean_spearman([(count + one, count + other) for one, other in pairs])
-    short = interval(rows, lambda samples: ceiling(samples) - of_step(samples))
-    return interval(rows, of_step), short if step != table.rungs[-1] else None
+    short = bootstrap_interval(rows, lambda samples: ceiling(samples) - of_step(samples))
+    return bootstrap_interval(rows, of_step), short if step != table.rungs[-1] else None
 
 
 # ---------------------------------------------------------------------- in words
 
 
-def section(evidence: Evidence, found: Correlations, picture: str) -> Section:
-    if evidence.table is None or found.networks < FEWEST_NETWORKS:
-        return missing(TITLE, f"{FEWEST_NETWORKS} space-filling networks of full length (run `table`)")
-    parts = [_intro(evidence.table, found), markdown([_row(each, found) for each in found.rungs]), picture]
+def correlation_chapter(evidence: RecordedEvidence, found: Correlations, plot: str) -> Chapter:
+    if evidence.table is None or found.networks < FEWEST_TO_CORRELATE:
+        return missing(_TITLE, f"{FEWEST_TO_CORRELATE} space-filling networks of full length (run `table`)")
+    parts = [_intro(evidence.table, found), markdown([_row(each, found) for each in found.rungs]), plot]
     if found.of_longer:
         parts.append(
             "The rungs of the longer training against its own end, read off one run each (n = "
@@ -172,7 +174,7 @@ def section(evidence: Evidence, found: Correlations, picture: str) -> Section:
         )
     else:
         parts.append("Not recorded yet: networks of the table trained longer (run `long`).")
-    return Section(TITLE, tuple(parts), tuple(_findings(evidence.table, found)))
+    return Chapter(_TITLE, tuple(parts), tuple(_findings(evidence.table, found)))
 
 
 def _row(each: RungCorrelation, found: Correlations) -> dict[str, str]:
@@ -181,15 +183,15 @@ def _row(each: RungCorrelation, found: Correlations) -> dict[str, str]:
         "step": str(each.step),
         f"same run (n = {found.networks})": with_interval(each.same_run),
     }
-    if found.repeated >= FEWEST_NETWORKS:
+    if found.repeated >= FEWEST_TO_CORRELATE:
         row[f"another seed (n = {found.repeated})"] = with_interval(each.other_seed)
         row["below the ceiling by"] = with_interval(each.short)
-    if found.longer >= FEWEST_NETWORKS:
+    if found.longer >= FEWEST_TO_CORRELATE:
         row[f"at {found.longer_steps} steps (n = {found.longer})"] = with_interval(each.longer)
     return row
 
 
-def _intro(table: Table, found: Correlations) -> str:
+def _intro(table: RecordedTable, found: Correlations) -> str:
     text = (
         f"Spearman's rank correlation of a metric at a rung with the same metric at step {table.rungs[-1]}, "
         "over the space-filling networks, with the 95 % interval of a bootstrap over networks. *Same run* "
@@ -203,7 +205,7 @@ def _intro(table: Table, found: Correlations) -> str:
     return text
 
 
-def _soonest(table: Table, found: Correlations, name: str) -> str:
+def _soonest(table: RecordedTable, found: Correlations, name: str) -> str:
     """From which rung on the order is not known to be worse than that of a full run."""
     rungs = [found.at(name, step) for step in table.rungs[:-1]]
     enough = [each for each in rungs if each.short is not None and each.short.low <= 0]
@@ -216,7 +218,7 @@ def _soonest(table: Table, found: Correlations, name: str) -> str:
     )
 
 
-def _findings(table: Table, found: Correlations) -> list[str]:
+def _findings(table: RecordedTable, found: Correlations) -> list[str]:
     lines = []
     first, last = table.rungs[0], table.rungs[-1]
     for name in ("CLIP", "FID"):

@@ -110,7 +110,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Pair:
+class MatchedPair:
     """Two networks that differ in one decision: the one with the paper's choice, and the other."""
 
     papers: Architecture
@@ -121,7 +121,7 @@ class Pair:
         return self.papers.id, self.other.id
 
 
-def pairs_among(decision: Decision, networks: Sequence[Architecture], space: Space) -> list[Pair]:
+def pairs_among(decision: Decision, networks: Sequence[Architecture], space: Space) -> list[MatchedPair]:
     """The pairs of one decision among networks, in their order. A network stands in one pair at most, so that
     pairs are independent."""
     known = {network.id: network for network in networks}
@@ -136,7 +136,7 @@ def pairs_among(decision: Decision, networks: Sequence[Architecture], space: Spa
             continue
         used |= {network.id, partner.id}
         papers = decision.has_papers(network, partner, space)
-        found.append(Pair(network, partner) if papers else Pair(partner, network))
+        found.append(MatchedPair(network, partner) if papers else MatchedPair(partner, network))
     return found
 
 
@@ -151,7 +151,7 @@ def _gap(one: Cost, other: Cost) -> float:
 
 
 # The two levels are those of conf/space/md.yaml: 32x32 latent pixels at 512 px, and the innermost, 16x16.
-DECISIONS = (
+PAPER_DECISIONS = (
     Decision(
         "sa_middle",
         "self-attention at the middle level",

@@ -10,11 +10,11 @@ from analysis.evidence import (
     correlation,
     effects,
     effects_text,
-    figures,
     limits,
     main_effects,
     noise,
     origins,
+    plots,
     prediction,
     prediction_text,
     properties,
@@ -23,9 +23,9 @@ from analysis.evidence import (
     winners,
 )
 from analysis.evidence.metrics import metrics_of
-from analysis.evidence.sources import Evidence, mean_run_seconds
-from analysis.evidence.text import NOT_RECORDED, Section, missing
-from analysis.replay.table import Table
+from analysis.evidence.sources import RecordedEvidence, mean_run_seconds
+from analysis.evidence.text import NOT_RECORDED, Chapter, missing
+from analysis.replay.table import RecordedTable
 from space.architecture import Architecture
 from space.budget import Budget
 
@@ -36,7 +36,7 @@ TABLE = (
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceNetwork:
     """MD or MD-Lite: its architecture, and the budget that it is ranked under."""
 
     architecture: Architecture
@@ -44,7 +44,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Page:
+class EvidencePage:
     """Where the page goes, how it was asked for, and whom to tell what is being worked out."""
 
     out: Path
@@ -52,11 +52,11 @@ class Page:
     tell: Callable[[str], None] = lambda text: None
 
     @property
-    def pictures(self) -> Path:
+    def plots_folder(self) -> Path:
         return self.out.with_suffix("")
 
-    def picture(self, name: str, caption: str) -> str:
-        return f"![{caption}]({self.pictures.name}/{name}.png)"
+    def plot(self, name: str, caption: str) -> str:
+        return f"![{caption}]({self.plots_folder.name}/{name}.png)"
 
 
 @dataclass(frozen=True)
@@ -65,29 +65,31 @@ class Answers:
 
     noise: list[noise.MetricNoise]
     ranks: correlation.Correlations
-    forecasts: list[prediction.Setting]
-    worths: list[effects.Worth]
+    forecasts: list[prediction.ForecastSetting]
+    effect_sizes: list[effects.EffectSize]
     main_effects: list[main_effects.MainEffect]
-    places: list[standing.Standing]
-    places_longer: list[standing.Standing]
+    places: list[standing.RankAmong]
+    places_longer: list[standing.RankAmong]
     properties: list[properties.Property]
     alike: tuple[str, str, float] | None
     winners: winners.Winners | None
     transfer: transfer.Transfer | None
 
 
-def document(evidence: Evidence, references: Mapping[str, Reference], page: Page) -> str:
-    """The Markdown of the page; its pictures are written beside it.
+def document(
+    evidence: RecordedEvidence, references: Mapping[str, ReferenceNetwork], page: EvidencePage
+) -> str:
+    """The Markdown of the page; its plots are written beside it.
 
     Raises:
-        InputError: a picture that cannot be written.
+        InputError: a plot that cannot be written.
     """
     if evidence.table is None:
         sections = [missing("The table", f"networks of full length (run `table`: {TABLE})")]
     else:
         answers = _answers(evidence, evidence.table, references, page.tell)
-        page.tell("pictures")
-        _draw(evidence, evidence.table, references, page, answers)
+        page.tell("plots")
+        _plot(evidence, evidence.table, references, page, answers)
         sections = _sections(evidence, evidence.table, references, page, answers)
     found = "\n\n".join(_beginning(each) for each in sections if each.findings or _waits(each))
     parts = [
@@ -95,15 +97,18 @@ def document(evidence: Evidence, references: Mapping[str, Reference], page: Page
         f"Made by `{page.command}`; nothing on this page is edited by hand. Intervals are 95 %. What lies "
         "inside the noise is called undecided.",
         f"## What was found\n\n{found}",
-        origins.recorded(evidence).text(),
+        origins.recorded_chapter(evidence).text(),
         *(section.text() for section in sections),
-        origins.provenance(evidence.runs).text(),
+        origins.provenance_chapter(evidence.runs).text(),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _answers(
-    evidence: Evidence, table: Table, references: Mapping[str, Reference], tell: Callable[[str], None]
+    evidence: RecordedEvidence,
+    table: RecordedTable,
+    references: Mapping[str, ReferenceNetwork],
+    tell: Callable[[str], None],
 ) -> Answers:
     spread, md = evidence.spread, references["md"].architecture
     tell("noise")
@@ -115,9 +120,9 @@ def _answers(
     tell("rungs against the end")
     ranks = correlation.correlations(table, spread, evidence.long)
     tell("what predicts the end")
-    forecasts = prediction.settings(table, spread, evidence.long)
+    forecasts = prediction.forecast_settings(table, spread, evidence.long)
     tell("the paper's decisions")
-    worths = effects.worths(table, md, of_run, table.noise, mean_run_seconds(table))
+    effect_sizes = effects.effect_sizes(table, md, of_run, table.noise, mean_run_seconds(table))
     tell("where MD and MD-Lite rank")
     places = [
         found
@@ -130,19 +135,19 @@ def _answers(
         if evidence.long is not None
         for found in standing.standings_of_longer(evidence.long, table, name, each.architecture, each.budget)
     ]
-    drawn = [runs[0].architecture for key, runs in table.runs.items() if key in spread]
+    space_filling = [runs[0].architecture for key, runs in table.runs.items() if key in spread]
     named = {name: each.architecture for name, each in references.items()}
-    of_searches = winners.winners_of(evidence.searches, md, drawn, table)
+    of_searches = winners.winners_of(evidence.searches, md, space_filling, table)
     won = of_searches.winners if of_searches else ()
     return Answers(
         noises,
         ranks,
         forecasts,
-        worths,
+        effect_sizes,
         main_effects.main_effects(table, spread),
         places,
         longer,
-        properties.properties(table, spread),
+        properties.property_ranks(table, spread),
         properties.most_alike(table, spread),
         of_searches,
         transfer.transfer(table, evidence.bigger, named, won) if evidence.bigger else None,
@@ -150,46 +155,54 @@ def _answers(
 
 
 def _sections(
-    evidence: Evidence, table: Table, references: Mapping[str, Reference], page: Page, answers: Answers
-) -> list[Section]:
-    correlations = page.picture("correlation", "Rank correlation by rung and metric")
-    decisions = page.picture("effects", "Effects of the decisions")
-    scores = page.picture("scores", "Scores against GMACs")
-    curves = page.picture("curves", "Learning curves of the space-filling networks")
-    proxies = page.picture("proxies", "The same networks under both proxies")
+    evidence: RecordedEvidence,
+    table: RecordedTable,
+    references: Mapping[str, ReferenceNetwork],
+    page: EvidencePage,
+    answers: Answers,
+) -> list[Chapter]:
+    correlations = page.plot("correlation", "Rank correlation by rung and metric")
+    decisions = page.plot("effects", "Effects of the decisions")
+    scores = page.plot("scores", "Scores against GMACs")
+    curves = page.plot("curves", "Learning curves of the space-filling networks")
+    proxies = page.plot("proxies", "The same networks under both proxies")
     sections = [
-        noise.section(evidence, answers.noise),
-        correlation.section(evidence, answers.ranks, correlations),
-        prediction_text.section(answers.forecasts, table.rungs),
-        effects_text.section(answers.worths, answers.main_effects, decisions),
-        standing.section(answers.places, answers.places_longer, scores),
-        properties.section(answers.properties, answers.alike, curves),
-        winners.section(evidence.roles.searches, answers.winners, references["md"].architecture),
-        transfer.section(answers.transfer, proxies),
+        noise.noise_chapter(evidence, answers.noise),
+        correlation.correlation_chapter(evidence, answers.ranks, correlations),
+        prediction_text.prediction_chapter(answers.forecasts, table.rungs),
+        effects_text.effects_chapter(answers.effect_sizes, answers.main_effects, decisions),
+        standing.standing_chapter(answers.places, answers.places_longer, scores),
+        properties.properties_chapter(answers.properties, answers.alike, curves),
+        winners.winners_chapter(evidence.roles.searches, answers.winners, references["md"].architecture),
+        transfer.transfer_chapter(answers.transfer, proxies),
     ]
-    return [*sections, limits.section(sections, answers.noise, table, mean_run_seconds(table))]
+    return [*sections, limits.limits_chapter(sections, answers.noise, table, mean_run_seconds(table))]
 
 
-def _draw(
-    evidence: Evidence, table: Table, references: Mapping[str, Reference], page: Page, answers: Answers
+def _plot(
+    evidence: RecordedEvidence,
+    table: RecordedTable,
+    references: Mapping[str, ReferenceNetwork],
+    page: EvidencePage,
+    answers: Answers,
 ) -> None:
-    """The pictures of the sections that have something to show."""
-    named, folder = {name: each.architecture for name, each in references.items()}, page.pictures
-    if answers.ranks.networks >= correlation.FEWEST_NETWORKS:
-        figures.draw_correlations(folder / "correlation.png", answers.ranks)
-    if any(worth.pairs for worth in answers.worths):
-        figures.draw_effects(folder / "effects.png", answers.worths)
+    """The plots of the sections that have something to show."""
+    named, folder = {name: each.architecture for name, each in references.items()}, page.plots_folder
+    if answers.ranks.networks >= correlation.FEWEST_TO_CORRELATE:
+        plots.plot_correlations(folder / "correlation.png", answers.ranks)
+    if any(each.pairs for each in answers.effect_sizes):
+        plots.plot_effects(folder / "effects.png", answers.effect_sizes)
     if answers.properties:
-        figures.draw_scores(folder / "scores.png", table, evidence.spread, named, answers.noise)
-        figures.draw_curves(folder / "curves.png", table, evidence.spread, named)
+        plots.plot_scores(folder / "scores.png", table, evidence.spread, named, answers.noise)
+        plots.plot_curves(folder / "curves.png", table, evidence.spread, named)
     if answers.transfer is not None:
-        figures.draw_proxies(folder / "proxies.png", answers.transfer)
+        plots.plot_proxies(folder / "proxies.png", answers.transfer)
 
 
-def _beginning(section: Section) -> str:
+def _beginning(section: Chapter) -> str:
     lines = [f"- {line}" for line in section.findings] or [f"- {section.parts[0]}"]
     return "\n".join([f"**{section.title}**", "", *lines])
 
 
-def _waits(section: Section) -> bool:
+def _waits(section: Chapter) -> bool:
     return len(section.parts) == 1 and section.parts[0].startswith(NOT_RECORDED)

@@ -1,4 +1,4 @@
-"""What is each design decision of the paper worth? By pairs of networks that differ in nothing else."""
+"""What does each design decision of the paper change? By pairs of networks that differ in nothing else."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal
 
 from scipy.special import ndtri, stdtr, stdtrit
 
-from analysis.evidence.decisions import DECISIONS, Decision, Pair, pairs_among
+from analysis.evidence.decisions import PAPER_DECISIONS, Decision, MatchedPair, pairs_among
 from analysis.evidence.metrics import Metric, metrics_of
-from analysis.evidence.resampling import LEVEL, holm
-from analysis.replay.table import RecordedRun, Table
+from analysis.evidence.resampling import ERROR_RATE, holm
+from analysis.replay.table import RecordedRun, RecordedTable
 from search.statistics.noise import Noise
 from search.statistics.variance import Variance
 from search.statistics.verdicts import Interval
@@ -21,9 +21,9 @@ from space.prices.macs import price
 
 FEWEST_PAIRS = 3
 POWER = 0.8
-MOST_PAIRS = 100_000
+MOST_PAIRS_COUNTED = 100_000
 
-Word = Literal["better", "worse", "mixed", "undecided", "too few pairs"]
+EffectWord = Literal["better", "worse", "mixed", "undecided", "too few pairs"]
 Agreement = Literal["agrees", "disagrees", "undecided"]
 
 
@@ -42,7 +42,7 @@ class Effect:
     @property
     def sign(self) -> int:
         """1: better, -1: worse, 0: undecided, with all that were tested counted."""
-        if self.interval is None or self.p_adjusted > LEVEL:
+        if self.interval is None or self.p_adjusted > ERROR_RATE:
             return 0
         return 1 if self.interval.middle > 0 else -1
 
@@ -64,12 +64,12 @@ class Needed:
 
 
 @dataclass(frozen=True)
-class Worth:
+class EffectSize:
     """A decision: its pairs, what it does to each metric, to parameters and MACs (as shares, mean, smallest
     and largest), the pair of MD itself, and what would decide half of it."""
 
     decision: Decision
-    pairs: tuple[Pair, ...]
+    pairs: tuple[MatchedPair, ...]
     effects: tuple[Effect, ...]
     parameters: Interval | None
     macs: Interval | None
@@ -78,13 +78,13 @@ class Worth:
     agreement: Agreement
 
     @property
-    def word(self) -> Word:
+    def word(self) -> EffectWord:
         return word_of([effect.sign for effect in self.effects], len(self.pairs))
 
 
-def worths(
-    table: Table, md: Architecture, noise: Mapping[str, Variance], stated: Noise, core_seconds: float
-) -> list[Worth]:
+def effect_sizes(
+    table: RecordedTable, md: Architecture, noise: Mapping[str, Variance], stated: Noise, core_seconds: float
+) -> list[EffectSize]:
     """Of every decision, by FID and CLIP at the last rung.
 
     Args:
@@ -93,7 +93,9 @@ def worths(
     """
     metrics, space = metrics_of(table)[:2], table.space
     networks = [_lowest_seed(runs).architecture for runs in table.runs.values()]
-    paired = {decision: _with_runs(pairs_among(decision, networks, space), table) for decision in DECISIONS}
+    paired = {
+        decision: _with_runs(pairs_among(decision, networks, space), table) for decision in PAPER_DECISIONS
+    }
     effects = {
         decision: [
             effect_of(metric, [_difference(table, pair, metric) for pair in pairs]) for metric in metrics
@@ -102,7 +104,7 @@ def worths(
     }
     tested = [effect for found in effects.values() for effect in found if effect.interval is not None]
     adjusted = iter(holm([effect.p for effect in tested]))
-    level = LEVEL / max(1, len(tested))
+    level = ERROR_RATE / max(1, len(tested))
     found = []
     for decision, pairs in paired.items():
         counted = tuple(
@@ -110,7 +112,7 @@ def worths(
             for effect in effects[decision]
         )
         found.append(
-            Worth(
+            EffectSize(
                 decision,
                 tuple(pairs),
                 counted,
@@ -128,13 +130,13 @@ def effect_of(metric: Metric, differences: Sequence[float]) -> Effect:
     """The mean of the pairs' differences, with Student's interval and p-value."""
     if len(differences) < FEWEST_PAIRS:
         return Effect(metric, tuple(differences), None, 1.0, 1.0)
-    interval = _student(differences, LEVEL)
+    interval = _student(differences, ERROR_RATE)
     error, freedom = stdev(differences) / len(differences) ** 0.5, len(differences) - 1
     p = 2 * float(stdtr(freedom, -abs(interval.middle) / error)) if error else float(interval.middle == 0)
     return Effect(metric, tuple(differences), interval, p, p)
 
 
-def word_of(signs: Sequence[int], pairs: int) -> Word:
+def word_of(signs: Sequence[int], pairs: int) -> EffectWord:
     """Better is better in one metric and worse in none; worse likewise."""
     if pairs < FEWEST_PAIRS:
         return "too few pairs"
@@ -183,13 +185,13 @@ def pairs_needed(deviation: float, size: float, level: float) -> int:
     """The fewest pairs whose t-test at that level finds a mean difference of `size` with probability `POWER`,
     by the t-distribution's quantiles in place of the normal's."""
     if not size:
-        return MOST_PAIRS
+        return MOST_PAIRS_COUNTED
     pairs = max(2, int(((ndtri(1 - level / 2) + ndtri(POWER)) * deviation / size) ** 2))
-    while pairs < MOST_PAIRS:
+    while pairs < MOST_PAIRS_COUNTED:
         if pairs >= (_quantiles(pairs, level) * deviation / size) ** 2:
             break
         pairs += 1
-    return min(pairs, MOST_PAIRS)
+    return min(pairs, MOST_PAIRS_COUNTED)
 
 
 def _quantiles(pairs: int, level: float) -> float:
@@ -200,17 +202,17 @@ def _quantiles(pairs: int, level: float) -> float:
 # ---------------------------------------------------------------------- pairs
 
 
-def _with_runs(pairs: Sequence[Pair], table: Table) -> list[Pair]:
+def _with_runs(pairs: Sequence[MatchedPair], table: RecordedTable) -> list[MatchedPair]:
     """Those whose networks share a seed."""
     return [pair for pair in pairs if _seeds(table, pair)]
 
 
-def _seeds(table: Table, pair: Pair) -> list[int]:
+def _seeds(table: RecordedTable, pair: MatchedPair) -> list[int]:
     papers, other = ({run.seed for run in table.runs[key]} for key in pair.ids)
     return sorted(papers & other)
 
 
-def _difference(table: Table, pair: Pair, metric: Metric) -> float:
+def _difference(table: RecordedTable, pair: MatchedPair, metric: Metric) -> float:
     """The paper's side less the other, the mean over the seeds that both have."""
     papers, other = (
         {run.seed: metric.goodness(run.rungs[-1].scores[metric.score]) for run in table.runs[key]}
@@ -221,8 +223,8 @@ def _difference(table: Table, pair: Pair, metric: Metric) -> float:
 
 def _at(
     md: Architecture,
-    pairs: Sequence[Pair],
-    table: Table,
+    pairs: Sequence[MatchedPair],
+    table: RecordedTable,
     metrics: Sequence[Metric],
     noise: Mapping[str, Variance],
 ) -> tuple[Interval, ...] | None:
@@ -233,12 +235,12 @@ def _at(
     seeds = len(_seeds(table, pair))
     found = []
     for metric in metrics:
-        middle, half = _difference(table, pair, metric), noise[metric.name].half_width(seeds, LEVEL)
+        middle, half = _difference(table, pair, metric), noise[metric.name].half_width(seeds, ERROR_RATE)
         found.append(Interval(middle, middle - half, middle + half))
     return tuple(found)
 
 
-def _cost_change(pairs: Sequence[Pair], which: int) -> Interval | None:
+def _cost_change(pairs: Sequence[MatchedPair], which: int) -> Interval | None:
     """By what share the paper's side has more parameters (0) or MACs (1): mean, least and most."""
     if not pairs:
         return None

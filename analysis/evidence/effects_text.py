@@ -1,43 +1,43 @@
-"""The decisions' worth in words and tables, beside what the paper says."""
+"""The decisions' effects in words and tables, beside what the paper says."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.evidence.effects import FEWEST_PAIRS, MOST_PAIRS, Effect, Needed, Worth, word_of
+from analysis.evidence.effects import FEWEST_PAIRS, MOST_PAIRS_COUNTED, Effect, EffectSize, Needed, word_of
 from analysis.evidence.main_effects import MainEffect
 from analysis.evidence.metrics import Metric
-from analysis.evidence.resampling import LEVEL
-from analysis.evidence.text import MINUS, Section, hours, listed, markdown, missing, p_value
+from analysis.evidence.resampling import ERROR_RATE
+from analysis.evidence.text import MINUS, Chapter, hours, listed, markdown, missing, p_value
 from search.formats import counted
 from search.statistics.verdicts import Interval
 
-TITLE = "The paper's decisions, by matched pairs"
+_TITLE = "The paper's decisions, by matched pairs"
 
 
-def section(found: Sequence[Worth], overall: Sequence[MainEffect], picture: str) -> Section:
-    if not any(worth.pairs for worth in found):
+def effects_chapter(found: Sequence[EffectSize], overall: Sequence[MainEffect], plot: str) -> Chapter:
+    if not any(size.pairs for size in found):
         how = "networks that differ in one decision (`mdsearch evidence pairs`, run `pairs`)"
-        return missing(TITLE, how)
-    decided = [worth for worth in found if worth.word in ("better", "worse", "mixed")]
+        return missing(_TITLE, how)
+    decided = [size for size in found if size.word in ("better", "worse", "mixed")]
     parts = [
         _intro(found),
-        markdown([_row(worth) for worth in found]),
-        picture,
+        markdown([_row(size) for size in found]),
+        plot,
         "### Beside the paper\n\nBetter and worse of the paper's side, with all tests counted.",
-        markdown([_beside_paper(worth) for worth in found]),
+        markdown([_beside_paper(size) for size in found]),
         "### What would decide half of it\n\n"
         "*These find* is the effect that the pairs at hand would find with 80 % probability, at the "
         "level that counts all tests: smaller ones may be there. Then the pairs that would find half of "
         "the effect (where one is decided) or half of what the interval leaves open, and what training "
         "both networks of each takes. Where there are too few pairs, the deviation of one pair by noise "
         "alone, and half of it as the effect.",
-        markdown([_needed_row(worth) for worth in found]),
+        markdown([_needed_row(size) for size in found]),
     ]
     if overall:
         parts += [_intro_overall(), markdown([_overall_row(each, found) for each in overall])]
     findings = (*_findings(found, decided), *_overall_findings(overall))
-    return Section(TITLE, tuple(parts), findings, tuple(_limits(found)))
+    return Chapter(_TITLE, tuple(parts), findings, tuple(_limits(found)))
 
 
 def said_interval(metric: Metric, interval: Interval | None) -> str:
@@ -48,40 +48,40 @@ def said_interval(metric: Metric, interval: Interval | None) -> str:
     return f"{metric.said(interval.middle)} ({metric.said(ends[0])} to {metric.said(ends[1])})"
 
 
-def _intro(found: Sequence[Worth]) -> str:
-    tests = sum(effect.interval is not None for worth in found for effect in worth.effects)
+def _intro(found: Sequence[EffectSize]) -> str:
+    tests = sum(effect.interval is not None for size in found for effect in size.effects)
     return (
         "Two networks of a pair differ in one decision and in nothing else, and were trained with the same "
         "seed; each difference is the paper's side less the other, at the last rung. Means over pairs with "
         "Student's 95 % interval, each interval for itself. Below zero is better for FID (given as a share "
         f"of it), above zero for CLIP. The verdicts count that {tests} effects of {len(found)} decisions "
-        f"were tested (Holm, {LEVEL:.0%} for all together); *in favour* is how many pairs have the paper's "
-        f"side ahead. A decision of fewer than {FEWEST_PAIRS} pairs is not tested. *At MD* is the one pair "
-        "of MobileDiffusion itself, with the interval that noise gives to it; a dash where its "
+        f"were tested (Holm, {ERROR_RATE:.0%} for all together); *in favour* is how many pairs have the "
+        f"paper's side ahead. A decision of fewer than {FEWEST_PAIRS} pairs is not tested. *At MD* is the "
+        "one pair of MobileDiffusion itself, with the interval that noise gives to it; a dash where its "
         "partner was not trained (MD is near the budget, and some are over it)."
     )
 
 
-def _row(worth: Worth) -> dict[str, str]:
-    fid, clip = worth.effects
-    at_md, decision = worth.at_md, worth.decision
+def _row(size: EffectSize) -> dict[str, str]:
+    fid, clip = size.effects
+    at_md, decision = size.at_md, size.decision
     return {
-        "decision": f"{decision.name}: {decision.papers}, not {decision.other}{_narrower(worth)}",
-        "pairs": str(len(worth.pairs)),
+        "decision": f"{decision.name}: {decision.papers}, not {decision.other}{_narrower(size)}",
+        "pairs": str(len(size.pairs)),
         "FID": said_interval(fid.metric, fid.interval),
         "in favour by FID": _in_favour(fid),
         "CLIP": said_interval(clip.metric, clip.interval),
         "in favour by CLIP": _in_favour(clip),
-        "parameters": _cost(worth.parameters),
-        "GMACs": _cost(worth.macs),
+        "parameters": _cost(size.parameters),
+        "GMACs": _cost(size.macs),
         "at MD: FID": said_interval(fid.metric, at_md[0]) if at_md else "-",
         "at MD: CLIP": said_interval(clip.metric, at_md[1]) if at_md else "-",
     }
 
 
-def _narrower(worth: Worth) -> str:
+def _narrower(size: EffectSize) -> str:
     """By how much the innermost width of the other side is smaller, where it is."""
-    widths = [(pair.papers.levels[-1].channels, pair.other.levels[-1].channels) for pair in worth.pairs]
+    widths = [(pair.papers.levels[-1].channels, pair.other.levels[-1].channels) for pair in size.pairs]
     shares = [1 - other / papers for papers, other in widths]
     return f" (by {min(shares):.0%} to {max(shares):.0%} of the width)" if any(shares) else ""
 
@@ -110,9 +110,9 @@ def _overall_findings(overall: Sequence[MainEffect]) -> list[str]:
     return lines
 
 
-def _overall_row(each: MainEffect, found: Sequence[Worth]) -> dict[str, str]:
-    worth = next(worth for worth in found if worth.decision == each.decision)
-    pairs = [effect.interval for effect in worth.effects]
+def _overall_row(each: MainEffect, found: Sequence[EffectSize]) -> dict[str, str]:
+    size = next(size for size in found if size.decision == each.decision)
+    pairs = [effect.interval for effect in size.effects]
     row = {
         "decision": f"{each.decision.name}: {each.decision.papers}, not {each.decision.other}",
         "networks": str(each.networks),
@@ -141,89 +141,89 @@ def _cost(change: Interval | None) -> str:
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
-def _beside_paper(worth: Worth) -> dict[str, str]:
-    fid, clip = worth.effects
-    decision = worth.decision
+def _beside_paper(size: EffectSize) -> dict[str, str]:
+    fid, clip = size.effects
+    decision = size.decision
     return {
         "decision": f"{decision.name}: {decision.papers}",
         "the paper says": f"{decision.says} (section {decision.section})",
         "so it should be": decision.claim,
-        "here": worth.word,
+        "here": size.word,
         "p, adjusted: FID": "-" if fid.interval is None else p_value(fid.p_adjusted),
         "p, adjusted: CLIP": "-" if clip.interval is None else p_value(clip.p_adjusted),
-        "the paper": worth.agreement if worth.pairs else "-",
+        "the paper": size.agreement if size.pairs else "-",
     }
 
 
-def _needed_row(worth: Worth) -> dict[str, str]:
-    row = {"decision": worth.decision.name}
-    for each in worth.needed:
+def _needed_row(size: EffectSize) -> dict[str, str]:
+    row = {"decision": size.decision.name}
+    for each in size.needed:
         row |= {
             f"{each.metric.name}: these find": "-"
             if each.detectable is None
             else each.metric.said(each.detectable),
             f"{each.metric.name}: an effect of": each.metric.said(each.size),
             f"{each.metric.name}: pairs": _pairs(each),
-            f"{each.metric.name}: core-hours": "-" if each.pairs >= MOST_PAIRS else hours(each.core_hours),
+            f"{each.metric.name}: core-hours": "-"
+            if each.pairs >= MOST_PAIRS_COUNTED
+            else hours(each.core_hours),
         }
     return row
 
 
 def _pairs(each: Needed) -> str:
-    return f"{each.pairs:,}" if each.pairs < MOST_PAIRS else f"{MOST_PAIRS:,} or more"
+    return f"{each.pairs:,}" if each.pairs < MOST_PAIRS_COUNTED else f"{MOST_PAIRS_COUNTED:,} or more"
 
 
-def _findings(found: Sequence[Worth], decided: Sequence[Worth]) -> list[str]:
-    tested = [worth for worth in found if len(worth.pairs) >= FEWEST_PAIRS]
+def _findings(found: Sequence[EffectSize], decided: Sequence[EffectSize]) -> list[str]:
+    tested = [size for size in found if len(size.pairs) >= FEWEST_PAIRS]
     lines = [
         f"Of {counted(len(found), 'decision')} of the paper {len(tested)} could be tested by {FEWEST_PAIRS} "
         f"pairs or more; {len(decided)} {'is' if len(decided) == 1 else 'are'} decided here, the others are "
         "not."
     ]
-    lines += [_decided(worth) for worth in decided]
-    agreed = [worth for worth in tested if worth not in decided and worth.agreement == "agrees"]
+    lines += [_decided(size) for size in decided]
+    agreed = [size for size in tested if size not in decided and size.agreement == "agrees"]
     if agreed:
         lines.append(f"No worse, as the paper says, to within the stated equivalence: {_names(agreed)}.")
-    rest = [worth for worth in tested if worth not in decided and worth not in agreed]
+    rest = [size for size in tested if size not in decided and size not in agreed]
     if rest:
         lines.append(f"Undecided: {_names(rest)}.")
     return lines
 
 
-def _decided(worth: Worth) -> str:
-    decision, (fid, clip) = worth.decision, worth.effects
-    than = (
-        f"{worth.word} than" if worth.word != "mixed" else "better in one score and worse in the other than"
-    )
+def _decided(size: EffectSize) -> str:
+    decision, (fid, clip) = size.decision, size.effects
+    than = f"{size.word} than" if size.word != "mixed" else "better in one score and worse in the other than"
     return (
         f"{_capital(decision.name)}: {decision.papers} is {than} {decision.other} (FID "
         f"{said_interval(fid.metric, fid.interval)}, CLIP {said_interval(clip.metric, clip.interval)}, "
-        f"{len(worth.pairs)} pairs). After the paper it should be {decision.claim}: {worth.agreement}."
+        f"{len(size.pairs)} pairs). After the paper it should be {decision.claim}: {size.agreement}."
     )
 
 
-def _names(worths: Sequence[Worth]) -> str:
-    return listed([worth.decision.name for worth in worths])
+def _names(effect_sizes: Sequence[EffectSize]) -> str:
+    return listed([size.decision.name for size in effect_sizes])
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _limits(found: Sequence[Worth]) -> list[str]:
-    return [_limit(worth) for worth in found if worth.word in ("undecided", "too few pairs")]
+def _limits(found: Sequence[EffectSize]) -> list[str]:
+    return [_limit(size) for size in found if size.word in ("undecided", "too few pairs")]
 
 
-def _limit(worth: Worth) -> str:
-    cheaper = min(worth.needed, key=lambda each: each.pairs)
-    metric, pairs = cheaper.metric, counted(len(worth.pairs), "pair")
+def _limit(size: EffectSize) -> str:
+    cheaper = min(size.needed, key=lambda each: each.pairs)
+    metric, pairs = cheaper.metric, counted(len(size.pairs), "pair")
     reach = (
         ""
         if cheaper.detectable is None
         else f" these would find {metric.said(cheaper.detectable)} in {metric.name};"
     )
     return (
-        f"{_capital(worth.decision.name)} ({worth.word}, {pairs}):{reach} an effect of "
+        f"{_capital(size.decision.name)} ({size.word}, {pairs}):{reach} an effect of "
         f"{metric.said(cheaper.size)} in {metric.name} takes {_pairs(cheaper)} pairs, "
         f"{hours(cheaper.core_hours)} core-hours."
     )

@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-from analysis.evidence.effects import MOST_PAIRS, POWER, pairs_needed
+from analysis.evidence.effects import MOST_PAIRS_COUNTED, POWER, pairs_needed
 from analysis.evidence.noise import MetricNoise
-from analysis.evidence.resampling import LEVEL
-from analysis.evidence.text import Section, hours
-from analysis.replay.table import Table
+from analysis.evidence.resampling import ERROR_RATE
+from analysis.evidence.text import Chapter, hours
+from analysis.replay.table import RecordedTable
 from search.formats import counted
 from search.statistics.noise import Noise
 
-TITLE = "What this proxy cannot decide"
+_TITLE = "What this proxy cannot decide"
 RELIABLE = 0.9
 
 
-def section(
-    sections: Sequence[Section], noise: Sequence[MetricNoise], table: Table, core_seconds: float
-) -> Section:
+def limits_chapter(
+    sections: Sequence[Chapter], noise: Sequence[MetricNoise], table: RecordedTable, core_seconds: float
+) -> Chapter:
     """The limits of all sections, and what seeds would do about noise."""
     limits = [f"- {line}" for one in sections for line in one.limits]
     limits += [f"- {line}" for line in _of_noise(noise, table.noise, core_seconds)]
     waiting = [one.title for one in sections if len(one.parts) == 1]
     if waiting:
         limits.append(f"- Nothing is said yet of: {'; '.join(waiting)}.")
-    return Section(TITLE, (_scale(table), "\n".join(limits) or "No limit was found."))
+    return Chapter(_TITLE, (_scale(table), "\n".join(limits) or "No limit was found."))
 
 
-def _scale(table: Table) -> str:
+def _scale(table: RecordedTable) -> str:
     """What the networks of the table are, beside the paper's."""
-    pictures = table.header.get("data", {}).get("image_size_px")
-    size = f", on pictures of {pictures} px" if pictures else ""
+    pixels = table.header.get("data", {}).get("image_size_px")
+    size = f", on images of {pixels} px" if pixels else ""
     return (
         f"What is decided here is decided for networks of 1/{table.proxy.width_divisor} of the paper's "
         f"widths{size}, after {table.rungs[-1]:,} steps of training, where what learns fastest is ahead. "
@@ -46,8 +46,8 @@ def _of_noise(noise: Sequence[MetricNoise], stated: Noise, core_seconds: float) 
         if each.step != max(one.step for one in noise) or each.metric.name not in ("FID", "CLIP"):
             continue
         margin = stated.equivalent_fid_relative if each.metric.logarithmic else stated.equivalent_clip
-        seeds = pairs_needed((2 * each.better_half.value) ** 0.5, margin, LEVEL)
-        text = f"{seeds:,} seeds" if seeds < MOST_PAIRS else f"{MOST_PAIRS:,} seeds or more"
+        seeds = pairs_needed((2 * each.better_half.value) ** 0.5, margin, ERROR_RATE)
+        text = f"{seeds:,} seeds" if seeds < MOST_PAIRS_COUNTED else f"{MOST_PAIRS_COUNTED:,} seeds or more"
         lines.append(
             f"Two networks of the better half that differ by {each.metric.said(margin * each.metric.sign)} "
             f"in {each.metric.name} are told apart in {POWER:.0%} of cases by {text} of each "

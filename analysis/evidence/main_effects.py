@@ -1,4 +1,4 @@
-"""What is each decision worth on average over the space? A regression on all choices at once, beside the
+"""What does each decision change on average over the space? A regression on all choices at once, beside the
 pairs."""
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from analysis.evidence.decisions import DECISIONS, Decision, Toggle
+from analysis.evidence.decisions import PAPER_DECISIONS, Decision, Toggle
 from analysis.evidence.metrics import Metric, goodness, metrics_of
-from analysis.evidence.resampling import LEVEL, Array
-from analysis.replay.table import Table
+from analysis.evidence.resampling import ERROR_RATE, Array
+from analysis.replay.table import RecordedTable
 from search.statistics.verdicts import Interval
 from space.architecture import Architecture
 from space.choices import Space
 
 LEAST_FREEDOM = 20  # networks beyond the columns of the regression
-TOGGLES = {each: each.change for each in DECISIONS if isinstance(each.change, Toggle)}
+TOGGLES = {each: each.change for each in PAPER_DECISIONS if isinstance(each.change, Toggle)}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class MainEffect:
     effects: tuple[OnMetric, ...]
 
 
-def main_effects(table: Table, spread: Collection[str]) -> list[MainEffect]:
+def main_effects(table: RecordedTable, spread: Collection[str]) -> list[MainEffect]:
     """Of the decisions that are one choice, over the space-filling networks, in which every choice comes
     about evenly with every other; empty for too few of them, or where they do not tell the choices apart.
 
@@ -81,7 +81,8 @@ def _contrast(toggle: Toggle, names: Sequence[tuple[str, Any]]) -> Array:
 def _on(metric: Metric, columns: Array, scores: Array, contrast: Array, freedom: int) -> OnMetric:
     tests = 2 * len(TOGGLES)  # of FID and of CLIP
     own, counted = (
-        contrast_interval(columns, scores, contrast, freedom, level) for level in (LEVEL, LEVEL / tests)
+        contrast_interval(columns, scores, contrast, freedom, level)
+        for level in (ERROR_RATE, ERROR_RATE / tests)
     )
     return OnMetric(metric, own, counted.sign)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import expm1, log
 
-from analysis.replay.table import RecordedRun, Table
+from analysis.replay.table import RecordedRun, RecordedTable
 from search.objectives import SMALLEST_LOGARITHMIC
 
 ByNetwork = Mapping[str, Mapping[int, float]]  # network -> seed -> goodness
@@ -41,7 +41,7 @@ class Metric:
         return f"{deviation:.0%}" if self.logarithmic else f"{deviation:.3f}"
 
 
-def metrics_of(table: Table) -> tuple[Metric, ...]:
+def metrics_of(table: RecordedTable) -> tuple[Metric, ...]:
     """FID and CLIP that decide, the validation loss, and other FIDs that were recorded beside, of every run
     at every rung."""
     rungs = [rung.scores.keys() for runs in table.runs.values() for run in runs for rung in run.rungs]
@@ -57,7 +57,9 @@ def metrics_of(table: Table) -> tuple[Metric, ...]:
     )
 
 
-def goodness(table: Table, metric: Metric, step: int, networks: Collection[str] | None = None) -> ByNetwork:
+def goodness(
+    table: RecordedTable, metric: Metric, step: int, networks: Collection[str] | None = None
+) -> ByNetwork:
     """Of every run of full length at one rung (of these networks only)."""
     return {
         key: _by_seed(runs, metric, step)

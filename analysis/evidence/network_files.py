@@ -1,4 +1,4 @@
-"""Networks as files of one folder, and the search that trains them: for the doors `again` and `pairs`."""
+"""Networks as files of one folder, and the search that trains them: for the commands `again` and `pairs`."""
 
 from __future__ import annotations
 

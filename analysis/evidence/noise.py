@@ -10,16 +10,16 @@ import numpy as np
 from scipy.special import fdtri
 
 from analysis.evidence.metrics import ByNetwork, Metric, goodness, metrics_of, repeated, with_shared_seeds
-from analysis.evidence.resampling import LEVEL
-from analysis.evidence.sources import Evidence
-from analysis.evidence.text import Section, markdown, missing, share_with_interval
-from analysis.replay.table import Table
+from analysis.evidence.resampling import ERROR_RATE
+from analysis.evidence.sources import RecordedEvidence
+from analysis.evidence.text import Chapter, markdown, missing, share_with_interval
+from analysis.replay.table import RecordedTable
 from search.statistics.noise import Noise
 from search.statistics.variance import Variance, within, within_paired
 from search.statistics.verdicts import Interval
 
-TITLE = "Noise"
-FEWEST_NETWORKS = 3
+_TITLE = "Noise"
+_FEWEST_NETWORKS = 3
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class MetricNoise:
         return self.spread**2 / (self.spread**2 + self.seeds.value)
 
 
-def noise_by_rung(table: Table, spread: Collection[str]) -> list[MetricNoise]:
+def noise_by_rung(table: RecordedTable, spread: Collection[str]) -> list[MetricNoise]:
     """Of every metric at every rung; empty where too few networks have two seeds. `spread` are the networks
     that the space's own spread is taken from."""
     found = []
@@ -54,7 +54,7 @@ def noise_by_rung(table: Table, spread: Collection[str]) -> list[MetricNoise]:
         for step in table.rungs:
             values = goodness(table, metric, step)
             twice = repeated(values)
-            if len(twice) < FEWEST_NETWORKS:
+            if len(twice) < _FEWEST_NETWORKS:
                 return []
             seeds = within([list(by_seed.values()) for by_seed in twice.values()])
             firsts = [by_seed[min(by_seed)] for key, by_seed in values.items() if key in spread]
@@ -77,12 +77,12 @@ def kept_by_common_seeds(values: ByNetwork) -> Interval | None:
     """The variance of a difference of two networks with one seed, over that with two seeds, from networks
     that have the same seeds.
 
-    With a level of its own for each network, each seed's common effect drawn at random and the rest of each
+    With a level of its own for each network, each seed's common effect at random and the rest of each
     run, it is one less the intraclass correlation of the seeds; its interval is exact for normal scores
     (Shrout and Fleiss, 1979), and wide for few seeds, however many the networks.
     """
     keys, shared = with_shared_seeds(values)
-    if len(keys) < FEWEST_NETWORKS:
+    if len(keys) < _FEWEST_NETWORKS:
         return None
     scores = np.array([[values[key][seed] for seed in shared] for key in keys])
     networks, seeds = scores.shape
@@ -94,7 +94,10 @@ def kept_by_common_seeds(values: ByNetwork) -> Interval | None:
     if not within_seeds:
         return None
     ratio = between / within_seeds
-    reach = float(fdtri(seeds - 1, freedom, 1 - LEVEL / 2)), float(fdtri(freedom, seeds - 1, 1 - LEVEL / 2))
+    reach = (
+        float(fdtri(seeds - 1, freedom, 1 - ERROR_RATE / 2)),
+        float(fdtri(freedom, seeds - 1, 1 - ERROR_RATE / 2)),
+    )
     kept = [networks / (max(f, 1.0) - 1 + networks) for f in (ratio, ratio * reach[1], ratio / reach[0])]
     return Interval(*kept)
 
@@ -119,10 +122,10 @@ def _of_better_half(values: ByNetwork) -> Variance:
 # ---------------------------------------------------------------------- in words
 
 
-def section(evidence: Evidence, found: Sequence[MetricNoise]) -> Section:
+def noise_chapter(evidence: RecordedEvidence, found: Sequence[MetricNoise]) -> Chapter:
     table = evidence.table
     if table is None or not found:
-        return missing(TITLE, "the networks of the table trained again under other seeds (runs `seeds-*`)")
+        return missing(_TITLE, "the networks of the table trained again under other seeds (runs `seeds-*`)")
     rows = [
         {
             "metric": each.metric.name,
@@ -147,7 +150,7 @@ def section(evidence: Evidence, found: Sequence[MetricNoise]) -> Section:
         "networks*: the deviation of the true scores over the space-filling networks, and *not noise* its "
         "share of the variance between single runs."
     )
-    return Section(TITLE, (intro, markdown(rows)), tuple(_findings(table, found)))
+    return Chapter(_TITLE, (intro, markdown(rows)), tuple(_findings(table, found)))
 
 
 def _deviation(metric: Metric, variance: Variance) -> str:
@@ -155,7 +158,7 @@ def _deviation(metric: Metric, variance: Variance) -> str:
     return f"{metric.deviation(variance.deviation)} ({low} to {high})"
 
 
-def _findings(table: Table, found: Sequence[MetricNoise]) -> list[str]:
+def _findings(table: RecordedTable, found: Sequence[MetricNoise]) -> list[str]:
     last = {each.metric.name: each for each in found if each.step == table.rungs[-1]}
     fid, clip = last["FID"], last["CLIP"]
     sizes = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
 
-from analysis.evidence.sources import Evidence, all_trials, mean_run_seconds, times, worker_seconds
-from analysis.evidence.text import Section, listed, markdown
-from analysis.replay.table import Table
+from analysis.evidence.sources import RecordedEvidence, all_trials, mean_run_seconds, times, worker_seconds
+from analysis.evidence.text import Chapter, listed, markdown
+from analysis.replay.table import RecordedTable
 from search.formats import counted
 from search.runs.bundle import Bundled, commands
 from search.runs.compatibility import DECIDES_A_SCORE, field_differences, flat, shown
@@ -31,7 +31,7 @@ SHOWN_SETTINGS = (
 # ---------------------------------------------------------------------- what was recorded
 
 
-def recorded(evidence: Evidence) -> Section:
+def recorded_chapter(evidence: RecordedEvidence) -> Chapter:
     """Counts, and the protocols."""
     table = evidence.table
     counts = [
@@ -59,22 +59,22 @@ def recorded(evidence: Evidence) -> Section:
         )
     if evidence.others:
         parts.append(f"Runs that have no part here: {listed(evidence.others)}.")
-    return Section("What was recorded", tuple(parts))
+    return Chapter("What was recorded", tuple(parts))
 
 
 def _count(what: str, number: int, goal: int | None) -> dict[str, str]:
     return {"what": what, "recorded": f"{number:,}", "planned": f"{goal}" if goal else "-"}
 
 
-def _with_seeds(table: Table | None, seeds: int) -> int:
+def _with_seeds(table: RecordedTable | None, seeds: int) -> int:
     return sum(len({run.seed for run in runs}) >= seeds for runs in table.runs.values()) if table else 0
 
 
-def _also(table: Table | None, other: Table | None) -> int:
+def _also(table: RecordedTable | None, other: RecordedTable | None) -> int:
     return len(set(table.runs) & set(other.runs)) if table and other else 0
 
 
-def _protocols(evidence: Evidence) -> list[str]:
+def _protocols(evidence: RecordedEvidence) -> list[str]:
     """The protocol of the table, and in what the others differ from it."""
     if evidence.table is None:
         return []
@@ -107,11 +107,11 @@ def _differences(header: Mapping[str, object], histories: Iterable[History]) -> 
 # ---------------------------------------------------------------------- provenance
 
 
-def provenance(runs: Sequence[Bundled]) -> Section:
+def provenance_chapter(runs: Sequence[Bundled]) -> Chapter:
     """Commits, dates, hardware, digests and commands."""
     rows = [_provenance_row(run) for run in runs]
     typed = [f"{run.name}: `{command}`" for run, command in zip(runs, commands(runs), strict=True)]
-    return Section(
+    return Chapter(
         "Provenance",
         (
             "Every run of the file: the code that made it, when (UTC), on what, the core-hours of its "

@@ -14,19 +14,19 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from analysis.evidence.metrics import Metric, goodness, metrics_of, with_shared_seeds
-from analysis.evidence.resampling import Array, draws, percentiles, share_interval, spearman
-from analysis.replay.table import RecordedRun, Table
+from analysis.evidence.resampling import Array, percentiles, resamples, share_interval, spearman
+from analysis.replay.table import RecordedRun, RecordedTable
 from search.statistics.pareto import Point, best_order
 from search.statistics.verdicts import Interval
 from space.prices.macs import price
 
-FEWEST_NETWORKS = 10
+FEWEST_TO_FORECAST = 10
 TOP_SHARES = (0.2, 0.05)
 KEPT_SHARES = (0.25, 0.5)
 FOLDS = 5
 
-Curves = Mapping[str, Array]  # metric -> networks x rungs so far: goodness
-Truth = tuple[Array, Array]  # goodness of FID and of CLIP at the end, by network
+CurvesByMetric = Mapping[str, Array]  # metric -> networks x rungs so far: goodness
+TrueEnd = tuple[Array, Array]  # goodness of FID and of CLIP at the end, by network
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ForecastSetting:
     """What the forecasts of one table were held against, over how many networks."""
 
     truth: str
@@ -60,7 +60,7 @@ class Setting:
 # ---------------------------------------------------------------------- forecasts
 
 
-def _mean_rank(curves: Curves, *names: str) -> Array:
+def _mean_rank(curves: CurvesByMetric, *names: str) -> Array:
     ranks: Array = np.mean([rankdata(curves[name][:, -1]) for name in names], axis=0)
     return ranks
 
@@ -74,7 +74,7 @@ def place_order(fid: Array, clip: Array) -> Array:
     return places
 
 
-def _ridge(curves: Curves, truth: Truth) -> Array:
+def _ridge(curves: CurvesByMetric, truth: TrueEnd) -> Array:
     """A ridge regression on every score at every rung so far, of networks that it was not fitted to: FID and
     CLIP, standardised, count alike."""
     features = np.hstack(list(curves.values()))
@@ -86,7 +86,7 @@ def _ridge(curves: Curves, truth: Truth) -> Array:
     return found
 
 
-def forecasts(curves: Curves, truth: Truth) -> dict[str, Array]:
+def forecasts(curves: CurvesByMetric, truth: TrueEnd) -> dict[str, Array]:
     """Every forecast at a rung by its name, more is better; the truth is for what must be fitted."""
     found = {name: scores[:, -1] for name, scores in curves.items()}
     if next(iter(curves.values())).shape[1] > 1:
@@ -109,8 +109,8 @@ def forecasts(curves: Curves, truth: Truth) -> dict[str, Array]:
 class Case:
     """Forecasts from one set of runs, and the truth that they are held against."""
 
-    curves: Curves  # over all rungs
-    truth: Truth
+    curves: CurvesByMetric  # over all rungs
+    truth: TrueEnd
 
 
 def judged(cases: Sequence[Case], steps: Sequence[int], before: Mapping[str, Array]) -> list[Predicted]:
@@ -125,7 +125,7 @@ def judged(cases: Sequence[Case], steps: Sequence[int], before: Mapping[str, Arr
 
 def _of_step(step: int, by_case: Sequence[Mapping[str, Array]], truths: Sequence[Array]) -> list[Predicted]:
     networks = len(truths[0])
-    places = np.vstack([np.arange(networks)[None], draws(networks)])  # first the networks as they are
+    places = np.vstack([np.arange(networks)[None], resamples(networks)])  # first the networks as they are
     correlations = {
         name: np.mean(
             [
@@ -174,14 +174,16 @@ def _caught(found: Sequence[Array], truths: Sequence[Array], top: float, kept: f
 # ---------------------------------------------------------------------- against which truth
 
 
-def settings(table: Table, spread: frozenset[str], long: Table | None) -> list[Setting]:
+def forecast_settings(
+    table: RecordedTable, spread: frozenset[str], long: RecordedTable | None
+) -> list[ForecastSetting]:
     """Held against the mean of other seeds, against the longer training, and over all space-filling networks
     against their own end; those that were recorded for enough networks."""
     metrics = metrics_of(table)
     end = goodness(table, metrics[0], table.rungs[-1], spread)
     keys, seeds = with_shared_seeds(end)
     found = []
-    if len(keys) >= FEWEST_NETWORKS:
+    if len(keys) >= FEWEST_TO_FORECAST:
         cases = [
             _case(table, metrics, keys, seed, [each for each in seeds if each != seed]) for seed in seeds
         ]
@@ -192,9 +194,9 @@ def settings(table: Table, spread: frozenset[str], long: Table | None) -> list[S
         )
     if long is not None:
         both = [key for key in long.runs if key in table.runs]
-        if len(both) >= FEWEST_NETWORKS:
+        if len(both) >= FEWEST_TO_FORECAST:
             found.append(_against_long(table, long, metrics, both))
-    if len(end) >= FEWEST_NETWORKS:
+    if len(end) >= FEWEST_TO_FORECAST:
         keys = list(end)
         case = Case(_curves(table, metrics, keys, None), _truth(table, keys, None))
         found.append(_setting(table, "the end of the same run", keys, [case], table.rungs[:-1], False))
@@ -206,24 +208,31 @@ def _seeds(number: int) -> str:
 
 
 def _setting(
-    table: Table, truth: str, keys: Sequence[str], cases: Sequence[Case], steps: Sequence[int], other: bool
-) -> Setting:
+    table: RecordedTable,
+    truth: str,
+    keys: Sequence[str],
+    cases: Sequence[Case],
+    steps: Sequence[int],
+    other: bool,
+) -> ForecastSetting:
     networks = [table.runs[key][0].architecture for key in keys]
     costs = [price(network) for network in networks]
     before = {
         "parameters, more is better": np.array([float(cost.parameters) for cost in costs]),
         "GMACs, more is better": np.array([cost.gmacs for cost in costs]),
     }
-    return Setting(truth, len(keys), other, tuple(judged(cases, steps, before)))
+    return ForecastSetting(truth, len(keys), other, tuple(judged(cases, steps, before)))
 
 
 def _case(
-    table: Table, metrics: Sequence[Metric], keys: Sequence[str], seed: int, others: Sequence[int]
+    table: RecordedTable, metrics: Sequence[Metric], keys: Sequence[str], seed: int, others: Sequence[int]
 ) -> Case:
     return Case(_curves(table, metrics, keys, seed), _truth(table, keys, others))
 
 
-def _against_long(table: Table, long: Table, metrics: Sequence[Metric], keys: Sequence[str]) -> Setting:
+def _against_long(
+    table: RecordedTable, long: RecordedTable, metrics: Sequence[Metric], keys: Sequence[str]
+) -> ForecastSetting:
     """With seeds that the longer runs did not have, where all networks have some."""
     seeds = set.intersection(*({run.seed for run in table.runs[key]} for key in keys))
     others = sorted(seeds - {run.seed for key in keys for run in long.runs[key]})
@@ -233,7 +242,9 @@ def _against_long(table: Table, long: Table, metrics: Sequence[Metric], keys: Se
     return _setting(table, f"the end of {long.rungs[-1]} steps", keys, cases, table.rungs, bool(others))
 
 
-def _curves(table: Table, metrics: Sequence[Metric], keys: Sequence[str], seed: int | None) -> Curves:
+def _curves(
+    table: RecordedTable, metrics: Sequence[Metric], keys: Sequence[str], seed: int | None
+) -> CurvesByMetric:
     """Of these networks' runs with a seed (None: the first seed of each)."""
     runs = [_run(table.runs[key], seed) for key in keys]
     return {
@@ -244,11 +255,11 @@ def _curves(table: Table, metrics: Sequence[Metric], keys: Sequence[str], seed: 
     }
 
 
-def _seen(curves: Curves, rungs: int) -> Curves:
+def _seen(curves: CurvesByMetric, rungs: int) -> CurvesByMetric:
     return {name: scores[:, :rungs] for name, scores in curves.items()}
 
 
-def _truth(table: Table, keys: Sequence[str], seeds: Sequence[int] | None) -> Truth:
+def _truth(table: RecordedTable, keys: Sequence[str], seeds: Sequence[int] | None) -> TrueEnd:
     """Means over these seeds (None: the first seed of each) at the last rung: of FID's logarithm, of CLIP."""
     metrics = metrics_of(table)[:2]
     fid, clip = (

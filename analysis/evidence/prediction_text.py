@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.evidence.prediction import FEWEST_NETWORKS, FOLDS, KEPT_SHARES, TOP_SHARES, Predicted, Setting
-from analysis.evidence.text import Section, markdown, missing, share_with_interval, with_interval
+from analysis.evidence.prediction import (
+    FEWEST_TO_FORECAST,
+    FOLDS,
+    KEPT_SHARES,
+    TOP_SHARES,
+    ForecastSetting,
+    Predicted,
+)
+from analysis.evidence.text import Chapter, markdown, missing, share_with_interval, with_interval
 
-TITLE = "What predicts the end"
+_TITLE = "What predicts the end"
 
 
-def section(found: Sequence[Setting], steps: Sequence[int]) -> Section:
+def prediction_chapter(found: Sequence[ForecastSetting], steps: Sequence[int]) -> Chapter:
     """`steps` are the rungs of the table."""
     if not found:
-        return missing(TITLE, f"{FEWEST_NETWORKS} space-filling networks of full length (run `table`)")
+        return missing(_TITLE, f"{FEWEST_TO_FORECAST} space-filling networks of full length (run `table`)")
     parts = [_intro()]
     for setting in found:
         flatter = "" if setting.independent else " Forecast and end share their seed, which flatters."
@@ -26,7 +33,7 @@ def section(found: Sequence[Setting], steps: Sequence[int]) -> Section:
             "Not recorded yet: the same networks under other seeds (runs `seeds-*`), without which noise "
             "that a run's rungs share flatters every forecast."
         )
-    return Section(TITLE, tuple(parts), tuple(_findings(found, steps)))
+    return Chapter(_TITLE, tuple(parts), tuple(_findings(found, steps)))
 
 
 def _intro() -> str:
@@ -56,7 +63,7 @@ def _row(each: Predicted) -> dict[str, str]:
     } | caught
 
 
-def _findings(found: Sequence[Setting], steps: Sequence[int]) -> list[str]:
+def _findings(found: Sequence[ForecastSetting], steps: Sequence[int]) -> list[str]:
     """Of the first truth at every rung before the end, of the longer training at the end."""
     lines = [_finding(found[0], step) for step in steps[:-1]]
     return lines + [
@@ -64,7 +71,7 @@ def _findings(found: Sequence[Setting], steps: Sequence[int]) -> list[str]:
     ]
 
 
-def _finding(setting: Setting, step: int) -> str:
+def _finding(setting: ForecastSetting, step: int) -> str:
     of_step = [each for each in setting.predicted if each.step == step]
     best = next(each for each in of_step if each.best)
     tied = [each.name for each in of_step if not each.best and (each.behind is None or each.behind.low <= 0)]

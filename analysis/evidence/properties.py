@@ -12,17 +12,17 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from analysis.evidence.metrics import ByNetwork, goodness, metrics_of
-from analysis.evidence.resampling import LEVEL, Array, holm, interval, spearman
-from analysis.evidence.text import Section, listed, markdown, missing, number, with_interval
-from analysis.replay.table import Table
+from analysis.evidence.resampling import ERROR_RATE, Array, bootstrap_interval, holm, spearman
+from analysis.evidence.text import Chapter, decimal, listed, markdown, missing, with_interval
+from analysis.replay.table import RecordedTable
 from search.statistics.verdicts import Interval
 from space.architecture import Architecture
 from space.choices import Space
 from space.prices.macs import price
 
-TITLE = "What goes with a good score"
-FEWEST_NETWORKS = 10
-MOST_NAMED = 5
+_TITLE = "What goes with a good score"
+_FEWEST_NETWORKS = 10
+PROPERTIES_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -38,31 +38,31 @@ class Property:
     clip_counts: bool
 
 
-def properties(table: Table, spread: Collection[str]) -> list[Property]:
-    """Costs, depth and every choice that was drawn, over the space-filling networks; the strongest first."""
+def property_ranks(table: RecordedTable, spread: Collection[str]) -> list[Property]:
+    """Costs, depth and every choice, over the space-filling networks; the strongest first."""
     fid, clip = (goodness(table, m, table.rungs[-1], spread) for m in metrics_of(table)[:2])
-    if len(fid) < FEWEST_NETWORKS:
+    if len(fid) < _FEWEST_NETWORKS:
         return []
     described = {key: _described(table.runs[key][0].architecture, table.space) for key in fid}
     names = list(dict.fromkeys(name for each in described.values() for name in each))
     rows = {name: _rows(name, described, fid, clip) for name in names}
     usable = {
-        name: found for name, found in rows.items() if len(found) >= FEWEST_NETWORKS and np.ptp(found[:, 0])
+        name: found for name, found in rows.items() if len(found) >= _FEWEST_NETWORKS and np.ptp(found[:, 0])
     }
     p_values = [spearmanr(found[:, 0], found[:, at]).pvalue for found in usable.values() for at in (1, 2)]
-    counts = [p <= LEVEL for p in holm([float(p) for p in p_values])]
-    properties = []
+    counts = [p <= ERROR_RATE for p in holm([float(p) for p in p_values])]
+    property_ranks = []
     for place, (name, found) in enumerate(usable.items()):
-        of_fid = interval(found, lambda samples: spearman(samples, 0, 1))
-        of_clip = interval(found, lambda samples: spearman(samples, 0, 2))
+        of_fid = bootstrap_interval(found, lambda samples: spearman(samples, 0, 1))
+        of_clip = bootstrap_interval(found, lambda samples: spearman(samples, 0, 2))
         if of_fid is not None and of_clip is not None:
-            properties.append(
+            property_ranks.append(
                 Property(name, len(found), of_fid, of_clip, counts[2 * place], counts[2 * place + 1])
             )
-    return sorted(properties, key=lambda each: -abs(each.fid.middle) - abs(each.clip.middle))
+    return sorted(property_ranks, key=lambda each: -abs(each.fid.middle) - abs(each.clip.middle))
 
 
-def most_alike(table: Table, spread: Collection[str]) -> tuple[str, str, float] | None:
+def most_alike(table: RecordedTable, spread: Collection[str]) -> tuple[str, str, float] | None:
     """The two choices whose values go together most among these networks, where both act, and their rank
     correlation."""
     described = [
@@ -71,7 +71,7 @@ def most_alike(table: Table, spread: Collection[str]) -> tuple[str, str, float] 
     found = []
     for one, other in combinations(table.space.free(), 2):
         both = np.array([[each[one], each[other]] for each in described if one in each and other in each])
-        if len(both) >= FEWEST_NETWORKS and np.ptp(both, axis=0).all():
+        if len(both) >= _FEWEST_NETWORKS and np.ptp(both, axis=0).all():
             found.append((one, other, float(spearman(both[None])[0])))
     return max(found, key=lambda each: abs(each[2]), default=None)
 
@@ -120,17 +120,17 @@ def _question(name: str, values: Sequence[Any]) -> str:
 # ---------------------------------------------------------------------- in words
 
 
-def section(found: Sequence[Property], alike: tuple[str, str, float] | None, picture: str) -> Section:
+def properties_chapter(found: Sequence[Property], alike: tuple[str, str, float] | None, plot: str) -> Chapter:
     if not found:
-        return missing(TITLE, f"{FEWEST_NETWORKS} space-filling networks of full length (run `table`)")
+        return missing(_TITLE, f"{_FEWEST_NETWORKS} space-filling networks of full length (run `table`)")
     parts = [_intro(), markdown([_row(each) for each in found])]
     if alike is not None:
         one, other, correlation = alike
         parts.append(
             f"The two choices that these networks tell apart least are {one} and {other} (rank correlation "
-            f"{number(correlation)}): what goes with one of them goes with the other."
+            f"{decimal(correlation)}): what goes with one of them goes with the other."
         )
-    return Section(TITLE, (*parts, picture), tuple(_findings(found)))
+    return Chapter(_TITLE, (*parts, plot), tuple(_findings(found)))
 
 
 def _intro() -> str:
@@ -157,5 +157,5 @@ def _findings(found: Sequence[Property]) -> list[str]:
     both = [each for each in found if each.fid_counts and each.clip_counts]
     if not both:
         return ["No single property goes with FID and CLIP beyond chance, with all of them counted."]
-    words = [f"{each.name} ({with_interval(each.clip)} with CLIP)" for each in both[:MOST_NAMED]]
+    words = [f"{each.name} ({with_interval(each.clip)} with CLIP)" for each in both[:PROPERTIES_NAMED]]
     return [f"What goes with a good score beyond chance, in FID and in CLIP: {listed(words)}."]

@@ -11,19 +11,19 @@ from scipy.stats import beta, rankdata
 
 from search.statistics.verdicts import Interval
 
-DRAWS = 2000
-LEVEL = 0.05
+BOOTSTRAP_SAMPLES = 2000
+ERROR_RATE = 0.05
 FEWEST = 4  # networks, below which no interval is given
 
 Array = NDArray[np.float64]
 
 
-def draws(networks: int, seed: int = 0) -> NDArray[np.int64]:
-    """`DRAWS` samples of the networks with replacement, as places."""
-    return np.random.default_rng(seed).integers(networks, size=(DRAWS, networks))
+def resamples(networks: int, seed: int = 0) -> NDArray[np.int64]:
+    """`BOOTSTRAP_SAMPLES` samples of the networks with replacement, as places."""
+    return np.random.default_rng(seed).integers(networks, size=(BOOTSTRAP_SAMPLES, networks))
 
 
-def interval(rows: Array, statistic: Callable[[Array], Array]) -> Interval | None:
+def bootstrap_interval(rows: Array, statistic: Callable[[Array], Array]) -> Interval | None:
     """A statistic of networks (rows; columns are whatever was recorded of each), with the interval that
     resampling the networks gives; None for too few.
 
@@ -32,7 +32,7 @@ def interval(rows: Array, statistic: Callable[[Array], Array]) -> Interval | Non
     if len(rows) < FEWEST:
         return None
     middle = float(statistic(rows[None])[0])
-    return percentiles(middle, statistic(rows[draws(len(rows))]))
+    return percentiles(middle, statistic(rows[resamples(len(rows))]))
 
 
 def percentiles(middle: float, sampled: Array) -> Interval | None:
@@ -40,7 +40,7 @@ def percentiles(middle: float, sampled: Array) -> Interval | None:
     finite = sampled[np.isfinite(sampled)]
     if not np.isfinite(middle) or not len(finite):
         return None
-    low, high = np.quantile(finite, [LEVEL / 2, 1 - LEVEL / 2])
+    low, high = np.quantile(finite, [ERROR_RATE / 2, 1 - ERROR_RATE / 2])
     return Interval(middle, float(low), float(high))
 
 
@@ -63,8 +63,8 @@ def share_interval(caught: float, of: int) -> Interval | None:
     """A share with Clopper and Pearson's exact interval; `caught` may be a mean over seeds."""
     if not of:
         return None
-    low = float(beta.ppf(LEVEL / 2, caught, of - caught + 1)) if caught > 0 else 0.0
-    high = float(beta.ppf(1 - LEVEL / 2, caught + 1, of - caught)) if caught < of else 1.0
+    low = float(beta.ppf(ERROR_RATE / 2, caught, of - caught + 1)) if caught > 0 else 0.0
+    high = float(beta.ppf(1 - ERROR_RATE / 2, caught + 1, of - caught)) if caught < of else 1.0
     return Interval(caught / of, low, high)
 
 

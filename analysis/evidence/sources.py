@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from analysis.replay.table import Table, table_of
+from analysis.replay.table import RecordedTable, table_of
 from search.runs.bundle import Bundled, of_names
 from search.runs.record import History, Trial
 
@@ -25,7 +25,7 @@ class Roles:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RecordedEvidence:
     """What was recorded, by role; None or empty where nothing of full length was.
 
     `spread` are the networks of the table that a space-filling sampler proposed: not enqueued, not made for a
@@ -35,9 +35,9 @@ class Evidence:
     runs: tuple[Bundled, ...]
     histories: Mapping[str, History]
     roles: Roles
-    table: Table | None
-    long: Table | None
-    bigger: Table | None
+    table: RecordedTable | None
+    long: RecordedTable | None
+    bigger: RecordedTable | None
     searches: Mapping[str, History]
     spread: frozenset[str]
 
@@ -57,7 +57,7 @@ class Evidence:
         return [name for name in self.histories if name not in known]
 
 
-def evidence_of(runs: Iterable[Bundled], roles: Roles) -> Evidence:
+def evidence_of(runs: Iterable[Bundled], roles: Roles) -> RecordedEvidence:
     """Raises InputError where runs of one role were measured differently."""
     runs = tuple(runs)
     histories = {run.name: run.history for run in runs}
@@ -66,7 +66,7 @@ def evidence_of(runs: Iterable[Bundled], roles: Roles) -> Evidence:
     spread = {
         trial.architecture.id for history in of_table.values() for trial in space_filling_trials(history)
     }
-    return Evidence(
+    return RecordedEvidence(
         runs,
         histories,
         roles,
@@ -90,7 +90,7 @@ def worker_seconds(histories: Iterable[History]) -> float:
     return sum(trial.seconds for trial in all_trials(histories))
 
 
-def mean_run_seconds(table: Table) -> float:
+def mean_run_seconds(table: RecordedTable) -> float:
     """Of a worker, for a run of full length."""
     seconds = [run.seconds for runs in table.runs.values() for run in runs]
     return sum(seconds) / len(seconds)
@@ -108,7 +108,7 @@ def times(history: History) -> tuple[float, float]:
     return begun, max((max(trial.started, trial.ended) for trial in trials), default=begun)
 
 
-def _table(histories: Mapping[str, History]) -> Table | None:
+def _table(histories: Mapping[str, History]) -> RecordedTable | None:
     used = {
         name: history
         for name, history in histories.items()

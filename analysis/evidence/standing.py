@@ -11,24 +11,23 @@ import numpy as np
 
 from analysis.evidence.metrics import goodness, metrics_of, repeated
 from analysis.evidence.prediction import place_order
-from analysis.evidence.resampling import LEVEL, Array
-from analysis.evidence.text import Section, markdown, missing
-from analysis.replay.table import Table
+from analysis.evidence.resampling import ERROR_RATE, Array
+from analysis.evidence.text import Chapter, markdown, missing
+from analysis.replay.table import RecordedTable
 from search.formats import label, share
 from search.statistics.verdicts import Interval
 from space.architecture import Architecture
 from space.budget import Budget
-from space.prices.macs import price
 
-TITLE = "Where MD and MD-Lite rank"
-FEWEST_NETWORKS = 10
-DRAWS = 1000
+_TITLE = "Where MD and MD-Lite rank"
+_FEWEST_NETWORKS = 10
+NOISE_SAMPLES = 1000
 BOTH = "both, as a search orders"
 ORDERS = ("FID", "CLIP", BOTH)
 
 
 @dataclass(frozen=True)
-class Standing:
+class RankAmong:
     """A network's place (1: the best) at a step among other networks of its budget, by order: as observed,
     and between which places noise leaves it."""
 
@@ -45,16 +44,16 @@ class Standing:
 
 
 def standing(
-    table: Table, spread: Collection[str], name: str, network: Architecture, budget: Budget
-) -> Standing | None:
+    table: RecordedTable, spread: Collection[str], name: str, network: Architecture, budget: Budget
+) -> RankAmong | None:
     """At the last rung, among the space-filling networks. None where the network was not recorded, or too few
     others fit its budget."""
     return _standing(table, spread, table.rungs[-1], name, network, budget, noise_covariance(table))
 
 
 def standings_of_longer(
-    long: Table, table: Table, name: str, network: Architecture, budget: Budget
-) -> list[Standing]:
+    long: RecordedTable, table: RecordedTable, name: str, network: Architecture, budget: Budget
+) -> list[RankAmong]:
     """At every rung of the longer training, among the networks that were trained so long; by the noise of the
     table, for longer training is seldom repeated."""
     noise = noise_covariance(table)
@@ -63,22 +62,22 @@ def standings_of_longer(
 
 
 def _standing(
-    table: Table,
+    table: RecordedTable,
     spread: Collection[str],
     step: int,
     name: str,
     network: Architecture,
     budget: Budget,
     noise: Array,
-) -> Standing | None:
+) -> RankAmong | None:
     if network.id not in table.runs:
         return None
     others = [
         key
         for key in table.runs
-        if key in spread and key != network.id and not budget.excess(price(table.runs[key][0].architecture))
+        if key in spread and key != network.id and not budget.excess(table.runs[key][0].architecture)
     ]
-    if len(others) < FEWEST_NETWORKS:
+    if len(others) < _FEWEST_NETWORKS:
         return None
     keys = [network.id, *others]
     fid, clip = (goodness(table, metric, step, keys) for metric in metrics_of(table)[:2])
@@ -86,12 +85,12 @@ def _standing(
     seeds = np.array([len(fid[key]) for key in keys])
     sampled = truths(means, seeds, noise)
     places = {order: _place(means, sampled, order) for order in ORDERS}
-    return Standing(
+    return RankAmong(
         name, step, len(keys), int(seeds[0]), places, float(np.exp(-means[0, 0])), float(means[0, 1])
     )
 
 
-def noise_covariance(table: Table) -> Array:
+def noise_covariance(table: RecordedTable) -> Array:
     """Of one run's goodness of FID and of CLIP: pooled over networks with several seeds; without any, the
     stated noise, as if independent."""
     fid, clip = (repeated(goodness(table, m, table.rungs[-1])) for m in metrics_of(table)[:2])
@@ -107,19 +106,22 @@ def noise_covariance(table: Table) -> Array:
 
 
 def truths(means: Array, seeds: Any, noise: Array) -> Array:
-    """What the true scores may be: draws x networks x 2. Each network's posterior, all drawn from one normal
+    """What the true scores may be: samples x networks x 2. Each network's posterior, all from one normal
     distribution whose covariance is what the observed one leaves beyond noise (empirical Bayes)."""
     observed = np.cov(means.T)
     values, vectors = np.linalg.eigh(observed - noise * float(np.mean(1 / seeds)))
     between = vectors @ np.diag(np.clip(values, 1e-9 * observed.trace(), None)) @ vectors.T
     centre = means.mean(axis=0)
     chance = np.random.default_rng(0)
-    found = np.empty((DRAWS, *means.shape))
+    found = np.empty((NOISE_SAMPLES, *means.shape))
     for place, (mean, count) in enumerate(zip(means, seeds, strict=True)):
         gain = between @ np.linalg.inv(between + noise / count)
         covariance = between - gain @ between
         found[:, place] = chance.multivariate_normal(
-            centre + gain @ (mean - centre), (covariance + covariance.T) / 2, DRAWS, check_valid="ignore"
+            centre + gain @ (mean - centre),
+            (covariance + covariance.T) / 2,
+            NOISE_SAMPLES,
+            check_valid="ignore",
         )
     return found
 
@@ -127,7 +129,7 @@ def truths(means: Array, seeds: Any, noise: Array) -> Array:
 def _place(means: Array, sampled: Array, order: str) -> Interval:
     """Of the first network."""
     observed = _places(means[None], order)[0]
-    low, high = np.quantile(_places(sampled, order), [LEVEL / 2, 1 - LEVEL / 2], method="nearest")
+    low, high = np.quantile(_places(sampled, order), [ERROR_RATE / 2, 1 - ERROR_RATE / 2], method="nearest")
     return Interval(float(observed), float(low), float(high))
 
 
@@ -142,22 +144,22 @@ def _places(sampled: Array, order: str) -> Array:
 # ---------------------------------------------------------------------- in words
 
 
-def section(found: Sequence[Standing], longer: Sequence[Standing], picture: str) -> Section:
+def standing_chapter(found: Sequence[RankAmong], longer: Sequence[RankAmong], plot: str) -> Chapter:
     if not found:
-        what = f"MD or MD-Lite among {FEWEST_NETWORKS} space-filling networks of its budget (run `table`)"
-        return missing(TITLE, what)
-    parts = [_intro(), markdown([_standing_row(each) for each in found]), picture]
+        what = f"MD or MD-Lite among {_FEWEST_NETWORKS} space-filling networks of its budget (run `table`)"
+        return missing(_TITLE, what)
+    parts = [_intro(), markdown([_standing_row(each) for each in found]), plot]
     if longer:
         parts += [_longer_intro(), markdown([_standing_row(each) for each in longer])]
-    return Section(TITLE, tuple(parts), (*_findings(found), *_longer_findings(longer)))
+    return Chapter(_TITLE, tuple(parts), (*_findings(found), *_longer_findings(longer)))
 
 
 def _intro() -> str:
     return (
         "Places among the space-filling networks of the same budget (none that was made for a pair), 1 the "
         "best, by the mean over seeds at the last rung; proxy scores, which are no scores of the paper. In "
-        "brackets between which places 95 % of the draws from what noise leaves possible lie: the true "
-        "scores of all networks, MD among them, drawn from their posterior (empirical Bayes, normal, the "
+        "brackets between which places 95 % of the samples of what noise leaves possible lie: the true "
+        "scores of all networks, MD among them, from their posterior (empirical Bayes, normal, the "
         "noise of the repeats, or as the runs state it)."
     )
 
@@ -169,7 +171,7 @@ def _longer_intro() -> str:
     )
 
 
-def _standing_row(each: Standing) -> dict[str, str]:
+def _standing_row(each: RankAmong) -> dict[str, str]:
     places = {
         order: f"{found.middle:.0f} ({found.low:.0f} to {found.high:.0f})"
         for order, found in each.places.items()
@@ -185,7 +187,7 @@ def _standing_row(each: Standing) -> dict[str, str]:
     } | {f"place by {order}": text for order, text in places.items()}
 
 
-def _findings(found: Sequence[Standing]) -> list[str]:
+def _findings(found: Sequence[RankAmong]) -> list[str]:
     lines = []
     for each in found:
         place = each.places[BOTH]
@@ -197,7 +199,7 @@ def _findings(found: Sequence[Standing]) -> list[str]:
     return lines
 
 
-def _longer_findings(longer: Sequence[Standing]) -> list[str]:
+def _longer_findings(longer: Sequence[RankAmong]) -> list[str]:
     lines = []
     for name in dict.fromkeys(each.name for each in longer):
         steps = [each for each in longer if each.name == name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.rendering import render
+from analysis.rendering import render_table
 from search.statistics.verdicts import Interval
 
 NOT_RECORDED = "Not recorded yet"
@@ -13,7 +13,7 @@ MINUS = "\u2212"
 
 
 @dataclass(frozen=True)
-class Section:
+class Chapter:
     """A part of the page; `findings` are its sentences for the page's beginning, `limits` for its end: what
     could not be decided, and what would decide it."""
 
@@ -26,20 +26,16 @@ class Section:
         return "\n\n".join([f"## {self.title}", *(part.strip() for part in self.parts)])
 
 
-def missing(title: str, what: str) -> Section:
+def missing(title: str, what: str) -> Chapter:
     """A section that waits for runs: `what` would make it."""
-    return Section(title, (f"{NOT_RECORDED}: {what}.",))
+    return Chapter(title, (f"{NOT_RECORDED}: {what}.",))
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    return render(rows, rows, "markdown")
+    return render_table(rows, rows, "markdown")
 
 
-def signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", MINUS)
-
-
-def number(value: float, digits: int = 2) -> str:
+def decimal(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}".replace("-", MINUS)
 
 
@@ -47,7 +43,7 @@ def with_interval(found: Interval | None, digits: int = 2) -> str:
     """.71 (.55 to .83)"""
     if found is None:
         return "-"
-    middle, low, high = (number(value, digits) for value in (found.middle, found.low, found.high))
+    middle, low, high = (decimal(value, digits) for value in (found.middle, found.low, found.high))
     return f"{middle} ({low} to {high})"
 
 

@@ -10,11 +10,11 @@ from statistics import fmean
 import numpy as np
 
 from analysis.evidence.metrics import goodness, metrics_of
-from analysis.evidence.resampling import interval, spearman
+from analysis.evidence.resampling import bootstrap_interval, spearman
 from analysis.evidence.sources import mean_run_seconds
-from analysis.evidence.text import Section, hours, markdown, missing, number, with_interval
+from analysis.evidence.text import Chapter, decimal, hours, markdown, missing, with_interval
 from analysis.evidence.winners import Winner, scores_text, tally, verdict_text
-from analysis.replay.table import Table
+from analysis.replay.table import RecordedTable
 from search.formats import counted, gmacs, label, millions
 from search.runs.compatibility import DECIDES_A_SCORE, field_differences
 from search.statistics import verdicts
@@ -23,8 +23,8 @@ from search.statistics.verdicts import Interval, Verdict
 from space.architecture import Architecture
 from space.prices.macs import price
 
-TITLE = "A bigger proxy"
-FEWEST_NETWORKS = 5
+_TITLE = "A bigger proxy"
+_FEWEST_NETWORKS = 5
 PRECISE = 0.1  # half the interval of a rank correlation that is known well
 
 
@@ -75,7 +75,7 @@ class Transfer:
 
 
 def transfer(
-    table: Table, bigger: Table, named: Mapping[str, Architecture], winners: Sequence[Winner]
+    table: RecordedTable, bigger: RecordedTable, named: Mapping[str, Architecture], winners: Sequence[Winner]
 ) -> Transfer:
     """Of all networks that the bigger proxy trained to its end. `named` are MD and MD-Lite."""
     won = {winner.architecture.id: winner for winner in winners}
@@ -108,7 +108,7 @@ def transfer(
     )
 
 
-def orders(table: Table, bigger: Table) -> list[Order]:
+def orders(table: RecordedTable, bigger: RecordedTable) -> list[Order]:
     """By each metric that both recorded, over the networks that both trained; means over each one's seeds."""
     theirs = {metric.name: metric for metric in metrics_of(bigger)}
     found = []
@@ -120,7 +120,7 @@ def orders(table: Table, bigger: Table) -> list[Order]:
             far = goodness(bigger, theirs[metric.name], step)
             keys = [key for key in near if key in far]
             rows = np.array([[fmean(near[key].values()), fmean(far[key].values())] for key in keys])
-            correlation = interval(rows, spearman) if len(keys) >= FEWEST_NETWORKS else None
+            correlation = bootstrap_interval(rows, spearman) if len(keys) >= _FEWEST_NETWORKS else None
             found.append(Order(metric.name, step, len(keys), correlation))
     return found
 
@@ -131,13 +131,13 @@ def networks_needed(correlation: float, half: float) -> int:
     return 3 + ceil((1 + correlation**2 / 2) * (1.96 * (1 - correlation**2) / half) ** 2)
 
 
-def _names(table: Table, bigger: Table, won: Mapping[str, Winner]) -> dict[str, str]:
+def _names(table: RecordedTable, bigger: RecordedTable, won: Mapping[str, Winner]) -> dict[str, str]:
     """A winner is called after its search, another network after the first run and trial that had it."""
     origins = {key: (table.runs.get(key) or bigger.runs[key])[0].origin for key in bigger.runs}
     return {key: won[key].search if key in won else at.replace("/", " ") for key, at in origins.items()}
 
 
-def _points(table: Table, key: str) -> dict[int, Point]:
+def _points(table: RecordedTable, key: str) -> dict[int, Point]:
     """By seed, at the last rung."""
     fid, clip = table.objectives[0].name, table.objectives[1].name
     return {
@@ -145,7 +145,7 @@ def _points(table: Table, key: str) -> dict[int, Point]:
     }
 
 
-def _near(table: Table, key: str, winner: Winner | None) -> Point | None:
+def _near(table: RecordedTable, key: str, winner: Winner | None) -> Point | None:
     if key in table.runs:
         return mean_point(list(_points(table, key).values()))
     if winner is None or winner.otherwise:
@@ -156,9 +156,9 @@ def _near(table: Table, key: str, winner: Winner | None) -> Point | None:
 # ---------------------------------------------------------------------- in words
 
 
-def section(found: Transfer | None, picture: str) -> Section:
+def transfer_chapter(found: Transfer | None, plot: str) -> Chapter:
     if found is None:
-        return missing(TITLE, "networks of the table trained under a bigger proxy (run `bigger`)")
+        return missing(_TITLE, "networks of the table trained under a bigger proxy (run `bigger`)")
     parts = [
         "Spearman's rank correlation of a metric at each rung of the bigger proxy with the same metric at "
         "the last rung of the table, over the networks that both trained (means over the seeds of each); 95 "
@@ -169,9 +169,9 @@ def section(found: Transfer | None, picture: str) -> Section:
         "confirmation runs. Verdicts are on runs of the bigger proxy, paired by seed, by the rule and the "
         "stated noise of a confirmation, which repeated seeds refine. FIDs of the two do not compare.",
         markdown(_rows(found)),
-        picture,
+        plot,
     ]
-    return Section(TITLE, tuple(parts), tuple(_findings(found)), tuple(_limits(found)))
+    return Chapter(_TITLE, tuple(parts), tuple(_findings(found)), tuple(_limits(found)))
 
 
 def _order_row(each: Order) -> dict[str, str]:
@@ -245,7 +245,7 @@ def _limits(found: Transfer) -> list[str]:
         count = networks_needed(each.correlation.middle, PRECISE)
         lines.append(
             f"How far the order by {each.metric} carries over to the bigger proxy, to within {PRECISE}: "
-            f"{count} networks, if it is {number(each.correlation.middle)} "
+            f"{count} networks, if it is {decimal(each.correlation.middle)} "
             f"({hours(count * found.run_seconds / 3600)} core-hours)."
         )
     return lines

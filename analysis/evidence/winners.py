@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import fisher_exact
 
-from analysis.evidence.resampling import LEVEL, holm, interval, share_interval
-from analysis.evidence.text import Section, listed, markdown, missing, share_with_interval, with_interval
+from analysis.evidence.resampling import ERROR_RATE, bootstrap_interval, holm, share_interval
+from analysis.evidence.text import Chapter, listed, markdown, missing, share_with_interval, with_interval
 from analysis.findings import all_verdicts, confirmed
-from analysis.replay.table import Table
+from analysis.replay.table import RecordedTable
 from search.confirmation.leading import lead
 from search.formats import counted, gmacs, label, millions
 from search.runs.compatibility import DECIDES_A_SCORE, field_differences
@@ -27,9 +27,9 @@ from space.difference import difference
 from space.prices.macs import price
 from space.shared.plain import InputError
 
-TITLE = "What searches found"
+_TITLE = "What searches found"
 FEWEST_WINNERS = 4
-MOST_SHOWN = 12
+CHOICES_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Winner:
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedChoice:
     """A value of a choice among the winners, and among the space-filling networks of the table."""
 
     choice: str
     value: Any
     winners: Interval
-    drawn: float
+    space_filling: float
     counts: bool
 
 
@@ -65,9 +65,9 @@ class Winners:
 
     winners: tuple[Winner, ...]
     distance: Interval | None
-    drawn_distance: float | None
+    space_filling_distance: float | None
     choices: int
-    shared: tuple[Shared, ...]
+    shared: tuple[SharedChoice, ...]
 
     @property
     def alike(self) -> tuple[Winner, ...]:
@@ -75,10 +75,13 @@ class Winners:
 
 
 def winners_of(
-    searches: Mapping[str, History], md: Architecture, drawn: Sequence[Architecture], table: Table
+    searches: Mapping[str, History],
+    md: Architecture,
+    space_filling: Sequence[Architecture],
+    table: RecordedTable,
 ) -> Winners | None:
-    """None where no search has a winner. `drawn` are space-filling networks of the table, choices those of
-    its space."""
+    """None where no search has a winner. `space_filling` are networks of the table that no search chose; the
+    choices are those of its space."""
     space = table.space
     found = []
     for name, history in searches.items():
@@ -94,14 +97,16 @@ def winners_of(
         return None
     alike = measured_alike(found)
     distances = [float(winner.distance) for winner in alike if winner.distance is not None]
-    of_drawn = [away for each in drawn if (away := distance(each, md, space)) is not None]
+    of_spread = [away for each in space_filling if (away := distance(each, md, space)) is not None]
     return Winners(
         tuple(found),
-        interval(np.array(distances)[:, None], lambda samples: samples[:, :, 0].mean(axis=1)),
-        fmean(of_drawn) if of_drawn else None,
+        bootstrap_interval(np.array(distances)[:, None], lambda samples: samples[:, :, 0].mean(axis=1)),
+        fmean(of_spread) if of_spread else None,
         len(space.free()),
         tuple(
-            shared_choices([each.architecture for each in alike if each.distance is not None], drawn, space)
+            shared_choices(
+                [each.architecture for each in alike if each.distance is not None], space_filling, space
+            )
         ),
     )
 
@@ -123,13 +128,13 @@ def distance(one: Architecture, other: Architecture, space: Space) -> int | None
 
 
 def shared_choices(
-    winners: Sequence[Architecture], drawn: Sequence[Architecture], space: Space
-) -> list[Shared]:
-    """The value that most winners have of each choice, against how often it was drawn: Fisher's exact test,
+    winners: Sequence[Architecture], space_filling: Sequence[Architecture], space: Space
+) -> list[SharedChoice]:
+    """The value that most winners have of each choice, against how often it was sampled: Fisher's exact test,
     with all values and all choices counted (Bonferroni, Holm). The least likely first."""
-    if len(winners) < FEWEST_WINNERS or not drawn:
+    if len(winners) < FEWEST_WINNERS or not space_filling:
         return []
-    ours, theirs = [space.encode(each) for each in winners], [space.encode(each) for each in drawn]
+    ours, theirs = [space.encode(each) for each in winners], [space.encode(each) for each in space_filling]
     found, p_values = [], []
     for name, values in space.free().items():
         counts = Counter(each[name] for each in ours)
@@ -137,21 +142,21 @@ def shared_choices(
         count, known = counts[value], sum(each[name] == value for each in theirs)
         shared = share_interval(count, len(ours))
         assert shared is not None
-        found.append(Shared(name, value, shared, known / len(theirs), False))
+        found.append(SharedChoice(name, value, shared, known / len(theirs), False))
         cells = [[count, len(ours) - count], [known, len(theirs) - known]]
         p_values.append(min(1.0, len(values) * float(fisher_exact(cells, alternative="greater").pvalue)))
     adjusted = holm(p_values)
     order = sorted(range(len(found)), key=lambda at: p_values[at])
-    return [replace(found[at], counts=adjusted[at] <= LEVEL) for at in order]
+    return [replace(found[at], counts=adjusted[at] <= ERROR_RATE) for at in order]
 
 
 # ---------------------------------------------------------------------- in words
 
 
-def section(patterns: Sequence[str], found: Winners | None, md: Architecture) -> Section:
+def winners_chapter(patterns: Sequence[str], found: Winners | None, md: Architecture) -> Chapter:
     if found is None:
         names = " and ".join(f"`{pattern}`" for pattern in patterns)
-        return missing(TITLE, f"whole searches with halting and confirmation (runs {names})")
+        return missing(_TITLE, f"whole searches with stopping and confirmation (runs {names})")
     parts = [
         "Winners as each search named them, the mean scores and the verdicts of its own confirmation runs "
         "(new seeds, paired; FID as a share, below zero is better).",
@@ -164,11 +169,11 @@ def section(patterns: Sequence[str], found: Winners | None, md: Architecture) ->
             f"Which value of each choice most of {_whose(found)} have, with its exact 95 % interval, and how "
             "often the space-filling networks have it; a star where that stands with all choices counted "
             "(Holm, 5 %).",
-            markdown([_shared_row(each) for each in found.shared[:MOST_SHOWN]]),
+            markdown([_shared_row(each) for each in found.shared[:CHOICES_SHOWN]]),
         ]
     else:
         parts.append(f"Not recorded yet: {FEWEST_WINNERS} searches with a winner, to say what they share.")
-    return Section(TITLE, tuple(parts), tuple(_findings(found)))
+    return Chapter(_TITLE, tuple(parts), tuple(_findings(found)))
 
 
 def _row(winner: Winner, md: Architecture) -> dict[str, str]:
@@ -217,12 +222,12 @@ def verdict_text(verdict: Verdict | None, none: str) -> str:
     ).replace("-", "\u2212")
 
 
-def _shared_row(each: Shared) -> dict[str, str]:
+def _shared_row(each: SharedChoice) -> dict[str, str]:
     return {
         "choice": each.choice,
         "value": str(each.value).lower() if isinstance(each.value, bool) else str(each.value),
         "of the winners": share_with_interval(each.winners) + (" *" if each.counts else ""),
-        "of the space-filling networks": f"{each.drawn:.0%}",
+        "of the space-filling networks": f"{each.space_filling:.0%}",
     }
 
 
@@ -276,11 +281,11 @@ def _is_better_than_both(winner: Winner) -> bool:
 
 
 def _nearness(found: Winners) -> str:
-    if found.drawn_distance is None or found.distance is None:
+    if found.space_filling_distance is None or found.distance is None:
         return ""
-    drawn = f"networks drawn by the space-filling design in {found.drawn_distance:.1f}"
-    if found.distance.high < found.drawn_distance:
-        return f" They are nearer to it than {drawn}."
-    if found.distance.low > found.drawn_distance:
-        return f" They are further from it than {drawn}."
-    return f" They are no nearer to it, beyond chance, than {drawn}."
+    space_filling = f"networks of the space-filling design in {found.space_filling_distance:.1f}"
+    if found.distance.high < found.space_filling_distance:
+        return f" They are nearer to it than {space_filling}."
+    if found.distance.low > found.space_filling_distance:
+        return f" They are further from it than {space_filling}."
+    return f" They are no nearer to it, beyond chance, than {space_filling}."

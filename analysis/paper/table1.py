@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from analysis.rendering import TableSettings, page, render
+from analysis.rendering import TableSettings, markdown_page, render_table
 from space import dit
 from space.architecture import Architecture
 from space.dit import DiT
@@ -60,7 +60,7 @@ PRINTED = {  # preset of conf/arch -> name, figures, and why ours differ
 
 
 @dataclass(frozen=True)
-class Row:
+class CountedNetwork:
     """One network: ours as counted, the paper's as printed. Parameters and MACs are exact and absolute."""
 
     model: str
@@ -82,20 +82,20 @@ class Row:
     explanation: str
 
 
-def published(preset: str) -> Architecture | DiT:
+def printed_network(preset: str) -> Architecture | DiT:
     """A network of Table 1 by the name of its file in conf/arch."""
     path = Path(str(resources.files("conf").joinpath("arch", f"{preset}.yaml")))
     return DiT.load(path) if preset == "dit_xl_2" else Architecture.load(path)
 
 
-def rows() -> list[Row]:
+def counted_networks() -> list[CountedNetwork]:
     """Table 1 in the paper's order, MobileDiffusion-Lite last."""
     return [_row(preset) for preset in PRINTED]
 
 
-def _row(preset: str) -> Row:
+def _row(preset: str) -> CountedNetwork:
     name, printed, explanation = PRINTED[preset]
-    network = published(preset)
+    network = printed_network(preset)
     channels: tuple[int, ...]
     if isinstance(network, DiT):
         channels, cost = (network.width,), dit.price(network)
@@ -106,7 +106,7 @@ def _row(preset: str) -> Row:
     deviations = _deviations(cost, printed)
     known = [abs(value) for value in deviations if value is not None]
     needed = not known or max(known) > EXPLAINED_FROM_PERCENT
-    return Row(
+    return CountedNetwork(
         name,
         channels,
         *blocks,
@@ -136,7 +136,7 @@ def _deviations(cost: Cost, printed: Printed) -> tuple[float | None, float | Non
 # ---------------------------------------------------------------------- for people
 
 
-def shown(row: Row) -> dict[str, str]:
+def words_of_network(row: CountedNetwork) -> dict[str, str]:
     """A row as words, under titles that keep MACs and FLOPs apart."""
     return {
         "model": row.model,
@@ -168,15 +168,17 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:+.2f}"
 
 
-def text(table: Sequence[Row], settings: TableSettings) -> str:
+def table1_text(table: Sequence[CountedNetwork], settings: TableSettings) -> str:
     """The whole output: the table and, for people, the explanations under it."""
-    body = render([asdict(row) for row in table], [shown(row) for row in table], settings.format)
+    body = render_table(
+        [asdict(row) for row in table], [words_of_network(row) for row in table], settings.format
+    )
     notes = [f"{row.model}: {row.explanation}." for row in table if row.explanation]
     if settings.format == "table":
         return "\n".join([body, *notes, "", NOTE]) + "\n"
     if settings.format == "markdown":
         parts = [body, NOTE, "\n".join(f"- {note}" for note in notes)]
-        return page("table1", "Table 1, counted", parts, CAPTION, settings)
+        return markdown_page("table1", "Table 1, counted", parts, CAPTION, settings)
     return body
 
 
@@ -186,7 +188,7 @@ NOTE = (
 )
 
 
-def measures(row: Row) -> tuple[str, float, float, float | None, float | None]:
+def measures(row: CountedNetwork) -> tuple[str, float, float, float | None, float | None]:
     """Name, parameters in millions and GMACs: counted, then printed."""
     printed = None if row.paper_parameters is None else row.paper_parameters / 1e6
     return row.model, row.parameters / 1e6, row.macs / 1e9, printed, row.paper_gflops

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from analysis.paper.table1 import published
-from analysis.plots import Total
-from analysis.rendering import TableSettings, page, render
+from analysis.paper.plots import Total
+from analysis.paper.table1 import printed_network
+from analysis.rendering import TableSettings, markdown_page, render_table
 from space.architecture import Architecture
 from space.difference import difference
 from space.prices.macs import price
@@ -139,7 +139,7 @@ class Step:
 
 def architectures() -> list[Architecture]:
     """SD-1.5, then the architecture after each decision; the last is MD."""
-    start, end = published("sd15"), published("md")
+    start, end = printed_network("sd15"), printed_network("md")
     assert isinstance(start, Architecture) and isinstance(end, Architecture)
     walk = [start]
     for decision in DECISIONS:
@@ -183,7 +183,7 @@ def _step(name: str, section: str, paper: str, before: Architecture, after: Arch
 # ---------------------------------------------------------------------- for people
 
 
-def shown(step: Step) -> dict[str, str]:
+def words_of_step(step: Step) -> dict[str, str]:
     """A step as words. Changes are written with their sign: what is saved stands below zero."""
     first = not step.section
     return {
@@ -215,14 +215,16 @@ NOTE = (
 )
 
 
-def text(walk: Sequence[Step], settings: TableSettings) -> str:
+def walk_text(walk: Sequence[Step], settings: TableSettings) -> str:
     """The whole output: the table and, for people, how to read it."""
-    body = render([asdict(step) for step in walk], [shown(step) for step in walk], settings.format)
+    body = render_table(
+        [asdict(step) for step in walk], [words_of_step(step) for step in walk], settings.format
+    )
     if settings.format == "table":
         return f"{body}\n{NOTE}\n"
     if settings.format == "markdown":
         caption = "What each decision saves, as a waterfall"
-        return page("walk", "From SD-1.5 to MobileDiffusion", [body, NOTE], caption, settings)
+        return markdown_page("walk", "From SD-1.5 to MobileDiffusion", [body, NOTE], caption, settings)
     return body
 
 

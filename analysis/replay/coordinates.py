@@ -29,7 +29,7 @@ class Coordinates:
         return np.array(columns)
 
 
-def distances(points: np.ndarray, point: np.ndarray) -> np.ndarray:
+def coordinate_distances(points: np.ndarray, point: np.ndarray) -> np.ndarray:
     """(N, D) and (D,) to (N,): how many choices apart, a choice of numbers counting by how far."""
     found: np.ndarray = np.abs(points - point).sum(axis=1)
     return found

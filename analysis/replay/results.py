@@ -1,4 +1,4 @@
-"""What replays of several strategies say side by side: median and quartiles, as table, file and picture."""
+"""What replays of several strategies say side by side: median and quartiles, as table, files and plot."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from analysis.replay.tries import Replayed
 from search.formats import counted, share
 from space.shared.files import write_whole
 
-GRID = 60
+POINTS_PER_CURVE = 60
 CSV_COLUMNS = (
     "strategy", "seed", "steps_to_top", "seconds_to_top", "place", "covered",
     "trials", "halted", "steps", "top_tried", "top_stopped",
 )  # fmt: skip
-COLOURS = ("#d9541e", "#2f6690", "#3a7d44", "#7a4fa3", "#b8860b", "#5f6b76", "#c2185b", "#00838f")
+STRATEGY_COLOURS = ("#d9541e", "#2f6690", "#3a7d44", "#7a4fa3", "#b8860b", "#5f6b76", "#c2185b", "#00838f")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def summary_table(summaries: Sequence[Summary], top: int, recorded: int) -> Rich
     table = RichTable(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     for head in (
         "strategy", "steps to\nthe top", f"{unit} to\nthe top", "true place of\nthe winner", "front\nfound",
-        "trials,\nhalted", "of the top:\nstopped", 
+        "trials,\nstopped", "of the top:\nstopped", 
     ):  # fmt: skip
         table.add_column(head, justify="left" if head == "strategy" else "right", overflow="fold")
     for one in summaries:
@@ -149,19 +149,19 @@ def write_results(
             counts = one.trials, one.halted, one.steps_spent, one.top_tried, one.top_stopped
             writer.writerow([name, seed, *top, place, covered, *counts])
     written.append(write_whole(folder / "replay.csv", text.getvalue()))
-    written.append(draw(folder / "replay.png", replays, steps, caption))
+    written.append(plot_replays(folder / "replay.png", replays, steps, caption))
     return written
 
 
-def draw(path: Path, replays: dict[str, list[Replayed]], steps: int, caption: str) -> Path:
+def plot_replays(path: Path, replays: dict[str, list[Replayed]], steps: int, caption: str) -> Path:
     """True place of the network that would be named, and the front found, against steps and hours."""
-    from analysis.plots import page
+    from analysis.plotting import plot_file
 
     longest = max(
         (one.seconds[-1] for found in replays.values() for one in found if one.seconds), default=1.0
     )
     unit, clock_unit = _unit(longest)
-    with page(path, (10, 7)) as figure:
+    with plot_file(path, (10, 7)) as figure:
         panels = figure.subplots(2, 2, sharex="col", sharey="row")
         for column, (along, end, scale, label) in enumerate(
             (
@@ -169,10 +169,10 @@ def draw(path: Path, replays: dict[str, list[Replayed]], steps: int, caption: st
                 ("seconds", longest, clock_unit, f"{unit} on the virtual clock"),
             )
         ):
-            grid = np.linspace(0, end, GRID)
+            grid = np.linspace(0, end, POINTS_PER_CURVE)
             for row, (what, start) in enumerate((("place", 1.0), ("covered", 0.0))):
                 axes = panels[row][column]
-                for colour, (name, found) in zip(COLOURS * 9, replays.items(), strict=False):
+                for colour, (name, found) in zip(STRATEGY_COLOURS * 9, replays.items(), strict=False):
                     curves = np.stack([_at(grid, getattr(o, along), getattr(o, what), start) for o in found])
                     low, middle, high = np.quantile(curves, (0.25, 0.5, 0.75), axis=0)
                     axes.step(grid / scale, middle, where="post", color=colour, label=name, linewidth=1.8)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.replay.coordinates import Coordinates
-from analysis.replay.table import RecordedRun, Table
+from analysis.replay.table import RecordedRun, RecordedTable
 from search.runs.record import Rung
 from search.runs.scores import all_of
 from search.strategy import Job, Report
@@ -50,7 +50,7 @@ class Surrogate:
         InputError: under `LEAST_ARCHITECTURES` recorded architectures that are points of the space.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: RecordedTable) -> None:
         self.table, self.coordinates = table, Coordinates(table.space)
         runs = [run for found in table.runs.values() for run in found if self._is_point(run.architecture)]
         distinct = {run.architecture.id for run in runs}
@@ -90,7 +90,7 @@ class Surrogate:
         ]
         return replace(run, rungs=(*run.rungs, *made[len(run.rungs) :]), origin=f"{run.origin} + surrogate")
 
-    def filled_table(self) -> Table:
+    def filled_table(self) -> RecordedTable:
         """The table with its stopped runs among the others, their missing rungs predicted."""
         runs = dict(self.table.runs)
         for run in self.table.stopped:

@@ -37,10 +37,10 @@ class RecordedRun:
 
 
 @dataclass(frozen=True)
-class Table:
+class RecordedTable:
     """Recorded runs of one protocol, by the architectures' ids; an architecture has one or more seeds.
 
-    `stopped` are runs that were halted: recorded up to there, and of no use to a replay unless something
+    `stopped` are runs that ended early: recorded up to there, and of no use to a replay unless something
     fills the gap. `left_out` says what else of the sources could not be used.
     """
 
@@ -102,7 +102,7 @@ class Table:
                 training = 0.0
 
 
-def load_table(sources: Sequence[str]) -> Table:
+def load_table(sources: Sequence[str]) -> RecordedTable:
     """The runs of these run folders and bundles (`search.bundle`), searched and confirmed, as one table.
 
     Raises:
@@ -113,7 +113,7 @@ def load_table(sources: Sequence[str]) -> Table:
     return table_of(histories_of(sources))
 
 
-def table_of(histories: Mapping[str, History]) -> Table:
+def table_of(histories: Mapping[str, History]) -> RecordedTable:
     """The same of records by their names. Raises InputError as `load_table` does."""
     first_name, first = next(iter(histories.items()))
     runs: dict[str, list[RecordedRun]] = {}
@@ -140,7 +140,7 @@ def table_of(histories: Mapping[str, History]) -> Table:
                 left_out.append(f"{run.origin}: {trial.state}, evaluated at steps {list(reached)}")
     if not runs:
         raise InputError(f"runs: no run of full length, evaluated at every rung, in {', '.join(histories)}")
-    return Table(
+    return RecordedTable(
         first.header,
         first.start_scores,
         {key: tuple(found) for key, found in runs.items()},
@@ -155,7 +155,7 @@ def _add(runs: list[RecordedRun], run: RecordedRun) -> None:
         runs.append(run)
 
 
-def check_rungs(rungs: Sequence[int], table: Table) -> None:
+def check_rungs(rungs: Sequence[int], table: RecordedTable) -> None:
     """A replay may leave rungs out, but not the last: there recorded runs end, and a learning rate may have
     fallen towards it.
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.replay.coordinates import Coordinates, distances
-from analysis.replay.table import RecordedRun, Table
+from analysis.replay.coordinates import Coordinates, coordinate_distances
+from analysis.replay.table import RecordedRun, RecordedTable
 from search.backends.virtual import Conditions, Usage, VirtualClock, run_virtual
 from search.objectives import Objectives
 from search.runs.prior import write_prior
@@ -29,7 +29,6 @@ from search.strategies.independent import ArchitectureSearch
 from search.strategy import Decision, Job, Report
 from space.architecture import Architecture
 from space.choices import Space
-from space.prices.macs import price
 from space.shared.plain import InputError
 
 
@@ -80,7 +79,7 @@ class TableSampler:
         if wanted is None:  # a sampler that has gone through all it knows
             return [], {}
         params = space.encode(wanted.architecture)  # choices that nothing acts on at their first value
-        away = distances(self.points[left], self.coordinates(params))
+        away = coordinate_distances(self.points[left], self.coordinates(params))
         return [left[place] for place in np.argsort(away, kind="stable")], wanted.attributes
 
 
@@ -224,7 +223,7 @@ class _Watch:
 
 
 def replay(
-    table: Table,
+    table: RecordedTable,
     strategy: ReplayStrategy,
     truth: Truth,
     *,
@@ -273,7 +272,7 @@ def replay(
     return watch.outcome
 
 
-def feasible(table: Table) -> list[Architecture]:
+def feasible(table: RecordedTable) -> list[Architecture]:
     """The recorded architectures that are points of the table's space and fit its budget.
 
     Raises:
@@ -285,7 +284,7 @@ def feasible(table: Table) -> list[Architecture]:
             space.encode(architecture)
         except InputError:
             continue
-        if not budget.excess(price(architecture)):
+        if not budget.excess(architecture):
             found.append(architecture)
     if not found:
         raise InputError("runs: no recorded architecture is a point of the space and fits the budget")

@@ -10,9 +10,9 @@ from analysis.report.page import Page
 from analysis.report.sections import costs, headline, prior, scores, trials, verdicts, winner
 
 OPENING = (
-    Section("sections/headline.html", headline.headline),
-    Section("sections/tiles.html", headline.tiles),
-    Section("sections/scope.html", headline.scope),
+    Section("sections/headline.html", headline.headline_section),
+    Section("sections/tiles.html", headline.tiles_section),
+    Section("sections/scope.html", headline.scope_section),
 )
 FINDINGS = (
     Section("sections/verdicts.html", verdicts.verdict_section),

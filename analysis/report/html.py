@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """Headings and rows. `numbers` are the columns whose heading stands to the right."""
 
     heads: Sequence[str]
@@ -102,7 +102,7 @@ def body(sections: Iterable[Section[Subject]], subject: Subject, package: str = 
         if fields is not None:
             known = {name: chart for name, chart in fields.get("charts", {}).items() if chart is not None}
             charts |= {name: plain(chart) for name, chart in known.items()}
-            parts.append(render(section.template, package, **{**fields, "charts": list(known)}))
+            parts.append(render_template(section.template, package, **{**fields, "charts": list(known)}))
     return Body(Markup("\n").join(parts), charts)
 
 
@@ -130,7 +130,7 @@ class Live(NamedTuple):
 def html_page(title: str, body: Body, source: str, live: Live | None = None) -> str:
     """One file with everything in it, made from `source`; a live page loads itself again."""
     script = {"written": live.written.timestamp(), "seconds": REFRESH_SECONDS} if live else None
-    return render(
+    return render_template(
         "page.html",
         title=title,
         body=body.html,
@@ -148,7 +148,7 @@ def _plotly_javascript() -> Markup:
     return Markup(get_plotlyjs().replace("</script", "<\\/script"))
 
 
-def render(template: str, package: str = "analysis.report", **fields: Any) -> Markup:
+def render_template(template: str, package: str = "analysis.report", **fields: Any) -> Markup:
     return Markup(_environment(package).get_template(template).render(fields))
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.rendering import Format, render
-from evaluators.protocols.protocol import Protocol
+from analysis.rendering import Format, render_table
+from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import Score, check_comparable, score_name
 from evaluators.protocols.sheet import FILE, Sheet
 from space.shared.plain import InputError, nearest
@@ -19,7 +19,7 @@ SHARED = ("count", "sampler", "seed")  # of the settings of samples, those that 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One model drawn with one guidance scale and one number of steps, and its scores by name."""
+    """One model sampled with one guidance scale and one number of steps, and its scores by name."""
 
     model: str
     guidance: float
@@ -29,7 +29,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Curves:
-    """All points of a folder, which compare but for guidance and steps; `fid` and `clip` are to be drawn."""
+    """All points of a folder, which compare but for guidance and steps; `fid` and `clip` are plotted."""
 
     folder: Path
     points: tuple[CurvePoint, ...]
@@ -37,7 +37,7 @@ class Curves:
     clip: str
 
     @property
-    def protocol(self) -> Protocol:
+    def protocol(self) -> EvaluationProtocol:
         """What all points share: guidance and steps are left out."""
         protocol = self._any_score.protocol
         return replace(protocol, drawing=replace(protocol.drawing, guidance=None, steps=None))
@@ -47,7 +47,7 @@ class Curves:
         return self.points[0].scores[self.fid]
 
     def made_by(self) -> list[str]:
-        """Lines for under a picture."""
+        """Lines for under a plot."""
         protocol, interval = self.protocol, self._any_score.interval
         shared = (
             f"protocol {protocol.name} ({protocol.id}), {protocol.samples:,} samples of "
@@ -60,7 +60,7 @@ def point_folder(out: Path, model: str, guidance: float, steps: int) -> Path:
     return out / model / f"guidance{guidance:g}-steps{steps}"
 
 
-def measured(folder: Path, made: dict[str, Any]) -> bool:
+def has_scores(folder: Path, made: dict[str, Any]) -> bool:
     """Whether a point has its scores. Raises InputError if they are of samples made otherwise than `made`."""
     if not (folder / FILE).is_file():
         return False
@@ -75,7 +75,7 @@ def measured(folder: Path, made: dict[str, Any]) -> bool:
 
 
 def check_joins(out: Path, made: dict[str, Any]) -> None:
-    """Before anything is drawn, that its scores will compare with those in `out`, as far as is known by then.
+    """Before anything is generated, that its scores will compare with those in `out`, as far as is known.
 
     Raises:
         InputError: the points there are of other captions, or of samples with another count, sampler or seed.
@@ -128,13 +128,13 @@ def read_curves(out: Path, fid: str | None, clip: str | None) -> Curves:
     return Curves(out, tuple(points), chosen["fid"], chosen["clip"])
 
 
-def table(curves: Curves, form: Format) -> str:
-    """A row a point: the two scores that are drawn first, then the others, with their intervals."""
+def curves_table(curves: Curves, form: Format) -> str:
+    """A row a point: the two scores that are plotted first, then the others, with their intervals."""
     everywhere = [name for name in curves.points[0].scores if all(name in p.scores for p in curves.points)]
     names = [curves.fid, curves.clip, *(set(everywhere) - {curves.fid, curves.clip})]
     names[2:] = sorted(names[2:])
     rows = [_row(point, names) for point in curves.points]
-    return render(rows, [_shown(point, names) for point in curves.points], form)
+    return render_table(rows, [_shown(point, names) for point in curves.points], form)
 
 
 def _row(point: CurvePoint, names: Iterable[str]) -> dict[str, Any]:

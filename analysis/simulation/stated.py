@@ -40,7 +40,7 @@ class StatedRung:
 class StatedCurves:
     """Candidates whose quality is normally distributed, and shows the more the longer they train.
 
-    A candidate's quality q is drawn from its architecture alone, so every strategy meets the same ones. At a
+    A candidate's quality q follows from its architecture alone, so every strategy meets the same ones. At a
     rung its log FID is that of the median plus `fid_spread` times (c q + sqrt(1 - c^2) e), with the stated
     correlation c and e of its own; CLIP mirrors it. Noise comes on top, from the seed.
     """

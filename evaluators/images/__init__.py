@@ -1,1 +1,1 @@
-"""How do anybody's pictures and captions become pixels and words in a protocol's form?"""
+"""How do anybody's images and captions become pixels and words in a protocol's form?"""

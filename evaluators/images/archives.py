@@ -19,14 +19,14 @@ from evaluators.images.decoding import Unreadable, decode_file, file_stamp, imag
 from space.shared.plain import InputError
 
 NPZ_ARRAY = "arr_0"  # what numpy.savez calls its first array, and guided-diffusion its samples
-PASSED_OVER = 128  # pictures that are kept for threads which others have overtaken
+PASSED_OVER = 128  # images that are kept for threads which others have overtaken
 
 
 class NpzImages:
     """The array `arr_0` of an .npz (or its only one): (N, H, W, 3) uint8, as guided-diffusion writes it.
 
     An array stored as numpy.savez stores it is mapped into memory; a compressed one is unpacked on the way,
-    from the start again whenever an earlier picture is asked for.
+    from the start again whenever an earlier image is asked for.
     """
 
     def __init__(self, path: Path, field: str) -> None:
@@ -50,11 +50,11 @@ class NpzImages:
         self.names = [str(index) for index in range(shape[0])]
         self._mapped = self._map() if self._member.compress_type == zipfile.ZIP_STORED else None
         self._stream: Any = None
-        self._next = 0  # the picture that the stream stands before
+        self._next = 0  # the image that the stream stands before
         self._passed: dict[int, bytes] = {}
 
     def _map(self) -> np.ndarray:
-        """The rows, (N, bytes of a picture), where the stored array begins: behind the local zip header."""
+        """The rows, (N, bytes of an image), where the stored array begins: behind the local zip header."""
         with self._path.open("rb") as file:
             file.seek(self._member.header_offset + 26)
             name, extra = np.frombuffer(file.read(4), "<u2")
@@ -69,7 +69,7 @@ class NpzImages:
             return self._passed.pop(index) if index in self._passed else self._unpacked(index)
 
     def _unpacked(self, index: int) -> bytes:
-        """A picture on the way through the stream, which costs all before it where it must begin again."""
+        """An image on the way through the stream, which costs all before it where it must begin again."""
         try:
             if self._stream is None:
                 self._stream = self._archive.open(self._member)
@@ -133,9 +133,9 @@ class _Member:
 
 
 class ShardImages:
-    """The pictures of webdataset shards: .tar files of pairs `<key>.jpg` and `<key>.txt` or `<key>.json`.
+    """The images of webdataset shards: .tar files of pairs `<key>.jpg` and `<key>.txt` or `<key>.json`.
 
-    Opening reads the headers alone; a picture or a caption is then read at its place.
+    Opening reads the headers alone; an image or a caption is then read at its place.
     """
 
     def __init__(self, shards: list[Path], field: str) -> None:

@@ -1,6 +1,6 @@
-"""A picture's bytes to RGB pixels, by rules that are stated, since scores move with them.
+"""An image's bytes to RGB pixels, by rules that are stated, since scores move with them.
 
-A picture becomes RGB as clean-fid makes it: alpha dropped, greyscale in three equal channels, the first frame
+An image becomes RGB as clean-fid makes it: alpha dropped, greyscale in three equal channels, the first frame
 of an animation, EXIF orientation and colour profiles ignored. 16-bit greyscale keeps its high byte, as PIL
 keeps that of 16-bit colour. Whatever else PIL cannot turn into RGB is unreadable.
 """
@@ -20,7 +20,7 @@ NAMED_AT_MOST = 5  # files in a message
 
 
 class Unreadable(Exception):
-    """A picture that cannot be decoded; the message says why."""
+    """An image that cannot be decoded; the message says why."""
 
 
 @cache

@@ -20,12 +20,12 @@ from space.shared.plain import InputError
 
 
 class ImageSet(Protocol):
-    """Pictures in a fixed order, each read when it is asked for. Safe to read from several threads."""
+    """Images in a fixed order, each read when it is asked for. Safe to read from several threads."""
 
-    names: list[str]  # one a picture, for messages and for finding its caption
+    names: list[str]  # one an image, for messages and for finding its caption
 
     def read(self, index: int) -> bytes:
-        """What identifies the picture: its file's bytes, or its pixels. Raises Unreadable."""
+        """What identifies the image: its file's bytes, or its pixels. Raises Unreadable."""
         ...
 
     def decode(self, content: bytes) -> np.ndarray:
@@ -33,23 +33,23 @@ class ImageSet(Protocol):
         ...
 
     def stamp(self, index: int) -> str:
-        """Changes when the picture's file does, and is found without reading it."""
+        """Changes when the image's file does, and is found without reading it."""
         ...
 
     def caption_files(self) -> list[tuple[str, str, str]]:
-        """(picture, file, its text) of the caption files in shards; none in other sets."""
+        """(image, file, its text) of the caption files in shards; none in other sets."""
         ...
 
 
 def open_images(source: str, field: str = "images") -> ImageSet:
-    """The pictures at `source`: a folder of images or of .tar shards, an .npz, a .tar, or a pattern of .tar.
+    """The images at `source`: a folder of images or of .tar shards, an .npz, a .tar, or a pattern of .tar.
 
     Args:
         source: `samples/`, `samples.npz`, `shards/`, `shards/{000..009}.tar` or `shards/*.tar`.
         field: the setting's name, for messages.
 
     Raises:
-        InputError: nothing there, no picture in it, or a form that is none of these.
+        InputError: nothing there, no image in it, or a form that is none of these.
     """
     path = Path(source).expanduser()
     if path.is_dir():
@@ -80,7 +80,7 @@ def _open_folder(folder: Path, field: str) -> ImageSet:
 
 
 class Subset:
-    """Some pictures of a set, in their order there."""
+    """Some images of a set, in their order there."""
 
     def __init__(self, images: ImageSet, indices: list[int]) -> None:
         self._images, self._indices = images, indices
@@ -101,7 +101,7 @@ class Subset:
 
 
 def content_digest(digests: list[bytes]) -> str:
-    """Sixteen hexadecimal digits for a whole set, from the SHA-256 of each picture in order."""
+    """Sixteen hexadecimal digits for a whole set, from the SHA-256 of each image in order."""
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 

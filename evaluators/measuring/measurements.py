@@ -1,4 +1,4 @@
-"""From pictures and captions to what scores are made of, in any batches and on any number of workers.
+"""From images and captions to what scores are made of, in any batches and on any number of workers.
 
 A worker takes some of the samples, each with its number, and saves what it measured; whoever has merged all
 of them asks for the scores (:mod:`evaluators.measuring.scoring`). Order, batches and workers leave no trace.

@@ -22,7 +22,7 @@ import torch
 from evaluators.images.captions import named_in
 from evaluators.images.decoding import Unreadable
 from evaluators.images.image_set import ImageSet, open_images
-from evaluators.images.preparation import as_stored, check_drawn_size, prepare
+from evaluators.images.preparation import as_stored, check_sample_size, prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.networks.features import CHUNK, ImageFeatures, Networks, TextSimilarity
 from evaluators.protocols.protocol import ImageForm
@@ -92,19 +92,19 @@ class Part:
 
 def parts_of(work: Work, images: ImageSet, networks: Networks) -> list[Part]:
     """All parts, in order, each with the key of what decides it."""
-    rulers = rulers_of(networks)
+    identities = network_identities(networks)
     parts = []
     for start in range(0, len(images.names), work.part_images):
         indices = range(start, min(start + work.part_images, len(images.names)))
         captions = None if work.captions is None else work.captions[start : indices.stop]
         files = [(images.names[index], images.stamp(index)) for index in indices]
-        stated = [FORMAT, files, work.samples, captions, to_plain(work.form), rulers]
+        stated = [FORMAT, files, work.samples, captions, to_plain(work.form), identities]
         key = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
         parts.append(Part(work.folder, indices, key))
     return parts
 
 
-def rulers_of(networks: Networks) -> list[tuple[str, str, str]]:
+def network_identities(networks: Networks) -> list[tuple[str, str, str]]:
     """What tells whether two measurements are by the same networks."""
     every: list[ImageFeatures | TextSimilarity] = [*networks.features, *networks.similarities]
     return [(network.name, network.digest, network.preparation) for network in every]
@@ -162,13 +162,13 @@ def read_image(work: Work, images: ImageSet, index: int) -> ReadImage:
     """One of the set's images. Raises InputError where it does not fit the form."""
     try:
         content = images.read(index)
-        picture = images.decode(content)
+        image = images.decode(content)
     except Unreadable as error:
         return ReadImage(None, why=str(error))
     try:
         if work.samples:
-            check_drawn_size(picture, work.form)
-        pixels = prepare(picture, work.form)
+            check_sample_size(image, work.form)
+        pixels = prepare(image, work.form)
     except InputError as error:
         raise InputError(f"{work.field}: {images.names[index]} has {error}") from None
     if work.samples and not images.names[index].lower().endswith(JPEG):

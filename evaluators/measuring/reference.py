@@ -1,4 +1,4 @@
-"""What samples are compared with: the moments of the reference pictures, and their features where needed."""
+"""What samples are compared with: the moments of the reference images, and their features where needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Reference:
 
     Attributes:
         digests: of the networks' weights; a reference of other weights is refused.
-        about: what else is to be known of it, as text: the set's name, its pictures' digest, their form.
+        about: what else is to be known of it, as text: the set's name, its images' digest, their form.
     """
 
     moments: Mapping[str, Moments]
@@ -33,7 +33,7 @@ class Reference:
     def of(
         cls, measured: Measurements, about: Mapping[str, str] | None = None, *, keep_features: bool = True
     ) -> Reference:
-        """Of measured reference pictures. Without features it is small enough to share: 33 MB at 2048."""
+        """Of measured reference images. Without features it is small enough to share: 33 MB at 2048."""
         features = {name: rows.values for name, rows in measured.features.items()}
         return cls(
             {name: Moments.of(values) for name, values in features.items()},

@@ -15,7 +15,7 @@ from pathlib import Path
 from evaluators.images.decoding import Unreadable, named
 from evaluators.images.image_set import ImageSet, content_digest
 from evaluators.measuring.measured_set import OnImages, measure_set
-from evaluators.measuring.parts import FORMAT, Work, chosen_images, rulers_of
+from evaluators.measuring.parts import FORMAT, Work, chosen_images, network_identities
 from evaluators.measuring.reference import Reference
 from evaluators.networks.features import Networks
 from evaluators.protocols.protocol import ImageForm
@@ -59,7 +59,7 @@ def reference_from(
 ) -> Reference:
     """Statistics by the feature networks of what `source` names: images, or a .safetensors of statistics.
 
-    `about` of what comes back holds `images` (how many) and `digest` (of the pictures), and how they were
+    `about` of what comes back holds `images` (how many) and `digest` (of the images), and how they were
     made: `form`, and `preparation` by network.
 
     Args:
@@ -113,9 +113,7 @@ def _check_shared(reference: Reference, form: ImageForm, networks: Networks, sou
         prepared = json.loads(reference.about["preparation"])
         int(reference.about["images"]), reference.about["digest"]
     except (KeyError, ValueError):
-        raise InputError(
-            f"reference: {source!r} does not say of which pictures it is, and how made"
-        ) from None
+        raise InputError(f"reference: {source!r} does not say of which images it is, and how made") from None
     for network in networks.features:
         reference.check(network.name, network.digest)
     ours = {**_of_references(form), **{network.name: network.preparation for network in networks.features}}
@@ -183,9 +181,9 @@ def _features_alone(load: Callable[[], Networks]) -> Networks:
 # ---------------------------------------------------------------------- kept by content, whatever the source
 
 
-def place_of(stem: Path, pictures: Sequence[object], form: ImageForm, networks: Networks) -> Path:
-    """`stem` with a key of all that decides statistics; `pictures` is what tells one set from another."""
-    decides = [*pictures, _of_references(form), rulers_of(networks)]
+def place_of(stem: Path, images: Sequence[object], form: ImageForm, networks: Networks) -> Path:
+    """`stem` with a key of all that decides statistics; `images` is what tells one set from another."""
+    decides = [*images, _of_references(form), network_identities(networks)]
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
     return stem.with_name(f"{stem.name}-{key}{SUFFIX}")
 
@@ -210,7 +208,7 @@ def kept(path: Path, make: Callable[[], Reference]) -> Reference:
 
 
 def about_references(count: int, digest: str, form: ImageForm, networks: Networks) -> dict[str, str]:
-    """What statistics say of `count` pictures and of how they were made, for `Reference.about`."""
+    """What statistics say of `count` images and of how they were made, for `Reference.about`."""
     return {
         "images": str(count),
         "digest": digest,
@@ -220,5 +218,5 @@ def about_references(count: int, digest: str, form: ImageForm, networks: Network
 
 
 def _of_references(form: ImageForm) -> Mapping[str, object]:
-    """The fields of a form that decide what a reference picture becomes."""
+    """The fields of a form that decide what a reference image becomes."""
     return {name: getattr(form, name) for name in OF_REFERENCES}

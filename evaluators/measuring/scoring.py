@@ -13,15 +13,19 @@ from evaluators.metrics.fid_intervals import SAMPLES_A_FEATURE, distances
 from evaluators.metrics.intervals import LEAST_SAMPLES, bootstrap_of_mean
 from evaluators.metrics.kid import kernel_distance
 from evaluators.metrics.precision_recall import precision_recall
-from evaluators.protocols.protocol import NetworkSpec, Protocol
+from evaluators.protocols.protocol import EvaluationProtocol, NetworkSpec
 from evaluators.protocols.score import Interval, Score, score_name
 from space.shared.plain import InputError
 
-ROUNDING = 1e-6  # of the largest feature: by less than this equal pictures may differ
+ROUNDING = 1e-6  # of the largest feature: by less than this equal images may differ
 
 
 def scores(
-    measured: Measurements, reference: Reference | None, protocol: Protocol, *, intervals: bool = True
+    measured: Measurements,
+    reference: Reference | None,
+    protocol: EvaluationProtocol,
+    *,
+    intervals: bool = True,
 ) -> dict[str, Score]:
     """Every score that the protocol asks for, by name: its metrics on each of its networks.
 
@@ -58,7 +62,11 @@ def scores(
 
 
 def _of_features(
-    measured: Measurements, reference: Reference, protocol: Protocol, spec: NetworkSpec, intervals: bool
+    measured: Measurements,
+    reference: Reference,
+    protocol: EvaluationProtocol,
+    spec: NetworkSpec,
+    intervals: bool,
 ) -> Iterator[tuple[str, float, Interval | None]]:
     samples, wanted = measured.features[spec.name].values, set(protocol.metrics)
     moments = reference.moments[spec.name]
@@ -85,7 +93,7 @@ def _of_features(
 def _features(reference: Reference, spec: NetworkSpec, metric: str) -> np.ndarray:
     if spec.name not in reference.features:
         raise InputError(
-            f"reference: holds only moments of {spec.name}; {metric} needs its features, so give the pictures"
+            f"reference: holds only moments of {spec.name}; {metric} needs its features, so give the images"
         )
     return reference.features[spec.name]
 
@@ -93,7 +101,7 @@ def _features(reference: Reference, spec: NetworkSpec, metric: str) -> np.ndarra
 # ---------------------------------------------------------------------- what is refused, and what is said
 
 
-def _check(measured: Measurements, protocol: Protocol) -> None:
+def _check(measured: Measurements, protocol: EvaluationProtocol) -> None:
     if len(measured) != protocol.samples:
         raise InputError(
             f"samples: {len(measured):,} measured; this protocol scores {protocol.samples:,}, and scores of "
@@ -107,15 +115,15 @@ def _check(measured: Measurements, protocol: Protocol) -> None:
             )
 
 
-def _check_count(reference: Reference, protocol: Protocol, spec: NetworkSpec) -> None:
+def _check_count(reference: Reference, protocol: EvaluationProtocol, spec: NetworkSpec) -> None:
     count = reference.moments[spec.name].count
     wanted = protocol.reference.images if protocol.reference else 0
     if count != wanted:
-        raise InputError(f"reference: {count:,} pictures; this protocol compares with {wanted:,}")
+        raise InputError(f"reference: {count:,} images; this protocol compares with {wanted:,}")
 
 
 def _check_spread(name: str, samples: np.ndarray, reference: Moments) -> None:
-    """A set of one picture over and over has no distribution to compare."""
+    """A set of one image over and over has no distribution to compare."""
     if np.ptp(samples, axis=0).max() <= ROUNDING * np.abs(samples).max():
         raise InputError(
             f"{name}: all {len(samples):,} samples have equal features; are the images constant?"
@@ -125,7 +133,7 @@ def _check_spread(name: str, samples: np.ndarray, reference: Moments) -> None:
         raise InputError(f"{name}: all references have equal features; are the images constant?")
 
 
-def _notes(measured: Measurements, protocol: Protocol, spec: NetworkSpec) -> tuple[str, ...]:
+def _notes(measured: Measurements, protocol: EvaluationProtocol, spec: NetworkSpec) -> tuple[str, ...]:
     rows, notes = measured.features[spec.name], []
     if len(rows) <= rows.width:
         notes.append(

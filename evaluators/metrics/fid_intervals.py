@@ -18,7 +18,7 @@ from evaluators.protocols.score import Interval
 
 HALVES = 2
 SAMPLES_A_FEATURE = (
-    8  # for the line: with 1.6 its interval held a known truth in 6 % of 300 draws, with 12 in 95 %
+    8  # for the line: with 1.6 its interval held a known truth in 6 % of 300 trials, with 12 in 95 %
 )
 
 

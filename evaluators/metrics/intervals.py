@@ -1,4 +1,4 @@
-"""How far a score would move, were its samples drawn again: jackknife over groups, bootstrap of a mean.
+"""How far a score would move, were its samples generated again: jackknife over groups, bootstrap of a mean.
 
 References are taken as they are: every score of a protocol is against the same ones.
 """
@@ -50,7 +50,7 @@ def wilson(hits: int, of: int) -> Interval:
 
 
 def bootstrap_of_mean(values: np.ndarray, seed: int = 0) -> Interval:
-    """Percentiles of the mean of (N,) values over resamples of them, equal seeds draw equal ones."""
+    """Percentiles of the mean of (N,) values over resamples of them, equal for equal seeds."""
     rng = np.random.default_rng([seed, 0xB007])
     means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(BOOTSTRAPS)]
     low, high = np.percentile(means, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])

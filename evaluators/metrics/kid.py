@@ -44,7 +44,7 @@ def kernel_distance(
     sums = _Sums(1 if groups is None else int(groups.max()) + 1)
     own = np.zeros(len(samples), np.int64) if groups is None else groups
     rng = np.random.default_rng(0x1D)
-    pairs = zip(_draws(len(samples), size, rng), _draws(len(references), size, rng), strict=False)
+    pairs = zip(subset_rows(len(samples), size, rng), subset_rows(len(references), size, rng), strict=False)
     for _, (rows, real) in zip(range(subsets), pairs, strict=False):
         sums.add(samples[rows].astype(np.float64), references[real].astype(np.float64), own[rows])
     value = sums.distance()
@@ -55,7 +55,7 @@ def kernel_distance(
     return value, jackknife(value, left_out, what)
 
 
-def _draws(count: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def subset_rows(count: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Rows of one subset after the other, without end."""
     while True:
         order = rng.permutation(count)

@@ -1,7 +1,7 @@
 """FID, KID and CLIP score by clean-fid and torchmetrics, from features and embeddings that are there already.
 
 So neither of them looks at an image, loads a network or downloads anything. Each is imported when it is
-asked, and what it draws at random moves no generator of the caller's.
+asked, and what it chooses at random moves no generator of the caller's.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _update(metric: Any, features: np.ndarray, real: bool) -> None:
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Without their prints and warnings, and with the global generators as they were."""
-    state = np.random.get_state()  # noqa: NPY002  (clean-fid draws its subsets from the global one)
+    state = np.random.get_state()  # noqa: NPY002  (clean-fid chooses its subsets by the global one)
     try:
         with (
             warnings.catch_warnings(),

@@ -1,1 +1,1 @@
-"""What looks at pictures, and where do its weights come from?"""
+"""What looks at images, and where do its weights come from?"""

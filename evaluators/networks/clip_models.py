@@ -27,7 +27,7 @@ OTHER_TEXT = {"hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs"}  # that 
 class OpenClip:
     """Both towers of one model: features are image embeddings of length 1, similarities their cosines.
 
-    Pictures are prepared as open_clip does for this model, on Pillow's pictures. Captions longer than the
+    Images are prepared as open_clip does for this model, on Pillow's images. Captions longer than the
     text tower are cut as its tokenizer cuts them, the end of text kept.
 
     Attributes:

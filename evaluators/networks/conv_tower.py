@@ -1,4 +1,4 @@
-"""A small convolutional image tower for 32-pixel pictures, by a name that open_clip's configuration knows.
+"""A small convolutional image tower for 32-pixel images, by a name that open_clip's configuration knows.
 
 open_clip takes image towers that it does not know from timm's registry. Its own ResNets and ViTs throw away
 most of the resolution before their first block, which costs them the shapes of objects a few pixels large.

@@ -100,14 +100,14 @@ class EmbeddedClip:
         return float(np.mean([distinct[index] == own for index, own in zip(nearest, captions, strict=True)]))
 
     @property
-    def doubt(self) -> str | None:
+    def warning(self) -> str | None:
         """Why its scores mean little, in words for whoever reads them; None where they mean something."""
         captions, accuracy = self.about.get("retrieval_captions", 1), self.retrieval_accuracy
         if captions < 2 or accuracy >= min(LEAST_ABOVE_CHANCE / captions, 0.5 + 0.5 / captions):
             return None
         return (
             f"the embedded CLIP finds the right one of {captions} held-out captions for {accuracy:.1%} of "
-            f"the pictures, and chance finds {1 / captions:.1%}: its scores mean little on these data. It "
+            f"the images, and chance finds {1 / captions:.1%}: its scores mean little on these data. It "
             "may need longer training: evaluators.clip.steps"
         )
 

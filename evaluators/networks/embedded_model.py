@@ -24,7 +24,7 @@ class EmbeddedSettings:
     weight_decay: float = 0.01
     word_loss_weight: float = 1.0  # of naming the caption's words from the image features; 0 for none
     first_logit_scale: float = 5.0  # CLIP's own, 14, learns the last attribute of a scene far later
-    train_images: int = 8192  # at most, drawn once from the training split
+    train_images: int = 8192  # at most, chosen once from the training split
     embedding_width: int = 64
     text_width: int = 48
     text_heads: int = 2

@@ -39,9 +39,9 @@ def embedded_clip(
     """The small CLIP of these data and settings: shipped, from the cache folder, or trained and left there.
 
     Args:
-        train: draws from the training split, which has `count` pictures.
+        train: reads from the training split, which has `count` images.
         held_out_images: (N, H, W, 3) uint8, with one caption each, never trained on: for the accuracy.
-        data_digest: of pictures and captions; with the settings and open_clip's version it is the key.
+        data_digest: of images and captions; with the settings and open_clip's version it is the key.
         on_step: told the step, the steps in all, and the loss.
 
     Two processes at once may both train; whichever finishes first is kept, and both return that one.

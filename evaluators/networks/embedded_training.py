@@ -77,7 +77,7 @@ def train_clip(
 def contrastive_loss(model: nn.Module, features: Tensor, labels: Tensor, texts: Tensor) -> Tensor:
     """Mean of both directions: image to its caption, caption to (evenly) all its images of the batch.
 
-    Pictures of a batch that share a caption would be each other's negatives in the plain form; with few
+    Images of a batch that share a caption would be each other's negatives in the plain form; with few
     captions that would teach the model to tell apart what it cannot.
     """
     present, own = torch.unique(labels, return_inverse=True)

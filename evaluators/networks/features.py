@@ -1,4 +1,4 @@
-"""What looks at pictures (features, similarities), and a random network whose features see pixel noise."""
+"""What looks at images (features, similarities), and a random network whose features see pixel noise."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class ImageFeatures(Protocol):
     """Images to vectors, the same whatever the batch they come in."""
 
     name: str
-    digest: str  # of the weights, so that two runs know whether they measured with the same ruler
+    digest: str  # of the weights, so that two runs know whether they measured by the same metric network
     width: int
-    preparation: str  # how pictures become its input, in words: resize, filter, range
+    preparation: str  # how images become its input, in words: resize, filter, range
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, 3) uint8 to (N, width) float64. Raises ValueError on another dtype or shape."""
 
 
 class TextSimilarity(Protocol):
-    """How well pictures agree with their captions, by a network with an image and a text tower."""
+    """How well images agree with their captions, by a network with an image and a text tower."""
 
     name: str
     digest: str
@@ -49,7 +49,7 @@ class TextSimilarity(Protocol):
 
 @dataclass(frozen=True)
 class Networks:
-    """What looks at pictures: features for distances between sets, similarities for the CLIP scores."""
+    """What looks at images: features for distances between sets, similarities for the CLIP scores."""
 
     features: tuple[ImageFeatures, ...]
     similarities: tuple[TextSimilarity, ...] = ()
@@ -62,7 +62,7 @@ class Networks:
 
 
 def check_images(images: np.ndarray) -> None:
-    """Raises ValueError where these are not (N, H, W, 3) uint8 pictures, at least one."""
+    """Raises ValueError where these are not (N, H, W, 3) uint8 images, at least one."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         raise ValueError(
             f"images must be a uint8 array, got {getattr(images, 'dtype', type(images).__name__)}"
@@ -80,7 +80,7 @@ def in_chunks(
     """`network` over (N, H, W, 3) uint8, always `chunk` at a time; its rows as float64.
 
     `prepare` makes the network's input of a chunk; (chunk, 3, H, W) float32 in [-1, 1] without one. The last
-    chunk is filled up with black pictures, whose rows are dropped. Products are never rounded to TF32.
+    chunk is filled up with black images, whose rows are dropped. Products are never rounded to TF32.
     """
     check_images(images)
     outputs = []
@@ -116,7 +116,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
 
 @dataclass(frozen=True)
 class RandomConvSettings:
-    """Channels of each 3x3 layer; between layers the picture is halved."""
+    """Channels of each 3x3 layer; between layers the image is halved."""
 
     channels: tuple[int, ...] = (32, 64, 96)
     seed: int = 0

@@ -3,9 +3,9 @@
 Both are the network of 2015 that FID was defined on. It differs from torchvision's in its pooling: averages
 leave out the border (`count_include_pad=False`), and the last block takes maxima.
 
-- clean-fid (Parmar et al., 2022): NVIDIA's TorchScript file, pictures resized by Pillow's bicubic filter, a
+- clean-fid (Parmar et al., 2022): NVIDIA's TorchScript file, images resized by Pillow's bicubic filter, a
   channel at a time in float32, so that nothing is rounded and shrinking does not alias.
-- pytorch-fid: a state dict, pictures resized inside by bilinear interpolation without anti-aliasing.
+- pytorch-fid: a state dict, images resized inside by bilinear interpolation without anti-aliasing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PYTORCH_FID = Published(  # its name holds the first digits of its SHA-256, as t
 
 
 class Inception:
-    """Pictures to 2048 features; how they become the network's input is what the two of them differ in."""
+    """Images to 2048 features; how they become the network's input is what the two of them differ in."""
 
     name: str
     preparation: str
@@ -51,7 +51,7 @@ class Inception:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, 3) uint8 to (N, 2048) float64."""
-        chunk = 64 if self._device == "cuda" else 4  # 5.7 GMACs a picture: filling up must not cost minutes
+        chunk = 64 if self._device == "cuda" else 4  # 5.7 GMACs an image: filling up must not cost minutes
         return in_chunks(self._network, images, self.prepare, chunk)
 
     def prepare(self, images: np.ndarray) -> Tensor:

@@ -19,13 +19,13 @@ from evaluators.networks.features import (
 )
 from evaluators.networks.inception import CLEAN_FID, PYTORCH_FID, CleanInception, Inception, PytorchInception
 from evaluators.networks.weights import Missing, Published, WeightsSettings, find_weights
-from evaluators.protocols.protocol import NetworkSpec, Protocol
+from evaluators.protocols.protocol import EvaluationProtocol, NetworkSpec
 from space.shared.plain import InputError, from_plain, nearest
 
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """Where and how precisely networks look at pictures. `auto` is cuda where there is one.
+    """Where and how precisely networks look at images. `auto` is cuda where there is one.
 
     `precision` is that of open_clip's models, and stands in the protocol; Inception is fp32, scores float64.
     """
@@ -49,8 +49,8 @@ Network = ImageFeatures | TextSimilarity
 
 
 def load_networks(
-    protocol: Protocol, weights: WeightsSettings, compute: ComputeSettings | None = None
-) -> tuple[Networks, Protocol]:
+    protocol: EvaluationProtocol, weights: WeightsSettings, compute: ComputeSettings | None = None
+) -> tuple[Networks, EvaluationProtocol]:
     """The networks of a protocol, and the protocol with their digests and preparation filled in.
 
     Raises:

@@ -29,9 +29,9 @@ class ImageForm:
     Networks prepare their own input from these (`ImageFeatures.preparation`).
     """
 
-    size_px: int  # side of the square pictures that are scored
-    drawn_size_px: int | None = None  # side at which samples are drawn; null: as they come
-    crop: Literal["none", "center"] = "none"  # none squeezes a picture that is not square
+    size_px: int  # side of the square images that are scored
+    drawn_size_px: int | None = None  # side at which samples are generated; null: as they come
+    crop: Literal["none", "center"] = "none"  # none squeezes an image that is not square
     resize: Literal["none", "nearest", "box", "bilinear", "bicubic", "lanczos"] = "none"
     antialias: bool = True  # Pillow's filters, which widen when they shrink; false: sampled at points
     file_format: Literal["png", "jpeg"] = "png"  # what samples were stored in before they are scored
@@ -55,7 +55,7 @@ class ImageForm:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """One network that looks at pictures: which, its weights and how it prepares its input.
+    """One network that looks at images: which, its weights and how it prepares its input.
 
     `digest`, of the tensors, is filled once they are loaded; where it is given, other weights are refused.
     `file_sha256` pins the published file that they come from. `settings` are the network's own (what is
@@ -67,7 +67,7 @@ class NetworkSpec:
     weights: str | None = None  # the tag of published weights; null: the network's only ones, or your file
     file_sha256: str | None = None
     digest: str | None = None  # sixteen hexadecimal digits, the same whatever file the tensors came in
-    preparation: str | None = None  # filled by the network: how pictures become its input
+    preparation: str | None = None  # filled by the network: how images become its input
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -78,12 +78,12 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class ReferenceSet:
-    """The real pictures that samples are compared with."""
+    """The real images that samples are compared with."""
 
     name: str
     images: int
     chosen: str  # which of the set, in words: "all", "first of the held-out split", "at random, seed 0"
-    digest: str | None = None  # of the pictures; filled when they are read
+    digest: str | None = None  # of the images; filled when they are read
     data_digest: str | None = None  # of the data set that they come from, where that has one
 
     def __post_init__(self) -> None:
@@ -103,8 +103,8 @@ class CaptionList:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How samples are drawn from a text-to-image network. Null: not said, or not drawn by one."""
+class Sampling:
+    """How a text-to-image network generated the samples. Null: not said, or it was none."""
 
     sampler: str | None = None
     steps: int | None = None
@@ -117,7 +117,7 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class EvaluationProtocol:
     """All that made a score. Two scores compare where `id` is equal.
 
     Attributes:
@@ -133,7 +133,7 @@ class Protocol:
     clips: tuple[NetworkSpec, ...]
     reference: ReferenceSet | None  # none where no metric needs it, for instance the CLIP score alone
     captions: CaptionList | None  # none likewise
-    drawing: Drawing = field(default_factory=Drawing)
+    drawing: Sampling = field(default_factory=Sampling)
     metrics: tuple[str, ...] = ("fid", "clip")
     source: str = ""
     open_in_source: tuple[str, ...] = ()
@@ -168,24 +168,12 @@ class Protocol:
     def _deciding(self) -> dict[str, Any]:
         return {name: value for name, value in self.to_plain().items() if name not in NOT_DECIDING}
 
-    @property
-    def not_pinned(self) -> tuple[str, ...]:
-        """Dotted names of the digests that are not known yet: fill them before a score is printed."""
-        return tuple(
-            name for name, value in _leaves(self.to_plain()) if name.endswith(".digest") and value is None
-        )
-
-    def reference_key(self, features: NetworkSpec) -> str:
-        """A digest of what decides the reference statistics of one network: pictures, form and network."""
-        parts = [to_plain(self.images), to_plain(features), to_plain(self.reference)]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
     def to_plain(self) -> dict[str, Any]:
         plain: dict[str, Any] = to_plain(self)
         return plain
 
     def to_yaml(self) -> str:
-        """The text form; `from_plain(Protocol, yaml.safe_load(text))` gives an equal protocol."""
+        """The text form; `from_plain(EvaluationProtocol, yaml.safe_load(text))` gives an equal protocol."""
         return yaml.safe_dump(self.to_plain(), sort_keys=False, allow_unicode=True)
 
     def __str__(self) -> str:
@@ -195,7 +183,7 @@ class Protocol:
             lines.append(f"  our choice, the source does not say: {', '.join(self.open_in_source)}")
         return "\n".join(lines)
 
-    def with_network(self, spec: NetworkSpec) -> Protocol:
+    def with_network(self, spec: NetworkSpec) -> EvaluationProtocol:
         """This protocol with a network's entry, found by its name, replaced by one that is filled in."""
 
         def filled(networks: tuple[NetworkSpec, ...]) -> tuple[NetworkSpec, ...]:
@@ -204,7 +192,7 @@ class Protocol:
         return replace(self, features=filled(self.features), clips=filled(self.clips))
 
 
-def differences(one: Protocol, other: Protocol) -> dict[str, tuple[Any, Any]]:
+def differences(one: EvaluationProtocol, other: EvaluationProtocol) -> dict[str, tuple[Any, Any]]:
     """Dotted name -> both values, of each field that decides a score and differs; empty if scores compare."""
     ours, theirs = (dict(_leaves(protocol._deciding())) for protocol in (one, other))
     return {

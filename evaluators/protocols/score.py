@@ -1,4 +1,4 @@
-"""A score: a number, the interval of what drawing the samples again would give, and the protocol of both."""
+"""A score: a number, where it would lie were the samples generated again, and the protocol of both."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evaluators.protocols.protocol import Protocol, differences
+from evaluators.protocols.protocol import EvaluationProtocol, differences
 from space.shared.plain import InputError, from_plain, to_plain
 
 LOWER_IS_BETTER = ("fid", "kid")
@@ -16,7 +16,7 @@ Verdict = Literal["better", "worse", "undecided"]
 
 @dataclass(frozen=True)
 class Interval:
-    """Where the score would lie `level` of the times, were the samples drawn again; references are fixed."""
+    """Where the score would lie `level` of the times, were the samples generated again (references fixed)."""
 
     low: float
     high: float
@@ -37,7 +37,7 @@ class Score:
     name: str
     value: float
     interval: Interval | None
-    protocol: Protocol
+    protocol: EvaluationProtocol
     samples: int
     notes: tuple[str, ...] = ()
 

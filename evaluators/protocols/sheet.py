@@ -21,7 +21,7 @@ class Sheet:
 
     Attributes:
         scores: by name.
-        about: what else is to be known: the images, the reference, how the samples were drawn, the pace.
+        about: what else is to be known: the images, the reference, how the samples were generated, the pace.
     """
 
     scores: Mapping[str, Score]

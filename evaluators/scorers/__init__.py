@@ -1,1 +1,1 @@
-"""How good are a candidate's pictures, as a search asks?"""
+"""How good are a candidate's images, as a search asks?"""

@@ -1,5 +1,5 @@
 """A search's evaluator by the networks of a protocol: FID on published features, the CLIP score of published
-models, against real pictures in the protocol's form."""
+models, against real images in the protocol's form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evaluators.metrics.clip_score import check_pairs
 from evaluators.networks.features import CHUNK, Networks, check_images
 from evaluators.networks.loading import ComputeSettings, load_networks
 from evaluators.networks.weights import Missing, WeightsSettings
-from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import score_name
 from evaluators.scorers.embedded import PROTOCOL, Evaluator
 from evaluators.scorers.scorer import Scorer, check_described
@@ -28,8 +28,8 @@ from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 
 REFERENCE = f"reference{SUFFIX}"
-Draw = Callable[[Sequence[int]], np.ndarray]
-"""Indices to pictures, (N, H, W, 3) uint8."""
+ReadImages = Callable[[Sequence[int]], np.ndarray]
+"""Indices to images, (N, H, W, 3) uint8."""
 
 
 class ProtocolEvaluator(Scorer):
@@ -39,7 +39,7 @@ class ProtocolEvaluator(Scorer):
         stated: the protocol itself, every digest filled in.
     """
 
-    def __init__(self, networks: Networks, reference: Reference, protocol: Protocol) -> None:
+    def __init__(self, networks: Networks, reference: Reference, protocol: EvaluationProtocol) -> None:
         for spec in protocol.features:
             assert spec.digest is not None
             reference.check(spec.name, spec.digest)
@@ -83,7 +83,7 @@ class ProtocolEvaluator(Scorer):
         measured = Measurements.by(self._networks)
         for start in range(0, len(images), CHUNK):
             some = images[start : start + CHUNK]
-            pixels = np.stack([as_stored(prepare(picture, form), form) for picture in some])
+            pixels = np.stack([as_stored(prepare(image, form), form) for image in some])
             numbers = range(start, start + len(some))
             measured.add(self._networks, numbers, pixels, captions[start : start + CHUNK])
         features = {name: rows.values.astype(np.float64) for name, rows in measured.features.items()}
@@ -97,7 +97,7 @@ def load_evaluator(folder: Path, weights: WeightsSettings, compute: ComputeSetti
     return ProtocolEvaluator.load(folder, weights, compute)
 
 
-def stored_protocol(folder: Path) -> Protocol | None:
+def stored_protocol(folder: Path) -> EvaluationProtocol | None:
     """That of a `ProtocolEvaluator` in a folder; None where there is none, or the embedded evaluator's.
 
     Raises:
@@ -112,13 +112,13 @@ def stored_protocol(folder: Path) -> Protocol | None:
         raise InputError(f"{path}: cannot be read as a protocol: {error}") from None
     if not isinstance(plain, dict) or "clips" not in plain:
         return None
-    protocol: Protocol = from_plain(Protocol, plain, str(path))
+    protocol: EvaluationProtocol = from_plain(EvaluationProtocol, plain, str(path))
     return protocol
 
 
 def load_pinned(
-    protocol: Protocol, weights: WeightsSettings, compute: ComputeSettings
-) -> tuple[Networks, Protocol]:
+    protocol: EvaluationProtocol, weights: WeightsSettings, compute: ComputeSettings
+) -> tuple[Networks, EvaluationProtocol]:
     """The networks of a protocol whose digests are filled in already. Raises InputError for other weights."""
     try:
         return load_networks(protocol, weights, compute)
@@ -130,7 +130,7 @@ def load_pinned(
         ) from None
 
 
-def objective_names(protocol: Protocol) -> tuple[str, str]:
+def objective_names(protocol: EvaluationProtocol) -> tuple[str, str]:
     """The names of the FID and the CLIP score that a search decides by: the protocol's first of each.
 
     Raises:
@@ -144,44 +144,44 @@ def objective_names(protocol: Protocol) -> tuple[str, str]:
     return score_name("fid", protocol.features[0].name), score_name("clip", protocol.clips[0].name)
 
 
-def reference_of_pictures(
-    protocol: Protocol, networks: Networks, draw: Draw, data_digest: str, cache_folder: Path
-) -> tuple[Reference, Protocol]:
-    """Moments of the first pictures that `draw` gives, as many as the protocol says, and the protocol with
+def reference_of_images(
+    protocol: EvaluationProtocol, networks: Networks, read: ReadImages, data_digest: str, cache_folder: Path
+) -> tuple[Reference, EvaluationProtocol]:
+    """Moments of the first images that `read` gives, as many as the protocol says, and the protocol with
     their digest. Kept in the cache folder by what decides them, so a second search need not measure again.
 
     Args:
-        data_digest: of the set that `draw` draws from, whatever the indices.
+        data_digest: of the set that `read` reads from, whatever the indices.
 
     Raises:
-        InputError: the folder cannot be written, or pictures that do not fit the form.
+        InputError: the folder cannot be written, or images that do not fit the form.
     """
     assert protocol.reference is not None
     check_form(protocol.images)
     of_features, count = Networks(networks.features), protocol.reference.images
     stem = cache_folder / "references" / "held-out"
     path = place_of(stem, (data_digest, count), protocol.images, of_features)
-    reference = kept(path, lambda: _measured(protocol, of_features, draw))
+    reference = kept(path, lambda: _measured(protocol, of_features, read))
     return reference, replace(
         protocol, reference=replace(protocol.reference, digest=reference.about["digest"])
     )
 
 
-def _measured(protocol: Protocol, networks: Networks, draw: Draw) -> Reference:
+def _measured(protocol: EvaluationProtocol, networks: Networks, read: ReadImages) -> Reference:
     """References do not pass through the samples' file format."""
     assert protocol.reference is not None
     count, sha = protocol.reference.images, hashlib.sha256()
     measured = Measurements.by(networks)
     for start in range(0, count, CHUNK):
         numbers = range(start, min(start + CHUNK, count))
-        pictures = draw(numbers)
-        sha.update(np.ascontiguousarray(pictures).data)
-        measured.add(networks, numbers, np.stack([prepare(one, protocol.images) for one in pictures]))
+        images = read(numbers)
+        sha.update(np.ascontiguousarray(images).data)
+        measured.add(networks, numbers, np.stack([prepare(one, protocol.images) for one in images]))
     about = about_references(count, sha.hexdigest()[:16], protocol.images, networks)
     return Reference.of(measured, about, keep_features=False)
 
 
-def _recorded(protocol: Protocol, fid: str, clip: str) -> dict[str, Any]:
+def _recorded(protocol: EvaluationProtocol, fid: str, clip: str) -> dict[str, Any]:
     """As a record holds it: networks by name, so that a difference names the network and the field."""
     by_name = {
         what: {spec.name: to_plain(spec, omit_defaults=True) for spec in specs}

@@ -23,7 +23,7 @@ from evaluators.networks.embedded_model import EmbeddedSettings
 from evaluators.networks.embedded_store import embedded_clip
 from evaluators.networks.embedded_training import ReadPairs
 from evaluators.networks.features import ImageFeatures, RandomConv, RandomConvSettings, check_images
-from evaluators.protocols.protocol import CaptionList, Drawing
+from evaluators.protocols.protocol import CaptionList, Sampling
 from evaluators.protocols.score import score_name
 from evaluators.scorers.scorer import Scorer, check_described
 from space.shared.files import write_whole
@@ -35,11 +35,11 @@ CLIP_SCORE = "clip_embedded"
 
 @dataclass(frozen=True)
 class EvaluatorSettings:
-    """How a candidate's pictures are scored. `fid` names the features of the FID that is an objective."""
+    """How a candidate's images are scored. `fid` names the features of the FID that is an objective."""
 
-    images: int = 200  # generated pictures a score
+    images: int = 200  # generated images a score
     reference_images: int = 2000  # real ones, held out; all of them where there are fewer
-    retrieval_images: int = 1000  # held-out pictures on which the embedded CLIP is checked
+    retrieval_images: int = 1000  # held-out images on which the embedded CLIP is checked
     fid: Literal["embedded-clip", "random-conv"] = "embedded-clip"
     clip: EmbeddedSettings = field(default_factory=EmbeddedSettings)
     random_conv: RandomConvSettings = field(default_factory=RandomConvSettings)
@@ -84,24 +84,24 @@ class Evaluator(Scorer):
         data_digest: str,
         cache_folder: Path,
         captions: CaptionList | None = None,
-        drawing: Drawing | None = None,
+        drawing: Sampling | None = None,
         on_step: Callable[[int, int, float], None] | None = None,
     ) -> Evaluator:
         """Write into `folder` what a worker needs to score: models, reference moments, protocol.
 
-        The embedded CLIP is the shipped one of these pictures, or the cache folder's. References are the
-        first `reference_images` of the held-out pictures, so that no feature set has learned them by heart.
+        The embedded CLIP is the shipped one of these images, or the cache folder's. References are the
+        first `reference_images` of the held-out images, so that no feature set has learned them by heart.
 
         Args:
-            captions, drawing: of the pictures that will be scored, for the protocol.
+            captions, drawing: of the images that will be scored, for the protocol.
 
         Raises:
-            InputError: fewer than two held-out pictures.
+            InputError: fewer than two held-out images.
         """
         check_images(held_out_images)
         check_pairs(held_out_images, held_out_captions)
         if len(held_out_images) < 2:
-            raise InputError("reference_images: one held-out picture; a reference needs two or more")
+            raise InputError("reference_images: one held-out image; a reference needs two or more")
         clip = embedded_clip(
             train,
             train_count,

@@ -1,4 +1,4 @@
-"""What a search asks of an evaluator: the scores of one set of pictures, and how much they would move."""
+"""What a search asks of an evaluator: the scores of one set of images, and how much they would move."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.protocols.score import score_name
 
-RESAMPLES = 20  # bootstrap samples of a score's pictures: they tell a deviation to within a sixth
+RESAMPLES = 20  # bootstrap samples of a score's images: they tell a deviation to within a sixth
 
 
 class Scorer(ABC):
@@ -19,9 +19,9 @@ class Scorer(ABC):
 
     Attributes:
         protocol: all that made the scores, as plain data; `protocol_id` is a hash of it.
-        images: how many pictures a score is of.
+        images: how many images a score is of.
         fid_name, clip_name: the keys, among the scores, of the two objectives.
-        references: the real pictures' moments, by feature set.
+        references: the real images' moments, by feature set.
     """
 
     protocol: dict[str, Any]
@@ -53,8 +53,8 @@ class Scorer(ABC):
     ) -> dict[str, float]:
         """The standard deviation of each score over bootstrap samples of the images.
 
-        It holds the luck of which prompts were drawn, which candidates with the same prompts share: for one
-        candidate it is an upper bound of the noise of its pictures, generous for an FID. The noise of a
+        It holds the luck of which prompts were chosen, which candidates with the same prompts share: for one
+        candidate it is an upper bound of the noise of its images, generous for an FID. The noise of a
         difference is the deviation of the difference of two `resamples`. Neither holds the noise of training
         with another seed.
         """
@@ -63,7 +63,7 @@ class Scorer(ABC):
     def resamples(
         self, images: np.ndarray, captions: Sequence[str], repeats: int = RESAMPLES, seed: int = 0
     ) -> dict[str, np.ndarray]:
-        """Each score over bootstrap samples of the images, (repeats,); equal seeds draw equal rows.
+        """Each score over bootstrap samples of the images, (repeats,); equal seeds choose equal rows.
 
         So the resamples of two candidates with the same prompts are paired.
         """
@@ -85,8 +85,8 @@ class Scorer(ABC):
         self, features: dict[str, np.ndarray], cosines: np.ndarray, repeats: int, seed: int
     ) -> dict[str, np.ndarray]:
         rng = np.random.default_rng([seed, 0xB007])
-        draws = [rng.integers(0, len(cosines), len(cosines)) for _ in range(repeats)]
-        scores = [self._scores(features, cosines, draw) for draw in draws]
+        rows = [rng.integers(0, len(cosines), len(cosines)) for _ in range(repeats)]
+        scores = [self._scores(features, cosines, some) for some in rows]
         return {name: np.array([score[name] for score in scores]) for name in scores[0]}
 
     def _scores(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.comparison.runs import check_comparable, read_runs, winners_verdicts
+from analysis.comparison.runs import check_runs_comparable, read_runs, winners_verdicts
 from analysis.comparison.table import comparison_table
 from conf.compose import compose
 from conf.words import divided
@@ -27,7 +27,7 @@ def main(words: list[str]) -> int:
     settings = from_plain(CompareSettings, compose("compare", chosen))
     folders = [*settings.runs, *named]
     runs = read_runs([Path(folder).expanduser() for folder in folders])
-    check_comparable(runs)
+    check_runs_comparable(runs)
     out = Path(settings.out).expanduser()
     if not out.parent.is_dir():
         raise InputError(f"out: {out.parent} is no folder; name a file in one that is there")

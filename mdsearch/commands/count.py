@@ -111,7 +111,7 @@ def summary(a: Architecture, settings: PriceSettings) -> dict[str, Any]:
             "by_level": {name: part._asdict() for name, part in grouped(a, "where").items()},
             "by_kind": {name: part._asdict() for name, part in grouped(a, "kind").items()},
         },
-        "over_budget": {name: budget.excess(cost) for name, budget in _budgets(settings).items()},
+        "over_budget": {name: budget.excess(a) for name, budget in _budgets(settings).items()},
     }
     if settings.against is not None:
         data["difference"] = {
@@ -132,7 +132,7 @@ def _print_text(a: Architecture, settings: PriceSettings) -> None:
     console.print(_breakdown_table(a, cost, "where", "by level"))
     console.print(_breakdown_table(a, cost, "kind", "by kind of block"))
     for name, budget in _budgets(settings).items():
-        over = budget.excess(cost)
+        over = budget.excess(a)
         console.print(f"budget {name}: {'over, ' + '; '.join(over) if over else 'fits'}")
     if settings.against is not None:
         lines = difference(_named(settings.against), a)

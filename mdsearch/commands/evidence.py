@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.evidence.document import Page, Reference, document
+from analysis.evidence.document import EvidencePage, ReferenceNetwork, document
 from analysis.evidence.sources import Roles, evidence_of
-from analysis.rendering import write
+from analysis.rendering import write_text
 from conf.compose import compose
 from conf.words import divided
 from search.plan import named_architecture
@@ -48,15 +48,15 @@ def main(words: list[str]) -> int:
     if not sources:
         raise InputError("no run named; for example: mdsearch evidence recorded out=docs/evidence.md")
     references = {
-        "md": Reference(named_architecture("md"), settings.md_budget),
-        "md_lite": Reference(named_architecture("md_lite"), settings.md_lite_budget),
+        "md": ReferenceNetwork(named_architecture("md"), settings.md_budget),
+        "md_lite": ReferenceNetwork(named_architecture("md_lite"), settings.md_lite_budget),
     }
     console = Console(stderr=True)
     command = shlex.join(["mdsearch", "evidence", *words])
     with console.status("reading records") as status:
-        page = Page(Path(settings.out), command, lambda text: status.update(text))
+        page = EvidencePage(Path(settings.out), command, lambda text: status.update(text))
         evidence = evidence_of(gathered(sources), settings.roles)
         text = document(evidence, references, page)
-    write(text, settings.out)
+    write_text(text, settings.out)
     print(f"written: {settings.out}")
     return 0

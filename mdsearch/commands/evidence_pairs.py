@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.evidence.decisions import DECISIONS, Decision, pairs_among
+from analysis.evidence.decisions import PAPER_DECISIONS, Decision, pairs_among
 from analysis.evidence.network_files import NetworkFile, search_command, write_networks
 from analysis.evidence.sources import all_trials, space_filling_trials
-from analysis.rendering import render
+from analysis.rendering import render_table
 from conf.compose import compose
 from conf.words import divided
 from search.formats import counted
@@ -22,7 +22,6 @@ from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
 from space.difference import difference
-from space.prices.macs import price
 from space.shared.plain import InputError, from_plain
 
 
@@ -79,7 +78,7 @@ def main(words: list[str]) -> int:
     names = write_networks(files, settings.out)
     for name, partner in zip(names, partners, strict=True):
         print(f"{name}: {'; '.join(difference(partner.base.architecture, partner.architecture))}")
-    print(render(*_counts(known, partners, space), "table"), end="")
+    print(render_table(*_counts(known, partners, space), "table"), end="")
     print(f"\nwritten: {counted(len(partners), 'network')} to {settings.out}")
     if partners:
         budget = [word for word in words if word.startswith("budget")]
@@ -130,14 +129,14 @@ def missing_partners(
     """For each decision the first so many bases on which it acts, with a partner within the budget; of those
     partners, the ones that are not known yet. Base after base, so that a part of them is spread too."""
     there = {network.id for network in known}
-    left = dict.fromkeys(DECISIONS, pairs)
+    left = dict.fromkeys(PAPER_DECISIONS, pairs)
     found: list[Partner] = []
     for base in bases:
-        if budget.excess(price(base.architecture)):
+        if budget.excess(base.architecture):
             continue
-        for decision in DECISIONS:
+        for decision in PAPER_DECISIONS:
             partner = next(
-                (p for p in decision.partners(base.architecture, space) if not budget.excess(price(p))), None
+                (p for p in decision.partners(base.architecture, space) if not budget.excess(p)), None
             )
             if partner is None or not left[decision]:
                 continue
@@ -164,6 +163,6 @@ def _counts(
             "partners written": sum(partner.decision is decision for partner in partners),
             "pairs then": len(pairs_among(decision, all_networks, space)),
         }
-        for decision in DECISIONS
+        for decision in PAPER_DECISIONS
     ]
     return rows, [{title: str(value) for title, value in row.items()} for row in rows]

@@ -17,7 +17,7 @@ from conf.compose import compose
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
-from space.explore.counting import count, count_within
+from space.explore.counting import check_summed, count, count_within
 from space.explore.files import WRITERS, CandidateFile, check_path
 from space.explore.fronts import MEANS, Edge, Front, edges_of
 from space.explore.grid import Grid
@@ -68,6 +68,7 @@ def main(words: list[str]) -> int:
 def explore(settings: ExploreSettings) -> Map:
     """All that is printed and drawn; writes the table of candidates where one is asked for."""
     started = time.perf_counter()
+    check_summed(settings.budget)
     grid, budget = Grid(settings.space), settings.budget
     published = [_located(name, cost, a, grid) for name, (cost, a) in _published().items()]
     near = None if settings.near is None else _named(settings.near)

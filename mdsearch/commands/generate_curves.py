@@ -15,8 +15,15 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from analysis.sampling_curves.benches import Bench, of_protocol, of_run
-from analysis.sampling_curves.points import Curves, check_joins, measured, point_folder, read_curves, table
+from analysis.sampling_curves.contexts import SamplingContext, of_protocol, of_run
+from analysis.sampling_curves.points import (
+    Curves,
+    check_joins,
+    curves_table,
+    has_scores,
+    point_folder,
+    read_curves,
+)
 from conf.compose import compose
 from conf.words import as_entries, as_text
 from evaluators.networks.loading import ComputeSettings
@@ -91,7 +98,7 @@ class _Plan:
     name: str
     model: Path
     out: Path
-    bench: Bench
+    bench: SamplingContext
     points: tuple[GenerationSettings, ...]
 
 
@@ -110,7 +117,7 @@ def draw_curves(command: CurvesCommand, console: Console) -> Curves:
     missing = [
         drawing
         for drawing in plan.points
-        if not measured(_folder(plan, drawing), manifest_of(plan.model, captions, drawing, device))
+        if not has_scores(_folder(plan, drawing), manifest_of(plan.model, captions, drawing, device))
     ]
     if missing:
         check_request(plan.bench.request, len(captions), partial(shown_progress, console))
@@ -183,26 +190,26 @@ def _measure(
 
 def write(curves: Curves, words: Iterable[str]) -> list[Path]:
     """Tables and pictures of all points of the folder; their paths."""
-    from analysis.sampling_curves.pictures import guidance_picture, steps_picture
+    from analysis.sampling_curves.plots import plot_guidance, plot_steps
 
     out = curves.folder
     pictures = [
         path
         for draw, path in (
-            (guidance_picture, out / "guidance.png"),
-            (steps_picture, out / "steps.png"),
+            (plot_guidance, out / "guidance.png"),
+            (plot_steps, out / "steps.png"),
         )
         if draw(curves, path)
     ]
     parts = [
         "# Curves",
         *(f"![{picture.stem}]({picture.name})" for picture in pictures),
-        table(curves, "markdown").strip(),
+        curves_table(curves, "markdown").strip(),
         f"```\n{curves.protocol}\n```",
         f"Written on {date.today()} by `mdsearch generate curves {shlex.join(words)}`.",
     ]
     return [
-        write_whole(out / "curves.csv", table(curves, "csv")),
+        write_whole(out / "curves.csv", curves_table(curves, "csv")),
         write_whole(out / "curves.md", "\n\n".join(parts) + "\n"),
         *pictures,
     ]
@@ -213,7 +220,7 @@ def main(words: list[str]) -> int:
     meant = as_entries(as_text(listed, TEXTS), "weights.files")
     command = from_plain(CurvesCommand, compose("generate_curves", meant))
     curves = draw_curves(command, Console())
-    print(f"{table(curves, 'table')}\n{curves.protocol}\n")
+    print(f"{curves_table(curves, 'table')}\n{curves.protocol}\n")
     for path in write(curves, words):
         print(path)
     return 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.noise import NOTE, exact_row, preset
-from analysis.rendering import Format, render, write
+from analysis.rendering import Format, render_table, write_text
 from conf.compose import compose
 from conf.words import divided
 from search.confirmation.repeats import estimated, from_repeats, refined, shown
@@ -44,7 +44,8 @@ def main(words: list[str]) -> int:
         raise InputError(f"{first}: states no noise yet; first: {resume_command(first)}")
     found = estimated(list(histories.values()), noise, settings.best)
     print(
-        render([exact_row(each) for each in found], [shown(each) for each in found], settings.format), end=""
+        render_table([exact_row(each) for each in found], [shown(each) for each in found], settings.format),
+        end="",
     )
     if settings.format == "table":
         print(NOTE)
@@ -56,5 +57,5 @@ def main(words: list[str]) -> int:
             text = preset(refined(noise, found), f"what was stated and the repeated seeds of {names}")
         else:
             text = preset(from_repeats(noise, found), f"the repeated seeds of {names}")
-        write(text, settings.out)
+        write_text(text, settings.out)
     return 0

@@ -16,7 +16,7 @@ from rich.progress import track
 from analysis.replay.recheck import agreement_table, rechecks
 from analysis.replay.results import summarise, summary_table, write_results
 from analysis.replay.surrogate import Surrogate
-from analysis.replay.table import Table, check_rungs, load_table
+from analysis.replay.table import RecordedTable, check_rungs, load_table
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, feasible, replay
 from conf.compose import compose
 from conf.words import expand
@@ -166,7 +166,7 @@ def _out_folder(folder: Path) -> Path:
     return folder
 
 
-Task = tuple[Table, ReplayStrategy, Truth, int, int]
+Task = tuple[RecordedTable, ReplayStrategy, Truth, int, int]
 
 
 def _replays(tasks: list[Task], processes: int) -> Iterable[Replayed]:
@@ -182,7 +182,7 @@ def _one(task: Task) -> Replayed:
     return replay(table, strategy, truth, seed=seed, steps=steps)
 
 
-def _described(table: Table) -> str:
+def _described(table: RecordedTable) -> str:
     runs = sum(len(found) for found in table.runs.values())
     text = (
         f"recorded: {counted(len(table.runs), 'network')}, {counted(runs, 'run')} of full length, rungs "

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from analysis.replay.surrogate import Surrogate
 from analysis.replay.table import load_table
-from analysis.simulation.picture import draw_plans
 from analysis.simulation.planning import Plan, Searching, World, plan
+from analysis.simulation.plots import plot_plans
 from analysis.simulation.stated import StatedCurves
 from conf.compose import compose
 from search.backends.virtual import Conditions
@@ -97,7 +97,7 @@ def main(words: list[str]) -> int:
     took = time.monotonic() - began
     console.print(f"{duration(3600 * hours)} of searching, simulated in {duration(took)}")
     if settings.out is not None:
-        console.print(f"written: {draw_plans(Path(settings.out), plans)}")
+        console.print(f"written: {plot_plans(Path(settings.out), plans)}")
     return 0
 
 

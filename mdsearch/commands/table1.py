@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.paper.table1 import measures, rows, text
-from analysis.rendering import TableSettings, write
+from analysis.paper.table1 import counted_networks, measures, table1_text
+from analysis.rendering import TableSettings, write_text
 from conf.compose import compose
 from space.shared.plain import from_plain
 
 
 def main(words: list[str]) -> int:
     settings = from_plain(TableSettings, compose("table1", words))
-    table = rows()
-    write(text(table, settings), settings.out)
+    table = counted_networks()
+    write_text(table1_text(table, settings), settings.out)
     if settings.picture is not None:
-        from analysis.plots import Point, scatter  # matplotlib takes a second to import
+        from analysis.paper.plots import Point, plot_networks  # matplotlib takes a second to import
 
-        scatter([Point(*measures(row)) for row in table], Path(settings.picture))
+        plot_networks([Point(*measures(row)) for row in table], Path(settings.picture))
     return 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.paper.walk import steps, text, totals
-from analysis.rendering import TableSettings, write
+from analysis.paper.walk import steps, totals, walk_text
+from analysis.rendering import TableSettings, write_text
 from conf.compose import compose
 from space.shared.plain import from_plain
 
@@ -13,10 +13,10 @@ from space.shared.plain import from_plain
 def main(words: list[str]) -> int:
     settings = from_plain(TableSettings, compose("walk", words))
     walk = steps()
-    write(text(walk, settings), settings.out)
+    write_text(walk_text(walk, settings), settings.out)
     if settings.picture is not None:
-        from analysis.plots import waterfall  # matplotlib takes a second to import
+        from analysis.paper.plots import plot_waterfall  # matplotlib takes a second to import
 
         title = "From SD-1.5 to MobileDiffusion, decision by decision"
-        waterfall(totals(walk), Path(settings.picture), title)
+        plot_waterfall(totals(walk), Path(settings.picture), title)
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,11 @@ from search.samplers.base import Proposal
 from space.choices import Space
 
 
-def repaired(space: Space, proposal: Proposal, fits: Any, seed: int) -> Proposal | None:
+def repaired(
+    space: Space, proposal: Proposal, smallest: Mapping[str, Any], fits: Any, seed: int
+) -> Proposal | None:
     """The proposal shrunk until `fits(architecture)`: choices go, in random order, to what they are in the
-    smallest architecture of the space. None if even the smallest does not fit."""
-    from space.prices.macs import price
-
-    smallest = space.encode(space.smallest(lambda a: price(a).macs))
+    `smallest` architecture of the space. None if even that does not fit."""
     params, names = dict(proposal.params), sorted(smallest)
     random.Random(seed).shuffle(names)
     for name in ["", *names]:

@@ -23,14 +23,14 @@ from evaluators.networks.features import Networks
 from evaluators.networks.loading import load_networks
 from evaluators.networks.weights import Missing
 from evaluators.protocols.protocol import (
-    Protocol,
+    EvaluationProtocol,
     ReferenceSet,
     differences,
 )
 from evaluators.run import networks_alone
 from evaluators.scorers.by_protocol import (
     ProtocolEvaluator,
-    reference_of_pictures,
+    reference_of_images,
 )
 from search.scoring.inputs import as_uint8, caption_list, drawing_of
 from search.settings import SearchSettings
@@ -41,7 +41,9 @@ NOT_SHOWN = ("digest", "file_sha256", "preparation")  # a difference in these is
 Say = Callable[[str], None]
 
 
-def derived_protocol(settings: SearchSettings, named: Protocol, data: Dataset) -> Protocol:
+def derived_protocol(
+    settings: SearchSettings, named: EvaluationProtocol, data: Dataset
+) -> EvaluationProtocol:
     """A named protocol's networks and preparation, with the search's own pictures, captions and drawing."""
     held_out = min(settings.scoring.reference_images, len(data.held_out_captions))
     real: ReferenceSet | None = ReferenceSet(
@@ -53,7 +55,7 @@ def derived_protocol(settings: SearchSettings, named: Protocol, data: Dataset) -
         form = replace(named.images, drawn_size_px=data.image_size_px)
     except InputError as error:
         raise InputError(f"evaluators.images: {error}") from None
-    return Protocol(
+    return EvaluationProtocol(
         name=f"{named.name} networks on {settings.data.title}",
         samples=settings.scoring.images,
         images=form,
@@ -65,7 +67,7 @@ def derived_protocol(settings: SearchSettings, named: Protocol, data: Dataset) -
     )
 
 
-def what_differs(named: Protocol, scored: Protocol) -> str:
+def what_differs(named: EvaluationProtocol, scored: EvaluationProtocol) -> str:
     """In which fields a derived protocol is not the named one: scores of the two do not compare."""
     fields = differences(named, scored)
     if named.clips[1:]:
@@ -79,7 +81,7 @@ def what_differs(named: Protocol, scored: Protocol) -> str:
     )
 
 
-def describe_by_protocol(named: Protocol, scored: Protocol) -> list[str]:
+def describe_by_protocol(named: EvaluationProtocol, scored: EvaluationProtocol) -> list[str]:
     lines = []
     if said := what_differs(named, scored):
         lines.append(f"not {named.name} itself, and compares with none of its scores: {said}")
@@ -91,7 +93,7 @@ def describe_by_protocol(named: Protocol, scored: Protocol) -> list[str]:
 
 
 def prepare_by_protocol(settings: SearchSettings, folder: Path, data: Dataset, say: Say) -> ProtocolEvaluator:
-    assert isinstance(settings.evaluators, Protocol)
+    assert isinstance(settings.evaluators, EvaluationProtocol)
     networks, protocol = load(settings, derived_protocol(settings, settings.evaluators, data))
     names = ", ".join(network.name for network in networks.features)
     say(f"reference pictures: measured by {names} once, then cached ...")
@@ -100,7 +102,7 @@ def prepare_by_protocol(settings: SearchSettings, folder: Path, data: Dataset, s
         def draw(indices: Sequence[int]) -> np.ndarray:
             return as_uint8(data.held_out(indices))[0]
 
-        reference, protocol = reference_of_pictures(protocol, networks, draw, data.digest, settings.cache)
+        reference, protocol = reference_of_images(protocol, networks, draw, data.digest, settings.cache)
     else:
         reference, protocol = _given_reference(settings, networks, protocol)
     evaluator = ProtocolEvaluator(networks, reference, protocol)
@@ -117,7 +119,7 @@ def describe_counts(evaluator: ProtocolEvaluator) -> list[str]:
     ]
 
 
-def load(settings: SearchSettings, protocol: Protocol) -> tuple[Networks, Protocol]:
+def load(settings: SearchSettings, protocol: EvaluationProtocol) -> tuple[Networks, EvaluationProtocol]:
     try:
         return load_networks(protocol, settings.weights, settings.compute)
     except Missing as error:
@@ -127,8 +129,8 @@ def load(settings: SearchSettings, protocol: Protocol) -> tuple[Networks, Protoc
 
 
 def _given_reference(
-    settings: SearchSettings, networks: Networks, protocol: Protocol
-) -> tuple[Reference, Protocol]:
+    settings: SearchSettings, networks: Networks, protocol: EvaluationProtocol
+) -> tuple[Reference, EvaluationProtocol]:
     """That of `scoring.reference`: statistics, or pictures that are measured here."""
     assert settings.scoring.reference is not None
     reference = reference_from(

@@ -42,4 +42,4 @@ def describe_embedded(evaluator: Evaluator) -> list[str]:
         f"embedded CLIP: finds the right caption for {evaluator.clip.retrieval_accuracy:.1%} of "
         "the held-out pictures it was checked on"
     )
-    return [found] if evaluator.clip.doubt is None else [found, f"warning: {evaluator.clip.doubt}"]
+    return [found] if evaluator.clip.warning is None else [found, f"warning: {evaluator.clip.warning}"]

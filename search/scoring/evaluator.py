@@ -9,7 +9,7 @@ from evaluators.images.image_set import open_images
 from evaluators.images.preparation import check_form
 from evaluators.measuring.reference import Reference
 from evaluators.measuring.reference_cache import SUFFIX
-from evaluators.protocols.protocol import Protocol, protocol_text
+from evaluators.protocols.protocol import EvaluationProtocol, protocol_text
 from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, load_pinned, stored_protocol
 from evaluators.scorers.embedded import PROTOCOL, Evaluator
 from evaluators.scorers.scorer import Scorer
@@ -40,7 +40,7 @@ def prepare_evaluator(
     """
     if (folder / PROTOCOL).is_file():
         return load_evaluator(folder, settings.weights, settings.compute)
-    if isinstance(settings.evaluators, Protocol):
+    if isinstance(settings.evaluators, EvaluationProtocol):
         return prepare_by_protocol(settings, folder, data, say)
     return prepare_embedded(settings, settings.evaluators, folder, data, say)
 
@@ -51,7 +51,7 @@ def describe(evaluator: Scorer, settings: SearchSettings, data: Dataset) -> list
     if isinstance(evaluator, Evaluator):
         lines += describe_embedded(evaluator)
     if isinstance(evaluator, ProtocolEvaluator):
-        assert isinstance(settings.evaluators, Protocol)
+        assert isinstance(settings.evaluators, EvaluationProtocol)
         lines += describe_by_protocol(settings.evaluators, evaluator.stated)
         lines += describe_counts(evaluator)
     captions = scored_captions(settings, data)
@@ -70,7 +70,7 @@ def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
             f"no noise is stated for {', '.join(unknown)} (noise.rungs, others), so that verdicts are "
             "undecided until repeated seeds show it"
         )
-    if isinstance(settings.evaluators, Protocol):
+    if isinstance(settings.evaluators, EvaluationProtocol):
         derived = derived_protocol(settings, settings.evaluators, data)
         lines += [derived.name, *describe_by_protocol(settings.evaluators, derived)]
     return lines
@@ -82,7 +82,7 @@ def check_scoring(settings: SearchSettings, data: Dataset) -> None:
     Raises:
         InputError: if not, or if the data cannot be brought into the protocol's form.
     """
-    if not isinstance(settings.evaluators, Protocol):
+    if not isinstance(settings.evaluators, EvaluationProtocol):
         return
     began = stored_protocol(Path(settings.resume) / EVALUATOR_FOLDER) if settings.resume else None
     if began is not None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluators.protocols.protocol import CaptionList, Drawing
+from evaluators.protocols.protocol import CaptionList, Sampling
 from search.settings import SearchSettings
 from search.trial import evaluation_captions
 from training.data.dataset import Dataset
@@ -30,6 +30,6 @@ def caption_list(settings: SearchSettings, data: Dataset) -> CaptionList:
     return CaptionList.of(name, scored_captions(settings, data))
 
 
-def drawing_of(settings: SearchSettings) -> Drawing:
+def drawing_of(settings: SearchSettings) -> Sampling:
     training = settings.training
-    return Drawing("ddim", training.sampling_steps, training.guidance, settings.seed, SEEDS)
+    return Sampling("ddim", training.sampling_steps, training.guidance, settings.seed, SEEDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from search.strategies.base import SearchTask
 from search.strategies.ledger import Ledger
 from search.strategy import Decision, Job, Report, Strategy
 from space.architecture import Architecture
+from space.budget import PAPERS, smallest_of
 from space.prices.macs import price
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
@@ -84,7 +86,7 @@ class ArchitectureSearch:
 
     def _enqueued(self, number: int) -> Job:
         architecture = self.enqueued[number].canonical()
-        excess = self.budget.excess(price(architecture))
+        excess = self.budget.excess(architecture)
         if excess:
             raise InputError(f"enqueued architecture {number + 1} is over budget: {'; '.join(excess)}")
         try:
@@ -105,13 +107,22 @@ class ArchitectureSearch:
                 return proposal
         for index, proposal in enumerate([] if self.exhaustive else reversed(drawn)):
             seed = numbered_seed(self.seed, f"repair {number}", index)
-            shrunk = repaired(self.space, proposal, self._is_new_and_fits, seed)
-            if shrunk is not None:
-                return shrunk
+            for smallest in self._smallest_params:
+                shrunk = repaired(self.space, proposal, smallest, self._is_new_and_fits, seed)
+                if shrunk is not None:
+                    return shrunk
         return None
 
+    @cached_property
+    def _smallest_params(self) -> list[dict[str, Any]]:
+        """What proposals are shrunk towards: the fewest MACs, then the least of each further bound."""
+        further = [name for name in self.budget.bounds() if name not in PAPERS]
+        found = [self.space.smallest(lambda a: price(a).macs)]
+        found += [smallest_of(self.space, self.budget, name) for name in further]
+        return [self.space.encode(architecture) for architecture in found]
+
     def _is_new_and_fits(self, architecture: Architecture) -> bool:
-        return not self.budget.excess(price(architecture)) and self._twin(architecture) is None
+        return not self.budget.excess(architecture) and self._twin(architecture) is None
 
     def _twin(self, architecture: Architecture) -> Trial | None:
         """The trial of the same network, if there was one."""
@@ -121,7 +132,7 @@ class ArchitectureSearch:
         """Whether a proposal may become a trial; if not, the ledger of rejections holds it, once a trial: a
         search that was killed while it proposed comes by the same ones again."""
         cost = price(architecture)
-        excess, twin = self.budget.excess(cost), self._twin(architecture)
+        excess, twin = self.budget.excess(architecture), self._twin(architecture)
         if not excess and twin is None:
             return True
         if self._refusal(number, architecture.id) in self.refused:

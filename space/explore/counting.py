@@ -17,8 +17,10 @@ from math import floor, prod
 import numpy as np
 from numpy.typing import NDArray
 
-from space.budget import Budget
+from space.budget import PRICES, Budget
 from space.explore.grid import ACTS_ON, LAYERS, N_HAS, PRICED_GLOBALS, Costs, Grid
+from space.kinds.rules import Cost
+from space.shared.plain import InputError
 
 # Pairs of a folded outside and an innermost level, at about a thousand million in two seconds.
 MOST_PAIRS = 20_000_000_000
@@ -51,14 +53,30 @@ def count(grid: Grid) -> Count:
 
 
 def count_within(grid: Grid, budget: Budget) -> Count | None:
-    """Those that fit a budget, exactly; None where the space is too large for minutes."""
+    """Those that fit a budget, exactly; None where the space is too large for minutes.
+
+    Raises:
+        InputError: a bound on a price that is no sum over stages.
+    """
+    check_summed(budget)
     if not is_countable(grid):
         return None
-    limits = np.array([_largest(budget.parameters_millions, 1e6), _largest(budget.gmacs, 1e9)])
+    bounds = budget.bounds()
+    limits = np.array([_largest(bound, PRICES[name].per) for name, bound in bounds.items()], dtype=np.int64)
     total = np.zeros(2, dtype=object)
     for group in groups(grid):
-        total += _within(grid, group, limits)
+        total += _within(grid, group, budget, limits)
     return Count(int(total[0]), int(total[1]))
+
+
+def check_summed(budget: Budget) -> None:
+    """Raises InputError for a bound on a price that is no sum over stages: nothing here could hold it."""
+    for name in budget.bounds():
+        if not PRICES[name].summed:
+            raise InputError(
+                f"budget.{name}: a map adds up the prices of stages, and {budget.unit(name)} are no sum; "
+                "allowed here: null"
+            )
 
 
 def is_countable(grid: Grid) -> bool:
@@ -73,8 +91,8 @@ def is_countable(grid: Grid) -> bool:
 class Group:
     """The encodings that agree on every level's channels and on the priced choices for the whole network.
 
-    Inside a group the price is a sum over levels: `costs[i]` (options of level i, 2) holds parameters and
-    MACs, the options in the order of `grid.level_has[i]`.
+    Inside a group the price is a sum over levels: `costs[i]` (options of level i, 3) holds parameters, MACs
+    and attention MACs, the options in the order of `grid.level_has[i]`.
     """
 
     numbers: dict[str, int]
@@ -101,7 +119,7 @@ def _level_costs(grid: Grid, index: int, at: dict[str, int]) -> Costs:
     layers = _pick(grid.transformers[index].axes, grid.transformers[index].costs, at)
     # (conv, blocks) beside (blocks, layers down, layers up, self-attention, cross-attention)
     both = convolutions[:, :, None, None, None, None] + layers[None]
-    costs: Costs = both[..., :2].reshape(-1, 2)
+    costs: Costs = both.reshape(-1, 3)
     return costs
 
 
@@ -113,15 +131,17 @@ def _pick(axes: tuple[str, ...], costs: Costs, at: dict[str, int]) -> Costs:
 # ---------------------------------------------------------------------- inside a group
 
 
-def _within(grid: Grid, group: Group, limits: NDArray[np.int64]) -> NDArray[np.object_]:
-    """(encodings, networks) of a group whose parameters and MACs are within `limits`."""
-    costs, has, weights = np.zeros((1, 2), dtype=np.int64), np.array([grid.has_in_middle]), np.ones((1, 2))
-    *outside, last = [_merged(grid, index, group.costs[index]) for index in range(len(grid.keys))]
+def _within(grid: Grid, group: Group, budget: Budget, limits: NDArray[np.int64]) -> NDArray[np.object_]:
+    """(encodings, networks) of a group whose bounded amounts are within `limits`."""
+    n = len(limits)
+    costs, has, weights = np.zeros((1, n), dtype=np.int64), np.array([grid.has_in_middle]), np.ones((1, 2))
+    levels = [_merged(grid, index, _amounts(budget, group.costs[index])) for index in range(len(grid.keys))]
+    *outside, last = levels
     for own_costs, own_has, own_weights in outside:
-        costs = (costs[:, None] + own_costs).reshape(-1, 2)
+        costs = (costs[:, None] + own_costs).reshape(len(costs) * len(own_costs), n)
         has = (has[:, None] | own_has).ravel()
         weights = (weights[:, None] * own_weights).reshape(-1, 2)
-    parameters, macs = np.ascontiguousarray(costs.T)
+    amounts = np.ascontiguousarray(costs.T)
     times = _times(grid, group)
     by_has = {
         own: np.stack([weights[:, 0], weights[:, 1] * times[has | own]])
@@ -129,11 +149,19 @@ def _within(grid: Grid, group: Group, limits: NDArray[np.int64]) -> NDArray[np.o
     }
     total = np.zeros(2)
     for own_costs, own, own_weights in zip(last[0], last[1].tolist(), last[2], strict=True):
-        room = limits - own_costs
-        fits = (parameters <= room[0]) & (macs <= room[1])
+        fits = np.ones(len(costs), dtype=bool)
+        for amount, room in zip(amounts, limits - own_costs, strict=True):
+            fits &= amount <= room
         total += own_weights * (by_has[own] @ fits.astype(np.float64))  # whole numbers far below 2^53
     unpriced = prod(grid.sizes[name] for name in ACTS_ON if name not in PRICED_GLOBALS)
     return np.array([int(total[0]) * unpriced, int(total[1])], dtype=object)
+
+
+def _amounts(budget: Budget, costs: Costs) -> Costs:
+    """(options, 3) costs to (options, bounds): what each bound counts, as whole numbers."""
+    columns = Cost(*costs.T)
+    amounts = [PRICES[name].amount(columns, budget.precision) for name in budget.bounds()]
+    return np.array(amounts, dtype=np.int64).reshape(len(amounts), len(costs)).T
 
 
 def _merged(grid: Grid, index: int, costs: Costs) -> tuple[Costs, NDArray[np.int64], NDArray[np.float64]]:
@@ -142,7 +170,7 @@ def _merged(grid: Grid, index: int, costs: Costs) -> tuple[Costs, NDArray[np.int
     unique, inverse = np.unique(table, axis=0, return_inverse=True)
     networks = np.bincount(inverse, weights=_is_canonical(grid, index).ravel())
     weights = np.column_stack([np.bincount(inverse).astype(np.float64), networks])
-    return unique[:, :2], unique[:, 2], weights
+    return unique[:, :-1], unique[:, -1], weights
 
 
 def _times(grid: Grid, group: Group) -> NDArray[np.float64]:
@@ -169,10 +197,8 @@ def _is_canonical(grid: Grid, index: int) -> NDArray[np.bool_]:
     return (has & LAYERS != 0) | first
 
 
-def _largest(bound: float | None, unit: float) -> int:
+def _largest(bound: float, unit: float) -> int:
     """The largest whole number that `Budget` lets through."""
-    if bound is None:
-        return int(np.iinfo(np.int64).max // 2)
     number = floor(bound * unit)
     while (number + 1) / unit <= bound:
         number += 1

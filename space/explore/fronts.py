@@ -73,7 +73,7 @@ def undominated(points: NDArray[np.int64]) -> NDArray[np.intp]:
 def _edge_of(group: Group, signs: NDArray[np.int64]) -> tuple[Costs, NDArray[np.intp]]:
     """A group's edge: its costs, and the option of each level. A sum on the edge has its parts on theirs."""
     costs, options = np.zeros((1, 2), dtype=np.int64), np.zeros((1, 0), dtype=np.intp)
-    for level in group.costs:
+    for level in (costs[:, :2] for costs in group.costs):
         own = undominated(level * signs)
         sums = (costs[:, None] + level[own]).reshape(-1, 2)
         pairs = np.column_stack([np.repeat(options, len(own), axis=0), np.tile(own, len(costs))])

@@ -96,7 +96,7 @@ def _edges(axes: Axes, found: Map) -> None:
 
 
 def _budget(axes: Axes, found: Map) -> None:
-    """The corner that the bounds leave; a missing bound reaches the page's edge."""
+    """The corner that bounds of parameters and MACs leave; a missing one reaches the page's edge."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     x = found.budget.parameters_millions
     y = found.budget.gmacs

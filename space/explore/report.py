@@ -53,7 +53,7 @@ def to_json(found: Map) -> dict[str, Any]:
     return {
         "encodings": found.count.encodings,
         "networks": found.count.networks,
-        "budget": {"parameters_millions": budget.parameters_millions, "gmacs": budget.gmacs},
+        "budget": budget.to_plain(),
         "fits": None
         if found.within is None
         else {"encodings": found.within.encodings, "networks": found.within.networks},
@@ -145,8 +145,7 @@ def _sizes(found: Map) -> list[str]:
 
 
 def _bounds(budget: Budget) -> str:
-    bounds = {"M parameters": budget.parameters_millions, "GMACs": budget.gmacs}
-    named = [f"{bound:g} {unit}" for unit, bound in bounds.items() if bound is not None]
+    named = budget.words()
     return f"at most {' and '.join(named)}" if named else "no bound"
 
 

@@ -78,12 +78,11 @@ def chunks(grid: Grid, draws: int, seed: int) -> Iterator[tuple[Rows, Costs]]:
 
 
 def within(budget: Budget, costs: Costs) -> NDArray[np.bool_]:
-    """Which of (rows, 3) costs fit, as `Budget.excess` would say one by one."""
+    """Which of (rows, 3) costs fit, as `Budget.excess` would say one by one. Raises as that does."""
     fits = np.ones(len(costs), dtype=bool)
-    if budget.parameters_millions is not None:
-        fits &= costs[:, 0] / 1e6 <= budget.parameters_millions
-    if budget.gmacs is not None:
-        fits &= costs[:, 1] / 1e9 <= budget.gmacs
+    bounds, columns = budget.bounds(), Cost(*costs.T)
+    for name, prices in budget.prices(columns).items():
+        fits &= prices <= bounds[name]
     return fits
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from analysis.replay.table import RecordedRun, Table
+from analysis.replay.table import RecordedRun, RecordedTable
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, replay
 from benchmarks import efficiency
 from benchmarks.efficiency import (
@@ -48,7 +48,7 @@ from space.choices import UniformDraw
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import InputError, to_plain
-from tests.analysis.test_replay import write_run
+from tests.analysis.replay.test_replay import write_run
 from tests.search.worlds import MD_BUDGET, NOISE, START, md_space, preset
 
 RUNGS, COUNT = (100, 400), 40
@@ -92,7 +92,7 @@ def planted(early):
         "proxy": to_plain(preset("proxy", "embedded", Proxy)),
         "noise": to_plain(NOISE),
     }
-    return Table(header, START, runs)
+    return RecordedTable(header, START, runs)
 
 
 def steps_of(table, stopping, seeds=30, top_share=0.05):
@@ -265,7 +265,7 @@ def test_halves_are_fixed_and_share_nothing():
     assert not tuning & held_out and tuning | held_out == set(table.runs) == set(in_half(table, "all").runs)
     assert 12 <= len(tuning) <= 28  # of 40, within 2.5 deviations of half
     assert half_of("18d7c0d8ae8b") == half_of("18d7c0d8ae8b")
-    grown = in_half(Table(table.header, START, dict(list(table.runs.items())[:20])), "tuning")
+    grown = in_half(RecordedTable(table.header, START, dict(list(table.runs.items())[:20])), "tuning")
     assert set(grown.runs) <= tuning  # a network stays where it is when a table grows
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis import findings
+from analysis.importances import importances
+from analysis.spread import spreads
+from search.runs.header import objectives_of
 from search.runs.record import read_history
 from tests.search.histories import NOISE, write_history
 
@@ -14,8 +16,8 @@ from tests.search.histories import NOISE, write_history
 def test_spread_counts_pairs_as_the_verdict_does(tmp_path: Path) -> None:
     """Against every pair compared one by one, with the noise of the difference of two runs."""
     history = write_history(tmp_path, ended=20, seed=3)
-    objectives = findings.objectives_of(history)
-    last = findings.spreads(history)[-1]
+    objectives = objectives_of(history)
+    last = spreads(history)[-1]
     fids = [f for t in history.trials if (f := t.score(objectives[0].name, 400)) is not None]
     clips = [c for t in history.trials if (c := t.score(objectives[1].name, 400)) is not None]
     bound = 2 * 2**0.5
@@ -29,7 +31,7 @@ def test_spread_counts_pairs_as_the_verdict_does(tmp_path: Path) -> None:
 
 def test_importances_find_the_choice_that_decides(tmp_path: Path) -> None:
     history = write_history(tmp_path, ended=60, seed=2)
-    found = findings.importances(history)
+    found = importances(history)
     assert found is not None
     params = ("level_3.channels", "level_3.conv", "level_3.layers_down", "level_3.layers_up")
     assert next(iter(found.clip)).startswith("level_")
@@ -37,4 +39,4 @@ def test_importances_find_the_choice_that_decides(tmp_path: Path) -> None:
     assert sum(found.fid.values()) == pytest.approx(1.0, abs=1e-6)
     assert set(params) <= set(found.fid)
     write_history(tmp_path / "few", ended=5, failed=())
-    assert findings.importances(read_history(tmp_path / "few")) is None
+    assert importances(read_history(tmp_path / "few")) is None

@@ -1,4 +1,4 @@
-"""Noise from repeated seeds: planted deviations come back, what repeats nothing is left out, and the door."""
+"""Noise from repeated seeds: planted deviations come back, what repeats nothing is left out; the command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from conf.compose import compose
-from mdsearch.commands import noise as door
+from mdsearch.commands import noise as command
 from search.confirmation.repeats import estimated, refined
 from search.runs.header import noise_of
 from search.runs.record import History, Record
@@ -134,7 +134,7 @@ def test_a_refined_noise_weighs_as_the_rung_known_least(tmp_path: Path) -> None:
     assert estimated([record.history], noise)[0].stated.degrees_of_freedom == 8
 
 
-# ---------------------------------------------------------------------- the door
+# ---------------------------------------------------------------------- the command
 
 
 def test_the_best_share_of_the_repeated_networks_counts_alone(tmp_path: Path) -> None:
@@ -156,16 +156,16 @@ def test_the_best_share_of_the_repeated_networks_counts_alone(tmp_path: Path) ->
     assert all(each.seeds.value > 0 for each in estimated(histories, STATED))
 
 
-def test_the_door_prints_the_table_and_writes_a_preset(
+def test_the_command_prints_the_table_and_writes_a_preset(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = open_run(tmp_path / "a")
     repeat(record, "md", MD, (1000, 1001, 1002))
     record.close()
     out = tmp_path / "mine.yaml"
-    assert door.main([str(tmp_path / "a"), f"out={out}"]) == 0
-    told = capsys.readouterr().out
-    lines = [line.split() for line in told.splitlines() if line.split() and line.split()[0].isdigit()]
+    assert command.main([str(tmp_path / "a"), f"out={out}"]) == 0
+    printed = capsys.readouterr().out
+    lines = [line.split() for line in printed.splitlines() if line.split() and line.split()[0].isdigit()]
     assert [(line[0], line[1]) for line in lines] == [
         (str(step), name) for step in RUNGS for name in ("FID", "CLIP")
     ]
@@ -186,7 +186,7 @@ def test_the_repeats_alone_make_a_preset_for_a_protocol_that_nothing_was_stated_
     repeat(record, "md", MD, (1000, 1001, 1002))
     record.close()
     out = tmp_path / "mine.yaml"
-    assert door.main([str(tmp_path / "a"), f"out={out}", "stated=false"]) == 0
+    assert command.main([str(tmp_path / "a"), f"out={out}", "stated=false"]) == 0
     assert out.read_text().startswith("# Noise of one run, from the repeated seeds of a\n")
     noise = from_plain(Noise, yaml.safe_load(out.read_text()))
     seeds = {(each.step, each.score): each.seeds for each in estimated([record.history], STATED)}
@@ -196,32 +196,32 @@ def test_the_repeats_alone_make_a_preset_for_a_protocol_that_nothing_was_stated_
         assert noise.at(step).clip == pytest.approx(seeds[step, "CLIP"].deviation, rel=1e-3)
     open_run(tmp_path / "b").close()
     with pytest.raises(InputError, match="no network was trained with two seeds"):
-        door.main([str(tmp_path / "b"), f"out={out}", "stated=false"])
+        command.main([str(tmp_path / "b"), f"out={out}", "stated=false"])
 
 
-def test_the_door_takes_the_latest_run_and_tells_machines_exact_figures(
+def test_the_command_takes_the_latest_run_and_tells_machines_exact_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = open_run(tmp_path / "a")
     repeat(record, "md", MD, (1000, 1001))
     record.close()
-    assert door.main([f"runs_folder={tmp_path}", "format=json"]) == 0
+    assert command.main([f"runs_folder={tmp_path}", "format=json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert rows[0]["step"] == RUNGS[0] and rows[0]["repeats"] == 1
     assert rows[0]["seeds_low"] < rows[0]["seeds"] < rows[0]["seeds_high"]
 
 
-def test_what_the_door_refuses(tmp_path: Path) -> None:
+def test_what_the_command_refuses(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no record\.jsonl here"):
-        door.main([str(tmp_path / "nowhere")])
+        command.main([str(tmp_path / "nowhere")])
     with pytest.raises(InputError, match=r"allowed: a file that ends in \.yaml"):
-        door.main([str(tmp_path), "out=noise.txt"])
+        command.main([str(tmp_path), "out=noise.txt"])
     with pytest.raises(InputError, match=r"best: 0 is not a share; allowed: above 0, up to 1"):
-        door.main([str(tmp_path), "best=0"])
+        command.main([str(tmp_path), "best=0"])
     Record(tmp_path).close()
     with pytest.raises(InputError, match="states no noise yet"):
-        door.main([str(tmp_path)])
+        command.main([str(tmp_path)])
     record = Record(tmp_path)
     record.append("run", **header())
     record.close()
-    assert door.main([str(tmp_path)]) == 0
+    assert command.main([str(tmp_path)]) == 0

@@ -73,7 +73,7 @@ def test_no_trials_is_a_head_alone(tmp_path: Path) -> None:
 
 def test_result_table_shows_the_best_few_and_every_verdict(tmp_path: Path) -> None:
     text = printed(result_table(write_history(tmp_path, ended=24, seed=1)))
-    assert "24 trials: " in text and "complete" in text and "halted" in text
+    assert "24 trials: " in text and "complete" in text and "stopped" in text
     assert "against MD:" in text and "against MD-Lite:" in text
     assert len([line for line in text.splitlines() if line.strip("│ ").startswith("trial ")]) >= 5
 

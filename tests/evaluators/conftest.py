@@ -1,4 +1,4 @@
-"""Pictures with captions small enough to train an embedded CLIP on in a second."""
+"""Images with captions small enough to train an embedded CLIP on in a second."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIZE_PX = 16
 
 @dataclass(frozen=True)
 class Squares:
-    """A coloured square in a corner of a grey picture: sixteen captions, jittered by a pixel."""
+    """A coloured square in a corner of a grey image: sixteen captions, jittered by a pixel."""
 
     images: np.ndarray
     captions: list[str]
@@ -131,7 +131,7 @@ def inception_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 
 
 class ScriptedInception(nn.Module):
-    """The parts of NVIDIA's file that clean-fid uses: `layers`, from normalised pictures to 2048 features."""
+    """The parts of NVIDIA's file that clean-fid uses: `layers`, from normalised images to 2048 features."""
 
     def __init__(self, layers: nn.Module) -> None:
         super().__init__()

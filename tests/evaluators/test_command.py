@@ -26,10 +26,10 @@ ROOT = Path(__file__).parents[2]
 SIZE = 16
 
 
-def write_images(folder: Path, pictures: np.ndarray) -> Path:
+def write_images(folder: Path, images: np.ndarray) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for index, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / f"{index}.png")
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{index}.png")
     return folder
 
 
@@ -82,7 +82,7 @@ def refusal(words: list[str]) -> str:
 # ---------------------------------------------------------------------- scores
 
 
-def test_a_score_is_that_of_the_pictures_and_carries_its_protocol(
+def test_a_score_is_that_of_the_images_and_carries_its_protocol(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     sheet = sheet_of(words)
@@ -148,7 +148,7 @@ def test_a_search_lends_its_evaluator(
             "metrics=clip",
         ]
         notes = sheet_of(words).scores["clip_embedded"].notes
-        assert ("the captions are not those that the samples were drawn for" in notes) is said
+        assert ("the captions are not those that the samples were generated for" in notes) is said
     assert shuffled.scores["clip_embedded"].value < sheet.scores["clip_embedded"].value - 0.1
 
 
@@ -176,10 +176,10 @@ def test_what_drew_the_samples_stands_in_the_protocol(words: list[str], sets: Pa
     named = [word for word in drawn if not word.startswith(("evaluators.features", "out="))]
     said = sheet_of([*named, *preset, f"out={tmp_path / 'b'}"]).scores["fid_random_conv"]
     assert said.protocol.drawing.steps == 25 and said.protocol.clips == ()
-    assert "drawn otherwise than coco30k says: steps 25 for 50" in said.notes
+    assert "generated otherwise than coco30k says: steps 25 for 50" in said.notes
     (samples / "manifest.json").rename(tmp_path / "manifest.json")
     said = sheet_of([*named, *preset, f"out={tmp_path / 'c'}"]).scores["fid_random_conv"]
-    assert "how the samples were drawn is not said, as coco30k wants it" in said.notes
+    assert "how the samples were generated is not said, as coco30k wants it" in said.notes
     (tmp_path / "manifest.json").rename(samples / "manifest.json")
     (samples / "manifest.json").write_text('{"name": "of a browser"}')
     assert "if it is one of something else, take it away" in refusal(drawn)
@@ -326,7 +326,7 @@ def test_scores_that_were_changed_by_hand_are_refused(words: list[str], tmp_path
         (["evaluators.images.resize=bilinea"], "did you mean 'bilinear'?"),
         (
             ["evaluators.images.drawn_size_px=512"],
-            "0.png has 16x16 px where the protocol's samples are drawn",
+            "0.png has 16x16 px where the protocol's samples have 512x512",
         ),
         (["workers=0"], "workers: 0 is not possible; allowed: 1 or more"),
         (["worker=2"], "did you mean 'workers'?"),
@@ -382,7 +382,7 @@ def test_missing_weights_are_one_message_with_a_way_out(words: list[str], sets: 
     said = refusal(
         [
             *left,
-            f"captions={write_lines(tmp_path / 'captions.txt', ['a picture'] * 60)}",
+            f"captions={write_lines(tmp_path / 'captions.txt', ['an image'] * 60)}",
             f"weights.cache_folder={tmp_path / 'weights'}",
             "weights.download=false",
         ]

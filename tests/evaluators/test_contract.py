@@ -25,7 +25,7 @@ from tests.evaluators.conftest import CAPTIONS, Squares, squares
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (60, 16, 16, 3)).astype(np.uint8)
 
 
@@ -36,9 +36,9 @@ def drawn() -> Squares:
 
 @pytest.mark.parametrize("clause", FEATURES_CONTRACT, ids=name_of)
 def test_features_keep_to_the_contract(
-    clause: testing.FeaturesClause, features: ImageFeatures, pictures: np.ndarray
+    clause: testing.FeaturesClause, features: ImageFeatures, images: np.ndarray
 ) -> None:
-    clause(features, pictures)
+    clause(features, images)
 
 
 @pytest.mark.parametrize("clause", SIMILARITY_CONTRACT, ids=name_of)
@@ -50,13 +50,13 @@ def test_the_embedded_clip_keeps_to_the_contract(
 
 @pytest.mark.parametrize("clause", SIMILARITY_CONTRACT, ids=name_of)
 def test_open_clip_keeps_to_the_contract(
-    clause: testing.SimilarityClause, tiny_clip: OpenClip, pictures: np.ndarray
+    clause: testing.SimilarityClause, tiny_clip: OpenClip, images: np.ndarray
 ) -> None:
-    """Of weights that know nothing, the caption that each picture is nearest to is the right one."""
-    agreement = tiny_clip(pictures[:20]) @ tiny_clip.text_embeddings(CAPTIONS).T
+    """Of weights that know nothing, the caption that each image is nearest to is the right one."""
+    agreement = tiny_clip(images[:20]) @ tiny_clip.text_embeddings(CAPTIONS).T
     right = [CAPTIONS[index] for index in agreement.argmax(axis=1)]
     second = CAPTIONS[int(agreement[0].argsort()[0])]
-    clause(tiny_clip, pictures[:20], [right[0], *right[1:-1], second])
+    clause(tiny_clip, images[:20], [right[0], *right[1:-1], second])
 
 
 @pytest.mark.parametrize("clause", SCORING_CONTRACT, ids=name_of)
@@ -71,7 +71,7 @@ def test_scores_keep_to_the_contract(
 
 
 class Broken:
-    """Mean colours of a picture's rows, a feature set that passes; `changed` makes it wrong in one way."""
+    """Mean colours of an image's rows, a feature set that passes; `changed` makes it wrong in one way."""
 
     name, preparation, width, digest = "rows", "as it is", 16, "0123456789abcdef"
 
@@ -96,11 +96,11 @@ def blackens(values: np.ndarray, images: np.ndarray) -> np.ndarray:
 
 BROKEN_FEATURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "describes_itself": lambda values, images: values[:, :-1],
-    "looks_at_the_picture": lambda values, images: np.zeros_like(values),
+    "looks_at_the_image": lambda values, images: np.zeros_like(values),
     "batch_does_not_matter": lambda values, images: values - values.mean(axis=0),
     "order_does_not_matter": lambda values, images: values + np.arange(len(values))[:, None],
-    "leaves_pictures_alone": blackens,
-    "constant_pictures_are_finite": lambda values, images: (
+    "leaves_images_alone": blackens,
+    "constant_images_are_finite": lambda values, images: (
         values / np.ptp(images, axis=(1, 2, 3)).astype(float)[:, None]
     ),
     "other_input_is_refused": accepts_anything,
@@ -108,19 +108,19 @@ BROKEN_FEATURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def test_sound_features_pass(pictures: np.ndarray) -> None:
+def test_sound_features_pass(images: np.ndarray) -> None:
     for clause in FEATURES_CONTRACT:
-        clause(Broken(), pictures)
+        clause(Broken(), images)
 
 
 @pytest.mark.parametrize("clause", FEATURES_CONTRACT, ids=name_of)
 @pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_each_clause_finds_the_features_that_break_it(
-    clause: testing.FeaturesClause, pictures: np.ndarray
+    clause: testing.FeaturesClause, images: np.ndarray
 ) -> None:
     with pytest.raises(AssertionError):
-        clause(Broken(BROKEN_FEATURES[clause.__name__]), pictures.copy())
+        clause(Broken(BROKEN_FEATURES[clause.__name__]), images.copy())
 
 
 class BrokenSimilarity:
@@ -167,7 +167,7 @@ def test_each_clause_finds_the_similarity_that_breaks_it(
     ],
 )
 def test_each_clause_finds_the_scoring_that_breaks_it(
-    clause: str, change: Callable[..., Any], pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    clause: str, change: Callable[..., Any], images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if clause == "equal_sets_score_nothing":  # a distance that forgets the overlap of the covariances
         monkeypatch.setattr(
@@ -175,7 +175,7 @@ def test_each_clause_finds_the_scoring_that_breaks_it(
             lambda a, b: float(np.trace(a.covariance) + np.trace(b.covariance)),
         )
     with pytest.raises(AssertionError):
-        getattr(testing, clause)(Networks((Broken(change),)), pictures, ["a picture"] * len(pictures))
+        getattr(testing, clause)(Networks((Broken(change),)), images, ["an image"] * len(images))
 
 
 # ---------------------------------------------------------------------- known answers beyond the contract

@@ -91,6 +91,21 @@ def test_an_impossible_budget_is_told_what_the_smallest_costs(bound: str, tmp_pa
     assert message.endswith("its smallest architecture costs 63.3 M parameters and 37.2 GMACs")
 
 
+@pytest.mark.parametrize(
+    ("words", "clause"),
+    [
+        ("budget.gmacs_without_attention_products=10", "GMACs without attention products > 10"),
+        ("budget.weights_mib=10", "120.7 MiB of weights in fp16 > 10"),
+        ("budget.weights_mib=10 budget.precision=int8", "60.3 MiB of weights in int8 > 10"),
+        ("budget.peak_activations_mib=1", "MiB of activations in fp16 > 1"),
+    ],
+)
+def test_so_is_any_other_bound(words: str, clause: str, tmp_path: Path) -> None:
+    message = refused(tmp_path, *words.split())
+    assert message.startswith(words.partition("=")[0] + ": nothing of this space fits")
+    assert clause in message
+
+
 def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.txt").write_text("words")

@@ -14,9 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
+import torch
+
+from mdsearch.__main__ import main
 
 TINY = (
     "trials=3",
+    "recorded=false",  # they say nothing about pictures as few as these
     "rungs=[2,4]",
     "data.scenes=960",
     "evaluators.images=16",
@@ -34,7 +39,10 @@ TINY = (
     "cluster.max_worker_deaths=9",
 )
 LOCAL = ("cluster.dashboard=false",)
-PATIENCE_SECONDS = 240
+# Everything waits on events. This is when a search that does nothing any more is given up, on a machine under
+# any load; pytest's own limit lies beyond it.
+PATIENCE_SECONDS = 1500
+PATIENT = pytest.mark.timeout(3 * PATIENCE_SECONDS)
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -50,6 +58,17 @@ def _hears_ctrl_c() -> None:
     """Also where the tests run in the background of a script: shells ignore SIGINT there, and children
     inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def here(*words: str) -> None:
+    """The same inline, to its end, in this process, which has imported everything already: for what is not
+    killed. One thread, as elsewhere: scores differ in the last digits with their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert main(["search", "backend=inline", *words]) == 0
+    finally:
+        torch.set_num_threads(threads)
 
 
 def told(folder: Path) -> str:

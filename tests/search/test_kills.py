@@ -15,14 +15,17 @@ from typing import Any
 import psutil
 import pytest
 
+from space.shared.plain import InputError
 from tests.search.disks import fill, small_disk
 from tests.search.killing import (
     LOCAL,
+    PATIENT,
     TINY,
     check_nothing_lost_or_doubled,
     decisions,
     events,
     finish,
+    here,
     kill,
     start,
     told,
@@ -36,6 +39,8 @@ WITH_CONFIRMATION = ("confirmation.seeds=1", "confirmation.references=[md]", "co
 KILLS_IN_A_SEARCH = 4
 LONGEST_DELAY_SECONDS = 2.0  # after an event: about what passes between two
 
+pytestmark = PATIENT
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -48,7 +53,7 @@ def words(folder: Path) -> tuple[str, ...]:
 
 
 def inline(folder: Path, name: str, *words: str) -> Path:
-    finish(start(folder, f"name={name}", "backend=inline", *words), folder)
+    here(f"name={name}", *words)
     return folder / name
 
 
@@ -120,15 +125,13 @@ def test_a_killed_worker_and_a_killed_driver_change_no_decision(undisturbed, fol
     wait_for(lambda: bool(events(run, "rung")), driver, folder)
     kill_workers(psutil.Process(driver.pid), driver, folder)
 
-    second = subprocess.run([*driver.args[:4], f"resume={run}"], capture_output=True, text=True)
-    assert second.returncode == 2 and second.stderr.startswith(
-        f"error: {run}: another search is writing to this run folder: process {driver.pid} on "
-    )
+    with pytest.raises(InputError, match=rf"another search is writing .*: process {driver.pid} on "):
+        here(f"resume={run}")
     at_a_random_moment(moments, run, moments.randrange(recorded(undisturbed) - 2), driver, folder)
     kill(driver)
     for name in DERIVED:  # what is decided comes from the record alone
         (run / name).unlink(missing_ok=True)
-    finish(start(folder, f"resume={run}", "backend=inline"), folder)  # without Ray's start: quicker
+    here(f"resume={run}")
 
     check_nothing_lost_or_doubled(run, trials=3)
     assert decisions(run) == decisions(undisturbed)
@@ -137,6 +140,7 @@ def test_a_killed_worker_and_a_killed_driver_change_no_decision(undisturbed, fol
     assert all((run / name).is_file() for name in DERIVED)
 
 
+@pytest.mark.slow  # 50 s, most of it to start two nodes; to the driver a worker's death above is the same
 def test_a_killed_node_changes_no_decision_once_it_is_back(undisturbed, folder, words, nodes):
     moments = random.Random(5)
     run = folder / "node"
@@ -185,7 +189,6 @@ def undisturbed_and_confirmed(folder: Path, words: tuple[str, ...]) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_is_killed_and_whenever(undisturbed_and_confirmed, folder, words, nodes, seed):
     """Four kills a search, on the two-node cluster; a killed driver is followed by a resume."""

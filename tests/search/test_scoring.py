@@ -21,7 +21,7 @@ from evaluators.measuring.reference import Reference
 from evaluators.measuring.scoring import scores as exact_scores
 from evaluators.networks.embedded import ABOUT
 from evaluators.networks.embedded_store import SHIPPED
-from evaluators.protocols.protocol import Protocol, captions_digest
+from evaluators.protocols.protocol import EvaluationProtocol, captions_digest
 from evaluators.scorers.by_protocol import load_evaluator, stored_protocol
 from evaluators.scorers.embedded import Evaluator
 from mdsearch.commands import generate_curves as curves
@@ -45,7 +45,7 @@ __all__ = ["inception_files", "tiny_clip_weights"]
 
 NETWORK = f"[{{network: open-clip, model: {TINY_CLIP}}}]"
 TINY = (
-    "evaluators=custom", f"evaluators.features={NETWORK}", f"evaluators.clips={NETWORK}",
+    "evaluators=own", f"evaluators.features={NETWORK}", f"evaluators.clips={NETWORK}",
     "evaluators.images.size_px=48", "scoring.images=12", "scoring.reference_images=40", "compute.device=cpu",
     "trials=2", "rungs=[1,2]", "backend=inline", "stopping=none", "confirmation=none", "data.scenes=192",
     "training.batch_size=2", "training.sampling_steps=2", "training.validation_images=2",
@@ -58,8 +58,8 @@ def settings_of(*words: str) -> SearchSettings:
     return door_settings(list(words))[0]
 
 
-def named(settings: SearchSettings) -> Protocol:
-    assert isinstance(settings.evaluators, Protocol)
+def named(settings: SearchSettings) -> EvaluationProtocol:
+    assert isinstance(settings.evaluators, EvaluationProtocol)
     return settings.evaluators
 
 
@@ -116,7 +116,7 @@ def test_its_protocol_is_stored_beside_the_scores_and_is_its_own(undisturbed: Pa
     settings, history = stored_settings(undisturbed), read_history(undisturbed)
     data = load_data(settings.data)
     protocol = stored_protocol(undisturbed / "evaluator")
-    assert protocol is not None and protocol.not_pinned == ()
+    assert protocol is not None and all(spec.digest for spec in (*protocol.features, *protocol.clips))
     assert protocol.name == "custom networks on scenes" and protocol.id != named(settings).id
     assert protocol.reference is not None and protocol.captions is not None
     assert (protocol.reference.images, protocol.reference.data_digest) == (40, data.digest)
@@ -292,10 +292,10 @@ def test_every_preset_can_be_chosen(preset: str) -> None:
     [
         ("scoring.images=30", "scoring: of no use to the embedded evaluator, which has evaluators.images"),
         ("weights.download=false", "weights: of no use to the embedded evaluator"),
-        ("evaluators=custom evaluators.metrics=[fid,kid,clip]", "evaluators.metrics: .*kid.* fid, clip"),
-        ("evaluators=custom evaluators.clips=[]", "evaluators.clips: none"),
-        ("evaluators=custom evaluators.features=[{netwrok: random-conv}]", "netwrok"),
-        ("evaluators=custom scoring.images=1", "scoring.images: 1 is not possible"),
+        ("evaluators=own evaluators.metrics=[fid,kid,clip]", "evaluators.metrics: .*kid.* fid, clip"),
+        ("evaluators=own evaluators.clips=[]", "evaluators.clips: none"),
+        ("evaluators=own evaluators.features=[{netwrok: random-conv}]", "netwrok"),
+        ("evaluators=own scoring.images=1", "scoring.images: 1 is not possible"),
     ],
 )
 def test_what_cannot_be_is_refused(word: str, said: str) -> None:
@@ -305,7 +305,9 @@ def test_what_cannot_be_is_refused(word: str, said: str) -> None:
 
 def test_the_embedded_one_stays_the_default() -> None:
     settings = settings_of()
-    assert not isinstance(settings.evaluators, Protocol) and settings.evaluators.fid == "embedded-clip"
+    assert (
+        not isinstance(settings.evaluators, EvaluationProtocol) and settings.evaluators.fid == "embedded-clip"
+    )
 
 
 # ---------------------------------------------------------------------- comparisons
@@ -344,6 +346,6 @@ def test_the_default_search_has_its_ruler_with_it(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()  # nothing was trained
     shipped = [json.loads(about.read_text())["digest"] for about in SHIPPED.rglob(ABOUT)]
     assert evaluator.clip.digest in shipped
-    assert evaluator.clip.retrieval_accuracy > 0.95 and evaluator.clip.doubt is None
+    assert evaluator.clip.retrieval_accuracy > 0.95 and evaluator.clip.warning is None
     recorded = read_bundle(RECORDED_FILE)["table"].history.header  # which teaches the default search
     assert field_differences(recorded, {"protocol": evaluator.protocol}, ("protocol",)) == []

@@ -4,14 +4,26 @@ real Ray, are in test_kills.py."""
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.search.killing import LOCAL, PATIENCE_SECONDS, TINY, decisions, events, finish, start, wait_for
+from mdsearch.__main__ import main
+from space.shared.plain import InputError
+from tests.search.killing import (
+    LOCAL,
+    PATIENCE_SECONDS,
+    PATIENT,
+    TINY,
+    decisions,
+    events,
+    here,
+    start,
+    wait_for,
+)
+
+pytestmark = PATIENT
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +39,7 @@ def words(folder: Path) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def undisturbed(folder: Path, words: tuple[str, ...]) -> Path:
-    """The same search inline, in one process."""
-    finish(start(folder, "name=inline", "backend=inline", *words), folder)
+    here("name=inline", *words)
     return folder / "inline"
 
 
@@ -39,7 +50,7 @@ def test_ctrl_c_ends_with_a_report_and_the_same_command_with_resume_goes_on(undi
     driver.send_signal(signal.SIGINT)
     assert driver.wait(PATIENCE_SECONDS) == 130
     assert (run / "report.html").is_file()
-    finish(start(folder, "name=interrupted", "backend=inline", *words, f"resume={run}"), folder)
+    here("name=interrupted", *words, f"resume={run}")
     assert decisions(run) == decisions(undisturbed)
 
 
@@ -82,11 +93,6 @@ def test_the_study_beside_the_record_is_optunas_and_can_be_rebuilt(undisturbed):
     assert seen() == before and len(before) == 3
 
 
-def test_another_protocol_is_refused_on_resume(undisturbed, folder):
-    done = subprocess.run(
-        [sys.executable, "-m", "mdsearch", "search", f"resume={undisturbed}", "rungs=[3,4]"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("error: resume: rungs differ from what ") and "Traceback" not in done.stderr
+def test_another_protocol_is_refused_on_resume(undisturbed):
+    with pytest.raises(InputError, match="resume: rungs differ from what "):
+        main(["search", f"resume={undisturbed}", "rungs=[3,4]"])

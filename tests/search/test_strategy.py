@@ -3,13 +3,14 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.findings import refusals
 from search.runs.record import MemoryRecord, Record, read_history
 from search.samplers.grid import GridSampler
 from search.stopping.none import NoStopping
 from search.strategy import Report
 from search.toy import search_in
 from space.architecture import Architecture
-from space.budget import Budget
+from space.budget import Budget, smallest_of
 from space.prices.macs import price
 from space.shared.plain import InputError
 from tests.search.worlds import drive, make_search, md_space, quality
@@ -55,6 +56,35 @@ def test_a_budget_that_hardly_anything_fits_is_met_by_repair(tmp_path):
     drive(search)
     assert len(search.history.trials) == 3
     assert all(not budget.excess(price(trial.architecture)) for trial in search.history.trials)
+
+
+@pytest.mark.parametrize(
+    ("budget", "unit"),
+    [
+        (Budget(gmacs_without_attention_products=120), "GMACs without attention products"),
+        (Budget(weights_mib=250, precision="int8"), "MiB of weights in int8"),
+        (Budget(peak_activations_mib=40), "MiB of activations in fp16"),
+    ],
+)
+def test_every_bound_holds_in_a_search_and_refusals_name_it(budget, unit, tmp_path):
+    search = make_search(tmp_path, trials=12, budget=budget)
+    drive(search)
+    assert len(search.history.trials) == 12
+    assert all(not budget.excess(trial.architecture) for trial in search.history.trials)
+    refused = [r for r in search.history.rejections if r.kind == "budget"]
+    assert refused and all(f" {unit} > " in rejection.reason for rejection in refused)
+    assert refusals(search.history)[f"over budget in {unit}"] == len(refused)
+
+
+def test_a_peak_that_hardly_anything_holds_is_met_by_repair(tmp_path):
+    space = md_space()
+    least = Budget(peak_activations_mib=1)
+    peak = least.prices(smallest_of(space, least, "peak_activations_mib"))["peak_activations_mib"]
+    budget = Budget(peak_activations_mib=1.001 * peak)
+    search = make_search(tmp_path, trials=2, budget=budget)
+    drive(search)
+    assert len(search.history.trials) == 2
+    assert all(not budget.excess(trial.architecture) for trial in search.history.trials)
 
 
 def test_a_space_smaller_than_the_trials_asked_for_is_exhausted_without_an_error(tmp_path):

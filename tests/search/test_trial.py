@@ -11,6 +11,7 @@ import torch
 
 from search import trial
 from search.backends import inline
+from search.runs.files import STATE_NAME
 from search.strategy import Job, Report
 from search.trial import StartsAgain, TrialSettings, TrialWorker
 from space.architecture import Architecture, Level
@@ -60,7 +61,7 @@ def test_a_state_of_an_earlier_version_is_trained_again_from_step_0_and_said(
     worker: TrialWorker, tmp_path: Path
 ) -> None:
     undisturbed = list(worker.run(JOB))
-    state = tmp_path / "trials" / "0" / trial.STATE_NAME
+    state = tmp_path / "trials" / "0" / STATE_NAME
     saved = torch.load(state)
     weights = list(saved["averaged"].values())
     torch.save({"identity": saved["identity"], "step": 4, "weights": weights, "averaged": weights}, state)
@@ -72,7 +73,7 @@ def test_a_state_of_an_earlier_version_is_trained_again_from_step_0_and_said(
 
 def test_a_torn_state_is_trained_again_and_said(worker: TrialWorker, tmp_path: Path) -> None:
     undisturbed = list(worker.run(JOB))
-    state = tmp_path / "trials" / "0" / trial.STATE_NAME
+    state = tmp_path / "trials" / "0" / STATE_NAME
     state.write_bytes(state.read_bytes()[:2000])
     again = list(worker.run(JOB))
     assert isinstance(again[0], StartsAgain) and "cannot be read as a training state" in again[0].reason

@@ -122,9 +122,24 @@ def test_counts_equal_listing(small: Small) -> None:
 def test_what_fits_equals_listing(small: Small, quantile: float) -> None:
     grid, every, costs = small
     parameters, macs = (float(np.quantile([cost[at] for cost in costs], quantile)) for at in (0, 1))
-    for budget in (Budget(parameters / 1e6, macs / 1e9), Budget(gmacs=macs / 1e9), Budget(parameters / 1e6)):
+    plain = float(np.quantile([cost.macs_without_attention_products for cost in costs], quantile))
+    for budget in (
+        Budget(parameters / 1e6, macs / 1e9),
+        Budget(gmacs=macs / 1e9),
+        Budget(parameters / 1e6),
+        Budget(gmacs_without_attention_products=plain / 1e9),
+        Budget(None, macs / 1e9, plain / 1e9, weights_mib=parameters / 2**20, precision="int8"),
+    ):
         fits = [a.id for a, cost in zip(every, costs, strict=True) if not budget.excess(cost)]
         assert count_within(grid, budget) == Count(len(fits), len(set(fits)))
+
+
+def test_a_bound_that_is_no_sum_is_refused(small: Small) -> None:
+    message = r"budget.peak_activations_mib: a map adds up .* MiB of activations in fp16 .*allowed here: null"
+    with pytest.raises(InputError, match=message):
+        count_within(small[0], Budget(peak_activations_mib=100))
+    with pytest.raises(InputError, match="peak_activations_mib: follows from no sum over stages"):
+        within(Budget(peak_activations_mib=100), small[0].price(every_row(small[0])[:3]))
 
 
 def test_without_a_bound_everything_fits(small: Small) -> None:
@@ -196,7 +211,7 @@ def test_draws_are_as_random_search_draws(md: Grid) -> None:
 
 
 def test_a_survey_counts_what_it_draws(md: Grid) -> None:
-    budget, seen = Budget(400, 200), []
+    budget, seen = Budget(400, 200, 180, weights_mib=700), []
     found = survey(md, 60_000, 7, budget, {"md": price(MD)}, lambda *chunk: seen.append(chunk))
     costs = np.concatenate([costs for _, costs, _ in seen])
     assert len(costs) == found.draws == found.density.counts.sum() == 60_000
@@ -341,6 +356,7 @@ def test_a_table_broken_off_leaves_no_file(md: Grid, tmp_path: Path) -> None:
         (["draws=0"], "draws: 0 is not possible; allowed: 1 or more"),
         (["out=map.txt"], "out: 'map.txt' ends in '.txt'; allowed: .parquet, .csv"),
         (["picture=nowhere/map.png"], "picture: there is no folder 'nowhere'"),
+        (["budget.peak_activations_mib=100"], "budget.peak_activations_mib: a map adds up"),
         (["near=mdd"], "near: no preset 'mdd'; did you mean 'md'"),
         (["near=sd15"], "near: sd15 is no point of this space: 4 levels; the space has 3"),
         (["spce=md"], "did you mean 'space'"),

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analysis.report.charts.marks import (
-    COLOURS,
+    COLOUR_OF,
     MOST_FULL_HOVERS,
     bound,
     evenly_spaced,
@@ -20,7 +20,7 @@ from analysis.report.charts.marks import (
     titled,
     winner_ring,
 )
-from search.formats import label, size
+from search.formats import label, size, state_word
 from search.runs.record import History, Trial
 from space.architecture import Architecture
 from space.prices.macs import price
@@ -39,7 +39,7 @@ def costs(history: History, winner: Trial | None, references: dict[str, Architec
     for state in ("complete", "halted", "failed", "running"):
         trials = [trial for trial in history.trials if trial.state == state]
         if trials:
-            traces.append(_trials(*evenly_spaced(state, trials), marker(state, size=9)))
+            traces.append(_trials(*evenly_spaced(state_word(state), trials), marker(state, size=9)))
     if winner is not None:
         traces.append(_trials(f"winner ({winner.name})", [winner], winner_ring()))
     traces += [_reference(name, architecture) for name, architecture in references.items()]
@@ -76,7 +76,7 @@ def _reference(name: str, architecture: Architecture) -> go.Scatter:
 
 def _budget_box(budget: dict[str, Any]) -> list[dict[str, Any]]:
     """A dashed line for each bound, across the whole chart."""
-    line = {"color": COLOURS["failed"], "width": 1.5, "dash": "dash"}
+    line = {"color": COLOUR_OF["failed"], "width": 1.5, "dash": "dash"}
     parameters, gmacs = budget.get("parameters_millions"), budget.get("gmacs")
     shapes = [bound(line, x=parameters)] if parameters is not None else []
     return shapes + ([bound(line, y=gmacs)] if gmacs is not None else [])

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from analysis.findings import Confirmed, confirmed
 from analysis.report.charts.marks import (
-    COLOURS,
+    COLOUR_OF,
     evenly_spaced,
     hover,
     marker,
@@ -19,7 +19,7 @@ from analysis.report.charts.marks import (
     reference_colour,
     titled,
 )
-from search.formats import label, millions
+from search.formats import label, millions, state_word
 from search.runs.header import objectives_of, references_of
 from search.runs.record import History, Trial
 
@@ -35,10 +35,12 @@ def learning_curves(history: History, score_name: str, title: str, winner: Trial
     for state in ("halted", "failed", "running", "complete"):
         trials = [t for t in history.trials if t.state == state and t.rungs and t is not winner]
         if trials:
-            line = {"color": COLOURS[state], "width": 1.3}
-            traces.append(_lines(*evenly_spaced(state, trials, MOST_CURVES), score_name, start, line))
+            line = {"color": COLOUR_OF[state], "width": 1.3}
+            traces.append(
+                _lines(*evenly_spaced(state_word(state), trials, MOST_CURVES), score_name, start, line)
+            )
     if winner is not None:
-        line = {"color": COLOURS["winner"], "width": 3}
+        line = {"color": COLOUR_OF["winner"], "width": 3}
         traces.append(_lines(f"winner ({winner.name})", [winner], score_name, start, line))
     traces += _ends(history, score_name)
     references = references_of(history)
@@ -56,7 +58,7 @@ def _ends(history: History, score_name: str) -> list[go.Scatter]:
     for state, symbol in (("halted", "square"), ("failed", "x")):
         ended = [t for t in history.trials if t.state == state and t.score(score_name) is not None]
         if ended:
-            name, ended = evenly_spaced(f"{state} here", ended, MOST_CURVES)
+            name, ended = evenly_spaced(f"{state_word(state)} here", ended, MOST_CURVES)
             x, y = [trial.last_step for trial in ended], [trial.score(score_name) or 0.0 for trial in ended]
             mark = marker(state, size=8, symbol=symbol)
             traces.append(marks(name, x, y, [hover(trial) for trial in ended], marker=mark))

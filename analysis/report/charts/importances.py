@@ -6,8 +6,8 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from analysis.findings import Importances
-from analysis.report.charts.marks import COLOURS, bound, titled
+from analysis.importances import Importances
+from analysis.report.charts.marks import COLOUR_OF, bound, titled
 
 MOST_CHOICES_PLOTTED = 14
 
@@ -17,8 +17,8 @@ def importance_bars(found: Importances) -> go.Figure:
     names = list(found.fid)[:MOST_CHOICES_PLOTTED][::-1]
     traces, shapes = [], []
     for title, shares, chance, colour in (
-        ("CLIP", found.clip, found.clip_chance, COLOURS["other"]),
-        ("FID", found.fid, found.fid_chance, COLOURS["complete"]),
+        ("CLIP", found.clip, found.clip_chance, COLOUR_OF["other"]),
+        ("FID", found.fid, found.fid_chance, COLOUR_OF["complete"]),
     ):
         traces.append(
             go.Bar(

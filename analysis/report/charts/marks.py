@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
-from search.formats import ending, label, size, summary
+from search.formats import ending, label, size, state_word, summary
 from search.runs.record import Trial
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point
 
 Mark = TypeVar("Mark")
 
-COLOURS = {
+COLOUR_OF = {
     "complete": "#3b82f6",
     "halted": "#d98a1f",
     "failed": "#dc4545",
@@ -27,7 +27,7 @@ COLOURS = {
     "other": "#0e9fb5",
     "prior": "#64748b",
 }
-MOST_MARKS = 1500  # of one kind in a chart; with more, evenly spaced ones are drawn, and the legend says so
+MOST_MARKS = 1500  # of one kind in a chart; with more, evenly spaced ones are plotted, and the legend says so
 MOST_FULL_HOVERS = 300  # with more marks of a kind, what they say leaves the levels out
 
 
@@ -39,7 +39,7 @@ def marks(
     return go.Scatter(mode="markers", name=escape(name), x=x, y=y, **said | fields)
 
 
-def scatter(
+def scored_marks(
     name: str,
     pairs: Iterable[tuple[Trial, Point]],
     marker: dict[str, Any],
@@ -69,7 +69,7 @@ def hover(
     full: bool = True,
 ) -> str:
     """What a mark says of its trial; escaped, since plotly reads tags."""
-    lines = [f"{label(trial.name)} · {trial.architecture.id} · {trial.state}"]
+    lines = [f"{label(trial.name)} · {trial.architecture.id} · {state_word(trial.state)}"]
     if trial.purpose == "confirm":
         lines[0] = f"{label(trial.name)}, confirmation · {trial.architecture.id}"
     if fid is not None and clip is not None:
@@ -86,7 +86,7 @@ def noise_bars(widths: Sequence[float], colour: str) -> dict[str, Any]:
 
 
 def marker(meaning: str, *, width: float = 0, **fields: Any) -> dict[str, Any]:
-    colour = COLOURS[meaning]
+    colour = COLOUR_OF[meaning]
     return {"color": colour, "line": {"color": colour, "width": width}, **fields}
 
 
@@ -95,7 +95,7 @@ def winner_ring() -> dict[str, Any]:
 
 
 def reference_colour(name: str) -> str:
-    return COLOURS.get(label(name), COLOURS["other"])
+    return COLOUR_OF.get(label(name), COLOUR_OF["other"])
 
 
 def titled(text: str, **fields: Any) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def evenly_spaced(name: str, marks: Sequence[Mark], most: int = MOST_MARKS) -> t
     if len(marks) <= most:
         return name, list(marks)
     chosen = [marks[place * len(marks) // most] for place in range(most)]
-    return f"{name} ({most:,} of {len(marks):,} drawn)", chosen
+    return f"{name} ({most:,} of {len(marks):,} plotted)", chosen
 
 
 def _shortened(text: str, most: int) -> str:

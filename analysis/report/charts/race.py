@@ -8,13 +8,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.report.charts.marks import COLOURS, bound, reference_colour, titled
+from analysis.report.charts.marks import COLOUR_OF, bound, reference_colour, titled
 from search.formats import label
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial
 from search.statistics.verdicts import Interval, Verdict, after_each_seed
 
-FINALIST_COLOURS = [COLOURS[meaning] for meaning in ("complete", "other", "halted", "failed")]
+FINALIST_COLOURS = [COLOUR_OF[meaning] for meaning in ("complete", "other", "halted", "failed")]
 MOST_RATIO = 8.0  # of the chart's axis: intervals of one seed reach far beyond what matters
 
 
@@ -76,7 +76,7 @@ def _intervals(name: str, found: list[Interval], shift: float, colour: str) -> g
 
 
 def _chart(traces: list[go.Scatter], title: str, equal: float, axis: dict[str, Any]) -> go.Figure:
-    line = {"color": COLOURS["running"], "width": 1.5, "dash": "dash"}
+    line = {"color": COLOUR_OF["running"], "width": 1.5, "dash": "dash"}
     layout = go.Layout(
         xaxis=titled("shared seeds", dtick=1), yaxis=titled(title, **axis), shapes=[bound(line, y=equal)]
     )

@@ -8,12 +8,12 @@ import plotly.graph_objects as go
 
 from analysis.findings import Confirmed, confirmed, pareto_front, reruns
 from analysis.report.charts.marks import (
-    COLOURS,
+    COLOUR_OF,
     evenly_spaced,
     marker,
     noise_bars,
     reference_colour,
-    scatter,
+    scored_marks,
     titled,
     winner_ring,
 )
@@ -33,24 +33,26 @@ def pareto(history: History, winner: Trial | None) -> go.Figure | None:
     noise, front = noise_of(history), pareto_front(history)
     if not front or noise is None:
         return None
-    traces = [front_line([point for _, point in front], COLOURS["complete"])]
+    traces = [front_line([point for _, point in front], COLOUR_OF["complete"])]
     traces += _complete(history, front, noise)
     if winner is not None:
         own = in_state([winner], "complete", history)
-        traces.append(scatter(f"winner ({winner.name})", own, winner_ring()))
-    if halted := in_state(history.trials, "halted", history):
+        traces.append(scored_marks(f"winner ({winner.name})", own, winner_ring()))
+    if stopped := in_state(history.trials, "halted", history):
         mark = marker("halted", size=8, symbol="x-thin-open", width=2)
-        traces.append(scatter(*evenly_spaced("halted, at its stop", halted), mark))
+        traces.append(scored_marks(*evenly_spaced("stopped, at its last step", stopped), mark))
         traces[-1].visible = "legendonly"
     if known := in_state(history.prior, "complete", history):
         mark = marker("prior", size=8, symbol="circle-open", width=1.5)
-        traces.append(scatter(*evenly_spaced("of earlier runs", known), mark))
+        traces.append(scored_marks(*evenly_spaced("of earlier runs", known), mark))
         if len(known) > CROWD:  # they would stretch the axes until the search's own trials are one dot
             traces[-1].visible = "legendonly"
     full_length = winner.last_step if winner is not None else 0
     traces += [_mean(group, noise, history) for group in confirmed(history) if group.steps == full_length]
     if again := [(trial, point) for trial, point, _ in reruns(history)]:
-        traces.append(scatter("halted, rerun to the end", again, marker("halted", size=10, symbol="cross")))
+        traces.append(
+            scored_marks("stopped, rerun to the end", again, marker("halted", size=10, symbol="cross"))
+        )
     return go.Figure(traces, score_axes(history))
 
 
@@ -59,13 +61,13 @@ def _complete(history: History, front: Sequence[tuple[Trial, Point]], noise: Noi
     complete, one_run = in_state(history.trials, "complete", history), noise.deviations / 2**0.5
     mark = marker("complete", size=9)
     if len(complete) <= MOST_BARS:
-        return [scatter("complete", complete, mark, noise, one_run)]
+        return [scored_marks("complete", complete, mark, noise, one_run)]
     on_front = {trial.key for trial, _ in front}
     bare = [pair for pair in complete if pair[0].key not in on_front]
-    barred = [scatter("on the front", front, mark, noise, one_run)]
+    barred = [scored_marks("on the front", front, mark, noise, one_run)]
     if not bare:
         return barred
-    return [scatter(*evenly_spaced("complete", bare), marker("complete", size=7, opacity=0.55)), *barred]
+    return [scored_marks(*evenly_spaced("complete", bare), marker("complete", size=7, opacity=0.55)), *barred]
 
 
 def confirmation(history: History) -> go.Figure | None:
@@ -79,7 +81,7 @@ def confirmation(history: History) -> go.Figure | None:
         if group.steps == full_length:
             dots = {"color": _group_colour(group, history), "size": 7, "opacity": 0.5}
             pairs = zip(group.runs, group.points, strict=True)
-            traces.append(scatter(label(group.name), pairs, dots).update(showlegend=False))
+            traces.append(scored_marks(label(group.name), pairs, dots).update(showlegend=False))
             traces.append(_mean(group, noise, history))
     return go.Figure(traces, score_axes(history))
 
@@ -91,7 +93,7 @@ def _mean(group: Confirmed, noise: Noise, history: History) -> go.Scatter:
 
 
 def _group_colour(group: Confirmed, history: History) -> str:
-    return reference_colour(group.name) if group.name in references_of(history) else COLOURS["winner"]
+    return reference_colour(group.name) if group.name in references_of(history) else COLOUR_OF["winner"]
 
 
 # ---------------------------------------------------------------------- also for several runs
@@ -122,7 +124,7 @@ def mean_mark(name: str, group: Confirmed, noise: Noise, colour: str) -> go.Scat
     """The mean of confirmation runs, with the noise of such a mean."""
     at, mean, seeds = noise.at(group.steps), group.mean, len(group.points)
     half = noise.deviations / (2 * seeds) ** 0.5
-    trace = scatter(name, [(group.runs[0], mean)], {"color": colour, "size": 13, "symbol": "diamond"})
+    trace = scored_marks(name, [(group.runs[0], mean)], {"color": colour, "size": 13, "symbol": "diamond"})
     return trace.update(
         error_x=noise_bars([half * at.fid_relative * mean.fid], colour),
         error_y=noise_bars([half * at.clip], colour),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from analysis.findings import LEAST_TRIALS_FOR_IMPORTANCES, importances, refusals, seconds_by_kind
+from analysis.findings import refusals, seconds_by_kind
+from analysis.importances import LEAST_TRIALS_FOR_IMPORTANCES, importances
 from analysis.report.charts.costs import costs
 from analysis.report.charts.importances import importance_bars
-from analysis.report.html import Cell, Row, Table, number
+from analysis.report.html import Cell, PageTable, Row, number
 from analysis.report.page import Page
 from search.formats import duration, share
 from search.runs.files import PROVENANCE_NAME
@@ -24,12 +25,12 @@ def budget_section(page: Page) -> dict[str, Any]:
         "charts": {"costs": costs(history, page.winner, page.references)},
         "refused": len(history.rejections),
         "trained": len(history.trials),
-        "kinds": Table(["refused for", "proposals"], kinds, numbers=[1]),
+        "kinds": PageTable(["refused for", "proposals"], kinds, numbers=[1]),
         "refusals": _refusals(history),
     }
 
 
-def _refusals(history: History) -> Table:
+def _refusals(history: History) -> PageTable:
     rows = [
         Row(
             [
@@ -44,7 +45,7 @@ def _refusals(history: History) -> Table:
         for r in history.rejections[:ROWS_OF_REFUSALS]
     ]
     heads = ["before trial", "architecture", "parameters (M)", "GMACs", "kind", "reason"]
-    return Table(heads, rows, numbers=(0, 2, 3), sortable=True)
+    return PageTable(heads, rows, numbers=(0, 2, 3), sortable=True)
 
 
 def importance_section(page: Page) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def time_section(page: Page) -> dict[str, Any] | None:
         "worked": total,
         "passed": passed,
         "sessions": len(page.history.sessions),
-        "table": Table(["work", "time", "share", ""], rows, numbers=[1, 2]),
+        "table": PageTable(["work", "time", "share", ""], rows, numbers=[1, 2]),
     }
 
 

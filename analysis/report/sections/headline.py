@@ -14,6 +14,7 @@ from search.objectives import CLIP, FID, Objective, Objectives
 from search.runs.header import noise_of, objectives_of, trials_asked
 from search.statistics.noise import Noise
 from search.statistics.verdicts import Verdict
+from space.budget import bounds_in_words
 from space.prices.macs import price
 
 UNSURE = {  # verdict -> how the claim says it
@@ -23,7 +24,7 @@ UNSURE = {  # verdict -> how the claim says it
 }
 
 
-def headline(page: Page) -> dict[str, Any]:
+def headline_section(page: Page) -> dict[str, Any]:
     header = page.history.header
     began = header.get("time")
     when = f"{datetime.fromtimestamp(began, UTC):%d %B %Y, %H:%M} UTC" if began else "not begun"
@@ -40,12 +41,7 @@ def headline(page: Page) -> dict[str, Any]:
 
 
 def _budget_words(budget: dict[str, Any]) -> str:
-    parts = []
-    if (most := budget.get("parameters_millions")) is not None:
-        parts.append(f"{most:g} M parameters")
-    if (most := budget.get("gmacs")) is not None:
-        parts.append(f"{most:g} GMACs")
-    return " and ".join(parts) or "none"
+    return " and ".join(bounds_in_words(budget)) or "none"
 
 
 def _claim(page: Page) -> str:
@@ -112,7 +108,7 @@ def _beside_references(page: Page) -> str:
     return f" ({'; '.join(said)})" if said else ""
 
 
-def tiles(page: Page) -> dict[str, Any]:
+def tiles_section(page: Page) -> dict[str, Any]:
     history = page.history
     states = Counter(trial.state for trial in history.trials)
     saved = steps_saved(history.trials)
@@ -120,7 +116,7 @@ def tiles(page: Page) -> dict[str, Any]:
     refused = Counter(rejection.kind for rejection in history.rejections)
     figures = [
         (f"{states['complete']:,} of {trials_asked(history):,}", "trials trained to full length"),
-        (f"{states['halted']:,}", "halted early"),
+        (f"{states['halted']:,}", "stopped early"),
         (f"{states['failed']:,}", "failed"),
         (f"{refused['budget']:,}", "proposals over budget, never trained"),
         (share(saved.share), f"of training steps saved by stopping ({saved.steps:,})"),
@@ -129,7 +125,7 @@ def tiles(page: Page) -> dict[str, Any]:
     return {"tiles": figures}
 
 
-def scope(page: Page) -> dict[str, Any] | None:
+def scope_section(page: Page) -> dict[str, Any] | None:
     """What was measured, and what it cannot say."""
     header, objectives, noise = page.history.header, objectives_of(page.history), noise_of(page.history)
     if not header:

@@ -1,4 +1,4 @@
-"""The sample sheets in the page: the winner, the reference points, one halted trial."""
+"""The sample sheets in the page: the winner, the reference points, one stopped trial."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def _chosen(history: History, winner: Trial | None) -> list[tuple[str, Trial]]:
     for name in references_of(history):
         runs = [t for t in history.confirmations if t.name == name and t.state == "complete"]
         chosen += [(f"{label(name)}, seed {run.seed}", run) for run in runs[:1]]
-    halted = [trial for trial in history.trials if trial.state == "halted"]
-    chosen += [(f"Halted, {trial.name}", trial) for trial in halted[:1]]
+    stopped = [trial for trial in history.trials if trial.state == "halted"]
+    chosen += [(f"Stopped, {trial.name}", trial) for trial in stopped[:1]]
     if winner is None:
         chosen += [
-            (trial.name, trial) for trial in history.trials if trial.rungs and trial not in halted[:1]
+            (trial.name, trial) for trial in history.trials if trial.rungs and trial not in stopped[:1]
         ][:2]
     return chosen
 

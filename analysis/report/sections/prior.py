@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from analysis.report.html import Cell, Row, Table, number, word
+from analysis.report.html import Cell, PageTable, Row, number, word
 from analysis.report.page import Page
-from search.formats import millions
+from search.formats import millions, state_word
 from search.runs.header import objectives_of
 from search.runs.record import Trial
 from search.runs.scores import best_first
 
-MOST_SHOWN = 20
+PRIOR_TRIALS_SHOWN = 20
 
 
 def prior_section(page: Page) -> dict[str, Any] | None:
@@ -22,22 +22,22 @@ def prior_section(page: Page) -> dict[str, Any] | None:
         return None
     runs = ", ".join(f"{n} of {run}" for run, n in Counter(trial.source for trial in known).items())
     shown = known
-    if len(known) > MOST_SHOWN:
-        shown = best_first(known, objectives)[:MOST_SHOWN]
+    if len(known) > PRIOR_TRIALS_SHOWN:
+        shown = best_first(known, objectives)[:PRIOR_TRIALS_SHOWN]
     heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps", "FID", "CLIP"]
     rows = [Row(_cells(trial, objectives[0].name, objectives[1].name)) for trial in shown]
     return {
         "known": len(known),
         "runs": runs,
         "shown": len(shown),
-        "table": Table(heads, rows, numbers=range(3, 8), sortable=True),
+        "table": PageTable(heads, rows, numbers=range(3, 8), sortable=True),
     }
 
 
 def _cells(trial: Trial, fid: str, clip: str) -> list[Cell]:
     return [
         Cell(trial.name),
-        word(trial.state),
+        word(state_word(trial.state)),
         Cell(trial.architecture.id, code=True),
         Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
         number(trial.cost.gmacs, 1),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from analysis.findings import spreads
 from analysis.report.charts.curves import learning_curves
 from analysis.report.charts.scores import pareto
-from analysis.report.html import Cell, Row, Table, number
+from analysis.report.html import Cell, PageTable, Row, number
 from analysis.report.page import Page
+from analysis.spread import spreads
 from search.formats import share
 from search.runs.header import objectives_of
 
@@ -47,4 +47,4 @@ def spread_section(page: Page) -> dict[str, Any] | None:
         )
         for s in found
     ]
-    return {"table": Table(heads, rows, numbers=range(10))}
+    return {"table": PageTable(heads, rows, numbers=range(10))}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.findings import reruns, steps_saved
-from analysis.report.html import MOST_ROWS, Cell, Row, Table, number, word
+from analysis.report.html import MOST_ROWS, Cell, PageTable, Row, number, word
 from analysis.report.page import Page
-from search.formats import duration, ending, millions
+from search.formats import duration, ending, millions, state_word
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
 
@@ -27,13 +27,13 @@ def trial_section(page: Page) -> dict[str, Any]:
         )
         for trial in trials
     ]
-    return {"table": Table(heads, rows, numbers=(0, *range(3, 10)), sortable=True)}
+    return {"table": PageTable(heads, rows, numbers=(0, *range(3, 10)), sortable=True)}
 
 
 def _trial_cells(trial: Trial, fid: str, clip: str) -> list[Cell]:
     return [
         number(trial.number),
-        word(trial.state),
+        word(state_word(trial.state)),
         Cell(trial.architecture.id, code=True),
         Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
         number(trial.cost.gmacs, 1),
@@ -60,12 +60,12 @@ def stopping_section(page: Page) -> dict[str, Any]:
         )
         for trial in stopped
     ]
-    heads = ["trial", "halted at step", "steps spared", "why"]
+    heads = ["trial", "stopped at step", "steps spared", "why"]
     again = reruns(history)
     return {
         "stopped": len(stopped),
         "saved": steps_saved(history.trials),
-        "table": Table(heads, rows, numbers=range(3), sortable=True),
+        "table": PageTable(heads, rows, numbers=range(3), sortable=True),
         "reruns": len(again),
         "wrong": [trial.name for trial, _, wrongly in again if wrongly],
         "failures": _failures(history),

@@ -7,10 +7,10 @@ from typing import Any
 from analysis.findings import confirmed
 from analysis.report.charts.race import closing_intervals
 from analysis.report.charts.scores import confirmation
-from analysis.report.html import Cell, Row, Table, number, word
+from analysis.report.html import Cell, PageTable, Row, number, word
 from analysis.report.page import Page
 from search.confirmation.repeats import estimated, shown
-from search.formats import counted, label
+from search.formats import counted, label, state_word
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.scores import point_of
 from search.statistics.verdicts import Interval, Verdict
@@ -25,7 +25,7 @@ def verdict_section(page: Page) -> dict[str, Any]:
     rows = [Row(verdict_row(verdict)) for verdict in page.verdicts]
     return {
         "confirmed": True,
-        "verdicts": Table(VERDICT_HEADS, rows, numbers=range(3, 9)) if rows else None,
+        "verdicts": PageTable(VERDICT_HEADS, rows, numbers=range(3, 9)) if rows else None,
         "field": _field(page),
         "runs": _run_table(page),
         "runs_title": counted(len(page.history.confirmations), "confirmation run"),
@@ -56,7 +56,7 @@ def _ends(interval: Interval, form: str) -> str:
     return f"{interval.low:{form}} and {interval.high:{form}}"
 
 
-def _field(page: Page) -> Table:
+def _field(page: Page) -> PageTable:
     rows = [
         Row(
             [
@@ -71,7 +71,7 @@ def _field(page: Page) -> Table:
         )
         for group in sorted(confirmed(page.history), key=lambda group: (-group.steps, -len(group.points)))
     ]
-    return Table(["network", "seeds", "steps", "mean FID", "mean CLIP", ""], rows, numbers=range(1, 5))
+    return PageTable(["network", "seeds", "steps", "mean FID", "mean CLIP", ""], rows, numbers=range(1, 5))
 
 
 def _place(page: Page, name: str) -> Cell:
@@ -86,7 +86,7 @@ def _place(page: Page, name: str) -> Cell:
     return Cell("still in")
 
 
-def _run_table(page: Page) -> Table:
+def _run_table(page: Page) -> PageTable:
     """Every confirmation run, failed ones too, in the order of their start."""
     rows = []
     for trial in page.history.confirmations:
@@ -99,13 +99,13 @@ def _run_table(page: Page) -> Table:
                     number(trial.last_step or None),
                     number(point.fid if point else None, 2),
                     number(point.clip if point else None, 3),
-                    Cell(trial.reason, badge=trial.state),
+                    Cell(trial.reason, badge=state_word(trial.state)),
                     Cell(trial.why, css="wide"),
                 ]
             )
         )
     heads = ["run of", "seed", "steps", "FID", "CLIP", "state", "why it was started"]
-    return Table(heads, rows, numbers=range(1, 5))
+    return PageTable(heads, rows, numbers=range(1, 5))
 
 
 def noise_section(page: Page) -> dict[str, Any] | None:
@@ -116,4 +116,4 @@ def noise_section(page: Page) -> dict[str, Any] | None:
         return None
     lines = [shown(each) for each in found]
     rows = [Row([Cell(text, css="number") for text in line.values()]) for line in lines]
-    return {"table": Table(list(lines[0]), rows, numbers=range(len(lines[0])))}
+    return {"table": PageTable(list(lines[0]), rows, numbers=range(len(lines[0])))}

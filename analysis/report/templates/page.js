@@ -52,13 +52,13 @@
       legend: {orientation: "h", x: 0, xanchor: "left", y: narrow() ? -0.22 : -0.17, yanchor: "top", ...layout.legend},
     };
   };
-  const draw = () => {
+  const plot = () => {
     for (const [id, figure] of Object.entries(FIGURES))
       Plotly.react(id, figure.data, themed(figure.layout), {responsive: true, displaylogo: false, displayModeBar: "hover",
         modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"]});
   };
-  draw();
-  dark.addEventListener("change", draw);
+  plot();
+  dark.addEventListener("change", plot);
 
   const showAll = (button) => {
     const rest = button.previousElementSibling, rows = button.closest(".long").querySelector("tbody");

@@ -12,7 +12,7 @@ import pytest
 
 from analysis.comparison.page import write_comparison
 from analysis.comparison.runs import (
-    check_comparable,
+    check_runs_comparable,
     ledger,
     progress,
     read_runs,
@@ -62,7 +62,7 @@ def history(**changes: Any) -> History:
         {"trials": 99},
         {"name": "another"},
         {"space": {"levels": {}}},
-        {"data": {"name": "scenes", "memory_mib": 1}},  # the digest of the pictures is equal
+        {"data": {"name": "scenes", "memory_mib": 1}},  # the digest of the images is equal
         {"training": {"batch": 64, "learning_rate": 0.002, "steps": 9}},  # the rungs say how long
     ],
 )
@@ -255,7 +255,7 @@ def test_the_page_is_one_file_that_shows_every_run(tmp_path: Path) -> None:
         folder = tmp_path / name
         write_history(folder, ended=16, seed=place, name=name + HOSTILE, sampler={"name": f"sampler-{name}"})
     runs = read_runs([tmp_path / name for name in "abc"])
-    check_comparable(runs)
+    check_runs_comparable(runs)
     text = write_comparison(runs, tmp_path / "out.html").read_text(encoding="utf-8")
     tree = Tree(text)
     assert tree.tags.count("script") == 2 and tree.addresses == [] and "img" not in tree.tags
@@ -284,7 +284,7 @@ def test_runs_without_a_complete_trial_are_laid_out_too(tmp_path: Path) -> None:
     write_comparison(runs[1:] * 2, tmp_path / "none.html")
 
 
-def test_the_door_prints_the_table_and_names_the_page(
+def test_the_command_prints_the_table_and_names_the_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folders = [
@@ -293,7 +293,7 @@ def test_the_door_prints_the_table_and_names_the_page(
     ]
     out = tmp_path / "page.html"
     assert main([folders[0], f"runs=[{folders[1]}]", f"out={out}"]) == 0
-    told = capsys.readouterr().out
-    assert "Searches compared" in told and f"comparison: {out}" in told
-    assert re.search(r"The winner of \w \(trial 0\) is (better|worse) than that of", told)
+    printed = capsys.readouterr().out
+    assert "Searches compared" in printed and f"comparison: {out}" in printed
+    assert re.search(r"The winner of \w \(trial 0\) is (better|worse) than that of", printed)
     assert out.is_file()

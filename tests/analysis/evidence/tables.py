@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.evidence.metrics import Metric
-from analysis.replay.table import Table, table_of
+from analysis.replay.table import RecordedTable, table_of
 from search.plan import named_architecture
 from search.runs.bundle import Bundled
 from space.architecture import Architecture
@@ -15,9 +15,9 @@ FORTY = networks(40)
 TWENTY = FORTY[:20]
 
 
-def table(*runs: Bundled) -> Table:
+def table(*runs: Bundled) -> RecordedTable:
     return table_of({run.name: run.history for run in runs})
 
 
-def seeded(world: World, found: list[Architecture], seeds: range) -> Table:
+def seeded(world: World, found: list[Architecture], seeds: range) -> RecordedTable:
     return table(world.run("table", [(network, seed) for seed in seeds for network in found]))

@@ -7,7 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.evidence.decisions import DECISIONS, TRADE_TOLERANCE, Decision, Pair, Trade, pairs_among
+from analysis.evidence.decisions import (
+    PAPER_DECISIONS,
+    TRADE_TOLERANCE,
+    Decision,
+    MatchedPair,
+    Trade,
+    pairs_among,
+)
 from search.plan import named_architecture
 from space.architecture import Architecture
 from space.choices import UniformDraw
@@ -16,7 +23,7 @@ from space.prices.macs import price
 from tests.search.worlds import md_space
 
 SPACE = md_space()
-BY_SLUG = {decision.slug: decision for decision in DECISIONS}
+BY_SLUG = {decision.slug: decision for decision in PAPER_DECISIONS}
 MD, MD_LITE = named_architecture("md"), named_architecture("md_lite")
 # What `difference` says of MD's partner, and whether MD made the paper's choice: read off Table 6.
 AT_MD = {
@@ -57,7 +64,7 @@ def test_every_decision_was_looked_at() -> None:
     assert AT_MD.keys() == BY_SLUG.keys()
 
 
-@pytest.mark.parametrize("decision", DECISIONS, ids=lambda decision: decision.slug)
+@pytest.mark.parametrize("decision", PAPER_DECISIONS, ids=lambda decision: decision.slug)
 def test_partners_differ_in_exactly_the_decision_and_come_back(decision: Decision) -> None:
     acted = 0
     for network in drawn(50 if isinstance(decision.change, Trade) else 300):
@@ -124,7 +131,10 @@ def test_a_partner_outside_the_space_is_none() -> None:
 def test_pairs_are_found_among_any_networks_each_network_once() -> None:
     gelu, lite_gelu = replace(MD, activation="gelu"), replace(MD_LITE, activation="gelu")
     networks = [lite_gelu, MD, *drawn(20), gelu, MD_LITE]
-    assert pairs_among(BY_SLUG["swish"], networks, SPACE) == [Pair(MD_LITE, lite_gelu), Pair(MD, gelu)]
+    assert pairs_among(BY_SLUG["swish"], networks, SPACE) == [
+        MatchedPair(MD_LITE, lite_gelu),
+        MatchedPair(MD, gelu),
+    ]
     assert pairs_among(BY_SLUG["relu"], [MD, MD_LITE], SPACE) == []
     trades = BY_SLUG["width_for_depth"]
     one, *others = [MD, *trades.partners(MD, SPACE)]

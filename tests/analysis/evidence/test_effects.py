@@ -8,19 +8,19 @@ from dataclasses import replace
 import pytest
 from scipy.stats import nct, t, ttest_1samp
 
-from analysis.evidence.decisions import DECISIONS
+from analysis.evidence.decisions import PAPER_DECISIONS
 from analysis.evidence.effects import (
-    MOST_PAIRS,
+    MOST_PAIRS_COUNTED,
     Effect,
     agreement,
     effect_of,
+    effect_sizes,
     needed,
     pairs_needed,
     word_of,
-    worths,
 )
 from analysis.evidence.resampling import holm
-from analysis.replay.table import Table
+from analysis.replay.table import RecordedTable
 from search.statistics.variance import Variance
 from tests.analysis.evidence.tables import CLIP, FID, MD, MD_LITE, table
 from tests.search.made_up import NOISE, World, by_size, networks
@@ -48,8 +48,8 @@ def test_words() -> None:
 
 
 def test_agreement_with_what_the_paper_says() -> None:
-    better = next(decision for decision in DECISIONS if decision.claim == "better")
-    no_worse = next(decision for decision in DECISIONS if decision.claim == "no worse")
+    better = next(decision for decision in PAPER_DECISIONS if decision.claim == "better")
+    no_worse = next(decision for decision in PAPER_DECISIONS if decision.claim == "no worse")
 
     def effects(middle: float, spread: float) -> list[Effect]:
         return [
@@ -85,7 +85,7 @@ def test_as_many_pairs_as_are_needed(deviation: float, size: float, level: float
     spread = 5**0.5 / 3**0.5 * deviation  # of those four
     assert reach is not None
     assert pairs_needed(spread, reach * 1.001, level) <= 4 < pairs_needed(spread, reach * 0.8, level)
-    assert pairs_needed(1.0, 0.0, 0.05) == pairs_needed(1.0, 1e-9, 0.05) == MOST_PAIRS
+    assert pairs_needed(1.0, 0.0, 0.05) == pairs_needed(1.0, 1e-9, 0.05) == MOST_PAIRS_COUNTED
 
 
 def test_equal_sides_are_told_apart_as_seldom_as_stated() -> None:
@@ -96,10 +96,10 @@ def test_equal_sides_are_told_apart_as_seldom_as_stated() -> None:
     assert wrong <= 28  # 5 % of 300 families of 18 tests, and three deviations
 
 
-def partners_table(world: World, slugs: list[str], count: int) -> Table:
+def partners_table(world: World, slugs: list[str], count: int) -> RecordedTable:
     found, space = [MD, MD_LITE, *networks(60)], md_space()
     entries = {network.id: network for network in found}
-    for decision in DECISIONS:
+    for decision in PAPER_DECISIONS:
         if decision.slug in slugs:
             pairs = [partner for network in found if (partner := decision.partner(network, space))]
             entries |= {partner.id: partner for partner in pairs[:count]}
@@ -110,7 +110,7 @@ def test_a_planted_effect_is_found_and_an_absent_one_is_not() -> None:
     world = World(truth=lambda n: by_size(n) * 0.02 + 0.4 * (n.activation == "swish"), noise=0.08)
     of_table = partners_table(world, ["swish", "relu"], 10)
     noise = {"FID": Variance(0.08**2, 20), "CLIP": Variance(0.08**2, 20)}
-    found = {worth.decision.slug: worth for worth in worths(of_table, MD, noise, NOISE, 36.0)}
+    found = {worth.decision.slug: worth for worth in effect_sizes(of_table, MD, noise, NOISE, 36.0)}
     swish, relu = found["swish"], found["relu"]
     assert (swish.word, swish.agreement, len(swish.pairs)) == ("better", "agrees", 10)
     clip = swish.effects[1]
@@ -130,4 +130,4 @@ def test_pairs_are_of_one_seed() -> None:
     gelu = replace(MD, activation="gelu")
     runs = World(noise=0.0).run("table", [(MD, 0), (MD, 1), (gelu, 2)])
     noise = dict.fromkeys(("FID", "CLIP"), Variance(0.01, 5))
-    assert not any(worth.pairs for worth in worths(table(runs), MD, noise, NOISE, 1.0))
+    assert not any(worth.pairs for worth in effect_sizes(table(runs), MD, noise, NOISE, 1.0))

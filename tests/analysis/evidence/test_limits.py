@@ -13,7 +13,7 @@ from tests.search.made_up import RUNGS, World
 
 def test_how_many_seeds_would_do() -> None:
     found = noise_by_rung(seeded(World(noise=0.1), FORTY, range(2)), [n.id for n in FORTY])
-    text = limits.section([], found, seeded(World(), TWENTY[:1], range(1)), 36.0).text()
+    text = limits.limits_chapter([], found, seeded(World(), TWENTY[:1], range(1)), 36.0).text()
     clip = next(each for each in found if each.metric == CLIP and each.step == RUNGS[-1])
     assert clip.spread is not None
     runs = math.ceil(9 * clip.seeds.value / clip.spread**2)  # s^2 / n is a tenth of the whole variance

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from analysis.evidence.decisions import DECISIONS
+from analysis.evidence.decisions import PAPER_DECISIONS
 from analysis.evidence.main_effects import contrast_interval, main_effects
 from tests.analysis.evidence.tables import TWENTY, seeded
 from tests.search.made_up import World, networks
@@ -30,7 +30,7 @@ def test_main_effects_are_found_as_planted() -> None:
     ninety = networks(90)
     found = main_effects(seeded(world, ninety, range(1)), {network.id for network in ninety})
     clip = {each.decision.slug: each.effects[1].interval for each in found}
-    assert clip.keys() == {decision.slug for decision in DECISIONS} - {"width_for_depth"}
+    assert clip.keys() == {decision.slug for decision in PAPER_DECISIONS} - {"width_for_depth"}
     assert clip["swish"].low < 0.3 < clip["swish"].high and clip["swish"].sign == 1
     assert clip["feed_forward"].low < -0.2 < clip["feed_forward"].high and clip["feed_forward"].sign == -1
     assert {each.decision.slug: each.effects[1].sign for each in found if each.effects[1].sign} == {

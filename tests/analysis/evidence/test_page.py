@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.evidence import resampling, standing
-from analysis.evidence.decisions import DECISIONS
+from analysis.evidence.decisions import PAPER_DECISIONS
 from mdsearch.commands.evidence import main
 from search.plan import named_architecture
 from search.runs.bundle import Bundled, write_bundle
@@ -40,8 +40,8 @@ SECTIONS = (
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a page says is tested here, not how finely its intervals are drawn."""
-    monkeypatch.setattr(resampling, "DRAWS", 100)
-    monkeypatch.setattr(standing, "DRAWS", 50)
+    monkeypatch.setattr(resampling, "BOOTSTRAP_SAMPLES", 100)
+    monkeypatch.setattr(standing, "NOISE_SAMPLES", 50)
 
 
 def enqueued(run: Bundled, count: int) -> Bundled:
@@ -64,7 +64,7 @@ def everything() -> list[Bundled]:
     first = [MD, MD_LITE, *spread[:10]]
     partners: dict[str, Architecture] = {}
     for network in (MD, MD_LITE, *spread[:6]):
-        for decision in DECISIONS[-2:]:
+        for decision in PAPER_DECISIONS[-2:]:
             partner = decision.partner(network, md_space())
             if partner is not None:
                 partners[partner.id] = partner

@@ -1,4 +1,4 @@
-"""The door that writes partners: chosen by structure, within the budget, spread, nothing twice."""
+"""The command that writes partners: chosen by structure, within the budget, spread, nothing twice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.evidence.decisions import DECISIONS
+from analysis.evidence.decisions import PAPER_DECISIONS
 from conf.compose import compose
 from mdsearch.commands.evidence_pairs import main, missing_partners, space_filling_bases
 from search.runs.record import read_history
@@ -15,7 +15,7 @@ from space.architecture import Architecture
 from space.difference import difference
 from space.prices.macs import price
 from space.shared.plain import InputError
-from tests.analysis.test_replay import write_run
+from tests.analysis.replay.test_replay import write_run
 from tests.search.worlds import MD_BUDGET, md_space
 
 WORDS = ("sampler=sobol", "stopping=none", "enqueue=[md,md_lite]")
@@ -39,7 +39,7 @@ def test_partners_are_new_fit_and_are_found_as_pairs(table: Path, tmp_path: Path
     assert not any(MD_BUDGET.excess(price(each)) for each in files.values())
     assert list(files)[:2] == ["000-md-sa_middle.yaml", "001-md-ca_middle.yaml"]
     assert "md-shared_kv" not in "".join(files)  # 403 M parameters
-    for decision in DECISIONS:
+    for decision in PAPER_DECISIONS:
         assert sum(name.endswith(f"-{decision.slug}.yaml") for name in files) <= 3
         assert f"{decision.name} " in shown
     assert f"written: {len(files)} networks" in shown

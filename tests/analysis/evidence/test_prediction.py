@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.evidence import prediction_text
-from analysis.evidence.prediction import forecasts, place_order, settings
+from analysis.evidence.prediction import forecast_settings, forecasts, place_order
 from tests.analysis.evidence.tables import FORTY, TWENTY, seeded, table
 from tests.search.made_up import RUNGS, World
 
@@ -32,16 +32,16 @@ def test_a_score_that_is_the_same_for_all_forecasts_nothing() -> None:
     for event in run.events:
         if event["event"] == "rung":
             event["scores"]["validation_loss"] = 1.0
-    (setting,) = settings(table(run), frozenset(network.id for network in TWENTY), None)
+    (setting,) = forecast_settings(table(run), frozenset(network.id for network in TWENTY), None)
     (loss, *_) = [each for each in setting.predicted if each.name == "validation loss"]
     assert (loss.order, loss.behind, loss.best) == (None, None, False)
-    assert "| 100 | validation loss | - | - |" in prediction_text.section([setting], RUNGS).text()
+    assert "| 100 | validation loss | - | - |" in prediction_text.prediction_chapter([setting], RUNGS).text()
 
 
 def test_the_better_forecast_is_named_and_keeps_the_best() -> None:
     three = seeded(World(noise=0.08), FORTY, range(2))
     long = table(World(noise=0.0, rungs=(400, 1600)).run("long", [(n, 0) for n in FORTY[:15]]))
-    first, against_long, same = settings(three, frozenset(three.runs), long)
+    first, against_long, same = forecast_settings(three, frozenset(three.runs), long)
     assert [each.independent for each in (first, against_long, same)] == [True, True, False]
     assert [each.networks for each in (first, against_long, same)] == [40, 15, 40]
     by_name = {each.name: each for each in first.predicted if each.step == RUNGS[-1]}
@@ -53,4 +53,6 @@ def test_the_better_forecast_is_named_and_keeps_the_best() -> None:
         by_step = [each.step for each in setting.predicted if each.best]
         assert by_step == sorted(set(by_step)) and by_step[0] == 0  # one a step
     assert {each.step for each in same.predicted} == {0, *RUNGS[:-1]}  # the end does not forecast itself
-    assert settings(seeded(World(), TWENTY[:5], range(1)), frozenset(n.id for n in TWENTY), None) == []
+    assert (
+        forecast_settings(seeded(World(), TWENTY[:5], range(1)), frozenset(n.id for n in TWENTY), None) == []
+    )

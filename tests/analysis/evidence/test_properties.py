@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.evidence.properties import most_alike, properties
+from analysis.evidence.properties import most_alike, property_ranks
 from tests.analysis.evidence.tables import FORTY, seeded
 from tests.search.made_up import World, networks
 
@@ -14,7 +14,7 @@ from tests.search.made_up import World, networks
 def test_properties_that_decide_are_found() -> None:
     world = World(truth=lambda network: 0.5 * network.levels[2].cross_attention, noise=0.05)
     found = networks(60)
-    strongest, *others = properties(seeded(world, found, range(1)), {network.id for network in found})
+    strongest, *others = property_ranks(seeded(world, found, range(1)), {network.id for network in found})
     assert strongest.name == "level 3 cross attention: yes"
     assert strongest.fid_counts and strongest.clip_counts and strongest.fid.low > 0.5
     without_layers = sum(not network.levels[0].layers for network in found)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, spearmanr
 
-from analysis.evidence.resampling import holm, interval, percentiles, share_interval, spearman
+from analysis.evidence.resampling import bootstrap_interval, holm, percentiles, share_interval, spearman
 
 
 def test_rank_correlation_is_scipys_ties_too() -> None:
@@ -19,9 +19,13 @@ def test_rank_correlation_is_scipys_ties_too() -> None:
 
 def test_the_bootstrap_is_the_same_each_time_and_wants_networks() -> None:
     rows = np.random.default_rng(0).normal(size=(30, 2))
-    found = interval(rows, spearman)
-    assert found == interval(rows, spearman) and found is not None and found.low < found.middle < found.high
-    assert interval(rows[:3], spearman) is None
+    found = bootstrap_interval(rows, spearman)
+    assert (
+        found == bootstrap_interval(rows, spearman)
+        and found is not None
+        and found.low < found.middle < found.high
+    )
+    assert bootstrap_interval(rows[:3], spearman) is None
     assert percentiles(float("nan"), np.zeros(3)) is None
 
 

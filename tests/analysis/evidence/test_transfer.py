@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.evidence.resampling import spearman
-from analysis.evidence.transfer import networks_needed, orders, section, transfer
+from analysis.evidence.transfer import networks_needed, orders, transfer, transfer_chapter
 from analysis.evidence.winners import winners_of
 from tests.analysis.evidence.tables import FORTY, MD, MD_LITE, TWENTY, seeded, table
 from tests.search.made_up import World
@@ -49,7 +49,7 @@ def test_a_winner_may_lose_under_the_bigger_proxy() -> None:
         "MD": "worse",
         "MD-Lite": "undecided",
     }
-    text = " ".join(section(both, "").findings)
+    text = " ".join(transfer_chapter(both, "").findings)
     assert (
         f"By FID, as observed, MD is number 1 of {len(all_of_them)} networks in the table and number 2"
         in text

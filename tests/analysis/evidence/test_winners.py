@@ -37,10 +37,10 @@ def test_a_winner_stands_beside_md_in_its_own_confirmation() -> None:
     (verdict,) = winner.verdicts
     assert (verdict.against, verdict.seeds) == ("MD", 2)
     distances = [distance(network, MD, md_space()) or 0 for network in FORTY]
-    assert found.drawn_distance == pytest.approx(sum(distances) / 40)
+    assert found.space_filling_distance == pytest.approx(sum(distances) / 40)
     assert found.distance is None and found.shared == ()  # of one winner
     assert winners_of({}, MD, FORTY, of_table) is None
-    assert "otherwise" not in winners.section(("before-*",), found, MD).text()
+    assert "otherwise" not in winners.winners_chapter(("before-*",), found, MD).text()
 
 
 def test_a_winner_of_another_protocol_says_in_what_it_was_measured_otherwise() -> None:
@@ -49,7 +49,7 @@ def test_a_winner_of_another_protocol_says_in_what_it_was_measured_otherwise() -
     of_table = seeded(world, FORTY, range(1))
     header = of_table.header | {"rungs": [1, 2]}
     found = winners_of({"before-0": run.history}, MD, FORTY, replace(of_table, header=header))
-    said = winners.section(("before-*",), found, MD).text()
+    said = winners.winners_chapter(("before-*",), found, MD).text()
     assert "compare with each other only: `before-0` (the table's first: rungs: [1, 2] against" in said
 
 
@@ -70,7 +70,7 @@ def test_what_winners_share_is_said_of_those_measured_as_the_table_was() -> None
     away = [distance(network, MD, md_space()) or 0 for network in groups["after"]]
     assert found.distance is not None and found.distance.middle == sum(away) / 4
     assert list(found.shared) == shared_choices(groups["after"], FORTY, md_space())
-    said = winners.section(("before-*",), found, MD).text()
+    said = winners.winners_chapter(("before-*",), found, MD).text()
     assert f"the 4 winners measured as the table was differ from MD in {sum(away) / 4:.1f} (" in said
 
 
@@ -86,7 +86,7 @@ def test_the_share_of_searches_whose_winner_is_better_than_both(quality: float, 
     confirmations = [(*each, seed) for seed in (7, 8, 9) for each in (best, ("md", MD), ("md_lite", MD_LITE))]
     run = world.run("after-0", [(TWENTY[0], 0)], confirmations=confirmations)
     found = winners_of({"after-0": run.history}, MD, FORTY, seeded(world, FORTY, range(1)))
-    assert said in winners.section(("after-*",), found, MD).findings[0]
+    assert said in winners.winners_chapter(("after-*",), found, MD).findings[0]
 
 
 def test_what_winners_share_beyond_chance() -> None:

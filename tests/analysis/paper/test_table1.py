@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.paper.table1 import EXPLAINED_FROM_PERCENT, rows, text
+from analysis.paper.table1 import EXPLAINED_FROM_PERCENT, counted_networks, table1_text
 from analysis.rendering import TableSettings
 from mdsearch.commands.table1 import main
 from space.shared.plain import InputError
@@ -21,7 +21,7 @@ NAMES = ["SDXL", "SD-1.4/1.5", "SnapFusion", "DiT-XL/2", "MobileDiffusion", "Mob
 
 @pytest.fixture(scope="module")
 def as_json() -> list[dict]:
-    return json.loads(text(rows(), TableSettings(format="json")))
+    return json.loads(table1_text(counted_networks(), TableSettings(format="json")))
 
 
 def test_rows_stand_in_the_papers_order(as_json: list[dict]) -> None:
@@ -66,21 +66,21 @@ def test_flops_are_twice_the_macs(as_json: list[dict]) -> None:
 
 
 def test_whatever_differs_by_more_than_a_percent_is_explained() -> None:
-    for row in rows():
+    for row in counted_networks():
         deviations = [row.parameters_deviation_percent, row.macs_deviation_percent]
         differs = any(value is not None and abs(value) > EXPLAINED_FROM_PERCENT for value in deviations)
         assert bool(row.explanation) == (differs or row.paper_parameters is None), row.model
 
 
 def test_csv_reads_back(as_json: list[dict]) -> None:
-    read = list(csv.DictReader(io.StringIO(text(rows(), TableSettings(format="csv")))))
+    read = list(csv.DictReader(io.StringIO(table1_text(counted_networks(), TableSettings(format="csv")))))
     assert [row["model"] for row in read] == NAMES
     assert [int(row["macs"]) for row in read] == [row["macs"] for row in as_json]
     assert read[0]["channels"] == "320 640 1280"
 
 
 def test_the_terminals_table_keeps_macs_and_flops_apart() -> None:
-    lines = text(rows(), TableSettings()).splitlines()
+    lines = table1_text(counted_networks(), TableSettings()).splitlines()
     sd = next(line for line in lines if line.startswith("SD-1.4/1.5"))
     assert re.search(r"859\.52 +862 +-0\.29 +401\.64 +392 +\+2\.46 +338\.61 +803\.27$", sd)
     assert len({len(line) for line in lines[4:10]}) == 1
@@ -89,7 +89,7 @@ def test_the_terminals_table_keeps_macs_and_flops_apart() -> None:
 def test_the_document_is_what_the_command_writes() -> None:
     """docs/table1.md, but for the line that dates it."""
     settings = TableSettings("markdown", "docs/table1.md", "docs/table1.png")
-    made, kept = text(rows(), settings), (ROOT / "docs" / "table1.md").read_text()
+    made, kept = table1_text(counted_networks(), settings), (ROOT / "docs" / "table1.md").read_text()
     assert made.splitlines()[:-1] == kept.splitlines()[:-1]
     assert "`mdsearch table1 format=markdown" in kept.splitlines()[-1]
     assert (ROOT / "docs" / "table1.png").is_file()
@@ -121,7 +121,7 @@ def test_bad_input_is_refused(word: str, message: str) -> None:
 
 def test_the_commands_need_neither_ray_nor_optuna() -> None:
     code = (
-        "import sys, mdsearch.commands.table1, mdsearch.commands.walk, analysis.plots; "
+        "import sys, mdsearch.commands.table1, mdsearch.commands.walk, analysis.paper.plots; "
         "print([name for name in ('ray', 'optuna') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis.paper.table1 import published
-from analysis.paper.walk import DECISIONS, architectures, steps, text
+from analysis.paper.table1 import printed_network
+from analysis.paper.walk import DECISIONS, architectures, steps, walk_text
 from analysis.rendering import TableSettings
 from mdsearch.commands.walk import main
 from space.architecture import Architecture
@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[3]
 
 def test_it_starts_at_sd15_and_ends_at_md() -> None:
     walk = architectures()
-    assert walk[0] == published("sd15")
-    assert walk[-1] == published("md")
+    assert walk[0] == printed_network("sd15")
+    assert walk[-1] == printed_network("md")
     assert walk[-1].id == "e7d9e606fec8"
 
 
@@ -68,7 +68,7 @@ def test_moving_the_transformers_keeps_the_number_of_parameters() -> None:
 
 
 def test_json_tells_what_changed() -> None:
-    told = json.loads(text(steps(), TableSettings(format="json")))
+    told = json.loads(walk_text(steps(), TableSettings(format="json")))
     assert [step["decision"] for step in told[1:]] == [decision.name for decision in DECISIONS]
     walk = architectures()
     for (before, after), step in zip(pairwise(walk), told[1:], strict=True):
@@ -80,7 +80,7 @@ def test_json_tells_what_changed() -> None:
 def test_the_document_is_what_the_command_writes() -> None:
     """docs/walk.md, but for the line that dates it."""
     settings = TableSettings("markdown", "docs/walk.md", "docs/walk.png")
-    made, kept = text(steps(), settings), (ROOT / "docs" / "walk.md").read_text()
+    made, kept = walk_text(steps(), settings), (ROOT / "docs" / "walk.md").read_text()
     assert made.splitlines()[:-1] == kept.splitlines()[:-1]
     assert (ROOT / "docs" / "walk.png").is_file()
 

@@ -37,13 +37,13 @@ def test_what_is_too_much_for_a_browser_is_drawn_in_part_and_said(tmp_path: Path
     complete = sum(trial.state == "complete" for trial in history.trials)
     for chart in ("curve-fid", "curve-clip"):
         names = {trace["name"]: trace for trace in charts[chart]["data"]}
-        assert names[f"complete (300 of {complete - 1:,} drawn)"]["x"].count(None) == 300
-    drawn = {trace["name"] for trace in charts["pareto"]["data"]}
-    assert {"on the front", f"winner ({leader.winner.name})"} <= drawn
+        assert names[f"complete (300 of {complete - 1:,} plotted)"]["x"].count(None) == 300
+    plotted = {trace["name"] for trace in charts["pareto"]["data"]}
+    assert {"on the front", f"winner ({leader.winner.name})"} <= plotted
 
 
 def test_marks_are_left_out_evenly() -> None:
     assert evenly_spaced("few", [1, 2, 3], 3) == ("few", [1, 2, 3])
     name, chosen = evenly_spaced("many", range(1000), 10)
-    assert name == "many (10 of 1,000 drawn)"
+    assert name == "many (10 of 1,000 plotted)"
     assert chosen == list(range(0, 1000, 100))

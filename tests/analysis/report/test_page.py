@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, History, s
 
 def test_page_is_one_well_formed_file_that_loads_nothing(finished: tuple[Path, History, str]) -> None:
     tree = Tree(finished[2])
-    assert tree.addresses  # pictures
+    assert tree.addresses  # images
     assert all(address.startswith("data:image/png;base64,") for address in tree.addresses)
     assert not {"link", "iframe", "object", "embed", "form"} & set(tree.tags)
     assert "default-src 'none'" in finished[2]  # what a browser enforces
@@ -65,7 +65,7 @@ def test_page_holds_every_part(finished: tuple[Path, History, str]) -> None:
     assert "widths divided by 16" in words or "width divided by 16" in words
     assert "0123abc" in words  # provenance
     assert "training" in words and "sampling" in words  # where the time went
-    assert tree.tags.count("img") == 4  # the winner, MD, MD-Lite, a halted one
+    assert tree.tags.count("img") == 4  # the winner, MD, MD-Lite, a stopped one
 
 
 def test_charts_are_valid_and_each_has_its_place(finished: tuple[Path, History, str]) -> None:
@@ -88,7 +88,7 @@ def test_curves_begin_at_the_start_scores_and_stops_are_marked(finished: tuple[P
     starts = [y for x, y in zip(traces["complete"]["x"], traces["complete"]["y"], strict=True) if x == 0]
     assert starts and set(starts) == {160.0}
     halted = [trial for trial in history.trials if trial.state == "halted"]
-    assert traces["halted here"]["x"] == [trial.last_step for trial in halted]
+    assert traces["stopped here"]["x"] == [trial.last_step for trial in halted]
 
 
 def test_curves_have_ticks_whatever_their_range(finished: tuple[Path, History, str], tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_noise_bars_touch_where_a_difference_equals_its_noise(finished: tuple[Pa
     assert 2 * trace["error_y"]["array"][0] == pytest.approx(2 * 2**0.5 * 0.03)
 
 
-def test_wide_pictures_are_shrunk(finished: tuple[Path, History, str]) -> None:
+def test_wide_images_are_shrunk(finished: tuple[Path, History, str]) -> None:
     assert max(len(address) for address in Tree(finished[2]).addresses) < 20_000
 
 
@@ -167,14 +167,14 @@ def _texts(value: object) -> Iterator[str]:
         yield value
 
 
-def test_unreadable_pictures_and_provenance_are_left_out(tmp_path: Path) -> None:
+def test_unreadable_images_and_provenance_are_left_out(tmp_path: Path) -> None:
     write_history(tmp_path, ended=3, failed=(), confirmation_seeds=0)
     (tmp_path / "provenance.json").write_text("{torn")
     for number in range(3):
         place = tmp_path / "trials" / str(number)
         place.mkdir(parents=True)
-        (place / "samples.png").write_bytes(b"not a picture")
-    assert "No pictures lie in the run folder." in words_of(tmp_path)
+        (place / "samples.png").write_bytes(b"not an image")
+    assert "No images lie in the run folder." in words_of(tmp_path)
 
 
 # ---------------------------------------------------------------------- its parts

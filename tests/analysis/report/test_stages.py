@@ -112,7 +112,7 @@ def test_planted_better_worse_and_undecided(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_halted_trials_rerun_to_the_end_count_wrong_stops(tmp_path: Path) -> None:
+def test_stopped_trials_rerun_to_the_end_count_wrong_stops(tmp_path: Path) -> None:
     record = open_run(tmp_path, trials=3)
     for architecture, state in ((MD, "complete"), (MD_LITE, "halted"), (MD_LITE, "halted")):
         key = propose(record, architecture)
@@ -122,7 +122,7 @@ def test_halted_trials_rerun_to_the_end_count_wrong_stops(tmp_path: Path) -> Non
     confirm(record, "trial 2", MD_LITE, [(8.0, 0.4)])  # a better FID than any complete trial's
     record.close()
     words = words_of(tmp_path)
-    assert "1 would have reached the Pareto front and were halted wrongly (trial 2)" in words
+    assert "1 would have reached the Pareto front and were stopped wrongly (trial 2)" in words
 
 
 # ---------------------------------------------------------------------- while the search runs

@@ -17,7 +17,7 @@ from evaluators.measuring.scoring import scores
 from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.networks.clip_models import OpenClip
 from evaluators.networks.features import Networks, RandomConv, RandomConvSettings
-from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.testing import protocol_of
 from space.shared.plain import InputError
 from tests.evaluators.conftest import Squares, squares
@@ -44,7 +44,7 @@ def reference(networks: Networks) -> Reference:
 
 
 @pytest.fixture(scope="module")
-def protocol(networks: Networks) -> Protocol:
+def protocol(networks: Networks) -> EvaluationProtocol:
     return protocol_of(networks, 40, 48, 16)
 
 
@@ -160,7 +160,7 @@ def test_saved_references_load_equal(reference: Reference, tmp_path: Path) -> No
 
 
 def test_every_metric_has_a_score_an_interval_and_the_protocol(
-    measured: Measurements, reference: Reference, protocol: Protocol
+    measured: Measurements, reference: Reference, protocol: EvaluationProtocol
 ) -> None:
     everything = replace(protocol, metrics=("fid", "fid_infinity", "kid", "precision", "recall", "clip"))
     found = scores(measured, reference, everything)
@@ -185,7 +185,7 @@ def test_every_metric_has_a_score_an_interval_and_the_protocol(
 
 
 def test_a_protocol_that_the_measurements_do_not_fit_is_refused(
-    measured: Measurements, reference: Reference, protocol: Protocol, networks: Networks
+    measured: Measurements, reference: Reference, protocol: EvaluationProtocol, networks: Networks
 ) -> None:
     features = protocol.features[0]
     for changed, message in (
@@ -226,8 +226,8 @@ def test_too_few_samples_and_cut_captions_are_said(networks: Networks, reference
     assert found["clip_tiny_for_tests"].notes == ("1 of 4 captions were longer than the text tower, and cut",)
 
 
-def test_references_that_are_one_picture_are_refused(networks: Networks, measured: Measurements) -> None:
-    """Also where equal pictures are rounded differently, as on a GPU they may be."""
+def test_references_that_are_one_image_are_refused(networks: Networks, measured: Measurements) -> None:
+    """Also where equal images are rounded differently, as on a GPU they may be."""
     protocol = replace(protocol_of(networks, 40, 48, 16), metrics=("fid",))
     same = Reference.of(whole(networks, np.full((48, 16, 16, 3), 77, np.uint8), None))
     rounded = same.features["random-conv"] * (1 + 1e-7 * np.random.default_rng(0).standard_normal((48, 4)))
@@ -241,7 +241,7 @@ def test_one_sample_is_an_error(networks: Networks, reference: Reference) -> Non
         protocol_of(networks, 1, 48, 16)
 
 
-def test_pictures_that_make_features_infinite_are_refused() -> None:
+def test_images_that_make_features_infinite_are_refused() -> None:
     class Overflows(RandomConv):
         def __call__(self, images: np.ndarray) -> np.ndarray:
             return super().__call__(images) / 0.0

@@ -21,7 +21,7 @@ from evaluators.measuring.parts import Work
 from evaluators.networks.features import Networks, RandomConv, RandomConvSettings
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import Missing, WeightsSettings
-from evaluators.protocols.protocol import ImageForm, NetworkSpec, Protocol
+from evaluators.protocols.protocol import EvaluationProtocol, ImageForm, NetworkSpec
 from evaluators.run import networks_alone
 from space.shared.plain import InputError
 
@@ -35,10 +35,10 @@ def small_networks() -> Networks:
 
 @pytest.fixture
 def work(tmp_path: Path) -> Work:
-    pictures = np.random.default_rng(0).integers(0, 256, (COUNT, 12, 10, 3)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, 12, 10, 3)).astype(np.uint8)
     (tmp_path / "images").mkdir()
-    for index, picture in enumerate(pictures):
-        Image.fromarray(picture).save(tmp_path / "images" / f"{index}.png")
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "images" / f"{index}.png")
     return Work(
         source=str(tmp_path / "images"),
         field="images",
@@ -64,14 +64,14 @@ def test_parts_add_up_to_the_whole(work: Work) -> None:
     told = []
     result = measure_set(work, networks, on_images=lambda done, of: told.append((done, of)))
     assert told == [(0, 21), (5, 21), (10, 21), (15, 21), (20, 21), (21, 21)]
-    pictures = np.stack(
+    images = np.stack(
         [
             np.asarray(Image.open(f"{work.source}/{index}.png").resize((8, 8), Image.Resampling.BICUBIC))
             for index in range(COUNT)
         ]
     )
     whole = Measurements.by(networks)
-    whole.add(networks, range(COUNT), pictures)
+    whole.add(networks, range(COUNT), images)
     assert np.abs(features(result) - whole.features["random-conv"].values).max() <= 1e-6
     assert result.measured.indices.tolist() == list(range(COUNT))
 
@@ -141,7 +141,7 @@ def test_worker_processes_measure_the_same(work: Work) -> None:
     """With networks as the door hands them to workers."""
     alone = measure_set(work, small_networks())
     spec = NetworkSpec("random-conv", settings={"channels": [4, 6], "seed": 0})
-    protocol = Protocol("small", 2, FORM, (spec,), (), None, None)
+    protocol = EvaluationProtocol("small", 2, FORM, (spec,), (), None, None)
     load = partial(networks_alone, protocol, WeightsSettings(), ComputeSettings())
     apart = replace(work, folder=work.folder.with_name("b"), load=load)
     several = measure_set(apart, small_networks(), workers=2)
@@ -193,7 +193,7 @@ def test_a_part_without_any_readable_image_is_empty(work: Work) -> None:
     assert len(measure_set(work, small_networks()).measured) == COUNT - 5
 
 
-def test_pictures_that_may_not_be_resized_must_have_the_size(work: Work) -> None:
+def test_images_that_may_not_be_resized_must_have_the_size(work: Work) -> None:
     with pytest.raises(InputError, match=r"images: 0\.png has 10x12 px where the protocol scores 8x8"):
         measure_set(replace(work, form=ImageForm(size_px=8)), small_networks())
 
@@ -201,7 +201,7 @@ def test_pictures_that_may_not_be_resized_must_have_the_size(work: Work) -> None
 def test_samples_must_have_been_drawn_at_the_protocols_size_and_references_not(work: Work) -> None:
     drawn = replace(work, form=replace(FORM, drawn_size_px=12))
     with pytest.raises(
-        InputError, match=r"images: 0\.png has 10x12 px where the protocol's samples are drawn"
+        InputError, match=r"images: 0\.png has 10x12 px where the protocol's samples have 12x12"
     ):
         measure_set(drawn, small_networks())
     assert len(measure_set(replace(drawn, samples=False), small_networks()).measured) == COUNT

@@ -43,11 +43,11 @@ class Shown:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> np.ndarray:
+def images(tmp_path: Path) -> np.ndarray:
     pixels = np.random.default_rng(4).integers(0, 256, (COUNT, 8, 8, 3)).astype(np.uint8)
     (tmp_path / "real").mkdir()
-    for index, picture in enumerate(pixels):
-        Image.fromarray(picture).save(tmp_path / "real" / f"{index}.png")
+    for index, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "real" / f"{index}.png")
     return pixels
 
 
@@ -65,11 +65,11 @@ def computed(
     return reference, "reference images measured" in shown.labels
 
 
-def test_statistics_are_those_of_the_pictures(
-    pictures: np.ndarray, tmp_path: Path, settings: MeasureSettings
+def test_statistics_are_those_of_the_images(
+    images: np.ndarray, tmp_path: Path, settings: MeasureSettings
 ) -> None:
     reference, _ = computed(tmp_path / "real", FORM, settings)
-    expected = Moments.of(load().features[0](pictures))
+    expected = Moments.of(load().features[0](images))
     moments = reference.moments["random-conv"]
     assert moments.count == COUNT == int(reference.about["images"])
     assert np.allclose(moments.mean, expected.mean, rtol=1e-6)
@@ -78,7 +78,7 @@ def test_statistics_are_those_of_the_pictures(
 
 
 def test_they_are_computed_once_for_each_content_and_form(
-    pictures: np.ndarray, tmp_path: Path, settings: MeasureSettings
+    images: np.ndarray, tmp_path: Path, settings: MeasureSettings
 ) -> None:
     real = tmp_path / "real"
     assert computed(real, FORM, settings)[1]
@@ -97,18 +97,18 @@ def test_they_are_computed_once_for_each_content_and_form(
 
 
 def test_a_part_of_the_images_by_a_list(
-    pictures: np.ndarray, tmp_path: Path, settings: MeasureSettings
+    images: np.ndarray, tmp_path: Path, settings: MeasureSettings
 ) -> None:
     (tmp_path / "list.csv").write_text("file_name,caption\n" + "".join(f"{i}.jpg,x\n" for i in (4, 2, 9)))
     some, _ = computed(tmp_path / "real", FORM, settings, wanted=3, only=str(tmp_path / "list.csv"))
-    expected = load().features[0](pictures[[2, 4, 9]])
+    expected = load().features[0](images[[2, 4, 9]])
     assert np.allclose(some.features["random-conv"], expected, rtol=1e-6)
     with pytest.raises(InputError, match="reference: 30 images, where the protocol compares with 3"):
         computed(tmp_path / "real", FORM, settings, wanted=3)
 
 
-def test_a_shared_file_stands_for_the_pictures(
-    pictures: np.ndarray, tmp_path: Path, settings: MeasureSettings
+def test_a_shared_file_stands_for_the_images(
+    images: np.ndarray, tmp_path: Path, settings: MeasureSettings
 ) -> None:
     ours, _ = computed(tmp_path / "real", FORM, settings)
     ours.save(tmp_path / "shared.safetensors")
@@ -132,7 +132,7 @@ def test_a_shared_file_stands_for_the_pictures(
     ],
 )
 def test_a_shared_file_of_another_protocol_is_refused(
-    pictures: np.ndarray, tmp_path: Path, settings: MeasureSettings, form: ImageForm, seed: int, message: str
+    images: np.ndarray, tmp_path: Path, settings: MeasureSettings, form: ImageForm, seed: int, message: str
 ) -> None:
     computed(tmp_path / "real", FORM, settings)[0].save(tmp_path / "shared.safetensors")
     networks = Networks((RandomConv(RandomConvSettings(channels=(4, 6), seed=seed)),))
@@ -141,7 +141,7 @@ def test_a_shared_file_of_another_protocol_is_refused(
 
 
 def test_a_shared_file_of_another_preparation_is_refused(
-    pictures: np.ndarray, tmp_path: Path, settings: MeasureSettings
+    images: np.ndarray, tmp_path: Path, settings: MeasureSettings
 ) -> None:
     ours, _ = computed(tmp_path / "real", FORM, settings)
     about = {**ours.about, "preparation": '{"random-conv": "squared"}'}
@@ -149,12 +149,12 @@ def test_a_shared_file_of_another_preparation_is_refused(
     with pytest.raises(InputError, match="another protocol: random-conv 'squared' there and 'as it is"):
         computed(tmp_path / "shared.safetensors", FORM, settings)
     replace(ours, about={}).save(tmp_path / "shared.safetensors")
-    with pytest.raises(InputError, match="does not say of which pictures it is"):
+    with pytest.raises(InputError, match="does not say of which images it is"):
         computed(tmp_path / "shared.safetensors", FORM, settings)
 
 
 def test_unreadable_references_are_named(
-    pictures: np.ndarray, tmp_path: Path, settings: MeasureSettings
+    images: np.ndarray, tmp_path: Path, settings: MeasureSettings
 ) -> None:
     for name in ("5.png", "11.png"):
         (tmp_path / "real" / name).write_bytes(b"nothing")
@@ -173,11 +173,11 @@ def test_one_image_is_no_reference(tmp_path: Path, settings: MeasureSettings) ->
         computed(tmp_path / "one", FORM, settings)
 
 
-def test_statistics_by_command_give_the_score_of_the_pictures(pictures: np.ndarray, tmp_path: Path) -> None:
+def test_statistics_by_command_give_the_score_of_the_images(images: np.ndarray, tmp_path: Path) -> None:
     """With features where KID is wanted; without them the file says so before anything is measured."""
     (tmp_path / "samples").mkdir()
-    for index, picture in enumerate(pictures[::-1] // 2):
-        Image.fromarray(picture).save(tmp_path / "samples" / f"{index}.png")
+    for index, image in enumerate(images[::-1] // 2):
+        Image.fromarray(image).save(tmp_path / "samples" / f"{index}.png")
     common = [
         f"cache_folder={tmp_path / 'cache'}",
         "evaluators.images.size_px=8",
@@ -199,9 +199,9 @@ def test_statistics_by_command_give_the_score_of_the_pictures(pictures: np.ndarr
         assert door.main([*words, *common]) == 0
         return Sheet.load(out)
 
-    of_pictures = score(real, "fid,kid").scores
-    assert score(whole, "fid,kid").scores == of_pictures
-    alone, beside = score(bare, "fid").scores["fid_random_conv"], of_pictures["fid_random_conv"]
+    of_images = score(real, "fid,kid").scores
+    assert score(whole, "fid,kid").scores == of_images
+    alone, beside = score(bare, "fid").scores["fid_random_conv"], of_images["fid_random_conv"]
     assert (alone.value, alone.interval, alone.protocol.id) == (
         beside.value,
         beside.interval,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchmetrics.image.kid import poly_mmd
 
-from evaluators.metrics.kid import _draws, kernel_distance
+from evaluators.metrics.kid import kernel_distance, subset_rows
 
 
 def test_equals_torchmetrics_on_whole_sets() -> None:
@@ -29,7 +29,7 @@ def test_subsets_average_as_published() -> None:
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((70, 8)), 1.3 * rng.standard_normal((55, 8))
     draws = np.random.default_rng(0x1D)
-    pairs = zip(_draws(70, 20, draws), _draws(55, 20, draws), strict=False)
+    pairs = zip(subset_rows(70, 20, draws), subset_rows(55, 20, draws), strict=False)
     total = 0.0
     for _, (rows, real) in zip(range(9), pairs, strict=False):
         a, b, m, width = x[rows], y[real], 20, 8
@@ -40,7 +40,7 @@ def test_subsets_average_as_published() -> None:
 
 
 def test_subsets_use_every_sample_equally_often() -> None:
-    draws = _draws(10, 3, np.random.default_rng(0))
+    draws = subset_rows(10, 3, np.random.default_rng(0))
     rows = [next(draws) for _ in range(30)]  # three of a shuffle, one sample left over
     assert all(len(set(own)) == 3 for own in rows)
     assert all(len(set(np.concatenate(rows[start : start + 3]))) == 9 for start in range(0, 30, 3))

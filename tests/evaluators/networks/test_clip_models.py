@@ -15,7 +15,7 @@ from torch import nn
 from evaluators.networks.clip_models import OpenClip, build, published
 from evaluators.networks.loading import ComputeSettings, load_networks
 from evaluators.networks.weights import WeightsSettings
-from evaluators.protocols.protocol import ImageForm, NetworkSpec, Protocol
+from evaluators.protocols.protocol import EvaluationProtocol, ImageForm, NetworkSpec
 from space.shared.plain import InputError
 from tests.evaluators.conftest import CAPTIONS, TINY_CLIP
 
@@ -77,7 +77,7 @@ def test_long_captions_are_cut_where_open_clip_cuts(tiny_clip: OpenClip, picture
 def test_precision_and_preparation_stand_in_the_protocol(
     tiny_clip: OpenClip, tiny_clip_weights: Path, pictures: np.ndarray
 ) -> None:
-    protocol = Protocol(
+    protocol = EvaluationProtocol(
         "test", 5, ImageForm(48), (), (NetworkSpec("open-clip", TINY_CLIP),), None, None, metrics=("clip",)
     )
     weights = WeightsSettings(files={TINY_CLIP: str(tiny_clip_weights)})
@@ -148,8 +148,8 @@ def test_what_open_clip_does_not_know_is_refused(tmp_path: Path) -> None:
 
 
 def test_networks_that_are_not_known_are_refused() -> None:
-    def asked(**fields: object) -> Protocol:
-        return Protocol("t", 5, ImageForm(8), (NetworkSpec(**fields),), (), None, None)  # type: ignore[arg-type]
+    def asked(**fields: object) -> EvaluationProtocol:
+        return EvaluationProtocol("t", 5, ImageForm(8), (NetworkSpec(**fields),), (), None, None)  # type: ignore[arg-type]
 
     for fields, message in (
         ({"network": "inception"}, "did you mean 'inception-v3'"),

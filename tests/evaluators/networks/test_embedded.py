@@ -88,14 +88,14 @@ def test_the_same_weights_come_out_and_random_state_stays(
 
 
 def test_a_model_that_learned_nothing_is_doubted(clip: EmbeddedClip, tmp_path: Path) -> None:
-    assert clip.doubt is None and clip.about["retrieval_captions"] == 16
+    assert clip.warning is None and clip.about["retrieval_captions"] == 16
     ignorant = copy.copy(clip)
     ignorant.about = clip.about | {"retrieval_accuracy": 2 / 16}
     ignorant.save(tmp_path / "ignorant")
-    doubt = EmbeddedClip.load(tmp_path / "ignorant").doubt  # as a resumed search loads it
-    assert doubt is not None
-    assert doubt.startswith(
-        "the embedded CLIP finds the right one of 16 held-out captions for 12.5% of the pictures, and chance "
+    warning = EmbeddedClip.load(tmp_path / "ignorant").warning  # as a resumed search loads it
+    assert warning is not None
+    assert warning.startswith(
+        "the embedded CLIP finds the right one of 16 held-out captions for 12.5% of the images, and chance "
         "finds 6.2%"
     )
 

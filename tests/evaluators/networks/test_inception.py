@@ -19,7 +19,7 @@ from space.shared.plain import InputError
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (3, 40, 64, 3)).astype(np.uint8)
 
 
@@ -29,36 +29,36 @@ def clean(inception_files: dict[str, Path]) -> CleanInception:
 
 
 @pytest.fixture(scope="module")
-def clean_values(clean: CleanInception, pictures: np.ndarray) -> np.ndarray:
-    return clean(pictures)
+def clean_values(clean: CleanInception, images: np.ndarray) -> np.ndarray:
+    return clean(images)
 
 
 def test_the_script_and_the_state_dict_give_equal_features(
-    inception_files: dict[str, Path], clean_values: np.ndarray, pictures: np.ndarray
+    inception_files: dict[str, Path], clean_values: np.ndarray, images: np.ndarray
 ) -> None:
-    other = CleanInception(inception_files["pytorch-fid"])(pictures)
+    other = CleanInception(inception_files["pytorch-fid"])(images)
     assert clean_values.shape == (3, 2048) and clean_values.std() > 0.01
     assert np.abs(other - clean_values).max() <= 1e-5 * np.abs(clean_values).max()
 
 
 def test_the_two_preparations_differ(
-    inception_files: dict[str, Path], clean_values: np.ndarray, pictures: np.ndarray
+    inception_files: dict[str, Path], clean_values: np.ndarray, images: np.ndarray
 ) -> None:
-    """Pillow's filter widens where a picture shrinks; the interpolation inside pytorch-fid does not."""
-    other = PytorchInception(inception_files["pytorch-fid"])(pictures)
+    """Pillow's filter widens where an image shrinks; the interpolation inside pytorch-fid does not."""
+    other = PytorchInception(inception_files["pytorch-fid"])(images)
     assert np.abs(other - clean_values).max() > 1e-3 * np.abs(clean_values).max()
 
 
 def test_features_are_those_of_the_network_written_out(
-    inception_files: dict[str, Path], pictures: np.ndarray
+    inception_files: dict[str, Path], images: np.ndarray
 ) -> None:
     """pytorch-fid, step by step: [0, 1], bilinear, [-1, 1], and the pooled last block of `written_out`."""
     state = load_tensors(inception_files["pytorch-fid"])
-    x = torch.from_numpy(pictures[:1]).permute(0, 3, 1, 2).float() / 255
+    x = torch.from_numpy(images[:1]).permute(0, 3, 1, 2).float() / 255
     x = F.interpolate(x, (299, 299), mode="bilinear", align_corners=False) * 2 - 1
     with torch.inference_mode():
         expected = written_out(x, state).numpy()
-    found = PytorchInception(inception_files["pytorch-fid"])(pictures[:1])
+    found = PytorchInception(inception_files["pytorch-fid"])(images[:1])
     assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
@@ -159,17 +159,17 @@ def test_it_has_the_size_of_the_published_network() -> None:
 
 
 def test_equals_clean_fid(
-    inception_files: dict[str, Path], clean_values: np.ndarray, pictures: np.ndarray, tmp_path: Path
+    inception_files: dict[str, Path], clean_values: np.ndarray, images: np.ndarray, tmp_path: Path
 ) -> None:
-    """Where that package is installed: its folder of pictures, its resize and its loader, the same file."""
+    """Where that package is installed: its folder of images, its resize and its loader, the same file."""
     features = pytest.importorskip("cleanfid.inception_torchscript")
     fid = pytest.importorskip("cleanfid.fid")
     shutil.copy(inception_files["clean-fid"], tmp_path / "inception-2015-12-05.pt")
-    (tmp_path / "pictures").mkdir()
-    for index, picture in enumerate(pictures):
-        Image.fromarray(picture).save(tmp_path / "pictures" / f"{index}.png")
+    (tmp_path / "images").mkdir()
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "images" / f"{index}.png")
     network = features.InceptionV3W(str(tmp_path), download=False)
     expected = fid.get_folder_features(
-        str(tmp_path / "pictures"), network, num_workers=0, device=torch.device("cpu"), verbose=False
+        str(tmp_path / "images"), network, num_workers=0, device=torch.device("cpu"), verbose=False
     )
     assert np.abs(expected - clean_values).max() <= 1e-5 * np.abs(expected).max()

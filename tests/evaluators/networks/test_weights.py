@@ -23,7 +23,7 @@ from evaluators.networks.weights import (
     find_weights,
     load_tensors,
 )
-from evaluators.protocols.protocol import ImageForm, NetworkSpec, Protocol
+from evaluators.protocols.protocol import EvaluationProtocol, ImageForm, NetworkSpec
 from space.shared.plain import InputError
 
 ROOT = Path(__file__).parents[3]
@@ -133,7 +133,7 @@ def test_a_damaged_file_in_the_cache_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_network_or_files_one_message_says_what_to_put_where(tmp_path: Path) -> None:
-    protocol = Protocol(
+    protocol = EvaluationProtocol(
         "test",
         10,
         ImageForm(64),

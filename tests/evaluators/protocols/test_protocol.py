@@ -10,11 +10,11 @@ import yaml
 
 from evaluators.protocols.protocol import (
     CaptionList,
-    Drawing,
+    EvaluationProtocol,
     ImageForm,
     NetworkSpec,
-    Protocol,
     ReferenceSet,
+    Sampling,
     captions_digest,
     differences,
 )
@@ -25,8 +25,8 @@ PRESETS = ("coco30k", "bk_sdm")
 
 
 @pytest.fixture
-def protocol() -> Protocol:
-    return Protocol(
+def protocol() -> EvaluationProtocol:
+    return EvaluationProtocol(
         "test",
         samples=100,
         images=ImageForm(64, drawn_size_px=128, resize="bicubic"),
@@ -34,19 +34,19 @@ def protocol() -> Protocol:
         clips=(NetworkSpec("open-clip", "ViT-B-32", "openai", digest="cd" * 8),),
         reference=ReferenceSet("photos", 50, "all", digest="ef" * 8),
         captions=CaptionList.of("two", ["a cat", "a dog"]),
-        drawing=Drawing("ddim", 50, 3.0, 0),
+        drawing=Sampling("ddim", 50, 3.0, 0),
     )
 
 
-def preset(name: str) -> Protocol:
+def preset(name: str) -> EvaluationProtocol:
     text = (resources.files("conf") / "evaluators" / f"{name}.yaml").read_text()
     assert text.startswith("# ")
-    made: Protocol = from_plain(Protocol, yaml.safe_load(text))
+    made: EvaluationProtocol = from_plain(EvaluationProtocol, yaml.safe_load(text))
     return made
 
 
-def test_the_text_gives_an_equal_protocol(protocol: Protocol) -> None:
-    assert from_plain(Protocol, yaml.safe_load(protocol.to_yaml())) == protocol
+def test_the_text_gives_an_equal_protocol(protocol: EvaluationProtocol) -> None:
+    assert from_plain(EvaluationProtocol, yaml.safe_load(protocol.to_yaml())) == protocol
     assert str(protocol).startswith(f"protocol test ({protocol.id})")
     assert "guidance 3" in str(protocol) and protocol.digest.startswith(protocol.id)
 
@@ -60,37 +60,30 @@ def test_the_text_gives_an_equal_protocol(protocol: Protocol) -> None:
         ("features[0].digest", {"features": (NetworkSpec("inception-v3", digest="00" * 8),)}),
         ("reference.images", {"reference": ReferenceSet("photos", 51, "all", digest="ef" * 8)}),
         ("captions.digest", {"captions": CaptionList.of("two", ["a dog", "a cat"])}),
-        ("drawing.guidance", {"drawing": Drawing("ddim", 50, 4.0, 0)}),
-        ("drawing.seed", {"drawing": Drawing("ddim", 50, 3.0, 1)}),
+        ("drawing.guidance", {"drawing": Sampling("ddim", 50, 4.0, 0)}),
+        ("drawing.seed", {"drawing": Sampling("ddim", 50, 3.0, 1)}),
     ],
 )
-def test_every_part_decides(protocol: Protocol, field: str, change: dict[str, object]) -> None:
+def test_every_part_decides(protocol: EvaluationProtocol, field: str, change: dict[str, object]) -> None:
     other = replace(protocol, **change)
     assert other.id != protocol.id
     assert list(differences(protocol, other)) == [field]
 
 
-def test_where_it_comes_from_does_not_decide(protocol: Protocol) -> None:
+def test_where_it_comes_from_does_not_decide(protocol: EvaluationProtocol) -> None:
     other = replace(protocol, name="renamed", source="a paper", open_in_source=("drawing.seed",))
     assert other.id == protocol.id and differences(protocol, other) == {}
     assert "our choice, the source does not say: drawing.seed" in str(other)
 
 
-def test_an_id_is_the_same_in_every_process(protocol: Protocol) -> None:
+def test_an_id_is_the_same_in_every_process(protocol: EvaluationProtocol) -> None:
     """A value written down: if it changes, every score that was stored compares with no new one."""
     assert protocol.id == "46f929cbaa6c"
 
 
-def test_what_is_not_there_is_said(protocol: Protocol) -> None:
+def test_what_is_not_there_is_said(protocol: EvaluationProtocol) -> None:
     printed = str(replace(protocol, clips=(), captions=None))
     assert "\n  clips: none\n" in printed and "\n  captions: none\n" in printed
-
-
-def test_what_is_not_pinned_is_named(protocol: Protocol) -> None:
-    assert protocol.not_pinned == ()
-    loose = protocol.with_network(NetworkSpec("inception-v3"))
-    assert loose.not_pinned == ("features[0].digest",)
-    assert loose.reference_key(loose.features[0]) != protocol.reference_key(protocol.features[0])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +103,7 @@ def test_parts_that_cannot_be_are_refused(make: object, message: str) -> None:
         make()  # type: ignore[operator]
 
 
-def test_protocols_that_cannot_be_are_refused(protocol: Protocol) -> None:
+def test_protocols_that_cannot_be_are_refused(protocol: EvaluationProtocol) -> None:
     for change, message in (
         ({"metrics": ("fit",)}, "did you mean 'fid'"),
         ({"features": protocol.features * 2}, "each network once"),
@@ -158,13 +151,13 @@ def test_the_two_do_not_compare() -> None:
 
 
 def score(
-    protocol: Protocol, value: float, half: float | None = 1.0, name: str = "fid_inception_v3"
+    protocol: EvaluationProtocol, value: float, half: float | None = 1.0, name: str = "fid_inception_v3"
 ) -> Score:
     interval = None if half is None else Interval(value - half, value + half, 0.95, "by hand")
     return Score(name, value, interval, protocol, protocol.samples)
 
 
-def test_better_is_said_beyond_both_intervals(protocol: Protocol) -> None:
+def test_better_is_said_beyond_both_intervals(protocol: EvaluationProtocol) -> None:
     """Half-widths of 1 and 1 make 1.41 for the difference."""
     base = score(protocol, 10.0)
     assert score(protocol, 8.5).compare(base) == "better"
@@ -176,7 +169,7 @@ def test_better_is_said_beyond_both_intervals(protocol: Protocol) -> None:
         score(protocol, 9.0, half=None).compare(base)
 
 
-def test_scores_of_different_protocols_do_not_compare(protocol: Protocol) -> None:
+def test_scores_of_different_protocols_do_not_compare(protocol: EvaluationProtocol) -> None:
     other = replace(protocol, images=replace(protocol.images, antialias=False))
     with pytest.raises(InputError, match=r"do not compare: images\.antialias: True against False"):
         score(protocol, 1.0).compare(score(other, 2.0))
@@ -184,14 +177,14 @@ def test_scores_of_different_protocols_do_not_compare(protocol: Protocol) -> Non
         score(protocol, 1.0).compare(score(protocol, 1.0, name="kid_inception_v3"))
 
 
-def test_what_is_compared_may_differ_if_it_is_said(protocol: Protocol) -> None:
+def test_what_is_compared_may_differ_if_it_is_said(protocol: EvaluationProtocol) -> None:
     other = replace(protocol, drawing=replace(protocol.drawing, guidance=5.0))
     assert score(protocol, 1.0).compare(score(other, 9.0), but_for=["drawing.guidance"]) == "better"
     with pytest.raises(InputError, match=r"drawing\.guidance: 3\.0 against 5\.0"):
         score(protocol, 1.0).compare(score(other, 9.0), but_for=["drawing.seed"])
 
 
-def test_a_stored_score_brings_its_protocol(protocol: Protocol) -> None:
+def test_a_stored_score_brings_its_protocol(protocol: EvaluationProtocol) -> None:
     made = replace(score(protocol, 3.25), notes=("2 captions cut",))
     plain = yaml.safe_load(yaml.safe_dump(made.to_plain()))
     assert Score.from_plain(plain) == made
@@ -204,7 +197,7 @@ def test_a_stored_score_brings_its_protocol(protocol: Protocol) -> None:
         Score.from_plain(plain)
 
 
-def test_no_score_is_nan(protocol: Protocol) -> None:
+def test_no_score_is_nan(protocol: EvaluationProtocol) -> None:
     with pytest.raises(ValueError, match="nan is not a score"):
         score(protocol, float("nan"), half=None)
 

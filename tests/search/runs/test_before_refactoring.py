@@ -5,7 +5,9 @@ the same search, not killed."""
 import json
 import lzma
 import shutil
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,9 @@ def resumed(tmp_path_factory):
     state.with_suffix("").write_bytes(lzma.decompress(state.read_bytes()))
     state.unlink()
     settings = replace(stored_settings(folder), resume=str(folder), cache_folder=str(folder.parent / "cache"))
-    assert not run_search(settings, stored_overrides(folder)).interrupted
+    with redirect_stdout(StringIO()) as said:
+        assert not run_search(settings, stored_overrides(folder)).interrupted
+    (folder / "said.txt").write_text(said.getvalue())
     return folder
 
 
@@ -62,7 +66,10 @@ def test_finished_work_stays_as_it_is(resumed):
             assert (resumed / "trials" / "0" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
-def test_the_running_trial_is_trained_to_its_end(resumed):
+def test_the_running_trial_is_trained_again_from_step_0_which_is_said(resumed):
     trial = read_history(resumed).trials[1]
     assert trial.state == "halted" and trial.last_step == 2
+    work = [json.loads(line) for line in (resumed / "trials" / "1" / "work.jsonl").read_text().splitlines()]
+    assert [(line["from_step"], line["to_step"]) for line in work] == [(0, 2), (0, 2)]
+    assert "trial 1: trains again from step 0" in (resumed / "said.txt").read_text()
     assert not (resumed / "trials" / "1" / "state.pt").exists()

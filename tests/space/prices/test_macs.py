@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from space.architecture import Architecture, Level, Middle
-from space.budget import Budget
 from space.kinds import rules
 from space.kinds.rules import Cost
 from space.kinds.stage import Stage
@@ -17,7 +16,6 @@ from space.kinds.transformer import attention, feed_forward
 from space.prices.counters import fvcore_count, meta_count
 from space.prices.macs import breakdown, price
 from space.prices.macs import cost_of as price_of
-from space.shared.plain import InputError
 from tests.space.strategies import architectures
 
 ARCH = Path(__file__).parents[3] / "conf" / "arch"
@@ -236,14 +234,3 @@ def test_narrow_md_equals_fvcore() -> None:
     levels = tuple(replace(level, channels=width) for level, width in zip(MD.levels, widths, strict=True))
     narrow = replace(MD, levels=levels, head_width=32, latent_size=8)
     assert fvcore_count(narrow)[:3] == price(narrow)
-
-
-# ---------------------------------------------------------------------- budgets
-
-
-def test_budget_names_each_bound_that_breaks() -> None:
-    assert Budget(400, 200).excess(price(MD)) == []
-    assert Budget(280, 156).excess(price(MD)) == ["387.4 M parameters > 280", "183.6 GMACs > 156"]
-    assert Budget(None, 150).excess(price(MD)) == ["183.6 GMACs > 150"]
-    with pytest.raises(InputError, match="gmacs: 0 is no budget"):
-        Budget(gmacs=0)

@@ -1,11 +1,11 @@
-"""Plans as a picture: how long, and where the workers' time goes."""
+"""Plans as a plot: how long, and where the workers' time goes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.plots import page
+from analysis.plotting import plot_file
 from analysis.simulation.planning import Plan
 from space.explore.style import OTHERS, OURS
 
@@ -17,7 +17,7 @@ PARTS = (
 )
 
 
-def draw_plans(path: Path, plans: Sequence[Plan]) -> Path:
+def plot_plans(path: Path, plans: Sequence[Plan]) -> Path:
     """Wall time with and without stopping; shares of the workers' time. Writes a .png, .svg or .pdf.
 
     Raises:
@@ -25,7 +25,7 @@ def draw_plans(path: Path, plans: Sequence[Plan]) -> Path:
     """
     names = [f"{one.workers:,}" for one in plans]
     places = range(len(plans))
-    with page(path, (10, 4)) as figure:
+    with plot_file(path, (10, 4)) as figure:
         time, shares = figure.subplots(1, 2)
         for offset, hours, label, colour in (
             (-0.19, [one.wall_hours_without_stopping for one in plans], "without stopping", "#c9d1d9"),

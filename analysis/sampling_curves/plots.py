@@ -1,4 +1,4 @@
-"""The two pictures of a curve: FID against CLIP score over guidance, and both over sampling steps."""
+"""The two plots of a curve: FID against CLIP score over guidance, and both over sampling steps."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.plots import GRID, page
+from analysis.plotting import GRID_COLOUR, plot_file
 from analysis.sampling_curves.points import CurvePoint, Curves
 from evaluators.protocols.score import Score
 from space.explore.style import INK, OTHERS, OURS, QUIET
 
-COLOURS = (OURS, OTHERS, "#2a8c82", "#7a4fa3", "#b58900", INK)
+LINE_COLOURS = (OURS, OTHERS, "#2a8c82", "#7a4fa3", "#b58900", INK)
 BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8, "lw": 1.6, "markersize": 5}
 
 
-def guidance_picture(curves: Curves, path: Path) -> bool:
+def plot_guidance(curves: Curves, path: Path) -> bool:
     """FID against CLIP score, a line for each model and number of steps, the scales beside their points.
 
-    After the figure beside Table 2 of the MobileDiffusion paper. Returns whether there was a line to draw.
+    After the figure beside Table 2 of the MobileDiffusion paper. Returns whether there was a line to plot.
     """
     lines = _lines(curves.points, "guidance")
     if not lines:
         return False
-    with page(path, (7.2, 5)) as figure:
+    with plot_file(path, (7.2, 5)) as figure:
         axes = figure.add_subplot()
         for colour, (label, line) in zip(_colours(lines), lines.items(), strict=True):
             clips, fids = _scores(line, curves.clip), _scores(line, curves.fid)
@@ -45,15 +45,15 @@ def guidance_picture(curves: Curves, path: Path) -> bool:
     return True
 
 
-def steps_picture(curves: Curves, path: Path) -> bool:
+def plot_steps(curves: Curves, path: Path) -> bool:
     """FID and CLIP score over the number of sampling steps (logarithmic), a line for each model and scale.
 
-    Returns whether there was a line to draw.
+    Returns whether there was a line to plot.
     """
     lines = _lines(curves.points, "steps")
     if not lines:
         return False
-    with page(path, (10, 4.6)) as figure:
+    with plot_file(path, (10, 4.6)) as figure:
         left, right = figure.subplots(1, 2)
         for axes, name, better in ((left, curves.fid, "lower"), (right, curves.clip, "higher")):
             for colour, (label, line) in zip(_colours(lines), lines.items(), strict=True):
@@ -64,7 +64,7 @@ def steps_picture(curves: Curves, path: Path) -> bool:
             _step_axis(axes, sorted({point.steps for line in lines.values() for point in line}))
             axes.set_ylabel(f"{name} ({better} is better)")
         _dressed(figure, left, "Scores over sampling steps", curves)
-        right.grid(color=GRID, lw=0.8)
+        right.grid(color=GRID_COLOUR, lw=0.8)
     return True
 
 
@@ -82,7 +82,7 @@ def _lines(points: Iterable[CurvePoint], along: str) -> dict[str, list[CurvePoin
 
 
 def _colours(lines: Iterable[object]) -> list[str]:
-    return [COLOURS[index % len(COLOURS)] for index, _ in enumerate(lines)]
+    return [LINE_COLOURS[index % len(LINE_COLOURS)] for index, _ in enumerate(lines)]
 
 
 def _scores(line: Sequence[CurvePoint], name: str) -> list[Score]:
@@ -112,7 +112,7 @@ def _step_axis(axes: Axes, steps: Sequence[int]) -> None:
 
 
 def _dressed(figure: Figure, axes: Axes, title: str, curves: Curves) -> None:
-    axes.grid(color=GRID, lw=0.8)
+    axes.grid(color=GRID_COLOUR, lw=0.8)
     axes.set_axisbelow(True)
     axes.legend(frameon=False, fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")

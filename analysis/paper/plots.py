@@ -1,23 +1,19 @@
-"""Two pictures for the docs: networks by parameters and MACs, and a waterfall of decisions."""
+"""Two plots for the docs: networks by parameters and MACs, and a waterfall of decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from space.explore.style import INK, OTHERS, OURS, QUIET, STYLE
-from space.shared.plain import InputError
+from analysis.plotting import GRID_COLOUR, SAVED, SPENT, plot_file
+from space.explore.style import INK, OTHERS, OURS, QUIET
 
-GRID = "#e4e8ec"
-SAVED, SPENT = "#2a8c82", "#c8553d"
 BUDGET_PARAMETERS_MILLIONS, BUDGET_GMACS = 400, 200  # section 3.4
 
 
@@ -54,9 +50,9 @@ _BESIDE = {
 }
 
 
-def scatter(points: Sequence[Point], path: Path) -> None:
+def plot_networks(points: Sequence[Point], path: Path) -> None:
     """Parameters (logarithmic) against GMACs: what was counted as dots, what the paper prints as rings."""
-    with page(path, (8.4, 5.4)) as figure:
+    with plot_file(path, (8.4, 5.4)) as figure:
         axes = figure.add_subplot()
         axes.set_xscale("log")
         axes.set_xlim(200, 3700)
@@ -75,7 +71,7 @@ def scatter(points: Sequence[Point], path: Path) -> None:
         axes.xaxis.set_major_locator(FixedLocator([200, 400, 800, 1600, 3200]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.grid(color=GRID, lw=0.8)
+        axes.grid(color=GRID_COLOUR, lw=0.8)
         axes.set_axisbelow(True)
         axes.set_xlabel("parameters (millions, logarithmic)")
         axes.set_ylabel("GMACs, one evaluation at 64x64 latents")
@@ -100,9 +96,9 @@ def _point(axes: Axes, point: Point) -> None:
 # ---------------------------------------------------------------------- waterfall
 
 
-def waterfall(steps: Sequence[Total], path: Path, title: str) -> None:
+def plot_waterfall(steps: Sequence[Total], path: Path, title: str) -> None:
     """From the first step's total to the last one's, a bar for what each step between saves or adds."""
-    with page(path, (11, 0.42 * len(steps) + 2)) as figure:
+    with plot_file(path, (11, 0.42 * len(steps) + 2)) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         _waterfall(left, [step.parameters_millions for step in steps], "parameters (millions)")
         _waterfall(right, [step.gmacs for step in steps], "GMACs, one evaluation at 64x64 latents")
@@ -130,23 +126,7 @@ def _waterfall(axes: Axes, totals: Sequence[float], label: str) -> None:
             axes.plot([total, total], [index + 0.31, index + 0.69], color=QUIET, lw=0.8, zorder=2)
     axes.set_xlim(0, 1.2 * max(totals))
     axes.set_xlabel(label)
-    axes.grid(axis="x", color=GRID, lw=0.8)
+    axes.grid(axis="x", color=GRID_COLOUR, lw=0.8)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-
-
-# ---------------------------------------------------------------------- files
-
-
-@contextmanager
-def page(path: Path, size: tuple[float, float]) -> Iterator[Figure]:
-    """A figure of `size` inches that ends as a file. Raises InputError where it cannot be written."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        yield figure
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=150)
-        except OSError as error:
-            raise InputError(f"picture: {path} cannot be written: {error}") from None

@@ -1,4 +1,4 @@
-"""Plans: what must hold whatever is stated, and the door."""
+"""Plans: what must hold whatever is stated, and the command."""
 
 import math
 from dataclasses import replace
@@ -17,7 +17,7 @@ from search.stopping.factory import StoppingSettings
 from search.strategy import Job
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
-from tests.analysis.test_replay import write_run
+from tests.analysis.replay.test_replay import write_run
 from tests.search.histories import MD
 from tests.search.worlds import CONF, MD_BUDGET, md_space, preset
 
@@ -103,7 +103,7 @@ def test_the_driver_is_the_limit_where_its_stated_costs_say():
     assert found.driver_limit == pytest.approx(400, rel=0.05)
 
 
-def test_the_door_prints_plans_and_draws_them(tmp_path, capsys):
+def test_the_command_prints_plans_and_draws_them(tmp_path, capsys):
     picture = tmp_path / "plans.png"
     assert main(["workers=[2,5]", "trials=12", f"out={picture}"]) == 0
     said = capsys.readouterr().out

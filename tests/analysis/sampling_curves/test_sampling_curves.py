@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import mdsearch.commands.generate_curves as curves
-from analysis.sampling_curves.pictures import guidance_picture, steps_picture
+from analysis.sampling_curves.plots import plot_guidance, plot_steps
 from analysis.sampling_curves.points import Curves, read_curves
 from conf.compose import compose
 from evaluators.networks.weights import WeightsSettings
@@ -177,7 +177,7 @@ def test_a_protocol_of_its_own_takes_captions_and_a_reference(
     protocol = made.protocol
     assert (protocol.samples, protocol.drawing.seed, protocol.drawing.sampler) == (8, 4, "ddim")
     assert protocol.reference is not None and protocol.reference.images == 12
-    with pytest.raises(InputError, match=r"captions: 10 in .*, where the protocol mine draws 11"):
+    with pytest.raises(InputError, match=r"captions: 10 in .*, where the protocol mine takes 11"):
         curves.draw_curves(replace(command, evaluators=preset | {"samples": 11}), curves.Console())
     with pytest.raises(InputError, match="captions: missing; the protocol mine needs the prompts"):
         curves.draw_curves(replace(command, captions=None), curves.Console())
@@ -228,19 +228,19 @@ def test_what_cannot_work_is_refused_in_one_line(words: str, said: str, run: Pat
 
 def test_only_what_varies_is_drawn_and_a_score_may_lack_its_interval(drawn: Curves, tmp_path: Path) -> None:
     over_guidance = replace(drawn, points=tuple(point for point in drawn.points if point.steps == 2))
-    assert guidance_picture(over_guidance, tmp_path / "guidance.png")
-    assert not steps_picture(over_guidance, tmp_path / "steps.png")
+    assert plot_guidance(over_guidance, tmp_path / "guidance.png")
+    assert not plot_steps(over_guidance, tmp_path / "steps.png")
     assert not (tmp_path / "steps.png").exists()
     bare = [
         replace(point, scores={name: replace(score, interval=None) for name, score in point.scores.items()})
         for point in drawn.points
     ]
-    assert steps_picture(replace(drawn, points=tuple(bare)), tmp_path / "steps.png")
+    assert plot_steps(replace(drawn, points=tuple(bare)), tmp_path / "steps.png")
     assert (tmp_path / "steps.png").read_bytes() != (drawn.folder / "steps.png").read_bytes()
 
 
 def test_bars_reach_from_the_value_to_the_ends_of_its_interval(drawn: Curves) -> None:
-    from analysis.sampling_curves.pictures import _bars, _lines
+    from analysis.sampling_curves.plots import _bars, _lines
 
     scores = [
         replace(point.scores[drawn.clip], value=value, interval=Interval(low, high, 0.95, "by hand"))

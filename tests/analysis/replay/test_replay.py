@@ -11,7 +11,7 @@ import yaml
 
 from analysis.replay.recheck import recheck
 from analysis.replay.surrogate import Surrogate
-from analysis.replay.table import RecordedRun, Table, check_rungs, load_table
+from analysis.replay.table import RecordedRun, RecordedTable, check_rungs, load_table
 from analysis.replay.tries import ReplayStrategy, TableSampler, Truth, feasible, replay
 from conf.compose import compose
 from mdsearch.commands.replay import main, strategies
@@ -86,7 +86,7 @@ def table_of(count, seed=0, **changes):
         "proxy": to_plain(preset("proxy", "embedded", Proxy)),
         "noise": to_plain(NOISE),
     }
-    return Table(header, START, runs, **changes)
+    return RecordedTable(header, START, runs, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -317,7 +317,7 @@ def test_a_stopped_runs_gap_is_filled_and_what_was_measured_stays():
     key, (run,) = next(iter(whole.runs.items()))
     stopped = RecordedRun(run.architecture, 0, run.rungs[:1], "a/3")
     rest = {other: runs for other, runs in whole.runs.items() if other != key}
-    surrogate = Surrogate(Table(whole.header, START, rest, (stopped,)))
+    surrogate = Surrogate(RecordedTable(whole.header, START, rest, (stopped,)))
     (filled,) = surrogate.filled_table().runs[key]
     assert filled.rungs[0] == run.rungs[0] and filled.origin == "a/3 + surrogate"
     assert [rung.step for rung in filled.rungs] == list(RUNGS)
@@ -330,10 +330,10 @@ def test_too_few_networks_make_no_surrogate():
         Surrogate(table_of(7))
 
 
-# ---------------------------------------------------------------------- the door
+# ---------------------------------------------------------------------- the command
 
 
-def test_the_door_compares_and_writes(tmp_path, capsys):
+def test_the_command_compares_and_writes(tmp_path, capsys):
     run = write_run(tmp_path / "a", "trials=12", "stopping=none", "sampler=random", noise=0.02)
     out = tmp_path / "out"
     assert main([f"runs=[{run}]", "sampler=random", "stopping=paper,none", "seeds=3", f"out={out}"]) == 0
@@ -352,7 +352,7 @@ def test_where_results_cannot_go_is_known_before_anything_is_replayed(tmp_path, 
         main([f"runs=[{run}]", f"out={tmp_path / 'file' / 'out'}"])
 
 
-def test_the_door_checks(tmp_path, capsys):
+def test_the_command_checks(tmp_path, capsys):
     run = write_run(tmp_path / "a", "trials=4")
     assert main([f"runs=[{run}]", "check=true"]) == 0
     (_, row) = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""The pictures of the evidence page."""
+"""The plots of the evidence page."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from analysis.evidence.correlation import Correlations
-from analysis.evidence.effects import Worth
+from analysis.evidence.effects import EffectSize
 from analysis.evidence.metrics import Metric, goodness, metrics_of
 from analysis.evidence.noise import MetricNoise, noise_at
-from analysis.evidence.resampling import LEVEL
+from analysis.evidence.resampling import ERROR_RATE
 from analysis.evidence.transfer import Both, Transfer
-from analysis.plots import GRID, SAVED, SPENT, page
-from analysis.replay.table import Table
+from analysis.plotting import GRID_COLOUR, SAVED, SPENT, plot_file
+from analysis.replay.table import RecordedTable
 from search.formats import label
 from search.statistics.verdicts import Interval
 from space.architecture import Architecture
@@ -26,10 +26,10 @@ from space.explore.style import INK, OTHERS, OURS, QUIET
 from space.prices.macs import price
 
 NAMED = {"MD": OURS, "MD-Lite": SAVED}
-COLOURS = (OTHERS, OURS, SAVED, "#7a4fa3")
+METRIC_COLOURS = (OTHERS, OURS, SAVED, "#7a4fa3")
 
 
-def draw_correlations(path: Path, found: Correlations) -> None:
+def plot_correlations(path: Path, found: Correlations) -> None:
     """Rank correlation with the end, by rung and metric: same run, another seed, the longer training."""
     kinds = [
         ("same_run", "the end of the same run"),
@@ -38,10 +38,10 @@ def draw_correlations(path: Path, found: Correlations) -> None:
     ]
     shown = [kind for kind in kinds if any(getattr(each, kind[0]) is not None for each in found.rungs)]
     names = list(dict.fromkeys(each.metric.name for each in found.rungs))
-    with page(path, (3.6 * max(1, len(shown)) + 0.6, 3.8)) as figure:
+    with plot_file(path, (3.6 * max(1, len(shown)) + 0.6, 3.8)) as figure:
         panels = figure.subplots(1, max(1, len(shown)), sharey=True, squeeze=False)[0]
         for axes, (kind, title) in zip(panels, shown, strict=False):
-            for place, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
+            for place, (name, colour) in enumerate(zip(names, METRIC_COLOURS, strict=False)):
                 points = [
                     (each.step * 1.03 ** (place - 1.5), getattr(each, kind))
                     for each in found.rungs
@@ -74,31 +74,31 @@ def _with_bars(axes: Axes, points: Sequence[tuple[float, Interval]], name: str, 
     )
 
 
-def draw_effects(path: Path, found: Sequence[Worth]) -> None:
+def plot_effects(path: Path, found: Sequence[EffectSize]) -> None:
     """Each decision's effect on FID and on CLIP with its interval; to the right the paper's side is
     better."""
-    names = [
-        f"{worth.decision.name}:\n{worth.decision.papers}, not {worth.decision.other}" for worth in found
-    ]
-    with page(path, (10, 0.55 * len(found) + 1.4)) as figure:
+    names = [f"{size.decision.name}:\n{size.decision.papers}, not {size.decision.other}" for size in found]
+    with plot_file(path, (10, 0.55 * len(found) + 1.4)) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         for at, axes in enumerate(panels):
-            for row, worth in enumerate(found):
-                _effect(axes, row, worth, at)
+            for row, size in enumerate(found):
+                _effect(axes, row, size, at)
             metric = found[0].effects[at].metric
             unit = f"{metric.name} (logarithm)" if metric.logarithmic else metric.name
             axes.axvline(0, color=QUIET, lw=1)
             axes.set_xlabel(f"gain of the paper's side, {unit}")
-            axes.grid(axis="x", color=GRID, lw=0.8)
+            axes.grid(axis="x", color=GRID_COLOUR, lw=0.8)
             axes.set_axisbelow(True)
         panels[0].set_yticks(range(len(found)), names, fontsize=8)
         panels[0].set_ylim(len(found) - 0.4, -0.6)
 
 
-def _effect(axes: Axes, row: int, worth: Worth, at: int) -> None:
-    effect = worth.effects[at]
+def _effect(axes: Axes, row: int, size: EffectSize, at: int) -> None:
+    effect = size.effects[at]
     rows = [row + 0.22] * len(effect.differences)
-    axes.scatter(effect.differences, rows, s=12, color=GRID, edgecolors=QUIET, linewidths=0.5, zorder=2)
+    axes.scatter(
+        effect.differences, rows, s=12, color=GRID_COLOUR, edgecolors=QUIET, linewidths=0.5, zorder=2
+    )
     if effect.interval is None:
         return
     colour = {1: SAVED, -1: SPENT, 0: QUIET}[effect.sign]
@@ -106,16 +106,16 @@ def _effect(axes: Axes, row: int, worth: Worth, at: int) -> None:
     axes.scatter([effect.interval.middle], [row], s=42, color=colour, zorder=4)
 
 
-def draw_scores(
+def plot_scores(
     path: Path,
-    table: Table,
+    table: RecordedTable,
     spread: Collection[str],
     named: dict[str, Architecture],
     noise: Sequence[MetricNoise],
 ) -> None:
     """FID and CLIP at the end against GMACs: the space-filling networks, and MD and MD-Lite with their
     noise."""
-    with page(path, (10, 4)) as figure:
+    with plot_file(path, (10, 4)) as figure:
         panels = figure.subplots(1, 2)
         for axes, metric in zip(panels, metrics_of(table)[:2], strict=True):
             values = goodness(table, metric, table.rungs[-1])
@@ -140,20 +140,22 @@ def draw_scores(
                 _log_scale(axes)
             axes.set_ylabel(f"{metric.name} at step {table.rungs[-1]}")
             axes.set_xlabel("GMACs at the paper's scale")
-            axes.grid(color=GRID, lw=0.8)
+            axes.grid(color=GRID_COLOUR, lw=0.8)
             axes.set_axisbelow(True)
         panels[0].legend(frameon=False, fontsize=8)
 
 
-def draw_curves(path: Path, table: Table, spread: Collection[str], named: dict[str, Architecture]) -> None:
+def plot_curves(
+    path: Path, table: RecordedTable, spread: Collection[str], named: dict[str, Architecture]
+) -> None:
     """Each metric by training step: the middle half and 95 % of the space-filling networks, MD and
     MD-Lite."""
     metrics = metrics_of(table)[:3]
-    with page(path, (3.5 * len(metrics), 3.6)) as figure:
+    with plot_file(path, (3.5 * len(metrics), 3.6)) as figure:
         panels = figure.subplots(1, len(metrics), squeeze=False)[0]
         for axes, metric in zip(panels, metrics, strict=True):
             curves = np.array([_curve(table, metric, key) for key in table.runs if key in spread])
-            tails = (LEVEL / 2, 0.25, 0.5, 0.75, 1 - LEVEL / 2)
+            tails = (ERROR_RATE / 2, 0.25, 0.5, 0.75, 1 - ERROR_RATE / 2)
             low, lower, middle, upper, high = np.quantile(curves, tails, axis=0)
             axes.fill_between(
                 table.rungs, low, high, color=OTHERS, alpha=0.15, lw=0, label="95 % of networks"
@@ -171,26 +173,26 @@ def draw_curves(path: Path, table: Table, spread: Collection[str], named: dict[s
         panels[0].legend(frameon=False, fontsize=8)
 
 
-def draw_proxies(path: Path, found: Transfer) -> None:
+def plot_proxies(path: Path, found: Transfer) -> None:
     """FID and CLIP of each network under the bigger proxy against those of the table's: networks of the
     table, winners of searches, MD and MD-Lite by name."""
     others = [each for each in found.networks if each.name not in NAMED]
     kinds = {
         "networks of the table": (OTHERS, [each for each in others if not each.is_winner]),
-        "winners of searches": (COLOURS[-1], [each for each in others if each.is_winner]),
+        "winners of searches": (METRIC_COLOURS[-1], [each for each in others if each.is_winner]),
         **{
             name: (colour, [each for each in found.networks if each.name == name])
             for name, colour in NAMED.items()
         },
     }
-    with page(path, (10, 4)) as figure:
+    with plot_file(path, (10, 4)) as figure:
         panels = figure.subplots(1, 2)
         for axes, metric in zip(panels, ("FID", "CLIP"), strict=True):
             for name, (colour, networks) in kinds.items():
                 axes.scatter(*_both(networks, metric), s=44, color=colour, alpha=0.85, label=name)
             axes.set_xlabel(f"{metric}, proxy of the table")
             axes.set_ylabel(f"{metric}, bigger proxy")
-            axes.grid(color=GRID, lw=0.8)
+            axes.grid(color=GRID_COLOUR, lw=0.8)
             axes.set_axisbelow(True)
         panels[0].set_xscale("log")
         _log_ticks(panels[0].xaxis)
@@ -205,7 +207,7 @@ def _both(networks: Sequence[Both], metric: str) -> tuple[list[float], list[floa
     ]
 
 
-def _curve(table: Table, metric: Metric, key: str) -> list[float]:
+def _curve(table: RecordedTable, metric: Metric, key: str) -> list[float]:
     """The mean over seeds, as scores."""
     by_step = [goodness(table, metric, step, [key])[key] for step in table.rungs]
     return [_score(metric, fmean(by_seed.values())) for by_seed in by_step]
@@ -233,5 +235,5 @@ def _steps_axis(axes: Axes, steps: Sequence[int]) -> None:
     axes.set_xticks(ticks, [f"{step:,}" for step in ticks])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("training steps")
-    axes.grid(color=GRID, lw=0.8)
+    axes.grid(color=GRID_COLOUR, lw=0.8)
     axes.set_axisbelow(True)

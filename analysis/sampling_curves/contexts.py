@@ -1,4 +1,4 @@
-"""What the points of a curve share: prompts, how pictures are drawn, and what scores them."""
+"""What the points of a curve share: prompts, how images are generated, and what scores them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from training.model import read_description
 
 
 @dataclass(frozen=True)
-class Bench:
+class SamplingContext:
     """`drawing` and `request` are those of one point; the others differ in guidance, steps and folders."""
 
     captions: list[str]
@@ -39,8 +39,8 @@ def of_run(
     wanted: Mapping[str, Any],
     compute: ComputeSettings,
     weights: WeightsSettings,
-) -> Bench:
-    """As the trials of a run were drawn and scored: its captions, its evaluator, its held-out references.
+) -> SamplingContext:
+    """As the trials of a run were generated and scored: its captions, its evaluator, its held-out references.
 
     Args:
         wanted: fields of `GenerationSettings` to be set; null leaves them to the run and the model.
@@ -61,7 +61,7 @@ def of_run(
         "threads": settings.cluster.threads_per_worker,
     }
     request = Request("", preset, prepared=prepared, compute=compute, weights=weights)
-    return Bench(captions, _drawing(usual, wanted), request)
+    return SamplingContext(captions, _drawing(usual, wanted), request)
 
 
 def of_protocol(
@@ -72,7 +72,7 @@ def of_protocol(
     wanted: Mapping[str, Any],
     compute: ComputeSettings,
     weights: WeightsSettings,
-) -> Bench:
+) -> SamplingContext:
     """By a named protocol: its count, size, sampler, steps and guidance, with your captions and reference.
 
     Raises:
@@ -84,14 +84,14 @@ def of_protocol(
     count = preset["samples"] or len(prompts)
     if count > len(prompts):
         raise InputError(
-            f"captions: {len(prompts):,} in {captions}, where the protocol {preset['name']} draws {count:,}"
+            f"captions: {len(prompts):,} in {captions}, where the protocol {preset['name']} takes {count:,}"
         )
     said = {name: value for name, value in preset.get("drawing", {}).items() if value is not None}
     said.pop("seeds", None)
     size = preset["images"].get("drawn_size_px")
     usual = _own(model) | said | ({"image_size_px": size} if size else {}) | {"count": count}
     request = Request("", preset, reference=reference, compute=compute, weights=weights)
-    return Bench(prompts[:count], _drawing(usual, wanted), request)
+    return SamplingContext(prompts[:count], _drawing(usual, wanted), request)
 
 
 def _own(model: Path) -> dict[str, Any]:
