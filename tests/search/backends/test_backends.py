@@ -11,7 +11,7 @@ from PIL import Image
 
 from conf.compose import compose
 from search.backends import inline
-from search.run import worker_settings
+from search.preparation import worker_settings
 from search.settings import settings_from_plain
 from search.strategy import Job, Report
 from search.trial import why_failed
