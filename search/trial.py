@@ -37,8 +37,9 @@ from space.shared.plain import InputError
 from space.shared.retries import Waiting, patiently, storage_error
 from training.data.factory import DataSettings, load_data
 from training.generation.grid import save_grid
+from training.loop import Diverged
 from training.settings import TrainingSettings
-from training.trainer import Diverged, Trainer
+from training.trainer import Trainer
 
 VALIDATION_LOSS = "validation_loss"  # a score beside the evaluator's
 SAMPLES_SHOWN = 32
