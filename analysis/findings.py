@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from search.formats import label
+from search.objectives import Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
@@ -57,9 +58,11 @@ class Confirmed:
         return mean_point(self.points)
 
 
-def confirmed(history: History) -> list[Confirmed]:
-    """Confirmation runs by network and steps; reruns of stopped trials are `reruns`, not here."""
-    objectives, rerun = objectives_of(history), {trial.key for trial, _, _ in reruns(history)}
+def confirmed(history: History, objectives: Objectives | None = None) -> list[Confirmed]:
+    """Confirmation runs by network and steps; reruns of stopped trials are `reruns`, not here. `objectives`
+    None: the record's own."""
+    objectives = objectives or objectives_of(history)
+    rerun = {trial.key for trial, _, _ in reruns(history)}
     groups: dict[tuple[str, int], list[tuple[Trial, Point]]] = {}
     for trial in history.confirmations:
         point = point_of(trial, objectives)

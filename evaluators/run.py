@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.completion import notes_on, protocol_for, read_manifest, with_reference, with_samples
-from evaluators.images.captions import captions_beside, captions_of
+from evaluators.images.captions import captions_of
 from evaluators.images.image_set import ImageSet, open_images
 from evaluators.measuring.measured_set import OnImages, measure_set
 from evaluators.measuring.measurements import Measurements
@@ -29,6 +29,7 @@ from evaluators.output import claim, with_earlier
 from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import Score, score_name
 from evaluators.protocols.sheet import FILE, Sheet
+from space.shared.captions import captions_beside
 from space.shared.plain import InputError
 from space.shared.second_opinion import SecondOpinion
 

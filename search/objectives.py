@@ -66,8 +66,18 @@ class Objective:
             return worst * 1.01 if self.lower_is_better else worst / 1.01
         return worst + 0.01 if self.lower_is_better else worst - 0.01
 
+    @property
+    def decimals(self) -> int:
+        """As a table holds its values."""
+        return {FID: 2, CLIP: 3}.get(self.label, 4)
+
+    @property
+    def title(self) -> str:
+        """What a chart's axis says."""
+        return f"{self.label}, {'lower' if self.lower_is_better else 'higher'} is better"
+
     def shown(self, value: float) -> str:
-        """A value as tables and lines hold it."""
+        """A value as lines of figures hold it."""
         return f"{value:.2f}" if self.label == FID else self.roughly(value)
 
     def roughly(self, value: float) -> str:

@@ -15,7 +15,7 @@ from search.runs.files import EVALUATOR_FOLDER
 from search.settings import SearchSettings
 from search.trial import TrialSettings, evaluation_captions
 from space.shared.plain import InputError, from_plain
-from training.data.captions import read_captions
+from training.data.captions import read_prompts
 from training.data.factory import load_data
 from training.devices import choose_device
 from training.generation.identity import OURS, kind_of
@@ -80,7 +80,7 @@ def of_protocol(
     """
     if captions is None:
         raise InputError(f"captions: missing; the protocol {preset['name']} needs the prompts")
-    prompts = read_captions(captions)
+    prompts = read_prompts(captions)
     count = preset["samples"] or len(prompts)
     if count > len(prompts):
         raise InputError(

@@ -1,46 +1,15 @@
-"""Captions of anybody's images: from a text, table or annotations file, or from the images' own shards."""
+"""Which caption belongs to which image: from a captions file, or from the images' own shards."""
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
 
 from evaluators.images.decoding import named
 from evaluators.images.image_set import ImageSet, Subset
+from space.shared.captions import NAME_FIELDS, Captions, caption_in, read_captions
 from space.shared.plain import InputError
-
-NAME_FIELDS = ("file_name", "file", "filename", "image")
-TEXT_FIELDS = ("caption", "text", "prompt")
-BESIDE = (
-    "captions.jsonl",
-    "captions.csv",
-    "captions.tsv",
-    "captions.json",
-    "captions.parquet",
-    "captions.txt",
-)
-
-
-@dataclass(frozen=True)
-class Captions:
-    """Texts in the file's order, with the names of their images where the file gives them.
-
-    `more_than_images` is for the annotations of a whole data set, of which the images may be a part.
-    """
-
-    texts: list[str]
-    names: list[str] | None = None
-    more_than_images: bool = False
-
-
-def captions_beside(folder: Path) -> Path | None:
-    """The captions file that lies in a folder of images, if one does."""
-    return next((folder / name for name in BESIDE if (folder / name).is_file()), None)
 
 
 def captions_of(images: ImageSet, file: str | None) -> list[str]:
@@ -88,37 +57,6 @@ def named_in(file: str, images: ImageSet, field: str) -> ImageSet:
     raise InputError(f"{field}: {len(missing):,} images that {file!r} names are missing: {named(missing)}")
 
 
-def read_captions(file: str, field: str = "captions") -> Captions:
-    """Captions from .txt (one a line), .jsonl, .json, .csv, .tsv or .parquet.
-
-    Rows have `caption` (or `text`, `prompt`) and, unless they go by order, `file_name` (or `file`,
-    `filename`, `image`). A .json holds a list of rows or of texts, a mapping of names to texts, or COCO's
-    annotations, of which an image gets the caption with the lowest id.
-
-    Raises:
-        InputError: missing, another form, or a row without its fields, which is named.
-    """
-    path = Path(file).expanduser()
-    readers: dict[str, Callable[[Path], Captions]] = {
-        ".txt": _text,
-        ".jsonl": _json_lines,
-        ".json": _json,
-        ".csv": _table,
-        ".tsv": _table,
-        ".parquet": _parquet,
-    }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{field}: {path.name!r} has no known form; allowed: {', '.join(readers)}")
-    try:
-        captions = reader(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{field}: {file!r} cannot be read: {error}") from None
-    if not captions.texts:
-        raise InputError(f"{field}: {file!r} holds none")
-    return captions
-
-
 # ---------------------------------------------------------------------- matching
 
 
@@ -128,16 +66,7 @@ def _inside(images: ImageSet) -> Captions:
         raise InputError(
             "captions: missing; give captions=<file>: .txt with a line an image, or .jsonl, .csv, .parquet"
         )
-    texts = []
-    for _, file, text in found:
-        if file.endswith(".json"):
-            row = _parsed(text, file)
-            caption = _field(row, TEXT_FIELDS) if isinstance(row, Mapping) else None
-            if not isinstance(caption, str):
-                raise InputError(f"captions: {file} holds no text under {', '.join(TEXT_FIELDS)}")
-            texts.append(caption)
-        else:
-            texts.append(text.strip())
+    texts = [caption_in(text, file) if file.endswith(".json") else text.strip() for _, file, text in found]
     return Captions(texts, [image for image, _, _ in found])
 
 
@@ -201,93 +130,3 @@ def _bare(name: str) -> str:
 
 
 KEYS: tuple[Callable[[str], str], ...] = (str, _without_suffix, _base, _bare)
-
-
-# ---------------------------------------------------------------------- the forms
-
-
-def _text(path: Path) -> Captions:
-    return Captions([line.strip() for line in _lines(path)])
-
-
-def _lines(path: Path) -> list[str]:
-    """Ended by a line feed alone: captions may hold what Unicode and `splitlines` call the end of a line."""
-    text = path.read_text("utf-8-sig").rstrip("\n")
-    return text.split("\n") if text else []
-
-
-def _json_lines(path: Path) -> Captions:
-    lines = [line for line in _lines(path) if line.strip()]
-    return _rows((_parsed(line, f"{path}, row {row}") for row, line in enumerate(lines, 1)), path)
-
-
-def _json(path: Path) -> Captions:
-    value = _parsed(path.read_text("utf-8-sig"), str(path))
-    if isinstance(value, dict) and "annotations" in value:
-        return _coco(value, path)
-    if isinstance(value, dict):
-        return _rows(({"file_name": name, "caption": text} for name, text in value.items()), path)
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return Captions(value)
-    if isinstance(value, list):
-        return _rows(value, path)
-    raise InputError(f"captions: {path} holds neither a list, nor a mapping, nor COCO's annotations")
-
-
-def _coco(value: dict[str, Any], path: Path) -> Captions:
-    try:
-        names = {image["id"]: image["file_name"] for image in value["images"]}
-        texts: dict[str, str] = {}
-        for note in sorted(value["annotations"], key=lambda note: note["id"]):
-            texts.setdefault(names[note["image_id"]], note["caption"].strip())
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"captions: {path} is not as COCO's caption annotations are ({type(error).__name__}: {error})"
-        ) from None
-    return Captions(list(texts.values()), list(texts), more_than_images=True)
-
-
-def _table(path: Path) -> Captions:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        return _rows(csv.DictReader(lines, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), path)
-
-
-def _parquet(path: Path) -> Captions:
-    from pyarrow import ArrowException, parquet
-
-    try:
-        columns = [name for name in parquet.read_schema(path).names if name in (*NAME_FIELDS, *TEXT_FIELDS)]
-        return _rows(parquet.read_table(path, columns=columns).to_pylist(), path)
-    except ArrowException as error:
-        raise InputError(f"captions: {path} cannot be read as parquet: {error}") from None
-
-
-def _rows(rows: Iterable[Any], path: Path) -> Captions:
-    """Raises InputError with the number of a row that lacks its text, or its name where others have one."""
-    texts: list[str] = []
-    names: list[str | None] = []
-    for number, row in enumerate(rows, 1):
-        text = _field(row, TEXT_FIELDS) if isinstance(row, Mapping) else None
-        if not isinstance(text, str):
-            held = ", ".join(map(str, row)) if isinstance(row, Mapping) else repr(row)
-            wanted = " or ".join(TEXT_FIELDS)
-            raise InputError(f"captions: {path}, row {number} needs a text under {wanted}; it has {held}")
-        name = _field(row, NAME_FIELDS)
-        texts.append(text)
-        names.append(name if isinstance(name, str) else None)
-    given = [name for name in names if name is not None]
-    if given and len(given) < len(names):
-        wanted = " or ".join(NAME_FIELDS)
-        raise InputError(f"captions: {path}, row {names.index(None) + 1} lacks the {wanted} that others have")
-    return Captions(texts, given or None)
-
-
-def _field(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    return next((row[name] for name in names if row.get(name) is not None), None)
-
-
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"captions: {where} is not JSON: {error}") from None

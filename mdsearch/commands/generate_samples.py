@@ -12,7 +12,7 @@ from conf.compose import compose
 from conf.words import as_text
 from mdsearch.progress import shown_progress
 from space.shared.plain import InputError, from_plain
-from training.data.captions import read_captions
+from training.data.captions import read_prompts
 from training.generation.identity import OURS, kind_of
 from training.generation.samples import Shard, generate_samples
 from training.generation.settings import GenerationSettings
@@ -63,7 +63,7 @@ class SamplesCommand:
 def draw(command: SamplesCommand) -> Path:
     """Draw what is missing; returns the folder."""
     shard = Shard.parsed(command.shard)
-    captions = read_captions(command.captions)
+    captions = read_prompts(command.captions)
     settings = command.settings(len(captions))
     with shown_progress(Console(), "images") as on_generated:
         folder = generate_samples(

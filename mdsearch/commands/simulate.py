@@ -131,7 +131,7 @@ def _recorded_world(settings: SimulateSettings, console: Console) -> World:
             yield replace(report, seconds=seconds)
 
     def quality(architecture: Architecture) -> float:
-        return float(surrogate.predict(architecture)[-2])  # log FID at the end
+        return float(surrogate.predict(architecture)[-len(table.objectives)])  # log FID at the end
 
     return World(table.objectives, table.rungs, table.noise, table.start_scores, run, quality)
 

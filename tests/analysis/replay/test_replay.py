@@ -297,7 +297,7 @@ def test_the_true_order_is_that_of_quality(table):
 
 def test_the_surrogate_ranks_networks_it_has_not_seen_and_knows_how_well(table):
     surrogate = Surrogate(table)
-    assert surrogate.accuracy.architectures == 40 and surrogate.accuracy.clip > 0.7
+    assert surrogate.accuracy.architectures == 40 and surrogate.accuracy.correlations["CLIP"] > 0.7
     unseen = table_of(30, seed=1)
     own = [surrogate.predict(a)[-1] for a in unseen.architectures]
     assert (

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from evaluators.images.captions import captions_of, named_in, read_captions
+from evaluators.images.captions import captions_of, named_in
 from evaluators.images.decoding import Unreadable, natural_order
 from evaluators.images.image_set import ImageSet, open_images
+from space.shared.captions import read_captions
 from space.shared.plain import InputError
 
 
@@ -338,10 +339,10 @@ def test_names_match_without_folder_and_suffix(tmp_path: Path) -> None:
         (
             "a.jsonl",
             '{"caption": "a"}\n{"words": "b"}\n',
-            "row 2 needs a text under caption or text or prompt",
+            "line 2 needs a text under caption or text or prompt",
         ),
-        ("a.jsonl", '{"caption": "a", "file": "0.png"}\n{"caption": "b"}\n', "row 2 lacks the file_name"),
-        ("a.jsonl", "[1]\n", r"row 1 needs a text .* it has \[1\]"),
+        ("a.jsonl", '{"caption": "a", "file": "0.png"}\n{"caption": "b"}\n', "line 2 lacks the file_name"),
+        ("a.jsonl", "[1]\n", r"line 1 needs a text .* it has \[1\]"),
         ("a.csv", "file_name,caption\n0.png,a\n1.png,b\n", "1 of 3 images have none in .*: 2.png"),
         ("a.csv", "file,caption\n0.png,a\n1.png,b\n2.png,c\n3.png,d\n", "1 of 4 in .* lack an image: 3.png"),
         ("a.csv", "file,caption\n0.png,a\n0.png,b\n", "names 1 images twice: 0.png"),

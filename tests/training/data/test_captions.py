@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from space.shared.plain import InputError
-from training.data.captions import read_captions
+from training.data.captions import read_prompts
 
 
 def test_captions_come_from_lines_and_from_captions_files(tmp_path: Path) -> None:
@@ -17,13 +17,14 @@ def test_captions_come_from_lines_and_from_captions_files(tmp_path: Path) -> Non
     plain.write_text("".join(f"{text}\n" for text in texts))
     rows.write_text("".join(json.dumps({"caption": text}) + "\n" for text in texts))
     table.write_text("file,caption\n" + "".join(f'{text[0]}.png,"{text}"\n' for text in texts))
-    assert read_captions(plain) == read_captions(rows) == read_captions(table) == texts
+    assert read_prompts(plain) == read_prompts(rows) == read_prompts(table) == texts
     plain.write_text("a\n\nb\n")
-    with pytest.raises(InputError, match=r"captions\.txt, line 2: needs the text of a caption"):
-        read_captions(plain)
-    with pytest.raises(InputError, match=r"cannot be read as UTF-8 text: .*No such file"):
-        read_captions(tmp_path / "none.txt")
+    with pytest.raises(InputError, match=r"captions\.txt, line 2 needs the text of a caption"):
+        read_prompts(plain)
+    with pytest.raises(InputError, match=r"cannot be read: .*No such file"):
+        read_prompts(tmp_path / "none.txt")
     with pytest.raises(
-        InputError, match=r"'captions\.xml' has no known form; allowed: \.csv, \.jsonl, \.tsv, \.txt"
+        InputError,
+        match=r"'captions\.xml' has no known form; allowed: \.txt, \.jsonl, \.json, \.csv, \.tsv, \.parquet",
     ):
-        read_captions(tmp_path / "captions.xml")
+        read_prompts(tmp_path / "captions.xml")

@@ -78,14 +78,16 @@ def test_a_long_list_of_unreadable_files_is_cut() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("c.jsonl", '{"file": "0.png", "caption": "x"}\n{"file": "1.png"}', "line 2: needs the texts"),
-        ("c.jsonl", '{"file": "0.png", "caption": "x"}\n\nnonsense', "line 3: not JSON"),
-        ("c.jsonl", "[1]", "line 1: expected"),
-        ("c.jsonl", "", "names no image"),
-        ("c.csv", "image,text\n0.png,x", r"line 1: the header is \['image', 'text'\]; needed: file, caption"),
-        ("c.tsv", "file\tcaption\n0.png", "line 2: needs the texts"),
-        ("c.txt", "x", "no known form"),
-        ("c.csv", "file,caption\n\udcff,x", "UTF-8"),
+        ("c.jsonl", '{"file": "0.png", "caption": "x"}\n{"file": "1.png"}', "line 2 needs a text"),
+        ("c.jsonl", '{"file": "0.png", "caption": "x"}\n\nnonsense', "line 3 is not JSON"),
+        ("c.jsonl", "[1]", "line 1 needs a text"),
+        ("c.jsonl", "", "holds none"),
+        ("c.csv", "picture,words\n0.png,x", "line 2 needs a text under caption .* it has picture, words"),
+        ("c.tsv", "file\tcaption\n0.png", "line 2 needs a text"),
+        ("c.txt", "x", "names no images, in any of file_name, file"),
+        ("c.jsonl", '{"file": "", "caption": "x"}', "names no images"),
+        ("c.xml", "x", "no known form"),
+        ("c.csv", "file,caption\n\udcff,x", "utf-8"),
     ],
 )
 def test_captions_of_the_wrong_form_name_their_line(folder: Path, name: str, text: str, message: str) -> None:
