@@ -21,9 +21,10 @@ from search.statistics.verdicts import Verdict, verdicts
 # ---------------------------------------------------------------------- front and confirmation
 
 
-def pareto_front(history: History) -> list[tuple[Trial, Point]]:
-    """The complete trials that no other dominates, by rising FID."""
-    objectives = objectives_of(history)
+def pareto_front(history: History, objectives: Objectives | None = None) -> list[tuple[Trial, Point]]:
+    """The complete trials that no other dominates, the best in the first objective (lowest FID) first.
+    `objectives` None: the record's own."""
+    objectives = objectives or objectives_of(history)
     scored = [
         (trial, point)
         for trial in history.trials
@@ -31,7 +32,7 @@ def pareto_front(history: History) -> list[tuple[Trial, Point]]:
     ]
     ranks = fronts([point for _, point in scored])
     front = [pair for pair, rank in zip(scored, ranks, strict=True) if rank == 0]
-    return sorted(front, key=lambda pair: (pair[1].fid, pair[0].number))
+    return sorted(front, key=lambda pair: (pair[1].losses[0], pair[0].number))
 
 
 def all_verdicts(history: History) -> list[Verdict]:

@@ -18,8 +18,8 @@ from search.statistics.pareto import Point
 @dataclass(frozen=True)
 class ScoreSpread:
     """Of one objective: `spread` over the candidates and `noise` of one are standard deviations, on the log
-    scale as shares of the score. `pairs` is the share of pairs that differ beyond the noise; None where it is not
-    known."""
+    scale as shares of the score. `pairs` is the share of pairs that differ beyond the noise; None where it is
+    not known."""
 
     objective: Objective
     median: float

@@ -13,6 +13,7 @@ from rich.table import Table
 from analysis.findings import all_verdicts, steps_saved
 from search.confirmation.leading import Lead, lead
 from search.formats import counted, ending, millions, score, share, state_word
+from search.objectives import VALIDATION_LOSS
 from search.runs.files import CSV_NAME
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
@@ -45,7 +46,7 @@ def write_trials_csv(folder: Path, history: History) -> Path:
     was not measured is empty.
     """
     (fid, clip, *_), trials = objectives_of(history), history.trials
-    own = {fid.name, clip.name, "validation_loss"}
+    own = {fid.name, clip.name, VALIDATION_LOSS}
     others = sorted({name for t in trials for rung in t.rungs for name in rung.scores} - own)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -66,7 +67,7 @@ def _row(trial: Trial, fid: str, clip: str, others: list[str]) -> list[object]:
         trial.last_step,
         trial.score(fid),
         trial.score(clip),
-        trial.score("validation_loss"),
+        trial.score(VALIDATION_LOSS),
         round(trial.seconds, 3),
         trial.seed,
         *(trial.score(name) for name in others),

@@ -12,6 +12,7 @@ from space.shared.plain import InputError, from_plain, to_plain
 SMALLEST_LOGARITHMIC = 1e-9  # an FID of 0, of equal features, or a rounding below it has no logarithm
 MOST_LOGARITHM = 700.0  # beyond it a float overflows
 FID, CLIP = "FID", "CLIP"
+VALIDATION_LOSS = "validation_loss"  # the score that a trial records beside its evaluator's
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from evaluators.scorers.scorer import Scorer
 from search.confirmation.confirmation import Confirmation
 from search.display import Display
-from search.objectives import objectives_to_plain
+from search.objectives import VALIDATION_LOSS, objectives_to_plain
 from search.plan import named_architecture
 from search.runs.files import EVALUATOR_FOLDER
 from search.runs.record import MemoryRecord, Record
@@ -22,7 +22,7 @@ from search.stopping.factory import make_rule
 from search.strategies.base import SearchTask
 from search.strategies.phases import Phases
 from search.strategy import Strategy
-from search.trial import VALIDATION_LOSS, TrialSettings
+from search.trial import TrialSettings
 from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.plain import to_plain

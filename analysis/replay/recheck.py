@@ -24,7 +24,7 @@ from space.budget import Budget
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
 
-Event = Mapping[str, Any]
+RecordedEvent = Mapping[str, Any]
 MakeSearch = Callable[[MemoryRecord], Strategy]
 
 COMPARED = {
@@ -174,7 +174,7 @@ def _search_of_header(history: History) -> MakeSearch:
     return make
 
 
-def _compared(name: str, sampler: str, events: Sequence[Event], make: MakeSearch) -> Recheck:
+def _compared(name: str, sampler: str, events: Sequence[RecordedEvent], make: MakeSearch) -> Recheck:
     confirmed = {event["key"] for event in events if event.get("purpose") == "confirm"}
     driven = _Driven(make, [event for event in events if event.get("key") not in confirmed])
     differences: dict[str, list[str]] = {kind: [] for kind in COMPARED}
@@ -190,7 +190,7 @@ def _compared(name: str, sampler: str, events: Sequence[Event], make: MakeSearch
 class _Driven:
     """The run's own strategy, on a record in memory that always holds what was recorded so far."""
 
-    def __init__(self, make: MakeSearch, events: Sequence[Event]) -> None:
+    def __init__(self, make: MakeSearch, events: Sequence[RecordedEvent]) -> None:
         self.make, self.events = make, events
         self._begin(0)
 
@@ -199,11 +199,11 @@ class _Driven:
         self.record = MemoryRecord(lambda: 0.0)
         for event in self.events[:end]:
             self.record.history.apply(event)
-        self.decided: list[Event] = []
+        self.decided: list[RecordedEvent] = []
         self.record.listeners.append(self._hear)
         self.search: Strategy | None = None
 
-    def decisions(self) -> Iterator[tuple[Event, Event | None]]:
+    def decisions(self) -> Iterator[tuple[RecordedEvent, RecordedEvent | None]]:
         """Each recorded decision in order, and what the strategy decides in its place."""
         place = 0
         while place < len(self.events):
@@ -231,7 +231,7 @@ class _Driven:
             place += 1
         return place + 1
 
-    def _decide(self, event: Event) -> list[Event]:
+    def _decide(self, event: RecordedEvent) -> list[RecordedEvent]:
         search = self._strategy()
         self.decided = []
         if event["event"] == "rung":
@@ -254,7 +254,7 @@ class _Driven:
             self.decided.append(event)
 
 
-def _difference(recorded: Event, own: Event | None) -> str:
+def _difference(recorded: RecordedEvent, own: RecordedEvent | None) -> str:
     where = f"{recorded['event']} {recorded.get('key', recorded.get('before_trial'))}"
     if recorded["event"] == "rung":
         where += f" at step {recorded['step']}"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
-from search.formats import ending, label, size, summary
+from search.formats import ending, label, size, state_word, summary
 from search.runs.record import Trial
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point

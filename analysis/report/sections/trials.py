@@ -9,23 +9,22 @@ from analysis.findings import reruns, steps_saved
 from analysis.report.html import MOST_ROWS, Cell, PageTable, Row, number, word
 from analysis.report.page import Page
 from search.formats import duration, ending, millions, state_word
-from search.objectives import Objective
+from search.objectives import VALIDATION_LOSS, Objective
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
 
 FAILURES_LISTED = 100
-VALIDATION_LOSS = Objective(
-    "validation_loss", "minimize", "log", "validation loss"
-)  # shown if none asks for it
+# shown also where it decides nothing
+LOSS = Objective(VALIDATION_LOSS, "minimize", "log", "validation loss")
 
 
 def trial_section(page: Page) -> dict[str, Any]:
     trials, objectives = list(page.history.trials), objectives_of(page.history)
     if page.winner is not None and len(trials) > MOST_ROWS:
         trials = [page.winner, *(trial for trial in trials if trial is not page.winner)]
-    scores = {each.label: each for each in (*objectives, VALIDATION_LOSS)}
-    if any(each.name == VALIDATION_LOSS.name for each in objectives):
-        del scores[VALIDATION_LOSS.label]
+    scores = {each.label: each for each in objectives}
+    if all(each.name != VALIDATION_LOSS for each in objectives):
+        scores[LOSS.label] = LOSS
     heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps", *scores]
     rows = [
         Row(_trial_cells(trial, list(scores.values())), "winner" if trial is page.winner else "")

@@ -17,7 +17,7 @@ from search.strategy import Job, Report
 from search.trial import why_failed
 from tests.search.worlds import make_search, scores_at
 from training.data.factory import load_data
-from training.trainer import Diverged
+from training.loop import Diverged
 
 
 class FailingWorker:
