@@ -38,8 +38,9 @@ from space.shared.plain import InputError
 from space.shared.retries import Waiting, patiently, storage_error
 from training.data.factory import DataSettings, load_data
 from training.generation.grid import save_grid
+from training.loop import Diverged
 from training.settings import TrainingSettings
-from training.trainer import Diverged, Trainer
+from training.trainer import Trainer
 
 SAMPLES_SHOWN = 32
 _UNFINISHED = ".writing-"  # what a killed worker left half written is in folders of this name

@@ -24,7 +24,7 @@ POWER = 0.8
 MOST_PAIRS_COUNTED = 100_000
 
 EffectWord = Literal["better", "worse", "mixed", "undecided", "too few pairs"]
-Agreement = Literal["agrees", "disagrees", "undecided"]
+PaperAgreement = Literal["agrees", "disagrees", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class EffectSize:
     macs: Interval | None
     at_md: tuple[Interval, ...] | None
     needed: tuple[Needed, ...]
-    agreement: Agreement
+    agreement: PaperAgreement
 
     @property
     def word(self) -> EffectWord:
@@ -145,7 +145,7 @@ def word_of(signs: Sequence[int], pairs: int) -> EffectWord:
     return "better" if 1 in signs else "worse" if -1 in signs else "undecided"
 
 
-def agreement(decision: Decision, effects: Sequence[Effect], stated: Noise, level: float) -> Agreement:
+def agreement(decision: Decision, effects: Sequence[Effect], stated: Noise, level: float) -> PaperAgreement:
     """Whether the paper's side came out as the paper says. "No worse" is agreed to where it is better, or
     where the interval (of that level) leaves no more than the stated equivalence on the worse side."""
     word = word_of([effect.sign for effect in effects], len(effects[0].differences))

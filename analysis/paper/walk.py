@@ -206,7 +206,7 @@ def _signed(value: float, digits: int) -> str:
     return "0" if value == 0 else f"{value:+.{digits}f}"
 
 
-NOTE = (
+WALK_NOTE = (
     "Each change is taken from the step before, so it depends on the order: a step saves more where\n"
     "earlier ones left more. The paper states neither the baselines of its figures nor what efficiency is;\n"
     "(v1) marks those of its first version. Its text prunes to 12 conv blocks, its Tables 1 and 6 hold 11.\n"
@@ -221,10 +221,10 @@ def walk_text(walk: Sequence[Step], settings: TableSettings) -> str:
         [asdict(step) for step in walk], [words_of_step(step) for step in walk], settings.format
     )
     if settings.format == "table":
-        return f"{body}\n{NOTE}\n"
+        return f"{body}\n{WALK_NOTE}\n"
     if settings.format == "markdown":
         caption = "What each decision saves, as a waterfall"
-        return markdown_page("walk", "From SD-1.5 to MobileDiffusion", [body, NOTE], caption, settings)
+        return markdown_page("walk", "From SD-1.5 to MobileDiffusion", [body, WALK_NOTE], caption, settings)
     return body
 
 

@@ -24,6 +24,7 @@ from search.samplers.factory import SamplerSettings, make_sampler
 from search.statistics.noise import Noise, beats
 from search.statistics.pareto import Point, best_order, hypervolume, mean_point
 from search.stopping.factory import StoppingSettings, make_rule
+from search.strategies.base import SearchTask
 from search.strategies.independent import ArchitectureSearch
 from search.strategy import Decision, Job, Report
 from space.architecture import Architecture
@@ -245,8 +246,7 @@ def replay(
     write_prior(record, ((trial, trial.source, trial.name) for trial in prior))
     space, candidates = table.space, feasible(table)
     rungs = strategy.rungs or table.rungs
-    search = ArchitectureSearch(
-        record,
+    task = SearchTask(
         space=space,
         budget=table.budget,
         proxy=table.proxy,
@@ -257,6 +257,7 @@ def replay(
         trials=len(candidates),
         seed=seed,
     )
+    search = ArchitectureSearch(record, task)
     watch = _Watch(truth, table.objectives, clock)
     record.listeners.append(watch)
     bounded = _WithinSteps(search, watch, steps or len(candidates) * rungs[-1], until_top)

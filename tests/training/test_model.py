@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,10 +56,11 @@ def test_a_copy_has_weights_of_its_own(
     tiny: Architecture, scenes: Dataset, settings: TrainingSettings
 ) -> None:
     model = Trainer(tiny, scenes, settings, seed=0).objective.model
-    copy = model.copy()
+    other = copy.deepcopy(model)
     with torch.no_grad():
-        copy.unet.conv_in.weight.zero_()
-    assert model.unet.conv_in.weight.abs().max() > 0 and copy.text is not model.text
+        other.unet.conv_in.weight.zero_()
+    assert model.unet.conv_in.weight.abs().max() > 0
+    assert other.text is not model.text and other.frozen is model.frozen
 
 
 def test_images_do_not_depend_on_the_batch_size(
