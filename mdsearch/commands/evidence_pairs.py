@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.evidence.decisions import PAPER_DECISIONS, Decision, pairs_among
+from analysis.evidence.decisions import PAPER_DECISIONS, PaperDecision, pairs_among
 from analysis.evidence.network_files import NetworkFile, search_command, write_networks
 from analysis.evidence.sources import all_trials, space_filling_trials
 from analysis.rendering import render_table
@@ -53,7 +53,7 @@ class Partner:
     """A network to train: the base that it differs from, and in which decision."""
 
     base: Base
-    decision: Decision
+    decision: PaperDecision
     architecture: Architecture
 
 
