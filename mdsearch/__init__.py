@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mdsearch.api import read_run, run_search, search, settings
+    from search.objectives import Objective
     from search.run import RunResult
     from search.runs.record import History, Trial, read_history
     from search.samplers.base import Observation, Proposal, Sampler
@@ -49,6 +50,7 @@ __all__ = [
     "Curve",
     "History",
     "InputError",
+    "Objective",
     "Observation",
     "Point",
     "Proposal",
@@ -75,6 +77,7 @@ __all__ = [
 
 _NAMES_IN = {
     "mdsearch.api": ("read_run", "run_search", "search", "settings"),
+    "search.objectives": ("Objective",),
     "search.run": ("RunResult",),
     "search.runs.record": ("History", "Trial", "read_history"),
     "search.samplers.base": ("Observation", "Proposal", "Sampler"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.evidence.decisions import PAPER_DECISIONS, Decision, pairs_among
+from analysis.evidence.decisions import PAPER_DECISIONS, PaperDecision, pairs_among
 from analysis.evidence.sources import all_trials, space_filling_trials
 from search.runs.record import History
 from space.architecture import Architecture
@@ -28,7 +28,7 @@ class Partner:
     """A network to train: the base that it differs from, and in which decision."""
 
     base: Base
-    decision: Decision
+    decision: PaperDecision
     architecture: Architecture
 
 

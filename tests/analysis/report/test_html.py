@@ -14,10 +14,11 @@ TABLE = "sections/trials.html"
 
 
 def test_a_section_with_nothing_to_show_is_left_out_with_its_chart() -> None:
+    scores = {"labels": ["FID", "CLIP"], "charts": {"there": go.Figure(), "absent": None}}
     sections = [
         Section(TILES, lambda subject: {"tiles": [(subject, "first")]}),
         Section("sections/curves.html", lambda _: None),
-        Section("sections/scores.html", lambda _: {"charts": {"there": go.Figure(), "absent": None}}),
+        Section("sections/scores.html", lambda _: scores),
     ]
     html, charts = body(sections, HOSTILE)
     assert words_in(html).split("FID and CLIP")[0].split() == [*HOSTILE.split(), "first"]
