@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from analysis.efficiency.replays import EfficiencySettings
 from analysis.rendering import TableSettings
 from analysis.simulation.stated import StatedCurves
 from evaluators.protocols.protocol import EvaluationProtocol
@@ -71,6 +72,7 @@ COMMANDS = {
     "evaluate": EvaluateCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,
+    "efficiency": EfficiencySettings,
     "gather": GatherSettings,
     "generate": GenerateCommand,
     "noise": NoiseSettings,
