@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from search.formats import label
+from search.objectives import Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
@@ -20,9 +21,10 @@ from search.statistics.verdicts import Verdict, verdicts
 # ---------------------------------------------------------------------- front and confirmation
 
 
-def pareto_front(history: History) -> list[tuple[Trial, Point]]:
-    """The complete trials that no other dominates, by rising FID."""
-    objectives = objectives_of(history)
+def pareto_front(history: History, objectives: Objectives | None = None) -> list[tuple[Trial, Point]]:
+    """The complete trials that no other dominates, the best in the first objective (lowest FID) first.
+    `objectives` None: the record's own."""
+    objectives = objectives or objectives_of(history)
     scored = [
         (trial, point)
         for trial in history.trials
@@ -30,7 +32,7 @@ def pareto_front(history: History) -> list[tuple[Trial, Point]]:
     ]
     ranks = fronts([point for _, point in scored])
     front = [pair for pair, rank in zip(scored, ranks, strict=True) if rank == 0]
-    return sorted(front, key=lambda pair: (pair[1].fid, pair[0].number))
+    return sorted(front, key=lambda pair: (pair[1].losses[0], pair[0].number))
 
 
 def all_verdicts(history: History) -> list[Verdict]:
@@ -57,9 +59,11 @@ class Confirmed:
         return mean_point(self.points)
 
 
-def confirmed(history: History) -> list[Confirmed]:
-    """Confirmation runs by network and steps; reruns of stopped trials are `reruns`, not here."""
-    objectives, rerun = objectives_of(history), {trial.key for trial, _, _ in reruns(history)}
+def confirmed(history: History, objectives: Objectives | None = None) -> list[Confirmed]:
+    """Confirmation runs by network and steps; reruns of stopped trials are `reruns`, not here. `objectives`
+    None: the record's own."""
+    objectives = objectives or objectives_of(history)
+    rerun = {trial.key for trial, _, _ in reruns(history)}
     groups: dict[tuple[str, int], list[tuple[Trial, Point]]] = {}
     for trial in history.confirmations:
         point = point_of(trial, objectives)

@@ -21,15 +21,17 @@ SHUFFLES = 2
 class Importances:
     """Shares of the variance that each choice explains (fANOVA), by objective, the largest sum first.
 
-    `chance` is the largest share that any choice reached when the scores were shuffled, a mean over
-    `SHUFFLES`: what lies below it says nothing.
+    `shares` and `chance` go by the objectives' labels. `chance` is the largest share that any choice reached
+    when the scores were shuffled, a mean over `SHUFFLES`: what lies below it says nothing.
     """
 
     trials: int
-    fid: dict[str, float]
-    clip: dict[str, float]
-    fid_chance: float
-    clip_chance: float
+    shares: dict[str, dict[str, float]]
+    chance: dict[str, float]
+
+    @property
+    def choices(self) -> list[str]:
+        return list(next(iter(self.shares.values())))
 
 
 def importances(history: History) -> Importances | None:
@@ -49,15 +51,16 @@ def importances(history: History) -> Importances | None:
     if len(scored) < LEAST_TRIALS_FOR_IMPORTANCES or not names:
         return None
     choices = [{name: values[name] for name in names} for values in params]
-    fids, clips = [point.fid for _, point in scored], [point.clip for _, point in scored]
-    fid, clip = _explained(choices, fids), _explained(choices, clips)
-    order = sorted(names, key=lambda name: -(fid[name] + clip[name]))
+    columns = {
+        objective.label: [point.values[place] for _, point in scored]
+        for place, objective in enumerate(objectives)
+    }
+    shares = {label: _explained(choices, values) for label, values in columns.items()}
+    order = sorted(names, key=lambda name: -sum(own[name] for own in shares.values()))
     return Importances(
         len(scored),
-        {name: fid[name] for name in order},
-        {name: clip[name] for name in order},
-        _explained_by_chance(choices, fids),
-        _explained_by_chance(choices, clips),
+        {label: {name: own[name] for name in order} for label, own in shares.items()},
+        {label: _explained_by_chance(choices, values) for label, values in columns.items()},
     )
 
 

@@ -11,11 +11,11 @@ from search.confirmation.repeats import ScoreNoise
 from search.statistics.noise import Noise, noise_to_plain
 from search.statistics.variance import Variance
 
-NOTE = """
+NOISE_NOTE = """
 Standard deviations of one run: of FID (and others on a log scale) as shares of it, of CLIP as they are.
 Seeds: pooled over networks that were trained with two seeds or more, with its 95 % interval; repeats: runs
 beyond the first of each network. Paired: what is left when a seed's effect on all networks alike is taken
-out. Pictures: by resampling them, at most what more pictures would cure. Together: the stated noise, which
+out. Images: by resampling them, at most what more images would cure. Together: the stated noise, which
 weighs as many repeats as it was measured with, refined by the seeds."""
 
 

@@ -7,25 +7,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, pstdev
 
+from search.objectives import Objective
 from search.runs.header import noise_of, objectives_of
 from search.runs.record import History
-from search.statistics.noise import Noise, RungNoise
+from search.runs.scores import point_in
+from search.statistics.noise import Noise
 from search.statistics.pareto import Point
 
 
 @dataclass(frozen=True)
+class ScoreSpread:
+    """Of one objective: `spread` over the candidates and `noise` of one are standard deviations, on the log
+    scale as shares of the score. `pairs` is the share of pairs that differ beyond the noise; None where it is
+    not known."""
+
+    objective: Objective
+    median: float
+    spread: float
+    noise: float | None
+    pairs: float | None
+
+
+@dataclass(frozen=True)
 class Spread:
-    """How much candidates differ at a rung, beside what the seed alone does. FID as a share of the FID."""
+    """How much candidates differ at a rung in each objective, beside what the seed alone does."""
 
     step: int
     trials: int
-    fid_median: float
-    fid_relative: float
-    clip_median: float
-    clip: float
-    noise: RungNoise
-    fid_pairs: float
-    clip_pairs: float
+    each: tuple[ScoreSpread, ...]
 
 
 def spreads(history: History) -> list[Spread]:
@@ -36,28 +45,41 @@ def spreads(history: History) -> list[Spread]:
     points: dict[int, list[Point]] = {}
     for trial in history.trials:
         for rung in trial.rungs:
-            fid, clip = rung.scores.get(objectives[0].name), rung.scores.get(objectives[1].name)
-            if fid is not None and clip is not None:
-                points.setdefault(rung.step, []).append(Point.of(fid, clip))
+            if (point := point_in(rung.scores, objectives)) is not None:
+                points.setdefault(rung.step, []).append(point)
     return [_spread(step, points[step], noise) for step in sorted(points) if len(points[step]) > 1]
 
 
 def _spread(step: int, points: Sequence[Point], noise: Noise) -> Spread:
-    at, fids, clips = noise.at(step), [p.fid for p in points], [p.clip for p in points]
+    objectives = points[0].objectives
+    columns = zip(*(point.values for point in points), strict=True)
+    stated = noise.at(step).deviations(objectives)
     bound = noise.deviations * 2**0.5  # of a difference between two runs, in standard deviations of one
-    half = bound * at.fid_relative / 2  # |a - b| > bound (a + b) / 2 is a > b (1 + half) / (1 - half)
-    ratio = (1 + half) / (1 - half) if half < 1 else float("inf")
-    return Spread(
-        step,
-        len(points),
-        median(fids),
-        pstdev(fids) / fmean(fids) if fmean(fids) else 0.0,
-        median(clips),
-        pstdev(clips),
-        at,
-        _share_of_pairs(fids, lambda value: value * ratio),
-        _share_of_pairs(clips, lambda value: value + bound * at.clip),
+    each = (
+        ScoreSpread(
+            objective,
+            median(values),
+            _deviation(values, objective),
+            deviation,
+            None if deviation is None else _share_apart(values, objective, bound * deviation),
+        )
+        for objective, values, deviation in zip(objectives, columns, stated, strict=True)
     )
+    return Spread(step, len(points), tuple(each))
+
+
+def _deviation(values: Sequence[float], objective: Objective) -> float:
+    if objective.scale == "linear":
+        return pstdev(values)
+    return pstdev(values) / fmean(values) if fmean(values) else 0.0
+
+
+def _share_apart(values: Sequence[float], objective: Objective, bound: float) -> float:
+    if objective.scale == "linear":
+        return _share_of_pairs(values, lambda value: value + bound)
+    half = bound / 2  # |a - b| > bound (a + b) / 2 is a > b (1 + half) / (1 - half)
+    ratio = (1 + half) / (1 - half) if half < 1 else float("inf")
+    return _share_of_pairs(values, lambda value: value * ratio)
 
 
 def _share_of_pairs(values: Sequence[float], reach: Callable[[float], float]) -> float:

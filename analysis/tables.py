@@ -13,6 +13,7 @@ from rich.table import Table
 from analysis.findings import all_verdicts, steps_saved
 from search.confirmation.leading import Lead, lead
 from search.formats import counted, ending, millions, score, share, state_word
+from search.objectives import VALIDATION_LOSS
 from search.runs.files import CSV_NAME
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
@@ -41,15 +42,16 @@ def write_trials_csv(folder: Path, history: History) -> Path:
     """trials.csv of a run folder: a row a trial of the search, whole or not at all.
 
     `parameters` and `gmacs` are at the paper's scale, `steps` those that were trained, `fid` and `clip` the
-    two objectives; every other score follows under its full name. What was not measured is empty.
+    first two objectives; every other score, further objectives among them, follows under its full name. What
+    was not measured is empty.
     """
-    objectives, trials = objectives_of(history), history.trials
-    own = {objectives[0].name, objectives[1].name, "validation_loss"}
+    (fid, clip, *_), trials = objectives_of(history), history.trials
+    own = {fid.name, clip.name, VALIDATION_LOSS}
     others = sorted({name for t in trials for rung in t.rungs for name in rung.scores} - own)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow([*COLUMNS, *others])
-    writer.writerows(_row(trial, objectives[0].name, objectives[1].name, others) for trial in trials)
+    writer.writerows(_row(trial, fid.name, clip.name, others) for trial in trials)
     return write_whole(folder / CSV_NAME, text.getvalue())
 
 
@@ -65,7 +67,7 @@ def _row(trial: Trial, fid: str, clip: str, others: list[str]) -> list[object]:
         trial.last_step,
         trial.score(fid),
         trial.score(clip),
-        trial.score("validation_loss"),
+        trial.score(VALIDATION_LOSS),
         round(trial.seconds, 3),
         trial.seed,
         *(trial.score(name) for name in others),
@@ -81,7 +83,7 @@ def result_table(history: History) -> Table:
     )
     table.add_column("")
     table.add_column("architecture")
-    for column in ("parameters", "GMACs", "FID", "CLIP"):
+    for column in ("parameters", "GMACs", *(objective.label for objective in objectives)):
         table.add_column(column, justify="right")
     leading = lead(history)
     tied = [leading.winner, *leading.tied] if leading else []
@@ -93,8 +95,7 @@ def result_table(history: History) -> Table:
             trial.architecture.id,
             millions(trial.cost.parameters),
             f"{trial.cost.gmacs:.1f}",
-            score(trial.score(objectives[0].name), 2),
-            score(trial.score(objectives[1].name), 3),
+            *(score(trial.score(objective.name), objective.decimals) for objective in objectives),
             style="bold" if trial is best[0] else "",
         )
     table.caption = escape("\n".join(_caption(history, leading)))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from conf.files import is_whole, preset_text, presets_of
+
 MISSING = "???"
 
 
@@ -19,7 +21,8 @@ def composed(main: str, words: list[str], package: str) -> Any:
 
 
 def choices(main: str, package: str, words: Iterable[str] = ()) -> dict[str, str]:
-    """Group -> the preset chosen, of the groups that the defaults lists name (nested ones too)."""
+    """Group -> the preset chosen, of the groups that the defaults lists name (nested ones too), complete
+    configurations first."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
@@ -29,4 +32,7 @@ def choices(main: str, package: str, words: Iterable[str] = ()) -> dict[str, str
         loader = GlobalHydra.instance().config_loader()
         defaults = loader.compute_defaults_list(main, list(words), RunMode.MULTIRUN)
     choices = reversed(defaults.overrides.known_choices.items())  # as the defaults list has them
-    return {name: str(preset) for name, preset in choices if not name.startswith("hydra/")}
+    found = {name: str(preset) for name, preset in choices if not name.startswith("hydra/")}
+    folders = presets_of(package)
+    whole = [name for name, preset in found.items() if is_whole(preset_text(folders, name, preset))]
+    return {name: found[name] for name in [*whole, *found]}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 
 PACKAGE = "conf"
+WHOLE = "# @package _global_"
 
 
 def presets_of(package: str) -> dict[str, dict[str, str]]:
@@ -27,6 +29,16 @@ def presets_of(package: str) -> dict[str, dict[str, str]]:
 def main_text(main: str, package: str) -> str:
     """What `<package>/<main>.yaml` holds."""
     return (resources.files(package) / f"{main}.yaml").read_text("utf-8")
+
+
+def preset_text(folders: Mapping[str, Mapping[str, str]], group: str, preset: str) -> str:
+    """What the file of a group's preset holds; empty where there is none."""
+    return folders.get(folder_of(group), {}).get(preset, "")
+
+
+def is_whole(text: str) -> bool:
+    """Whether a preset sets fields of the whole, not of its group: a complete configuration."""
+    return text.startswith(WHOLE)
 
 
 def folder_of(group: str) -> str:

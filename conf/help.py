@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from conf.composition import choices
-from conf.files import PACKAGE, folder_of, main_text, presets_of
+from conf.files import PACKAGE, WHOLE, folder_of, is_whole, main_text, preset_text, presets_of
 
 EXAMPLES = "Examples:"
 
@@ -49,7 +49,8 @@ def groups(main: str, *, package: str = PACKAGE) -> dict[str, dict[str, str]]:
 
 
 def _description(text: str) -> str:
-    first = next((line for line in text.splitlines() if line.startswith("#")), "")
+    lines = text.removeprefix(WHOLE).splitlines()
+    first = next((line for line in lines if line.startswith("#")), "")
     return first.removeprefix("#").strip()
 
 
@@ -66,8 +67,8 @@ def _fields(main: str, package: str) -> Iterator[tuple[str, str, str]]:
     sources = [("", main_text(main, package))]
     folders = presets_of(package)
     for name, preset in choices(main, package).items():
-        prefix = name.split("@")[-1].replace("/", ".")
-        sources.append((prefix, folders.get(folder_of(name), {}).get(preset, "")))
+        text = preset_text(folders, name, preset)
+        sources.append(("" if is_whole(text) else name.split("@")[-1].replace("/", "."), text))
     for prefix, text in sources:
         root = yaml.compose(text)
         if isinstance(root, yaml.MappingNode):

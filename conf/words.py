@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -45,6 +46,29 @@ def as_entries(words: Iterable[str], mapping: str) -> list[str]:
     """
     inside = f"{mapping}."
     return [f"++{_quoted(word)}" if word.startswith(inside) else word for word in words]
+
+
+def as_lists(words: Iterable[str], names: Iterable[str]) -> list[str]:
+    """The words with brackets around the values of `names` that are written without: to Hydra a sweep.
+
+    >>> as_lists(["steps=1,2,4", "guidance=[3]", "seed=1,2"], ["steps", "guidance"])
+    ['steps=[1,2,4]', 'guidance=[3]', 'seed=1,2']
+    """
+    listed = re.compile(rf"({'|'.join(names)})=(?!null$)([^\[\]]+)")
+    return [listed.sub(r"\1=[\2]", word) if listed.fullmatch(word) else word for word in words]
+
+
+def gathered_words(words: Iterable[str], name: str) -> list[str]:
+    """The words with all that set `name`, each to a text, as one that sets a list of them.
+
+    >>> gathered_words(["also=a=1 b=2", "seeds=3", "also=c=1"], "also")
+    ['seeds=3', 'also=["a=1 b=2","c=1"]']
+    """
+    words = list(words)
+    texts = [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
+    others = [word for word in words if not word.startswith(f"{name}=")]
+    quoted = [_quoted(f"{name}={text}").partition("=")[2] for text in texts]
+    return [*others, f"{name}=[{','.join(quoted)}]"] if texts else others
 
 
 def _quoted(word: str) -> str:

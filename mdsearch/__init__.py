@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mdsearch.api import read_run, run_search, search, settings
+    from search.objectives import Objective
     from search.run import RunResult
     from search.runs.record import History, Trial, read_history
     from search.samplers.base import Observation, Proposal, Sampler
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from space.kinds.stage import Stage
     from space.prices.macs import price
     from space.proxy import Proxy, narrow
+    from space.shared.captions import read_captions
     from space.shared.plain import InputError
     from space.stages import stages
 
@@ -49,6 +51,7 @@ __all__ = [
     "Curve",
     "History",
     "InputError",
+    "Objective",
     "Observation",
     "Point",
     "Proposal",
@@ -65,6 +68,7 @@ __all__ = [
     "narrow",
     "points_at",
     "price",
+    "read_captions",
     "read_history",
     "read_run",
     "run_search",
@@ -75,6 +79,7 @@ __all__ = [
 
 _NAMES_IN = {
     "mdsearch.api": ("read_run", "run_search", "search", "settings"),
+    "search.objectives": ("Objective",),
     "search.run": ("RunResult",),
     "search.runs.record": ("History", "Trial", "read_history"),
     "search.samplers.base": ("Observation", "Proposal", "Sampler"),
@@ -90,6 +95,7 @@ _NAMES_IN = {
     "space.kinds.stage": ("Stage",),
     "space.prices.macs": ("price",),
     "space.proxy": ("Proxy", "narrow"),
+    "space.shared.captions": ("read_captions",),
     "space.shared.plain": ("InputError",),
     "space.stages": ("stages",),
 }

@@ -12,6 +12,7 @@ from space.shared.plain import InputError, from_plain, to_plain
 SMALLEST_LOGARITHMIC = 1e-9  # an FID of 0, of equal features, or a rounding below it has no logarithm
 MOST_LOGARITHM = 700.0  # beyond it a float overflows
 FID, CLIP = "FID", "CLIP"
+VALIDATION_LOSS = "validation_loss"  # the score that a trial records beside its evaluator's
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,18 @@ class Objective:
             return worst * 1.01 if self.lower_is_better else worst / 1.01
         return worst + 0.01 if self.lower_is_better else worst - 0.01
 
+    @property
+    def decimals(self) -> int:
+        """As a table holds its values."""
+        return {FID: 2, CLIP: 3}.get(self.label, 4)
+
+    @property
+    def title(self) -> str:
+        """What a chart's axis says."""
+        return f"{self.label}, {'lower' if self.lower_is_better else 'higher'} is better"
+
     def shown(self, value: float) -> str:
-        """A value as tables and lines hold it."""
+        """A value as lines of figures hold it."""
         return f"{value:.2f}" if self.label == FID else self.roughly(value)
 
     def roughly(self, value: float) -> str:

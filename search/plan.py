@@ -15,7 +15,7 @@ from search.runs.folder import disk_free_bytes
 from search.runs.prior import check_prior, recorded_that_teach
 from search.samplers.base import ChecksSpace
 from search.samplers.factory import make_sampler
-from search.scoring import check_scoring, scoring_plan
+from search.scoring.evaluator import check_scoring, scoring_plan
 from search.settings import SearchSettings
 from search.stopping.factory import make_rule
 from space.architecture import Architecture

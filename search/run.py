@@ -7,45 +7,35 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from evaluators.scorers.scorer import Scorer
 from search.confirmation.confirmation import Confirmation
 from search.custom import keep_custom
 from search.display import Display, make_display
 from search.formats import counted
-from search.objectives import objectives_to_plain
-from search.plan import check, named_architecture
+from search.plan import check
+from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
 from search.runs.compatibility import abridged
 from search.runs.files import BEST_NAME, EVALUATOR_FOLDER, PROVENANCE_NAME
 from search.runs.folder import begin_record, claim_folder
 from search.runs.prior import take_prior, take_recorded
 from search.runs.provenance import provenance
-from search.runs.record import History, MemoryRecord, Record
+from search.runs.record import History, Record
 from search.runs.results import Listener, Results
 from search.runs.scores import all_of
-from search.samplers.factory import make_sampler
-from search.scoring import prepare_evaluator, scored_captions, told_of
 from search.settings import SearchSettings
-from search.statistics.noise import noise_to_plain
-from search.stopping.factory import make_rule
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
 from search.strategy import Strategy
-from search.trial import VALIDATION_LOSS, TrialSettings
+from search.trial import TrialSettings
 from space.architecture import Architecture
-from space.prices.macs import price
-from space.proxy import narrow
 from space.shared.files import write_whole
-from space.shared.plain import InputError, to_plain
+from space.shared.plain import InputError
 from space.shared.retries import StorageAway, going_on, reason_of, resume_command, storage_error
 from training.data.dataset import Dataset
-from training.data.folder import named
-from training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -81,7 +71,7 @@ def run_search(
     folder = claim_folder(settings)
     record = Record(folder)
     try:
-        begin_record(settings, folder, record, _header(settings, folder, overrides or []))
+        begin_record(settings, folder, record, header_of(settings, folder, overrides or []))
         with make_display(settings.trials, settings.objectives) as display:
             record.announce = display.message
             try:
@@ -107,11 +97,11 @@ def _run(
     listeners: Sequence[Listener],
 ) -> RunResult:
     began = time.monotonic()
-    evaluator = _prepare(settings, data, folder, display)
+    evaluator = evaluator_of(settings, data, folder, display)
     worker = worker_settings(settings, folder, folder / EVALUATOR_FOLDER)
     made_by = {"protocol": evaluator.protocol, "protocol_id": evaluator.protocol_id}
     if not record.history.start_scores:
-        record.append("start", scores=_start_scores(settings, data, evaluator), **made_by)
+        record.append("start", scores=start_scores(settings, data, evaluator), **made_by)
     all_of(record.history.start_scores, settings.objectives)
     if not (folder / PROVENANCE_NAME).is_file():
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))
@@ -127,7 +117,7 @@ def _run(
     kept = keep_custom(folder, record.history, display.message, **uses)
     record.append("session", trials=settings.trials, backend=settings.backend, own=kept)
 
-    strategy = _strategy(settings, record)
+    strategy = phases_of(settings, record)
     results = Results(folder, record, listeners, display.message)
     record.listeners += [display.event, results.event]
     interrupted = False
@@ -144,116 +134,6 @@ def _run(
     return RunResult(folder, record.history, report, interrupted)
 
 
-def _prepare(settings: SearchSettings, data: Dataset, folder: Path, display: Display) -> Scorer:
-    """The evaluator; what it is made of lies in the run folder, for the workers."""
-    display.message(
-        f"data {data.name}: {len(data.train_captions)} pictures to train on, "
-        f"{len(data.held_out_captions)} held out, {data.image_size_px} px"
-        + (
-            f"; left out, unreadable: {len(data.unreadable)} ({named(data.unreadable)})"
-            if data.unreadable
-            else ""
-        )
-    )
-    evaluator = prepare_evaluator(settings, folder / EVALUATOR_FOLDER, data, display.message)
-    for line in told_of(evaluator, settings, data):
-        display.message(line)
-    return evaluator
-
-
-def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Path) -> TrialSettings:
-    """What workers receive. Every path is absolute, since Ray's workers start in folders of their own."""
-
-    def absolute(path: str | None) -> str | None:
-        return path and str(Path(path).expanduser().resolve())
-
-    training, weights = settings.training, settings.weights
-    return TrialSettings(
-        run_folder=str(folder.resolve()),
-        evaluator_folder=str(evaluator_folder.resolve()),
-        proxy=settings.proxy,
-        data=settings.data.absolute(),
-        training=replace(
-            training,
-            latents=replace(training.latents, folder=absolute(training.latents.folder)),
-            text=replace(training.text, folder=absolute(training.text.folder)),
-        ),
-        compute=settings.compute,
-        weights=replace(
-            weights,
-            cache_folder=absolute(weights.cache_folder),
-            files={name: str(Path(file).expanduser().resolve()) for name, file in weights.files.items()},
-        ),
-    )
-
-
-def _start_scores(settings: SearchSettings, data: Dataset, evaluator: Scorer) -> dict[str, float]:
-    """Scores of an untrained network: its output is zero whatever the architecture, so one stands for all.
-    Its validation loss is among them where that is an objective."""
-    smallest = narrow(settings.space.smallest(lambda a: price(a).macs), settings.proxy)
-    trainer = Trainer(smallest, data, settings.training, seed=settings.seed)
-    captions = scored_captions(settings, data)
-    scores = evaluator.score(trainer.generate(captions, seed=settings.seed), captions)
-    if any(objective.name == VALIDATION_LOSS for objective in settings.objectives):
-        scores[VALIDATION_LOSS] = trainer.validation_loss()
-    return {name: float(score) for name, score in scores.items()}
-
-
-def _header(settings: SearchSettings, folder: Path, overrides: list[str]) -> dict[str, Any]:
-    return {
-        "name": folder.name,
-        "overrides": overrides,
-        "seed": settings.seed,
-        "trials": settings.trials,
-        "rungs": list(settings.rungs),
-        "objectives": objectives_to_plain(settings.objectives),
-        "budget": settings.budget.to_plain(),
-        "space": to_plain(settings.space),
-        "proxy": to_plain(settings.proxy),
-        "data": to_plain(settings.data),
-        "training": to_plain(settings.training),
-        "sampler": to_plain(settings.sampler),
-        "stopping": to_plain(settings.stopping),
-        "noise": noise_to_plain(settings.noise),
-        "references": list(settings.confirmation.references),
-    }
-
-
-def architecture_search(settings: SearchSettings, record: MemoryRecord) -> ArchitectureSearch:
-    """The search that the settings ask for, on a record that may hold a part of it already."""
-    return ArchitectureSearch(
-        record,
-        space=settings.space,
-        budget=settings.budget,
-        proxy=settings.proxy,
-        sampler=make_sampler(settings.sampler, settings.seed),
-        rule=make_rule(settings.stopping, settings.noise),
-        objectives=settings.objectives,
-        rungs=settings.rungs,
-        trials=settings.trials,
-        seed=settings.seed,
-        enqueued=[named_architecture(name) for name in settings.enqueue],
-    )
-
-
-def _strategy(settings: SearchSettings, record: Record) -> Phases:
-    references = {Path(name).stem: named_architecture(name) for name in settings.confirmation.references}
-
-    def confirmation() -> Strategy:
-        return Confirmation(
-            record,
-            settings.confirmation,
-            references,
-            objectives=settings.objectives,
-            noise=settings.noise,
-            proxy=settings.proxy,
-            rungs=settings.rungs,
-            seed=settings.seed,
-        )
-
-    return Phases(architecture_search(settings, record), confirmation)
-
-
 def _drive(
     strategy: Strategy, settings: SearchSettings, worker: TrialSettings, record: Record, display: Display
 ) -> None:
@@ -264,7 +144,7 @@ def _drive(
 
         run_inline(strategy, worker, display.message)
         return
-    from search.backends import set_ray_environment
+    from search.backends.cluster import set_ray_environment
 
     set_ray_environment(settings.cluster)
     torch.set_num_threads(1)  # a Gaussian process beside the workers would fight them for their cores

@@ -13,69 +13,21 @@ from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import score_name
 from evaluators.scorers.by_protocol import objective_names
 from evaluators.scorers.embedded import CLIP_SCORE, EvaluatorSettings
+from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
 from search.objectives import Objective, Objectives, checked, fid_and_clip
 from search.samplers.factory import SamplerSettings
+from search.scoring.settings import ScoringSettings
 from search.statistics.noise import Noise
 from search.stopping.factory import StoppingSettings
+from search.strategies.factory import StrategySettings
+from search.strategies.independent import IndependentSettings
 from space.budget import Budget
 from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
 from training.data.factory import DataSettings
 from training.settings import TrainingSettings
-
-
-@dataclass(frozen=True)
-class ClusterSettings:
-    """Where the workers are. With `address` null a cluster is started on this machine, its dashboard on
-    loopback only; otherwise (host:6379, ray://host:10001, auto) an existing one is used, and the run
-    folder must be on storage that all its nodes share.
-
-    `workers` null: one for each `cpus_per_worker` of the cluster's CPUs (or GPU, if they take one).
-    """
-
-    address: str | None = None
-    workers: int | None = None
-    cpus_per_worker: float = 1.0
-    gpus_per_worker: float = 0.0
-    threads_per_worker: int = 1
-    dashboard: bool = True
-    dashboard_port: int = 8265
-    object_store_mb: int = 128
-    max_worker_deaths: int = 2
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"workers: {self.workers} is too few; allowed: 1 or more, or null")
-        if not self.cpus_per_worker > 0:
-            raise InputError(f"cpus_per_worker: {self.cpus_per_worker:g} is too few; allowed: more than 0")
-        if self.threads_per_worker < 1:
-            raise InputError(f"threads_per_worker: {self.threads_per_worker} is too few; allowed: 1 or more")
-        for name in ("gpus_per_worker", "max_worker_deaths"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name}: {getattr(self, name)} is negative; allowed: 0 or more")
-        if not 1 <= self.dashboard_port <= 65535:
-            raise InputError(f"dashboard_port: {self.dashboard_port} is no port; allowed: 1 to 65535")
-        if self.object_store_mb < 75:  # Ray's own bound, below which it does not start
-            raise InputError(f"object_store_mb: {self.object_store_mb} is too few; allowed: 75 or more")
-
-
-@dataclass(frozen=True)
-class ScoringSettings:
-    """What a search scores by the networks of a protocol; the embedded evaluator's settings say their own.
-
-    `reference` is a .safetensors of statistics, or images, in place of the search's held-out pictures.
-    """
-
-    images: int = 200  # generated pictures a score, each with a held-out caption
-    reference_images: int = 2000  # held-out pictures; all of them where there are fewer
-    reference: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("images", "reference_images"):
-            if getattr(self, name) < 2:
-                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 2 or more")
 
 
 @dataclass(frozen=True)
@@ -103,8 +55,9 @@ class SearchSettings:
     noise: Noise
     confirmation: ConfirmationSettings
     cluster: ClusterSettings
+    strategy: StrategySettings = field(default_factory=IndependentSettings)
     backend: Literal["ray", "inline"] = "ray"
-    trials: int = 12
+    trials: int = 8
     rungs: tuple[int, ...] = (125, 250, 500)
     seed: int = 0
     enqueue: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from search.samplers.base import Sampler
 from search.statistics.noise import Noise, RungNoise
 from search.statistics.pareto import Point
 from search.stopping.base import StoppingRule
+from search.strategies.base import SearchTask
 from search.strategies.independent import ArchitectureSearch
 from search.strategy import Job, Report, Strategy
 from space.architecture import Architecture
@@ -63,8 +64,7 @@ def search_in(
     if not record.history.start_scores:
         record.append("run", name="contract", trials=trials)
         record.append("start", scores=_named(start), protocol={})
-    return ArchitectureSearch(
-        record,
+    task = SearchTask(
         space=SPACE,
         budget=BUDGET,
         proxy=Proxy(),
@@ -75,6 +75,7 @@ def search_in(
         trials=trials,
         seed=0,
     )
+    return ArchitectureSearch(record, task)
 
 
 def drive(

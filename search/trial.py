@@ -23,6 +23,7 @@ import numpy as np
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.scorers.by_protocol import load_evaluator
+from search.objectives import VALIDATION_LOSS
 from search.runs.files import (
     ARCHITECTURE_NAME,
     SAMPLES_NAME,
@@ -37,10 +38,10 @@ from space.shared.plain import InputError
 from space.shared.retries import Waiting, patiently, storage_error
 from training.data.factory import DataSettings, load_data
 from training.generation.grid import save_grid
+from training.loop import Diverged
 from training.settings import TrainingSettings
-from training.trainer import Diverged, Trainer
+from training.trainer import Trainer
 
-VALIDATION_LOSS = "validation_loss"  # a score beside the evaluator's
 SAMPLES_SHOWN = 32
 _UNFINISHED = ".writing-"  # what a killed worker left half written is in folders of this name
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +41,9 @@ class FrozenParts:
 
     codec: Codec
     text: TextEncoder | None
+
+    def __deepcopy__(self, memo: object) -> FrozenParts:
+        return self
 
 
 class Model(nn.Module):
@@ -90,10 +92,6 @@ class Model(nn.Module):
             return prediction
         beside = torch.cat([latents, _coordinates(latents)], dim=1)
         return self.unet(beside, timesteps, context)[:, : latents.shape[1]]
-
-    def copy(self) -> Model:
-        """Another with weights of its own, beside the same frozen parts."""
-        return copy.deepcopy(self, {id(self.frozen): self.frozen})
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from analysis.findings import steps_saved
 from search.confirmation.leading import Lead, lead
+from search.objectives import Objectives
 from search.runs.compatibility import abridged, flat, protocol_difference, shown
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial, read_history
@@ -80,6 +81,12 @@ def check_runs_comparable(runs: Sequence[Run]) -> None:
         raise InputError(f"scores of different protocols do not compare: {'; '.join(abridged(found))}")
 
 
+def objectives_of_all(runs: Sequence[Run]) -> Objectives:
+    """Those that decided in every one of the runs."""
+    first, *others = (objectives_of(run.history) for run in runs)
+    return tuple(objective for objective in first if all(objective in other for other in others))
+
+
 def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Dotted name -> the value in each run, of the recorded settings that are not equal in all."""
     fields = [
@@ -134,21 +141,21 @@ def ledger(history: History) -> RunLedger:
 class Moment:
     """What a search had found when a trial ended, and what it had spent until then, on trials that had ended.
 
-    `area` is the hypervolume in FID x CLIP that its complete trials dominate of the untrained network's.
+    `best` holds the best value of each objective; `area` is the hypervolume, in FID x CLIP, that the complete
+    trials dominate of the untrained network's.
     """
 
     trials: int
     steps: int
     seconds: float
-    fid: float
-    clip: float
+    best: tuple[float, ...]
     area: float
 
 
-def progress(history: History) -> list[Moment]:
+def progress(history: History, objectives: Objectives) -> list[Moment]:
     """Best so far, from the first complete trial on, in the order in which trials ended."""
-    objectives, start = objectives_of(history), history.start_scores
-    untrained = Point.of(start.get(objectives[0].name, 0.0), start.get(objectives[1].name, 0.0))
+    start = history.start_scores
+    untrained = Point(tuple(start.get(objective.name, 0.0) for objective in objectives), objectives)
     ended = sorted((t for t in history.trials if t.state != "running"), key=lambda t: (t.ended, t.number))
     front: list[Point] = []
     moments: list[Moment] = []
@@ -160,8 +167,9 @@ def progress(history: History) -> list[Moment]:
             front = [known for known in front if not point.dominates(known)] + [point]
             area = hypervolume(front, untrained)
         if front:
-            best = min(known.fid for known in front), max(known.clip for known in front)
-            moments.append(Moment(count, steps, seconds, *best, area))
+            columns = zip(*(known.values for known in front), strict=True)
+            best = (each.best(values) for each, values in zip(objectives, columns, strict=True))
+            moments.append(Moment(count, steps, seconds, tuple(best), area))
     return moments
 
 
@@ -180,8 +188,7 @@ class WinnersVerdict:
     word: WinnersWord
     seeds: int = 0
     steps: int = 0
-    fid: Interval | None = None
-    clip: Interval | None = None
+    differences: tuple[Interval, ...] = ()
 
 
 def winners_verdicts(runs: Sequence[Run]) -> list[WinnersVerdict]:
@@ -191,8 +198,8 @@ def winners_verdicts(runs: Sequence[Run]) -> list[WinnersVerdict]:
     noise = widest_noise(with_winner)
     if noise is None:
         return []
-    evidence = _evidence(runs, noise)
-    return [_verdict(one, other, noise, evidence) for one, other in combinations(with_winner, 2)]
+    evidence, objectives = _evidence(runs, noise), objectives_of_all(runs)
+    return [_verdict(one, other, objectives, noise, evidence) for one, other in combinations(with_winner, 2)]
 
 
 def widest_noise(runs: Sequence[Run]) -> Noise | None:
@@ -201,7 +208,13 @@ def widest_noise(runs: Sequence[Run]) -> Noise | None:
     if not stated:
         return None
     at = [noise.at((run.history.header.get("rungs") or [0])[-1]) for noise, run in stated]
-    widest = replace(at[0], fid_relative=max(n.fid_relative for n in at), clip=max(n.clip for n in at))
+    by_all = set.intersection(*(set(rung.others) for rung in at))
+    widest = replace(
+        at[0],
+        fid_relative=max(rung.fid_relative for rung in at),
+        clip=max(rung.clip for rung in at),
+        others={name: max(rung.others[name] for rung in at) for name in by_all},
+    )
     noises = [noise for noise, _ in stated]
     return replace(
         noises[0],
@@ -219,11 +232,13 @@ def _evidence(runs: Sequence[Run], noise: Noise) -> list[Evidence]:
         for run in runs
         for trial in confirmed_trials(run.history, references_of(run.history))
     ]
-    by_steps = confirmation_runs(trials, objectives_of(runs[0].history))
+    by_steps = confirmation_runs(trials, objectives_of_all(runs))
     return [Evidence(networks, steps, noise) for steps, networks in by_steps.items()]
 
 
-def _verdict(one: Run, other: Run, noise: Noise, evidence: Sequence[Evidence]) -> WinnersVerdict:
+def _verdict(
+    one: Run, other: Run, objectives: Objectives, noise: Noise, evidence: Sequence[Evidence]
+) -> WinnersVerdict:
     ours, theirs = one.winner, other.winner
     assert ours is not None and theirs is not None
     if ours.architecture.id == theirs.architecture.id:
@@ -231,8 +246,8 @@ def _verdict(one: Run, other: Run, noise: Noise, evidence: Sequence[Evidence]) -
     for each in evidence:
         found = each.verdict(ours.architecture.id, theirs.architecture.id)
         if found is not None:
-            return WinnersVerdict(one, other, found.word, found.seeds, found.steps, found.fid, found.clip)
-    unbeaten = within_noise([ours, theirs], objectives_of(one.history), noise)
+            return WinnersVerdict(one, other, found.word, found.seeds, found.steps, found.differences)
+    unbeaten = within_noise([ours, theirs], objectives, noise)
     if len(unbeaten) == 2:
         return WinnersVerdict(one, other, "undecided")
     return WinnersVerdict(one, other, "better" if unbeaten[0] is ours else "worse")

@@ -16,17 +16,10 @@ from analysis.findings import all_verdicts
 from search.formats import gmacs, millions
 from search.runs.compatibility import abridged
 from search.runs.header import objectives_of
-from search.runs.scores import point_of
 from space.budget import bounds_in_words
 
-HEADS = (
-    "search,\nbudget,\nsampler",
-    "complete,\nhalted,\nfailed",
-    "best\nFID",
-    "best\nCLIP",
-    "winner",
-    "winner against",
-)
+BEFORE_SCORES = ("search,\nbudget,\nsampler", "complete,\nhalted,\nfailed")
+AFTER_SCORES = ("winner", "winner against")
 
 
 def comparison_table(runs: Sequence[Run]) -> Table:
@@ -35,34 +28,48 @@ def comparison_table(runs: Sequence[Run]) -> Table:
     table = Table(
         title="Searches compared", title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False
     )
-    for head in HEADS:  # on a narrow terminal only names are broken
+    labels = _labels(runs)
+    heads = [*BEFORE_SCORES, *(f"best\n{label}" for label in labels), *AFTER_SCORES]
+    for head in heads:  # on a narrow terminal only names are broken
         justify: JustifyMethod = "right" if "best" in head else "left"
-        table.add_column(head, justify=justify, overflow="fold", no_wrap=head != HEADS[0])
+        table.add_column(head, justify=justify, overflow="fold", no_wrap=head != heads[0])
     for run in runs:
-        row = _row(run)
-        table.add_row(*map(escape, [*row[:2], *(["-"] * 4 if differences else row[2:])]))
+        row = _row(run, labels)
+        table.add_row(*map(escape, [*row[:2], *(["-"] * len(row[2:]) if differences else row[2:])]))
     if differences:
         why = "\n".join(["Scores of different protocols do not compare:", *abridged(differences)])
         table.caption, table.caption_justify = escape(why), "left"
     return table
 
 
-def _row(run: Run) -> list[str]:
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Of the objectives that decided in every one of the runs."""
+    first, *others = ([o.label for o in objectives_of(run.history)] for run in runs)
+    return [label for label in first if all(label in other for other in others)]
+
+
+def _best(run: Run, label: str) -> str:
+    """The best value of a complete trial."""
+    objective = next(each for each in objectives_of(run.history) if each.label == label)
+    complete = [trial for trial in run.history.trials if trial.state == "complete"]
+    values = [value for trial in complete if (value := trial.score(objective.name)) is not None]
+    return objective.shown(objective.best(values)) if values else "-"
+
+
+def _row(run: Run, labels: Sequence[str]) -> list[str]:
     history, winner = run.history, run.winner
-    objectives, states = objectives_of(history), Counter(trial.state for trial in history.trials)
-    complete = [trial for trial in history.trials if trial.state == "complete"]
-    points = [point for trial in complete if (point := point_of(trial, objectives)) is not None]
+    states = Counter(trial.state for trial in history.trials)
     said = [f"{v.against}: {v.word}" for v in all_verdicts(history) if winner and v.name == winner.name]
     sampler = history.header.get("sampler", {})
     return [
         f"{run.name}\n{_budget(history.header.get('budget', {}))}\n{sampler.get('name', '-')}",
         ", ".join(str(states[state]) for state in ("complete", "halted", "failed")),
-        f"{min(point.fid for point in points):.2f}" if points else "-",
-        f"{max(point.clip for point in points):.3f}" if points else "-",
+        *(_best(run, label) for label in labels),
         f"{winner.name}\n{millions(winner.cost.parameters)}\n{gmacs(winner.cost.gmacs)}" if winner else "-",
         "\n".join(said) or "not confirmed",
     ]
 
 
 def _budget(bounds: dict[str, Any]) -> str:
-    return ", ".join(bounds_in_words(bounds)) or "no budget"
+    words = [word.removesuffix(" parameters") for word in bounds_in_words(bounds)]  # the column is narrow
+    return ", ".join(words) or "no budget"

@@ -77,7 +77,7 @@ class Trade:
 
 
 @dataclass(frozen=True)
-class Decision:
+class PaperDecision:
     """A decision of the paper: its two sides, where and what the paper says of it, and what follows from that
     for the paper's side: "better", or "no worse" (and cheaper)."""
 
@@ -121,7 +121,7 @@ class MatchedPair:
         return self.papers.id, self.other.id
 
 
-def pairs_among(decision: Decision, networks: Sequence[Architecture], space: Space) -> list[MatchedPair]:
+def pairs_among(decision: PaperDecision, networks: Sequence[Architecture], space: Space) -> list[MatchedPair]:
     """The pairs of one decision among networks, in their order. A network stands in one pair at most, so that
     pairs are independent."""
     known = {network.id: network for network in networks}
@@ -152,7 +152,7 @@ def _gap(one: Cost, other: Cost) -> float:
 
 # The two levels are those of conf/space/md.yaml: 32x32 latent pixels at 512 px, and the innermost, 16x16.
 PAPER_DECISIONS = (
-    Decision(
+    PaperDecision(
         "sa_middle",
         "self-attention at the middle level",
         "cross-attention alone",
@@ -162,7 +162,7 @@ PAPER_DECISIONS = (
         "no worse",
         Toggle("level_2.self_attention", False, True, (("level_2.cross_attention", True),)),
     ),
-    Decision(
+    PaperDecision(
         "ca_middle",
         "cross-attention at the middle level",
         "with",
@@ -173,7 +173,7 @@ PAPER_DECISIONS = (
         "better",
         Toggle("level_2.cross_attention", True, False),
     ),
-    Decision(
+    PaperDecision(
         "ca_innermost",
         "cross-attention at the innermost level",
         "with",
@@ -183,7 +183,7 @@ PAPER_DECISIONS = (
         "better",
         Toggle("level_3.cross_attention", True, False),
     ),
-    Decision(
+    PaperDecision(
         "shared_kv",
         "shared keys and values in self-attention",
         "one projection",
@@ -193,7 +193,7 @@ PAPER_DECISIONS = (
         "no worse",
         Toggle("shared_key_value", True, False),
     ),
-    Decision(
+    PaperDecision(
         "feed_forward",
         "feed-forward ratio",
         "3",
@@ -203,7 +203,7 @@ PAPER_DECISIONS = (
         "no worse",
         Toggle("feed_forward_ratio", 3, 4),
     ),
-    Decision(
+    PaperDecision(
         "separable",
         "convolution at the innermost level",
         "separable",
@@ -213,7 +213,7 @@ PAPER_DECISIONS = (
         "no worse",
         Toggle("level_3.conv", "separable", "full"),
     ),
-    Decision(
+    PaperDecision(
         "width_for_depth",
         "innermost width against depth, at equal cost",
         "wider",
@@ -224,7 +224,7 @@ PAPER_DECISIONS = (
         "better",
         Trade("level_3"),
     ),
-    Decision(
+    PaperDecision(
         "swish",
         "activation of the feed-forward",
         "swish",
@@ -234,7 +234,7 @@ PAPER_DECISIONS = (
         "no worse",
         Toggle("activation", "swish", "gelu"),
     ),
-    Decision(
+    PaperDecision(
         "relu",
         "non-linearity of attention",
         "relu",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from scipy.special import ndtri, stdtr, stdtrit
 
-from analysis.evidence.decisions import PAPER_DECISIONS, Decision, MatchedPair, pairs_among
+from analysis.evidence.decisions import PAPER_DECISIONS, MatchedPair, PaperDecision, pairs_among
 from analysis.evidence.metrics import Metric, metrics_of
 from analysis.evidence.resampling import ERROR_RATE, holm
 from analysis.replay.table import RecordedRun, RecordedTable
@@ -24,7 +24,7 @@ POWER = 0.8
 MOST_PAIRS_COUNTED = 100_000
 
 EffectWord = Literal["better", "worse", "mixed", "undecided", "too few pairs"]
-Agreement = Literal["agrees", "disagrees", "undecided"]
+PaperAgreement = Literal["agrees", "disagrees", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ class EffectSize:
     """A decision: its pairs, what it does to each metric, to parameters and MACs (as shares, mean, smallest
     and largest), the pair of MD itself, and what would decide half of it."""
 
-    decision: Decision
+    decision: PaperDecision
     pairs: tuple[MatchedPair, ...]
     effects: tuple[Effect, ...]
     parameters: Interval | None
     macs: Interval | None
     at_md: tuple[Interval, ...] | None
     needed: tuple[Needed, ...]
-    agreement: Agreement
+    agreement: PaperAgreement
 
     @property
     def word(self) -> EffectWord:
@@ -145,7 +145,9 @@ def word_of(signs: Sequence[int], pairs: int) -> EffectWord:
     return "better" if 1 in signs else "worse" if -1 in signs else "undecided"
 
 
-def agreement(decision: Decision, effects: Sequence[Effect], stated: Noise, level: float) -> Agreement:
+def agreement(
+    decision: PaperDecision, effects: Sequence[Effect], stated: Noise, level: float
+) -> PaperAgreement:
     """Whether the paper's side came out as the paper says. "No worse" is agreed to where it is better, or
     where the interval (of that level) leaves no more than the stated equivalence on the worse side."""
     word = word_of([effect.sign for effect in effects], len(effects[0].differences))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from analysis.evidence.decisions import PAPER_DECISIONS, Decision, Toggle
+from analysis.evidence.decisions import PAPER_DECISIONS, PaperDecision, Toggle
 from analysis.evidence.metrics import Metric, goodness, metrics_of
 from analysis.evidence.resampling import ERROR_RATE, Array
 from analysis.replay.table import RecordedTable
@@ -38,7 +38,7 @@ class MainEffect:
     """The paper's side of a decision less the other, as goodness of FID and of CLIP, the other choices held;
     over the networks on which the decision acts."""
 
-    decision: Decision
+    decision: PaperDecision
     networks: int
     effects: tuple[OnMetric, ...]
 

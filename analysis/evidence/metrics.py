@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import expm1, log
+from typing import Literal
 
 from analysis.replay.table import RecordedRun, RecordedTable
-from search.objectives import SMALLEST_LOGARITHMIC
+from search.objectives import SMALLEST_LOGARITHMIC, VALIDATION_LOSS, Objective
 
 ByNetwork = Mapping[str, Mapping[int, float]]  # network -> seed -> goodness
 
@@ -21,6 +22,18 @@ class Metric:
     score: str
     sign: int
     logarithmic: bool = False
+
+    @classmethod
+    def of(cls, objective: Objective) -> Metric:
+        sign = -1 if objective.lower_is_better else 1
+        name = objective.label.replace("_", " ")
+        return cls(name, objective.name, sign, objective.scale == "log")
+
+    @property
+    def objective(self) -> Objective:
+        """What a search would call it that wants it."""
+        direction: Literal["minimize", "maximize"] = "minimize" if self.sign < 0 else "maximize"
+        return Objective(self.score, direction, "log" if self.logarithmic else "linear", self.name)
 
     def goodness(self, value: float) -> float:
         return self.sign * (log(max(value, SMALLEST_LOGARITHMIC)) if self.logarithmic else value)
@@ -42,15 +55,15 @@ class Metric:
 
 
 def metrics_of(table: RecordedTable) -> tuple[Metric, ...]:
-    """FID and CLIP that decide, the validation loss, and other FIDs that were recorded beside, of every run
-    at every rung."""
+    """FID and CLIP that decide, then further objectives, the validation loss, and other FIDs that were
+    recorded beside, of every run at every rung."""
     rungs = [rung.scores.keys() for runs in table.runs.values() for run in runs for rung in run.rungs]
     recorded = set.intersection(*map(set, rungs))
-    fid, clip = table.objectives[0].name, table.objectives[1].name
-    found = [Metric("FID", fid, -1, True), Metric("CLIP", clip, 1)]
-    if "validation_loss" in recorded:
-        found.append(Metric("validation loss", "validation_loss", -1, True))
-    others = sorted(name for name in recorded if name.startswith("fid_") and name != fid)
+    found = [Metric.of(objective) for objective in table.objectives]
+    decide = {objective.name for objective in table.objectives}
+    if VALIDATION_LOSS in recorded - decide:
+        found.append(Metric("validation loss", VALIDATION_LOSS, -1, True))
+    others = sorted(name for name in recorded - decide if name.startswith("fid_"))
     return (
         *found,
         *(Metric(name.replace("_", " ").replace("fid", "FID"), name, -1, True) for name in others),

@@ -15,7 +15,7 @@ from analysis.evidence.sources import RecordedEvidence
 from analysis.evidence.text import Chapter, markdown, missing, share_with_interval
 from analysis.replay.table import RecordedTable
 from search.statistics.noise import Noise
-from search.statistics.variance import Variance, within, within_paired
+from search.statistics.variance import UNKNOWN, Variance, within, within_paired
 from search.statistics.verdicts import Interval
 
 _TITLE = "Noise"
@@ -105,12 +105,12 @@ def kept_by_common_seeds(values: ByNetwork) -> Interval | None:
 def noise_at(
     found: Sequence[MetricNoise], metric: Metric, step: int, stated: Noise, *, paired: bool = False
 ) -> Variance:
-    """As the repeats show it; where there are none, as the records state it for FID and CLIP."""
+    """As the repeats show it; where there are none, as the records state it, if they do."""
     for each in found:
         if (each.metric, each.step) == (metric, step):
             return each.paired if paired else each.seeds
-    at = stated.at(step)
-    return Variance((at.fid_relative if metric.logarithmic else at.clip) ** 2, stated.degrees_of_freedom)
+    deviation = stated.at(step).deviation(metric.objective)
+    return UNKNOWN if deviation is None else Variance(deviation**2, stated.degrees_of_freedom)
 
 
 def _of_better_half(values: ByNetwork) -> Variance:

@@ -17,6 +17,7 @@ from analysis.evidence.winners import Winner, scores_text, tally, verdict_text
 from analysis.replay.table import RecordedTable
 from search.formats import counted, gmacs, label, millions
 from search.runs.compatibility import DECIDES_A_SCORE, field_differences
+from search.runs.scores import all_of
 from search.statistics import verdicts
 from search.statistics.pareto import Point, mean_point
 from search.statistics.verdicts import Interval, Verdict
@@ -139,10 +140,7 @@ def _names(table: RecordedTable, bigger: RecordedTable, won: Mapping[str, Winner
 
 def _points(table: RecordedTable, key: str) -> dict[int, Point]:
     """By seed, at the last rung."""
-    fid, clip = table.objectives[0].name, table.objectives[1].name
-    return {
-        run.seed: Point.of(run.rungs[-1].scores[fid], run.rungs[-1].scores[clip]) for run in table.runs[key]
-    }
+    return {run.seed: all_of(run.rungs[-1].scores, table.objectives) for run in table.runs[key]}
 
 
 def _near(table: RecordedTable, key: str, winner: Winner | None) -> Point | None:

@@ -17,6 +17,7 @@ from analysis.findings import all_verdicts, confirmed
 from analysis.replay.table import RecordedTable
 from search.confirmation.leading import lead
 from search.formats import counted, gmacs, label, millions
+from search.objectives import Objective
 from search.runs.compatibility import DECIDES_A_SCORE, field_differences
 from search.runs.record import History
 from search.statistics.pareto import Point
@@ -215,11 +216,17 @@ def verdict_text(verdict: Verdict | None, none: str) -> str:
     """better (FID -39%, -55% to -17%; CLIP ...; 1 seed); `none` where there is no verdict."""
     if verdict is None:
         return none
-    fid, clip = verdict.fid, verdict.clip
-    return (
-        f"{verdict.word} (FID {fid.middle:+.0%}, {fid.low:+.0%} to {fid.high:+.0%}; CLIP {clip.middle:+.3f}, "
-        f"{clip.low:+.3f} to {clip.high:+.3f}; {counted(verdict.seeds, 'seed')})"
-    ).replace("-", "\u2212")
+    parts = [
+        _difference_text(objective, found)
+        for objective, found in zip(verdict.objectives, verdict.differences, strict=True)
+    ]
+    text = f"{verdict.word} ({'; '.join([*parts, counted(verdict.seeds, 'seed')])})"
+    return text.replace("-", "\u2212")
+
+
+def _difference_text(objective: Objective, found: Interval) -> str:
+    middle, low, high = map(objective.difference_shown, (found.middle, found.low, found.high))
+    return f"{objective.label} {middle}, {f'{low} to {high}' if found.known else 'of unknown noise'}"
 
 
 def _shared_row(each: SharedChoice) -> dict[str, str]:

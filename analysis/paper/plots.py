@@ -18,7 +18,7 @@ BUDGET_PARAMETERS_MILLIONS, BUDGET_GMACS = 400, 200  # section 3.4
 
 
 @dataclass(frozen=True)
-class Point:
+class CountedNetwork:
     """A network: parameters in millions and GMACs, as counted and as the paper prints them (None: not)."""
 
     name: str
@@ -50,7 +50,7 @@ _BESIDE = {
 }
 
 
-def plot_networks(points: Sequence[Point], path: Path) -> None:
+def plot_networks(points: Sequence[CountedNetwork], path: Path) -> None:
     """Parameters (logarithmic) against GMACs: what was counted as dots, what the paper prints as rings."""
     with plot_file(path, (8.4, 5.4)) as figure:
         axes = figure.add_subplot()
@@ -78,7 +78,7 @@ def plot_networks(points: Sequence[Point], path: Path) -> None:
         axes.set_title("The networks of Table 1", loc="left", fontsize=13, fontweight="bold", pad=12)
 
 
-def _point(axes: Axes, point: Point) -> None:
+def _point(axes: Axes, point: CountedNetwork) -> None:
     colour = OURS if point.name.startswith("MobileDiffusion") else OTHERS
     x, y = point.parameters_millions, point.gmacs
     if point.printed_parameters_millions is not None and point.printed_gmacs is not None:

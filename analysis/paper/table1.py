@@ -175,14 +175,14 @@ def table1_text(table: Sequence[CountedNetwork], settings: TableSettings) -> str
     )
     notes = [f"{row.model}: {row.explanation}." for row in table if row.explanation]
     if settings.format == "table":
-        return "\n".join([body, *notes, "", NOTE]) + "\n"
+        return "\n".join([body, *notes, "", TABLE1_NOTE]) + "\n"
     if settings.format == "markdown":
-        parts = [body, NOTE, "\n".join(f"- {note}" for note in notes)]
+        parts = [body, TABLE1_NOTE, "\n".join(f"- {note}" for note in notes)]
         return markdown_page("table1", "Table 1, counted", parts, CAPTION, settings)
     return body
 
 
-NOTE = (
+TABLE1_NOTE = (
     "MACs are for one image at 64x64 latents, 77 text tokens and one network evaluation; norms and biases "
     "count none.\nThe paper's 'GFLOPs' are multiply-accumulates: compare them with GMACs, not with GFLOPs."
 )

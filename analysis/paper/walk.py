@@ -35,7 +35,7 @@ def _single_outer_blocks(a: Architecture) -> Architecture:
 
 
 @dataclass(frozen=True)
-class Decision:
+class WalkStep:
     """What is decided, where the paper decides it, what it says it saves ("" if nothing), and the change."""
 
     name: str
@@ -45,69 +45,69 @@ class Decision:
 
 
 DECISIONS = (
-    Decision(
+    WalkStep(
         "no 8x8 level, no middle",
         "3.3, 3.4",
         "22 -> 12 conv blocks: -15 % parameters, +19 % efficiency (v1)",
         lambda a: replace(a, levels=a.levels[:3], middle=None),
     ),
-    Decision(
+    WalkStep(
         "transformers to the bottleneck: 5 -> 15 layers",
         "3.2",
         "parameters kept; +26 % efficiency (v1)",
         lambda a: _level(a, 2, down=(3, 3), up=(3, 3, 3)),
     ),
-    Decision(
+    WalkStep(
         "narrower bottleneck: 1280 -> 1024 channels",
         "3.2",
         "",
         lambda a: _level(a, 2, channels=1024),
     ),
-    Decision(
+    WalkStep(
         "no transformer at 64x64",
         "3.2",
         "",
         lambda a: _level(a, 0, down=(0, 0), up=(0, 0, 0), self_attention=False, cross_attention=False),
     ),
-    Decision(
+    WalkStep(
         "no self-attention at 32x32",
         "3.2",
         "+15 % efficiency (v1)",
         lambda a: _level(a, 1, self_attention=False),
     ),
-    Decision(
+    WalkStep(
         "one projection for keys and values",
         "3.2",
         "-5 % parameters",
         lambda a: replace(a, shared_key_value=True),
     ),
-    Decision("gelu -> swish", "3.2", "", lambda a: replace(a, activation="swish")),
-    Decision(
+    WalkStep("gelu -> swish", "3.2", "", lambda a: replace(a, activation="swish")),
+    WalkStep(
         "feed-forward ratio 4 -> 3",
         "3.2",
         "-10 % parameters",
         lambda a: replace(a, feed_forward_ratio=3),
     ),
-    Decision(
+    WalkStep(
         "separable convolution at 16x16",
         "3.3",
         "-10 % parameters (v1)",
         lambda a: _level(a, 2, conv="separable"),
     ),
-    Decision(
+    WalkStep(
         "one outer conv block in place of two",
         "3.3",
         "part of the first row's 22 -> 12",
         _single_outer_blocks,
     ),
-    Decision(
+    WalkStep(
         "no projections around transformers",
         "not stated",
         "",
         lambda a: replace(a, stack_projection="none"),
     ),
-    Decision("latent channels 4 -> 8", "3.5", "", lambda a: replace(a, latent_channels=8)),
-    Decision(
+    WalkStep("latent channels 4 -> 8", "3.5", "", lambda a: replace(a, latent_channels=8)),
+    WalkStep(
         "heads 64 channels wide, not 8 a layer",
         "not stated",
         "",
@@ -206,7 +206,7 @@ def _signed(value: float, digits: int) -> str:
     return "0" if value == 0 else f"{value:+.{digits}f}"
 
 
-NOTE = (
+WALK_NOTE = (
     "Each change is taken from the step before, so it depends on the order: a step saves more where\n"
     "earlier ones left more. The paper states neither the baselines of its figures nor what efficiency is;\n"
     "(v1) marks those of its first version. Its text prunes to 12 conv blocks, its Tables 1 and 6 hold 11.\n"
@@ -221,10 +221,10 @@ def walk_text(walk: Sequence[Step], settings: TableSettings) -> str:
         [asdict(step) for step in walk], [words_of_step(step) for step in walk], settings.format
     )
     if settings.format == "table":
-        return f"{body}\n{NOTE}\n"
+        return f"{body}\n{WALK_NOTE}\n"
     if settings.format == "markdown":
         caption = "What each decision saves, as a waterfall"
-        return markdown_page("walk", "From SD-1.5 to MobileDiffusion", [body, NOTE], caption, settings)
+        return markdown_page("walk", "From SD-1.5 to MobileDiffusion", [body, WALK_NOTE], caption, settings)
     return body
 
 

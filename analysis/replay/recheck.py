@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from search.run import architecture_search
+from search.preparation import strategy_of
 from search.runs.bundle import Bundled, bundled_of, is_bundle
 from search.runs.files import RECORD_NAME
 from search.runs.folder import stored_settings
@@ -17,14 +17,15 @@ from search.runs.header import noise_of, objectives_of, space_of
 from search.runs.record import History, MemoryRecord, read_events, read_history
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.stopping.factory import StoppingSettings, make_rule
-from search.strategies.independent import ArchitectureSearch
-from search.strategy import Report
+from search.strategies.base import SearchTask
+from search.strategies.factory import StrategySettings
+from search.strategy import Report, Strategy
 from space.budget import Budget
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
 
-Event = Mapping[str, Any]
-MakeSearch = Callable[[MemoryRecord], ArchitectureSearch]
+RecordedEvent = Mapping[str, Any]
+MakeSearch = Callable[[MemoryRecord], Strategy]
 
 COMPARED = {
     "rejected": ("before_trial", "kind", "architecture_id", "reason"),
@@ -119,9 +120,7 @@ def recheck(folder: Path) -> Recheck:
     read_history(folder)  # says which line is no event
     trials = sum(event["event"] == "proposed" and event["purpose"] == "search" for event in events)
     asked = replace(settings, trials=max(1, trials))
-    return _compared(
-        str(folder), settings.sampler.name, events, lambda record: architecture_search(asked, record)
-    )
+    return _compared(str(folder), settings.sampler.name, events, lambda record: strategy_of(asked, record))
 
 
 def recheck_bundled(run: Bundled) -> Recheck:
@@ -147,6 +146,7 @@ def _search_of_header(history: History) -> MakeSearch:
     )
     sampler = from_plain(SamplerSettings, header["sampler"], "sampler")
     stopping = from_plain(StoppingSettings, header["stopping"], "stopping")
+    strategy = from_plain(StrategySettings, header["strategy"], "strategy")
     budget: Budget = from_plain(Budget, header["budget"], "budget")
     proxy: Proxy = from_plain(Proxy, header["proxy"], "proxy")
     for group, chosen in (("sampler", sampler), ("stopping", stopping)):
@@ -155,9 +155,8 @@ def _search_of_header(history: History) -> MakeSearch:
     assert noise is not None
     rule = make_rule(stopping, noise)
 
-    def make(record: MemoryRecord) -> ArchitectureSearch:
-        return ArchitectureSearch(
-            record,
+    def make(record: MemoryRecord) -> Strategy:
+        task = SearchTask(
             space=space,
             budget=budget,
             proxy=proxy,
@@ -167,13 +166,15 @@ def _search_of_header(history: History) -> MakeSearch:
             rungs=tuple(header["rungs"]),
             trials=max(1, len(history.trials)),
             seed=header["seed"],
-            enqueued=[trial.architecture for trial in history.trials if trial.source == "enqueued"],
+            enqueued=tuple(trial.architecture for trial in history.trials if trial.source == "enqueued"),
         )
+        made: Strategy = strategy.make(record, task)
+        return made
 
     return make
 
 
-def _compared(name: str, sampler: str, events: Sequence[Event], make: MakeSearch) -> Recheck:
+def _compared(name: str, sampler: str, events: Sequence[RecordedEvent], make: MakeSearch) -> Recheck:
     confirmed = {event["key"] for event in events if event.get("purpose") == "confirm"}
     driven = _Driven(make, [event for event in events if event.get("key") not in confirmed])
     differences: dict[str, list[str]] = {kind: [] for kind in COMPARED}
@@ -189,7 +190,7 @@ def _compared(name: str, sampler: str, events: Sequence[Event], make: MakeSearch
 class _Driven:
     """The run's own strategy, on a record in memory that always holds what was recorded so far."""
 
-    def __init__(self, make: MakeSearch, events: Sequence[Event]) -> None:
+    def __init__(self, make: MakeSearch, events: Sequence[RecordedEvent]) -> None:
         self.make, self.events = make, events
         self._begin(0)
 
@@ -198,11 +199,11 @@ class _Driven:
         self.record = MemoryRecord(lambda: 0.0)
         for event in self.events[:end]:
             self.record.history.apply(event)
-        self.decided: list[Event] = []
+        self.decided: list[RecordedEvent] = []
         self.record.listeners.append(self._hear)
-        self.search: ArchitectureSearch | None = None
+        self.search: Strategy | None = None
 
-    def decisions(self) -> Iterator[tuple[Event, Event | None]]:
+    def decisions(self) -> Iterator[tuple[RecordedEvent, RecordedEvent | None]]:
         """Each recorded decision in order, and what the strategy decides in its place."""
         place = 0
         while place < len(self.events):
@@ -230,7 +231,7 @@ class _Driven:
             place += 1
         return place + 1
 
-    def _decide(self, event: Event) -> list[Event]:
+    def _decide(self, event: RecordedEvent) -> list[RecordedEvent]:
         search = self._strategy()
         self.decided = []
         if event["event"] == "rung":
@@ -239,12 +240,13 @@ class _Driven:
             search.propose()
         return self.decided
 
-    def _strategy(self) -> ArchitectureSearch:
+    def _strategy(self) -> Strategy:
         """Made at the first decision: by then the record holds what was known before it."""
         if self.search is None:
             self.search = self.make(self.record)
-            while self.search.interrupted:  # these come first, and no event says so
-                self.search.propose()
+            for trial in self.record.history.trials:
+                if trial.state == "running":  # interrupted: these come first, and no event says so
+                    self.search.propose()
         return self.search
 
     def _hear(self, event: dict[str, Any], history: History) -> None:
@@ -252,7 +254,7 @@ class _Driven:
             self.decided.append(event)
 
 
-def _difference(recorded: Event, own: Event | None) -> str:
+def _difference(recorded: RecordedEvent, own: RecordedEvent | None) -> str:
     where = f"{recorded['event']} {recorded.get('key', recorded.get('before_trial'))}"
     if recorded["event"] == "rung":
         where += f" at step {recorded['step']}"

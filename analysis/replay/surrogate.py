@@ -33,13 +33,13 @@ class Accuracy:
     predictions with the recorded scores at the last rung."""
 
     architectures: int
-    fid: float
-    clip: float
+    correlations: dict[str, float]  # by the objectives' labels
 
     def sentence(self) -> str:
+        found = ", ".join(f"{label} {correlation:.2f}" for label, correlation in self.correlations.items())
         return (
             f"surrogate: Gaussian processes over {self.architectures} recorded architectures; leave-one-out "
-            f"rank correlation at the last rung: FID {self.fid:.2f}, CLIP {self.clip:.2f}"
+            f"rank correlation at the last rung: {found}"
         )
 
 
@@ -52,6 +52,7 @@ class Surrogate:
 
     def __init__(self, table: RecordedTable) -> None:
         self.table, self.coordinates = table, Coordinates(table.space)
+        self.count = len(table.objectives)
         runs = [run for found in table.runs.values() for run in found if self._is_point(run.architecture)]
         distinct = {run.architecture.id for run in runs}
         if len(distinct) < LEAST_ARCHITECTURES:
@@ -61,12 +62,13 @@ class Surrogate:
             )
         inputs = np.stack([self._features(run.architecture) for run in runs])
         self._middle, self._spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-9
-        targets = np.stack([self._scores(run.rungs) for run in runs])  # (N, rungs x 2)
+        targets = np.stack([self._scores(run.rungs) for run in runs])  # (N, rungs x scores)
         self._models, left_out = _fit((inputs - self._middle) / self._spread, targets)
-        self.residuals = targets - left_out  # (N, rungs x 2): whole curves, since rungs err together
-        self.accuracy = Accuracy(
-            len(distinct), *(_rank_correlation(targets[:, -2 + i], left_out[:, -2 + i]) for i in range(2))
-        )
+        self.residuals = targets - left_out  # (N, rungs x scores): whole curves, since rungs err together
+        last = zip(targets.T[-self.count :], left_out.T[-self.count :], strict=True)
+        correlations = [_rank_correlation(*pair) for pair in last]
+        labels = [objective.label for objective in table.objectives]
+        self.accuracy = Accuracy(len(distinct), dict(zip(labels, correlations, strict=True)))
         self._pace = _pace([(self._proxy_gmacs(run.architecture), run) for run in runs])
 
     def run(self, job: Job, seed: int) -> Iterator[Report]:
@@ -79,7 +81,7 @@ class Surrogate:
         """A run that was stopped early, its later rungs as predicted, shifted by its error so far."""
         predicted = self.predict(run.architecture)
         known = self._scores(run.rungs)
-        error = known[-2:] - predicted[len(known) - 2 : len(known)]
+        error = known[-self.count :] - predicted[len(known) - self.count : len(known)]
         curve = np.concatenate(
             [known, predicted[len(known) :] + np.resize(error, len(predicted) - len(known))]
         )
@@ -108,10 +110,11 @@ class Surrogate:
     def _reports(self, job: Job, curve: np.ndarray) -> Iterator[Report]:
         slope, start, rest = self._pace
         a_step = max(slope * self._proxy_gmacs(job.architecture) + start, 0.0)
-        before, count = 0, len(self.table.objectives)
+        before = 0
         for place, step in enumerate(self.table.rungs):
             if step in job.rungs:
-                here = zip(self.table.objectives, curve[count * place : count * (place + 1)], strict=True)
+                ends = curve[self.count * place : self.count * (place + 1)]
+                here = zip(self.table.objectives, ends, strict=True)
                 scores = {objective.name: objective.from_even(float(value)) for objective, value in here}
                 yield Report(step, scores, {"training": a_step * (step - before), "evaluation": rest})
                 before = step

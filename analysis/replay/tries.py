@@ -18,12 +18,13 @@ from search.backends.virtual import Conditions, Usage, VirtualClock, run_virtual
 from search.objectives import Objectives
 from search.runs.prior import write_prior
 from search.runs.record import History, MemoryRecord, State, Trial
-from search.runs.scores import best_first
+from search.runs.scores import all_of, best_first
 from search.samplers.base import Observation, Proposal, Sampler
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.statistics.noise import Noise, beats
 from search.statistics.pareto import Point, best_order, hypervolume, mean_point
 from search.stopping.factory import StoppingSettings, make_rule
+from search.strategies.base import SearchTask
 from search.strategies.independent import ArchitectureSearch
 from search.strategy import Decision, Job, Report
 from space.architecture import Architecture
@@ -100,10 +101,9 @@ class Truth:
         order = best_order([self.points[key] for key in keys])
         self.place = {keys[index]: place for place, index in enumerate(order)}
         self.top = frozenset(keys[index] for index in order[: max(1, math.ceil(top_share * len(keys)))])
-        self.worst = Point.of(
-            max(point.fid for point in self.points.values()),
-            min(point.clip for point in self.points.values()),
-        )
+        columns = zip(*(point.values for point in self.points.values()), strict=True)
+        worst = (each.worst(values) for each, values in zip(objectives, columns, strict=True))
+        self.worst = Point(tuple(worst), objectives)
         self.everything = hypervolume(list(self.points.values()), self.worst)
 
     def within(self, noise: Noise, step: int) -> frozenset[str]:
@@ -123,8 +123,7 @@ class Truth:
 
 
 def _mean_point(runs: Sequence[RecordedRun], objectives: Objectives) -> Point:
-    last = [run.rungs[-1].scores for run in runs]
-    return mean_point([Point.of(scores[objectives[0].name], scores[objectives[1].name]) for scores in last])
+    return mean_point([all_of(run.rungs[-1].scores, objectives) for run in runs])
 
 
 @dataclass
@@ -247,8 +246,7 @@ def replay(
     write_prior(record, ((trial, trial.source, trial.name) for trial in prior))
     space, candidates = table.space, feasible(table)
     rungs = strategy.rungs or table.rungs
-    search = ArchitectureSearch(
-        record,
+    task = SearchTask(
         space=space,
         budget=table.budget,
         proxy=table.proxy,
@@ -259,6 +257,7 @@ def replay(
         trials=len(candidates),
         seed=seed,
     )
+    search = ArchitectureSearch(record, task)
     watch = _Watch(truth, table.objectives, clock)
     record.listeners.append(watch)
     bounded = _WithinSteps(search, watch, steps or len(candidates) * rungs[-1], until_top)

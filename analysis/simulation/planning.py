@@ -13,6 +13,7 @@ from search.samplers.factory import SamplerSettings, make_sampler
 from search.statistics.noise import Noise
 from search.stopping.factory import StoppingSettings, make_rule
 from search.stopping.none import NoStoppingSettings
+from search.strategies.base import SearchTask
 from search.strategies.independent import ArchitectureSearch
 from search.strategy import Job, Report
 from space.architecture import Architecture
@@ -119,8 +120,7 @@ def _search(
     clock = VirtualClock()
     record = MemoryRecord(clock)
     record.append("start", scores=world.start_scores, protocol={})
-    search = ArchitectureSearch(
-        record,
+    task = SearchTask(
         space=searching.space,
         budget=searching.budget,
         proxy=searching.proxy,
@@ -131,6 +131,7 @@ def _search(
         trials=searching.trials,
         seed=conditions.seed,
     )
+    search = ArchitectureSearch(record, task)
     usage = run_virtual(search, world.run, conditions, clock)
     if not search.history.trials:
         raise InputError(

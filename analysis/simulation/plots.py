@@ -9,7 +9,7 @@ from analysis.plotting import plot_file
 from analysis.simulation.planning import Plan
 from space.explore.style import OTHERS, OURS
 
-PARTS = (
+TIME_PARTS = (
     ("training", "training and evaluation", OTHERS),
     ("wasted", "lost with workers", OURS),
     ("waiting", "starting, waiting for the driver", "#b8860b"),
@@ -36,7 +36,7 @@ def plot_plans(path: Path, plans: Sequence[Plan]) -> Path:
         time.set_yscale("log")
         time.set_ylabel("wall time (hours)")
         bottom = [0.0] * len(plans)
-        for name, label, colour in PARTS:
+        for name, label, colour in TIME_PARTS:
             values = [100 * getattr(one, name) for one in plans]
             shares.bar(places, values, 0.6, bottom=bottom, label=label, color=colour)
             bottom = [low + value for low, value in zip(bottom, values, strict=True)]

@@ -41,7 +41,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "evidence again": Command("recorded networks as files, to train them again"),
         "evidence pairs": Command("partners that differ in one decision of the paper"),
         "gather": Command("records of many runs in one small file"),
-        "efficiency": _planned("strategies compared in pairs on recorded runs"),
+        "efficiency": Command("strategies compared in pairs on recorded runs"),
         "serve": _planned("ask and tell for training that runs elsewhere"),
     },
     "What a network costs": {

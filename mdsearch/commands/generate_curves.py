@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 from collections.abc import Iterable
@@ -25,7 +24,7 @@ from analysis.sampling_curves.points import (
     read_curves,
 )
 from conf.compose import compose
-from conf.words import as_entries, as_text
+from conf.words import as_entries, as_lists, as_text
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.run import PARTS, check_request, score_images
@@ -40,7 +39,6 @@ from training.generation.generators import check_settings
 from training.generation.samples import generate_samples, manifest_of
 from training.generation.settings import GenerationSettings
 
-LISTED = re.compile(r"(guidance|steps)=(?!null$)([^\[\]]+)")  # 1,2,3 without brackets: a sweep to Hydra
 TEXTS = ("model", "run", "captions", "reference", "out", "name")
 SAMPLES = "samples"
 
@@ -216,7 +214,7 @@ def write(curves: Curves, words: Iterable[str]) -> list[Path]:
 
 
 def main(words: list[str]) -> int:
-    listed = [LISTED.sub(r"\1=[\2]", word) if LISTED.fullmatch(word) else word for word in words]
+    listed = as_lists(words, ["guidance", "steps"])
     meant = as_entries(as_text(listed, TEXTS), "weights.files")
     command = from_plain(CurvesCommand, compose("generate_curves", meant))
     curves = draw_curves(command, Console())

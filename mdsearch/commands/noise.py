@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.noise import NOTE, exact_row, preset
+from analysis.noise import NOISE_NOTE, exact_row, preset
 from analysis.rendering import Format, render_table, write_text
 from conf.compose import compose
 from conf.words import divided
@@ -48,7 +48,7 @@ def main(words: list[str]) -> int:
         end="",
     )
     if settings.format == "table":
-        print(NOTE)
+        print(NOISE_NOTE)
     if settings.out is not None:
         names = ", ".join(Path(run).name for run in histories)
         if settings.best < 1:

@@ -25,8 +25,9 @@ from training.data.factory import DataSettings, load_data
 from training.data.folder import named
 from training.data.scenes import ScenesSettings
 from training.generation.grid import save_grid
+from training.loop import Diverged
 from training.settings import TrainingSettings
-from training.trainer import Diverged, Trainer
+from training.trainer import Trainer
 
 TEXTS = ("arch_file", "out", "resume")
 STATE, WORDS, CURVE = "state.pt", "overrides.yaml", "curve.jsonl"

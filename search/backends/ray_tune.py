@@ -23,11 +23,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.metrics import Gauge
 
+from search.backends.cluster import ClusterSettings
 from search.backends.deaths import WorkerDeaths
 from search.formats import run_name
 from search.objectives import Objectives
 from search.runs.record import History
-from search.settings import ClusterSettings
 from search.strategy import Job, Report, Strategy
 from search.trial import StartsAgain, TrialSettings, TrialWorker, why_failed
 from space.shared.plain import InputError

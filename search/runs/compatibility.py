@@ -17,7 +17,7 @@ from space.choices import Space
 from space.shared.plain import to_plain
 
 # Fields of a record's header. `protocol` is the evaluators' own: features, their weights, references, counts.
-DECIDES_A_SCORE = ("objectives", "rungs", "proxy", "data", "training", "protocol")
+DECIDES_A_SCORE = ("objectives", "rungs", "proxy", "data", "training", "protocol", "strategy")
 # Inside them, what follows from another field, or decides where work is done and not what comes out.
 FOLLOWS = frozenset(
     {

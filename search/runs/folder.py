@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from search.runs.earlier import current
 from search.runs.files import CONFIG_NAME, HOLDER_NAME, RECORD_NAME
 from search.runs.record import Record, read_events, read_history
 from search.settings import SearchSettings, changed_fields, settings_from_plain
@@ -29,7 +30,7 @@ def stored_settings(folder: Path) -> SearchSettings:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as the settings of a run: {reason}") from None
     try:
-        return settings_from_plain(plain)
+        return settings_from_plain(current(plain))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -23,7 +23,7 @@ from search.runs.record import History, MemoryRecord, Record, Trial, prior_event
 from search.settings import SearchSettings
 from space.shared.plain import InputError, to_plain
 
-SETTLED_BY_SETTINGS = ("space", "objectives", "rungs", "proxy", "training")
+SETTLED_BY_SETTINGS = ("space", "objectives", "rungs", "proxy", "training", "strategy")
 # Of the recorded runs, those whose networks no search chose for their scores.
 TAUGHT_BY = ("table*", "pairs*")
 

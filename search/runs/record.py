@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from search.runs.appending import AppendedLines
+from search.runs.earlier import current
 from search.runs.files import RECORD_NAME
 from space.architecture import Architecture
 from space.prices.macs import Cost
@@ -129,7 +130,7 @@ class History:
         """Fold one event in. Events of kinds that are not known are ignored: a later version's."""
         kind = event["event"]
         if kind == "run":
-            self.header = dict(event)
+            self.header = current(event)
         elif kind == "session":
             self.sessions.append(dict(event))
         elif kind == "start":

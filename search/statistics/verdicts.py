@@ -20,7 +20,7 @@ from math import expm1, isfinite
 from statistics import fmean
 from typing import Literal
 
-from search.objectives import CLIP, FID, FID_AND_CLIP, Objective, Objectives
+from search.objectives import FID_AND_CLIP, Objective, Objectives
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
 from search.statistics.noise import Noise
@@ -71,14 +71,6 @@ class Verdict:
     steps: int
     differences: tuple[Interval, ...]
     objectives: Objectives = FID_AND_CLIP
-
-    @property
-    def fid(self) -> Interval:
-        return self.difference(FID)
-
-    @property
-    def clip(self) -> Interval:
-        return self.difference(CLIP)
 
     def difference(self, label: str) -> Interval:
         """Of the objective with this label."""

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
-from search.objectives import Objectives
 from search.runs.record import MemoryRecord, State, Trial
 from search.runs.scores import all_of, curve_of
-from search.samplers.base import Proposal, Sampler, observations
+from search.samplers.base import Proposal, observations
 from search.samplers.repair import repaired
 from search.statistics.curves import Curve
-from search.stopping.base import StoppingRule
+from search.strategies.base import SearchTask
 from search.strategies.ledger import Ledger
-from search.strategy import Decision, Job, Report
+from search.strategy import Decision, Job, Report, Strategy
 from space.architecture import Architecture
-from space.budget import PAPERS, Budget, smallest_of
-from space.choices import Space
+from space.budget import PAPERS, smallest_of
 from space.prices.macs import price
-from space.proxy import Proxy
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
 
 DRAWS_BEFORE_REPAIR = 200  # proposals for one trial before the last ones are shrunk into the budget
+
+
+@dataclass(frozen=True)
+class IndependentSettings:
+    name: Literal["independent"] = "independent"
+
+    def make(self, record: MemoryRecord, task: SearchTask) -> Strategy:
+        return ArchitectureSearch(record, task)
 
 
 class ArchitectureSearch:
@@ -34,31 +39,17 @@ class ArchitectureSearch:
     old keys. `enqueued` architectures come before the sampler's, in order.
     """
 
-    def __init__(
-        self,
-        record: MemoryRecord,
-        *,
-        space: Space,
-        budget: Budget,
-        proxy: Proxy,
-        sampler: Sampler,
-        rule: StoppingRule,
-        objectives: Objectives,
-        rungs: tuple[int, ...],
-        trials: int,
-        seed: int,
-        enqueued: Sequence[Architecture] = (),
-    ) -> None:
+    def __init__(self, record: MemoryRecord, task: SearchTask) -> None:
         self.ledger, self.record, self.history = Ledger(record), record, record.history
-        self.space, self.budget, self.proxy = space, budget, proxy
-        self.sampler, self.rule, self.objectives = sampler, rule, objectives
-        self.rungs, self.trials, self.seed, self.enqueued = rungs, trials, seed, tuple(enqueued)
+        self.space, self.budget, self.proxy = task.space, task.budget, task.proxy
+        self.sampler, self.rule, self.objectives = task.sampler, task.rule, task.objectives
+        self.rungs, self.trials, self.seed, self.enqueued = task.rungs, task.trials, task.seed, task.enqueued
         self.interrupted = [trial for trial in self.history.trials if trial.state == "running"]
-        self.exhaustive = bool(getattr(sampler, "exhaustive", False))
+        self.exhaustive = bool(getattr(task.sampler, "exhaustive", False))
         self.refused = {self._refusal(r.before_trial, r.architecture_id) for r in self.history.rejections}
         self.exhausted = False
         # kept beside the history: thousands of trials are peers at every rung
-        self.curves = {trial.key: curve_of(trial, objectives) for trial in self.history.known}
+        self.curves = {trial.key: curve_of(trial, task.objectives) for trial in self.history.known}
 
     @property
     def finished(self) -> bool:

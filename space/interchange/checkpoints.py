@@ -17,11 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from space.architecture import Architecture
-from space.interchange.diffusers_config import (
-    SDXL_SIZE_NUMBERS,
-    architecture_from_diffusers,
-    diffusers_config,
-)
+from space.interchange.diffusers_config import diffusers_config
+from space.interchange.from_diffusers import SDXL_SIZE_NUMBERS, architecture_from_diffusers
 from space.shared.plain import InputError
 from space.unet import UNet
 

@@ -24,9 +24,10 @@ def test_spread_counts_pairs_as_the_verdict_does(tmp_path: Path) -> None:
     pairs = [(i, j) for i in range(len(fids)) for j in range(i)]
     apart = sum(abs(fids[i] - fids[j]) > bound * 0.12 * (fids[i] + fids[j]) / 2 for i, j in pairs)
     assert last.trials == len(fids)
-    assert last.fid_pairs == pytest.approx(apart / len(pairs))
+    fid, clip = last.each
+    assert fid.pairs == pytest.approx(apart / len(pairs))
     apart = sum(abs(clips[i] - clips[j]) > bound * NOISE[2]["clip"] for i, j in pairs)
-    assert last.clip_pairs == pytest.approx(apart / len(pairs))
+    assert clip.pairs == pytest.approx(apart / len(pairs))
 
 
 def test_importances_find_the_choice_that_decides(tmp_path: Path) -> None:
@@ -34,9 +35,10 @@ def test_importances_find_the_choice_that_decides(tmp_path: Path) -> None:
     found = importances(history)
     assert found is not None
     params = ("level_3.channels", "level_3.conv", "level_3.layers_down", "level_3.layers_up")
-    assert next(iter(found.clip)).startswith("level_")
-    assert max(found.clip.values()) > found.clip_chance
-    assert sum(found.fid.values()) == pytest.approx(1.0, abs=1e-6)
-    assert set(params) <= set(found.fid)
+    fid, clip = found.shares["FID"], found.shares["CLIP"]
+    assert found.choices[0].startswith("level_")
+    assert max(clip.values()) > found.chance["CLIP"]
+    assert sum(fid.values()) == pytest.approx(1.0, abs=1e-6)
+    assert set(params) <= set(found.choices) == set(fid) == set(clip)
     write_history(tmp_path / "few", ended=5, failed=())
     assert importances(read_history(tmp_path / "few")) is None

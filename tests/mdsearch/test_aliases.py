@@ -11,6 +11,7 @@ import pytest
 
 import mdsearch
 import search
+from space.shared.renamed import note_renamed
 
 ALIASES = {
     "search": "search",
@@ -57,8 +58,12 @@ def test_the_older_search_of_a_notebook_warns(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(("module", "name"), [("search.sampler", "Proposal"), ("search.curves", "points_at")])
-def test_an_older_place_of_a_public_name_warns(module: str, name: str) -> None:
+def test_an_older_place_of_a_public_name_says_the_newer(
+    module: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     sys.modules.pop(module, None)
-    with pytest.warns(DeprecationWarning, match=f"{module}: import from mdsearch"):
-        found = importlib.import_module(module)
+    note_renamed.cache_clear()
+    found = importlib.import_module(module)
+    said = f"note: from {module} import {name} is now from mdsearch import {name}; "
+    assert capsys.readouterr().err.startswith(said)
     assert getattr(found, name) is getattr(mdsearch, name)

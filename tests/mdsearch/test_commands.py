@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,14 +64,14 @@ def test_help_of_every_command_names_its_examples_and_imports_nothing_slow() -> 
 
 @pytest.mark.parametrize("command", available())
 def test_examples_name_a_command_and_settings_that_there_are(command: str) -> None:
-    text = help_text(command.replace(" ", "_"))
+    text = help_text(command.replace(" ", "_")).replace("\\\n", "")
     for example in re.findall(r"^  mdsearch (.*?)(?:  #.*)?$", text.partition("\nExamples:\n")[2], re.M):
-        words = example.split()
+        words = shlex.split(example)
         name, rest = divide(words)
         assert name in available()
         known = help_text(name.replace(" ", "_"))
         for word in rest:
-            field = re.match(r"'?\+?([\w.]+)=", word)
+            field = re.match(r"\+?([\w.]+)=", word)
             if field and name == command and not word.startswith("+"):
                 group = field[1].partition(".")[0]
                 assert f"  {field[1]}=" in known or f"{group}=..." in known or f"  {group}." in known, word

@@ -18,10 +18,12 @@ from search.samplers.factory import make_sampler
 from search.samplers.random import RandomSampler
 from search.stopping.custom import CustomRuleSettings, custom_rule
 from search.stopping.factory import make_rule
+from search.stopping.median import MedianRule
 from search.stopping.none import NoStoppingSettings
-from search.testing import proposed, some_past
+from search.testing import RuleContract, proposed, some_past
 from search.toy import NOISE, SPACE, drive, search_in
 from space.shared.plain import InputError
+from space.shared.renamed import note_renamed
 
 ROOT = Path(__file__).parents[2]
 SOUND = """
@@ -77,8 +79,8 @@ def own(tmp_path):
 
 @pytest.fixture
 def documented(tmp_path):
-    """The files of docs/search.md, as they stand there."""
-    blocks = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", (ROOT / "docs/search.md").read_text(), re.DOTALL)
+    """The files of docs/extend.md, as they stand there."""
+    blocks = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", (ROOT / "docs/extend.md").read_text(), re.DOTALL)
     for name, text in blocks:
         (tmp_path / name).write_text(text)
     assert [name for name, _ in blocks] == ["my_sampler.py", "my_rule.py", "test_my_sampler.py"]
@@ -254,3 +256,29 @@ def test_a_changed_file_is_read_anew(own):
     before = proposed(custom_sampler(use, None, 0), [], number=2)
     own("chance = random.Random(99)")
     assert proposed(custom_sampler(use, None, 0), [], number=2) != before
+
+
+def test_a_rule_by_the_old_name_of_its_method_halts_as_before_and_is_told(own, tmp_path, capsys):
+    use = own(rule='return "behind"', name="Rule")
+    file = tmp_path / "mine.py"
+    file.write_text(file.read_text().replace("reason_to_stop", "reason_to_halt"))
+    note_renamed.cache_clear()
+    rule = custom_rule(use, None, NOISE)
+    said = "note: reason_to_halt of a stopping rule is now reason_to_stop; the old name goes with the next"
+    assert capsys.readouterr().err.startswith(said)
+    search = search_in(MemoryRecord(lambda: 0.0), RandomSampler(0), rule, trials=4)
+    drive(search)
+    halted = [trial for trial in search.history.trials if trial.state == "halted"]
+    assert [trial.number for trial in halted] == [2] and halted[0].reason == "behind"
+
+
+class HaltingByTheOldName:
+    def __init__(self, noise):
+        self.rule = MedianRule(minimum_peers=1)
+
+    def reason_to_halt(self, trial, peers, start, full_steps):
+        return self.rule.reason_to_stop(trial, peers, start, full_steps)
+
+
+class TestARuleByTheOldName(RuleContract):
+    make = HaltingByTheOldName

@@ -33,7 +33,8 @@ from search.runs.bundle import RECORDED_FILE, read_bundle
 from search.runs.compatibility import field_differences, protocol_difference
 from search.runs.folder import stored_settings
 from search.runs.record import read_history
-from search.scoring import derived_protocol, prepare_evaluator, scoring_plan, told_of, what_differs
+from search.scoring.by_protocol import derived_protocol, what_differs
+from search.scoring.evaluator import describe, prepare_evaluator, scoring_plan
 from search.settings import SearchSettings
 from space.shared.plain import InputError
 from tests.evaluators.conftest import TINY_CLIP, inception_files, tiny_clip_weights
@@ -214,7 +215,7 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
     data = load_data(settings.data)
     first = prepare_evaluator(settings, tmp_path / "first", data)
     assert first.references["inception-v3"].count == 3 and first.references["inception-v3"].width == 2048
-    told = told_of(first, settings, data)
+    told = describe(first, settings, data)
     assert not any("not own itself" in line for line in told)
     assert told[0].startswith(f"protocol own networks on scenes ({first.protocol_id})\n")
     assert "inception-v3: 3 samples for 2,048 features: its FID is mostly bias" in told[-1]

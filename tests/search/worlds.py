@@ -12,6 +12,7 @@ from search.runs.record import Record
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.statistics.pareto import Point
 from search.stopping.factory import StoppingSettings, make_rule
+from search.strategies.base import SearchTask
 from search.strategies.independent import ArchitectureSearch
 from search.toy import NOISE, RUNGS, drive
 from space.architecture import Architecture
@@ -76,4 +77,4 @@ def make_search(folder: Path, **changes: object) -> ArchitectureSearch:
         "rungs": RUNGS,
         "trials": 12,
     }
-    return ArchitectureSearch(record, **(arguments | changes))
+    return ArchitectureSearch(record, SearchTask(**(arguments | changes)))

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from space.shared.plain import InputError
+from training.loop import learning_rate
 from training.settings import TrainingSettings
-from training.trainer import learning_rate
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from training.data.dataset import Dataset
 from training.data.digits import DigitsSettings
 from training.data.factory import load_data
 from training.latents import LatentSettings
+from training.loop import Diverged
 from training.objectives.diffusion import DiffusionBatch, DiffusionObjective
 from training.settings import TrainingSettings
-from training.trainer import Diverged, Trainer
+from training.trainer import Trainer
 
 
 def test_training_does_not_touch_the_global_random_state(

@@ -10,9 +10,8 @@ from typing import ClassVar, Generic, TypeVar
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from training.model import Model
-
 Batch = TypeVar("Batch")
+Trained = TypeVar("Trained", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Part:
     optimizer: Optimizer
 
 
-class Objective(ABC, Generic[Batch]):
+class Objective(ABC, Generic[Batch, Trained]):
     """What training minimises.
 
     In each step the trainer takes the parts in turn: the loss of a part from the step's batch, its gradients,
@@ -38,12 +37,12 @@ class Objective(ABC, Generic[Batch]):
 
     Attributes:
         name: stands in the states that are saved.
-        model: what generates. Its weights are averaged, and saved as the outcome.
+        model: what the training is for, in a search what generates. A copy holds the mean of its weights.
         parts: what is trained, by name, `model` among it.
     """
 
     name: ClassVar[str]
-    model: Model
+    model: Trained
     parts: Mapping[str, Part]
 
     def turns(self, step: int) -> Sequence[str]:
@@ -62,5 +61,5 @@ class Objective(ABC, Generic[Batch]):
         """What the optimiser of a part makes smaller, a scalar."""
 
     @abstractmethod
-    def validation_loss(self, model: Model) -> float:
+    def validation_loss(self, model: Trained) -> float:
         """Of held-out images by `model`, the same for every candidate and every seed."""

@@ -25,7 +25,7 @@ class DiffusionBatch(NamedTuple):
     timesteps: Tensor  # (B,)
 
 
-class DiffusionObjective(Objective[DiffusionBatch]):
+class DiffusionObjective(Objective[DiffusionBatch, Model]):
     """The error of the network's prediction at random noise levels.
 
     Images, noise, timesteps and dropped captions derive from (seed, step) alone: two architectures with one

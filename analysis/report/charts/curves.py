@@ -20,16 +20,18 @@ from analysis.report.charts.marks import (
     titled,
 )
 from search.formats import label, millions, state_word
-from search.runs.header import objectives_of, references_of
+from search.objectives import Objective
+from search.runs.header import references_of
 from search.runs.record import History, Trial
 
 MOST_CURVES = 300  # of one kind
 
 
-def learning_curves(history: History, score_name: str, title: str, winner: Trial | None) -> go.Figure | None:
+def learning_curves(history: History, objective: Objective, winner: Trial | None) -> go.Figure | None:
     """A score by training step: a line a trial from the untrained start, stops and failures marked."""
     if not any(trial.rungs for trial in history.trials):
         return None
+    score_name = objective.name
     start = history.start_scores.get(score_name)
     traces = []
     for state in ("halted", "failed", "running", "complete"):
@@ -46,9 +48,10 @@ def learning_curves(history: History, score_name: str, title: str, winner: Trial
     references = references_of(history)
     traces += [_reference_point(g, score_name) for g in confirmed(history) if g.name in references]
     values = [value for trace in traces for value in trace.y if value is not None]
-    logarithmic = any(o.name == score_name and o.scale == "log" for o in objectives_of(history))
-    scale = _log_axis(values) if logarithmic and min(values) > 0 else {}
-    layout = go.Layout(xaxis=titled("training steps", rangemode="tozero"), yaxis=titled(title, **scale))
+    scale = _log_axis(values) if objective.scale == "log" and min(values) > 0 else {}
+    layout = go.Layout(
+        xaxis=titled("training steps", rangemode="tozero"), yaxis=titled(objective.title, **scale)
+    )
     return go.Figure(traces, layout)
 
 

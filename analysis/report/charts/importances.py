@@ -10,16 +10,15 @@ from analysis.importances import Importances
 from analysis.report.charts.marks import COLOUR_OF, bound, titled
 
 MOST_CHOICES_PLOTTED = 14
+SERIES = ("complete", "other", "halted", "winner", "failed")  # the colour of each objective
 
 
 def importance_bars(found: Importances) -> go.Figure:
     """The largest shares first, FID beside CLIP, each with the line that chance reaches."""
-    names = list(found.fid)[:MOST_CHOICES_PLOTTED][::-1]
+    names = found.choices[:MOST_CHOICES_PLOTTED][::-1]
     traces, shapes = [], []
-    for title, shares, chance, colour in (
-        ("CLIP", found.clip, found.clip_chance, COLOUR_OF["other"]),
-        ("FID", found.fid, found.fid_chance, COLOUR_OF["complete"]),
-    ):
+    for place, (title, shares) in reversed(list(enumerate(found.shares.items()))):
+        colour = COLOUR_OF[SERIES[place % len(SERIES)]]
         traces.append(
             go.Bar(
                 orientation="h",
@@ -30,7 +29,7 @@ def importance_bars(found: Importances) -> go.Figure:
                 hovertemplate="%{y}: %{x:.0%} of the variance of " + title + "<extra></extra>",
             )
         )
-        shapes.append(bound({"color": colour, "width": 1.5, "dash": "dot"}, x=chance))
+        shapes.append(bound({"color": colour, "width": 1.5, "dash": "dot"}, x=found.chance[title]))
     layout = go.Layout(
         barmode="group",
         height=110 + 30 * len(names),

@@ -14,6 +14,8 @@ from search.statistics.noise import Noise
 from search.statistics.pareto import Point
 
 Mark = TypeVar("Mark")
+Plane = tuple[int, int]  # the places of the objectives at the axes
+FIRST_TWO: Plane = (0, 1)
 
 COLOUR_OF = {
     "complete": "#3b82f6",
@@ -45,39 +47,49 @@ def scored_marks(
     marker: dict[str, Any],
     noise: Noise | None = None,
     deviations: float = 0.0,
+    plane: Plane = FIRST_TWO,
 ) -> go.Scatter:
-    """Marks in FID x CLIP; with `noise`, bars of so many standard deviations of one run."""
+    """Marks in a plane of two objectives; with `noise`, bars of so many standard deviations of one run."""
     pairs = list(pairs)
     full = len(pairs) <= MOST_FULL_HOVERS
-    fids, clips = [point.fid for _, point in pairs], [point.clip for _, point in pairs]
-    text = [hover(trial, point.fid, point.clip, trial.last_step, full=full) for trial, point in pairs]
-    trace = marks(name, fids, clips, text, marker=marker)
+    x, y = ([point.values[axis] for _, point in pairs] for axis in plane)
+    text = [hover(trial, point, full=full) for trial, point in pairs]
+    trace = marks(name, x, y, text, marker=marker)
     if noise is not None:
-        at = [noise.at(trial.last_step) for trial, _ in pairs]
-        widths = [deviations * rung.fid_relative * fid for rung, fid in zip(at, fids, strict=True)]
-        trace.error_x = noise_bars(widths, marker["color"])
-        trace.error_y = noise_bars([deviations * rung.clip for rung in at], marker["color"])
+        widths = [noise_widths(pairs, noise, axis, deviations) for axis in plane]
+        trace.error_x, trace.error_y = (noise_bars(each, marker["color"]) for each in widths)
     return trace
 
 
-def hover(
-    trial: Trial,
-    fid: float | None = None,
-    clip: float | None = None,
-    step: int | None = None,
-    *,
-    full: bool = True,
-) -> str:
-    """What a mark says of its trial; escaped, since plotly reads tags."""
+def noise_widths(
+    pairs: Sequence[tuple[Trial, Point]], noise: Noise, axis: int, deviations: float
+) -> list[float]:
+    """So many standard deviations of one run of each trial; 0 where no noise is stated."""
+    widths = []
+    for trial, point in pairs:
+        objective, value = point.objectives[axis], point.values[axis]
+        stated = noise.at(trial.last_step).deviation(objective) or 0.0
+        widths.append(deviations * stated * value if objective.scale == "log" else deviations * stated)
+    return widths
+
+
+def hover(trial: Trial, point: Point | None = None, *, full: bool = True) -> str:
+    """What a mark says of its trial, with the scores that it stands at; escaped, since plotly reads tags."""
     lines = [f"{label(trial.name)} · {trial.architecture.id} · {state_word(trial.state)}"]
     if trial.purpose == "confirm":
         lines[0] = f"{label(trial.name)}, confirmation · {trial.architecture.id}"
-    if fid is not None and clip is not None:
-        lines.append(f"FID {fid:.2f}, CLIP {clip:.3f}" + (f" at step {step}" if step is not None else ""))
+    if point is not None:
+        lines.append(f"{scores_in_words(point)} at step {trial.last_step}")
     lines += [size(trial.cost), *(summary(trial.architecture) if full else ())]
     if full and trial.state in ("halted", "failed"):
         lines.append(_shortened(ending(trial), 90))
     return "<br>".join(escape(line) for line in lines)
+
+
+def scores_in_words(point: Point) -> str:
+    """`FID 12.34, CLIP 0.456`."""
+    each = zip(point.objectives, point.values, strict=True)
+    return ", ".join(f"{objective.label} {objective.shown(value)}" for objective, value in each)
 
 
 def noise_bars(widths: Sequence[float], colour: str) -> dict[str, Any]:

@@ -10,40 +10,53 @@ import plotly.graph_objects as go
 
 from analysis.report.charts.marks import COLOUR_OF, bound, reference_colour, titled
 from search.formats import label
+from search.objectives import Objective
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial
-from search.statistics.verdicts import Interval, Verdict, after_each_seed
+from search.statistics.verdicts import Interval, after_each_seed
 
 FINALIST_COLOURS = [COLOUR_OF[meaning] for meaning in ("complete", "other", "halted", "failed")]
 MOST_RATIO = 8.0  # of the chart's axis: intervals of one seed reach far beyond what matters
 
 
 def closing_intervals(history: History, winner: Trial | None) -> dict[str, go.Figure]:
-    """The winner against each of the others after every seed, in FID and in CLIP."""
+    """The winner against each of the others after every seed, in each objective."""
     noise = noise_of(history)
     if noise is None or winner is None:
         return {}
     by_other = after_each_seed(history, objectives_of(history), noise, references_of(history), winner.name)
     if not by_other:
         return {}
-    fid: list[go.Scatter] = []
-    clip: list[go.Scatter] = []
-    for place, (other, verdicts) in enumerate(by_other.items()):
-        shift = 0.08 * (place - (len(by_other) - 1) / 2)
+    charts = {}
+    for place, objective in enumerate(objectives_of(history)):
+        found = {
+            other: [verdict.differences[place] for verdict in verdicts if verdict.differences[place].known]
+            for other, verdicts in by_other.items()
+        }
+        if any(found.values()):
+            charts[f"race-{objective.label.lower()}"] = _closing(history, winner, objective, found)
+    return charts
+
+
+def _closing(
+    history: History, winner: Trial, objective: Objective, found: dict[str, list[Interval]]
+) -> go.Figure:
+    traces = []
+    for place, (other, intervals) in enumerate(found.items()):
+        shift = 0.08 * (place - (len(found) - 1) / 2)
         reference = other in references_of(history)
         colour = reference_colour(other) if reference else FINALIST_COLOURS[place % len(FINALIST_COLOURS)]
-        ratios = [Interval(*(1 + end for end in (v.fid.middle, v.fid.low, v.fid.high))) for v in verdicts]
-        fid.append(_intervals(label(other), ratios, shift, colour))
-        clip.append(_intervals(label(other), [verdict.clip for verdict in verdicts], shift, colour))
-    ratio_axis = _ratio_axis([verdict for verdicts in by_other.values() for verdict in verdicts])
-    return {
-        "race-fid": _chart(fid, f"FID of {winner.name}, times the other's", 1.0, ratio_axis),
-        "race-clip": _chart(clip, f"CLIP of {winner.name}, above the other's", 0.0, {}),
-    }
+        if objective.scale == "log":
+            intervals = [Interval(*(1 + end for end in (i.middle, i.low, i.high))) for i in intervals]
+        traces.append(_intervals(label(other), intervals, shift, colour))
+    if objective.scale == "linear":
+        return _chart(traces, f"{objective.label} of {winner.name}, above the other's", 0.0, {})
+    axis = _ratio_axis([interval for intervals in found.values() for interval in intervals])
+    return _chart(traces, f"{objective.label} of {winner.name}, times the other's", 1.0, axis)
 
 
-def _ratio_axis(verdicts: list[Verdict]) -> dict[str, Any]:
-    ends = [abs(log10(1 + end)) for verdict in verdicts for end in (verdict.fid.low, verdict.fid.high)]
+def _ratio_axis(shares: list[Interval]) -> dict[str, Any]:
+    ends = [abs(log10(1 + end)) for share in shares for end in (share.low, share.high)]
     reach = min(1.05 * max(ends), log10(MOST_RATIO))
     ticks = [0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0]
     return {

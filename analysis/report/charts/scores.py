@@ -1,23 +1,26 @@
-"""Where the trials stand in FID and CLIP: the search's, and those trained again to confirm them."""
+"""Where the trials stand in their scores: the search's, and those trained again to confirm them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 
 import plotly.graph_objects as go
 
 from analysis.findings import Confirmed, confirmed, pareto_front, reruns
 from analysis.report.charts.marks import (
     COLOUR_OF,
+    FIRST_TWO,
+    Plane,
     evenly_spaced,
     marker,
-    noise_bars,
     reference_colour,
     scored_marks,
     titled,
     winner_ring,
 )
 from search.formats import label
+from search.objectives import Objective, Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
@@ -28,46 +31,55 @@ MOST_BARS = 40  # with more complete trials, only the front carries noise bars
 CROWD = 20  # with more trials of earlier runs, they wait in the legend
 
 
-def pareto(history: History, winner: Trial | None) -> go.Figure | None:
-    """FID x CLIP of the complete trials, their front, and the confirmed and reference networks."""
+def planes(objectives: Objectives) -> list[Plane]:
+    """Every two objectives: FID and CLIP, unless there are more."""
+    return list(combinations(range(len(objectives)), 2))
+
+
+def pareto(history: History, winner: Trial | None, plane: Plane = FIRST_TWO) -> go.Figure | None:
+    """Two scores of the complete trials, their front, and the confirmed and reference networks."""
     noise, front = noise_of(history), pareto_front(history)
     if not front or noise is None:
         return None
-    traces = [front_line([point for _, point in front], COLOUR_OF["complete"])]
-    traces += _complete(history, front, noise)
+    traces = front_line([point for _, point in front], COLOUR_OF["complete"])
+    traces += _complete(history, front, noise, plane)
     if winner is not None:
-        own = in_state([winner], "complete", history)
-        traces.append(scored_marks(f"winner ({winner.name})", own, winner_ring()))
-    if stopped := in_state(history.trials, "halted", history):
+        own = in_state([winner], "complete", objectives_of(history))
+        traces.append(scored_marks(f"winner ({winner.name})", own, winner_ring(), plane=plane))
+    if stopped := in_state(history.trials, "halted", objectives_of(history)):
         mark = marker("halted", size=8, symbol="x-thin-open", width=2)
-        traces.append(scored_marks(*evenly_spaced("stopped, at its last step", stopped), mark))
+        traces.append(scored_marks(*evenly_spaced("stopped, at its last step", stopped), mark, plane=plane))
         traces[-1].visible = "legendonly"
-    if known := in_state(history.prior, "complete", history):
+    if known := in_state(history.prior, "complete", objectives_of(history)):
         mark = marker("prior", size=8, symbol="circle-open", width=1.5)
-        traces.append(scored_marks(*evenly_spaced("of earlier runs", known), mark))
+        traces.append(scored_marks(*evenly_spaced("of earlier runs", known), mark, plane=plane))
         if len(known) > CROWD:  # they would stretch the axes until the search's own trials are one dot
             traces[-1].visible = "legendonly"
     full_length = winner.last_step if winner is not None else 0
-    traces += [_mean(group, noise, history) for group in confirmed(history) if group.steps == full_length]
+    groups = [group for group in confirmed(history) if group.steps == full_length]
+    traces += [_mean(group, noise, history, plane) for group in groups]
     if again := [(trial, point) for trial, point, _ in reruns(history)]:
-        traces.append(
-            scored_marks("stopped, rerun to the end", again, marker("halted", size=10, symbol="cross"))
-        )
-    return go.Figure(traces, score_axes(history))
+        mark = marker("halted", size=10, symbol="cross")
+        traces.append(scored_marks("stopped, rerun to the end", again, mark, plane=plane))
+    return go.Figure(traces, score_axes(objectives_of(history), plane))
 
 
-def _complete(history: History, front: Sequence[tuple[Trial, Point]], noise: Noise) -> list[go.Scatter]:
+def _complete(
+    history: History, front: Sequence[tuple[Trial, Point]], noise: Noise, plane: Plane
+) -> list[go.Scatter]:
     """The complete trials with their noise, or only the front's where they are many."""
-    complete, one_run = in_state(history.trials, "complete", history), noise.deviations / 2**0.5
+    complete = in_state(history.trials, "complete", objectives_of(history))
+    one_run = noise.deviations / 2**0.5
     mark = marker("complete", size=9)
     if len(complete) <= MOST_BARS:
-        return [scored_marks("complete", complete, mark, noise, one_run)]
+        return [scored_marks("complete", complete, mark, noise, one_run, plane)]
     on_front = {trial.key for trial, _ in front}
     bare = [pair for pair in complete if pair[0].key not in on_front]
-    barred = [scored_marks("on the front", front, mark, noise, one_run)]
+    barred = [scored_marks("on the front", front, mark, noise, one_run, plane)]
     if not bare:
         return barred
-    return [scored_marks(*evenly_spaced("complete", bare), marker("complete", size=7, opacity=0.55)), *barred]
+    faint = marker("complete", size=7, opacity=0.55)
+    return [scored_marks(*evenly_spaced("complete", bare), faint, plane=plane), *barred]
 
 
 def confirmation(history: History) -> go.Figure | None:
@@ -82,14 +94,14 @@ def confirmation(history: History) -> go.Figure | None:
             dots = {"color": _group_colour(group, history), "size": 7, "opacity": 0.5}
             pairs = zip(group.runs, group.points, strict=True)
             traces.append(scored_marks(label(group.name), pairs, dots).update(showlegend=False))
-            traces.append(_mean(group, noise, history))
-    return go.Figure(traces, score_axes(history))
+            traces.append(_mean(group, noise, history, FIRST_TWO))
+    return go.Figure(traces, score_axes(objectives_of(history)))
 
 
-def _mean(group: Confirmed, noise: Noise, history: History) -> go.Scatter:
+def _mean(group: Confirmed, noise: Noise, history: History, plane: Plane) -> go.Scatter:
     seeds = len(group.points)
     name = f"{label(group.name)}, confirmed ({seeds} seed{'s' if seeds > 1 else ''}, {group.steps} steps)"
-    return mean_mark(name, group, noise, _group_colour(group, history))
+    return mean_mark(name, group, noise, _group_colour(group, history), plane)
 
 
 def _group_colour(group: Confirmed, history: History) -> str:
@@ -99,9 +111,8 @@ def _group_colour(group: Confirmed, history: History) -> str:
 # ---------------------------------------------------------------------- also for several runs
 
 
-def in_state(trials: Iterable[Trial], state: str, history: History) -> list[tuple[Trial, Point]]:
-    """Those of the trials that are in a state and have both scores, with them."""
-    objectives = objectives_of(history)
+def in_state(trials: Iterable[Trial], state: str, objectives: Objectives) -> list[tuple[Trial, Point]]:
+    """Those of the trials that are in a state and have all scores, with them."""
     return [
         (trial, point)
         for trial in trials
@@ -109,31 +120,27 @@ def in_state(trials: Iterable[Trial], state: str, history: History) -> list[tupl
     ]
 
 
-def front_line(points: Sequence[Point], colour: str) -> go.Scatter:
-    return go.Scatter(
-        mode="lines",
-        name="Pareto front",
-        x=[point.fid for point in points],
-        y=[point.clip for point in points],
-        line={"shape": "hv", "color": colour, "width": 1.5, "dash": "dot"},
-        hoverinfo="skip",
-    )
+def front_line(points: Sequence[Point], colour: str) -> list[go.Scatter]:
+    """The front of two objectives as steps; of more it is no line, and none is drawn."""
+    if len(points[0].values) != 2:
+        return []
+    x, y = zip(*(point.values for point in points), strict=True)
+    line = {"shape": "hv", "color": colour, "width": 1.5, "dash": "dot"}
+    return [go.Scatter(mode="lines", name="Pareto front", x=x, y=y, line=line, hoverinfo="skip")]
 
 
-def mean_mark(name: str, group: Confirmed, noise: Noise, colour: str) -> go.Scatter:
+def mean_mark(name: str, group: Confirmed, noise: Noise, colour: str, plane: Plane = FIRST_TWO) -> go.Scatter:
     """The mean of confirmation runs, with the noise of such a mean."""
-    at, mean, seeds = noise.at(group.steps), group.mean, len(group.points)
-    half = noise.deviations / (2 * seeds) ** 0.5
-    trace = scored_marks(name, [(group.runs[0], mean)], {"color": colour, "size": 13, "symbol": "diamond"})
-    return trace.update(
-        error_x=noise_bars([half * at.fid_relative * mean.fid], colour),
-        error_y=noise_bars([half * at.clip], colour),
-    )
+    half = noise.deviations / (2 * len(group.points)) ** 0.5
+    mark = {"color": colour, "size": 13, "symbol": "diamond"}
+    return scored_marks(name, [(group.runs[0], group.mean)], mark, noise, half, plane)
 
 
-def score_axes(history: History) -> go.Layout:
-    objectives = objectives_of(history)
-    return go.Layout(
-        xaxis=titled(f"FID, lower is better ({objectives[0].name})"),
-        yaxis=titled(f"CLIP, higher is better ({objectives[1].name})"),
-    )
+def score_axes(objectives: Objectives, plane: Plane = FIRST_TWO) -> go.Layout:
+    x, y = (objectives[axis] for axis in plane)
+    return go.Layout(xaxis=titled(_axis_title(x)), yaxis=titled(_axis_title(y)))
+
+
+def _axis_title(objective: Objective) -> str:
+    named = f" ({objective.name})" if objective.name != objective.label else ""
+    return f"{objective.title}{named}"

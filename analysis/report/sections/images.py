@@ -7,10 +7,12 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
+from analysis.report.charts.marks import scores_in_words
 from search.formats import label
 from search.runs.files import SAMPLES_NAME, job_folder
 from search.runs.header import objectives_of, references_of
 from search.runs.record import History, Trial
+from search.runs.scores import point_of
 
 MOST_SHEETS = 6
 MOST_PIXELS_WIDE = 720
@@ -50,10 +52,8 @@ def _chosen(history: History, winner: Trial | None) -> list[tuple[str, Trial]]:
 
 
 def _scores(trial: Trial, history: History) -> str:
-    objectives = objectives_of(history)
-    fid, clip = trial.score(objectives[0].name), trial.score(objectives[1].name)
-    scores = f", FID {fid:.2f}, CLIP {clip:.3f}" if fid is not None and clip is not None else ""
-    return f"after {trial.last_step} steps{scores}"
+    point = point_of(trial, objectives_of(history))
+    return f"after {trial.last_step} steps" + (f", {scores_in_words(point)}" if point is not None else "")
 
 
 def _embedded(path: Path) -> tuple[str, bool] | None:

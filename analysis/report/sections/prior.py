@@ -8,6 +8,7 @@ from typing import Any
 from analysis.report.html import Cell, PageTable, Row, number, word
 from analysis.report.page import Page
 from search.formats import millions, state_word
+from search.objectives import Objectives
 from search.runs.header import objectives_of
 from search.runs.record import Trial
 from search.runs.scores import best_first
@@ -24,17 +25,18 @@ def prior_section(page: Page) -> dict[str, Any] | None:
     shown = known
     if len(known) > PRIOR_TRIALS_SHOWN:
         shown = best_first(known, objectives)[:PRIOR_TRIALS_SHOWN]
-    heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps", "FID", "CLIP"]
-    rows = [Row(_cells(trial, objectives[0].name, objectives[1].name)) for trial in shown]
+    heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps"]
+    heads += [objective.label for objective in objectives]
+    rows = [Row(_cells(trial, objectives)) for trial in shown]
     return {
         "known": len(known),
         "runs": runs,
         "shown": len(shown),
-        "table": PageTable(heads, rows, numbers=range(3, 8), sortable=True),
+        "table": PageTable(heads, rows, numbers=range(3, len(heads)), sortable=True),
     }
 
 
-def _cells(trial: Trial, fid: str, clip: str) -> list[Cell]:
+def _cells(trial: Trial, objectives: Objectives) -> list[Cell]:
     return [
         Cell(trial.name),
         word(state_word(trial.state)),
@@ -42,6 +44,5 @@ def _cells(trial: Trial, fid: str, clip: str) -> list[Cell]:
         Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
         number(trial.cost.gmacs, 1),
         number(trial.last_step),
-        number(trial.score(fid), 2),
-        number(trial.score(clip), 3),
+        *(number(trial.score(each.name), each.decimals) for each in objectives),
     ]

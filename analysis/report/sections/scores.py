@@ -1,50 +1,61 @@
-"""What the trials scored: the plane of both scores, the curves, and the spread beside the noise."""
+"""What the trials scored: the planes of every two scores, the curves, and the spread beside the noise."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from analysis.report.charts.curves import learning_curves
-from analysis.report.charts.scores import pareto
+from analysis.report.charts.marks import FIRST_TWO
+from analysis.report.charts.scores import pareto, planes
 from analysis.report.html import Cell, PageTable, Row, number
 from analysis.report.page import Page
-from analysis.spread import spreads
+from analysis.spread import ScoreSpread, spreads
 from search.formats import share
 from search.runs.header import objectives_of
 
 
 def score_section(page: Page) -> dict[str, Any]:
-    return {"charts": {"pareto": pareto(page.history, page.winner)}}
+    objectives = objectives_of(page.history)
+    charts = {
+        "pareto" if plane == FIRST_TWO else f"pareto-{plane[0]}-{plane[1]}": pareto(
+            page.history, page.winner, plane
+        )
+        for plane in planes(objectives)
+    }
+    return {"labels": [objective.label for objective in objectives], "charts": charts}
 
 
 def curve_section(page: Page) -> dict[str, Any]:
-    history, objectives = page.history, objectives_of(page.history)
-    fid = learning_curves(history, objectives[0].name, "FID, lower is better", page.winner)
-    clip = learning_curves(history, objectives[1].name, "CLIP, higher is better", page.winner)
-    return {"charts": {"curve-fid": fid, "curve-clip": clip}}
+    charts = {
+        f"curve-{objective.label.lower()}": learning_curves(page.history, objective, page.winner)
+        for objective in objectives_of(page.history)
+    }
+    return {"charts": charts}
 
 
 def spread_section(page: Page) -> dict[str, Any] | None:
     found = spreads(page.history)
     if not found:
         return None
-    heads = ["step", "trials", "median FID", "FID spread", "FID noise", "FID pairs apart"]
-    heads += ["median CLIP", "CLIP spread", "CLIP noise", "CLIP pairs apart"]
+    heads = ["step", "trials"]
+    for objective in objectives_of(page.history):
+        label = objective.label
+        heads += [f"median {label}", f"{label} spread", f"{label} noise", f"{label} pairs apart"]
     rows = [
-        Row(
-            [
-                number(s.step),
-                number(s.trials),
-                number(s.fid_median, 2),
-                Cell(share(s.fid_relative), css="number"),
-                Cell(share(s.noise.fid_relative), css="number"),
-                Cell(share(s.fid_pairs), css="number"),
-                number(s.clip_median, 3),
-                number(s.clip, 3),
-                number(s.noise.clip, 3),
-                Cell(share(s.clip_pairs), css="number"),
-            ]
-        )
-        for s in found
+        Row([number(at.step), number(at.trials), *(cell for each in at.each for cell in _spread_cells(each))])
+        for at in found
     ]
-    return {"table": PageTable(heads, rows, numbers=range(10))}
+    return {"table": PageTable(heads, rows, numbers=range(len(heads)))}
+
+
+def _spread_cells(each: ScoreSpread) -> list[Cell]:
+    objective = each.objective
+    deviations = [
+        _share_cell(value) if objective.scale == "log" else number(value, objective.decimals)
+        for value in (each.spread, each.noise)
+    ]
+    return [number(each.median, objective.decimals), *deviations, _share_cell(each.pairs)]
+
+
+def _share_cell(value: float | None) -> Cell:
+    return Cell("" if value is None else share(value), css="number")

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from analysis.findings import reruns, steps_saved
 from analysis.report.html import MOST_ROWS, Cell, PageTable, Row, number, word
 from analysis.report.page import Page
 from search.formats import duration, ending, millions, state_word
+from search.objectives import VALIDATION_LOSS, Objective
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
 
 FAILURES_LISTED = 100
+# shown also where it decides nothing
+LOSS = Objective(VALIDATION_LOSS, "minimize", "log", "validation loss")
 
 
 def trial_section(page: Page) -> dict[str, Any]:
     trials, objectives = list(page.history.trials), objectives_of(page.history)
     if page.winner is not None and len(trials) > MOST_ROWS:
         trials = [page.winner, *(trial for trial in trials if trial is not page.winner)]
-    heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps"]
-    heads += ["FID", "CLIP", "validation loss", "time", "why it ended"]
+    scores = {each.label: each for each in objectives}
+    if all(each.name != VALIDATION_LOSS for each in objectives):
+        scores[LOSS.label] = LOSS
+    heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps", *scores]
     rows = [
-        Row(
-            _trial_cells(trial, objectives[0].name, objectives[1].name),
-            "winner" if trial is page.winner else "",
-        )
+        Row(_trial_cells(trial, list(scores.values())), "winner" if trial is page.winner else "")
         for trial in trials
     ]
-    return {"table": PageTable(heads, rows, numbers=(0, *range(3, 10)), sortable=True)}
+    numbers = (0, *range(3, len(heads) + 1))
+    return {"table": PageTable([*heads, "time", "why it ended"], rows, numbers=numbers, sortable=True)}
 
 
-def _trial_cells(trial: Trial, fid: str, clip: str) -> list[Cell]:
+def _trial_cells(trial: Trial, scores: Sequence[Objective]) -> list[Cell]:
     return [
         number(trial.number),
         word(state_word(trial.state)),
@@ -38,9 +42,7 @@ def _trial_cells(trial: Trial, fid: str, clip: str) -> list[Cell]:
         Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
         number(trial.cost.gmacs, 1),
         Cell(f"{trial.last_step} / {trial.steps}", trial.last_step, "number"),
-        number(trial.score(fid), 2),
-        number(trial.score(clip), 3),
-        number(trial.score("validation_loss"), 4),
+        *(number(trial.score(each.name), each.decimals) for each in scores),
         Cell(duration(trial.seconds), round(trial.seconds, 3), "number"),
         Cell(ending(trial), css="wide"),
     ]

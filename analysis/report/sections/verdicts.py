@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from analysis.findings import confirmed
@@ -11,21 +12,23 @@ from analysis.report.html import Cell, PageTable, Row, number, word
 from analysis.report.page import Page
 from search.confirmation.repeats import estimated, shown
 from search.formats import counted, label, state_word
+from search.objectives import Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.scores import point_of
+from search.statistics.pareto import Point
 from search.statistics.verdicts import Interval, Verdict
-
-VERDICT_HEADS = ("network", "against", "verdict", "FID", "between", "CLIP", "between", "seeds", "steps")
 
 
 def verdict_section(page: Page) -> dict[str, Any]:
     """Who got how many seeds and where each stands, how the intervals closed, every run and why."""
     if not confirmed(page.history):
         return {"confirmed": False}
-    rows = [Row(verdict_row(verdict)) for verdict in page.verdicts]
+    objectives = objectives_of(page.history)
+    heads, rows = verdict_heads(objectives), [Row(verdict_row(each, objectives)) for each in page.verdicts]
     return {
         "confirmed": True,
-        "verdicts": PageTable(VERDICT_HEADS, rows, numbers=range(3, 9)) if rows else None,
+        "verdicts": PageTable(heads, rows, numbers=range(3, len(heads))) if rows else None,
+        "better": [each.title for each in objectives],
         "field": _field(page),
         "runs": _run_table(page),
         "runs_title": counted(len(page.history.confirmations), "confirmation run"),
@@ -36,42 +39,58 @@ def verdict_section(page: Page) -> dict[str, Any]:
     }
 
 
-def verdict_row(verdict: Verdict) -> list[Cell]:
-    """The cells under `VERDICT_HEADS`."""
-    fid, clip = verdict.fid, verdict.clip
+def verdict_heads(objectives: Objectives) -> list[str]:
+    return ["network", "against", "verdict", *difference_heads(objectives), "seeds", "steps"]
+
+
+def verdict_row(verdict: Verdict, objectives: Objectives) -> list[Cell]:
+    """The cells under `verdict_heads`."""
     return [
         Cell(verdict.name),
         Cell(verdict.against),
         word(verdict.word),
-        Cell(f"{fid.middle:+.0%}", fid.middle, "number"),
-        Cell(_ends(fid, "+.0%"), css="number"),
-        number(clip.middle, 3, sign=True),
-        Cell(_ends(clip, "+.3f"), css="number"),
+        *difference_cells(objectives, [verdict.difference(each.label) for each in objectives]),
         number(verdict.seeds),
         number(verdict.steps),
     ]
 
 
-def _ends(interval: Interval, form: str) -> str:
-    return f"{interval.low:{form}} and {interval.high:{form}}"
+def difference_heads(objectives: Objectives) -> list[str]:
+    return [head for objective in objectives for head in (objective.label, "between")]
+
+
+def difference_cells(objectives: Objectives, found: Sequence[Interval]) -> list[Cell]:
+    """Of each objective the difference and between what it lies."""
+    cells = []
+    for objective, each in zip(objectives, found, strict=True):
+        middle, low, high = map(objective.difference_shown, (each.middle, each.low, each.high))
+        cells.append(Cell(middle, each.middle, "number"))
+        cells.append(Cell(f"{low} and {high}" if each.known else "unknown", css="number"))
+    return cells
 
 
 def _field(page: Page) -> PageTable:
+    objectives = objectives_of(page.history)
     rows = [
         Row(
             [
                 Cell(label(group.name)),
                 number(len(group.points)),
                 number(group.steps),
-                number(group.mean.fid, 2),
-                number(group.mean.clip, 3),
+                *_score_cells(objectives, group.mean),
                 _place(page, group.name),
             ],
             css="winner" if page.winner and group.name == page.winner.name else "",
         )
         for group in sorted(confirmed(page.history), key=lambda group: (-group.steps, -len(group.points)))
     ]
-    return PageTable(["network", "seeds", "steps", "mean FID", "mean CLIP", ""], rows, numbers=range(1, 5))
+    means = [f"mean {objective.label}" for objective in objectives]
+    return PageTable(["network", "seeds", "steps", *means, ""], rows, numbers=range(1, 3 + len(objectives)))
+
+
+def _score_cells(objectives: Objectives, point: Point | None) -> list[Cell]:
+    values = point.values if point is not None else [None] * len(objectives)
+    return [number(value, each.decimals) for each, value in zip(objectives, values, strict=True)]
 
 
 def _place(page: Page, name: str) -> Cell:
@@ -88,24 +107,23 @@ def _place(page: Page, name: str) -> Cell:
 
 def _run_table(page: Page) -> PageTable:
     """Every confirmation run, failed ones too, in the order of their start."""
-    rows = []
-    for trial in page.history.confirmations:
-        point = point_of(trial, objectives_of(page.history))
-        rows.append(
-            Row(
-                [
-                    Cell(label(trial.name)),
-                    Cell(str(trial.seed), trial.seed, "number"),
-                    number(trial.last_step or None),
-                    number(point.fid if point else None, 2),
-                    number(point.clip if point else None, 3),
-                    Cell(trial.reason, badge=state_word(trial.state)),
-                    Cell(trial.why, css="wide"),
-                ]
-            )
+    objectives = objectives_of(page.history)
+    rows = [
+        Row(
+            [
+                Cell(label(trial.name)),
+                Cell(str(trial.seed), trial.seed, "number"),
+                number(trial.last_step or None),
+                *_score_cells(objectives, point_of(trial, objectives)),
+                Cell(trial.reason, badge=state_word(trial.state)),
+                Cell(trial.why, css="wide"),
+            ]
         )
-    heads = ["run of", "seed", "steps", "FID", "CLIP", "state", "why it was started"]
-    return PageTable(heads, rows, numbers=range(1, 5))
+        for trial in page.history.confirmations
+    ]
+    labels = [objective.label for objective in objectives]
+    heads = ["run of", "seed", "steps", *labels, "state", "why it was started"]
+    return PageTable(heads, rows, numbers=range(1, 3 + len(labels)))
 
 
 def noise_section(page: Page) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from analysis.comparison.runs import (
     winners_verdicts,
 )
 from mdsearch.commands.compare import main
+from search.objectives import FID_AND_CLIP
 from search.runs.compatibility import DECIDES_A_SCORE, abridged, protocol_difference, space_difference
 from search.runs.record import History
 from search.settings import SearchSettings
@@ -119,12 +120,20 @@ def test_spaces_differ_by_choice() -> None:
     assert space_difference(one, other) == ["space.levels.a.channels: [320] against [320, 384]"]
 
 
+def test_a_choice_that_an_older_space_does_not_name_stands_at_its_default() -> None:
+    """Recorded networks go on teaching searches of the same space."""
+    kernels = ({}, {"separable_kernel": [3]}, {"separable_kernel": [3, 7, 9]})
+    old, new, other = (history(space={"levels": {}} | more) for more in kernels)
+    assert space_difference(old, new) == space_difference(new, old) == []
+    assert space_difference(old, other) == ["space.separable_kernel: [3] against [3, 7, 9]"]
+
+
 def test_every_setting_is_known_to_decide_a_score_or_not_to() -> None:
     """A new setting fails here until somebody has said which it is."""
     which = {
         "space", "budget", "sampler", "stopping", "noise", "confirmation", "cluster", "backend", "trials",
         "seed", "enqueue", "recorded", "prior", "name", "runs_folder", "cache_folder", "resume", "dry_run",
-        "compute", "weights",
+        "compute", "weights", "further_objectives",
     }  # fmt: skip
     where = {"evaluators", "scoring"}  # in the header as the protocol that they make
     names = {field.name for field in dataclasses.fields(SearchSettings)}
@@ -233,11 +242,11 @@ def test_progress_and_ledger_add_up_by_hand(tmp_path: Path) -> None:
         score(record, key, steps, fid, clip, "end" if steps == 400 else "halt")
         end(record, key, "complete" if steps == 400 else "halted")
     record.close()
-    moments = progress(record.history)
-    assert [(m.trials, m.steps, m.fid, m.clip) for m in moments] == [
-        (1, 400, 50.0, 0.2),
-        (2, 600, 50.0, 0.2),
-        (3, 1000, 40.0, 0.3),
+    moments = progress(record.history, FID_AND_CLIP)
+    assert [(m.trials, m.steps, m.best) for m in moments] == [
+        (1, 400, (50.0, 0.2)),
+        (2, 600, (50.0, 0.2)),
+        (3, 1000, (40.0, 0.3)),
     ]
     # from the untrained network at FID 160 and CLIP .01
     areas = [(160 - 50) * (0.2 - 0.01)] * 2 + [(160 - 40) * (0.3 - 0.01)]

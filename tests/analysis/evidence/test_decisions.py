@@ -10,8 +10,8 @@ import pytest
 from analysis.evidence.decisions import (
     PAPER_DECISIONS,
     TRADE_TOLERANCE,
-    Decision,
     MatchedPair,
+    PaperDecision,
     Trade,
     pairs_among,
 )
@@ -65,7 +65,7 @@ def test_every_decision_was_looked_at() -> None:
 
 
 @pytest.mark.parametrize("decision", PAPER_DECISIONS, ids=lambda decision: decision.slug)
-def test_partners_differ_in_exactly_the_decision_and_come_back(decision: Decision) -> None:
+def test_partners_differ_in_exactly_the_decision_and_come_back(decision: PaperDecision) -> None:
     acted = 0
     for network in drawn(50 if isinstance(decision.change, Trade) else 300):
         before = SPACE.pinned() | SPACE.encode(network)

@@ -58,7 +58,8 @@ def test_page_holds_every_part(finished: tuple[Path, History, str]) -> None:
     verdicts = findings.all_verdicts(history)
     assert len(verdicts) == 2
     for verdict in verdicts:
-        assert f"{verdict.word} (FID {verdict.fid.middle:+.0%}, between {verdict.fid.low:+.0%}" in words
+        fid = verdict.difference("FID")
+        assert f"{verdict.word} (FID {fid.middle:+.0%}, between {fid.low:+.0%}" in words
     saved = findings.steps_saved(history.trials)
     assert f"spared {saved.steps:,} of {saved.of_steps:,} training steps" in words
     assert "not the Inception FID" in words

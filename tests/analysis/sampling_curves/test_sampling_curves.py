@@ -168,7 +168,7 @@ def test_a_protocol_of_its_own_takes_captions_and_a_reference(
         "reference": None, "captions": None, "drawing": {"steps": 3, "guidance": 1.5, "seed": 4},
     }  # fmt: skip
     weights = {"files": {"embedded-clip": str(run / "evaluator" / "embedded-clip")}}
-    plain = compose("sampling_curves", [f"model={model}", f"captions={prompts}", "guidance=[1,2]"])
+    plain = compose("generate_curves", [f"model={model}", f"captions={prompts}", "guidance=[1,2]"])
     plain |= {"evaluators": preset, "weights": weights, "reference": str(reference.path)}
     plain |= {"out": str(tmp_path / "out"), "name": "net"}
     command = curves.from_plain(curves.CurvesCommand, plain)

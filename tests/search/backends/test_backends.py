@@ -11,13 +11,13 @@ from PIL import Image
 
 from conf.compose import compose
 from search.backends import inline
-from search.run import worker_settings
+from search.preparation import worker_settings
 from search.settings import settings_from_plain
 from search.strategy import Job, Report
 from search.trial import why_failed
 from tests.search.worlds import make_search, scores_at
 from training.data.factory import load_data
-from training.trainer import Diverged
+from training.loop import Diverged
 
 
 class FailingWorker:

@@ -14,9 +14,11 @@ import pytest
 from analysis.live import STANDARD
 from search.runs import live
 from search.runs.live import Rewriter, remove_torn
+from search.runs.record import History
 from search.runs.results import Results
 from space.shared.files import write_whole
-from tests.search.worlds import drive, make_search
+from space.shared.plain import to_plain
+from tests.search.worlds import NOISE, drive, make_search
 
 
 @pytest.fixture
@@ -151,6 +153,43 @@ def test_a_run_folder_follows_its_search_and_is_whole_at_the_end(
         assert [json.loads(line)["step"] for line in curve] == [rung.step for rung in trial.rungs]
     study = optuna.load_study(study_name="test", storage=f"sqlite:///{tmp_path / 'study.db'}")
     assert len(study.trials) == 3
+
+
+def test_listeners_make_what_they_like_of_the_record_and_the_search_keeps_best_and_curves(
+    tmp_path: Path,
+) -> None:
+    heard: list[tuple[int, bool]] = []
+
+    def listener(folder: Path, history: History, *, running: bool) -> None:
+        assert folder == tmp_path
+        heard.append((len(history.trials), running))
+
+    search = make_search(tmp_path, trials=2)
+    search.history.header["noise"] = to_plain(NOISE)  # without it nobody leads
+    results = Results(tmp_path, search.record, [listener])
+    search.record.listeners.append(results.event)
+    drive(search)
+    assert results.write() is None  # nobody wrote a report
+    search.record.close()
+    assert heard[-1] == (2, False) and all(running for _, running in heard[:-1])
+    assert (tmp_path / "best.yaml").is_file() and (tmp_path / "trials/1/curve.jsonl").is_file()
+    assert not [path for path in tmp_path.iterdir() if path.suffix in (".csv", ".html", ".db")]
+
+
+def test_what_a_listener_cannot_write_is_said_with_how_to_make_it_again(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def listener(folder: Path, history: History, *, running: bool) -> None:
+        if not running:
+            raise OSError(28, "No space left on device", "page")
+
+    search = make_search(tmp_path, trials=1)
+    results = Results(tmp_path, search.record, [listener], said.append)
+    drive(search)
+    assert results.write() is None
+    search.record.close()
+    assert len(said) == 1 and said[0].startswith("page: No space left on device; to make it again: ")
+    assert said[0].endswith(f"resume={tmp_path}")
 
 
 def test_what_a_killed_driver_left_half_written_is_removed(tmp_path: Path) -> None:

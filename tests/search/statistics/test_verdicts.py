@@ -83,11 +83,11 @@ def test_words_of_one_seed_worked_by_hand() -> None:
     md = [Point.of(10, 0.5)]
     found = verdict([Point.of(10, 0.5)], md)
     assert found.word == "undecided"
-    assert (found.fid.high, found.clip.high) == (
+    assert (found.difference("FID").high, found.difference("CLIP").high) == (
         pytest.approx(0.4308, abs=1e-3),
         pytest.approx(0.0716, abs=1e-3),
     )
-    assert found.fid.low == pytest.approx(1 / 1.4308 - 1, abs=1e-3)
+    assert found.difference("FID").low == pytest.approx(1 / 1.4308 - 1, abs=1e-3)
     assert verdict([Point.of(6.9, 0.5)], md).word == "better"
     assert verdict([Point.of(6.9, 0.43)], md).word == "better"  # not worse beyond the noise
     assert verdict([Point.of(6.9, 0.42)], md).word == "mixed"
@@ -103,7 +103,9 @@ def test_more_seeds_decide_what_one_leaves_open() -> None:
     found = verdict(mine * 4, theirs * 4)
     assert found.word == "better"
     level = NOISE.level / (4 * 5) / 2
-    assert found.clip.high == pytest.approx(stats.norm.ppf(1 - level / 2) * 0.02 * (2 / 4) ** 0.5, rel=1e-6)
+    assert found.difference("CLIP").high == pytest.approx(
+        stats.norm.ppf(1 - level / 2) * 0.02 * (2 / 4) ** 0.5, rel=1e-6
+    )
     assert "4 seeds of 400 steps" in found.sentence() and "better (FID -25%" in found.sentence()
 
 
@@ -156,8 +158,8 @@ def test_seeds_are_paired_and_finalists_stand_against_each_other(tmp_path: Path)
         ("trial 1", "trial 2", "worse", 1),
     ]
     # md's third seed has no partner
-    assert found[0].fid.middle == pytest.approx((40 * 42 / 10 / 11) ** 0.5 - 1)
-    assert found[0].clip.middle == pytest.approx(0.11 - 0.505)
+    assert found[0].difference("FID").middle == pytest.approx((40 * 42 / 10 / 11) ** 0.5 - 1)
+    assert found[0].difference("CLIP").middle == pytest.approx(0.11 - 0.505)
     rounds = after_each_seed(record.history, FID_AND_CLIP, NOISE, ["md"], "trial 1")
     assert {other: [v.seeds for v in said] for other, said in rounds.items()} == {
         "md": [1, 2],

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from space.architecture import Architecture, Level, Middle
 from space.interchange.checkpoints import assign, diffusers_name, empty_unet, load, save, save_diffusers
-from space.interchange.diffusers_config import architecture_from_diffusers, diffusers_config
+from space.interchange.diffusers_config import diffusers_config
+from space.interchange.from_diffusers import architecture_from_diffusers
 from space.shared.plain import InputError
 from space.unet import UNet
 
@@ -185,6 +186,10 @@ SD15 = architecture_from_diffusers(LAYOUTS["sd15"])
             replace(SD15, levels=(replace(SD15.levels[0], conv="separable"),)),
             r"levels\[0\].conv: 'separable'",
         ),
+        (
+            replace(SD15, middle=Middle((1, 0), conv="separable"), separable_kernel=7),
+            r"middle.conv: 'separable' has no diffusers layout; there: full",
+        ),
         (replace(SD15, levels=(replace(SD15.levels[0], down=(1, 0)),)), r"levels\[0\].down: \[1, 0\]"),
         (
             replace(SD15, levels=(replace(SD15.levels[0], self_attention=False),)),
@@ -267,3 +272,7 @@ def test_saving_keeps_every_key_that_reading_needs() -> None:
     for layout in LAYOUTS.values():
         architecture = architecture_from_diffusers(layout)
         assert architecture_from_diffusers(diffusers_config(architecture)).id == architecture.id
+
+
+def test_a_kernel_that_nothing_acts_on_leaves_the_config() -> None:
+    assert diffusers_config(replace(SD15, separable_kernel=9)) == diffusers_config(SD15)

@@ -1,4 +1,4 @@
-"""What replays of benchmarks.efficiency came to: a figure a seed, and tables of their means and ratios."""
+"""What replays came to: a figure a seed, and tables of their means and ratios."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ def ratio_of_means(base: np.ndarray, own: np.ndarray) -> np.ndarray:
 
 
 def ratio_of_medians(base: np.ndarray, own: np.ndarray) -> np.ndarray:
-    return np.median(base, axis=-1) / np.median(own, axis=-1)  # type: ignore[no-any-return]
+    return np.median(base, axis=-1) / np.median(own, axis=-1)
 
 
 def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return part.sum(axis=-1) / np.maximum(whole.sum(axis=-1), 1)  # type: ignore[no-any-return]
+    return part.sum(axis=-1) / np.maximum(whole.sum(axis=-1), 1)
 
 
 def quartiles(values: Sequence[float]) -> str:

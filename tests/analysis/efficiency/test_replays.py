@@ -1,40 +1,16 @@
-"""The benchmark of strategies: figures worked out by hand, and planted tables whose answer is known."""
+"""Strategies in pairs, on planted tables whose answer is known."""
 
-import json
-import math
 import random
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
+from analysis.efficiency.figures import Found, figure, oracle, ratio_of_means
+from analysis.efficiency.replays import drawn_from, half_of, in_half, strategy_of, teachers
 from analysis.replay.table import RecordedRun, RecordedTable
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, replay
-from benchmarks import efficiency
-from benchmarks.efficiency import (
-    STRATEGIES,
-    asked_for,
-    drawn_from,
-    half_of,
-    in_half,
-    is_taught,
-    strategy_of,
-    teachers,
-)
-from benchmarks.efficiency_figures import (
-    BASE,
-    DEFAULT,
-    Found,
-    figure,
-    mean,
-    oracle,
-    ratio_of_means,
-    ratio_of_medians,
-    ratio_of_sums,
-    word,
-)
 from conf.compose import compose
 from search.objectives import FID_AND_CLIP, objectives_to_plain
 from search.runs.record import Rung, Trial
@@ -47,8 +23,7 @@ from search.stopping.none import NoStoppingSettings
 from space.choices import UniformDraw
 from space.prices.macs import price
 from space.proxy import Proxy
-from space.shared.plain import InputError, to_plain
-from tests.analysis.replay.test_replay import write_run
+from space.shared.plain import to_plain
 from tests.search.worlds import MD_BUDGET, NOISE, START, md_space, preset
 
 RUNGS, COUNT = (100, 400), 40
@@ -210,52 +185,6 @@ def test_teachers_are_of_the_tuning_half_and_each_network_once():
     assert trials[0].architecture.id not in {trial.architecture.id for trial in teachers(histories)}
 
 
-def test_who_is_taught_is_said_by_the_searchs_own_words():
-    assert is_taught(()) and not is_taught(STRATEGIES[BASE])
-    assert [name for name, words in STRATEGIES.items() if is_taught(words)] == [
-        "TPE, no stopping, taught",
-        DEFAULT,
-    ]
-
-
-# ---------------------------------------------------------------------- statistics
-
-
-def test_the_oracles_steps_by_hand():
-    assert oracle([1, 5, 11], 0.25) == [1, 2, 3.5]
-
-
-def test_seeds_pair_strategies():
-    """Three times the steps at every seed: a ratio of three, known exactly, however the seeds differ."""
-    own = [1.0, 2.0, 7.0, 30.0]
-    found = figure(ratio_of_means, [3 * steps for steps in own], own)
-    assert (found.middle, found.low, found.high) == pytest.approx((3.0, 3.0, 3.0))
-
-
-def test_ratios_by_hand():
-    base, own = np.array([4.0, 6.0, 20.0]), np.array([1.0, 3.0, 2.0])
-    assert ratio_of_means(base, own) == 5 and ratio_of_medians(base, own) == 3
-    assert ratio_of_sums(np.array([1, 0, 2]), np.array([2, 2, 2])) == 0.5
-    assert ratio_of_sums(np.zeros(3), np.zeros(3)) == 0  # nobody of the top was tried
-
-
-def test_an_interval_of_a_mean_is_the_textbooks_and_the_same_each_time():
-    values = np.random.default_rng(1).normal(10, 3, 400)
-    found = figure(mean, values)
-    half = 1.96 * values.std(ddof=1) / math.sqrt(400)
-    assert found.middle == pytest.approx(values.mean())
-    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.06)
-    assert figure(mean, values) == found
-
-
-@pytest.mark.parametrize(
-    ("interval", "said"),
-    [((1.2, 1.1, 1.3), "ahead"), ((1.2, 0.9, 1.5), "undecided"), ((0.8, 0.7, 0.9), "behind")],
-)
-def test_inside_the_interval_is_undecided(interval, said):
-    assert word(Interval(*interval)) == said
-
-
 # ---------------------------------------------------------------------- halves
 
 
@@ -276,57 +205,13 @@ def test_a_seed_draws_a_share_of_its_own():
     assert drawn_from(table, 1.0, 3).runs == table.runs
 
 
-# ---------------------------------------------------------------------- the command
-
-
-def test_our_default_is_the_searchs_own_and_replays_too():
-    of_search, of_replay = (compose("search", []), compose("replay", ["runs=[a]"]))
-    assert STRATEGIES[DEFAULT] == ()
-    for group in ("sampler", "stopping"):
-        assert of_search[group] == of_replay[group]
-    base = strategy_of(BASE, STRATEGIES[BASE], planted(lambda place: 1.0))
-    assert base == ReplayStrategy(BASE, RANDOM, NoStoppingSettings(), rungs=RUNGS)
-
-
 def test_rungs_are_the_searchs_where_the_table_has_them():
     table = planted(lambda place: 1.0)
-    assert strategy_of("", ["rungs=[400]"], table).rungs == (400,)
-    assert strategy_of("", ["rungs=[200,400]"], table).rungs == RUNGS
+    assert strategy_of("", compose("search", ["rungs=[400]"]), table).rungs == (400,)
+    assert strategy_of("", compose("search", ["rungs=[200,400]"]), table).rungs == RUNGS
 
 
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "table"
-    return write_run(folder, "trials=16", "stopping=none", "sampler=sobol", noise=0.05)
-
-
-def test_the_command_reports_every_strategy_and_the_same_each_time(recorded, tmp_path, capsys):
-    words = [str(recorded), "half=all", "seeds=2", "budgets=1,3", "also=stopping=median"]
-    for name in ("a", "b"):
-        assert efficiency.main([*words, f"out={tmp_path / name}"]) == 0
-    said = capsys.readouterr().out
-    found = json.loads((tmp_path / "a" / "efficiency.json").read_text())
-    assert list(found["strategies"]) == [*STRATEGIES, "stopping=median"]
-    assert all(len(one["full_lengths_to_top"]) == 2 for one in found["strategies"].values())
-    text = (tmp_path / "a" / "efficiency.md").read_text()
-    assert text in said and "| oracle at a quarter |" in text and "the top: 1 of 16" in text
-    for name in ("efficiency.md", "efficiency.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ([], "no records named"),
-        (["a", "half=third"], "half: 'third' is none"),
-        (["a", "seeds=1"], "seeds: 1 is too few"),
-        (["a", "seeds=many"], "seeds: 'many' is no number"),
-        (["a", "share=0"], "share: 0 is not a share"),
-        (["a", "budgets=0"], "budgets: "),
-        (["a", "budget=4"], "budget: not known.*budgets"),
-        (["nowhere"], "nowhere: no record.jsonl here"),
-    ],
-)
-def test_bad_words_are_refused_in_one_line(words, said):
-    with pytest.raises(InputError, match=said):
-        efficiency.main(words) if words == ["nowhere"] else asked_for(words)
+def test_a_strategy_is_the_searchs():
+    plain = compose("search", ["sampler=random", "stopping=none"])
+    expected = ReplayStrategy("uniform", RANDOM, NoStoppingSettings(), rungs=RUNGS)
+    assert strategy_of("uniform", plain, planted(lambda place: 1.0)) == expected

@@ -1,0 +1,1 @@
+"""How soon does a strategy complete a good network? Strategies in pairs, on recorded runs."""

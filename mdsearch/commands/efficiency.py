@@ -1,0 +1,66 @@
+"""`mdsearch efficiency recorded:table`: how soon a strategy completes a good network, on recorded runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from analysis.efficiency.figures import BASE, DEFAULT
+from analysis.efficiency.replays import (
+    EfficiencySettings,
+    in_half,
+    replayed_all,
+    strategy_of,
+    teachers,
+    text_of,
+    write_results,
+)
+from analysis.replay.table import table_of
+from conf.compose import compose
+from conf.words import as_lists, divided, gathered_words
+from search.confirmation.repeats import estimated, refined
+from search.runs.bundle import histories_of
+from space.shared.plain import InputError, from_plain
+
+STRATEGIES: dict[str, Sequence[str]] = {  # by the words of the search that each stands for
+    BASE: ("sampler=random", "stopping=none", "recorded=false"),
+    "random, ASHA": ("sampler=random", "stopping=asha", "recorded=false"),
+    "random, our rule": ("sampler=random", "recorded=false"),
+    "TPE, no stopping": ("sampler=tpe", "stopping=none", "recorded=false"),
+    "NSGA-II, no stopping": ("sampler=nsga2", "stopping=none", "recorded=false"),
+    "TPE, no stopping, taught": ("sampler=tpe", "stopping=none"),
+    "our default, not taught": ("recorded=false",),
+    DEFAULT: (),
+}
+
+
+def main(words: list[str]) -> int:
+    sources, chosen = divided(words)
+    chosen = gathered_words(as_lists(chosen, ["budgets"]), "also")
+    settings: EfficiencySettings = from_plain(EfficiencySettings, compose("efficiency", chosen))
+    if not sources:
+        raise InputError("no run named; for example: mdsearch efficiency recorded:table")
+    words_of = STRATEGIES | {more: more.split() for more in settings.also}
+    plain = {name: compose("search", words) for name, words in words_of.items()}
+    histories = histories_of(sources)
+    table = table_of(histories)
+    # a search of today would go by what is stated today, not by what was when the table was begun
+    table = replace(table, header=table.header | {"noise": plain[DEFAULT]["noise"]})
+    noise = refined(table.noise, estimated(list(histories.values()), table.noise))
+    table = in_half(table, settings.half)
+    strategies = {name: strategy_of(name, chosen, table) for name, chosen in plain.items()}
+    taught = teachers(histories)
+    known = {name: taught for name, chosen in plain.items() if chosen["recorded"]}
+    found = replayed_all(table, list(strategies.values()), noise, settings, known, Console())
+    text = text_of(found, table, strategies[DEFAULT].rungs or table.rungs, settings)
+    print(text)
+    if settings.out is not None:
+        folder = Path(settings.out)
+        try:
+            write_results(folder, text, found, table, settings)
+        except OSError as error:
+            raise InputError(f"out: {folder} cannot be written: {error.strerror}") from None
+    return 0

@@ -1,0 +1,61 @@
+"""Where the workers are, and what Ray must be told before it is imported. Knows nothing of Ray itself."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+
+from space.shared.plain import InputError
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Where the workers are. With `address` null a cluster is started on this machine, its dashboard on
+    loopback only; otherwise (host:6379, ray://host:10001, auto) an existing one is used, and the run
+    folder must be on storage that all its nodes share.
+
+    `workers` null: one for each `cpus_per_worker` of the cluster's CPUs (or GPU, if they take one).
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
+    threads_per_worker: int = 1
+    dashboard: bool = True
+    dashboard_port: int = 8265
+    object_store_mb: int = 128
+    max_worker_deaths: int = 2
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"workers: {self.workers} is too few; allowed: 1 or more, or null")
+        if not self.cpus_per_worker > 0:
+            raise InputError(f"cpus_per_worker: {self.cpus_per_worker:g} is too few; allowed: more than 0")
+        if self.threads_per_worker < 1:
+            raise InputError(f"threads_per_worker: {self.threads_per_worker} is too few; allowed: 1 or more")
+        for name in ("gpus_per_worker", "max_worker_deaths"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}: {getattr(self, name)} is negative; allowed: 0 or more")
+        if not 1 <= self.dashboard_port <= 65535:
+            raise InputError(f"dashboard_port: {self.dashboard_port} is no port; allowed: 1 to 65535")
+        if self.object_store_mb < 75:  # Ray's own bound, below which it does not start
+            raise InputError(f"object_store_mb: {self.object_store_mb} is too few; allowed: 75 or more")
+
+
+def set_ray_environment(cluster: ClusterSettings) -> None:
+    """What Ray reads from the environment, and when it is imported, not later: so this comes first.
+
+    A cluster of our own asks for a token, made here unless one is set; an existing one says itself.
+    """
+    if cluster.address is None:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune prints nothing; the display is ours
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # Tune's own state is of no use to us
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # a worker's death is told in a line of ours
+    os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")

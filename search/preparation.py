@@ -1,0 +1,142 @@
+"""What a search needs before its first trial: evaluator, strategy, what workers and record receive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evaluators.scorers.scorer import Scorer
+from search.confirmation.confirmation import Confirmation
+from search.display import Display
+from search.objectives import VALIDATION_LOSS, objectives_to_plain
+from search.plan import named_architecture
+from search.runs.files import EVALUATOR_FOLDER
+from search.runs.record import MemoryRecord, Record
+from search.samplers.factory import make_sampler
+from search.scoring.evaluator import describe, prepare_evaluator
+from search.scoring.inputs import scored_captions
+from search.settings import SearchSettings
+from search.statistics.noise import noise_to_plain
+from search.stopping.factory import make_rule
+from search.strategies.base import SearchTask
+from search.strategies.phases import Phases
+from search.strategy import Strategy
+from search.trial import TrialSettings
+from space.prices.macs import price
+from space.proxy import narrow
+from space.shared.plain import to_plain
+from training.data.dataset import Dataset
+from training.data.folder import named
+from training.trainer import Trainer
+
+
+def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display: Display) -> Scorer:
+    """The evaluator; what it is made of lies in the run folder, for the workers."""
+    display.message(
+        f"data {data.name}: {len(data.train_captions)} pictures to train on, "
+        f"{len(data.held_out_captions)} held out, {data.image_size_px} px"
+        + (
+            f"; left out, unreadable: {len(data.unreadable)} ({named(data.unreadable)})"
+            if data.unreadable
+            else ""
+        )
+    )
+    evaluator = prepare_evaluator(settings, folder / EVALUATOR_FOLDER, data, display.message)
+    for line in describe(evaluator, settings, data):
+        display.message(line)
+    return evaluator
+
+
+def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Path) -> TrialSettings:
+    """What workers receive. Every path is absolute, since Ray's workers start in folders of their own."""
+
+    def absolute(path: str | None) -> str | None:
+        return path and str(Path(path).expanduser().resolve())
+
+    training, weights = settings.training, settings.weights
+    return TrialSettings(
+        run_folder=str(folder.resolve()),
+        evaluator_folder=str(evaluator_folder.resolve()),
+        proxy=settings.proxy,
+        data=settings.data.absolute(),
+        training=replace(
+            training,
+            latents=replace(training.latents, folder=absolute(training.latents.folder)),
+            text=replace(training.text, folder=absolute(training.text.folder)),
+        ),
+        compute=settings.compute,
+        weights=replace(
+            weights,
+            cache_folder=absolute(weights.cache_folder),
+            files={name: str(Path(file).expanduser().resolve()) for name, file in weights.files.items()},
+        ),
+    )
+
+
+def start_scores(settings: SearchSettings, data: Dataset, evaluator: Scorer) -> dict[str, float]:
+    """Scores of an untrained network: its output is zero whatever the architecture, so one stands for all.
+    Its validation loss is among them where that is an objective."""
+    smallest = narrow(settings.space.smallest(lambda a: price(a).macs), settings.proxy)
+    trainer = Trainer(smallest, data, settings.training, seed=settings.seed)
+    captions = scored_captions(settings, data)
+    scores = evaluator.score(trainer.generate(captions, seed=settings.seed), captions)
+    if any(objective.name == VALIDATION_LOSS for objective in settings.objectives):
+        scores[VALIDATION_LOSS] = trainer.validation_loss()
+    return {name: float(score) for name, score in scores.items()}
+
+
+def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> dict[str, Any]:
+    return {
+        "name": folder.name,
+        "overrides": overrides,
+        "seed": settings.seed,
+        "trials": settings.trials,
+        "rungs": list(settings.rungs),
+        "objectives": objectives_to_plain(settings.objectives),
+        "budget": settings.budget.to_plain(),
+        "space": to_plain(settings.space),
+        "proxy": to_plain(settings.proxy),
+        "data": to_plain(settings.data),
+        "training": to_plain(settings.training),
+        "strategy": to_plain(settings.strategy),
+        "sampler": to_plain(settings.sampler),
+        "stopping": to_plain(settings.stopping),
+        "noise": noise_to_plain(settings.noise),
+        "references": list(settings.confirmation.references),
+    }
+
+
+def strategy_of(settings: SearchSettings, record: MemoryRecord) -> Strategy:
+    """The search that the settings ask for, on a record that may hold a part of it already."""
+    task = SearchTask(
+        space=settings.space,
+        budget=settings.budget,
+        proxy=settings.proxy,
+        sampler=make_sampler(settings.sampler, settings.seed),
+        rule=make_rule(settings.stopping, settings.noise),
+        objectives=settings.objectives,
+        rungs=settings.rungs,
+        trials=settings.trials,
+        seed=settings.seed,
+        enqueued=tuple(named_architecture(name) for name in settings.enqueue),
+    )
+    return settings.strategy.make(record, task)
+
+
+def phases_of(settings: SearchSettings, record: Record) -> Phases:
+    references = {Path(name).stem: named_architecture(name) for name in settings.confirmation.references}
+
+    def confirmation() -> Strategy:
+        return Confirmation(
+            record,
+            settings.confirmation,
+            references,
+            objectives=settings.objectives,
+            noise=settings.noise,
+            proxy=settings.proxy,
+            rungs=settings.rungs,
+            seed=settings.seed,
+        )
+
+    return Phases(strategy_of(settings, record), confirmation)

@@ -1,0 +1,150 @@
+"""A search scored by the networks of a named protocol, on its own data.
+
+Under a protocol's networks a candidate draws `scoring.images` pictures of the data's size, as training draws
+them, and is compared with held-out pictures. That is never the protocol itself, and does not pass for it: it
+is derived from it, with an id of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from evaluators.completion import with_reference
+from evaluators.measuring.measured_set import OnImages
+from evaluators.measuring.reference import Reference
+from evaluators.measuring.reference_cache import MeasureSettings, reference_from
+from evaluators.networks.features import Networks
+from evaluators.networks.loading import load_networks
+from evaluators.networks.weights import Missing
+from evaluators.protocols.protocol import (
+    EvaluationProtocol,
+    ReferenceSet,
+    differences,
+)
+from evaluators.run import networks_alone
+from evaluators.scorers.by_protocol import (
+    ProtocolEvaluator,
+    reference_of_images,
+)
+from search.scoring.inputs import as_uint8, caption_list, drawing_of
+from search.settings import SearchSettings
+from space.shared.plain import InputError
+from training.data.dataset import Dataset
+
+NOT_SHOWN = ("digest", "file_sha256", "preparation")  # a difference in these is told by a name beside them
+Say = Callable[[str], None]
+
+
+def derived_protocol(
+    settings: SearchSettings, named: EvaluationProtocol, data: Dataset
+) -> EvaluationProtocol:
+    """A named protocol's networks and preparation, with the search's own pictures, captions and drawing."""
+    held_out = min(settings.scoring.reference_images, len(data.held_out_captions))
+    real: ReferenceSet | None = ReferenceSet(
+        settings.data.title, held_out, "first of the held-out split", data_digest=data.digest
+    )
+    if settings.scoring.reference is not None:
+        real = named.reference
+    try:
+        form = replace(named.images, drawn_size_px=data.image_size_px)
+    except InputError as error:
+        raise InputError(f"evaluators.images: {error}") from None
+    return EvaluationProtocol(
+        name=f"{named.name} networks on {settings.data.title}",
+        samples=settings.scoring.images,
+        images=form,
+        features=named.features,
+        clips=named.clips[:1],
+        reference=real,
+        captions=caption_list(settings, data),
+        drawing=drawing_of(settings),
+    )
+
+
+def what_differs(named: EvaluationProtocol, scored: EvaluationProtocol) -> str:
+    """In which fields a derived protocol is not the named one: scores of the two do not compare."""
+    fields = differences(named, scored)
+    if named.clips[1:]:
+        fields = {name: values for name, values in fields.items() if not name.startswith("clips[")}
+        others = ", ".join(spec.name for spec in named.clips[1:])
+        fields["clips"] = (f"{scored.clips[0].name}, {others}", scored.clips[0].name)
+    return "; ".join(
+        f"{name} {ours} for {theirs}"
+        for name, (theirs, ours) in fields.items()
+        if theirs is not None and ours is not None and name.rpartition(".")[2] not in NOT_SHOWN
+    )
+
+
+def describe_by_protocol(named: EvaluationProtocol, scored: EvaluationProtocol) -> list[str]:
+    lines = []
+    if said := what_differs(named, scored):
+        lines.append(f"not {named.name} itself, and compares with none of its scores: {said}")
+    lines.append(
+        "what counts as noise was stated by noise=; if that was measured under other evaluators, measure it "
+        "for these: mdsearch noise"
+    )
+    return lines
+
+
+def prepare_by_protocol(settings: SearchSettings, folder: Path, data: Dataset, say: Say) -> ProtocolEvaluator:
+    assert isinstance(settings.evaluators, EvaluationProtocol)
+    networks, protocol = load(settings, derived_protocol(settings, settings.evaluators, data))
+    names = ", ".join(network.name for network in networks.features)
+    say(f"reference pictures: measured by {names} once, then cached ...")
+    if settings.scoring.reference is None:
+
+        def draw(indices: Sequence[int]) -> np.ndarray:
+            return as_uint8(data.held_out(indices))[0]
+
+        reference, protocol = reference_of_images(protocol, networks, draw, data.digest, settings.cache)
+    else:
+        reference, protocol = _given_reference(settings, networks, protocol)
+    evaluator = ProtocolEvaluator(networks, reference, protocol)
+    evaluator.save(folder)
+    return evaluator
+
+
+def describe_counts(evaluator: ProtocolEvaluator) -> list[str]:
+    return [
+        f"{name}: {evaluator.images:,} samples for {moments.width:,} features: its FID is mostly bias, and "
+        "ranks networks at this count alone"
+        for name, moments in evaluator.references.items()
+        if evaluator.images <= moments.width
+    ]
+
+
+def load(settings: SearchSettings, protocol: EvaluationProtocol) -> tuple[Networks, EvaluationProtocol]:
+    try:
+        return load_networks(protocol, settings.weights, settings.compute)
+    except Missing as error:
+        raise Missing(
+            f"{error}\nwithout any download: evaluators=embedded, which a search trains on its own data"
+        ) from None
+
+
+def _given_reference(
+    settings: SearchSettings, networks: Networks, protocol: EvaluationProtocol
+) -> tuple[Reference, EvaluationProtocol]:
+    """That of `scoring.reference`: statistics, or pictures that are measured here."""
+    assert settings.scoring.reference is not None
+    reference = reference_from(
+        settings.scoring.reference,
+        protocol.images,
+        networks,
+        partial(networks_alone, protocol, settings.weights, settings.compute),
+        MeasureSettings(cache_folder=str(settings.cache / "references")),
+        _quietly,
+        None if protocol.reference is None else protocol.reference.images,
+    )
+    return reference, with_reference(protocol, reference)
+
+
+@contextmanager
+def _quietly(label: str) -> Iterator[OnImages]:
+    yield lambda done, of: None

@@ -1,0 +1,102 @@
+"""The evaluator of a search: made, described, and checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from evaluators.images.image_set import open_images
+from evaluators.images.preparation import check_form
+from evaluators.measuring.reference import Reference
+from evaluators.measuring.reference_cache import SUFFIX
+from evaluators.protocols.protocol import EvaluationProtocol, protocol_text
+from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, load_pinned, stored_protocol
+from evaluators.scorers.embedded import PROTOCOL, Evaluator
+from evaluators.scorers.scorer import Scorer
+from search.runs.files import EVALUATOR_FOLDER
+from search.scoring.by_protocol import (
+    derived_protocol,
+    describe_by_protocol,
+    describe_counts,
+    load,
+    prepare_by_protocol,
+)
+from search.scoring.embedded import describe_embedded, prepare_embedded
+from search.scoring.inputs import scored_captions
+from search.settings import SearchSettings
+from search.statistics.noise import without_noise
+from training.data.dataset import Dataset
+
+Say = Callable[[str], None]
+
+
+def prepare_evaluator(
+    settings: SearchSettings, folder: Path, data: Dataset, say: Say = lambda text: None
+) -> Scorer:
+    """The run's evaluator, in `folder`; a resumed run scores with the very models it began with.
+
+    Raises:
+        InputError: weights that are missing or not those of the run, or a reference that does not fit.
+    """
+    if (folder / PROTOCOL).is_file():
+        return load_evaluator(folder, settings.weights, settings.compute)
+    if isinstance(settings.evaluators, EvaluationProtocol):
+        return prepare_by_protocol(settings, folder, data, say)
+    return prepare_embedded(settings, settings.evaluators, folder, data, say)
+
+
+def describe(evaluator: Scorer, settings: SearchSettings, data: Dataset) -> list[str]:
+    """The protocol, and what must be known before the first score."""
+    lines = [protocol_text(evaluator.protocol["name"], evaluator.protocol_id, evaluator.protocol)]
+    if isinstance(evaluator, Evaluator):
+        lines += describe_embedded(evaluator)
+    if isinstance(evaluator, ProtocolEvaluator):
+        assert isinstance(settings.evaluators, EvaluationProtocol)
+        lines += describe_by_protocol(settings.evaluators, evaluator.stated)
+        lines += describe_counts(evaluator)
+    captions = scored_captions(settings, data)
+    if cut := evaluator.too_long(captions):
+        lines.append(f"warning: {cut} of {len(captions)} prompts are longer than its text tower, and cut")
+    return lines
+
+
+def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
+    """What will score, in words: for the plan of a search that has not begun."""
+    of = f"of {settings.scored_images} pictures a rung"
+    objectives = settings.objectives
+    lines = [f"{' and '.join(objective.name for objective in objectives)}, {of}"]
+    if unknown := without_noise(settings.noise, objectives):
+        lines.append(
+            f"no noise is stated for {', '.join(unknown)} (noise.rungs, others), so that verdicts are "
+            "undecided until repeated seeds show it"
+        )
+    if isinstance(settings.evaluators, EvaluationProtocol):
+        derived = derived_protocol(settings, settings.evaluators, data)
+        lines += [derived.name, *describe_by_protocol(settings.evaluators, derived)]
+    return lines
+
+
+def check_scoring(settings: SearchSettings, data: Dataset) -> None:
+    """That a protocol's networks are there, can be loaded, and are those that a resumed run began with.
+
+    Raises:
+        InputError: if not, or if the data cannot be brought into the protocol's form.
+    """
+    if not isinstance(settings.evaluators, EvaluationProtocol):
+        return
+    began = stored_protocol(Path(settings.resume) / EVALUATOR_FOLDER) if settings.resume else None
+    if began is not None:
+        load_pinned(began, settings.weights, settings.compute)
+        return
+    protocol = derived_protocol(settings, settings.evaluators, data)
+    check_form(protocol.images)
+    load(settings, protocol)
+    _check_reference(settings.scoring.reference)
+
+
+def _check_reference(source: str | None) -> None:
+    """Raises InputError where there are neither statistics nor images."""
+    if source is not None and source.endswith(SUFFIX):
+        Reference.load(Path(source).expanduser())
+    elif source is not None:
+        open_images(source, "scoring.reference")

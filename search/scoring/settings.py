@@ -1,0 +1,24 @@
+"""What a search scores by the networks of a protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from space.shared.plain import InputError
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """What a search scores by the networks of a protocol; the embedded evaluator's settings say their own.
+
+    `reference` is a .safetensors of statistics, or images, in place of the search's held-out pictures.
+    """
+
+    images: int = 200  # generated pictures a score, each with a held-out caption
+    reference_images: int = 2000  # held-out pictures; all of them where there are fewer
+    reference: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("images", "reference_images"):
+            if getattr(self, name) < 2:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 2 or more")

@@ -1,0 +1,45 @@
+"""What a strategy is made of, and what makes one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from search.objectives import Objectives
+from search.runs.record import MemoryRecord
+from search.samplers.base import Sampler
+from search.stopping.base import StoppingRule
+from search.strategy import Strategy
+from space.architecture import Architecture
+from space.budget import Budget
+from space.choices import Space
+from space.proxy import Proxy
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    """What is searched, and by what: the same for every strategy. `enqueued` architectures come before the
+    sampler's, in order; trials are evaluated at `rungs` and may be stopped there; `trials` are to end."""
+
+    space: Space
+    budget: Budget
+    proxy: Proxy
+    sampler: Sampler
+    rule: StoppingRule
+    objectives: Objectives
+    rungs: tuple[int, ...]
+    trials: int
+    seed: int
+    enqueued: tuple[Architecture, ...] = ()
+
+
+class MakesStrategy(Protocol):
+    """The settings of a strategy: a dataclass in the strategy's own file, whose name chooses it. A strategy
+    may own training that candidates share."""
+
+    @property
+    def name(self) -> str: ...
+
+    def make(self, record: MemoryRecord, task: SearchTask) -> Strategy:
+        """The strategy, on a record that may hold a part of the search already."""
+        ...

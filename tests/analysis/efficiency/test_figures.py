@@ -1,0 +1,52 @@
+"""Figures of strategies, worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from analysis.efficiency.figures import (
+    figure,
+    mean,
+    oracle,
+    ratio_of_means,
+    ratio_of_medians,
+    ratio_of_sums,
+    word,
+)
+from search.statistics.verdicts import Interval
+
+
+def test_the_oracles_steps_by_hand():
+    assert oracle([1, 5, 11], 0.25) == [1, 2, 3.5]
+
+
+def test_seeds_pair_strategies():
+    """Three times the steps at every seed: a ratio of three, known exactly, however the seeds differ."""
+    own = [1.0, 2.0, 7.0, 30.0]
+    found = figure(ratio_of_means, [3 * steps for steps in own], own)
+    assert (found.middle, found.low, found.high) == pytest.approx((3.0, 3.0, 3.0))
+
+
+def test_ratios_by_hand():
+    base, own = np.array([4.0, 6.0, 20.0]), np.array([1.0, 3.0, 2.0])
+    assert ratio_of_means(base, own) == 5 and ratio_of_medians(base, own) == 3
+    assert ratio_of_sums(np.array([1, 0, 2]), np.array([2, 2, 2])) == 0.5
+    assert ratio_of_sums(np.zeros(3), np.zeros(3)) == 0  # nobody of the top was tried
+
+
+def test_an_interval_of_a_mean_is_the_textbooks_and_the_same_each_time():
+    values = np.random.default_rng(1).normal(10, 3, 400)
+    found = figure(mean, values)
+    half = 1.96 * values.std(ddof=1) / math.sqrt(400)
+    assert found.middle == pytest.approx(values.mean())
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.06)
+    assert figure(mean, values) == found
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"),
+    [((1.2, 1.1, 1.3), "ahead"), ((1.2, 0.9, 1.5), "undecided"), ((0.8, 0.7, 0.9), "behind")],
+)
+def test_inside_the_interval_is_undecided(interval, said):
+    assert word(Interval(*interval)) == said
