@@ -16,7 +16,7 @@ import torch
 from evaluators.images.image_set import ImageSet, content_digest
 from evaluators.images.preparation import check_form
 from evaluators.measuring.measurements import Measurements
-from evaluators.measuring.parts import Part, Work, measured_parts, memory_is_full, parts_of
+from evaluators.measuring.parts import MeasuredPart, Work, measured_parts, memory_is_full, parts_of
 from evaluators.networks.features import Networks
 from space.shared.plain import InputError
 from space.shared.workers import in_workers
@@ -72,7 +72,7 @@ def measure_set(
     return _together(parts, images, networks)
 
 
-def _together(parts: Sequence[Part], images: ImageSet, networks: Networks) -> MeasuredSet:
+def _together(parts: Sequence[MeasuredPart], images: ImageSet, networks: Networks) -> MeasuredSet:
     measured = Measurements.by(networks)
     digests, jpeg = list[bytes](), 0
     unreadable: dict[str, str] = {}
@@ -91,8 +91,8 @@ def _together(parts: Sequence[Part], images: ImageSet, networks: Networks) -> Me
 
 
 def _finished(
-    work: Work, images: ImageSet, networks: Networks, parts: Sequence[Part], workers: int
-) -> Iterator[Part]:
+    work: Work, images: ImageSet, networks: Networks, parts: Sequence[MeasuredPart], workers: int
+) -> Iterator[MeasuredPart]:
     """Parts as they come to lie on the disk, measured here or by worker processes."""
     cores = os.cpu_count() or 1
     if workers <= 1:
@@ -115,7 +115,7 @@ def _prepare_worker(work: Work, threads: int, number: int) -> None:
         raise memory_is_full(error) from None
 
 
-def _measure_one(part: Part) -> Part:
+def _measure_one(part: MeasuredPart) -> MeasuredPart:
     return next(
         measured_parts(_worker["work"], _worker["images"], _worker["networks"], [part], _worker["threads"])
     )

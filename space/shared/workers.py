@@ -57,10 +57,9 @@ def in_workers(
             "and the same command goes on, with fewer workers= if need be"
         ) from None
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         for child in children | (set(active_children()) - before):
             child.kill()
-            child.join()
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _what_ended(children: Iterable[BaseProcess]) -> str:
