@@ -9,6 +9,7 @@ ones again and again, so that a network is walked in some microseconds.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
@@ -23,7 +24,7 @@ from space.levels import Level, Middle
 Stages = tuple[Stage, ...]
 RESAMPLING = ("downsample", "upsample")
 STACK = ("project in", "transformer", "project out")
-KEPT = 65_536  # of each sort of part
+KEPT = 32_768  # of each sort of part
 
 
 def stages(architecture: Architecture) -> Stages:
@@ -117,18 +118,15 @@ def _blocks(stack: Level | Middle, where: str, channels: int, size: int, whole: 
 def _unit(blocks: _Blocks, inputs: int, layers: int, skip: Literal["none", "push", "pop"]) -> Stages:
     """A conv block and, where layers follow it, a stack of them."""
     where, channels, size, conv, conv_options, layer_options, projection_options = blocks
-    plan: list[tuple[str, int, Any]] = [(conv, inputs, conv_options)]
-    if layers:
-        plan += [("transformer", channels, layer_options)] * layers
-        if projection_options is not None:
-            plan.insert(1, ("project in", channels, projection_options))
-            plan.append(("project out", channels, projection_options))
-    skips = ["none"] * len(plan)
-    skips[-1 if skip == "push" else 0] = skip
-    return tuple(
-        Stage(kind, width, channels, size, options, where, own)  # type: ignore[arg-type]
-        for (kind, width, options), own in zip(plan, skips, strict=True)
-    )
+    layer = Stage("transformer", channels, channels, size, layer_options, where)
+    unit = [Stage(conv, inputs, channels, size, conv_options, where), *[layer] * layers]
+    if layers and projection_options is not None:
+        unit.insert(1, Stage("project in", channels, channels, size, projection_options, where))
+        unit.append(Stage("project out", channels, channels, size, projection_options, where))
+    if skip != "none":
+        at = 0 if skip == "pop" else -1
+        unit[at] = replace(unit[at], skip=skip)
+    return tuple(unit)
 
 
 @lru_cache(KEPT)

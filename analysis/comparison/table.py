@@ -71,4 +71,5 @@ def _row(run: Run, labels: Sequence[str]) -> list[str]:
 
 
 def _budget(bounds: dict[str, Any]) -> str:
-    return ", ".join(bounds_in_words(bounds)) or "no budget"
+    words = [word.removesuffix(" parameters") for word in bounds_in_words(bounds)]  # the column is narrow
+    return ", ".join(words) or "no budget"

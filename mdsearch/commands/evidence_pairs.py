@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from analysis.evidence.decisions import PAPER_DECISIONS, PaperDecision, pairs_among
 from analysis.evidence.network_files import NetworkFile, search_command, write_networks
-from analysis.evidence.sources import all_trials, space_filling_trials
+from analysis.evidence.partners import Base, missing_partners, pair_counts, recorded, space_filling_bases
 from analysis.rendering import render_table
 from conf.compose import compose
 from conf.words import divided
@@ -18,7 +16,6 @@ from search.plan import named_architecture
 from search.runs.bundle import histories_of
 from search.runs.compatibility import protocol_difference
 from search.runs.record import History
-from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
 from space.difference import difference
@@ -38,23 +35,6 @@ class PairsSettings:
     def __post_init__(self) -> None:
         if self.pairs < 1:
             raise InputError(f"pairs: {self.pairs} is too few; allowed: 1 or more")
-
-
-@dataclass(frozen=True)
-class Base:
-    """A network that pairs are made from, and what files call it."""
-
-    name: str
-    architecture: Architecture
-
-
-@dataclass(frozen=True)
-class Partner:
-    """A network to train: the base that it differs from, and in which decision."""
-
-    base: Base
-    decision: PaperDecision
-    architecture: Architecture
 
 
 def main(words: list[str]) -> int:
@@ -78,7 +58,7 @@ def main(words: list[str]) -> int:
     names = write_networks(files, settings.out)
     for name, partner in zip(names, partners, strict=True):
         print(f"{name}: {'; '.join(difference(partner.base.architecture, partner.architecture))}")
-    print(render_table(*_counts(known, partners, space), "table"), end="")
+    print(render_table(*pair_counts(known, partners, space), "table"), end="")
     print(f"\nwritten: {counted(len(partners), 'network')} to {settings.out}")
     if partners:
         budget = [word for word in words if word.startswith("budget")]
@@ -99,70 +79,3 @@ def _of_one_protocol(sources: Sequence[str]) -> dict[str, History]:
                 f"{'; '.join(different)}; name runs of one protocol, as in file.jsonl.gz:table*"
             )
     return histories
-
-
-# ---------------------------------------------------------------------- which networks
-
-
-def recorded(histories: Mapping[str, History]) -> list[Architecture]:
-    """Each network that was trained, or is being trained, once; those that failed would fail again."""
-    found: dict[str, Architecture] = {}
-    for trial in all_trials(histories.values()):
-        if trial.state != "failed":
-            found.setdefault(trial.architecture.id, trial.architecture)
-    return list(found.values())
-
-
-def space_filling_bases(histories: Mapping[str, History]) -> Iterator[Base]:
-    """Space-filling trials in which the decisions have something to act on: the middle and the innermost
-    level have transformer layers, with cross-attention."""
-    for name, history in histories.items():
-        for trial in space_filling_trials(history):
-            inner = trial.architecture.canonical().levels[1:]
-            if trial.state != "failed" and all(level.layers and level.cross_attention for level in inner):
-                yield Base(f"{Path(name).name}_{trial.number}", trial.architecture)
-
-
-def missing_partners(
-    bases: Sequence[Base], known: Sequence[Architecture], space: Space, budget: Budget, pairs: int
-) -> list[Partner]:
-    """For each decision the first so many bases on which it acts, with a partner within the budget; of those
-    partners, the ones that are not known yet. Base after base, so that a part of them is spread too."""
-    there = {network.id for network in known}
-    left = dict.fromkeys(PAPER_DECISIONS, pairs)
-    found: list[Partner] = []
-    for base in bases:
-        if budget.excess(base.architecture):
-            continue
-        for decision in PAPER_DECISIONS:
-            partner = next(
-                (p for p in decision.partners(base.architecture, space) if not budget.excess(p)), None
-            )
-            if partner is None or not left[decision]:
-                continue
-            left[decision] -= 1
-            if partner.id not in there:
-                there.add(partner.id)
-                found.append(Partner(base, decision, partner))
-    return found
-
-
-# ---------------------------------------------------------------------- what is written
-
-
-def _counts(
-    known: Sequence[Architecture], partners: Sequence[Partner], space: Space
-) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Pairs of each decision: recorded, written, and what there will be (bases that were never trained make
-    no pair)."""
-    all_networks = [*known, *(partner.architecture for partner in partners)]
-    rows = [
-        {
-            "decision": decision.name,
-            "pairs recorded": len(pairs_among(decision, known, space)),
-            "partners written": sum(partner.decision is decision for partner in partners),
-            "pairs then": len(pairs_among(decision, all_networks, space)),
-        }
-        for decision in PAPER_DECISIONS
-    ]
-    return rows, [{title: str(value) for title, value in row.items()} for row in rows]

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from rich import box
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from analysis.replay.surrogate import Surrogate
 from analysis.replay.table import load_table
-from analysis.simulation.planning import Plan, Searching, World, plan
+from analysis.simulation.planning import Searching, World, plan
 from analysis.simulation.plots import plot_plans
 from analysis.simulation.stated import StatedCurves
+from analysis.simulation.table import plans_table
 from conf.compose import compose
 from search.backends.virtual import Conditions
-from search.formats import counted, duration, share
+from search.formats import counted, duration
 from search.objectives import fid_and_clip
 from search.samplers.factory import SamplerSettings
 from search.stopping.factory import StoppingSettings
@@ -92,7 +91,12 @@ def main(words: list[str]) -> int:
         plan(world, searching, [settings.conditions(workers, seed) for seed in range(settings.seeds)])
         for workers in track(settings.workers, "simulating", console=console, transient=True)
     ]
-    console.print(_table(plans, settings))
+    title = (
+        f"{settings.trials:,} candidates of {settings.hours:g} h on {settings.devices_per_worker} "
+        f"accelerators; {settings.sampler.name}, {settings.stopping.name}; "
+        f"{counted(settings.seeds, 'simulation')}"
+    )
+    console.print(plans_table(plans, title, settings.devices_per_worker))
     hours = sum(one.wall_hours + one.wall_hours_without_stopping for one in plans) * settings.seeds
     took = time.monotonic() - began
     console.print(f"{duration(3600 * hours)} of searching, simulated in {duration(took)}")
@@ -134,40 +138,3 @@ def _recorded_world(settings: SimulateSettings, console: Console) -> World:
         return float(surrogate.predict(architecture)[-len(table.objectives)])  # log FID at the end
 
     return World(table.objectives, table.rungs, table.noise, table.start_scores, run, quality)
-
-
-def _table(plans: Sequence[Plan], settings: SimulateSettings) -> Table:
-    title = (
-        f"{settings.trials:,} candidates of {settings.hours:g} h on {settings.devices_per_worker} "
-        f"accelerators; {settings.sampler.name}, {settings.stopping.name}; "
-        f"{counted(settings.seeds, 'simulation')}"
-    )
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
-    table.add_column("workers", overflow="fold")
-    for one in plans:
-        table.add_column(f"{one.workers:,}", justify="right")
-    rows = [
-        ("wall time", lambda p: _hours(p.wall_hours)),
-        ("  without stopping", lambda p: _hours(p.wall_hours_without_stopping)),
-        ("accelerator-hours used", lambda p: f"{p.worker_hours * settings.devices_per_worker:,.0f}"),
-        (
-            "  reserved until the end",
-            lambda p: f"{p.wall_hours * p.workers * settings.devices_per_worker:,.0f}",
-        ),
-        ("workers' time saved by stopping", lambda p: share(p.saved)),
-        ("of the best 5 %, stopped", lambda p: share(p.top_stopped)),
-        ("complete, halted, failed", lambda p: f"{p.complete:.0f}, {p.halted:.0f}, {p.failed:.0f}"),
-        ("workers' time: training", lambda p: share(p.training)),
-        ("  lost with workers", lambda p: share(p.wasted)),
-        ("  starting, waiting for the driver", lambda p: share(p.waiting)),
-        ("  idle or away", lambda p: share(p.idle)),
-        ("driver busy", lambda p: share(p.driver_busy)),
-        ("  it would be the limit at workers", lambda p: f"{p.driver_limit:,.0f}"),
-    ]
-    for head, write in rows:
-        table.add_row(head, *(write(one) for one in plans))
-    return table
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:,.1f} h" if hours < 72 else f"{hours / 24:,.1f} days"

@@ -35,7 +35,6 @@ ACTIVE: Mapping[str, Mapping[str, frozenset[str]]] = {
         "digits": frozenset(),
         "folder": frozenset({"folder", "captions", "max_unreadable_share", "memory_mib"}),
     },
-    "evaluators": {},
 }
 
 

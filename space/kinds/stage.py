@@ -24,7 +24,7 @@ class NoOptions(NamedTuple):
 NONE = NoOptions()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One step of a forward pass. Stages that do equal work are equal, wherever they stand.
 

@@ -12,7 +12,7 @@ import yaml
 
 from analysis.rendering import TableSettings
 from analysis.simulation.stated import StatedCurves
-from evaluators.protocols.protocol import Protocol
+from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.scorers.embedded import EvaluatorSettings
 from mdsearch.commands.compare import CompareSettings
 from mdsearch.commands.count import PriceSettings
@@ -159,7 +159,7 @@ def test_every_other_preset_can_be_read(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in presets() if name.startswith("evaluators/")])
 def test_every_protocol_has_only_fields_of_one(name: str) -> None:
     if name not in USUAL:
-        assert read(name).keys() <= {field.name for field in dataclasses.fields(Protocol)}
+        assert read(name).keys() <= {field.name for field in dataclasses.fields(EvaluationProtocol)}
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

@@ -95,7 +95,7 @@ def test_a_score_is_that_of_the_images_and_carries_its_protocol(
     assert (protocol.samples, protocol.reference and protocol.reference.images) == (60, 80)
     assert protocol.features[0].digest == network.digest
     printed = capsys.readouterr().out
-    assert f"protocol custom ({protocol.id})" in printed and "a second on" in printed
+    assert f"protocol own ({protocol.id})" in printed and "a second on" in printed
     assert sheet.about["pace"]["images"] == 60 and sheet.about["pace"]["images_per_second"] > 0
 
 
@@ -320,7 +320,7 @@ def test_scores_that_were_changed_by_hand_are_refused(words: list[str], tmp_path
         (["metrics=fid,clip"], "captions: missing; give captions=<file>"),
         (["captions=nowhere.txt", "metrics=clip"], "captions: 'nowhere.txt' cannot be read"),
         (["evaluators=any"], "evaluators: no preset 'any'; Valid:"),
-        (["evaluators.samples=30000"], "images: 60 of them, where the protocol custom scores 30,000"),
+        (["evaluators.samples=30000"], "images: 60 of them, where the protocol own scores 30,000"),
         (["evaluators.features=[{network:inception}]"], "did you mean 'inception-v3"),
         (["evaluators.images.size_px=8", "evaluators.images.resize=none"], "0.png has 16x16 px"),
         (["evaluators.images.resize=bilinea"], "did you mean 'bilinear'?"),

@@ -9,6 +9,7 @@ import pytest
 from mdsearch.commands.count import main
 from space.architecture import Architecture
 from space.prices.macs import price
+from space.prices.memory import peak_activation_bytes
 from space.shared.plain import InputError
 
 ARCH = Path(__file__).parents[2] / "conf" / "arch"
@@ -51,6 +52,13 @@ def test_a_file_and_an_own_budget(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert data["difference"]["changes"] == ["feed forward ratio: 3 -> 4"]
     assert data["over_budget"]["yours"]
     assert Architecture.from_yaml(printed(capsys, *words, "format=yaml")) == own
+
+
+def test_any_price_may_be_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("budget.weights_mib=369", "budget.precision=int8", "budget.peak_activations_mib=1")
+    yours = json.loads(printed(capsys, *words, "format=json"))["over_budget"]["yours"]
+    peak = peak_activation_bytes(MD, "int8") / 2**20
+    assert yours == ["369.4 MiB of weights in int8 > 369", f"{peak:.1f} MiB of activations in int8 > 1"]
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_its_protocol_is_stored_beside_the_scores_and_is_its_own(undisturbed: Pa
     data = load_data(settings.data)
     protocol = stored_protocol(undisturbed / "evaluator")
     assert protocol is not None and all(spec.digest for spec in (*protocol.features, *protocol.clips))
-    assert protocol.name == "custom networks on scenes" and protocol.id != named(settings).id
+    assert protocol.name == "own networks on scenes" and protocol.id != named(settings).id
     assert protocol.reference is not None and protocol.captions is not None
     assert (protocol.reference.images, protocol.reference.data_digest) == (40, data.digest)
     assert protocol.captions.digest == captions_digest(data.held_out_captions[:12])
@@ -216,8 +216,8 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
     first = prepare_evaluator(settings, tmp_path / "first", data)
     assert first.references["inception-v3"].count == 3 and first.references["inception-v3"].width == 2048
     told = describe(first, settings, data)
-    assert not any("not custom itself" in line for line in told)
-    assert told[0].startswith(f"protocol custom networks on scenes ({first.protocol_id})\n")
+    assert not any("not own itself" in line for line in told)
+    assert told[0].startswith(f"protocol own networks on scenes ({first.protocol_id})\n")
     assert "inception-v3: 3 samples for 2,048 features: its FID is mostly bias" in told[-1]
     monkeypatch.setattr("evaluators.scorers.by_protocol._measured", None)  # the second time it is kept
     assert prepare_evaluator(settings, tmp_path / "second", data).protocol_id == first.protocol_id
@@ -281,7 +281,7 @@ def test_coco30k_on_a_searchs_own_pictures_is_not_coco30k() -> None:
     assert differs == f"not coco30k itself, and compares with none of its scores: {said}"
 
 
-@pytest.mark.parametrize("preset", ["coco30k", "bk_sdm", "custom"])
+@pytest.mark.parametrize("preset", ["coco30k", "bk_sdm", "own"])
 def test_every_preset_can_be_chosen(preset: str) -> None:
     settings = settings_of(f"evaluators={preset}")
     assert named(settings).name == preset and settings.scored_images == 200

@@ -113,6 +113,33 @@ def test_only_evenly_spaced_rising_numbers_have_a_step():
     assert step_of((False, True)) is None and step_of((4,)) is None and step_of(("a", "b")) is None
 
 
+def test_the_kernel_of_separable_blocks_can_be_searched():
+    """Three values of section 3.3; where nothing is separable they are one network."""
+    space = replace(md_space(), separable_kernel=(3, 7, 9))
+    assert list(space.free())[:-1] == list(md_space().free()) and list(space.free())[-1] == "separable_kernel"
+    assert space.encodings == 3 * md_space().encodings
+    chance, kernels = random.Random(0), set()
+    for _ in range(100):
+        draw = UniformDraw(chance)
+        architecture = space.draw(draw)
+        separable = any(level.conv == "separable" for level in architecture.levels)
+        assert ("separable_kernel" in space.ignored(architecture)) is not separable
+        assert architecture.separable_kernel == (draw.params["separable_kernel"] if separable else 3)
+        assert space.architecture(space.pinned() | space.encode(architecture)) == architecture
+        kernels.add(architecture.separable_kernel)
+    assert kernels == {3, 7, 9}
+    with pytest.raises(InputError, match="separable_kernel: 4 is even"):
+        replace(md_space(), separable_kernel=(4, 3))
+
+
+def test_the_space_without_it_is_drawn_as_ever():
+    """Free choices in their order: the parameters of recorded trials, and what samplers are seeded by."""
+    assert md_space().pinned() == {"level_3.blocks": 2, "separable_kernel": 3}
+    assert list(md_space().free())[-5:] == [
+        "separable_expansion", "feed_forward_ratio", "shared_key_value", "activation", "attention",
+    ]  # fmt: skip
+
+
 def test_what_is_ignored_at_a_point_is_what_makes_no_difference_there():
     """Against trying every other value of every choice."""
     space, chance = md_space(), random.Random(0)

@@ -120,6 +120,14 @@ def test_spaces_differ_by_choice() -> None:
     assert space_difference(one, other) == ["space.levels.a.channels: [320] against [320, 384]"]
 
 
+def test_a_choice_that_an_older_space_does_not_name_stands_at_its_default() -> None:
+    """Recorded networks go on teaching searches of the same space."""
+    kernels = ({}, {"separable_kernel": [3]}, {"separable_kernel": [3, 7, 9]})
+    old, new, other = (history(space={"levels": {}} | more) for more in kernels)
+    assert space_difference(old, new) == space_difference(new, old) == []
+    assert space_difference(old, other) == ["space.separable_kernel: [3] against [3, 7, 9]"]
+
+
 def test_every_setting_is_known_to_decide_a_score_or_not_to() -> None:
     """A new setting fails here until somebody has said which it is."""
     which = {

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from analysis.evidence.decisions import PAPER_DECISIONS
+from analysis.evidence.partners import missing_partners, space_filling_bases
 from conf.compose import compose
-from mdsearch.commands.evidence_pairs import main, missing_partners, space_filling_bases
+from mdsearch.commands.evidence_pairs import main
 from search.runs.record import read_history
 from search.settings import settings_from_plain
 from space.architecture import Architecture

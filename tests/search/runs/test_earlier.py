@@ -102,15 +102,6 @@ def test_a_class_that_was_stored_as_own_is_a_custom_one(tmp_path: Path) -> None:
     assert claim_folder(settings_from_plain(compose("search", [*words, f"resume={folder}"]))) == folder
 
 
-def test_a_protocol_that_was_stored_as_own_is_the_custom_one(tmp_path: Path) -> None:
-    stored = earlier(["evaluators=custom"])
-    stored["evaluators"]["name"] = "own"
-    folder = run_of(tmp_path / "old", stored)
-    now = settings_from_plain(compose("search", ["evaluators=own", f"resume={folder}"]))
-    assert now.evaluators == stored_settings(folder).evaluators
-    assert claim_folder(now) == folder
-
-
 def test_an_earlier_and_a_present_run_differ_in_nothing_but_what_differs() -> None:
     was, now = History(), History()
     was.apply({"event": "run", **header(sampler={"name": "random", **ALL})})
