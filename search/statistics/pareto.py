@@ -215,8 +215,8 @@ def exclusive_of_two(front: Sequence[Losses], reference: Losses) -> list[float]:
 
 
 def exclusive_of_many(front: Sequence[Losses], reference: Losses) -> list[float]:
-    """What each dominates less what the others dominate of that (While, Bradstreet and
-    Barone, A Fast Way of Calculating Exact Hypervolumes, 2012)."""
+    """What each dominates, less what the others dominate of that (While, Bradstreet and Barone, A Fast Way of
+    Calculating Exact Hypervolumes, 2012)."""
     found = []
     for place, own in enumerate(front):
         others = [tuple(map(max, own, other)) for other in (*front[:place], *front[place + 1 :])]
