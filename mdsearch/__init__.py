@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from space.kinds.stage import Stage
     from space.prices.macs import price
     from space.proxy import Proxy, narrow
+    from space.shared.captions import read_captions
     from space.shared.plain import InputError
     from space.stages import stages
 
@@ -67,6 +68,7 @@ __all__ = [
     "narrow",
     "points_at",
     "price",
+    "read_captions",
     "read_history",
     "read_run",
     "run_search",
@@ -93,6 +95,7 @@ _NAMES_IN = {
     "space.kinds.stage": ("Stage",),
     "space.prices.macs": ("price",),
     "space.proxy": ("Proxy", "narrow"),
+    "space.shared.captions": ("read_captions",),
     "space.shared.plain": ("InputError",),
     "space.stages": ("stages",),
 }

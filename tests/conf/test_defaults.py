@@ -69,6 +69,7 @@ STATED = {
 COMMANDS = {
     "evidence_again": AgainSettings,
     "compare": CompareSettings,
+    "efficiency": EfficiencySettings,
     "evaluate": EvaluateCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,

@@ -79,8 +79,8 @@ def own(tmp_path):
 
 @pytest.fixture
 def documented(tmp_path):
-    """The files of docs/search.md, as they stand there."""
-    blocks = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", (ROOT / "docs/search.md").read_text(), re.DOTALL)
+    """The files of docs/extend.md, as they stand there."""
+    blocks = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", (ROOT / "docs/extend.md").read_text(), re.DOTALL)
     for name, text in blocks:
         (tmp_path / name).write_text(text)
     assert [name for name, _ in blocks] == ["my_sampler.py", "my_rule.py", "test_my_sampler.py"]
