@@ -73,7 +73,6 @@ COMMANDS = {
     "evaluate": EvaluateCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,
-    "efficiency": EfficiencySettings,
     "gather": GatherSettings,
     "generate": GenerateCommand,
     "noise": NoiseSettings,
