@@ -146,7 +146,7 @@ def notes_on(
     return notes
 
 
-def read_manifest(source: str) -> dict[str, Any] | None:
+def manifest_beside(source: str) -> dict[str, Any] | None:
     """How the images were generated, where a manifest beside them says so (`mdsearch generate samples`).
 
     Raises:

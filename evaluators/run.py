@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evaluators.completion import notes_on, protocol_for, read_manifest, with_reference, with_samples
+from evaluators.completion import manifest_beside, notes_on, protocol_for, with_reference, with_samples
 from evaluators.images.captions import captions_of
 from evaluators.images.image_set import ImageSet, open_images
 from evaluators.measuring.measured_set import OnImages, measure_set
@@ -75,7 +75,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
             goes on from there.
     """
     images = open_images(request.images)
-    manifest = read_manifest(request.images)
+    manifest = manifest_beside(request.images)
     protocol = protocol_for(request.preset, request.metrics, len(images.names), manifest)
     _check_reference(request, protocol)
     captions = _captions(request, images) if protocol.clips else None

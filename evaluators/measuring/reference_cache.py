@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from evaluators.images.decoding import Unreadable, named
+from evaluators.images.decoding import Unreadable
 from evaluators.images.image_set import ImageSet, content_digest
 from evaluators.measuring.measured_set import OnImages, measure_set
 from evaluators.measuring.parts import FORMAT, Work, chosen_images, network_identities
 from evaluators.measuring.reference import Reference
 from evaluators.networks.features import Networks
 from evaluators.protocols.protocol import ImageForm
-from space.shared.plain import InputError
+from space.shared.plain import InputError, first_few
 
 SUFFIX = ".safetensors"
 OF_REFERENCES = ("size_px", "crop", "resize", "antialias")  # fields of the form; the rest is of samples
@@ -139,7 +139,7 @@ def check_unreadable(
         first, why = next(iter(unreadable.items()))
         raise InputError(
             f"{field}: {len(unreadable):,} of {readable + len(unreadable):,} images cannot be read: "
-            f"{named(list(unreadable))} ({first}: {why}); mend them, or leave them out with "
+            f"{first_few(list(unreadable))} ({first}: {why}); mend them, or leave them out with "
             f"max_unreadable={len(unreadable)}"
         )
     if readable < 2:

@@ -18,7 +18,7 @@ from evaluators.networks.features import (
     TextSimilarity,
 )
 from evaluators.networks.inception import CLEAN_FID, PYTORCH_FID, CleanInception, Inception, PytorchInception
-from evaluators.networks.weights import Missing, Published, WeightsSettings, find_weights
+from evaluators.networks.weights import Missing, PublishedWeights, WeightsSettings, find_weights
 from evaluators.protocols.protocol import EvaluationProtocol, NetworkSpec
 from space.shared.plain import InputError, from_plain, nearest
 
@@ -107,14 +107,14 @@ def _weights_of(spec: NetworkSpec, weights: WeightsSettings) -> Path | None:
 
 
 @dataclass(frozen=True)
-class Kind:
+class NetworkKind:
     """How the weights of a kind of network are found (None: it needs none), and how it is made of them."""
 
     find: Callable[[NetworkSpec, WeightsSettings], Path | None]
     load: Callable[[NetworkSpec, Path | None, ComputeSettings], Network]
 
 
-def _find_inception(published: Published) -> Callable[[NetworkSpec, WeightsSettings], Path]:
+def _find_inception(published: PublishedWeights) -> Callable[[NetworkSpec, WeightsSettings], Path]:
     return lambda spec, weights: find_weights(spec.name, published, weights, spec.file_sha256)
 
 
@@ -157,9 +157,9 @@ def _load_inception(kind: type[Inception]) -> Callable[[NetworkSpec, Path | None
 
 
 KINDS = {
-    "inception-v3": Kind(_find_inception(CLEAN_FID), _load_inception(CleanInception)),
-    "inception-v3-pytorch": Kind(_find_inception(PYTORCH_FID), _load_inception(PytorchInception)),
-    "open-clip": Kind(_find_open_clip, _load_open_clip),
-    "embedded-clip": Kind(_find_embedded, _load_embedded),
-    "random-conv": Kind(lambda spec, weights: None, _load_random_conv),
+    "inception-v3": NetworkKind(_find_inception(CLEAN_FID), _load_inception(CleanInception)),
+    "inception-v3-pytorch": NetworkKind(_find_inception(PYTORCH_FID), _load_inception(PytorchInception)),
+    "open-clip": NetworkKind(_find_open_clip, _load_open_clip),
+    "embedded-clip": NetworkKind(_find_embedded, _load_embedded),
+    "random-conv": NetworkKind(lambda spec, weights: None, _load_random_conv),
 }

@@ -10,12 +10,13 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 T = TypeVar("T")
+NAMED_AT_MOST = 5  # files in a message
 V = TypeVar("V")
 
 
@@ -55,6 +56,12 @@ def check_choices(settings: Any) -> None:
 def _choices(cls: type) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     kinds = ((name, kind) for name, (kind, _) in _fields(cls).items())
     return tuple((name, typing.get_args(kind)) for name, kind in kinds if typing.get_origin(kind) is Literal)
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first of many names and how many more there are, for a message."""
+    more = len(names) - NAMED_AT_MOST
+    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 @cache

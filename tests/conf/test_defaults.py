@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from analysis.efficiency.replays import EfficiencySettings
 from analysis.rendering import TableSettings
 from analysis.simulation.stated import StatedCurves
 from evaluators.protocols.protocol import EvaluationProtocol
@@ -68,6 +69,7 @@ STATED = {
 COMMANDS = {
     "evidence_again": AgainSettings,
     "compare": CompareSettings,
+    "efficiency": EfficiencySettings,
     "evaluate": EvaluateCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,

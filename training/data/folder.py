@@ -14,11 +14,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from space.shared.plain import InputError
+from space.shared.plain import InputError, first_few
 from training.data.base import CommonSettings
 from training.data.captions import captioned_files, captions_file
-
-NAMED_AT_MOST = 5  # unreadable files in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,12 +126,6 @@ def open_folder(
     return images
 
 
-def named(unreadable: list[str]) -> str:
-    """The first few unreadable files, for a message."""
-    more = len(unreadable) - NAMED_AT_MOST
-    return ", ".join(unreadable[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
-
-
 def _decode(file: Path, image_size_px: int) -> np.ndarray | None:
     """(H, W, 3) uint8: the centre square, resized. None where the file cannot be read as an image."""
     try:
@@ -151,6 +143,6 @@ def _decode(file: Path, image_size_px: int) -> np.ndarray | None:
 def _check_unreadable(unreadable: list[str], count: int, max_share: float) -> None:
     if len(unreadable) == count or len(unreadable) > max_share * count:
         raise InputError(
-            f"folder: {len(unreadable)} of {count} images cannot be read ({named(unreadable)}); "
+            f"folder: {len(unreadable)} of {count} images cannot be read ({first_few(unreadable)}); "
             f"allowed: at most {max_share:.0%} (max_unreadable_share)"
         )
