@@ -138,16 +138,17 @@ class TrainingLoop(Generic[Trained]):
         """
         path = Path(path)
         state = read_state(path, self.device)
-        self._check_identity(state, path)
         try:
+            self._check_identity(state, path)
+            step = int(state["step"])
             self.averaged.load_state_dict(state["averaged"])
             for name, part in self.objective.parts.items():
                 part.module.load_state_dict(state["parts"][name]["weights"])
                 load_optimizer_state(part.optimizer, part.module, state["parts"][name]["optimizer"])
-        except (KeyError, RuntimeError) as error:
+        except (AttributeError, KeyError, RuntimeError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{path}: does not hold what is trained here: {reason}") from None
-        self.step = int(state["step"])
+        self.step = step
 
     def _check_identity(self, state: State, path: Path) -> None:
         saved = state["identity"]

@@ -34,7 +34,8 @@ def read_state(path: Path, device: torch.device) -> State:
     try:
         state: State = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch.load raises half a dozen kinds for a broken file
-        raise InputError(f"{path}: cannot be read as a training state: {error}") from None
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InputError(f"{path}: cannot be read as a training state: {reason}") from None
     if not isinstance(state, dict) or state.get("form") != FORM:
         raise InputError(f"{path}: is of an earlier version of mdsearch, and cannot be gone on with")
     return state

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,6 +83,29 @@ def test_a_state_of_something_else_is_refused(
     (tmp_path / "broken.pt").write_bytes(b"PK nothing")
     with pytest.raises(InputError, match="cannot be read as a training state"):
         Trainer(tiny, scenes, settings, seed=1).load_state(tmp_path / "broken.pt")
+
+
+@pytest.mark.parametrize("name", ["identity", "step", "averaged", "parts"])
+@pytest.mark.parametrize("wrong", [None, [1]])
+def test_a_state_that_lacks_something_is_refused_in_one_line(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings, tmp_path: Path, name: str, wrong: Any
+) -> None:
+    trainer = Trainer(tiny, scenes, settings, seed=1)
+    trainer.save_state(tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt")
+    state.pop(name)
+    torch.save(state if wrong is None else state | {name: wrong}, tmp_path / "state.pt")
+    with pytest.raises(InputError, match=r"state\.pt: does not hold what is trained here: [^\n]+$"):
+        trainer.load_state(tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", pickle.dumps({"a": Path("x")})])
+def test_a_file_that_is_no_state_is_refused_in_one_line_with_a_reason(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot be read as a training state: [^\n]+$"):
+        Trainer(tiny, scenes, settings, seed=1).load_state(tmp_path / "state.pt")
 
 
 def test_a_state_of_an_earlier_version_is_refused(
