@@ -101,7 +101,7 @@ def coverage() -> None:
     ):
         world = World(width)
         rng = np.random.default_rng(width)
-        found = [distances(world.draw(count, rng), world.reference) for _ in range(draws)]
+        found = [distances(world.sample(count, rng), world.reference) for _ in range(draws)]
         mean = float(np.mean([one.fid for one in found]))
         of_n = [holds(one.fid_interval, mean) for one in found]
         size = f"{count}, {width}"
@@ -124,7 +124,7 @@ def others(width: int = 16, count: int = 400, draws: int = 300) -> None:
         "CLIP score": [],
     }
     for _ in range(draws):
-        samples = world.draw(count, rng)
+        samples = world.sample(count, rng)
         found["KID"].append(kernel_distance(samples, real, subsets=20, subset_size=200))
         both = precision_recall(samples, real)
         found["precision"].append((both.precision, both.precision_interval))

@@ -32,7 +32,7 @@ from search.samplers.base import observations
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.settings import SearchSettings, settings_from_plain
 from search.strategy import Report
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.shared.plain import from_plain, to_plain
 
 SAMPLERS = ("linear", "tpe", "nsga2", "random", "gp")
@@ -76,12 +76,12 @@ def write_record(folder: Path, count: int) -> None:
         search = strategy_of(asked, record)
         while len(record.history.trials) <= count:
             clock.now += 60.0
-            draw = UniformDraw(chance)
-            network = asked.space.draw(draw)
+            suggestions = UniformSuggestions(chance)
+            network = asked.space.sample(suggestions)
             if asked.budget.excess(network) or network.id in record.history.by_architecture:
                 continue
             number = len(record.history.trials)
-            key = search._start(number, network, "sampler", draw.params, {}).key
+            key = search._start(number, network, "sampler", suggestions.params, {}).key
             _train(record, asked, key, chance, running=number == count)
         record.close()
 

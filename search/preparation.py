@@ -34,7 +34,7 @@ from training.trainer import Trainer
 def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display: Display) -> Scorer:
     """The evaluator; what it is made of lies in the run folder, for the workers."""
     display.message(
-        f"data {data.name}: {len(data.train_captions)} pictures to train on, "
+        f"data {data.name}: {len(data.train_captions)} images to train on, "
         f"{len(data.held_out_captions)} held out, {data.image_size_px} px"
         + (
             f"; left out, unreadable: {len(data.unreadable)} ({named(data.unreadable)})"

@@ -32,7 +32,7 @@ class Architecture:
 
     Widths are in channels, `latent_size` in latent pixels (64 for 512 px images at f = 8), `context_*`
     describe the text features (77 x 768 for CLIP ViT-L/14). Exactly one of `head_width` (channels a
-    head) and `heads` (heads a layer) is set. `pooled_width` and `size_embeddings` are SDXL's added
+    head) and `heads` (heads per layer) is set. `pooled_width` and `size_embeddings` are SDXL's added
     conditioning: a pooled text vector, and so many numbers embedded by 256 sines and cosines each.
 
     What the paper leaves open is stated in docs/architecture.md, with the counts that the choices give.

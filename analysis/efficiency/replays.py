@@ -77,7 +77,7 @@ def counted_half(half: Half) -> str:
     return "the table" if half == "all" else f"the half {half}"
 
 
-def drawn_from(table: RecordedTable, share: float, seed: int) -> RecordedTable:
+def subset_of(table: RecordedTable, share: float, seed: int) -> RecordedTable:
     """A share of the networks, which the seed draws."""
     kept = sorted(table.runs, key=lambda key: numbered_seed(seed, f"share {key}", 0))
     kept = kept[: max(2, round(share * len(kept)))]
@@ -117,7 +117,7 @@ def replayed_all(
     taught it, but for those of networks that the seed replays."""
     found = {strategy.name: Found() for strategy in strategies}
     for seed in track(range(settings.seeds), "replaying", console=console, transient=True):
-        part = drawn_from(table, settings.share, seed)
+        part = subset_of(table, settings.share, seed)
         truth = Truth(part.runs, part.objectives, TOP_SHARE)
         within = truth.within(noise, table.rungs[-1])
         steps = math.ceil(max(settings.budgets) * table.rungs[-1])
@@ -131,7 +131,7 @@ def replayed_all(
 def text_of(
     found: Mapping[str, Found], table: RecordedTable, rungs: Sequence[int], settings: EfficiencySettings
 ) -> str:
-    drawn = len(drawn_from(table, settings.share, 0).runs)
+    drawn = len(subset_of(table, settings.share, 0).runs)
     each = "" if drawn == len(table.runs) else f", of which every seed replays {drawn} of its own"
     full = table.rungs[-1]
     lines = [

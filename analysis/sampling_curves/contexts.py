@@ -56,7 +56,7 @@ def of_run(
         "count": count,
         "image_size_px": settings.data.image_size_px,
         "seed": settings.seed,
-        "batch_size": TrialSettings.drawing_batch,
+        "batch_size": TrialSettings.generation_batch,
         "precision": "bf16" if bf16 else "fp32",
         "threads": settings.cluster.threads_per_worker,
     }

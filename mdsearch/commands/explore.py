@@ -22,7 +22,7 @@ from space.explore.files import WRITERS, CandidateFile, check_path
 from space.explore.fronts import MEANS, Edge, Front, edges_of
 from space.explore.grid import Grid
 from space.explore.report import Map, Published, print_map, to_json
-from space.explore.style import PICTURES
+from space.explore.style import PLOT_ENDINGS
 from space.explore.survey import Survey, neighbours, survey
 from space.prices.macs import Cost, price
 from space.shared.plain import InputError, from_plain, nearest
@@ -46,7 +46,7 @@ class ExploreSettings:
         for name, least in (("draws", 1), ("seed", 0), ("neighbours", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
-        for name, endings in (("out", WRITERS), ("picture", PICTURES)):
+        for name, endings in (("out", WRITERS), ("picture", PLOT_ENDINGS)):
             if getattr(self, name) is not None:
                 check_path(name, Path(getattr(self, name)), endings)
 
@@ -59,9 +59,9 @@ def main(words: list[str]) -> int:
     else:
         print_map(found, settings.neighbours, Console())
     if settings.picture is not None:
-        from space.explore.plot import draw_map  # matplotlib takes a second to import
+        from space.explore.plot import plot_map  # matplotlib takes a second to import
 
-        draw_map(found, Path(settings.picture))
+        plot_map(found, Path(settings.picture))
     return 0
 
 

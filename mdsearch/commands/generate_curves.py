@@ -100,7 +100,7 @@ class _Plan:
     points: tuple[GenerationSettings, ...]
 
 
-def draw_curves(command: CurvesCommand, console: Console) -> Curves:
+def measure_curves(command: CurvesCommand, console: Console) -> Curves:
     """Measure the points that are missing, one after the other, each kept as soon as it is scored.
 
     Raises:
@@ -217,7 +217,7 @@ def main(words: list[str]) -> int:
     listed = as_lists(words, ["guidance", "steps"])
     meant = as_entries(as_text(listed, TEXTS), "weights.files")
     command = from_plain(CurvesCommand, compose("generate_curves", meant))
-    curves = draw_curves(command, Console())
+    curves = measure_curves(command, Console())
     print(f"{curves_table(curves, 'table')}\n{curves.protocol}\n")
     for path in write(curves, words):
         print(path)

@@ -1,4 +1,4 @@
-"""The noise of a protocol, estimated: from networks trained with several seeds, and from resampled pictures.
+"""The noise of a protocol, estimated: from networks trained with several seeds, and from resampled images.
 
 Repeats are full-length runs of one network under different seeds, of one record or of several of the same
 protocol: confirmation runs, and trials that other runs tried too. A trial that was chosen for confirmation
@@ -29,7 +29,7 @@ class ScoreNoise:
     of the logarithm of FID, which is a share of the FID.
 
     `seeds` is pooled over networks, `paired` with what a seed does to all of them alike taken out (None: no
-    repeats). `resampled` is the part that more pictures would cure, at most (None: not recorded). `together`
+    repeats). `resampled` is the part that more images would cure, at most (None: not recorded). `together`
     is the stated noise refined by `seeds`; it and `stated` have no degrees of freedom where nothing is known.
     """
 
@@ -174,7 +174,7 @@ def _at(step: int, runs: Sequence[Trial], objectives: Objectives, noise: Noise) 
 
 
 def _resampled(rungs: Sequence[Rung], objective: Objective) -> list[float]:
-    """What resampling the pictures does to a score; a share of it on the log scale."""
+    """What resampling the images does to a score; a share of it on the log scale."""
     found = [
         (rung.deviations[objective.name], rung.scores[objective.name])
         for rung in rungs

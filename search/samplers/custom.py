@@ -1,4 +1,4 @@
-"""A user's own sampler, watched over."""
+"""A custom sampler, watched over."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _checked(space: Space, proposal: Any) -> Proposal:
         raise InputError(f"it yielded {proposal!r}; allowed: a Proposal, as Proposal.of(space, params) makes")
     again = Proposal.of(space, proposal.params, proposal.attributes)
     if again.architecture != proposal.architecture:
-        raise InputError(f"it yielded params that do not draw its architecture: {proposal.params}")
+        raise InputError(f"it yielded params that do not encode its architecture: {proposal.params}")
     try:
         json.dumps(proposal.attributes, allow_nan=False)
     except (TypeError, ValueError) as error:

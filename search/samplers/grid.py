@@ -33,9 +33,9 @@ class GridSettings:
 
 @dataclass(frozen=True)
 class GridSampler:
-    """Goes through all combinations of the free choices and ends. Of those that draw one network, for a
-    choice that nothing acts on, it takes one. What lies before the last recorded place is not proposed again,
-    so that each network over budget is refused once."""
+    """Goes through all combinations of the free choices and ends. Of those that encode one network, which
+    differ in inactive parameters, it takes one. What lies before the last recorded place is not proposed
+    again, so that each network over budget is refused once."""
 
     seed: int
     most_combinations: int

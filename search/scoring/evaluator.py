@@ -62,7 +62,7 @@ def describe(evaluator: Scorer, settings: SearchSettings, data: Dataset) -> list
 
 def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     """What will score, in words: for the plan of a search that has not begun."""
-    of = f"of {settings.scored_images} pictures a rung"
+    of = f"of {settings.scored_images} images per rung"
     objectives = settings.objectives
     lines = [f"{' and '.join(objective.name for objective in objectives)}, {of}"]
     if unknown := without_noise(settings.noise, objectives):

@@ -220,6 +220,6 @@ def after_each_seed(
 
 
 def confirmed_trials(history: History, references: Sequence[str]) -> list[Trial]:
-    """Confirmation runs; those of halted trials, trained again only to count wrong stops, are left out."""
+    """Confirmation runs; those of stopped trials, trained again only to count wrong stops, are left out."""
     complete = {trial.name for trial in history.trials if trial.state == "complete"}
     return [trial for trial in history.confirmations if trial.name in complete or trial.name in references]

@@ -1,4 +1,4 @@
-"""A user's own stopping rule, watched over."""
+"""A custom stopping rule, watched over."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ MOST_FOLDED = 4_000_000
 
 @dataclass(frozen=True)
 class Count:
-    """Encodings, which random search draws from, and the distinct networks that they describe."""
+    """Encodings, which random search samples from, and the distinct networks that they describe."""
 
     encodings: int
     networks: int
@@ -150,8 +150,8 @@ def _within(grid: Grid, group: Group, budget: Budget, limits: NDArray[np.int64])
     total = np.zeros(2)
     for own_costs, own, own_weights in zip(last[0], last[1].tolist(), last[2], strict=True):
         fits = np.ones(len(costs), dtype=bool)
-        for amount, room in zip(amounts, limits - own_costs, strict=True):
-            fits &= amount <= room
+        for amount, left in zip(amounts, limits - own_costs, strict=True):
+            fits &= amount <= left
         total += own_weights * (by_has[own] @ fits.astype(np.float64))  # whole numbers far below 2^53
     unpriced = prod(grid.sizes[name] for name in ACTS_ON if name not in PRICED_GLOBALS)
     return np.array([int(total[0]) * unpriced, int(total[1])], dtype=object)

@@ -76,8 +76,8 @@ class Grid:
 
     # ------------------------------------------------------------------ rows
 
-    def draw(self, generator: np.random.Generator, count: int) -> Rows:
-        """Encodings drawn uniformly, as random search draws them; ignored choices at their first value."""
+    def sample(self, generator: np.random.Generator, count: int) -> Rows:
+        """Encodings sampled uniformly, as by random search; inactive choices at their first value."""
         columns = [generator.integers(0, size, count, dtype=np.int16) for size in self.sizes.values()]
         return self.canonical(np.stack(columns, axis=1))
 

@@ -1,4 +1,4 @@
-"""The map as a picture: density of candidates, edges, the budget, the published networks."""
+"""The map as a plot: density of candidates, edges, the budget, the published networks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LABELS = {
 EDGES: dict[Front, str] = {"most_parameters": "most parameters", "fewest_parameters": "fewest parameters"}
 
 
-def draw_map(found: Map, path: Path) -> None:
+def plot_map(found: Map, path: Path) -> None:
     """Writes a .png, .svg or .pdf."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 6), layout="constrained")
@@ -82,7 +82,7 @@ def _density(figure: Figure, axes: Axes, found: Map) -> None:
         density.parameters / 1e6, density.macs / 1e9, counts, norm=norm, cmap="YlGnBu", rasterized=True
     )
     bar = figure.colorbar(mesh, ax=axes, pad=0.01, shrink=0.7)
-    bar.set_label(f"candidates a cell, of {found.survey.draws:,} drawn")
+    bar.set_label(f"candidates per cell, of {found.survey.samples:,} sampled")
     bar.outline.set_visible(False)
 
 

@@ -1,4 +1,4 @@
-"""Draw from a space by the million, in bounded memory; look around one network of it."""
+"""Sample a space by the million, in bounded memory; look around one network of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NORMAL_95 = 1.959964
 
 @dataclass(frozen=True)
 class Density:
-    """How many of the drawn lie where: (parameters, MACs) bins, evenly spaced on logarithmic axes."""
+    """How many of the samples lie where: (parameters, MACs) bins, evenly spaced on logarithmic axes."""
 
     counts: NDArray[np.int64]
     parameters: NDArray[np.float64]
@@ -33,25 +33,25 @@ class Density:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was drawn. `no_larger[name]`: how many exceed that network neither in parameters nor in MACs."""
+    """What was sampled. `no_larger[name]`: how many exceed that network neither in parameters nor in MACs."""
 
-    draws: int
+    samples: int
     fits: int
     no_larger: dict[str, int]
     density: Density
 
     @property
     def share(self) -> float:
-        return self.fits / self.draws
+        return self.fits / self.samples
 
 
 Chunk = Callable[[Rows, Costs, NDArray[np.bool_]], None]
 
 
 def survey(
-    grid: Grid, draws: int, seed: int, budget: Budget, known: Mapping[str, Cost], each: Chunk | None = None
+    grid: Grid, samples: int, seed: int, budget: Budget, known: Mapping[str, Cost], each: Chunk | None = None
 ) -> Survey:
-    """`draws` encodings, uniformly and with replacement; the same for the same seed.
+    """`samples` encodings, uniformly and with replacement; the same for the same seed.
 
     `known` are networks to compare with; `each(rows, costs, fits)` is called for every chunk of up to
     `CHUNK` rows, in order.
@@ -59,7 +59,7 @@ def survey(
     parameters, macs = _bins(grid)
     counts = np.zeros((BINS, BINS), dtype=np.int64)
     no_larger, fitting = dict.fromkeys(known, 0), 0
-    for rows, costs in chunks(grid, draws, seed):
+    for rows, costs in chunks(grid, samples, seed):
         fits = within(budget, costs)
         fitting += int(fits.sum())
         counts += np.histogram2d(costs[:, 0], costs[:, 1], bins=(parameters, macs))[0].astype(np.int64)
@@ -67,13 +67,13 @@ def survey(
             no_larger[name] += int(((costs[:, 0] <= cost.parameters) & (costs[:, 1] <= cost.macs)).sum())
         if each is not None:
             each(rows, costs, fits)
-    return Survey(draws, fitting, no_larger, Density(counts, parameters, macs))
+    return Survey(samples, fitting, no_larger, Density(counts, parameters, macs))
 
 
-def chunks(grid: Grid, draws: int, seed: int) -> Iterator[tuple[Rows, Costs]]:
+def chunks(grid: Grid, samples: int, seed: int) -> Iterator[tuple[Rows, Costs]]:
     generator = np.random.default_rng(seed)
-    for start in range(0, draws, CHUNK):
-        rows = grid.draw(generator, min(CHUNK, draws - start))
+    for start in range(0, samples, CHUNK):
+        rows = grid.sample(generator, min(CHUNK, samples - start))
         yield rows, grid.price(rows)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LayerOptions(NamedTuple):
-    """What nothing acts on (a context without cross-attention, say) stands at its least."""
+    """Inactive parameters (a context without cross-attention, say) stand at their least."""
 
     self_attention: bool
     cross_attention: bool

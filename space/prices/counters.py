@@ -130,7 +130,7 @@ _ATTENTION = ("scaled_dot_product_attention", "matmul")  # a layer's product is 
 
 
 def fvcore_count(a: Architecture) -> Count:
-    """As `meta_count`, by fvcore's trace of a forward pass on the CPU: it computes, for seconds a network.
+    """As `meta_count`, by fvcore's trace of a forward pass on the CPU: it computes, for seconds per network.
 
     Weights take no memory, so a network of any size fits: each is one zero, seen as often as its shape says.
 

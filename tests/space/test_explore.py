@@ -21,7 +21,7 @@ from conf.compose import compose
 from mdsearch.commands.explore import main
 from space.architecture import Architecture
 from space.budget import Budget
-from space.choices import LevelRanges, Space, UniformDraw
+from space.choices import LevelRanges, Space, UniformSuggestions
 from space.difference import difference
 from space.explore import counting, files, fronts
 from space.explore.counting import Count, count, count_within
@@ -193,20 +193,20 @@ def test_md_networks_by_hand(md: Grid) -> None:
 
 
 def test_drawn_rows_are_priced_exactly_and_repeat(md: Grid) -> None:
-    rows = md.draw(np.random.default_rng(3), 400)
+    rows = md.sample(np.random.default_rng(3), 400)
     again = [md.architecture(row) for row in rows]
     assert [tuple(cost) for cost in md.price(rows).tolist()] == [tuple(price(a)) for a in again]
     assert md.ids(rows) == [a.id for a in again]
-    np.testing.assert_array_equal(rows, md.draw(np.random.default_rng(3), 400))
+    np.testing.assert_array_equal(rows, md.sample(np.random.default_rng(3), 400))
 
 
 def test_draws_are_as_random_search_draws(md: Grid) -> None:
-    """The share that fits, by our draws and by `Space.draw`: two samples of one distribution."""
+    """The share that fits, by our draws and by `Space.sample`: two samples of one distribution."""
     budget = Budget(400, 200)
-    rows = md.draw(np.random.default_rng(0), 200_000)
+    rows = md.sample(np.random.default_rng(0), 200_000)
     ours = within(budget, md.price(rows)).mean()
-    draw = UniformDraw(random.Random(0))
-    plain = np.mean([not budget.excess(price(md.space.draw(draw))) for _ in range(1500)])
+    suggestions = UniformSuggestions(random.Random(0))
+    plain = np.mean([not budget.excess(price(md.space.sample(suggestions))) for _ in range(1500)])
     assert abs(ours - plain) < 4 * 0.5 / 1500**0.5
 
 
@@ -342,7 +342,7 @@ def test_a_space_too_large_to_count_is_estimated(
 
 
 def test_a_table_broken_off_leaves_no_file(md: Grid, tmp_path: Path) -> None:
-    rows = md.draw(np.random.default_rng(0), 5)
+    rows = md.sample(np.random.default_rng(0), 5)
     costs = md.price(rows)
     with pytest.raises(KeyboardInterrupt), files.CandidateFile(tmp_path / "map.csv", md) as file:
         file.write(rows, costs, within(Budget(), costs))

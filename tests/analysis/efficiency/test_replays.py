@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from analysis.efficiency.figures import Found, figure, oracle, ratio_of_means
-from analysis.efficiency.replays import drawn_from, half_of, in_half, strategy_of, teachers
+from analysis.efficiency.replays import half_of, in_half, strategy_of, subset_of, teachers
 from analysis.replay.table import RecordedRun, RecordedTable
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, replay
 from conf.compose import compose
@@ -20,7 +20,7 @@ from search.statistics.verdicts import Interval
 from search.stopping.asha import AshaSettings
 from search.stopping.custom import CustomRuleSettings
 from search.stopping.none import NoStoppingSettings
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import to_plain
@@ -42,7 +42,7 @@ class Below:
 def networks():
     chance, found = random.Random(0), {}
     while len(found) < COUNT:
-        network = md_space().draw(UniformDraw(chance))
+        network = md_space().sample(UniformSuggestions(chance))
         if not MD_BUDGET.excess(price(network)):
             found[network.id] = network
     return tuple(found.values())
@@ -200,9 +200,9 @@ def test_halves_are_fixed_and_share_nothing():
 
 def test_a_seed_draws_a_share_of_its_own():
     table = planted(lambda place: 1.0)
-    drawn = [tuple(sorted(drawn_from(table, 0.5, seed).runs)) for seed in (0, 1, 0)]
+    drawn = [tuple(sorted(subset_of(table, 0.5, seed).runs)) for seed in (0, 1, 0)]
     assert len(drawn[0]) == COUNT / 2 and drawn[0] == drawn[2] != drawn[1]
-    assert drawn_from(table, 1.0, 3).runs == table.runs
+    assert subset_of(table, 1.0, 3).runs == table.runs
 
 
 def test_rungs_are_the_searchs_where_the_table_has_them():

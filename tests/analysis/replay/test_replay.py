@@ -26,7 +26,7 @@ from search.statistics.pareto import Point
 from search.stopping.asha import AshaSettings
 from search.stopping.none import NoStoppingSettings
 from search.strategy import Job, Report
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import InputError, to_plain
@@ -66,7 +66,7 @@ def table_of(count, seed=0, **changes):
     """Feasible random networks, one or more recorded runs each, without any folder."""
     space, chance, runs = md_space(), random.Random(seed), {}
     while len(runs) < count:
-        architecture = space.draw(UniformDraw(chance))
+        architecture = space.sample(UniformSuggestions(chance))
         if MD_BUDGET.excess(price(architecture)):
             continue
         rungs = []

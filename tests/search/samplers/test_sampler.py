@@ -21,7 +21,7 @@ from search.samplers.tpe import TpeSettings
 from search.statistics.pareto import Point
 from space.architecture import Architecture
 from space.budget import Budget
-from space.choices import LevelRanges, Space, UniformDraw
+from space.choices import LevelRanges, Space, UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
@@ -134,10 +134,10 @@ def scored(space, count, seed=1):
     """That many networks of a space, drawn at random, with noisy scores."""
     chance, seen = random.Random(seed), []
     for number in range(count):
-        draw = UniformDraw(chance)
-        at = scores_at(space.draw(draw), 400)
+        suggestions = UniformSuggestions(chance)
+        at = scores_at(space.sample(suggestions), 400)
         noisy = Point.of(at.fid * chance.lognormvariate(0, 0.2), at.clip + chance.gauss(0, 0.05))
-        seen.append(Observation(number, draw.params, noisy, {}))
+        seen.append(Observation(number, suggestions.params, noisy, {}))
     return seen
 
 
