@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evaluators.completion import notes_on, protocol_for, read_manifest, with_reference, with_samples
+from evaluators.completion import manifest_beside, notes_on, protocol_for, with_reference, with_samples
 from evaluators.images.captions import captions_of
 from evaluators.images.image_set import ImageSet, open_images
 from evaluators.measuring.measured_set import OnImages, measure_set
@@ -36,7 +36,7 @@ from space.shared.second_opinion import SecondOpinion
 PARTS = "parts"
 OPINIONS = "second_opinions"  # in a sheet's `about`
 OF_FEATURES = ("kid", "precision", "recall")  # metrics for which moments do not suffice
-PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
+MEASURING_PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
             goes on from there.
     """
     images = open_images(request.images)
-    manifest = read_manifest(request.images)
+    manifest = manifest_beside(request.images)
     protocol = protocol_for(request.preset, request.metrics, len(images.names), manifest)
     _check_reference(request, protocol)
     captions = _captions(request, images) if protocol.clips else None
@@ -117,7 +117,8 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
             "drawn": manifest,
             "pace": pace.plain() | {"device": request.compute.on, "workers": request.measuring.workers},
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            "versions": {name: version(name) for name in MEASURING_PACKAGES}
+            | {"python": platform.python_version()},
         },
     )
     sheet = with_earlier(sheet, folder / FILE)

@@ -71,7 +71,7 @@ def failed(use: str, what: str, error: Exception, advice: str = "") -> InputErro
 # ---------------------------------------------------------------------- finding and making
 
 
-def made(
+def custom_instance(
     group: str,
     use: str | None,
     options: Mapping[str, Any] | None,

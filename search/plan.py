@@ -28,7 +28,7 @@ from training.data.dataset import Dataset
 from training.data.factory import load_data
 from training.trainer import Trainer
 
-SAMPLES = 2000
+SAMPLES_PRICED = 2000
 STATE_BYTES_PER_PARAMETER = 4 * 4  # weights, their average, and AdamW's two moments, in fp32
 KEPT_BYTES_PER_PARAMETER = 4
 STEPS_TIMED = 3
@@ -143,14 +143,14 @@ def plan_text(settings: SearchSettings) -> str:
     """
     data = check(settings)
     generator = random.Random(settings.seed)
-    sampled = [settings.space.sample(UniformSuggestions(generator)) for _ in range(SAMPLES)]
+    sampled = [settings.space.sample(UniformSuggestions(generator)) for _ in range(SAMPLES_PRICED)]
     feasible = [a for a in sampled if not settings.budget.excess(a)]
     workers = 1 if settings.backend == "inline" else settings.cluster.workers or os.cpu_count() or 1
     steps = settings.trials * settings.rungs[-1]
     lines = [
         f"space      {len(settings.space.free())} choices, {settings.space.encodings:.3g} combinations",
         f"budget     {', '.join(settings.budget.words()) or 'no bound'}",
-        f"feasible   {len(feasible) / SAMPLES:.1%} of {SAMPLES} random samples",
+        f"feasible   {len(feasible) / SAMPLES_PRICED:.1%} of {SAMPLES_PRICED} random samples",
         f"trials     {settings.trials} by {settings.sampler.name}, rungs {list(settings.rungs)}, "
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]

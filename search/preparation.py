@@ -25,9 +25,8 @@ from search.strategy import Strategy
 from search.trial import TrialSettings
 from space.prices.macs import price
 from space.proxy import narrow
-from space.shared.plain import to_plain
+from space.shared.plain import first_few, to_plain
 from training.data.dataset import Dataset
-from training.data.folder import named
 from training.trainer import Trainer
 
 
@@ -37,7 +36,7 @@ def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display:
         f"data {data.name}: {len(data.train_captions)} images to train on, "
         f"{len(data.held_out_captions)} held out, {data.image_size_px} px"
         + (
-            f"; left out, unreadable: {len(data.unreadable)} ({named(data.unreadable)})"
+            f"; left out, unreadable: {len(data.unreadable)} ({first_few(data.unreadable)})"
             if data.unreadable
             else ""
         )
@@ -107,7 +106,7 @@ def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> d
     }
 
 
-def strategy_of(settings: SearchSettings, record: MemoryRecord) -> Strategy:
+def search_strategy(settings: SearchSettings, record: MemoryRecord) -> Strategy:
     """The search that the settings ask for, on a record that may hold a part of it already."""
     task = SearchTask(
         space=settings.space,
@@ -139,4 +138,4 @@ def phases_of(settings: SearchSettings, record: Record) -> Phases:
             seed=settings.seed,
         )
 
-    return Phases(strategy_of(settings, record), confirmation)
+    return Phases(search_strategy(settings, record), confirmation)

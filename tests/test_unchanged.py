@@ -21,7 +21,7 @@ ARCHITECTURES = {
     "sdxl": "7cda2aa8f5c2",
     "snapfusion": "17a61c29c182",
 }
-PROTOCOLS = {"bk_sdm": "fcd2cf4f57a4", "coco30k": "4114b462343f", "custom": "4ec095b39fb2"}
+PROTOCOLS = {"bk_sdm": "fcd2cf4f57a4", "coco30k": "4114b462343f", "own": "4ec095b39fb2"}
 # Tensors of the proxy's UNet; a digest of their names and shapes, in the order in which they are made; and a
 # sum of their absolute values from seed 0, each with a weight that moves when the order does.
 WEIGHTS = {

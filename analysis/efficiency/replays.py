@@ -35,7 +35,7 @@ from space.shared.plain import InputError, from_plain
 from space.shared.seeds import numbered_seed
 
 Half = Literal["tuning", "held_out", "all"]
-TOP_SHARE = 0.05
+TRUE_TOP_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def subset_of(table: RecordedTable, share: float, seed: int) -> RecordedTable:
     return replace(table, runs={key: runs for key, runs in table.runs.items() if key in set(kept)})
 
 
-def strategy_of(name: str, plain: Mapping[str, Any], table: RecordedTable) -> ReplayStrategy:
+def replay_strategy(name: str, plain: Mapping[str, Any], table: RecordedTable) -> ReplayStrategy:
     """A strategy as a search with these settings would have it; its rungs, if the table has them."""
     sampler: SamplerSettings = from_plain(SamplerSettings, plain["sampler"])
     stopping: StoppingSettings = from_plain(StoppingSettings, plain["stopping"])
@@ -118,7 +118,7 @@ def replayed_all(
     found = {strategy.name: Found() for strategy in strategies}
     for seed in track(range(settings.seeds), "replaying", console=console, transient=True):
         part = subset_of(table, settings.share, seed)
-        truth = Truth(part.runs, part.objectives, TOP_SHARE)
+        truth = Truth(part.runs, part.objectives, TRUE_TOP_SHARE)
         within = truth.within(noise, table.rungs[-1])
         steps = math.ceil(max(settings.budgets) * table.rungs[-1])
         for strategy in strategies:
@@ -136,7 +136,7 @@ def text_of(
     full = table.rungs[-1]
     lines = [
         f"{settings.seeds} seeds; {counted_half(settings.half)}: {len(table.runs)} networks{each}; the top: "
-        f"{max(1, math.ceil(TOP_SHARE * drawn))} of {drawn}; rungs {list(rungs)}; steps in full "
+        f"{max(1, math.ceil(TRUE_TOP_SHARE * drawn))} of {drawn}; rungs {list(rungs)}; steps in full "
         f"lengths of {full}; in brackets 95 % intervals over the seeds, paired (quartiles where it says so).",
         "",
         render_table([], steps_rows(found, rungs[0] / full), "markdown"),
@@ -148,7 +148,7 @@ def text_of(
     return "\n".join(lines)
 
 
-def write_results(
+def write_efficiency(
     folder: Path, text: str, found: Mapping[str, Found], table: RecordedTable, settings: EfficiencySettings
 ) -> None:
     """efficiency.md, as printed, and efficiency.json, a figure a seed. Raises OSError."""

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
-from evaluators.images.decoding import named
 from evaluators.images.image_set import ImageSet, Subset
 from space.shared.captions import NAME_FIELDS, Captions, caption_in, read_captions
-from space.shared.plain import InputError
+from space.shared.plain import InputError, first_few
 
 
 def captions_of(images: ImageSet, file: str | None) -> list[str]:
@@ -54,7 +53,9 @@ def named_in(file: str, images: ImageSet, field: str) -> ImageSet:
     missing = [name for name in dict.fromkeys(names) if _bare(name) not in there]
     if not missing:
         raise InputError(f"{field}: {file!r} leaves open which images it means; name them by their path")
-    raise InputError(f"{field}: {len(missing):,} images that {file!r} names are missing: {named(missing)}")
+    raise InputError(
+        f"{field}: {len(missing):,} images that {file!r} names are missing: {first_few(missing)}"
+    )
 
 
 # ---------------------------------------------------------------------- matching
@@ -83,7 +84,7 @@ def _by_name(images: list[str], captions: Captions, source: str) -> list[str]:
         if spare and not captions.more_than_images:
             raise InputError(
                 f"captions: {len(spare):,} of {len(captions.names):,} in {source} lack an image: "
-                f"{named(spare)}"
+                f"{first_few(spare)}"
             )
         return [texts[name] for name in wanted]
     raise _mismatch(images, captions, source)
@@ -93,17 +94,17 @@ def _mismatch(images: list[str], captions: Captions, source: str) -> InputError:
     assert captions.names is not None
     repeated = [name for name, count in Counter(captions.names).items() if count > 1]
     if repeated:
-        return InputError(f"captions: {source} names {len(repeated):,} images twice: {named(repeated)}")
+        return InputError(f"captions: {source} names {len(repeated):,} images twice: {first_few(repeated)}")
     known = {_bare(name) for name in captions.names}
     without = [name for name in images if _bare(name) not in known]
     if without:
         return InputError(
-            f"captions: {len(without):,} of {len(images):,} images have none in {source}: {named(without)} "
-            f"(it names {named(captions.names[:2])})"
+            f"captions: {len(without):,} of {len(images):,} images have none in {source}: "
+            f"{first_few(without)} (it names {first_few(captions.names[:2])})"
         )
     return InputError(
-        f"captions: {source} names images as {named(captions.names[:2])}, which leaves open what they are "
-        f"among {named(images[:2])}; name them by their path from the folder of the images"
+        f"captions: {source} names images as {first_few(captions.names[:2])}, which leaves open what they "
+        f"are among {first_few(images[:2])}; name them by their path from the folder of the images"
     )
 
 

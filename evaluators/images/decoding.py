@@ -16,8 +16,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-NAMED_AT_MOST = 5  # files in a message
-
 
 class Unreadable(Exception):
     """An image that cannot be decoded; the message says why."""
@@ -53,12 +51,6 @@ def natural_order(names: Iterable[str]) -> list[str]:
         return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
 
     return sorted(names, key=key)
-
-
-def named(names: list[str]) -> str:
-    """The first few, for a message."""
-    more = len(names) - NAMED_AT_MOST
-    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def file_stamp(path: Path) -> str:

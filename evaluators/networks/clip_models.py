@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from evaluators.metrics.clip_score import check_pairs, cosines
 from evaluators.networks.features import in_chunks, weights_digest
 from evaluators.networks.tokens import bpe
-from evaluators.networks.weights import Published, is_torchscript, load_tensors
+from evaluators.networks.weights import PublishedWeights, is_torchscript, load_tensors
 from space.shared.plain import InputError, nearest
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CLIP_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 OTHER_TEXT = {"hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs"}  # that a text tower or tokenizer has
 
 
@@ -39,10 +39,10 @@ class OpenClip:
         self, model: str, tag: str | None, weights: Path, device: str = "cpu", precision: str = "fp32"
     ) -> None:
         self.name = model.lower()
-        network = build(model, quick_gelu=bool(_published_config(model, tag).get("quick_gelu")))
+        network = build_clip(model, quick_gelu=bool(_published_config(model, tag).get("quick_gelu")))
         _load(network, weights)
         self.digest = weights_digest(network.state_dict())
-        self._device, self._dtype = device, PRECISIONS[precision]
+        self._device, self._dtype = device, CLIP_PRECISIONS[precision]
         self._network = network.eval().to(device=device, dtype=self._dtype)
         self._transform, described = _image_transform(model, tag, network)
         self.preparation = f"{described}; {precision}"
@@ -93,7 +93,7 @@ class OpenClip:
         return 64 if self._device == "cuda" else 8
 
 
-def published(model: str, tag: str | None) -> Published | None:
+def published(model: str, tag: str | None) -> PublishedWeights | None:
     """Where open_clip has the weights of this architecture and tag; None for your own (no tag).
 
     Raises:
@@ -106,16 +106,16 @@ def published(model: str, tag: str | None) -> Published | None:
     stem = f"{model.lower()}-{tag}"
     url = config.get("url", "")
     if "openaipublic" in url:  # its address holds the SHA-256
-        return Published((f"{stem}.pt",), url=url, sha256=url.split("/")[-2])
+        return PublishedWeights((f"{stem}.pt",), url=url, sha256=url.split("/")[-2])
     files = (f"{stem}.safetensors", f"{stem}.bin", f"{stem}.pt")
     repository, _, name = config.get("hf_hub", "").rpartition("/")
     if not repository:
-        return Published((f"{stem}.pt",), url=url or None)
+        return PublishedWeights((f"{stem}.pt",), url=url or None)
     names = (name,) if name else ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-    return Published(files, hub=(repository, names))
+    return PublishedWeights(files, hub=(repository, names))
 
 
-def build(model: str, quick_gelu: bool = False) -> nn.Module:
+def build_clip(model: str, quick_gelu: bool = False) -> nn.Module:
     """The architecture, with weights from torch's current random state.
 
     Raises:

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evaluators.metrics.clip_score import check_pairs, cosines
-from evaluators.networks.embedded_model import Vocabulary, build
+from evaluators.networks.embedded_model import Vocabulary, build_embedded
 from evaluators.networks.features import CHUNK, in_chunks, weights_digest
 from evaluators.networks.tokens import bpe
 from space.shared.plain import InputError
@@ -131,7 +131,7 @@ class EmbeddedClip:
             about = json.loads((folder / ABOUT).read_text())
             vocabulary = Vocabulary(about["vocabulary"], about["model_cfg"]["text_cfg"]["context_length"])
             with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random state
-                model = build(about["model_cfg"])
+                model = build_embedded(about["model_cfg"])
             open_clip.load_checkpoint(model, str(folder / WEIGHTS))
         except (
             Exception

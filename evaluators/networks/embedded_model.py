@@ -101,7 +101,7 @@ def model_config(settings: EmbeddedSettings, vocabulary: Vocabulary, image_size_
     }
 
 
-def build(config: dict[str, Any]) -> nn.Module:
+def build_embedded(config: dict[str, Any]) -> nn.Module:
     """An open_clip model of this configuration, with weights from torch's current random state."""
     import open_clip
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluators.networks.embedded_model import EmbeddedSettings, Vocabulary, build, model_config
+from evaluators.networks.embedded_model import EmbeddedSettings, Vocabulary, build_embedded, model_config
 from evaluators.networks.features import check_images, to_network
 
 WARM_UP_STEPS = 20
@@ -48,7 +48,7 @@ def train_clip(
 
     with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        model = build(model_config(settings, vocabulary, image_size_px)).train()
+        model = build_embedded(model_config(settings, vocabulary, image_size_px)).train()
         words = _words(texts, vocabulary.size)
         namer = nn.Linear(model.visual.trunk.num_features, words.shape[1])  # type: ignore[union-attr, arg-type]
         optimizer = torch.optim.AdamW(

@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluators.networks.features import in_chunks, weights_digest
-from evaluators.networks.weights import Published, is_torchscript, load_tensors, load_torchscript
+from evaluators.networks.weights import PublishedWeights, is_torchscript, load_tensors, load_torchscript
 from space.shared.plain import InputError
 
 SIZE_PX, WIDTH = 299, 2048
-CLEAN_FID = Published(
+CLEAN_FID = PublishedWeights(
     ("inception-2015-12-05.pt",),
     url="https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
     sha256="f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
 )
-PYTORCH_FID = Published(  # its name holds the first digits of its SHA-256, as torch.hub has it
+PYTORCH_FID = PublishedWeights(  # its name holds the first digits of its SHA-256, as torch.hub has it
     ("pt_inception-2015-12-05-6726825d.pth",),
     url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
     "pt_inception-2015-12-05-6726825d.pth",

@@ -18,7 +18,7 @@ from evaluators.networks.features import (
     TextSimilarity,
 )
 from evaluators.networks.inception import CLEAN_FID, PYTORCH_FID, CleanInception, Inception, PytorchInception
-from evaluators.networks.weights import Missing, Published, WeightsSettings, find_weights
+from evaluators.networks.weights import Missing, PublishedWeights, WeightsSettings, find_weights
 from evaluators.protocols.protocol import EvaluationProtocol, NetworkSpec
 from space.shared.plain import InputError, from_plain, nearest
 
@@ -60,7 +60,9 @@ def load_networks(
     compute = compute or ComputeSettings()
     specs = {spec.name: spec for spec in (*protocol.features, *protocol.clips)}
     paths = _find_all(specs, weights)
-    loaded = {name: KINDS[spec.network].load(spec, paths[name], compute) for name, spec in specs.items()}
+    loaded = {
+        name: NETWORK_KINDS[spec.network].load(spec, paths[name], compute) for name, spec in specs.items()
+    }
     for name, spec in specs.items():
         protocol = protocol.with_network(pinned(spec, loaded[name]))
     return Networks(
@@ -98,23 +100,23 @@ def _find_all(specs: dict[str, NetworkSpec], weights: WeightsSettings) -> dict[s
 
 
 def _weights_of(spec: NetworkSpec, weights: WeightsSettings) -> Path | None:
-    if spec.network not in KINDS:
-        raise InputError(f"network: {spec.network!r} is not known; {nearest(spec.network, KINDS)}")
-    return KINDS[spec.network].find(spec, weights)
+    if spec.network not in NETWORK_KINDS:
+        raise InputError(f"network: {spec.network!r} is not known; {nearest(spec.network, NETWORK_KINDS)}")
+    return NETWORK_KINDS[spec.network].find(spec, weights)
 
 
 # ---------------------------------------------------------------------- one entry a kind of network
 
 
 @dataclass(frozen=True)
-class Kind:
+class NetworkKind:
     """How the weights of a kind of network are found (None: it needs none), and how it is made of them."""
 
     find: Callable[[NetworkSpec, WeightsSettings], Path | None]
     load: Callable[[NetworkSpec, Path | None, ComputeSettings], Network]
 
 
-def _find_inception(published: Published) -> Callable[[NetworkSpec, WeightsSettings], Path]:
+def _find_inception(published: PublishedWeights) -> Callable[[NetworkSpec, WeightsSettings], Path]:
     return lambda spec, weights: find_weights(spec.name, published, weights, spec.file_sha256)
 
 
@@ -156,10 +158,10 @@ def _load_inception(kind: type[Inception]) -> Callable[[NetworkSpec, Path | None
     return load
 
 
-KINDS = {
-    "inception-v3": Kind(_find_inception(CLEAN_FID), _load_inception(CleanInception)),
-    "inception-v3-pytorch": Kind(_find_inception(PYTORCH_FID), _load_inception(PytorchInception)),
-    "open-clip": Kind(_find_open_clip, _load_open_clip),
-    "embedded-clip": Kind(_find_embedded, _load_embedded),
-    "random-conv": Kind(lambda spec, weights: None, _load_random_conv),
+NETWORK_KINDS = {
+    "inception-v3": NetworkKind(_find_inception(CLEAN_FID), _load_inception(CleanInception)),
+    "inception-v3-pytorch": NetworkKind(_find_inception(PYTORCH_FID), _load_inception(PytorchInception)),
+    "open-clip": NetworkKind(_find_open_clip, _load_open_clip),
+    "embedded-clip": NetworkKind(_find_embedded, _load_embedded),
+    "random-conv": NetworkKind(lambda spec, weights: None, _load_random_conv),
 }

@@ -44,7 +44,7 @@ class WeightsSettings:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedWeights:
     """One published set of weights: its name in the cache folder, and where it is to be had.
 
     Attributes:
@@ -65,7 +65,7 @@ class Missing(InputError):
 
 
 def find_weights(
-    network: str, published: Published | None, settings: WeightsSettings, sha256: str | None = None
+    network: str, published: PublishedWeights | None, settings: WeightsSettings, sha256: str | None = None
 ) -> Path:
     """The file with a network's weights, fetched if need be, of the digest that is wanted if one is.
 
@@ -150,7 +150,7 @@ class _CannotFetch(Exception):
     pass
 
 
-def _fetched(published: Published, settings: WeightsSettings) -> Path:
+def _fetched(published: PublishedWeights, settings: WeightsSettings) -> Path:
     if published.hub is not None:
         return _from_hub(*published.hub, download=settings.download)
     if published.url is None or not settings.download:
@@ -209,7 +209,7 @@ def _checked(path: Path, sha256: str | None, what: str) -> Path:
 
 
 def _what_to_put_where(
-    network: str, published: Published, settings: WeightsSettings, sha256: str | None, error: Exception
+    network: str, published: PublishedWeights, settings: WeightsSettings, sha256: str | None, error: Exception
 ) -> str:
     source = published.url or (
         f"{' or '.join(published.hub[1])} of https://huggingface.co/{published.hub[0]}"

@@ -11,7 +11,7 @@ from evaluators.protocols.protocol import EvaluationProtocol, differences
 from space.shared.plain import InputError, from_plain, to_plain
 
 LOWER_IS_BETTER = ("fid", "kid")
-Verdict = Literal["better", "worse", "undecided"]
+Comparison = Literal["better", "worse", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Score:
     def lower_is_better(self) -> bool:
         return self.name.startswith(LOWER_IS_BETTER)
 
-    def compare(self, other: Score, but_for: Iterable[str] = ()) -> Verdict:
+    def compare(self, other: Score, but_for: Iterable[str] = ()) -> Comparison:
         """Whether this score is better than `other`, beyond the intervals of both.
 
         The interval of the difference is taken as that of independent samples, its half-widths added in

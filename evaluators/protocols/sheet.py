@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluators.protocols.score import Score, Verdict
+from evaluators.protocols.score import Comparison, Score
 from space.shared.files import write_whole
 from space.shared.plain import InputError
 
@@ -54,7 +54,9 @@ class Sheet:
             raise InputError(f"{file}: cannot be read as scores: {error}") from None
 
 
-def compare(one: Sheet, other: Sheet, but_for: Iterable[str] = ()) -> dict[str, tuple[Score, Score, Verdict]]:
+def compare(
+    one: Sheet, other: Sheet, but_for: Iterable[str] = ()
+) -> dict[str, tuple[Score, Score, Comparison]]:
     """Each score that both have: the two, and whether the first is better beyond their intervals.
 
     Args:

@@ -21,7 +21,7 @@ from space.explore.counting import check_summed, count, count_within
 from space.explore.files import WRITERS, CandidateFile, check_path
 from space.explore.fronts import MEANS, Edge, Front, edges_of
 from space.explore.grid import Grid
-from space.explore.report import Map, Published, print_map, to_json
+from space.explore.report import Map, PublishedNetwork, print_map, to_json
 from space.explore.style import PLOT_ENDINGS
 from space.explore.survey import Survey, neighbours, survey
 from space.prices.macs import Cost, price
@@ -135,21 +135,21 @@ def _published() -> dict[str, tuple[Cost, Architecture | None]]:
     for file in sorted(files, key=lambda file: file.name):
         plain, name = yaml.safe_load(file.read_text("utf-8")), file.name.removesuffix(".yaml")
         if "patch" in plain:
-            found[name] = (dit.price(from_plain(dit.DiT, plain, name)), None)
+            found[name] = (dit.dit_price(from_plain(dit.DiT, plain, name)), None)
         else:
             a = Architecture.from_plain(plain, name)
             found[name] = (price(a), a)
     return found
 
 
-def _located(name: str, cost: Cost, a: Architecture | None, grid: Grid) -> Published:
+def _located(name: str, cost: Cost, a: Architecture | None, grid: Grid) -> PublishedNetwork:
     if a is None:
-        return Published(name, cost, "a transformer without levels")
+        return PublishedNetwork(name, cost, "a transformer without levels")
     try:
         grid.space.encode(a)
     except InputError as error:
-        return Published(name, cost, str(error))
-    return Published(name, cost, None)
+        return PublishedNetwork(name, cost, str(error))
+    return PublishedNetwork(name, cost, None)
 
 
 def _named(name: str) -> Architecture:

@@ -15,7 +15,7 @@ from training.model import load_model
 EXAMPLES = ("mdsearch generate model=trained/md prompt='a red circle' out=circle.png count=9 seed=1",)
 
 
-TEXTS = ("model", "prompt", "out")
+GENERATE_TEXTS = ("model", "prompt", "out")
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ def generate(command: GenerateCommand) -> Path:
 
 
 def main(words: list[str]) -> int:
-    command: GenerateCommand = from_plain(GenerateCommand, compose("generate", as_text(words, TEXTS)))
+    command: GenerateCommand = from_plain(
+        GenerateCommand, compose("generate", as_text(words, GENERATE_TEXTS))
+    )
     print(generate(command))
     return 0

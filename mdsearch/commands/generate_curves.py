@@ -39,7 +39,7 @@ from training.generation.generators import check_settings
 from training.generation.samples import generate_samples, manifest_of
 from training.generation.settings import GenerationSettings
 
-TEXTS = ("model", "run", "captions", "reference", "out", "name")
+CURVES_TEXTS = ("model", "run", "captions", "reference", "out", "name")
 SAMPLES = "samples"
 
 
@@ -215,7 +215,7 @@ def write(curves: Curves, words: Iterable[str]) -> list[Path]:
 
 def main(words: list[str]) -> int:
     listed = as_lists(words, ["guidance", "steps"])
-    meant = as_entries(as_text(listed, TEXTS), "weights.files")
+    meant = as_entries(as_text(listed, CURVES_TEXTS), "weights.files")
     command = from_plain(CurvesCommand, compose("generate_curves", meant))
     curves = measure_curves(command, Console())
     print(f"{curves_table(curves, 'table')}\n{curves.protocol}\n")

@@ -13,12 +13,12 @@ from conf.words import as_text
 from mdsearch.progress import shown_progress
 from space.shared.plain import InputError, from_plain
 from training.data.captions import read_prompts
-from training.generation.identity import OURS, kind_of
+from training.generation.identity import OWN_MODEL, model_kind
 from training.generation.samples import Shard, generate_samples
 from training.generation.settings import GenerationSettings
 from training.model import read_description
 
-TEXTS = ("model", "captions", "out")
+SAMPLES_TEXTS = ("model", "captions", "out")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SamplesCommand:
         if self.count is not None and self.count > captions:
             raise InputError(f"count: {self.count}, but {self.captions} holds {captions} captions")
         left_open: dict[str, Any] = {"count": captions, "sampler": self.scheduler}
-        if kind_of(self.model) == OURS:
+        if model_kind(self.model) == OWN_MODEL:
             _, known = read_description(self.model)
             left_open["image_size_px"] = known.image_size_px
             left_open |= {"steps": known.sampling_steps, "guidance": known.guidance}
@@ -80,6 +80,6 @@ def draw(command: SamplesCommand) -> Path:
 
 
 def main(words: list[str]) -> int:
-    folder = draw(from_plain(SamplesCommand, compose("generate_samples", as_text(words, TEXTS))))
+    folder = draw(from_plain(SamplesCommand, compose("generate_samples", as_text(words, SAMPLES_TEXTS))))
     print(f"samples: {folder}")
     return 0

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from analysis.replay.recheck import agreement_table, rechecks
-from analysis.replay.results import summarise, summary_table, write_results
+from analysis.replay.results import summarise, summary_table, write_replays
 from analysis.replay.surrogate import Surrogate
 from analysis.replay.table import RecordedTable, check_rungs, load_table
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, feasible, replay
@@ -149,7 +149,7 @@ def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
             f"{settings.seeds} replays each of {len(table.runs)} recorded networks; median and quartiles"
         )
         try:
-            written = write_results(out, by_name, about, steps, caption)
+            written = write_replays(out, by_name, about, steps, caption)
         except OSError as error:
             raise InputError(f"out: {out} cannot be written: {error.strerror}") from None
         for path in written:

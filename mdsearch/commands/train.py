@@ -20,16 +20,15 @@ from conf.compose import compose
 from conf.words import as_text
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
-from space.shared.plain import InputError, from_plain, to_plain
+from space.shared.plain import InputError, first_few, from_plain, to_plain
 from training.data.factory import DataSettings, load_data
-from training.data.folder import named
 from training.data.scenes import ScenesSettings
 from training.generation.grid import save_grid
 from training.loop import Diverged
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
-TEXTS = ("arch_file", "out", "resume")
+TRAIN_TEXTS = ("arch_file", "out", "resume")
 STATE, WORDS, CURVE = "state.pt", "overrides.yaml", "curve.jsonl"
 
 
@@ -71,7 +70,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     console, folder = Console(), command.folder()
     data = load_data(command.data)
     if data.unreadable:
-        console.print(f"{len(data.unreadable)} unreadable images left out: {named(data.unreadable)}")
+        console.print(f"{len(data.unreadable)} unreadable images left out: {first_few(data.unreadable)}")
     architecture = narrow(command.architecture(), command.proxy)
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
     _prepare(folder, command, words)
@@ -198,7 +197,7 @@ def _cut_curve(curve: Path, step: int) -> None:
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
-    command: TrainCommand = from_plain(TrainCommand, compose("train", as_text(words, TEXTS)))
+    command: TrainCommand = from_plain(TrainCommand, compose("train", as_text(words, TRAIN_TEXTS)))
     if command.resume is None:
         return command, words
     stored = Path(command.resume) / WORDS
@@ -208,7 +207,7 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
         raise InputError(f"resume: {command.resume!r} is no folder of a training ({error})") from None
     added = [word for word in words if not word.startswith("resume=")]
     merged = [*before, *(word for word in added if word not in before)]
-    words = as_text([*merged, f"resume={command.resume}"], TEXTS)
+    words = as_text([*merged, f"resume={command.resume}"], TRAIN_TEXTS)
     resumed = from_plain(TrainCommand, compose("train", words))
     return replace(resumed, arch_file=str(Path(command.resume) / "architecture.yaml")), merged
 

@@ -19,7 +19,7 @@ from search.runs.record import History, Rung, Trial
 from search.runs.scores import point_of
 from search.statistics.noise import Noise, RungNoise
 from search.statistics.pareto import Point, best_order, mean_point
-from search.statistics.variance import UNKNOWN, Variance, within, within_paired
+from search.statistics.variance import UNKNOWN, Variance, variance_within, within_paired
 from space.shared.plain import InputError
 
 
@@ -103,7 +103,7 @@ def known_noise(history: History, stated: Noise) -> Noise:
     return refined(stated, estimated([history], stated))
 
 
-def shown(found: ScoreNoise) -> dict[str, str]:
+def noise_row(found: ScoreNoise) -> dict[str, str]:
     """In words under column titles, for a table."""
     words = _as_share if found.objective.scale == "log" else _as_is
     interval = [words(end) for end in found.seeds.deviation_interval()] if found.seeds else []
@@ -166,7 +166,7 @@ def _at(step: int, runs: Sequence[Trial], objectives: Objectives, noise: Noise) 
             step,
             objective,
             UNKNOWN if stated is None else Variance(stated**2, noise.degrees_of_freedom),
-            _known(within([list(by_seed.values()) for by_seed in values.values()])),
+            _known(variance_within([list(by_seed.values()) for by_seed in values.values()])),
             _known(within_paired(values)),
             len(values),
             median(resampled) if resampled else None,

@@ -73,7 +73,7 @@ def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: I
             for fields in (ours, theirs)
         )
     return [
-        f"{name}: {shown(ours.get(name))} against {shown(theirs.get(name))}"
+        f"{name}: {setting_text(ours.get(name))} against {setting_text(theirs.get(name))}"
         for name in dict.fromkeys([*ours, *theirs])
         if ours.get(name) != theirs.get(name)
         and name not in FOLLOWS
@@ -111,7 +111,7 @@ def abridged(differences: Sequence[str]) -> list[str]:
     return [*differences[:MOST_NAMED], f"and {more} more"] if more > 0 else list(differences)
 
 
-def shown(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """A value of a setting in one short line."""
     text = "-" if value is None else value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from search.custom import PUT_RIGHT, failed, made
+from search.custom import PUT_RIGHT, custom_instance, failed
 from search.samplers.base import Observation, Proposal, Ranks, Sampler
 from space.architecture import Architecture
 from space.choices import Space
@@ -29,7 +29,7 @@ class CustomSamplerSettings:
 def custom_sampler(use: str | None, options: Mapping[str, Any] | None, seed: int) -> Sampler:
     """The user's sampler, watched over. Raises InputError if it cannot be made."""
     arguments = ("space", "past", "number")
-    found = made("sampler", use, options, {"seed": seed}, lambda kind: "proposals", arguments)
+    found = custom_instance("sampler", use, options, {"seed": seed}, lambda kind: "proposals", arguments)
     return (
         CustomRankingSampler(str(use), found) if isinstance(found, Ranks) else CustomSampler(str(use), found)
     )

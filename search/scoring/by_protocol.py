@@ -94,7 +94,9 @@ def describe_by_protocol(named: EvaluationProtocol, scored: EvaluationProtocol) 
 
 def prepare_by_protocol(settings: SearchSettings, folder: Path, data: Dataset, say: Say) -> ProtocolEvaluator:
     assert isinstance(settings.evaluators, EvaluationProtocol)
-    networks, protocol = load(settings, derived_protocol(settings, settings.evaluators, data))
+    networks, protocol = load_protocol_networks(
+        settings, derived_protocol(settings, settings.evaluators, data)
+    )
     names = ", ".join(network.name for network in networks.features)
     say(f"reference images: measured by {names} once, then cached ...")
     if settings.scoring.reference is None:
@@ -119,7 +121,9 @@ def describe_counts(evaluator: ProtocolEvaluator) -> list[str]:
     ]
 
 
-def load(settings: SearchSettings, protocol: EvaluationProtocol) -> tuple[Networks, EvaluationProtocol]:
+def load_protocol_networks(
+    settings: SearchSettings, protocol: EvaluationProtocol
+) -> tuple[Networks, EvaluationProtocol]:
     try:
         return load_networks(protocol, settings.weights, settings.compute)
     except Missing as error:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from space.explore.fronts import Front
 from space.explore.report import Map
-from space.explore.style import OTHERS, OURS, QUIET, STYLE
+from space.explore.style import OTHER_COLOUR, OWN_COLOUR, QUIET, STYLE
 
-BUDGET = "#7a4fa3"
+BUDGET_COLOUR = "#7a4fa3"
 HALO = [withStroke(linewidth=3, foreground="white")]
 TICKS = [12.5 * 2**step for step in range(10)]
 # Name on the page, and where it stands from its point, in points of the page.
@@ -108,7 +108,7 @@ def _budget(axes: Axes, found: Map) -> None:
         if found.within is None
         else f"budget: {100 * found.within.encodings / found.count.encodings:.1f} % of the encodings fit"
     )
-    line: dict[str, Any] = {"color": BUDGET, "linewidth": 1.6}
+    line: dict[str, Any] = {"color": BUDGET_COLOUR, "linewidth": 1.6}
     if y is not None:
         axes.plot([left, corner_x], [y, y], label=label, **line)
         label = ""
@@ -119,7 +119,7 @@ def _budget(axes: Axes, found: Map) -> None:
 def _networks(axes: Axes, found: Map) -> None:
     for at in found.published:
         name, right, up, side = LABELS.get(at.name, (at.name, 10, 0, "left"))
-        colour = OURS if at.outside is None else OTHERS
+        colour = OWN_COLOUR if at.outside is None else OTHER_COLOUR
         x, y = at.cost.parameters / 1e6, at.cost.gmacs
         axes.plot(x, y, "o", color=colour, markersize=8, markeredgecolor="white", zorder=5)
         axes.annotate(

@@ -12,17 +12,17 @@ from rich.text import Text
 
 from space.architecture import Architecture
 from space.budget import Budget
-from space.explore.counting import Count
+from space.explore.counting import SpaceCount
 from space.explore.fronts import MEANS, Edge, Front
 from space.explore.grid import Grid
-from space.explore.survey import Neighbour, Survey, interval, within
+from space.explore.survey import Neighbour, Survey, fits_budget, interval
 from space.prices.macs import Cost
 
 SHOWN_OF_AN_EDGE = 6
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedNetwork:
     """A network of conf/arch in the plane; `outside` says why it is no point of the space, None: it is."""
 
     name: str
@@ -32,15 +32,15 @@ class Published:
 
 @dataclass(frozen=True)
 class Map:
-    """All that the command finds; where a space is too large for it, `within` is None, `edges` empty."""
+    """All that the command finds; where a space is too large for it, `fits_budget` is None, `edges` empty."""
 
     grid: Grid
     budget: Budget
-    count: Count
-    within: Count | None
+    count: SpaceCount
+    within: SpaceCount | None
     survey: Survey
     edges: dict[Front, Edge]
-    published: list[Published]
+    published: list[PublishedNetwork]
     near: tuple[str, Architecture, Cost] | None
     neighbours: list[Neighbour]
     seconds: float
@@ -165,7 +165,7 @@ def _edge_table(found: Map, name: Front) -> Table:
     part = found.edges[name]
     title = f"edge: {MEANS[name]}; {len(part.rows):,} in all"
     table = _table(title, "parameters (M)", "GMACs", "budget", "channels", "layers", first="id")
-    fits = within(found.budget, part.costs)
+    fits = fits_budget(found.budget, part.costs)
     for at in np.unique(np.linspace(0, len(part.rows) - 1, SHOWN_OF_AN_EDGE).round().astype(int)):
         a, cost = found.grid.architecture(part.rows[at]), Cost(*part.costs[at].tolist())
         channels = " ".join(str(level.channels) for level in a.levels)

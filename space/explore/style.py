@@ -6,7 +6,7 @@ from typing import Any
 
 PLOT_ENDINGS = (".png", ".svg", ".pdf")  # what a plot's file may end in
 INK, QUIET = "#1f2933", "#6b7785"
-OURS, OTHERS = "#d9541e", "#2f6690"  # the MobileDiffusion family stands out
+OWN_COLOUR, OTHER_COLOUR = "#d9541e", "#2f6690"  # the MobileDiffusion family stands out
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,

@@ -17,7 +17,7 @@ from space.difference import difference
 from space.explore.grid import Costs, Grid, Rows
 from space.prices.macs import Cost, price
 
-CHUNK = 50_000
+SAMPLES_PER_CHUNK = 50_000
 BINS = 160
 NORMAL_95 = 1.959964
 
@@ -54,13 +54,13 @@ def survey(
     """`samples` encodings, uniformly and with replacement; the same for the same seed.
 
     `known` are networks to compare with; `each(rows, costs, fits)` is called for every chunk of up to
-    `CHUNK` rows, in order.
+    `SAMPLES_PER_CHUNK` rows, in order.
     """
     parameters, macs = _bins(grid)
     counts = np.zeros((BINS, BINS), dtype=np.int64)
     no_larger, fitting = dict.fromkeys(known, 0), 0
     for rows, costs in chunks(grid, samples, seed):
-        fits = within(budget, costs)
+        fits = fits_budget(budget, costs)
         fitting += int(fits.sum())
         counts += np.histogram2d(costs[:, 0], costs[:, 1], bins=(parameters, macs))[0].astype(np.int64)
         for name, cost in known.items():
@@ -72,12 +72,12 @@ def survey(
 
 def chunks(grid: Grid, samples: int, seed: int) -> Iterator[tuple[Rows, Costs]]:
     generator = np.random.default_rng(seed)
-    for start in range(0, samples, CHUNK):
-        rows = grid.sample(generator, min(CHUNK, samples - start))
+    for start in range(0, samples, SAMPLES_PER_CHUNK):
+        rows = grid.sample(generator, min(SAMPLES_PER_CHUNK, samples - start))
         yield rows, grid.price(rows)
 
 
-def within(budget: Budget, costs: Costs) -> NDArray[np.bool_]:
+def fits_budget(budget: Budget, costs: Costs) -> NDArray[np.bool_]:
     """Which of (rows, 3) costs fit, as `Budget.excess` would say one by one. Raises as that does."""
     fits = np.ones(len(costs), dtype=bool)
     bounds, columns = budget.bounds(), Cost(*costs.T)

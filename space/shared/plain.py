@@ -10,13 +10,14 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 T = TypeVar("T")
 V = TypeVar("V")
+NAMED_AT_MOST = 5  # files in a message
 
 
 class InputError(ValueError):
@@ -194,3 +195,9 @@ def to_plain(value: Any, *, omit_defaults: bool = False) -> Any:
     if isinstance(value, Mapping):
         return {key: to_plain(item, omit_defaults=omit_defaults) for key, item in value.items()}
     return value
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first few names of files, for a message."""
+    more = len(names) - NAMED_AT_MOST
+    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

@@ -14,11 +14,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from space.shared.plain import InputError
+from space.shared.plain import InputError, first_few
 from training.data.base import CommonSettings
 from training.data.captions import captioned_files, captions_file
-
-NAMED_AT_MOST = 5  # unreadable files in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +37,7 @@ class FolderSettings(CommonSettings):
         if not 0 <= self.max_unreadable_share <= 1:
             raise InputError(f"max_unreadable_share: {self.max_unreadable_share}; allowed: 0 to 1")
 
-    def load(self) -> FolderImages:
+    def load(self) -> FolderPixels:
         return open_folder(
             self.folder,
             self.captions,
@@ -63,7 +61,7 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().resolve())
 
 
-class FolderImages:
+class FolderPixels:
     """Images of a folder, (N, H, W, 3) uint8 in memory (`pixels_in_memory`) or decoded for each batch."""
 
     def __init__(self, files: list[Path], names: list[str], captions: list[str], image_size_px: int) -> None:
@@ -92,7 +90,7 @@ class FolderImages:
 
 def open_folder(
     folder: str, captions: str | None, image_size_px: int, *, max_unreadable_share: float, memory_mib: int
-) -> FolderImages:
+) -> FolderPixels:
     """Read the captions, check every image, and keep the decoded ones if they fit `memory_mib`.
 
     Beyond that every image is still decoded once, to be sure that it can be, but not kept.
@@ -116,7 +114,7 @@ def open_folder(
     readable = [index for index, image in enumerate(decoded) if image is not None]
     unreadable = [rows[index][0] for index, image in enumerate(decoded) if image is None]
     _check_unreadable(unreadable, len(rows), max_unreadable_share)
-    images = FolderImages(
+    images = FolderPixels(
         [files[index] for index in readable],
         [rows[index][0] for index in readable],
         [rows[index][1] for index in readable],
@@ -126,12 +124,6 @@ def open_folder(
     if keep:
         images.pixels_in_memory = np.stack([image for image in decoded if isinstance(image, np.ndarray)])
     return images
-
-
-def named(unreadable: list[str]) -> str:
-    """The first few unreadable files, for a message."""
-    more = len(unreadable) - NAMED_AT_MOST
-    return ", ".join(unreadable[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def _decode(file: Path, image_size_px: int) -> np.ndarray | None:
@@ -151,6 +143,6 @@ def _decode(file: Path, image_size_px: int) -> np.ndarray | None:
 def _check_unreadable(unreadable: list[str], count: int, max_share: float) -> None:
     if len(unreadable) == count or len(unreadable) > max_share * count:
         raise InputError(
-            f"folder: {len(unreadable)} of {count} images cannot be read ({named(unreadable)}); "
+            f"folder: {len(unreadable)} of {count} images cannot be read ({first_few(unreadable)}); "
             f"allowed: at most {max_share:.0%} (max_unreadable_share)"
         )

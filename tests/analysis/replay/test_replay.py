@@ -17,7 +17,7 @@ from conf.compose import compose
 from mdsearch.commands.replay import main, strategies
 from search.backends.virtual import Conditions
 from search.objectives import FID_AND_CLIP, objectives_to_plain
-from search.preparation import strategy_of
+from search.preparation import search_strategy
 from search.runs.record import RECORD_NAME, Record, Rung
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.samplers.random import RandomSampler, RandomSettings
@@ -57,7 +57,7 @@ def write_run(folder, *words, noise=0.0, most_rungs=None):
             record.append("run", name=folder.name, seed=settings.seed, trials=settings.trials, **header)
             record.append("start", scores=START, protocol={"id": "test"})
         record.append("session", trials=settings.trials, backend="inline")
-        drive(strategy_of(settings, record), noisy, most_rungs=most_rungs)
+        drive(search_strategy(settings, record), noisy, most_rungs=most_rungs)
         record.close()
     return folder
 
@@ -121,7 +121,7 @@ def test_a_driver_of_two_workers_killed_while_it_proposed_decided_as_its_setting
     with mock.patch("os.fsync"):
         record = Record(run)
         record.listeners.append(die)
-        search = strategy_of(settings, record)
+        search = search_strategy(settings, record)
         jobs = [search.propose(), search.propose()]
         for step in RUNGS:
             point = scores_at(jobs[0].architecture, step)

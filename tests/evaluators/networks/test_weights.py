@@ -17,7 +17,7 @@ from torch import nn
 from evaluators.networks.loading import load_networks
 from evaluators.networks.weights import (
     Missing,
-    Published,
+    PublishedWeights,
     WeightsSettings,
     file_digest,
     find_weights,
@@ -94,7 +94,7 @@ def test_workers_that_start_at_once_fetch_it_once(server: Server, tmp_path: Path
 
 
 def test_what_arrives_with_another_digest_is_not_kept(server: Server, tmp_path: Path) -> None:
-    published = Published(("weights.pt",), url=server.url, sha256="0" * 64)
+    published = PublishedWeights(("weights.pt",), url=server.url, sha256="0" * 64)
     with pytest.raises(Missing, match=f"what {server.url} sent has the SHA-256 {SHA256}"):
         find_weights("net", published, WeightsSettings(cache_folder=str(tmp_path)))
     assert not (tmp_path / "weights.pt").exists()
@@ -102,14 +102,14 @@ def test_what_arrives_with_another_digest_is_not_kept(server: Server, tmp_path: 
 
 
 def test_what_ends_too_early_is_not_kept_though_no_digest_is_known(server: Server, tmp_path: Path) -> None:
-    published = Published(("half.pt",), url=server.url.replace("weights", "half"))
+    published = PublishedWeights(("half.pt",), url=server.url.replace("weights", "half"))
     with pytest.raises(Missing, match=r"half\.pt ended after 2,560,000 of 5,120,000 bytes"):
         find_weights("net", published, WeightsSettings(cache_folder=str(tmp_path)))
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
 
 
 def test_a_file_of_yours_goes_before_the_cache_and_the_cache_before_the_address(tmp_path: Path) -> None:
-    published = Published(("net.pt", "net.safetensors"), url="http://127.0.0.1:9/none")
+    published = PublishedWeights(("net.pt", "net.safetensors"), url="http://127.0.0.1:9/none")
     cache, own = tmp_path / "cache", tmp_path / "own.pt"
     cache.mkdir()
     (cache / "net.safetensors").write_bytes(CONTENT)
@@ -127,7 +127,7 @@ def test_a_file_of_yours_goes_before_the_cache_and_the_cache_before_the_address(
 
 def test_a_damaged_file_in_the_cache_is_refused(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").write_bytes(CONTENT[:-1])
-    published = Published(("weights.pt",), sha256=SHA256)
+    published = PublishedWeights(("weights.pt",), sha256=SHA256)
     with pytest.raises(InputError, match="another file, or damaged: delete it"):
         find_weights("net", published, WeightsSettings(cache_folder=str(tmp_path)))
 
@@ -164,7 +164,7 @@ def test_without_network_or_files_one_message_says_what_to_put_where(tmp_path: P
 
 
 def test_an_address_that_does_not_answer_is_said(tmp_path: Path) -> None:
-    published = Published(("net.pt",), url="http://127.0.0.1:9/net.pt")
+    published = PublishedWeights(("net.pt",), url="http://127.0.0.1:9/net.pt")
     with pytest.raises(Missing, match="Connection refused") as caught:
         find_weights("net", published, WeightsSettings(cache_folder=str(tmp_path)))
     assert f"put http://127.0.0.1:9/net.pt at {tmp_path / 'net.pt'}" in str(caught.value)

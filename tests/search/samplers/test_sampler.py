@@ -11,11 +11,11 @@ from search.objectives import FID_AND_CLIP
 from search.samplers.base import Observation, Ranks, observations
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.samplers.gp import GaussianProcessSettings
-from search.samplers.grid import PLACE, GridSettings
+from search.samplers.grid import GRID_PLACE, GridSettings
 from search.samplers.nsga2 import Nsga2Settings
 from search.samplers.optuna import distributions
 from search.samplers.random import RandomSampler, RandomSettings
-from search.samplers.sobol import PLACE as PLACE_OF_SOBOL
+from search.samplers.sobol import SOBOL_PLACE as PLACE_OF_SOBOL
 from search.samplers.sobol import SobolSampler
 from search.samplers.tpe import TpeSettings
 from search.statistics.pareto import Point
@@ -282,8 +282,8 @@ def test_a_grid_ranks_by_its_order_and_heeds_no_place_of_an_earlier_run():
     order = [proposal.architecture for proposal in grid.proposals(FEW, [], 0)]
     assert grid.rank(FEW, order[::-1], [], 0) == list(range(len(order)))[::-1]
     params = FEW.encode(order[0])
-    assert next(grid.proposals(FEW, [Observation(3, params, None, {PLACE: 7})], 4)) != next(
-        grid.proposals(FEW, [Observation(-1, params, None, {PLACE: 7})], 0)
+    assert next(grid.proposals(FEW, [Observation(3, params, None, {GRID_PLACE: 7})], 4)) != next(
+        grid.proposals(FEW, [Observation(-1, params, None, {GRID_PLACE: 7})], 0)
     )
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from space.shared.plain import InputError
+from space.shared.plain import InputError, first_few
 from training.data.factory import load_data
-from training.data.folder import FolderSettings, named
+from training.data.folder import FolderSettings
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_unreadable_images_are_named_counted_and_left_out(folder: Path) -> None:
 
 
 def test_a_long_list_of_unreadable_files_is_cut() -> None:
-    assert named([f"{i}.png" for i in range(7)]) == "0.png, 1.png, 2.png, 3.png, 4.png and 2 more"
+    assert first_few([f"{i}.png" for i in range(7)]) == "0.png, 1.png, 2.png, 3.png, 4.png and 2 more"
 
 
 @pytest.mark.parametrize(
