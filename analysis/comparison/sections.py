@@ -20,7 +20,7 @@ from analysis.comparison.runs import (
 from analysis.findings import all_verdicts
 from analysis.report.charts.marks import FIRST_TWO
 from analysis.report.charts.scores import planes
-from analysis.report.html import Cell, PageTable, Row, number, word_cell
+from analysis.report.html import Cell, PageTable, Row, badge_cell, number
 from analysis.report.sections.verdicts import (
     difference_cells,
     difference_heads,
@@ -159,7 +159,7 @@ def _winners_cells(verdict: WinnersVerdict, objectives: Objectives) -> list[Cell
     return [
         Cell(verdict.run.name),
         Cell(verdict.against.name),
-        word_cell(verdict.word),
+        badge_cell(verdict.word),
         Cell(_by(verdict)),
         *(difference_cells(objectives, verdict.differences) if verdict.differences else none),
     ]

@@ -18,7 +18,7 @@ from search.runs.compatibility import abridged
 from search.runs.header import objectives_of
 from space.budget import bounds_in_words
 
-BEFORE_SCORES = ("search,\nbudget,\nsampler", "complete,\nhalted,\nfailed")
+BEFORE_SCORES = ("search,\nbudget,\nsampler", "complete,\nstopped,\nfailed")
 AFTER_SCORES = ("winner", "winner against")
 
 

@@ -60,7 +60,7 @@ PRINTED = {  # preset of conf/arch -> name, figures, and why ours differ
 
 
 @dataclass(frozen=True)
-class CountedNetwork:
+class Table1Row:
     """One network: ours as counted, the paper's as printed. Parameters and MACs are exact and absolute."""
 
     model: str
@@ -88,12 +88,12 @@ def printed_network(preset: str) -> Architecture | DiT:
     return DiT.load(path) if preset == "dit_xl_2" else Architecture.load(path)
 
 
-def counted_networks() -> list[CountedNetwork]:
+def counted_networks() -> list[Table1Row]:
     """Table 1 in the paper's order, MobileDiffusion-Lite last."""
     return [_row(preset) for preset in PRINTED]
 
 
-def _row(preset: str) -> CountedNetwork:
+def _row(preset: str) -> Table1Row:
     name, printed, explanation = PRINTED[preset]
     network = printed_network(preset)
     channels: tuple[int, ...]
@@ -106,7 +106,7 @@ def _row(preset: str) -> CountedNetwork:
     deviations = _deviations(cost, printed)
     known = [abs(value) for value in deviations if value is not None]
     needed = not known or max(known) > EXPLAINED_FROM_PERCENT
-    return CountedNetwork(
+    return Table1Row(
         name,
         channels,
         *blocks,
@@ -136,7 +136,7 @@ def _deviations(cost: Cost, printed: Printed) -> tuple[float | None, float | Non
 # ---------------------------------------------------------------------- for people
 
 
-def words_of_network(row: CountedNetwork) -> dict[str, str]:
+def words_of_network(row: Table1Row) -> dict[str, str]:
     """A row as words, under titles that keep MACs and FLOPs apart."""
     return {
         "model": row.model,
@@ -168,7 +168,7 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:+.2f}"
 
 
-def table1_text(table: Sequence[CountedNetwork], settings: TableSettings) -> str:
+def table1_text(table: Sequence[Table1Row], settings: TableSettings) -> str:
     """The whole output: the table and, for people, the explanations under it."""
     body = render_table(
         [asdict(row) for row in table], [words_of_network(row) for row in table], settings.format
@@ -188,7 +188,7 @@ TABLE1_NOTE = (
 )
 
 
-def measures(row: CountedNetwork) -> tuple[str, float, float, float | None, float | None]:
+def measures(row: Table1Row) -> tuple[str, float, float, float | None, float | None]:
     """Name, parameters in millions and GMACs: counted, then printed."""
     printed = None if row.paper_parameters is None else row.paper_parameters / 1e6
     return row.model, row.parameters / 1e6, row.macs / 1e9, printed, row.paper_gflops

@@ -69,7 +69,7 @@ def number(value: float | None, digits: int = 0, *, sign: bool = False) -> Cell:
     return Cell(f"{value:{'+' if sign else ''},.{digits}f}", value, "number")
 
 
-def word_cell(badge: str, text: str = "") -> Cell:
+def badge_cell(badge: str, text: str = "") -> Cell:
     """A word that the table sorts by, as a badge."""
     return Cell(text, badge, badge=badge)
 

@@ -69,7 +69,7 @@ def open_images(source: str, field: str = "images") -> ImageSet:
 
 def _open_folder(folder: Path, field: str) -> ImageSet:
     """Of shards, or of images. Raises InputError where it holds both."""
-    images = FolderImages(folder, field)
+    images = ImageFolder(folder, field)
     shards = natural_order(file.name for file in folder.iterdir() if file.suffix == ".tar")
     if shards and images.names:
         raise InputError(
@@ -108,7 +108,7 @@ def content_digest(digests: list[bytes]) -> str:
 # ---------------------------------------------------------------------- a folder
 
 
-class FolderImages:
+class ImageFolder:
     """The image files under a folder and what it links to, hidden ones left out, by their path from there."""
 
     def __init__(self, folder: Path, field: str) -> None:

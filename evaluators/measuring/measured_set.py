@@ -6,13 +6,9 @@ Workers take whole parts; how many there are leaves no trace in what is measured
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context, parent_process
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,9 +16,10 @@ import torch
 from evaluators.images.image_set import ImageSet, content_digest
 from evaluators.images.preparation import check_form
 from evaluators.measuring.measurements import Measurements
-from evaluators.measuring.parts import Part, Work, measured_parts, memory_is_full, parts_of
+from evaluators.measuring.parts import MeasuredPart, Work, measured_parts, memory_is_full, parts_of
 from evaluators.networks.features import Networks
 from space.shared.plain import InputError
+from space.shared.workers import in_workers
 
 OnImages = Callable[[int, int], None]
 
@@ -75,7 +72,7 @@ def measure_set(
     return _together(parts, images, networks)
 
 
-def _together(parts: Sequence[Part], images: ImageSet, networks: Networks) -> MeasuredSet:
+def _together(parts: Sequence[MeasuredPart], images: ImageSet, networks: Networks) -> MeasuredSet:
     measured = Measurements.by(networks)
     digests, jpeg = list[bytes](), 0
     unreadable: dict[str, str] = {}
@@ -94,64 +91,31 @@ def _together(parts: Sequence[Part], images: ImageSet, networks: Networks) -> Me
 
 
 def _finished(
-    work: Work, images: ImageSet, networks: Networks, parts: Sequence[Part], workers: int
-) -> Iterator[Part]:
+    work: Work, images: ImageSet, networks: Networks, parts: Sequence[MeasuredPart], workers: int
+) -> Iterator[MeasuredPart]:
     """Parts as they come to lie on the disk, measured here or by worker processes."""
     cores = os.cpu_count() or 1
     if workers <= 1:
         yield from measured_parts(work, images, networks, parts, threads=cores)
         return
-    context = get_context("spawn")
-    numbers = context.Value("i", 0)
-    before = set(active_children())
     threads = max(1, cores // workers)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (work, numbers, threads))
-    try:
-        futures = [pool.submit(_measure_one, part) for part in parts]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool:
-        raise InputError(
-            "workers: one was killed (out of memory?); what is finished stays, and the same command goes on, "
-            "with fewer workers= if need be"
-        ) from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(active_children()) - before:
-            child.kill()
+    yield from in_workers(_measure_one, parts, workers, partial(_prepare_worker, work, threads))
 
 
 _worker: dict[str, Any] = {}  # of a worker process: what every part needs
 
 
-def _start_worker(work: Work, numbers: Any, threads: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with numbers.get_lock():
-        number = numbers.value
-        numbers.value += 1
+def _prepare_worker(work: Work, threads: int, number: int) -> None:
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.cuda.set_device(number % torch.cuda.device_count())
     try:
         _worker.update(work=work, images=work.open(), networks=work.load(), threads=threads)
     except torch.OutOfMemoryError as error:
-        _worker["failed"] = memory_is_full(error)
-    except Exception as error:  # of which the pool would say only that it broke
-        _worker["failed"] = error
+        raise memory_is_full(error) from None
 
 
-def _measure_one(part: Part) -> Part:
-    if "failed" in _worker:
-        raise _worker["failed"]
+def _measure_one(part: MeasuredPart) -> MeasuredPart:
     return next(
         measured_parts(_worker["work"], _worker["images"], _worker["networks"], [part], _worker["threads"])
     )
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed can stop nobody."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

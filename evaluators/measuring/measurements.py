@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluators.files import save_arrays
-from evaluators.measuring.rows import FeatureRows
+from evaluators.measuring.rows import SampleRows
 from evaluators.metrics.clip_score import check_pairs
 from evaluators.networks.features import Networks, check_images
 from space.shared.plain import InputError
@@ -31,8 +31,8 @@ class Measurements:
 
     def __init__(
         self,
-        features: Mapping[str, FeatureRows],
-        cosines: Mapping[str, FeatureRows],
+        features: Mapping[str, SampleRows],
+        cosines: Mapping[str, SampleRows],
         digests: Mapping[str, str],
         too_long: Mapping[str, int] | None = None,
     ) -> None:
@@ -43,8 +43,8 @@ class Measurements:
     def by(cls, networks: Networks) -> Measurements:
         """None yet, by these networks."""
         return cls(
-            {network.name: FeatureRows(network.width) for network in networks.features},
-            {network.name: FeatureRows(1, np.float64) for network in networks.similarities},
+            {network.name: SampleRows(network.width) for network in networks.features},
+            {network.name: SampleRows(1, np.float64) for network in networks.similarities},
             networks.digests,
         )
 
@@ -57,7 +57,7 @@ class Measurements:
         return self._any.indices
 
     @property
-    def _any(self) -> FeatureRows:
+    def _any(self) -> SampleRows:
         return next(iter((self.features or self.cosines).values()))
 
     def add(
@@ -114,12 +114,12 @@ class Measurements:
         try:
             with safe_open(path, framework="numpy") as file:
                 about = file.metadata() or {}
-                held: dict[str, dict[str, FeatureRows]] = {"features": {}, "cosines": {}}
+                held: dict[str, dict[str, SampleRows]] = {"features": {}, "cosines": {}}
                 for key in file.keys():  # noqa: SIM118  (a reader of files, not a mapping)
                     kind, name, what = key.split("/")
                     if what == "values":
                         values = file.get_tensor(key)
-                        rows = FeatureRows(values.shape[1], values.dtype.type)
+                        rows = SampleRows(values.shape[1], values.dtype.type)
                         rows.add(file.get_tensor(f"{kind}/{name}/indices"), values)
                         held[kind][name] = rows
             return cls(

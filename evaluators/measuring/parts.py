@@ -68,7 +68,7 @@ def chosen_images(source: str, field: str, only: str | None) -> ImageSet:
 
 
 @dataclass(frozen=True)
-class Part:
+class MeasuredPart:
     folder: Path
     indices: range
     key: str
@@ -90,7 +90,7 @@ class Part:
         return about if about.get("key") == self.key and self.measurements.is_file() else None
 
 
-def parts_of(work: Work, images: ImageSet, networks: Networks) -> list[Part]:
+def parts_of(work: Work, images: ImageSet, networks: Networks) -> list[MeasuredPart]:
     """All parts, in order, each with the key of what decides it."""
     identities = network_identities(networks)
     parts = []
@@ -100,7 +100,7 @@ def parts_of(work: Work, images: ImageSet, networks: Networks) -> list[Part]:
         files = [(images.names[index], images.stamp(index)) for index in indices]
         stated = [FORMAT, files, work.samples, captions, to_plain(work.form), identities]
         key = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
-        parts.append(Part(work.folder, indices, key))
+        parts.append(MeasuredPart(work.folder, indices, key))
     return parts
 
 
@@ -123,8 +123,8 @@ class ReadImage:
 
 
 def measured_parts(
-    work: Work, images: ImageSet, networks: Networks, parts: Sequence[Part], threads: int
-) -> Iterator[Part]:
+    work: Work, images: ImageSet, networks: Networks, parts: Sequence[MeasuredPart], threads: int
+) -> Iterator[MeasuredPart]:
     """Measure part after part, reading ahead across their borders; yields each when it is on the disk."""
     batches = [
         (part, part.indices[start : start + CHUNK])
@@ -197,7 +197,7 @@ def memory_is_full(error: torch.OutOfMemoryError) -> InputError:
     )
 
 
-def _write(part: Part, images: ImageSet, measured: Measurements, read: dict[int, ReadImage]) -> None:
+def _write(part: MeasuredPart, images: ImageSet, measured: Measurements, read: dict[int, ReadImage]) -> None:
     """Measurements first, then what makes them count."""
     measured.save(part.measurements)
     about = {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-class FeatureRows:
+class SampleRows:
     """Rows of one width, by sample number; float32, as networks give them, or float64 where asked for."""
 
     def __init__(self, width: int, dtype: type[np.floating] = np.float32) -> None:
@@ -58,7 +58,7 @@ class FeatureRows:
         self._seen |= fresh
         self._waiting.append((numbers, rows.astype(self.dtype)))
 
-    def merge(self, other: FeatureRows) -> None:
+    def merge(self, other: SampleRows) -> None:
         """Take in another worker's rows. Raises ValueError as `add` does."""
         if other.width != self.width:
             raise ValueError(f"rows of width {other.width} do not merge with width {self.width}")

@@ -14,7 +14,7 @@ from evaluators.metrics.intervals import LEAST_SAMPLES, bootstrap_of_mean
 from evaluators.metrics.kid import kernel_distance
 from evaluators.metrics.precision_recall import precision_recall
 from evaluators.protocols.protocol import EvaluationProtocol, NetworkSpec
-from evaluators.protocols.score import Interval, Score, score_name
+from evaluators.protocols.score import ConfidenceInterval, Score, score_name
 from space.shared.plain import InputError
 
 FEATURE_ROUNDING = 1e-6  # of the largest feature: by less than this equal images may differ
@@ -67,7 +67,7 @@ def _of_features(
     protocol: EvaluationProtocol,
     spec: NetworkSpec,
     intervals: bool,
-) -> Iterator[tuple[str, float, Interval | None]]:
+) -> Iterator[tuple[str, float, ConfidenceInterval | None]]:
     samples, wanted = measured.features[spec.name].values, set(protocol.metrics)
     moments = reference.moments[spec.name]
     _check_spread(spec.name, samples, moments)

@@ -14,7 +14,7 @@ import numpy as np
 
 from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.metrics.intervals import groups_of, jackknife
-from evaluators.protocols.score import Interval
+from evaluators.protocols.score import ConfidenceInterval
 
 HALVES = 2
 SAMPLES_A_FEATURE = (
@@ -31,8 +31,8 @@ class Distances:
 
     fid: float
     fid_infinity: float | None = None
-    fid_interval: Interval | None = None
-    infinity_interval: Interval | None = None
+    fid_interval: ConfidenceInterval | None = None
+    infinity_interval: ConfidenceInterval | None = None
 
 
 def distances(

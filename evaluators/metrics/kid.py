@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from evaluators.metrics.intervals import groups_of, jackknife
-from evaluators.protocols.score import Interval
+from evaluators.protocols.score import ConfidenceInterval
 
 SUBSETS, SUBSET_SIZE = 100, 1000
 
@@ -23,7 +23,7 @@ def kernel_distance(
     subsets: int = SUBSETS,
     subset_size: int = SUBSET_SIZE,
     intervals: bool = True,
-) -> tuple[float, Interval | None]:
+) -> tuple[float, ConfidenceInterval | None]:
     """KID of (N, width) samples and (M, width) references, and its interval.
 
     Subsets are as large as the smaller set where that has fewer than `subset_size`; there is one alone where

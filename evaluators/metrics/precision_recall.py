@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from evaluators.metrics.intervals import groups_of, jackknife, wilson
-from evaluators.protocols.score import Interval
+from evaluators.protocols.score import ConfidenceInterval
 
 NEIGHBOURS = 3
 ROWS_AT_ONCE = 512
@@ -24,8 +24,8 @@ ROUNDING = 1e-12  # of the largest squared length: by less than this equal point
 class PrecisionRecall:
     precision: float
     recall: float
-    precision_interval: Interval | None = None
-    recall_interval: Interval | None = None
+    precision_interval: ConfidenceInterval | None = None
+    recall_interval: ConfidenceInterval | None = None
 
 
 def precision_recall(

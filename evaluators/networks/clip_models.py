@@ -39,7 +39,7 @@ class OpenClip:
         self, model: str, tag: str | None, weights: Path, device: str = "cpu", precision: str = "fp32"
     ) -> None:
         self.name = model.lower()
-        network = build_clip(model, quick_gelu=bool(_published_config(model, tag).get("quick_gelu")))
+        network = build_open_clip(model, quick_gelu=bool(_published_config(model, tag).get("quick_gelu")))
         _load(network, weights)
         self.digest = weights_digest(network.state_dict())
         self._device, self._dtype = device, CLIP_PRECISIONS[precision]
@@ -115,7 +115,7 @@ def published(model: str, tag: str | None) -> PublishedWeights | None:
     return PublishedWeights(files, hub=(repository, names))
 
 
-def build_clip(model: str, quick_gelu: bool = False) -> nn.Module:
+def build_open_clip(model: str, quick_gelu: bool = False) -> nn.Module:
     """The architecture, with weights from torch's current random state.
 
     Raises:

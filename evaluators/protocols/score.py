@@ -11,11 +11,11 @@ from evaluators.protocols.protocol import EvaluationProtocol, differences
 from space.shared.plain import InputError, from_plain, to_plain
 
 LOWER_IS_BETTER = ("fid", "kid")
-Comparison = Literal["better", "worse", "undecided"]
+ScoreVerdict = Literal["better", "worse", "undecided"]
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """Where the score would lie `level` of the times, were the samples generated again (references fixed)."""
 
     low: float
@@ -36,7 +36,7 @@ class Score:
 
     name: str
     value: float
-    interval: Interval | None
+    interval: ConfidenceInterval | None
     protocol: EvaluationProtocol
     samples: int
     notes: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Score:
     def lower_is_better(self) -> bool:
         return self.name.startswith(LOWER_IS_BETTER)
 
-    def compare(self, other: Score, but_for: Iterable[str] = ()) -> Comparison:
+    def compare(self, other: Score, but_for: Iterable[str] = ()) -> ScoreVerdict:
         """Whether this score is better than `other`, beyond the intervals of both.
 
         The interval of the difference is taken as that of independent samples, its half-widths added in

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluators.protocols.score import Comparison, Score
+from evaluators.protocols.score import Score, ScoreVerdict
 from space.shared.files import write_whole
 from space.shared.plain import InputError
 
@@ -56,7 +56,7 @@ class Sheet:
 
 def compare(
     one: Sheet, other: Sheet, but_for: Iterable[str] = ()
-) -> dict[str, tuple[Score, Score, Comparison]]:
+) -> dict[str, tuple[Score, Score, ScoreVerdict]]:
     """Each score that both have: the two, and whether the first is better beyond their intervals.
 
     Args:

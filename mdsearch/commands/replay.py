@@ -166,10 +166,10 @@ def _out_folder(folder: Path) -> Path:
     return folder
 
 
-Task = tuple[RecordedTable, ReplayStrategy, Truth, int, int]
+ReplayTask = tuple[RecordedTable, ReplayStrategy, Truth, int, int]
 
 
-def _replays(tasks: list[Task], processes: int) -> Iterable[Replayed]:
+def _replays(tasks: list[ReplayTask], processes: int) -> Iterable[Replayed]:
     if processes == 1:
         yield from map(_one, tasks)
         return
@@ -177,7 +177,7 @@ def _replays(tasks: list[Task], processes: int) -> Iterable[Replayed]:
         yield from pool.map(_one, tasks, chunksize=4)
 
 
-def _one(task: Task) -> Replayed:
+def _one(task: ReplayTask) -> Replayed:
     table, strategy, truth, seed, steps = task
     return replay(table, strategy, truth, seed=seed, steps=steps)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from operator import le, lt
 from statistics import fmean
 
 from search.objectives import CLIP, FID, FID_AND_CLIP, Objectives
@@ -25,6 +26,10 @@ class Point:
     objectives: Objectives = FID_AND_CLIP
 
     def __post_init__(self) -> None:
+        if not isinstance(self.values, tuple):
+            raise TypeError(
+                f"{self.values!r} is no tuple of values; a FID and a CLIP are Point.of(fid, clip)"
+            )
         if len(self.values) != len(self.objectives):
             raise ValueError(f"{len(self.values)} values for {len(self.objectives)} objectives")
 
@@ -140,19 +145,22 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
 
 
 def volume(losses: Sequence[Losses], reference: Losses) -> float:
-    """By slices through the last objective, each as thick as no point begins within it, down to two."""
+    """By slices through the last objective, each as thick as no point begins within it, down to two. A slice
+    holds what no other of its points dominates in it."""
     if len(reference) == 1:
         return max(0.0, reference[0] - min((own for (own,) in losses), default=reference[0]))
     if len(reference) == 2:
         return _area(losses, reference)
-    inside = sorted(
-        (own for own in losses if all(a < b for a, b in zip(own, reference, strict=True))),
-        key=lambda own: own[-1],
-    )
-    total = 0.0
-    for count, (own, after) in enumerate(pairwise([*inside, reference]), 1):
-        if after[-1] > own[-1]:
-            total += volume([each[:-1] for each in inside[:count]], reference[:-1]) * (after[-1] - own[-1])
+    inside = [own for own in losses if all(map(lt, own, reference))]
+    inside.sort(key=lambda own: own[-1])
+    total, slice_volume = 0.0, 0.0
+    front: list[Losses] = []
+    for own, after in pairwise([*inside, reference]):
+        here = own[:-1]
+        if not any(all(map(le, known, here)) for known in front):
+            front = [known for known in front if not all(map(le, here, known))] + [here]
+            slice_volume = volume(front, reference[:-1])
+        total += slice_volume * (after[-1] - own[-1])
     return total
 
 
@@ -207,6 +215,10 @@ def exclusive_of_two(front: Sequence[Losses], reference: Losses) -> list[float]:
 
 
 def exclusive_of_many(front: Sequence[Losses], reference: Losses) -> list[float]:
-    """What the volume loses without each."""
-    whole = volume(front, reference)
-    return [whole - volume([*front[:place], *front[place + 1 :]], reference) for place in range(len(front))]
+    """What each dominates, less what the others dominate of that (While, Bradstreet and Barone, A Fast Way of
+    Calculating Exact Hypervolumes, 2012)."""
+    found = []
+    for place, own in enumerate(front):
+        others = [tuple(map(max, own, other)) for other in (*front[:place], *front[place + 1 :])]
+        found.append(volume([own], reference) - volume(others, reference))
+    return found

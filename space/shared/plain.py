@@ -58,6 +58,12 @@ def _choices(cls: type) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     return tuple((name, typing.get_args(kind)) for name, kind in kinds if typing.get_origin(kind) is Literal)
 
 
+def first_few(names: Sequence[str]) -> str:
+    """The first of many names and how many more there are, for a message."""
+    more = len(names) - NAMED_AT_MOST
+    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
 @cache
 def _fields(cls: type) -> dict[str, tuple[Any, bool]]:
     """Name -> (type, required) of each field of a dataclass."""
@@ -195,9 +201,3 @@ def to_plain(value: Any, *, omit_defaults: bool = False) -> Any:
     if isinstance(value, Mapping):
         return {key: to_plain(item, omit_defaults=omit_defaults) for key, item in value.items()}
     return value
-
-
-def first_few(names: Sequence[str]) -> str:
-    """The first few names of files, for a message."""
-    more = len(names) - NAMED_AT_MOST
-    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

@@ -102,7 +102,7 @@ def test_comparison_has_a_row_a_search(tmp_path: Path) -> None:
             rows[name] = ""
         if rows:
             rows[name] += line + "\n"
-    assert "random" in rows["a"] and "400 M parameters, 200 GMACs" in rows["a"]
+    assert "random" in rows["a"] and "400 M, 200 GMACs" in rows["a"]
     history = read_history(tmp_path / "a")
     for verdict in findings.all_verdicts(history):
         assert f"{verdict.against}: {verdict.word}" in rows["a"]

@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from space.shared.plain import InputError, to_plain
+from space.shared.workers import in_workers
 from training.devices import choose_device
-from training.generation.generators import check_settings, open_generator
+from training.generation.generators import Generator, check_settings, open_generator
 from training.generation.identity import model_identity
 from training.generation.sample_folder import SampleFolder
 from training.generation.settings import GenerationSettings
@@ -161,18 +157,23 @@ def _generated(work: _Work, batches: Sequence[int], workers: int) -> Iterator[in
 def _here(work: _Work, batches: Sequence[int]) -> Iterator[int]:
     generator = open_generator(work.model, work.settings, choose_device(work.device))
     for batch in batches:
-        indices = work.folder.indices(batch)
-        try:
-            images = generator.generate(work.captions[indices.start : indices.stop], indices)
-        except torch.OutOfMemoryError as error:
-            raise InputError(
-                f"batch_size: {work.settings.batch_size} images do not fit the device's memory "
-                f"({str(error).splitlines()[0]}); a smaller batch_size needs another out"
-            ) from None
-        work.folder.check(work.manifest)
-        for index, image in zip(indices, images, strict=True):
-            work.folder.write(index, image)
-        yield len(indices)
+        yield _write_batch(work, generator, batch)
+
+
+def _write_batch(work: _Work, generator: Generator, batch: int) -> int:
+    """The number of images in the batch, which are then in the folder."""
+    indices = work.folder.indices(batch)
+    try:
+        images = generator.generate(work.captions[indices.start : indices.stop], indices)
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"batch_size: {work.settings.batch_size} images do not fit the device's memory "
+            f"({str(error).splitlines()[0]}); a smaller batch_size needs another out"
+        ) from None
+    work.folder.check(work.manifest)
+    for index, image in zip(indices, images, strict=True):
+        work.folder.write(index, image)
+    return len(indices)
 
 
 @contextmanager
@@ -191,65 +192,28 @@ def _reproducible(threads: int) -> Iterator[None]:
 
 
 def _by_workers(work: _Work, batches: Sequence[int], workers: int) -> Iterator[int]:
-    """Every worker takes each n-th batch, and tells of it over a pipe of its own."""
-    context = get_context("forkserver")  # which imports once for all workers, and begins nothing of CUDA
-    context.set_forkserver_preload([__name__, "diffusers.schedulers"])
-    processes: dict[Connection, ForkServerProcess] = {}
-    try:
-        for number in range(workers):
-            ours, theirs = context.Pipe(duplex=False)
-            arguments = (work, batches[number::workers], number, theirs)
-            process = context.Process(target=_worker, args=arguments, daemon=True)
-            process.start()
-            theirs.close()  # the worker's end is then its alone, and closes when it dies
-            processes[ours] = process
-        while processes:
-            for ready in wait(list(processes)):
-                assert isinstance(ready, Connection)
-                try:
-                    told = ready.recv()
-                except EOFError:
-                    _check_ended(processes.pop(ready))
-                    continue
-                if isinstance(told, InputError):
-                    raise told
-                yield told
-    finally:
-        for process in processes.values():
-            process.kill()
-            process.join()
+    """Imports are done once for all workers, which begin nothing of CUDA before they are apart."""
+    yield from in_workers(
+        _generate_one,
+        batches,
+        workers,
+        partial(_prepare_worker, work),
+        method="forkserver",
+        preload=(__name__, "diffusers.schedulers"),
+    )
 
 
-def _worker(work: _Work, batches: Sequence[int], number: int, sender: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+_worker: dict[str, Any] = {}  # of a worker process: what every batch needs
+
+
+def _prepare_worker(work: _Work, number: int) -> None:
     device = choose_device(work.device)
     if device.type == "cuda":
         torch.cuda.set_device(number % torch.cuda.device_count())
-    try:
-        with _reproducible(work.settings.threads):
-            for count in _here(work, batches):
-                sender.send(count)
-    except InputError as error:
-        sender.send(error)
+    _worker.update(work=work, generator=open_generator(work.model, work.settings, device))
 
 
-def _end_with_parent() -> None:
-    """A parent that was killed can stop nobody."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _check_ended(process: ForkServerProcess) -> None:
-    process.join()
-    code = process.exitcode
-    assert code is not None
-    if code < 0:
-        raise InputError(
-            f"a worker was ended by {signal.Signals(-code).name} (out of memory?); what is there stays, and "
-            "the same command goes on, with fewer workers= if need be"
-        )
-    if code > 0:
-        raise RuntimeError(f"a worker failed with status {code}; its traceback stands above")
+def _generate_one(batch: int) -> int:
+    work: _Work = _worker["work"]
+    with _reproducible(work.settings.threads):
+        return _write_batch(work, _worker["generator"], batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from analysis.report.html import Cell, PageTable, Row, number, word_cell
+from analysis.report.html import Cell, PageTable, Row, badge_cell, number
 from analysis.report.page import Page
 from search.formats import millions, state_word
 from search.objectives import Objectives
@@ -39,7 +39,7 @@ def prior_section(page: Page) -> dict[str, Any] | None:
 def _cells(trial: Trial, objectives: Objectives) -> list[Cell]:
     return [
         Cell(trial.name),
-        word_cell(state_word(trial.state)),
+        badge_cell(state_word(trial.state)),
         Cell(trial.architecture.id, code=True),
         Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
         number(trial.cost.gmacs, 1),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.findings import reruns, steps_saved
-from analysis.report.html import MOST_ROWS, Cell, PageTable, Row, number, word_cell
+from analysis.report.html import MOST_ROWS, Cell, PageTable, Row, badge_cell, number
 from analysis.report.page import Page
 from search.formats import duration, ending, millions, state_word
 from search.objectives import VALIDATION_LOSS, Objective
@@ -37,7 +37,7 @@ def trial_section(page: Page) -> dict[str, Any]:
 def _trial_cells(trial: Trial, scores: Sequence[Objective]) -> list[Cell]:
     return [
         number(trial.number),
-        word_cell(state_word(trial.state)),
+        badge_cell(state_word(trial.state)),
         Cell(trial.architecture.id, code=True),
         Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
         number(trial.cost.gmacs, 1),

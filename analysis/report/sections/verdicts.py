@@ -8,7 +8,7 @@ from typing import Any
 from analysis.findings import confirmed
 from analysis.report.charts.race import closing_intervals
 from analysis.report.charts.scores import confirmation
-from analysis.report.html import Cell, PageTable, Row, number, word_cell
+from analysis.report.html import Cell, PageTable, Row, badge_cell, number
 from analysis.report.page import Page
 from search.confirmation.repeats import estimated, noise_row
 from search.formats import counted, label, state_word
@@ -48,7 +48,7 @@ def verdict_row(verdict: Verdict, objectives: Objectives) -> list[Cell]:
     return [
         Cell(verdict.name),
         Cell(verdict.against),
-        word_cell(verdict.word),
+        badge_cell(verdict.word),
         *difference_cells(objectives, [verdict.difference(each.label) for each in objectives]),
         number(verdict.seeds),
         number(verdict.steps),

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import pytest
 from jinja2 import UndefinedError
 
-from analysis.report.html import MOST_ROWS, Cell, PageTable, Row, Section, body, number, word_cell
+from analysis.report.html import MOST_ROWS, Cell, PageTable, Row, Section, badge_cell, body, number
 from tests.analysis.report.pages import HOSTILE, Tree, words_in
 
 TILES = "sections/tiles.html"
@@ -35,7 +35,7 @@ def test_cells_say_what_they_sort_by_and_how_they_look() -> None:
     cells = [
         number(1234.5, 1),
         number(None),
-        word_cell("stopped", HOSTILE),
+        badge_cell("stopped", HOSTILE),
         Cell("ab", code=True),
         Cell(bars=("1%", "2%")),
     ]

@@ -18,7 +18,7 @@ from analysis.sampling_curves.plots import plot_guidance, plot_steps
 from analysis.sampling_curves.points import Curves, read_curves
 from conf.compose import compose
 from evaluators.networks.weights import WeightsSettings
-from evaluators.protocols.score import Interval
+from evaluators.protocols.score import ConfidenceInterval
 from search.run import run_search
 from search.runs.record import read_history
 from search.settings import settings_from_plain
@@ -243,7 +243,9 @@ def test_bars_reach_from_the_value_to_the_ends_of_its_interval(drawn: Curves) ->
     from analysis.sampling_curves.plots import _bars, _lines
 
     scores = [
-        replace(point.scores[drawn.clip], value=value, interval=Interval(low, high, 0.95, "by hand"))
+        replace(
+            point.scores[drawn.clip], value=value, interval=ConfidenceInterval(low, high, 0.95, "by hand")
+        )
         for point, (value, low, high) in zip(drawn.points, [(3.0, 1.0, 4.0), (2.0, 2.5, 3.0)], strict=False)
     ]
     assert _bars(scores) == [[2.0, 0.0], [1.0, 1.0]]  # a value outside its interval has no bar on that side

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
-from evaluators.measuring.rows import FeatureRows
+from evaluators.measuring.rows import SampleRows
 from evaluators.measuring.scoring import scores
 from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.networks.clip_models import OpenClip
@@ -62,9 +62,9 @@ def whole(networks: Networks, images: np.ndarray, captions: list[str] | None) ->
 def test_rows_come_out_in_order_however_they_came_in(cuts: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     values, order = rng.standard_normal((30, 3)).astype(np.float32), rng.permutation(30)
-    merged = FeatureRows(3)
+    merged = SampleRows(3)
     for part in np.split(order, sorted(cuts)):
-        own = FeatureRows(3)
+        own = SampleRows(3)
         own.add(part, values[part])
         merged.merge(own)
     assert np.array_equal(merged.indices, np.arange(30)) and np.array_equal(merged.values, values)
@@ -72,7 +72,7 @@ def test_rows_come_out_in_order_however_they_came_in(cuts: list[int], seed: int)
 
 
 def test_rows_that_cannot_be_are_refused() -> None:
-    rows = FeatureRows(2)
+    rows = SampleRows(2)
     rows.add([4, 1], np.ones((2, 2)))
     for indices, values, message in (
         ([5], np.ones((1, 3)), r"shape \(1, 3\); expected \(1, 2\)"),
@@ -83,7 +83,7 @@ def test_rows_that_cannot_be_are_refused() -> None:
         with pytest.raises(ValueError, match=message):
             rows.add(indices, values)
     with pytest.raises(ValueError, match="do not merge"):
-        rows.merge(FeatureRows(3))
+        rows.merge(SampleRows(3))
     assert len(rows) == 2
 
 

@@ -169,7 +169,9 @@ def ended_by_the_system() -> Networks:
         pytest.param(
             too_large, r"memory is full \(CUDA .* 20 GiB\.\); allowed: fewer", marks=pytest.mark.slow
         ),
-        pytest.param(ended_by_the_system, r"workers: one was killed \(out of memory", marks=pytest.mark.slow),
+        pytest.param(
+            ended_by_the_system, r"workers: one was ended by SIGKILL \(out of memory", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_worker_that_cannot_begin_says_why(load: Callable[[], Networks], said: str, work: Work) -> None:

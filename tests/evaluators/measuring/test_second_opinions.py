@@ -11,7 +11,7 @@ import pytest
 from evaluators.measuring import second_opinions
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
-from evaluators.measuring.rows import FeatureRows
+from evaluators.measuring.rows import SampleRows
 from evaluators.measuring.second_opinions import feature_opinions, opinions_of
 from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.metrics.kid import kernel_distance
@@ -30,7 +30,7 @@ def rows_of(count: int, seed: int, scale: float = 1.0) -> np.ndarray:
 
 
 def measured_of(features: np.ndarray) -> Measurements:
-    rows = FeatureRows(WIDTH)
+    rows = SampleRows(WIDTH)
     rows.add(range(len(features)), features)
     return Measurements({"net": rows}, {}, {"net": "0" * 16})
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from evaluators.networks.clip_models import OpenClip, build_clip, published
+from evaluators.networks.clip_models import OpenClip, build_open_clip, published
 from evaluators.networks.loading import ComputeSettings, load_networks
 from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import EvaluationProtocol, ImageForm, NetworkSpec
@@ -48,7 +48,7 @@ def test_every_form_of_the_weights_gives_the_same(tiny_clip: OpenClip, tmp_path:
     """safetensors, as the Hub has them; a TorchScript archive with three numbers more, as OpenAI's are."""
     from safetensors.torch import save_file
 
-    state = build_clip(TINY_CLIP).state_dict()
+    state = build_open_clip(TINY_CLIP).state_dict()
     save_file(state, tmp_path / "a.safetensors")
     archive = nn.Module()
     for name in ("input_resolution", "context_length", "vocab_size"):
@@ -99,7 +99,7 @@ def test_precision_and_preparation_stand_in_the_protocol(
 
 def test_the_published_large_one_is_built_as_open_clip_builds_it() -> None:
     with torch.device("meta"):
-        model = build_clip("ViT-g-14")
+        model = build_open_clip("ViT-g-14")
     assert sum(item.numel() for item in model.parameters()) == 1_366_678_273
     where = published("ViT-g-14", "laion2b_s34b_b88k")
     assert where is not None and where.hub is not None and where.url is None
@@ -118,7 +118,7 @@ def test_openais_weights_have_the_quick_gelu_they_were_trained_with(
 ) -> None:
     """Of one state dict the two non-linearities make different features."""
     torch.manual_seed(0)
-    torch.save(build_clip(TINY_CLIP).state_dict(), tmp_path / "w.pt")
+    torch.save(build_open_clip(TINY_CLIP).state_dict(), tmp_path / "w.pt")
     picture = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
     plain = OpenClip(TINY_CLIP, None, tmp_path / "w.pt")(picture)
     config = dict(open_clip.get_pretrained_cfg("ViT-B-32", "openai"))
@@ -139,9 +139,9 @@ def test_what_open_clip_does_not_know_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'laion2b_s34b_b88k'"):
         published("ViT-g-14", "laion2b_s34b_b88")
     with pytest.raises(InputError, match="of its own, which is not supported"):
-        build_clip("roberta-ViT-B-32")
+        build_open_clip("roberta-ViT-B-32")
     with pytest.raises(InputError, match="tokenizer of its own"):  # BERT's, whose tokens are others
-        build_clip("ViT-L-14-CLIPA")
+        build_open_clip("ViT-L-14-CLIPA")
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="not weights of this architecture"):
         OpenClip(TINY_CLIP, None, tmp_path / "other.pt")

@@ -68,8 +68,8 @@ def server() -> Iterator[Server]:
 ASK = """
 import sys
 from pathlib import Path
-from evaluators.networks.weights import Published, WeightsSettings, file_digest, find_weights
-published = Published(("weights.pt",), url=sys.argv[1], sha256=sys.argv[2])
+from evaluators.networks.weights import PublishedWeights, WeightsSettings, file_digest, find_weights
+published = PublishedWeights(("weights.pt",), url=sys.argv[1], sha256=sys.argv[2])
 sys.stdin.readline()
 print(file_digest(find_weights("net", published, WeightsSettings(cache_folder=sys.argv[3]))))
 """

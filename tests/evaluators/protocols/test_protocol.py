@@ -18,7 +18,7 @@ from evaluators.protocols.protocol import (
     captions_digest,
     differences,
 )
-from evaluators.protocols.score import Interval, Score, score_name
+from evaluators.protocols.score import ConfidenceInterval, Score, score_name
 from space.shared.plain import InputError, from_plain
 
 PRESETS = ("coco30k", "bk_sdm")
@@ -153,7 +153,7 @@ def test_the_two_do_not_compare() -> None:
 def score(
     protocol: EvaluationProtocol, value: float, half: float | None = 1.0, name: str = "fid_inception_v3"
 ) -> Score:
-    interval = None if half is None else Interval(value - half, value + half, 0.95, "by hand")
+    interval = None if half is None else ConfidenceInterval(value - half, value + half, 0.95, "by hand")
     return Score(name, value, interval, protocol, protocol.samples)
 
 

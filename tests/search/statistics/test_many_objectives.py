@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 from itertools import product
 from operator import le
@@ -124,6 +125,27 @@ def test_ranks_and_means_are_of_each_objective() -> None:
 def test_a_point_has_a_value_for_each_objective() -> None:
     with pytest.raises(ValueError, match="1 values for 2"):
         Point((1.0,))
+    with pytest.raises(TypeError, match=r"Point\.of\(fid, clip\)"):
+        Point(1.0, 0.5)  # type: ignore[arg-type]
+
+
+def test_a_large_front_of_three_is_ordered_in_seconds() -> None:
+    chance = np.random.default_rng(0)
+    losses = chance.uniform(0.1, 1.0, (250, 3))
+    losses /= np.linalg.norm(losses, axis=1)[:, None]  # of one sphere: nobody dominates
+    points = [three(a, -b, c) for a, b, c in losses.tolist()]
+    began = time.process_time()
+    order = best_order(points)
+    assert time.process_time() - began < 20.0
+    assert fronts(points) == [0] * 250 and sorted(order) == list(range(250))
+
+
+@given(LOSSES)
+def test_what_each_adds_alone_is_what_the_volume_loses_without_it(losses: list[tuple[float, ...]]) -> None:
+    reference = (5.0, 5.0, 5.0)
+    for place, share in enumerate(exclusive_of_many(losses, reference)):
+        without = volume([*losses[:place], *losses[place + 1 :]], reference)
+        assert share == volume(losses, reference) - without  # whole numbers: exact
 
 
 # ---------------------------------------------------------------------- noise and verdicts

@@ -115,7 +115,7 @@ def test_a_killed_worker_is_told_and_the_rest_made_by_others(
             killed.append(active_children()[-1])
             killed[0].kill()
 
-    with pytest.raises(InputError, match=r"a worker was ended by SIGKILL .* the same command goes on"):
+    with pytest.raises(InputError, match=r"workers: one was ended by SIGKILL .* the same command goes on"):
         generate_samples(
             model, captions, SLOW, tmp_path / "a", workers=3, device="cpu", on_generated=kill_one
         )
