@@ -32,7 +32,7 @@ class TableSettings:
     def __post_init__(self) -> None:
         if self.picture is not None and Path(self.picture).suffix not in PLOT_ENDINGS:
             allowed = ", ".join(PLOT_ENDINGS)
-            raise InputError(f"picture: {self.picture!r} is no picture file; allowed: {allowed}")
+            raise InputError(f"picture: {self.picture!r} is no image file; allowed: {allowed}")
 
 
 def render_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, str]], form: Format) -> str:

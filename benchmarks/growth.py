@@ -1,7 +1,7 @@
 """How a driver's work grows with its record: `python -m benchmarks.growth [trials=100,1000,10000]`.
 
 For each length a record is made up (random networks of the default space within the budget, half of them
-halted), then read in a fresh process, which measures what a resumed search would do: reading, a proposal by
+stopped), then read in a fresh process, which measures what a resumed search would do: reading, a proposal by
 each sampler (with what it takes to know the past), a decision, report, tables and study, and its memory.
 """
 
@@ -87,7 +87,7 @@ def write_record(folder: Path, count: int) -> None:
 
 
 def _train(record: Record, asked: SearchSettings, key: str, chance: random.Random, *, running: bool) -> None:
-    quality, halted = chance.gauss(0, 1), chance.random() < 0.5
+    quality, stopped = chance.gauss(0, 1), chance.random() < 0.5
     for place, step in enumerate(asked.rungs):
         scores = {
             asked.objectives[0].name: 4000.0 / (1 + place) ** 1.5 * 1.2**quality,
@@ -95,7 +95,7 @@ def _train(record: Record, asked: SearchSettings, key: str, chance: random.Rando
             "validation_loss": 0.1,
         }
         last = place == len(asked.rungs) - 1
-        word = "end" if last else "halt" if halted and place == 1 else "continue"
+        word = "end" if last else "halt" if stopped and place == 1 else "continue"
         seconds = {"training": 12.0, "sampling": 3.0, "features": 0.2}
         record.append("rung", key=key, step=step, scores=scores, seconds=seconds, decision=word, reason="")
         if running:

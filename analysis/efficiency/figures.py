@@ -76,14 +76,14 @@ def oracle(base: Sequence[float], stops_at: float) -> list[float]:
 
 
 def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> DifferenceInterval:
-    """A statistic of columns with a row a seed, and its 95 % interval by the bootstrap: seeds are drawn anew,
-    whole rows, so that what a seed does to all strategies alike stays alike (percentiles of 4,000 draws).
+    """A statistic of columns with a row per seed, and its 95 % interval by the bootstrap: whole rows are
+    resampled, so that what a seed does to all strategies alike stays alike (percentiles of 4,000 resamples).
 
     `of` takes arrays (..., S) and reduces the last axis.
     """
     arrays = [np.asarray(column, dtype=np.float64) for column in columns]
-    draws = np.random.default_rng(0).integers(len(arrays[0]), size=(BOOTSTRAPS_OF_SEEDS, len(arrays[0])))
-    values = of(*(array[draws] for array in arrays))
+    resampled = np.random.default_rng(0).integers(len(arrays[0]), size=(BOOTSTRAPS_OF_SEEDS, len(arrays[0])))
+    values = of(*(array[resampled] for array in arrays))
     low, high = np.quantile(values, [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2])
     return DifferenceInterval(float(of(*arrays)), float(low), float(high))
 

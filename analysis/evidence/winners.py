@@ -118,7 +118,7 @@ def measured_alike(winners: Sequence[Winner]) -> tuple[Winner, ...]:
 
 
 def distance(one: Architecture, other: Architecture, space: Space) -> int | None:
-    """In how many choices of the space two networks differ, those that nothing acts on left out; None where
+    """In how many choices of the space two networks differ, inactive ones left out; None where
     one is not a point of it."""
     try:
         ours, theirs = space.encode(one), space.encode(other)

@@ -110,7 +110,7 @@ def plot_waterfall(steps: Sequence[Total], path: Path, title: str) -> None:
 
 def _waterfall(axes: Axes, totals: Sequence[float], label: str) -> None:
     last = len(totals) - 1
-    room = 0.015 * max(totals)
+    gap = 0.015 * max(totals)
     for index, total in enumerate(totals):
         before = 0.0 if index == 0 else totals[index - 1]
         change = total - before
@@ -118,10 +118,10 @@ def _waterfall(axes: Axes, totals: Sequence[float], label: str) -> None:
         start, width = (0.0, total) if whole else (min(before, total), abs(change))
         colour = (OTHER_COLOUR if index == 0 else OWN_COLOUR) if whole else SAVED if change <= 0 else SPENT
         axes.barh(index, width, left=start, height=0.62, color=colour, zorder=3)
-        if not whole and abs(change) < room / 5:
+        if not whole and abs(change) < gap / 5:
             axes.plot([total, total], [index - 0.31, index + 0.31], color=QUIET, lw=1.5, zorder=3)
         words = f"{total:,.0f}" if whole else f"{change:+,.2f}".replace("-", "\u2212") if change else "0"
-        axes.text(start + width + room, index, words, va="center", fontsize=9, color=INK)
+        axes.text(start + width + gap, index, words, va="center", fontsize=9, color=INK)
         if index < last:
             axes.plot([total, total], [index + 0.31, index + 0.69], color=QUIET, lw=0.8, zorder=2)
     axes.set_xlim(0, 1.2 * max(totals))

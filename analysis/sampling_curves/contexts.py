@@ -25,10 +25,10 @@ from training.model import read_description
 
 @dataclass(frozen=True)
 class SamplingContext:
-    """`drawing` and `request` are those of one point; the others differ in guidance, steps and folders."""
+    """`generation` and `request` are those of one point; the others differ in guidance, steps and folders."""
 
     captions: list[str]
-    drawing: GenerationSettings
+    generation: GenerationSettings
     request: Request
 
 
@@ -61,7 +61,7 @@ def of_run(
         "threads": settings.cluster.threads_per_worker,
     }
     request = Request("", preset, prepared=prepared, compute=compute, weights=weights)
-    return SamplingContext(captions, _drawing(usual, wanted), request)
+    return SamplingContext(captions, _generation(usual, wanted), request)
 
 
 def of_protocol(
@@ -91,7 +91,7 @@ def of_protocol(
     size = preset["images"].get("drawn_size_px")
     usual = _own(model) | said | ({"image_size_px": size} if size else {}) | {"count": count}
     request = Request("", preset, reference=reference, compute=compute, weights=weights)
-    return SamplingContext(prompts[:count], _drawing(usual, wanted), request)
+    return SamplingContext(prompts[:count], _generation(usual, wanted), request)
 
 
 def _own(model: Path) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _own(model: Path) -> dict[str, Any]:
     return {"image_size_px": own.image_size_px, "steps": own.sampling_steps, "guidance": own.guidance}
 
 
-def _drawing(usual: Mapping[str, Any], wanted: Mapping[str, Any]) -> GenerationSettings:
+def _generation(usual: Mapping[str, Any], wanted: Mapping[str, Any]) -> GenerationSettings:
     given = {name: value for name, value in wanted.items() if value is not None}
-    drawing: GenerationSettings = from_plain(GenerationSettings, {**usual, **given})
-    return drawing
+    generation: GenerationSettings = from_plain(GenerationSettings, {**usual, **given})
+    return generation

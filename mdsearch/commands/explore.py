@@ -1,4 +1,4 @@
-"""`mdsearch explore`: a map of a space. A door; what it prints is worked out beside it."""
+"""`mdsearch explore`: a map of a space. What it prints is worked out in `space.explore`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def main(words: list[str]) -> int:
 
 
 def explore(settings: ExploreSettings) -> Map:
-    """All that is printed and drawn; writes the table of candidates where one is asked for."""
+    """All that is printed and plotted; writes the table of candidates where one is asked for."""
     started = time.perf_counter()
     check_summed(settings.budget)
     grid, budget = Grid(settings.space), settings.budget
@@ -84,13 +84,13 @@ def explore(settings: ExploreSettings) -> Map:
         for which, found in edges_of(grid):
             edges[which] = found
             progress.advance(task)
-        drawn = _draw(grid, settings, {at.name: at.cost for at in published}, progress)
+        sampled = _sample(grid, settings, {at.name: at.cost for at in published}, progress)
     return Map(
         grid=grid,
         budget=budget,
         count=count(grid),
         within=within,
-        survey=drawn,
+        survey=sampled,
         edges=edges,
         published=published,
         near=None if near is None else (str(settings.near), near, price(near)),
@@ -100,9 +100,9 @@ def explore(settings: ExploreSettings) -> Map:
     )
 
 
-def _draw(grid: Grid, settings: ExploreSettings, known: dict[str, Cost], progress: Progress) -> Survey:
+def _sample(grid: Grid, settings: ExploreSettings, known: dict[str, Cost], progress: Progress) -> Survey:
     file = None if settings.out is None else CandidateFile(Path(settings.out), grid)
-    task = progress.add_task("drawing, pricing", total=settings.draws)
+    task = progress.add_task("sampling, pricing", total=settings.draws)
 
     def each(rows: Any, costs: Any, fits: Any) -> None:
         if file is not None:

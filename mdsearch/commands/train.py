@@ -78,7 +78,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
         _go_on(trainer, folder / STATE)
         _cut_curve(folder / CURVE, trainer.step)
     console.print(
-        f"{trainer.parameters:,} parameters on {trainer.device}, {len(data.train_captions):,} pictures, "
+        f"{trainer.parameters:,} parameters on {trainer.device}, {len(data.train_captions):,} images, "
         f"steps {trainer.step} to {command.training.steps}, in {folder}"
     )
     with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
@@ -98,7 +98,7 @@ def _train_in_parts(
     console: Console,
     stopped: Callable[[], bool],
 ) -> None:
-    """Part after part of `state_every_steps`, writing state, weights and pictures behind each."""
+    """Part after part of `state_every_steps`, writing state, weights and images behind each."""
     captions = trainer.data.held_out_captions[: command.pictures]
     last = command.training.steps
     with _progress(console, last, trainer.step) as advance:
