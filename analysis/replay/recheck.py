@@ -32,7 +32,18 @@ COMPARED = {
     "proposed": ("key", "architecture_id", "seed", "source", "params", "sampler_attributes"),
     "rung": ("key", "step", "decision", "reason"),
 }
-NEEDED = ("strategy", "space", "budget", "proxy", "sampler", "stopping", "noise", "objectives", "rungs", "seed")
+NEEDED = (
+    "strategy",
+    "space",
+    "budget",
+    "proxy",
+    "sampler",
+    "stopping",
+    "noise",
+    "objectives",
+    "rungs",
+    "seed",
+)
 
 
 @dataclass(frozen=True)
