@@ -13,7 +13,7 @@ from analysis.evidence.sources import mean_run_seconds
 from analysis.evidence.text import share_with_interval, with_interval
 from analysis.replay.table import RecordedTable
 from analysis.replay.tries import Replayed, Truth
-from search.statistics.verdicts import DifferenceInterval
+from search.statistics.verdicts import Interval
 
 DEFAULT, BASE = "our default", "random, no stopping"
 ORACLES = {"oracle at the first rung": None, "oracle at a quarter": 0.25}  # where they stop, in full lengths
@@ -75,7 +75,7 @@ def oracle(base: Sequence[float], stops_at: float) -> list[float]:
 # ---------------------------------------------------------------------- figures with intervals
 
 
-def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> DifferenceInterval:
+def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> Interval:
     """A statistic of columns with a row per seed, and its 95 % interval by the bootstrap: whole rows are
     resampled, so that what a seed does to all strategies alike stays alike (percentiles of 4,000 resamples).
 
@@ -85,7 +85,7 @@ def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> Differen
     resampled = np.random.default_rng(0).integers(len(arrays[0]), size=(BOOTSTRAPS_OF_SEEDS, len(arrays[0])))
     values = of(*(array[resampled] for array in arrays))
     low, high = np.quantile(values, [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2])
-    return DifferenceInterval(float(of(*arrays)), float(low), float(high))
+    return Interval(float(of(*arrays)), float(low), float(high))
 
 
 def mean(values: np.ndarray) -> np.ndarray:
@@ -109,7 +109,7 @@ def quartiles_text(values: Sequence[float]) -> str:
     return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
-def word_for_ratio(ratio: DifferenceInterval) -> str:
+def word_for_ratio(ratio: Interval) -> str:
     """Whether our default needs fewer steps than another, by the interval of their ratio."""
     return "ahead" if ratio.low > 1 else "behind" if ratio.high < 1 else "undecided"
 

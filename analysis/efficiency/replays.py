@@ -1,7 +1,7 @@
 """How soon a strategy completes a good network, on recorded runs.
 
 Strategies replay the recorded networks (docs/replay.md) with shared seeds, so that they compare in pairs: a
-seed gives two strategies the same samples and, of a network recorded several times, the same run. The networks
+seed gives two strategies the same samples, and of a network recorded several times, the same run. Networks
 are halved by a hash of their ids, once and for all: settings are chosen on the half `tuning`, and reported on
 the half `held_out`. With a `share` below 1 every seed replays networks of its own, sampled from the half:
 then figures depend less on which few networks are its best.

@@ -16,7 +16,7 @@ from search.objectives import FID_AND_CLIP, objectives_to_plain
 from search.runs.record import Rung, Trial
 from search.samplers.linear import LinearSettings
 from search.samplers.random import RandomSettings
-from search.statistics.verdicts import DifferenceInterval
+from search.statistics.verdicts import Interval
 from search.stopping.asha import AshaSettings
 from search.stopping.custom import CustomRuleSettings
 from search.stopping.none import NoStoppingSettings
@@ -98,7 +98,7 @@ def test_a_first_rung_that_says_nothing_gains_nothing():
     table = planted(lambda place: 50.0)
     base, halving = (steps_of(table, rule) for rule in (NoStoppingSettings(), AshaSettings()))
     assert halving.steps == base.steps
-    assert figure(ratio_of_means, base.steps, halving.steps) == DifferenceInterval(1.0, 1.0, 1.0)
+    assert figure(ratio_of_means, base.steps, halving.steps) == Interval(1.0, 1.0, 1.0)
 
 
 def test_a_first_rung_that_misleads_costs_steps_and_what_it_stopped_is_counted():
@@ -198,10 +198,10 @@ def test_halves_are_fixed_and_share_nothing():
     assert set(grown.runs) <= tuning  # a network stays where it is when a table grows
 
 
-def test_a_seed_draws_a_share_of_its_own():
+def test_a_seed_samples_a_share_of_its_own():
     table = planted(lambda place: 1.0)
-    drawn = [tuple(sorted(subset_of(table, 0.5, seed).runs)) for seed in (0, 1, 0)]
-    assert len(drawn[0]) == COUNT / 2 and drawn[0] == drawn[2] != drawn[1]
+    sampled = [tuple(sorted(subset_of(table, 0.5, seed).runs)) for seed in (0, 1, 0)]
+    assert len(sampled[0]) == COUNT / 2 and sampled[0] == sampled[2] != sampled[1]
     assert subset_of(table, 1.0, 3).runs == table.runs
 
 

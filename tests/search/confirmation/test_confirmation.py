@@ -93,9 +93,9 @@ def test_a_planted_worse_network_is_called_worse_and_an_equal_one_undecided(tmp_
     planted = searched(worse, trials=1, enqueued=[WORSE])
     drive(confirmation(planted.record))
     assert words(planted.record, "trial 0") == {"md": "worse", "md_lite": "worse"}
-    twin = searched(equal, trials=1, enqueued=[MD])
-    drive(confirmation(twin.record))
-    assert words(twin.record, "trial 0")["md"] == "undecided"
+    duplicate = searched(equal, trials=1, enqueued=[MD])
+    drive(confirmation(duplicate.record))
+    assert words(duplicate.record, "trial 0")["md"] == "undecided"
 
 
 def test_a_planted_better_network_is_called_better(tmp_path):
@@ -222,12 +222,12 @@ def test_a_network_that_fails_again_gets_no_more_seeds(tmp_path):
     assert 3 <= len(search.history.confirmations) <= 4
 
 
-def test_wrong_stops_are_counted_by_rerunning_halted_trials_with_the_searchs_own_seed(tmp_path):
+def test_wrong_stops_are_counted_by_rerunning_stopped_trials_with_the_searchs_own_seed(tmp_path):
     search = searched(tmp_path, trials=12, stopping="paper")
-    halted = [trial.name for trial in search.history.trials if trial.state == "halted"]
+    stopped = [trial.name for trial in search.history.trials if trial.state == "halted"]
     started = []
     drive(confirmation(search.record, best=0, references=(), halted=99), started=started.append)
-    assert [job.name for job in started] == halted and {job.seed for job in started} == {0}
+    assert [job.name for job in started] == stopped and {job.seed for job in started} == {0}
 
 
 def test_wrong_stops_are_counted_at_the_searchs_length_however_long_the_confirmation(tmp_path):
@@ -239,10 +239,10 @@ def test_wrong_stops_are_counted_at_the_searchs_length_however_long_the_confirma
 
 def test_reruns_that_did_not_fit_are_said(tmp_path):
     search = searched(tmp_path, trials=12, stopping="paper")
-    halted = [trial.name for trial in search.history.trials if trial.state == "halted"]
+    stopped = [trial.name for trial in search.history.trials if trial.state == "halted"]
     phase = confirmation(search.record, best=0, references=(), halted=99, minutes=1e-6)
     assert phase.propose() is None
-    assert phase.left_open == [f"whether {name} was halted wrongly" for name in halted] != []
+    assert phase.left_open == [f"whether {name} was stopped wrongly" for name in stopped] != []
 
 
 def test_phases_hand_over_without_a_gap(tmp_path):

@@ -28,7 +28,7 @@ def test_equal_networks_are_told_apart_no_more_often_than_stated() -> None:
 
 
 def test_a_noise_stated_too_small_by_half_is_found_out() -> None:
-    """Believed without a doubt, it would make most of the verdicts on equal networks wrong. Stated with two
+    """Taken as exact, it would make most of the verdicts on equal networks wrong. Stated with two
     degrees of freedom it is put right by the spread of the race's own runs, but for less than one in five."""
     halved = (RungNoise(400, 0.1, 0.025),)
     wrong = [
