@@ -1,4 +1,4 @@
-"""What replays came to: a figure a seed, and tables of their means and ratios."""
+"""What replays came to: a figure per seed, and tables of their means and ratios."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ BOOTSTRAPS_OF_SEEDS, INTERVAL_LEVEL = 4000, 0.95
 
 
 @dataclass
-class Found:
-    """Of one strategy, a figure a seed. Steps count in full lengths.
+class StrategyFigures:
+    """Of one strategy, a figure per seed. Steps count in full lengths.
 
     Attributes:
         steps, minutes: until a network of the truly best was complete. Where all of those were stopped
@@ -117,7 +117,7 @@ def word_for_ratio(ratio: Interval) -> str:
 # ---------------------------------------------------------------------- tables
 
 
-def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, str]]:
+def steps_rows(found: Mapping[str, StrategyFigures], first_rung: float) -> list[dict[str, str]]:
     """A row a strategy: how soon, and how many times sooner than random without stopping."""
     base, ours = found[BASE], found[DEFAULT]
     rows = []
@@ -154,7 +154,7 @@ def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, 
     return rows
 
 
-def quality_rows(found: Mapping[str, Found], budgets: Sequence[float]) -> list[dict[str, str]]:
+def quality_rows(found: Mapping[str, StrategyFigures], budgets: Sequence[float]) -> list[dict[str, str]]:
     """A row a strategy: what the search would name after equal training."""
     rows = []
     for name, one in found.items():
@@ -166,8 +166,8 @@ def quality_rows(found: Mapping[str, Found], budgets: Sequence[float]) -> list[d
     return rows
 
 
-def plain_of(found: Mapping[str, Found]) -> dict[str, Any]:
-    """Everything, a figure a seed, for machines."""
+def plain_of(found: Mapping[str, StrategyFigures]) -> dict[str, Any]:
+    """Everything, a figure per seed, for machines."""
     return {
         name: {
             "full_lengths_to_top": one.steps,

@@ -66,14 +66,14 @@ def noise_by_rung(table: RecordedTable, spread: Collection[str]) -> list[MetricN
                     seeds,
                     within_paired(twice),
                     _of_better_half(twice),
-                    kept_by_common_seeds(twice),
+                    variance_share_of_common_seeds(twice),
                     max(0.0, pvariance(firsts) - seeds.value) ** 0.5 if len(firsts) > 1 else None,
                 )
             )
     return found
 
 
-def kept_by_common_seeds(values: ByNetwork) -> Interval | None:
+def variance_share_of_common_seeds(values: ByNetwork) -> Interval | None:
     """The variance of a difference of two networks with one seed, over that with two seeds, from networks
     that have the same seeds.
 

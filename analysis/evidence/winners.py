@@ -225,7 +225,7 @@ def verdict_text(verdict: Verdict | None, none: str) -> str:
 
 
 def _difference_text(objective: Objective, found: Interval) -> str:
-    middle, low, high = map(objective.difference_shown, (found.middle, found.low, found.high))
+    middle, low, high = map(objective.difference_text, (found.middle, found.low, found.high))
     return f"{objective.label} {middle}, {f'{low} to {high}' if found.known else 'of unknown noise'}"
 
 

@@ -80,6 +80,8 @@ def generate_missing(command: SamplesCommand) -> Path:
 
 
 def main(words: list[str]) -> int:
-    folder = generate_missing(from_plain(SamplesCommand, compose("generate_samples", as_text(words, SAMPLES_TEXTS))))
+    folder = generate_missing(
+        from_plain(SamplesCommand, compose("generate_samples", as_text(words, SAMPLES_TEXTS)))
+    )
     print(f"samples: {folder}")
     return 0

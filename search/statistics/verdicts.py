@@ -84,7 +84,7 @@ class Verdict:
 
 
 def _difference_text(objective: Objective, found: Interval) -> str:
-    middle, low, high = map(objective.difference_shown, (found.middle, found.low, found.high))
+    middle, low, high = map(objective.difference_text, (found.middle, found.low, found.high))
     reach = f"between {low} and {high}" if found.known else "of unknown noise"
     return f"{objective.label} {middle}, {reach}"
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from space.explore.counting import Group, grid_groups, n_groups
 from space.explore.grid import LEVEL_CHOICES, Costs, Grid, Rows
 
-MOST_GROUPS = 200_000  # at about 0.4 ms a group and an edge
+MOST_GROUPS = 200_000  # at about 0.4 ms per group and edge
 
 Front = Literal["smallest", "most_parameters", "fewest_parameters"]
 

@@ -33,7 +33,7 @@ from search.runs.bundle import RECORDED_FILE, read_bundle
 from search.runs.compatibility import field_differences, protocol_difference
 from search.runs.folder import stored_settings
 from search.runs.record import read_history
-from search.scoring.by_protocol import derived_protocol, what_differs
+from search.scoring.by_protocol import derived_protocol, differences_from_named
 from search.scoring.evaluator import describe, prepare_evaluator, scoring_plan
 from search.settings import SearchSettings
 from space.shared.plain import InputError
@@ -269,7 +269,7 @@ def test_coco30k_on_a_searchs_own_images_is_not_coco30k() -> None:
     assert (
         settings.objectives[0].name == "fid_inception_v3" and settings.objectives[1].name == "clip_vit_b_32"
     )
-    said = what_differs(named(settings), derived)
+    said = differences_from_named(named(settings), derived)
     for part in (
         "samples 200 for 30000", "images.drawn_size_px 24 for 512", "reference.images 48 for 30000",
         "drawing.steps 6 for 50", "clips vit-b-32 for vit-b-32, vit-g-14",

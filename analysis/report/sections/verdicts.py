@@ -63,7 +63,7 @@ def difference_cells(objectives: Objectives, found: Sequence[Interval]) -> list[
     """Of each objective the difference and between what it lies."""
     cells = []
     for objective, each in zip(objectives, found, strict=True):
-        middle, low, high = map(objective.difference_shown, (each.middle, each.low, each.high))
+        middle, low, high = map(objective.difference_text, (each.middle, each.low, each.high))
         cells.append(Cell(middle, each.middle, "number"))
         cells.append(Cell(f"{low} and {high}" if each.known else "unknown", css="number"))
     return cells

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from analysis.efficiency.figures import Found, figure, oracle, ratio_of_means
+from analysis.efficiency.figures import StrategyFigures, figure, oracle, ratio_of_means
 from analysis.efficiency.replays import half_of, in_half, replay_strategy, subset_of, teachers
 from analysis.replay.table import RecordedRun, RecordedTable
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, replay
@@ -73,7 +73,7 @@ def planted(early):
 def steps_of(table, stopping, seeds=30, top_share=0.05):
     truth = Truth(table.runs, table.objectives, top_share)
     strategy = ReplayStrategy("", RANDOM, stopping)
-    found = Found()
+    found = StrategyFigures()
     for seed in range(seeds):
         found.add(replay(table, strategy, truth, seed=seed, steps=1, until_top=True), table, truth, (), (1,))
     return found
@@ -111,7 +111,7 @@ def test_a_first_rung_that_misleads_costs_steps_and_what_it_stopped_is_counted()
 def test_a_replay_that_stopped_all_of_the_best_pays_for_training_them_again():
     table = planted(lambda place: 50.0)
     truth = Truth(table.runs, table.objectives, 0.05)
-    found = Found()
+    found = StrategyFigures()
     never = Replayed(
         steps=[400], named=[networks()[5].id], halted=38, steps_spent=4600, top_tried=2, top_stopped=2
     )
@@ -126,7 +126,7 @@ def test_a_replay_that_stopped_all_of_the_best_pays_for_training_them_again():
 
 def test_what_is_named_counts_when_it_is_complete():
     truth = SimpleNamespace(place={"a": 7, "b": 0}, top={"b"})
-    found = Found()
+    found = StrategyFigures()
     one = Replayed(steps=[400, 1000], named=["a", "b"], steps_to_top=1000, seconds_to_top=90.0)
     found.add(one, planted(lambda place: 1.0), truth, ("b",), (0.9, 1, 2.4, 2.5))
     assert found.steps == [2.5] and found.minutes == [1.5] and found.never == [False]

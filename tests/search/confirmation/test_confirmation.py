@@ -126,7 +126,7 @@ def test_a_clear_race_ends_before_its_seeds_do(tmp_path):
     search = searched(tmp_path, trials=1, enqueued=[WORSE])
     phase = confirmation(search.record, seeds=50)
     drive(phase)
-    assert len(search.history.confirmations) < 20 and phase.finished and not phase.left_open
+    assert len(search.history.confirmations) < 20 and phase.finished and not phase.undecided
 
 
 def test_runs_start_only_if_they_should_end_in_time(tmp_path):
@@ -134,7 +134,7 @@ def test_runs_start_only_if_they_should_end_in_time(tmp_path):
     search = searched(tmp_path)
     phase = confirmation(search.record, minutes=1e-6)
     assert phase.expected_seconds(RUNGS[-1]) == 3.0
-    assert phase.propose() is None and phase.finished and len(phase.left_open) == 2
+    assert phase.propose() is None and phase.finished and len(phase.undecided) == 2
 
 
 def test_minutes_are_those_of_the_records_clock(tmp_path):
@@ -198,7 +198,7 @@ def test_an_interrupted_run_that_no_longer_fits_is_named(tmp_path):
     first = confirmation(search.record).propose()
     again = confirmation(search.record, minutes=0.0)
     assert again.propose() is None and again.finished
-    assert f"the interrupted run of {label(first.name)} with seed {first.seed}" in again.left_open
+    assert f"the interrupted run of {label(first.name)} with seed {first.seed}" in again.undecided
 
 
 def test_with_several_workers_nothing_runs_twice_and_nobody_waits_for_a_round(tmp_path):
@@ -242,7 +242,7 @@ def test_reruns_that_did_not_fit_are_said(tmp_path):
     stopped = [trial.name for trial in search.history.trials if trial.state == "halted"]
     phase = confirmation(search.record, best=0, references=(), halted=99, minutes=1e-6)
     assert phase.propose() is None
-    assert phase.left_open == [f"whether {name} was stopped wrongly" for name in stopped] != []
+    assert phase.undecided == [f"whether {name} was stopped wrongly" for name in stopped] != []
 
 
 def test_phases_hand_over_without_a_gap(tmp_path):

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from benchmarks.race import World, ever_told_apart, found, found_by_plan, race, ran, run_of, stated
+from benchmarks.race import World, ever_told_apart, is_found, is_found_by_plan, race, ran, run_of, stated
 from search.statistics.noise import Noise, RungNoise
 
 NOISE = Noise((RungNoise(400, 0.2, 0.05),))
@@ -48,9 +48,9 @@ def test_a_better_network_is_found_with_fewer_runs_than_a_plan_takes() -> None:
     worlds = range(60)
     races = [race(3, 2, 12, stated(number)) for number in worlds]
     runs = [ran(it, World(number, {"trial 1": 3.0})) for number, it in enumerate(races)]
-    assert all(found(it.at(own), "trial 1") for it, own in zip(races, runs, strict=True))
+    assert all(is_found(it.at(own), "trial 1") for it, own in zip(races, runs, strict=True))
     plans = [race(3, 2, 3, stated(number)) for number in worlds]
-    by_plan = [found_by_plan(World(n, {"trial 1": 3.0}), plan, "trial 1") for n, plan in enumerate(plans)]
+    by_plan = [is_found_by_plan(World(n, {"trial 1": 3.0}), plan, "trial 1") for n, plan in enumerate(plans)]
     assert fmean(map(len, runs)) < 15 and not all(by_plan)
 
 
