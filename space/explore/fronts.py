@@ -33,7 +33,7 @@ SIGNS: dict[Front, tuple[int, int]] = {
 
 @dataclass(frozen=True)
 class Edge:
-    """A front of the whole space: a network a row, by rising MACs, and its price (rows, 3)."""
+    """A front of the whole space: a network per row, by rising MACs, and its price (rows, 3)."""
 
     rows: Rows
     costs: Costs
