@@ -118,7 +118,7 @@ def inception_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
     network = fid_inception().eval()
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.Conv2d):  # uniform draws of unit gain: normal ones take seconds more
+            if isinstance(module, nn.Conv2d):  # uniform weights of unit gain: normal ones take seconds more
                 module.weight.uniform_(-1, 1).mul_((6 / module.weight[0].numel()) ** 0.5)
     files = {"pytorch-fid": folder / "pt_inception.pth", "clean-fid": folder / "inception.pt"}
     torch.save(network.state_dict(), files["pytorch-fid"])
