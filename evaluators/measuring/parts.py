@@ -41,7 +41,7 @@ class Work:
     Attributes:
         source, field: as `open_images` takes them.
         only: a captions file; of the source's images those that it names.
-        samples: not references: they also have the form's size before preparation, and pass through its file format.
+        samples: not references: they have the size of generated samples, and pass through its file format.
         captions: one per image; None where no text tower is asked.
         load: gives a worker its networks.
         folder: of the finished parts.

@@ -36,7 +36,7 @@ def one_rung(point: Point, step: int = 100) -> Curve:
 
 # the bar: FID 50 +- 5 (a tenth of it), CLIP .40 +- .02
 @pytest.mark.parametrize(
-    ("here", "halted"),
+    ("here", "stopped"),
     [
         (Point.of(50.0, 0.40), False),  # the median itself
         (Point.of(54.9, 0.381), False),  # behind in both, inside the noise
