@@ -99,7 +99,7 @@ def peak_gpu_bytes(step: Step) -> int:
 
 
 def ms_by_kind(step: Step, device: str) -> dict[str, float]:
-    """Kind of operator -> ms a step: of the kernels it launched on a GPU, of the operator itself on a CPU."""
+    """Kind of operator -> ms per step: of the kernels it launched on a GPU, of itself on a CPU."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     if device == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)

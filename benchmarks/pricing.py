@@ -94,7 +94,7 @@ def main(words: list[str]) -> int:
     table = Table(
         title=f"{len(candidates):,} candidates in closed form, {len(few)} built; torch {torch.__version__}"
     )
-    for heading in ("pricing by", "candidates a second", "closed form is faster by"):
+    for heading in ("pricing by", "candidates per second", "closed form is faster by"):
         table.add_column(heading, justify="left" if heading == "pricing by" else "right")
     for name, rate in rates.items():
         table.add_row(name, f"{rate:,.1f}", f"{fastest / rate:,.0f} x")

@@ -114,7 +114,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
             },
             "captions": request.captions,
             "reference": {"source": request.reference, **(reference.about if reference else {})},
-            "drawn": manifest,
+            "drawn": manifest,  # the name in files of earlier versions
             "pace": pace.plain() | {"device": request.compute.on, "workers": request.measuring.workers},
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {name: version(name) for name in MEASURING_PACKAGES}

@@ -141,4 +141,6 @@ def scores_of(trial: Trial, objectives: Objectives) -> str:
     point = point_of(trial, objectives)
     if point is None:
         return ""
-    return "  ".join(f"{o.label} {o.shown(value)}" for o, value in zip(objectives, point.values, strict=True))
+    return "  ".join(
+        f"{o.label} {o.value_text(value)}" for o, value in zip(objectives, point.values, strict=True)
+    )

@@ -71,7 +71,7 @@ def ending(trial: Trial) -> str:
 
 
 def summary_lines(architecture: Architecture) -> list[str]:
-    """A network in a few short lines: one a level, and one of what holds for all of it."""
+    """A network in a few short lines: one per level, and one of what holds for all of it."""
     lines = [_level_line(index, level) for index, level in enumerate(architecture.levels, 1)]
     shared = "shared K/V" if architecture.shared_key_value else "separate K/V"
     return [

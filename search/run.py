@@ -163,8 +163,8 @@ def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrup
     for phase in strategy.phases:
         if isinstance(phase, ArchitectureSearch) and phase.exhausted:
             display.message("the sampler found no further architecture that is new and fits the budget")
-        if isinstance(phase, Confirmation) and phase.left_open:
+        if isinstance(phase, Confirmation) and phase.undecided:
             display.message(
-                f"undecided so far: {', '.join(phase.left_open)}; more seeds: make confirm, or "
+                f"undecided so far: {', '.join(phase.undecided)}; more seeds: make confirm, or "
                 f"{shlex.join(['mdsearch', 'confirm', str(folder)])}"
             )

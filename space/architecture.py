@@ -92,7 +92,7 @@ class Architecture:
         return plain
 
     def to_yaml(self) -> str:
-        """Short YAML: one line a level, fields at their default left out. Loads back equal."""
+        """Short YAML: one line per level, fields at their default left out. Loads back equal."""
 
         def line(item: Any) -> str:
             return yaml.safe_dump(item, default_flow_style=True, sort_keys=False, width=1000).strip()

@@ -19,7 +19,7 @@ from search.runs.record import History, Trial, read_history
 from search.runs.scores import point_of, within_noise
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point, hypervolume
-from search.statistics.verdicts import DifferenceInterval, Evidence, confirmation_runs, confirmed_trials
+from search.statistics.verdicts import Evidence, Interval, confirmation_runs, confirmed_trials
 from space.shared.plain import InputError
 
 # what a header says beside settings, or what every run has its own of
@@ -190,7 +190,7 @@ class WinnersVerdict:
     word: WinnersWord
     seeds: int = 0
     steps: int = 0
-    differences: tuple[DifferenceInterval, ...] = ()
+    differences: tuple[Interval, ...] = ()
 
 
 def winners_verdicts(runs: Sequence[Run]) -> list[WinnersVerdict]:

@@ -1,4 +1,4 @@
-"""What replays came to: a figure a seed, and tables of their means and ratios."""
+"""What replays came to: a figure per seed, and tables of their means and ratios."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analysis.evidence.sources import mean_run_seconds
 from analysis.evidence.text import share_with_interval, with_interval
 from analysis.replay.table import RecordedTable
 from analysis.replay.tries import Replayed, Truth
-from search.statistics.verdicts import DifferenceInterval
+from search.statistics.verdicts import Interval
 
 DEFAULT, BASE = "our default", "random, no stopping"
 ORACLES = {"oracle at the first rung": None, "oracle at a quarter": 0.25}  # where they stop, in full lengths
@@ -21,8 +21,8 @@ BOOTSTRAPS_OF_SEEDS, INTERVAL_LEVEL = 4000, 0.95
 
 
 @dataclass
-class Found:
-    """Of one strategy, a figure a seed. Steps count in full lengths.
+class StrategyFigures:
+    """Of one strategy, a figure per seed. Steps count in full lengths.
 
     Attributes:
         steps, minutes: until a network of the truly best was complete. Where all of those were stopped
@@ -75,7 +75,7 @@ def oracle(base: Sequence[float], stops_at: float) -> list[float]:
 # ---------------------------------------------------------------------- figures with intervals
 
 
-def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> DifferenceInterval:
+def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> Interval:
     """A statistic of columns with a row per seed, and its 95 % interval by the bootstrap: whole rows are
     resampled, so that what a seed does to all strategies alike stays alike (percentiles of 4,000 resamples).
 
@@ -85,7 +85,7 @@ def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> Differen
     resampled = np.random.default_rng(0).integers(len(arrays[0]), size=(BOOTSTRAPS_OF_SEEDS, len(arrays[0])))
     values = of(*(array[resampled] for array in arrays))
     low, high = np.quantile(values, [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2])
-    return DifferenceInterval(float(of(*arrays)), float(low), float(high))
+    return Interval(float(of(*arrays)), float(low), float(high))
 
 
 def mean(values: np.ndarray) -> np.ndarray:
@@ -109,7 +109,7 @@ def quartiles_text(values: Sequence[float]) -> str:
     return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
-def word_for_ratio(ratio: DifferenceInterval) -> str:
+def word_for_ratio(ratio: Interval) -> str:
     """Whether our default needs fewer steps than another, by the interval of their ratio."""
     return "ahead" if ratio.low > 1 else "behind" if ratio.high < 1 else "undecided"
 
@@ -117,7 +117,7 @@ def word_for_ratio(ratio: DifferenceInterval) -> str:
 # ---------------------------------------------------------------------- tables
 
 
-def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, str]]:
+def steps_rows(found: Mapping[str, StrategyFigures], first_rung: float) -> list[dict[str, str]]:
     """A row a strategy: how soon, and how many times sooner than random without stopping."""
     base, ours = found[BASE], found[DEFAULT]
     rows = []
@@ -154,7 +154,7 @@ def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, 
     return rows
 
 
-def quality_rows(found: Mapping[str, Found], budgets: Sequence[float]) -> list[dict[str, str]]:
+def quality_rows(found: Mapping[str, StrategyFigures], budgets: Sequence[float]) -> list[dict[str, str]]:
     """A row a strategy: what the search would name after equal training."""
     rows = []
     for name, one in found.items():
@@ -166,8 +166,8 @@ def quality_rows(found: Mapping[str, Found], budgets: Sequence[float]) -> list[d
     return rows
 
 
-def plain_of(found: Mapping[str, Found]) -> dict[str, Any]:
-    """Everything, a figure a seed, for machines."""
+def plain_of(found: Mapping[str, StrategyFigures]) -> dict[str, Any]:
+    """Everything, a figure per seed, for machines."""
     return {
         name: {
             "full_lengths_to_top": one.steps,

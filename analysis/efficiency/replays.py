@@ -1,7 +1,7 @@
 """How soon a strategy completes a good network, on recorded runs.
 
 Strategies replay the recorded networks (docs/replay.md) with shared seeds, so that they compare in pairs: a
-seed gives two strategies the same samples and, of a network recorded several times, the same run. The networks
+seed gives two strategies the same samples, and of a network recorded several times, the same run. Networks
 are halved by a hash of their ids, once and for all: settings are chosen on the half `tuning`, and reported on
 the half `held_out`. With a `share` below 1 every seed replays networks of its own, sampled from the half:
 then figures depend less on which few networks are its best.
@@ -22,7 +22,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import track
 
-from analysis.efficiency.figures import Found, plain_of, quality_rows, steps_rows
+from analysis.efficiency.figures import StrategyFigures, plain_of, quality_rows, steps_rows
 from analysis.rendering import render_table
 from analysis.replay.table import RecordedTable, check_rungs
 from analysis.replay.tries import ReplayStrategy, Truth, feasible, replay
@@ -112,10 +112,10 @@ def replayed_all(
     settings: EfficiencySettings,
     known: Mapping[str, Sequence[Trial]],
     console: Console,
-) -> dict[str, Found]:
+) -> dict[str, StrategyFigures]:
     """Seed by seed, so that a seed's networks are sampled once. `known` are by strategy the trials that
     taught it, but for those of networks that the seed replays."""
-    found = {strategy.name: Found() for strategy in strategies}
+    found = {strategy.name: StrategyFigures() for strategy in strategies}
     for seed in track(range(settings.seeds), "replaying", console=console, transient=True):
         part = subset_of(table, settings.share, seed)
         truth = Truth(part.runs, part.objectives, TRUE_TOP_SHARE)
@@ -129,7 +129,10 @@ def replayed_all(
 
 
 def text_of(
-    found: Mapping[str, Found], table: RecordedTable, rungs: Sequence[int], settings: EfficiencySettings
+    found: Mapping[str, StrategyFigures],
+    table: RecordedTable,
+    rungs: Sequence[int],
+    settings: EfficiencySettings,
 ) -> str:
     sampled = len(subset_of(table, settings.share, 0).runs)
     each = "" if sampled == len(table.runs) else f", of which every seed replays {sampled} of its own"
@@ -149,9 +152,13 @@ def text_of(
 
 
 def write_efficiency(
-    folder: Path, text: str, found: Mapping[str, Found], table: RecordedTable, settings: EfficiencySettings
+    folder: Path,
+    text: str,
+    found: Mapping[str, StrategyFigures],
+    table: RecordedTable,
+    settings: EfficiencySettings,
 ) -> None:
-    """efficiency.md, as printed, and efficiency.json, a figure a seed. Raises OSError."""
+    """efficiency.md, as printed, and efficiency.json, a figure per seed. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     about = {
         "half": settings.half,

@@ -16,7 +16,7 @@ from analysis.evidence.text import Chapter, markdown, missing, share_with_interv
 from analysis.replay.table import RecordedTable
 from search.statistics.noise import Noise
 from search.statistics.variance import UNKNOWN, Variance, variance_within, within_paired
-from search.statistics.verdicts import DifferenceInterval
+from search.statistics.verdicts import Interval
 
 _TITLE = "Noise"
 _FEWEST_NETWORKS = 3
@@ -35,7 +35,7 @@ class MetricNoise:
     seeds: Variance
     paired: Variance
     better_half: Variance
-    kept: DifferenceInterval | None
+    kept: Interval | None
     spread: float | None
 
     @property
@@ -66,14 +66,14 @@ def noise_by_rung(table: RecordedTable, spread: Collection[str]) -> list[MetricN
                     seeds,
                     within_paired(twice),
                     _of_better_half(twice),
-                    kept_by_common_seeds(twice),
+                    variance_share_of_common_seeds(twice),
                     max(0.0, pvariance(firsts) - seeds.value) ** 0.5 if len(firsts) > 1 else None,
                 )
             )
     return found
 
 
-def kept_by_common_seeds(values: ByNetwork) -> DifferenceInterval | None:
+def variance_share_of_common_seeds(values: ByNetwork) -> Interval | None:
     """The variance of a difference of two networks with one seed, over that with two seeds, from networks
     that have the same seeds.
 
@@ -99,7 +99,7 @@ def kept_by_common_seeds(values: ByNetwork) -> DifferenceInterval | None:
         float(fdtri(freedom, seeds - 1, 1 - ERROR_RATE / 2)),
     )
     kept = [networks / (max(f, 1.0) - 1 + networks) for f in (ratio, ratio * reach[1], ratio / reach[0])]
-    return DifferenceInterval(*kept)
+    return Interval(*kept)
 
 
 def noise_at(

@@ -20,7 +20,7 @@ from analysis.evidence.transfer import Both, Transfer
 from analysis.plotting import GRID_COLOUR, SAVED, SPENT, plot_file
 from analysis.replay.table import RecordedTable
 from search.formats import label
-from search.statistics.verdicts import DifferenceInterval
+from search.statistics.verdicts import Interval
 from space.architecture import Architecture
 from space.explore.style import INK, OTHER_COLOUR, OWN_COLOUR, QUIET
 from space.prices.macs import price
@@ -55,9 +55,7 @@ def plot_correlations(path: Path, found: Correlations) -> None:
         panels[0].legend(frameon=False, loc="lower right", fontsize=8)
 
 
-def _with_bars(
-    axes: Axes, points: Sequence[tuple[float, DifferenceInterval]], name: str, colour: str
-) -> None:
+def _with_bars(axes: Axes, points: Sequence[tuple[float, Interval]], name: str, colour: str) -> None:
     if not points:
         return
     steps = [step for step, _ in points]

@@ -15,7 +15,7 @@ from analysis.evidence.metrics import ByNetwork, goodness, metrics_of
 from analysis.evidence.resampling import ERROR_RATE, Array, bootstrap_interval, holm, spearman
 from analysis.evidence.text import Chapter, decimal, listed, markdown, missing, with_interval
 from analysis.replay.table import RecordedTable
-from search.statistics.verdicts import DifferenceInterval
+from search.statistics.verdicts import Interval
 from space.architecture import Architecture
 from space.choices import Space
 from space.prices.macs import price
@@ -32,8 +32,8 @@ class Property:
 
     name: str
     networks: int
-    fid: DifferenceInterval
-    clip: DifferenceInterval
+    fid: Interval
+    clip: Interval
     fid_counts: bool
     clip_counts: bool
 

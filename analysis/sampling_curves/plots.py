@@ -116,4 +116,4 @@ def _dressed(figure: Figure, axes: Axes, title: str, curves: Curves) -> None:
     axes.set_axisbelow(True)
     axes.legend(frameon=False, fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    figure.supxlabel("\n".join(curves.made_by()), x=0.01, ha="left", fontsize=7.5, color=QUIET)
+    figure.supxlabel("\n".join(curves.description()), x=0.01, ha="left", fontsize=7.5, color=QUIET)

@@ -94,7 +94,7 @@ def reference_from(
         part_images=settings.part_images,
         only=only,
     )
-    reference = kept(path, lambda: _measured(work, own, settings, show))
+    reference = cached_reference(path, lambda: _measured(work, own, settings, show))
     shutil.rmtree(work.folder, ignore_errors=True)
     unreadable = json.loads(reference.about.get("unreadable", "{}"))
     check_unreadable(unreadable, int(reference.about["images"]), "reference", settings)
@@ -188,7 +188,7 @@ def place_of(stem: Path, images: Sequence[object], form: ImageForm, networks: Ne
     return stem.with_name(f"{stem.name}-{key}{REFERENCE_SUFFIX}")
 
 
-def kept(path: Path, make: Callable[[], Reference]) -> Reference:
+def cached_reference(path: Path, make: Callable[[], Reference]) -> Reference:
     """The statistics at `path`; of several processes that find none, one makes them and the others wait.
 
     Raises:

@@ -60,7 +60,7 @@ class SamplesCommand:
         return settings
 
 
-def generate(command: SamplesCommand) -> Path:
+def generate_missing(command: SamplesCommand) -> Path:
     """Generate what is missing; returns the folder."""
     shard = Shard.parsed(command.shard)
     captions = read_prompts(command.captions)
@@ -80,6 +80,8 @@ def generate(command: SamplesCommand) -> Path:
 
 
 def main(words: list[str]) -> int:
-    folder = generate(from_plain(SamplesCommand, compose("generate_samples", as_text(words, SAMPLES_TEXTS))))
+    folder = generate_missing(
+        from_plain(SamplesCommand, compose("generate_samples", as_text(words, SAMPLES_TEXTS)))
+    )
     print(f"samples: {folder}")
     return 0

@@ -100,7 +100,7 @@ class Confirmation:
         return not self.running and self._next() is None
 
     @property
-    def left_open(self) -> list[str]:
+    def undecided(self) -> list[str]:
         """Comparisons that are still undecided, which more seeds may decide, and runs that did not fit."""
         pairs = [f"{label(name)} against {label(other)}" for name, other in self.standing.open_pairs]
         interrupted = [job for job in self.first if job.key in self.history.by_key]

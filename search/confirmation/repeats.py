@@ -115,7 +115,7 @@ def noise_row(found: ScoreNoise) -> dict[str, str]:
         "between": " and ".join(interval) or "-",
         "repeats": f"{found.seeds.degrees_of_freedom:g}" if found.seeds else "0",
         "paired": words(found.paired.deviation) if found.paired else "-",
-        "pictures": "-" if found.resampled is None else words(found.resampled),
+        "images": "-" if found.resampled is None else words(found.resampled),
         "together": words(found.together.deviation) if found.together.degrees_of_freedom else "-",
     }
 

@@ -96,7 +96,7 @@ class LinearSampler:
         """Properties (M, D) and standings as normal scores (M,) of the trials that have any."""
         known = thinned(with_finite_scores(past), self.modelled_trials)
         rows, scores = [], []
-        for seen, place in zip(known, standings([known_curve(seen) for seen in known]), strict=True):
+        for seen, place in zip(known, standings([curve_of_observation(seen) for seen in known]), strict=True):
             if place is not None:
                 rows.append(self._properties(space.architecture(space.pinned() | seen.params)))
                 scores.append(NormalDist().inv_cdf(place))
@@ -165,6 +165,6 @@ def _side(part: Sequence[Stage]) -> _Side:
     return _Side(part[0].kind, part[0].outputs, blocks, layers, attending)
 
 
-def known_curve(seen: Observation) -> Curve:
+def curve_of_observation(seen: Observation) -> Curve:
     """Its rungs; of a trial that is known by its end alone, that."""
     return seen.curve if seen.curve.steps or seen.point is None else Curve((0,), (seen.point,))

@@ -84,7 +84,7 @@ class OptunaSampler:
             for _ in range(GP_POOL):
                 suggestions = UniformSuggestions(chance)
                 pool.append(Proposal(suggestions.params, space.sample(suggestions)))
-            wanted = sampler.wanted([settled.params(proposal.params) for proposal in pool])
+            wanted = sampler.acquisition_values([settled.params(proposal.params) for proposal in pool])
             yield from (pool[place] for place in np.argsort(-wanted, kind="stable"))
 
 
@@ -110,7 +110,7 @@ class ModelSampler(OptunaSampler):
                 points.append((place, known.of(candidates[place])))
             except InputError:
                 others.append(place)
-        wanted = sampler.wanted([params for _, params in points]) if points else None
+        wanted = sampler.acquisition_values([params for _, params in points]) if points else None
         if wanted is not None:
             points = [points[place] for place in np.argsort(-wanted, kind="stable")]
         return [place for place, _ in points] + others

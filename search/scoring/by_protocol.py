@@ -67,7 +67,7 @@ def derived_protocol(
     )
 
 
-def what_differs(named: EvaluationProtocol, scored: EvaluationProtocol) -> str:
+def differences_from_named(named: EvaluationProtocol, scored: EvaluationProtocol) -> str:
     """In which fields a derived protocol is not the named one: scores of the two do not compare."""
     fields = differences(named, scored)
     if named.clips[1:]:
@@ -83,7 +83,7 @@ def what_differs(named: EvaluationProtocol, scored: EvaluationProtocol) -> str:
 
 def describe_by_protocol(named: EvaluationProtocol, scored: EvaluationProtocol) -> list[str]:
     lines = []
-    if said := what_differs(named, scored):
+    if said := differences_from_named(named, scored):
         lines.append(f"not {named.name} itself, and compares with none of its scores: {said}")
     lines.append(
         "what counts as noise was stated by noise=; if that was measured under other evaluators, measure it "

@@ -33,7 +33,7 @@ Runs = Mapping[str, Mapping[int, Point]]  # network -> seed -> scores
 
 
 @dataclass(frozen=True)
-class DifferenceInterval:
+class Interval:
     """A difference, and between what it lies."""
 
     middle: float
@@ -69,10 +69,10 @@ class Verdict:
     word: Word
     seeds: int
     steps: int
-    differences: tuple[DifferenceInterval, ...]
+    differences: tuple[Interval, ...]
     objectives: Objectives = FID_AND_CLIP
 
-    def difference(self, label: str) -> DifferenceInterval:
+    def difference(self, label: str) -> Interval:
         """Of the objective with this label."""
         labels = [objective.label for objective in self.objectives]
         return self.differences[labels.index(label)]
@@ -83,8 +83,8 @@ class Verdict:
         return f"{self.name} against {self.against}: {self.word} ({'; '.join([*found, count])})"
 
 
-def _difference_text(objective: Objective, found: DifferenceInterval) -> str:
-    middle, low, high = map(objective.difference_shown, (found.middle, found.low, found.high))
+def _difference_text(objective: Objective, found: Interval) -> str:
+    middle, low, high = map(objective.difference_text, (found.middle, found.low, found.high))
     reach = f"between {low} and {high}" if found.known else "of unknown noise"
     return f"{objective.label} {middle}, {reach}"
 
@@ -127,7 +127,7 @@ class Evidence:
     def _shared(self, name: str, against: str) -> list[int]:
         return sorted(self.runs.get(name, {}).keys() & self.runs.get(against, {}).keys())
 
-    def _intervals(self, name: str, against: str, count: int) -> list[DifferenceInterval]:
+    def _intervals(self, name: str, against: str, count: int) -> list[Interval]:
         """Of each objective on its even scale, as wide as after `count` seeds."""
         pairs = [
             (self.runs[name][seed].even, self.runs[against][seed].even)
@@ -139,7 +139,7 @@ class Evidence:
             for place, variance in enumerate(self.variances)
         ]
 
-    def _word(self, found: Sequence[DifferenceInterval]) -> Word:
+    def _word(self, found: Sequence[Interval]) -> Word:
         each = list(zip(self.objectives, found, strict=True))
         gains = [-own.sign if objective.lower_is_better else own.sign for objective, own in each]
         if max(gains) > 0 and min(gains) < 0:
@@ -155,7 +155,7 @@ class Evidence:
         return "equivalent" if alike else "undecided"
 
 
-def _shown(objective: Objective, found: DifferenceInterval) -> DifferenceInterval:
+def _shown(objective: Objective, found: Interval) -> Interval:
     """Of the log scale as shares."""
     if objective.scale == "linear":
         return found
@@ -163,11 +163,11 @@ def _shown(objective: Objective, found: DifferenceInterval) -> DifferenceInterva
         end if not isfinite(end) else min(end, MOST_LOG_RATIO)
         for end in (found.middle, found.low, found.high)
     )
-    return DifferenceInterval(*map(expm1, ends))
+    return Interval(*map(expm1, ends))
 
 
-def _around(middle: float, half: float) -> DifferenceInterval:
-    return DifferenceInterval(middle, middle - half, middle + half)
+def _around(middle: float, half: float) -> Interval:
+    return Interval(middle, middle - half, middle + half)
 
 
 # ---------------------------------------------------------------------- of a record

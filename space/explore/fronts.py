@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from space.explore.counting import Group, grid_groups, n_groups
 from space.explore.grid import LEVEL_CHOICES, Costs, Grid, Rows
 
-MOST_GROUPS = 200_000  # at about 0.4 ms a group and an edge
+MOST_GROUPS = 200_000  # at about 0.4 ms per group and edge
 
 Front = Literal["smallest", "most_parameters", "fewest_parameters"]
 
@@ -33,7 +33,7 @@ SIGNS: dict[Front, tuple[int, int]] = {
 
 @dataclass(frozen=True)
 class Edge:
-    """A front of the whole space: a network a row, by rising MACs, and its price (rows, 3)."""
+    """A front of the whole space: a network per row, by rising MACs, and its price (rows, 3)."""
 
     rows: Rows
     costs: Costs

@@ -57,7 +57,7 @@ def to_json(found: Map) -> dict[str, Any]:
         "fits": None
         if found.within is None
         else {"encodings": found.within.encodings, "networks": found.within.networks},
-        "drawn": {
+        "drawn": {  # the name in files of earlier versions
             "draws": survey.samples,
             "seed": found.seed,
             "fits": survey.fits,

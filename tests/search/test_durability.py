@@ -46,7 +46,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search of six trials, with refusals and halted trials, that nothing disturbed."""
+    """A search of six trials, with refusals and stopped trials, that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
     search = make_search(folder, trials=6, stopping="paper", sampler="tpe")
     drive(search)

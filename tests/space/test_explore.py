@@ -192,7 +192,7 @@ def test_md_networks_by_hand(md: Grid) -> None:
     assert count(md) == SpaceCount(192 * 720 * 1152 * 72, networks)
 
 
-def test_drawn_rows_are_priced_exactly_and_repeat(md: Grid) -> None:
+def test_sampled_rows_are_priced_exactly_and_repeat(md: Grid) -> None:
     rows = md.sample(np.random.default_rng(3), 400)
     again = [md.architecture(row) for row in rows]
     assert [tuple(cost) for cost in md.price(rows).tolist()] == [tuple(price(a)) for a in again]
@@ -200,8 +200,8 @@ def test_drawn_rows_are_priced_exactly_and_repeat(md: Grid) -> None:
     np.testing.assert_array_equal(rows, md.sample(np.random.default_rng(3), 400))
 
 
-def test_draws_are_as_random_search_draws(md: Grid) -> None:
-    """The share that fits, by our draws and by `Space.sample`: two samples of one distribution."""
+def test_samples_are_as_those_of_random_search(md: Grid) -> None:
+    """The share that fits, by our samples and by `Space.sample`: two samples of one distribution."""
     budget = Budget(400, 200)
     rows = md.sample(np.random.default_rng(0), 200_000)
     ours = fits_budget(budget, md.price(rows)).mean()
@@ -210,11 +210,11 @@ def test_draws_are_as_random_search_draws(md: Grid) -> None:
     assert abs(ours - plain) < 4 * 0.5 / 1500**0.5
 
 
-def test_a_survey_counts_what_it_draws(md: Grid) -> None:
+def test_a_survey_counts_what_it_samples(md: Grid) -> None:
     budget, seen = Budget(400, 200, 180, weights_mib=700), []
     found = survey(md, 60_000, 7, budget, {"md": price(MD)}, lambda *chunk: seen.append(chunk))
     costs = np.concatenate([costs for _, costs, _ in seen])
-    assert len(costs) == found.draws == found.density.counts.sum() == 60_000
+    assert len(costs) == found.samples == found.density.counts.sum() == 60_000
     assert found.fits == sum(not budget.excess(Cost(*cost)) for cost in costs.tolist())
     smaller = (costs[:, 0] <= 387_376_712) & (costs[:, 1] <= price(MD).macs)
     assert found.no_larger == {"md": smaller.sum()}
@@ -259,26 +259,26 @@ def test_an_impossible_space_is_refused() -> None:
         )
 
 
-# ---------------------------------------------------------------------- the door
+# ---------------------------------------------------------------------- the command
 
 PINNED = (
     "space.levels.level_1={channels:[320],conv:[full],blocks:[1],layers_down:[0],layers_up:[0]}",
     "space.levels.level_2.channels=[640]",
 )
-DOOR = ("draws=300", *PINNED)
+COMMAND_WORDS = ("draws=300", *PINNED)
 
 
 @pytest.fixture(scope="module")
-def door_json(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def command_json(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     folder = tmp_path_factory.mktemp("map")
     words = [f"out={folder / 'map.parquet'}", f"picture={folder / 'map.png'}", "format=json"]
     with redirect_stdout(StringIO()) as printed:
-        assert main([*DOOR, *words]) == 0
+        assert main([*COMMAND_WORDS, *words]) == 0
     return json.loads(printed.getvalue()), folder
 
 
-def test_json_and_table_agree(door_json: tuple[dict[str, Any], Path]) -> None:
-    data, folder = door_json
+def test_json_and_table_agree(command_json: tuple[dict[str, Any], Path]) -> None:
+    data, folder = command_json
     table = pd.read_parquet(folder / "map.parquet")
     assert len(table) == data["drawn"]["draws"] == 300
     assert int(table["fits"].sum()) == data["drawn"]["fits"]
@@ -294,8 +294,8 @@ def test_json_and_table_agree(door_json: tuple[dict[str, Any], Path]) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["map.parquet", "map.png"]
 
 
-def test_a_row_of_the_table_rebuilds_its_network(door_json: tuple[dict[str, Any], Path]) -> None:
-    table = pd.read_parquet(door_json[1] / "map.parquet")
+def test_a_row_of_the_table_rebuilds_its_network(command_json: tuple[dict[str, Any], Path]) -> None:
+    table = pd.read_parquet(command_json[1] / "map.parquet")
     space = from_plain(Space, compose("explore", PINNED)["space"])
     for row in table.head(20).to_dict("records"):
         a = space.architecture({name: row[name] for name, _ in space.choices()})
@@ -304,7 +304,7 @@ def test_a_row_of_the_table_rebuilds_its_network(door_json: tuple[dict[str, Any]
 
 
 def test_text_and_csv(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main([*DOOR, f"out={tmp_path / 'map.csv'}", "neighbours=2"]) == 0
+    assert main([*COMMAND_WORDS, f"out={tmp_path / 'map.csv'}", "neighbours=2"]) == 0
     text = capsys.readouterr().out
     for expected in (
         "distinct networks",
@@ -322,7 +322,7 @@ def test_around_a_file_or_around_nothing(capsys: pytest.CaptureFixture[str], tmp
     (tmp_path / "own.yaml").write_text(lite.to_yaml(), encoding="utf-8")
     near = []
     for word in (f"near={tmp_path / 'own.yaml'}", "near=null"):
-        assert main([*DOOR, word, "format=json"]) == 0
+        assert main([*COMMAND_WORDS, word, "format=json"]) == 0
         data = json.loads(capsys.readouterr().out)
         near.append((data["near"] and data["near"]["id"], bool(data["neighbours"])))
     assert near == [(lite.id, True), (None, False)]
@@ -333,7 +333,7 @@ def test_a_space_too_large_to_count_is_estimated(
 ) -> None:
     monkeypatch.setattr(counting, "MOST_PAIRS", 0)
     monkeypatch.setattr(fronts, "MOST_GROUPS", 0)
-    assert main([*DOOR, f"picture={tmp_path / 'map.svg'}"]) == 0
+    assert main([*COMMAND_WORDS, f"picture={tmp_path / 'map.svg'}"]) == 0
     text = capsys.readouterr().out
     assert "estimated from a sample" in text
     assert "95 % interval" in text

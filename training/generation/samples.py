@@ -1,4 +1,4 @@
-"""A protocol's samples: one image a caption, over several workers or shards, the same images however.
+"""A protocol's samples: one image per caption, over several workers or shards, the same images however.
 
 A image starts from noise of (seed, index) alone, but a convolution over another batch may round
 differently. So batch k always holds images k * batch_size to (k + 1) * batch_size - 1; a batch that was

@@ -89,7 +89,7 @@ def hover(trial: Trial, point: Point | None = None, *, full: bool = True) -> str
 def scores_in_words(point: Point) -> str:
     """`FID 12.34, CLIP 0.456`."""
     each = zip(point.objectives, point.values, strict=True)
-    return ", ".join(f"{objective.label} {objective.shown(value)}" for objective, value in each)
+    return ", ".join(f"{objective.label} {objective.value_text(value)}" for objective, value in each)
 
 
 def noise_bars(widths: Sequence[float], colour: str) -> dict[str, Any]:

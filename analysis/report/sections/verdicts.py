@@ -16,7 +16,7 @@ from search.objectives import Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.scores import point_of
 from search.statistics.pareto import Point
-from search.statistics.verdicts import DifferenceInterval, Verdict
+from search.statistics.verdicts import Interval, Verdict
 
 
 def verdict_section(page: Page) -> dict[str, Any]:
@@ -59,11 +59,11 @@ def difference_heads(objectives: Objectives) -> list[str]:
     return [head for objective in objectives for head in (objective.label, "between")]
 
 
-def difference_cells(objectives: Objectives, found: Sequence[DifferenceInterval]) -> list[Cell]:
+def difference_cells(objectives: Objectives, found: Sequence[Interval]) -> list[Cell]:
     """Of each objective the difference and between what it lies."""
     cells = []
     for objective, each in zip(objectives, found, strict=True):
-        middle, low, high = map(objective.difference_shown, (each.middle, each.low, each.high))
+        middle, low, high = map(objective.difference_text, (each.middle, each.low, each.high))
         cells.append(Cell(middle, each.middle, "number"))
         cells.append(Cell(f"{low} and {high}" if each.known else "unknown", css="number"))
     return cells

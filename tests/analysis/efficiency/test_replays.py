@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from analysis.efficiency.figures import Found, figure, oracle, ratio_of_means
+from analysis.efficiency.figures import StrategyFigures, figure, oracle, ratio_of_means
 from analysis.efficiency.replays import half_of, in_half, replay_strategy, subset_of, teachers
 from analysis.replay.table import RecordedRun, RecordedTable
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, replay
@@ -16,7 +16,7 @@ from search.objectives import FID_AND_CLIP, objectives_to_plain
 from search.runs.record import Rung, Trial
 from search.samplers.linear import LinearSettings
 from search.samplers.random import RandomSettings
-from search.statistics.verdicts import DifferenceInterval
+from search.statistics.verdicts import Interval
 from search.stopping.asha import AshaSettings
 from search.stopping.custom import CustomRuleSettings
 from search.stopping.none import NoStoppingSettings
@@ -73,7 +73,7 @@ def planted(early):
 def steps_of(table, stopping, seeds=30, top_share=0.05):
     truth = Truth(table.runs, table.objectives, top_share)
     strategy = ReplayStrategy("", RANDOM, stopping)
-    found = Found()
+    found = StrategyFigures()
     for seed in range(seeds):
         found.add(replay(table, strategy, truth, seed=seed, steps=1, until_top=True), table, truth, (), (1,))
     return found
@@ -98,7 +98,7 @@ def test_a_first_rung_that_says_nothing_gains_nothing():
     table = planted(lambda place: 50.0)
     base, halving = (steps_of(table, rule) for rule in (NoStoppingSettings(), AshaSettings()))
     assert halving.steps == base.steps
-    assert figure(ratio_of_means, base.steps, halving.steps) == DifferenceInterval(1.0, 1.0, 1.0)
+    assert figure(ratio_of_means, base.steps, halving.steps) == Interval(1.0, 1.0, 1.0)
 
 
 def test_a_first_rung_that_misleads_costs_steps_and_what_it_stopped_is_counted():
@@ -111,7 +111,7 @@ def test_a_first_rung_that_misleads_costs_steps_and_what_it_stopped_is_counted()
 def test_a_replay_that_stopped_all_of_the_best_pays_for_training_them_again():
     table = planted(lambda place: 50.0)
     truth = Truth(table.runs, table.objectives, 0.05)
-    found = Found()
+    found = StrategyFigures()
     never = Replayed(
         steps=[400], named=[networks()[5].id], halted=38, steps_spent=4600, top_tried=2, top_stopped=2
     )
@@ -126,7 +126,7 @@ def test_a_replay_that_stopped_all_of_the_best_pays_for_training_them_again():
 
 def test_what_is_named_counts_when_it_is_complete():
     truth = SimpleNamespace(place={"a": 7, "b": 0}, top={"b"})
-    found = Found()
+    found = StrategyFigures()
     one = Replayed(steps=[400, 1000], named=["a", "b"], steps_to_top=1000, seconds_to_top=90.0)
     found.add(one, planted(lambda place: 1.0), truth, ("b",), (0.9, 1, 2.4, 2.5))
     assert found.steps == [2.5] and found.minutes == [1.5] and found.never == [False]
@@ -198,10 +198,10 @@ def test_halves_are_fixed_and_share_nothing():
     assert set(grown.runs) <= tuning  # a network stays where it is when a table grows
 
 
-def test_a_seed_draws_a_share_of_its_own():
+def test_a_seed_samples_a_share_of_its_own():
     table = planted(lambda place: 1.0)
-    drawn = [tuple(sorted(subset_of(table, 0.5, seed).runs)) for seed in (0, 1, 0)]
-    assert len(drawn[0]) == COUNT / 2 and drawn[0] == drawn[2] != drawn[1]
+    sampled = [tuple(sorted(subset_of(table, 0.5, seed).runs)) for seed in (0, 1, 0)]
+    assert len(sampled[0]) == COUNT / 2 and sampled[0] == sampled[2] != sampled[1]
     assert subset_of(table, 1.0, 3).runs == table.runs
 
 

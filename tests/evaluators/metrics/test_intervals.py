@@ -1,4 +1,4 @@
-"""Intervals against simulated truth: of samples drawn again and again, so many hold what is known."""
+"""Intervals against simulated truth: of samples generated again and again, so many hold what is known."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_scores_that_are_no_numbers_are_not_modelled():
     assert [seen.number for seen in with_finite_scores(past)] == [2, 3]
 
 
-def test_descriptions_of_one_network_settle_alike_and_still_draw_it():
+def test_descriptions_of_one_network_settle_alike_and_still_encode_it():
     settled, changed = Settled(SPACE), 0
     for index, seen in enumerate(some_past(60)):
         params = settled.params(seen.params)

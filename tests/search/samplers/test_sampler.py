@@ -95,15 +95,15 @@ def test_tpe_hears_of_no_rejection_so_a_tight_budget_does_not_drown_it(tmp_path)
     assert sum(trial.architecture.levels[-1].cross_attention for trial in late) >= 8  # half by chance
 
 
-def test_a_halted_trial_never_passes_for_better_than_a_complete_one(tmp_path):
+def test_a_stopped_trial_never_passes_for_better_than_a_complete_one(tmp_path):
     search = make_search(tmp_path, trials=16, stopping="paper")
     drive(search)
-    halted = {trial.number for trial in search.history.trials if trial.state == "halted"}
-    assert halted
+    stopped = {trial.number for trial in search.history.trials if trial.state == "halted"}
+    assert stopped
     seen = observations(search.history.trials, FID_AND_CLIP)
-    complete = [o.point for o in seen if o.number not in halted]
+    complete = [o.point for o in seen if o.number not in stopped]
     for observation in seen:
-        if observation.number in halted:
+        if observation.number in stopped:
             assert all(observation.point.fid >= point.fid for point in complete)
             assert all(observation.point.clip <= point.clip for point in complete)
 
@@ -131,7 +131,7 @@ def without_conditions():
 
 
 def scored(space, count, seed=1):
-    """That many networks of a space, drawn at random, with noisy scores."""
+    """That many networks of a space, sampled at random, with noisy scores."""
     chance, seen = random.Random(seed), []
     for number in range(count):
         suggestions = UniformSuggestions(chance)
@@ -142,13 +142,13 @@ def scored(space, count, seed=1):
 
 
 def test_tpe_ranks_given_networks_as_it_ranks_its_own_candidates(monkeypatch):
-    """Of the candidates that Optuna draws for one proposal, the one that it takes comes out first, and the
+    """Of the candidates that Optuna samples for one proposal, the one that it takes comes out first, and the
     others in the order of its acquisition."""
-    space, drawn = without_conditions(), {}
+    space, sampled = without_conditions(), {}
     compare = optuna.samplers.TPESampler._compare
 
     def watched(samples, values):
-        drawn.update(samples=samples, values=values)
+        sampled.update(samples=samples, values=values)
         return compare(samples, values)
 
     monkeypatch.setattr(optuna.samplers.TPESampler, "_compare", staticmethod(watched))
@@ -159,11 +159,11 @@ def test_tpe_ranks_given_networks_as_it_ranks_its_own_candidates(monkeypatch):
         candidates = [
             space.architecture(
                 space.pinned()
-                | {n: known[n].to_external_repr(v[i].item()) for n, v in drawn["samples"].items()}
+                | {n: known[n].to_external_repr(v[i].item()) for n, v in sampled["samples"].items()}
             )
-            for i in range(len(drawn["values"]))
+            for i in range(len(sampled["values"]))
         ]
-        values, order = list(drawn["values"]), sampler.rank(space, candidates, past, number)
+        values, order = list(sampled["values"]), sampler.rank(space, candidates, past, number)
         assert candidates[order[0]] == chosen.architecture
         assert [values[place] for place in order] == pytest.approx(sorted(values, reverse=True))
 
@@ -294,9 +294,9 @@ def test_every_value_comes_about_equally_often_far_more_evenly_than_by_chance():
     space = md_space()
 
     def unevenness(sampler):
-        drawn = list(islice(sampler.proposals(space, [], 0), 256))
+        sampled = list(islice(sampler.proposals(space, [], 0), 256))
         counts = [
-            [sum(one.params[name] == value for one in drawn) * len(values) / 256 for value in values]
+            [sum(one.params[name] == value for one in sampled) * len(values) / 256 for value in values]
             for name, values in space.free().items()
         ]
         return max(abs(share - 1) for shares in counts for share in shares)

@@ -169,7 +169,7 @@ def test_seeds_are_paired_and_finalists_stand_against_each_other(tmp_path: Path)
     record.close()
 
 
-def test_reruns_of_halted_trials_are_no_verdict(tmp_path: Path) -> None:
+def test_reruns_of_stopped_trials_are_no_verdict(tmp_path: Path) -> None:
     record = open_run(tmp_path)
     key = propose(record, MD)
     score(record, key, 100, 50, 0.1, "halt")
