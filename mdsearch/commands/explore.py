@@ -1,4 +1,4 @@
-"""`mdsearch explore`: a map of a space. A door; what it prints is worked out beside it."""
+"""`mdsearch explore`: a map of a space; what it prints is worked out in `space.explore`."""
 
 from __future__ import annotations
 
