@@ -1,4 +1,4 @@
-"""What the pages for people say exists: links, anchors, commands and their settings. And that they stay short."""
+"""What the pages for people name exists: links, anchors, commands and their settings; and they stay short."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def test_links_and_anchors_lead_somewhere(page: Path) -> None:
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# One, two\n\n[a](#one-two) [b](#three) [c](page.md#one-two) [d](gone.md) ![e](gone.png)\n")
+    links = "[a](#one-two) [b](#three) [c](page.md#one-two) [d](gone.md) ![e](gone.png)"
+    page.write_text(f"# One, two\n\n{links}\n")
     assert broken(page) == ["#three", "gone.md", "gone.png"]
 
 
@@ -41,8 +42,9 @@ def test_commands_and_their_settings_exist(page: Path) -> None:
 
 
 def test_an_unknown_command_or_setting_is_found() -> None:
-    text = "`mdsearch find`, `mdsearch search trails=3 sampler=tpe 'stopping.use=a.py:A' budget.gigs=3`, `mdsearch serve`"
-    assert unknown(text) == ["find", "search trails", "search budget.gigs", "serve"]
+    text = "`mdsearch find`; `mdsearch search trails=3 'stopping.use=a.py:A' budget.gigs=3`"
+    text += "\n\n    mdsearch serve"
+    assert unknown(text) == ["serve", "find", "search trails", "search budget.gigs"]
 
 
 def test_what_people_read_is_short() -> None:
