@@ -31,12 +31,12 @@ class World:
     of the noise a share is the seed's, the same for all networks."""
 
     def __init__(self, number: int, ahead: Mapping[str, float] | None = None, shared: float = 0.0) -> None:
-        self.draw = np.random.default_rng([number, 1])
+        self.chance = np.random.default_rng([number, 1])
         self.ahead, self.shared = ahead or {}, shared
-        self.of_seed = self.draw.normal(size=(64, 2))
+        self.of_seed = self.chance.normal(size=(64, 2))
 
     def run(self, name: str, seed: int) -> Trial:
-        own = self.draw.normal(size=2) * (1 - self.shared**2) ** 0.5
+        own = self.chance.normal(size=2) * (1 - self.shared**2) ** 0.5
         fid, clip = (own + self.shared * self.of_seed[seed]).tolist()
         ahead = self.ahead.get(name, 0.0)
         return run_of(name, seed, 30 * exp(FID_NOISE * (fid - ahead)), 0.4 + CLIP_NOISE * (clip + ahead))

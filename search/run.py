@@ -34,7 +34,7 @@ from search.trial import TrialSettings
 from space.architecture import Architecture
 from space.shared.files import write_whole
 from space.shared.plain import InputError
-from space.shared.retries import StorageAway, going_on, reason_of, resume_command, storage_error
+from space.shared.retries import StorageAway, reason_of, resume_command, resume_hint, storage_error
 from training.data.dataset import Dataset
 
 
@@ -83,7 +83,7 @@ def run_search(
         trouble = storage_error(error)
         if trouble is None or isinstance(error, InputError):
             raise
-        raise StorageAway(f"{reason_of(trouble)}; {going_on(folder)}") from None
+        raise StorageAway(f"{reason_of(trouble)}; {resume_hint(folder)}") from None
     finally:
         record.close()
 

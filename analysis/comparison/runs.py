@@ -13,13 +13,13 @@ from typing import Literal
 from analysis.findings import steps_saved
 from search.confirmation.leading import Lead, lead
 from search.objectives import Objectives
-from search.runs.compatibility import abridged, flat, protocol_difference, shown
+from search.runs.compatibility import abridged, flat, protocol_difference, setting_text
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial, read_history
 from search.runs.scores import point_of, within_noise
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point, hypervolume
-from search.statistics.verdicts import Evidence, Interval, confirmation_runs, confirmed_trials
+from search.statistics.verdicts import DifferenceInterval, Evidence, confirmation_runs, confirmed_trials
 from space.shared.plain import InputError
 
 # what a header says beside settings, or what every run has its own of
@@ -94,7 +94,9 @@ def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str]]:
         for run in runs
     ]
     values = {
-        name: [shown(known.get(name)) for known in fields] for known in fields for name in sorted(known)
+        name: [setting_text(known.get(name)) for known in fields]
+        for known in fields
+        for name in sorted(known)
     }
     return {name: said for name, said in values.items() if len(set(said)) > 1}
 
@@ -188,7 +190,7 @@ class WinnersVerdict:
     word: WinnersWord
     seeds: int = 0
     steps: int = 0
-    differences: tuple[Interval, ...] = ()
+    differences: tuple[DifferenceInterval, ...] = ()
 
 
 def winners_verdicts(runs: Sequence[Run]) -> list[WinnersVerdict]:

@@ -13,11 +13,11 @@ from analysis.evidence.sources import mean_run_seconds
 from analysis.evidence.text import share_with_interval, with_interval
 from analysis.replay.table import RecordedTable
 from analysis.replay.tries import Replayed, Truth
-from search.statistics.verdicts import Interval
+from search.statistics.verdicts import DifferenceInterval
 
 DEFAULT, BASE = "our default", "random, no stopping"
 ORACLES = {"oracle at the first rung": None, "oracle at a quarter": 0.25}  # where they stop, in full lengths
-RESAMPLES, LEVEL = 4000, 0.95
+BOOTSTRAPS_OF_SEEDS, INTERVAL_LEVEL = 4000, 0.95
 
 
 @dataclass
@@ -75,17 +75,17 @@ def oracle(base: Sequence[float], stops_at: float) -> list[float]:
 # ---------------------------------------------------------------------- figures with intervals
 
 
-def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> Interval:
-    """A statistic of columns with a row a seed, and its 95 % interval by the bootstrap: seeds are drawn anew,
-    whole rows, so that what a seed does to all strategies alike stays alike (percentiles of 4,000 draws).
+def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> DifferenceInterval:
+    """A statistic of columns with a row per seed, and its 95 % interval by the bootstrap: whole rows are
+    resampled, so that what a seed does to all strategies alike stays alike (percentiles of 4,000 resamples).
 
     `of` takes arrays (..., S) and reduces the last axis.
     """
     arrays = [np.asarray(column, dtype=np.float64) for column in columns]
-    draws = np.random.default_rng(0).integers(len(arrays[0]), size=(RESAMPLES, len(arrays[0])))
-    values = of(*(array[draws] for array in arrays))
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(of(*arrays)), float(low), float(high))
+    resampled = np.random.default_rng(0).integers(len(arrays[0]), size=(BOOTSTRAPS_OF_SEEDS, len(arrays[0])))
+    values = of(*(array[resampled] for array in arrays))
+    low, high = np.quantile(values, [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2])
+    return DifferenceInterval(float(of(*arrays)), float(low), float(high))
 
 
 def mean(values: np.ndarray) -> np.ndarray:
@@ -104,12 +104,12 @@ def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return part.sum(axis=-1) / np.maximum(whole.sum(axis=-1), 1)
 
 
-def quartiles(values: Sequence[float]) -> str:
+def quartiles_text(values: Sequence[float]) -> str:
     low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
     return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
-def word(ratio: Interval) -> str:
+def word_for_ratio(ratio: DifferenceInterval) -> str:
     """Whether our default needs fewer steps than another, by the interval of their ratio."""
     return "ahead" if ratio.low > 1 else "behind" if ratio.high < 1 else "undecided"
 
@@ -129,14 +129,16 @@ def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, 
             {
                 "strategy": name,
                 "steps to the top: mean": with_interval(figure(mean, one.steps), 1),
-                "median (quartiles)": quartiles(one.steps),
+                "median (quartiles)": quartiles_text(one.steps),
                 "never": f"{sum(one.never)}",
                 "times fewer than random": with_interval(times),
                 "by medians": with_interval(figure(ratio_of_medians, base.steps, one.steps)),
                 "by time": with_interval(figure(ratio_of_means, base.minutes, one.minutes)),
                 "of the top: tried": f"{sum(one.top_tried)}",
                 "stopped": share_with_interval(figure(ratio_of_sums, one.top_stopped, one.top_tried)),
-                "our default is": "" if one is ours else f"{word(against)}: {with_interval(against)}",
+                "our default is": ""
+                if one is ours
+                else f"{word_for_ratio(against)}: {with_interval(against)}",
             }
         )
     for name, stops_at in ORACLES.items():
@@ -144,7 +146,7 @@ def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, 
         shown = {
             "strategy": name,
             "steps to the top: mean": with_interval(figure(mean, own), 1),
-            "median (quartiles)": quartiles(own),
+            "median (quartiles)": quartiles_text(own),
             "times fewer than random": with_interval(figure(ratio_of_means, base.steps, own)),
             "by medians": with_interval(figure(ratio_of_medians, base.steps, own)),
         }

@@ -13,7 +13,7 @@ from analysis.evidence.resampling import bootstrap_interval, mean_spearman
 from analysis.evidence.sources import RecordedEvidence
 from analysis.evidence.text import Chapter, markdown, missing, with_interval
 from analysis.replay.table import RecordedTable
-from search.statistics.verdicts import Interval
+from search.statistics.verdicts import DifferenceInterval
 
 _TITLE = "Rungs against the end"
 FEWEST_TO_CORRELATE = 5
@@ -31,10 +31,10 @@ class RungCorrelation:
 
     metric: Metric
     step: int
-    same_run: Interval | None
-    other_seed: Interval | None
-    short: Interval | None
-    longer: Interval | None
+    same_run: DifferenceInterval | None
+    other_seed: DifferenceInterval | None
+    short: DifferenceInterval | None
+    longer: DifferenceInterval | None
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Far:
         values = goodness(self.table, metric, step, self.networks)
         return np.array([[values[key][seed] for seed in self.seeds] for key in self.networks])
 
-    def correlation(self, metric: Metric, step: int) -> Interval | None:
+    def correlation(self, metric: Metric, step: int) -> DifferenceInterval | None:
         if len(self.networks) < FEWEST_TO_CORRELATE or not self.seeds:
             return None
         near = self.columns(metric, step)
@@ -121,7 +121,7 @@ class Far:
 
 def _of_one_run(
     table: RecordedTable, metric: Metric, step: int, networks: Collection[str]
-) -> Interval | None:
+) -> DifferenceInterval | None:
     early = goodness(table, metric, step, networks)
     late = goodness(table, metric, table.rungs[-1], networks)
     if len(late) < FEWEST_TO_CORRELATE:
@@ -132,7 +132,7 @@ def _of_one_run(
 
 def _of_two_runs(
     table: RecordedTable, metric: Metric, step: int, networks: Collection[str]
-) -> tuple[Interval | None, Interval | None]:
+) -> tuple[DifferenceInterval | None, DifferenceInterval | None]:
     """The correlation with another seed's end, and how far it is below that of the end itself."""
     late = goodness(table, metric, table.rungs[-1], networks)
     keys, seeds = with_shared_seeds(late)

@@ -15,7 +15,7 @@ from analysis.evidence.resampling import ERROR_RATE, holm
 from analysis.replay.table import RecordedRun, RecordedTable
 from search.statistics.noise import Noise
 from search.statistics.variance import Variance
-from search.statistics.verdicts import Interval
+from search.statistics.verdicts import DifferenceInterval
 from space.architecture import Architecture
 from space.prices.macs import price
 
@@ -35,7 +35,7 @@ class Effect:
 
     metric: Metric
     differences: tuple[float, ...]
-    interval: Interval | None
+    interval: DifferenceInterval | None
     p: float
     p_adjusted: float
 
@@ -71,9 +71,9 @@ class EffectSize:
     decision: PaperDecision
     pairs: tuple[MatchedPair, ...]
     effects: tuple[Effect, ...]
-    parameters: Interval | None
-    macs: Interval | None
-    at_md: tuple[Interval, ...] | None
+    parameters: DifferenceInterval | None
+    macs: DifferenceInterval | None
+    at_md: tuple[DifferenceInterval, ...] | None
     needed: tuple[Needed, ...]
     agreement: PaperAgreement
 
@@ -229,7 +229,7 @@ def _at(
     table: RecordedTable,
     metrics: Sequence[Metric],
     noise: Mapping[str, Variance],
-) -> tuple[Interval, ...] | None:
+) -> tuple[DifferenceInterval, ...] | None:
     """MD's own pair, with the interval that noise gives to so many seeds."""
     pair = next((pair for pair in pairs if md.id in pair.ids), None)
     if pair is None:
@@ -238,23 +238,23 @@ def _at(
     found = []
     for metric in metrics:
         middle, half = _difference(table, pair, metric), noise[metric.name].half_width(seeds, ERROR_RATE)
-        found.append(Interval(middle, middle - half, middle + half))
+        found.append(DifferenceInterval(middle, middle - half, middle + half))
     return tuple(found)
 
 
-def _cost_change(pairs: Sequence[MatchedPair], which: int) -> Interval | None:
+def _cost_change(pairs: Sequence[MatchedPair], which: int) -> DifferenceInterval | None:
     """By what share the paper's side has more parameters (0) or MACs (1): mean, least and most."""
     if not pairs:
         return None
     changes = [price(pair.papers)[which] / price(pair.other)[which] - 1 for pair in pairs]
-    return Interval(fmean(changes), min(changes), max(changes))
+    return DifferenceInterval(fmean(changes), min(changes), max(changes))
 
 
-def _student(differences: Sequence[float], level: float) -> Interval:
+def _student(differences: Sequence[float], level: float) -> DifferenceInterval:
     freedom = len(differences) - 1
     half = -float(stdtrit(freedom, level / 2)) * stdev(differences) / len(differences) ** 0.5
     middle = fmean(differences)
-    return Interval(middle, middle - half, middle + half)
+    return DifferenceInterval(middle, middle - half, middle + half)
 
 
 def _lowest_seed(runs: Sequence[RecordedRun]) -> RecordedRun:

@@ -10,7 +10,7 @@ from analysis.evidence.metrics import Metric
 from analysis.evidence.resampling import ERROR_RATE
 from analysis.evidence.text import MINUS, Chapter, hours, listed, markdown, missing, p_value
 from search.formats import counted
-from search.statistics.verdicts import Interval
+from search.statistics.verdicts import DifferenceInterval
 
 _TITLE = "The paper's decisions, by matched pairs"
 
@@ -40,7 +40,7 @@ def effects_chapter(found: Sequence[EffectSize], overall: Sequence[MainEffect], 
     return Chapter(_TITLE, tuple(parts), findings, tuple(_limits(found)))
 
 
-def said_interval(metric: Metric, interval: Interval | None) -> str:
+def said_interval(metric: Metric, interval: DifferenceInterval | None) -> str:
     """A difference of goodness as a change of the score, the ends in rising order of the score."""
     if interval is None:
         return "-"
@@ -131,7 +131,7 @@ def _in_favour(effect: Effect) -> str:
     return f"{effect.in_favour} of {len(effect.differences)}" if effect.differences else "-"
 
 
-def _cost(change: Interval | None) -> str:
+def _cost(change: DifferenceInterval | None) -> str:
     """Mean, least and most, as shares."""
     if change is None:
         return "-"

@@ -15,7 +15,7 @@ from analysis.evidence.decisions import PAPER_DECISIONS, PaperDecision, Toggle
 from analysis.evidence.metrics import Metric, goodness, metrics_of
 from analysis.evidence.resampling import ERROR_RATE, Array
 from analysis.replay.table import RecordedTable
-from search.statistics.verdicts import Interval
+from search.statistics.verdicts import DifferenceInterval
 from space.architecture import Architecture
 from space.choices import Space
 
@@ -29,7 +29,7 @@ class OnMetric:
     effects counted (Bonferroni)."""
 
     metric: Metric
-    interval: Interval
+    interval: DifferenceInterval
     sign: int
 
 
@@ -87,7 +87,9 @@ def _on(metric: Metric, columns: Array, scores: Array, contrast: Array, freedom:
     return OnMetric(metric, own, counted.sign)
 
 
-def contrast_interval(columns: Array, scores: Array, contrast: Array, freedom: int, level: float) -> Interval:
+def contrast_interval(
+    columns: Array, scores: Array, contrast: Array, freedom: int, level: float
+) -> DifferenceInterval:
     """Of a sum of coefficients of the least-squares fit of the scores by an intercept and the columns."""
     design = np.column_stack([np.ones(len(columns)), columns])
     inverse = np.linalg.pinv(design.T @ design)
@@ -97,12 +99,12 @@ def contrast_interval(columns: Array, scores: Array, contrast: Array, freedom: i
     weights = np.concatenate([[0.0], contrast]) @ inverse @ design.T
     error = float(np.sqrt(((weights * left) ** 2).sum()))
     middle, half = float(coefficients[1:] @ contrast), -float(stdtrit(freedom, level / 2)) * error
-    return Interval(middle, middle - half, middle + half)
+    return DifferenceInterval(middle, middle - half, middle + half)
 
 
 def _columns(networks: Sequence[Architecture], space: Space) -> tuple[list[tuple[str, Any]], Array]:
     """A decision's choice has a column for each value but its last, others one (the place of the value).
-    Where nothing acts on a choice, a network stands at the mean of the others."""
+    Where a choice is inactive, a network stands at the mean of the others."""
     decided = {toggle.name for toggle in TOGGLES.values()}
     rows = [(space.encode(network), space.ignored(network)) for network in networks]
     names: list[tuple[str, Any]] = []

@@ -15,8 +15,8 @@ from analysis.evidence.sources import RecordedEvidence
 from analysis.evidence.text import Chapter, markdown, missing, share_with_interval
 from analysis.replay.table import RecordedTable
 from search.statistics.noise import Noise
-from search.statistics.variance import UNKNOWN, Variance, within, within_paired
-from search.statistics.verdicts import Interval
+from search.statistics.variance import UNKNOWN, Variance, variance_within, within_paired
+from search.statistics.verdicts import DifferenceInterval
 
 _TITLE = "Noise"
 _FEWEST_NETWORKS = 3
@@ -35,7 +35,7 @@ class MetricNoise:
     seeds: Variance
     paired: Variance
     better_half: Variance
-    kept: Interval | None
+    kept: DifferenceInterval | None
     spread: float | None
 
     @property
@@ -56,7 +56,7 @@ def noise_by_rung(table: RecordedTable, spread: Collection[str]) -> list[MetricN
             twice = repeated(values)
             if len(twice) < _FEWEST_NETWORKS:
                 return []
-            seeds = within([list(by_seed.values()) for by_seed in twice.values()])
+            seeds = variance_within([list(by_seed.values()) for by_seed in twice.values()])
             firsts = [by_seed[min(by_seed)] for key, by_seed in values.items() if key in spread]
             found.append(
                 MetricNoise(
@@ -73,7 +73,7 @@ def noise_by_rung(table: RecordedTable, spread: Collection[str]) -> list[MetricN
     return found
 
 
-def kept_by_common_seeds(values: ByNetwork) -> Interval | None:
+def kept_by_common_seeds(values: ByNetwork) -> DifferenceInterval | None:
     """The variance of a difference of two networks with one seed, over that with two seeds, from networks
     that have the same seeds.
 
@@ -99,7 +99,7 @@ def kept_by_common_seeds(values: ByNetwork) -> Interval | None:
         float(fdtri(freedom, seeds - 1, 1 - ERROR_RATE / 2)),
     )
     kept = [networks / (max(f, 1.0) - 1 + networks) for f in (ratio, ratio * reach[1], ratio / reach[0])]
-    return Interval(*kept)
+    return DifferenceInterval(*kept)
 
 
 def noise_at(
@@ -116,7 +116,7 @@ def noise_at(
 def _of_better_half(values: ByNetwork) -> Variance:
     means = {key: fmean(by_seed.values()) for key, by_seed in values.items()}
     best = sorted(means, key=lambda key: -means[key])[: (len(means) + 1) // 2]
-    return within([list(values[key].values()) for key in best])
+    return variance_within([list(values[key].values()) for key in best])
 
 
 # ---------------------------------------------------------------------- in words

@@ -17,7 +17,7 @@ from analysis.evidence.metrics import Metric, goodness, metrics_of, with_shared_
 from analysis.evidence.resampling import Array, percentiles, resamples, share_interval, spearman
 from analysis.replay.table import RecordedRun, RecordedTable
 from search.statistics.pareto import Point, best_order
-from search.statistics.verdicts import Interval
+from search.statistics.verdicts import DifferenceInterval
 from space.prices.macs import price
 
 FEWEST_TO_FORECAST = 10
@@ -41,10 +41,10 @@ class Predicted:
 
     name: str
     step: int
-    order: Interval | None
+    order: DifferenceInterval | None
     best: bool
-    behind: Interval | None
-    caught: dict[tuple[float, float], Interval | None]
+    behind: DifferenceInterval | None
+    caught: dict[tuple[float, float], DifferenceInterval | None]
 
 
 @dataclass(frozen=True)
@@ -156,11 +156,13 @@ def _of_step(step: int, by_case: Sequence[Mapping[str, Array]], truths: Sequence
     ]
 
 
-def _difference(sampled: Array) -> Interval | None:
+def _difference(sampled: Array) -> DifferenceInterval | None:
     return percentiles(float(sampled[0]), sampled[1:])
 
 
-def _caught(found: Sequence[Array], truths: Sequence[Array], top: float, kept: float) -> Interval | None:
+def _caught(
+    found: Sequence[Array], truths: Sequence[Array], top: float, kept: float
+) -> DifferenceInterval | None:
     """How much of the true top share is among the share with the best forecasts; ties as they come."""
     networks = len(truths[0])
     best, keeping = max(1, ceil(top * networks)), ceil(kept * networks)

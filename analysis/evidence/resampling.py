@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, rankdata
 
-from search.statistics.verdicts import Interval
+from search.statistics.verdicts import DifferenceInterval
 
 BOOTSTRAP_SAMPLES = 2000
 ERROR_RATE = 0.05
@@ -23,7 +23,7 @@ def resamples(networks: int, seed: int = 0) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(networks, size=(BOOTSTRAP_SAMPLES, networks))
 
 
-def bootstrap_interval(rows: Array, statistic: Callable[[Array], Array]) -> Interval | None:
+def bootstrap_interval(rows: Array, statistic: Callable[[Array], Array]) -> DifferenceInterval | None:
     """A statistic of networks (rows; columns are whatever was recorded of each), with the interval that
     resampling the networks gives; None for too few.
 
@@ -35,13 +35,13 @@ def bootstrap_interval(rows: Array, statistic: Callable[[Array], Array]) -> Inte
     return percentiles(middle, statistic(rows[resamples(len(rows))]))
 
 
-def percentiles(middle: float, sampled: Array) -> Interval | None:
+def percentiles(middle: float, sampled: Array) -> DifferenceInterval | None:
     """Of samples that hold a number: a sample of one network again and again ranks nothing."""
     finite = sampled[np.isfinite(sampled)]
     if not np.isfinite(middle) or not len(finite):
         return None
     low, high = np.quantile(finite, [ERROR_RATE / 2, 1 - ERROR_RATE / 2])
-    return Interval(middle, float(low), float(high))
+    return DifferenceInterval(middle, float(low), float(high))
 
 
 def spearman(samples: Array, one: int = 0, other: int = 1) -> Array:
@@ -59,13 +59,13 @@ def mean_spearman(pairs: Sequence[tuple[int, int]]) -> Callable[[Array], Array]:
     return lambda samples: np.mean([spearman(samples, one, other) for one, other in pairs], axis=0)
 
 
-def share_interval(caught: float, of: int) -> Interval | None:
+def share_interval(caught: float, of: int) -> DifferenceInterval | None:
     """A share with Clopper and Pearson's exact interval; `caught` may be a mean over seeds."""
     if not of:
         return None
     low = float(beta.ppf(ERROR_RATE / 2, caught, of - caught + 1)) if caught > 0 else 0.0
     high = float(beta.ppf(1 - ERROR_RATE / 2, caught + 1, of - caught)) if caught < of else 1.0
-    return Interval(caught / of, low, high)
+    return DifferenceInterval(caught / of, low, high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

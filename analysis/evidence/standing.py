@@ -15,7 +15,7 @@ from analysis.evidence.resampling import ERROR_RATE, Array
 from analysis.evidence.text import Chapter, markdown, missing
 from analysis.replay.table import RecordedTable
 from search.formats import label, share
-from search.statistics.verdicts import Interval
+from search.statistics.verdicts import DifferenceInterval
 from space.architecture import Architecture
 from space.budget import Budget
 
@@ -35,7 +35,7 @@ class RankAmong:
     step: int
     among: int
     seeds: int
-    places: dict[str, Interval]
+    places: dict[str, DifferenceInterval]
     fid: float
     clip: float
 
@@ -126,11 +126,11 @@ def truths(means: Array, seeds: Any, noise: Array) -> Array:
     return found
 
 
-def _place(means: Array, sampled: Array, order: str) -> Interval:
+def _place(means: Array, sampled: Array, order: str) -> DifferenceInterval:
     """Of the first network."""
     observed = _places(means[None], order)[0]
     low, high = np.quantile(_places(sampled, order), [ERROR_RATE / 2, 1 - ERROR_RATE / 2], method="nearest")
-    return Interval(float(observed), float(low), float(high))
+    return DifferenceInterval(float(observed), float(low), float(high))
 
 
 def _places(sampled: Array, order: str) -> Array:

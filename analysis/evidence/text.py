@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.rendering import render_table
-from search.statistics.verdicts import Interval
+from search.statistics.verdicts import DifferenceInterval
 
 NOT_RECORDED = "Not recorded yet"
 MINUS = "\u2212"
@@ -39,7 +39,7 @@ def decimal(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}".replace("-", MINUS)
 
 
-def with_interval(found: Interval | None, digits: int = 2) -> str:
+def with_interval(found: DifferenceInterval | None, digits: int = 2) -> str:
     """.71 (.55 to .83)"""
     if found is None:
         return "-"
@@ -47,7 +47,7 @@ def with_interval(found: Interval | None, digits: int = 2) -> str:
     return f"{middle} ({low} to {high})"
 
 
-def share_with_interval(found: Interval | None) -> str:
+def share_with_interval(found: DifferenceInterval | None) -> str:
     if found is None:
         return "-"
     return f"{found.middle:.0%} ({found.low:.0%} to {found.high:.0%})"

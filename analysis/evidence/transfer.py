@@ -20,7 +20,7 @@ from search.runs.compatibility import DECIDES_A_SCORE, field_differences
 from search.runs.scores import all_of
 from search.statistics import verdicts
 from search.statistics.pareto import Point, mean_point
-from search.statistics.verdicts import Interval, Verdict
+from search.statistics.verdicts import DifferenceInterval, Verdict
 from space.architecture import Architecture
 from space.prices.macs import price
 
@@ -36,7 +36,7 @@ class Order:
     metric: str
     step: int
     networks: int
-    correlation: Interval | None
+    correlation: DifferenceInterval | None
 
 
 @dataclass(frozen=True)

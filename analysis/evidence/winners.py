@@ -21,7 +21,7 @@ from search.objectives import Objective
 from search.runs.compatibility import DECIDES_A_SCORE, field_differences
 from search.runs.record import History
 from search.statistics.pareto import Point
-from search.statistics.verdicts import Interval, Verdict
+from search.statistics.verdicts import DifferenceInterval, Verdict
 from space.architecture import Architecture
 from space.choices import Space
 from space.difference import difference
@@ -54,7 +54,7 @@ class SharedChoice:
 
     choice: str
     value: Any
-    winners: Interval
+    winners: DifferenceInterval
     space_filling: float
     counts: bool
 
@@ -65,7 +65,7 @@ class Winners:
     networks, and what they share."""
 
     winners: tuple[Winner, ...]
-    distance: Interval | None
+    distance: DifferenceInterval | None
     space_filling_distance: float | None
     choices: int
     shared: tuple[SharedChoice, ...]
@@ -118,7 +118,7 @@ def measured_alike(winners: Sequence[Winner]) -> tuple[Winner, ...]:
 
 
 def distance(one: Architecture, other: Architecture, space: Space) -> int | None:
-    """In how many choices of the space two networks differ, those that nothing acts on left out; None where
+    """In how many choices of the space two networks differ, inactive ones left out; None where
     one is not a point of it."""
     try:
         ours, theirs = space.encode(one), space.encode(other)
@@ -224,7 +224,7 @@ def verdict_text(verdict: Verdict | None, none: str) -> str:
     return text.replace("-", "\u2212")
 
 
-def _difference_text(objective: Objective, found: Interval) -> str:
+def _difference_text(objective: Objective, found: DifferenceInterval) -> str:
     middle, low, high = map(objective.difference_shown, (found.middle, found.low, found.high))
     return f"{objective.label} {middle}, {f'{low} to {high}' if found.known else 'of unknown noise'}"
 

@@ -13,9 +13,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from analysis.plotting import GRID_COLOUR, plot_file
 from analysis.sampling_curves.points import CurvePoint, Curves
 from evaluators.protocols.score import Score
-from space.explore.style import INK, OTHERS, OURS, QUIET
+from space.explore.style import INK, OTHER_COLOUR, OWN_COLOUR, QUIET
 
-LINE_COLOURS = (OURS, OTHERS, "#2a8c82", "#7a4fa3", "#b58900", INK)
+LINE_COLOURS = (OWN_COLOUR, OTHER_COLOUR, "#2a8c82", "#7a4fa3", "#b58900", INK)
 BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8, "lw": 1.6, "markersize": 5}
 
 

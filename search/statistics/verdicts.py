@@ -27,13 +27,13 @@ from search.statistics.noise import Noise
 from search.statistics.pareto import Point
 from search.statistics.variance import UNKNOWN, Variance, within_paired
 
-MOST_LOGARITHM = 20.0  # a ratio of FIDs beyond this says no more
+MOST_LOG_RATIO = 20.0  # a ratio of FIDs beyond this says no more
 Word = Literal["better", "worse", "mixed", "equivalent", "undecided"]
 Runs = Mapping[str, Mapping[int, Point]]  # network -> seed -> scores
 
 
 @dataclass(frozen=True)
-class Interval:
+class DifferenceInterval:
     """A difference, and between what it lies."""
 
     middle: float
@@ -69,10 +69,10 @@ class Verdict:
     word: Word
     seeds: int
     steps: int
-    differences: tuple[Interval, ...]
+    differences: tuple[DifferenceInterval, ...]
     objectives: Objectives = FID_AND_CLIP
 
-    def difference(self, label: str) -> Interval:
+    def difference(self, label: str) -> DifferenceInterval:
         """Of the objective with this label."""
         labels = [objective.label for objective in self.objectives]
         return self.differences[labels.index(label)]
@@ -83,7 +83,7 @@ class Verdict:
         return f"{self.name} against {self.against}: {self.word} ({'; '.join([*found, count])})"
 
 
-def _difference_text(objective: Objective, found: Interval) -> str:
+def _difference_text(objective: Objective, found: DifferenceInterval) -> str:
     middle, low, high = map(objective.difference_shown, (found.middle, found.low, found.high))
     reach = f"between {low} and {high}" if found.known else "of unknown noise"
     return f"{objective.label} {middle}, {reach}"
@@ -127,7 +127,7 @@ class Evidence:
     def _shared(self, name: str, against: str) -> list[int]:
         return sorted(self.runs.get(name, {}).keys() & self.runs.get(against, {}).keys())
 
-    def _intervals(self, name: str, against: str, count: int) -> list[Interval]:
+    def _intervals(self, name: str, against: str, count: int) -> list[DifferenceInterval]:
         """Of each objective on its even scale, as wide as after `count` seeds."""
         pairs = [
             (self.runs[name][seed].even, self.runs[against][seed].even)
@@ -139,7 +139,7 @@ class Evidence:
             for place, variance in enumerate(self.variances)
         ]
 
-    def _word(self, found: Sequence[Interval]) -> Word:
+    def _word(self, found: Sequence[DifferenceInterval]) -> Word:
         each = list(zip(self.objectives, found, strict=True))
         gains = [-own.sign if objective.lower_is_better else own.sign for objective, own in each]
         if max(gains) > 0 and min(gains) < 0:
@@ -155,19 +155,19 @@ class Evidence:
         return "equivalent" if alike else "undecided"
 
 
-def _shown(objective: Objective, found: Interval) -> Interval:
+def _shown(objective: Objective, found: DifferenceInterval) -> DifferenceInterval:
     """Of the log scale as shares."""
     if objective.scale == "linear":
         return found
     ends = (
-        end if not isfinite(end) else min(end, MOST_LOGARITHM)
+        end if not isfinite(end) else min(end, MOST_LOG_RATIO)
         for end in (found.middle, found.low, found.high)
     )
-    return Interval(*map(expm1, ends))
+    return DifferenceInterval(*map(expm1, ends))
 
 
-def _around(middle: float, half: float) -> Interval:
-    return Interval(middle, middle - half, middle + half)
+def _around(middle: float, half: float) -> DifferenceInterval:
+    return DifferenceInterval(middle, middle - half, middle + half)
 
 
 # ---------------------------------------------------------------------- of a record
@@ -220,6 +220,6 @@ def after_each_seed(
 
 
 def confirmed_trials(history: History, references: Sequence[str]) -> list[Trial]:
-    """Confirmation runs; those of halted trials, trained again only to count wrong stops, are left out."""
+    """Confirmation runs; those of stopped trials, trained again only to count wrong stops, are left out."""
     complete = {trial.name for trial in history.trials if trial.state == "complete"}
     return [trial for trial in history.confirmations if trial.name in complete or trial.name in references]

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from space.explore.counting import Group, groups, n_groups
+from space.explore.counting import Group, grid_groups, n_groups
 from space.explore.grid import LEVEL_CHOICES, Costs, Grid, Rows
 
 MOST_GROUPS = 200_000  # at about 0.4 ms a group and an edge
@@ -51,7 +51,7 @@ def edge(grid: Grid, which: Front) -> Edge:
     signs = np.array(SIGNS[which])
     costs: list[Costs] = []
     rows: list[Rows] = []
-    for group in groups(grid):
+    for group in grid_groups(grid):
         own_costs, options = _edge_of(group, signs)
         costs.append(own_costs)
         rows.append(_rows(grid, group, options))

@@ -16,8 +16,8 @@ from importlib import import_module
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 T = TypeVar("T")
-NAMED_AT_MOST = 5  # files in a message
 V = TypeVar("V")
+NAMED_AT_MOST = 5  # files in a message
 
 
 class InputError(ValueError):

@@ -10,7 +10,7 @@ from unittest import mock
 
 from search.runs.record import History, Record
 from space.architecture import Architecture, Level
-from space.choices import LevelRanges, Space, UniformDraw
+from space.choices import LevelRanges, Space, UniformSuggestions
 from space.prices.macs import price
 
 RUNGS = (100, 200, 400)
@@ -185,12 +185,12 @@ def write_history(
         record = open_run(folder, **({"trials": ended + running} | header_changes))
         seen: dict[str, int] = {}
         while len(record.history.trials) < ended + running:
-            draw = UniformDraw(generator)
-            architecture = SPACE.draw(draw)
+            suggestions = UniformSuggestions(generator)
+            architecture = SPACE.sample(suggestions)
             number = len(record.history.trials)
             if not _refused(record, architecture, number, seen):
                 seen[architecture.id] = number
-                key = propose(record, architecture, params=draw.params)
+                key = propose(record, architecture, params=suggestions.params)
                 if number < ended:
                     _train(record, key, number, architecture, number in failed, generator)
         _confirm_the_best(record, confirmation_seeds, generator)

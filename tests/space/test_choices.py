@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from space.architecture import Architecture
-from space.choices import LevelRanges, Space, UniformDraw, step_of
+from space.choices import LevelRanges, Space, UniformSuggestions, step_of
 from space.prices.macs import price
 from space.shared.plain import InputError, from_plain
 
@@ -31,7 +31,7 @@ def test_the_papers_architectures_are_points_of_the_space(architecture):
 def test_every_draw_encodes_back_to_itself():
     space, chance = md_space(), random.Random(0)
     for _ in range(500):
-        architecture = space.draw(UniformDraw(chance))
+        architecture = space.sample(UniformSuggestions(chance))
         pinned = {name: values[0] for name, values in space.choices()}
         assert space.architecture(pinned | space.encode(architecture)) == architecture
 
@@ -78,7 +78,7 @@ def test_a_pinned_choice_is_not_drawn_and_holds():
     pinned = replace(space, levels=levels)
     assert "level_3.channels" not in pinned.free()
     chance = random.Random(1)
-    assert {pinned.draw(UniformDraw(chance)).levels[2].channels for _ in range(50)} == {1024}
+    assert {pinned.sample(UniformSuggestions(chance)).levels[2].channels for _ in range(50)} == {1024}
 
 
 def test_optuna_trials_can_be_drawn_from_and_every_choice_is_suggested_every_time():
@@ -86,7 +86,7 @@ def test_optuna_trials_can_be_drawn_from_and_every_choice_is_suggested_every_tim
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     trials = [study.ask() for _ in range(20)]
     for trial in trials:
-        space.draw(trial)
+        space.sample(trial)
         assert set(trial.params) == set(space.free())
 
 
@@ -94,7 +94,7 @@ def test_the_smallest_is_smaller_than_any_draw():
     space, chance = md_space(), random.Random(2)
     for cost_of in (lambda a: price(a).macs, lambda a: price(a).parameters):
         least = cost_of(space.smallest(cost_of))
-        assert all(least <= cost_of(space.draw(UniformDraw(chance))) for _ in range(500))
+        assert all(least <= cost_of(space.sample(UniformSuggestions(chance))) for _ in range(500))
 
 
 def test_ranges_that_cannot_be_are_refused_by_name():
@@ -120,11 +120,11 @@ def test_the_kernel_of_separable_blocks_can_be_searched():
     assert space.encodings == 3 * md_space().encodings
     chance, kernels = random.Random(0), set()
     for _ in range(100):
-        draw = UniformDraw(chance)
-        architecture = space.draw(draw)
+        suggestions = UniformSuggestions(chance)
+        architecture = space.sample(suggestions)
         separable = any(level.conv == "separable" for level in architecture.levels)
         assert ("separable_kernel" in space.ignored(architecture)) is not separable
-        assert architecture.separable_kernel == (draw.params["separable_kernel"] if separable else 3)
+        assert architecture.separable_kernel == (suggestions.params["separable_kernel"] if separable else 3)
         assert space.architecture(space.pinned() | space.encode(architecture)) == architecture
         kernels.add(architecture.separable_kernel)
     assert kernels == {3, 7, 9}
@@ -145,18 +145,19 @@ def test_what_is_ignored_at_a_point_is_what_makes_no_difference_there():
     space, chance = md_space(), random.Random(0)
     pinned, seen = space.pinned(), set()
     for _ in range(40):
-        draw = UniformDraw(chance)
-        architecture = space.draw(draw)
+        suggestions = UniformSuggestions(chance)
+        architecture = space.sample(suggestions)
         without_effect = {
             name
             for name, values in space.free().items()
             if all(
-                space.architecture(pinned | draw.params | {name: value}) == architecture for value in values
+                space.architecture(pinned | suggestions.params | {name: value}) == architecture
+                for value in values
             )
         }
         assert space.ignored(architecture) == without_effect
         seen |= without_effect
-        canonical = space.canonical(draw.params)
+        canonical = space.canonical(suggestions.params)
         assert space.architecture(pinned | canonical) == architecture
         assert space.canonical(canonical) == canonical == space.encode(architecture)
     assert {"level_1.self_attention", "level_2.cross_attention", "separable_expansion"} <= seen

@@ -13,7 +13,7 @@ from search.formats import label
 from search.objectives import Objective
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial
-from search.statistics.verdicts import Interval, after_each_seed
+from search.statistics.verdicts import DifferenceInterval, after_each_seed
 
 FINALIST_COLOURS = [COLOUR_OF[meaning] for meaning in ("complete", "other", "halted", "failed")]
 MOST_RATIO = 8.0  # of the chart's axis: intervals of one seed reach far beyond what matters
@@ -39,7 +39,7 @@ def closing_intervals(history: History, winner: Trial | None) -> dict[str, go.Fi
 
 
 def _closing(
-    history: History, winner: Trial, objective: Objective, found: dict[str, list[Interval]]
+    history: History, winner: Trial, objective: Objective, found: dict[str, list[DifferenceInterval]]
 ) -> go.Figure:
     traces = []
     for place, (other, intervals) in enumerate(found.items()):
@@ -47,7 +47,9 @@ def _closing(
         reference = other in references_of(history)
         colour = reference_colour(other) if reference else FINALIST_COLOURS[place % len(FINALIST_COLOURS)]
         if objective.scale == "log":
-            intervals = [Interval(*(1 + end for end in (i.middle, i.low, i.high))) for i in intervals]
+            intervals = [
+                DifferenceInterval(*(1 + end for end in (i.middle, i.low, i.high))) for i in intervals
+            ]
         traces.append(_intervals(label(other), intervals, shift, colour))
     if objective.scale == "linear":
         return _chart(traces, f"{objective.label} of {winner.name}, above the other's", 0.0, {})
@@ -55,7 +57,7 @@ def _closing(
     return _chart(traces, f"{objective.label} of {winner.name}, times the other's", 1.0, axis)
 
 
-def _ratio_axis(shares: list[Interval]) -> dict[str, Any]:
+def _ratio_axis(shares: list[DifferenceInterval]) -> dict[str, Any]:
     ends = [abs(log10(1 + end)) for share in shares for end in (share.low, share.high)]
     reach = min(1.05 * max(ends), log10(MOST_RATIO))
     ticks = [0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0]
@@ -67,7 +69,7 @@ def _ratio_axis(shares: list[Interval]) -> dict[str, Any]:
     }
 
 
-def _intervals(name: str, found: list[Interval], shift: float, colour: str) -> go.Scatter:
+def _intervals(name: str, found: list[DifferenceInterval], shift: float, colour: str) -> go.Scatter:
     return go.Scatter(
         mode="lines+markers",
         name=escape(f"against {name}"),

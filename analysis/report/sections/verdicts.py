@@ -10,13 +10,13 @@ from analysis.report.charts.race import closing_intervals
 from analysis.report.charts.scores import confirmation
 from analysis.report.html import Cell, PageTable, Row, badge_cell, number
 from analysis.report.page import Page
-from search.confirmation.repeats import estimated, shown
+from search.confirmation.repeats import estimated, noise_row
 from search.formats import counted, label, state_word
 from search.objectives import Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.scores import point_of
 from search.statistics.pareto import Point
-from search.statistics.verdicts import Interval, Verdict
+from search.statistics.verdicts import DifferenceInterval, Verdict
 
 
 def verdict_section(page: Page) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def difference_heads(objectives: Objectives) -> list[str]:
     return [head for objective in objectives for head in (objective.label, "between")]
 
 
-def difference_cells(objectives: Objectives, found: Sequence[Interval]) -> list[Cell]:
+def difference_cells(objectives: Objectives, found: Sequence[DifferenceInterval]) -> list[Cell]:
     """Of each objective the difference and between what it lies."""
     cells = []
     for objective, each in zip(objectives, found, strict=True):
@@ -132,6 +132,6 @@ def noise_section(page: Page) -> dict[str, Any] | None:
     found = estimated([page.history], noise) if noise is not None else []
     if not found or not any(each.seeds or each.resampled is not None for each in found):
         return None
-    lines = [shown(each) for each in found]
+    lines = [noise_row(each) for each in found]
     rows = [Row([Cell(text, css="number") for text in line.values()]) for line in lines]
     return {"table": PageTable(list(lines[0]), rows, numbers=range(len(lines[0])))}

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from analysis.efficiency.figures import Found, figure, oracle, ratio_of_means
-from analysis.efficiency.replays import drawn_from, half_of, in_half, strategy_of, teachers
+from analysis.efficiency.replays import half_of, in_half, replay_strategy, subset_of, teachers
 from analysis.replay.table import RecordedRun, RecordedTable
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, replay
 from conf.compose import compose
@@ -16,11 +16,11 @@ from search.objectives import FID_AND_CLIP, objectives_to_plain
 from search.runs.record import Rung, Trial
 from search.samplers.linear import LinearSettings
 from search.samplers.random import RandomSettings
-from search.statistics.verdicts import Interval
+from search.statistics.verdicts import DifferenceInterval
 from search.stopping.asha import AshaSettings
 from search.stopping.custom import CustomRuleSettings
 from search.stopping.none import NoStoppingSettings
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import to_plain
@@ -42,7 +42,7 @@ class Below:
 def networks():
     chance, found = random.Random(0), {}
     while len(found) < COUNT:
-        network = md_space().draw(UniformDraw(chance))
+        network = md_space().sample(UniformSuggestions(chance))
         if not MD_BUDGET.excess(price(network)):
             found[network.id] = network
     return tuple(found.values())
@@ -98,7 +98,7 @@ def test_a_first_rung_that_says_nothing_gains_nothing():
     table = planted(lambda place: 50.0)
     base, halving = (steps_of(table, rule) for rule in (NoStoppingSettings(), AshaSettings()))
     assert halving.steps == base.steps
-    assert figure(ratio_of_means, base.steps, halving.steps) == Interval(1.0, 1.0, 1.0)
+    assert figure(ratio_of_means, base.steps, halving.steps) == DifferenceInterval(1.0, 1.0, 1.0)
 
 
 def test_a_first_rung_that_misleads_costs_steps_and_what_it_stopped_is_counted():
@@ -200,18 +200,18 @@ def test_halves_are_fixed_and_share_nothing():
 
 def test_a_seed_draws_a_share_of_its_own():
     table = planted(lambda place: 1.0)
-    drawn = [tuple(sorted(drawn_from(table, 0.5, seed).runs)) for seed in (0, 1, 0)]
+    drawn = [tuple(sorted(subset_of(table, 0.5, seed).runs)) for seed in (0, 1, 0)]
     assert len(drawn[0]) == COUNT / 2 and drawn[0] == drawn[2] != drawn[1]
-    assert drawn_from(table, 1.0, 3).runs == table.runs
+    assert subset_of(table, 1.0, 3).runs == table.runs
 
 
 def test_rungs_are_the_searchs_where_the_table_has_them():
     table = planted(lambda place: 1.0)
-    assert strategy_of("", compose("search", ["rungs=[400]"]), table).rungs == (400,)
-    assert strategy_of("", compose("search", ["rungs=[200,400]"]), table).rungs == RUNGS
+    assert replay_strategy("", compose("search", ["rungs=[400]"]), table).rungs == (400,)
+    assert replay_strategy("", compose("search", ["rungs=[200,400]"]), table).rungs == RUNGS
 
 
 def test_a_strategy_is_the_searchs():
     plain = compose("search", ["sampler=random", "stopping=none"])
     expected = ReplayStrategy("uniform", RANDOM, NoStoppingSettings(), rungs=RUNGS)
-    assert strategy_of("uniform", plain, planted(lambda place: 1.0)) == expected
+    assert replay_strategy("uniform", plain, planted(lambda place: 1.0)) == expected

@@ -17,7 +17,7 @@ from analysis.evidence.decisions import (
 )
 from search.plan import named_architecture
 from space.architecture import Architecture
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.difference import difference
 from space.prices.macs import price
 from tests.search.worlds import md_space
@@ -48,7 +48,7 @@ AT_MD = {
 
 def drawn(count: int, seed: int = 0) -> list[Architecture]:
     chance = random.Random(seed)
-    return [SPACE.draw(UniformDraw(chance)) for _ in range(count)]
+    return [SPACE.sample(UniformSuggestions(chance)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("slug", AT_MD)

@@ -38,7 +38,7 @@ SECTIONS = (
 
 
 @pytest.fixture(autouse=True)
-def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a page says is tested here, not how finely its intervals are drawn."""
     monkeypatch.setattr(resampling, "BOOTSTRAP_SAMPLES", 100)
     monkeypatch.setattr(standing, "NOISE_SAMPLES", 50)

@@ -109,7 +109,7 @@ def test_table_and_picture_are_written(tmp_path: Path) -> None:
     ("word", "message"),
     [
         ("format=jsn", "format: 'jsn' is not a choice here; did you mean 'json'"),
-        ("picture=a.gif", "picture: 'a.gif' is no picture file; allowed: .png, .svg, .pdf"),
+        ("picture=a.gif", "picture: 'a.gif' is no image file; allowed: .png, .svg, .pdf"),
         ("out=pyproject.toml/x", "out: pyproject.toml/x cannot be written"),
         ("picture=pyproject.toml/x.png", "picture: pyproject.toml/x.png cannot be written"),
     ],

@@ -172,17 +172,17 @@ def test_a_protocol_of_its_own_takes_captions_and_a_reference(
     plain |= {"evaluators": preset, "weights": weights, "reference": str(reference.path)}
     plain |= {"out": str(tmp_path / "out"), "name": "net"}
     command = curves.from_plain(curves.CurvesCommand, plain)
-    made = curves.draw_curves(command, curves.Console())
+    made = curves.measure_curves(command, curves.Console())
     assert at(made) == [("net", 1, 3), ("net", 2, 3)]
     protocol = made.protocol
     assert (protocol.samples, protocol.drawing.seed, protocol.drawing.sampler) == (8, 4, "ddim")
     assert protocol.reference is not None and protocol.reference.images == 12
     with pytest.raises(InputError, match=r"captions: 10 in .*, where the protocol mine takes 11"):
-        curves.draw_curves(replace(command, evaluators=preset | {"samples": 11}), curves.Console())
+        curves.measure_curves(replace(command, evaluators=preset | {"samples": 11}), curves.Console())
     with pytest.raises(InputError, match="captions: missing; the protocol mine needs the prompts"):
-        curves.draw_curves(replace(command, captions=None), curves.Console())
+        curves.measure_curves(replace(command, captions=None), curves.Console())
     with pytest.raises(InputError, match="model: missing; with a protocol of its own"):
-        curves.draw_curves(replace(command, model=None), curves.Console())
+        curves.measure_curves(replace(command, model=None), curves.Console())
     elsewhere = replace(command, out=str(tmp_path / "elsewhere"))
     for late, said in (  # found by the first scores, which must not be after hours of drawing
         ({"reference": None}, "reference: missing"),
@@ -190,7 +190,7 @@ def test_a_protocol_of_its_own_takes_captions_and_a_reference(
         ({"weights": WeightsSettings()}, "weights are missing"),
     ):
         with pytest.raises(InputError, match=said):
-            curves.draw_curves(replace(elsewhere, **late), curves.Console())
+            curves.measure_curves(replace(elsewhere, **late), curves.Console())
     assert not (tmp_path / "elsewhere").exists()
 
 

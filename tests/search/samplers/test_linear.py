@@ -20,7 +20,7 @@ from search.samplers.standings import standings
 from search.statistics.curves import Curve
 from search.statistics.pareto import Point, rank_sums
 from search.toy import BUDGET, RUNGS, SPACE, START, quality, scores_at
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.prices.macs import price
 
 
@@ -75,10 +75,10 @@ def test_standings_do_not_depend_on_the_scale_of_the_scores():
 def drawn(count: int, seed: int = 0) -> list[tuple[dict, object]]:
     chance, found = random.Random(seed), {}
     while len(found) < count:
-        draw = UniformDraw(chance)
-        architecture = SPACE.draw(draw)
+        suggestions = UniformSuggestions(chance)
+        architecture = SPACE.sample(suggestions)
         if not BUDGET.excess(price(architecture)):
-            found[architecture.id] = (draw.params, architecture)
+            found[architecture.id] = (suggestions.params, architecture)
     return list(found.values())
 
 

@@ -11,17 +11,17 @@ from search.objectives import FID_AND_CLIP
 from search.samplers.base import Observation, Ranks, observations
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.samplers.gp import GaussianProcessSettings
-from search.samplers.grid import PLACE, GridSettings
+from search.samplers.grid import GRID_PLACE, GridSettings
 from search.samplers.nsga2 import Nsga2Settings
 from search.samplers.optuna import distributions
 from search.samplers.random import RandomSampler, RandomSettings
-from search.samplers.sobol import PLACE as PLACE_OF_SOBOL
+from search.samplers.sobol import SOBOL_PLACE as PLACE_OF_SOBOL
 from search.samplers.sobol import SobolSampler
 from search.samplers.tpe import TpeSettings
 from search.statistics.pareto import Point
 from space.architecture import Architecture
 from space.budget import Budget
-from space.choices import LevelRanges, Space, UniformDraw
+from space.choices import LevelRanges, Space, UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
@@ -134,10 +134,10 @@ def scored(space, count, seed=1):
     """That many networks of a space, drawn at random, with noisy scores."""
     chance, seen = random.Random(seed), []
     for number in range(count):
-        draw = UniformDraw(chance)
-        at = scores_at(space.draw(draw), 400)
+        suggestions = UniformSuggestions(chance)
+        at = scores_at(space.sample(suggestions), 400)
         noisy = Point.of(at.fid * chance.lognormvariate(0, 0.2), at.clip + chance.gauss(0, 0.05))
-        seen.append(Observation(number, draw.params, noisy, {}))
+        seen.append(Observation(number, suggestions.params, noisy, {}))
     return seen
 
 
@@ -282,8 +282,8 @@ def test_a_grid_ranks_by_its_order_and_heeds_no_place_of_an_earlier_run():
     order = [proposal.architecture for proposal in grid.proposals(FEW, [], 0)]
     assert grid.rank(FEW, order[::-1], [], 0) == list(range(len(order)))[::-1]
     params = FEW.encode(order[0])
-    assert next(grid.proposals(FEW, [Observation(3, params, None, {PLACE: 7})], 4)) != next(
-        grid.proposals(FEW, [Observation(-1, params, None, {PLACE: 7})], 0)
+    assert next(grid.proposals(FEW, [Observation(3, params, None, {GRID_PLACE: 7})], 4)) != next(
+        grid.proposals(FEW, [Observation(-1, params, None, {GRID_PLACE: 7})], 0)
     )
 
 

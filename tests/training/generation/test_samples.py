@@ -26,7 +26,7 @@ from tests.training.generation.examples import OURS, contents
 from training.data.factory import load_data
 from training.data.folder import FolderSettings
 from training.generation import samples as generation_samples
-from training.generation.identity import identity
+from training.generation.identity import model_identity
 from training.generation.sample_folder import SampleFolder, read_manifest
 from training.generation.samples import Shard, generate_samples, manifest_of
 from training.model import load_model
@@ -143,7 +143,7 @@ def test_the_manifest_says_how_and_the_captions_stand_beside(
     manifest = read_manifest(whole.path)
     assert manifest == manifest_of(model, captions, OURS, "cpu")
     assert manifest["settings"]["guidance"] == 2.0 and manifest["versions"]["torch"] == torch.__version__
-    assert manifest["model"] == {"kind": "mdsearch", "digest": identity(model)["digest"]}
+    assert manifest["model"] == {"kind": "mdsearch", "digest": model_identity(model)["digest"]}
     rows = [json.loads(line) for line in (whole.path / "captions.jsonl").read_text().splitlines()]
     assert rows[14] == {"file": "000014.png", "caption": captions[14]}
     dataset = load_data(FolderSettings(image_size_px=16, folder=str(whole.path)))
@@ -174,7 +174,7 @@ def test_other_captions_and_other_weights_are_other_samples(
         generate_samples(model, captions[::-1], OURS, whole.path, device="cpu")
     for file in model.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    assert identity(tmp_path) == identity(model)  # wherever it lies
+    assert model_identity(tmp_path) == model_identity(model)  # wherever it lies
     weights = bytearray((tmp_path / "unet.safetensors").read_bytes())
     weights[-1] ^= 1
     (tmp_path / "unet.safetensors").write_bytes(weights)
