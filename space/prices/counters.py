@@ -26,15 +26,11 @@ class UnknownOperator(RuntimeError):
 
 
 class OperatorCount(NamedTuple):
-    """Parameters, MACs and, of those, the products of attention (two activations, no weight).
-
-    `other_operations` is what fvcore counts beside MACs (norms, interpolation); no part of `macs`.
-    """
+    """Parameters, MACs and, of those, the products of attention (two activations, no weight)."""
 
     parameters: int
     macs: int
     attention_macs: int
-    other_operations: int = 0
 
 
 def example_inputs(a: Architecture, batch: int = 1, device: str = "cpu") -> tuple[Tensor, ...]:
@@ -125,7 +121,7 @@ FREE_TRACED_OPERATORS = frozenset(
     f"aten::{name}"
     for name in ("add", "cos", "div", "exp", "gelu", "mul", "pow", "silu", "sin", "sub", "unflatten")
 )
-_NOT_MACS = ("group_norm", "layer_norm", "upsample_nearest2d")
+_NOT_MACS = ("group_norm", "layer_norm", "upsample_nearest2d")  # which fvcore counts too
 _ATTENTION = ("scaled_dot_product_attention", "matmul")  # a layer's product is traced as `linear`
 
 
@@ -159,9 +155,9 @@ def fvcore_count_of(module: nn.Module, *inputs: Tensor) -> OperatorCount:
     unknown = sorted(set(analysis.unsupported_ops()) - FREE_TRACED_OPERATORS)
     if unknown:
         raise UnknownOperator(f"{', '.join(unknown)}: no formula counts it, and it isn't known to be free")
-    other = sum(int(counts.pop(name, 0)) for name in _NOT_MACS)
+    macs = sum(int(count) for name, count in counts.items() if name not in _NOT_MACS)
     attention = sum(int(counts.get(name, 0)) for name in _ATTENTION)
-    return OperatorCount(parameter_count(module), int(sum(counts.values())), attention, other)
+    return OperatorCount(parameter_count(module), macs, attention)
 
 
 def _attention_handle(inputs: list[Any], outputs: list[Any]) -> int:

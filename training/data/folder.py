@@ -26,7 +26,9 @@ class FolderSettings(CommonSettings):
     name: Literal["folder"] = "folder"
     held_out_share: float = 0.1
     folder: str  # of the images
-    captions: str | None = None  # file of captions; the default is captions.jsonl, .csv or .tsv in the folder
+    captions: str | None = (
+        None  # a file of names and captions; None: captions.jsonl (.csv, ...) in the folder
+    )
     max_unreadable_share: float = 0.05  # of the images; above it loading stops
     memory_mib: int = 1024  # decoded images beyond this are read from disk for each batch
 
