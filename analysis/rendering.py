@@ -12,7 +12,7 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any, Literal
 
-from space.explore.style import PICTURES
+from space.explore.style import PLOT_ENDINGS
 from space.shared.plain import InputError
 
 Format = Literal["table", "json", "csv", "markdown"]
@@ -30,9 +30,9 @@ class TableSettings:
     picture: str | None = None
 
     def __post_init__(self) -> None:
-        if self.picture is not None and Path(self.picture).suffix not in PICTURES:
-            allowed = ", ".join(PICTURES)
-            raise InputError(f"picture: {self.picture!r} is no picture file; allowed: {allowed}")
+        if self.picture is not None and Path(self.picture).suffix not in PLOT_ENDINGS:
+            allowed = ", ".join(PLOT_ENDINGS)
+            raise InputError(f"picture: {self.picture!r} is no image file; allowed: {allowed}")
 
 
 def render_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, str]], form: Format) -> str:

@@ -36,7 +36,7 @@ _STATES = {"complete": "COMPLETE", "halted": "PRUNED", "failed": "FAIL"}
 def sync_study(folder: Path, history: History, space: Space, objectives: Objectives) -> Path:
     """Add to the study of a run folder the trials that have ended since; makes it where there is none.
 
-    Halted trials stand as pruned, with the scores they had in their attributes, and never as complete.
+    Stopped trials stand as pruned, with the scores they had in their attributes, and never as complete.
     Trials of earlier runs carry the attribute `prior`, which names the run.
 
     Raises:

@@ -39,7 +39,7 @@ TRIALS_SHOWN = 5
 
 
 def write_trials_csv(folder: Path, history: History) -> Path:
-    """trials.csv of a run folder: a row a trial of the search, whole or not at all.
+    """trials.csv of a run folder: a row per trial of the search, whole or not at all.
 
     `parameters` and `gmacs` are at the paper's scale, `steps` those that were trained, `fid` and `clip` the
     first two objectives; every other score, further objectives among them, follows under its full name. What

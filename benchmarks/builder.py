@@ -26,7 +26,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.builder_networks import Comparison, Contender, Inputs, check_equal, contenders, drawn_inputs
+from benchmarks.builder_networks import Comparison, Contender, Inputs, check_equal, contenders, random_inputs
 from benchmarks.measure import (
     KINDS,
     REST,
@@ -45,7 +45,7 @@ def compare(c: Comparison, console: Console) -> None:
     torch.set_num_threads(c.threads)
     with torch.set_grad_enabled(c.trains):
         found = contenders(c)
-        given = drawn_inputs(found[0].architecture, c)
+        given = random_inputs(found[0].architecture, c)
         for contender in found:
             contender.network.train(c.trains)
         equality = check_equal(found[0], found[1], given, c)

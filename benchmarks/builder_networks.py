@@ -135,7 +135,7 @@ def contenders(c: Comparison) -> list[Contender]:
     return found
 
 
-def drawn_inputs(a: Architecture, c: Comparison) -> Inputs:
+def random_inputs(a: Architecture, c: Comparison) -> Inputs:
     torch.manual_seed(1)
     latents = torch.randn(c.batch, a.latent_channels, c.size, c.size)
     given = Inputs(

@@ -51,7 +51,7 @@ def main() -> None:
     captions = [names[index % len(names)] for index in range(len(images))]
     held_out, held_captions = images[5760:], captions[5760:]
 
-    def draw(indices: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+    def images_of(indices: Sequence[int]) -> tuple[np.ndarray, list[str]]:
         return images[np.asarray(indices)], [captions[index] for index in indices]
 
     settings = EvaluatorSettings()
@@ -62,7 +62,7 @@ def main() -> None:
             Evaluator.prepare(
                 folder / "run",
                 settings,
-                train=draw,
+                train=images_of,
                 train_count=5760,
                 held_out_images=held_out,
                 held_out_captions=held_captions,
@@ -92,19 +92,19 @@ def report(evaluator: Evaluator, names: list[str], held_out: np.ndarray, held_ca
     prompts = names[:400]
     print(f"| one score of 400 images | {seconds(lambda: evaluator.score(fresh[0], prompts)):.2f} s |")
     print(f"| resampled, 20 repeats | {seconds(lambda: evaluator.resampled(fresh[0], prompts)):.2f} s |")
-    print(f"| top-1 of {evaluator_images(held_out)} held-out pictures | {clip.retrieval_accuracy:.3f} |")
+    print(f"| top-1 of {evaluator_images(held_out)} held-out images | {clip.retrieval_accuracy:.3f} |")
     print_clip_scores(clip, names, held_out, held_captions)
     for model in (clip, evaluator.random_conv):
         print_distances(model, held_out)
     scores = [evaluator.score(images, prompts) for images in fresh]
     one, two = (evaluator.resamples(images, prompts) for images in fresh[:2])
     for name in one:
-        drawn = np.array([score[name] for score in scores])
+        observed = np.array([score[name] for score in scores])
         paired = (one[name] - two[name]).std(ddof=1) / np.sqrt(2)
         print(
-            f"| {name}, 400 real pictures of the same prompts: mean of 8 sets; deviation between them; by "
-            f"resampling one; by resampling a pair, over root 2 | {drawn.mean():.4g}; "
-            f"{drawn.std(ddof=1):.2g}; {one[name].std(ddof=1):.2g}; {paired:.2g} |"
+            f"| {name}, 400 real images of the same prompts: mean of 8 sets; deviation between them; by "
+            f"resampling one; by resampling a pair, over root 2 | {observed.mean():.4g}; "
+            f"{observed.std(ddof=1):.2g}; {one[name].std(ddof=1):.2g}; {paired:.2g} |"
         )
 
 
@@ -122,8 +122,8 @@ def print_clip_scores(clip: EmbeddedClip, names: list[str], images: np.ndarray, 
             f"{attribute} wrong": clip.text_similarity(images, [changed[index] for changed in wrong])
             for index, attribute in enumerate(("size", "colour", "shape", "background"))
         },
-        "captions of other pictures": clip.text_similarity(images, captions[1:] + captions[:1]),
-        "uniform noise for pictures": clip.text_similarity(noise, captions),
+        "captions of other images": clip.text_similarity(images, captions[1:] + captions[:1]),
+        "uniform noise for images": clip.text_similarity(noise, captions),
     }
     for what, values in rows.items():
         print(f"| CLIP score, {what} | {values.mean():.3f} |")
@@ -135,10 +135,10 @@ def print_distances(model: EmbeddedClip | RandomConv, held_out: np.ndarray) -> N
     order = np.random.default_rng(0).permutation(1000)
     for count in (1000, 500, 400, 250):
         distance = frechet_distance(Moments.of(model(other[order[:count]])), reference)
-        print(f"| FID, {model.name}, real against real, {count} pictures | {distance:.4g} |")
+        print(f"| FID, {model.name}, real against real, {count} images | {distance:.4g} |")
     for share in (0.05, 0.1, 0.2):
         distance = frechet_distance(Moments.of(model(noisy(other, share))), reference)
-        print(f"| FID, {model.name}, 1000 pictures, pixel noise {share} | {distance:.4g} |")
+        print(f"| FID, {model.name}, 1000 images, pixel noise {share} | {distance:.4g} |")
 
 
 if __name__ == "__main__":

@@ -90,9 +90,9 @@ def spread(values: list[float]) -> str:
 
 
 def coverage() -> None:
-    """Each score of samples drawn again and again; its truth known, or its mean over all draws."""
-    print(f"\n| score | samples, features | draws | truth held by the 95 % interval |\n{'|---' * 4}|")
-    for width, count, draws in (
+    """Each score of samples generated again and again; its truth known, or its mean over all sets."""
+    print(f"\n| score | samples, features | sets | truth held by the 95 % interval |\n{'|---' * 4}|")
+    for width, count, sets in (
         (16, 1000, 1000),
         (64, 1000, 300),
         (64, 512, 300),
@@ -101,19 +101,19 @@ def coverage() -> None:
     ):
         world = World(width)
         rng = np.random.default_rng(width)
-        found = [distances(world.draw(count, rng), world.reference) for _ in range(draws)]
+        found = [distances(world.sample(count, rng), world.reference) for _ in range(sets)]
         mean = float(np.mean([one.fid for one in found]))
         of_n = [holds(one.fid_interval, mean) for one in found]
         size = f"{count}, {width}"
-        print(f"| FID (truth: the mean of all draws, {mean:.3g}) | {size} | {draws} | {np.mean(of_n):.3f} |")
+        print(f"| FID (truth: the mean of all sets, {mean:.3g}) | {size} | {sets} | {np.mean(of_n):.3f} |")
         if found[0].infinity_interval is not None:
             beyond = [holds(one.infinity_interval, world.truth) for one in found]
             label = f"FID of endlessly many (truth: closed form, {world.truth:.3g})"
-            print(f"| {label} | {size} | {draws} | {np.mean(beyond):.3f} |", flush=True)
+            print(f"| {label} | {size} | {sets} | {np.mean(beyond):.3f} |", flush=True)
     others()
 
 
-def others(width: int = 16, count: int = 400, draws: int = 300) -> None:
+def others(width: int = 16, count: int = 400, sets: int = 300) -> None:
     """KID, precision and recall against fixed references; the mean of a skewed score as CLIP's."""
     world, rng = World(width), np.random.default_rng(7)
     real = np.random.default_rng(8).standard_normal((count, width))
@@ -123,8 +123,8 @@ def others(width: int = 16, count: int = 400, draws: int = 300) -> None:
         "recall": [],
         "CLIP score": [],
     }
-    for _ in range(draws):
-        samples = world.draw(count, rng)
+    for _ in range(sets):
+        samples = world.sample(count, rng)
         found["KID"].append(kernel_distance(samples, real, subsets=20, subset_size=200))
         both = precision_recall(samples, real)
         found["precision"].append((both.precision, both.precision_interval))
@@ -135,7 +135,7 @@ def others(width: int = 16, count: int = 400, draws: int = 300) -> None:
         mean = float(np.mean([value for value, _ in scores]))
         held = np.mean([holds(interval, mean) for _, interval in scores])
         print(
-            f"| {name} (truth: the mean of all draws, {mean:.3g}) | {count}, {width} | {draws} | {held:.3f} |"
+            f"| {name} (truth: the mean of all sets, {mean:.3g}) | {count}, {width} | {sets} | {held:.3f} |"
         )
 
 
@@ -146,12 +146,12 @@ class World:
         rng = np.random.default_rng(width)
         mixed, other = rng.standard_normal((2, width, width)) / np.sqrt(width)
         real = mixed @ mixed.T + 0.1 * np.eye(width)
-        drawn = real + 0.3 * other @ other.T
-        self._mean, self._root = 0.3 * np.eye(width)[0], np.linalg.cholesky(drawn)
+        covariance = real + 0.3 * other @ other.T
+        self._mean, self._root = 0.3 * np.eye(width)[0], np.linalg.cholesky(covariance)
         self.reference = exactly(np.zeros(width), real)
-        self.truth = frechet_distance(exactly(self._mean, drawn), self.reference)
+        self.truth = frechet_distance(exactly(self._mean, covariance), self.reference)
 
-    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
         return self._mean + rng.standard_normal((count, len(self._mean))) @ self._root.T
 
 

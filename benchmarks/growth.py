@@ -1,7 +1,7 @@
 """How a driver's work grows with its record: `python -m benchmarks.growth [trials=100,1000,10000]`.
 
 For each length a record is made up (random networks of the default space within the budget, half of them
-halted), then read in a fresh process, which measures what a resumed search would do: reading, a proposal by
+stopped), then read in a fresh process, which measures what a resumed search would do: reading, a proposal by
 each sampler (with what it takes to know the past), a decision, report, tables and study, and its memory.
 """
 
@@ -26,13 +26,13 @@ from rich.table import Table
 from conf.compose import compose
 from search.backends.virtual import VirtualClock
 from search.objectives import objectives_to_plain
-from search.preparation import strategy_of
+from search.preparation import search_strategy
 from search.runs.record import Record
 from search.samplers.base import observations
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.settings import SearchSettings, settings_from_plain
 from search.strategy import Report
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.shared.plain import from_plain, to_plain
 
 SAMPLERS = ("linear", "tpe", "nsga2", "random", "gp")
@@ -73,21 +73,21 @@ def write_record(folder: Path, count: int) -> None:
         record.append("run", name="growth", seed=0, trials=count + 100, overrides=[], references=[], **header)
         start = {asked.objectives[0].name: 5000.0, asked.objectives[1].name: 0.0}
         record.append("start", scores=start, protocol={})
-        search = strategy_of(asked, record)
+        search = search_strategy(asked, record)
         while len(record.history.trials) <= count:
             clock.now += 60.0
-            draw = UniformDraw(chance)
-            network = asked.space.draw(draw)
+            suggestions = UniformSuggestions(chance)
+            network = asked.space.sample(suggestions)
             if asked.budget.excess(network) or network.id in record.history.by_architecture:
                 continue
             number = len(record.history.trials)
-            key = search._start(number, network, "sampler", draw.params, {}).key
+            key = search._start(number, network, "sampler", suggestions.params, {}).key
             _train(record, asked, key, chance, running=number == count)
         record.close()
 
 
 def _train(record: Record, asked: SearchSettings, key: str, chance: random.Random, *, running: bool) -> None:
-    quality, halted = chance.gauss(0, 1), chance.random() < 0.5
+    quality, stopped = chance.gauss(0, 1), chance.random() < 0.5
     for place, step in enumerate(asked.rungs):
         scores = {
             asked.objectives[0].name: 4000.0 / (1 + place) ** 1.5 * 1.2**quality,
@@ -95,7 +95,7 @@ def _train(record: Record, asked: SearchSettings, key: str, chance: random.Rando
             "validation_loss": 0.1,
         }
         last = place == len(asked.rungs) - 1
-        word = "end" if last else "halt" if halted and place == 1 else "continue"
+        word = "end" if last else "halt" if stopped and place == 1 else "continue"
         seconds = {"training": 12.0, "sampling": 3.0, "features": 0.2}
         record.append("rung", key=key, step=step, scores=scores, seconds=seconds, decision=word, reason="")
         if running:
@@ -115,7 +115,7 @@ def measure(folder: Path) -> dict[str, float]:
     found["record_mb"] = (folder / "record.jsonl").stat().st_size / 1e6
     began = time.perf_counter()
     record = Record(folder)
-    search = strategy_of(asked, record)
+    search = search_strategy(asked, record)
     found["resume_s"] = time.perf_counter() - began
     history = record.history
     number = len(history.trials)

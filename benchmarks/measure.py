@@ -59,8 +59,8 @@ def interleaved_ms(steps: Mapping[str, Step], rounds: int) -> dict[str, list[flo
 def ratio_interval(mine: list[float], reference: list[float]) -> tuple[float, float, float]:
     """Median of the rounds' ratios, and its 95 % interval by bootstrap over rounds."""
     ratios = np.array(mine) / np.array(reference)
-    drawn = np.random.default_rng(0).choice(ratios, (4000, len(ratios)))
-    low, high = np.quantile(np.median(drawn, axis=1), (0.025, 0.975))
+    resampled = np.random.default_rng(0).choice(ratios, (4000, len(ratios)))
+    low, high = np.quantile(np.median(resampled, axis=1), (0.025, 0.975))
     return float(np.median(ratios)), float(low), float(high)
 
 
@@ -99,7 +99,7 @@ def peak_gpu_bytes(step: Step) -> int:
 
 
 def ms_by_kind(step: Step, device: str) -> dict[str, float]:
-    """Kind of operator -> ms a step: of the kernels it launched on a GPU, of the operator itself on a CPU."""
+    """Kind of operator -> ms per step: of the kernels it launched on a GPU, of itself on a CPU."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     if device == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)

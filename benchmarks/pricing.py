@@ -2,7 +2,7 @@
 
     python -m benchmarks.pricing [closed=30000] [built=10]
 
-Closed form prices architectures that are drawn beforehand around MD, all different,
+Closed form prices architectures that are sampled beforehand around MD, all different,
 with its cache of costs empty at the start. The counters build each network: PyTorch's on meta tensors at
 full width, fvcore on the CPU on copies an eighth as wide (it computes the pass), so its ratio flatters it.
 """
@@ -29,7 +29,7 @@ REQUIRED_PER_SECOND = 10_000
 NARROWER = 8
 
 
-def drawn(count: int, seed: int = 0) -> list[Architecture]:
+def sampled(count: int, seed: int = 0) -> list[Architecture]:
     """So many architectures around MD, all different."""
     rng = random.Random(seed)
     found: dict[Architecture, None] = {}
@@ -77,7 +77,7 @@ def main(words: list[str]) -> int:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.getLogger("fvcore").setLevel(logging.ERROR)
-    candidates = drawn(counts["closed"])
+    candidates = sampled(counts["closed"])
     few = candidates[: counts["built"]]
     narrow = [narrowed(a) for a in few]
     meta_count(narrow[0])  # imports and caches of torch, outside the clock
@@ -94,7 +94,7 @@ def main(words: list[str]) -> int:
     table = Table(
         title=f"{len(candidates):,} candidates in closed form, {len(few)} built; torch {torch.__version__}"
     )
-    for heading in ("pricing by", "candidates a second", "closed form is faster by"):
+    for heading in ("pricing by", "candidates per second", "closed form is faster by"):
         table.add_column(heading, justify="left" if heading == "pricing by" else "right")
     for name, rate in rates.items():
         table.add_row(name, f"{rate:,.1f}", f"{fastest / rate:,.0f} x")

@@ -31,12 +31,12 @@ class World:
     of the noise a share is the seed's, the same for all networks."""
 
     def __init__(self, number: int, ahead: Mapping[str, float] | None = None, shared: float = 0.0) -> None:
-        self.draw = np.random.default_rng([number, 1])
+        self.chance = np.random.default_rng([number, 1])
         self.ahead, self.shared = ahead or {}, shared
-        self.of_seed = self.draw.normal(size=(64, 2))
+        self.of_seed = self.chance.normal(size=(64, 2))
 
     def run(self, name: str, seed: int) -> Trial:
-        own = self.draw.normal(size=2) * (1 - self.shared**2) ** 0.5
+        own = self.chance.normal(size=2) * (1 - self.shared**2) ** 0.5
         fid, clip = (own + self.shared * self.of_seed[seed]).tolist()
         ahead = self.ahead.get(name, 0.0)
         return run_of(name, seed, 30 * exp(FID_NOISE * (fid - ahead)), 0.4 + CLIP_NOISE * (clip + ahead))
@@ -87,12 +87,12 @@ def ever_told_apart(it: Race, runs: list[Trial]) -> bool:
     return any(verdict is not None and verdict.word in ("better", "worse", "mixed") for verdict in verdicts)
 
 
-def found(standing: Standing, name: str) -> bool:
+def is_found(standing: Standing, name: str) -> bool:
     """Whether `name` is known to be better than everybody."""
     return standing.still_in == (name,) and not standing.open_pairs
 
 
-def found_by_plan(world: World, it: Race, name: str) -> bool:
+def is_found_by_plan(world: World, it: Race, name: str) -> bool:
     """Whether a plan without a race, all seeds for all networks and one look at the end, finds that."""
     names = (*it.finalists, *it.references)
     standing = it.at([world.run(other, seed) for seed in it.seeds for other in names])
@@ -122,7 +122,7 @@ def main(words: list[str]) -> None:
         worlds = [World(number, {"trial 1": ahead}) for number in range(few)]
         its = [race(3, 2, 12, stated(number)) for number in range(few)]
         ended = [ran(it, world) for it, world in zip(its, worlds, strict=True)]
-        hits = sum(found(it.at(runs), "trial 1") for it, runs in zip(its, ended, strict=True))
+        hits = sum(is_found(it.at(runs), "trial 1") for it, runs in zip(its, ended, strict=True))
         print(
             f"{ahead:g} deviations ahead of 4: {fmean(map(len, ended)):.1f} runs, found {hits / few:.1%}",
             end="",
@@ -130,7 +130,7 @@ def main(words: list[str]) -> None:
         for seeds in (2, 3, 4, 6, 8):
             worlds = [World(number, {"trial 1": ahead}) for number in range(few)]
             plans = [race(3, 2, seeds, stated(number)) for number in range(few)]
-            hits = sum(found_by_plan(w, plan, "trial 1") for w, plan in zip(worlds, plans, strict=True))
+            hits = sum(is_found_by_plan(w, plan, "trial 1") for w, plan in zip(worlds, plans, strict=True))
             print(f"; plan of {5 * seeds} runs {hits / few:.1%}", end="")
         print()
 

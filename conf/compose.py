@@ -1,6 +1,6 @@
 """Words of a command line to one plain, resolved dictionary.
 
-Hydra composes the YAML of this package and stays here: what goes inward is a dictionary, which the rooms
+Hydra composes the YAML of this package and stays here: what goes inward is a dictionary, which the packages
 read into their own dataclasses. Whatever is wrong with an override becomes one `InputError`.
 """
 

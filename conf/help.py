@@ -13,7 +13,7 @@ from typing import Any
 from conf.composition import choices
 from conf.files import PACKAGE, WHOLE, folder_of, is_whole, main_text, preset_text, presets_of
 
-EXAMPLES = "Examples:"
+EXAMPLES_TITLE = "Examples:"
 
 
 def help_text(main: str, *, package: str = PACKAGE) -> str:
@@ -34,7 +34,7 @@ def _head(text: str) -> tuple[list[str], list[str]]:
     """The lines of the comment that a file begins with: up to its examples, and those."""
     lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
     comment = [line.removeprefix("#").removeprefix(" ").rstrip() for line in lines]
-    at = comment.index(EXAMPLES) if EXAMPLES in comment else len(comment)
+    at = comment.index(EXAMPLES_TITLE) if EXAMPLES_TITLE in comment else len(comment)
     return comment[: at and at - 1], comment[at:]
 
 

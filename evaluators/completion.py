@@ -19,7 +19,7 @@ from evaluators.measuring.reference import Reference
 from evaluators.protocols.protocol import METRICS, CaptionList, EvaluationProtocol, ReferenceSet, Sampling
 from space.shared.plain import InputError, from_plain, to_plain
 
-MANIFEST = "manifest.json"
+SAMPLES_MANIFEST = "manifest.json"
 OWN = "own"  # images and captions that the preset does not name: their digest tells which they are
 
 
@@ -152,7 +152,7 @@ def manifest_beside(source: str) -> dict[str, Any] | None:
     Raises:
         InputError: a manifest that cannot be read, or not all of its samples are there.
     """
-    path = Path(source).expanduser() / MANIFEST
+    path = Path(source).expanduser() / SAMPLES_MANIFEST
     if not path.is_file():
         return None
     try:
@@ -167,7 +167,7 @@ def manifest_beside(source: str) -> dict[str, Any] | None:
     if there != wanted:
         raise InputError(
             f"images: {there:,} in {source}, of which {path} says there will be {wanted:,}; generate the "
-            f"others first, or take {MANIFEST} away"
+            f"others first, or take {SAMPLES_MANIFEST} away"
         )
     return manifest
 
@@ -175,6 +175,8 @@ def manifest_beside(source: str) -> dict[str, Any] | None:
 def _sampling(manifest: Mapping[str, Any] | None) -> Sampling:
     said = (manifest or {}).get("settings", {})
     sampling: Sampling = from_plain(
-        Sampling, {name: said.get(name) for name in ("sampler", "steps", "guidance", "seed")}, MANIFEST
+        Sampling,
+        {name: said.get(name) for name in ("sampler", "steps", "guidance", "seed")},
+        SAMPLES_MANIFEST,
     )
     return sampling

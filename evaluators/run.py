@@ -36,7 +36,7 @@ from space.shared.second_opinion import SecondOpinion
 PARTS = "parts"
 OPINIONS = "second_opinions"  # in a sheet's `about`
 OF_FEATURES = ("kid", "precision", "recall")  # metrics for which moments do not suffice
-PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
+MEASURING_PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,11 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
             },
             "captions": request.captions,
             "reference": {"source": request.reference, **(reference.about if reference else {})},
-            "drawn": manifest,
+            "drawn": manifest,  # the name in files of earlier versions
             "pace": pace.plain() | {"device": request.compute.on, "workers": request.measuring.workers},
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            "versions": {name: version(name) for name in MEASURING_PACKAGES}
+            | {"python": platform.python_version()},
         },
     )
     sheet = with_earlier(sheet, folder / FILE)

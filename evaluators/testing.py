@@ -29,7 +29,9 @@ from evaluators.protocols.protocol import (
 from evaluators.protocols.score import Score, score_name
 from space.shared.plain import InputError
 
-ROUNDING = 1e-5  # of the largest value: float32 networks, whose kernels may differ with memory's alignment
+KERNEL_ROUNDING = (
+    1e-5  # of the largest value: float32 networks, whose kernels may differ with memory's alignment
+)
 OF_TRACE = 1e-8  # of the covariance's trace: FIDs of one set of samples, in whatever pieces
 OF_SUBSETS = 1e-3  # of a score that is a mean over random subsets
 REFUSED: dict[str, np.ndarray] = {
@@ -51,7 +53,7 @@ def name_of(clause: Callable[..., None]) -> str:
 
 def _equal(one: np.ndarray, other: np.ndarray, what: str) -> None:
     worst, scale = np.abs(one - other).max(), max(np.abs(one).max(), 1e-30)
-    assert worst <= ROUNDING * scale, f"{what}: values differ by {worst:.2g} of {scale:.2g}"
+    assert worst <= KERNEL_ROUNDING * scale, f"{what}: values differ by {worst:.2g} of {scale:.2g}"
 
 
 # ---------------------------------------------------------------------- features
@@ -147,7 +149,7 @@ def a_wrong_caption_lowers_it(
     right = similarity.text_similarity(images[:4], captions[:4])
     wrong = similarity.text_similarity(images[:4], [other, *captions[1:4]])
     assert wrong[0] < right[0], f"{wrong[0]:.4f} with a wrong caption, {right[0]:.4f} with the right one"
-    assert np.abs(wrong[1:] - right[1:]).max() <= ROUNDING, "another image's cosine moved"
+    assert np.abs(wrong[1:] - right[1:]).max() <= KERNEL_ROUNDING, "another image's cosine moved"
 
 
 def long_captions_are_cut_and_counted(
@@ -157,7 +159,7 @@ def long_captions_are_cut_and_counted(
     cut = similarity.too_long([captions[0], long, long + " for ever"])
     assert cut == 2, f"{cut} of two long captions counted as cut"
     values = similarity.text_similarity(np.repeat(images[:1], 2, axis=0), [long, long + " for ever"])
-    assert abs(values[0] - values[1]) <= ROUNDING, "what lies beyond the cut is read"
+    assert abs(values[0] - values[1]) <= KERNEL_ROUNDING, "what lies beyond the cut is read"
 
 
 def unpaired_captions_are_refused(
@@ -251,7 +253,7 @@ def _allowed(score: Score, reference: Reference) -> float:
     for network, moments in reference.moments.items():
         if score.name == score_name("fid", network):
             return OF_TRACE * float(np.trace(moments.covariance))
-    share = OF_SUBSETS if score.name.startswith("kid") else ROUNDING
+    share = OF_SUBSETS if score.name.startswith("kid") else KERNEL_ROUNDING
     return share * max(abs(score.value), 1e-3)
 
 

@@ -1,4 +1,4 @@
-"""`mdsearch`: one entry point, one verb a question."""
+"""`mdsearch`: one entry point, one verb per question."""
 
 from __future__ import annotations
 

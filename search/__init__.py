@@ -1,5 +1,16 @@
 """Which candidate next, when to stop, which one wins?
 
+    run, settings, plan, preparation   a search from its settings to its end
+    strategy, strategies/              what drives it: propose, judge a rung, take a result
+    samplers/, stopping/               which candidate next, when a trial is stopped; custom: classes of yours
+    backends/, trial                   who trains, and one training run on one worker
+    scoring/, objectives               what scores a candidate, and which scores decide
+    confirmation/                      the race of the best
+    statistics/                        fronts, noise and verdicts, of plain scores and curves
+    runs/                              the record, and the files of a run folder
+    testing, toy                       contracts of samplers and rules, in a small world
+
+Files of one line of text (`compare`, `noise`, `evidence/`, ...) are older names of commands.
 `search.search(...)` is `mdsearch.search(...)` until the next release.
 """
 

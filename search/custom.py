@@ -1,4 +1,4 @@
-"""A user's own sampler or stopping rule: a class in a file of theirs, named as `my_file.py:MyClass`.
+"""A custom sampler or stopping rule: a class in a file of theirs, named as `my_file.py:MyClass`.
 
 It is made with its options as keyword arguments, beside what every one of its kind is given (a sampler its
 `seed`, a rule the `noise`). Whatever is wrong with it, then or while the search runs, is one message that
@@ -71,7 +71,7 @@ def failed(use: str, what: str, error: Exception, advice: str = "") -> InputErro
 # ---------------------------------------------------------------------- finding and making
 
 
-def made(
+def custom_instance(
     group: str,
     use: str | None,
     options: Mapping[str, Any] | None,

@@ -74,12 +74,12 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """Progress and the trials so far, drawn anew on every event."""
+    """Progress and the trials so far, rendered anew at every event."""
 
     def __init__(self, console: Console, trials: int, objectives: Objectives) -> None:
         self.objectives = objectives
         self.best: str | None = None  # its key, looked for when a trial ends: among thousands that takes time
-        self.table = self._table(History())  # made at each event, since the screen is drawn by another thread
+        self.table = self._table(History())  # made at each event, since another thread renders the screen
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -141,4 +141,6 @@ def scores_of(trial: Trial, objectives: Objectives) -> str:
     point = point_of(trial, objectives)
     if point is None:
         return ""
-    return "  ".join(f"{o.label} {o.shown(value)}" for o, value in zip(objectives, point.values, strict=True))
+    return "  ".join(
+        f"{o.label} {o.value_text(value)}" for o, value in zip(objectives, point.values, strict=True)
+    )

@@ -70,8 +70,8 @@ def ending(trial: Trial) -> str:
     return words.get(trial.state, "no reason recorded")
 
 
-def summary(architecture: Architecture) -> list[str]:
-    """A network in a few short lines: one a level, and one of what holds for all of it."""
+def summary_lines(architecture: Architecture) -> list[str]:
+    """A network in a few short lines: one per level, and one of what holds for all of it."""
     lines = [_level_line(index, level) for index, level in enumerate(architecture.levels, 1)]
     shared = "shared K/V" if architecture.shared_key_value else "separate K/V"
     return [

@@ -77,7 +77,7 @@ class Objective:
         """What a chart's axis says."""
         return f"{self.label}, {'lower' if self.lower_is_better else 'higher'} is better"
 
-    def shown(self, value: float) -> str:
+    def value_text(self, value: float) -> str:
         """A value as lines of figures hold it."""
         return f"{value:.2f}" if self.label == FID else self.roughly(value)
 
@@ -85,7 +85,7 @@ class Objective:
         """A value as a sentence holds it."""
         return format(value, {FID: ".1f", CLIP: ".3f"}.get(self.label, ".4g"))
 
-    def difference_shown(self, value: float) -> str:
+    def difference_text(self, value: float) -> str:
         """A difference: on the log scale a share."""
         if self.scale == "log":
             return f"{value:+.0%}"

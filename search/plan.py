@@ -20,7 +20,7 @@ from search.settings import SearchSettings
 from search.stopping.factory import make_rule
 from space.architecture import Architecture
 from space.budget import smallest_of
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.plain import InputError, nearest
@@ -28,7 +28,7 @@ from training.data.dataset import Dataset
 from training.data.factory import load_data
 from training.trainer import Trainer
 
-DRAWS = 2000
+SAMPLES_PRICED = 2000
 STATE_BYTES_PER_PARAMETER = 4 * 4  # weights, their average, and AdamW's two moments, in fp32
 KEPT_BYTES_PER_PARAMETER = 4
 STEPS_TIMED = 3
@@ -52,7 +52,7 @@ def check(settings: SearchSettings) -> Dataset:
     if settings.resume is None:  # a resumed search has their trials in its own record
         check_prior(settings, data.digest)
     if len(data.held_out_captions) < 2:
-        raise InputError("data: one picture is held out; needed: 2 or more, to score pictures against")
+        raise InputError("data: one image is held out; needed: 2 or more, to score images against")
     smallest = narrow(settings.space.smallest(_macs), settings.proxy)
     Trainer(smallest, data, settings.training, seed=settings.seed)  # says where parts don't fit together
     check_scoring(settings, data)
@@ -154,14 +154,14 @@ def plan_text(settings: SearchSettings) -> str:
     """
     data = check(settings)
     generator = random.Random(settings.seed)
-    drawn = [settings.space.draw(UniformDraw(generator)) for _ in range(DRAWS)]
-    feasible = [a for a in drawn if not settings.budget.excess(a)]
+    sampled = [settings.space.sample(UniformSuggestions(generator)) for _ in range(SAMPLES_PRICED)]
+    feasible = [a for a in sampled if not settings.budget.excess(a)]
     workers = 1 if settings.backend == "inline" else settings.cluster.workers or os.cpu_count() or 1
     steps = settings.trials * settings.rungs[-1]
     lines = [
         f"space      {len(settings.space.free())} choices, {settings.space.encodings:.3g} combinations",
         f"budget     {', '.join(settings.budget.words()) or 'no bound'}",
-        f"feasible   {len(feasible) / DRAWS:.1%} of {DRAWS} random draws",
+        f"feasible   {len(feasible) / SAMPLES_PRICED:.1%} of {SAMPLES_PRICED} random samples",
         f"trials     {settings.trials} by {settings.sampler.name}, rungs {list(settings.rungs)}, "
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
@@ -172,16 +172,16 @@ def plan_text(settings: SearchSettings) -> str:
     if taught:
         lines.append(f"prior      what the trials of {', '.join(taught)} taught")
     if not feasible:
-        return "\n".join([*lines, "Too few draws are feasible to estimate time and disk."])
+        return "\n".join([*lines, "Too few samples are feasible to estimate time and disk."])
     by_size = sorted(feasible, key=lambda a: price(narrow(a, settings.proxy)).macs)
     typical = narrow(by_size[len(by_size) // 2], settings.proxy)
     parameters = price(typical).parameters
-    seconds = _seconds_a_step(settings, typical, data)
+    seconds = _seconds_per_step(settings, typical, data)
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
     disk = settings.trials * kept + workers * while_running
     where = Path(settings.runs_folder).expanduser()
     lines += [
-        f"proxy      a typical candidate: {parameters / 1e6:.2f} M parameters, {seconds:.3f} s a step here",
+        f"proxy      a typical candidate: {parameters / 1e6:.2f} M parameters, {seconds:.3f} s per step here",
         f"time       at most about {duration(steps * seconds / workers)} of training, {workers} at a time as "
         "here (without evaluation, stopping and confirmation)",
         f"disk       about {disk / 1e6:.0f} MB in {where} ({disk_free_bytes(where) / 1e9:.0f} GB free)",
@@ -189,7 +189,7 @@ def plan_text(settings: SearchSettings) -> str:
     return "\n".join(lines)
 
 
-def _seconds_a_step(settings: SearchSettings, architecture: Architecture, data: Dataset) -> float:
+def _seconds_per_step(settings: SearchSettings, architecture: Architecture, data: Dataset) -> float:
     torch.set_num_threads(settings.cluster.threads_per_worker)
     trainer = Trainer(architecture, data, settings.training, seed=settings.seed)
     trainer.train_to(1)

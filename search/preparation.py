@@ -33,7 +33,7 @@ from training.trainer import Trainer
 def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display: Display) -> Scorer:
     """The evaluator; what it is made of lies in the run folder, for the workers."""
     display.message(
-        f"data {data.name}: {len(data.train_captions)} pictures to train on, "
+        f"data {data.name}: {len(data.train_captions)} images to train on, "
         f"{len(data.held_out_captions)} held out, {data.image_size_px} px"
         + (
             f"; left out, unreadable: {len(data.unreadable)} ({first_few(data.unreadable)})"
@@ -106,7 +106,7 @@ def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> d
     }
 
 
-def strategy_of(settings: SearchSettings, record: MemoryRecord) -> Strategy:
+def search_strategy(settings: SearchSettings, record: MemoryRecord) -> Strategy:
     """The search that the settings ask for, on a record that may hold a part of it already."""
     task = SearchTask(
         space=settings.space,
@@ -138,4 +138,4 @@ def phases_of(settings: SearchSettings, record: Record) -> Phases:
             seed=settings.seed,
         )
 
-    return Phases(strategy_of(settings, record), confirmation)
+    return Phases(search_strategy(settings, record), confirmation)

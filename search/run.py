@@ -34,7 +34,7 @@ from search.trial import TrialSettings
 from space.architecture import Architecture
 from space.shared.files import write_whole
 from space.shared.plain import InputError
-from space.shared.retries import StorageAway, going_on, reason_of, resume_command, storage_error
+from space.shared.retries import StorageAway, reason_of, resume_command, resume_hint, storage_error
 from training.data.dataset import Dataset
 
 
@@ -83,7 +83,7 @@ def run_search(
         trouble = storage_error(error)
         if trouble is None or isinstance(error, InputError):
             raise
-        raise StorageAway(f"{reason_of(trouble)}; {going_on(folder)}") from None
+        raise StorageAway(f"{reason_of(trouble)}; {resume_hint(folder)}") from None
     finally:
         record.close()
 
@@ -163,8 +163,8 @@ def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrup
     for phase in strategy.phases:
         if isinstance(phase, ArchitectureSearch) and phase.exhausted:
             display.message("the sampler found no further architecture that is new and fits the budget")
-        if isinstance(phase, Confirmation) and phase.left_open:
+        if isinstance(phase, Confirmation) and phase.undecided:
             display.message(
-                f"undecided so far: {', '.join(phase.left_open)}; more seeds: make confirm, or "
+                f"undecided so far: {', '.join(phase.undecided)}; more seeds: make confirm, or "
                 f"{shlex.join(['mdsearch', 'confirm', str(folder)])}"
             )

@@ -1,4 +1,4 @@
-"""What a search chooses, as plain typed settings: what the door hands inward, and what config.yaml holds."""
+"""What a search chooses, as plain typed settings: given by the command line, kept in config.yaml."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class SearchSettings:
 
     @property
     def scored_images(self) -> int:
-        """Generated pictures a score."""
+        """Images per score."""
         return (self.scoring if isinstance(self.evaluators, EvaluationProtocol) else self.evaluators).images
 
     @property
@@ -139,7 +139,7 @@ FREE_ON_RESUME = frozenset(
 
 
 def settings_from_plain(plain: dict[str, Any]) -> SearchSettings:
-    """From what the door composed. Raises InputError, naming the field."""
+    """From what the command line composed. Raises InputError, naming the field."""
     chosen = plain.get("evaluators") or {}
     if "features" in chosen:  # a protocol; here one is told from the other, so that errors name their fields
         scoring = from_plain(ScoringSettings, plain.get("scoring") or {}, "scoring")

@@ -1,6 +1,6 @@
 """What drives a search, as a plain object that knows no backend: propose, judge a rung, take a result.
 
-A backend asks `propose` for jobs while it has room, reports each evaluation to `judge`, and tells how a
+A backend asks `propose` for jobs while it has capacity, reports each evaluation to `judge`, and tells how a
 job ended with `take_result`. Everything that happens is in the record before the backend hears of it.
 """
 
@@ -27,7 +27,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Report:
-    """What a worker measured at a rung; `deviations` of scores are those of resampled pictures."""
+    """What a worker measured at a rung; `deviations` of scores are those of resampled images."""
 
     step: int
     scores: dict[str, float]

@@ -38,7 +38,7 @@ from search.statistics.pareto import Point
 from search.stopping.base import StoppingRule, as_rule
 from search.stopping.none import NoStopping
 from search.toy import BUDGET, NOISE, RUNGS, SPACE, START, decisions, drive, scores_at, search_in
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 
 BROKEN = (math.nan, math.inf, -math.inf)
 
@@ -64,7 +64,7 @@ class SamplerContract:
     def proposed_here(self) -> Any:
         return [_plain(proposal) for proposal in proposed(self.make(seed=1), some_past(8))]
 
-    def test_proposals_are_points_of_the_space_that_their_params_draw(self) -> None:
+    def test_proposals_are_points_of_the_space_that_their_params_encode(self) -> None:
         free = SPACE.free()
         for proposal in proposed(self.make(seed=2), some_past(6), count=20):
             assert proposal.params.keys() == free.keys()
@@ -73,9 +73,11 @@ class SamplerContract:
 
     def test_choices_that_nothing_acts_on_change_nothing(self) -> None:
         past = some_past(8)
-        twins = [replace(seen, params=redrawn(seen.params, index)) for index, seen in enumerate(past)]
-        assert twins != past
-        assert proposed(self.make(seed=1), twins) == proposed(self.make(seed=1), past)
+        duplicates = [
+            replace(seen, params=with_other_inactive(seen.params, index)) for index, seen in enumerate(past)
+        ]
+        assert duplicates != past
+        assert proposed(self.make(seed=1), duplicates) == proposed(self.make(seed=1), past)
 
     @pytest.mark.parametrize("kind", ["nothing", "all failed", "all running", "scores that are no numbers"])
     def test_a_past_without_scores_is_no_obstacle(self, kind: str) -> None:
@@ -108,7 +110,7 @@ class SamplerContract:
 
 class RuleContract:
     """What every stopping rule keeps. Set `make`, called with `noise=`. A rule sees curves and no choices,
-    so that choices which nothing acts on cannot change what it decides."""
+    so that inactive parameters cannot change what it decides."""
 
     make: Callable[..., StoppingRule]
 
@@ -129,7 +131,7 @@ class RuleContract:
         return [reason(self.make(noise=NOISE), *case) for case in some_cases(60)]
 
     @pytest.mark.parametrize("kind", ["no peers", "all failed", "one peer"])
-    def test_nobody_is_halted_without_anybody_to_compare_with(self, kind: str) -> None:
+    def test_nobody_is_stopped_without_anybody_to_compare_with(self, kind: str) -> None:
         rule = self.make(noise=NOISE)
         for trial, peers in some_cases(30):
             others = {"no peers": [], "all failed": [Curve() for _ in peers], "one peer": peers[:1]}[kind]
@@ -163,8 +165,8 @@ class RuleContract:
         assert len(trials) == 16 and {trial.state for trial in trials} <= {"complete", "halted"}
         assert not [trial.number for trial in trials if BUDGET.excess(trial.architecture)]
         assert "complete" in {trial.state for trial in trials}
-        halted = [trial for trial in trials if trial.state == "halted"]
-        assert all(trial.last_step < RUNGS[-1] and trial.reason for trial in halted)
+        stopped = [trial for trial in trials if trial.state == "halted"]
+        assert all(trial.last_step < RUNGS[-1] and trial.reason for trial in stopped)
 
     def test_killed_and_rebuilt_from_the_record_it_goes_on_as_if_it_never_was(self, tmp_path: Path) -> None:
         _assert_rebuilt(tmp_path, lambda: RandomSampler(0), lambda: as_rule(self.make(noise=NOISE)))
@@ -174,13 +176,13 @@ class RuleContract:
 
 
 def some_past(count: int) -> list[Observation]:
-    """Trials of the space, drawn at random, with their scores; every fifth still runs."""
+    """Trials of the space, sampled at random, with their scores; every fifth still runs."""
     chance, seen = random.Random(0), []
     for number in range(count):
-        draw = UniformDraw(chance)
-        architecture = SPACE.draw(draw)
+        suggestions = UniformSuggestions(chance)
+        architecture = SPACE.sample(suggestions)
         point = None if number % 5 == 4 else scores_at(architecture, RUNGS[-1])
-        seen.append(Observation(number, draw.params, point, {}))
+        seen.append(Observation(number, suggestions.params, point, {}))
     return seen
 
 
@@ -191,16 +193,16 @@ def proposed(
     return list(islice(sampler.proposals(SPACE, past, number), count))
 
 
-def redrawn(params: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The same network: choices that nothing acts on in it are drawn anew."""
-    draw = UniformDraw(random.Random(seed))
-    SPACE.draw(draw)
+def with_other_inactive(params: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The same network: inactive parameters are sampled anew."""
+    suggestions = UniformSuggestions(random.Random(seed))
+    SPACE.sample(suggestions)
     ignored = SPACE.ignored(SPACE.architecture(SPACE.pinned() | params))
-    return params | {name: draw.params[name] for name in ignored}
+    return params | {name: suggestions.params[name] for name in ignored}
 
 
 def some_cases(count: int) -> list[tuple[Curve, list[Curve]]]:
-    """Trials at their first or second rung, each with the curves of up to nine others, some halted."""
+    """Trials at their first or second rung, each with the curves of up to nine others, some stopped."""
     chance = random.Random(0)
     cases = []
     for _ in range(count):

@@ -22,7 +22,7 @@ from space.budget import Budget
 from space.choices import LevelRanges, Space
 from space.proxy import Proxy
 
-SPACE = Space(  # 3,072 combinations, of which many draw one network: attention without layers, say
+SPACE = Space(  # 3,072 combinations, of which many encode one network: attention without layers, say
     levels={
         "level_1": LevelRanges((256, 320), layers_down=(0, 1), cross_attention=(False, True)),
         "level_2": LevelRanges(

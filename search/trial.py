@@ -1,4 +1,4 @@
-"""One training run on one worker: train to each rung, draw, score, keep what it takes to go on.
+"""One training run on one worker: train to each rung, generate, score, keep what it takes to go on.
 
 Nothing here knows Ray, Optuna or Hydra: the same code runs in this process, in an actor of a cluster, or
 by hand on a bare GPU machine.
@@ -57,7 +57,7 @@ class TrialSettings:
     training: TrainingSettings
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     weights: WeightsSettings = field(default_factory=WeightsSettings)
-    drawing_batch: int = 64
+    generation_batch: int = 64
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class TrialWorker:
         with _timed(seconds, "validation"):
             validation_loss = trainer.validation_loss()
         with _timed(seconds, "sampling"):
-            images = trainer.generate(self.captions, seed=job.seed, batch_size=self.settings.drawing_batch)
+            images = trainer.generate(self.captions, seed=job.seed, batch_size=self.settings.generation_batch)
         with _timed(seconds, "features"):
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
         with _timed(seconds, "writing"):

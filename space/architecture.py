@@ -32,7 +32,7 @@ class Architecture:
 
     Widths are in channels, `latent_size` in latent pixels (64 for 512 px images at f = 8), `context_*`
     describe the text features (77 x 768 for CLIP ViT-L/14). Exactly one of `head_width` (channels a
-    head) and `heads` (heads a layer) is set. `pooled_width` and `size_embeddings` are SDXL's added
+    head) and `heads` (heads per layer) is set. `pooled_width` and `size_embeddings` are SDXL's added
     conditioning: a pooled text vector, and so many numbers embedded by 256 sines and cosines each.
 
     What the paper leaves open is stated in docs/architecture.md, with the counts that the choices give.
@@ -92,7 +92,7 @@ class Architecture:
         return plain
 
     def to_yaml(self) -> str:
-        """Short YAML: one line a level, fields at their default left out. Loads back equal."""
+        """Short YAML: one line per level, fields at their default left out. Loads back equal."""
 
         def line(item: Any) -> str:
             return yaml.safe_dump(item, default_flow_style=True, sort_keys=False, width=1000).strip()
@@ -141,7 +141,7 @@ class Architecture:
         Fields at their default don't enter, so an id survives fields added later.
         """
         around, levels = self.identity_parts()
-        return identity(around, levels)
+        return composed_id(around, levels)
 
     def identity_parts(self) -> tuple[str, list[str]]:
         """What the id is made of: the text around the levels, "@" in their place, and one text a level."""
@@ -247,7 +247,7 @@ def head_count(channels: int, heads: int | None, head_width: int | None) -> int:
     return heads if heads is not None else channels // (head_width or channels)
 
 
-def identity(around: str, levels: Iterable[str]) -> str:
+def composed_id(around: str, levels: Iterable[str]) -> str:
     """The id of the network that has these `identity_parts`."""
     return hashlib.sha256(around.replace("@", ",".join(levels)).encode()).hexdigest()[:12]
 

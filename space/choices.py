@@ -1,8 +1,8 @@
-"""Ranges -> suggestions -> `Architecture`: what a search may choose, drawn from anything that suggests.
+"""Ranges -> suggestions -> `Architecture`: what a search may choose, sampled from anything that suggests.
 
-The encoding has a fixed dimension: every choice is drawn for every candidate, and choices that have
-nothing to act on (where attention stands in a level without layers) are drawn and ignored. Conditional
-parameters would leave TPE's joint model. A choice with one value left is pinned and not drawn.
+The encoding has a fixed dimension: every choice is sampled for every candidate, and inactive ones (where
+attention stands in a level without layers) are sampled and ignored. Conditional parameters would leave
+TPE's joint model. A choice with one value left is pinned and not sampled.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Space:
         """How many different suggestions there are (more than networks, for ignored choices)."""
         return prod(len(values) for _, values in self.choices())
 
-    def draw(self, trial: Suggests) -> Architecture:
+    def sample(self, trial: Suggests) -> Architecture:
         """One architecture, from a trial's suggestions."""
         return self.architecture({name: _suggest(trial, name, values) for name, values in self.choices()})
 
@@ -104,7 +104,7 @@ class Space:
         return Architecture.from_plain(plain).canonical()
 
     def encode(self, architecture: Architecture) -> dict[str, Any]:
-        """The choices that draw this architecture; where a choice is ignored, its first value.
+        """The choices that encode this architecture; where a choice is ignored, its first value.
 
         Raises:
             InputError: if the architecture is not a point of the space, saying why.
@@ -117,7 +117,9 @@ class Space:
         for key, level in zip(keys, target.levels, strict=True):
             ranges = self.levels[key]
             if len(set(level.down)) > 1 or len(set(level.up)) > 1:
-                raise InputError(f"{key}: layers differ from block to block; the space has one number a side")
+                raise InputError(
+                    f"{key}: layers differ from block to block; the space has one number per side"
+                )
             has = {
                 "channels": level.channels,
                 "conv": level.conv,
@@ -132,7 +134,7 @@ class Space:
         for name, values in self.choices():
             if chosen[name] not in values:
                 if name in _GLOBAL and self.architecture(chosen | {name: values[0]}) == target:
-                    chosen[name] = values[0]  # nothing acts on it here
+                    chosen[name] = values[0]  # inactive here
                     continue
                 raise InputError(f"{name}: {chosen[name]} is not in the space; allowed: {list(values)}")
         if self.architecture(chosen) != target:
@@ -142,11 +144,11 @@ class Space:
         return {name: chosen[name] for name in self.free()}
 
     def pinned(self) -> dict[str, Any]:
-        """The choices with one value, which are not drawn."""
+        """The choices with one value, which are not sampled."""
         return {name: values[0] for name, values in self.choices() if len(values) == 1}
 
     def ignored(self, architecture: Architecture) -> set[str]:
-        """The free choices that nothing acts on at a point of the space: any value draws the same network."""
+        """The inactive parameters at a point of the space: any value of theirs gives the same network."""
         target = architecture.canonical()
         without_layers = [
             f"{key}.{name}"
@@ -204,7 +206,7 @@ def _suggest(trial: Suggests, name: str, values: tuple[Any, ...]) -> Any:
     return trial.suggest_categorical(name, values)
 
 
-class UniformDraw:
+class UniformSuggestions:
     """Suggests uniformly at random: candidates without Optuna, reproducible from a seed."""
 
     def __init__(self, generator: random.Random) -> None:

@@ -76,7 +76,7 @@ class DiT:
 # ---------------------------------------------------------------------- cost
 
 
-def price(d: DiT) -> Cost:
+def dit_price(d: DiT) -> Cost:
     """The whole network for one image, in closed form.
 
     The position table is fixed sines, no parameters; the label table is looked up, no MACs.

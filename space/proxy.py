@@ -17,7 +17,7 @@ from space.shared.plain import InputError
 class Proxy:
     """What changes between the paper's scale and the trained one; None leaves the architecture's value.
 
-    Setting `heads` replaces a fixed head width by a fixed number of heads a layer.
+    Setting `heads` replaces a fixed head width by a fixed number of heads per layer.
     """
 
     width_divisor: int = 1

@@ -2,8 +2,8 @@
 
 The module, the prices, the map of a space and the samplers' properties read it and nothing else. A level
 is put together from its own choices, its neighbours' widths (the way up joins what the way down and the
-level above left) and what is chosen for the whole network. Its units are kept: a search comes by the same
-ones again and again, so that a network is walked in some microseconds.
+level above left) and what is chosen for the whole network. Stages are kept: a
+search comes by the same ones again and again, so that a network is walked in some microseconds.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
-from itertools import chain
-from operator import attrgetter
-from typing import Any, Literal, NamedTuple
+from itertools import starmap
+from operator import attrgetter, itemgetter
+from typing import Any, Literal
 
 from space.architecture import Architecture, head_count
 from space.kinds.stage import Stage
@@ -24,7 +24,7 @@ from space.levels import Level, Middle
 Stages = tuple[Stage, ...]
 RESAMPLING = ("downsample", "upsample")
 STACK = ("project in", "transformer", "project out")
-KEPT = 32_768  # of each sort of part
+KEPT = 65_536  # of each sort of part
 
 
 def stages(architecture: Architecture) -> Stages:
@@ -33,7 +33,12 @@ def stages(architecture: Architecture) -> Stages:
     `where` reads "embeddings", "in", "down-1" to "down-N", "middle", "up-N" to "up-1", "out". A conv block
     and what follows it until the next one make a unit; a unit's first stage pops, its last one pushes.
     """
-    return tuple(chain.from_iterable(_parts(architecture)))
+    return tuple(starmap(_placed, _walk(architecture)))
+
+
+def work(architecture: Architecture) -> Iterator[Stage]:
+    """The same stages without their places: equal work is one object, while it is kept."""
+    return map(itemgetter(0), _walk(architecture))
 
 
 def units(part: Stages) -> list[Stages]:
@@ -46,35 +51,70 @@ def units(part: Stages) -> list[Stages]:
 # ---------------------------------------------------------------------- level by level
 
 
-def _parts(a: Architecture) -> Iterator[Stages]:
+Skip = Literal["none", "push", "pop"]
+Placed = tuple[Stage, str, Skip]
+
+
+def _walk(a: Architecture) -> Iterator[Placed]:
+    """Each stage, where it stands, and what becomes of skip connections there."""
     whole, size, last = _whole(_values_of(a)), a.latent_size, len(a.levels) - 1
     outer = channels = a.levels[0].channels
-    yield _entry(outer, a.added_width, whole)
+    yield _kept("time embedding", outer, a.time_width, 1), "embeddings", "none"
+    if a.added_width:
+        yield _kept("added conditions", a.added_width, a.time_width, 1), "embeddings", "none"
+    yield _kept("conv in", a.latent_channels, outer, size), "in", "push"
     entered = [outer]  # how wide each level is entered on the way down, which its way up joins
     for index, level in enumerate(a.levels):
-        blocks = _blocks(level, f"down-{index + 1}", level.channels, size >> index, whole)
+        where, options = f"down-{index + 1}", _unit_options(level, level.channels, whole)
         for layers in level.down:
-            yield _unit(blocks, channels, layers, "push")
+            yield from _unit(channels, level.channels, size >> index, layers, options, where, "push")
             channels = level.channels
         if index < last:
-            yield _downsample(blocks)
+            yield _kept("downsample", channels, channels, size >> index), where, "push"
             entered.append(channels)
     if a.middle is not None:
-        blocks = _blocks(a.middle, "middle", channels, size >> last, whole)
+        options = _unit_options(a.middle, channels, whole)
         for layers in a.middle.blocks:
-            yield _unit(blocks, channels, layers, "none")
+            yield from _unit(channels, channels, size >> last, layers, options, "middle", "none")
     for index in range(last, -1, -1):
         level = a.levels[index]
-        blocks = _blocks(level, f"up-{index + 1}", level.channels, size >> index, whole)
+        where, options = f"up-{index + 1}", _unit_options(level, level.channels, whole)
         for skip, layers in zip([*[level.channels] * len(level.down), entered[index]], level.up, strict=True):
-            yield _unit(blocks, channels + skip, layers, "pop")
+            joined = channels + skip
+            yield from _unit(joined, level.channels, size >> index, layers, options, where, "pop")
             channels = level.channels
         if index:
-            yield _upsample(blocks)
-    yield _exit(outer, whole)
+            yield _kept("upsample", channels, channels, size >> index), where, "none"
+    yield _kept("conv out", outer, a.latent_channels, size, _options("conv out", whole)), "out", "none"
 
 
-# ---------------------------------------------------------------------- the parts, each made once
+def _unit(
+    inputs: int, channels: int, size: int, layers: int, options: UnitOptions, where: str, skip: Skip
+) -> list[Placed]:
+    """A conv block and the stack of layers that follows it, if any: the first stage pops, the last pushes."""
+    conv, conv_options, layer_options, projection_options = options
+    unit = [_kept(conv, inputs, channels, size, conv_options)]
+    if layers:
+        unit += [_kept("transformer", channels, channels, size, layer_options)] * layers
+        if projection_options is not None:
+            unit.insert(1, _kept("project in", channels, channels, size, projection_options))
+            unit.append(_kept("project out", channels, channels, size, projection_options))
+    placed: list[Placed] = [(stage, where, "none") for stage in unit]
+    if skip != "none":
+        at = 0 if skip == "pop" else -1
+        placed[at] = unit[at], where, skip
+    return placed
+
+
+# ---------------------------------------------------------------------- what is kept
+
+
+_kept = lru_cache(KEPT)(Stage)
+
+
+@lru_cache(KEPT)
+def _placed(stage: Stage, where: str, skip: Skip) -> Stage:
+    return replace(stage, where=where, skip=skip)
 
 
 class _Whole:
@@ -93,65 +133,18 @@ _values_of = attrgetter(*_FIELDS)
 _whole = lru_cache(KEPT)(_Whole)
 
 
-class _Blocks(NamedTuple):
-    """What the units of one side of a level have in common."""
-
-    where: str
-    channels: int
-    size: int
-    conv: str
-    conv_options: Any
-    layer_options: LayerOptions | None  # None where no layer stands
-    projection_options: ProjectionOptions | None
+UnitOptions = tuple[str, Any, LayerOptions | None, ProjectionOptions | None]
 
 
-def _blocks(stack: Level | Middle, where: str, channels: int, size: int, whole: _Whole) -> _Blocks:
+def _unit_options(stack: Level | Middle, channels: int, whole: _Whole) -> UnitOptions:
+    """What the units of a stack have in common: kind and options of the conv block, options of layers and of
+    projections; None where no layer stands."""
     conv_options = _options(stack.conv, whole)
     if not stack.layers:
-        return _Blocks(where, channels, size, stack.conv, conv_options, None, None)
+        return stack.conv, conv_options, None, None
     layers = _layer_options(stack.self_attention, stack.cross_attention, channels, whole)
     projected = None if whole.stack_projection == "none" else _options("project in", whole)
-    return _Blocks(where, channels, size, stack.conv, conv_options, layers, projected)
-
-
-@lru_cache(KEPT)
-def _unit(blocks: _Blocks, inputs: int, layers: int, skip: Literal["none", "push", "pop"]) -> Stages:
-    """A conv block and, where layers follow it, a stack of them."""
-    where, channels, size, conv, conv_options, layer_options, projection_options = blocks
-    layer = Stage("transformer", channels, channels, size, layer_options, where)
-    unit = [Stage(conv, inputs, channels, size, conv_options, where), *[layer] * layers]
-    if layers and projection_options is not None:
-        unit.insert(1, Stage("project in", channels, channels, size, projection_options, where))
-        unit.append(Stage("project out", channels, channels, size, projection_options, where))
-    if skip != "none":
-        at = 0 if skip == "pop" else -1
-        unit[at] = replace(unit[at], skip=skip)
-    return tuple(unit)
-
-
-@lru_cache(KEPT)
-def _downsample(level: _Blocks) -> Stages:
-    return (Stage("downsample", level.channels, level.channels, level.size, where=level.where, skip="push"),)
-
-
-@lru_cache(KEPT)
-def _upsample(level: _Blocks) -> Stages:
-    return (Stage("upsample", level.channels, level.channels, level.size, where=level.where),)
-
-
-@lru_cache(KEPT)
-def _entry(outer: int, added_width: int, whole: _Whole) -> Stages:
-    part = [Stage("time embedding", outer, whole.time_width, 1, where="embeddings")]
-    if added_width:
-        part.append(Stage("added conditions", added_width, whole.time_width, 1, where="embeddings"))
-    size = whole.latent_size
-    return (*part, Stage("conv in", whole.latent_channels, outer, size, where="in", skip="push"))
-
-
-@lru_cache(KEPT)
-def _exit(outer: int, whole: _Whole) -> Stages:
-    options = _options("conv out", whole)
-    return (Stage("conv out", outer, whole.latent_channels, whole.latent_size, options, "out"),)
+    return stack.conv, conv_options, layers, projected
 
 
 @lru_cache(KEPT)

@@ -128,7 +128,7 @@ class UNet(nn.Module):
 
 
 def _unit(conv: Stage, *stack: Stage) -> Unit:
-    """Initial weights are drawn in this order: the conv block, the layers, the projections around them."""
+    """Initial weights are sampled in this order: the conv block, the layers, the projections around them."""
     block, layers = build(conv), [build(stage) for stage in stack if stage.kind == "transformer"]
     around = [stage for stage in stack if stage.kind != "transformer"]
     if not around:

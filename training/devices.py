@@ -53,13 +53,13 @@ def on_own_stream(make: Callable[[int], T], device: torch.device) -> Callable[[i
         return make
     stream = torch.cuda.Stream(device)
 
-    def made(step: int) -> T:
+    def beside(step: int) -> T:
         with torch.cuda.stream(stream):
             batch = make(step)
         stream.synchronize()
         return batch
 
-    return made
+    return beside
 
 
 def used_here(batch: T, device: torch.device) -> T:

@@ -15,10 +15,10 @@ from torch import Tensor
 from space.shared.plain import InputError, nearest
 from training.data.ahead import ahead
 from training.devices import Scalar, on_own_stream, used_here
-from training.objectives.base import Objective, Trained
+from training.objectives.base import Trained, TrainingObjective
 from training.settings import TrainingSettings
 from training.state import (
-    State,
+    StateDict,
     load_optimizer_state,
     named_optimizer_state,
     named_tensors,
@@ -45,7 +45,7 @@ class TrainingLoop(Generic[Trained]):
 
     def __init__(
         self,
-        objective: Objective[Any, Trained],
+        objective: TrainingObjective[Any, Trained],
         settings: TrainingSettings,
         device: torch.device,
         identity: Mapping[str, str | int],
@@ -150,7 +150,7 @@ class TrainingLoop(Generic[Trained]):
             raise InputError(f"{path}: does not hold what is trained here: {reason}") from None
         self.step = step
 
-    def _check_identity(self, state: State, path: Path) -> None:
+    def _check_identity(self, state: StateDict, path: Path) -> None:
         saved = state["identity"]
         for name, value in self.identity.items():
             if saved.get(name) != value:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from space.shared.plain import InputError
 
 FORM = 2  # the first one held lists, in the order of the parameters
-State = dict[str, Any]
+StateDict = dict[str, Any]
 
 
 def write_state(state: Mapping[str, Any], path: Path) -> None:
@@ -29,10 +29,10 @@ def write_state(state: Mapping[str, Any], path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def read_state(path: Path, device: torch.device) -> State:
+def read_state(path: Path, device: torch.device) -> StateDict:
     """Raises InputError for a file that is none, or was written in an earlier form."""
     try:
-        state: State = torch.load(path, map_location=device, weights_only=True)
+        state: StateDict = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch.load raises half a dozen kinds for a broken file
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InputError(f"{path}: cannot be read as a training state: {reason}") from None

@@ -18,7 +18,11 @@ from training.data.captions import words
 # Scale of the features at the start. With 1, attention over the words starts uniform and a word moves the
 # images by a few hundredths; 300 steps then teach the background alone; with 8, size and place too.
 FEATURE_SCALE = 8.0
-PADDING, START, UNKNOWN = 0, 1, 2  # the first tokens of the vocabulary; an empty caption is START alone
+PADDING, START_TOKEN, UNKNOWN_TOKEN = (
+    0,
+    1,
+    2,
+)  # the first tokens of the vocabulary; an empty caption is START alone
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,8 @@ class SmallTextEncoder(TextEncoder):
         if width % heads:
             raise InputError(f"text.heads: {heads} does not divide the context width {width}")
         self.length, self.width = length, width
-        self._tokens = {word: index for index, word in enumerate(vocabulary, start=UNKNOWN + 1)}
-        self.words = nn.Embedding(UNKNOWN + 1 + len(vocabulary), width)
+        self._tokens = {word: index for index, word in enumerate(vocabulary, start=UNKNOWN_TOKEN + 1)}
+        self.words = nn.Embedding(UNKNOWN_TOKEN + 1 + len(vocabulary), width)
         self.positions = nn.Parameter(torch.randn(length, width) * 0.5)
         layer = nn.TransformerEncoderLayer(
             width, heads, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
@@ -101,8 +105,8 @@ class SmallTextEncoder(TextEncoder):
         return x if tokens.rows is None else x[tokens.rows]
 
     def _ids(self, caption: str) -> list[int]:
-        known = [self._tokens.get(word, UNKNOWN) for word in words(caption)]
-        tokens = [START, *known][: self.length]
+        known = [self._tokens.get(word, UNKNOWN_TOKEN) for word in words(caption)]
+        tokens = [START_TOKEN, *known][: self.length]
         return tokens + [PADDING] * (self.length - len(tokens))
 
 

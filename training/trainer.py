@@ -16,11 +16,11 @@ from training.data.dataset import Dataset
 from training.devices import choose_device
 from training.loop import TrainingLoop
 from training.model import Model, ModelSettings
-from training.objectives.base import Objective
+from training.objectives.base import TrainingObjective
 from training.objectives.diffusion import DiffusionObjective
 from training.settings import TrainingSettings
 
-MakesObjective = Callable[[Model, Dataset, TrainingSettings, int], Objective[Any, Model]]
+MakesObjective = Callable[[Model, Dataset, TrainingSettings, int], TrainingObjective[Any, Model]]
 
 
 class Trainer(TrainingLoop[Model]):

@@ -58,7 +58,7 @@ def _front(
 
 
 def curves_of_progress(runs: Sequence[Run]) -> dict[str, go.Figure]:
-    """Best so far by what it took, a line a run; empty for runs without a complete trial."""
+    """Best so far by what it took, a line per run; empty for runs without a complete trial."""
     objectives = objectives_of_all(runs)
     moments = [(run, progress(run.history, objectives)) for run in runs]
     if not any(found for _, found in moments):

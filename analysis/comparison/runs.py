@@ -13,7 +13,7 @@ from typing import Literal
 from analysis.findings import steps_saved
 from search.confirmation.leading import Lead, lead
 from search.objectives import Objectives
-from search.runs.compatibility import abridged, flat, protocol_difference, shown
+from search.runs.compatibility import abridged, flat, protocol_difference, setting_text
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial, read_history
 from search.runs.scores import point_of, within_noise
@@ -94,7 +94,9 @@ def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str]]:
         for run in runs
     ]
     values = {
-        name: [shown(known.get(name)) for known in fields] for known in fields for name in sorted(known)
+        name: [setting_text(known.get(name)) for known in fields]
+        for known in fields
+        for name in sorted(known)
     }
     return {name: said for name, said in values.items() if len(set(said)) > 1}
 

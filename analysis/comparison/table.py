@@ -53,7 +53,7 @@ def _best(run: Run, label: str) -> str:
     objective = next(each for each in objectives_of(run.history) if each.label == label)
     complete = [trial for trial in run.history.trials if trial.state == "complete"]
     values = [value for trial in complete if (value := trial.score(objective.name)) is not None]
-    return objective.shown(objective.best(values)) if values else "-"
+    return objective.value_text(objective.best(values)) if values else "-"
 
 
 def _row(run: Run, labels: Sequence[str]) -> list[str]:

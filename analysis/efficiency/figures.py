@@ -1,4 +1,4 @@
-"""What replays came to: a figure a seed, and tables of their means and ratios."""
+"""What replays came to: a figure per seed, and tables of their means and ratios."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from search.statistics.verdicts import Interval
 
 DEFAULT, BASE = "our default", "random, no stopping"
 ORACLES = {"oracle at the first rung": None, "oracle at a quarter": 0.25}  # where they stop, in full lengths
-RESAMPLES, LEVEL = 4000, 0.95
+BOOTSTRAPS_OF_SEEDS, INTERVAL_LEVEL = 4000, 0.95
 
 
 @dataclass
-class Found:
-    """Of one strategy, a figure a seed. Steps count in full lengths.
+class StrategyFigures:
+    """Of one strategy, a figure per seed. Steps count in full lengths.
 
     Attributes:
         steps, minutes: until a network of the truly best was complete. Where all of those were stopped
@@ -76,15 +76,15 @@ def oracle(base: Sequence[float], stops_at: float) -> list[float]:
 
 
 def figure(of: Callable[..., np.ndarray], *columns: Sequence[float]) -> Interval:
-    """A statistic of columns with a row a seed, and its 95 % interval by the bootstrap: seeds are drawn anew,
-    whole rows, so that what a seed does to all strategies alike stays alike (percentiles of 4,000 draws).
+    """A statistic of columns with a row per seed, and its 95 % interval by the bootstrap: whole rows are
+    resampled, so that what a seed does to all strategies alike stays alike (percentiles of 4,000 resamples).
 
     `of` takes arrays (..., S) and reduces the last axis.
     """
     arrays = [np.asarray(column, dtype=np.float64) for column in columns]
-    draws = np.random.default_rng(0).integers(len(arrays[0]), size=(RESAMPLES, len(arrays[0])))
-    values = of(*(array[draws] for array in arrays))
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    resampled = np.random.default_rng(0).integers(len(arrays[0]), size=(BOOTSTRAPS_OF_SEEDS, len(arrays[0])))
+    values = of(*(array[resampled] for array in arrays))
+    low, high = np.quantile(values, [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2])
     return Interval(float(of(*arrays)), float(low), float(high))
 
 
@@ -104,12 +104,12 @@ def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return part.sum(axis=-1) / np.maximum(whole.sum(axis=-1), 1)
 
 
-def quartiles(values: Sequence[float]) -> str:
+def quartiles_text(values: Sequence[float]) -> str:
     low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
     return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
-def word(ratio: Interval) -> str:
+def word_for_ratio(ratio: Interval) -> str:
     """Whether our default needs fewer steps than another, by the interval of their ratio."""
     return "ahead" if ratio.low > 1 else "behind" if ratio.high < 1 else "undecided"
 
@@ -117,7 +117,7 @@ def word(ratio: Interval) -> str:
 # ---------------------------------------------------------------------- tables
 
 
-def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, str]]:
+def steps_rows(found: Mapping[str, StrategyFigures], first_rung: float) -> list[dict[str, str]]:
     """A row a strategy: how soon, and how many times sooner than random without stopping."""
     base, ours = found[BASE], found[DEFAULT]
     rows = []
@@ -129,14 +129,16 @@ def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, 
             {
                 "strategy": name,
                 "steps to the top: mean": with_interval(figure(mean, one.steps), 1),
-                "median (quartiles)": quartiles(one.steps),
+                "median (quartiles)": quartiles_text(one.steps),
                 "never": f"{sum(one.never)}",
                 "times fewer than random": with_interval(times),
                 "by medians": with_interval(figure(ratio_of_medians, base.steps, one.steps)),
                 "by time": with_interval(figure(ratio_of_means, base.minutes, one.minutes)),
                 "of the top: tried": f"{sum(one.top_tried)}",
                 "stopped": share_with_interval(figure(ratio_of_sums, one.top_stopped, one.top_tried)),
-                "our default is": "" if one is ours else f"{word(against)}: {with_interval(against)}",
+                "our default is": ""
+                if one is ours
+                else f"{word_for_ratio(against)}: {with_interval(against)}",
             }
         )
     for name, stops_at in ORACLES.items():
@@ -144,7 +146,7 @@ def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, 
         shown = {
             "strategy": name,
             "steps to the top: mean": with_interval(figure(mean, own), 1),
-            "median (quartiles)": quartiles(own),
+            "median (quartiles)": quartiles_text(own),
             "times fewer than random": with_interval(figure(ratio_of_means, base.steps, own)),
             "by medians": with_interval(figure(ratio_of_medians, base.steps, own)),
         }
@@ -152,7 +154,7 @@ def steps_rows(found: Mapping[str, Found], first_rung: float) -> list[dict[str, 
     return rows
 
 
-def quality_rows(found: Mapping[str, Found], budgets: Sequence[float]) -> list[dict[str, str]]:
+def quality_rows(found: Mapping[str, StrategyFigures], budgets: Sequence[float]) -> list[dict[str, str]]:
     """A row a strategy: what the search would name after equal training."""
     rows = []
     for name, one in found.items():
@@ -164,8 +166,8 @@ def quality_rows(found: Mapping[str, Found], budgets: Sequence[float]) -> list[d
     return rows
 
 
-def plain_of(found: Mapping[str, Found]) -> dict[str, Any]:
-    """Everything, a figure a seed, for machines."""
+def plain_of(found: Mapping[str, StrategyFigures]) -> dict[str, Any]:
+    """Everything, a figure per seed, for machines."""
     return {
         name: {
             "full_lengths_to_top": one.steps,

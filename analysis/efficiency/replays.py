@@ -1,10 +1,10 @@
 """How soon a strategy completes a good network, on recorded runs.
 
 Strategies replay the recorded networks (docs/replay.md) with shared seeds, so that they compare in pairs: a
-seed gives two strategies the same draws and, of a network recorded several times, the same run. The networks
+seed gives two strategies the same samples, and of a network recorded several times, the same run. Networks
 are halved by a hash of their ids, once and for all: settings are chosen on the half `tuning`, and reported on
-the half `held_out`. With a `share` below 1 every seed replays networks of its own, drawn from the half: then
-figures depend less on which few networks are its best.
+the half `held_out`. With a `share` below 1 every seed replays networks of its own, sampled from the half:
+then figures depend less on which few networks are its best.
 
 A strategy that begins with what recorded networks taught (`recorded=true`, as our default does) is taught by
 those of the tuning half that the seed does not replay: on the held-out half by the whole tuning half.
@@ -22,7 +22,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import track
 
-from analysis.efficiency.figures import Found, plain_of, quality_rows, steps_rows
+from analysis.efficiency.figures import StrategyFigures, plain_of, quality_rows, steps_rows
 from analysis.rendering import render_table
 from analysis.replay.table import RecordedTable, check_rungs
 from analysis.replay.tries import ReplayStrategy, Truth, feasible, replay
@@ -35,7 +35,7 @@ from space.shared.plain import InputError, from_plain
 from space.shared.seeds import numbered_seed
 
 Half = Literal["tuning", "held_out", "all"]
-TOP_SHARE = 0.05
+TRUE_TOP_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ def counted_half(half: Half) -> str:
     return "the table" if half == "all" else f"the half {half}"
 
 
-def drawn_from(table: RecordedTable, share: float, seed: int) -> RecordedTable:
-    """A share of the networks, which the seed draws."""
+def subset_of(table: RecordedTable, share: float, seed: int) -> RecordedTable:
+    """A share of the networks, sampled by the seed."""
     kept = sorted(table.runs, key=lambda key: numbered_seed(seed, f"share {key}", 0))
     kept = kept[: max(2, round(share * len(kept)))]
     return replace(table, runs={key: runs for key, runs in table.runs.items() if key in set(kept)})
 
 
-def strategy_of(name: str, plain: Mapping[str, Any], table: RecordedTable) -> ReplayStrategy:
+def replay_strategy(name: str, plain: Mapping[str, Any], table: RecordedTable) -> ReplayStrategy:
     """A strategy as a search with these settings would have it; its rungs, if the table has them."""
     sampler: SamplerSettings = from_plain(SamplerSettings, plain["sampler"])
     stopping: StoppingSettings = from_plain(StoppingSettings, plain["stopping"])
@@ -112,13 +112,13 @@ def replayed_all(
     settings: EfficiencySettings,
     known: Mapping[str, Sequence[Trial]],
     console: Console,
-) -> dict[str, Found]:
-    """Seed by seed, so that what is drawn for a seed is drawn once. `known` are by strategy the trials that
+) -> dict[str, StrategyFigures]:
+    """Seed by seed, so that a seed's networks are sampled once. `known` are by strategy the trials that
     taught it, but for those of networks that the seed replays."""
-    found = {strategy.name: Found() for strategy in strategies}
+    found = {strategy.name: StrategyFigures() for strategy in strategies}
     for seed in track(range(settings.seeds), "replaying", console=console, transient=True):
-        part = drawn_from(table, settings.share, seed)
-        truth = Truth(part.runs, part.objectives, TOP_SHARE)
+        part = subset_of(table, settings.share, seed)
+        truth = Truth(part.runs, part.objectives, TRUE_TOP_SHARE)
         within = truth.within(noise, table.rungs[-1])
         steps = math.ceil(max(settings.budgets) * table.rungs[-1])
         for strategy in strategies:
@@ -129,14 +129,17 @@ def replayed_all(
 
 
 def text_of(
-    found: Mapping[str, Found], table: RecordedTable, rungs: Sequence[int], settings: EfficiencySettings
+    found: Mapping[str, StrategyFigures],
+    table: RecordedTable,
+    rungs: Sequence[int],
+    settings: EfficiencySettings,
 ) -> str:
-    drawn = len(drawn_from(table, settings.share, 0).runs)
-    each = "" if drawn == len(table.runs) else f", of which every seed replays {drawn} of its own"
+    sampled = len(subset_of(table, settings.share, 0).runs)
+    each = "" if sampled == len(table.runs) else f", of which every seed replays {sampled} of its own"
     full = table.rungs[-1]
     lines = [
         f"{settings.seeds} seeds; {counted_half(settings.half)}: {len(table.runs)} networks{each}; the top: "
-        f"{max(1, math.ceil(TOP_SHARE * drawn))} of {drawn}; rungs {list(rungs)}; steps in full "
+        f"{max(1, math.ceil(TRUE_TOP_SHARE * sampled))} of {sampled}; rungs {list(rungs)}; steps in full "
         f"lengths of {full}; in brackets 95 % intervals over the seeds, paired (quartiles where it says so).",
         "",
         render_table([], steps_rows(found, rungs[0] / full), "markdown"),
@@ -148,10 +151,14 @@ def text_of(
     return "\n".join(lines)
 
 
-def write_results(
-    folder: Path, text: str, found: Mapping[str, Found], table: RecordedTable, settings: EfficiencySettings
+def write_efficiency(
+    folder: Path,
+    text: str,
+    found: Mapping[str, StrategyFigures],
+    table: RecordedTable,
+    settings: EfficiencySettings,
 ) -> None:
-    """efficiency.md, as printed, and efficiency.json, a figure a seed. Raises OSError."""
+    """efficiency.md, as printed, and efficiency.json, a figure per seed. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     about = {
         "half": settings.half,

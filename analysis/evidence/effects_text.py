@@ -40,12 +40,13 @@ def effects_chapter(found: Sequence[EffectSize], overall: Sequence[MainEffect], 
     return Chapter(_TITLE, tuple(parts), findings, tuple(_limits(found)))
 
 
-def said_interval(metric: Metric, interval: Interval | None) -> str:
+def interval_text(metric: Metric, interval: Interval | None) -> str:
     """A difference of goodness as a change of the score, the ends in rising order of the score."""
     if interval is None:
         return "-"
     ends = [interval.low, interval.high] if metric.sign > 0 else [interval.high, interval.low]
-    return f"{metric.said(interval.middle)} ({metric.said(ends[0])} to {metric.said(ends[1])})"
+    middle, first, last = map(metric.change_text, (interval.middle, *ends))
+    return f"{middle} ({first} to {last})"
 
 
 def _intro(found: Sequence[EffectSize]) -> str:
@@ -68,14 +69,14 @@ def _row(size: EffectSize) -> dict[str, str]:
     return {
         "decision": f"{decision.name}: {decision.papers}, not {decision.other}{_narrower(size)}",
         "pairs": str(len(size.pairs)),
-        "FID": said_interval(fid.metric, fid.interval),
+        "FID": interval_text(fid.metric, fid.interval),
         "in favour by FID": _in_favour(fid),
-        "CLIP": said_interval(clip.metric, clip.interval),
+        "CLIP": interval_text(clip.metric, clip.interval),
         "in favour by CLIP": _in_favour(clip),
         "parameters": _cost(size.parameters),
         "GMACs": _cost(size.macs),
-        "at MD: FID": said_interval(fid.metric, at_md[0]) if at_md else "-",
-        "at MD: CLIP": said_interval(clip.metric, at_md[1]) if at_md else "-",
+        "at MD: FID": interval_text(fid.metric, at_md[0]) if at_md else "-",
+        "at MD: CLIP": interval_text(clip.metric, at_md[1]) if at_md else "-",
     }
 
 
@@ -102,7 +103,7 @@ def _overall_findings(overall: Sequence[MainEffect]) -> list[str]:
     for each in overall:
         word = word_of([effect.sign for effect in each.effects], each.networks)
         if word in ("better", "worse", "mixed"):
-            effects = [f"{e.metric.name} {said_interval(e.metric, e.interval)}" for e in each.effects]
+            effects = [f"{e.metric.name} {interval_text(e.metric, e.interval)}" for e in each.effects]
             lines.append(
                 f"On average over the space (regression, {each.networks} networks): {each.decision.name}, "
                 f"{each.decision.papers} and not {each.decision.other}, is {word} ({', '.join(effects)})."
@@ -117,7 +118,7 @@ def _overall_row(each: MainEffect, found: Sequence[EffectSize]) -> dict[str, str
         "decision": f"{each.decision.name}: {each.decision.papers}, not {each.decision.other}",
         "networks": str(each.networks),
     } | {
-        effect.metric.name: said_interval(effect.metric, effect.interval) + (" *" if effect.sign else "")
+        effect.metric.name: interval_text(effect.metric, effect.interval) + (" *" if effect.sign else "")
         for effect in each.effects
     }
     same = [
@@ -161,8 +162,8 @@ def _needed_row(size: EffectSize) -> dict[str, str]:
         row |= {
             f"{each.metric.name}: these find": "-"
             if each.detectable is None
-            else each.metric.said(each.detectable),
-            f"{each.metric.name}: an effect of": each.metric.said(each.size),
+            else each.metric.change_text(each.detectable),
+            f"{each.metric.name}: an effect of": each.metric.change_text(each.size),
             f"{each.metric.name}: pairs": _pairs(each),
             f"{each.metric.name}: core-hours": "-"
             if each.pairs >= MOST_PAIRS_COUNTED
@@ -197,7 +198,7 @@ def _decided(size: EffectSize) -> str:
     than = f"{size.word} than" if size.word != "mixed" else "better in one score and worse in the other than"
     return (
         f"{_capital(decision.name)}: {decision.papers} is {than} {decision.other} (FID "
-        f"{said_interval(fid.metric, fid.interval)}, CLIP {said_interval(clip.metric, clip.interval)}, "
+        f"{interval_text(fid.metric, fid.interval)}, CLIP {interval_text(clip.metric, clip.interval)}, "
         f"{len(size.pairs)} pairs). After the paper it should be {decision.claim}: {size.agreement}."
     )
 
@@ -220,10 +221,10 @@ def _limit(size: EffectSize) -> str:
     reach = (
         ""
         if cheaper.detectable is None
-        else f" these would find {metric.said(cheaper.detectable)} in {metric.name};"
+        else f" these would find {metric.change_text(cheaper.detectable)} in {metric.name};"
     )
     return (
         f"{_capital(size.decision.name)} ({size.word}, {pairs}):{reach} an effect of "
-        f"{metric.said(cheaper.size)} in {metric.name} takes {_pairs(cheaper)} pairs, "
+        f"{metric.change_text(cheaper.size)} in {metric.name} takes {_pairs(cheaper)} pairs, "
         f"{hours(cheaper.core_hours)} core-hours."
     )

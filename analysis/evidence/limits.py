@@ -49,7 +49,8 @@ def _of_noise(noise: Sequence[MetricNoise], stated: Noise, core_seconds: float) 
         seeds = pairs_needed((2 * each.better_half.value) ** 0.5, margin, ERROR_RATE)
         text = f"{seeds:,} seeds" if seeds < MOST_PAIRS_COUNTED else f"{MOST_PAIRS_COUNTED:,} seeds or more"
         lines.append(
-            f"Two networks of the better half that differ by {each.metric.said(margin * each.metric.sign)} "
+            f"Two networks of the better half that differ by "
+            f"{each.metric.change_text(margin * each.metric.sign)} "
             f"in {each.metric.name} are told apart in {POWER:.0%} of cases by {text} of each "
             f"({hours(2 * seeds * core_seconds / 3600)} core-hours at {each.step} steps)."
         )

@@ -102,7 +102,7 @@ def contrast_interval(columns: Array, scores: Array, contrast: Array, freedom: i
 
 def _columns(networks: Sequence[Architecture], space: Space) -> tuple[list[tuple[str, Any]], Array]:
     """A decision's choice has a column for each value but its last, others one (the place of the value).
-    Where nothing acts on a choice, a network stands at the mean of the others."""
+    Where a choice is inactive, a network stands at the mean of the others."""
     decided = {toggle.name for toggle in TOGGLES.values()}
     rows = [(space.encode(network), space.ignored(network)) for network in networks]
     names: list[tuple[str, Any]] = []

@@ -44,7 +44,7 @@ class Metric:
         raw = self.sign * goodness
         return expm1(raw) if self.logarithmic else raw
 
-    def said(self, goodness: float) -> str:
+    def change_text(self, goodness: float) -> str:
         change = self.change(goodness)
         text = f"{change:+.0%}" if self.logarithmic else f"{change:+.3f}"
         return text.replace("-", "\u2212")

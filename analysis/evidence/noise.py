@@ -15,7 +15,7 @@ from analysis.evidence.sources import RecordedEvidence
 from analysis.evidence.text import Chapter, markdown, missing, share_with_interval
 from analysis.replay.table import RecordedTable
 from search.statistics.noise import Noise
-from search.statistics.variance import UNKNOWN, Variance, within, within_paired
+from search.statistics.variance import UNKNOWN, Variance, variance_within, within_paired
 from search.statistics.verdicts import Interval
 
 _TITLE = "Noise"
@@ -56,7 +56,7 @@ def noise_by_rung(table: RecordedTable, spread: Collection[str]) -> list[MetricN
             twice = repeated(values)
             if len(twice) < _FEWEST_NETWORKS:
                 return []
-            seeds = within([list(by_seed.values()) for by_seed in twice.values()])
+            seeds = variance_within([list(by_seed.values()) for by_seed in twice.values()])
             firsts = [by_seed[min(by_seed)] for key, by_seed in values.items() if key in spread]
             found.append(
                 MetricNoise(
@@ -66,14 +66,14 @@ def noise_by_rung(table: RecordedTable, spread: Collection[str]) -> list[MetricN
                     seeds,
                     within_paired(twice),
                     _of_better_half(twice),
-                    kept_by_common_seeds(twice),
+                    variance_share_of_common_seeds(twice),
                     max(0.0, pvariance(firsts) - seeds.value) ** 0.5 if len(firsts) > 1 else None,
                 )
             )
     return found
 
 
-def kept_by_common_seeds(values: ByNetwork) -> Interval | None:
+def variance_share_of_common_seeds(values: ByNetwork) -> Interval | None:
     """The variance of a difference of two networks with one seed, over that with two seeds, from networks
     that have the same seeds.
 
@@ -116,7 +116,7 @@ def noise_at(
 def _of_better_half(values: ByNetwork) -> Variance:
     means = {key: fmean(by_seed.values()) for key, by_seed in values.items()}
     best = sorted(means, key=lambda key: -means[key])[: (len(means) + 1) // 2]
-    return within([list(values[key].values()) for key in best])
+    return variance_within([list(values[key].values()) for key in best])
 
 
 # ---------------------------------------------------------------------- in words

@@ -10,7 +10,7 @@ from analysis.evidence.text import Chapter, listed, markdown
 from analysis.replay.table import RecordedTable
 from search.formats import counted
 from search.runs.bundle import Bundled, commands
-from search.runs.compatibility import DECIDES_A_SCORE, field_differences, flat, shown
+from search.runs.compatibility import DECIDES_A_SCORE, field_differences, flat, setting_text
 from search.runs.record import History
 
 GOALS = {"networks": 150, "three seeds": 30, "longer": 20, "bigger": 12}
@@ -80,7 +80,7 @@ def _protocols(evidence: RecordedEvidence) -> list[str]:
         return []
     header = evidence.table.header
     fields = dict(flat({name: header[name] for name in DECIDES_A_SCORE if name in header}))
-    settings = [f"{name} {shown(fields[name])}" for name in SHOWN_SETTINGS if name in fields]
+    settings = [f"{name} {setting_text(fields[name])}" for name in SHOWN_SETTINGS if name in fields]
     objectives = evidence.table.objectives
     lines = [
         f"FID is `{objectives[0].name}`, CLIP is `{objectives[1].name}`, by protocol "

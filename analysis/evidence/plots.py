@@ -22,11 +22,11 @@ from analysis.replay.table import RecordedTable
 from search.formats import label
 from search.statistics.verdicts import Interval
 from space.architecture import Architecture
-from space.explore.style import INK, OTHERS, OURS, QUIET
+from space.explore.style import INK, OTHER_COLOUR, OWN_COLOUR, QUIET
 from space.prices.macs import price
 
-NAMED = {"MD": OURS, "MD-Lite": SAVED}
-METRIC_COLOURS = (OTHERS, OURS, SAVED, "#7a4fa3")
+NAMED = {"MD": OWN_COLOUR, "MD-Lite": SAVED}
+METRIC_COLOURS = (OTHER_COLOUR, OWN_COLOUR, SAVED, "#7a4fa3")
 
 
 def plot_correlations(path: Path, found: Correlations) -> None:
@@ -124,8 +124,10 @@ def plot_scores(
                 for key in values
                 if key in spread
             ]
-            axes.scatter(*zip(*points, strict=True), s=16, color=OTHERS, alpha=0.6, label="space-filling")
-            for (name, network), colour in zip(named.items(), (OURS, SAVED), strict=False):
+            axes.scatter(
+                *zip(*points, strict=True), s=16, color=OTHER_COLOUR, alpha=0.6, label="space-filling"
+            )
+            for (name, network), colour in zip(named.items(), (OWN_COLOUR, SAVED), strict=False):
                 if network.id in values:
                     variance = noise_at(noise, metric, table.rungs[-1], table.noise)
                     middle, runs = fmean(values[network.id].values()), len(values[network.id])
@@ -158,11 +160,13 @@ def plot_curves(
             tails = (ERROR_RATE / 2, 0.25, 0.5, 0.75, 1 - ERROR_RATE / 2)
             low, lower, middle, upper, high = np.quantile(curves, tails, axis=0)
             axes.fill_between(
-                table.rungs, low, high, color=OTHERS, alpha=0.15, lw=0, label="95 % of networks"
+                table.rungs, low, high, color=OTHER_COLOUR, alpha=0.15, lw=0, label="95 % of networks"
             )
-            axes.fill_between(table.rungs, lower, upper, color=OTHERS, alpha=0.3, lw=0, label="middle half")
-            axes.plot(table.rungs, middle, color=OTHERS, lw=1.3, label="median")
-            for (name, network), colour in zip(named.items(), (OURS, SAVED), strict=False):
+            axes.fill_between(
+                table.rungs, lower, upper, color=OTHER_COLOUR, alpha=0.3, lw=0, label="middle half"
+            )
+            axes.plot(table.rungs, middle, color=OTHER_COLOUR, lw=1.3, label="median")
+            for (name, network), colour in zip(named.items(), (OWN_COLOUR, SAVED), strict=False):
                 if network.id in table.runs:
                     curve = _curve(table, metric, network.id)
                     axes.plot(table.rungs, curve, color=colour, marker="o", ms=3.5, label=label(name))
@@ -178,7 +182,7 @@ def plot_proxies(path: Path, found: Transfer) -> None:
     table, winners of searches, MD and MD-Lite by name."""
     others = [each for each in found.networks if each.name not in NAMED]
     kinds = {
-        "networks of the table": (OTHERS, [each for each in others if not each.is_winner]),
+        "networks of the table": (OTHER_COLOUR, [each for each in others if not each.is_winner]),
         "winners of searches": (METRIC_COLOURS[-1], [each for each in others if each.is_winner]),
         **{
             name: (colour, [each for each in found.networks if each.name == name])

@@ -66,8 +66,8 @@ def _mean_rank(curves: CurvesByMetric, *names: str) -> Array:
 
 
 def place_order(fid: Array, clip: Array) -> Array:
-    """Goodness by the order in which a search names its best (`search.ranking.best_order`), from the goodness
-    of FID and of CLIP."""
+    """Goodness by the order in which a search names its best (`search.statistics.pareto.best_order`), from
+    the goodness of FID and of CLIP."""
     order = best_order([Point.of(float(np.exp(-f)), float(c)) for f, c in zip(fid, clip, strict=True)])
     places = np.empty(len(order))
     places[order] = -np.arange(len(order))

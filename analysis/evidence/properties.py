@@ -87,7 +87,7 @@ def _rows(name: str, described: Mapping[str, Mapping[str, float]], fid: ByNetwor
 
 
 def _described(network: Architecture, space: Space) -> dict[str, float]:
-    """Numbers of a network by name; choices that nothing acts on in it are left out."""
+    """Numbers of a network by name; inactive parameters are left out."""
     cost = price(network)
     found = {
         "parameters": float(cost.parameters),
@@ -100,7 +100,7 @@ def _described(network: Architecture, space: Space) -> dict[str, float]:
 
 
 def _choices(network: Architecture, space: Space) -> dict[str, float]:
-    """The place of each choice among its values; choices that nothing acts on are left out."""
+    """The place of each choice among its values; inactive ones are left out."""
     values, ignored = space.free(), space.ignored(network)
     return {
         name: float(values[name].index(value))
@@ -137,8 +137,8 @@ def _intro() -> str:
     return (
         "Over the space-filling networks: Spearman's correlation of each property with how good FID and "
         "CLIP are (above zero: more of it is better), 95 % bootstrap over networks, each interval for "
-        "itself; a star where it stands with all properties counted (Holm, 5 %). Choices that nothing acts "
-        "on in a network are left out of its count. Networks over the budget were never trained, so "
+        "itself; a star where it stands with all properties counted (Holm, 5 %). Inactive parameters "
+        "of a network are left out of its count. Networks over the budget were never trained, so "
         "properties that cost much are not independent of each other: this says what goes together, not "
         "what causes what."
     )

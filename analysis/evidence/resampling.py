@@ -27,7 +27,7 @@ def bootstrap_interval(rows: Array, statistic: Callable[[Array], Array]) -> Inte
     """A statistic of networks (rows; columns are whatever was recorded of each), with the interval that
     resampling the networks gives; None for too few.
 
-    `statistic` takes samples x networks x columns and gives one number a sample.
+    `statistic` takes samples x networks x columns and gives one number per sample.
     """
     if len(rows) < FEWEST:
         return None

@@ -118,7 +118,7 @@ def measured_alike(winners: Sequence[Winner]) -> tuple[Winner, ...]:
 
 
 def distance(one: Architecture, other: Architecture, space: Space) -> int | None:
-    """In how many choices of the space two networks differ, those that nothing acts on left out; None where
+    """In how many choices of the space two networks differ, inactive ones left out; None where
     one is not a point of it."""
     try:
         ours, theirs = space.encode(one), space.encode(other)
@@ -225,7 +225,7 @@ def verdict_text(verdict: Verdict | None, none: str) -> str:
 
 
 def _difference_text(objective: Objective, found: Interval) -> str:
-    middle, low, high = map(objective.difference_shown, (found.middle, found.low, found.high))
+    middle, low, high = map(objective.difference_text, (found.middle, found.low, found.high))
     return f"{objective.label} {middle}, {f'{low} to {high}' if found.known else 'of unknown noise'}"
 
 

@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.plotting import GRID_COLOUR, SAVED, SPENT, plot_file
-from space.explore.style import INK, OTHERS, OURS, QUIET
+from space.explore.style import INK, OTHER_COLOUR, OWN_COLOUR, QUIET
 
 BUDGET_PARAMETERS_MILLIONS, BUDGET_GMACS = 400, 200  # section 3.4
 
 
 @dataclass(frozen=True)
-class CountedNetwork:
+class PlottedNetwork:
     """A network: parameters in millions and GMACs, as counted and as the paper prints them (None: not)."""
 
     name: str
@@ -50,7 +50,7 @@ _BESIDE = {
 }
 
 
-def plot_networks(points: Sequence[CountedNetwork], path: Path) -> None:
+def plot_networks(points: Sequence[PlottedNetwork], path: Path) -> None:
     """Parameters (logarithmic) against GMACs: what was counted as dots, what the paper prints as rings."""
     with plot_file(path, (8.4, 5.4)) as figure:
         axes = figure.add_subplot()
@@ -78,8 +78,8 @@ def plot_networks(points: Sequence[CountedNetwork], path: Path) -> None:
         axes.set_title("The networks of Table 1", loc="left", fontsize=13, fontweight="bold", pad=12)
 
 
-def _point(axes: Axes, point: CountedNetwork) -> None:
-    colour = OURS if point.name.startswith("MobileDiffusion") else OTHERS
+def _point(axes: Axes, point: PlottedNetwork) -> None:
+    colour = OWN_COLOUR if point.name.startswith("MobileDiffusion") else OTHER_COLOUR
     x, y = point.parameters_millions, point.gmacs
     if point.printed_parameters_millions is not None and point.printed_gmacs is not None:
         printed = (point.printed_parameters_millions, point.printed_gmacs)
@@ -110,18 +110,18 @@ def plot_waterfall(steps: Sequence[Total], path: Path, title: str) -> None:
 
 def _waterfall(axes: Axes, totals: Sequence[float], label: str) -> None:
     last = len(totals) - 1
-    room = 0.015 * max(totals)
+    gap = 0.015 * max(totals)
     for index, total in enumerate(totals):
         before = 0.0 if index == 0 else totals[index - 1]
         change = total - before
         whole = index in (0, last)
         start, width = (0.0, total) if whole else (min(before, total), abs(change))
-        colour = (OTHERS if index == 0 else OURS) if whole else SAVED if change <= 0 else SPENT
+        colour = (OTHER_COLOUR if index == 0 else OWN_COLOUR) if whole else SAVED if change <= 0 else SPENT
         axes.barh(index, width, left=start, height=0.62, color=colour, zorder=3)
-        if not whole and abs(change) < room / 5:
+        if not whole and abs(change) < gap / 5:
             axes.plot([total, total], [index - 0.31, index + 0.31], color=QUIET, lw=1.5, zorder=3)
         words = f"{total:,.0f}" if whole else f"{change:+,.2f}".replace("-", "\u2212") if change else "0"
-        axes.text(start + width + room, index, words, va="center", fontsize=9, color=INK)
+        axes.text(start + width + gap, index, words, va="center", fontsize=9, color=INK)
         if index < last:
             axes.plot([total, total], [index + 0.31, index + 0.69], color=QUIET, lw=0.8, zorder=2)
     axes.set_xlim(0, 1.2 * max(totals))

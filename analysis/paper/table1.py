@@ -98,7 +98,7 @@ def _row(preset: str) -> Table1Row:
     network = printed_network(preset)
     channels: tuple[int, ...]
     if isinstance(network, DiT):
-        channels, cost = (network.width,), dit.price(network)
+        channels, cost = (network.width,), dit.dit_price(network)
         blocks = (0, network.depth, 0)
     else:
         channels, cost = tuple(level.channels for level in network.levels), price(network)

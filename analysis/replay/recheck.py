@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from search.preparation import strategy_of
+from search.preparation import search_strategy
 from search.runs.bundle import Bundled, bundled_of, is_bundle
 from search.runs.files import RECORD_NAME
 from search.runs.folder import stored_settings
@@ -131,7 +131,9 @@ def recheck(folder: Path) -> Recheck:
     read_history(folder)  # says which line is no event
     trials = sum(event["event"] == "proposed" and event["purpose"] == "search" for event in events)
     asked = replace(settings, trials=max(1, trials))
-    return _compared(str(folder), settings.sampler.name, events, lambda record: strategy_of(asked, record))
+    return _compared(
+        str(folder), settings.sampler.name, events, lambda record: search_strategy(asked, record)
+    )
 
 
 def recheck_bundled(run: Bundled) -> Recheck:

@@ -112,7 +112,7 @@ def _unit(longest_seconds: float) -> tuple[str, int]:
     return ("minutes", 60) if longest_seconds < 7200 else ("hours", 3600)
 
 
-def write_results(
+def write_replays(
     folder: Path, replays: dict[str, list[Replayed]], about: dict[str, Any], steps: int, caption: str
 ) -> list[Path]:
     """replay.json (everything), replay.csv (a row a strategy and seed), replay.png; the folder exists.

@@ -103,7 +103,7 @@ class RecordedTable:
 
 
 def load_table(sources: Sequence[str]) -> RecordedTable:
-    """The runs of these run folders and bundles (`search.bundle`), searched and confirmed, as one table.
+    """The runs of these run folders and bundles (`search.runs.bundle`), searched and confirmed, as one table.
 
     Raises:
         InputError: no sources, one without a record, protocols that differ, or nothing of full length.

@@ -78,7 +78,7 @@ class TableSampler:
         wanted = next(iter(self.sampler.proposals(space, past, number)), None)
         if wanted is None:  # a sampler that has gone through all it knows
             return [], {}
-        params = space.encode(wanted.architecture)  # choices that nothing acts on at their first value
+        params = space.encode(wanted.architecture)  # inactive parameters at their first value
         away = coordinate_distances(self.points[left], self.coordinates(params))
         return [left[place] for place in np.argsort(away, kind="stable")], wanted.attributes
 

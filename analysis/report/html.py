@@ -54,7 +54,7 @@ class PageTable:
     sortable: bool = False
 
     @property
-    def shown(self) -> Sequence[Row]:
+    def visible(self) -> Sequence[Row]:
         return self.rows[:MOST_ROWS]
 
     @property

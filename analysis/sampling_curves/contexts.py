@@ -18,17 +18,17 @@ from space.shared.plain import InputError, from_plain
 from training.data.captions import read_prompts
 from training.data.factory import load_data
 from training.devices import choose_device
-from training.generation.identity import OURS, kind_of
+from training.generation.identity import OWN_MODEL, model_kind
 from training.generation.settings import GenerationSettings
 from training.model import read_description
 
 
 @dataclass(frozen=True)
 class SamplingContext:
-    """`drawing` and `request` are those of one point; the others differ in guidance, steps and folders."""
+    """`generation` and `request` are those of one point; the others differ in guidance, steps and folders."""
 
     captions: list[str]
-    drawing: GenerationSettings
+    generation: GenerationSettings
     request: Request
 
 
@@ -56,12 +56,12 @@ def of_run(
         "count": count,
         "image_size_px": settings.data.image_size_px,
         "seed": settings.seed,
-        "batch_size": TrialSettings.drawing_batch,
+        "batch_size": TrialSettings.generation_batch,
         "precision": "bf16" if bf16 else "fp32",
         "threads": settings.cluster.threads_per_worker,
     }
     request = Request("", preset, prepared=prepared, compute=compute, weights=weights)
-    return SamplingContext(captions, _drawing(usual, wanted), request)
+    return SamplingContext(captions, _generation(usual, wanted), request)
 
 
 def of_protocol(
@@ -91,18 +91,18 @@ def of_protocol(
     size = preset["images"].get("drawn_size_px")
     usual = _own(model) | said | ({"image_size_px": size} if size else {}) | {"count": count}
     request = Request("", preset, reference=reference, compute=compute, weights=weights)
-    return SamplingContext(prompts[:count], _drawing(usual, wanted), request)
+    return SamplingContext(prompts[:count], _generation(usual, wanted), request)
 
 
 def _own(model: Path) -> dict[str, Any]:
     """What a model of ours says of itself; a pipeline says nothing."""
-    if kind_of(model) != OURS:
+    if model_kind(model) != OWN_MODEL:
         return {}
     _, own = read_description(model)
     return {"image_size_px": own.image_size_px, "steps": own.sampling_steps, "guidance": own.guidance}
 
 
-def _drawing(usual: Mapping[str, Any], wanted: Mapping[str, Any]) -> GenerationSettings:
+def _generation(usual: Mapping[str, Any], wanted: Mapping[str, Any]) -> GenerationSettings:
     given = {name: value for name, value in wanted.items() if value is not None}
-    drawing: GenerationSettings = from_plain(GenerationSettings, {**usual, **given})
-    return drawing
+    generation: GenerationSettings = from_plain(GenerationSettings, {**usual, **given})
+    return generation

@@ -13,9 +13,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from analysis.plotting import GRID_COLOUR, plot_file
 from analysis.sampling_curves.points import CurvePoint, Curves
 from evaluators.protocols.score import Score
-from space.explore.style import INK, OTHERS, OURS, QUIET
+from space.explore.style import INK, OTHER_COLOUR, OWN_COLOUR, QUIET
 
-LINE_COLOURS = (OURS, OTHERS, "#2a8c82", "#7a4fa3", "#b58900", INK)
+LINE_COLOURS = (OWN_COLOUR, OTHER_COLOUR, "#2a8c82", "#7a4fa3", "#b58900", INK)
 BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8, "lw": 1.6, "markersize": 5}
 
 
@@ -116,4 +116,4 @@ def _dressed(figure: Figure, axes: Axes, title: str, curves: Curves) -> None:
     axes.set_axisbelow(True)
     axes.legend(frameon=False, fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    figure.supxlabel("\n".join(curves.made_by()), x=0.01, ha="left", fontsize=7.5, color=QUIET)
+    figure.supxlabel("\n".join(curves.description()), x=0.01, ha="left", fontsize=7.5, color=QUIET)

@@ -46,7 +46,7 @@ class Curves:
     def _any_score(self) -> Score:
         return self.points[0].scores[self.fid]
 
-    def made_by(self) -> list[str]:
+    def description(self) -> list[str]:
         """Lines for under a plot."""
         protocol, interval = self.protocol, self._any_score.interval
         shared = (
@@ -129,7 +129,7 @@ def read_curves(out: Path, fid: str | None, clip: str | None) -> Curves:
 
 
 def curves_table(curves: Curves, form: Format) -> str:
-    """A row a point: the two scores that are plotted first, then the others, with their intervals."""
+    """A row per point: the two scores that are plotted first, then the others, with their intervals."""
     everywhere = [name for name in curves.points[0].scores if all(name in p.scores for p in curves.points)]
     names = [curves.fid, curves.clip, *(set(everywhere) - {curves.fid, curves.clip})]
     names[2:] = sorted(names[2:])

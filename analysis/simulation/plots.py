@@ -7,11 +7,11 @@ from pathlib import Path
 
 from analysis.plotting import plot_file
 from analysis.simulation.planning import Plan
-from space.explore.style import OTHERS, OURS
+from space.explore.style import OTHER_COLOUR, OWN_COLOUR
 
 TIME_PARTS = (
-    ("training", "training and evaluation", OTHERS),
-    ("wasted", "lost with workers", OURS),
+    ("training", "training and evaluation", OTHER_COLOUR),
+    ("wasted", "lost with workers", OWN_COLOUR),
     ("waiting", "starting, waiting for the driver", "#b8860b"),
     ("idle", "idle or away", "#c9d1d9"),
 )
@@ -29,7 +29,7 @@ def plot_plans(path: Path, plans: Sequence[Plan]) -> Path:
         time, shares = figure.subplots(1, 2)
         for offset, hours, label, colour in (
             (-0.19, [one.wall_hours_without_stopping for one in plans], "without stopping", "#c9d1d9"),
-            (0.19, [one.wall_hours for one in plans], "with stopping", OTHERS),
+            (0.19, [one.wall_hours for one in plans], "with stopping", OTHER_COLOUR),
         ):
             bars = time.bar([place + offset for place in places], hours, 0.36, label=label, color=colour)
             time.bar_label(bars, [f"{value:,.0f} h" for value in hours], fontsize=8, padding=2)

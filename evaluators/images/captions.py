@@ -65,7 +65,7 @@ def _inside(images: ImageSet) -> Captions:
     found = images.caption_files()
     if not found:
         raise InputError(
-            "captions: missing; give captions=<file>: .txt with a line an image, or .jsonl, .csv, .parquet"
+            "captions: missing; give captions=<file>: .txt with a line per image, or .jsonl, .csv, .parquet"
         )
     texts = [caption_in(text, file) if file.endswith(".json") else text.strip() for _, file, text in found]
     return Captions(texts, [image for image, _, _ in found])

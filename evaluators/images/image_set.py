@@ -22,7 +22,7 @@ from space.shared.plain import InputError
 class ImageSet(Protocol):
     """Images in a fixed order, each read when it is asked for. Safe to read from several threads."""
 
-    names: list[str]  # one an image, for messages and for finding its caption
+    names: list[str]  # one per image, for messages and for finding its caption
 
     def read(self, index: int) -> bytes:
         """What identifies the image: its file's bytes, or its pixels. Raises Unreadable."""

@@ -41,8 +41,8 @@ class Work:
     Attributes:
         source, field: as `open_images` takes them.
         only: a captions file; of the source's images those that it names.
-        samples: not references: they also have the form's drawn size, and pass through its file format.
-        captions: one an image; None where no text tower is asked.
+        samples: not references: they have the size of generated samples, and pass through its file format.
+        captions: one per image; None where no text tower is asked.
         load: gives a worker its networks.
         folder: of the finished parts.
     """

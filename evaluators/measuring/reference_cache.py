@@ -21,7 +21,7 @@ from evaluators.networks.features import Networks
 from evaluators.protocols.protocol import ImageForm
 from space.shared.plain import InputError, first_few
 
-SUFFIX = ".safetensors"
+REFERENCE_SUFFIX = ".safetensors"
 OF_REFERENCES = ("size_px", "crop", "resize", "antialias")  # fields of the form; the rest is of samples
 
 Show = Callable[[str], AbstractContextManager[OnImages]]
@@ -70,7 +70,7 @@ def reference_from(
         InputError: nothing there, another number, unreadable images, or statistics of another form or other
             weights.
     """
-    if source.endswith(SUFFIX):
+    if source.endswith(REFERENCE_SUFFIX):
         if only is not None:
             raise InputError(f"reference_list: chooses among images, and {source!r} holds statistics of all")
         reference = Reference.load(Path(source).expanduser())
@@ -94,7 +94,7 @@ def reference_from(
         part_images=settings.part_images,
         only=only,
     )
-    reference = kept(path, lambda: _measured(work, own, settings, show))
+    reference = cached_reference(path, lambda: _measured(work, own, settings, show))
     shutil.rmtree(work.folder, ignore_errors=True)
     unreadable = json.loads(reference.about.get("unreadable", "{}"))
     check_unreadable(unreadable, int(reference.about["images"]), "reference", settings)
@@ -185,10 +185,10 @@ def place_of(stem: Path, images: Sequence[object], form: ImageForm, networks: Ne
     """`stem` with a key of all that decides statistics; `images` is what tells one set from another."""
     decides = [*images, _of_references(form), network_identities(networks)]
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
-    return stem.with_name(f"{stem.name}-{key}{SUFFIX}")
+    return stem.with_name(f"{stem.name}-{key}{REFERENCE_SUFFIX}")
 
 
-def kept(path: Path, make: Callable[[], Reference]) -> Reference:
+def cached_reference(path: Path, make: Callable[[], Reference]) -> Reference:
     """The statistics at `path`; of several processes that find none, one makes them and the others wait.
 
     Raises:

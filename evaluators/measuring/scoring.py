@@ -17,7 +17,7 @@ from evaluators.protocols.protocol import EvaluationProtocol, NetworkSpec
 from evaluators.protocols.score import ConfidenceInterval, Score, score_name
 from space.shared.plain import InputError
 
-ROUNDING = 1e-6  # of the largest feature: by less than this equal images may differ
+FEATURE_ROUNDING = 1e-6  # of the largest feature: by less than this equal images may differ
 
 
 def scores(
@@ -124,12 +124,12 @@ def _check_count(reference: Reference, protocol: EvaluationProtocol, spec: Netwo
 
 def _check_spread(name: str, samples: np.ndarray, reference: Moments) -> None:
     """A set of one image over and over has no distribution to compare."""
-    if np.ptp(samples, axis=0).max() <= ROUNDING * np.abs(samples).max():
+    if np.ptp(samples, axis=0).max() <= FEATURE_ROUNDING * np.abs(samples).max():
         raise InputError(
             f"{name}: all {len(samples):,} samples have equal features; are the images constant?"
         )
     widest = np.sqrt(np.diagonal(reference.covariance).max())
-    if widest <= ROUNDING * np.abs(reference.mean).max():
+    if widest <= FEATURE_ROUNDING * np.abs(reference.mean).max():
         raise InputError(f"{name}: all references have equal features; are the images constant?")
 
 

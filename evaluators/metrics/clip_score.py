@@ -30,8 +30,8 @@ def cosines(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
 
 
 def check_pairs(images: np.ndarray, captions: Sequence[str]) -> None:
-    """Raises ValueError where there is not one caption an image."""
+    """Raises ValueError where there is not one caption per image."""
     if isinstance(captions, str) or len(images) != len(captions):
         raise ValueError(
-            f"{len(images)} images beside {len(captions)} captions; expected one caption an image"
+            f"{len(images)} images beside {len(captions)} captions; expected one caption per image"
         )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from evaluators.metrics.fid import Moments
 
-ROWS_AT_ONCE = 4096
+PEER_ROWS_AT_ONCE = 4096
 
 
 def clean_fid_frechet(samples: np.ndarray, reference: np.ndarray | Moments) -> float:
@@ -132,8 +132,8 @@ class _GivenEmbeddings(nn.Module):
 
 
 def _update(metric: Any, features: np.ndarray, real: bool) -> None:
-    for start in range(0, len(features), ROWS_AT_ONCE):
-        some = np.ascontiguousarray(features[start : start + ROWS_AT_ONCE], np.float64)
+    for start in range(0, len(features), PEER_ROWS_AT_ONCE):
+        some = np.ascontiguousarray(features[start : start + PEER_ROWS_AT_ONCE], np.float64)
         metric.update(torch.from_numpy(some), real=real)
 
 

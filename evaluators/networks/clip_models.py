@@ -20,7 +20,7 @@ from evaluators.networks.tokens import bpe
 from evaluators.networks.weights import PublishedWeights, is_torchscript, load_tensors
 from space.shared.plain import InputError, nearest
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CLIP_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 OTHER_TEXT = {"hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs"}  # that a text tower or tokenizer has
 
 
@@ -42,7 +42,7 @@ class OpenClip:
         network = build_open_clip(model, quick_gelu=bool(_published_config(model, tag).get("quick_gelu")))
         _load(network, weights)
         self.digest = weights_digest(network.state_dict())
-        self._device, self._dtype = device, PRECISIONS[precision]
+        self._device, self._dtype = device, CLIP_PRECISIONS[precision]
         self._network = network.eval().to(device=device, dtype=self._dtype)
         self._transform, described = _image_transform(model, tag, network)
         self.preparation = f"{described}; {precision}"

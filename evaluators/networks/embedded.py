@@ -48,8 +48,6 @@ class EmbeddedClip:
         """(N, H, W, 3) uint8 to (N, width) float64: the penultimate features."""
         return in_chunks(self._model.visual.trunk, images)  # type: ignore[union-attr, arg-type]
 
-    image_features = __call__
-
     def text_similarity(self, images: np.ndarray, captions: Sequence[str]) -> np.ndarray:
         """(N, H, W, 3) uint8 and N captions to (N,) float64 cosines."""
         check_pairs(images, captions)

@@ -22,7 +22,9 @@ from evaluators.networks.embedded_model import EmbeddedSettings, model_config
 from evaluators.networks.embedded_training import ReadPairs, train_clip
 from space.shared.plain import to_plain
 
-FORMAT = 1  # of the cached files and of the training; raised when an old file would no longer be the same
+CLIP_FORMAT = (
+    1  # of the cached files and of the training; raised when an old file would no longer be the same
+)
 SHIPPED = Path(__file__).parent / "shipped"  # laid out as a cache folder; docs/evaluators.md: how it is made
 
 
@@ -47,7 +49,7 @@ def embedded_clip(
     Two processes at once may both train; whichever finishes first is kept, and both return that one.
     """
     size = held_out_images.shape[1]
-    stamp = [FORMAT, data_digest, count, size, to_plain(settings), version("open_clip_torch")]
+    stamp = [CLIP_FORMAT, data_digest, count, size, to_plain(settings), version("open_clip_torch")]
     key = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
     name = f"embedded-clip-{key}"
     folder = (SHIPPED if (SHIPPED / name).is_dir() else cache_folder) / name

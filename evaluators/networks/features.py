@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from space.shared.plain import InputError
 
-CHUNK = 64  # images a forward pass, always: a shape of its own may choose a kernel that rounds differently
+CHUNK = 64  # images per forward pass, always: a shape of its own may choose a kernel that rounds differently
 
 
 class ImageFeatures(Protocol):

@@ -60,7 +60,9 @@ def load_networks(
     compute = compute or ComputeSettings()
     specs = {spec.name: spec for spec in (*protocol.features, *protocol.clips)}
     paths = _find_all(specs, weights)
-    loaded = {name: KINDS[spec.network].load(spec, paths[name], compute) for name, spec in specs.items()}
+    loaded = {
+        name: NETWORK_KINDS[spec.network].load(spec, paths[name], compute) for name, spec in specs.items()
+    }
     for name, spec in specs.items():
         protocol = protocol.with_network(pinned(spec, loaded[name]))
     return Networks(
@@ -98,9 +100,9 @@ def _find_all(specs: dict[str, NetworkSpec], weights: WeightsSettings) -> dict[s
 
 
 def _weights_of(spec: NetworkSpec, weights: WeightsSettings) -> Path | None:
-    if spec.network not in KINDS:
-        raise InputError(f"network: {spec.network!r} is not known; {nearest(spec.network, KINDS)}")
-    return KINDS[spec.network].find(spec, weights)
+    if spec.network not in NETWORK_KINDS:
+        raise InputError(f"network: {spec.network!r} is not known; {nearest(spec.network, NETWORK_KINDS)}")
+    return NETWORK_KINDS[spec.network].find(spec, weights)
 
 
 # ---------------------------------------------------------------------- one entry a kind of network
@@ -156,7 +158,7 @@ def _load_inception(kind: type[Inception]) -> Callable[[NetworkSpec, Path | None
     return load
 
 
-KINDS = {
+NETWORK_KINDS = {
     "inception-v3": NetworkKind(_find_inception(CLEAN_FID), _load_inception(CleanInception)),
     "inception-v3-pytorch": NetworkKind(_find_inception(PYTORCH_FID), _load_inception(PytorchInception)),
     "open-clip": NetworkKind(_find_open_clip, _load_open_clip),

@@ -92,7 +92,7 @@ class ReferenceSet:
 
 @dataclass(frozen=True)
 class CaptionList:
-    """The prompts, one a sample, in order."""
+    """The prompts, one per sample, in order."""
 
     name: str
     digest: str | None = None  # `captions_digest` of the list; filled when it is read

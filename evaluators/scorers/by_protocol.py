@@ -15,7 +15,12 @@ import yaml
 from evaluators.images.preparation import as_stored, check_form, prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
-from evaluators.measuring.reference_cache import SUFFIX, about_references, kept, place_of
+from evaluators.measuring.reference_cache import (
+    REFERENCE_SUFFIX,
+    about_references,
+    cached_reference,
+    place_of,
+)
 from evaluators.metrics.clip_score import check_pairs
 from evaluators.networks.features import CHUNK, Networks, check_images
 from evaluators.networks.loading import ComputeSettings, load_networks
@@ -27,7 +32,7 @@ from evaluators.scorers.scorer import Scorer, check_described
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 
-REFERENCE = f"reference{SUFFIX}"
+REFERENCE = f"reference{REFERENCE_SUFFIX}"
 ReadImages = Callable[[Sequence[int]], np.ndarray]
 """Indices to images, (N, H, W, 3) uint8."""
 
@@ -167,7 +172,7 @@ def reference_of_images(
     of_features, count = Networks(networks.features), protocol.reference.images
     stem = cache_folder / "references" / "held-out"
     path = place_of(stem, (data_digest, count), protocol.images, of_features)
-    reference = kept(path, lambda: _measured(protocol, of_features, read))
+    reference = cached_reference(path, lambda: _measured(protocol, of_features, read))
     return reference, replace(
         protocol, reference=replace(protocol.reference, digest=reference.about["digest"])
     )

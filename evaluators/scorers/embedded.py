@@ -38,7 +38,7 @@ SCORES = (score_name("fid", EmbeddedClip.name), score_name("fid", RandomConv.nam
 class EvaluatorSettings:
     """How a candidate's images are scored. `fid` names the features of the FID that is an objective."""
 
-    images: int = 200  # generated images a score
+    images: int = 200  # generated images per score
     reference_images: int = 2000  # real ones, held out; all of them where there are fewer
     retrieval_images: int = 1000  # held-out images on which the embedded CLIP is checked
     fid: Literal["embedded-clip", "random-conv"] = "embedded-clip"

@@ -1,4 +1,4 @@
-"""Which commands are there? One file a command; this is their table, and what they have in common.
+"""Which commands are there? One file per command; this is their table, and what they have in common.
 
 A command is a module with `main(words) -> int`, its exit status, and a YAML file of the same name in `conf/`
 with its settings and, in the comment at its head, what `--help` says of it. Modules are imported when their

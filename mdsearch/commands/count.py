@@ -47,7 +47,7 @@ def main(words: list[str]) -> int:
     if settings.format == "yaml":
         print(a.to_yaml(), end="")
     elif settings.format == "json":
-        print(json.dumps(summary(a, settings) | as_plain(opinions), indent=2))
+        print(json.dumps(count_summary(a, settings) | as_plain(opinions), indent=2))
     else:
         _print_text(a, settings)
         print_opinions(opinions)
@@ -92,7 +92,7 @@ def grouped(a: Architecture, by: Literal["where", "kind"]) -> dict[str, Cost]:
     return dict(sums)
 
 
-def summary(a: Architecture, settings: PriceSettings) -> dict[str, Any]:
+def count_summary(a: Architecture, settings: PriceSettings) -> dict[str, Any]:
     """Everything that the text shows, as plain data; MACs and FLOPs as whole numbers."""
     cost = price(a)
     data: dict[str, Any] = {

@@ -12,11 +12,11 @@ from analysis.efficiency.figures import BASE, DEFAULT
 from analysis.efficiency.replays import (
     EfficiencySettings,
     in_half,
+    replay_strategy,
     replayed_all,
-    strategy_of,
     teachers,
     text_of,
-    write_results,
+    write_efficiency,
 )
 from analysis.replay.table import table_of
 from conf.compose import compose
@@ -25,7 +25,7 @@ from search.confirmation.repeats import estimated, refined
 from search.runs.bundle import histories_of
 from space.shared.plain import InputError, from_plain
 
-STRATEGIES: dict[str, Sequence[str]] = {  # by the words of the search that each stands for
+COMPARED_STRATEGIES: dict[str, Sequence[str]] = {  # by the words of the search that each stands for
     BASE: ("sampler=random", "stopping=none", "recorded=false"),
     "random, ASHA": ("sampler=random", "stopping=asha", "recorded=false"),
     "random, our rule": ("sampler=random", "recorded=false"),
@@ -43,7 +43,7 @@ def main(words: list[str]) -> int:
     settings: EfficiencySettings = from_plain(EfficiencySettings, compose("efficiency", chosen))
     if not sources:
         raise InputError("no run named; for example: mdsearch efficiency recorded:table")
-    words_of = STRATEGIES | {more: more.split() for more in settings.also}
+    words_of = COMPARED_STRATEGIES | {more: more.split() for more in settings.also}
     plain = {name: compose("search", words) for name, words in words_of.items()}
     histories = histories_of(sources)
     table = table_of(histories)
@@ -51,7 +51,7 @@ def main(words: list[str]) -> int:
     table = replace(table, header=table.header | {"noise": plain[DEFAULT]["noise"]})
     noise = refined(table.noise, estimated(list(histories.values()), table.noise))
     table = in_half(table, settings.half)
-    strategies = {name: strategy_of(name, chosen, table) for name, chosen in plain.items()}
+    strategies = {name: replay_strategy(name, chosen, table) for name, chosen in plain.items()}
     taught = teachers(histories)
     known = {name: taught for name, chosen in plain.items() if chosen["recorded"]}
     found = replayed_all(table, list(strategies.values()), noise, settings, known, Console())
@@ -60,7 +60,7 @@ def main(words: list[str]) -> int:
     if settings.out is not None:
         folder = Path(settings.out)
         try:
-            write_results(folder, text, found, table, settings)
+            write_efficiency(folder, text, found, table, settings)
         except OSError as error:
             raise InputError(f"out: {folder} cannot be written: {error.strerror}") from None
     return 0

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from conf.compose import compose
 from conf.words import as_entries, as_text
-from evaluators.measuring.reference_cache import SUFFIX, MeasureSettings
+from evaluators.measuring.reference_cache import REFERENCE_SUFFIX, MeasureSettings
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.score import Score
@@ -26,7 +26,7 @@ from mdsearch.second_opinions import print_opinions
 from space.shared.plain import InputError, from_plain
 from space.shared.second_opinion import SecondOpinion, disagreements
 
-TEXTS = (
+EVALUATE_TEXTS = (
     "images", "captions", "reference",
     "reference_list", "out", "metrics", "evaluator", "statistics", "compare", "but_for",
     "cache_folder", "weights.cache_folder",
@@ -87,7 +87,7 @@ class EvaluateCommand:
         )
 
 
-def score(command: EvaluateCommand, console: Console) -> int:
+def evaluate_images(command: EvaluateCommand, console: Console) -> int:
     """Score the images, and print what came out beside its protocol; 1 where a second opinion disagrees."""
     try:
         sheet, file = score_images(command.request(), partial(shown_progress, console))
@@ -110,9 +110,9 @@ def write_statistics(command: EvaluateCommand, console: Console) -> int:
     """The statistics of the reference images, in a file of their own."""
     assert command.statistics is not None
     out = Path(command.statistics).expanduser()
-    if out.suffix != SUFFIX:
+    if out.suffix != REFERENCE_SUFFIX:
         raise InputError(
-            f"statistics: {command.statistics!r} has another ending than {SUFFIX}, which it needs"
+            f"statistics: {command.statistics!r} has another ending than {REFERENCE_SUFFIX}, which it needs"
         )
     reference = reference_statistics(command.request(), partial(shown_progress, console))
     try:
@@ -179,7 +179,7 @@ def _pace(sheet: Sheet) -> str:
 
 def _as_meant(words: list[str]) -> list[str]:
     """Paths and lists as text, and files of weights as the new entries that they are."""
-    return as_entries(as_text(words, TEXTS), FILES)
+    return as_entries(as_text(words, EVALUATE_TEXTS), FILES)
 
 
 def _listed(text: str | None, field: str) -> tuple[str, ...]:
@@ -223,4 +223,4 @@ def main(words: list[str]) -> int:
         raise InputError(
             "images: missing; what is to be scored? images=<folder, .npz or .tar> (--help says more)"
         )
-    return score(command, console)
+    return evaluate_images(command, console)

@@ -1,4 +1,4 @@
-"""`mdsearch explore`: a map of a space. A door; what it prints is worked out beside it."""
+"""`mdsearch explore`: a map of a space. What it prints is worked out in `space.explore`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from space.explore.counting import check_summed, count, count_within
 from space.explore.files import WRITERS, CandidateFile, check_path
 from space.explore.fronts import MEANS, Edge, Front, edges_of
 from space.explore.grid import Grid
-from space.explore.report import Map, Published, print_map, to_json
-from space.explore.style import PICTURES
+from space.explore.report import Map, PublishedNetwork, print_map, to_json
+from space.explore.style import PLOT_ENDINGS
 from space.explore.survey import Survey, neighbours, survey
 from space.prices.macs import Cost, price
 from space.shared.plain import InputError, from_plain, nearest
@@ -46,7 +46,7 @@ class ExploreSettings:
         for name, least in (("draws", 1), ("seed", 0), ("neighbours", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
-        for name, endings in (("out", WRITERS), ("picture", PICTURES)):
+        for name, endings in (("out", WRITERS), ("picture", PLOT_ENDINGS)):
             if getattr(self, name) is not None:
                 check_path(name, Path(getattr(self, name)), endings)
 
@@ -59,14 +59,14 @@ def main(words: list[str]) -> int:
     else:
         print_map(found, settings.neighbours, Console())
     if settings.picture is not None:
-        from space.explore.plot import draw_map  # matplotlib takes a second to import
+        from space.explore.plot import plot_map  # matplotlib takes a second to import
 
-        draw_map(found, Path(settings.picture))
+        plot_map(found, Path(settings.picture))
     return 0
 
 
 def explore(settings: ExploreSettings) -> Map:
-    """All that is printed and drawn; writes the table of candidates where one is asked for."""
+    """All that is printed and plotted; writes the table of candidates where one is asked for."""
     started = time.perf_counter()
     check_summed(settings.budget)
     grid, budget = Grid(settings.space), settings.budget
@@ -84,13 +84,13 @@ def explore(settings: ExploreSettings) -> Map:
         for which, found in edges_of(grid):
             edges[which] = found
             progress.advance(task)
-        drawn = _draw(grid, settings, {at.name: at.cost for at in published}, progress)
+        sampled = _sample(grid, settings, {at.name: at.cost for at in published}, progress)
     return Map(
         grid=grid,
         budget=budget,
         count=count(grid),
         within=within,
-        survey=drawn,
+        survey=sampled,
         edges=edges,
         published=published,
         near=None if near is None else (str(settings.near), near, price(near)),
@@ -100,9 +100,9 @@ def explore(settings: ExploreSettings) -> Map:
     )
 
 
-def _draw(grid: Grid, settings: ExploreSettings, known: dict[str, Cost], progress: Progress) -> Survey:
+def _sample(grid: Grid, settings: ExploreSettings, known: dict[str, Cost], progress: Progress) -> Survey:
     file = None if settings.out is None else CandidateFile(Path(settings.out), grid)
-    task = progress.add_task("drawing, pricing", total=settings.draws)
+    task = progress.add_task("sampling, pricing", total=settings.draws)
 
     def each(rows: Any, costs: Any, fits: Any) -> None:
         if file is not None:
@@ -135,21 +135,21 @@ def _published() -> dict[str, tuple[Cost, Architecture | None]]:
     for file in sorted(files, key=lambda file: file.name):
         plain, name = yaml.safe_load(file.read_text("utf-8")), file.name.removesuffix(".yaml")
         if "patch" in plain:
-            found[name] = (dit.price(from_plain(dit.DiT, plain, name)), None)
+            found[name] = (dit.dit_price(from_plain(dit.DiT, plain, name)), None)
         else:
             a = Architecture.from_plain(plain, name)
             found[name] = (price(a), a)
     return found
 
 
-def _located(name: str, cost: Cost, a: Architecture | None, grid: Grid) -> Published:
+def _located(name: str, cost: Cost, a: Architecture | None, grid: Grid) -> PublishedNetwork:
     if a is None:
-        return Published(name, cost, "a transformer without levels")
+        return PublishedNetwork(name, cost, "a transformer without levels")
     try:
         grid.space.encode(a)
     except InputError as error:
-        return Published(name, cost, str(error))
-    return Published(name, cost, None)
+        return PublishedNetwork(name, cost, str(error))
+    return PublishedNetwork(name, cost, None)
 
 
 def _named(name: str) -> Architecture:

@@ -8,7 +8,7 @@ from pathlib import Path
 from conf.compose import compose
 from conf.words import divided
 from search.formats import counted
-from search.runs.bundle import SUFFIX, Bundled, gathered, write_bundle
+from search.runs.bundle import BUNDLE_SUFFIX, Bundled, gathered, write_bundle
 from space.shared.plain import InputError, from_plain
 
 
@@ -19,8 +19,8 @@ class GatherSettings:
     out: str
 
     def __post_init__(self) -> None:
-        if not self.out.endswith(SUFFIX):
-            raise InputError(f"out: {self.out!r} is no bundle; allowed: a file that ends in {SUFFIX}")
+        if not self.out.endswith(BUNDLE_SUFFIX):
+            raise InputError(f"out: {self.out!r} is no bundle; allowed: a file that ends in {BUNDLE_SUFFIX}")
 
 
 def main(words: list[str]) -> int:

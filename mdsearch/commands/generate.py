@@ -1,4 +1,4 @@
-"""`mdsearch generate`: pictures from a prompt, by a trained model."""
+"""`mdsearch generate`: images from a prompt, by a trained model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.model import load_model
 EXAMPLES = ("mdsearch generate model=trained/md prompt='a red circle' out=circle.png count=9 seed=1",)
 
 
-TEXTS = ("model", "prompt", "out")
+GENERATE_TEXTS = ("model", "prompt", "out")
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class GenerateCommand:
 
 
 def generate(command: GenerateCommand) -> Path:
-    """Draw and write the picture or sheet; returns its path."""
+    """Generate and write the image or sheet; returns its path."""
     model = load_model(command.model, command.device)
-    pictures = model.generate(
+    images = model.generate(
         [command.prompt] * command.count,
         seed=command.seed,
         steps=command.steps,
@@ -54,11 +54,13 @@ def generate(command: GenerateCommand) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"out: {command.out!r} cannot be written: {error}") from None
-    save_grid(pictures, out, enlarge=command.enlarge)
+    save_grid(images, out, enlarge=command.enlarge)
     return out
 
 
 def main(words: list[str]) -> int:
-    command: GenerateCommand = from_plain(GenerateCommand, compose("generate", as_text(words, TEXTS)))
+    command: GenerateCommand = from_plain(
+        GenerateCommand, compose("generate", as_text(words, GENERATE_TEXTS))
+    )
     print(generate(command))
     return 0

@@ -39,7 +39,7 @@ from training.generation.generators import check_settings
 from training.generation.samples import generate_samples, manifest_of
 from training.generation.settings import GenerationSettings
 
-TEXTS = ("model", "run", "captions", "reference", "out", "name")
+CURVES_TEXTS = ("model", "run", "captions", "reference", "out", "name")
 SAMPLES = "samples"
 
 
@@ -82,7 +82,7 @@ class CurvesCommand:
         if self.name is not None and ("/" in self.name or self.name in ("", ".", "..")):
             raise InputError(f"name: {self.name!r} is no name of a folder")
 
-    def drawing(self) -> dict[str, Any]:
+    def generation(self) -> dict[str, Any]:
         """What is said of it; the first of several values, the others follow point by point."""
         names = ("seed", "image_size_px", "batch_size", "precision")
         first = {name: (getattr(self, name) or (None,))[0] for name in ("guidance", "steps")}
@@ -96,51 +96,52 @@ class _Plan:
     name: str
     model: Path
     out: Path
-    bench: SamplingContext
+    context: SamplingContext
     points: tuple[GenerationSettings, ...]
 
 
-def draw_curves(command: CurvesCommand, console: Console) -> Curves:
+def measure_curves(command: CurvesCommand, console: Console) -> Curves:
     """Measure the points that are missing, one after the other, each kept as soon as it is scored.
 
     Raises:
         InputError: no such run, trial or model, settings that do not fit it, points in `out` that do not
-            compare with these, or what the scores need is missing. Found before anything is drawn.
+            compare with these, or what the scores need is missing. Found before anything is generated.
     """
     plan = _plan(command)
-    for drawing in plan.points:
-        check_settings(plan.model, drawing)
-    captions, device = plan.bench.captions, command.compute.device
-    check_joins(plan.out, manifest_of(plan.model, captions, plan.bench.drawing, device))
+    for point in plan.points:
+        check_settings(plan.model, point)
+    captions, device = plan.context.captions, command.compute.device
+    check_joins(plan.out, manifest_of(plan.model, captions, plan.context.generation, device))
     missing = [
-        drawing
-        for drawing in plan.points
-        if not has_scores(_folder(plan, drawing), manifest_of(plan.model, captions, drawing, device))
+        point
+        for point in plan.points
+        if not has_scores(_folder(plan, point), manifest_of(plan.model, captions, point, device))
     ]
     if missing:
-        check_request(plan.bench.request, len(captions), partial(shown_progress, console))
-    for number, drawing in enumerate(missing, start=1):
-        _measure(plan, drawing, command, console, f"({number} of {len(missing)})")
+        check_request(plan.context.request, len(captions), partial(shown_progress, console))
+    for number, point in enumerate(missing, start=1):
+        _measure(plan, point, command, console, f"({number} of {len(missing)})")
     return read_curves(plan.out, command.fid, command.clip)
 
 
 def _plan(command: CurvesCommand) -> _Plan:
-    wanted, how = command.drawing(), (command.compute, command.weights)
+    wanted, how = command.generation(), (command.compute, command.weights)
     if "features" in command.evaluators:  # a protocol of its own; else that of a run
         if command.model is None:
-            raise InputError("model: missing; with a protocol of its own, the folder of what draws")
+            raise InputError("model: missing; with a protocol of its own, the folder of what generates")
         model = Path(command.model)
-        bench = of_protocol(command.evaluators, command.captions, command.reference, model, wanted, *how)
+        context = of_protocol(command.evaluators, command.captions, command.reference, model, wanted, *how)
         out = Path("curves") / command.evaluators["name"]
     else:
         run = Path(command.run) if command.run else latest_run(Path(command.runs_folder).expanduser())
         settings = stored_settings(run)
         model = _trial(command.trial, run) if command.model is None else Path(command.model)
-        bench, out = of_run(run, settings, model, wanted, *how), run / "curves"
-    points = product(command.guidance or (bench.drawing.guidance,), command.steps or (bench.drawing.steps,))
-    drawings = [replace(bench.drawing, guidance=guidance, steps=steps) for guidance, steps in points]
+        context, out = of_run(run, settings, model, wanted, *how), run / "curves"
+    first = context.generation
+    values = product(command.guidance or (first.guidance,), command.steps or (first.steps,))
+    points = tuple(replace(first, guidance=guidance, steps=steps) for guidance, steps in values)
     name = command.name or (f"trial-{model.name}" if command.model is None else model.resolve().name)
-    return _Plan(name, model, Path(command.out) if command.out else out, bench, tuple(drawings))
+    return _Plan(name, model, Path(command.out) if command.out else out, context, points)
 
 
 def _trial(number: int | None, run: Path) -> Path:
@@ -157,26 +158,26 @@ def _trial(number: int | None, run: Path) -> Path:
     return job_folder(run, str(number))
 
 
-def _folder(plan: _Plan, drawing: GenerationSettings) -> Path:
-    return point_folder(plan.out, plan.name, drawing.guidance, drawing.steps)
+def _folder(plan: _Plan, point: GenerationSettings) -> Path:
+    return point_folder(plan.out, plan.name, point.guidance, point.steps)
 
 
 def _measure(
-    plan: _Plan, drawing: GenerationSettings, command: CurvesCommand, console: Console, which: str
+    plan: _Plan, point: GenerationSettings, command: CurvesCommand, console: Console, which: str
 ) -> None:
-    folder = _folder(plan, drawing)
-    label = f"{plan.name}, guidance {drawing.guidance:g}, {drawing.steps} steps {which}"
+    folder = _folder(plan, point)
+    label = f"{plan.name}, guidance {point.guidance:g}, {point.steps} steps {which}"
     with shown_progress(console, label) as on_generated:
         generate_samples(
             plan.model,
-            plan.bench.captions,
-            drawing,
+            plan.context.captions,
+            point,
             folder / SAMPLES,
             workers=command.workers,
             device=command.compute.device,
             on_generated=on_generated,
         )
-    request = replace(plan.bench.request, images=str(folder / SAMPLES), out=str(folder))
+    request = replace(plan.context.request, images=str(folder / SAMPLES), out=str(folder))
     score_images(request, partial(shown_progress, console))
     if not command.keep_samples:
         for done in (SAMPLES, PARTS):
@@ -187,21 +188,21 @@ def _measure(
 
 
 def write(curves: Curves, words: Iterable[str]) -> list[Path]:
-    """Tables and pictures of all points of the folder; their paths."""
+    """Tables and plots of all points of the folder; their paths."""
     from analysis.sampling_curves.plots import plot_guidance, plot_steps
 
     out = curves.folder
-    pictures = [
+    plots = [
         path
-        for draw, path in (
+        for plot, path in (
             (plot_guidance, out / "guidance.png"),
             (plot_steps, out / "steps.png"),
         )
-        if draw(curves, path)
+        if plot(curves, path)
     ]
     parts = [
         "# Curves",
-        *(f"![{picture.stem}]({picture.name})" for picture in pictures),
+        *(f"![{plot.stem}]({plot.name})" for plot in plots),
         curves_table(curves, "markdown").strip(),
         f"```\n{curves.protocol}\n```",
         f"Written on {date.today()} by `mdsearch generate curves {shlex.join(words)}`.",
@@ -209,15 +210,15 @@ def write(curves: Curves, words: Iterable[str]) -> list[Path]:
     return [
         write_whole(out / "curves.csv", curves_table(curves, "csv")),
         write_whole(out / "curves.md", "\n\n".join(parts) + "\n"),
-        *pictures,
+        *plots,
     ]
 
 
 def main(words: list[str]) -> int:
     listed = as_lists(words, ["guidance", "steps"])
-    meant = as_entries(as_text(listed, TEXTS), "weights.files")
+    meant = as_entries(as_text(listed, CURVES_TEXTS), "weights.files")
     command = from_plain(CurvesCommand, compose("generate_curves", meant))
-    curves = draw_curves(command, Console())
+    curves = measure_curves(command, Console())
     print(f"{curves_table(curves, 'table')}\n{curves.protocol}\n")
     for path in write(curves, words):
         print(path)

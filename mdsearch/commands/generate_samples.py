@@ -1,4 +1,4 @@
-"""`mdsearch generate samples`: a picture for each caption of a file, as evaluators want them."""
+"""`mdsearch generate samples`: an image for each caption of a file, as evaluators want them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from conf.words import as_text
 from mdsearch.progress import shown_progress
 from space.shared.plain import InputError, from_plain
 from training.data.captions import read_prompts
-from training.generation.identity import OURS, kind_of
+from training.generation.identity import OWN_MODEL, model_kind
 from training.generation.samples import Shard, generate_samples
 from training.generation.settings import GenerationSettings
 from training.model import read_description
 
-TEXTS = ("model", "captions", "out")
+SAMPLES_TEXTS = ("model", "captions", "out")
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,23 @@ class SamplesCommand:
         """With what the command leaves open taken from a model of ours.
 
         Raises:
-            InputError: a field that a pipeline needs is missing, or more pictures than captions are wanted.
+            InputError: a field that a pipeline needs is missing, or more images than captions are wanted.
         """
         if self.count is not None and self.count > captions:
             raise InputError(f"count: {self.count}, but {self.captions} holds {captions} captions")
-        left_open: dict[str, Any] = {"count": captions, "sampler": self.scheduler}
-        if kind_of(self.model) == OURS:
+        defaults: dict[str, Any] = {"count": captions, "sampler": self.scheduler}
+        if model_kind(self.model) == OWN_MODEL:
             _, known = read_description(self.model)
-            left_open["image_size_px"] = known.image_size_px
-            left_open |= {"steps": known.sampling_steps, "guidance": known.guidance}
+            defaults["image_size_px"] = known.image_size_px
+            defaults |= {"steps": known.sampling_steps, "guidance": known.guidance}
         given = {field.name: getattr(self, field.name, None) for field in fields(GenerationSettings)}
         given = {name: value for name, value in given.items() if value is not None}
-        settings: GenerationSettings = from_plain(GenerationSettings, left_open | given)
+        settings: GenerationSettings = from_plain(GenerationSettings, defaults | given)
         return settings
 
 
-def draw(command: SamplesCommand) -> Path:
-    """Draw what is missing; returns the folder."""
+def generate_missing(command: SamplesCommand) -> Path:
+    """Generate what is missing; returns the folder."""
     shard = Shard.parsed(command.shard)
     captions = read_prompts(command.captions)
     settings = command.settings(len(captions))
@@ -80,6 +80,8 @@ def draw(command: SamplesCommand) -> Path:
 
 
 def main(words: list[str]) -> int:
-    folder = draw(from_plain(SamplesCommand, compose("generate_samples", as_text(words, TEXTS))))
+    folder = generate_missing(
+        from_plain(SamplesCommand, compose("generate_samples", as_text(words, SAMPLES_TEXTS)))
+    )
     print(f"samples: {folder}")
     return 0

@@ -9,7 +9,7 @@ from analysis.noise import NOISE_NOTE, exact_row, preset
 from analysis.rendering import Format, render_table, write_text
 from conf.compose import compose
 from conf.words import divided
-from search.confirmation.repeats import estimated, from_repeats, refined, shown
+from search.confirmation.repeats import estimated, from_repeats, noise_row, refined
 from search.runs.bundle import histories_of
 from search.runs.folder import latest_run
 from search.runs.header import noise_of
@@ -44,7 +44,9 @@ def main(words: list[str]) -> int:
         raise InputError(f"{first}: states no noise yet; first: {resume_command(first)}")
     found = estimated(list(histories.values()), noise, settings.best)
     print(
-        render_table([exact_row(each) for each in found], [shown(each) for each in found], settings.format),
+        render_table(
+            [exact_row(each) for each in found], [noise_row(each) for each in found], settings.format
+        ),
         end="",
     )
     if settings.format == "table":

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from analysis.replay.recheck import agreement_table, rechecks
-from analysis.replay.results import summarise, summary_table, write_results
+from analysis.replay.results import summarise, summary_table, write_replays
 from analysis.replay.surrogate import Surrogate
 from analysis.replay.table import RecordedTable, check_rungs, load_table
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, feasible, replay
@@ -149,7 +149,7 @@ def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
             f"{settings.seeds} replays each of {len(table.runs)} recorded networks; median and quartiles"
         )
         try:
-            written = write_results(out, by_name, about, steps, caption)
+            written = write_replays(out, by_name, about, steps, caption)
         except OSError as error:
             raise InputError(f"out: {out} cannot be written: {error.strerror}") from None
         for path in written:
@@ -166,10 +166,10 @@ def _out_folder(folder: Path) -> Path:
     return folder
 
 
-Task = tuple[RecordedTable, ReplayStrategy, Truth, int, int]
+ReplayTask = tuple[RecordedTable, ReplayStrategy, Truth, int, int]
 
 
-def _replays(tasks: list[Task], processes: int) -> Iterable[Replayed]:
+def _replays(tasks: list[ReplayTask], processes: int) -> Iterable[Replayed]:
     if processes == 1:
         yield from map(_one, tasks)
         return
@@ -177,7 +177,7 @@ def _replays(tasks: list[Task], processes: int) -> Iterable[Replayed]:
         yield from pool.map(_one, tasks, chunksize=4)
 
 
-def _one(task: Task) -> Replayed:
+def _one(task: ReplayTask) -> Replayed:
     table, strategy, truth, seed, steps = task
     return replay(table, strategy, truth, seed=seed, steps=steps)
 

@@ -28,7 +28,7 @@ from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
 from space.explore.files import check_path
-from space.explore.style import PICTURES
+from space.explore.style import PLOT_ENDINGS
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
 
@@ -73,7 +73,7 @@ class SimulateSettings:
         for workers in self.workers:
             self.conditions(workers, 0)
         if self.out is not None:
-            check_path("out", Path(self.out), PICTURES)
+            check_path("out", Path(self.out), PLOT_ENDINGS)
 
     def conditions(self, workers: int, seed: int) -> Conditions:
         names = set(Conditions.__dataclass_fields__) - {"workers", "seed"}

@@ -15,7 +15,7 @@ def main(words: list[str]) -> int:
     table = counted_networks()
     write_text(table1_text(table, settings), settings.out)
     if settings.picture is not None:
-        from analysis.paper.plots import CountedNetwork, plot_networks  # matplotlib takes a second to import
+        from analysis.paper.plots import PlottedNetwork, plot_networks  # matplotlib takes a second to import
 
-        plot_networks([CountedNetwork(*measures(row)) for row in table], Path(settings.picture))
+        plot_networks([PlottedNetwork(*measures(row)) for row in table], Path(settings.picture))
     return 0

@@ -28,7 +28,7 @@ from training.loop import Diverged
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
-TEXTS = ("arch_file", "out", "resume")
+TRAIN_TEXTS = ("arch_file", "out", "resume")
 STATE, WORDS, CURVE = "state.pt", "overrides.yaml", "curve.jsonl"
 
 
@@ -78,7 +78,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
         _go_on(trainer, folder / STATE)
         _cut_curve(folder / CURVE, trainer.step)
     console.print(
-        f"{trainer.parameters:,} parameters on {trainer.device}, {len(data.train_captions):,} pictures, "
+        f"{trainer.parameters:,} parameters on {trainer.device}, {len(data.train_captions):,} images, "
         f"steps {trainer.step} to {command.training.steps}, in {folder}"
     )
     with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
@@ -98,7 +98,7 @@ def _train_in_parts(
     console: Console,
     stopped: Callable[[], bool],
 ) -> None:
-    """Part after part of `state_every_steps`, writing state, weights and pictures behind each."""
+    """Part after part of `state_every_steps`, writing state, weights and images behind each."""
     captions = trainer.data.held_out_captions[: command.pictures]
     last = command.training.steps
     with _progress(console, last, trainer.step) as advance:
@@ -197,7 +197,7 @@ def _cut_curve(curve: Path, step: int) -> None:
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
-    command: TrainCommand = from_plain(TrainCommand, compose("train", as_text(words, TEXTS)))
+    command: TrainCommand = from_plain(TrainCommand, compose("train", as_text(words, TRAIN_TEXTS)))
     if command.resume is None:
         return command, words
     stored = Path(command.resume) / WORDS
@@ -207,7 +207,7 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
         raise InputError(f"resume: {command.resume!r} is no folder of a training ({error})") from None
     added = [word for word in words if not word.startswith("resume=")]
     merged = [*before, *(word for word in added if word not in before)]
-    words = as_text([*merged, f"resume={command.resume}"], TEXTS)
+    words = as_text([*merged, f"resume={command.resume}"], TRAIN_TEXTS)
     resumed = from_plain(TrainCommand, compose("train", words))
     return replace(resumed, arch_file=str(Path(command.resume) / "architecture.yaml")), merged
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from search.formats import run_name
 from search.strategy import Job, Strategy
 from search.trial import StartsAgain, TrialSettings, TrialWorker, why_failed
-from space.shared.retries import Waiting, gave_up, once, reason_of, storage_error
+from space.shared.retries import Waiting, once, reason_of, storage_error, timed_out
 
 
 def run_inline(strategy: Strategy, settings: TrialSettings, announce: Callable[[str], None] = print) -> None:
@@ -30,7 +30,7 @@ def _run(worker: TrialWorker, job: Job, strategy: Strategy, say: Callable[[str],
             report = next(reports, None)
         except Exception as error:  # a trial that fails is recorded, and the search goes on
             if trouble := storage_error(error):
-                raise gave_up(run_name(job), reason_of(trouble), worker.settings.run_folder) from None
+                raise timed_out(run_name(job), reason_of(trouble), worker.settings.run_folder) from None
             strategy.take_result(job.key, "failed", why_failed(error))
             return
         if report is None:

@@ -31,7 +31,7 @@ from search.runs.record import History
 from search.strategy import Job, Report, Strategy
 from search.trial import StartsAgain, TrialSettings, TrialWorker, why_failed
 from space.shared.plain import InputError
-from space.shared.retries import Waiting, gave_up, once, patiently, storage_error
+from space.shared.retries import Waiting, once, patiently, storage_error, timed_out
 
 
 class Cluster:
@@ -167,7 +167,7 @@ class _StrategySearcher(_NotPickled, Searcher):
         with self.ours():
             job, settings = self.jobs[trial_id], self.common["settings"]
             if stuck := self.deaths.stuck(job.key):
-                raise gave_up(run_name(job), stuck, settings.run_folder)
+                raise timed_out(run_name(job), stuck, settings.run_folder)
             self.strategy.take_result(job.key, "failed", self.deaths.reason(job.key))
 
     def save(self, checkpoint_path: str) -> None:
@@ -286,5 +286,5 @@ class Gauges:
             scores = [score for trial in complete if (score := trial.score(objective.name)) is not None]
             if scores:
                 self.best.set(objective.best(scores), tags={"score": objective.name})
-        halted = [trial for trial in history.trials if trial.state == "halted"]
-        self.saved.set(sum(trial.steps - trial.last_step for trial in halted))
+        stopped = [trial for trial in history.trials if trial.state == "halted"]
+        self.saved.set(sum(trial.steps - trial.last_step for trial in stopped))

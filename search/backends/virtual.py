@@ -100,14 +100,14 @@ class _Running:
     losses_on_the_way: int = 0
 
 
-Kind = Literal["free", "report", "lost"]
+EventKind = Literal["free", "report", "lost"]
 
 
 @dataclass(order=True)
 class _Event:
     time: float
     order: int
-    kind: Kind = field(compare=False)
+    kind: EventKind = field(compare=False)
     worker: int = field(compare=False)
 
 
@@ -265,6 +265,6 @@ class _Cluster:
             self._at(self.clock.now, "free", worker)
         del self.parked[:count]
 
-    def _at(self, time: float, kind: Kind, worker: int) -> None:
+    def _at(self, time: float, kind: EventKind, worker: int) -> None:
         self.events_made += 1
         heapq.heappush(self.events, _Event(time, self.events_made, kind, worker))

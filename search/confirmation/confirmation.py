@@ -28,7 +28,7 @@ class ConfirmationSettings:
     conf/arch) race with new seeds, for `steps` (null: as in the search), until the verdict is clear. Each is
     trained with at most `seeds` of them, all together `runs` times, with those that the record holds
     (null: no limit). A run is started only if it should end within `minutes` (null: no limit) of the phase's
-    beginning. `halted` reruns so many halted trials to the search's full length, whatever `steps`, with its
+    beginning. `halted` reruns so many stopped trials to the search's full length, whatever `steps`, with its
     own seed, so that wrong stops can be counted against its complete trials.
     """
 
@@ -100,7 +100,7 @@ class Confirmation:
         return not self.running and self._next() is None
 
     @property
-    def left_open(self) -> list[str]:
+    def undecided(self) -> list[str]:
         """Comparisons that are still undecided, which more seeds may decide, and runs that did not fit."""
         pairs = [f"{label(name)} against {label(other)}" for name, other in self.standing.open_pairs]
         interrupted = [job for job in self.first if job.key in self.history.by_key]
@@ -108,7 +108,7 @@ class Confirmation:
         return [
             *pairs,
             *(f"the interrupted run of {label(job.name)} with seed {job.seed}" for job in interrupted),
-            *(f"whether {label(job.name)} was halted wrongly" for job in reruns),
+            *(f"whether {label(job.name)} was stopped wrongly" for job in reruns),
         ]
 
     def propose(self) -> Job | None:
@@ -145,7 +145,7 @@ class Confirmation:
     # ------------------------------------------------------------------ the next run
 
     def _next(self) -> tuple[Job, str] | None:
-        """The next run and why: what was interrupted, halted trials to rerun, then the race's next move."""
+        """The next run and why: what was interrupted, stopped trials to rerun, then the race's next move."""
         if self.first:
             found = self.first[0], "to count wrong stops"
         else:
@@ -160,8 +160,8 @@ class Confirmation:
         return None if self.out_of_time else found
 
     def _reruns(self, seed: int) -> list[Job]:
-        halted = [trial for trial in self.history.trials if trial.state == "halted"][: self.settings.halted]
-        jobs = [self._job(trial.name, trial.architecture, seed, self.rungs[-1]) for trial in halted]
+        stopped = [trial for trial in self.history.trials if trial.state == "halted"][: self.settings.halted]
+        jobs = [self._job(trial.name, trial.architecture, seed, self.rungs[-1]) for trial in stopped]
         return [job for job in jobs if job.key not in self.history.by_key]
 
     def _job(self, name: str, architecture: Architecture, seed: int, steps: int) -> Job:

@@ -1,4 +1,4 @@
-"""The noise of a protocol, estimated: from networks trained with several seeds, and from resampled pictures.
+"""The noise of a protocol, estimated: from networks trained with several seeds, and from resampled images.
 
 Repeats are full-length runs of one network under different seeds, of one record or of several of the same
 protocol: confirmation runs, and trials that other runs tried too. A trial that was chosen for confirmation
@@ -19,7 +19,7 @@ from search.runs.record import History, Rung, Trial
 from search.runs.scores import point_of
 from search.statistics.noise import Noise, RungNoise
 from search.statistics.pareto import Point, best_order, mean_point
-from search.statistics.variance import UNKNOWN, Variance, within, within_paired
+from search.statistics.variance import UNKNOWN, Variance, variance_within, within_paired
 from space.shared.plain import InputError
 
 
@@ -29,7 +29,7 @@ class ScoreNoise:
     of the logarithm of FID, which is a share of the FID.
 
     `seeds` is pooled over networks, `paired` with what a seed does to all of them alike taken out (None: no
-    repeats). `resampled` is the part that more pictures would cure, at most (None: not recorded). `together`
+    repeats). `resampled` is the part that more images would cure, at most (None: not recorded). `together`
     is the stated noise refined by `seeds`; it and `stated` have no degrees of freedom where nothing is known.
     """
 
@@ -103,7 +103,7 @@ def known_noise(history: History, stated: Noise) -> Noise:
     return refined(stated, estimated([history], stated))
 
 
-def shown(found: ScoreNoise) -> dict[str, str]:
+def noise_row(found: ScoreNoise) -> dict[str, str]:
     """In words under column titles, for a table."""
     words = _as_share if found.objective.scale == "log" else _as_is
     interval = [words(end) for end in found.seeds.deviation_interval()] if found.seeds else []
@@ -115,7 +115,7 @@ def shown(found: ScoreNoise) -> dict[str, str]:
         "between": " and ".join(interval) or "-",
         "repeats": f"{found.seeds.degrees_of_freedom:g}" if found.seeds else "0",
         "paired": words(found.paired.deviation) if found.paired else "-",
-        "pictures": "-" if found.resampled is None else words(found.resampled),
+        "images": "-" if found.resampled is None else words(found.resampled),
         "together": words(found.together.deviation) if found.together.degrees_of_freedom else "-",
     }
 
@@ -166,7 +166,7 @@ def _at(step: int, runs: Sequence[Trial], objectives: Objectives, noise: Noise) 
             step,
             objective,
             UNKNOWN if stated is None else Variance(stated**2, noise.degrees_of_freedom),
-            _known(within([list(by_seed.values()) for by_seed in values.values()])),
+            _known(variance_within([list(by_seed.values()) for by_seed in values.values()])),
             _known(within_paired(values)),
             len(values),
             median(resampled) if resampled else None,
@@ -174,7 +174,7 @@ def _at(step: int, runs: Sequence[Trial], objectives: Objectives, noise: Noise) 
 
 
 def _resampled(rungs: Sequence[Rung], objective: Objective) -> list[float]:
-    """What resampling the pictures does to a score; a share of it on the log scale."""
+    """What resampling the images does to a score; a share of it on the log scale."""
     found = [
         (rung.deviations[objective.name], rung.scores[objective.name])
         for rung in rungs

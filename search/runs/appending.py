@@ -15,7 +15,7 @@ from pathlib import Path
 from search.runs.files import HOLDER_NAME
 from space.shared.files import write_whole
 from space.shared.plain import InputError
-from space.shared.retries import StorageAway, gave_up, going_on, how_long, pauses, reason_of
+from space.shared.retries import StorageAway, pauses, reason_of, resume_hint, timed_out, waiting_time
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of storage that was mounted without locks
 
@@ -53,7 +53,7 @@ class AppendedLines:
         self._file.close()
 
     def _keep_trying(self, line: bytes, reason: str) -> None:
-        self.announce(f"{self.path}: cannot be written: {reason}; trying again for {how_long()}")
+        self.announce(f"{self.path}: cannot be written: {reason}; trying again for {waiting_time()}")
         for pause in pauses():
             time.sleep(pause)
             try:
@@ -65,7 +65,7 @@ class AppendedLines:
             else:
                 self.announce(f"{self.path}: is written again; the search goes on")
                 return
-        raise gave_up(f"{self.path}: cannot be written", reason, self.path.parent)
+        raise timed_out(f"{self.path}: cannot be written", reason, self.path.parent)
 
     def _write(self, line: bytes) -> None:
         if not os.fstat(self._file.fileno()).st_nlink:
@@ -94,7 +94,7 @@ class AppendedLines:
         if missing or not line.startswith(self._file.read()):
             raise StorageAway(
                 f"{self.path}: is not as this search left it; another may have gone on with it meanwhile; "
-                f"{going_on(self.path.parent)}"
+                f"{resume_hint(self.path.parent)}"
             )
         self._file.truncate(self._end)
 

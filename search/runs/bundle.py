@@ -20,16 +20,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from search.runs.bundled_prior import abridged, in_full
+from search.runs.bundled_prior import in_full, prior_as_references
 from search.runs.files import PROVENANCE_NAME, RECORD_NAME
 from search.runs.record import History, folded, read_events, read_history
 from space.shared.files import write_whole
 from space.shared.plain import InputError, nearest
 
 T = TypeVar("T")
-SUFFIX = ".jsonl.gz"
+BUNDLE_SUFFIX = ".jsonl.gz"
 RECORDED = "recorded"  # names the bundle that comes with the package
-RECORDED_FILE = Path(__file__).parents[1] / (RECORDED + SUFFIX)
+RECORDED_FILE = Path(__file__).parents[1] / (RECORDED + BUNDLE_SUFFIX)
 # Words of a command line that say where something is, not what was measured.
 PLACES = ("runs_folder", "cache_folder", "weights.cache_folder", "weights.files", "resume", "cluster.address")
 _FOLDERS = re.compile(r"(?<![^\s=,\[:'\"])(~|/)[^\s,\]'\"]*/")  # of an absolute path, all but the last part
@@ -84,7 +84,7 @@ def read_bundle(path: Path) -> dict[str, Bundled]:
 def write_bundle(path: Path, runs: Sequence[Bundled]) -> None:
     """Raises OSError where it cannot be written; an older file is then as it was."""
     lines = []
-    events_of = abridged({run.name: run.events for run in runs})
+    events_of = prior_as_references({run.name: run.events for run in runs})
     for run in runs:
         head = {"event": "bundled", "name": run.name, "provenance": run.provenance, "digest": run.digest}
         lines += [json.dumps(event, separators=(",", ":")) for event in (head, *events_of[run.name])]
@@ -100,9 +100,9 @@ def bundled_of(source: str) -> list[Bundled]:
     Raises:
         InputError: neither, or no run of that name.
     """
-    file, colon, pattern = _file_of(source).partition(f"{SUFFIX}:")
-    if colon or file.endswith(SUFFIX):
-        runs = read_bundle(Path(file + SUFFIX if colon else file))
+    file, colon, pattern = _file_of(source).partition(f"{BUNDLE_SUFFIX}:")
+    if colon or file.endswith(BUNDLE_SUFFIX):
+        runs = read_bundle(Path(file + BUNDLE_SUFFIX if colon else file))
         chosen = list(of_names(runs, [pattern or "*"]).values())
         if not chosen:
             raise InputError(f"{source}: no run of that name; {nearest(pattern, runs)}")
@@ -155,7 +155,7 @@ def of_names(runs: Mapping[str, T], patterns: Sequence[str]) -> dict[str, T]:
 
 def is_bundle(source: str) -> bool:
     """Whether a source names a bundle, or runs of one; else it is a run folder."""
-    return SUFFIX in _file_of(source)
+    return BUNDLE_SUFFIX in _file_of(source)
 
 
 def _file_of(source: str) -> str:

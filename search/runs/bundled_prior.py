@@ -14,11 +14,11 @@ from search.runs.record import Trial, folded, prior_event
 from space.shared.plain import InputError
 
 Event = Mapping[str, Any]
-REFERENCE = "prior_of"  # the kind of the event that stands for a prior one
+PRIOR_REFERENCE = "prior_of"  # the kind of the event that stands for a prior one
 _OF_THE_COPY = ("time", "source", "name", "number")
 
 
-def abridged(runs: Mapping[str, Sequence[Event]]) -> dict[str, list[Event]]:
+def prior_as_references(runs: Mapping[str, Sequence[Event]]) -> dict[str, list[Event]]:
     """The events of each run, those of prior trials that another run trained as references to it."""
     held: dict[tuple[object, ...], tuple[str, Trial]] = {}
     for run, events in runs.items():
@@ -35,7 +35,9 @@ def _abridged(event: Event, held: Mapping[tuple[object, ...], tuple[str, Trial]]
     if identity not in held:
         return event
     run, trial = held[identity]
-    short = {"event": REFERENCE, "run": run, "trial": trial.key} | {key: event[key] for key in _OF_THE_COPY}
+    short = {"event": PRIOR_REFERENCE, "run": run, "trial": trial.key} | {
+        key: event[key] for key in _OF_THE_COPY
+    }
     return short if _whole(short, trial) == event else event
 
 
@@ -48,10 +50,10 @@ def in_full(runs: Mapping[str, Sequence[Event]]) -> dict[str, list[Event]]:
     held: dict[str, dict[str, Trial]] = {}
 
     def full(reader: str, event: Event) -> Event:
-        if event["event"] != REFERENCE:
+        if event["event"] != PRIOR_REFERENCE:
             return event
         if not event.keys() >= {"run", "trial", *_OF_THE_COPY}:
-            raise InputError(f"{reader}: an event {REFERENCE} has only {', '.join(event)}")
+            raise InputError(f"{reader}: an event {PRIOR_REFERENCE} has only {', '.join(event)}")
         run, key = event["run"], event["trial"]
         if run not in held:
             held[run] = _own_trials(run, runs.get(run, ()))

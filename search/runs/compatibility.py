@@ -30,7 +30,7 @@ FOLLOWS = frozenset(
     }
 )
 FOLLOWS_FROM_TRAINING = "protocol.drawing."  # its sampler, steps and guidance; and the seed, which may differ
-SAID_LATER = "protocol.captions"  # older records do not say it; there it follows from pictures and count
+SAID_LATER = "protocol.captions"  # older records do not say it; there it follows from images and count
 FOLLOWS_FROM_DIGEST = "retrieval_accuracy"
 # What a space holds in a choice that its header does not name, as those of before the choice do not.
 CHOICES_LEFT_OUT = {
@@ -46,7 +46,7 @@ def protocol_difference(one: History, other: History) -> list[str]:
     """Every field that decides a score and differs, as "rungs: [100, 200] against [125, 250]".
 
     Empty where the scores of the two runs compare. A run that has not recorded its evaluators' protocol yet
-    compares with no other. Pictures are compared by their digest, and by their settings only where a
+    compares with no other. Images are compared by their digest, and by their settings only where a
     protocol holds none.
     """
     if any("protocol" not in history.header for history in (one, other)):
@@ -73,7 +73,7 @@ def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: I
             for fields in (ours, theirs)
         )
     return [
-        f"{name}: {shown(ours.get(name))} against {shown(theirs.get(name))}"
+        f"{name}: {setting_text(ours.get(name))} against {setting_text(theirs.get(name))}"
         for name in dict.fromkeys([*ours, *theirs])
         if ours.get(name) != theirs.get(name)
         and name not in FOLLOWS
@@ -100,7 +100,7 @@ def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def data_digest(header: Mapping[str, Any]) -> Any:
-    """The digest of the pictures that a run's evaluators were made for; None where none is recorded."""
+    """The digest of the images that a run's evaluators were made for; None where none is recorded."""
     fields = dict(flat(header.get("protocol")))
     return next((value for name, value in fields.items() if name.endswith("data_digest")), None)
 
@@ -111,7 +111,7 @@ def abridged(differences: Sequence[str]) -> list[str]:
     return [*differences[:MOST_NAMED], f"and {more} more"] if more > 0 else list(differences)
 
 
-def shown(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """A value of a setting in one short line."""
     text = "-" if value is None else value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"

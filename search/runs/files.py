@@ -7,7 +7,7 @@ runs/<name>/
     evaluator/            what scores, made once
     trials/<number>/      of each trial, and confirm/<key>/ of each confirmation run:
         architecture.yaml, weights, samples.png, curve.jsonl, work.jsonl, state.pt while it runs
-    own/                  each version of a user's own sampler or stopping rule
+    own/                  each version of a custom sampler or stopping rule
     best.yaml, trials.csv, report.html, study.db      made from the record, and can be made again
 """
 

@@ -53,7 +53,7 @@ def recorded_that_teach(settings: SearchSettings, digest: str) -> int:
 
 
 def take_prior(record: Record, sources: Sequence[str]) -> None:
-    """Copy the complete and halted trials of earlier runs (folders or bundles), and what those had taken
+    """Copy the complete and stopped trials of earlier runs (folders or bundles), and what those had taken
     themselves, into a record; each once, however many of the runs hold it. From then on the record alone
     suffices.
 

@@ -37,7 +37,7 @@ Purpose = Literal["search", "confirm", "prior"]
 class Rung:
     """One evaluation of a trial. `scores` holds every score by its full name, `validation_loss` among
     them; `seconds` where the time went (training, sampling, features, ...) since the rung before;
-    `deviations` what resampling the pictures does to a score, empty in records of earlier versions."""
+    `deviations` what resampling the images does to a score, empty in records of earlier versions."""
 
     step: int
     scores: dict[str, float]

@@ -95,7 +95,7 @@ class Results:
         return not (folder / CURVE_NAME).is_file() or (folder / STATE_NAME).exists()
 
     def _catch_up(self) -> None:
-        """curve.jsonl of trials, a line a rung, and no state of one that has ended. What cannot be written
+        """curve.jsonl of trials, a line per rung, and no state of one that has ended. What cannot be written
         now is at a later event: it must not stop the search."""
         for key in sorted(self.behind):
             trial = self.record.history.by_key[key]

@@ -25,7 +25,7 @@ from space.shared.seeds import numbered_seed
 
 @dataclass(frozen=True)
 class Proposal:
-    """Choices, the architecture that they draw, and what the sampler wants to find beside them later."""
+    """Choices, the architecture that they encode, and what the sampler wants to find beside them later."""
 
     params: dict[str, Any]
     architecture: Architecture
@@ -76,8 +76,8 @@ class Sampler(Protocol):
     def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         """Proposals for trial `number`, the most wanted first: without end, or until there are no more.
 
-        Two calls with equal arguments give the same proposals, in any process. Choices that nothing acts on
-        make no difference to what is proposed.
+        Two calls with equal arguments give the same proposals, in any process. Inactive parameters make no
+        difference to what is proposed.
         """
         ...
 
@@ -117,7 +117,7 @@ def observations(
     """What a sampler may know of the trials: complete ones by their last scores, running ones without any;
     `curves` holds by key what is known of their curves already.
 
-    A halted trial counts as no better, in any objective, than the worst complete one: it was stopped for
+    A stopped trial counts as no better, in any objective, than the worst complete one: it was stopped for
     being behind, and its early score must not pass for a full one. Failed trials, and enqueued ones that
     are no points of the space, are left out.
     """

@@ -1,4 +1,4 @@
-"""A user's own sampler, watched over."""
+"""A custom sampler, watched over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from search.custom import PUT_RIGHT, failed, made
+from search.custom import PUT_RIGHT, custom_instance, failed
 from search.samplers.base import Observation, Proposal, Ranks, Sampler
 from space.architecture import Architecture
 from space.choices import Space
@@ -29,7 +29,7 @@ class CustomSamplerSettings:
 def custom_sampler(use: str | None, options: Mapping[str, Any] | None, seed: int) -> Sampler:
     """The user's sampler, watched over. Raises InputError if it cannot be made."""
     arguments = ("space", "past", "number")
-    found = made("sampler", use, options, {"seed": seed}, lambda kind: "proposals", arguments)
+    found = custom_instance("sampler", use, options, {"seed": seed}, lambda kind: "proposals", arguments)
     return (
         CustomRankingSampler(str(use), found) if isinstance(found, Ranks) else CustomSampler(str(use), found)
     )
@@ -68,7 +68,7 @@ def _checked(space: Space, proposal: Any) -> Proposal:
         raise InputError(f"it yielded {proposal!r}; allowed: a Proposal, as Proposal.of(space, params) makes")
     again = Proposal.of(space, proposal.params, proposal.attributes)
     if again.architecture != proposal.architecture:
-        raise InputError(f"it yielded params that do not draw its architecture: {proposal.params}")
+        raise InputError(f"it yielded params that do not encode its architecture: {proposal.params}")
     try:
         json.dumps(proposal.attributes, allow_nan=False)
     except (TypeError, ValueError) as error:

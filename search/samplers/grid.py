@@ -13,7 +13,7 @@ from space.choices import Space
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
 
-PLACE = "grid:place"  # where a trial remembers its place in the order
+GRID_PLACE = "grid:place"  # where a trial remembers its place in the order
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class GridSettings:
 
 @dataclass(frozen=True)
 class GridSampler:
-    """Goes through all combinations of the free choices and ends. Of those that draw one network, for a
-    choice that nothing acts on, it takes one. What lies before the last recorded place is not proposed again,
-    so that each network over budget is refused once."""
+    """Goes through all combinations of the free choices and ends. Of those that encode one network, which
+    differ in inactive parameters, it takes one. What lies before the last recorded place is not proposed
+    again, so that each network over budget is refused once."""
 
     seed: int
     most_combinations: int
@@ -44,9 +44,11 @@ class GridSampler:
     def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         order = self._order(space)
         # trials of earlier runs, with numbers below zero, had places in orders of their own
-        places = [seen.attributes[PLACE] for seen in past if seen.number >= 0 and PLACE in seen.attributes]
+        places = [
+            seen.attributes[GRID_PLACE] for seen in past if seen.number >= 0 and GRID_PLACE in seen.attributes
+        ]
         for place in range(max(places, default=-1) + 1, len(order)):
-            proposal = Proposal.of(space, _combination(space, order[place]), {PLACE: place})
+            proposal = Proposal.of(space, _combination(space, order[place]), {GRID_PLACE: place})
             if space.canonical(proposal.params) == proposal.params:
                 yield proposal
 

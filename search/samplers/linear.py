@@ -3,7 +3,7 @@
 The model: a trial's standing (search/samplers/standings.py), as a normal score, is a sum of one effect a
 property and of noise. The effects are those of Bayes with a normal prior (ridge regression). With a dozen
 trials and some thirty properties no more than that can be learnt, and every trial teaches it: one that was
-halted at the first rung too.
+stopped at the first rung too.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from search.samplers.modelled import check_modelled, thinned, with_finite_scores
 from search.samplers.standings import standings
 from search.statistics.curves import Curve
 from space.architecture import Architecture
-from space.choices import Space, UniformDraw
+from space.choices import Space, UniformSuggestions
 from space.kinds.stage import Stage
 from space.kinds.table import BLOCK_OPTIONS, CONV_BLOCKS
 from space.prices.macs import price
 from space.shared.seeds import numbered_seed
 from space.stages import stages
 
-POOL = 200  # random draws that are ranked at once: among them, and not beyond, the promising is looked for
+POOL = 200  # random samples that are ranked at once: among them, and not beyond, the promising is looked for
 OTHER_BLOCKS = [kind for kind in CONV_BLOCKS if kind != "full"]  # one that is none of them is full
 EXPLAINED = 2.0  # variance of the effects together, where that of the noise is 1: the prior
 
@@ -50,7 +50,7 @@ class LinearSettings:
 
 
 class LinearSampler:
-    """Proposes the network of a random pool that the model wants most, without a draw of chance on top: the
+    """Proposes the network of a random pool that the model wants most, without chance on top: the
     pool is new for every trial, and what is known after a few trials is worth more than what could be tried
     out. Before two trials have scores its order is random."""
 
@@ -63,8 +63,8 @@ class LinearSampler:
         while True:
             pool = []
             for _ in range(POOL):
-                draw = UniformDraw(chance)
-                pool.append(Proposal(draw.params, space.draw(draw)))
+                suggestions = UniformSuggestions(chance)
+                pool.append(Proposal(suggestions.params, space.sample(suggestions)))
             wanted = self.rank(space, [proposal.architecture for proposal in pool], past, number)
             yield from (pool[place] for place in wanted)
 
@@ -96,7 +96,7 @@ class LinearSampler:
         """Properties (M, D) and standings as normal scores (M,) of the trials that have any."""
         known = thinned(with_finite_scores(past), self.modelled_trials)
         rows, scores = [], []
-        for seen, place in zip(known, standings([known_curve(seen) for seen in known]), strict=True):
+        for seen, place in zip(known, standings([curve_of_observation(seen) for seen in known]), strict=True):
             if place is not None:
                 rows.append(self._properties(space.architecture(space.pinned() | seen.params)))
                 scores.append(NormalDist().inv_cdf(place))
@@ -110,7 +110,7 @@ class LinearSampler:
 
 def properties(architecture: Architecture) -> np.ndarray:
     """(D,) what may make a network good or bad, of the whole and then of each level: sizes and counts as
-    logarithms, kinds as 0 or 1. What nothing acts on leaves no trace."""
+    logarithms, kinds as 0 or 1. Inactive parameters leave no trace."""
     cost, levels = price(architecture), _levels(architecture)
     found = [
         log(cost.parameters),
@@ -165,6 +165,6 @@ def _side(part: Sequence[Stage]) -> _Side:
     return _Side(part[0].kind, part[0].outputs, blocks, layers, attending)
 
 
-def known_curve(seen: Observation) -> Curve:
+def curve_of_observation(seen: Observation) -> Curve:
     """Its rungs; of a trial that is known by its end alone, that."""
     return seen.curve if seen.curve.steps or seen.point is None else Curve((0,), (seen.point,))

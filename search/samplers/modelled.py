@@ -1,4 +1,4 @@
-"""What of the past a sampler models: finite scores, few enough trials, no choices that nothing acts on.
+"""What of the past a sampler models: finite scores, few enough trials, no inactive parameters.
 
 All of it is a function of the arguments alone, so that a resumed search models the same.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from search.samplers.base import Observation
 from search.statistics.pareto import fronts
 from space.architecture import Architecture
-from space.choices import Space, UniformDraw
+from space.choices import Space, UniformSuggestions
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
 
@@ -56,7 +56,7 @@ def thinned(past: Sequence[Observation], most: int) -> list[Observation]:
 class Settled:
     """Past choices in a form that is the same for all descriptions of one network.
 
-    Choices that nothing acts on stand for nothing, and are drawn anew from the network's id. Drawn and not
+    Inactive parameters stand for nothing, and are sampled anew from the network's id. Sampled and not
     put at a fixed value, they teach a model of the space neither way.
     """
 
@@ -84,6 +84,6 @@ class Settled:
         ignored = self.space.ignored(architecture)
         if not ignored:
             return params
-        draw = UniformDraw(random.Random(numbered_seed(0, architecture.id, 0)))
-        self.space.draw(draw)
-        return {name: draw.params[name] if name in ignored else params[name] for name in self._free}
+        suggestions = UniformSuggestions(random.Random(numbered_seed(0, architecture.id, 0)))
+        self.space.sample(suggestions)
+        return {name: suggestions.params[name] if name in ignored else params[name] for name in self._free}

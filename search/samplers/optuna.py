@@ -22,12 +22,12 @@ from search.samplers.base import Observation, Proposal, objectives_of_past, rand
 from search.samplers.modelled import Settled, thinned, with_finite_scores
 from search.samplers.optuna_private import GENERATION, RememberingGP, Shared, generation_of
 from space.architecture import Architecture
-from space.choices import Space, UniformDraw, step_of
+from space.choices import Space, UniformSuggestions, step_of
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-GP_POOL = 100  # random draws, of which the GP's acquisition orders the proposals after the first
+GP_POOL = 100  # random samples, of which the GP's acquisition orders the proposals after the first
 
 
 class OptunaSampler:
@@ -44,11 +44,11 @@ class OptunaSampler:
         study, generations_left_out = self._study(space, past, sampler)
         while True:
             trial = study.ask()
-            architecture = space.draw(trial)
+            architecture = space.sample(trial)
             generation = generation_of(study, trial)
             attributes = {} if generation is None else {GENERATION: generation + generations_left_out}
             yield Proposal(dict(trial.params), architecture, attributes)
-            study.tell(trial, state=TrialState.FAIL)  # not taken: invisible to what is drawn next
+            study.tell(trial, state=TrialState.FAIL)  # not taken: invisible to what is sampled next
             if isinstance(sampler, RememberingGP) and sampler.acquisition is not None:
                 yield from self._by_acquisition(space, sampler, number)
 
@@ -75,16 +75,16 @@ class OptunaSampler:
         return study, left_out
 
     def _by_acquisition(self, space: Space, sampler: RememberingGP, number: int) -> Iterator[Proposal]:
-        """Without end: random draws, pool by pool, each in the order in which the fitted GP wants them. To
+        """Without end: random samples, pool by pool, each in the order in which the fitted GP wants them. To
         fit anew for each proposal that is over budget would take a second each."""
         chance = random.Random(numbered_seed(self.seed, "gp pool", number))
         settled = self._translated(space).settled
         while True:
             pool = []
             for _ in range(GP_POOL):
-                draw = UniformDraw(chance)
-                pool.append(Proposal(draw.params, space.draw(draw)))
-            wanted = sampler.wanted([settled.params(proposal.params) for proposal in pool])
+                suggestions = UniformSuggestions(chance)
+                pool.append(Proposal(suggestions.params, space.sample(suggestions)))
+            wanted = sampler.acquisition_values([settled.params(proposal.params) for proposal in pool])
             yield from (pool[place] for place in np.argsort(-wanted, kind="stable"))
 
 
@@ -101,7 +101,7 @@ class ModelSampler(OptunaSampler):
         sampler = self._sampler(number)
         sampler.searches = False
         study, _ = self._study(space, past, sampler)
-        space.draw(study.ask())  # makes the sampler build its model
+        space.sample(study.ask())  # makes the sampler build its model
         order = random_order(candidates, self.seed, self.name, number)
         known = self._translated(space).settled
         points, others = [], []
@@ -110,7 +110,7 @@ class ModelSampler(OptunaSampler):
                 points.append((place, known.of(candidates[place])))
             except InputError:
                 others.append(place)
-        wanted = sampler.wanted([params for _, params in points]) if points else None
+        wanted = sampler.acquisition_values([params for _, params in points]) if points else None
         if wanted is not None:
             points = [points[place] for place in np.argsort(-wanted, kind="stable")]
         return [place for place, _ in points] + others
@@ -153,7 +153,7 @@ def _first_generation(modelled: Sequence[Observation]) -> int:
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """What each free choice of a space is to Optuna; as `Space.draw` suggests it."""
+    """What each free choice of a space is to Optuna; as `Space.sample` suggests it."""
     found: dict[str, BaseDistribution] = {}
     for name, values in space.free().items():
         step = step_of(values)

@@ -42,7 +42,7 @@ class RememberingTPE(optuna.samplers.TPESampler):
             self.densities = (search_space, built.get((key[0], True)), built.get((key[0], False)))
         return built[key]
 
-    def wanted(self, choices: Sequence[dict[str, Any]]) -> np.ndarray | None:
+    def acquisition_values(self, choices: Sequence[dict[str, Any]]) -> np.ndarray | None:
         """(N,) log l - log g of each; None before there is a model."""
         if "densities" not in self.__dict__:
             return None
@@ -68,7 +68,7 @@ class RememberingGP(optuna.samplers.GPSampler):
             return best_params[0]
         return super()._optimize_acqf(acqf, best_params)
 
-    def wanted(self, choices: Sequence[dict[str, Any]]) -> Any:
+    def acquisition_values(self, choices: Sequence[dict[str, Any]]) -> Any:
         """(N,) log expected improvement of the hypervolume of each; None before there is a model."""
         if self.acquisition is None:
             return None

@@ -9,7 +9,7 @@ from typing import Literal
 
 from search.samplers.base import Observation, Proposal, Sampler, random_order
 from space.architecture import Architecture
-from space.choices import Space, UniformDraw
+from space.choices import Space, UniformSuggestions
 from space.shared.seeds import numbered_seed
 
 
@@ -30,9 +30,9 @@ class RandomSampler:
     def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         generator = random.Random(numbered_seed(self.seed, "random sampler", number))
         while True:
-            draw = UniformDraw(generator)
-            architecture = space.draw(draw)
-            yield Proposal(draw.params, architecture)
+            suggestions = UniformSuggestions(generator)
+            architecture = space.sample(suggestions)
+            yield Proposal(suggestions.params, architecture)
 
     def rank(
         self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int

@@ -21,14 +21,14 @@ def repaired(
     for name in ["", *names]:
         if name:
             params[name] = smallest[name]
-        architecture = space.draw(FixedDraw(params))
+        architecture = space.sample(FixedSuggestions(params))
         if fits(architecture):
             return Proposal(params, architecture, proposal.attributes)
     return None
 
 
 @dataclass(frozen=True)
-class FixedDraw:
+class FixedSuggestions:
     """Suggests what is in `params`."""
 
     params: dict[str, Any]

@@ -12,7 +12,7 @@ from space.architecture import Architecture
 from space.choices import Space
 from space.shared.seeds import numbered_seed
 
-PLACE = "sobol:place"  # where a trial remembers its place in the sequence
+SOBOL_PLACE = "sobol:place"  # where a trial remembers its place in the sequence
 BLOCK = 64  # points made at once
 
 
@@ -36,7 +36,7 @@ class SobolSampler:
     def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         here = self._first_place(space, past)
         for place, params in enumerate(self._points(space, here), here):
-            yield Proposal.of(space, params, {PLACE: place})
+            yield Proposal.of(space, params, {SOBOL_PLACE: place})
 
     def rank(
         self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
@@ -47,7 +47,7 @@ class SobolSampler:
     def _first_place(self, space: Space, past: Sequence[Observation]) -> int:
         """The one after the last that the past took; earlier runs (numbers below zero) may have had
         sequences of their own."""
-        placed = [(seen.attributes[PLACE], seen) for seen in past if PLACE in seen.attributes]
+        placed = [(seen.attributes[SOBOL_PLACE], seen) for seen in past if SOBOL_PLACE in seen.attributes]
         length = max((place + 1 for place, seen in placed if seen.number < 0), default=0)
         points = list(islice(self._points(space, 0), length))
         taken = [place for place, seen in placed if seen.number >= 0 or seen.params == points[place]]

@@ -1,8 +1,8 @@
-"""Where trials stand among each other, from 0 (worst) to 1, halted and running ones too.
+"""Where trials stand among each other, from 0 (worst) to 1, stopped and running ones too.
 
 At the first rung trials take places by their ranks summed over the objectives. At each further rung those who
 reached it exchange the places that they hold, to be in the order of their scores there. So a trial's latest
-scores count, each is compared only with scores of its own rung, and a halted one stands where it was left.
+scores count, each is compared only with scores of its own rung, and a stopped one stands where it was left.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A search scored by the networks of a named protocol, on its own data.
 
-Under a protocol's networks a candidate draws `scoring.images` pictures of the data's size, as training draws
-them, and is compared with held-out pictures. That is never the protocol itself, and does not pass for it: it
+Under a protocol's networks a candidate generates `scoring.images` images of the data's size, as training
+does, and is compared with held-out images. That is never the protocol itself, and does not pass for it: it
 is derived from it, with an id of its own.
 """
 
@@ -32,7 +32,7 @@ from evaluators.scorers.by_protocol import (
     ProtocolEvaluator,
     reference_of_images,
 )
-from search.scoring.inputs import as_uint8, caption_list, drawing_of
+from search.scoring.inputs import as_uint8, caption_list, sampling_of
 from search.settings import SearchSettings
 from space.shared.plain import InputError
 from training.data.dataset import Dataset
@@ -44,7 +44,7 @@ Say = Callable[[str], None]
 def derived_protocol(
     settings: SearchSettings, named: EvaluationProtocol, data: Dataset
 ) -> EvaluationProtocol:
-    """A named protocol's networks and preparation, with the search's own pictures, captions and drawing."""
+    """A named protocol's networks and preparation, with the search's own images, captions and sampling."""
     held_out = min(settings.scoring.reference_images, len(data.held_out_captions))
     real: ReferenceSet | None = ReferenceSet(
         settings.data.title, held_out, "first of the held-out split", data_digest=data.digest
@@ -63,11 +63,11 @@ def derived_protocol(
         clips=named.clips[:1],
         reference=real,
         captions=caption_list(settings, data),
-        drawing=drawing_of(settings),
+        drawing=sampling_of(settings),
     )
 
 
-def what_differs(named: EvaluationProtocol, scored: EvaluationProtocol) -> str:
+def differences_from_named(named: EvaluationProtocol, scored: EvaluationProtocol) -> str:
     """In which fields a derived protocol is not the named one: scores of the two do not compare."""
     fields = differences(named, scored)
     if named.clips[1:]:
@@ -83,7 +83,7 @@ def what_differs(named: EvaluationProtocol, scored: EvaluationProtocol) -> str:
 
 def describe_by_protocol(named: EvaluationProtocol, scored: EvaluationProtocol) -> list[str]:
     lines = []
-    if said := what_differs(named, scored):
+    if said := differences_from_named(named, scored):
         lines.append(f"not {named.name} itself, and compares with none of its scores: {said}")
     lines.append(
         "what counts as noise was stated by noise=; if that was measured under other evaluators, measure it "
@@ -94,15 +94,17 @@ def describe_by_protocol(named: EvaluationProtocol, scored: EvaluationProtocol) 
 
 def prepare_by_protocol(settings: SearchSettings, folder: Path, data: Dataset, say: Say) -> ProtocolEvaluator:
     assert isinstance(settings.evaluators, EvaluationProtocol)
-    networks, protocol = load(settings, derived_protocol(settings, settings.evaluators, data))
+    networks, protocol = load_protocol_networks(
+        settings, derived_protocol(settings, settings.evaluators, data)
+    )
     names = ", ".join(network.name for network in networks.features)
-    say(f"reference pictures: measured by {names} once, then cached ...")
+    say(f"reference images: measured by {names} once, then cached ...")
     if settings.scoring.reference is None:
 
-        def draw(indices: Sequence[int]) -> np.ndarray:
+        def images_at(indices: Sequence[int]) -> np.ndarray:
             return as_uint8(data.held_out(indices))[0]
 
-        reference, protocol = reference_of_images(protocol, networks, draw, data.digest, settings.cache)
+        reference, protocol = reference_of_images(protocol, networks, images_at, data.digest, settings.cache)
     else:
         reference, protocol = _given_reference(settings, networks, protocol)
     evaluator = ProtocolEvaluator(networks, reference, protocol)
@@ -119,7 +121,9 @@ def describe_counts(evaluator: ProtocolEvaluator) -> list[str]:
     ]
 
 
-def load(settings: SearchSettings, protocol: EvaluationProtocol) -> tuple[Networks, EvaluationProtocol]:
+def load_protocol_networks(
+    settings: SearchSettings, protocol: EvaluationProtocol
+) -> tuple[Networks, EvaluationProtocol]:
     try:
         return load_networks(protocol, settings.weights, settings.compute)
     except Missing as error:
@@ -131,7 +135,7 @@ def load(settings: SearchSettings, protocol: EvaluationProtocol) -> tuple[Networ
 def _given_reference(
     settings: SearchSettings, networks: Networks, protocol: EvaluationProtocol
 ) -> tuple[Reference, EvaluationProtocol]:
-    """That of `scoring.reference`: statistics, or pictures that are measured here."""
+    """That of `scoring.reference`: statistics, or images that are measured here."""
     assert settings.scoring.reference is not None
     reference = reference_from(
         settings.scoring.reference,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
-from search.scoring.inputs import as_uint8, caption_list, drawing_of
+from search.scoring.inputs import as_uint8, caption_list, sampling_of
 from search.settings import SearchSettings
 from training.data.dataset import Dataset
 
@@ -18,7 +18,7 @@ def prepare_embedded(
     data: Dataset,
     say: Callable[[str], None],
 ) -> Evaluator:
-    say("the evaluators' small CLIP: shipped for the default pictures, else trained once, about 20 s ...")
+    say("the evaluators' small CLIP: shipped for the default images, else trained once, about 20 s ...")
     wanted = max(chosen.reference_images, chosen.retrieval_images)
     held_out_images, held_out_captions = as_uint8(
         data.held_out(range(min(wanted, len(data.held_out_captions))))
@@ -33,13 +33,13 @@ def prepare_embedded(
         data_digest=data.digest,
         cache_folder=settings.cache,
         captions=caption_list(settings, data),
-        drawing=drawing_of(settings),
+        drawing=sampling_of(settings),
     )
 
 
 def describe_embedded(evaluator: Evaluator) -> list[str]:
     found = (
         f"embedded CLIP: finds the right caption for {evaluator.clip.retrieval_accuracy:.1%} of "
-        "the held-out pictures it was checked on"
+        "the held-out images it was checked on"
     )
     return [found] if evaluator.clip.warning is None else [found, f"warning: {evaluator.clip.warning}"]

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from evaluators.images.image_set import open_images
 from evaluators.images.preparation import check_form
 from evaluators.measuring.reference import Reference
-from evaluators.measuring.reference_cache import SUFFIX
+from evaluators.measuring.reference_cache import REFERENCE_SUFFIX
 from evaluators.protocols.protocol import EvaluationProtocol, protocol_text
 from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, load_pinned, stored_protocol
 from evaluators.scorers.embedded import PROTOCOL, Evaluator
 from evaluators.scorers.scorer import Scorer
 from search.runs.files import EVALUATOR_FOLDER
 from search.scoring.by_protocol import (
+    Say,
     derived_protocol,
     describe_by_protocol,
     describe_counts,
-    load,
+    load_protocol_networks,
     prepare_by_protocol,
 )
 from search.scoring.embedded import describe_embedded, prepare_embedded
@@ -26,8 +26,6 @@ from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
 from search.statistics.noise import without_noise
 from training.data.dataset import Dataset
-
-Say = Callable[[str], None]
 
 
 def prepare_evaluator(
@@ -62,7 +60,7 @@ def describe(evaluator: Scorer, settings: SearchSettings, data: Dataset) -> list
 
 def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     """What will score, in words: for the plan of a search that has not begun."""
-    of = f"of {settings.scored_images} pictures a rung"
+    of = f"of {settings.scored_images} images per rung"
     objectives = settings.objectives
     lines = [f"{' and '.join(objective.name for objective in objectives)}, {of}"]
     if unknown := without_noise(settings.noise, objectives):
@@ -90,13 +88,13 @@ def check_scoring(settings: SearchSettings, data: Dataset) -> None:
         return
     protocol = derived_protocol(settings, settings.evaluators, data)
     check_form(protocol.images)
-    load(settings, protocol)
+    load_protocol_networks(settings, protocol)
     _check_reference(settings.scoring.reference)
 
 
 def _check_reference(source: str | None) -> None:
     """Raises InputError where there are neither statistics nor images."""
-    if source is not None and source.endswith(SUFFIX):
+    if source is not None and source.endswith(REFERENCE_SUFFIX):
         Reference.load(Path(source).expanduser())
     elif source is not None:
         open_images(source, "scoring.reference")

@@ -11,6 +11,7 @@ from search.settings import SearchSettings
 from search.trial import evaluation_captions
 from training.data.dataset import Dataset
 
+# as recorded: part of the protocols of earlier runs
 SEEDS = "picture i from (seed, i); the seed is the trial's, a new one for each confirmation run"
 
 
@@ -30,6 +31,6 @@ def caption_list(settings: SearchSettings, data: Dataset) -> CaptionList:
     return CaptionList.of(name, scored_captions(settings, data))
 
 
-def drawing_of(settings: SearchSettings) -> Sampling:
+def sampling_of(settings: SearchSettings) -> Sampling:
     training = settings.training
     return Sampling("ddim", training.sampling_steps, training.guidance, settings.seed, SEEDS)

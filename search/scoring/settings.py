@@ -11,11 +11,11 @@ from space.shared.plain import InputError
 class ScoringSettings:
     """What a search scores by the networks of a protocol; the embedded evaluator's settings say their own.
 
-    `reference` is a .safetensors of statistics, or images, in place of the search's held-out pictures.
+    `reference` is a .safetensors of statistics, or images, in place of the search's held-out images.
     """
 
-    images: int = 200  # generated pictures a score, each with a held-out caption
-    reference_images: int = 2000  # held-out pictures; all of them where there are fewer
+    images: int = 200  # images per score, each with a held-out caption
+    reference_images: int = 2000  # held-out images; all of them where there are fewer
     reference: str | None = None
 
     def __post_init__(self) -> None:

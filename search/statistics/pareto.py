@@ -180,7 +180,7 @@ def best_order(points: Sequence[Point]) -> list[int]:
         return []
     reference = reference_past(points)
     ranks = fronts(points)
-    own = _own_hypervolumes(points, ranks, reference)
+    own = _exclusive_contributions(points, ranks, reference)
     return sorted(range(len(points)), key=lambda i: (ranks[i], -own[i], i))
 
 
@@ -192,7 +192,7 @@ def reference_past(points: Sequence[Point]) -> Point:
     return Point(tuple(values), objectives)
 
 
-def _own_hypervolumes(points: Sequence[Point], ranks: Sequence[int], reference: Point) -> list[float]:
+def _exclusive_contributions(points: Sequence[Point], ranks: Sequence[int], reference: Point) -> list[float]:
     """What each point alone adds to its front."""
     by_rank: dict[int, list[int]] = {}
     for index in sorted(range(len(points)), key=lambda i: points[i].losses[0]):

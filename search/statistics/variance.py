@@ -48,7 +48,7 @@ class Variance:
 UNKNOWN = Variance(0.0, 0)
 
 
-def within(groups: Iterable[Sequence[float]]) -> Variance:
+def variance_within(groups: Iterable[Sequence[float]]) -> Variance:
     """From seed to seed, pooled over groups: the runs of one network each."""
     squares, freedom = 0.0, 0
     for values in groups:

@@ -27,7 +27,7 @@ from search.statistics.noise import Noise
 from search.statistics.pareto import Point
 from search.statistics.variance import UNKNOWN, Variance, within_paired
 
-MOST_LOGARITHM = 20.0  # a ratio of FIDs beyond this says no more
+MOST_LOG_RATIO = 20.0  # a ratio of FIDs beyond this says no more
 Word = Literal["better", "worse", "mixed", "equivalent", "undecided"]
 Runs = Mapping[str, Mapping[int, Point]]  # network -> seed -> scores
 
@@ -84,7 +84,7 @@ class Verdict:
 
 
 def _difference_text(objective: Objective, found: Interval) -> str:
-    middle, low, high = map(objective.difference_shown, (found.middle, found.low, found.high))
+    middle, low, high = map(objective.difference_text, (found.middle, found.low, found.high))
     reach = f"between {low} and {high}" if found.known else "of unknown noise"
     return f"{objective.label} {middle}, {reach}"
 
@@ -160,7 +160,7 @@ def _shown(objective: Objective, found: Interval) -> Interval:
     if objective.scale == "linear":
         return found
     ends = (
-        end if not isfinite(end) else min(end, MOST_LOGARITHM)
+        end if not isfinite(end) else min(end, MOST_LOG_RATIO)
         for end in (found.middle, found.low, found.high)
     )
     return Interval(*map(expm1, ends))
@@ -220,6 +220,6 @@ def after_each_seed(
 
 
 def confirmed_trials(history: History, references: Sequence[str]) -> list[Trial]:
-    """Confirmation runs; those of halted trials, trained again only to count wrong stops, are left out."""
+    """Confirmation runs; those of stopped trials, trained again only to count wrong stops, are left out."""
     complete = {trial.name for trial in history.trials if trial.state == "complete"}
     return [trial for trial in history.confirmations if trial.name in complete or trial.name in references]

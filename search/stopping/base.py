@@ -1,7 +1,7 @@
 """When to stop a trial: at a rung, by its curve so far, against those of the trials recorded before it.
 
 A rule is a plain function of what is recorded, without state of its own, so that a decision can be
-checked afterwards and a resumed search decides the same. The paper (section 5.1) halts a candidate when
+checked afterwards and a resumed search decides the same. The paper (section 5.1) stops a candidate when
 "FID and CLIP scores show signs of slower improvement compared to previous candidates".
 """
 

@@ -1,4 +1,4 @@
-"""A user's own stopping rule, watched over."""
+"""A custom stopping rule, watched over."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from search.custom import PUT_RIGHT, failed, made
+from search.custom import PUT_RIGHT, custom_instance, failed
 from search.statistics.curves import Curve
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point
@@ -29,7 +29,9 @@ class CustomRuleSettings:
 def custom_rule(use: str | None, options: Mapping[str, Any] | None, noise: Noise) -> StoppingRule:
     """The user's stopping rule, watched over. Raises InputError if it cannot be made."""
     arguments = ("trial", "peers", "start", "full_steps")
-    return CustomRule(str(use), made("stopping", use, options, {"noise": noise}, verb_of, arguments))
+    return CustomRule(
+        str(use), custom_instance("stopping", use, options, {"noise": noise}, verb_of, arguments)
+    )
 
 
 class CustomRule:

@@ -4,9 +4,9 @@ The model, for each objective on the scale on which its noise is even (log FID, 
 are recorded at this rung and at full length, the final score is a straight line of the score at this rung,
 fitted by least squares, its slope not negative. A new trial's final score then lies within the textbook's
 prediction interval: Student's t with n - 2 degrees of freedom, times the residual deviation (never less than
-one run's noise, where it is stated), times sqrt(1 + 1/n + (x - mean)^2 / Sxx). Who is halted is decided by
-earlier scores, on which the line depends, and not by the end that it predicts: that the halted ones never got
-there does not bend it.
+one run's noise, where it is stated), times sqrt(1 + 1/n + (x - mean)^2 / Sxx). Who is stopped is decided by
+earlier scores, on which the line depends, and not by the end that it predicts: that the stopped ones never
+got there does not bend it.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class ExtrapolateSettings:
 
 @dataclass(frozen=True)
 class ExtrapolatingRule:
-    """Halts a trial that will not reach the Pareto front of the complete ones: even with all objectives at
+    """Stops a trial that will not reach the Pareto front of the complete ones: even with all objectives at
     the favourable ends of their prediction intervals (each one-sided, at `confidence`), a complete trial is
     at least as good in all and better in one.
 
-    Nobody is halted on whom no other trial is ahead at this rung, nor before `minimum_peers` have been both
+    Nobody is stopped on whom no other trial is ahead at this rung, nor before `minimum_peers` have been both
     here and at full length.
     """
 

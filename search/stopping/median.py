@@ -29,7 +29,7 @@ class MedianSettings:
 
 @dataclass(frozen=True)
 class MedianRule:
-    """Halts a trial that is worse than the median of its peers in all objectives; knows no noise."""
+    """Stops a trial that is worse than the median of its peers in all objectives; knows no noise."""
 
     minimum_peers: int
 

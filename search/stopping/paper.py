@@ -40,7 +40,7 @@ class PaperSettings:
 
 @dataclass(frozen=True)
 class PaperRule:
-    """Halts a trial whose improvement since the start lags that of its peers (a quantile of them) beyond
+    """Stops a trial whose improvement since the start lags that of its peers (a quantile of them) beyond
     the noise in FID or in CLIP, and is ahead of it beyond the noise in neither. Further objectives likewise;
     one whose noise is not known says nothing.
 

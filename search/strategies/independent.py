@@ -21,7 +21,7 @@ from space.prices.macs import price
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
 
-DRAWS_BEFORE_REPAIR = 200  # proposals for one trial before the last ones are shrunk into the budget
+PROPOSALS_BEFORE_REPAIR = 200  # proposals for one trial before the last ones are shrunk into the budget
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ class ArchitectureSearch:
         goes through the whole space and so has come by those as well."""
         past = observations(self.history.known, self.objectives, self.curves)
         proposals = self.sampler.proposals(self.space, past, number)
-        drawn = []
-        for proposal in islice(proposals, None if self.exhaustive else DRAWS_BEFORE_REPAIR):
-            drawn.append(proposal)
+        proposed = []
+        for proposal in islice(proposals, None if self.exhaustive else PROPOSALS_BEFORE_REPAIR):
+            proposed.append(proposal)
             if self._accepts(number, proposal.architecture):
                 return proposal
-        for index, proposal in enumerate([] if self.exhaustive else reversed(drawn)):
+        for index, proposal in enumerate([] if self.exhaustive else reversed(proposed)):
             seed = numbered_seed(self.seed, f"repair {number}", index)
             for smallest in self._smallest_params:
                 shrunk = repaired(self.space, proposal, smallest, self._is_new_and_fits, seed)
@@ -122,9 +122,9 @@ class ArchitectureSearch:
         return [self.space.encode(architecture) for architecture in found]
 
     def _is_new_and_fits(self, architecture: Architecture) -> bool:
-        return not self.budget.excess(architecture) and self._twin(architecture) is None
+        return not self.budget.excess(architecture) and self._duplicate(architecture) is None
 
-    def _twin(self, architecture: Architecture) -> Trial | None:
+    def _duplicate(self, architecture: Architecture) -> Trial | None:
         """The trial of the same network, if there was one."""
         return self.history.by_architecture.get(architecture.id)
 
@@ -132,8 +132,8 @@ class ArchitectureSearch:
         """Whether a proposal may become a trial; if not, the ledger of rejections holds it, once a trial: a
         search that was killed while it proposed comes by the same ones again."""
         cost = price(architecture)
-        excess, twin = self.budget.excess(architecture), self._twin(architecture)
-        if not excess and twin is None:
+        excess, duplicate = self.budget.excess(architecture), self._duplicate(architecture)
+        if not excess and duplicate is None:
             return True
         if self._refusal(number, architecture.id) in self.refused:
             return False
@@ -145,7 +145,7 @@ class ArchitectureSearch:
             architecture_id=architecture.id,
             parameters=cost.parameters,
             gmacs=round(cost.gmacs, 3),
-            reason="; ".join(excess) if excess or twin is None else f"the network of {twin.name}",
+            reason="; ".join(excess) if excess or duplicate is None else f"the network of {duplicate.name}",
         )
         return False
 

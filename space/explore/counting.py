@@ -28,14 +28,14 @@ MOST_FOLDED = 4_000_000
 
 
 @dataclass(frozen=True)
-class Count:
-    """Encodings, which random search draws from, and the distinct networks that they describe."""
+class SpaceCount:
+    """Encodings, which random search samples from, and the distinct networks that they describe."""
 
     encodings: int
     networks: int
 
 
-def count(grid: Grid) -> Count:
+def count(grid: Grid) -> SpaceCount:
     """All of a space, exactly."""
     folded = Counter({grid.has_in_middle: 1})
     for index, key in enumerate(grid.keys):
@@ -49,10 +49,10 @@ def count(grid: Grid) -> Count:
         many * prod(grid.sizes[name] for name, needs in ACTS_ON.items() if has & needs)
         for has, many in folded.items()
     )
-    return Count(grid.space.encodings, networks)
+    return SpaceCount(grid.space.encodings, networks)
 
 
-def count_within(grid: Grid, budget: Budget) -> Count | None:
+def count_within(grid: Grid, budget: Budget) -> SpaceCount | None:
     """Those that fit a budget, exactly; None where the space is too large for minutes.
 
     Raises:
@@ -64,9 +64,9 @@ def count_within(grid: Grid, budget: Budget) -> Count | None:
     bounds = budget.bounds()
     limits = np.array([_largest(bound, PRICES[name].per) for name, bound in bounds.items()], dtype=np.int64)
     total = np.zeros(2, dtype=object)
-    for group in groups(grid):
+    for group in grid_groups(grid):
         total += _within(grid, group, budget, limits)
-    return Count(int(total[0]), int(total[1]))
+    return SpaceCount(int(total[0]), int(total[1]))
 
 
 def check_summed(budget: Budget) -> None:
@@ -103,7 +103,7 @@ def n_groups(grid: Grid) -> int:
     return prod(grid.sizes[name] for name in _shared(grid))
 
 
-def groups(grid: Grid) -> Iterator[Group]:
+def grid_groups(grid: Grid) -> Iterator[Group]:
     names = _shared(grid)
     for numbers in product(*(range(grid.sizes[name]) for name in names)):
         at = dict(zip(names, numbers, strict=True))
@@ -150,8 +150,8 @@ def _within(grid: Grid, group: Group, budget: Budget, limits: NDArray[np.int64])
     total = np.zeros(2)
     for own_costs, own, own_weights in zip(last[0], last[1].tolist(), last[2], strict=True):
         fits = np.ones(len(costs), dtype=bool)
-        for amount, room in zip(amounts, limits - own_costs, strict=True):
-            fits &= amount <= room
+        for amount, left in zip(amounts, limits - own_costs, strict=True):
+            fits &= amount <= left
         total += own_weights * (by_has[own] @ fits.astype(np.float64))  # whole numbers far below 2^53
     unpriced = prod(grid.sizes[name] for name in ACTS_ON if name not in PRICED_GLOBALS)
     return np.array([int(total[0]) * unpriced, int(total[1])], dtype=object)

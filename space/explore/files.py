@@ -1,4 +1,4 @@
-"""The drawn candidates as a table on disk, chunk by chunk: parquet or CSV, by the ending of its name."""
+"""The sampled candidates as a table on disk, chunk by chunk: parquet or CSV, by the ending of its name."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from space.explore.counting import Group, groups, n_groups
+from space.explore.counting import Group, grid_groups, n_groups
 from space.explore.grid import LEVEL_CHOICES, Costs, Grid, Rows
 
-MOST_GROUPS = 200_000  # at about 0.4 ms a group and an edge
+MOST_GROUPS = 200_000  # at about 0.4 ms per group and edge
 
 Front = Literal["smallest", "most_parameters", "fewest_parameters"]
 
@@ -33,7 +33,7 @@ SIGNS: dict[Front, tuple[int, int]] = {
 
 @dataclass(frozen=True)
 class Edge:
-    """A front of the whole space: a network a row, by rising MACs, and its price (rows, 3)."""
+    """A front of the whole space: a network per row, by rising MACs, and its price (rows, 3)."""
 
     rows: Rows
     costs: Costs
@@ -51,7 +51,7 @@ def edge(grid: Grid, which: Front) -> Edge:
     signs = np.array(SIGNS[which])
     costs: list[Costs] = []
     rows: list[Rows] = []
-    for group in groups(grid):
+    for group in grid_groups(grid):
         own_costs, options = _edge_of(group, signs)
         costs.append(own_costs)
         rows.append(_rows(grid, group, options))

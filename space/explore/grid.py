@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from space.architecture import Architecture, identity
+from space.architecture import Architecture, composed_id
 from space.choices import Space
 from space.kinds.stage import Stage
 from space.kinds.table import BLOCK_OPTIONS, OWN_OPTIONS
@@ -76,8 +76,8 @@ class Grid:
 
     # ------------------------------------------------------------------ rows
 
-    def draw(self, generator: np.random.Generator, count: int) -> Rows:
-        """Encodings drawn uniformly, as random search draws them; ignored choices at their first value."""
+    def sample(self, generator: np.random.Generator, count: int) -> Rows:
+        """Encodings sampled uniformly, as by random search; inactive choices at their first value."""
         columns = [generator.integers(0, size, count, dtype=np.int16) for size in self.sizes.values()]
         return self.canonical(np.stack(columns, axis=1))
 
@@ -191,7 +191,7 @@ class Grid:
             for at, key in enumerate(self.keys)
         ]
         around = self._parts(rows, list(ACTS_ON), None)
-        return [identity(text, levels) for text, *levels in zip(around, *columns, strict=True)]
+        return [composed_id(text, levels) for text, *levels in zip(around, *columns, strict=True)]
 
     def _parts(self, rows: Rows, names: list[str], level: int | None) -> list[str]:
         """The text of one level, or of what stands around the levels ("@"), for each row."""

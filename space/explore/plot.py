@@ -1,4 +1,4 @@
-"""The map as a picture: density of candidates, edges, the budget, the published networks."""
+"""The map as a plot: density of candidates, edges, the budget, the published networks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from space.explore.fronts import Front
 from space.explore.report import Map
-from space.explore.style import OTHERS, OURS, QUIET, STYLE
+from space.explore.style import OTHER_COLOUR, OWN_COLOUR, QUIET, STYLE
 
-BUDGET = "#7a4fa3"
+BUDGET_COLOUR = "#7a4fa3"
 HALO = [withStroke(linewidth=3, foreground="white")]
 TICKS = [12.5 * 2**step for step in range(10)]
 # Name on the page, and where it stands from its point, in points of the page.
@@ -34,7 +34,7 @@ LABELS = {
 EDGES: dict[Front, str] = {"most_parameters": "most parameters", "fewest_parameters": "fewest parameters"}
 
 
-def draw_map(found: Map, path: Path) -> None:
+def plot_map(found: Map, path: Path) -> None:
     """Writes a .png, .svg or .pdf."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 6), layout="constrained")
@@ -82,7 +82,7 @@ def _density(figure: Figure, axes: Axes, found: Map) -> None:
         density.parameters / 1e6, density.macs / 1e9, counts, norm=norm, cmap="YlGnBu", rasterized=True
     )
     bar = figure.colorbar(mesh, ax=axes, pad=0.01, shrink=0.7)
-    bar.set_label(f"candidates a cell, of {found.survey.draws:,} drawn")
+    bar.set_label(f"candidates per cell, of {found.survey.samples:,} sampled")
     bar.outline.set_visible(False)
 
 
@@ -108,7 +108,7 @@ def _budget(axes: Axes, found: Map) -> None:
         if found.within is None
         else f"budget: {100 * found.within.encodings / found.count.encodings:.1f} % of the encodings fit"
     )
-    line: dict[str, Any] = {"color": BUDGET, "linewidth": 1.6}
+    line: dict[str, Any] = {"color": BUDGET_COLOUR, "linewidth": 1.6}
     if y is not None:
         axes.plot([left, corner_x], [y, y], label=label, **line)
         label = ""
@@ -119,7 +119,7 @@ def _budget(axes: Axes, found: Map) -> None:
 def _networks(axes: Axes, found: Map) -> None:
     for at in found.published:
         name, right, up, side = LABELS.get(at.name, (at.name, 10, 0, "left"))
-        colour = OURS if at.outside is None else OTHERS
+        colour = OWN_COLOUR if at.outside is None else OTHER_COLOUR
         x, y = at.cost.parameters / 1e6, at.cost.gmacs
         axes.plot(x, y, "o", color=colour, markersize=8, markeredgecolor="white", zorder=5)
         axes.annotate(

@@ -12,17 +12,17 @@ from rich.text import Text
 
 from space.architecture import Architecture
 from space.budget import Budget
-from space.explore.counting import Count
+from space.explore.counting import SpaceCount
 from space.explore.fronts import MEANS, Edge, Front
 from space.explore.grid import Grid
-from space.explore.survey import Neighbour, Survey, interval, within
+from space.explore.survey import Neighbour, Survey, fits_budget, interval
 from space.prices.macs import Cost
 
 SHOWN_OF_AN_EDGE = 6
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedNetwork:
     """A network of conf/arch in the plane; `outside` says why it is no point of the space, None: it is."""
 
     name: str
@@ -32,15 +32,15 @@ class Published:
 
 @dataclass(frozen=True)
 class Map:
-    """All that the command finds; where a space is too large for it, `within` is None, `edges` empty."""
+    """All that the command finds; where a space is too large for it, `fits_budget` is None, `edges` empty."""
 
     grid: Grid
     budget: Budget
-    count: Count
-    within: Count | None
+    count: SpaceCount
+    within: SpaceCount | None
     survey: Survey
     edges: dict[Front, Edge]
-    published: list[Published]
+    published: list[PublishedNetwork]
     near: tuple[str, Architecture, Cost] | None
     neighbours: list[Neighbour]
     seconds: float
@@ -49,7 +49,7 @@ class Map:
 
 def to_json(found: Map) -> dict[str, Any]:
     """Plain data: shares between 0 and 1, MACs as whole numbers, edges and neighbours in full."""
-    drawn, budget = found.survey, found.budget
+    survey, budget = found.survey, found.budget
     return {
         "encodings": found.count.encodings,
         "networks": found.count.networks,
@@ -57,12 +57,12 @@ def to_json(found: Map) -> dict[str, Any]:
         "fits": None
         if found.within is None
         else {"encodings": found.within.encodings, "networks": found.within.networks},
-        "drawn": {
-            "draws": drawn.draws,
+        "drawn": {  # the name in files of earlier versions
+            "draws": survey.samples,
             "seed": found.seed,
-            "fits": drawn.fits,
-            "share": drawn.share,
-            "share_95_percent": interval(drawn.fits, drawn.draws),
+            "fits": survey.fits,
+            "share": survey.share,
+            "share_95_percent": interval(survey.fits, survey.samples),
         },
         "published": [
             {
@@ -70,7 +70,7 @@ def to_json(found: Map) -> dict[str, Any]:
                 **at.cost._asdict(),
                 "fits": not budget.excess(at.cost),
                 "outside_the_space": at.outside,
-                "share_no_larger": drawn.no_larger[at.name] / drawn.draws,
+                "share_no_larger": survey.no_larger[at.name] / survey.samples,
             }
             for at in found.published
         ],
@@ -115,7 +115,7 @@ def print_map(found: Map, shown_neighbours: int, console: Console) -> None:
     if found.near is not None and shown_neighbours:
         console.print(_neighbours_table(found, found.near, shown_neighbours))
     console.print(
-        f"{found.survey.draws:,} drawn and priced, the whole space counted, in {found.seconds:.0f} s"
+        f"{found.survey.samples:,} sampled and priced, the whole space counted, in {found.seconds:.0f} s"
     )
 
 
@@ -126,8 +126,8 @@ def _print_lines(console: Console, lines: list[str]) -> None:
 
 
 def _sizes(found: Map) -> list[str]:
-    whole, part, drawn = found.count, found.within, found.survey
-    low, high = interval(drawn.fits, drawn.draws)
+    whole, part, survey = found.count, found.within, found.survey
+    low, high = interval(survey.fits, survey.samples)
     lines = [
         f"the space: {whole.encodings:,} encodings of {whole.networks:,} distinct networks",
         f"the budget: {_bounds(found.budget)}",
@@ -139,8 +139,8 @@ def _sizes(found: Map) -> list[str]:
             f"fit, counted: {part.encodings:,} encodings ({_percent(part.encodings / whole.encodings)}), "
             f"{part.networks:,} networks ({_percent(part.networks / whole.networks)})"
         )
-    estimate = f"fit, of {drawn.draws:,} encodings drawn uniformly (seed {found.seed}): "
-    lines.append(f"{estimate}{_percent(drawn.share)} (95 % interval {_percent(low)} to {_percent(high)})")
+    estimate = f"fit, of {survey.samples:,} encodings sampled uniformly (seed {found.seed}): "
+    lines.append(f"{estimate}{_percent(survey.share)} (95 % interval {_percent(low)} to {_percent(high)})")
     return lines
 
 
@@ -150,10 +150,10 @@ def _bounds(budget: Budget) -> str:
 
 
 def _published_table(found: Map) -> Table:
-    columns = ("parameters (M)", "GMACs", "budget", "in the space", "no larger, of drawn")
+    columns = ("parameters (M)", "GMACs", "budget", "in the space", "no larger, of sampled")
     table = _table("published networks", *columns)
     for at in sorted(found.published, key=lambda at: at.cost.macs):
-        share = found.survey.no_larger[at.name] / found.survey.draws
+        share = found.survey.no_larger[at.name] / found.survey.samples
         fits = "over" if found.budget.excess(at.cost) else "fits"
         place = "yes" if at.outside is None else "no"
         table.add_row(at.name, *_price(at.cost), fits, place, _percent(share))
@@ -165,7 +165,7 @@ def _edge_table(found: Map, name: Front) -> Table:
     part = found.edges[name]
     title = f"edge: {MEANS[name]}; {len(part.rows):,} in all"
     table = _table(title, "parameters (M)", "GMACs", "budget", "channels", "layers", first="id")
-    fits = within(found.budget, part.costs)
+    fits = fits_budget(found.budget, part.costs)
     for at in np.unique(np.linspace(0, len(part.rows) - 1, SHOWN_OF_AN_EDGE).round().astype(int)):
         a, cost = found.grid.architecture(part.rows[at]), Cost(*part.costs[at].tolist())
         channels = " ".join(str(level.channels) for level in a.levels)
@@ -211,7 +211,7 @@ def _table(title: str, *columns: str, first: str = "") -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column(first, no_wrap=True)
     for name in columns:
-        numeric = name in ("parameters (M)", "GMACs", "no larger, of drawn")
+        numeric = name in ("parameters (M)", "GMACs", "no larger, of sampled")
         table.add_column(name, justify="right" if numeric else "left")
     return table
 

@@ -1,12 +1,12 @@
-"""How the pictures of networks by parameters and MACs look, here and in the docs."""
+"""How the plots of networks by parameters and MACs look, here and in the docs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-PICTURES = (".png", ".svg", ".pdf")  # what a picture's file may end in
+PLOT_ENDINGS = (".png", ".svg", ".pdf")  # what a plot's file may end in
 INK, QUIET = "#1f2933", "#6b7785"
-OURS, OTHERS = "#d9541e", "#2f6690"  # the MobileDiffusion family stands out
+OWN_COLOUR, OTHER_COLOUR = "#d9541e", "#2f6690"  # the MobileDiffusion family stands out
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,

@@ -1,4 +1,4 @@
-"""Draw from a space by the million, in bounded memory; look around one network of it."""
+"""Sample a space by the million, in bounded memory; look around one network of it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from space.difference import difference
 from space.explore.grid import Costs, Grid, Rows
 from space.prices.macs import Cost, price
 
-CHUNK = 50_000
+SAMPLES_PER_CHUNK = 50_000
 BINS = 160
 NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True)
 class Density:
-    """How many of the drawn lie where: (parameters, MACs) bins, evenly spaced on logarithmic axes."""
+    """How many of the samples lie where: (parameters, MACs) bins, evenly spaced on logarithmic axes."""
 
     counts: NDArray[np.int64]
     parameters: NDArray[np.float64]
@@ -33,51 +33,51 @@ class Density:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was drawn. `no_larger[name]`: how many exceed that network neither in parameters nor in MACs."""
+    """What was sampled. `no_larger[name]`: how many exceed that network neither in parameters nor in MACs."""
 
-    draws: int
+    samples: int
     fits: int
     no_larger: dict[str, int]
     density: Density
 
     @property
     def share(self) -> float:
-        return self.fits / self.draws
+        return self.fits / self.samples
 
 
 Chunk = Callable[[Rows, Costs, NDArray[np.bool_]], None]
 
 
 def survey(
-    grid: Grid, draws: int, seed: int, budget: Budget, known: Mapping[str, Cost], each: Chunk | None = None
+    grid: Grid, samples: int, seed: int, budget: Budget, known: Mapping[str, Cost], each: Chunk | None = None
 ) -> Survey:
-    """`draws` encodings, uniformly and with replacement; the same for the same seed.
+    """`samples` encodings, uniformly and with replacement; the same for the same seed.
 
     `known` are networks to compare with; `each(rows, costs, fits)` is called for every chunk of up to
-    `CHUNK` rows, in order.
+    `SAMPLES_PER_CHUNK` rows, in order.
     """
     parameters, macs = _bins(grid)
     counts = np.zeros((BINS, BINS), dtype=np.int64)
     no_larger, fitting = dict.fromkeys(known, 0), 0
-    for rows, costs in chunks(grid, draws, seed):
-        fits = within(budget, costs)
+    for rows, costs in chunks(grid, samples, seed):
+        fits = fits_budget(budget, costs)
         fitting += int(fits.sum())
         counts += np.histogram2d(costs[:, 0], costs[:, 1], bins=(parameters, macs))[0].astype(np.int64)
         for name, cost in known.items():
             no_larger[name] += int(((costs[:, 0] <= cost.parameters) & (costs[:, 1] <= cost.macs)).sum())
         if each is not None:
             each(rows, costs, fits)
-    return Survey(draws, fitting, no_larger, Density(counts, parameters, macs))
+    return Survey(samples, fitting, no_larger, Density(counts, parameters, macs))
 
 
-def chunks(grid: Grid, draws: int, seed: int) -> Iterator[tuple[Rows, Costs]]:
+def chunks(grid: Grid, samples: int, seed: int) -> Iterator[tuple[Rows, Costs]]:
     generator = np.random.default_rng(seed)
-    for start in range(0, draws, CHUNK):
-        rows = grid.draw(generator, min(CHUNK, draws - start))
+    for start in range(0, samples, SAMPLES_PER_CHUNK):
+        rows = grid.sample(generator, min(SAMPLES_PER_CHUNK, samples - start))
         yield rows, grid.price(rows)
 
 
-def within(budget: Budget, costs: Costs) -> NDArray[np.bool_]:
+def fits_budget(budget: Budget, costs: Costs) -> NDArray[np.bool_]:
     """Which of (rows, 3) costs fit, as `Budget.excess` would say one by one. Raises as that does."""
     fits = np.ones(len(costs), dtype=bool)
     bounds, columns = budget.bounds(), Cost(*costs.T)

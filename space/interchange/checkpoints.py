@@ -1,6 +1,6 @@
 """Checkpoints: a network as a folder of `config.json` and safetensors, ours or a diffusers `unet/`.
 
-Both are plain data, so diffusers is not imported here (`space.pipeline_unet` does, for its pipelines).
+Both are plain data, so diffusers is not imported here (`pipeline_unet` does, for its pipelines).
 """
 
 from __future__ import annotations

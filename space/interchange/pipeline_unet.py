@@ -1,6 +1,6 @@
 """Any `Architecture` as the UNet of an unmodified diffusers pipeline (`StableDiffusionPipeline` and its kin).
 
-unet = PipelineUNet.from_pretrained("runs/mine/unet")   # a folder that space.checkpoints.save wrote
+unet = PipelineUNet.from_pretrained("runs/mine/unet")   # that `checkpoints.save` wrote
 pipeline = StableDiffusionPipeline.from_pretrained("a text-to-image model", unet=unet)
 """
 

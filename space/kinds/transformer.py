@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LayerOptions(NamedTuple):
-    """What nothing acts on (a context without cross-attention, say) stands at its least."""
+    """Inactive parameters (a context without cross-attention, say) stand at their least."""
 
     self_attention: bool
     cross_attention: bool
@@ -76,7 +76,7 @@ def _layer_held(stage: Stage) -> int:
 def _attention_held(stage: Stage, length: int, keys: int) -> int:
     """Normed input, query, keys and values; then what the kind of attention holds beside them."""
     base = 2 * stage.inputs * stage.pixels + keys * stage.inputs * length
-    return base + entry_of(ATTENTIONS, stage.options.attention, "attention")(stage, length)
+    return base + entry_of(ATTENTION_MEMORY, stage.options.attention, "attention")(stage, length)
 
 
 def _softmax_held(stage: Stage, length: int) -> int:
@@ -92,7 +92,7 @@ def _relu_held(stage: Stage, length: int) -> int:
     return scores + max(tokens, scores, joined)
 
 
-ATTENTIONS: Mapping[str, Callable[[Stage, int], int]] = {"softmax": _softmax_held, "relu": _relu_held}
+ATTENTION_MEMORY: Mapping[str, Callable[[Stage, int], int]] = {"softmax": _softmax_held, "relu": _relu_held}
 
 
 def _layer(stage: Stage) -> nn.Module:

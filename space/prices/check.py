@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from space.architecture import Architecture
-from space.prices.counters import Count, UnknownOperator, fvcore_count, meta_count
+from space.prices.counters import OperatorCount, UnknownOperator, fvcore_count, meta_count
 from space.prices.macs import price
 from space.shared.second_opinion import SecondOpinion
 
-COUNTERS: dict[str, Callable[[Architecture], Count]] = {"PyTorch": meta_count, "fvcore": fvcore_count}
+COUNTERS: dict[str, Callable[[Architecture], OperatorCount]] = {"PyTorch": meta_count, "fvcore": fvcore_count}
 
 
 def second_opinions(
     a: Architecture,
     on_counter: Callable[[str], None] = lambda name: None,
-    counters: dict[str, Callable[[Architecture], Count]] = COUNTERS,
+    counters: dict[str, Callable[[Architecture], OperatorCount]] = COUNTERS,
 ) -> list[SecondOpinion]:
     """Parameters, MACs and attention products by each counter, which must equal ours to the last integer.
 
@@ -24,7 +24,7 @@ def second_opinions(
     Args:
         on_counter: told the name of a counter before it starts: fvcore's takes seconds.
     """
-    found: dict[str, Count | UnknownOperator] = {}
+    found: dict[str, OperatorCount | UnknownOperator] = {}
     for name, count in counters.items():
         on_counter(name)
         try:

@@ -25,16 +25,12 @@ class UnknownOperator(RuntimeError):
     """A module runs an operator that the counter has no formula for and that isn't known to be free."""
 
 
-class Count(NamedTuple):
-    """Parameters, MACs and, of those, the products of attention (two activations, no weight).
-
-    `other_operations` is what fvcore counts beside MACs (norms, interpolation); no part of `macs`.
-    """
+class OperatorCount(NamedTuple):
+    """Parameters, MACs and, of those, the products of attention (two activations, no weight)."""
 
     parameters: int
     macs: int
     attention_macs: int
-    other_operations: int = 0
 
 
 def example_inputs(a: Architecture, batch: int = 1, device: str = "cpu") -> tuple[Tensor, ...]:
@@ -71,7 +67,7 @@ _FREE = {
 _BATCHED_PRODUCTS = {torch.ops.aten.bmm, torch.ops.aten.baddbmm}
 
 
-def meta_count(a: Architecture) -> Count:
+def meta_count(a: Architecture) -> OperatorCount:
     """Parameters and MACs of one image, by PyTorch's FlopCounterMode; no memory is allocated.
 
     Raises:
@@ -80,7 +76,7 @@ def meta_count(a: Architecture) -> Count:
     return meta_count_of(lambda: UNet(a), *example_inputs(a, device="meta"))
 
 
-def meta_count_of(build: Callable[[], nn.Module], *inputs: Tensor) -> Count:
+def meta_count_of(build: Callable[[], nn.Module], *inputs: Tensor) -> OperatorCount:
     """As `meta_count`, of any module, built on meta, and its meta inputs."""
     with torch.device("meta"):
         module = build()
@@ -88,7 +84,7 @@ def meta_count_of(build: Callable[[], nn.Module], *inputs: Tensor) -> Count:
     # The guard is entered first, so it sees what FlopCounterMode runs, after any decomposition.
     with torch.no_grad(), guard, FlopCounterMode(display=False, custom_mapping=_FREE) as counter:
         module(*inputs)
-    return Count(parameter_count(module), counter.get_total_flops() // 2, guard.attention_flops // 2)
+    return OperatorCount(parameter_count(module), counter.get_total_flops() // 2, guard.attention_flops // 2)
 
 
 class _Guard(TorchDispatchMode):
@@ -125,12 +121,12 @@ FREE_TRACED_OPERATORS = frozenset(
     f"aten::{name}"
     for name in ("add", "cos", "div", "exp", "gelu", "mul", "pow", "silu", "sin", "sub", "unflatten")
 )
-_NOT_MACS = ("group_norm", "layer_norm", "upsample_nearest2d")
+_NOT_MACS = ("group_norm", "layer_norm", "upsample_nearest2d")  # which fvcore counts too
 _ATTENTION = ("scaled_dot_product_attention", "matmul")  # a layer's product is traced as `linear`
 
 
-def fvcore_count(a: Architecture) -> Count:
-    """As `meta_count`, by fvcore's trace of a forward pass on the CPU: it computes, for seconds a network.
+def fvcore_count(a: Architecture) -> OperatorCount:
+    """As `meta_count`, by fvcore's trace of a forward pass on the CPU: it computes, for seconds per network.
 
     Weights take no memory, so a network of any size fits: each is one zero, seen as often as its shape says.
 
@@ -144,7 +140,7 @@ def fvcore_count(a: Architecture) -> Count:
     return fvcore_count_of(module, *example_inputs(a))
 
 
-def fvcore_count_of(module: nn.Module, *inputs: Tensor) -> Count:
+def fvcore_count_of(module: nn.Module, *inputs: Tensor) -> OperatorCount:
     """As `fvcore_count`, of any module and its inputs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it compiles a function by torch.jit, which torch advises against
@@ -159,9 +155,9 @@ def fvcore_count_of(module: nn.Module, *inputs: Tensor) -> Count:
     unknown = sorted(set(analysis.unsupported_ops()) - FREE_TRACED_OPERATORS)
     if unknown:
         raise UnknownOperator(f"{', '.join(unknown)}: no formula counts it, and it isn't known to be free")
-    other = sum(int(counts.pop(name, 0)) for name in _NOT_MACS)
+    macs = sum(int(count) for name, count in counts.items() if name not in _NOT_MACS)
     attention = sum(int(counts.get(name, 0)) for name in _ATTENTION)
-    return Count(parameter_count(module), int(sum(counts.values())), attention, other)
+    return OperatorCount(parameter_count(module), macs, attention)
 
 
 def _attention_handle(inputs: list[Any], outputs: list[Any]) -> int:

@@ -13,7 +13,7 @@ from space.architecture import Architecture
 from space.kinds.rules import Cost
 from space.kinds.stage import Stage
 from space.kinds.table import kind_of
-from space.stages import stages
+from space.stages import stages, work
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def cost_of(stage: Stage) -> Cost:
 def price(a: Architecture) -> Cost:
     """The whole network, for one image."""
     parameters = macs = attention_macs = 0
-    for own_parameters, own_macs, own_attention_macs in map(cost_of, stages(a)):
+    for own_parameters, own_macs, own_attention_macs in map(cost_of, work(a)):
         parameters += own_parameters
         macs += own_macs
         attention_macs += own_attention_macs

@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 from space.shared.renamed import note_renamed
 
 T = TypeVar("T")
-NAMED_AT_MOST = 5  # files in a message
 V = TypeVar("V")
+NAMED_AT_MOST = 5  # files in a message
 
 
 class InputError(ValueError):

@@ -103,12 +103,12 @@ def once(say: Callable[[str], None]) -> Callable[[str], None]:
     return say_if_new
 
 
-def how_long() -> str:
+def waiting_time() -> str:
     """For messages."""
     return f"{PATIENCE_SECONDS / 60:g} minutes"
 
 
-def going_on(folder: object) -> str:
+def resume_hint(folder: object) -> str:
     """How to go on, for the end of a message."""
     return f"nothing that was recorded is lost; go on with: {resume_command(folder)}"
 
@@ -118,6 +118,6 @@ def resume_command(folder: object) -> str:
     return shlex.join(["mdsearch", "search", f"resume={folder}"])
 
 
-def gave_up(what: str, reason: str, folder: object) -> StorageAway:
+def timed_out(what: str, reason: str, folder: object) -> StorageAway:
     """The error to raise when the waiting is over."""
-    return StorageAway(f"{what}: gave up after {how_long()}: {reason}; {going_on(folder)}")
+    return StorageAway(f"{what}: gave up after {waiting_time()}: {reason}; {resume_hint(folder)}")

@@ -28,14 +28,14 @@ def repeat(
     record: Record, name: str, architecture: Architecture, seeds: Sequence[int], steps: int = 400
 ) -> None:
     """Confirmation runs at every rung, whose scores lie around a mean with the planted deviations."""
-    draw = np.random.default_rng(len(record.history.confirmations))
+    chance = np.random.default_rng(len(record.history.confirmations))
     for seed in seeds:
         number = len(record.history.confirmations)
         fields = {"purpose": "confirm", "name": name, "seed": seed, "steps": steps, "number": number}
         key = propose(record, architecture, key=f"{name}-{seed}-{steps}", **fields)
         for step in RUNGS:
-            fid = 1000 / step * float(np.exp(FID_DEVIATION * draw.normal()))
-            score(record, key, step, fid, 0.5 + CLIP_DEVIATION * float(draw.normal()))
+            fid = 1000 / step * float(np.exp(FID_DEVIATION * chance.normal()))
+            score(record, key, step, fid, 0.5 + CLIP_DEVIATION * float(chance.normal()))
         end(record, key)
 
 

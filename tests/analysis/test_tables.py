@@ -41,12 +41,12 @@ def test_columns_begin_exactly_as_promised(tmp_path: Path) -> None:
 
 def test_a_row_of_each_kind(tmp_path: Path) -> None:
     record = open_run(tmp_path, trials=4)
-    complete, halted, failed, _ = (propose(record, MD) for _ in range(4))
+    complete, stopped, failed, _ = (propose(record, MD) for _ in range(4))
     for step, fid in ((100, 90.0), (200, 40.0), (400, 12.5)):
         score(record, complete, step, fid, 0.4, "end" if step == 400 else "continue")
     end(record, complete)
-    score(record, halted, 100, 140.0, 0.02, "halt")
-    end(record, halted, "halted", 'slower, by far; "quoted"\nand over two lines')
+    score(record, stopped, 100, 140.0, 0.02, "halt")
+    end(record, stopped, "halted", 'slower, by far; "quoted"\nand over two lines')
     end(record, failed, "failed", "out of memory")
     confirm(record, "md", MD, [(12.0, 0.4)])  # no row: not a trial of the search
     record.close()

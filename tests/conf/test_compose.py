@@ -1,4 +1,4 @@
-"""The door: what composes, what every wrong word is told, what --help teaches."""
+"""The command line: what composes, what every wrong word is told, what --help teaches."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Squares:
     images: np.ndarray
     captions: list[str]
 
-    def draw(self, indices: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+    def batch(self, indices: Sequence[int]) -> tuple[np.ndarray, list[str]]:
         return self.images[np.asarray(indices)], [self.captions[index] for index in indices]
 
 
@@ -77,7 +77,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def clip(train: Squares, held_out: Squares, quick: EmbeddedSettings, cache: Path) -> EmbeddedClip:
     return embedded_clip(
-        train.draw, len(train.images), held_out.images, held_out.captions, "squares", quick, cache
+        train.batch, len(train.images), held_out.images, held_out.captions, "squares", quick, cache
     )
 
 
@@ -118,7 +118,7 @@ def inception_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
     network = fid_inception().eval()
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.Conv2d):  # uniform draws of unit gain: normal ones take seconds more
+            if isinstance(module, nn.Conv2d):  # uniform weights of unit gain: normal ones take seconds more
                 module.weight.uniform_(-1, 1).mul_((6 / module.weight[0].numel()) ** 0.5)
     files = {"pytorch-fid": folder / "pt_inception.pth", "clean-fid": folder / "inception.pt"}
     torch.save(network.state_dict(), files["pytorch-fid"])
@@ -170,7 +170,7 @@ def prepared(
     evaluator = Evaluator.prepare(
         folder,
         EvaluatorSettings(images=64, clip=quick),
-        train=train.draw,
+        train=train.batch,
         train_count=len(train.images),
         held_out_images=held_out.images,
         held_out_captions=held_out.captions,

@@ -30,7 +30,7 @@ def images() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def drawn() -> Squares:
+def generated() -> Squares:
     return squares(60, seed=9)
 
 
@@ -43,9 +43,9 @@ def test_features_keep_to_the_contract(
 
 @pytest.mark.parametrize("clause", SIMILARITY_CONTRACT, ids=name_of)
 def test_the_embedded_clip_keeps_to_the_contract(
-    clause: testing.SimilarityClause, clip: EmbeddedClip, drawn: Squares
+    clause: testing.SimilarityClause, clip: EmbeddedClip, generated: Squares
 ) -> None:
-    clause(clip, drawn.images, drawn.captions)
+    clause(clip, generated.images, generated.captions)
 
 
 @pytest.mark.parametrize("clause", SIMILARITY_CONTRACT, ids=name_of)
@@ -61,10 +61,10 @@ def test_open_clip_keeps_to_the_contract(
 
 @pytest.mark.parametrize("clause", SCORING_CONTRACT, ids=name_of)
 def test_scores_keep_to_the_contract(
-    clause: testing.ScoringClause, clip: EmbeddedClip, drawn: Squares
+    clause: testing.ScoringClause, clip: EmbeddedClip, generated: Squares
 ) -> None:
     networks = Networks((RandomConv(RandomConvSettings()), clip), (clip,))
-    clause(networks, drawn.images, drawn.captions)
+    clause(networks, generated.images, generated.captions)
 
 
 # ---------------------------------------------------------------------- each clause can fail
@@ -150,11 +150,11 @@ class BrokenSimilarity:
 
 @pytest.mark.parametrize("clause", SIMILARITY_CONTRACT, ids=name_of)
 def test_each_clause_finds_the_similarity_that_breaks_it(
-    clause: testing.SimilarityClause, clip: EmbeddedClip, drawn: Squares
+    clause: testing.SimilarityClause, clip: EmbeddedClip, generated: Squares
 ) -> None:
     broken: TextSimilarity = BrokenSimilarity(clip, clause.__name__)
     with pytest.raises(AssertionError):
-        clause(broken, drawn.images, drawn.captions)
+        clause(broken, generated.images, generated.captions)
 
 
 @pytest.mark.parametrize(
@@ -183,16 +183,16 @@ def test_each_clause_finds_the_scoring_that_breaks_it(
 
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_constant_images_are_a_point_against_a_gaussian(
-    clip: EmbeddedClip, drawn: Squares, value: int
+    clip: EmbeddedClip, generated: Squares, value: int
 ) -> None:
     constant = clip(np.full((60, 16, 16, 3), value, np.uint8))
-    reference = Moments.of(clip(drawn.images))
+    reference = Moments.of(clip(generated.images))
     centre = np.sum((constant[0] - reference.mean) ** 2) + np.trace(reference.covariance)
     assert frechet_distance(Moments.of(constant), reference) == pytest.approx(centre, rel=1e-9)
 
 
-def test_fewer_samples_than_features_give_a_number(clip: EmbeddedClip, drawn: Squares) -> None:
-    reference = Moments.of(clip(drawn.images))
-    assert np.isfinite(frechet_distance(Moments.of(clip(drawn.images[:2])), reference))
+def test_fewer_samples_than_features_give_a_number(clip: EmbeddedClip, generated: Squares) -> None:
+    reference = Moments.of(clip(generated.images))
+    assert np.isfinite(frechet_distance(Moments.of(clip(generated.images[:2])), reference))
     with pytest.raises(ValueError, match="two samples or more in each set, got 1"):
-        frechet_distance(Moments.of(clip(drawn.images[:1])), reference)
+        frechet_distance(Moments.of(clip(generated.images[:1])), reference)

@@ -6,20 +6,20 @@ import pytest
 
 from analysis.efficiency.figures import DEFAULT
 from conf.compose import compose
-from mdsearch.commands.efficiency import STRATEGIES, main
+from mdsearch.commands.efficiency import COMPARED_STRATEGIES, main
 from space.shared.plain import InputError
 from tests.analysis.replay.test_replay import write_run
 
 
 def test_our_default_is_the_searchs_own_and_replays_too():
     of_search, of_replay = (compose("search", []), compose("replay", ["runs=[a]"]))
-    assert STRATEGIES[DEFAULT] == ()
+    assert COMPARED_STRATEGIES[DEFAULT] == ()
     for group in ("sampler", "stopping"):
         assert of_search[group] == of_replay[group]
 
 
 def test_who_is_taught_is_said_by_the_searchs_own_words():
-    taught = [name for name, words in STRATEGIES.items() if compose("search", words)["recorded"]]
+    taught = [name for name, words in COMPARED_STRATEGIES.items() if compose("search", words)["recorded"]]
     assert taught == ["TPE, no stopping, taught", DEFAULT]
 
 
@@ -36,7 +36,7 @@ def test_the_command_reports_every_strategy_and_the_same_each_time(recorded, tmp
         assert main([*words, f"out={tmp_path / name}"]) == 0
     said = capsys.readouterr().out
     found = json.loads((tmp_path / "a" / "efficiency.json").read_text())
-    assert list(found["strategies"]) == [*STRATEGIES, *also]
+    assert list(found["strategies"]) == [*COMPARED_STRATEGIES, *also]
     assert all(len(one["full_lengths_to_top"]) == 2 for one in found["strategies"].values())
     text = (tmp_path / "a" / "efficiency.md").read_text()
     assert text in said and "| oracle at a quarter |" in text and "the top: 1 of 16" in text

@@ -1,4 +1,4 @@
-"""What the doors of a search refuse: in one message that names the field, before anything is started."""
+"""What the commands of a search refuse: in one message that names the field, before anything is started."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from unittest import mock
 
 from search.runs.record import History, Record
 from space.architecture import Architecture, Level
-from space.choices import LevelRanges, Space, UniformDraw
+from space.choices import LevelRanges, Space, UniformSuggestions
 from space.prices.macs import price
 
 RUNGS = (100, 200, 400)
@@ -179,18 +179,18 @@ def write_history(
     **header_changes: Any,
 ) -> History:
     """A run folder with a record: random candidates, over-budget and duplicate ones refused, late ones that
-    lag halted at the second rung, `failed` numbers failed, then the best confirmed beside MD and MD-Lite."""
+    lag stopped at the second rung, `failed` numbers failed, then the best confirmed beside MD and MD-Lite."""
     generator = random.Random(seed)
     with mock.patch("os.fsync"):  # thousands of events, and nothing here outlives the test
         record = open_run(folder, **({"trials": ended + running} | header_changes))
         seen: dict[str, int] = {}
         while len(record.history.trials) < ended + running:
-            draw = UniformDraw(generator)
-            architecture = SPACE.draw(draw)
+            suggestions = UniformSuggestions(generator)
+            architecture = SPACE.sample(suggestions)
             number = len(record.history.trials)
             if not _refused(record, architecture, number, seen):
                 seen[architecture.id] = number
-                key = propose(record, architecture, params=draw.params)
+                key = propose(record, architecture, params=suggestions.params)
                 if number < ended:
                     _train(record, key, number, architecture, number in failed, generator)
         _confirm_the_best(record, confirmation_seeds, generator)
@@ -202,8 +202,9 @@ def _refused(record: Record, architecture: Architecture, number: int, seen: dict
     cost = price(architecture)
     clauses = [f"{cost.parameters / 1e6:.1f} M parameters > 400"] if cost.parameters > 400e6 else []
     clauses += [f"{cost.gmacs:.1f} GMACs > 200"] if cost.gmacs > 200 else []
-    twin = seen.get(architecture.id) if len(seen) < 300 else None  # this small space runs out of networks
-    if not clauses and twin is None:
+    # this small space runs out of networks
+    duplicate = seen.get(architecture.id) if len(seen) < 300 else None
+    if not clauses and duplicate is None:
         return False
     record.append(
         "rejected",
@@ -212,7 +213,7 @@ def _refused(record: Record, architecture: Architecture, number: int, seen: dict
         architecture_id=architecture.id,
         parameters=cost.parameters,
         gmacs=round(cost.gmacs, 3),
-        reason="; ".join(clauses) or f"the network of trial {twin}",
+        reason="; ".join(clauses) or f"the network of trial {duplicate}",
     )
     return True
 

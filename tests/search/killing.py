@@ -21,7 +21,7 @@ from mdsearch.__main__ import main
 
 TINY = (
     "trials=3",
-    "recorded=false",  # they say nothing about pictures as few as these
+    "recorded=false",  # they say nothing about images as few as these
     "rungs=[2,4]",
     "data.scenes=960",
     "evaluators.images=16",

@@ -12,7 +12,7 @@ from search.objectives import FID_AND_CLIP, objectives_to_plain
 from search.runs.bundle import Bundled
 from search.statistics.noise import Noise, RungNoise
 from space.architecture import Architecture
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import to_plain
@@ -28,7 +28,7 @@ def networks(count: int, seed: int = 0) -> list[Architecture]:
     """Different random ones of the default space within its budget."""
     chance, found = random.Random(seed), {}
     while len(found) < count:
-        network = md_space().draw(UniformDraw(chance))
+        network = md_space().sample(UniformSuggestions(chance))
         if not MD_BUDGET.excess(price(network)):
             found[network.id] = network
     return list(found.values())

@@ -119,7 +119,7 @@ class Disagreeing(Uniform):
 
 
 class ReadingEverything(Uniform):
-    """Takes choices that nothing acts on for a difference."""
+    """Takes inactive parameters for a difference."""
 
     def chance(self, past, number):
         return random.Random(f"{self.seed}/{[seen.params for seen in past]}")
@@ -145,7 +145,7 @@ class GivingUp(Uniform):
 SAMPLER_CLAUSES = {
     "test_equal_arguments_give_equal_proposals_and_are_left_alone": Remembering,
     "test_another_process_proposes_the_same": Hashing,
-    "test_proposals_are_points_of_the_space_that_their_params_draw": Disagreeing,
+    "test_proposals_are_points_of_the_space_that_their_params_encode": Disagreeing,
     "test_choices_that_nothing_acts_on_change_nothing": ReadingEverything,
     "test_a_past_without_scores_is_no_obstacle": NeedingScores,
     "test_some_scores_that_are_no_numbers_are_no_obstacle": TrustingScores,
@@ -154,7 +154,7 @@ SAMPLER_CLAUSES = {
 }
 
 
-class Halting:
+class SoundRule:
     """A sound rule, for the broken ones to break in one place."""
 
     def __init__(self, noise):
@@ -164,8 +164,8 @@ class Halting:
         return self.rule.reason_to_stop(trial, peers, start, full_steps)
 
 
-class Counting(Halting):
-    """Halts every third that it is asked about."""
+class Counting(SoundRule):
+    """Stops every third that it is asked about."""
 
     asked = 0
 
@@ -174,17 +174,17 @@ class Counting(Halting):
         return "its turn" if self.asked % 3 == 0 and peers else ""
 
 
-class HashingRule(Halting):
+class HashingRule(SoundRule):
     def reason_to_stop(self, trial, peers, start, full_steps):
         return "unlucky" if peers and hash(repr(trial)) % 2 else ""
 
 
-class WithoutComparison(Halting):
+class WithoutComparison(SoundRule):
     def reason_to_stop(self, trial, peers, start, full_steps):
         return "a high FID" if trial.points[-1].fid > 50 else ""
 
 
-class AveragingAll(Halting):
+class AveragingAll(SoundRule):
     """A score that is no number makes the mean none, under which nobody lags."""
 
     def reason_to_stop(self, trial, peers, start, full_steps):
@@ -192,12 +192,12 @@ class AveragingAll(Halting):
         return "lags" if here and trial.points[-1].fid > sum(here) / len(here) else ""
 
 
-class Rounding(Halting):
+class Rounding(SoundRule):
     def reason_to_stop(self, trial, peers, start, full_steps):
         return "a high FID" if peers and int(trial.points[-1].fid) > 50 else ""
 
 
-class HaltingAll(Halting):
+class StoppingAll(SoundRule):
     """Whoever has a peer, and the first one at its second rung."""
 
     def reason_to_stop(self, trial, peers, start, full_steps):
@@ -207,10 +207,10 @@ class HaltingAll(Halting):
 RULE_CLAUSES = {
     "test_equal_arguments_give_equal_reasons_and_are_left_alone": Counting,
     "test_another_process_decides_the_same": HashingRule,
-    "test_nobody_is_halted_without_anybody_to_compare_with": WithoutComparison,
+    "test_nobody_is_stopped_without_anybody_to_compare_with": WithoutComparison,
     "test_peers_whose_scores_are_no_numbers_count_for_nothing": AveragingAll,
     "test_a_trial_whose_scores_are_no_numbers_is_no_obstacle": Rounding,
-    "test_a_search_keeps_its_budget_and_somebody_goes_to_the_end": HaltingAll,
+    "test_a_search_keeps_its_budget_and_somebody_goes_to_the_end": StoppingAll,
     "test_killed_and_rebuilt_from_the_record_it_goes_on_as_if_it_never_was": Counting,
 }
 
@@ -225,7 +225,7 @@ CASES = [
     (base, clause, contract_of(base, made), contract_of(base, sound))
     for base, clauses, sound in (
         (SamplerContract, SAMPLER_CLAUSES, Uniform),
-        (RuleContract, RULE_CLAUSES, Halting),
+        (RuleContract, RULE_CLAUSES, SoundRule),
     )
     for clause, made in clauses.items()
 ]

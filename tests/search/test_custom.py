@@ -167,7 +167,7 @@ CHOSEN = "params = {name: values[0] for name, values in free.items()}; made = Pr
         ),
         (
             f"{CHOSEN}; yield Proposal(params | {{'level_2.channels': 896}}, made.architecture)",
-            "params that do not draw its architecture",
+            "params that do not encode its architecture",
         ),
     ],
 )
@@ -258,7 +258,7 @@ def test_a_changed_file_is_read_anew(own):
     assert proposed(custom_sampler(use, None, 0), [], number=2) != before
 
 
-def test_a_rule_by_the_old_name_of_its_method_halts_as_before_and_is_told(own, tmp_path, capsys):
+def test_a_rule_by_the_old_name_of_its_method_stops_as_before_and_is_told(own, tmp_path, capsys):
     use = own(rule='return "behind"', name="Rule")
     file = tmp_path / "mine.py"
     file.write_text(file.read_text().replace("reason_to_stop", "reason_to_halt"))
@@ -268,11 +268,11 @@ def test_a_rule_by_the_old_name_of_its_method_halts_as_before_and_is_told(own, t
     assert capsys.readouterr().err.startswith(said)
     search = search_in(MemoryRecord(lambda: 0.0), RandomSampler(0), rule, trials=4)
     drive(search)
-    halted = [trial for trial in search.history.trials if trial.state == "halted"]
-    assert [trial.number for trial in halted] == [2] and halted[0].reason == "behind"
+    stopped = [trial for trial in search.history.trials if trial.state == "halted"]
+    assert [trial.number for trial in stopped] == [2] and stopped[0].reason == "behind"
 
 
-class HaltingByTheOldName:
+class StoppingByTheOldName:
     def __init__(self, noise):
         self.rule = MedianRule(minimum_peers=1)
 
@@ -281,4 +281,4 @@ class HaltingByTheOldName:
 
 
 class TestARuleByTheOldName(RuleContract):
-    make = HaltingByTheOldName
+    make = StoppingByTheOldName

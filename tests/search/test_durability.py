@@ -46,7 +46,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search of six trials, with refusals and halted trials, that nothing disturbed."""
+    """A search of six trials, with refusals and stopped trials, that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
     search = make_search(folder, trials=6, stopping="paper", sampler="tpe")
     drive(search)
@@ -500,4 +500,4 @@ def test_a_trial_whose_storage_stays_away_is_not_failed_but_left_for_a_resume(
 
 def test_the_patience_stated_is_the_patience_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "PATIENCE_SECONDS", 300.0)
-    assert patience.how_long() == "5 minutes" and 300 <= sum(patience.pauses()) < 360
+    assert patience.waiting_time() == "5 minutes" and 300 <= sum(patience.pauses()) < 360

@@ -134,9 +134,13 @@ def test_the_scores_that_settings_name_are_those_that_trials_record() -> None:
 
 def test_a_value_is_shown_as_its_kind_is() -> None:
     fid, clip, loss = THREE
-    assert (fid.shown(12.345), clip.shown(0.12345), loss.shown(0.0123456)) == ("12.35", "0.123", "0.01235")
+    assert (fid.value_text(12.345), clip.value_text(0.12345), loss.value_text(0.0123456)) == (
+        "12.35",
+        "0.123",
+        "0.01235",
+    )
     assert (fid.roughly(12.345), clip.roughly(0.12345)) == ("12.3", "0.123")
-    assert (fid.difference_shown(-0.2), clip.difference_shown(-0.2)) == ("-20%", "-0.200")
+    assert (fid.difference_text(-0.2), clip.difference_text(-0.2)) == ("-20%", "-0.200")
 
 
 # ---------------------------------------------------------------------- a search by three

@@ -1,5 +1,5 @@
-"""The stopping rule on real training: planted failures are halted, a sound network is not (about four minutes
-on two cores)."""
+"""The stopping rule on real training: planted failures are stopped, a sound network is not (about four
+minutes on two cores)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FAR_TOO_NARROW = replace(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_planted_failures_are_halted_and_a_sound_network_is_not(tmp_path: Path):
+def test_planted_failures_are_stopped_and_a_sound_network_is_not(tmp_path: Path):
     planted = SOUND | {"without text": WITHOUT_TEXT, "far too narrow": FAR_TOO_NARROW, "md": MD}
     files = []
     for name, architecture in planted.items():

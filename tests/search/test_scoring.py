@@ -25,7 +25,7 @@ from evaluators.protocols.protocol import EvaluationProtocol, captions_digest
 from evaluators.scorers.by_protocol import load_evaluator, stored_protocol
 from evaluators.scorers.embedded import Evaluator
 from mdsearch.commands import generate_curves as curves
-from mdsearch.commands.search import settings_of as door_settings
+from mdsearch.commands.search import settings_of as search_settings
 from search import trial
 from search.plan import check
 from search.run import run_search
@@ -33,7 +33,7 @@ from search.runs.bundle import RECORDED_FILE, read_bundle
 from search.runs.compatibility import field_differences, protocol_difference
 from search.runs.folder import stored_settings
 from search.runs.record import read_history
-from search.scoring.by_protocol import derived_protocol, what_differs
+from search.scoring.by_protocol import derived_protocol, differences_from_named
 from search.scoring.evaluator import describe, prepare_evaluator, scoring_plan
 from search.settings import SearchSettings
 from space.shared.plain import InputError
@@ -49,13 +49,13 @@ TINY = (
     "evaluators.images.size_px=48", "scoring.images=12", "scoring.reference_images=40", "compute.device=cpu",
     "trials=2", "rungs=[1,2]", "backend=inline", "stopping=none", "confirmation=none", "data.scenes=192",
     "training.batch_size=2", "training.sampling_steps=2", "training.validation_images=2",
-    "training.device=cpu", "enqueue=[md_lite,md]",  # two that do not draw one colour alone after two steps
+    "training.device=cpu", "enqueue=[md_lite,md]",  # which generate more than one colour after two steps
 )  # fmt: skip
 FID, CLIP = "fid_tiny_for_tests", "clip_tiny_for_tests"
 
 
 def settings_of(*words: str) -> SearchSettings:
-    return door_settings(list(words))[0]
+    return search_settings(list(words))[0]
 
 
 def named(settings: SearchSettings) -> EvaluationProtocol:
@@ -226,7 +226,7 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
 def test_given_statistics_are_the_reference(
     tmp_path: Path, words: tuple[str, ...], undisturbed: Path
 ) -> None:
-    """Those of another run's held-out pictures, as a shared file."""
+    """Those of another run's held-out images, as a shared file."""
     shared = undisturbed / "evaluator" / "reference.safetensors"
     settings = settings_of(*words, f"scoring.reference={shared}")
     evaluator = prepare_evaluator(settings, tmp_path / "one", load_data(settings.data))
@@ -261,7 +261,7 @@ def test_missing_weights_are_one_message_before_anything_starts(folder: Path, tm
     assert not (folder / "never").exists()
 
 
-def test_coco30k_on_a_searchs_own_pictures_is_not_coco30k() -> None:
+def test_coco30k_on_a_searchs_own_images_is_not_coco30k() -> None:
     settings = settings_of("evaluators=coco30k", "data.scenes=192")
     derived = derived_protocol(settings, named(settings), load_data(settings.data))
     assert derived.name == "coco30k networks on scenes" and derived.source == ""
@@ -269,7 +269,7 @@ def test_coco30k_on_a_searchs_own_pictures_is_not_coco30k() -> None:
     assert (
         settings.objectives[0].name == "fid_inception_v3" and settings.objectives[1].name == "clip_vit_b_32"
     )
-    said = what_differs(named(settings), derived)
+    said = differences_from_named(named(settings), derived)
     for part in (
         "samples 200 for 30000", "images.drawn_size_px 24 for 512", "reference.images 48 for 30000",
         "drawing.steps 6 for 50", "clips vit-b-32 for vit-b-32, vit-g-14",
@@ -277,7 +277,7 @@ def test_coco30k_on_a_searchs_own_pictures_is_not_coco30k() -> None:
         assert part in said
     assert "digest" not in said
     scores, name, differs, _ = scoring_plan(settings, load_data(settings.data))
-    assert scores == "fid_inception_v3 and clip_vit_b_32, of 200 pictures a rung" and name == derived.name
+    assert scores == "fid_inception_v3 and clip_vit_b_32, of 200 images per rung" and name == derived.name
     assert differs == f"not coco30k itself, and compares with none of its scores: {said}"
 
 
@@ -338,7 +338,7 @@ def test_a_record_from_before_captions_were_stated_still_compares(undisturbed: P
     assert said.startswith("protocol.captions.digest: ") and said.endswith(" against 9")
 
 
-def test_the_default_search_has_its_ruler_with_it(tmp_path: Path) -> None:
+def test_the_default_search_has_its_metric_network_with_it(tmp_path: Path) -> None:
     """On a machine that has trained none: its processor would decide the weights, and so the protocol."""
     settings = settings_of(f"cache_folder={tmp_path / 'cache'}")
     evaluator = prepare_evaluator(settings, tmp_path / "evaluator", load_data(settings.data), str)

@@ -6,7 +6,7 @@ import pytest
 
 from conf.compose import compose
 from conf.help import groups, help_text
-from search.preparation import strategy_of
+from search.preparation import search_strategy
 from search.runs.record import MemoryRecord
 from search.settings import settings_from_plain
 from search.strategies.independent import ArchitectureSearch, IndependentSettings
@@ -39,7 +39,7 @@ def test_help_lists_complete_configurations_first_and_strategies() -> None:
 def test_the_strategy_is_made_by_its_settings() -> None:
     settings = settings_from_plain(compose("search", ["strategy=independent"]))
     assert settings.strategy == IndependentSettings()
-    assert isinstance(strategy_of(settings, MemoryRecord(lambda: 0.0)), ArchitectureSearch)
+    assert isinstance(search_strategy(settings, MemoryRecord(lambda: 0.0)), ArchitectureSearch)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ UNIT = 4  # channels are multiples of it, and it is a multiple of every group, h
 
 
 def example(number: int) -> Architecture:
-    """A network at most 24 channels wide, every switch drawn."""
+    """A network at most 24 channels wide, every switch sampled."""
     chance = random.Random(number)
     levels = [_level(chance) for _ in range(chance.randint(1, 4))]
     head_width, heads = chance.choice(((1, None), (2, None), (4, None), (None, 1), (None, 2), (None, 4)))

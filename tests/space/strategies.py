@@ -41,7 +41,7 @@ middles: SearchStrategy[Middle] = st.builds(
 def architectures(
     draw: st.DrawFn, most_levels: int = 4, most_blocks: int = 2, most_layers: int = 2
 ) -> Architecture:
-    """Any network that an `Architecture` can describe, every switch drawn, at most 16 channels wide."""
+    """Any network that an `Architecture` can describe, every switch sampled, at most 16 channels wide."""
     stacks = tuple(draw(st.lists(levels(most_blocks, most_layers), min_size=1, max_size=most_levels)))
     head_width, heads = draw(
         st.sampled_from([(1, None), (2, None), (4, None), (None, 1), (None, 2), (None, 4)])

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from space.architecture import Architecture
-from space.choices import LevelRanges, Space, UniformDraw, step_of
+from space.choices import LevelRanges, Space, UniformSuggestions, step_of
 from space.prices.macs import price
 from space.shared.plain import InputError, from_plain
 
@@ -28,10 +28,10 @@ def test_the_papers_architectures_are_points_of_the_space(architecture):
     assert space.architecture(chosen) == architecture
 
 
-def test_every_draw_encodes_back_to_itself():
+def test_every_sample_encodes_back_to_itself():
     space, chance = md_space(), random.Random(0)
     for _ in range(500):
-        architecture = space.draw(UniformDraw(chance))
+        architecture = space.sample(UniformSuggestions(chance))
         pinned = {name: values[0] for name, values in space.choices()}
         assert space.architecture(pinned | space.encode(architecture)) == architecture
 
@@ -39,11 +39,11 @@ def test_every_draw_encodes_back_to_itself():
 def test_ignored_choices_make_no_second_network():
     space = md_space()
     chosen = {name: values[0] for name, values in space.choices()}  # no layers in levels 1 and 2
-    twins = [
+    duplicates = [
         space.architecture(chosen | {"level_1.self_attention": value, "level_2.cross_attention": value})
         for value in (False, True)
     ]
-    assert twins[0] == twins[1] and twins[0].id == twins[1].id
+    assert duplicates[0] == duplicates[1] and duplicates[0].id == duplicates[1].id
 
 
 @pytest.mark.parametrize(
@@ -72,29 +72,29 @@ def test_layers_that_differ_from_block_to_block_are_no_point_of_the_space():
         md_space().encode(replace(MD, levels=levels))
 
 
-def test_a_pinned_choice_is_not_drawn_and_holds():
+def test_a_pinned_choice_is_not_sampled_and_holds():
     space = md_space()
     levels = space.levels | {"level_3": replace(space.levels["level_3"], channels=(1024,))}
     pinned = replace(space, levels=levels)
     assert "level_3.channels" not in pinned.free()
     chance = random.Random(1)
-    assert {pinned.draw(UniformDraw(chance)).levels[2].channels for _ in range(50)} == {1024}
+    assert {pinned.sample(UniformSuggestions(chance)).levels[2].channels for _ in range(50)} == {1024}
 
 
-def test_optuna_trials_can_be_drawn_from_and_every_choice_is_suggested_every_time():
+def test_optuna_trials_can_be_sampled_from_and_every_choice_is_suggested_every_time():
     space = md_space()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     trials = [study.ask() for _ in range(20)]
     for trial in trials:
-        space.draw(trial)
+        space.sample(trial)
         assert set(trial.params) == set(space.free())
 
 
-def test_the_smallest_is_smaller_than_any_draw():
+def test_the_smallest_is_smaller_than_any_sample():
     space, chance = md_space(), random.Random(2)
     for cost_of in (lambda a: price(a).macs, lambda a: price(a).parameters):
         least = cost_of(space.smallest(cost_of))
-        assert all(least <= cost_of(space.draw(UniformDraw(chance))) for _ in range(500))
+        assert all(least <= cost_of(space.sample(UniformSuggestions(chance))) for _ in range(500))
 
 
 def test_ranges_that_cannot_be_are_refused_by_name():
@@ -120,11 +120,11 @@ def test_the_kernel_of_separable_blocks_can_be_searched():
     assert space.encodings == 3 * md_space().encodings
     chance, kernels = random.Random(0), set()
     for _ in range(100):
-        draw = UniformDraw(chance)
-        architecture = space.draw(draw)
+        suggestions = UniformSuggestions(chance)
+        architecture = space.sample(suggestions)
         separable = any(level.conv == "separable" for level in architecture.levels)
         assert ("separable_kernel" in space.ignored(architecture)) is not separable
-        assert architecture.separable_kernel == (draw.params["separable_kernel"] if separable else 3)
+        assert architecture.separable_kernel == (suggestions.params["separable_kernel"] if separable else 3)
         assert space.architecture(space.pinned() | space.encode(architecture)) == architecture
         kernels.add(architecture.separable_kernel)
     assert kernels == {3, 7, 9}
@@ -132,7 +132,7 @@ def test_the_kernel_of_separable_blocks_can_be_searched():
         replace(md_space(), separable_kernel=(4, 3))
 
 
-def test_the_space_without_it_is_drawn_as_ever():
+def test_the_space_without_it_is_sampled_as_ever():
     """Free choices in their order: the parameters of recorded trials, and what samplers are seeded by."""
     assert md_space().pinned() == {"level_3.blocks": 2, "separable_kernel": 3}
     assert list(md_space().free())[-5:] == [
@@ -145,18 +145,19 @@ def test_what_is_ignored_at_a_point_is_what_makes_no_difference_there():
     space, chance = md_space(), random.Random(0)
     pinned, seen = space.pinned(), set()
     for _ in range(40):
-        draw = UniformDraw(chance)
-        architecture = space.draw(draw)
+        suggestions = UniformSuggestions(chance)
+        architecture = space.sample(suggestions)
         without_effect = {
             name
             for name, values in space.free().items()
             if all(
-                space.architecture(pinned | draw.params | {name: value}) == architecture for value in values
+                space.architecture(pinned | suggestions.params | {name: value}) == architecture
+                for value in values
             )
         }
         assert space.ignored(architecture) == without_effect
         seen |= without_effect
-        canonical = space.canonical(draw.params)
+        canonical = space.canonical(suggestions.params)
         assert space.architecture(pinned | canonical) == architecture
         assert space.canonical(canonical) == canonical == space.encode(architecture)
     assert {"level_1.self_attention", "level_2.cross_attention", "separable_expansion"} <= seen

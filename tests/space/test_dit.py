@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from space.dit import DiT, DiTNetwork, block_cost, price
+from space.dit import DiT, DiTNetwork, block_cost, dit_price
 from space.shared.plain import InputError
 
 ARCH = Path(__file__).parents[2] / "conf" / "arch"
@@ -33,14 +33,14 @@ def test_a_block_by_hand() -> None:
 
 @pytest.mark.parametrize("dit", [TINY, DiT(), DiT(patch=4, depth=3, width=96, learned_variance=False)])
 def test_closed_form_equals_pytorchs_counter(dit: DiT) -> None:
-    assert (price(dit).parameters, price(dit).macs) == counted(dit)
+    assert (dit_price(dit).parameters, dit_price(dit).macs) == counted(dit)
 
 
 def test_dit_xl_2_counts_as_published() -> None:
     dit = DiT.load(ARCH / "dit_xl_2.yaml")
     assert dit == DiT()
-    assert price(dit).parameters == pytest.approx(675.1e6, rel=1e-3)
-    assert price(dit).gmacs == pytest.approx(524.58, rel=1e-3)
+    assert dit_price(dit).parameters == pytest.approx(675.1e6, rel=1e-3)
+    assert dit_price(dit).gmacs == pytest.approx(524.58, rel=1e-3)
 
 
 def test_same_output_as_diffusers() -> None:

@@ -21,13 +21,13 @@ from conf.compose import compose
 from mdsearch.commands.explore import main
 from space.architecture import Architecture
 from space.budget import Budget
-from space.choices import LevelRanges, Space, UniformDraw
+from space.choices import LevelRanges, Space, UniformSuggestions
 from space.difference import difference
 from space.explore import counting, files, fronts
-from space.explore.counting import Count, count, count_within
+from space.explore.counting import SpaceCount, count, count_within
 from space.explore.fronts import MEANS, SIGNS, edge, undominated
 from space.explore.grid import ACTS_ON, Grid
-from space.explore.survey import interval, neighbours, survey, within
+from space.explore.survey import fits_budget, interval, neighbours, survey
 from space.prices.macs import Cost, price
 from space.shared.plain import InputError, from_plain
 
@@ -115,7 +115,7 @@ def test_rows_price_name_and_rebuild_every_encoding(small: Small) -> None:
 
 def test_counts_equal_listing(small: Small) -> None:
     grid, every, _ = small
-    assert count(grid) == Count(len(every), len({a.id for a in every}))
+    assert count(grid) == SpaceCount(len(every), len({a.id for a in every}))
 
 
 @pytest.mark.parametrize("quantile", [0, 0.1, 0.5, 0.9, 1])
@@ -131,7 +131,7 @@ def test_what_fits_equals_listing(small: Small, quantile: float) -> None:
         Budget(None, macs / 1e9, plain / 1e9, weights_mib=parameters / 2**20, precision="int8"),
     ):
         fits = [a.id for a, cost in zip(every, costs, strict=True) if not budget.excess(cost)]
-        assert count_within(grid, budget) == Count(len(fits), len(set(fits)))
+        assert count_within(grid, budget) == SpaceCount(len(fits), len(set(fits)))
 
 
 def test_a_bound_that_is_no_sum_is_refused(small: Small) -> None:
@@ -139,7 +139,7 @@ def test_a_bound_that_is_no_sum_is_refused(small: Small) -> None:
     with pytest.raises(InputError, match=message):
         count_within(small[0], Budget(peak_activations_mib=100))
     with pytest.raises(InputError, match="peak_activations_mib: follows from no sum over stages"):
-        within(Budget(peak_activations_mib=100), small[0].price(every_row(small[0])[:3]))
+        fits_budget(Budget(peak_activations_mib=100), small[0].price(every_row(small[0])[:3]))
 
 
 def test_without_a_bound_everything_fits(small: Small) -> None:
@@ -189,32 +189,32 @@ def test_md_networks_by_hand(md: Grid) -> None:
                 shared = 2 if some & {"sa", "both"} else 1
                 kind = 2 if some & {"sa", "ca", "both"} else 1
                 networks += prod(sizes) * inner * expansion * 3 * 2 * shared * kind
-    assert count(md) == Count(192 * 720 * 1152 * 72, networks)
+    assert count(md) == SpaceCount(192 * 720 * 1152 * 72, networks)
 
 
-def test_drawn_rows_are_priced_exactly_and_repeat(md: Grid) -> None:
-    rows = md.draw(np.random.default_rng(3), 400)
+def test_sampled_rows_are_priced_exactly_and_repeat(md: Grid) -> None:
+    rows = md.sample(np.random.default_rng(3), 400)
     again = [md.architecture(row) for row in rows]
     assert [tuple(cost) for cost in md.price(rows).tolist()] == [tuple(price(a)) for a in again]
     assert md.ids(rows) == [a.id for a in again]
-    np.testing.assert_array_equal(rows, md.draw(np.random.default_rng(3), 400))
+    np.testing.assert_array_equal(rows, md.sample(np.random.default_rng(3), 400))
 
 
-def test_draws_are_as_random_search_draws(md: Grid) -> None:
-    """The share that fits, by our draws and by `Space.draw`: two samples of one distribution."""
+def test_samples_are_as_those_of_random_search(md: Grid) -> None:
+    """The share that fits, by our samples and by `Space.sample`: two samples of one distribution."""
     budget = Budget(400, 200)
-    rows = md.draw(np.random.default_rng(0), 200_000)
-    ours = within(budget, md.price(rows)).mean()
-    draw = UniformDraw(random.Random(0))
-    plain = np.mean([not budget.excess(price(md.space.draw(draw))) for _ in range(1500)])
+    rows = md.sample(np.random.default_rng(0), 200_000)
+    ours = fits_budget(budget, md.price(rows)).mean()
+    suggestions = UniformSuggestions(random.Random(0))
+    plain = np.mean([not budget.excess(price(md.space.sample(suggestions))) for _ in range(1500)])
     assert abs(ours - plain) < 4 * 0.5 / 1500**0.5
 
 
-def test_a_survey_counts_what_it_draws(md: Grid) -> None:
+def test_a_survey_counts_what_it_samples(md: Grid) -> None:
     budget, seen = Budget(400, 200, 180, weights_mib=700), []
     found = survey(md, 60_000, 7, budget, {"md": price(MD)}, lambda *chunk: seen.append(chunk))
     costs = np.concatenate([costs for _, costs, _ in seen])
-    assert len(costs) == found.draws == found.density.counts.sum() == 60_000
+    assert len(costs) == found.samples == found.density.counts.sum() == 60_000
     assert found.fits == sum(not budget.excess(Cost(*cost)) for cost in costs.tolist())
     smaller = (costs[:, 0] <= 387_376_712) & (costs[:, 1] <= price(MD).macs)
     assert found.no_larger == {"md": smaller.sum()}
@@ -259,26 +259,26 @@ def test_an_impossible_space_is_refused() -> None:
         )
 
 
-# ---------------------------------------------------------------------- the door
+# ---------------------------------------------------------------------- the command
 
 PINNED = (
     "space.levels.level_1={channels:[320],conv:[full],blocks:[1],layers_down:[0],layers_up:[0]}",
     "space.levels.level_2.channels=[640]",
 )
-DOOR = ("draws=300", *PINNED)
+COMMAND_WORDS = ("draws=300", *PINNED)
 
 
 @pytest.fixture(scope="module")
-def door_json(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def command_json(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     folder = tmp_path_factory.mktemp("map")
     words = [f"out={folder / 'map.parquet'}", f"picture={folder / 'map.png'}", "format=json"]
     with redirect_stdout(StringIO()) as printed:
-        assert main([*DOOR, *words]) == 0
+        assert main([*COMMAND_WORDS, *words]) == 0
     return json.loads(printed.getvalue()), folder
 
 
-def test_json_and_table_agree(door_json: tuple[dict[str, Any], Path]) -> None:
-    data, folder = door_json
+def test_json_and_table_agree(command_json: tuple[dict[str, Any], Path]) -> None:
+    data, folder = command_json
     table = pd.read_parquet(folder / "map.parquet")
     assert len(table) == data["drawn"]["draws"] == 300
     assert int(table["fits"].sum()) == data["drawn"]["fits"]
@@ -294,8 +294,8 @@ def test_json_and_table_agree(door_json: tuple[dict[str, Any], Path]) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["map.parquet", "map.png"]
 
 
-def test_a_row_of_the_table_rebuilds_its_network(door_json: tuple[dict[str, Any], Path]) -> None:
-    table = pd.read_parquet(door_json[1] / "map.parquet")
+def test_a_row_of_the_table_rebuilds_its_network(command_json: tuple[dict[str, Any], Path]) -> None:
+    table = pd.read_parquet(command_json[1] / "map.parquet")
     space = from_plain(Space, compose("explore", PINNED)["space"])
     for row in table.head(20).to_dict("records"):
         a = space.architecture({name: row[name] for name, _ in space.choices()})
@@ -304,7 +304,7 @@ def test_a_row_of_the_table_rebuilds_its_network(door_json: tuple[dict[str, Any]
 
 
 def test_text_and_csv(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main([*DOOR, f"out={tmp_path / 'map.csv'}", "neighbours=2"]) == 0
+    assert main([*COMMAND_WORDS, f"out={tmp_path / 'map.csv'}", "neighbours=2"]) == 0
     text = capsys.readouterr().out
     for expected in (
         "distinct networks",
@@ -322,7 +322,7 @@ def test_around_a_file_or_around_nothing(capsys: pytest.CaptureFixture[str], tmp
     (tmp_path / "own.yaml").write_text(lite.to_yaml(), encoding="utf-8")
     near = []
     for word in (f"near={tmp_path / 'own.yaml'}", "near=null"):
-        assert main([*DOOR, word, "format=json"]) == 0
+        assert main([*COMMAND_WORDS, word, "format=json"]) == 0
         data = json.loads(capsys.readouterr().out)
         near.append((data["near"] and data["near"]["id"], bool(data["neighbours"])))
     assert near == [(lite.id, True), (None, False)]
@@ -333,7 +333,7 @@ def test_a_space_too_large_to_count_is_estimated(
 ) -> None:
     monkeypatch.setattr(counting, "MOST_PAIRS", 0)
     monkeypatch.setattr(fronts, "MOST_GROUPS", 0)
-    assert main([*DOOR, f"picture={tmp_path / 'map.svg'}"]) == 0
+    assert main([*COMMAND_WORDS, f"picture={tmp_path / 'map.svg'}"]) == 0
     text = capsys.readouterr().out
     assert "estimated from a sample" in text
     assert "95 % interval" in text
@@ -342,10 +342,10 @@ def test_a_space_too_large_to_count_is_estimated(
 
 
 def test_a_table_broken_off_leaves_no_file(md: Grid, tmp_path: Path) -> None:
-    rows = md.draw(np.random.default_rng(0), 5)
+    rows = md.sample(np.random.default_rng(0), 5)
     costs = md.price(rows)
     with pytest.raises(KeyboardInterrupt), files.CandidateFile(tmp_path / "map.csv", md) as file:
-        file.write(rows, costs, within(Budget(), costs))
+        file.write(rows, costs, fits_budget(Budget(), costs))
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from space.architecture import Architecture
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, from_plain
@@ -33,8 +33,8 @@ def test_md_narrowed_by_sixteen():
 
 def test_distinct_architectures_stay_distinct():
     space, proxy, chance = md_space(), preset("embedded"), random.Random(0)
-    drawn = {a.id: a for a in (space.draw(UniformDraw(chance)) for _ in range(1000))}
-    assert len({narrow(a, proxy).id for a in drawn.values()}) == len(drawn) > 990
+    sampled = {a.id: a for a in (space.sample(UniformSuggestions(chance)) for _ in range(1000))}
+    assert len({narrow(a, proxy).id for a in sampled.values()}) == len(sampled) > 990
 
 
 def test_every_innermost_width_has_a_proxy_width_of_its_own():

@@ -146,7 +146,7 @@ def test_every_literal_has_its_entries() -> None:
     """A name that can be written can be built and priced."""
     assert set(get_args(ConvKind)) == set(CONV_BLOCKS)
     assert set(get_args(Activation)) == set(blocks.ACTIVATIONS)
-    assert set(get_args(AttentionKind)) == set(blocks.ATTENTIONS) == set(transformer.ATTENTIONS)
+    assert set(get_args(AttentionKind)) == set(blocks.ATTENTIONS) == set(transformer.ATTENTION_MEMORY)
     assert set(get_args(Projection)) == {"none", *blocks.PROJECTIONS}
     assert set(CONV_BLOCKS) | set(STACK) < set(KINDS)
 

@@ -34,7 +34,7 @@ def test_zero_terminal_snr_leaves_noise_alone() -> None:
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_a_perfect_network_has_no_loss_and_samples_the_picture(prediction: str) -> None:
+def test_a_perfect_network_has_no_loss_and_samples_the_image(prediction: str) -> None:
     diffusion = make(prediction)
     clean, noise = torch.randn(2, 2, 4, 4), torch.randn(2, 2, 4, 4)
 
@@ -52,8 +52,8 @@ def test_a_perfect_network_has_no_loss_and_samples_the_picture(prediction: str) 
     assert float(diffusion.loss(prediction_, clean, noise, timesteps)) < 1e-9
 
     context = torch.zeros(2, 3, 4)
-    drawn = diffusion.sample(perfect, noise, context, context[:1], steps=10, guidance=1.0)
-    torch.testing.assert_close(drawn, clean, atol=1e-2, rtol=1e-2)
+    sampled = diffusion.sample(perfect, noise, context, context[:1], steps=10, guidance=1.0)
+    torch.testing.assert_close(sampled, clean, atol=1e-2, rtol=1e-2)
 
 
 def test_guidance_goes_beyond_the_conditional_prediction() -> None:
@@ -64,10 +64,10 @@ def test_guidance_goes_beyond_the_conditional_prediction() -> None:
 
     diffusion, noise = make("x0"), torch.randn(2, 1, 4, 4)
     for guidance in (0.0, 1.0, 2.5):
-        drawn = diffusion.sample(
+        sampled = diffusion.sample(
             denoise, noise, torch.ones(2, 3, 4), torch.zeros(1, 3, 4), steps=4, guidance=guidance
         )
-        torch.testing.assert_close(drawn, torch.full_like(drawn, guidance))
+        torch.testing.assert_close(sampled, torch.full_like(sampled, guidance))
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)

@@ -14,8 +14,7 @@ import torch
 from PIL import Image
 
 from conf.compose import compose
-from mdsearch.commands import generate
-from mdsearch.commands import train as door
+from mdsearch.commands import generate, train
 from space.architecture import Architecture
 from space.shared.plain import InputError, from_plain
 from training.data.digits import DigitsSettings
@@ -54,38 +53,38 @@ def curve(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
 
 
-def test_training_writes_weights_that_generate_draws_with(
+def test_training_writes_weights_that_generate_uses(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert door.main(words) == 0
+    assert train.main(words) == 0
     out = tmp_path / "out"
     assert [line["step"] for line in curve(out) if "loss" in line] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in curve(out) if "validation_loss" in line] == [4, 6]
     assert Image.open(out / "samples.png").size == (3 * 16 * 3, 2 * 16 * 3)
 
-    picture = tmp_path / "drawn" / "picture.png"
+    image = tmp_path / "generated" / "picture.png"
     prompt = "prompt=a large red circle, {in} the 'top left' on navy"
-    assert generate.main([f"model={out}", prompt, f"out={picture}", "count=3", "enlarge=2", "seed=1"]) == 0
-    assert Image.open(picture).size == (2 * 16 * 2, 2 * 16 * 2)
-    assert str(picture) in capsys.readouterr().out
+    assert generate.main([f"model={out}", prompt, f"out={image}", "count=3", "enlarge=2", "seed=1"]) == 0
+    assert Image.open(image).size == (2 * 16 * 2, 2 * 16 * 2)
+    assert str(image) in capsys.readouterr().out
     from training.model import load_model
 
-    drawn = load_model(out, "cpu").generate([prompt.removeprefix("prompt=")], seed=1)
-    sheet = np.asarray(Image.open(picture))
-    assert (sheet[:32:2, :32:2] == drawn[0]).all()
+    generated = load_model(out, "cpu").generate([prompt.removeprefix("prompt=")], seed=1)
+    sheet = np.asarray(Image.open(image))
+    assert (sheet[:32:2, :32:2] == generated[0]).all()
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert door.main([*words, f"out={tmp_path / 'whole'}"]) == 0
+    assert train.main([*words, f"out={tmp_path / 'whole'}"]) == 0
     monkeypatch.setattr(Trainer, "train_to", _pressing_ctrl_c_at(5, Trainer.train_to))
     with pytest.raises(KeyboardInterrupt):
-        door.main(words)
+        train.main(words)
     monkeypatch.undo()
     out = tmp_path / "out"
     assert torch.load(out / "state.pt")["step"] == 5
-    assert door.main([f"resume={out}"]) == 0
+    assert train.main([f"resume={out}"]) == 0
     for name in ("unet.safetensors", "text.safetensors"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     losses = [line for line in curve(out) if "loss" in line]
@@ -105,18 +104,18 @@ def _pressing_ctrl_c_at(last: int, train_to: Callable[..., None]) -> Callable[..
 
 
 def test_resuming_takes_further_words(words: list[str], tmp_path: Path) -> None:
-    assert door.main(words) == 0
-    assert door.main([f"resume={tmp_path / 'out'}", "training.steps=8"]) == 0
+    assert train.main(words) == 0
+    assert train.main([f"resume={tmp_path / 'out'}", "training.steps=8"]) == 0
     assert [line["step"] for line in curve(tmp_path / "out") if "loss" in line][-3:] == [6, 7, 8]
 
 
 def test_what_cannot_be_used_is_said(words: list[str], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"resume: .* is no folder of a training"):
-        door.main([f"resume={tmp_path}"])
+        train.main([f"resume={tmp_path}"])
     with pytest.raises(InputError, match=r"nothing\.yaml: cannot be read as an architecture"):
-        door.main(["arch_file=nothing.yaml"])
+        train.main(["arch_file=nothing.yaml"])
     with pytest.raises(InputError, match=r"latent_channels: the architecture has 8, but the codec makes 14"):
-        door.main(["proxy=full", "data.scenes=96"])
+        train.main(["proxy=full", "data.scenes=96"])
     with pytest.raises(InputError, match="holds no trained model"):
         generate.main([f"model={tmp_path}", "prompt=x"])
     with pytest.raises(InputError, match=r"out: .* cannot be written: unknown file extension"):

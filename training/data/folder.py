@@ -26,7 +26,9 @@ class FolderSettings(CommonSettings):
     name: Literal["folder"] = "folder"
     held_out_share: float = 0.1
     folder: str  # of the images
-    captions: str | None = None  # file of captions; the default is captions.jsonl, .csv or .tsv in the folder
+    captions: str | None = (
+        None  # a file of names and captions; None: captions.jsonl (.csv, ...) in the folder
+    )
     max_unreadable_share: float = 0.05  # of the images; above it loading stops
     memory_mib: int = 1024  # decoded images beyond this are read from disk for each batch
 
@@ -37,7 +39,7 @@ class FolderSettings(CommonSettings):
         if not 0 <= self.max_unreadable_share <= 1:
             raise InputError(f"max_unreadable_share: {self.max_unreadable_share}; allowed: 0 to 1")
 
-    def load(self) -> FolderImages:
+    def load(self) -> FolderPixels:
         return open_folder(
             self.folder,
             self.captions,
@@ -61,7 +63,7 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().resolve())
 
 
-class FolderImages:
+class FolderPixels:
     """Images of a folder, (N, H, W, 3) uint8 in memory (`pixels_in_memory`) or decoded for each batch."""
 
     def __init__(self, files: list[Path], names: list[str], captions: list[str], image_size_px: int) -> None:
@@ -90,7 +92,7 @@ class FolderImages:
 
 def open_folder(
     folder: str, captions: str | None, image_size_px: int, *, max_unreadable_share: float, memory_mib: int
-) -> FolderImages:
+) -> FolderPixels:
     """Read the captions, check every image, and keep the decoded ones if they fit `memory_mib`.
 
     Beyond that every image is still decoded once, to be sure that it can be, but not kept.
@@ -114,7 +116,7 @@ def open_folder(
     readable = [index for index, image in enumerate(decoded) if image is not None]
     unreadable = [rows[index][0] for index, image in enumerate(decoded) if image is None]
     _check_unreadable(unreadable, len(rows), max_unreadable_share)
-    images = FolderImages(
+    images = FolderPixels(
         [files[index] for index in readable],
         [rows[index][0] for index in readable],
         [rows[index][1] for index in readable],

@@ -1,4 +1,4 @@
-"""Which images a step sees: every image once an epoch, by the seed alone."""
+"""Which images a step sees: every image once per epoch, by the seed alone."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ COLOURS = {
     "orange": (245, 130, 30),
 }
 SHAPES = ("circle", "square", "triangle", "cross")
-PLACES = {
+POSITIONS = {
     "in the top left": (0.28, 0.28),
     "in the top right": (0.72, 0.28),
     "in the centre": (0.5, 0.5),
@@ -83,7 +83,7 @@ def render_scenes(count: int, image_size_px: int, seed: int) -> np.ndarray:
     )
 
     jitter = np.random.default_rng([seed, 0x5CE4E5]).uniform(-1, 1, (count, 3)).astype(np.float32)
-    centre = np.array([PLACES[name] for name in place], np.float32) + POSITION_JITTER * jitter[:, :2]
+    centre = np.array([POSITIONS[name] for name in place], np.float32) + POSITION_JITTER * jitter[:, :2]
     radius = np.array([SIZES[name] for name in size], np.float32) * (1 + SIZE_JITTER * jitter[:, 2])
 
     pixel = (np.arange(image_size_px, dtype=np.float32) + 0.5) / image_size_px
@@ -101,7 +101,7 @@ def render_scenes(count: int, image_size_px: int, seed: int) -> np.ndarray:
 
 
 def _all_scenes() -> list[tuple[str, str, str, str, str]]:
-    return list(itertools.product(SIZES, COLOURS, SHAPES, PLACES, BACKGROUNDS))
+    return list(itertools.product(SIZES, COLOURS, SHAPES, POSITIONS, BACKGROUNDS))
 
 
 def _order(count: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from space.shared.plain import InputError
-from training.generation.identity import PIPELINE, kind_of
+from training.generation.identity import PIPELINE, model_kind
 from training.generation.settings import PRECISIONS, GenerationSettings
 from training.model import Model, load_model, read_description
 
@@ -29,7 +29,7 @@ class Generator(Protocol):
 
 def open_generator(folder: str | Path, settings: GenerationSettings, device: torch.device) -> Generator:
     """Load the model of a folder, ours or a pipeline. Raises InputError where settings do not fit it."""
-    if kind_of(folder) == PIPELINE:
+    if model_kind(folder) == PIPELINE:
         from training.generation.pipelines import (
             PipelineGenerator,  # diffusers' pipelines take seconds to import
         )
@@ -41,7 +41,7 @@ def open_generator(folder: str | Path, settings: GenerationSettings, device: tor
 
 def check_settings(folder: str | Path, settings: GenerationSettings) -> None:
     """Raises InputError where settings do not fit a model, as far as that is known without loading it."""
-    if kind_of(folder) == PIPELINE:
+    if model_kind(folder) == PIPELINE:
         return
     _, model = read_description(folder)
     if settings.image_size_px != model.image_size_px:

@@ -10,37 +10,37 @@ from typing import Any
 
 from space.shared.plain import InputError
 
-OURS, PIPELINE = "model.json", "model_index.json"
-WEIGHTS = (".safetensors", ".bin")  # in the order in which diffusers looks for them
+OWN_MODEL, PIPELINE = "model.json", "model_index.json"
+WEIGHT_SUFFIXES = (".safetensors", ".bin")  # in the order in which diffusers looks for them
 DESCRIPTIONS = (".json", ".txt", ".model")  # configurations, vocabularies, merges
 
 
-def identity(folder: str | Path) -> dict[str, str]:
+def model_identity(folder: str | Path) -> dict[str, str]:
     """What a model is called and a digest of all that it generates with, the same wherever its folder lies.
 
     Raises:
         InputError: a folder of neither kind, or one that cannot be read.
     """
     folder = Path(folder)
-    kind = kind_of(folder)
+    kind = model_kind(folder)
     try:
         plain: Any = json.loads((folder / kind).read_text(encoding="utf-8"))
-        if kind == OURS:
+        if kind == OWN_MODEL:
             return {"kind": "mdsearch", "digest": _digest(_own_parts(folder, plain))}
         return {"kind": str(plain["_class_name"]), "digest": _digest(_pipeline_parts(folder, plain))}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"model: {str(folder / kind)!r} cannot be read: {error}") from None
 
 
-def kind_of(folder: str | Path) -> str:
+def model_kind(folder: str | Path) -> str:
     """OURS or PIPELINE. Raises InputError for a folder of neither."""
-    for kind in (OURS, PIPELINE):
+    for kind in (OWN_MODEL, PIPELINE):
         if (Path(folder) / kind).is_file():
             return kind
     if not Path(folder).is_dir():
         raise InputError(f"model: {str(folder)!r} is no folder")
     raise InputError(
-        f"model: {str(folder)!r} has no {OURS} (a trained model of ours) and no {PIPELINE} (a diffusers "
+        f"model: {str(folder)!r} has no {OWN_MODEL} (a trained model of ours) and no {PIPELINE} (a diffusers "
         "pipeline)"
     )
 
@@ -51,7 +51,7 @@ def _own_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, bytes
         frozen = plain["settings"][name].pop("folder", None)
         if frozen is not None:
             yield from _files(Path(frozen), name)
-    yield OURS, json.dumps(plain, sort_keys=True).encode()
+    yield OWN_MODEL, json.dumps(plain, sort_keys=True).encode()
     yield from ((file.name, _sha(file)) for file in sorted(folder.glob("*.safetensors")))
 
 
@@ -68,7 +68,9 @@ def _pipeline_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, 
 
 def _files(folder: Path, name: str) -> Iterable[tuple[str, bytes]]:
     files = sorted(folder.iterdir())
-    weights = next((suffix for suffix in WEIGHTS if any(file.suffix == suffix for file in files)), None)
+    weights = next(
+        (suffix for suffix in WEIGHT_SUFFIXES if any(file.suffix == suffix for file in files)), None
+    )
     for file in filter(Path.is_file, files):
         if file.suffix in DESCRIPTIONS or file.suffix == weights:
             yield f"{name}/{file.name}", _sha(file)

@@ -1,4 +1,4 @@
-"""A protocol's samples: one image a caption, over several workers or shards, the same images however.
+"""A protocol's samples: one image per caption, over several workers or shards, the same images however.
 
 A image starts from noise of (seed, index) alone, but a convolution over another batch may round
 differently. So batch k always holds images k * batch_size to (k + 1) * batch_size - 1; a batch that was
@@ -24,7 +24,7 @@ from space.shared.plain import InputError, to_plain
 from space.shared.workers import in_workers
 from training.devices import choose_device
 from training.generation.generators import Generator, check_settings, open_generator
-from training.generation.identity import identity
+from training.generation.identity import model_identity
 from training.generation.sample_folder import SampleFolder
 from training.generation.settings import GenerationSettings
 
@@ -51,7 +51,7 @@ class Shard:
         return cls(int(number), int(of))
 
 
-WHOLE = Shard()
+ALL_SAMPLES = Shard()
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def generate_samples(
     out: str | Path,
     *,
     workers: int = 1,
-    shard: Shard = WHOLE,
+    shard: Shard = ALL_SAMPLES,
     device: str = "auto",
     on_generated: OnGenerated = lambda done, of: None,
 ) -> SampleFolder:
@@ -120,7 +120,7 @@ def manifest_of(
     """What stands in the manifest: equal manifests, equal images."""
     text = json.dumps(list(captions), ensure_ascii=False, separators=(",", ":"))
     return {
-        "model": identity(model),
+        "model": model_identity(model),
         "settings": to_plain(settings),
         "captions": hashlib.sha256(text.encode()).hexdigest()[:16],
         "device": _device_name(choose_device(device)),

@@ -15,7 +15,7 @@ Trained = TypeVar("Trained", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Part:
+class TrainedPart:
     """Modules that one optimiser trains on a loss of their own.
 
     The optimiser holds the parameters of `module`, and is made with the learning rate that the schedule
@@ -26,7 +26,7 @@ class Part:
     optimizer: Optimizer
 
 
-class Objective(ABC, Generic[Batch, Trained]):
+class TrainingObjective(ABC, Generic[Batch, Trained]):
     """What training minimises.
 
     In each step the trainer takes the parts in turn: the loss of a part from the step's batch, its gradients,
@@ -43,7 +43,7 @@ class Objective(ABC, Generic[Batch, Trained]):
 
     name: ClassVar[str]
     model: Trained
-    parts: Mapping[str, Part]
+    parts: Mapping[str, TrainedPart]
 
     def turns(self, step: int) -> Sequence[str]:
         """The parts that step number `step` (from 0) trains, in order; the first one's loss is reported."""

@@ -11,7 +11,7 @@ from space.shared.seeds import generator
 from training.data.dataset import Dataset
 from training.data.order import batch_indices
 from training.model import Model
-from training.objectives.base import Objective, Part
+from training.objectives.base import TrainedPart, TrainingObjective
 from training.settings import TrainingSettings
 from training.text import Tokens
 
@@ -25,7 +25,7 @@ class DiffusionBatch(NamedTuple):
     timesteps: Tensor  # (B,)
 
 
-class DiffusionObjective(Objective[DiffusionBatch, Model]):
+class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
     """The error of the network's prediction at random noise levels.
 
     Images, noise, timesteps and dropped captions derive from (seed, step) alone: two architectures with one
@@ -43,7 +43,7 @@ class DiffusionObjective(Objective[DiffusionBatch, Model]):
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self.parts = {"model": Part(model, optimizer)}
+        self.parts = {"model": TrainedPart(model, optimizer)}
 
     def batch(self, step: int) -> DiffusionBatch:
         s, device = self.settings, self.model.device

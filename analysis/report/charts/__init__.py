@@ -1,1 +1,1 @@
-"""The charts, a file a question; each is a plotly figure, or None where there is nothing to show."""
+"""The charts, a file per question; each is a plotly figure, or None where there is nothing to show."""

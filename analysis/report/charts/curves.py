@@ -1,4 +1,4 @@
-"""Learning curves: scores by training step, a line a trial."""
+"""Learning curves: scores by training step, a line per trial."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_CURVES = 300  # of one kind
 
 
 def learning_curves(history: History, objective: Objective, winner: Trial | None) -> go.Figure | None:
-    """A score by training step: a line a trial from the untrained start, stops and failures marked."""
+    """A score by training step: a line per trial from the untrained start, stops and failures marked."""
     if not any(trial.rungs for trial in history.trials):
         return None
     score_name = objective.name

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
-from search.formats import ending, label, size, state_word, summary
+from search.formats import ending, label, size, state_word, summary_lines
 from search.runs.record import Trial
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point
@@ -80,7 +80,7 @@ def hover(trial: Trial, point: Point | None = None, *, full: bool = True) -> str
         lines[0] = f"{label(trial.name)}, confirmation · {trial.architecture.id}"
     if point is not None:
         lines.append(f"{scores_in_words(point)} at step {trial.last_step}")
-    lines += [size(trial.cost), *(summary(trial.architecture) if full else ())]
+    lines += [size(trial.cost), *(summary_lines(trial.architecture) if full else ())]
     if full and trial.state in ("halted", "failed"):
         lines.append(_shortened(ending(trial), 90))
     return "<br>".join(escape(line) for line in lines)
@@ -89,7 +89,7 @@ def hover(trial: Trial, point: Point | None = None, *, full: bool = True) -> str
 def scores_in_words(point: Point) -> str:
     """`FID 12.34, CLIP 0.456`."""
     each = zip(point.objectives, point.values, strict=True)
-    return ", ".join(f"{objective.label} {objective.shown(value)}" for objective, value in each)
+    return ", ".join(f"{objective.label} {objective.value_text(value)}" for objective, value in each)
 
 
 def noise_bars(widths: Sequence[float], colour: str) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def in_state(trials: Iterable[Trial], state: str, objectives: Objectives) -> lis
 
 
 def front_line(points: Sequence[Point], colour: str) -> list[go.Scatter]:
-    """The front of two objectives as steps; of more it is no line, and none is drawn."""
+    """The front of two objectives as steps; of more it is no line, and none is plotted."""
     if len(points[0].values) != 2:
         return []
     x, y = zip(*(point.values for point in points), strict=True)

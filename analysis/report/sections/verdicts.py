@@ -10,7 +10,7 @@ from analysis.report.charts.race import closing_intervals
 from analysis.report.charts.scores import confirmation
 from analysis.report.html import Cell, PageTable, Row, badge_cell, number
 from analysis.report.page import Page
-from search.confirmation.repeats import estimated, shown
+from search.confirmation.repeats import estimated, noise_row
 from search.formats import counted, label, state_word
 from search.objectives import Objectives
 from search.runs.header import noise_of, objectives_of, references_of
@@ -63,7 +63,7 @@ def difference_cells(objectives: Objectives, found: Sequence[Interval]) -> list[
     """Of each objective the difference and between what it lies."""
     cells = []
     for objective, each in zip(objectives, found, strict=True):
-        middle, low, high = map(objective.difference_shown, (each.middle, each.low, each.high))
+        middle, low, high = map(objective.difference_text, (each.middle, each.low, each.high))
         cells.append(Cell(middle, each.middle, "number"))
         cells.append(Cell(f"{low} and {high}" if each.known else "unknown", css="number"))
     return cells
@@ -132,6 +132,6 @@ def noise_section(page: Page) -> dict[str, Any] | None:
     found = estimated([page.history], noise) if noise is not None else []
     if not found or not any(each.seeds or each.resampled is not None for each in found):
         return None
-    lines = [shown(each) for each in found]
+    lines = [noise_row(each) for each in found]
     rows = [Row([Cell(text, css="number") for text in line.values()]) for line in lines]
     return {"table": PageTable(list(lines[0]), rows, numbers=range(len(lines[0])))}

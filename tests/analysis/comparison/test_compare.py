@@ -104,7 +104,7 @@ def test_of_many_differences_a_few_are_named() -> None:
     assert abridged(found[:8]) == found[:8]
 
 
-def test_pictures_without_a_digest_are_compared_by_their_settings() -> None:
+def test_images_without_a_digest_are_compared_by_their_settings() -> None:
     one, other = (history(protocol={"images": 200}, data={"name": name}) for name in ("scenes", "digits"))
     assert protocol_difference(one, other) == ["data.name: scenes against digits"]
 

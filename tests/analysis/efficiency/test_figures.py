@@ -12,7 +12,7 @@ from analysis.efficiency.figures import (
     ratio_of_means,
     ratio_of_medians,
     ratio_of_sums,
-    word,
+    word_for_ratio,
 )
 from search.statistics.verdicts import Interval
 
@@ -49,4 +49,4 @@ def test_an_interval_of_a_mean_is_the_textbooks_and_the_same_each_time():
     [((1.2, 1.1, 1.3), "ahead"), ((1.2, 0.9, 1.5), "undecided"), ((0.8, 0.7, 0.9), "behind")],
 )
 def test_inside_the_interval_is_undecided(interval, said):
-    assert word(Interval(*interval)) == said
+    assert word_for_ratio(Interval(*interval)) == said

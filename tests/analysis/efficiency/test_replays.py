@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from analysis.efficiency.figures import Found, figure, oracle, ratio_of_means
-from analysis.efficiency.replays import drawn_from, half_of, in_half, strategy_of, teachers
+from analysis.efficiency.figures import StrategyFigures, figure, oracle, ratio_of_means
+from analysis.efficiency.replays import half_of, in_half, replay_strategy, subset_of, teachers
 from analysis.replay.table import RecordedRun, RecordedTable
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, replay
 from conf.compose import compose
@@ -20,7 +20,7 @@ from search.statistics.verdicts import Interval
 from search.stopping.asha import AshaSettings
 from search.stopping.custom import CustomRuleSettings
 from search.stopping.none import NoStoppingSettings
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import to_plain
@@ -42,7 +42,7 @@ class Below:
 def networks():
     chance, found = random.Random(0), {}
     while len(found) < COUNT:
-        network = md_space().draw(UniformDraw(chance))
+        network = md_space().sample(UniformSuggestions(chance))
         if not MD_BUDGET.excess(price(network)):
             found[network.id] = network
     return tuple(found.values())
@@ -73,7 +73,7 @@ def planted(early):
 def steps_of(table, stopping, seeds=30, top_share=0.05):
     truth = Truth(table.runs, table.objectives, top_share)
     strategy = ReplayStrategy("", RANDOM, stopping)
-    found = Found()
+    found = StrategyFigures()
     for seed in range(seeds):
         found.add(replay(table, strategy, truth, seed=seed, steps=1, until_top=True), table, truth, (), (1,))
     return found
@@ -111,7 +111,7 @@ def test_a_first_rung_that_misleads_costs_steps_and_what_it_stopped_is_counted()
 def test_a_replay_that_stopped_all_of_the_best_pays_for_training_them_again():
     table = planted(lambda place: 50.0)
     truth = Truth(table.runs, table.objectives, 0.05)
-    found = Found()
+    found = StrategyFigures()
     never = Replayed(
         steps=[400], named=[networks()[5].id], halted=38, steps_spent=4600, top_tried=2, top_stopped=2
     )
@@ -126,7 +126,7 @@ def test_a_replay_that_stopped_all_of_the_best_pays_for_training_them_again():
 
 def test_what_is_named_counts_when_it_is_complete():
     truth = SimpleNamespace(place={"a": 7, "b": 0}, top={"b"})
-    found = Found()
+    found = StrategyFigures()
     one = Replayed(steps=[400, 1000], named=["a", "b"], steps_to_top=1000, seconds_to_top=90.0)
     found.add(one, planted(lambda place: 1.0), truth, ("b",), (0.9, 1, 2.4, 2.5))
     assert found.steps == [2.5] and found.minutes == [1.5] and found.never == [False]
@@ -198,20 +198,20 @@ def test_halves_are_fixed_and_share_nothing():
     assert set(grown.runs) <= tuning  # a network stays where it is when a table grows
 
 
-def test_a_seed_draws_a_share_of_its_own():
+def test_a_seed_samples_a_share_of_its_own():
     table = planted(lambda place: 1.0)
-    drawn = [tuple(sorted(drawn_from(table, 0.5, seed).runs)) for seed in (0, 1, 0)]
-    assert len(drawn[0]) == COUNT / 2 and drawn[0] == drawn[2] != drawn[1]
-    assert drawn_from(table, 1.0, 3).runs == table.runs
+    sampled = [tuple(sorted(subset_of(table, 0.5, seed).runs)) for seed in (0, 1, 0)]
+    assert len(sampled[0]) == COUNT / 2 and sampled[0] == sampled[2] != sampled[1]
+    assert subset_of(table, 1.0, 3).runs == table.runs
 
 
 def test_rungs_are_the_searchs_where_the_table_has_them():
     table = planted(lambda place: 1.0)
-    assert strategy_of("", compose("search", ["rungs=[400]"]), table).rungs == (400,)
-    assert strategy_of("", compose("search", ["rungs=[200,400]"]), table).rungs == RUNGS
+    assert replay_strategy("", compose("search", ["rungs=[400]"]), table).rungs == (400,)
+    assert replay_strategy("", compose("search", ["rungs=[200,400]"]), table).rungs == RUNGS
 
 
 def test_a_strategy_is_the_searchs():
     plain = compose("search", ["sampler=random", "stopping=none"])
     expected = ReplayStrategy("uniform", RANDOM, NoStoppingSettings(), rungs=RUNGS)
-    assert strategy_of("uniform", plain, planted(lambda place: 1.0)) == expected
+    assert replay_strategy("uniform", plain, planted(lambda place: 1.0)) == expected

@@ -17,7 +17,7 @@ from analysis.evidence.decisions import (
 )
 from search.plan import named_architecture
 from space.architecture import Architecture
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.difference import difference
 from space.prices.macs import price
 from tests.search.worlds import md_space
@@ -46,9 +46,9 @@ AT_MD = {
 }
 
 
-def drawn(count: int, seed: int = 0) -> list[Architecture]:
+def sampled(count: int, seed: int = 0) -> list[Architecture]:
     chance = random.Random(seed)
-    return [SPACE.draw(UniformDraw(chance)) for _ in range(count)]
+    return [SPACE.sample(UniformSuggestions(chance)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("slug", AT_MD)
@@ -67,7 +67,7 @@ def test_every_decision_was_looked_at() -> None:
 @pytest.mark.parametrize("decision", PAPER_DECISIONS, ids=lambda decision: decision.slug)
 def test_partners_differ_in_exactly_the_decision_and_come_back(decision: PaperDecision) -> None:
     acted = 0
-    for network in drawn(50 if isinstance(decision.change, Trade) else 300):
+    for network in sampled(50 if isinstance(decision.change, Trade) else 300):
         before = SPACE.pinned() | SPACE.encode(network)
         for partner in decision.partners(network, SPACE):
             acted += 1
@@ -88,7 +88,7 @@ def test_partners_differ_in_exactly_the_decision_and_come_back(decision: PaperDe
 
 
 def test_a_trade_costs_the_same_and_moves_depth_against_width() -> None:
-    for network in drawn(150, seed=1):
+    for network in sampled(150, seed=1):
         for partner in BY_SLUG["width_for_depth"].partners(network, SPACE):
             ours, theirs = price(network), price(partner)
             assert theirs.parameters == pytest.approx(ours.parameters, rel=TRADE_TOLERANCE / 0.97)
@@ -130,7 +130,7 @@ def test_a_partner_outside_the_space_is_none() -> None:
 
 def test_pairs_are_found_among_any_networks_each_network_once() -> None:
     gelu, lite_gelu = replace(MD, activation="gelu"), replace(MD_LITE, activation="gelu")
-    networks = [lite_gelu, MD, *drawn(20), gelu, MD_LITE]
+    networks = [lite_gelu, MD, *sampled(20), gelu, MD_LITE]
     assert pairs_among(BY_SLUG["swish"], networks, SPACE) == [
         MatchedPair(MD_LITE, lite_gelu),
         MatchedPair(MD, gelu),

@@ -110,7 +110,7 @@ def test_a_planted_effect_is_found_and_an_absent_one_is_not() -> None:
     world = World(truth=lambda n: by_size(n) * 0.02 + 0.4 * (n.activation == "swish"), noise=0.08)
     of_table = partners_table(world, ["swish", "relu"], 10)
     noise = {"FID": Variance(0.08**2, 20), "CLIP": Variance(0.08**2, 20)}
-    found = {worth.decision.slug: worth for worth in effect_sizes(of_table, MD, noise, NOISE, 36.0)}
+    found = {effect.decision.slug: effect for effect in effect_sizes(of_table, MD, noise, NOISE, 36.0)}
     swish, relu = found["swish"], found["relu"]
     assert (swish.word, swish.agreement, len(swish.pairs)) == ("better", "agrees", 10)
     clip = swish.effects[1]
@@ -130,4 +130,4 @@ def test_pairs_are_of_one_seed() -> None:
     gelu = replace(MD, activation="gelu")
     runs = World(noise=0.0).run("table", [(MD, 0), (MD, 1), (gelu, 2)])
     noise = dict.fromkeys(("FID", "CLIP"), Variance(0.01, 5))
-    assert not any(worth.pairs for worth in effect_sizes(table(runs), MD, noise, NOISE, 1.0))
+    assert not any(effect.pairs for effect in effect_sizes(table(runs), MD, noise, NOISE, 1.0))

@@ -9,8 +9,8 @@ from tests.search.made_up import World
 
 def test_scores_are_turned_so_that_more_is_better_and_said_as_they_are() -> None:
     assert FID.goodness(200.0) < FID.goodness(100.0)
-    assert FID.said(FID.goodness(80.0) - FID.goodness(100.0)) == "\u221220%"
-    assert CLIP.said(CLIP.goodness(0.5) - CLIP.goodness(0.25)) == "+0.250"
+    assert FID.change_text(FID.goodness(80.0) - FID.goodness(100.0)) == "\u221220%"
+    assert CLIP.change_text(CLIP.goodness(0.5) - CLIP.goodness(0.25)) == "+0.250"
     assert (FID.deviation(0.1234), CLIP.deviation(0.1234)) == ("12%", "0.123")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.evidence.noise import kept_by_common_seeds, noise_at, noise_by_rung
+from analysis.evidence.noise import noise_at, noise_by_rung, variance_share_of_common_seeds
 from search.statistics.variance import Variance
 from tests.analysis.evidence.tables import CLIP, FID, FORTY, TWENTY, seeded
 from tests.search.made_up import NOISE, RUNGS, World, by_size
@@ -39,7 +39,7 @@ def test_what_common_seeds_leave_by_hand() -> None:
         "b": {0: 9.0, 1: 11.0},
         "c": {0: 19.1, 1: 20.9},
     }
-    found = kept_by_common_seeds(values)
+    found = variance_share_of_common_seeds(values)
     # mean squares: of seeds 3 * 2 * 1^2 / 1 = 6, of the rest 4 * .1^2 / 2 = .02; F = 300
     assert found is not None and found.middle == pytest.approx(3 / (300 - 1 + 3))
     assert found.low < found.middle < found.high < 1
@@ -52,7 +52,7 @@ def test_common_seeds_help_where_they_do_and_seldom_elsewhere() -> None:
             shared, own = chance.normal(size=3), chance.normal(size=(20, 3))
             scores = common**0.5 * shared + (1 - common) ** 0.5 * own
             values = {str(row): dict(enumerate(map(float, each))) for row, each in enumerate(scores)}
-            found = kept_by_common_seeds(values)
+            found = variance_share_of_common_seeds(values)
             assert found is not None
             count += found.high < 1
         return count

@@ -38,8 +38,8 @@ SECTIONS = (
 
 
 @pytest.fixture(autouse=True)
-def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a page says is tested here, not how finely its intervals are drawn."""
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page says is tested here, not how finely its intervals are sampled."""
     monkeypatch.setattr(resampling, "BOOTSTRAP_SAMPLES", 100)
     monkeypatch.setattr(standing, "NOISE_SAMPLES", 50)
 

@@ -59,6 +59,6 @@ def test_a_winner_may_lose_under_the_bigger_proxy() -> None:
 
 def test_a_rank_correlation_is_known_to_so_many_networks() -> None:
     chance, count = np.random.default_rng(0), networks_needed(0.6, 0.1)
-    drawn = chance.multivariate_normal([0, 0], [[1, 0.618], [0.618, 1]], (2000, count))  # Spearman's: .6
-    low, high = np.quantile(spearman(drawn), [0.025, 0.975])
+    sampled = chance.multivariate_normal([0, 0], [[1, 0.618], [0.618, 1]], (2000, count))  # Spearman's: .6
+    low, high = np.quantile(spearman(sampled), [0.025, 0.975])
     assert (high - low) / 2 == pytest.approx(0.1, rel=0.06)

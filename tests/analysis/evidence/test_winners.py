@@ -90,9 +90,9 @@ def test_the_share_of_searches_whose_winner_is_better_than_both(quality: float, 
 
 
 def test_what_winners_share_beyond_chance() -> None:
-    space, drawn = md_space(), networks(60)
+    space, sampled = md_space(), networks(60)
     found = [replace(network, activation="gelu").canonical() for network in networks(12, seed=2)]
-    first, *others = shared_choices(found, drawn, space)
+    first, *others = shared_choices(found, sampled, space)
     assert (first.choice, first.value, first.counts) == ("activation", "gelu", True)
     assert first.winners.middle == 1 and not any(each.counts for each in others)
-    assert shared_choices(found[:3], drawn, space) == []
+    assert shared_choices(found[:3], sampled, space) == []

@@ -95,13 +95,13 @@ def test_the_document_is_what_the_command_writes() -> None:
     assert (ROOT / "docs" / "table1.png").is_file()
 
 
-def test_table_and_picture_are_written(tmp_path: Path) -> None:
-    out, picture = tmp_path / "deep" / "table.json", tmp_path / "picture.svg"
-    assert main(["format=json", f"out={out}", f"picture={picture}"]) == 0
+def test_table_and_plot_are_written(tmp_path: Path) -> None:
+    out, plot = tmp_path / "deep" / "table.json", tmp_path / "picture.svg"
+    assert main(["format=json", f"out={out}", f"picture={plot}"]) == 0
     assert [row["model"] for row in json.loads(out.read_text())] == NAMES
-    drawn = picture.read_text()
+    plotted = plot.read_text()
     assert all(
-        f"<!-- {name} -->" in drawn for name in NAMES
+        f"<!-- {name} -->" in plotted for name in NAMES
     )  # labels, kept as comments beside their outlines
 
 
@@ -109,7 +109,7 @@ def test_table_and_picture_are_written(tmp_path: Path) -> None:
     ("word", "message"),
     [
         ("format=jsn", "format: 'jsn' is not a choice here; did you mean 'json'"),
-        ("picture=a.gif", "picture: 'a.gif' is no picture file; allowed: .png, .svg, .pdf"),
+        ("picture=a.gif", "picture: 'a.gif' is no image file; allowed: .png, .svg, .pdf"),
         ("out=pyproject.toml/x", "out: pyproject.toml/x cannot be written"),
         ("picture=pyproject.toml/x.png", "picture: pyproject.toml/x.png cannot be written"),
     ],

@@ -87,7 +87,7 @@ def test_the_document_is_what_the_command_writes() -> None:
 
 def test_the_waterfall_names_every_decision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([f"picture={tmp_path / 'walk.svg'}"]) == 0
-    drawn, printed = (tmp_path / "walk.svg").read_text(), capsys.readouterr().out
+    plotted, printed = (tmp_path / "walk.svg").read_text(), capsys.readouterr().out
     for decision in DECISIONS:
         assert decision.name in printed
-        assert decision.name.replace("->", "\u2192") in drawn
+        assert decision.name.replace("->", "\u2192") in plotted

@@ -38,7 +38,7 @@ RECORDED = {
     "bigger-2": (7, 0, 21),
 }
 QUICK = ("before-4", "after-2", "bigger-2")  # TPE, linear with teachers, and what a user put first
-STOPPED = {  # and of these, halted
+STOPPED = {  # and of these, stopped
     "linear-paper-stops": (14, 45, 32, 5),
     "tpe-asha": (12, 27, 25, 8),
     "nsga2-extrapolate": (14, 20, 29, 7),
@@ -76,11 +76,11 @@ def test_what_the_package_records_is_decided_as_it_was(recorded, name):
 
 @pytest.mark.parametrize("name", STOPPED)
 def test_searches_that_stop_trials_decide_as_they_did(stopping, name):
-    *counts, halted = STOPPED[name]
+    *counts, stopped = STOPPED[name]
     found = recheck_bundled(stopping[name])
     assert not found.unchecked and not found.difference
     assert agreements(found) == tuple(Agreement(count, count) for count in counts)
-    assert sum(event.get("decision") == "halt" for event in stopping[name].events) == halted
+    assert sum(event.get("decision") == "halt" for event in stopping[name].events) == stopped
 
 
 def changed(run, event, **fields):

@@ -17,7 +17,7 @@ from conf.compose import compose
 from mdsearch.commands.replay import main, strategies
 from search.backends.virtual import Conditions
 from search.objectives import FID_AND_CLIP, objectives_to_plain
-from search.preparation import strategy_of
+from search.preparation import search_strategy
 from search.runs.record import RECORD_NAME, Record, Rung
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.samplers.random import RandomSampler, RandomSettings
@@ -26,7 +26,7 @@ from search.statistics.pareto import Point
 from search.stopping.asha import AshaSettings
 from search.stopping.none import NoStoppingSettings
 from search.strategy import Job, Report
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import InputError, to_plain
@@ -57,7 +57,7 @@ def write_run(folder, *words, noise=0.0, most_rungs=None):
             record.append("run", name=folder.name, seed=settings.seed, trials=settings.trials, **header)
             record.append("start", scores=START, protocol={"id": "test"})
         record.append("session", trials=settings.trials, backend="inline")
-        drive(strategy_of(settings, record), noisy, most_rungs=most_rungs)
+        drive(search_strategy(settings, record), noisy, most_rungs=most_rungs)
         record.close()
     return folder
 
@@ -66,7 +66,7 @@ def table_of(count, seed=0, **changes):
     """Feasible random networks, one or more recorded runs each, without any folder."""
     space, chance, runs = md_space(), random.Random(seed), {}
     while len(runs) < count:
-        architecture = space.draw(UniformDraw(chance))
+        architecture = space.sample(UniformSuggestions(chance))
         if MD_BUDGET.excess(price(architecture)):
             continue
         rungs = []
@@ -121,7 +121,7 @@ def test_a_driver_of_two_workers_killed_while_it_proposed_decided_as_its_setting
     with mock.patch("os.fsync"):
         record = Record(run)
         record.listeners.append(die)
-        search = strategy_of(settings, record)
+        search = search_strategy(settings, record)
         jobs = [search.propose(), search.propose()]
         for step in RUNGS:
             point = scores_at(jobs[0].architecture, step)
@@ -223,9 +223,9 @@ def test_uniform_sampling_reaches_the_top_as_late_as_chance_says():
     small = table_of(19)
     truth = Truth(small.runs, FID_AND_CLIP, 0.01)
     assert len(truth.top) == 1
-    drawn = [replay(small, RANDOM, truth, seed=seed).steps_to_top / 400 for seed in range(150)]
+    sampled = [replay(small, RANDOM, truth, seed=seed).steps_to_top / 400 for seed in range(60)]
     expected, deviation = (19 + 1) / 2, ((19**2 - 1) / 12) ** 0.5
-    assert abs(fmean(drawn) - expected) < 3.5 * deviation / len(drawn) ** 0.5
+    assert abs(fmean(sampled) - expected) < 3.5 * deviation / len(sampled) ** 0.5
 
 
 def test_a_model_of_quality_beats_uniform_sampling_where_quality_can_be_modelled(table):

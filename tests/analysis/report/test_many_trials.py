@@ -23,11 +23,11 @@ def test_two_thousand_trials_take_seconds(tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text) < 12e6
     for figure in figures_in(text).values():
-        assert len(figure["data"]) < 15  # traces, which are what is slow to draw
+        assert len(figure["data"]) < 15  # traces, which are what is slow to plot
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_is_too_much_for_a_browser_is_drawn_in_part_and_said(tmp_path: Path) -> None:
+def test_what_is_too_much_for_a_browser_is_plotted_in_part_and_said(tmp_path: Path) -> None:
     history = write_history(tmp_path, ended=600, confirmation_seeds=0)
     html, charts = body_of(tmp_path)
     leader = lead(history)

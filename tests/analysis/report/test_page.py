@@ -88,8 +88,8 @@ def test_curves_begin_at_the_start_scores_and_stops_are_marked(finished: tuple[P
     traces = {trace["name"]: trace for trace in figures_in(text)["curve-fid"]["data"]}
     starts = [y for x, y in zip(traces["complete"]["x"], traces["complete"]["y"], strict=True) if x == 0]
     assert starts and set(starts) == {160.0}
-    halted = [trial for trial in history.trials if trial.state == "halted"]
-    assert traces["stopped here"]["x"] == [trial.last_step for trial in halted]
+    stopped = [trial for trial in history.trials if trial.state == "halted"]
+    assert traces["stopped here"]["x"] == [trial.last_step for trial in stopped]
 
 
 def test_curves_have_ticks_whatever_their_range(finished: tuple[Path, History, str], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Curves over guidance and steps: of a real, tiny run, with real drawing and scoring."""
+"""Curves over guidance and steps: of a real, tiny run, with real generation and scoring."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def drawn(run: Path) -> Curves:
+def measured(run: Path) -> Curves:
     """Three guidance scales, then three numbers of steps, in the run's own folder."""
     assert curves.main([f"run={run}", "guidance=1,2,4"]) == 0
     assert curves.main([f"run={run}", "trial=0", "steps=[1,2,4]"]) == 0
@@ -58,31 +58,31 @@ def at(curves: Curves) -> list[tuple[str, float, int]]:
 
 
 def test_each_point_is_there_once_and_the_runs_own_has_the_scores_of_its_record(
-    run: Path, drawn: Curves
+    run: Path, measured: Curves
 ) -> None:
-    assert at(drawn) == [
+    assert at(measured) == [
         ("trial-0", 2, 1), ("trial-0", 1, 2), ("trial-0", 2, 2), ("trial-0", 4, 2), ("trial-0", 2, 4),
     ]  # fmt: skip
     recorded = read_history(run).trials[0].rungs[-1].scores
-    own = drawn.points[2].scores
+    own = measured.points[2].scores
     assert {"fid_embedded_clip", "clip_embedded", "fid_random_conv"} <= set(own)
     for name, score in own.items():
         assert score.value == pytest.approx(recorded[name], rel=1e-6)
         assert score.interval is not None and score.interval.low <= score.value <= score.interval.high
-    assert len({point.scores[drawn.fid].value for point in drawn.points}) == 5
-    assert (drawn.fid, drawn.clip) == ("fid_embedded_clip", "clip_embedded")
+    assert len({point.scores[measured.fid].value for point in measured.points}) == 5
+    assert (measured.fid, measured.clip) == ("fid_embedded_clip", "clip_embedded")
 
 
-def test_what_is_written_tells_points_protocol_and_command(run: Path, drawn: Curves) -> None:
+def test_what_is_written_tells_points_protocol_and_command(run: Path, measured: Curves) -> None:
     folder = run / "curves"
     rows = list(csv.DictReader((folder / "curves.csv").open()))
     assert [float(row["fid_embedded_clip"]) for row in rows] == [
-        point.scores["fid_embedded_clip"].value for point in drawn.points
+        point.scores["fid_embedded_clip"].value for point in measured.points
     ]
-    assert float(rows[0]["clip_embedded_low"]) == drawn.points[0].scores["clip_embedded"].interval.low  # type: ignore[union-attr]
+    assert float(rows[0]["clip_embedded_low"]) == measured.points[0].scores["clip_embedded"].interval.low  # type: ignore[union-attr]
     page = (folder / "curves.md").read_text()
     assert "protocol embedded" in page and "steps=[1,2,4]" in page and "![steps](steps.png)" in page
-    assert "guidance" not in str(drawn.protocol)  # it varies, and is no part of what is shared
+    assert "guidance" not in str(measured.protocol)  # it varies, and is no part of what is shared
     for name in ("guidance.png", "steps.png"):
         assert min(Image.open(folder / name).size) > 400
     # Samples and what was measured of them are not kept, the scores with their protocol are.
@@ -91,26 +91,26 @@ def test_what_is_written_tells_points_protocol_and_command(run: Path, drawn: Cur
     }  # fmt: skip
 
 
-def test_points_that_are_there_are_not_drawn_again(
-    run: Path, drawn: Curves, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_points_that_are_there_are_not_measured_again(
+    run: Path, measured: Curves, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    drawings: list[tuple[float, int]] = []
+    generated_points: list[tuple[float, int]] = []
 
-    def drawing(model: Path, captions: list[str], settings: Any, *rest: Any, **named: Any) -> Any:
-        drawings.append((settings.guidance, settings.steps))
+    def generating(model: Path, captions: list[str], settings: Any, *rest: Any, **named: Any) -> Any:
+        generated_points.append((settings.guidance, settings.steps))
         return generate_samples(model, captions, settings, *rest, **named)
 
-    monkeypatch.setattr(curves, "generate_samples", drawing)
+    monkeypatch.setattr(curves, "generate_samples", generating)
     out = run.parent / "kept"
     copy(run / "curves", out)
     assert curves.main([f"run={run}", f"out={out}", "guidance=1,2,4", "steps=2,3", "keep_samples=true"]) == 0
-    assert drawings == [(1.0, 3), (2.0, 3), (4.0, 3)]
+    assert generated_points == [(1.0, 3), (2.0, 3), (4.0, 3)]
     assert "trial-0         4      3" in capsys.readouterr().out
     assert len(list((out / "trial-0" / "guidance4-steps3" / "samples").glob("*.png"))) == 60
 
 
-def test_an_interrupted_point_goes_on_with_the_pictures_that_it_has(
-    run: Path, drawn: Curves, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_point_goes_on_with_the_images_that_it_has(
+    run: Path, measured: Curves, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -121,17 +121,19 @@ def test_an_interrupted_point_goes_on_with_the_pictures_that_it_has(
     with pytest.raises(KeyboardInterrupt):
         curves.main(words)
     monkeypatch.undo()
-    picture = out / "trial-0" / "guidance1-steps2" / "samples" / "000000.png"
-    before = picture.stat().st_mtime_ns
+    image = out / "trial-0" / "guidance1-steps2" / "samples" / "000000.png"
+    before = image.stat().st_mtime_ns
     assert curves.main([*words, "keep_samples=true"]) == 0
-    assert picture.stat().st_mtime_ns == before
+    assert image.stat().st_mtime_ns == before
     again = read_curves(out, None, None)
     assert [point.scores["clip_embedded"].value for point in again.points] == [
-        point.scores["clip_embedded"].value for point in drawn.points[1:3]
+        point.scores["clip_embedded"].value for point in measured.points[1:3]
     ]
 
 
-def test_another_model_joins_and_another_drawing_does_not(run: Path, drawn: Curves, tmp_path: Path) -> None:
+def test_another_model_joins_and_another_setting_does_not(
+    run: Path, measured: Curves, tmp_path: Path
+) -> None:
     out = run.parent / "joined"
     copy(run / "curves", out)
     model = load_model(run / "trials" / "0", "cpu")
@@ -153,7 +155,7 @@ def test_another_model_joins_and_another_drawing_does_not(run: Path, drawn: Curv
 
 
 def test_a_protocol_of_its_own_takes_captions_and_a_reference(
-    run: Path, drawn: Curves, tmp_path: Path
+    run: Path, measured: Curves, tmp_path: Path
 ) -> None:
     """By networks that need no download; as coco30k does with Inception and open_clip."""
     model = run / "trials" / "0"
@@ -172,25 +174,25 @@ def test_a_protocol_of_its_own_takes_captions_and_a_reference(
     plain |= {"evaluators": preset, "weights": weights, "reference": str(reference.path)}
     plain |= {"out": str(tmp_path / "out"), "name": "net"}
     command = curves.from_plain(curves.CurvesCommand, plain)
-    made = curves.draw_curves(command, curves.Console())
+    made = curves.measure_curves(command, curves.Console())
     assert at(made) == [("net", 1, 3), ("net", 2, 3)]
     protocol = made.protocol
     assert (protocol.samples, protocol.drawing.seed, protocol.drawing.sampler) == (8, 4, "ddim")
     assert protocol.reference is not None and protocol.reference.images == 12
     with pytest.raises(InputError, match=r"captions: 10 in .*, where the protocol mine takes 11"):
-        curves.draw_curves(replace(command, evaluators=preset | {"samples": 11}), curves.Console())
+        curves.measure_curves(replace(command, evaluators=preset | {"samples": 11}), curves.Console())
     with pytest.raises(InputError, match="captions: missing; the protocol mine needs the prompts"):
-        curves.draw_curves(replace(command, captions=None), curves.Console())
+        curves.measure_curves(replace(command, captions=None), curves.Console())
     with pytest.raises(InputError, match="model: missing; with a protocol of its own"):
-        curves.draw_curves(replace(command, model=None), curves.Console())
+        curves.measure_curves(replace(command, model=None), curves.Console())
     elsewhere = replace(command, out=str(tmp_path / "elsewhere"))
-    for late, said in (  # found by the first scores, which must not be after hours of drawing
+    for late, said in (  # found by the first scores, which must not be after hours of generation
         ({"reference": None}, "reference: missing"),
         ({"reference": str(tmp_path / "none")}, "reference: .* does not exist"),
         ({"weights": WeightsSettings()}, "weights are missing"),
     ):
         with pytest.raises(InputError, match=said):
-            curves.draw_curves(replace(elsewhere, **late), curves.Console())
+            curves.measure_curves(replace(elsewhere, **late), curves.Console())
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -226,37 +228,41 @@ def test_what_cannot_work_is_refused_in_one_line(words: str, said: str, run: Pat
     assert not (tmp_path / "out").exists()
 
 
-def test_only_what_varies_is_drawn_and_a_score_may_lack_its_interval(drawn: Curves, tmp_path: Path) -> None:
-    over_guidance = replace(drawn, points=tuple(point for point in drawn.points if point.steps == 2))
+def test_only_what_varies_is_plotted_and_a_score_may_lack_its_interval(
+    measured: Curves, tmp_path: Path
+) -> None:
+    over_guidance = replace(measured, points=tuple(point for point in measured.points if point.steps == 2))
     assert plot_guidance(over_guidance, tmp_path / "guidance.png")
     assert not plot_steps(over_guidance, tmp_path / "steps.png")
     assert not (tmp_path / "steps.png").exists()
     bare = [
         replace(point, scores={name: replace(score, interval=None) for name, score in point.scores.items()})
-        for point in drawn.points
+        for point in measured.points
     ]
-    assert plot_steps(replace(drawn, points=tuple(bare)), tmp_path / "steps.png")
-    assert (tmp_path / "steps.png").read_bytes() != (drawn.folder / "steps.png").read_bytes()
+    assert plot_steps(replace(measured, points=tuple(bare)), tmp_path / "steps.png")
+    assert (tmp_path / "steps.png").read_bytes() != (measured.folder / "steps.png").read_bytes()
 
 
-def test_bars_reach_from_the_value_to_the_ends_of_its_interval(drawn: Curves) -> None:
+def test_bars_reach_from_the_value_to_the_ends_of_its_interval(measured: Curves) -> None:
     from analysis.sampling_curves.plots import _bars, _lines
 
     scores = [
         replace(
-            point.scores[drawn.clip], value=value, interval=ConfidenceInterval(low, high, 0.95, "by hand")
+            point.scores[measured.clip], value=value, interval=ConfidenceInterval(low, high, 0.95, "by hand")
         )
-        for point, (value, low, high) in zip(drawn.points, [(3.0, 1.0, 4.0), (2.0, 2.5, 3.0)], strict=False)
+        for point, (value, low, high) in zip(
+            measured.points, [(3.0, 1.0, 4.0), (2.0, 2.5, 3.0)], strict=False
+        )
     ]
     assert _bars(scores) == [[2.0, 0.0], [1.0, 1.0]]  # a value outside its interval has no bar on that side
-    lines = _lines(drawn.points, "guidance")
+    lines = _lines(measured.points, "guidance")
     assert {label: [point.guidance for point in line] for label, line in lines.items()} == {
         "trial-0, 2 steps": [1, 2, 4]
     }
-    assert [*_lines(drawn.points, "steps")] == ["trial-0, guidance 2"]
+    assert [*_lines(measured.points, "steps")] == ["trial-0, guidance 2"]
 
 
-def test_changed_scores_are_not_drawn(run: Path, drawn: Curves) -> None:
+def test_changed_scores_are_not_plotted(run: Path, measured: Curves) -> None:
     out = run.parent / "changed"
     copy(run / "curves", out)
     file = out / "trial-0" / "guidance2-steps2" / "scores.json"

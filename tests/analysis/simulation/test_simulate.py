@@ -103,12 +103,12 @@ def test_the_driver_is_the_limit_where_its_stated_costs_say():
     assert found.driver_limit == pytest.approx(400, rel=0.05)
 
 
-def test_the_command_prints_plans_and_draws_them(tmp_path, capsys):
-    picture = tmp_path / "plans.png"
-    assert main(["workers=[2,5]", "trials=12", f"out={picture}"]) == 0
+def test_the_command_prints_plans_and_plots_them(tmp_path, capsys):
+    plot = tmp_path / "plans.png"
+    assert main(["workers=[2,5]", "trials=12", f"out={plot}"]) == 0
     said = capsys.readouterr().out
     assert "12 candidates of 4 h on 32 accelerators" in said and "driver busy" in said
-    assert picture.stat().st_size > 5000
+    assert plot.stat().st_size > 5000
 
 
 @pytest.mark.parametrize(

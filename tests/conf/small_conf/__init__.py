@@ -1,1 +1,1 @@
-"""A small config package, for the tests of the door."""
+"""A small config package, for the tests of composition."""

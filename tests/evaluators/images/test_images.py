@@ -23,21 +23,21 @@ from space.shared.captions import read_captions
 from space.shared.plain import InputError
 
 
-def pictures(count: int = 12, size: int = 8) -> np.ndarray:
+def random_images(count: int = 12, size: int = 8) -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (count, size, size, 3)).astype(np.uint8)
 
 
-def png(picture: np.ndarray) -> bytes:
+def png(image: np.ndarray) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG")
+    Image.fromarray(image).save(stream, "PNG")
     return stream.getvalue()
 
 
 def write_folder(folder: Path, images: np.ndarray) -> Path:
     """Numbered without zeros before, so that only natural order is the right one."""
     folder.mkdir(parents=True, exist_ok=True)
-    for index, picture in enumerate(images):
-        (folder / f"{index}.png").write_bytes(png(picture))
+    for index, image in enumerate(images):
+        (folder / f"{index}.png").write_bytes(png(image))
     return folder
 
 
@@ -79,8 +79,8 @@ def in_every_form(folder: Path, images: np.ndarray) -> list[str]:
     ]
 
 
-def test_every_form_gives_the_same_pictures_in_the_same_order(tmp_path: Path) -> None:
-    images = pictures()
+def test_every_form_gives_the_same_images_in_the_same_order(tmp_path: Path) -> None:
+    images = random_images()
     for source in in_every_form(tmp_path, images):
         opened = open_images(source)
         assert np.array_equal(decoded(opened), images), source
@@ -89,7 +89,7 @@ def test_every_form_gives_the_same_pictures_in_the_same_order(tmp_path: Path) ->
 
 
 def test_threads_may_read_together(tmp_path: Path) -> None:
-    images = pictures(64)
+    images = random_images(64)
     for source in in_every_form(tmp_path, images):
         opened = open_images(source)
         with ThreadPoolExecutor(8) as pool:
@@ -101,7 +101,7 @@ def test_a_compressed_npz_is_unpacked_once_though_readers_overtake_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each step back in the stream would cost all that stands before."""
-    pixels, read = pictures(300, 16), 0
+    pixels, read = random_images(300, 16), 0
     unpack = zipfile.ZipExtFile._read1  # type: ignore[attr-defined]
 
     def counted(stream: zipfile.ZipExtFile, size: int) -> bytes:
@@ -122,10 +122,10 @@ def test_a_compressed_npz_is_unpacked_once_though_readers_overtake_each_other(
 
 
 def test_a_folder_is_read_with_its_folders_and_without_what_is_hidden(tmp_path: Path) -> None:
-    picture = pictures(1)[0]
+    image = random_images(1)[0]
     for name in ("b/2.png", "b/10.png", "a/x.PNG", "c.webp", "._c.png", ".cache/d.png", "notes.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(picture).save(tmp_path / name, "PNG")
+        Image.fromarray(image).save(tmp_path / name, "PNG")
     assert open_images(str(tmp_path)).names == ["a/x.PNG", "b/2.png", "b/10.png", "c.webp"]
     (tmp_path / "a" / "link").symlink_to(tmp_path / "b")
     (tmp_path / "b" / "back").symlink_to(tmp_path / "a")  # a/link/back and so on would have no end
@@ -162,17 +162,17 @@ def test_every_mode_becomes_rgb_by_rule(
 
 
 def test_palettes_and_lossy_formats_are_read_as_pil_reads_them(tmp_path: Path) -> None:
-    picture = Image.fromarray(pictures(1, 16)[0])
-    picture.quantize(8).save(tmp_path / "a.gif")
-    picture.convert("CMYK").save(tmp_path / "b.jpg")
-    picture.save(tmp_path / "c.webp")
+    image = Image.fromarray(random_images(1, 16)[0])
+    image.quantize(8).save(tmp_path / "a.gif")
+    image.convert("CMYK").save(tmp_path / "b.jpg")
+    image.save(tmp_path / "c.webp")
     opened = open_images(str(tmp_path))
     for index, name in enumerate(opened.names):
         with Image.open(tmp_path / name) as image:
             assert np.array_equal(opened.decode(opened.read(index)), np.asarray(image.convert("RGB")))
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", png(pictures(1, 64)[0])[:2000]])
+@pytest.mark.parametrize("content", [b"", b"not an image", png(random_images(1, 64)[0])[:2000]])
 def test_damaged_files_are_unreadable(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
     images = open_images(str(tmp_path))
@@ -188,7 +188,7 @@ def test_pixels_of_unknown_range_are_unreadable(tmp_path: Path) -> None:
 
 
 def test_a_file_that_went_away_is_unreadable(tmp_path: Path) -> None:
-    images = open_images(str(write_folder(tmp_path, pictures(2))))
+    images = open_images(str(write_folder(tmp_path, random_images(2))))
     (tmp_path / "1.png").unlink()
     with pytest.raises(Unreadable, match="No such file"):
         images.read(1)
@@ -196,7 +196,7 @@ def test_a_file_that_went_away_is_unreadable(tmp_path: Path) -> None:
 
 
 def test_a_stamp_changes_with_its_file(tmp_path: Path) -> None:
-    images = open_images(str(write_folder(tmp_path, pictures(2))))
+    images = open_images(str(write_folder(tmp_path, random_images(2))))
     before = [images.stamp(0), images.stamp(1)]
     os.utime(tmp_path / "1.png", ns=(0, 12345))
     assert images.stamp(0) == before[0] and images.stamp(1) != before[1]
@@ -213,9 +213,11 @@ def test_bad_sources_are_one_message(tmp_path: Path) -> None:
     np.savez(tmp_path / "first.npz", np.zeros((2, 3, 4, 4), np.uint8))
     np.savez(tmp_path / "two.npz", mu=np.zeros(3), sigma=np.zeros((3, 3)))
     np.savez(tmp_path / "fortran.npz", np.zeros((2, 4, 4, 3), np.uint8, order="F"))
-    write_shard(tmp_path / "cut.tar", {"a.png": png(pictures(1, 64)[0])})
+    write_shard(tmp_path / "cut.tar", {"a.png": png(random_images(1, 64)[0])})
     os.truncate(tmp_path / "cut.tar", 2000)
-    write_shard(write_folder(tmp_path / "both", pictures(1)) / "a.tar", {"0.png": png(pictures(1)[0])})
+    write_shard(
+        write_folder(tmp_path / "both", random_images(1)) / "a.tar", {"0.png": png(random_images(1)[0])}
+    )
     for source, message in {
         "both": r"holds images \(0\.png\) and shards \(a\.tar\)",
         "nothing": "does not exist",
@@ -238,7 +240,7 @@ def test_bad_sources_are_one_message(tmp_path: Path) -> None:
 
 
 def test_an_npz_cut_off_in_its_middle_says_where(tmp_path: Path) -> None:
-    np.savez_compressed(tmp_path / "a.npz", pictures(20, 32))
+    np.savez_compressed(tmp_path / "a.npz", random_images(20, 32))
     content = bytearray((tmp_path / "a.npz").read_bytes())
     content[30_000:31_000] = bytes(1000)
     (tmp_path / "a.npz").write_bytes(content)
@@ -287,7 +289,7 @@ def coco() -> dict[str, list[dict[str, object]]]:
     "name", ["a.jsonl", "a.csv", "a.tsv", "a.parquet", "a.json", "mapping.json", "coco.json"]
 )
 def test_named_captions_find_their_images(tmp_path: Path, name: str) -> None:
-    images = open_images(str(write_folder(tmp_path / "images", pictures(4))))
+    images = open_images(str(write_folder(tmp_path / "images", random_images(4))))
     file = str(write_captions(tmp_path / name))
     assert captions_of(images, file) == [f"caption {index}" for index in range(4)]
 
@@ -303,7 +305,7 @@ def test_only_a_line_feed_ends_a_line(tmp_path: Path, name: str) -> None:
 
 
 def test_captions_without_names_go_by_order(tmp_path: Path) -> None:
-    np.savez(tmp_path / "images.npz", pictures(3))
+    np.savez(tmp_path / "images.npz", random_images(3))
     images = open_images(str(tmp_path / "images.npz"))
     (tmp_path / "a.txt").write_text("one\ntwo, with a comma\nthree\n")
     (tmp_path / "a.json").write_text('["one", "two, with a comma", "three"]')
@@ -314,12 +316,12 @@ def test_captions_without_names_go_by_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["txt", "json"])
 def test_shards_bring_their_captions(tmp_path: Path, suffix: str) -> None:
-    images = open_images(str(write_shards(tmp_path, pictures(7), suffix=suffix)))
+    images = open_images(str(write_shards(tmp_path, random_images(7), suffix=suffix)))
     assert captions_of(images, None) == [f"caption {index}" for index in range(7)]
 
 
 def test_names_match_without_folder_and_suffix(tmp_path: Path) -> None:
-    write_folder(tmp_path / "images" / "part-0", pictures(2))
+    write_folder(tmp_path / "images" / "part-0", random_images(2))
     images = open_images(str(tmp_path / "images"))
     for names in (("part-0/0", "part-0/1"), ("0.png", "1.png"), ("0.jpg", "1.jpg"), ("x/0", "y/1")):
         rows = dict(zip(names, ("first", "second"), strict=True))
@@ -350,7 +352,7 @@ def test_names_match_without_folder_and_suffix(tmp_path: Path) -> None:
     ],
 )
 def test_mismatches_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
-    images = open_images(str(write_folder(tmp_path / "images", pictures(3))))
+    images = open_images(str(write_folder(tmp_path / "images", random_images(3))))
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=f"^captions: .*{message}") as raised:
         captions_of(images, str(tmp_path / name))
@@ -358,15 +360,15 @@ def test_mismatches_are_named(tmp_path: Path, name: str, text: str, message: str
 
 
 def test_ambiguous_base_names_are_refused(tmp_path: Path) -> None:
-    write_folder(tmp_path / "images" / "a", pictures(1))
-    write_folder(tmp_path / "images" / "b", pictures(1))
+    write_folder(tmp_path / "images" / "a", random_images(1))
+    write_folder(tmp_path / "images" / "b", random_images(1))
     (tmp_path / "a.json").write_text('{"0.png": "which?"}')
     with pytest.raises(InputError, match=r"leaves open what they are among a/0\.png, b/0\.png"):
         captions_of(open_images(str(tmp_path / "images")), str(tmp_path / "a.json"))
 
 
 def test_a_list_chooses_among_the_images(tmp_path: Path) -> None:
-    pixels = pictures(5)
+    pixels = random_images(5)
     images = open_images(str(write_folder(tmp_path / "images", pixels)))
     (tmp_path / "a.csv").write_text("file_name,caption\n3.jpg,x\n0.jpg,y\n3.jpg,z\n")
     chosen = named_in(str(tmp_path / "a.csv"), images, "reference_list")
@@ -390,14 +392,14 @@ def test_a_list_chooses_among_the_images(tmp_path: Path) -> None:
 
 
 def test_captions_must_be_somewhere(tmp_path: Path) -> None:
-    images = open_images(str(write_folder(tmp_path, pictures(1))))
+    images = open_images(str(write_folder(tmp_path, random_images(1))))
     with pytest.raises(InputError, match="captions: missing; give captions="):
         captions_of(images, None)
     with pytest.raises(InputError, match=r"cannot be read: .*No such file"):
         read_captions(str(tmp_path / "none.txt"))
 
 
-def test_some_pictures_of_a_shard_without_caption_are_named(tmp_path: Path) -> None:
-    write_shard(tmp_path / "a.tar", {"0.png": png(pictures(1)[0]), "0.txt": b"zero", "1.png": b""})
+def test_some_images_of_a_shard_without_caption_are_named(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.tar", {"0.png": png(random_images(1)[0]), "0.txt": b"zero", "1.png": b""})
     with pytest.raises(InputError, match=r"1 of 2 images have none in the images' shards: a\.tar/1\.png"):
         captions_of(open_images(str(tmp_path / "a.tar")), None)

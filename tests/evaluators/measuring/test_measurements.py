@@ -29,13 +29,13 @@ def networks(tiny_clip: OpenClip) -> Networks:
 
 
 @pytest.fixture(scope="module")
-def drawn() -> Squares:
+def generated() -> Squares:
     return squares(40, seed=5)
 
 
 @pytest.fixture(scope="module")
-def measured(networks: Networks, drawn: Squares) -> Measurements:
-    return whole(networks, drawn.images, drawn.captions)
+def measured(networks: Networks, generated: Squares) -> Measurements:
+    return whole(networks, generated.images, generated.captions)
 
 
 @pytest.fixture(scope="module")

@@ -138,7 +138,7 @@ def test_another_form_or_other_weights_share_no_part(work: Work) -> None:
 
 
 def test_worker_processes_measure_the_same(work: Work) -> None:
-    """With networks as the door hands them to workers."""
+    """With networks as the command hands them to workers."""
     alone = measure_set(work, small_networks())
     spec = NetworkSpec("random-conv", settings={"channels": [4, 6], "seed": 0})
     protocol = EvaluationProtocol("small", 2, FORM, (spec,), (), None, None)
@@ -200,13 +200,13 @@ def test_images_that_may_not_be_resized_must_have_the_size(work: Work) -> None:
         measure_set(replace(work, form=ImageForm(size_px=8)), small_networks())
 
 
-def test_samples_must_have_been_drawn_at_the_protocols_size_and_references_not(work: Work) -> None:
-    drawn = replace(work, form=replace(FORM, drawn_size_px=12))
+def test_samples_must_have_been_generated_at_the_protocols_size_and_references_not(work: Work) -> None:
+    sized = replace(work, form=replace(FORM, drawn_size_px=12))
     with pytest.raises(
         InputError, match=r"images: 0\.png has 10x12 px where the protocol's samples have 12x12"
     ):
-        measure_set(drawn, small_networks())
-    assert len(measure_set(replace(drawn, samples=False), small_networks()).measured) == COUNT
+        measure_set(sized, small_networks())
+    assert len(measure_set(replace(sized, samples=False), small_networks()).measured) == COUNT
 
 
 def test_only_samples_pass_through_the_file_format(work: Work) -> None:

@@ -19,7 +19,7 @@ from evaluators.metrics.fid import Moments
 from evaluators.networks.features import Networks, RandomConv, RandomConvSettings
 from evaluators.protocols.protocol import ImageForm
 from evaluators.protocols.sheet import Sheet
-from mdsearch.commands import evaluate as door
+from mdsearch.commands import evaluate
 from space.shared.plain import InputError
 
 FORM = ImageForm(size_px=8, resize="bicubic")
@@ -184,8 +184,10 @@ def test_statistics_by_command_give_the_score_of_the_images(images: np.ndarray, 
         "evaluators.features=[{network:random-conv}]",
     ]
     real, bare, whole = tmp_path / "real", tmp_path / "bare.safetensors", tmp_path / "whole.safetensors"
-    assert door.main([f"statistics={bare}", f"reference={real}", *common]) == 0
-    assert door.main([f"statistics={whole}", f"reference={real}", "statistics_features=true", *common]) == 0
+    assert evaluate.main([f"statistics={bare}", f"reference={real}", *common]) == 0
+    assert (
+        evaluate.main([f"statistics={whole}", f"reference={real}", "statistics_features=true", *common]) == 0
+    )
     assert bare.stat().st_size < whole.stat().st_size
 
     def score(reference: Path, metrics: str) -> Sheet:
@@ -196,7 +198,7 @@ def test_statistics_by_command_give_the_score_of_the_images(images: np.ndarray, 
             f"metrics={metrics}",
             f"out={out}",
         ]
-        assert door.main([*words, *common]) == 0
+        assert evaluate.main([*words, *common]) == 0
         return Sheet.load(out)
 
     of_images = score(real, "fid,kid").scores

@@ -1,4 +1,4 @@
-"""Intervals against simulated truth: of samples drawn again and again, so many hold what is known."""
+"""Intervals against simulated truth: of samples generated again and again, so many hold what is known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEAST_COVERED = 0.90  # of a nominal .95; three deviations of the count of 150
 def test_fid_intervals_cover_the_truth(width: int, count: int) -> None:
     """That of N samples covers the mean FID of N, the extrapolated one the distance itself."""
     world, rng = World(width), np.random.default_rng(0)
-    found = [distances(world.draw(count, rng), world.reference) for _ in range(REPEATS)]
+    found = [distances(world.sample(count, rng), world.reference) for _ in range(REPEATS)]
     mean = np.mean([one.fid for one in found])
     assert mean > 1.02 * world.truth  # an FID of N samples is too large ...
     infinities = np.array([one.fid_infinity for one in found])
@@ -35,7 +35,7 @@ def test_fid_intervals_cover_the_truth(width: int, count: int) -> None:
 def test_fid_intervals_are_not_far_too_wide() -> None:
     """Half an interval is a t quantile of the deviation; 1.96 of it would be enough if that were known."""
     world, rng = World(8), np.random.default_rng(1)
-    found = [distances(world.draw(400, rng), world.reference) for _ in range(60)]
+    found = [distances(world.sample(400, rng), world.reference) for _ in range(60)]
     deviation = np.std([one.fid for one in found], ddof=1)
     halves = [(one.fid_interval.high - one.fid_interval.low) / 2 for one in found if one.fid_interval]
     assert 0.7 * 2.26 * deviation < np.mean(halves) < 1.4 * 2.26 * deviation
@@ -70,12 +70,12 @@ def test_groups_are_even_random_and_the_same_again() -> None:
 
 def test_too_few_samples_have_a_distance_without_an_interval() -> None:
     world, rng = World(4), np.random.default_rng(4)
-    found = distances(world.draw(5, rng), world.reference)
+    found = distances(world.sample(5, rng), world.reference)
     assert found.fid > 0 and found.fid_interval is None and found.fid_infinity is None
 
 
 def test_intervals_change_no_distance() -> None:
     world, rng = World(8), np.random.default_rng(5)
-    samples = world.draw(200, rng)
+    samples = world.sample(200, rng)
     alone = distances(samples, world.reference, intervals=False).fid
     assert distances(samples, world.reference).fid == pytest.approx(alone, rel=1e-9)

@@ -25,11 +25,11 @@ def test_whole_sets_are_one_subset_however_many_are_asked_for() -> None:
 
 
 def test_subsets_average_as_published() -> None:
-    """The mean of clean-fid's formula over the subsets that are drawn."""
+    """The mean of clean-fid's formula over the subsets that are sampled."""
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((70, 8)), 1.3 * rng.standard_normal((55, 8))
-    draws = np.random.default_rng(0x1D)
-    pairs = zip(subset_rows(70, 20, draws), subset_rows(55, 20, draws), strict=False)
+    chance = np.random.default_rng(0x1D)
+    pairs = zip(subset_rows(70, 20, chance), subset_rows(55, 20, chance), strict=False)
     total = 0.0
     for _, (rows, real) in zip(range(9), pairs, strict=False):
         a, b, m, width = x[rows], y[real], 20, 8
@@ -40,8 +40,8 @@ def test_subsets_average_as_published() -> None:
 
 
 def test_subsets_use_every_sample_equally_often() -> None:
-    draws = subset_rows(10, 3, np.random.default_rng(0))
-    rows = [next(draws) for _ in range(30)]  # three of a shuffle, one sample left over
+    subsets = subset_rows(10, 3, np.random.default_rng(0))
+    rows = [next(subsets) for _ in range(30)]  # three of a shuffle, one sample left over
     assert all(len(set(own)) == 3 for own in rows)
     assert all(len(set(np.concatenate(rows[start : start + 3]))) == 9 for start in range(0, 30, 3))
 
@@ -65,7 +65,7 @@ def expected_kernel(a: np.ndarray, A: np.ndarray, b: np.ndarray, B: np.ndarray) 
 
 
 def test_the_interval_covers_a_known_distance() -> None:
-    """Of 120 draws 95 % should; 88 % to all of them is three deviations of that count."""
+    """Of 120 sets 95 % should; 88 % to all of them is three deviations of that count."""
     rng = np.random.default_rng(3)
     mean, covariance = np.full(6, 0.2), 1.2 * np.eye(6)
     real = rng.standard_normal((300, 6))

@@ -21,23 +21,23 @@ from tests.evaluators.conftest import CAPTIONS, TINY_CLIP
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (5, 48, 40, 3)).astype(np.uint8)
 
 
 def test_equals_open_clip_through_the_same_weights(
-    tiny_clip: OpenClip, tiny_clip_weights: Path, pictures: np.ndarray
+    tiny_clip: OpenClip, tiny_clip_weights: Path, images: np.ndarray
 ) -> None:
-    """Its factory, its transform of a picture, its tokenizer, its cosine."""
+    """Its factory, its transform of an image, its tokenizer, its cosine."""
     model, _, transform = open_clip.create_model_and_transforms(TINY_CLIP, pretrained=str(tiny_clip_weights))
     model.eval()
     with torch.inference_mode():
-        images = torch.stack([transform(Image.fromarray(picture)) for picture in pictures])
-        embedded = model.encode_image(images, normalize=True)
+        batch = torch.stack([transform(Image.fromarray(image)) for image in images])
+        embedded = model.encode_image(batch, normalize=True)
         texts = model.encode_text(open_clip.get_tokenizer(TINY_CLIP)(CAPTIONS[:5]), normalize=True)
-    assert np.abs(tiny_clip(pictures) - embedded.numpy()).max() <= 1e-6
+    assert np.abs(tiny_clip(images) - embedded.numpy()).max() <= 1e-6
     expected = (embedded * texts).sum(dim=1).numpy()
-    assert np.abs(tiny_clip.text_similarity(pictures, CAPTIONS[:5]) - expected).max() <= 1e-6
+    assert np.abs(tiny_clip.text_similarity(images, CAPTIONS[:5]) - expected).max() <= 1e-6
     assert tiny_clip.width == 24 and tiny_clip.name == TINY_CLIP
     assert tiny_clip.preparation.startswith(
         "Pillow bicubic to 32 x 32 (shortest side, centre), less 0.481455"
@@ -66,7 +66,7 @@ def test_every_form_of_the_weights_gives_the_same(tiny_clip: OpenClip, tmp_path:
     assert one.digest == other.digest != tiny_clip.digest
 
 
-def test_long_captions_are_cut_where_open_clip_cuts(tiny_clip: OpenClip, pictures: np.ndarray) -> None:
+def test_long_captions_are_cut_where_open_clip_cuts(tiny_clip: OpenClip, images: np.ndarray) -> None:
     """Of 24 tokens 22 are words, between the start and the end of text."""
     fits, cut = "cat " * 22, "cat " * 23
     assert tiny_clip.too_long([fits]) == 0 and tiny_clip.too_long([cut, fits]) == 1
@@ -75,7 +75,7 @@ def test_long_captions_are_cut_where_open_clip_cuts(tiny_clip: OpenClip, picture
 
 
 def test_precision_and_preparation_stand_in_the_protocol(
-    tiny_clip: OpenClip, tiny_clip_weights: Path, pictures: np.ndarray
+    tiny_clip: OpenClip, tiny_clip_weights: Path, images: np.ndarray
 ) -> None:
     protocol = EvaluationProtocol(
         "test", 5, ImageForm(48), (), (NetworkSpec("open-clip", TINY_CLIP),), None, None, metrics=("clip",)
@@ -85,8 +85,8 @@ def test_precision_and_preparation_stand_in_the_protocol(
     half, rough = load_networks(protocol, weights, ComputeSettings("cpu", "bf16"))
     assert exact.clips[0].digest == rough.clips[0].digest == tiny_clip.digest
     assert exact.id != rough.id and rough.clips[0].preparation == f"{tiny_clip.preparation[:-4]}bf16"
-    whole = networks.similarities[0].text_similarity(pictures, CAPTIONS[:5])
-    rounded = half.similarities[0].text_similarity(pictures, CAPTIONS[:5])
+    whole = networks.similarities[0].text_similarity(images, CAPTIONS[:5])
+    rounded = half.similarities[0].text_similarity(images, CAPTIONS[:5])
     assert 0 < np.abs(whole - rounded).max() < 0.05
     with pytest.raises(InputError, match=f"{TINY_CLIP}: preparation .*bf16, where the protocol says .*fp32"):
         load_networks(exact, weights, ComputeSettings("cpu", "bf16"))
@@ -119,17 +119,17 @@ def test_openais_weights_have_the_quick_gelu_they_were_trained_with(
     """Of one state dict the two non-linearities make different features."""
     torch.manual_seed(0)
     torch.save(build_open_clip(TINY_CLIP).state_dict(), tmp_path / "w.pt")
-    picture = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
-    plain = OpenClip(TINY_CLIP, None, tmp_path / "w.pt")(picture)
+    image = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
+    plain = OpenClip(TINY_CLIP, None, tmp_path / "w.pt")(image)
     config = dict(open_clip.get_pretrained_cfg("ViT-B-32", "openai"))
     monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda model, tag: config)
-    quick = OpenClip(TINY_CLIP, "openai", tmp_path / "w.pt")(picture)
+    quick = OpenClip(TINY_CLIP, "openai", tmp_path / "w.pt")(image)
     model = open_clip.create_model(TINY_CLIP, pretrained=str(tmp_path / "w.pt"), force_quick_gelu=True).eval()
     with torch.inference_mode():
         transform = open_clip.transform.image_transform_v2(
             open_clip.transform.PreprocessCfg(32), is_train=False
         )
-        expected = model.encode_image(transform(Image.fromarray(picture[0]))[None], normalize=True).numpy()
+        expected = model.encode_image(transform(Image.fromarray(image[0]))[None], normalize=True).numpy()
     assert np.abs(quick - expected).max() <= 1e-6 < np.abs(plain - expected).max()
 
 

@@ -80,14 +80,14 @@ def test_the_same_weights_come_out_and_random_state_stays(
         torch.manual_seed(run)
         before = torch.get_rng_state()
         made = embedded_clip(
-            train.draw, 256, held_out.images, held_out.captions, "squares", few, tmp_path / str(run)
+            train.batch, 256, held_out.images, held_out.captions, "squares", few, tmp_path / str(run)
         )
         digests.append(made.digest)
         assert torch.equal(torch.get_rng_state(), before)
     assert digests[0] == digests[1]
 
 
-def test_a_model_that_learned_nothing_is_doubted(clip: EmbeddedClip, tmp_path: Path) -> None:
+def test_a_model_that_learned_nothing_is_warned_of(clip: EmbeddedClip, tmp_path: Path) -> None:
     assert clip.warning is None and clip.about["retrieval_captions"] == 16
     ignorant = copy.copy(clip)
     ignorant.about = clip.about | {"retrieval_accuracy": 2 / 16}

@@ -66,17 +66,17 @@ def test_ctrl_c_leaves_the_job_running_for_a_resumed_search(
     assert [trial.state for trial in search.history.trials] == ["running"] and not search.finished
 
 
-@pytest.mark.parametrize("captions", [None, "captions.csv", "pictures/captions.csv"])
+@pytest.mark.parametrize("captions", [None, "captions.csv", "images/captions.csv"])
 def test_workers_find_data_named_by_relative_paths_from_whatever_folder_they_start_in(
     captions: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "pictures").mkdir(), (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "images").mkdir(), (tmp_path / "elsewhere").mkdir()
     for number in range(4):
-        Image.new("RGB", (24, 24), (60 * number, 0, 0)).save(tmp_path / "pictures" / f"{number}.png")
+        Image.new("RGB", (24, 24), (60 * number, 0, 0)).save(tmp_path / "images" / f"{number}.png")
     lines = [f"{number}.png,red" for number in range(4)]
-    (tmp_path / "pictures" / "captions.csv").write_text("\n".join(["file,caption", *lines]))
+    (tmp_path / "images" / "captions.csv").write_text("\n".join(["file,caption", *lines]))
     monkeypatch.chdir(tmp_path)
-    words = ["data=folder", "data.folder=pictures", "data.held_out_share=0.5"]
+    words = ["data=folder", "data.folder=images", "data.held_out_share=0.5"]
     settings = settings_from_plain(
         compose("search", words + ([f"data.captions={captions}"] if captions else []))
     )

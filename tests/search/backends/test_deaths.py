@@ -64,7 +64,7 @@ def test_the_kernels_own_count_tells_a_kill_for_memory_from_others(tmp_path: Pat
     assert "perhaps" in WorkerDeaths(tmp_path / "no such file").add("0", GONE)
 
 
-def test_a_worker_that_gave_up_is_no_death(tmp_path: Path) -> None:
+def test_a_worker_that_timed_out_is_no_death(tmp_path: Path) -> None:
     deaths = WorkerDeaths(vmstat(tmp_path / "vmstat", 0))
     deaths.add("0", GONE)
     assert deaths.stuck("0") is None

@@ -93,9 +93,9 @@ def test_a_planted_worse_network_is_called_worse_and_an_equal_one_undecided(tmp_
     planted = searched(worse, trials=1, enqueued=[WORSE])
     drive(confirmation(planted.record))
     assert words(planted.record, "trial 0") == {"md": "worse", "md_lite": "worse"}
-    twin = searched(equal, trials=1, enqueued=[MD])
-    drive(confirmation(twin.record))
-    assert words(twin.record, "trial 0")["md"] == "undecided"
+    duplicate = searched(equal, trials=1, enqueued=[MD])
+    drive(confirmation(duplicate.record))
+    assert words(duplicate.record, "trial 0")["md"] == "undecided"
 
 
 def test_a_planted_better_network_is_called_better(tmp_path):
@@ -126,7 +126,7 @@ def test_a_clear_race_ends_before_its_seeds_do(tmp_path):
     search = searched(tmp_path, trials=1, enqueued=[WORSE])
     phase = confirmation(search.record, seeds=50)
     drive(phase)
-    assert len(search.history.confirmations) < 20 and phase.finished and not phase.left_open
+    assert len(search.history.confirmations) < 20 and phase.finished and not phase.undecided
 
 
 def test_runs_start_only_if_they_should_end_in_time(tmp_path):
@@ -134,7 +134,7 @@ def test_runs_start_only_if_they_should_end_in_time(tmp_path):
     search = searched(tmp_path)
     phase = confirmation(search.record, minutes=1e-6)
     assert phase.expected_seconds(RUNGS[-1]) == 3.0
-    assert phase.propose() is None and phase.finished and len(phase.left_open) == 2
+    assert phase.propose() is None and phase.finished and len(phase.undecided) == 2
 
 
 def test_minutes_are_those_of_the_records_clock(tmp_path):
@@ -198,7 +198,7 @@ def test_an_interrupted_run_that_no_longer_fits_is_named(tmp_path):
     first = confirmation(search.record).propose()
     again = confirmation(search.record, minutes=0.0)
     assert again.propose() is None and again.finished
-    assert f"the interrupted run of {label(first.name)} with seed {first.seed}" in again.left_open
+    assert f"the interrupted run of {label(first.name)} with seed {first.seed}" in again.undecided
 
 
 def test_with_several_workers_nothing_runs_twice_and_nobody_waits_for_a_round(tmp_path):
@@ -222,12 +222,12 @@ def test_a_network_that_fails_again_gets_no_more_seeds(tmp_path):
     assert 3 <= len(search.history.confirmations) <= 4
 
 
-def test_wrong_stops_are_counted_by_rerunning_halted_trials_with_the_searchs_own_seed(tmp_path):
+def test_wrong_stops_are_counted_by_rerunning_stopped_trials_with_the_searchs_own_seed(tmp_path):
     search = searched(tmp_path, trials=12, stopping="paper")
-    halted = [trial.name for trial in search.history.trials if trial.state == "halted"]
+    stopped = [trial.name for trial in search.history.trials if trial.state == "halted"]
     started = []
     drive(confirmation(search.record, best=0, references=(), halted=99), started=started.append)
-    assert [job.name for job in started] == halted and {job.seed for job in started} == {0}
+    assert [job.name for job in started] == stopped and {job.seed for job in started} == {0}
 
 
 def test_wrong_stops_are_counted_at_the_searchs_length_however_long_the_confirmation(tmp_path):
@@ -239,10 +239,10 @@ def test_wrong_stops_are_counted_at_the_searchs_length_however_long_the_confirma
 
 def test_reruns_that_did_not_fit_are_said(tmp_path):
     search = searched(tmp_path, trials=12, stopping="paper")
-    halted = [trial.name for trial in search.history.trials if trial.state == "halted"]
+    stopped = [trial.name for trial in search.history.trials if trial.state == "halted"]
     phase = confirmation(search.record, best=0, references=(), halted=99, minutes=1e-6)
     assert phase.propose() is None
-    assert phase.left_open == [f"whether {name} was halted wrongly" for name in halted] != []
+    assert phase.undecided == [f"whether {name} was stopped wrongly" for name in stopped] != []
 
 
 def test_phases_hand_over_without_a_gap(tmp_path):

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from benchmarks.race import World, ever_told_apart, found, found_by_plan, race, ran, run_of, stated
+from benchmarks.race import World, ever_told_apart, is_found, is_found_by_plan, race, ran, run_of, stated
 from search.statistics.noise import Noise, RungNoise
 
 NOISE = Noise((RungNoise(400, 0.2, 0.05),))
@@ -28,7 +28,7 @@ def test_equal_networks_are_told_apart_no_more_often_than_stated() -> None:
 
 
 def test_a_noise_stated_too_small_by_half_is_found_out() -> None:
-    """Believed without a doubt, it would make most of the verdicts on equal networks wrong. Stated with two
+    """Taken as exact, it would make most of the verdicts on equal networks wrong. Stated with two
     degrees of freedom it is put right by the spread of the race's own runs, but for less than one in five."""
     halved = (RungNoise(400, 0.1, 0.025),)
     wrong = [
@@ -48,9 +48,9 @@ def test_a_better_network_is_found_with_fewer_runs_than_a_plan_takes() -> None:
     worlds = range(60)
     races = [race(3, 2, 12, stated(number)) for number in worlds]
     runs = [ran(it, World(number, {"trial 1": 3.0})) for number, it in enumerate(races)]
-    assert all(found(it.at(own), "trial 1") for it, own in zip(races, runs, strict=True))
+    assert all(is_found(it.at(own), "trial 1") for it, own in zip(races, runs, strict=True))
     plans = [race(3, 2, 3, stated(number)) for number in worlds]
-    by_plan = [found_by_plan(World(n, {"trial 1": 3.0}), plan, "trial 1") for n, plan in enumerate(plans)]
+    by_plan = [is_found_by_plan(World(n, {"trial 1": 3.0}), plan, "trial 1") for n, plan in enumerate(plans)]
     assert fmean(map(len, runs)) < 15 and not all(by_plan)
 
 

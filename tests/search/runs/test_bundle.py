@@ -10,7 +10,7 @@ import pytest
 
 from analysis.replay.table import load_table
 from mdsearch.commands.gather import main
-from mdsearch.commands.noise import main as noise_door
+from mdsearch.commands.noise import main as noise_main
 from search.runs.bundle import bundled_of, commands, histories_of, read_bundle
 from search.runs.prior import write_prior
 from search.runs.record import RECORD_NAME, Record, read_events, read_history
@@ -54,7 +54,7 @@ def test_a_bundle_stands_where_run_folders_do(runs: list[Path], tmp_path: Path, 
     gather(*runs, f"out={bundle}")
     of_folders, of_bundle = load_table([str(runs[0]), str(runs[1])]), load_table([f"{bundle}:table*"])
     assert of_bundle == of_folders
-    assert noise_door([f"{bundle}:table-*"]) == 0 and "FID" in capsys.readouterr().out
+    assert noise_main([f"{bundle}:table-*"]) == 0 and "FID" in capsys.readouterr().out
 
 
 def test_equal_runs_make_equal_bytes_and_a_bundle_grows(runs: list[Path], tmp_path: Path) -> None:
@@ -196,14 +196,14 @@ def test_what_is_no_bundle_is_said(content: bytes, said: str, tmp_path: Path) ->
 def test_what_cannot_be_gathered_is_refused(runs: list[Path], tmp_path: Path) -> None:
     bundle = tmp_path / "all.jsonl.gz"
     gather(runs[0], f"out={bundle}")
-    twin = tmp_path / "other" / "table-0"
-    twin.parent.mkdir()
-    runs[1].rename(twin)
+    duplicate = tmp_path / "other" / "table-0"
+    duplicate.parent.mkdir()
+    runs[1].rename(duplicate)
     for words, said in (
         ([f"out={bundle}"], "no run named"),
         ([runs[0], "out=a.json"], "'a.json' is no bundle"),
         ([tmp_path / "nowhere", f"out={bundle}"], "no record.jsonl here"),
-        ([runs[0], twin, f"out={bundle}"], "have one name, table-0"),
+        ([runs[0], duplicate, f"out={bundle}"], "have one name, table-0"),
         ([f"{bundle}:table-9", f"out={bundle}"], "did you mean 'table-0'"),
     ):
         with pytest.raises(InputError, match=said):

@@ -65,7 +65,7 @@ def worth_knowing(folder: str | Path) -> list[Trial]:
     return [t for t in read_history(Path(folder)).trials if t.state in ("complete", "halted")]
 
 
-def test_complete_and_halted_trials_are_copied_whole_and_marked(earlier: str, tmp_path: Path) -> None:
+def test_complete_and_stopped_trials_are_copied_whole_and_marked(earlier: str, tmp_path: Path) -> None:
     search = run(tmp_path / "b", [earlier], trials=3)
     known = worth_knowing(earlier)
     assert {trial.state for trial in known} == {"complete", "halted"}
@@ -128,22 +128,22 @@ def test_a_proposal_equal_to_a_prior_network_is_a_duplicate(earlier: str, tmp_pa
 
 
 def test_samplers_see_them_as_observations_and_start_from_them(earlier: str, tmp_path: Path) -> None:
-    """With nothing known TPE draws its first trials at random; with twelve known it models at once."""
+    """With nothing known TPE samples its first trials at random; with twelve known it models at once."""
     alone = run(tmp_path / "alone", trials=3, sampler="tpe", seed=5)
     taught = run(tmp_path / "taught", [earlier], trials=3, sampler="tpe", seed=5)
     seen = observations(taught.history.prior, FID_AND_CLIP)
     assert len(seen) == len(worth_knowing(earlier)) and all(o.point is not None for o in seen)
-    drawn = {
+    sampled = {
         len(past): [p.params for p in islice(taught.sampler.proposals(taught.space, past, 0), 40)]
         for past in ([], seen)
     }
-    assert drawn[0] != drawn[len(seen)]
-    assert alone.history.trials[0].params in drawn[0]
-    assert taught.history.trials[0].params in drawn[len(seen)]
+    assert sampled[0] != sampled[len(seen)]
+    assert alone.history.trials[0].params in sampled[0]
+    assert taught.history.trials[0].params in sampled[len(seen)]
 
 
 def test_stopping_rules_see_them_as_peers(tmp_path: Path) -> None:
-    """The rule waits for three peers: alone the second trial cannot be halted, with prior it can."""
+    """The rule waits for three peers: alone the second trial cannot be stopped, with prior it can."""
     run(tmp_path / "a", trials=12, sampler="random", seed=1)
     states = {}
     for name, prior in (("alone", []), ("taught", [str(tmp_path / "a")])):

@@ -20,7 +20,7 @@ from search.samplers.standings import standings
 from search.statistics.curves import Curve
 from search.statistics.pareto import Point, rank_sums
 from search.toy import BUDGET, RUNGS, SPACE, START, quality, scores_at
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.prices.macs import price
 
 
@@ -40,16 +40,16 @@ def test_at_the_first_rung_trials_stand_as_they_scored():
 
 def test_who_goes_on_exchanges_places_with_those_who_did():
     """Second, third and fourth of five reach the next rung, and turn round there: the first and the last, who
-    were halted, stay."""
+    were stopped, stay."""
     early = [10, 20, 30, 40, 50]
     curves = [curve(10), curve(20, 9), curve(30, 8), curve(40, 7), curve(50)]
     assert standings([curve(fid) for fid in early]) == [0.9, 0.7, 0.5, 0.3, 0.1]
     assert standings(curves) == [0.9, 0.3, 0.5, 0.7, 0.1]
 
 
-def test_a_poor_trial_that_ran_to_the_end_stands_below_those_halted_ahead_of_it():
-    poor, halted, good = curve(50, 40, 30), curve(20), curve(10, 8, 6)
-    assert standings([poor, halted, good]) == [1 / 6, 3 / 6, 5 / 6]
+def test_a_poor_trial_that_ran_to_the_end_stands_below_those_stopped_ahead_of_it():
+    poor, stopped, good = curve(50, 40, 30), curve(20), curve(10, 8, 6)
+    assert standings([poor, stopped, good]) == [1 / 6, 3 / 6, 5 / 6]
 
 
 def test_scores_that_are_no_numbers_give_no_place_and_later_ones_do():
@@ -72,18 +72,18 @@ def test_standings_do_not_depend_on_the_scale_of_the_scores():
 # ---------------------------------------------------------------------- the sampler
 
 
-def drawn(count: int, seed: int = 0) -> list[tuple[dict, object]]:
+def sampled(count: int, seed: int = 0) -> list[tuple[dict, object]]:
     chance, found = random.Random(seed), {}
     while len(found) < count:
-        draw = UniformDraw(chance)
-        architecture = SPACE.draw(draw)
+        suggestions = UniformSuggestions(chance)
+        architecture = SPACE.sample(suggestions)
         if not BUDGET.excess(price(architecture)):
-            found[architecture.id] = (draw.params, architecture)
+            found[architecture.id] = (suggestions.params, architecture)
     return list(found.values())
 
 
 def past_of(networks, rungs=3) -> list[Observation]:
-    """Trials that went so far, seen by their curves; halted ones have no scores of the end that count."""
+    """Trials that went so far, seen by their curves; stopped ones have no scores of the end that count."""
     seen = []
     for number, (params, architecture) in enumerate(networks):
         points = tuple(scores_at(architecture, step) for step in RUNGS[:rungs])
@@ -94,7 +94,7 @@ def past_of(networks, rungs=3) -> list[Observation]:
 
 
 def test_the_order_is_that_of_scikit_learns_ridge_regression():
-    networks, others = drawn(14), [architecture for _, architecture in drawn(30, seed=1)]
+    networks, others = sampled(14), [architecture for _, architecture in sampled(30, seed=1)]
     past = past_of(networks)
     rows, candidates = (
         np.stack([properties(a) for a in found]) for found in ([a for _, a in networks], others)
@@ -112,18 +112,18 @@ def test_the_order_is_that_of_scikit_learns_ridge_regression():
     assert found == pytest.approx(sorted(expected, reverse=True), abs=1e-6)
 
 
-def test_it_finds_what_is_good_where_effects_add_up_also_from_halted_trials():
-    """Ten trials that were all halted at the first rung teach which networks to try."""
-    past = past_of(drawn(10), rungs=1)
-    candidates = [architecture for _, architecture in drawn(40, seed=2)]
+def test_it_finds_what_is_good_where_effects_add_up_also_from_stopped_trials():
+    """Ten trials that were all stopped at the first rung teach which networks to try."""
+    past = past_of(sampled(10), rungs=1)
+    candidates = [architecture for _, architecture in sampled(40, seed=2)]
     ranked = LinearSampler(0, 200).rank(SPACE, candidates, past, 10)
     best, worst = ([quality(candidates[place]) for place in part] for part in (ranked[:8], ranked[-8:]))
     assert fmean(best) > fmean(map(quality, candidates)) + 0.15 > fmean(worst) + 0.3
 
 
 def test_before_two_trials_have_scores_the_order_is_random_and_the_seeds_own():
-    candidates = [architecture for _, architecture in drawn(12)]
-    running = [Observation(0, drawn(1)[0][0], None, {})]
+    candidates = [architecture for _, architecture in sampled(12)]
+    running = [Observation(0, sampled(1)[0][0], None, {})]
     orders = {tuple(LinearSampler(seed, 200).rank(SPACE, candidates, running, 1)) for seed in range(6)}
     assert len(orders) == 6 and all(sorted(order) == list(range(12)) for order in orders)
 
@@ -154,7 +154,7 @@ def test_cross_attention_that_nothing_is_drawn_through_is_not_as_cross_attention
 
 
 def test_a_pool_comes_in_the_order_of_its_rank_and_then_another():
-    past = past_of(drawn(9))
+    past = past_of(sampled(9))
     sampler = LinearSampler(3, 200)
     found = [proposal.architecture for proposal in islice(sampler.proposals(SPACE, past, 9), 250)]
     again = sampler.rank(SPACE, found[:200], past, 9)

@@ -18,9 +18,9 @@ from search.samplers.modelled import Settled, thinned, with_finite_scores
 from search.samplers.nsga2 import Nsga2Settings
 from search.samplers.optuna import GENERATION
 from search.statistics.pareto import Point, fronts
-from search.testing import redrawn, some_past
+from search.testing import some_past, with_other_inactive
 from search.toy import SPACE
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from space.shared.plain import InputError, from_plain
 from tests.search.worlds import md_space, scores_at
 
@@ -63,11 +63,11 @@ def test_scores_that_are_no_numbers_are_not_modelled():
     assert [seen.number for seen in with_finite_scores(past)] == [2, 3]
 
 
-def test_descriptions_of_one_network_settle_alike_and_still_draw_it():
+def test_descriptions_of_one_network_settle_alike_and_still_encode_it():
     settled, changed = Settled(SPACE), 0
     for index, seen in enumerate(some_past(60)):
         params = settled.params(seen.params)
-        assert settled.params(redrawn(seen.params, index)) == params
+        assert settled.params(with_other_inactive(seen.params, index)) == params
         network = SPACE.architecture(SPACE.pinned() | seen.params)
         assert SPACE.architecture(SPACE.pinned() | params) == network
         assert settled.of(network) == params
@@ -80,10 +80,10 @@ def test_what_nothing_acts_on_settles_at_any_value_so_that_it_teaches_nothing():
     space = md_space()
     settled, stand, chance = Settled(space), [], random.Random(0)
     while len(stand) < 300:
-        draw = UniformDraw(chance)
-        network = space.draw(draw)
+        suggestions = UniformSuggestions(chance)
+        network = space.sample(suggestions)
         if not network.levels[0].layers:
-            stand.append(settled.params(draw.params)["level_1.self_attention"])
+            stand.append(settled.params(suggestions.params)["level_1.self_attention"])
     assert 0.4 < statistics.fmean(stand) < 0.6
 
 
@@ -96,10 +96,10 @@ def test_the_bound_has_bounds(modelled):
 def long_past(count: int, population: int) -> list[Observation]:
     space, chance, seen = md_space(), random.Random(0), []
     for number in range(count):
-        draw = UniformDraw(chance)
-        at = scores_at(space.draw(draw), 400)
+        suggestions = UniformSuggestions(chance)
+        at = scores_at(space.sample(suggestions), 400)
         noisy = Point.of(at.fid * chance.lognormvariate(0, 0.2), at.clip + chance.gauss(0, 0.05))
-        seen.append(Observation(number, draw.params, noisy, {GENERATION: number // population}))
+        seen.append(Observation(number, suggestions.params, noisy, {GENERATION: number // population}))
     return seen
 
 

@@ -11,17 +11,17 @@ from search.objectives import FID_AND_CLIP
 from search.samplers.base import Observation, Ranks, observations
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.samplers.gp import GaussianProcessSettings
-from search.samplers.grid import PLACE, GridSettings
+from search.samplers.grid import GRID_PLACE, GridSettings
 from search.samplers.nsga2 import Nsga2Settings
 from search.samplers.optuna import distributions
 from search.samplers.random import RandomSampler, RandomSettings
-from search.samplers.sobol import PLACE as PLACE_OF_SOBOL
+from search.samplers.sobol import SOBOL_PLACE as PLACE_OF_SOBOL
 from search.samplers.sobol import SobolSampler
 from search.samplers.tpe import TpeSettings
 from search.statistics.pareto import Point
 from space.architecture import Architecture
 from space.budget import Budget
-from space.choices import LevelRanges, Space, UniformDraw
+from space.choices import LevelRanges, Space, UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
@@ -95,15 +95,15 @@ def test_tpe_hears_of_no_rejection_so_a_tight_budget_does_not_drown_it(tmp_path)
     assert sum(trial.architecture.levels[-1].cross_attention for trial in late) >= 8  # half by chance
 
 
-def test_a_halted_trial_never_passes_for_better_than_a_complete_one(tmp_path):
+def test_a_stopped_trial_never_passes_for_better_than_a_complete_one(tmp_path):
     search = make_search(tmp_path, trials=16, stopping="paper")
     drive(search)
-    halted = {trial.number for trial in search.history.trials if trial.state == "halted"}
-    assert halted
+    stopped = {trial.number for trial in search.history.trials if trial.state == "halted"}
+    assert stopped
     seen = observations(search.history.trials, FID_AND_CLIP)
-    complete = [o.point for o in seen if o.number not in halted]
+    complete = [o.point for o in seen if o.number not in stopped]
     for observation in seen:
-        if observation.number in halted:
+        if observation.number in stopped:
             assert all(observation.point.fid >= point.fid for point in complete)
             assert all(observation.point.clip <= point.clip for point in complete)
 
@@ -131,24 +131,24 @@ def without_conditions():
 
 
 def scored(space, count, seed=1):
-    """That many networks of a space, drawn at random, with noisy scores."""
+    """That many networks of a space, sampled at random, with noisy scores."""
     chance, seen = random.Random(seed), []
     for number in range(count):
-        draw = UniformDraw(chance)
-        at = scores_at(space.draw(draw), 400)
+        suggestions = UniformSuggestions(chance)
+        at = scores_at(space.sample(suggestions), 400)
         noisy = Point.of(at.fid * chance.lognormvariate(0, 0.2), at.clip + chance.gauss(0, 0.05))
-        seen.append(Observation(number, draw.params, noisy, {}))
+        seen.append(Observation(number, suggestions.params, noisy, {}))
     return seen
 
 
 def test_tpe_ranks_given_networks_as_it_ranks_its_own_candidates(monkeypatch):
-    """Of the candidates that Optuna draws for one proposal, the one that it takes comes out first, and the
+    """Of the candidates that Optuna samples for one proposal, the one that it takes comes out first, and the
     others in the order of its acquisition."""
-    space, drawn = without_conditions(), {}
+    space, sampled = without_conditions(), {}
     compare = optuna.samplers.TPESampler._compare
 
     def watched(samples, values):
-        drawn.update(samples=samples, values=values)
+        sampled.update(samples=samples, values=values)
         return compare(samples, values)
 
     monkeypatch.setattr(optuna.samplers.TPESampler, "_compare", staticmethod(watched))
@@ -159,11 +159,11 @@ def test_tpe_ranks_given_networks_as_it_ranks_its_own_candidates(monkeypatch):
         candidates = [
             space.architecture(
                 space.pinned()
-                | {n: known[n].to_external_repr(v[i].item()) for n, v in drawn["samples"].items()}
+                | {n: known[n].to_external_repr(v[i].item()) for n, v in sampled["samples"].items()}
             )
-            for i in range(len(drawn["values"]))
+            for i in range(len(sampled["values"]))
         ]
-        values, order = list(drawn["values"]), sampler.rank(space, candidates, past, number)
+        values, order = list(sampled["values"]), sampler.rank(space, candidates, past, number)
         assert candidates[order[0]] == chosen.architecture
         assert [values[place] for place in order] == pytest.approx(sorted(values, reverse=True))
 
@@ -282,8 +282,8 @@ def test_a_grid_ranks_by_its_order_and_heeds_no_place_of_an_earlier_run():
     order = [proposal.architecture for proposal in grid.proposals(FEW, [], 0)]
     assert grid.rank(FEW, order[::-1], [], 0) == list(range(len(order)))[::-1]
     params = FEW.encode(order[0])
-    assert next(grid.proposals(FEW, [Observation(3, params, None, {PLACE: 7})], 4)) != next(
-        grid.proposals(FEW, [Observation(-1, params, None, {PLACE: 7})], 0)
+    assert next(grid.proposals(FEW, [Observation(3, params, None, {GRID_PLACE: 7})], 4)) != next(
+        grid.proposals(FEW, [Observation(-1, params, None, {GRID_PLACE: 7})], 0)
     )
 
 
@@ -294,9 +294,9 @@ def test_every_value_comes_about_equally_often_far_more_evenly_than_by_chance():
     space = md_space()
 
     def unevenness(sampler):
-        drawn = list(islice(sampler.proposals(space, [], 0), 256))
+        sampled = list(islice(sampler.proposals(space, [], 0), 256))
         counts = [
-            [sum(one.params[name] == value for one in drawn) * len(values) / 256 for value in values]
+            [sum(one.params[name] == value for one in sampled) * len(values) / 256 for value in values]
             for name, values in space.free().items()
         ]
         return max(abs(share - 1) for shares in counts for share in shares)

@@ -18,7 +18,7 @@ from search.samplers.standings import standings
 from search.statistics.curves import Curve
 from search.stopping.none import NoStopping
 from search.toy import RUNGS, SPACE, drive, search_in
-from space.choices import UniformDraw
+from space.choices import UniformSuggestions
 from tests.search.three import START_OF_THREE, THREE, scores_of_three, three
 from tests.search.worlds import preset
 
@@ -26,10 +26,10 @@ from tests.search.worlds import preset
 def some_past(count: int) -> list[Observation]:
     chance, seen = random.Random(0), []
     for number in range(count):
-        draw = UniformDraw(chance)
-        architecture = SPACE.draw(draw)
+        suggestions = UniformSuggestions(chance)
+        architecture = SPACE.sample(suggestions)
         point = scores_of_three(architecture, RUNGS[-1])
-        seen.append(Observation(number, draw.params, point, {}, Curve(RUNGS[-1:], (point,))))
+        seen.append(Observation(number, suggestions.params, point, {}, Curve(RUNGS[-1:], (point,))))
     return seen
 
 

@@ -71,7 +71,7 @@ def _record_of(tmp_path: Path, points: list[Point], states: list[str] | None = N
 
 @settings(max_examples=30, deadline=None)
 @given(points=POINTS)
-def test_best_first_is_by_front_then_by_own_hypervolume(
+def test_best_first_is_by_front_then_by_exclusive_hypervolume(
     tmp_path_factory: pytest.TempPathFactory, points: list[Point]
 ) -> None:
     trials = _record_of(tmp_path_factory.mktemp("run"), points)

@@ -13,7 +13,7 @@ from scipy import stats
 from search.objectives import FID_AND_CLIP
 from search.statistics.noise import Noise, RungNoise
 from search.statistics.pareto import Point
-from search.statistics.variance import Variance, within, within_paired
+from search.statistics.variance import Variance, variance_within, within_paired
 from search.statistics.verdicts import Evidence, Verdict, after_each_seed, verdicts
 from tests.search.histories import MD, MD_LITE, confirm, end, open_run, propose, score
 
@@ -33,8 +33,8 @@ def verdict(mine: list[Point], theirs: list[Point], noise: Noise = NOISE) -> Ver
 
 def test_pooled_variance_worked_by_hand() -> None:
     """Squares 2 of one network (1, 3) and 2 of another (5, 6, 7), over 1 + 2 degrees of freedom."""
-    assert within([[1.0, 3.0], [5.0, 6.0, 7.0], [9.0]]) == Variance(4 / 3, 3)
-    assert within([[1.0], [2.0]]).degrees_of_freedom == 0
+    assert variance_within([[1.0, 3.0], [5.0, 6.0, 7.0], [9.0]]) == Variance(4 / 3, 3)
+    assert variance_within([[1.0], [2.0]]).degrees_of_freedom == 0
 
 
 def test_what_a_seed_does_to_all_alike_is_taken_out() -> None:
@@ -169,7 +169,7 @@ def test_seeds_are_paired_and_finalists_stand_against_each_other(tmp_path: Path)
     record.close()
 
 
-def test_reruns_of_halted_trials_are_no_verdict(tmp_path: Path) -> None:
+def test_reruns_of_stopped_trials_are_no_verdict(tmp_path: Path) -> None:
     record = open_run(tmp_path)
     key = propose(record, MD)
     score(record, key, 100, 50, 0.1, "halt")

@@ -36,7 +36,7 @@ def one_rung(point: Point, step: int = 100) -> Curve:
 
 # the bar: FID 50 +- 5 (a tenth of it), CLIP .40 +- .02
 @pytest.mark.parametrize(
-    ("here", "halted"),
+    ("here", "stopped"),
     [
         (Point.of(50.0, 0.40), False),  # the median itself
         (Point.of(54.9, 0.381), False),  # behind in both, inside the noise
@@ -50,8 +50,8 @@ def one_rung(point: Point, step: int = 100) -> Curve:
         (Point.of(40.0, 0.50), False),  # ahead in both
     ],
 )
-def test_the_papers_rule_at_its_edges(here, halted):
-    assert bool(reason("paper", here)) is halted
+def test_the_papers_rule_at_its_edges(here, stopped):
+    assert bool(reason("paper", here)) is stopped
 
 
 def test_the_papers_rule_says_what_lagged_and_by_how_much():
@@ -62,20 +62,20 @@ def test_the_papers_rule_says_what_lagged_and_by_how_much():
     )
 
 
-def test_a_network_without_cross_attention_is_halted_though_its_fid_looks_average():
+def test_a_network_without_cross_attention_is_stopped_though_its_fid_looks_average():
     """The measured figures of the embedded default at step 100: the best FID of all, and no CLIP."""
     peers = [Point.of(67.7, 0.257), Point.of(56.1, 0.248), Point.of(65.3, 0.275), Point.of(54.5, 0.30)]
     assert "CLIP" in reason("paper", Point.of(58.0, -0.01), peers)
 
 
-def test_nobody_is_halted_before_enough_peers_are_recorded():
+def test_nobody_is_stopped_before_enough_peers_are_recorded():
     hopeless = Point.of(99.0, 0.0)
     for name in ("paper", "median", "asha"):
         assert reason(name, hopeless, PEERS[:2]) == ""
         assert reason(name, hopeless, PEERS) != ""
 
 
-def test_more_deviations_halt_less_and_a_lower_quantile_too():
+def test_more_deviations_stop_less_and_a_lower_quantile_too():
     here = Point.of(57.0, 0.40)
     assert reason("paper", here) and not reason("paper", here, deviations=2.0)
     assert not reason("paper", here, quantile=0.1)
@@ -92,7 +92,7 @@ def test_asha_keeps_the_best_half_of_all_recorded():
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_no_rule_halts_a_trial_that_beats_every_peer(name):
+def test_no_rule_stops_a_trial_that_beats_every_peer(name):
     chance = random.Random(1)
     for _ in range(200):
         peers = [some_curve(chance, chance.choice((1, 2))) for _ in range(chance.randrange(12))]
@@ -130,7 +130,7 @@ def test_impossible_numbers_are_refused_by_name(name, field, value, allowed):
         from_plain(StoppingSettings, {"name": name, field: value}, "stopping")
 
 
-def test_planted_failures_as_they_trained_are_halted_and_md_is_not():
+def test_planted_failures_as_they_trained_are_stopped_and_md_is_not():
     """Scores at step 125 of the default, as recorded on 2026-11-20 by tests/search/test_planted.py."""
     noise = Noise((RungNoise(125, 0.07, 0.021),))
     rule = make_rule(PaperSettings(), noise)
@@ -198,7 +198,7 @@ def test_no_line_through_too_few_or_through_one_place(at):
     assert predicted(at, at, 1.0) is None
 
 
-def test_halted_is_who_would_not_reach_the_front_even_at_best():
+def test_stopped_is_who_would_not_reach_the_front_even_at_best():
     """The best complete trial has FID 5.5 and CLIP .81, which AT[3] at this rung promised."""
     assert extrapolated(AT[3]) == ""  # nobody is ahead of it
     assert extrapolated(Point.of(60.0, 0.15)) == (
@@ -224,9 +224,9 @@ def test_two_peers_are_too_few_for_extrapolation_and_it_says_so():
         ExtrapolateSettings(minimum_peers=2)
 
 
-def test_who_would_reach_the_front_is_seldom_halted():
+def test_who_would_reach_the_front_is_seldom_stopped():
     """Curves whose ends scatter around a line: of those that would reach the front of 12 complete ones, no
-    more are halted than the confidence allows, and of the others a good part is."""
+    more are stopped than the confidence allows, and of the others a good part is."""
     chance = random.Random(0)
 
     def curve() -> Curve:
@@ -235,11 +235,11 @@ def test_who_would_reach_the_front_is_seldom_halted():
         late = Point.of(60 * math.exp(-2 * good + chance.gauss(0, 0.15)), 0.5 * good + chance.gauss(0, 0.03))
         return Curve((100, 400), (early, late))
 
-    would, halted = {True: 0, False: 0}, {True: 0, False: 0}
+    would, stopped = {True: 0, False: 0}, {True: 0, False: 0}
     for _ in range(400):
         peers, trial = [curve() for _ in range(12)], curve()
         on_front = not any(peer.points[1].dominates(trial.points[1]) for peer in peers)
         would[on_front] += 1
-        halted[on_front] += bool(extrapolated(trial.points[0], peers))
-    assert halted[True] <= 0.1 * would[True]
-    assert halted[False] >= 0.7 * would[False]
+        stopped[on_front] += bool(extrapolated(trial.points[0], peers))
+    assert stopped[True] <= 0.1 * would[True]
+    assert stopped[False] >= 0.7 * would[False]

@@ -1,4 +1,4 @@
-"""diffusers' UNet and ours hold the same weights and give the same pictures, both ways."""
+"""diffusers' UNet and ours hold the same weights and give the same images, both ways."""
 
 import json
 from dataclasses import replace

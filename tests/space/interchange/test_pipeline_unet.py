@@ -97,38 +97,38 @@ def stable_diffusion(unet: torch.nn.Module, architecture: Architecture) -> Stabl
     return pipeline
 
 
-def drawn(pipeline: Any, **arguments: Any) -> np.ndarray:
+def generated(pipeline: Any, **arguments: Any) -> np.ndarray:
     generator = torch.Generator().manual_seed(3)
     settings = {"num_inference_steps": 2, "generator": generator, "output_type": "np"}
     return pipeline(**settings, **arguments).images
 
 
-def test_a_found_architecture_draws_in_an_unmodified_pipeline(tmp_path: Path) -> None:
+def test_a_found_architecture_generates_in_an_unmodified_pipeline(tmp_path: Path) -> None:
     save(randomised(FOUND), tmp_path)
     unet = PipelineUNet.from_pretrained(tmp_path)
     assert unet.unet.architecture == FOUND
     pipeline = stable_diffusion(unet, FOUND)
-    picture = drawn(pipeline, prompt="a red circle", guidance_scale=5.0)
-    assert picture.shape == (1, 16, 16, 3)  # sample_size 8, this VAE's factor 2
-    assert np.isfinite(picture).all() and picture.std() > 0
-    other = drawn(pipeline, prompt="quite another thing", guidance_scale=5.0)
-    assert not np.array_equal(picture, other)  # the text arrives
-    again = drawn(
+    image = generated(pipeline, prompt="a red circle", guidance_scale=5.0)
+    assert image.shape == (1, 16, 16, 3)  # sample_size 8, this VAE's factor 2
+    assert np.isfinite(image).all() and image.std() > 0
+    other = generated(pipeline, prompt="quite another thing", guidance_scale=5.0)
+    assert not np.array_equal(image, other)  # the text arrives
+    again = generated(
         stable_diffusion(PipelineUNet.wrapping(randomised(FOUND)), FOUND),
         prompt="a red circle",
         guidance_scale=5.0,
     )
-    assert np.array_equal(picture, again)
+    assert np.array_equal(image, again)
 
 
 def test_a_pipeline_that_was_saved_loads_with_the_unet_from_its_folder(tmp_path: Path) -> None:
     pipeline = stable_diffusion(PipelineUNet.wrapping(randomised(FOUND)), FOUND)
-    picture = drawn(pipeline, prompt="a")
+    image = generated(pipeline, prompt="a")
     pipeline.save_pretrained(tmp_path)
     unet = PipelineUNet.from_pretrained(tmp_path / "unet")
     again = StableDiffusionPipeline.from_pretrained(tmp_path, unet=unet, safety_checker=None)
     again.set_progress_bar_config(disable=True)
-    assert np.array_equal(drawn(again, prompt="a"), picture)
+    assert np.array_equal(generated(again, prompt="a"), image)
 
 
 def test_sdxls_pipeline_passes_its_sizes_and_pooled_text() -> None:
@@ -146,7 +146,7 @@ def test_sdxls_pipeline_passes_its_sizes_and_pooled_text() -> None:
             "negative_pooled_prompt_embeds": (1, 20),
         }.items()
     }
-    pictures = []
+    images = []
     for unet in (PipelineUNet.wrapping(ours), peer):
         made = parts(SDXL_LIKE)
         pipeline = StableDiffusionXLPipeline(
@@ -160,9 +160,9 @@ def test_sdxls_pipeline_passes_its_sizes_and_pooled_text() -> None:
             add_watermarker=False,
         )
         pipeline.set_progress_bar_config(disable=True)
-        pictures.append(drawn(pipeline, **text, height=16, width=16))
-    assert pictures[0].std() > 0
-    assert np.abs(pictures[0] - pictures[1]).max() < 1e-4
+        images.append(generated(pipeline, **text, height=16, width=16))
+    assert images[0].std() > 0
+    assert np.abs(images[0] - images[1]).max() < 1e-4
 
 
 def test_what_our_networks_have_no_place_for_is_refused() -> None:

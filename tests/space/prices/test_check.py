@@ -10,7 +10,7 @@ import pytest
 from space.architecture import Architecture, Level
 from space.prices import check
 from space.prices.check import second_opinions
-from space.prices.counters import Count, UnknownOperator, fvcore_count, meta_count
+from space.prices.counters import OperatorCount, UnknownOperator, fvcore_count, meta_count
 from space.prices.macs import price
 from space.shared.second_opinion import SecondOpinion, disagreements
 
@@ -38,7 +38,7 @@ def test_both_counters_agree_with_the_closed_form() -> None:
 
 
 def test_one_mac_more_is_a_disagreement() -> None:
-    def one_more(a: Architecture) -> Count:
+    def one_more(a: Architecture) -> OperatorCount:
         counted = meta_count(a)
         return counted._replace(macs=counted.macs + 1)
 
@@ -58,7 +58,7 @@ def test_a_price_that_is_wrong_is_contradicted_by_both(monkeypatch: pytest.Monke
 
 
 def test_a_counter_that_cannot_count_disagrees_and_says_why() -> None:
-    def stuck(a: Architecture) -> Count:
+    def stuck(a: Architecture) -> OperatorCount:
         raise UnknownOperator("aten::cdist: no formula counts it")
 
     opinions = second_opinions(NARROW, counters={"other": stuck})

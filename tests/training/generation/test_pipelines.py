@@ -16,7 +16,7 @@ from space.shared.seeds import generator
 from tests.space.interchange.test_pipeline_unet import FOUND, parts, randomised, stable_diffusion
 from tests.training.generation.examples import contents, prompts_file
 from training.generation.generators import open_generator
-from training.generation.identity import identity
+from training.generation.identity import model_identity
 from training.generation.sample_folder import read_manifest
 from training.generation.samples import Shard, generate_samples
 from training.generation.settings import GenerationSettings
@@ -131,7 +131,7 @@ def test_the_safety_checker_is_neither_asked_nor_part_of_the_digest(pipeline: Pa
         "requires_safety_checker": True,
     }
     (tmp_path / "model_index.json").write_text(json.dumps(index))
-    assert identity(tmp_path) == identity(pipeline)
+    assert model_identity(tmp_path) == model_identity(pipeline)
     generated = [
         open_generator(folder, PIPELINE, CPU).generate(["a"], [0]) for folder in (tmp_path, pipeline)
     ]

@@ -26,12 +26,12 @@ from tests.training.generation.examples import OURS, contents
 from training.data.factory import load_data
 from training.data.folder import FolderSettings
 from training.generation import samples as generation_samples
-from training.generation.identity import identity
+from training.generation.identity import model_identity
 from training.generation.sample_folder import SampleFolder, read_manifest
 from training.generation.samples import Shard, generate_samples, manifest_of
 from training.model import load_model
 
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 1500  # on a machine under any load; quick where nothing is wrong
 
 
 # ---------------------------------------------------------------------- the same images however
@@ -80,7 +80,8 @@ def test_a_partly_finished_batch_is_made_again_whole_and_others_stay(
 SLOW = replace(OURS, steps=100)  # long enough to be killed in the middle
 
 
-def test_three_workers_whose_command_is_killed_leave_none_behind_and_one_generates_the_rest(
+@pytest.mark.timeout(3 * PATIENCE_SECONDS)
+def test_workers_whose_command_is_killed_leave_none_behind_and_one_generates_the_rest(
     model: Path, captions: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "captions.txt").write_text("".join(f"{caption}\n" for caption in captions))
@@ -89,15 +90,15 @@ def test_three_workers_whose_command_is_killed_leave_none_behind_and_one_generat
         f"model={model}", f"captions={tmp_path / 'captions.txt'}", f"out={out}", "steps=100", "guidance=2",
         "seed=5", "batch_size=2", "device=cpu",
     ]  # fmt: skip
-    command = [sys.executable, "-m", "mdsearch", "generate", "samples", *words, "workers=3"]
+    command = [sys.executable, "-m", "mdsearch", "generate", "samples", *words, "workers=2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     wait_for(lambda: any(out.glob("0*.png")), process)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    _, alive = psutil.wait_procs(children, timeout=30)
-    assert len(children) >= 3 and alive == []
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE_SECONDS)
+    assert len(children) >= 2 and alive == []
     assert 0 < len(list(out.glob("0*.png"))) < 15
     assert samples.main([*words, "workers=1"]) == 0
     whole = generate_samples(model, captions, SLOW, tmp_path / "whole", device="cpu")
@@ -142,7 +143,7 @@ def test_the_manifest_says_how_and_the_captions_stand_beside(
     manifest = read_manifest(whole.path)
     assert manifest == manifest_of(model, captions, OURS, "cpu")
     assert manifest["settings"]["guidance"] == 2.0 and manifest["versions"]["torch"] == torch.__version__
-    assert manifest["model"] == {"kind": "mdsearch", "digest": identity(model)["digest"]}
+    assert manifest["model"] == {"kind": "mdsearch", "digest": model_identity(model)["digest"]}
     rows = [json.loads(line) for line in (whole.path / "captions.jsonl").read_text().splitlines()]
     assert rows[14] == {"file": "000014.png", "caption": captions[14]}
     dataset = load_data(FolderSettings(image_size_px=16, folder=str(whole.path)))
@@ -173,7 +174,7 @@ def test_other_captions_and_other_weights_are_other_samples(
         generate_samples(model, captions[::-1], OURS, whole.path, device="cpu")
     for file in model.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    assert identity(tmp_path) == identity(model)  # wherever it lies
+    assert model_identity(tmp_path) == model_identity(model)  # wherever it lies
     weights = bytearray((tmp_path / "unet.safetensors").read_bytes())
     weights[-1] ^= 1
     (tmp_path / "unet.safetensors").write_bytes(weights)

@@ -12,7 +12,7 @@ from tests.training.generation.examples import prompts_file
 from training.generation.sample_folder import read_manifest
 
 
-def test_the_door_takes_what_it_is_not_told_from_our_model(
+def test_the_command_takes_what_it_is_not_told_from_our_model(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out, {0}"  # a path is text as it stands

@@ -14,7 +14,7 @@ from space.architecture import Architecture
 from training.data.dataset import Dataset
 from training.loop import TrainingLoop
 from training.model import Model
-from training.objectives.base import Objective, Part
+from training.objectives.base import TrainedPart, TrainingObjective
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
@@ -25,7 +25,7 @@ class Critic(nn.Module):
         self.opinion = nn.Parameter(torch.zeros(()))
 
 
-class TwoParts(Objective[Tensor, Model]):
+class TwoParts(TrainingObjective[Tensor, Model]):
     """The critic c minimises (c - target)^2 / 2, and the generator c times the sum of its last biases."""
 
     name = "two-parts"
@@ -34,8 +34,8 @@ class TwoParts(Objective[Tensor, Model]):
     def __init__(self, model: Model, data: Dataset, settings: TrainingSettings, seed: int) -> None:
         self.model, self.critic, self.asked = model, Critic(), list[str]()
         self.parts = {
-            "critic": Part(self.critic, torch.optim.SGD(self.critic.parameters(), 0.5, self.momentum)),
-            "generator": Part(model, torch.optim.SGD(model.parameters(), 0.1, self.momentum)),
+            "critic": TrainedPart(self.critic, torch.optim.SGD(self.critic.parameters(), 0.5, self.momentum)),
+            "generator": TrainedPart(model, torch.optim.SGD(model.parameters(), 0.1, self.momentum)),
         }
 
     def batch(self, step: int) -> Tensor:
@@ -125,7 +125,7 @@ def test_every_part_is_in_the_state(
     assert opinions[0] == opinions[1]
 
 
-class Reconstruction(Objective[Tensor, nn.Linear]):
+class Reconstruction(TrainingObjective[Tensor, nn.Linear]):
     """(w x + b - x)^2 of x = 2: what is trained generates nothing."""
 
     name = "reconstruction"
@@ -134,7 +134,7 @@ class Reconstruction(Objective[Tensor, nn.Linear]):
         self.model = nn.Linear(1, 1)
         nn.init.zeros_(self.model.weight)
         nn.init.zeros_(self.model.bias)
-        self.parts = {"model": Part(self.model, torch.optim.SGD(self.model.parameters(), 0.05))}
+        self.parts = {"model": TrainedPart(self.model, torch.optim.SGD(self.model.parameters(), 0.05))}
 
     def batch(self, step: int) -> Tensor:
         return torch.tensor([2.0])

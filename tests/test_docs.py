@@ -1,0 +1,114 @@
+"""What the pages for people name exists: links, anchors, commands and their settings; and they stay short."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conf.files import presets_of
+from conf.help import groups, help_text
+from mdsearch.commands import FLAT
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+GENERATED = ROOT / "docs" / "evidence.md"
+MOST_WORDS = 12_000
+
+by_name = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+@by_name
+def test_links_and_anchors_lead_somewhere(page: Path) -> None:
+    assert broken(page) == []
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    links = "[a](#one-two) [b](#three) [c](page.md#one-two) [d](gone.md) ![e](gone.png)"
+    page.write_text(f"# One, two\n\n{links}\n")
+    assert broken(page) == ["#three", "gone.md", "gone.png"]
+
+
+@by_name
+def test_commands_and_their_settings_exist(page: Path) -> None:
+    assert unknown(page.read_text()) == []
+
+
+def test_an_unknown_command_or_setting_is_found() -> None:
+    text = "`mdsearch find`; `mdsearch search trails=3 'stopping.use=a.py:A' budget.gigs=3`"
+    text += "\n\n    mdsearch serve"
+    assert unknown(text) == ["serve", "find", "search trails", "search budget.gigs"]
+
+
+def test_what_people_read_is_short() -> None:
+    words = sum(len(page.read_text().split()) for page in PAGES if page != GENERATED)
+    assert 5_000 < words <= MOST_WORDS
+
+
+def broken(page: Path) -> list[str]:
+    """The links of a page, to other pages or within it, that lead nowhere."""
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    return [link for link in links if "://" not in link and not _leads(page, link)]
+
+
+def _leads(page: Path, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    target = page.parent / name if name else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """Those of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ +(.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def unknown(text: str) -> list[str]:
+    """The commands, and the settings of known ones, that a page names and nothing has."""
+    found: list[str] = []
+    for words in commands(text):
+        name = " ".join(words[:2]) if " ".join(words[:2]) in FLAT else words[0]
+        if name not in FLAT or FLAT[name].planned:
+            found.append(name)
+            continue
+        settings = [word.partition("=")[0] for word in words if "=" in word]
+        found += [f"{name} {setting}" for setting in settings if not exists(name, setting.lstrip("+"))]
+    return found
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words behind every `mdsearch` in code: in a block, or within a line."""
+    text = re.sub(r" *\\\n\s*|^```.*$", " ", text, flags=re.MULTILINE)
+    blocks = re.findall(r"^(?:    |mdsearch ).*$", text, flags=re.MULTILINE)
+    for code in (*blocks, *re.findall(r"`([^`]+)`", text)):
+        line = re.match(r"\s*mdsearch ([a-z].*)", code.replace("\n", " "))
+        if line is not None:
+            yield shlex.split(re.split(r"  +|\s#", line[1])[0])
+
+
+def exists(command: str, setting: str) -> bool:
+    """A field or a group of a command; or a field that another preset of one of its groups has."""
+    main = command.replace(" ", "_")
+    group, _, field = setting.partition(".")
+    if re.search(rf"^ *{re.escape(setting)}=", _help(main), flags=re.MULTILINE):
+        return True
+    return any(field in yaml.safe_load(text) for text in _presets(main).get(group, {}).values())
+
+
+@cache
+def _help(main: str) -> str:
+    return help_text(main)
+
+
+@cache
+def _presets(main: str) -> dict[str, dict[str, str]]:
+    return {group: presets_of("conf").get(group, {}) for group in groups(main)}
