@@ -70,7 +70,10 @@ def _named(name: str) -> Architecture:
     """A preset of conf/arch, or else a file."""
     if Path(name).suffix in (".yaml", ".yml"):
         return Architecture.load(name)
-    return _from_preset(compose("count", [f"arch={name}"])["arch"])
+    try:
+        return _from_preset(compose("count", [f"arch={name}"])["arch"])
+    except InputError as error:
+        raise InputError(f"against: {str(error).removeprefix('arch: ')}") from None
 
 
 def _budgets(settings: PriceSettings) -> dict[str, Budget]:

@@ -67,7 +67,7 @@ def test_any_price_may_be_bounded(capsys: pytest.CaptureFixture[str]) -> None:
         (["arch=mdd"], "did you mean 'md'"),
         (["arch=dit_xl_2"], "arch: a DiT is no UNet"),
         (["arch_file=nowhere.yaml"], "nowhere.yaml: cannot be read"),
-        (["against=sd51"], "did you mean 'sd15'"),
+        (["against=sd51"], r"^against: no preset .sd51.; did you mean .sd15."),
         (["format=jsn"], "format: 'jsn' is not a choice here; did you mean 'json'"),
         (["+arch.heads=4"], "arch.head_width: 64 beside heads: 4"),
     ],
