@@ -38,11 +38,13 @@ def check(settings: SearchSettings) -> Dataset:
     """The data, once it is sure that the settings can work: all that can be known before anything starts.
 
     Raises:
-        InputError: an impossible budget, widths that the proxy cannot divide, architectures to try first that
-            do not fit, a grid too large, a class of the user's own that cannot be made, data that is not
-            there or does not fit the proxy, weights of the networks that score that are missing or others.
+        InputError: an impossible budget, objectives that no trial records, widths that the proxy cannot
+            divide, architectures to try first that do not fit, a grid too large, a class of the user's own
+            that cannot be made, data that is not there or does not fit the proxy, weights of the networks
+            that score that are missing or others.
     """
     _check_budget(settings)
+    _check_objectives(settings)
     _check_widths(settings)
     _check_named(settings)
     _check_chosen(settings)
@@ -67,6 +69,15 @@ def _check_budget(settings: SearchSettings) -> None:
             raise InputError(
                 f"budget.{bound}: nothing of this space fits ({excess[0]}): its smallest architecture costs "
                 f"{cost.parameters / 1e6:.1f} M parameters and {cost.gmacs:.1f} GMACs"
+            )
+
+
+def _check_objectives(settings: SearchSettings) -> None:
+    for index, objective in enumerate(settings.further_objectives):
+        if objective.name not in settings.scores:
+            raise InputError(
+                f"further_objectives[{index}].name: {objective.name!r} is no score of this search; "
+                f"{nearest(objective.name, settings.scores)}"
             )
 
 

@@ -11,11 +11,11 @@ from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import score_name
-from evaluators.scorers.by_protocol import objective_names
-from evaluators.scorers.embedded import CLIP_SCORE, EvaluatorSettings
+from evaluators.scorers.by_protocol import objective_names, score_names
+from evaluators.scorers.embedded import CLIP_SCORE, SCORES, EvaluatorSettings
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
-from search.objectives import Objective, Objectives, checked, fid_and_clip
+from search.objectives import VALIDATION_LOSS, Objective, Objectives, checked, fid_and_clip
 from search.samplers.factory import SamplerSettings
 from search.scoring.settings import ScoringSettings
 from search.statistics.noise import Noise
@@ -100,6 +100,13 @@ class SearchSettings:
         else:
             names = score_name("fid", self.evaluators.fid), CLIP_SCORE
         return (*fid_and_clip(*names), *self.further_objectives)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """All that trials record, by name."""
+        protocol = self.evaluators
+        own = score_names(protocol) if isinstance(protocol, EvaluationProtocol) else SCORES
+        return (*own, VALIDATION_LOSS)
 
     @property
     def scored_images(self) -> int:

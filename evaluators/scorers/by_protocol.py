@@ -149,6 +149,12 @@ def objective_names(protocol: EvaluationProtocol) -> tuple[str, str]:
     return score_name("fid", protocol.features[0].name), score_name("clip", protocol.clips[0].name)
 
 
+def score_names(protocol: EvaluationProtocol) -> tuple[str, ...]:
+    """All that a `ProtocolEvaluator` scores. Raises InputError as `objective_names` does."""
+    fids = (score_name("fid", spec.name) for spec in protocol.features)
+    return (*fids, objective_names(protocol)[1])
+
+
 def reference_of_images(
     protocol: EvaluationProtocol, networks: Networks, read: ReadImages, data_digest: str, cache_folder: Path
 ) -> tuple[Reference, EvaluationProtocol]:

@@ -31,6 +31,7 @@ from space.shared.plain import InputError, from_plain, to_plain
 
 PROTOCOL, CLIP_FOLDER = "protocol.yaml", "embedded-clip"
 CLIP_SCORE = "clip_embedded"
+SCORES = (score_name("fid", EmbeddedClip.name), score_name("fid", RandomConv.name), CLIP_SCORE)
 
 
 @dataclass(frozen=True)

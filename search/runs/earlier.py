@@ -49,9 +49,11 @@ def current(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def _current(chosen: Mapping[str, Any], active: Mapping[str, frozenset[str]]) -> dict[str, Any]:
     plain = dict(chosen)
-    if plain.get("name") in NAMES:
-        plain["name"] = NAMES[plain["name"]]
-    if plain.get("name") not in active:
+    name = plain.get("name")
+    if not isinstance(name, str):  # which its reader refuses
         return plain
-    inactive = frozenset[str]().union(*active.values()) - active[plain["name"]]
+    plain["name"] = name = NAMES.get(name, name)
+    if name not in active:
+        return plain
+    inactive = frozenset[str]().union(*active.values()) - active[name]
     return {field: value for field, value in plain.items() if field not in inactive}

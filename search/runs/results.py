@@ -71,14 +71,22 @@ class Results:
         self._catch_up()
         try:
             self._write(self.record.history, running=False)
-        except OSError as error:
-            self.say(f"{reason_of(error)}; to make it again: {resume_command(self.folder)}")
+        except Exception as error:  # whatever it is: the search has ended, and its record is safe
+            reason = reason_of(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            self.say(f"{' '.join(reason.split())}; to make it again: {resume_command(self.folder)}")
         report = self.folder / REPORT_NAME
         return report if report.is_file() else None
 
     def _write(self, history: History, *, running: bool) -> None:
+        """Each listener has its turn, whatever became of those before it; raises what the first raised."""
+        failures = []
         for listener in self.listeners:
-            listener(self.folder, history, running=running)
+            try:
+                listener(self.folder, history, running=running)
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _is_behind(self, trial: Trial) -> bool:
         folder = job_folder(self.folder, trial.key)

@@ -17,7 +17,7 @@ SAMPLERS = {
     "sobol": "search.samplers.sobol:SobolSettings",
     "tpe": "search.samplers.tpe:TpeSettings",
 }
-SamplerSettings = Annotated[MakesSampler, ByName(SAMPLERS)]
+SamplerSettings = Annotated[MakesSampler, ByName(SAMPLERS, renamed={"own": "custom"})]
 """The settings of any of them: a field of this type is read by its `name`."""
 
 

@@ -16,7 +16,7 @@ RULES = {
     "none": "search.stopping.none:NoStoppingSettings",
     "paper": "search.stopping.paper:PaperSettings",
 }
-StoppingSettings = Annotated[MakesRule, ByName(RULES)]
+StoppingSettings = Annotated[MakesRule, ByName(RULES, renamed={"own": "custom"})]
 """The settings of any of them: a field of this type is read by its `name`."""
 
 

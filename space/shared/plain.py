@@ -15,6 +15,8 @@ from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, Literal, TypeVar, Union
 
+from space.shared.renamed import note_renamed
+
 T = TypeVar("T")
 V = TypeVar("V")
 NAMED_AT_MOST = 5  # files in a message
@@ -120,10 +122,12 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
 class ByName:
     """Of a field that may hold any of several dataclasses, told apart by their field `name`:
     `Annotated[SamplerSettings, ByName({"tpe": "search.samplers.tpe:TpeSettings", ...})]`. The module of a
-    class is imported when it is chosen, so that a choice costs nothing of what the others need.
+    class is imported when it is chosen, so that a choice costs nothing of what the others need. `renamed`
+    names are understood still, and that is said.
     """
 
     kinds: Mapping[str, str]
+    renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def kind(self, name: str) -> type[Any]:
         module, _, found = self.kinds[name].partition(":")
@@ -138,11 +142,12 @@ class ByName:
             raise InputError(f"{where}: expected a mapping of fields with a name, got {value!r}")
         if "name" not in value:
             raise InputError(f"{where}.name: missing (required)")
-        if value["name"] not in self.kinds:
-            raise InputError(
-                f"{where}.name: {value['name']!r} is not a choice here; {nearest(value['name'], self.kinds)}"
-            )
-        return from_plain(self.kind(value["name"]), value, where)
+        name = value["name"]
+        if isinstance(name, str) and name in self.renamed:
+            note_renamed(f"{where}.name={name}", f"{where}.name={self.renamed[name]}")
+            name = self.renamed[name]
+        entry_of(self.kinds, name, f"{where}.name")
+        return from_plain(self.kind(name), {**value, "name": name}, where)
 
 
 def _scalar(kind: type, value: Any, where: str) -> Any:

@@ -23,6 +23,7 @@ from mdsearch.commands import evaluate
 from space.shared.plain import InputError
 
 ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 1500  # on a machine under any load; quick where nothing is wrong
 SIZE = 16
 
 
@@ -206,6 +207,7 @@ def test_unreadable_images_stop_it_unless_they_may_be_left_out(words: list[str],
 # ---------------------------------------------------------------------- going on
 
 
+@pytest.mark.timeout(3 * PATIENCE_SECONDS)
 def test_a_killed_run_goes_on_and_ends_as_an_undisturbed_one(
     words: list[str], sets: Path, tmp_path: Path
 ) -> None:
@@ -219,7 +221,7 @@ def test_a_killed_run_goes_on_and_ends_as_an_undisturbed_one(
         stdout=subprocess.DEVNULL,
     )
     parts = tmp_path / "out" / "parts"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while len(list(parts.glob("*.json"))) < 5:
         assert process.poll() is None and time.monotonic() < deadline, "it ended before it could be killed"
         time.sleep(0.002)

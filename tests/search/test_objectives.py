@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from search.objectives import (
     objectives_from_plain,
     objectives_to_plain,
 )
+from search.plan import check
 from search.runs.compatibility import field_differences
 from search.runs.header import objectives_of
 from search.runs.record import History, MemoryRecord, Record, read_history
@@ -104,6 +106,30 @@ def test_an_unknown_score_is_refused_with_the_nearest() -> None:
     wrong = checked([*FID_AND_CLIP, Objective("validation_los")])
     with pytest.raises(InputError, match=r"'validation_los' is no score .*did you mean 'validation_loss'"):
         all_of({"fid_embedded_clip": 1.0, "clip_embedded": 0.1, "validation_loss": 2.0}, wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "evaluators", "near"),
+    [
+        ("validation_los", "embedded", "validation_loss"),
+        ("fid_random_con", "embedded", "fid_random_conv"),
+        ("fid_random_conv", "own", "fid_inception_v3"),
+    ],
+)
+def test_an_objective_that_no_trial_records_is_refused_before_anything_starts(
+    name: str, evaluators: str, near: str
+) -> None:
+    settings = settings_from_plain(compose("search", [f"evaluators={evaluators}", "recorded=false"]))
+    wrong = replace(settings, further_objectives=(Objective("validation_loss"), Objective(name)))
+    with pytest.raises(InputError, match=rf"^further_objectives\[1\]\.name: '{name}' is no .*'{near}'"):
+        check(wrong)
+    assert near in settings.scores and "validation_loss" in settings.scores
+
+
+def test_the_scores_that_settings_name_are_those_that_trials_record() -> None:
+    trials = read_history(Path(__file__).parent / "runs" / "before_refactoring").trials
+    recorded = {name for trial in trials for rung in trial.rungs for name in rung.scores}
+    assert recorded == set(settings_from_plain(compose("search", [])).scores)
 
 
 def test_a_value_is_shown_as_its_kind_is() -> None:

@@ -223,7 +223,7 @@ def test_uniform_sampling_reaches_the_top_as_late_as_chance_says():
     small = table_of(19)
     truth = Truth(small.runs, FID_AND_CLIP, 0.01)
     assert len(truth.top) == 1
-    sampled = [replay(small, RANDOM, truth, seed=seed).steps_to_top / 400 for seed in range(150)]
+    sampled = [replay(small, RANDOM, truth, seed=seed).steps_to_top / 400 for seed in range(60)]
     expected, deviation = (19 + 1) / 2, ((19**2 - 1) / 12) ** 0.5
     assert abs(fmean(sampled) - expected) < 3.5 * deviation / len(sampled) ** 0.5
 

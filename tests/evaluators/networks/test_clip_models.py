@@ -32,8 +32,8 @@ def test_equals_open_clip_through_the_same_weights(
     model, _, transform = open_clip.create_model_and_transforms(TINY_CLIP, pretrained=str(tiny_clip_weights))
     model.eval()
     with torch.inference_mode():
-        images = torch.stack([transform(Image.fromarray(image)) for image in images])
-        embedded = model.encode_image(images, normalize=True)
+        batch = torch.stack([transform(Image.fromarray(image)) for image in images])
+        embedded = model.encode_image(batch, normalize=True)
         texts = model.encode_text(open_clip.get_tokenizer(TINY_CLIP)(CAPTIONS[:5]), normalize=True)
     assert np.abs(tiny_clip(images) - embedded.numpy()).max() <= 1e-6
     expected = (embedded * texts).sum(dim=1).numpy()

@@ -58,11 +58,11 @@ def test_a_touch_returns_while_a_slow_writing_goes_on(quickly: Callable[..., Rew
 
     def write() -> None:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(280)
 
     rewriter = quickly(write)
     rewriter.touch()
-    assert begun.wait(10)
+    assert begun.wait(280)
     before = time.perf_counter()
     rewriter.touch()
     assert time.perf_counter() - before < 0.1
@@ -190,6 +190,28 @@ def test_what_a_listener_cannot_write_is_said_with_how_to_make_it_again(tmp_path
     search.record.close()
     assert len(said) == 1 and said[0].startswith("page: No space left on device; to make it again: ")
     assert said[0].endswith(f"resume={tmp_path}")
+
+
+def test_a_listener_that_fails_takes_its_turn_from_no_other_and_does_not_end_the_search(
+    tmp_path: Path,
+) -> None:
+    said: list[str] = []
+    heard: list[bool] = []
+
+    def broken(folder: Path, history: History, *, running: bool) -> None:
+        raise KeyError("a bug\nof its own")
+
+    def listener(folder: Path, history: History, *, running: bool) -> None:
+        heard.append(running)
+        write_whole(folder / "report.html", "page")
+
+    search = make_search(tmp_path, trials=1)
+    results = Results(tmp_path, search.record, [broken, listener], said.append)
+    drive(search)
+    assert results.write() == tmp_path / "report.html"
+    search.record.close()
+    assert heard[-1] is False
+    assert "KeyError" in said[-1] and said[-1].endswith(f"resume={tmp_path}") and "\n" not in said[-1]
 
 
 def test_what_a_killed_driver_left_half_written_is_removed(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 """Plain data to dataclasses, strictly."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
-from space.shared.plain import InputError, from_plain, nearest, to_plain
+from space.shared.plain import ByName, InputError, from_plain, nearest, to_plain
 
 
 @dataclass(frozen=True)
@@ -77,3 +77,23 @@ def test_nearest_name() -> None:
     assert nearest("swosh", ["swish", "gelu"]) == "did you mean 'swish'? Valid: gelu, swish"
     assert nearest("zzz", ["swish", "gelu"]) == "Valid: gelu, swish"
     assert nearest("x", []) == "Valid: (none)"
+
+
+@dataclass(frozen=True)
+class Plum:
+    name: Literal["plum"] = "plum"
+    stones: int = 1
+
+
+Fruit = Annotated[Any, ByName({"plum": f"{__name__}:Plum"}, renamed={"damson": "plum"})]
+
+
+def test_by_name_an_older_name_is_read_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert from_plain(Fruit, {"name": "damson", "stones": 2}, "fruit") == Plum(stones=2)
+    assert "fruit.name=damson is now fruit.name=plum" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["plumb", None, 3, ["plum"], {"plum": 1}])
+def test_by_name_refuses_whatever_is_no_name(name: Any) -> None:
+    with pytest.raises(InputError, match=r"^fruit\.name: .* is not a choice here; .*Valid: plum$"):
+        from_plain(Fruit, {"name": name}, "fruit")

@@ -34,7 +34,7 @@ def test_no_more_than_the_depth_is_made_ahead_of_the_step() -> None:
 
     with closing(ahead(make, range(100), depth=2)) as batches:
         assert next(batches) == 0
-        assert third.wait(60)
+        assert third.wait(280)
         assert made == [0, 1, 2]  # what is at work, and two more
         assert next(batches) == 1
     assert made in ([0, 1, 2], [0, 1, 2, 3])

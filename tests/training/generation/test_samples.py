@@ -31,7 +31,7 @@ from training.generation.sample_folder import SampleFolder, read_manifest
 from training.generation.samples import Shard, generate_samples, manifest_of
 from training.model import load_model
 
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 1500  # on a machine under any load; quick where nothing is wrong
 
 
 # ---------------------------------------------------------------------- the same images however
@@ -80,7 +80,8 @@ def test_a_partly_finished_batch_is_made_again_whole_and_others_stay(
 SLOW = replace(OURS, steps=100)  # long enough to be killed in the middle
 
 
-def test_three_workers_whose_command_is_killed_leave_none_behind_and_one_generates_the_rest(
+@pytest.mark.timeout(3 * PATIENCE_SECONDS)
+def test_workers_whose_command_is_killed_leave_none_behind_and_one_generates_the_rest(
     model: Path, captions: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "captions.txt").write_text("".join(f"{caption}\n" for caption in captions))
@@ -89,15 +90,15 @@ def test_three_workers_whose_command_is_killed_leave_none_behind_and_one_generat
         f"model={model}", f"captions={tmp_path / 'captions.txt'}", f"out={out}", "steps=100", "guidance=2",
         "seed=5", "batch_size=2", "device=cpu",
     ]  # fmt: skip
-    command = [sys.executable, "-m", "mdsearch", "generate", "samples", *words, "workers=3"]
+    command = [sys.executable, "-m", "mdsearch", "generate", "samples", *words, "workers=2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     wait_for(lambda: any(out.glob("0*.png")), process)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    _, alive = psutil.wait_procs(children, timeout=30)
-    assert len(children) >= 3 and alive == []
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE_SECONDS)
+    assert len(children) >= 2 and alive == []
     assert 0 < len(list(out.glob("0*.png"))) < 15
     assert samples.main([*words, "workers=1"]) == 0
     whole = generate_samples(model, captions, SLOW, tmp_path / "whole", device="cpu")
