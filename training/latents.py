@@ -62,7 +62,7 @@ class SpaceToDepth:
 class Vae:
     """A frozen diffusers AutoencoderKL, its latents shifted and scaled as its configuration says.
 
-    Encoding takes the mean of the posterior, so that a image has one latent (common random numbers).
+    Encoding takes the mean of the posterior, so that an image has one latent (common random numbers).
     """
 
     bound: float | None = None

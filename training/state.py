@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from space.shared.files import replacing
 from space.shared.plain import InputError
 
 FORM = 2  # the first one held lists, in the order of the parameters
@@ -20,13 +20,9 @@ StateDict = dict[str, Any]
 def write_state(state: Mapping[str, Any], path: Path) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:  # given a name, torch says of a full disk only "unexpected pos"
-            torch.save({"form": FORM, **state}, file)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # an open file, since torch says of a full disk only "unexpected pos" if it is given a name
+    with replacing(path) as own, own.open("wb") as file:
+        torch.save({"form": FORM, **state}, file)
 
 
 def read_state(path: Path, device: torch.device) -> StateDict:

@@ -180,7 +180,7 @@ def test_a_disk_that_fills_up_while_workers_write_changes_no_decision(undisturbe
         finish(driver, tmp_path)
         check_nothing_lost_or_doubled(run, trials=3)
         assert decisions(run) == decisions(undisturbed)
-        assert not list(run.glob("*/*/.writing-*")) and not list(run.glob("*/*/*.partial"))
+        assert not list(run.glob("*/*/.*"))
 
 
 @pytest.fixture(scope="module")

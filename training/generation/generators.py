@@ -22,7 +22,7 @@ class Generator(Protocol):
         """One batch, (B, size, size, 3) uint8; image i starts from noise of (seed, i) alone.
 
         Raises:
-            InputError: a image that is not finite.
+            InputError: an image that is not finite.
         """
         ...
 

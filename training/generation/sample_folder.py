@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from space.shared.files import replacing
 from space.shared.plain import InputError
 
 MANIFEST, CAPTIONS = "manifest.json", "captions.jsonl"
-PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -111,28 +110,20 @@ class SampleFolder:
                 with Image.open(self.image(index)) as image:
                     images.append(np.asarray(image.convert("RGB")))
             except OSError as error:
-                raise InputError(f"{self.image(index)}: cannot be read as a image: {error}") from None
+                raise InputError(f"{self.image(index)}: cannot be read as an image: {error}") from None
         return np.stack(images)
 
     def tidy(self) -> None:
         """With all images there, remove what killed workers left half written."""
         if not self.missing():
-            for file in self.path.glob(f".*{PARTIAL}"):
-                file.unlink(missing_ok=True)
+            for name in ("*.png", MANIFEST, CAPTIONS):
+                for file in self.path.glob(f".{name}.*"):  # as `replacing` names them
+                    file.unlink(missing_ok=True)
 
     def _write(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
         """Whole or not at all, also where the power is cut."""
-        handle, partial = tempfile.mkstemp(dir=self.path, prefix=f".{name}.", suffix=PARTIAL)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(partial, 0o644)  # mkstemp's own is for the owner alone
-            os.replace(partial, self.path / name)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
+        with replacing(self.path / name, durable=True) as own, own.open("wb") as file:
+            write(file)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

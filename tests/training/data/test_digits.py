@@ -16,7 +16,7 @@ def test_digits_are_captioned_by_their_label() -> None:
     data = load_data(DigitsSettings(image_size_px=32))
     assert len(data.train_captions) + len(data.held_out_captions) == 1797
     images, captions = data.held_out(range(40))
-    # Shrunk back, a image is nearest to the scan that it was made of, whose label its caption says.
+    # Shrunk back, an image is nearest to the scan that it was made of, whose label its caption says.
     small = torch.nn.functional.interpolate(images, size=8, mode="area")[:, 0].flatten(1).numpy()
     distance = np.linalg.norm(small[:, None] - (scans / 8 - 1)[None], axis=2)
     for caption, label in zip(captions, labels[distance.argmin(axis=1)], strict=True):

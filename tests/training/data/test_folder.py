@@ -52,11 +52,11 @@ def test_folder_beyond_the_memory_gives_the_same_images(folder: Path) -> None:
 @pytest.mark.parametrize(("suffix", "delimiter"), [("csv", ","), ("tsv", "\t")])
 def test_folder_reads_tables(folder: Path, suffix: str, delimiter: str) -> None:
     (folder / "captions.jsonl").unlink()
-    lines = [f'{index}.png{delimiter}"a image, number {index}"' for index in range(20)]
+    lines = [f'{index}.png{delimiter}"an image, number {index}"' for index in range(20)]
     (folder / f"captions.{suffix}").write_text("\n".join([f"file{delimiter}caption", *lines]))
     data = load_data(folder_settings(folder))
     assert sorted(data.train_captions + data.held_out_captions) == sorted(
-        f"a image, number {index}" for index in range(20)
+        f"an image, number {index}" for index in range(20)
     )
 
 

@@ -249,7 +249,7 @@ def test_a_shard_whose_folder_was_claimed_by_another_leaves_no_image_in_it(
 def test_a_damaged_sample_is_named(whole: SampleFolder, tmp_path: Path) -> None:
     for name, content in contents(whole.path).items():
         (tmp_path / name).write_bytes(content[: 40 if name == "000003.png" else None])
-    with pytest.raises(InputError, match=r"000003\.png: cannot be read as a image"):
+    with pytest.raises(InputError, match=r"000003\.png: cannot be read as an image"):
         replace(whole, path=tmp_path).read()
 
 
