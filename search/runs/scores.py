@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from search.objectives import Objectives
 from search.runs.record import Trial
@@ -14,9 +15,8 @@ from space.shared.plain import InputError, nearest
 
 def point_in(scores: Mapping[str, float], objectives: Objectives) -> Point | None:
     """The objectives among scores by name; None where one is missing."""
-    values = [scores.get(objective.name) for objective in objectives]
-    known = tuple(value for value in values if value is not None)
-    return Point(known, objectives) if len(known) == len(values) else None
+    values = tuple([scores.get(objective.name) for objective in objectives])
+    return None if None in values else Point(cast("tuple[float, ...]", values), objectives)
 
 
 def all_of(scores: Mapping[str, float], objectives: Objectives) -> Point:
@@ -34,8 +34,10 @@ def all_of(scores: Mapping[str, float], objectives: Objectives) -> Point:
 
 def point_of(trial: Trial, objectives: Objectives, step: int | None = None) -> Point | None:
     """The objectives' scores of a trial at a step (its last by default); None where it has none."""
-    rung = next((rung for rung in reversed(trial.rungs) if step is None or rung.step == step), None)
-    return None if rung is None else point_in(rung.scores, objectives)
+    for rung in reversed(trial.rungs):
+        if step is None or rung.step == step:
+            return point_in(rung.scores, objectives)
+    return None
 
 
 def best_first(trials: Sequence[Trial], objectives: Objectives) -> list[Trial]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import log, log1p
+from operator import itemgetter
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
@@ -26,9 +27,9 @@ from space.architecture import Architecture
 from space.choices import Space, UniformSuggestions
 from space.kinds.stage import Stage
 from space.kinds.table import BLOCK_OPTIONS, CONV_BLOCKS
-from space.prices.macs import price
+from space.prices.macs import price_of
 from space.shared.seeds import numbered_seed
-from space.stages import stages
+from space.stages import Placed, walk
 
 POOL = 200  # random samples that are ranked at once: among them, and not beyond, the promising is looked for
 OTHER_BLOCKS = [kind for kind in CONV_BLOCKS if kind != "full"]  # one that is none of them is full
@@ -111,7 +112,8 @@ class LinearSampler:
 def properties(architecture: Architecture) -> np.ndarray:
     """(D,) what may make a network good or bad, of the whole and then of each level: sizes and counts as
     logarithms, kinds as 0 or 1. Inactive parameters leave no trace."""
-    cost, levels = price(architecture), _levels(architecture)
+    placed = list(walk(architecture))
+    cost, levels = price_of(stage for stage, _, _ in placed), _levels(placed, len(architecture.levels))
     found = [
         log(cost.parameters),
         log(cost.macs),
@@ -151,17 +153,17 @@ class _Side(NamedTuple):
     cross_attending: int
 
 
-def _levels(architecture: Architecture) -> list[tuple[_Side, _Side]]:
+def _levels(placed: Sequence[Placed], count: int) -> list[tuple[_Side, _Side]]:
     """The (way down, way up) of each level, outermost first."""
-    sides = {where: _side(list(part)) for where, part in groupby(stages(architecture), lambda at: at.where)}
-    numbers = range(1, len(architecture.levels) + 1)
+    sides = {where: _side([stage for stage, _, _ in part]) for where, part in groupby(placed, itemgetter(1))}
+    numbers = range(1, count + 1)
     return [(sides[f"down-{number}"], sides[f"up-{number}"]) for number in numbers]
 
 
 def _side(part: Sequence[Stage]) -> _Side:
-    layers = tuple(stage for stage in part if stage.kind == "transformer")
-    attending = sum(layer.options.cross_attention for layer in layers)
-    blocks = sum(stage.kind in CONV_BLOCKS for stage in part)
+    layers = tuple([stage for stage in part if stage.kind == "transformer"])
+    attending = sum([layer.options.cross_attention for layer in layers])
+    blocks = sum([stage.kind in CONV_BLOCKS for stage in part])
     return _Side(part[0].kind, part[0].outputs, blocks, layers, attending)
 
 

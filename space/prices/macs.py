@@ -6,6 +6,7 @@ by hand.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,8 +33,13 @@ def cost_of(stage: Stage) -> Cost:
 
 def price(a: Architecture) -> Cost:
     """The whole network, for one image."""
+    return price_of(work(a))
+
+
+def price_of(parts: Iterable[Stage]) -> Cost:
+    """Of some stages together, for one image."""
     parameters = macs = attention_macs = 0
-    for own_parameters, own_macs, own_attention_macs in map(cost_of, work(a)):
+    for own_parameters, own_macs, own_attention_macs in map(cost_of, parts):
         parameters += own_parameters
         macs += own_macs
         attention_macs += own_attention_macs
