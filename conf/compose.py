@@ -6,17 +6,27 @@ read into their own dataclasses. Whatever is wrong with an override becomes one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from conf.composition import composed
+from conf.composition import composed, stored_words
 from conf.errors import check_preset, explain, names_preset, refuse_outside
 from conf.files import PACKAGE, presets_of
-from conf.words import in_words_of_today, parsed_word
+from conf.words import in_words_of_today, parsed_word, readable
+from space.shared.plain import at_home
+
+NO_PATH = ("prompt",)  # texts that stand as they are, whatever they begin with
 
 
-def compose(main: str, overrides: Iterable[str], *, package: str = PACKAGE) -> dict[str, Any]:
-    """The settings of one run: `<package>/<main>.yaml` with its groups and `overrides`, all resolved.
+def compose(
+    main: str,
+    overrides: Iterable[str],
+    *,
+    package: str = PACKAGE,
+    stored: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The settings of one run: `<package>/<main>.yaml` with its groups and `overrides`, all resolved. Groups
+    for which no word names a preset begin with the fields of `stored`, where it has them.
 
     Raises:
         InputError: an override that cannot be parsed or applied, or a value that is still missing.
@@ -25,18 +35,20 @@ def compose(main: str, overrides: Iterable[str], *, package: str = PACKAGE) -> d
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    words = [in_words_of_today(word) for word in overrides]
+    words = [readable(in_words_of_today(word)) for word in overrides]
     parsed = [parsed_word(word) for word in words]
     folders = presets_of(package)
     for override in parsed:
         refuse_outside(override)
         if names_preset(override, folders):
             check_preset(override, folders[override.key_or_group])
+    named = {override.key_or_group for override in parsed if names_preset(override, folders)}
+    begin_with = {group: fields for group, fields in (stored or {}).items() if group not in named}
     try:
-        config = composed(main, words, package)
+        config = composed(main, [*stored_words(begin_with), *words], package)
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         explain(error, main, parsed, package, folders)
     if not isinstance(plain, dict):
         raise TypeError(f"{main}.yaml must hold a mapping")
-    return {str(key): value for key, value in plain.items()}
+    return {str(key): value if key in NO_PATH else at_home(value) for key, value in plain.items()}

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conf.compose import compose
-from conf.words import as_entries, as_text
+from conf.words import as_entries, as_text, as_typed, path_of
 
 if TYPE_CHECKING:
     from search.run import RunResult
     from search.settings import SearchSettings
+
+SEARCH_TEXTS = ("name", "runs_folder", "cache_folder", "data.folder", "data.captions")
 
 
 def search(*overrides: str) -> RunResult:
@@ -53,12 +55,12 @@ def run_search(settings: SearchSettings, overrides: Sequence[str] = ()) -> RunRe
 def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
     """Settings, and the words that they are made of: a resumed search starts from its own first words."""
     words = list(overrides)
-    plain = _composed(words)
-    if plain["resume"] is not None:
+    resume = path_of(words, "resume")
+    if resume is not None:
         from search.runs.folder import stored_overrides
 
-        words = [*stored_overrides(Path(str(plain["resume"]))), *words]
-        plain = _composed(words)
+        words = [*stored_overrides(resume), *words]
+    plain = _composed(words)
     from search.settings import settings_from_plain
 
     return settings_from_plain(plain), words
@@ -82,4 +84,5 @@ def read_run(folder: str | Path) -> RunResult:
 
 
 def _composed(words: list[str]) -> dict[str, Any]:
-    return compose("search", as_entries(as_text(words, ["resume"]), "weights.files"))
+    meant = as_typed(as_text(words, ["resume"]), SEARCH_TEXTS)
+    return compose("search", as_entries(meant, "weights.files"))
