@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from conf.composition import composed, stored_words
-from conf.errors import check_preset, explain, names_preset, refuse_outside
-from conf.files import PACKAGE, presets_of
+from conf.errors import check_preset, explain, refuse_outside
+from conf.files import PACKAGE, names_preset, presets_of
+from conf.repeated import refuse_opposed, refuse_repeated, without
 from conf.words import in_words_of_today, parsed_word, readable
 from space.shared.plain import at_home
 
@@ -22,28 +23,36 @@ def compose(
     main: str,
     overrides: Iterable[str],
     *,
-    package: str = PACKAGE,
+    before: Iterable[str] = (),
     stored: Mapping[str, Mapping[str, Any]] | None = None,
+    package: str = PACKAGE,
 ) -> dict[str, Any]:
-    """The settings of one run: `<package>/<main>.yaml` with its groups and `overrides`, all resolved. Groups
-    for which no word names a preset begin with the fields of `stored`, where it has them.
+    """The settings of one run: `<package>/<main>.yaml` with its groups and `overrides`, all resolved.
+
+    Args:
+        before: overrides of an earlier command line, which go first and may be given anew.
 
     Raises:
-        InputError: an override that cannot be parsed or applied, or a value that is still missing.
+        InputError: an override that cannot be parsed or applied, a name that is given twice, or a value that
+            is still missing.
     """
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    words = [readable(in_words_of_today(word)) for word in overrides]
-    parsed = [parsed_word(word) for word in words]
+    given = [readable(in_words_of_today(word)) for word in overrides]
+    earlier = [readable(in_words_of_today(word)) for word in before]
     folders = presets_of(package)
+    refuse_repeated(map(parsed_word, given))
+    words = [*without(earlier, given), *given]
+    parsed = [parsed_word(word) for word in words]
     for override in parsed:
         refuse_outside(override)
         if names_preset(override, folders):
             check_preset(override, folders[override.key_or_group])
     named = {override.key_or_group for override in parsed if names_preset(override, folders)}
     begin_with = {group: fields for group, fields in (stored or {}).items() if group not in named}
+    refuse_opposed(parsed[-len(given) :] if given else [], folders)
     try:
         config = composed(main, [*stored_words(begin_with), *words], package)
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

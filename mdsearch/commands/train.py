@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.compose import compose
+from conf.repeated import refuse_beside, without
 from conf.words import as_text, first_line, path_of
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
@@ -78,12 +79,14 @@ def train(command: TrainCommand, words: list[str]) -> Path:
         print(f"{len(data.unreadable)} unreadable images left out: {first_few(data.unreadable)}")
     architecture = narrow(command.architecture(), command.proxy)
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
+    for line in trainer.unread_text():
+        print(line)
     _prepare(folder, command, words)
     if (folder / STATE).is_file():
         _go_on(trainer, folder / STATE)
         _cut_curve(folder / CURVE, trainer.step)
     print(
-        f"{trainer.parameters:,} parameters on {trainer.device}, {len(data.train_captions):,} images, "
+        f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
         f"steps {trainer.step} to {command.training.steps}, in {folder}"
     )
     with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
@@ -201,6 +204,8 @@ def _cut_curve(curve: Path, step: int) -> None:
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
+    refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
+    refuse_beside(words, "resume", ["arch", "arch_file", "out"], "whose folder and architecture go on")
     resume, run = path_of(words, "resume"), path_of(words, "run")
     if resume is None:
         command = _composed(words, _trained_with(run))
@@ -208,15 +213,16 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
         return command, words
     before = list(map(str, _read(resume, WORDS, list)))
     added = [word for word in words if not word.startswith("resume=")]
-    merged = [*before, *(word for word in added if word not in before)]
+    merged = [*without(before, added), *added]
     stored = _read(resume, SETTINGS, dict) if path_of(merged, "run") else {}  # the run itself may be gone
     of_run = {name: stored[name] for name in OF_RUN if name in stored}
-    resumed = _composed([*merged, setting_word("resume", resume)], of_run)
+    resumed = _composed(words, of_run, before)
     return replace(resumed, arch_file=str(resume / "architecture.yaml")), merged
 
 
-def _composed(words: list[str], of_run: Mapping[str, Any]) -> TrainCommand:
-    plain = compose("train", as_text(words, TRAIN_TEXTS), stored=of_run)
+def _composed(words: list[str], of_run: Mapping[str, Any], before: Sequence[str] = ()) -> TrainCommand:
+    earlier = as_text(before, TRAIN_TEXTS)
+    plain = compose("train", as_text(words, TRAIN_TEXTS), before=earlier, stored=of_run)
     command: TrainCommand = from_plain(TrainCommand, plain)
     if command.run is None or command.resume is not None or any(word.startswith("arch") for word in words):
         return command
