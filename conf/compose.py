@@ -31,6 +31,7 @@ def compose(
 
     Args:
         before: overrides of an earlier command line, which go first and may be given anew.
+        stored: the fields that groups begin with instead of their default presets, where no word names one.
 
     Raises:
         InputError: an override that cannot be parsed or applied, a name that is given twice, or a value that
@@ -40,11 +41,10 @@ def compose(
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    given = [readable(in_words_of_today(word)) for word in overrides]
-    earlier = [readable(in_words_of_today(word)) for word in before]
+    given, earlier = ([readable(word) for word in words] for words in (overrides, before))
     folders = presets_of(package)
     refuse_repeated(map(parsed_word, given))
-    words = [*without(earlier, given), *given]
+    words = [in_words_of_today(word) for word in (*without(earlier, given), *given)]
     parsed = [parsed_word(word) for word in words]
     for override in parsed:
         refuse_outside(override)
