@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
+from analysis.series import spans_magnitudes
 from search.formats import ending, label, size, state_word, summary_lines
 from search.runs.record import Trial
 from search.statistics.noise import Noise
@@ -113,6 +114,11 @@ def reference_colour(name: str) -> str:
 def titled(text: str, **fields: Any) -> dict[str, Any]:
     """An axis with its title."""
     return {"title": {"text": escape(text)}, **fields}
+
+
+def log_where_needed(values: Sequence[float], **otherwise: Any) -> dict[str, Any]:
+    """An axis on which the smallest of the values can be told from nothing beside the largest."""
+    return {"type": "log"} if spans_magnitudes(values) else otherwise
 
 
 def bound(line: dict[str, Any], *, x: float | None = None, y: float | None = None) -> dict[str, Any]:

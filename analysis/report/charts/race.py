@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from analysis.report.charts.marks import COLOUR_OF, bound, reference_colour, titled
+from analysis.series import look
 from search.formats import label
 from search.objectives import Objective
 from search.runs.header import noise_of, objectives_of, references_of
@@ -41,14 +42,15 @@ def closing_intervals(history: History, winner: Trial | None) -> dict[str, go.Fi
 def _closing(
     history: History, winner: Trial, objective: Objective, found: dict[str, list[Interval]]
 ) -> go.Figure:
-    traces = []
+    traces: list[go.Scatter] = []
     for place, (other, intervals) in enumerate(found.items()):
         shift = 0.08 * (place - (len(found) - 1) / 2)
         reference = other in references_of(history)
         colour = reference_colour(other) if reference else FINALIST_COLOURS[place % len(FINALIST_COLOURS)]
         if objective.scale == "log":
             intervals = [Interval(*(1 + end for end in (i.middle, i.low, i.high))) for i in intervals]
-        traces.append(_intervals(label(other), intervals, shift, colour))
+        alike = sum(trace.line.color == colour for trace in traces)
+        traces.append(_intervals(label(other), intervals, shift, colour, look(alike).symbol))
     if objective.scale == "linear":
         return _chart(traces, f"{objective.label} of {winner.name}, above the other's", 0.0, {})
     axis = _ratio_axis([interval for intervals in found.values() for interval in intervals])
@@ -67,7 +69,7 @@ def _ratio_axis(shares: list[Interval]) -> dict[str, Any]:
     }
 
 
-def _intervals(name: str, found: list[Interval], shift: float, colour: str) -> go.Scatter:
+def _intervals(name: str, found: list[Interval], shift: float, colour: str, symbol: str) -> go.Scatter:
     return go.Scatter(
         mode="lines+markers",
         name=escape(f"against {name}"),
@@ -84,7 +86,7 @@ def _intervals(name: str, found: list[Interval], shift: float, colour: str) -> g
         text=[f"between {interval.low:.3g} and {interval.high:.3g}" for interval in found],
         hovertemplate="%{y:.3~g}, %{text}<extra></extra>",
         line={"color": colour, "width": 1.3},
-        marker={"color": colour, "size": 7},
+        marker={"color": colour, "size": 7, "symbol": symbol},
     )
 
 
