@@ -14,6 +14,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from os.path import expanduser
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 from space.shared.renamed import note_renamed
@@ -166,6 +167,16 @@ class ByName:
             name = self.renamed[name]
         entry_of(self.kinds, name, f"{where}.name")
         return from_plain(self.kind(name), {**value, "name": name}, where)
+
+
+def at_home(value: Any) -> Any:
+    """Plain data in which a path from a home directory (`~/photos`) is a path from the root: no shell has
+    expanded it inside `name=value`."""
+    if isinstance(value, Mapping):
+        return {name: at_home(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [at_home(item) for item in value]
+    return expanduser(value) if isinstance(value, str) else value
 
 
 def _scalar(kind: type, value: Any, where: str) -> Any:
