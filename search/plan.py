@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
+from search.confirmation.unmeasured import noise_note
 from search.formats import counted, duration
 from search.runs.folder import disk_free_bytes
-from search.runs.prior import check_prior, recorded_that_teach
+from search.runs.prior import check_prior, recorded_that_teach, settled_header
 from search.samplers.base import ChecksSpace
 from search.samplers.factory import make_sampler
 from search.scoring.evaluator import check_scoring, scoring_plan
@@ -166,6 +167,8 @@ def plan_text(settings: SearchSettings) -> str:
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
     lines += [f"scores     {line}" for line in scoring_plan(settings, data)]
+    if note := noise_note(settled_header(settings, data.digest)):
+        lines.append(f"noise      {note}")
     taught = [*settings.prior]
     if recorded := recorded_that_teach(settings, data.digest):
         taught.append(f"{counted(recorded, 'recorded network')} (docs/evidence.md)")
