@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from space.architecture import Architecture
+from space.shared.files import replacing
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.seeds import generator
 from space.unet import UNet
@@ -170,7 +171,8 @@ class Model(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         for name, part in self.saved_parts().items():
             weights = {key: tensor.contiguous() for key, tensor in part.state_dict().items()}
-            save_file(weights, folder / f"{name}.safetensors")
+            with replacing(folder / f"{name}.safetensors") as own:
+                save_file(weights, own)
         plain = {"architecture": self.architecture.to_plain(), "settings": to_plain(self.settings)}
         (folder / "model.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
 

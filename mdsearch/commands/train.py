@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.compose import compose
+from conf.repeated import refuse_beside, without
 from conf.words import as_text
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
@@ -200,6 +201,8 @@ def _cut_curve(curve: Path, step: int) -> None:
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
     command: TrainCommand = from_plain(TrainCommand, compose("train", as_text(words, TRAIN_TEXTS)))
+    refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
+    refuse_beside(words, "resume", ["arch", "arch_file", "out"], "whose folder and architecture go on")
     if command.resume is None:
         return command, words
     stored = Path(command.resume) / WORDS
@@ -208,9 +211,9 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     except (OSError, yaml.YAMLError, TypeError) as error:
         raise InputError(f"resume: {command.resume!r} is no folder of a training ({error})") from None
     added = [word for word in words if not word.startswith("resume=")]
-    merged = [*before, *(word for word in added if word not in before)]
-    words = as_text([*merged, f"resume={command.resume}"], TRAIN_TEXTS)
-    resumed = from_plain(TrainCommand, compose("train", words))
+    merged = [*without(before, added), *added]
+    meant = compose("train", as_text(words, TRAIN_TEXTS), before=as_text(before, TRAIN_TEXTS))
+    resumed = from_plain(TrainCommand, meant)
     return replace(resumed, arch_file=str(Path(command.resume) / "architecture.yaml")), merged
 
 
