@@ -16,16 +16,13 @@ from torch import Tensor, nn
 
 from evaluators.metrics.clip_score import check_pairs, cosines
 from evaluators.networks.features import in_chunks, weights_digest
-from evaluators.networks.tokens import bpe
+from evaluators.networks.tokens import VOCABULARY, bpe
 from evaluators.networks.weights import PublishedWeights, load_tensors
 from space.shared.plain import InputError, nearest
 
 CLIP_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-OPENAI_NUMBERS = {
-    "input_resolution",
-    "context_length",
-    "vocab_size",
-}  # beside the tensors of OpenAI's archives
+# beside the tensors of OpenAI's archives
+OPENAI_NUMBERS = {"input_resolution", "context_length", "vocab_size"}
 OTHER_TEXT = {"hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs"}  # that a text tower or tokenizer has
 
 
@@ -134,6 +131,11 @@ def build_open_clip(model: str, quick_gelu: bool = False) -> nn.Module:
     config["quick_gelu"] = config.get("quick_gelu", False) or quick_gelu
     if config.pop("custom_text", False) or OTHER_TEXT & config["text_cfg"].keys():
         raise InputError(f"model: {model!r} has a text tower or tokenizer of its own, which is not supported")
+    if (tokens := config["text_cfg"].get("vocab_size", VOCABULARY)) != VOCABULARY:
+        raise InputError(
+            f"model: {model!r} embeds {tokens:,} tokens, but open_clip's tokenizer has {VOCABULARY:,}; "
+            "needed: as many"
+        )
     return open_clip.CLIP(**config)
 
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from space.shared.files import replacing
 from space.shared.plain import InputError, first_few
 
 CONFIG_FILE = "config.json"
@@ -27,7 +28,8 @@ def write_network(folder: Path, config: Mapping[str, Any], weights: Mapping[str,
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
-        save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        with replacing(folder / WEIGHTS_FILE) as own:
+            save_file(tensors, own, metadata={"format": "pt"})
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder}: cannot be written: {error}") from None
 

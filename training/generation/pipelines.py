@@ -13,9 +13,9 @@ import numpy as np
 import torch
 import transformers
 
-from space.interchange.pipeline_unet import PipelineUNet
 from space.shared.plain import InputError
 from space.shared.seeds import generator
+from training.generation.components import check_text, load_networks
 from training.generation.identity import PIPELINE
 from training.generation.schedulers import rescheduled
 from training.generation.settings import PRECISIONS, GenerationSettings
@@ -55,18 +55,17 @@ class PipelineGenerator:
 
 def _loaded(folder: Path, dtype: torch.dtype) -> Any:
     index = json.loads((folder / PIPELINE).read_text(encoding="utf-8"))
-    given: dict[str, Any] = {}
-    if "safety_checker" in index:
-        given |= {"safety_checker": None, "requires_safety_checker": False}
+    unsafe = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}
+    networks = load_networks(folder, {name: index[name] for name in index if name not in unsafe}, dtype)
     try:
-        if PipelineUNet.__name__ in (index.get("unet") or ()):  # so that no code of the folder runs
-            given["unet"] = PipelineUNet.from_pretrained(folder / "unet", torch_dtype=dtype)
-        return diffusers.DiffusionPipeline.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, **given
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, **networks, **unsafe
         )
     except (OSError, ValueError, AttributeError, ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"model: {str(folder)!r} does not load as a diffusers pipeline: {reason}") from None
+    check_text(pipeline.components)
+    return pipeline
 
 
 def _arguments(pipeline: Any, settings: GenerationSettings) -> dict[str, Any]:
