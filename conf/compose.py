@@ -31,7 +31,7 @@ def compose(
 
     Args:
         before: overrides of an earlier command line, which go first and may be given anew.
-        stored: fields that groups begin with, where no word names a preset for them.
+        stored: the fields that groups begin with instead of their default presets, where no word names one.
 
     Raises:
         InputError: an override that cannot be parsed or applied, a name that is given twice, or a value that
@@ -41,20 +41,18 @@ def compose(
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    given = [readable(word) for word in overrides]
+    given, earlier = ([readable(word) for word in words] for words in (overrides, before))
     folders = presets_of(package)
     refuse_repeated(map(parsed_word, given))
-    given = [in_words_of_today(word) for word in given]
-    earlier = [readable(in_words_of_today(word)) for word in before]
-    words = [*without(earlier, given), *given]
+    words = [in_words_of_today(word) for word in (*without(earlier, given), *given)]
     parsed = [parsed_word(word) for word in words]
     for override in parsed:
         refuse_outside(override)
         if names_preset(override, folders):
             check_preset(override, folders[override.key_or_group])
-    refuse_opposed(parsed[-len(given) :] if given else [], folders)
     named = {override.key_or_group for override in parsed if names_preset(override, folders)}
     begin_with = {group: fields for group, fields in (stored or {}).items() if group not in named}
+    refuse_opposed(parsed[-len(given) :] if given else [], folders)
     try:
         config = composed(main, [*stored_words(begin_with), *words], package)
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

@@ -147,8 +147,8 @@ def expand(overrides: Iterable[str]) -> list[list[str]]:
         InputError: an override that cannot be parsed, a name or a value given twice, or a sweep without an
             end (`interval`).
     """
-    words = list(overrides)
-    refuse_repeated(parsed_word(readable(word)) for word in words)
+    words = [readable(word) for word in overrides]
+    refuse_repeated(map(parsed_word, words))
     alternatives = [_alternatives(word) for word in words]
     swept: dict[str, list[str]] = {}
     for each in alternatives:

@@ -216,13 +216,13 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     merged = [*without(before, added), *added]
     stored = _read(resume, SETTINGS, dict) if path_of(merged, "run") else {}  # the run itself may be gone
     of_run = {name: stored[name] for name in OF_RUN if name in stored}
-    resumed = _composed([*added, setting_word("resume", resume)], of_run, before)
+    resumed = _composed(words, of_run, before)
     return replace(resumed, arch_file=str(resume / "architecture.yaml")), merged
 
 
 def _composed(words: list[str], of_run: Mapping[str, Any], before: Sequence[str] = ()) -> TrainCommand:
-    meant = [as_text(part, TRAIN_TEXTS) for part in (words, before)]
-    plain = compose("train", meant[0], before=meant[1], stored=of_run)
+    earlier = as_text(before, TRAIN_TEXTS)
+    plain = compose("train", as_text(words, TRAIN_TEXTS), before=earlier, stored=of_run)
     command: TrainCommand = from_plain(TrainCommand, plain)
     if command.run is None or command.resume is not None or any(word.startswith("arch") for word in words):
         return command
