@@ -12,10 +12,8 @@ import pytest
 
 from mdsearch.surroundings import settle
 from space.shared.caches import cache_folder, can_be_written
+from tests.traps import COMMAND, ROOT, folder_with_traps, of_a_user
 
-ROOT = Path(__file__).parents[2]
-COMMAND = Path(sys.executable).with_name("mdsearch")
-TRAPS = ("mdsearch", "search", "space", "training", "evaluators", "conf", "analysis", "random", "queue")
 WORKERS = """
 import math, operator
 from mdsearch.surroundings import settle
@@ -30,25 +28,16 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def traps(tmp_path: Path) -> Path:
-    """A folder of a user's, with modules and packages called as ours and the library's are, which raise."""
-    folder = tmp_path / "here"
-    for number, name in enumerate(TRAPS):
-        file = folder / (f"{name}.py" if number % 2 else f"{name}/__init__.py")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("raise SystemExit('imported from the current folder')\n")
-    return folder
+    return folder_with_traps(tmp_path / "here")
 
 
 def run(*words: str, cwd: Path, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """As a user would, who has set none of what our tests may run with; None takes a variable away."""
-    changed = {"PYTHONSAFEPATH": None, "PYTHONPATH": str(ROOT), **environment}
-    kept = {name: value for name, value in os.environ.items() if name not in changed}
-    set_here = {name: value for name, value in changed.items() if value is not None}
-    return subprocess.run(words, cwd=cwd, env=kept | set_here, capture_output=True, text=True, check=False)
+    environment = of_a_user(**environment)
+    return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_installed_command_imports_nothing_from_the_current_folder(traps: Path) -> None:
-    ran = run(str(COMMAND), "count", "arch=md", "format=json", cwd=traps)
+    ran = run(COMMAND, "count", "arch=md", "format=json", cwd=traps)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert json.loads(ran.stdout)["parameters"] == 387376712
 
@@ -77,7 +66,7 @@ ASCII = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONC
 
 
 def test_an_ascii_terminal_gets_what_it_can_show(tmp_path: Path) -> None:
-    ran = run(str(COMMAND), "count", "arch=md", cwd=tmp_path, **ASCII)
+    ran = run(COMMAND, "count", "arch=md", cwd=tmp_path, **ASCII)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "387,376,712" in ran.stdout and ran.stdout.isascii()
 
@@ -92,7 +81,7 @@ def test_an_ascii_terminal_gets_what_it_can_show(tmp_path: Path) -> None:
 def test_bytes_that_are_not_utf8_are_refused_in_one_line(
     word: bytes, environment: dict[str, str], told: str, tmp_path: Path
 ) -> None:
-    ran = run(str(COMMAND), "count", os.fsdecode(word), cwd=tmp_path, **environment)
+    ran = run(COMMAND, "count", os.fsdecode(word), cwd=tmp_path, **environment)
     assert ran.returncode == 2
     assert told in ran.stderr and ran.stderr.count("\n") == 1
 
