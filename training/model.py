@@ -65,6 +65,7 @@ class Model(nn.Module):
             list(settings.vocabulary),
             architecture.context_length,
             architecture.context_width,
+            is_read=architecture.cross_attention_layers > 0,
         ).to(device)
         self.unet = UNet(architecture).to(device)
         if device.type == "cpu":  # about a quarter faster there
@@ -226,7 +227,7 @@ def _check_fit(architecture: Architecture, settings: ModelSettings, codec: Codec
         beside = f", {COORDINATES} of them coordinates" if settings.latents.coordinates else ""
         raise InputError(
             f"latent_channels: the architecture has {architecture.latent_channels}, but the codec makes "
-            f"{channels}{beside}; change the proxy's latent_channels, or training.latents"
+            f"{channels}{beside}; needed: proxy.latent_channels={channels}, or other training.latents"
         )
     image_size_px = settings.image_size_px
     if image_size_px != architecture.latent_size * codec.factor:

@@ -74,12 +74,14 @@ def train(command: TrainCommand, words: list[str]) -> Path:
         console.print(f"{len(data.unreadable)} unreadable images left out: {first_few(data.unreadable)}")
     architecture = narrow(command.architecture(), command.proxy)
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
+    for line in trainer.unread_text():
+        console.print(line)
     _prepare(folder, command, words)
     if (folder / STATE).is_file():
         _go_on(trainer, folder / STATE)
         _cut_curve(folder / CURVE, trainer.step)
     console.print(
-        f"{trainer.parameters:,} parameters on {trainer.device}, {len(data.train_captions):,} images, "
+        f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
         f"steps {trainer.step} to {command.training.steps}, in {folder}"
     )
     with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
