@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import getpass
 import io
+import json
 import os
 import sys
 from pathlib import Path
 
 from space.shared.caches import can_be_written, own_temporary
 
+SPELLED = "as JSON spells them"
 OURS = Path(__file__).resolve().parents[1]
 
 
@@ -30,10 +33,16 @@ def _import_nothing_from_here() -> None:
 
 
 def _print_whatever_comes() -> None:
-    """Also to a stream that is ASCII, and names of files that are not UTF-8."""
+    """Also to a stream that is ASCII, and names that are not UTF-8: as JSON spells them, which stays JSON."""
+    codecs.register_error(SPELLED, _spelled)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=SPELLED)
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def _have_a_home() -> None:

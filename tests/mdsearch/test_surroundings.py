@@ -71,6 +71,16 @@ def test_an_ascii_terminal_gets_what_it_can_show(tmp_path: Path) -> None:
     assert "387,376,712" in ran.stdout and ran.stdout.isascii()
 
 
+def test_json_stays_json_on_an_ascii_stream(tmp_path: Path) -> None:
+    code = """
+from mdsearch.surroundings import settle
+settle()
+print('["caf\\u00e9 \\u2203 \\U0001f600"]')
+"""
+    ran = run(sys.executable, "-c", code, cwd=tmp_path, **ASCII)
+    assert ran.stdout.isascii() and json.loads(ran.stdout) == ["caf\u00e9 \u2203 \U0001f600"]
+
+
 @pytest.mark.parametrize(
     ("word", "environment", "told"),
     [
