@@ -20,6 +20,7 @@ def settle() -> None:
     """Of this process, and of those that it will start."""
     _import_nothing_from_here()
     _print_whatever_comes()
+    _have_a_temporary_folder()
     _have_a_home()
     _have_a_name()
 
@@ -43,6 +44,12 @@ def _print_whatever_comes() -> None:
 def _spelled(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+def _have_a_temporary_folder() -> None:
+    """Python looks for another one where TMPDIR names none; Ray and other libraries do not."""
+    if not os.path.isdir(os.environ.get("TMPDIR", os.sep)):
+        del os.environ["TMPDIR"]
 
 
 def _have_a_home() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from mdsearch.surroundings import settle
-from space.shared.caches import cache_folder, can_be_written
 from tests.traps import COMMAND, ROOT, folder_with_traps, of_a_user
 
 WORKERS = """
@@ -136,12 +135,13 @@ print(getpass.getuser(), os.path.expanduser("~"), folder, sep="\\n")
         assert folder == str(tmp_path / "absent" / ".cache" / "mdsearch" / "weights")
 
 
-def test_a_cache_goes_where_it_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder("~/mine") == tmp_path / "mine"
-    assert cache_folder(None, "weights") == tmp_path / ".cache" / "mdsearch" / "weights"
-    (tmp_path / "file").touch()
-    assert not can_be_written(tmp_path / "file" / "folder")
+def test_a_temporary_folder_that_is_not_there_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
+    settle()
+    assert "TMPDIR" not in os.environ
 
 
 def test_what_is_set_is_left_alone(
