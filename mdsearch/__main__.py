@@ -22,6 +22,8 @@ Find efficient text-to-image networks: architecture search under hard budgets.
 
 
 def main(words: list[str]) -> int:
+    if words[:1] == ["help"]:  # mdsearch help search
+        words = [*words[1:], HELP[-1]]
     if not words or words[0] in HELP:
         print(commands_text())
         return 0
