@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -66,11 +67,18 @@ def run_and_exit(command: Callable[[list[str]], int], words: list[str]) -> NoRet
         status = 2
     except KeyboardInterrupt:
         status = 130
-    except (BrokenPipeError, SystemExit) as error:
-        if not _reader_is_gone(error):
+    except (OSError, SystemExit) as error:
+        if _reader_is_gone(error):
+            status = ENDED_BY_CLOSED_PIPE
+        elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            print(
+                f"error: {error.filename or 'the output'} cannot be written: {error.strerror}",
+                file=sys.stderr,
+            )
+            status = 1
+        else:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter tries once more
-        status = ENDED_BY_CLOSED_PIPE
     sys.exit(status)
 
 

@@ -196,7 +196,16 @@ def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _parsed(text: str, where: str) -> Any:
+    def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """JSON itself would take the last, unseen."""
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise WrongForm(f"{where} gives {twice!r} twice")
+        return found
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unrepeated)
     except json.JSONDecodeError as error:
         raise WrongForm(f"{where} is not JSON: {error}") from None

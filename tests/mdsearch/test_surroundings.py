@@ -101,6 +101,16 @@ def test_a_reader_that_has_had_enough_ends_a_command_quietly(tmp_path: Path) -> 
     assert (ran.returncode, ran.stderr) == (141, "")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk that is always full here")
+@pytest.mark.parametrize("words", ["count", "--help"])  # by rich, and by print
+def test_a_full_disk_under_the_output_is_one_line(words: str, tmp_path: Path) -> None:
+    ran = run("bash", "-c", f"{COMMAND} {words} > /dev/full", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "error: the output cannot be written: No space left on device\n",
+    )
+
+
 @pytest.mark.parametrize("home", [None, "/dev/null", "absent"])
 def test_a_home_that_is_missing_or_cannot_be_written_ends_no_command(
     home: str | None, tmp_path: Path
