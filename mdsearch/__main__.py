@@ -90,18 +90,24 @@ def _reader_is_gone(error: BaseException) -> bool:
 
 def entry() -> NoReturn:
     """What the installed command calls."""
-    settle()
-    run_and_exit(main, sys.argv[1:])
+    run_and_exit(_settled(main), sys.argv[1:])
 
 
 def alias(name: str) -> NoReturn:
     """What `python -m search.compare` and the like call until the next release: the command of this name."""
-    settle()
     words = sys.argv[1:]
     if name == "count" and words[:1] == ["explore"]:  # was `python -m space explore`
         name, words = "explore", words[1:]
     print(f"note: this is mdsearch {name} now; python -m goes with the next release", file=sys.stderr)
-    run_and_exit(lambda words: run_command(name, words), words)
+    run_and_exit(_settled(lambda words: run_command(name, words)), words)
+
+
+def _settled(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    def run(words: list[str]) -> int:
+        settle()
+        return command(words)
+
+    return run
 
 
 if __name__ == "__main__":

@@ -11,13 +11,18 @@ import sys
 from pathlib import Path
 
 from space.shared.caches import can_be_written, own_temporary
+from space.shared.plain import InputError
 
 SPELLED = "as JSON spells them"
 OURS = Path(__file__).resolve().parents[1]
 
 
 def settle() -> None:
-    """Of this process, and of those that it will start."""
+    """Of this process, and of those that it will start.
+
+    Raises:
+        InputError: the current folder is gone.
+    """
     _import_nothing_from_here()
     _print_whatever_comes()
     _have_a_temporary_folder()
@@ -28,7 +33,10 @@ def settle() -> None:
 def _import_nothing_from_here() -> None:
     """A `training/`, `search.py` or `random.py` of the user's in the current folder is not what we import."""
     os.environ.setdefault("PYTHONSAFEPATH", "1")  # workers begin as `python -c`, which looks here first
-    here = os.getcwd()
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the current folder was removed; change to one that is there") from None
     if not sys.flags.safe_path and sys.path[:1] in ([""], [here]) and Path(here).resolve() != OURS:
         del sys.path[0]  # begun as `python -m`
 

@@ -64,6 +64,11 @@ def test_ray_is_told_of_no_folder_but_our_own() -> None:
 ASCII = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
 
 
+def test_a_current_folder_that_was_removed_is_one_line(tmp_path: Path) -> None:
+    ran = run("bash", "-c", f"mkdir gone && cd gone && rmdir ../gone && {COMMAND} count", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1) and "folder was removed" in ran.stderr
+
+
 def test_an_ascii_terminal_gets_what_it_can_show(tmp_path: Path) -> None:
     ran = run(COMMAND, "count", "arch=md", cwd=tmp_path, **ASCII)
     assert (ran.returncode, ran.stderr) == (0, "")
