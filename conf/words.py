@@ -12,7 +12,7 @@ from typing import Any
 from conf.files import PACKAGE, preset_text, presets_of
 from conf.repeated import refuse_repeated
 from space.shared.command_lines import quoted, setting_word
-from space.shared.plain import InputError, check_text
+from space.shared.plain import InputError, check_utf8
 from space.shared.renamed import note_renamed
 
 # Presets by their older names, which run folders hold and users type for one release more.
@@ -30,7 +30,7 @@ def in_words_of_today(word: str) -> str:
 
 def divided(words: Iterable[str]) -> tuple[list[str], list[str]]:
     """What a command line names (`runs/a`, `runs/a=1` too), and what it sets (`out=b`), each in its order."""
-    words = [check_text(word, "word") for word in words]
+    words = [check_utf8(word, "word") for word in words]
     sets = ["=" in word and "/" not in word.partition("=")[0] for word in words]
     named = [expanduser(word) for word, is_set in zip(words, sets, strict=True) if not is_set]
     return named, [word for word, is_set in zip(words, sets, strict=True) if is_set]
@@ -214,7 +214,7 @@ def parsed_word(word: str) -> Any:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    check_text(word, "word")
+    check_utf8(word, "word")
     name, equals, value = word.lstrip("+-").partition("=")
     if not equals and not word.startswith(("~", "-")) and ("/" in name or Path(name).exists()):
         raise InputError(f"{word!r} has no name; write name={word} with one of the names in --help")

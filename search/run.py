@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from search.confirmation.confirmation import Confirmation
+from search.confirmation.unmeasured import noise_note, what_to_measure, why_unknown
 from search.custom import keep_custom
 from search.display import Display, make_display
 from search.formats import counted
@@ -103,6 +104,8 @@ def _run(
     if not record.history.start_scores:
         record.append("start", scores=start_scores(settings, data, evaluator, display), **made_by)
     all_of(record.history.start_scores, settings.objectives)
+    if note := noise_note(record.history.header):
+        display.message(f"noise: {note}")
     if not (folder / PROVENANCE_NAME).is_file():
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))
     if not record.history.sessions:
@@ -133,6 +136,8 @@ def _run(
     interrupted = interrupted or not strategy.finished
     report = results.write()
     _say_what_is_left(strategy, display, folder, interrupted)
+    if not interrupted and why_unknown(record.history.header):
+        display.message(what_to_measure(record.history, folder))
     return RunResult(folder, record.history, report, interrupted)
 
 

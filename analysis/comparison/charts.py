@@ -14,7 +14,7 @@ from analysis.report.charts.marks import (
     FIRST_TWO,
     Plane,
     evenly_spaced,
-    log_where_needed,
+    log_axis,
     scored_marks,
     titled,
 )
@@ -46,7 +46,7 @@ def fronts_of_runs(runs: Sequence[Run], plane: Plane = FIRST_TWO) -> go.Figure |
 
 
 def _log_for(objective: Objective, values: Sequence[float]) -> dict[str, Any]:
-    return log_where_needed(values) if objective.scale == "log" else {}
+    return log_axis(values) if objective.scale == "log" else {}
 
 
 def _figure(traces: Sequence[go.Scatter], layout: go.Layout, runs: int) -> go.Figure:
@@ -72,7 +72,7 @@ def _front(
             if noise is not None and group.name == winner.name:
                 by = f"{counted(len(group.points), 'seed')}, {group.steps} steps"
                 name = f"{run.name}: {winner.name}, confirmed ({by})"
-                traces.append(mean_mark(name, group, noise, colour, plane))
+                traces.append(mean_mark(name, group, noise, {"color": colour, "symbol": "diamond"}, plane))
     for trace in traces:
         trace.text = [f"{escape(run.name)}: {text}" for text in trace.text]
     lines = front_line([point for _, point in pareto_front(history, objectives)], colour)
@@ -109,7 +109,7 @@ def curves_of_progress(runs: Sequence[Run]) -> dict[str, go.Figure]:
         by_label = {each.label.lower(): each for each in objectives}
         values = [height for own in heights.values() for height in own]
         layout = go.Layout(
-            xaxis=titled(spent[x], **log_where_needed(lengths, rangemode="tozero")),
+            xaxis=titled(spent[x], **(log_axis(lengths) or {"rangemode": "tozero"})),
             yaxis=titled(titles[y], **(_log_for(by_label[y], values) if y in by_label else {})),
         )
         charts[f"progress-{y}-{x}"] = _figure(traces, layout, len(runs))

@@ -28,7 +28,7 @@ class InputError(ValueError):
     """Something that the user wrote cannot be used. The message is one or two lines meant for them."""
 
 
-def check_text(text: str, where: str) -> str:
+def check_utf8(text: str, where: str) -> str:
     """The text, if it is UTF-8: other bytes are lone surrogates to Python, which no file of ours can hold.
 
     Raises:
@@ -191,7 +191,7 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
         return int(value)
     if type(value) is kind:
         if isinstance(value, str):
-            check_text(value, where)
+            check_utf8(value, where)
         return value
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     raise InputError(f"{where}: expected {names.get(kind, kind.__name__)}, got {value!r}")

@@ -86,7 +86,8 @@ def _lead(page: Page) -> Iterator[str]:
         under_way = sum(trial.state == "running" for trial in history.trials)
         yield (
             f"This search is not finished: {ended} of {asked} trials had ended and {under_way} were under "
-            f"way when this page was written. If it was interrupted, go on with: {resume_command(page.folder)}"
+            "way when this page was written. If it was interrupted, go on with: "
+            f"{resume_command(page.folder)}"
         )
     if winner is not None:
         yield f"The winner has {size(winner.cost)} at the paper's scale" + _beside_references(page) + "."
@@ -140,6 +141,7 @@ def scope_section(page: Page) -> dict[str, Any] | None:
         "embedded": by_networks if any("embedded" in name for name in by_networks) else [],
         "level": noise.level if noise is not None else None,
         "noise": _noise_in_words(noise, objectives, steps) if noise is not None else None,
+        "unknown": page.noise_unknown,
     }
 
 
