@@ -232,6 +232,9 @@ def _coordinates(latents: Tensor) -> Tensor:
 
 def _check_fit(architecture: Architecture, settings: ModelSettings, codec: Codec) -> None:
     """Codec, images and architecture agree about the latents."""
+    for name in ("condition_channels", "pooled_width", "size_embeddings"):
+        if value := getattr(architecture, name):
+            raise InputError(f"{name}: {value}, which nothing here trains or generates with; allowed: 0")
     channels = codec.channels + (COORDINATES if settings.latents.coordinates else 0)
     if channels != architecture.latent_channels:
         beside = f", {COORDINATES} of them coordinates" if settings.latents.coordinates else ""
