@@ -20,6 +20,7 @@ from training.diffusion import DIFFUSERS_PREDICTION, DIFFUSERS_SCHEDULE, Diffusi
 from training.latents import LatentSettings, make_codec
 from training.model import ModelSettings
 from training.pretrained import load_autoencoder, load_clip_text
+from training.settings import TrainingSettings
 from training.text import TextSettings
 
 KIND = "StableDiffusionPipeline"
@@ -86,6 +87,20 @@ def _scheduler(settings: DiffusionSettings, bound: float | None) -> Any:
     scheduler = ddim_scheduler(settings, bound)
     scheduler.register_to_config(steps_offset=1)
     return scheduler
+
+
+def settings_of_training(training: TrainingSettings, architecture: Architecture) -> ModelSettings:
+    """Of a network in training, but for the words of a text encoder that is trained along."""
+    factor = make_codec(training.latents, torch.device("cpu")).factor
+    return ModelSettings(
+        image_size_px=architecture.latent_size * factor,
+        vocabulary=(),
+        guidance=training.guidance,
+        sampling_steps=training.sampling_steps,
+        diffusion=training.diffusion,
+        latents=training.latents,
+        text=training.text,
+    )
 
 
 def settings_of_pipeline(folder: str | Path, architecture: Architecture) -> ModelSettings:

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import yaml
 
 from conf.compose import compose
 from conf.words import as_text
+from mdsearch.commands.train import TrainCommand
 from search.confirmation.leading import trial_folder
-from search.runs.files import ARCHITECTURE_NAME, RECORD_NAME
+from search.runs.files import ARCHITECTURE_NAME, CONFIG_NAME, RECORD_NAME
+from search.runs.folder import stored_settings
 from space.architecture import Architecture
 from space.interchange.checkpoints import (
     CLASS_FILE,
@@ -26,13 +29,21 @@ from space.interchange.checkpoints import (
     save_diffusers,
 )
 from space.interchange.weight_files import read_plain, read_tensors
+from space.proxy import Proxy, narrow
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from space.unet import UNet
 from training.generation.identity import OWN_MODEL
 from training.generation.settings import PRECISIONS
-from training.interchange import not_of_a_pipeline, save_parts, save_scheduler, settings_of_pipeline
+from training.interchange import (
+    not_of_a_pipeline,
+    save_parts,
+    save_scheduler,
+    settings_of_pipeline,
+    settings_of_training,
+)
 from training.model import ModelSettings, read_description, write_model
+from training.settings import TrainingSettings
 from training.state import read_state
 
 CONVERT_TEXTS = ("model", "out")
@@ -149,13 +160,36 @@ def _from_model(path: Path) -> Source:
 
 
 def _from_state(path: Path) -> Source:
-    """The averaged weights of a training state, beside which its architecture lies."""
-    averaged = read_state(path, torch.device("cpu")).get("averaged", {})
+    """The averaged weights of a training state. Beside it lies the architecture at the paper's scale; the
+    settings of its run or training say what of that was trained, and how."""
+    state = read_state(path, torch.device("cpu"))
+    proxy, training = _trained_as(path.parent)
+    architecture = narrow(Architecture.load(path.parent / ARCHITECTURE_NAME), proxy)
+    if (identity := state.get("identity", {}).get("architecture")) != architecture.id:
+        raise InputError(f"{path}: is of architecture {identity}, but its folder says {architecture.id}")
     weights = {
-        name.removeprefix("unet."): item for name, item in averaged.items() if name.startswith("unet.")
+        name.removeprefix("unet."): item
+        for name, item in state.get("averaged", {}).items()
+        if name.startswith("unet.")
     }
-    unet = assign(empty_unet(Architecture.load(path.parent / ARCHITECTURE_NAME)), weights)
-    return Source(path, unet, unknown="scheduler: a training state says neither noise levels nor prediction")
+    return Source(
+        path, assign(empty_unet(architecture), weights), settings_of_training(training, architecture)
+    )
+
+
+def _trained_as(folder: Path) -> tuple[Proxy, TrainingSettings]:
+    """Of a trial of a run, or of a folder that `mdsearch train` wrote."""
+    run = folder.parent.parent
+    if (run / RECORD_NAME).is_file():
+        settings = stored_settings(run)
+        return settings.proxy, settings.training
+    path = folder / CONFIG_NAME
+    try:
+        command = from_plain(TrainCommand, yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, InputError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as the settings of a training: {reason}") from None
+    return command.proxy, command.training
 
 
 # ---------------------------------------------------------------------- writing
@@ -192,7 +226,10 @@ def _write_around(source: Source, out: Path, kind: tuple[str, str]) -> list[str]
 def _write_mdsearch(source: Source, out: Path) -> list[str]:
     """A model that generates where the source says all that one needs; else the network alone."""
     architecture, settings = source.unet.architecture, source.settings
-    if settings is None:
+    unknown = source.unknown
+    if settings is not None and settings.text.encoder != "clip" and source.text is None:
+        unknown = f"text.encoder: {settings.text.encoder}, whose words a training state does not hold"
+    if settings is None or unknown:
         save(source.unet, out)
     else:
         parts: dict[str, Mapping[str, torch.Tensor]] = {"unet": source.unet.state_dict()}
@@ -200,4 +237,4 @@ def _write_mdsearch(source: Source, out: Path) -> list[str]:
             out, architecture, settings, parts | ({} if source.text is None else {"text": source.text})
         )
     write_whole(out / ARCHITECTURE_NAME, architecture.to_yaml())
-    return [source.unknown] if settings is None else []
+    return [unknown] if unknown else []

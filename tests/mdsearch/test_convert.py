@@ -10,18 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from diffusers import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
 
 from mdsearch.commands import convert
+from mdsearch.commands.train import TrainCommand
 from space.architecture import Architecture, Level, Middle
 from space.interchange.checkpoints import load
 from space.interchange.pipeline_unet import PipelineUNet
-from space.shared.plain import InputError
+from space.proxy import Proxy
+from space.shared.plain import InputError, to_plain
+from space.unet import UNet
 from tests.space.interchange.test_interchange import shaken
 from tests.space.interchange.test_pipeline_unet import parts
 from training.diffusion import DiffusionSettings
 from training.latents import LatentSettings
 from training.model import Model, ModelSettings, load_model
+from training.settings import TrainingSettings
 from training.state import write_state
 from training.text import TextSettings
 
@@ -132,7 +137,7 @@ def test_prediction_travels_where_the_rest_cannot(tmp_path: Path, capsys: pytest
     assert np.array_equal(copy.generate(PROMPTS, seed=1), model.generate(PROMPTS, seed=1))
 
 
-def test_a_run_a_state_and_files_of_diffusers_are_read(
+def test_a_run_and_files_of_diffusers_are_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     architecture = replace(SD_LIKE, latent_channels=12)
@@ -156,12 +161,37 @@ def test_a_run_a_state_and_files_of_diffusers_are_read(
     weight = model.unet.conv_in.weight
     assert torch.equal(load(tmp_path / "a").conv_in.weight, weight.half().float())
 
-    (tmp_path / "training").mkdir()
-    (tmp_path / "training" / "architecture.yaml").write_text(architecture.to_yaml())
-    state = {f"unet.{name}": tensor + 1 for name, tensor in model.unet.state_dict().items()}
-    write_state({"averaged": state}, tmp_path / "training" / "state.pt")
-    converted(capsys, f"model={tmp_path / 'training' / 'state.pt'}", f"out={tmp_path / 'b'}", "to=diffusers")
-    assert torch.equal(load(tmp_path / "b" / "unet").conv_in.weight, weight + 1)
+
+def test_a_training_state_is_read_as_it_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its folder says the architecture at the paper's scale, and the proxy that was trained of it."""
+    wide = replace(SD_LIKE, latent_channels=12, time_width=32, levels=tuple(
+        replace(level, channels=2 * level.channels) for level in SD_LIKE.levels
+    ))  # fmt: skip
+    command = TrainCommand(
+        wide,
+        Proxy(width_divisor=2),
+        training=TrainingSettings(diffusion=DiffusionSettings(prediction="v"), latents=LatentSettings()),
+    )
+    narrow = replace(SD_LIKE, latent_channels=12)
+    unet = shaken(UNet(narrow))
+    state = {"averaged": {f"unet.{name}": tensor for name, tensor in unet.state_dict().items()}}
+    write_state(state | {"identity": {"architecture": narrow.id}}, tmp_path / "state.pt")
+    words = [f"model={tmp_path / 'state.pt'}", f"out={tmp_path / 'out'}", "to=diffusers"]
+    with pytest.raises(InputError, match=r"config.yaml: cannot be read as the settings of a training"):
+        convert.main(words)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_plain(command)))
+    (tmp_path / "architecture.yaml").write_text(wide.to_yaml())
+    assert converted(capsys, *words)["architecture"] == narrow.id
+    assert torch.equal(load(tmp_path / "out" / "unet").conv_in.weight, unet.conv_in.weight)
+    scheduler = DDIMScheduler.from_pretrained(tmp_path / "out" / "scheduler")
+    assert scheduler.config.prediction_type == "v_prediction"
+    told = converted(capsys, words[0], f"out={tmp_path / 'ours'}", "to=mdsearch")
+    assert told["left_out"] == ["text.encoder: small, whose words a training state does not hold"]
+    write_state(state | {"identity": {"architecture": "another"}}, tmp_path / "state.pt")
+    with pytest.raises(InputError, match=f"is of architecture another, but its folder says {narrow.id}"):
+        convert.main([words[0], f"out={tmp_path / 'other'}", "to=diffusers"])
 
 
 def test_a_pipeline_keeps_its_other_parts(
