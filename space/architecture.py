@@ -112,6 +112,16 @@ class Architecture:
 
     def canonical(self) -> Architecture:
         """The same network with every switch that changes nothing at its default."""
+        simple, default = self.simplified(), dict[str, Any]()
+        if not self.self_attention_layers and not self.cross_attention_layers:
+            default |= {"head_width": 64, "heads": None}
+        if not self.cross_attention_layers:
+            default |= {"context_length": 77, "context_width": 768}
+        return replace(simple, **default) if default else simple
+
+    def simplified(self) -> Architecture:
+        """The same, but for what is fixed around a network: where no layer attends, its heads, which a proxy
+        divides, and the text features, which an encoder gives all the same, stay as they are."""
         levels = tuple(
             level if level.layers else replace(level, self_attention=False, cross_attention=False)
             for level in self.levels
@@ -133,10 +143,6 @@ class Architecture:
             }.items()
             if not used
         }
-        if not any(stack.self_attention or stack.cross_attention for stack in stacks):
-            default |= {"head_width": 64, "heads": None}
-        if not any(stack.cross_attention for stack in stacks):
-            default |= {"context_length": 77, "context_width": 768}
         return replace(self, levels=levels, middle=middle, **default)
 
     @cached_property
