@@ -19,6 +19,7 @@ from evaluators.measuring.parts import FORMAT, Work, chosen_images, network_iden
 from evaluators.measuring.reference import Reference
 from evaluators.networks.features import Networks
 from evaluators.protocols.protocol import ImageForm
+from space.shared.caches import cache_folder, to_keep
 from space.shared.plain import InputError, first_few
 
 REFERENCE_SUFFIX = ".safetensors"
@@ -44,7 +45,7 @@ class MeasureSettings:
 
     @property
     def cache(self) -> Path:
-        return Path(self.cache_folder or "~/.cache/mdsearch/references").expanduser()
+        return cache_folder(self.cache_folder, "references")
 
 
 def reference_from(
@@ -82,7 +83,7 @@ def reference_from(
     with show("reference images read") as on_images:
         content = _content(images, on_images)
     own = Networks(networks.features)
-    path = place_of(settings.cache / "reference", (FORMAT, content), form, own)
+    path = to_keep(place_of(settings.cache / "reference", (FORMAT, content), form, own))
     work = Work(
         source=source,
         field="reference",
@@ -192,18 +193,21 @@ def cached_reference(path: Path, make: Callable[[], Reference]) -> Reference:
     """The statistics at `path`; of several processes that find none, one makes them and the others wait.
 
     Raises:
-        InputError: the folder cannot be written, the file cannot be read, or what `make` raises.
+        InputError: the file cannot be read, or what `make` raises.
     """
     from filelock import FileLock
 
-    if not path.is_file():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):
-                if not path.is_file():
-                    make().save(path)
-        except OSError as error:
-            raise InputError(f"cache_folder: {str(path.parent)!r} cannot be written: {error}") from None
+    if path.is_file():
+        return Reference.load(path)
+    made = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.is_file():
+                made = make()
+                made.save(path)
+    except OSError:  # full, say: only the next command misses what is not kept
+        return made or make()
     return Reference.load(path)
 
 

@@ -20,7 +20,9 @@ import numpy as np
 from evaluators.networks.embedded import ABOUT, EmbeddedClip
 from evaluators.networks.embedded_model import EmbeddedSettings, model_config
 from evaluators.networks.embedded_training import ReadPairs, train_clip
+from space.shared.caches import to_keep
 from space.shared.plain import to_plain
+from space.shared.retries import storage_error
 
 CLIP_FORMAT = (
     1  # of the cached files and of the training; raised when an old file would no longer be the same
@@ -52,26 +54,38 @@ def embedded_clip(
     stamp = [CLIP_FORMAT, data_digest, count, size, to_plain(settings), version("open_clip_torch")]
     key = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
     name = f"embedded-clip-{key}"
-    folder = (SHIPPED if (SHIPPED / name).is_dir() else cache_folder) / name
+    folder = SHIPPED / name if (SHIPPED / name).is_dir() else to_keep(cache_folder / name)
     if not (folder / ABOUT).is_file():
         model, vocabulary = train_clip(train, count, size, settings, on_step)
         about = {"model_cfg": model_config(settings, vocabulary, size), "vocabulary": vocabulary.known}
         clip = EmbeddedClip(model, vocabulary, about)
         clip.about["retrieval_accuracy"] = clip.retrieve(held_out_images, held_out_captions)
         clip.about |= {"data_digest": data_digest, "settings": to_plain(settings), "open_clip": stamp[-1]}
-        publish(clip, folder)
-    clip = EmbeddedClip.load(folder)
+        clip = _kept(clip, folder) or EmbeddedClip(model, vocabulary, clip.about)
+    else:
+        clip = EmbeddedClip.load(folder)
     clip.about.setdefault("retrieval_captions", len(set(held_out_captions)))
     return clip
+
+
+def _kept(clip: EmbeddedClip, folder: Path) -> EmbeddedClip | None:
+    """As later commands read it; None where it cannot be kept: on a full disk only those miss it."""
+    try:
+        publish(clip, folder)
+    except Exception as error:
+        if storage_error(error) is None:
+            raise
+        return None
+    return EmbeddedClip.load(folder)
 
 
 def publish(clip: EmbeddedClip, folder: Path) -> None:
     """Write beside, then rename: the folder is there whole or not at all."""
     own = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    clip.save(own)
     try:
+        clip.save(own)
         os.rename(own, folder)
-    except OSError:  # another process was first, and a folder with files in it is not replaced
-        shutil.rmtree(own)
+    except Exception:  # another process was first, and a folder with files in it is not replaced; or no room
+        shutil.rmtree(own, ignore_errors=True)
         if not (folder / ABOUT).is_file():
             raise

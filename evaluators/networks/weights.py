@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from space.shared.caches import cache_folder, to_keep
 from space.shared.files import replacing
 from space.shared.plain import InputError
 
@@ -40,7 +41,7 @@ class WeightsSettings:
 
     @property
     def cache(self) -> Path:
-        return Path(self.cache_folder or "~/.cache/mdsearch/weights").expanduser()
+        return cache_folder(self.cache_folder, "weights")
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,9 @@ def find_weights(
     if published is None:
         raise Missing(f"{network}: name its file with weights.files.{network}=<file>")
     for name in published.files:
-        if (settings.cache / name).is_file():
-            return _checked(settings.cache / name, wanted, network)
+        for path in (settings.cache / name, to_keep(settings.cache / name)):
+            if path.is_file():
+                return _checked(path, wanted, network)
     try:
         return _checked(_fetched(published, settings), wanted, network)
     except _CannotFetch as error:
@@ -155,7 +157,7 @@ def _fetched(published: PublishedWeights, settings: WeightsSettings) -> Path:
         return _from_hub(*published.hub, download=settings.download)
     if published.url is None or not settings.download:
         raise _CannotFetch("downloads are off (weights.download)" if published.url else "it is not published")
-    return _from_address(published.url, settings.cache / published.files[0], published.sha256)
+    return _from_address(published.url, to_keep(settings.cache / published.files[0]), published.sha256)
 
 
 def _from_address(url: str, path: Path, sha256: str | None) -> Path:
@@ -187,13 +189,14 @@ def _from_address(url: str, path: Path, sha256: str | None) -> Path:
 
 def _from_hub(repository: str, names: tuple[str, ...], download: bool) -> Path:
     """From the Hub's own cache, which locks and replaces by itself, or fetched into it."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
 
+    there = Path(constants.HF_HUB_CACHE)
     reasons = []
-    for local_only in (True, False) if download else (True,):
+    for cache, local_only in [(there, True), (to_keep(there), not download)]:
         for name in names:
             try:
-                return Path(hf_hub_download(repository, name, local_files_only=local_only))
+                return Path(hf_hub_download(repository, name, cache_dir=cache, local_files_only=local_only))
             except Exception as error:  # the client's own, the transport's, the system's
                 reasons.append(f"{type(error).__name__}")
     raise _CannotFetch(f"{repository}: {reasons[-1]}" + ("" if download else "; weights.download is off"))

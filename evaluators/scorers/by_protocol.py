@@ -29,6 +29,7 @@ from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import score_name
 from evaluators.scorers.embedded import PROTOCOL, Evaluator
 from evaluators.scorers.scorer import Scorer, check_described
+from space.shared.caches import to_keep
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 
@@ -165,13 +166,13 @@ def reference_of_images(
         data_digest: of the set that `read` reads from, whatever the indices.
 
     Raises:
-        InputError: the folder cannot be written, or images that do not fit the form.
+        InputError: images that do not fit the form.
     """
     assert protocol.reference is not None
     check_form(protocol.images)
     of_features, count = Networks(networks.features), protocol.reference.images
     stem = cache_folder / "references" / "held-out"
-    path = place_of(stem, (data_digest, count), protocol.images, of_features)
+    path = to_keep(place_of(stem, (data_digest, count), protocol.images, of_features))
     reference = cached_reference(path, lambda: _measured(protocol, of_features, read))
     return reference, replace(
         protocol, reference=replace(protocol.reference, digest=reference.about["digest"])
