@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from space.shared.cpus import available_cpus
 from space.shared.plain import InputError
 
+OWN_TOKEN = secrets.token_hex(16)
+
 
 @dataclass(frozen=True)
 class ClusterSettings:
@@ -78,7 +80,9 @@ def set_ray_environment(cluster: ClusterSettings) -> None:
     """
     if cluster.address is None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+        os.environ.setdefault("RAY_AUTH_TOKEN", OWN_TOKEN)
+    elif os.environ.get("RAY_AUTH_TOKEN") == OWN_TOKEN:  # of an earlier search
+        del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune prints nothing; the display is ours

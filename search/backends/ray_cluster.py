@@ -15,6 +15,7 @@ import grpc
 import ray
 from ray._private.grpc_utils import init_grpc_channel
 from ray._private.services import canonicalize_bootstrap_address
+from ray._raylet import AuthenticationTokenLoader, Config
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client_pb2, ray_client_pb2_grpc
 
 from search.backends.cluster import ClusterSettings
@@ -32,6 +33,9 @@ def connect(settings: ClusterSettings, announce: Callable[[str], None]) -> None:
     Raises:
         InputError: Ray does not start here, or no cluster answers there.
     """
+    # whatever Ray read when it was imported, in a notebook perhaps long before
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
     if settings.address is None:
         _start(settings, announce)
     else:

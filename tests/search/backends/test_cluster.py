@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from search.backends import ray_cluster, ray_tune
-from search.backends.cluster import ClusterSettings
+from search.backends.cluster import OWN_TOKEN, ClusterSettings, set_ray_environment
 from search.backends.connection import RayConnection
 from space.shared.plain import InputError
 
@@ -133,6 +133,18 @@ def test_ray_is_told_the_cpus_that_may_be_used_and_says_its_real_address(monkeyp
     assert said == ["Ray dashboard: http://127.0.0.1:8269  token: abc"]
     ray_cluster.connect(ClusterSettings(workers=3, cpus_per_worker=1.5, dashboard_port=9000), said.append)
     assert told["num_cpus"] == 5 and told["dashboard_port"] == 9000
+
+
+def test_a_token_of_our_own_is_not_shown_to_a_cluster_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    set_ray_environment(ClusterSettings())
+    assert os.environ["RAY_AUTH_TOKEN"] == OWN_TOKEN
+    set_ray_environment(ClusterSettings(address="host:6379"))
+    assert "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_MODE" not in os.environ
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "theirs")
+    set_ray_environment(ClusterSettings(address="host:6379"))
+    assert os.environ["RAY_AUTH_TOKEN"] == "theirs"
 
 
 @pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
