@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,10 +18,10 @@ from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client
 
 from search.backends.cluster import ClusterSettings
 from space.shared.plain import InputError
+from space.shared.sockets import socket_folder, temporary_files_in
 
 ANSWER_SECONDS = 6.0  # that a port has to answer, at each of three steps; Ray itself would wait for minutes
-LONGEST_SOCKET = 107  # bytes of a path, on Linux
-_SOCKET = "ray/session_2026-01-01_00-00-00_000000_1234567/sockets/dash_PlatformEventsHead"  # the longest
+SOCKET = "ray/session_2026-01-01_00-00-00_000000_1234567/sockets/dash_PlatformEventsHead"  # the longest
 CLIENT = "ray://"
 
 
@@ -96,60 +94,22 @@ def _ask(where: str, client: bool, address: str) -> None:
             ) from None
 
 
-def ray_folder() -> Path | None:
-    """Where Ray keeps its sockets and logs; None for its own choice. Paths of sockets are short, or Ray does
-    not start: with a long TMPDIR they are elsewhere.
-
-    Raises:
-        InputError: no folder will do.
-    """
-    own = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    if _will_do(Path(own)):
-        return None
-    fitting = (folder for folder in _short_folders() if _will_do(folder))
-    folder = next(fitting, None)
-    if folder is None:
-        raise InputError(
-            f"TMPDIR: Ray keeps sockets there, and {own!r} is too long or cannot be written, as are /tmp, "
-            f"/var/tmp and /dev/shm; allowed: RAY_TMPDIR=<a folder of up to {_room()} bytes>"
-        )
-    return folder / "ray"
-
-
-def _short_folders() -> Iterator[Path]:
-    yield from map(Path, ("/tmp", "/var/tmp", "/dev/shm"))
-    yield Path(tempfile.gettempdir())
-
-
-def _room() -> int:
-    return LONGEST_SOCKET - len(_SOCKET) - 1
-
-
-def _will_do(folder: Path) -> bool:
-    own = folder / "ray"
-    writable = own if own.is_dir() else folder
-    return (
-        len(os.fsencode(folder)) <= _room() and writable.is_dir() and os.access(writable, os.W_OK | os.X_OK)
-    )
-
-
 def _start(settings: ClusterSettings, announce: Callable[[str], None]) -> None:
-    folder = ray_folder()
-    if folder is not None:
-        announce(f"Ray keeps its sockets in {folder}: the path of TMPDIR is too long, or cannot be written")
+    folder = socket_folder(SOCKET, "RAY_TMPDIR")
     try:
-        context = ray.init(
-            address="local",
-            num_cpus=settings.cpus_here,
-            include_dashboard=settings.dashboard,
-            dashboard_host="127.0.0.1",
-            dashboard_port=settings.dashboard_port,
-            object_store_memory=settings.object_store_mb * 2**20,
-            configure_logging=True,
-            logging_level=logging.CRITICAL,  # what it says of a failure is in the error
-            log_to_driver=False,
-            _temp_dir=folder and str(folder),
-        )
+        with temporary_files_in(folder):  # its own processes have sockets among them too
+            context = ray.init(
+                address="local",
+                num_cpus=settings.cpus_here,
+                include_dashboard=settings.dashboard,
+                dashboard_host="127.0.0.1",
+                dashboard_port=settings.dashboard_port,
+                object_store_memory=settings.object_store_mb * 2**20,
+                configure_logging=True,
+                logging_level=logging.CRITICAL,  # what it says of a failure is in the error
+                log_to_driver=False,
+                _temp_dir=str(folder / "ray"),
+            )
     except Exception as error:
         ray.shutdown()
         if settings.dashboard and "occupied" in str(error):

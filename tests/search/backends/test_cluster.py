@@ -7,7 +7,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent import futures
-from pathlib import Path
 from types import SimpleNamespace
 
 import grpc
@@ -135,6 +134,23 @@ def test_ray_is_told_the_cpus_that_may_be_used_and_says_its_real_address(monkeyp
     assert told["num_cpus"] == 5 and told["dashboard_port"] == 9000
 
 
+@pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
+def test_with_a_long_tmpdir_ray_keeps_its_sockets_elsewhere(name: str, monkeypatch, tmp_path) -> None:
+    told = {}
+
+    def init(**arguments: object) -> object:
+        told.update(arguments, TMPDIR=os.environ["TMPDIR"])
+        return SimpleNamespace(dashboard_url=None)
+
+    monkeypatch.setattr(ray_cluster.ray, "init", init)
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    monkeypatch.setenv(name, str(long))
+    ray_cluster.connect(ClusterSettings(), print)
+    assert len(f"{told['TMPDIR']}/{ray_cluster.SOCKET}") <= 107
+    assert told["_temp_dir"] == f"{told['TMPDIR']}/ray" and os.environ[name] == str(long)
+
+
 def test_a_token_of_our_own_is_not_shown_to_a_cluster_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -145,27 +161,6 @@ def test_a_token_of_our_own_is_not_shown_to_a_cluster_of_others(monkeypatch: pyt
     monkeypatch.setenv("RAY_AUTH_TOKEN", "theirs")
     set_ray_environment(ClusterSettings(address="host:6379"))
     assert os.environ["RAY_AUTH_TOKEN"] == "theirs"
-
-
-@pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
-def test_a_long_tmpdir_leaves_ray_another_one(name: str, monkeypatch, tmp_path) -> None:
-    monkeypatch.delenv("RAY_TMPDIR", raising=False)
-    monkeypatch.delenv("TMPDIR", raising=False)
-    assert ray_cluster.ray_folder() is None
-    long = tmp_path / ("x" * 60)
-    long.mkdir()
-    monkeypatch.setenv(name, str(long))
-    found = ray_cluster.ray_folder()
-    assert found is not None and len(f"{found}/{ray_cluster._SOCKET[4:]}") <= 107
-    monkeypatch.setattr(ray_cluster, "_short_folders", lambda: iter([tmp_path / "none"]))
-    with pytest.raises(InputError, match=r"TMPDIR: .* too long or cannot be written"):
-        ray_cluster.ray_folder()
-
-
-def test_a_tmpdir_that_is_not_there_is_not_used(monkeypatch, tmp_path) -> None:
-    monkeypatch.delenv("RAY_TMPDIR", raising=False)
-    monkeypatch.setenv("TMPDIR", "/nowhere")
-    assert ray_cluster.ray_folder() == Path("/tmp/ray")
 
 
 # ---------------------------------------------------------------------- several searches
