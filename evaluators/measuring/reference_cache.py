@@ -19,7 +19,7 @@ from evaluators.measuring.parts import FORMAT, Work, chosen_images, network_iden
 from evaluators.measuring.reference import Reference
 from evaluators.networks.features import Networks
 from evaluators.protocols.protocol import ImageForm
-from space.shared.caches import cache_folder, to_keep
+from space.shared.caches import cache_folder, can_be_written, own_temporary
 from space.shared.plain import InputError, first_few
 
 REFERENCE_SUFFIX = ".safetensors"
@@ -83,7 +83,8 @@ def reference_from(
     with show("reference images read") as on_images:
         content = _content(images, on_images)
     own = Networks(networks.features)
-    path = to_keep(place_of(settings.cache / "reference", (FORMAT, content), form, own))
+    path = place_of(settings.cache / "reference", (FORMAT, content), form, own)
+    parts = path if can_be_written(path.parent) else own_temporary("cache") / path.name
     work = Work(
         source=source,
         field="reference",
@@ -91,7 +92,7 @@ def reference_from(
         captions=None,
         form=form,
         load=partial(_features_alone, load),
-        folder=path.with_suffix(".parts"),
+        folder=parts.with_suffix(".parts"),
         part_images=settings.part_images,
         only=only,
     )

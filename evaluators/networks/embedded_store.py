@@ -20,7 +20,6 @@ import numpy as np
 from evaluators.networks.embedded import ABOUT, EmbeddedClip
 from evaluators.networks.embedded_model import EmbeddedSettings, model_config
 from evaluators.networks.embedded_training import ReadPairs, train_clip
-from space.shared.caches import to_keep
 from space.shared.plain import to_plain
 from space.shared.retries import storage_error
 
@@ -54,7 +53,7 @@ def embedded_clip(
     stamp = [CLIP_FORMAT, data_digest, count, size, to_plain(settings), version("open_clip_torch")]
     key = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
     name = f"embedded-clip-{key}"
-    folder = SHIPPED / name if (SHIPPED / name).is_dir() else to_keep(cache_folder / name)
+    folder = (SHIPPED if (SHIPPED / name).is_dir() else cache_folder) / name
     if not (folder / ABOUT).is_file():
         model, vocabulary = train_clip(train, count, size, settings, on_step)
         about = {"model_cfg": model_config(settings, vocabulary, size), "vocabulary": vocabulary.known}

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from space.shared.caches import cache_folder, to_keep
+from space.shared.caches import cache_folder, can_be_written, own_temporary, usual_cache
 from space.shared.files import replacing
 from space.shared.plain import InputError
 
@@ -42,6 +42,12 @@ class WeightsSettings:
     @property
     def cache(self) -> Path:
         return cache_folder(self.cache_folder, "weights")
+
+    @property
+    def caches(self) -> list[Path]:
+        """Where to look: the usual one may be there to be read only."""
+        usual = [] if self.cache_folder else [usual_cache("weights")]
+        return list(dict.fromkeys([self.cache, *usual]))
 
 
 @dataclass(frozen=True)
@@ -87,10 +93,10 @@ def find_weights(
         return _checked(path, sha256, f"weights.files.{network}")
     if published is None:
         raise Missing(f"{network}: name its file with weights.files.{network}=<file>")
-    for name in published.files:
-        for path in (settings.cache / name, to_keep(settings.cache / name)):
-            if path.is_file():
-                return _checked(path, wanted, network)
+    for folder in settings.caches:
+        for name in published.files:
+            if (folder / name).is_file():
+                return _checked(folder / name, wanted, network)
     try:
         return _checked(_fetched(published, settings), wanted, network)
     except _CannotFetch as error:
@@ -157,7 +163,7 @@ def _fetched(published: PublishedWeights, settings: WeightsSettings) -> Path:
         return _from_hub(*published.hub, download=settings.download)
     if published.url is None or not settings.download:
         raise _CannotFetch("downloads are off (weights.download)" if published.url else "it is not published")
-    return _from_address(published.url, to_keep(settings.cache / published.files[0]), published.sha256)
+    return _from_address(published.url, settings.cache / published.files[0], published.sha256)
 
 
 def _from_address(url: str, path: Path, sha256: str | None) -> Path:
@@ -191,12 +197,13 @@ def _from_hub(repository: str, names: tuple[str, ...], download: bool) -> Path:
     """From the Hub's own cache, which locks and replaces by itself, or fetched into it."""
     from huggingface_hub import constants, hf_hub_download
 
-    there = Path(constants.HF_HUB_CACHE)
     reasons = []
-    for cache, local_only in [(there, True), (to_keep(there), not download)]:
+    own = None if can_be_written(Path(constants.HF_HUB_CACHE)) else own_temporary("hub")
+    local = [(place, True) for place in dict.fromkeys((None, own))]
+    for place, local_only in [*local, (own, False)] if download else local:
         for name in names:
             try:
-                return Path(hf_hub_download(repository, name, cache_dir=cache, local_files_only=local_only))
+                return Path(hf_hub_download(repository, name, cache_dir=place, local_files_only=local_only))
             except Exception as error:  # the client's own, the transport's, the system's
                 reasons.append(f"{type(error).__name__}")
     raise _CannotFetch(f"{repository}: {reasons[-1]}" + ("" if download else "; weights.download is off"))

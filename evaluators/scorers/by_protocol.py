@@ -29,7 +29,6 @@ from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import score_name
 from evaluators.scorers.embedded import PROTOCOL, Evaluator
 from evaluators.scorers.scorer import Scorer, check_described
-from space.shared.caches import to_keep
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 
@@ -172,7 +171,7 @@ def reference_of_images(
     check_form(protocol.images)
     of_features, count = Networks(networks.features), protocol.reference.images
     stem = cache_folder / "references" / "held-out"
-    path = to_keep(place_of(stem, (data_digest, count), protocol.images, of_features))
+    path = place_of(stem, (data_digest, count), protocol.images, of_features)
     reference = cached_reference(path, lambda: _measured(protocol, of_features, read))
     return reference, replace(
         protocol, reference=replace(protocol.reference, digest=reference.about["digest"])

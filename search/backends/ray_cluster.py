@@ -15,8 +15,10 @@ from ray._private.grpc_utils import init_grpc_channel
 from ray._private.services import canonicalize_bootstrap_address
 from ray._raylet import AuthenticationTokenLoader, Config
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client_pb2, ray_client_pb2_grpc
+from ray.job_config import JobConfig
 
 from search.backends.cluster import ClusterSettings
+from search.backends.import_path import importing_ours
 from space.shared.plain import InputError
 from space.shared.sockets import socket_folder, temporary_files_in
 
@@ -108,6 +110,7 @@ def _start(settings: ClusterSettings, announce: Callable[[str], None]) -> None:
                 configure_logging=True,
                 logging_level=logging.CRITICAL,  # what it says of a failure is in the error
                 log_to_driver=False,
+                job_config=importing_ours(JobConfig()),
                 _temp_dir=str(folder / "ray"),
             )
     except Exception as error:
@@ -127,7 +130,12 @@ def _join(address: str, announce: Callable[[str], None]) -> None:
     check_answers(address)
 
     def join() -> Any:
-        return ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        return ray.init(
+            address=address,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            job_config=importing_ours(JobConfig()),
+        )
 
     try:
         try:

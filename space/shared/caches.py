@@ -1,53 +1,45 @@
-"""Where what can be had again is kept between commands. No command ends for want of a place: without a home
-folder, or where it cannot be written, things are kept among the temporary files of this user."""
+"""Folders for what can be made or fetched again: none of them ever ends a command."""
 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
-from functools import cache
 from pathlib import Path
 
+USUAL = "~/.cache/mdsearch"
 
-def cache_folder(named: str | None, *inside: str) -> Path:
-    """The folder that was named, or that of these names in ~/.cache/mdsearch."""
-    if named:
-        return Path(named).expanduser()
+
+def cache_folder(stated: str | None, *parts: str) -> Path:
+    """As stated, or else the usual one; where that cannot be written, one of this user's that is temporary.
+
+    >>> str(cache_folder("/data/cache", "weights"))
+    '/data/cache'
+    """
+    if stated is not None:
+        return Path(stated).expanduser()
+    usual = usual_cache(*parts)
+    return usual if can_be_written(usual) else own_temporary("cache").joinpath(*parts)
+
+
+def usual_cache(*parts: str) -> Path:
     try:
-        return Path.home().joinpath(".cache", "mdsearch", *inside)
-    except RuntimeError:  # HOME is not set, and the system does not know this user
-        return _temporary().joinpath(*inside)
+        return Path(USUAL, *parts).expanduser()
+    except RuntimeError:  # neither HOME nor an entry of this user
+        return own_temporary("cache").joinpath(*parts)
 
 
-def to_keep(path: Path) -> Path:
-    """`path`, if it is there or can be written; else a path of its name among temporary files, which is said
-    once a folder."""
-    if path.exists() or _writable(path.parent):
-        return path
-    _say_where(path.parent, _temporary())
-    return _temporary() / path.name
+def can_be_written(folder: Path) -> bool:
+    """Whether files can be written to a folder that is there or is to be made."""
+    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
-def _writable(folder: Path) -> bool:
-    """Whether it can be written or made."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
-
-
-@cache
-def _say_where(folder: Path, instead: Path) -> None:
-    print(f"note: {folder} cannot be written; what belongs there is kept in {instead}", file=sys.stderr)
-
-
-@cache
-def _temporary() -> Path:
-    """This user's alone, the same for later commands; another one where somebody else has it."""
-    folder = Path(tempfile.gettempdir()) / f"mdsearch-{os.getuid()}"
+def own_temporary(name: str) -> Path:
+    """A temporary folder of this user's, the same in every process unless another user has taken its name."""
+    folder = Path(tempfile.gettempdir()) / f"mdsearch-{name}-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        own = folder.lstat().st_uid == os.getuid() and folder.is_dir() and os.access(folder, os.W_OK)
-    except OSError:
-        own = False
-    return folder if own else Path(tempfile.mkdtemp(prefix="mdsearch-"))
+        taken = folder.is_symlink() or folder.stat().st_uid != os.getuid()
+    except FileExistsError:
+        taken = True
+    return Path(tempfile.mkdtemp(prefix=f"{folder.name}-")) if taken else folder

@@ -24,7 +24,6 @@ from evaluators.networks.weights import (
     load_tensors,
 )
 from evaluators.protocols.protocol import EvaluationProtocol, ImageForm, NetworkSpec
-from space.shared import caches
 from space.shared.plain import InputError
 
 ROOT = Path(__file__).parents[3]
@@ -107,19 +106,6 @@ def test_what_ends_too_early_is_not_kept_though_no_digest_is_known(server: Serve
     with pytest.raises(Missing, match=r"half\.pt ended after 2,560,000 of 5,120,000 bytes"):
         find_weights("net", published, WeightsSettings(cache_folder=str(tmp_path)))
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
-
-
-def test_where_the_cache_cannot_be_written_weights_are_kept_elsewhere_and_found_there(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cache").write_text("no folder")
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(caches, "_temporary", lambda: tmp_path / "tmp")
-    published = PublishedWeights(("weights.pt",), url=server.url, sha256=SHA256)
-    settings = WeightsSettings(cache_folder=str(tmp_path / "cache"))
-    for _ in range(2):
-        assert find_weights("net", published, settings) == tmp_path / "tmp" / "weights.pt"
-    assert server.served == 1
 
 
 def test_a_file_of_yours_goes_before_the_cache_and_the_cache_before_the_address(tmp_path: Path) -> None:
