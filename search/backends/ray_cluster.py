@@ -13,7 +13,7 @@ import grpc
 import ray
 from ray._private.grpc_utils import init_grpc_channel
 from ray._private.services import canonicalize_bootstrap_address
-from ray._raylet import AuthenticationTokenLoader, Config
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client_pb2, ray_client_pb2_grpc
 from ray.job_config import JobConfig
 
@@ -129,21 +129,17 @@ def _start(settings: ClusterSettings, announce: Callable[[str], None]) -> None:
 def _join(address: str, announce: Callable[[str], None]) -> None:
     check_answers(address)
 
-    def join() -> Any:
-        return ray.init(
-            address=address,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            job_config=importing_ours(JobConfig()),
-        )
+    def join(**more: Any) -> Any:
+        return ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **more)
 
     try:
-        try:
-            context = join()
-        except Exception:
-            if not address.startswith(CLIENT):
-                raise
-            context = join()  # its head starts a process for each client, which now and then dies at birth
+        if not address.startswith(CLIENT):
+            context = join(job_config=importing_ours(JobConfig()))
+        else:  # whose workers take nothing from our current folder anyway
+            try:
+                context = join()
+            except Exception:  # a head starts a process for each client, which now and then dies at birth
+                context = join()
     except Exception as error:
         hint = ""
         if not address.startswith(CLIENT) and "node to connect" in f"{error} {error.__cause__}":
