@@ -220,7 +220,7 @@ def _cut_curve(curve: Path, step: int) -> None:
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
     refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
-    refuse_beside(words, "resume", ["arch", "arch_file", "out"], "whose folder and architecture go on")
+    refuse_beside(words, "resume", ["arch", "arch_file", "out", "run"], "whose folder and architecture go on")
     resume, run = path_of(words, "resume"), path_of(words, "run")
     if resume is None:
         command = _composed(words, _trained_with(run))
