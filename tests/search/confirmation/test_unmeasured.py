@@ -196,5 +196,11 @@ def test_records_of_before_keep_their_noise_but_where_it_was_another_proxys(
     assert noise_of_rule(recorded["bigger"]).at(500).fid_relative == 0.081  # as its rule was made
 
 
+def test_a_run_of_before_is_gone_on_with_although_its_settings_do_not_say_where_noise_is_from() -> None:
+    preset = to_plain(from_plain(Noise, compose("search", [])["noise"]))
+    before = {name: value for name, value in preset.items() if name != "measured_under"}
+    assert from_plain(Noise, before) == from_plain(Noise, preset)
+
+
 def _known_at(history: History, step: int) -> bool:
     return noise_here(history.header).at(step).deviations(objectives_of(history)) != [None, None]
