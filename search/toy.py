@@ -106,7 +106,7 @@ def drive(
 
 def decisions(folder: Path) -> list[dict[str, Any]]:
     """What a record says was decided, in order, without the times."""
-    events = [json.loads(line) for line in (folder / RECORD_NAME).read_text().splitlines()]
+    events = [json.loads(line) for line in (folder / RECORD_NAME).read_text(encoding="utf-8").splitlines()]
     kinds = ("proposed", "rejected", "rung", "ended")
     return [
         {key: value for key, value in event.items() if key != "time"}
