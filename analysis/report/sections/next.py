@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from analysis.report.page import Page
 from analysis.report.sections.images import prompts_of
 from search.confirmation.unmeasured import keep_command, measure_command, repeats_of
+from search.runs.commands import confirm_command, train_command
 from search.runs.files import BEST_NAME, job_folder
 from search.runs.header import trials_asked
+from space.shared.command_lines import command_line
 from space.shared.retries import resume_command
 
 PROMPT = "a large red circle in the centre on navy"
@@ -34,13 +35,13 @@ def _commands(page: Page) -> Iterator[tuple[str, str]]:
     if unmeasured:
         yield "Measure what is noise here, by new seeds", measure_command(history, folder)
     elif not page.verdicts or any(verdict.word == "undecided" for verdict in page.verdicts):
-        yield "More seeds for what is undecided, ten minutes", _line("confirm", folder)
+        yield (
+            "More seeds for what is undecided, ten minutes",
+            confirm_command(folder, history.header.get("references", [])),
+        )
     if page.noise_unknown and not unmeasured:
         yield "Keep the noise that these runs show, for the next search", keep_command(folder)
     model, prompt = job_folder(folder, winner.key), next(iter(prompts_of(folder)), PROMPT)
-    yield "Generate by the winner as it was trained", _line("generate", f"model={model}", f"prompt={prompt}")
-    yield "What it costs, block by block", _line("count", f"arch_file={folder / BEST_NAME}")
-
-
-def _line(*words: object) -> str:
-    return shlex.join(["mdsearch", *map(str, words)])
+    yield "Generate by the winner as it was trained", command_line("generate", model=model, prompt=prompt)
+    yield "Train the winner for longer, on the same data", train_command(folder, winner.steps)
+    yield "What it costs, block by block", command_line("count", arch_file=folder / BEST_NAME)
