@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.repeats import estimated
-from search.runs.commands import confirm_command
 from search.runs.header import foreign_to, noise_of
 from search.runs.record import History
 from search.statistics.noise import noise_from_plain
@@ -55,7 +55,9 @@ def measure_command(history: History, folder: Path) -> str:
     """More seeds for the finalists and reference points, which say what noise is and so decide."""
     seeds = Counter(trial.name for trial in history.confirmations if trial.state == "complete")
     most = max(SEEDS_AT_FIRST, max(seeds.values(), default=0) + MORE_SEEDS)
-    return confirm_command(folder, history.header.get("references", []), seeds=most, minutes=None)
+    references = tuple(history.header.get("references", ()))
+    own = {} if references == ConfirmationSettings().references else {"references": references}
+    return command_line("confirm", folder, seeds=most, minutes=None, **own)
 
 
 def keep_command(folder: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from search.confirmation.confirmation import ConfirmationSettings
@@ -15,12 +14,6 @@ MORE = 3  # times as many seeds
 def train_command(folder: Path, steps: int) -> str:
     """To train the winner for longer than the `steps` of a full trial, on the same data."""
     return command_line("train", run=folder, **{"training.steps": LONGER * steps})
-
-
-def confirm_command(folder: Path, references: Sequence[str], **settings: object) -> str:
-    """To race the finalists again, beside the reference points of the run."""
-    usual = list(references) == list(ConfirmationSettings().references)
-    return command_line("confirm", folder, **({} if usual else {"references": list(references)}), **settings)
 
 
 def more_seeds_command(folder: Path, settings: ConfirmationSettings) -> str:

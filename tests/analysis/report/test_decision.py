@@ -153,13 +153,13 @@ def commands_of(folder: Path, *, running: bool = False) -> dict[str, list[str]]:
 
 def test_what_next_are_commands_that_fit_the_run(tmp_path: Path) -> None:
     folder = tmp_path / "a run [1]"
-    raced(folder, references=["md"], noise=LOUD)
+    raced(folder, noise=LOUD)
     (folder / "evaluator").mkdir()
     (folder / "evaluator" / "prompts.json").write_text(json.dumps(['it\'s a "circle"']))
     found = commands_of(folder)
     assert found.keys() == {"confirm", "generate", "train", "count"}
     sources, chosen = divided(found["confirm"])
-    assert sources == [str(folder)] and compose("confirm", chosen)["references"] == ["md"]
+    assert sources == [str(folder)] and compose("confirm", chosen)["minutes"] == 10
     generate = compose("generate", found["generate"])
     assert generate["prompt"] == 'it\'s a "circle"' and Path(generate["model"]).parent == folder / "trials"
     assert compose("count", found["count"])["arch_file"] == str(folder / "best.yaml")

@@ -139,6 +139,8 @@ def test_the_commands_that_measure_are_what_they_take(tmp_path: Path) -> None:
     settings = from_plain(ConfirmationSettings, plain)
     assert settings.seeds == 3 and settings.minutes is None
     assert measure_command(history, folder) in what_to_measure(history, folder)
+    alone = searched(tmp_path / "alone", None, references=["md"])
+    assert "references=[md]" in measure_command(alone, folder)
     more = searched(tmp_path / "more", None, seeds=4)
     assert "seeds=6" in measure_command(more, tmp_path / "more")  # as many again would change nothing
     assert keep_command(tmp_path / "more") in what_to_measure(more, tmp_path / "more")
