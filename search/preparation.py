@@ -25,7 +25,7 @@ from search.strategy import Strategy
 from search.trial import TrialSettings
 from space.prices.macs import price
 from space.proxy import narrow
-from space.shared.plain import first_few, to_plain
+from space.shared.plain import to_plain
 from training.data.dataset import Dataset
 from training.trainer import Trainer
 
@@ -35,11 +35,7 @@ def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display:
     display.message(
         f"data {data.name}: {len(data.train_captions)} images to train on, "
         f"{len(data.held_out_captions)} held out, {data.image_size_px} px"
-        + (
-            f"; left out, unreadable: {len(data.unreadable)} ({first_few(data.unreadable)})"
-            if data.unreadable
-            else ""
-        )
+        + "".join(f"; left out, {line}" for line in data.left_out())
     )
     evaluator = prepare_evaluator(settings, folder / EVALUATOR_FOLDER, data, display.message)
     for line in describe(evaluator, settings, data):

@@ -20,7 +20,7 @@ from conf.compose import compose
 from conf.words import as_text
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
-from space.shared.plain import InputError, first_few, from_plain, to_plain
+from space.shared.plain import InputError, from_plain, to_plain
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.generation.grid import save_grid
@@ -69,8 +69,8 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     """
     console, folder = Console(), command.folder()
     data = load_data(command.data)
-    if data.unreadable:
-        console.print(f"{len(data.unreadable)} unreadable images left out: {first_few(data.unreadable)}")
+    for line in data.left_out():
+        console.print(f"left out, {line}", markup=False)
     architecture = narrow(command.architecture(), command.proxy)
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
     _prepare(folder, command, words)
