@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Any
 
 PACKAGE = "conf"
 WHOLE = "# @package _global_"
@@ -44,3 +45,10 @@ def is_whole(text: str) -> bool:
 def folder_of(group: str) -> str:
     """The folder of a group that may be placed elsewhere: `arch@reference` is read from `arch`."""
     return group.partition("@")[0]
+
+
+def names_preset(override: Any, folders: Mapping[str, Any]) -> bool:
+    """Hydra's own reading: `budget=md` chooses a preset, `budget={gmacs: 200}` sets fields."""
+    return override.key_or_group in folders and (
+        override.is_delete() or not isinstance(override.value(), dict)
+    )

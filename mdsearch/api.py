@@ -57,8 +57,8 @@ def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
     if plain["resume"] is not None:
         from search.runs.folder import stored_overrides
 
-        words = [*stored_overrides(Path(str(plain["resume"]))), *words]
-        plain = _composed(words)
+        before = stored_overrides(Path(str(plain["resume"])))
+        plain, words = _composed(words, before), [*before, *words]
     from search.settings import settings_from_plain
 
     return settings_from_plain(plain), words
@@ -81,5 +81,9 @@ def read_run(folder: str | Path) -> RunResult:
     return RunResult(folder, history, report if report.is_file() else None, unfinished)
 
 
-def _composed(words: list[str]) -> dict[str, Any]:
-    return compose("search", as_entries(as_text(words, ["resume"]), "weights.files"))
+def _composed(words: Sequence[str], before: Sequence[str] = ()) -> dict[str, Any]:
+    return compose("search", _as_meant(words), before=_as_meant(before))
+
+
+def _as_meant(words: Sequence[str]) -> list[str]:
+    return as_entries(as_text(words, ["resume"]), "weights.files")

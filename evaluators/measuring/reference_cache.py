@@ -20,6 +20,7 @@ from evaluators.measuring.parts import FORMAT, Work, chosen_images, network_iden
 from evaluators.measuring.reference import PASSED_OVER, Reference
 from evaluators.networks.features import Networks
 from evaluators.protocols.protocol import ImageForm
+from space.shared.caches import cache_folder
 from space.shared.decoding import Unreadable
 from space.shared.plain import InputError, first_few
 
@@ -46,7 +47,7 @@ class MeasureSettings:
 
     @property
     def cache(self) -> Path:
-        return Path(self.cache_folder or "~/.cache/mdsearch/references").expanduser()
+        return cache_folder(self.cache_folder, "references")
 
 
 def reference_from(

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.compose import compose
+from conf.repeated import refuse_beside, without
 from conf.words import as_text
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
@@ -73,12 +74,14 @@ def train(command: TrainCommand, words: list[str]) -> Path:
         console.print(f"left out, {line}", markup=False)
     architecture = narrow(command.architecture(), command.proxy)
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
+    for line in trainer.unread_text():
+        console.print(line)
     _prepare(folder, command, words)
     if (folder / STATE).is_file():
         _go_on(trainer, folder / STATE)
         _cut_curve(folder / CURVE, trainer.step)
     console.print(
-        f"{trainer.parameters:,} parameters on {trainer.device}, {len(data.train_captions):,} images, "
+        f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
         f"steps {trainer.step} to {command.training.steps}, in {folder}"
     )
     with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
@@ -198,6 +201,8 @@ def _cut_curve(curve: Path, step: int) -> None:
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
     command: TrainCommand = from_plain(TrainCommand, compose("train", as_text(words, TRAIN_TEXTS)))
+    refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
+    refuse_beside(words, "resume", ["arch", "arch_file", "out"], "whose folder and architecture go on")
     if command.resume is None:
         return command, words
     stored = Path(command.resume) / WORDS
@@ -206,9 +211,9 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     except (OSError, yaml.YAMLError, TypeError) as error:
         raise InputError(f"resume: {command.resume!r} is no folder of a training ({error})") from None
     added = [word for word in words if not word.startswith("resume=")]
-    merged = [*before, *(word for word in added if word not in before)]
-    words = as_text([*merged, f"resume={command.resume}"], TRAIN_TEXTS)
-    resumed = from_plain(TrainCommand, compose("train", words))
+    merged = [*without(before, added), *added]
+    meant = compose("train", as_text(words, TRAIN_TEXTS), before=as_text(before, TRAIN_TEXTS))
+    resumed = from_plain(TrainCommand, meant)
     return replace(resumed, arch_file=str(Path(command.resume) / "architecture.yaml")), merged
 
 

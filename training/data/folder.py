@@ -1,5 +1,7 @@
 """A folder of images with a captions file: checked once, decoded once where memory allows.
 
+Rows that name one file are captions of one image.
+
 An image that cannot be read is named and left out; only too many of them stop the run.
 """
 
@@ -69,8 +71,12 @@ def _absolute(path: str) -> str:
 class FolderPixels:
     """Images of a folder, (N, H, W, 3) uint8 in memory (`pixels_in_memory`) or decoded for each batch."""
 
-    def __init__(self, files: list[Path], names: list[str], captions: list[str], image_size_px: int) -> None:
-        self.captions, self.unreadable = captions, list[str]()
+    def __init__(
+        self, files: list[Path], names: list[str], captions: list[list[str]], image_size_px: int
+    ) -> None:
+        self.captions = [caption for own in captions for caption in own]
+        self.image_of = [index for index, own in enumerate(captions) for _ in own]
+        self.unreadable: list[str] = []
         self.looked_for = Path(), list[Path]()  # the folder, and the files that captions name
         self.pixels_in_memory: np.ndarray | None = None
         self._files, self._names, self._size = files, names, image_size_px
@@ -111,8 +117,9 @@ def open_folder(
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"folder: {folder!r} is no folder; give the one that holds the images")
-    rows = list(captioned_files(captions_file(root, captions)))
-    files = _files(root, [name for name, _ in rows])
+    by_image = _rows_by_image(root, captioned_files(captions_file(root, captions)))
+    files, names = list(by_image), [own[0][0] for own in by_image.values()]
+    captions_of = [[caption for _, caption in own] for own in by_image.values()]
     keep = len(files) * image_size_px**2 * 3 <= memory_mib * 2**20
 
     def read(file: Path) -> np.ndarray | str | None:
@@ -122,12 +129,12 @@ def open_folder(
     with ThreadPoolExecutor() as pool:
         decoded = list(pool.map(read, files))
     readable = [index for index, image in enumerate(decoded) if not isinstance(image, str)]
-    unreadable = [(rows[index][0], image) for index, image in enumerate(decoded) if isinstance(image, str)]
-    _check_unreadable(unreadable, len(rows), max_unreadable_share)
+    unreadable = [(names[index], image) for index, image in enumerate(decoded) if isinstance(image, str)]
+    _check_unreadable(unreadable, len(names), max_unreadable_share)
     images = FolderPixels(
         [files[index] for index in readable],
-        [rows[index][0] for index in readable],
-        [rows[index][1] for index in readable],
+        [names[index] for index in readable],
+        [captions_of[index] for index in readable],
         image_size_px,
     )
     images.unreadable = [name for name, _ in unreadable]
@@ -137,12 +144,24 @@ def open_folder(
     return images
 
 
+def _rows_by_image(root: Path, rows: list[tuple[str, str]]) -> dict[Path, list[tuple[str, str]]]:
+    """An image that several rows name, in whatever form, is one."""
+    first: dict[str, Path] = {}
+    by_image: dict[Path, list[tuple[str, str]]] = {}
+    for file, row in zip(_files(root, [name for name, _ in rows]), rows, strict=True):
+        by_image.setdefault(first.setdefault(os.path.normpath(file), file), []).append(row)
+    return by_image
+
+
 def _files(root: Path, names: list[str]) -> list[Path]:
     """Where each name lies: as it is written, or else in another Unicode form of the same letters."""
     files = [root / name for name in names]
     missing = [index for index, file in enumerate(files) if not names[index].isascii() and not file.exists()]
     if missing:
-        there = by_composed(files_under(root).images)
+        try:
+            there = by_composed(files_under(root).images)
+        except OSError as error:
+            raise InputError(f"folder: {str(root)!r} cannot be read: {error}") from None
         for index in missing:
             files[index] = root / there.get(composed(names[index]), names[index])
     return files

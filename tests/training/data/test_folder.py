@@ -122,7 +122,9 @@ def test_an_image_is_found_in_another_unicode_form(folder: Path) -> None:
     rows = [{"file": f"{index}.png", "caption": f"image {index}"} for index in range(20)]
     (folder / "7.png").rename(folder / "u\u0308.png")
     rows[7]["file"] = "\u00fc.png"
+    rows[8]["file"] = "u\u0308.png"  # the same image once more
+    (folder / "8.png").unlink()
     (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = load_data(folder_settings(folder))
     assert data.unreadable == [] and data.left_out() == []
-    assert len(data.train_captions) + len(data.held_out_captions) == 20
+    assert data.train_images + len(data.held_out_captions) == 19
