@@ -7,6 +7,7 @@ Files come in natural order (`img2` before `img10`), shards in theirs. How a fil
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -78,8 +79,11 @@ def open_images(source: str, field: str = "images") -> ImageSet:
 
 def _open_folder(folder: Path, field: str) -> ImageSet:
     """Of shards, or of images. Raises InputError where it holds both."""
-    images = ImageFolder(folder, field)
-    shards = natural_order(file.name for file in folder.iterdir() if file.suffix == ".tar")
+    try:
+        shards = natural_order(file.name for file in folder.iterdir() if file.suffix == ".tar")
+    except OSError as error:
+        raise InputError(f"{field}: {str(folder)!r} cannot be read: {error}") from None
+    images = ImageFolder(folder, field, shards)
     if shards and images.names:
         raise InputError(
             f"{field}: {str(folder)!r} holds images ({images.names[0]}) and shards ({shards[0]}); for the "
@@ -87,12 +91,7 @@ def _open_folder(folder: Path, field: str) -> ImageSet:
         )
     if not shards:
         return images
-    packed = ShardImages([folder / name for name in shards], field)
-    for kind, names in images.passed_over.names.items():
-        for name in names:
-            if name not in shards:
-                packed.passed_over.add(kind, name)
-    return packed
+    return ShardImages([folder / name for name in shards], field, images.passed_over)
 
 
 class Subset:
@@ -148,9 +147,9 @@ def common_side(images: ImageSet, *, cropped: bool) -> int | None:
 class ImageFolder:
     """The image files under a folder and what it links to, hidden ones left out, by their path from there."""
 
-    def __init__(self, folder: Path, field: str) -> None:
+    def __init__(self, folder: Path, field: str, but_for: Collection[str] = ()) -> None:
         try:
-            files = files_under(folder)
+            files = files_under(folder, but_for)
         except OSError as error:
             raise InputError(f"{field}: {str(folder)!r} cannot be read: {error}") from None
         found = natural_order(files.images)

@@ -39,13 +39,14 @@ class _Member:
 class ShardImages:
     """The images of webdataset shards: .tar files of pairs `<key>.jpg` and `<key>.txt` or `<key>.json`.
 
-    Opening reads the headers alone; an image or a caption is then read at its place.
+    Opening reads the headers alone; an image or a caption is then read at its place. `beside` holds what was
+    passed over where the shards lie.
     """
 
-    def __init__(self, shards: list[Path], field: str) -> None:
+    def __init__(self, shards: list[Path], field: str, beside: PassedOver | None = None) -> None:
         self._images: list[_Member] = []
         self._texts: dict[tuple[Path, str, str], _Member] = {}
-        self.passed_over = PassedOver()
+        self.passed_over = beside or PassedOver()
         for shard in shards:
             for member in self._members(shard, field):
                 key, suffix = _key_and_suffix(member.name)

@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from space.shared.captions import READERS
 from space.shared.decoding import image_suffixes
-from space.shared.plain import first_few
+from space.shared.plain import NAMED_AT_MOST
 
 RESOURCE_FORK = "._"  # what macOS lays beside a file, under the file's own suffix
 
 
 @dataclass
 class PassedOver:
-    """What lies among the images and is not read as one: names, by what kind of thing they are."""
+    """What lies among the images and is not read as one, by what kind of thing it is: how many, and the first
+    names."""
 
-    names: dict[str, list[str]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, kind: str, name: str) -> None:
-        self.names.setdefault(kind, []).append(name)
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        if self.counts[kind] <= NAMED_AT_MOST:
+            self.first.setdefault(kind, []).append(printable(name))
 
     def __str__(self) -> str:
-        """One line; empty where there is none.
-
-        >>> str(PassedOver({".heic": ["a.heic", "b.heic"], "without a caption": ["c.png"]}))
-        'passed over: 2 .heic (a.heic, b.heic); 1 without a caption (c.png)'
-        """
-        told = (f"{len(names):,} {kind} ({first_few(names)})" for kind, names in self.names.items() if names)
-        line = "; ".join(told)
-        return f"passed over: {line}" if line else ""
+        """One line; empty where there is none."""
+        kinds = []
+        for kind, count in self.counts.items():
+            more = f" and {count - NAMED_AT_MOST:,} more" if count > NAMED_AT_MOST else ""
+            kinds.append(f"{count:,} {kind} ({', '.join(self.first[kind])}{more})")
+        return f"passed over: {'; '.join(kinds)}" if kinds else ""
 
 
 @dataclass(frozen=True)
@@ -43,23 +45,27 @@ class FolderFiles:
     passed_over: PassedOver
 
 
-def files_under(folder: Path) -> FolderFiles:
+def files_under(folder: Path, but_for: Collection[str] = ()) -> FolderFiles:
     """The image files, and those that are neither images nor captions. Hidden ones are left out, but counted
     where they have an image's suffix.
+
+    Args:
+        but_for: files that are read otherwise.
 
     Raises:
         OSError: a folder that cannot be read.
     """
     images, passed_over = list[str](), PassedOver()
     for name in _walked(folder):
-        base, suffix = PurePosixPath(name).name, PurePosixPath(name).suffix.lower()
+        base = name.rpartition("/")[2]
+        suffix = os.path.splitext(base)[1].lower()
         if base.startswith("."):
             if suffix in image_suffixes() and not base.startswith(RESOURCE_FORK):
-                passed_over.add("hidden", printable(name))
+                passed_over.add("hidden", name)
         elif suffix in image_suffixes():
             images.append(name)
-        elif suffix not in READERS:
-            passed_over.add(suffix or "without a suffix", printable(name))
+        elif suffix not in READERS and name not in but_for:
+            passed_over.add(suffix or "without a suffix", name)
     return FolderFiles(images, passed_over)
 
 

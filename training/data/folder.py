@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from space.shared.decoding import Unreadable, decode_image
-from space.shared.image_files import PassedOver, by_composed, composed, files_under, printable
+from space.shared.image_files import PassedOver, by_composed, composed, files_under
 from space.shared.plain import InputError, first_few
 from training.data.base import CommonSettings
 from training.data.captions import captioned_files, captions_file
@@ -172,11 +172,13 @@ def _passed_over(root: Path, files: list[Path]) -> PassedOver:
     try:
         found = files_under(root)
     except OSError as error:
-        return PassedOver({"folder that cannot be read": [printable(str(error.filename))]})
+        unread = PassedOver()
+        unread.add("folder that cannot be read", str(error.filename))
+        return unread
     named = {os.path.normpath(file) for file in files}
     for name in found.images:
         if os.path.normpath(root / name) not in named:
-            found.passed_over.add("without a caption", printable(name))
+            found.passed_over.add("without a caption", name)
     return found.passed_over
 
 

@@ -421,13 +421,13 @@ def test_members_that_are_passed_over_are_counted_and_named(tmp_path: Path) -> N
     (tmp_path / "shards" / "b.tar.gz").touch()
     images = open_images(str(tmp_path / "shards"))
     assert images.names == ["a.tar/0.png"]
-    dotted = images.passed_over.names.pop(DOTTED)
+    dotted = images.passed_over.first.pop(DOTTED)
     assert dotted == ["a.tar/0.seg.png", "a.tar/img.v1.png"]
-    assert images.passed_over.names == {
+    assert images.passed_over.first == {
         ".cls": ["a.tar/0.cls"], ".heic": ["a.tar/1.heic"], "links": ["a.tar/2.png"], ".gz": ["b.tar.gz"],
     }  # fmt: skip
     np.savez(tmp_path / "a.npz", random_images(2), labels=np.arange(2))
-    assert open_images(str(tmp_path / "a.npz")).passed_over.names == {"other arrays": ["labels"]}
+    assert open_images(str(tmp_path / "a.npz")).passed_over.first == {"other arrays": ["labels"]}
     write_shard(tmp_path / "c.tar", {"img.v1.png": image})
     with pytest.raises(
         InputError, match=r"holds no image; passed over: 1 of dotted names.*c\.tar/img\.v1\.png"

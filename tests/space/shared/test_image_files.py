@@ -17,7 +17,7 @@ def test_all_that_is_passed_over_is_counted_and_named(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     found = files_under(tmp_path)
     assert sorted(found.images) == ["a.png", "d/e.jpg"]
-    assert found.passed_over.names == {
+    assert found.passed_over.first == {
         "hidden": [".hidden.png"],
         ".heic": ["b.heic", "c.HEIC"],
         "without a suffix": ["README"],
@@ -28,6 +28,9 @@ def test_all_that_is_passed_over_is_counted_and_named(tmp_path: Path) -> None:
         "1 .md (d/notes.md)"
     )
     assert str(PassedOver()) == ""
+    for index in range(1002):
+        found.passed_over.add(".cls", f"{index}.cls")
+    assert str(found.passed_over).endswith("; 1,002 .cls (0.cls, 1.cls, 2.cls, 3.cls, 4.cls and 997 more)")
 
 
 def test_a_name_that_is_not_utf8_is_shown_in_hex(tmp_path: Path) -> None:
