@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conf.compose import compose
-from conf.words import as_entries, as_text
+from conf.words import as_entries, as_text, as_typed, path_of
 
 if TYPE_CHECKING:
     from search.run import RunResult
     from search.settings import SearchSettings
+
+SEARCH_TEXTS = ("name", "runs_folder", "cache_folder", "data.folder", "data.captions")
 
 
 def search(*overrides: str) -> RunResult:
@@ -53,12 +55,14 @@ def run_search(settings: SearchSettings, overrides: Sequence[str] = ()) -> RunRe
 def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
     """Settings, and the words that they are made of: a resumed search starts from its own first words."""
     words = list(overrides)
-    plain = _composed(words)
-    if plain["resume"] is not None:
+    resume = path_of(words, "resume")
+    if resume is not None:
         from search.runs.folder import stored_overrides
 
-        before = stored_overrides(Path(str(plain["resume"])))
+        before = stored_overrides(resume)
         plain, words = _composed(words, before), [*before, *words]
+    else:
+        plain = _composed(words)
     from search.settings import settings_from_plain
 
     return settings_from_plain(plain), words
@@ -86,4 +90,4 @@ def _composed(words: Sequence[str], before: Sequence[str] = ()) -> dict[str, Any
 
 
 def _as_meant(words: Sequence[str]) -> list[str]:
-    return as_entries(as_text(words, ["resume"]), "weights.files")
+    return as_entries(as_typed(as_text(words, ["resume"]), SEARCH_TEXTS), "weights.files")

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
+from search.confirmation.unmeasured import noise_note
 from search.formats import counted, duration
 from search.runs.folder import disk_free_bytes
-from search.runs.prior import check_prior, recorded_that_teach
+from search.runs.prior import check_prior, recorded_that_teach, settled_header
 from search.samplers.base import ChecksSpace
 from search.samplers.factory import make_sampler
 from search.scoring.evaluator import check_scoring, scoring_plan
@@ -105,9 +106,10 @@ def _check_named(settings: SearchSettings) -> None:
             except InputError as error:
                 raise InputError(f"{group}: {error}") from None
             try:
-                narrow(architecture, settings.proxy)
+                proxy = narrow(architecture, settings.proxy)
             except InputError as error:
                 raise InputError(f"{group}: {name}: {error}") from None
+            _check_trains_here(f"{group}: {name}", proxy, settings)
     if settings.resume is None and len(settings.enqueue) > settings.trials:
         raise InputError(
             f"enqueue: {len(settings.enqueue)} architectures are more than trials={settings.trials}"
@@ -123,6 +125,21 @@ def _check_named(settings: SearchSettings) -> None:
                 f"enqueue: {seen[architecture.id]} and {name} are one network; allowed: each once"
             )
         seen[architecture.id] = name
+
+
+def _check_trains_here(where: str, proxy: Architecture, settings: SearchSettings) -> None:
+    """A proxy has the latents, and reads the text features, of those that the space's networks have."""
+    ours = narrow(settings.space.first, settings.proxy)
+    fields = ["latent_channels", "latent_size"]
+    if settings.training.text.encoder == "clip" and proxy.cross_attention_layers:
+        fields += ["context_length", "context_width"]
+    for name in fields:
+        if getattr(proxy, name) != getattr(ours, name):
+            raise InputError(
+                f"{where}: {name} is {getattr(proxy, name)}, where this search trains with "
+                f"{getattr(ours, name)}; needed: proxy.{name}={getattr(ours, name)}, which makes them alike, "
+                "or to leave it out"
+            )
 
 
 def _check_chosen(settings: SearchSettings) -> None:
@@ -166,6 +183,8 @@ def plan_text(settings: SearchSettings) -> str:
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
     lines += [f"scores     {line}" for line in scoring_plan(settings, data)]
+    if note := noise_note(settled_header(settings, data.digest)):
+        lines.append(f"noise      {note}")
     taught = [*settings.prior]
     if recorded := recorded_that_teach(settings, data.digest):
         taught.append(f"{counted(recorded, 'recorded network')} (docs/evidence.md)")
@@ -176,7 +195,9 @@ def plan_text(settings: SearchSettings) -> str:
     by_size = sorted(feasible, key=lambda a: price(narrow(a, settings.proxy)).macs)
     typical = narrow(by_size[len(by_size) // 2], settings.proxy)
     parameters = price(typical).parameters
-    seconds = _seconds_per_step(settings, typical, data)
+    trainer = Trainer(typical, data, settings.training, seed=settings.seed)
+    lines += [f"text       {line}" for line in trainer.unread_text()]
+    seconds = _seconds_per_step(settings, trainer)
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
     disk = settings.trials * kept + workers * while_running
     where = Path(settings.runs_folder).expanduser()
@@ -189,9 +210,8 @@ def plan_text(settings: SearchSettings) -> str:
     return "\n".join(lines)
 
 
-def _seconds_per_step(settings: SearchSettings, architecture: Architecture, data: Dataset) -> float:
+def _seconds_per_step(settings: SearchSettings, trainer: Trainer) -> float:
     torch.set_num_threads(settings.cluster.threads_per_worker)
-    trainer = Trainer(architecture, data, settings.training, seed=settings.seed)
     trainer.train_to(1)
     began = time.perf_counter()
     trainer.train_to(1 + STEPS_TIMED)

@@ -49,7 +49,7 @@ def _front(
             if noise is not None and group.name == winner.name:
                 by = f"{counted(len(group.points), 'seed')}, {group.steps} steps"
                 name = f"{run.name}: {winner.name}, confirmed ({by})"
-                traces.append(mean_mark(name, group, noise, colour, plane))
+                traces.append(mean_mark(name, group, noise, {"color": colour, "symbol": "diamond"}, plane))
     for trace in traces:
         trace.text = [f"{escape(run.name)}: {text}" for text in trace.text]
     lines = front_line([point for _, point in pareto_front(history, objectives)], colour)

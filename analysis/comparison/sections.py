@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp
 from typing import Any
 
 from analysis.comparison.charts import curves_of_progress, fronts_of_runs, run_colour
@@ -124,9 +123,7 @@ def _apart(noise: Noise, objectives: Objectives) -> list[str]:
     """From where on two single runs differ beyond the noise: `a factor of 1.25 in FID`, `0.045 in CLIP`."""
     at, deviations = noise.rungs[0].deviations(objectives), noise.deviations * 2**0.5
     return [
-        f"a factor of {exp(deviations * one):.2f} in {objective.label}"
-        if objective.scale == "log"
-        else f"{objective.roughly(deviations * one)} in {objective.label}"
+        objective.apart_text(deviations * one)
         for objective, one in zip(objectives, at, strict=True)
         if one is not None
     ]

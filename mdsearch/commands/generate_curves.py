@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -33,6 +32,7 @@ from search.confirmation.leading import lead
 from search.runs.files import job_folder
 from search.runs.folder import latest_run, stored_settings
 from search.runs.record import read_history
+from space.shared.command_lines import typed_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from training.generation.generators import check_settings
@@ -206,7 +206,7 @@ def write(curves: Curves, words: Iterable[str]) -> list[Path]:
         *(f"![{plot.stem}]({plot.name})" for plot in plots),
         curves_table(curves, "markdown").strip(),
         f"```\n{curves.protocol}\n```",
-        f"Written on {date.today()} by `mdsearch generate curves {shlex.join(words)}`.",
+        f"Written on {date.today()} by `{typed_line('generate curves', words)}`.",
     ]
     return [
         write_whole(out / "curves.csv", curves_table(curves, "csv")),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from space.shared.plain import InputError
+from space.shared.plain import InputError, check_utf8
 from space.shared.tables import WrongForm, rows_of
 
 NAME_FIELDS = ("file_name", "file", "filename", "image")
@@ -260,13 +259,11 @@ def _shown(value: Any) -> str:
 
 
 def _encodable(text: str, where: str) -> str:
-    """Raises WrongForm for half of a surrogate pair, which is no character and no file can hold."""
+    """Raises WrongForm for half of a character, which JSON may spell."""
     try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(text[error.start]):04x}"
-        raise WrongForm(f"{where} holds {half}, half of a character, at position {error.start + 1}") from None
-    return text
+        return check_utf8(text, where)
+    except InputError as error:
+        raise WrongForm(str(error)) from None
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -274,21 +271,16 @@ def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _parsed(text: str, where: str) -> Any:
+    def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """JSON itself would take the last, unseen."""
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise WrongForm(f"{where} gives {twice!r} twice")
+        return found
+
     try:
-        return json.loads(unmarked(text), object_pairs_hook=_distinct)
+        return json.loads(unmarked(text), object_pairs_hook=unrepeated)
     except json.JSONDecodeError as error:
         raise WrongForm(f"{where} is not JSON: {error}") from None
-    except _Twice as error:
-        raise WrongForm(f"{where} has {error} twice") from None
-
-
-class _Twice(ValueError):
-    """A key that stands twice in one mapping, of which JSON would keep the last."""
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise _Twice(repr(key))
-    return row

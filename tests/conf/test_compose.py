@@ -84,6 +84,8 @@ def test_an_older_name_of_a_preset_is_understood_and_noted(
         ("budget", ["'budget': a value is missing", "write budget=value"]),
         ("trials=", ["'trials=': a value is missing", "trials='' for empty text"]),
         ("=3", ["a name is missing"]),
+        ("runs/a", ["'runs/a' has no name; write name=runs/a"]),
+        ("data.name=\udcff", ["'data.name=\\udcff' is not UTF-8"]),
         ("--trials=3", ["not an option", "write trials=3"]),
         ("trials=[1", ["'trials=[1' cannot be read as name=value", "quotes"]),
         ("data.name='x", ["cannot be read as name=value"]),

@@ -42,6 +42,14 @@ def test_help_lists_every_command_and_says_which_are_planned(capsys: pytest.Capt
     assert [title for title in COMMANDS if f"\n{title}:\n" not in there] == ["Exchange"]
 
 
+def test_help_may_be_asked_for_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help"]) == main(["--help"]) == 0
+    whole = capsys.readouterr().out
+    assert whole == f"{commands_text()}\n" * 2
+    assert main(["help", "generate", "samples"]) == main(["generate", "samples", "--help"]) == 0
+    assert capsys.readouterr().out == f"{help_text('generate_samples')}\n" * 2
+
+
 def test_every_command_of_the_table_has_its_file_and_its_settings_and_every_file_is_in_the_table() -> None:
     files = {name.replace(" ", "_") for name in available()}
     assert files == {path.stem for path in (ROOT / "mdsearch" / "commands").glob("[!_]*.py")}

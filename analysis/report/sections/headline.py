@@ -139,6 +139,7 @@ def scope_section(page: Page) -> dict[str, Any] | None:
         "embedded": by_networks if any("embedded" in name for name in by_networks) else [],
         "level": noise.level if noise is not None else None,
         "noise": _noise_in_words(noise, objectives, steps) if noise is not None else None,
+        "unknown": page.noise_unknown,
     }
 
 

@@ -218,7 +218,8 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
     told = describe(first, settings, data)
     assert not any("not own itself" in line for line in told)
     assert told[0].startswith(f"protocol own networks on scenes ({first.protocol_id})\n")
-    assert "inception-v3: 3 samples for 2,048 features: its FID is mostly bias" in told[-1]
+    assert "inception-v3: 3 samples for 2,048 features" in told[-2]
+    assert "inception-v3: 3 references for 2,048 features" in told[-1]
     monkeypatch.setattr("evaluators.scorers.by_protocol._measured", None)  # the second time it is kept
     assert prepare_evaluator(settings, tmp_path / "second", data).protocol_id == first.protocol_id
 

@@ -129,8 +129,8 @@ def test_a_byte_order_mark_is_no_part_of_a_name_or_a_text(tmp_path: Path) -> Non
 
 def test_half_a_character_and_a_key_twice_are_refused(tmp_path: Path) -> None:
     half = written(tmp_path, "a.jsonl", '{"caption": "a"}\n{"caption": "b\\ud83d"}')
-    assert "line 2 holds \\ud83d, half of a character, at position 2" in refusal(half)
+    assert "line 2: 'b\\ud83d' is not UTF-8" in refusal(half)
     assert "\\udcff" in refusal(written(tmp_path, "b.json", '{"\\udcff.png": "a"}'))
     whole = written(tmp_path, "c.jsonl", '{"caption": "\\ud83d\\ude00"}')
     assert read_captions(whole).texts == ["\U0001f600"]
-    assert "has '0.png' twice" in refusal(written(tmp_path, "d.json", '{"0.png": "a", "0.png": "b"}'))
+    assert "gives '0.png' twice" in refusal(written(tmp_path, "d.json", '{"0.png": "a", "0.png": "b"}'))
