@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from conf.composition import MISSING, choices, composed
 from conf.files import folder_of
+from conf.own import Chosen
 from conf.words import first_line
 from space.shared.plain import InputError, nearest
 
@@ -30,11 +31,18 @@ def names_preset(override: Any, folders: Mapping[str, Any]) -> bool:
 def check_preset(override: Any, presets: Mapping[str, str]) -> None:
     preset = str(override.value())
     if not override.is_delete() and preset not in presets:
-        raise InputError(f"{override.key_or_group}: no preset {preset!r}; {nearest(preset, presets)}")
+        raise InputError(
+            f"{override.key_or_group}: no preset {preset!r}; {nearest(preset, presets)}, or a .yaml file"
+        )
 
 
 def explain(
-    error: Exception, main: str, parsed: list[Any], package: str, folders: Mapping[str, Mapping[str, str]]
+    error: Exception,
+    main: str,
+    parsed: list[Any],
+    own: Chosen,
+    package: str,
+    folders: Mapping[str, Mapping[str, str]],
 ) -> NoReturn:
     """Raise the InputError that says what Hydra's `error` meant; a bug of the YAML itself goes on."""
     from hydra.errors import HydraException
@@ -48,10 +56,10 @@ def explain(
             raise InputError(f"{name}: not chosen from here; {nearest(name, usual)}")
     words = [override.input_line for override in chosen]
     try:
-        for group, preset in choices(main, package, words).items():
+        for group, preset in choices(main, package, own.only(words)).items():
             if preset == MISSING:
                 raise InputError(f"{group}: a preset must be named; {nearest('', folders[folder_of(group)])}")
-        config = composed(main, words, package)
+        config = composed(main, own.only(words), package)
     except HydraException as cause:
         if not chosen:  # the YAML itself is wrong
             raise

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from conf.composition import choices
-from conf.files import PACKAGE, WHOLE, folder_of, is_whole, main_text, preset_text, presets_of
+from conf.files import PACKAGE, folder_of, is_whole, main_text, preset_text, presets_of
 
 EXAMPLES_TITLE = "Examples:"
 
@@ -49,9 +49,8 @@ def groups(main: str, *, package: str = PACKAGE) -> dict[str, dict[str, str]]:
 
 
 def _description(text: str) -> str:
-    lines = text.removeprefix(WHOLE).splitlines()
-    first = next((line for line in lines if line.startswith("#")), "")
-    return first.removeprefix("#").strip()
+    lines = (line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#"))
+    return next((line for line in lines if not line.startswith("@package")), "")
 
 
 def _columns(rows: Iterable[tuple[str, str]], widest: int = 44) -> list[str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from conf.files import PACKAGE, built_in, folder_of, is_path
 from space.shared.plain import InputError
 from space.shared.renamed import note_renamed
 
@@ -96,6 +97,8 @@ def expand(overrides: Iterable[str]) -> list[list[str]]:
 def _alternatives(word: str) -> list[str]:
     from hydra.errors import HydraException
 
+    if files := _files(word):
+        return files
     override = parsed_word(word)
     if not override.is_sweep_override():
         return [word]
@@ -107,6 +110,15 @@ def _alternatives(word: str) -> list[str]:
         return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
     except HydraException:
         raise InputError(f"{word}: glob() is not read here; list the values with commas") from None
+
+
+def _files(word: str) -> list[str]:
+    """The presets that a word lists, if files of the user's own are among them: their names are text."""
+    name, _, value = word.partition("=")
+    presets = value.split(",")
+    if folder_of(name.lstrip("+")) not in built_in(PACKAGE) or value[:1] in tuple("[{$"):
+        return []
+    return [f"{name}={preset}" for preset in presets] if any(map(is_path, presets)) else []
 
 
 def parsed_word(word: str) -> Any:

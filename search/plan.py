@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -101,7 +103,7 @@ def _check_named(settings: SearchSettings) -> None:
     for group, names in (("enqueue", settings.enqueue), ("references", settings.confirmation.references)):
         for name in names:
             try:
-                architecture = named_architecture(name)
+                architecture = named_architecture(name, settings.presets)
             except InputError as error:
                 raise InputError(f"{group}: {error}") from None
             try:
@@ -114,7 +116,7 @@ def _check_named(settings: SearchSettings) -> None:
         )
     seen: dict[str, str] = {}
     for name in settings.enqueue:
-        architecture = named_architecture(name)
+        architecture = named_architecture(name, settings.presets)
         excess = settings.budget.excess(architecture)
         if excess:
             raise InputError(f"enqueue: {name} is over budget: {'; '.join(excess)}")
@@ -133,8 +135,10 @@ def _check_chosen(settings: SearchSettings) -> None:
         sampler.check(settings.space)
 
 
-def named_architecture(name: str) -> Architecture:
-    """A preset of conf/arch by name, or a YAML file by path."""
+def named_architecture(name: str, own: Mapping[str, str] = MappingProxyType({})) -> Architecture:
+    """A preset of conf/arch by name, or a YAML file by path; `own` holds texts that stand for the user's."""
+    if f"arch={name}" in own:
+        return Architecture.from_yaml(own[f"arch={name}"], name)
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return Architecture.load(name)
     presets = {

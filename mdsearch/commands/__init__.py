@@ -87,8 +87,11 @@ def run_command(name: str, words: list[str]) -> int:
 
         print(help_text(file))
         return 0
+    from conf.compose import naming_files
+
     main = import_module(f"mdsearch.commands.{file}").main
-    return int(main(words))
+    with naming_files():
+        return int(main(words))
 
 
 def available() -> list[str]:
