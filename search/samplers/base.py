@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from search.objectives import FID_AND_CLIP, Objectives
 from search.runs.record import Trial
-from search.runs.scores import curve_of, point_of
+from search.runs.scores import curve_of
 from search.statistics.curves import Curve
 from search.statistics.pareto import Point
 from space.architecture import Architecture
@@ -121,10 +121,10 @@ def observations(
     being behind, and its early score must not pass for a full one. Failed trials, and enqueued ones that
     are no points of the space, are left out.
     """
-    points = {
-        trial.key: point_of(trial, objectives) for trial in trials if trial.state in ("complete", "halted")
-    }
-    complete = [p for trial in trials if trial.state == "complete" and (p := points[trial.key]) is not None]
+    known = curves or {}
+    curves = {trial.key: known.get(trial.key) or curve_of(trial, objectives) for trial in trials}
+    ends = {trial.key: _end(trial, curves[trial.key]) for trial in trials}
+    complete = [p for trial in trials if trial.state == "complete" and (p := ends[trial.key]) is not None]
     worst = [
         objective.worst(point.values[place] for point in complete) if complete else None
         for place, objective in enumerate(objectives)
@@ -133,14 +133,20 @@ def observations(
     for trial in trials:
         if trial.params is None or trial.state == "failed":
             continue
-        point = points.get(trial.key)
+        point = ends[trial.key]
         if trial.state == "halted" and point is not None:
             pairs = zip(objectives, point.values, worst, strict=True)
-            values = (own if least is None else each.worst((own, least)) for each, own, least in pairs)
-            point = Point(tuple(values), objectives)
-        curve = (curves or {}).get(trial.key) or curve_of(trial, objectives)
-        seen.append(Observation(trial.number, trial.params, point, trial.sampler_attributes, curve))
+            values = tuple([own if least is None else each.worst((own, least)) for each, own, least in pairs])
+            point = point if values == point.values else Point(values, objectives)
+        seen.append(Observation(trial.number, trial.params, point, trial.sampler_attributes, curves[trial.key]))
     return seen
+
+
+def _end(trial: Trial, curve: Curve) -> Point | None:
+    """What a trial that has ended is judged by: the scores at its last rung; None while it runs, and where
+    one is missing there."""
+    ended = trial.state in ("complete", "halted") and curve.steps and curve.steps[-1] == trial.rungs[-1].step
+    return curve.points[-1] if ended else None
 
 
 def objectives_of_past(past: Sequence[Observation]) -> Objectives:

@@ -15,7 +15,7 @@ from itertools import groupby
 from math import log, log1p
 from operator import itemgetter
 from statistics import NormalDist
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -57,7 +57,8 @@ class LinearSampler:
 
     def __init__(self, seed: int, modelled_trials: int) -> None:
         self.seed, self.modelled_trials = seed, modelled_trials
-        self._known: dict[str, np.ndarray] = {}
+        self._known: dict[tuple[Any, ...], np.ndarray] = {}
+        self._space: Space | None = None  # whose choices `_known` is of
 
     def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         chance = random.Random(numbered_seed(self.seed, "linear pool", number))
@@ -74,7 +75,7 @@ class LinearSampler:
     ) -> list[int]:
         """Places of the candidates, points of the space: the most promising first, equals at random."""
         order = random_order(candidates, self.seed, "random sampler", number)  # as uniform sampling has it
-        value = self._promise(space, np.stack([self._properties(candidates[place]) for place in order]), past)
+        value = self._promise(space, np.stack([properties(candidates[place]) for place in order]), past)
         return [order[index] for index in np.argsort(-value, kind="stable")]
 
     def _promise(self, space: Space, candidates: np.ndarray, past: Sequence[Observation]) -> np.ndarray:
@@ -99,14 +100,18 @@ class LinearSampler:
         rows, scores = [], []
         for seen, place in zip(known, standings([curve_of_observation(seen) for seen in known]), strict=True):
             if place is not None:
-                rows.append(self._properties(space.architecture(space.pinned() | seen.params)))
+                rows.append(self._properties(space, seen.params))
                 scores.append(NormalDist().inv_cdf(place))
         return np.array(rows), np.array(scores)
 
-    def _properties(self, architecture: Architecture) -> np.ndarray:
-        if architecture.id not in self._known:
-            self._known[architecture.id] = properties(architecture)
-        return self._known[architecture.id]
+    def _properties(self, space: Space, params: dict[str, Any]) -> np.ndarray:
+        """Those of a trial's network, kept from proposal to proposal."""
+        if space is not self._space:
+            self._space, self._known = space, {}
+        key = tuple(params.items())
+        if key not in self._known:
+            self._known[key] = properties(space.architecture(space.pinned() | params))
+        return self._known[key]
 
 
 def properties(architecture: Architecture) -> np.ndarray:

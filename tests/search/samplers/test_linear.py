@@ -128,6 +128,16 @@ def test_before_two_trials_have_scores_the_order_is_random_and_the_seeds_own():
     assert len(orders) == 6 and all(sorted(order) == list(range(12)) for order in orders)
 
 
+def test_what_it_keeps_of_one_space_does_not_stand_for_another():
+    """The same choices are other networks where what is not searched differs."""
+    past, kept = past_of(sampled(10)), LinearSampler(0, 200)
+    for latent_size in (32, 128, 32):
+        space = replace(SPACE, base={**SPACE.base, "latent_size": latent_size})
+        candidates = [space.architecture(space.pinned() | params) for params, _ in sampled(40, seed=3)]
+        fresh = LinearSampler(0, 200).rank(space, candidates, past, 10)
+        assert kept.rank(space, candidates, past, 10) == fresh
+
+
 def test_properties_by_hand():
     """MD-Lite, counted by hand."""
     lite = named_architecture("md_lite")
