@@ -49,7 +49,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "explore": Command("a map of a space: what fits a budget, what lies beside MD"),
         "table1": Command("the networks of the paper's Table 1, counted"),
         "walk": Command("from SD-1.5 to MobileDiffusion, decision by decision"),
-        "proxy": _planned("a proxy for a space of your own"),
+        "proxy": Command("a proxy for a space of your own, by what a step takes here"),
         "latency": _planned("how long a network takes on a device"),
     },
     "Training and images": {
