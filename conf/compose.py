@@ -6,57 +6,74 @@ read into their own dataclasses. Whatever is wrong with an override becomes one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from conf.composition import composed
-from conf.errors import check_preset, explain, names_preset, refuse_outside
-from conf.files import PACKAGE, built_in, is_path, presets_of, text_of
+from conf.errors import check_preset, explain, refuse_outside
+from conf.files import PACKAGE, built_in, is_path, names_preset, presets_of, text_of
 from conf.folders import own_files
 from conf.own import Chosen, Kept, chosen, naming_file
+from conf.repeated import refuse_opposed, refuse_repeated, without
 from conf.words import in_words_of_today, parsed_word
 from space.shared.plain import InputError
 
 _lately: list[Chosen] = []  # what was composed of presets of the user's own, for what is wrong with them
 
 
-def compose(main: str, overrides: Iterable[str], *, package: str = PACKAGE) -> dict[str, Any]:
+def compose(
+    main: str, overrides: Iterable[str], *, before: Iterable[str] = (), package: str = PACKAGE
+) -> dict[str, Any]:
     """The settings of one run: `<package>/<main>.yaml` with its groups and `overrides`, all resolved.
 
+    Args:
+        before: overrides of an earlier command line, which go first and may be given anew.
+
     Raises:
-        InputError: an override that cannot be parsed or applied, or a value that is still missing.
+        InputError: an override that cannot be parsed or applied, a name that is given twice, or a value that
+            is still missing.
     """
-    return compose_and_keep(main, overrides, package=package)[0]
+    return compose_and_keep(main, overrides, before=before, package=package)[0]
 
 
 def compose_and_keep(
-    main: str, overrides: Iterable[str], kept: Kept | None = None, *, package: str = PACKAGE
+    main: str,
+    overrides: Iterable[str],
+    *,
+    before: Iterable[str] = (),
+    kept: Mapping[str, str] = MappingProxyType({}),
+    package: str = PACKAGE,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """As `compose`, and the texts of the presets of the user's own that the words choose, to be composed of
-    again (`kept`) when their files are gone.
+    """As `compose`, and the texts of the presets of the user's own that the words choose; `kept` are those of
+    the words `before`, whose files may be gone.
     """
-    folders = presets_of(package)
-    own = chosen([in_words_of_today(word) for word in overrides], package, kept)
+    given = list(overrides)
+    refuse_repeated(map(parsed_word, given))
+    first = without(before, given)
+    words = [in_words_of_today(word) for word in (*first, *given)]
+    own = chosen(words, package, Kept(len(first), kept))
     if own.aliases:
         _lately.append(own)
     try:
-        return _composed(main, own, package, folders), own.texts
+        return _composed(main, own, len(first), package), own.texts
     except InputError as error:
         raise InputError(own.shown(str(error))) from None
 
 
-def _composed(main: str, own: Chosen, package: str, folders: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _composed(main: str, own: Chosen, before: int, package: str) -> dict[str, Any]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    parsed = [parsed_word(word) for word in own.words]
+    folders, parsed = presets_of(package), [parsed_word(word) for word in own.words]
     for override in parsed:
         refuse_outside(override)
         if names_preset(override, folders) and str(override.value()) not in own.aliases:
             check_preset(override, folders[override.key_or_group])
+    refuse_opposed(parsed[before:], folders)
     try:
         config = composed(main, own, package)
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

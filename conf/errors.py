@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from conf.composition import MISSING, choices, composed
-from conf.files import folder_of
+from conf.files import folder_of, is_path, names_preset
 from conf.own import Chosen
 from conf.words import first_line
 from space.shared.plain import InputError, nearest
@@ -21,19 +21,19 @@ def refuse_outside(override: Any) -> None:
         raise InputError(f"{override.input_line}: several values run one after another only with -m")
 
 
-def names_preset(override: Any, folders: Mapping[str, Any]) -> bool:
-    """Hydra's own reading: `budget=md` chooses a preset, `budget={gmacs: 200}` sets fields."""
-    return override.key_or_group in folders and (
-        override.is_delete() or not isinstance(override.value(), dict)
-    )
-
-
 def check_preset(override: Any, presets: Mapping[str, str]) -> None:
     preset = str(override.value())
-    if not override.is_delete() and preset not in presets:
+    if not override.is_delete() and preset not in presets and not is_path(preset):
         raise InputError(
             f"{override.key_or_group}: no preset {preset!r}; {nearest(preset, presets)}, or a .yaml file"
         )
+
+
+def check_chosen_here(override: Any, usual: Mapping[str, str]) -> None:
+    """Raises InputError for a group that a command does not choose from."""
+    name = override.get_key_element().lstrip("+~")
+    if name not in usual and not override.is_add():
+        raise InputError(f"{name}: not chosen from here; {nearest(name, usual)}")
 
 
 def explain(
@@ -51,9 +51,7 @@ def explain(
     chosen = [override for override in parsed if names_preset(override, folders)]
     usual = choices(main, package)
     for override in chosen:
-        name = override.get_key_element().lstrip("+~")
-        if name not in usual and not override.is_add():
-            raise InputError(f"{name}: not chosen from here; {nearest(name, usual)}")
+        check_chosen_here(override, usual)
     words = [override.input_line for override in chosen]
     try:
         for group, preset in choices(main, package, own.only(words)).items():

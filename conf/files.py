@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from conf.folders import ENDINGS, own_files
 from space.shared.plain import InputError
@@ -21,7 +23,7 @@ def presets_of(package: str) -> dict[str, dict[str, str]]:
     Raises:
         InputError: a preset of theirs has the name of a built-in one.
     """
-    found = built_in(package)
+    found = dict(built_in(package))
     for group, files in own_files(found).items():
         for preset, file in files.items():
             if preset in found[group]:
@@ -33,6 +35,7 @@ def presets_of(package: str) -> dict[str, dict[str, str]]:
     return found
 
 
+@cache
 def built_in(package: str) -> dict[str, dict[str, str]]:
     """The presets of a package. A group is a folder of it that holds YAML."""
     found: dict[str, dict[str, str]] = {}
@@ -73,7 +76,14 @@ def preset_text(folders: Mapping[str, Mapping[str, str]], group: str, preset: st
 
 def is_path(preset: str) -> bool:
     """Whether it names a file, and not a preset by its name."""
-    return preset.strip("'\"").endswith(ENDINGS) or "/" in preset
+    return unquoted(preset).endswith(ENDINGS) or "/" in preset
+
+
+def unquoted(text: str) -> str:
+    """The text without the quotes that Hydra's grammar needs around much of it."""
+    if len(text) < 2 or text[0] != text[-1] or text[0] not in "'\"":
+        return text
+    return re.sub(r"\\([\\\"'$])", r"\1", text[1:-1])
 
 
 def package_of(text: str) -> str | None:
@@ -90,3 +100,10 @@ def is_whole(text: str) -> bool:
 def folder_of(group: str) -> str:
     """The folder of a group that may be placed elsewhere: `arch@reference` is read from `arch`."""
     return group.partition("@")[0]
+
+
+def names_preset(override: Any, folders: Mapping[str, Any]) -> bool:
+    """Hydra's own reading: `budget=md` chooses a preset, `budget={gmacs: 200}` sets fields."""
+    return override.key_or_group in folders and (
+        override.is_delete() or not isinstance(override.value(), dict)
+    )

@@ -7,27 +7,66 @@ groups, presets and fields follow with their defaults, and what the comments bes
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from conf.composition import choices
-from conf.files import PACKAGE, folder_of, is_whole, main_text, preset_text, presets_of
+from conf.errors import check_chosen_here, check_preset
+from conf.files import PACKAGE, folder_of, is_whole, main_text, names_preset, preset_text, presets_of
+from conf.words import in_words_of_today, parsed_word
 
 EXAMPLES_TITLE = "Examples:"
 
 
-def help_text(main: str, *, package: str = PACKAGE) -> str:
-    """The introduction, how to write overrides, the groups and presets, the fields, examples."""
-    chosen = choices(main, package)
+def help_text(main: str, words: Iterable[str] = (), *, package: str = PACKAGE) -> str:
+    """The introduction, how to write overrides, the groups and presets, the fields, examples.
+
+    Args:
+        words: of a command line; the fields are those of the presets that it chooses.
+
+    Raises:
+        InputError: a preset that there is not, or a group that is not chosen from here.
+    """
+    usual, chosen = choices(main, package), _chosen(main, words, package)
     intro, examples = _head(main_text(main, package))
     lines = [*intro, "", "Write any of what follows as name=value, in any order:", ""]
     for group, presets in groups(main, package=package).items():
-        lines.append(f"{group}=... (default {chosen[group]})")
+        here = "" if chosen[group] == usual[group] else f"; here {chosen[group]}"
+        lines.append(f"{group}=... (default {usual[group]}{here})")
         lines += _columns((f"  {preset}", text) for preset, text in presets.items())
         lines.append("")
     lines += ["Fields, with their defaults:"]
-    lines += _columns((f"  {name}={value}", comment) for name, value, comment in _fields(main, package))
+    lines += _columns(
+        (f"  {name}={value}", comment) for name, value, comment in fields(main, chosen, package)
+    )
+    if other := _other_fields(chosen, groups(main, package=package), package):
+        command = f"mdsearch {main.replace('_', ' ')} {other} --help"
+        lines += ["", f"Other presets have other fields, which help shows beside them: {command}"]
     return "\n".join([*lines, "", *examples]).rstrip()
+
+
+def _chosen(main: str, words: Iterable[str], package: str) -> dict[str, str]:
+    """Group -> preset, with those that the words choose."""
+    folders, usual = presets_of(package), choices(main, package)
+    parsed = [parsed_word(in_words_of_today(word)) for word in words]
+    chosen = [override for override in parsed if names_preset(override, folders)]
+    for override in chosen:
+        check_preset(override, folders[override.key_or_group])
+        check_chosen_here(override, usual)
+    if not chosen:
+        return usual
+    return choices(main, package, [override.input_line for override in chosen])
+
+
+def _other_fields(chosen: Mapping[str, str], there: Mapping[str, Mapping[str, str]], package: str) -> str:
+    """The first choice, as a word, of a preset that has fields which the chosen one of its group lacks."""
+    folders = presets_of(package)
+    for group, presets in there.items():
+        shown = {name for name, _, _ in fields_of_preset(folders, group, chosen[group])}
+        for preset in presets:
+            if shown and {name for name, _, _ in fields_of_preset(folders, group, preset)} - shown:
+                return f"{group}={preset}"
+    return ""
 
 
 def _head(text: str) -> tuple[list[str], list[str]]:
@@ -59,19 +98,28 @@ def _columns(rows: Iterable[tuple[str, str]], widest: int = 44) -> list[str]:
     return [f"{left:<{width}}  {right}".rstrip() for left, right in rows]
 
 
-def _fields(main: str, package: str) -> Iterator[tuple[str, str, str]]:
-    """(dotted name, default as written, comment beside it) of `main` and of its default presets."""
+def fields(main: str, chosen: Mapping[str, str], package: str = PACKAGE) -> Iterator[tuple[str, str, str]]:
+    """(dotted name, default as written, comment beside it) of `main` and of the presets chosen."""
+    yield from _of_text(main_text(main, package), "")
+    folders = presets_of(package)
+    for group, preset in chosen.items():
+        yield from fields_of_preset(folders, group, preset)
+
+
+def fields_of_preset(
+    folders: Mapping[str, Mapping[str, str]], group: str, preset: str
+) -> Iterator[tuple[str, str, str]]:
+    """The same of one preset."""
+    text = preset_text(folders, group, preset)
+    yield from _of_text(text, "" if is_whole(text) else group.split("@")[-1].replace("/", "."))
+
+
+def _of_text(text: str, prefix: str) -> Iterator[tuple[str, str, str]]:
     import yaml
 
-    sources = [("", main_text(main, package))]
-    folders = presets_of(package)
-    for name, preset in choices(main, package).items():
-        text = preset_text(folders, name, preset)
-        sources.append(("" if is_whole(text) else name.split("@")[-1].replace("/", "."), text))
-    for prefix, text in sources:
-        root = yaml.compose(text)
-        if isinstance(root, yaml.MappingNode):
-            yield from _leaves(root, prefix, text.splitlines())
+    root = yaml.compose(text)
+    if isinstance(root, yaml.MappingNode):
+        yield from _leaves(root, prefix, text.splitlines())
 
 
 def _leaves(mapping: Any, prefix: str, lines: list[str]) -> Iterator[tuple[str, str, str]]:

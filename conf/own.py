@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from conf.files import built_in, folder_of, is_path, package_of, text_of
+from conf.files import built_in, folder_of, is_path, package_of, text_of, unquoted
 from conf.folders import ENDINGS, own_files
 from space.shared.plain import InputError, nearest
 
@@ -154,10 +154,11 @@ class _Finder:
         if match is None or folder_of(match[2]) not in self.built_in:
             return word
         plus, group, name = match.groups()
-        if len(name) > 1 and name[0] == name[-1] and name[0] in "'\"":
-            name = name[1:-1]
-        if name.startswith(_LITERAL) or ("," in name and not Path(name).expanduser().exists()):
+        if name.startswith(_LITERAL):
             return word
+        name = unquoted(name)
+        if "," in name and is_path(name) and not Path(name).expanduser().exists():
+            raise InputError(f"{word}: several values run one after another only with -m")
         alias = self.alias(folder_of(group), name)
         return word if alias is None else f"{plus}{group}={alias}"
 

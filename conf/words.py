@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from conf.files import PACKAGE, built_in, folder_of, is_path
-from space.shared.plain import InputError
+from conf.repeated import refuse_repeated
+from space.shared.plain import InputError, check_text
 from space.shared.renamed import note_renamed
 
 # Presets by their older names, which run folders hold and users type for one release more.
@@ -24,7 +26,7 @@ def in_words_of_today(word: str) -> str:
 
 def divided(words: Iterable[str]) -> tuple[list[str], list[str]]:
     """What a command line names (`runs/a`), and what it sets (`out=b`), each in its order."""
-    words = list(words)
+    words = [check_text(word, "word") for word in words]
     return [word for word in words if "=" not in word], [word for word in words if "=" in word]
 
 
@@ -89,8 +91,11 @@ def expand(overrides: Iterable[str]) -> list[list[str]]:
     [['budget=md', 'trials=3'], ['budget=md_lite', 'trials=3']]
 
     Raises:
-        InputError: an override that cannot be parsed, or a sweep without an end (`interval`).
+        InputError: an override that cannot be parsed, a name or a value given twice, or a sweep without an
+            end (`interval`).
     """
+    overrides = list(overrides)
+    refuse_repeated(map(parsed_word, overrides))
     return [list(words) for words in itertools.product(*map(_alternatives, overrides))]
 
 
@@ -107,18 +112,21 @@ def _alternatives(word: str) -> list[str]:
             f"{word}: an interval has no end of values; list them, or use range(start,stop,step)"
         )
     try:
-        return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        values = list(override.sweep_string_iterator())
     except HydraException:
         raise InputError(f"{word}: glob() is not read here; list the values with commas") from None
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise InputError(f"{word}: lists {twice[0]} twice; leave out one of them")
+    return [f"{override.get_key_element()}={value}" for value in values]
 
 
 def _files(word: str) -> list[str]:
-    """The presets that a word lists, if files of the user's own are among them: their names are text."""
+    """The presets that a word lists, if some have the user's own names, which are text as it stands."""
     name, _, value = word.partition("=")
     presets = value.split(",")
-    if folder_of(name.lstrip("+")) not in built_in(PACKAGE) or value[:1] in tuple("[{$"):
+    if not (any(map(is_path, presets)) or not value.isascii()) or value[:1] in tuple("[{$"):
         return []
-    return [f"{name}={preset}" for preset in presets] if any(map(is_path, presets)) else []
+    return [f"{name}={each}" for each in presets] if folder_of(name.lstrip("+")) in built_in(PACKAGE) else []
 
 
 def parsed_word(word: str) -> Any:
@@ -126,7 +134,10 @@ def parsed_word(word: str) -> Any:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    check_text(word, "word")
     name, equals, value = word.lstrip("+-").partition("=")
+    if not equals and not word.startswith(("~", "-")) and ("/" in name or Path(name).exists()):
+        raise InputError(f"{word!r} has no name; write name={word} with one of the names in --help")
     if not name or (not value and not word.startswith("~")):
         empty = f" ({name}='' for empty text)" if name and equals else ""
         what = "value" if name else "name"
@@ -134,7 +145,8 @@ def parsed_word(word: str) -> Any:
     if word.startswith("-"):
         raise InputError(f"{word!r} is not an option; write {name}={value}")
     try:
-        return OverridesParser.create().parse_overrides([word])[0]
+        quoted = _quoted(word) if _files(word) and value[:1] not in tuple("'\"") else word
+        return OverridesParser.create().parse_overrides([quoted])[0]
     except HydraException as error:
         raise InputError(
             f"{word!r} cannot be read as name=value ({first_line(error)}); text with blanks, commas, "

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
 from conf.folders import config_folders, divided_option
 from mdsearch.commands import COMMANDS, HELP, divide, run_command
+from mdsearch.surroundings import settle
 from space.shared.plain import InputError
 
 INTRO = """
@@ -57,28 +59,42 @@ def commands_text() -> str:
     return "\n".join(lines)
 
 
+ENDED_BY_CLOSED_PIPE = 141  # as a shell has it of what SIGPIPE ends
+
+
 def run_and_exit(command: Callable[[list[str]], int], words: list[str]) -> NoReturn:
     """Run a command: what the user got wrong ends in one line and status 2, a bug in its traceback."""
     try:
         status = command(words)
+        sys.stdout and sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         status = 130
-    except BrokenPipeError:  # the reader of our output, `head` say, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+    except (BrokenPipeError, SystemExit) as error:
+        if not _reader_is_gone(error):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter tries once more
+        status = ENDED_BY_CLOSED_PIPE
     sys.exit(status)
+
+
+def _reader_is_gone(error: BaseException) -> bool:
+    """The reader of our output, `head` say, has had enough; rich makes an exit of that."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, BrokenPipeError) or frames[-1].name == "on_broken_pipe"
 
 
 def entry() -> NoReturn:
     """What the installed command calls."""
+    settle()
     run_and_exit(main, sys.argv[1:])
 
 
 def alias(name: str) -> NoReturn:
     """What `python -m search.compare` and the like call until the next release: the command of this name."""
+    settle()
     words = sys.argv[1:]
     if name == "count" and words[:1] == ["explore"]:  # was `python -m space explore`
         name, words = "explore", words[1:]

@@ -5,14 +5,14 @@ What takes seconds to import is imported where it is needed: words that cannot b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from conf.compose import architecture_texts, compose_and_keep, naming_files
 from conf.folders import config_folders
-from conf.own import Kept
 from conf.words import as_entries, as_text
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _resumed(folder: Path, new: list[str]) -> tuple[SearchSettings, list[str]]:
     from search.settings import settings_from_plain
 
     words, stored = stored_overrides(folder), stored_settings(folder)
-    plain, texts = _composed([*words, *new], Kept(len(words), stored.presets))
+    plain, texts = _composed(new, words, stored.presets)
     if not any(word.startswith("enqueue") for word in new):
         plain["enqueue"] = list(stored.enqueue)  # the files of a folder that may be gone
     settings = settings_from_plain(plain)
@@ -101,5 +101,11 @@ def read_run(folder: str | Path) -> RunResult:
     return RunResult(folder, history, report if report.is_file() else None, unfinished)
 
 
-def _composed(words: list[str], kept: Kept | None = None) -> tuple[dict[str, Any], dict[str, str]]:
-    return compose_and_keep("search", as_entries(as_text(words, ["resume"]), "weights.files"), kept)
+def _composed(
+    words: Sequence[str], before: Sequence[str] = (), kept: Mapping[str, str] = MappingProxyType({})
+) -> tuple[dict[str, Any], dict[str, str]]:
+    return compose_and_keep("search", _as_meant(words), before=_as_meant(before), kept=kept)
+
+
+def _as_meant(words: Sequence[str]) -> list[str]:
+    return as_entries(as_text(words, ["resume"]), "weights.files")

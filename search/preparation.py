@@ -32,19 +32,23 @@ from training.trainer import Trainer
 
 def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display: Display) -> Scorer:
     """The evaluator; what it is made of lies in the run folder, for the workers."""
-    display.message(
-        f"data {data.name}: {len(data.train_captions)} images to train on, "
-        f"{len(data.held_out_captions)} held out, {data.image_size_px} px"
-        + (
-            f"; left out, unreadable: {len(data.unreadable)} ({first_few(data.unreadable)})"
-            if data.unreadable
-            else ""
-        )
-    )
+    display.message(data_in_words(data))
     evaluator = prepare_evaluator(settings, folder / EVALUATOR_FOLDER, data, display.message)
     for line in describe(evaluator, settings, data):
         display.message(line)
     return evaluator
+
+
+def data_in_words(data: Dataset) -> str:
+    captions, left_out = len(data.train_captions), data.unreadable
+    return "".join(
+        (
+            f"data {data.name}: {data.train_images} images to train on",
+            f" with {captions} captions" if captions > data.train_images else "",
+            f", {len(data.held_out_captions)} held out, {data.image_size_px} px",
+            f"; left out, unreadable: {len(left_out)} ({first_few(left_out)})" if left_out else "",
+        )
+    )
 
 
 def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Path) -> TrialSettings:
@@ -73,11 +77,15 @@ def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Pa
     )
 
 
-def start_scores(settings: SearchSettings, data: Dataset, evaluator: Scorer) -> dict[str, float]:
+def start_scores(
+    settings: SearchSettings, data: Dataset, evaluator: Scorer, display: Display
+) -> dict[str, float]:
     """Scores of an untrained network: its output is zero whatever the architecture, so one stands for all.
     Its validation loss is among them where that is an objective."""
     smallest = narrow(settings.space.smallest(lambda a: price(a).macs), settings.proxy)
     trainer = Trainer(smallest, data, settings.training, seed=settings.seed)
+    for line in trainer.unread_text():
+        display.message(line)
     captions = scored_captions(settings, data)
     scores = evaluator.score(trainer.generate(captions, seed=settings.seed), captions)
     if any(objective.name == VALIDATION_LOSS for objective in settings.objectives):

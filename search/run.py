@@ -101,7 +101,7 @@ def _run(
     worker = worker_settings(settings, folder, folder / EVALUATOR_FOLDER)
     made_by = {"protocol": evaluator.protocol, "protocol_id": evaluator.protocol_id}
     if not record.history.start_scores:
-        record.append("start", scores=start_scores(settings, data, evaluator), **made_by)
+        record.append("start", scores=start_scores(settings, data, evaluator, display), **made_by)
     all_of(record.history.start_scores, settings.objectives)
     if not (folder / PROVENANCE_NAME).is_file():
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))

@@ -25,6 +25,7 @@ from search.strategies.independent import IndependentSettings
 from space.budget import Budget
 from space.choices import Space
 from space.proxy import Proxy
+from space.shared.caches import cache_folder
 from space.shared.plain import InputError, from_plain
 from training.data.factory import DataSettings
 from training.settings import TrainingSettings
@@ -118,9 +119,7 @@ class SearchSettings:
 
     @property
     def cache(self) -> Path:
-        return (
-            Path(self.cache_folder).expanduser() if self.cache_folder else Path.home() / ".cache" / "mdsearch"
-        )
+        return cache_folder(self.cache_folder)
 
 
 # what may differ between a run and its resumption; everything else decides what was measured

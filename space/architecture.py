@@ -21,6 +21,7 @@ from space.kinds.stage import Activation, AttentionKind, Projection
 from space.kinds.table import BLOCK_OPTIONS, OWN_OPTIONS
 from space.levels import Level, Middle, at_least
 from space.shared.plain import InputError, check_choices, from_plain, to_plain
+from space.shared.strict_yaml import read_yaml
 
 SCHEMA_VERSION = 1
 SIZE_EMBEDDING_WIDTH = 256  # SDXL embeds each of its size numbers into so many sines and cosines
@@ -71,7 +72,7 @@ class Architecture:
     @classmethod
     def from_yaml(cls, text: str, where: str = "") -> Architecture:
         try:
-            data = yaml.safe_load(text)
+            data = read_yaml(text)
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{where or 'architecture'}: not YAML: {reason}") from None

@@ -19,6 +19,7 @@ from space.blocks import Embedding, sinusoids
 from space.kinds import rules
 from space.kinds.rules import Cost
 from space.shared.plain import InputError, from_plain
+from space.shared.strict_yaml import read_yaml
 
 TIME_SINUSOIDS = 256  # sines and cosines of a timestep, in front of the time embedding
 NORM_EPS = 1e-6
@@ -42,7 +43,7 @@ class DiT:
     def load(cls, path: str | Path) -> DiT:
         """From a YAML file. Raises InputError, naming the field."""
         try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            data = read_yaml(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InputError(f"{path}: cannot be read as a DiT: {error}") from None
         dit = from_plain(cls, data, str(path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
@@ -11,6 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from space.shared.plain import InputError, nearest
+from training.pretrained import load_autoencoder
+
+PIXELS_AT_ONCE = 2**21  # 8 images of 512 px
 
 
 @dataclass(frozen=True)
@@ -62,35 +64,41 @@ class SpaceToDepth:
 class Vae:
     """A frozen diffusers AutoencoderKL, its latents shifted and scaled as its configuration says.
 
-    Encoding takes the mean of the posterior, so that an image has one latent (common random numbers).
+    Encoding takes the mean of the posterior, so that an image has one latent (common random numbers). Large
+    images go through it a few at a time: its widest maps are as large as the images.
     """
 
     bound: float | None = None
 
     def __init__(self, folder: str, device: torch.device) -> None:
-        if not (Path(folder) / "config.json").is_file():
-            raise InputError(f"latents.folder: {folder!r} holds no config.json of a diffusers AutoencoderKL")
-        from diffusers import AutoencoderKL
-
-        try:
-            vae = AutoencoderKL.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise InputError(f"latents.folder: {folder!r} does not load as AutoencoderKL: {error}") from None
+        vae = load_autoencoder(folder, "latents.folder")
         self._vae = vae.to(device).eval().requires_grad_(False)
-        self.channels = int(vae.config.latent_channels)
-        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
-        self._scale = float(vae.config.scaling_factor)
-        self._shift = float(vae.config.shift_factor or 0.0)
+        config = vae.config
+        self.channels = int(config.latent_channels)
+        self.factor = 2 ** (len(config.block_out_channels) - 1)
+        self._scale: float | Tensor = float(config.scaling_factor)
+        self._shift: float | Tensor = float(config.shift_factor or 0.0)
+        if config.latents_mean is not None and config.latents_std is not None:
+            mean, deviation = (
+                torch.tensor(values, device=device).view(1, -1, 1, 1)
+                for values in (config.latents_mean, config.latents_std)
+            )
+            self._scale, self._shift = self._scale / deviation, mean
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        mean: Tensor = self._vae.encode(images).latent_dist.mode()
+        some = images.split(self._at_once(images.shape[-1]))
+        mean = torch.cat([self._vae.encode(part).latent_dist.mode() for part in some])
         return (mean - self._shift) * self._scale
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        images: Tensor = self._vae.decode(latents / self._scale + self._shift).sample
-        return images.clamp(-1, 1)
+        some = (latents / self._scale + self._shift).split(self._at_once(latents.shape[-1] * self.factor))
+        return torch.cat([self._vae.decode(part).sample for part in some]).clamp(-1, 1)
+
+    @staticmethod
+    def _at_once(size_px: int) -> int:
+        return max(1, PIXELS_AT_ONCE // size_px**2)
 
 
 def make_codec(settings: LatentSettings, device: torch.device) -> Codec:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from space.architecture import Architecture
+from space.shared.files import replacing
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.seeds import generator
 from space.unet import UNet
@@ -64,6 +65,7 @@ class Model(nn.Module):
             list(settings.vocabulary),
             architecture.context_length,
             architecture.context_width,
+            is_read=architecture.cross_attention_layers > 0,
         ).to(device)
         self.unet = UNet(architecture).to(device)
         if device.type == "cpu":  # about a quarter faster there
@@ -169,7 +171,8 @@ class Model(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         for name, part in self.saved_parts().items():
             weights = {key: tensor.contiguous() for key, tensor in part.state_dict().items()}
-            save_file(weights, folder / f"{name}.safetensors")
+            with replacing(folder / f"{name}.safetensors") as own:
+                save_file(weights, own)
         plain = {"architecture": self.architecture.to_plain(), "settings": to_plain(self.settings)}
         (folder / "model.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
 
@@ -224,7 +227,7 @@ def _check_fit(architecture: Architecture, settings: ModelSettings, codec: Codec
         beside = f", {COORDINATES} of them coordinates" if settings.latents.coordinates else ""
         raise InputError(
             f"latent_channels: the architecture has {architecture.latent_channels}, but the codec makes "
-            f"{channels}{beside}; change the proxy's latent_channels, or training.latents"
+            f"{channels}{beside}; needed: proxy.latent_channels={channels}, or other training.latents"
         )
     image_size_px = settings.image_size_px
     if image_size_px != architecture.latent_size * codec.factor:

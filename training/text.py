@@ -5,8 +5,8 @@ Neither shares weights with the CLIP of the evaluators, which must not judge wha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from space.shared.plain import InputError, nearest
 from training.data.captions import words
+from training.pretrained import load_clip_text
 
 # Scale of the features at the start. With 1, attention over the words starts uniform and a word moves the
 # images by a few hundredths; 300 steps then teach the background alone; with 8, size and place too.
@@ -60,9 +61,23 @@ class TextEncoder(nn.Module):
     length: int
     width: int
     frozen: bool = False
+    unknown_token: int  # for whatever it has no token of its own
 
     def tokenize(self, captions: list[str]) -> Tokens:
         """On the CPU; reads no weights."""
+        raise NotImplementedError
+
+    def too_long(self, captions: Sequence[str]) -> int:
+        """How many of the captions have more tokens than `length`, and are cut."""
+        raise NotImplementedError
+
+    def unknown_words(self, captions: Sequence[str]) -> list[str]:
+        """Words that all are one to it, sorted."""
+        return []
+
+    @property
+    def would_tell_apart(self) -> str:
+        """What would, in words: for captions that this encoder takes for the same."""
         raise NotImplementedError
 
     def encode(self, captions: list[str]) -> Tensor:
@@ -73,6 +88,8 @@ class TextEncoder(nn.Module):
 
 class SmallTextEncoder(TextEncoder):
     """Word embeddings, learned positions and a few transformer layers, trained with the UNet."""
+
+    unknown_token = UNKNOWN_TOKEN
 
     def __init__(self, vocabulary: list[str], length: int, width: int, *, layers: int, heads: int) -> None:
         super().__init__()
@@ -97,6 +114,17 @@ class SmallTextEncoder(TextEncoder):
             torch.tensor([row[caption] for caption in captions]),
         )
 
+    def too_long(self, captions: Sequence[str]) -> int:
+        return sum(1 + len(words(caption)) > self.length for caption in captions)
+
+    def unknown_words(self, captions: Sequence[str]) -> list[str]:
+        every = {word for caption in set(captions) for word in words(caption)}
+        return sorted(every - self._tokens.keys())
+
+    @property
+    def would_tell_apart(self) -> str:
+        return f"a context_length above {self.length}, of which the start takes one and each word one"
+
     def forward(self, tokens: Tokens) -> Tensor:
         x = self.words(tokens.ids) + self.positions
         if self.layers is not None:
@@ -115,24 +143,18 @@ class ClipTextEncoder(TextEncoder):
 
     frozen = True
 
-    def __init__(self, folder: str, length: int, width: int) -> None:
+    def __init__(self, folder: str, length: int, width: int, is_read: bool = True) -> None:
         super().__init__()
-        if not (Path(folder) / "config.json").is_file():
-            raise InputError(f"text.folder: {folder!r} holds no config.json of a CLIP text model")
-        from transformers import CLIPTextModel, CLIPTokenizer
-
-        try:
-            model = CLIPTextModel.from_pretrained(folder, local_files_only=True)
-            self._tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise InputError(f"text.folder: {folder!r} does not load as a CLIP text model: {error}") from None
-        config = model.config
-        if (config.max_position_embeddings, config.hidden_size) != (length, width):
+        model, self._tokenizer = load_clip_text(folder, "text.folder")
+        self._folder, unknown = folder, self._tokenizer.unk_token_id
+        self.unknown_token = -1 if unknown is None else unknown
+        self.length, self.width = model.config.max_position_embeddings, model.config.hidden_size
+        if is_read and (self.length, self.width) != (length, width):
             raise InputError(
-                f"text.folder: {folder!r} gives {config.max_position_embeddings} x {config.hidden_size} "
-                f"features, but the architecture reads context_length x context_width = {length} x {width}"
+                f"text.folder: {folder!r} gives {self.length} x {self.width} features, but the architecture "
+                f"reads context_length x context_width = {length} x {width}; needed, there or in the proxy: "
+                f"context_length={self.length} context_width={self.width}"
             )
-        self.length, self.width = length, width
         self.tower = model.eval().requires_grad_(False)
 
     def tokenize(self, captions: list[str]) -> Tokens:
@@ -140,6 +162,13 @@ class ClipTextEncoder(TextEncoder):
             captions, padding="max_length", truncation=True, max_length=self.length, return_tensors="pt"
         )
         return Tokens(tokens.input_ids)
+
+    def too_long(self, captions: Sequence[str]) -> int:
+        return sum(len(ids) > self.length for ids in self._tokenizer(list(captions)).input_ids)
+
+    @property
+    def would_tell_apart(self) -> str:
+        return f"another text.folder than {self._folder!r}, or shorter captions"
 
     @torch.no_grad()
     def forward(self, tokens: Tokens) -> Tensor:
@@ -150,12 +179,18 @@ class ClipTextEncoder(TextEncoder):
         return self  # frozen: never leaves evaluation
 
 
-def make_text_encoder(settings: TextSettings, vocabulary: list[str], length: int, width: int) -> TextEncoder:
-    """Raises InputError where it does not fit the architecture's context, or is none that there is."""
+def make_text_encoder(
+    settings: TextSettings, vocabulary: list[str], length: int, width: int, is_read: bool = True
+) -> TextEncoder:
+    """For an architecture whose context is `length` x `width`; one that reads no text takes any.
+
+    Raises:
+        InputError: it does not fit the architecture's context, or is none that there is.
+    """
     if settings.encoder == "small":
         return SmallTextEncoder(vocabulary, length, width, layers=settings.layers, heads=settings.heads)
     if settings.encoder == "clip":
         assert settings.folder is not None
-        return ClipTextEncoder(settings.folder, length, width)
+        return ClipTextEncoder(settings.folder, length, width, is_read)
     choices = ("small", "clip")
     raise InputError(f"text.encoder: {settings.encoder!r} is none; {nearest(settings.encoder, choices)}")

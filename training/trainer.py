@@ -19,6 +19,7 @@ from training.model import Model, ModelSettings
 from training.objectives.base import TrainingObjective
 from training.objectives.diffusion import DiffusionObjective
 from training.settings import TrainingSettings
+from training.told_apart import check_told_apart, unread_text
 
 MakesObjective = Callable[[Model, Dataset, TrainingSettings, int], TrainingObjective[Any, Model]]
 
@@ -31,6 +32,9 @@ class Trainer(TrainingLoop[Model]):
 
     Attributes:
         parameters: of the UNet.
+
+    Raises:
+        InputError: architecture, data and settings do not fit; or captions are the same to the text encoder.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Trainer(TrainingLoop[Model]):
         device = choose_device(settings.device)
         with _random("weights", seed):
             model = Model(architecture, _model_settings(data, settings), device)
+        check_told_apart(model.text_encoder, data.train_captions)
         with _random("objective", seed):
             made = objective(model, data, settings, seed)
         identity: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
@@ -56,6 +61,14 @@ class Trainer(TrainingLoop[Model]):
         """(N, H, W, 3) uint8 by the averaged weights; image i starts from noise of (seed, i) alone."""
         with self.settings.autocast(self.device):
             return self.averaged.generate(captions, seed=seed, batch_size=batch_size)
+
+    def unread_text(self) -> list[str]:
+        """What of the captions does not reach the network: a line for each reason."""
+        encoder, data = self.averaged.text_encoder, self.data
+        return [
+            *unread_text(encoder, data.train_captions, "training captions"),
+            *unread_text(encoder, data.held_out_captions, "held-out captions"),
+        ]
 
     def save_weights(self, folder: str | Path) -> None:
         """The averaged weights, for `training.model.load_model` and `mdsearch generate`."""

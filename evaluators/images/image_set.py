@@ -16,7 +16,7 @@ import numpy as np
 
 from evaluators.images.archives import NpzImages, ShardImages, expand_shards
 from evaluators.images.decoding import Unreadable, decode_file, file_stamp, image_suffixes, natural_order
-from space.shared.plain import InputError
+from space.shared.plain import InputError, check_text
 
 
 class ImageSet(Protocol):
@@ -64,6 +64,8 @@ def open_images(source: str, field: str = "images") -> ImageSet:
         raise InputError(f"{field}: {source!r} {what}")
     if not images.names:
         raise InputError(f"{field}: {source!r} holds no image{_what_it_holds(path)}")
+    for name in images.names:
+        check_text(name, f"{field}: a name in {source!r}")
     return images
 
 

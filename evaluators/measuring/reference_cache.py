@@ -19,6 +19,7 @@ from evaluators.measuring.parts import FORMAT, Work, chosen_images, network_iden
 from evaluators.measuring.reference import Reference
 from evaluators.networks.features import Networks
 from evaluators.protocols.protocol import ImageForm
+from space.shared.caches import cache_folder
 from space.shared.plain import InputError, first_few
 
 REFERENCE_SUFFIX = ".safetensors"
@@ -44,7 +45,7 @@ class MeasureSettings:
 
     @property
     def cache(self) -> Path:
-        return Path(self.cache_folder or "~/.cache/mdsearch/references").expanduser()
+        return cache_folder(self.cache_folder, "references")
 
 
 def reference_from(

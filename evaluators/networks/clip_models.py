@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from evaluators.metrics.clip_score import check_pairs, cosines
 from evaluators.networks.features import in_chunks, weights_digest
-from evaluators.networks.tokens import bpe
+from evaluators.networks.tokens import VOCABULARY, bpe
 from evaluators.networks.weights import PublishedWeights, is_torchscript, load_tensors
 from space.shared.plain import InputError, nearest
 
@@ -127,6 +127,11 @@ def build_open_clip(model: str, quick_gelu: bool = False) -> nn.Module:
     config["quick_gelu"] = config.get("quick_gelu", False) or quick_gelu
     if config.pop("custom_text", False) or OTHER_TEXT & config["text_cfg"].keys():
         raise InputError(f"model: {model!r} has a text tower or tokenizer of its own, which is not supported")
+    if (tokens := config["text_cfg"].get("vocab_size", VOCABULARY)) != VOCABULARY:
+        raise InputError(
+            f"model: {model!r} embeds {tokens:,} tokens, but open_clip's tokenizer has {VOCABULARY:,}; "
+            "needed: as many"
+        )
     return open_clip.CLIP(**config)
 
 

@@ -20,6 +20,7 @@ from evaluators.metrics.clip_score import check_pairs, cosines
 from evaluators.networks.embedded_model import Vocabulary, build_embedded
 from evaluators.networks.features import CHUNK, in_chunks, weights_digest
 from evaluators.networks.tokens import bpe
+from space.shared.files import replacing
 from space.shared.plain import InputError
 
 WEIGHTS, CONFIG, ABOUT = "open_clip_model.safetensors", "open_clip_config.json", "embedded_clip.json"
@@ -114,9 +115,8 @@ class EmbeddedClip:
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {name: item.contiguous() for name, item in self._model.state_dict().items()}, folder / WEIGHTS
-        )
+        with replacing(folder / WEIGHTS) as own:
+            save_file({name: item.contiguous() for name, item in self._model.state_dict().items()}, own)
         (folder / CONFIG).write_text(json.dumps({"model_cfg": self.about["model_cfg"]}, indent=1))
         (folder / ABOUT).write_text(json.dumps(self.about | {"digest": self.digest}, indent=1))
 

@@ -47,12 +47,17 @@ class Inception:
 
     def __init__(self, weights: Path, device: str = "cpu") -> None:
         self._network, self.digest = load_inception(weights, device)
-        self._device = device
+        self._device, self._weights = device, weights
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, 3) uint8 to (N, 2048) float64."""
         chunk = 64 if self._device == "cuda" else 4  # 5.7 GMACs an image: filling up must not cost minutes
-        return in_chunks(self._network, images, self.prepare, chunk)
+        features = in_chunks(self._network, images, self.prepare, chunk)
+        if features.shape[1] != WIDTH:
+            raise InputError(
+                f"{self._weights}: a network of {features.shape[1]} features; needed: Inception's {WIDTH:,}"
+            )
+        return features
 
     def prepare(self, images: np.ndarray) -> Tensor:
         """(N, H, W, 3) uint8 to (N, 3, 299, 299) float32 on the device."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+VOCABULARY = 49_408  # tokens that there are
+
 
 def bpe(captions: Sequence[str], length: int) -> Tensor:
     """(N, length) int64: start, byte pairs, end of text, zeros; longer captions are cut before their end."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from space.shared.caches import cache_folder, can_be_written, own_temporary, usual_cache
 from space.shared.files import replacing
 from space.shared.plain import InputError
 
@@ -40,7 +41,13 @@ class WeightsSettings:
 
     @property
     def cache(self) -> Path:
-        return Path(self.cache_folder or "~/.cache/mdsearch/weights").expanduser()
+        return cache_folder(self.cache_folder, "weights")
+
+    @property
+    def caches(self) -> list[Path]:
+        """Where to look: the usual one may be there to be read only."""
+        usual = [] if self.cache_folder else [usual_cache("weights")]
+        return list(dict.fromkeys([self.cache, *usual]))
 
 
 @dataclass(frozen=True)
@@ -86,9 +93,10 @@ def find_weights(
         return _checked(path, sha256, f"weights.files.{network}")
     if published is None:
         raise Missing(f"{network}: name its file with weights.files.{network}=<file>")
-    for name in published.files:
-        if (settings.cache / name).is_file():
-            return _checked(settings.cache / name, wanted, network)
+    for folder in settings.caches:
+        for name in published.files:
+            if (folder / name).is_file():
+                return _checked(folder / name, wanted, network)
     try:
         return _checked(_fetched(published, settings), wanted, network)
     except _CannotFetch as error:
@@ -187,13 +195,15 @@ def _from_address(url: str, path: Path, sha256: str | None) -> Path:
 
 def _from_hub(repository: str, names: tuple[str, ...], download: bool) -> Path:
     """From the Hub's own cache, which locks and replaces by itself, or fetched into it."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
 
     reasons = []
-    for local_only in (True, False) if download else (True,):
+    own = None if can_be_written(Path(constants.HF_HUB_CACHE)) else own_temporary("hub")
+    local = [(place, True) for place in dict.fromkeys((None, own))]
+    for place, local_only in [*local, (own, False)] if download else local:
         for name in names:
             try:
-                return Path(hf_hub_download(repository, name, local_files_only=local_only))
+                return Path(hf_hub_download(repository, name, cache_dir=place, local_files_only=local_only))
             except Exception as error:  # the client's own, the transport's, the system's
                 reasons.append(f"{type(error).__name__}")
     raise _CannotFetch(f"{repository}: {reasons[-1]}" + ("" if download else "; weights.download is off"))

@@ -69,6 +69,9 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "convert": _planned("weights from and to diffusers"),
         "export": _planned("ONNX, Core ML, ExecuTorch"),
     },
+    "The shell": {
+        "completion": Command("bash or zsh completes commands, presets and fields"),
+    },
 }
 FLAT = {name: command for group in COMMANDS.values() for name, command in group.items()}
 
@@ -85,7 +88,7 @@ def run_command(name: str, words: list[str]) -> int:
     if any(word in HELP for word in words):
         from conf.help import help_text
 
-        print(help_text(file))
+        print(help_text(file, [word for word in words if "=" in word and word not in HELP]))
         return 0
     from conf.compose import naming_files
 

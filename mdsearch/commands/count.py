@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conf.compose import compose
+from conf.repeated import refuse_beside
 from mdsearch.second_opinions import as_plain, count_opinions, print_opinions
 from space.architecture import Architecture
 from space.budget import Budget
@@ -38,6 +39,7 @@ class PriceSettings:
 
 def main(words: list[str]) -> int:
     settings: PriceSettings = from_plain(PriceSettings, compose("count", words))
+    refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
     if settings.check and settings.format == "yaml":
         raise InputError(
             "check: has no place in format=yaml, which holds the architecture; allowed: text, json"

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from conf.compose import compose
+from conf.repeated import refuse_beside
 from conf.words import as_entries, as_text
 from evaluators.measuring.reference_cache import REFERENCE_SUFFIX, MeasureSettings
 from evaluators.networks.loading import ComputeSettings
@@ -194,19 +195,11 @@ def _check_together(words: list[str]) -> None:
     """Raises InputError for a word that another one leaves without effect."""
     parted = (word.lstrip("+~").partition("=") for word in words)
     given = [name for name, _, value in parted if value != "null"]
+    others = [name for name in given if name not in ("compare", "but_for", "format")]
+    refuse_beside(words, "compare", others, "which reads scores")
+    refuse_beside(words, "statistics", OF_SAMPLES, "which measures reference=")
+    refuse_beside(words, "evaluator", ["evaluators"], "which is a protocol itself")
     for name in given:
-        if "compare" in given and name not in ("compare", "but_for", "format"):
-            raise InputError(
-                f"{name}: has no effect beside compare=, which reads scores; leave out one of them"
-            )
-        if "statistics" in given and name in OF_SAMPLES:
-            raise InputError(
-                f"{name}: has no effect beside statistics=, which measures reference=; leave out one of them"
-            )
-        if "evaluator" in given and name.partition(".")[0] == "evaluators":
-            raise InputError(
-                f"{name}: has no effect beside evaluator=, which is a protocol itself; leave out one of them"
-            )
         if name in NEEDS and NEEDS[name] not in given:
             raise InputError(f"{name}: has no effect without {NEEDS[name]}=")
 

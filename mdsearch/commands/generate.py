@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from conf.words import as_text
 from space.shared.plain import InputError, from_plain
 from training.generation.grid import save_grid
 from training.model import load_model
+from training.told_apart import unread_text
 
 EXAMPLES = ("mdsearch generate model=trained/md prompt='a red circle' out=circle.png count=9 seed=1",)
 
@@ -43,6 +45,8 @@ class GenerateCommand:
 def generate(command: GenerateCommand) -> Path:
     """Generate and write the image or sheet; returns its path."""
     model = load_model(command.model, command.device)
+    for line in unread_text(model.text_encoder, [command.prompt], "prompt"):
+        print(line, file=sys.stderr)
     images = model.generate(
         [command.prompt] * command.count,
         seed=command.seed,

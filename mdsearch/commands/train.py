@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import IO
 
 import yaml
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.compose import compose_and_keep
-from conf.own import Kept
+from conf.repeated import refuse_beside, without
 from conf.words import as_text
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
@@ -75,12 +75,14 @@ def train(command: TrainCommand, words: list[str]) -> Path:
         console.print(f"{len(data.unreadable)} unreadable images left out: {first_few(data.unreadable)}")
     architecture = narrow(command.architecture(), command.proxy)
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
+    for line in trainer.unread_text():
+        console.print(line)
     _prepare(folder, command, words)
     if (folder / STATE).is_file():
         _go_on(trainer, folder / STATE)
         _cut_curve(folder / CURVE, trainer.step)
     console.print(
-        f"{trainer.parameters:,} parameters on {trainer.device}, {len(data.train_captions):,} images, "
+        f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
         f"steps {trainer.step} to {command.training.steps}, in {folder}"
     )
     with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
@@ -200,6 +202,8 @@ def _cut_curve(curve: Path, step: int) -> None:
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
     command = _composed(words)
+    refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
+    refuse_beside(words, "resume", ["arch", "arch_file", "out"], "whose folder and architecture go on")
     if command.resume is None:
         return command, words
     stored = Path(command.resume) / WORDS
@@ -208,14 +212,16 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     except (OSError, yaml.YAMLError, TypeError) as error:
         raise InputError(f"resume: {command.resume!r} is no folder of a training ({error})") from None
     added = [word for word in words if not word.startswith("resume=")]
-    merged = [*before, *(word for word in added if word not in before)]
-    kept = Kept(len(before), _stored_presets(Path(command.resume)))
-    resumed = _composed([*merged, f"resume={command.resume}"], kept)
+    merged = [*without(before, added), *added]
+    resumed = _composed(words, before, _stored_presets(Path(command.resume)))
     return replace(resumed, arch_file=str(Path(command.resume) / "architecture.yaml")), merged
 
 
-def _composed(words: list[str], kept: Kept | None = None) -> TrainCommand:
-    plain, texts = compose_and_keep("train", as_text(words, TRAIN_TEXTS), kept)
+def _composed(
+    words: list[str], before: Sequence[str] = (), kept: Mapping[str, str] = MappingProxyType({})
+) -> TrainCommand:
+    meant, first = as_text(words, TRAIN_TEXTS), as_text(before, TRAIN_TEXTS)
+    plain, texts = compose_and_keep("train", meant, before=first, kept=kept)
     command: TrainCommand = from_plain(TrainCommand, plain | {"presets": texts})
     return command
 

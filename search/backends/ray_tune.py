@@ -19,12 +19,14 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.job_config import JobConfig
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.metrics import Gauge
 
 from search.backends.cluster import ClusterSettings
 from search.backends.deaths import WorkerDeaths
+from search.backends.import_path import importing_ours
 from search.formats import run_name
 from search.objectives import Objectives
 from search.runs.record import History
@@ -62,6 +64,7 @@ class Cluster:
             configure_logging=True,
             logging_level=logging.ERROR,
             log_to_driver=False,
+            job_config=importing_ours(JobConfig()),
         )
         if settings.dashboard and context.dashboard_url:
             token = os.environ.get("RAY_AUTH_TOKEN", "(none)")
@@ -69,7 +72,12 @@ class Cluster:
 
     def _connect(self, address: str) -> None:
         try:
-            context = ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+            context = ray.init(
+                address=address,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                job_config=importing_ours(JobConfig()),
+            )
         except Exception as error:
             raise InputError(f"cluster.address: no Ray cluster answers at {address!r}: {error}") from None
         self.announce(f"Ray cluster at {address}; dashboard: http://{context.dashboard_url or '(none)'}")

@@ -118,12 +118,15 @@ def histories_of(sources: Sequence[str]) -> dict[str, History]:
         InputError: a source that cannot be read, or a run that is named twice.
     """
     found: dict[str, History] = {}
+    places: set[str | Path] = set()
     for source in sources:
         in_bundle = is_bundle(source)
         runs = {run.name: run.history for run in bundled_of(source)} if in_bundle else {}
         for name, history in runs.items() if in_bundle else [(source, read_history(Path(source)))]:
-            if name in found:
+            place = name if in_bundle else Path(source).resolve()  # runs/a is also runs/a/
+            if name in found or place in places:
                 raise InputError(f"{source}: {name} is named twice; allowed: each run once")
+            places.add(place)
             found[name] = history
     return found
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from space.architecture import Architecture
 from space.interchange.diffusers_config import diffusers_config
 from space.interchange.from_diffusers import SDXL_SIZE_NUMBERS, architecture_from_diffusers
+from space.shared.files import replacing
 from space.shared.plain import InputError
 from space.unet import UNet
 
@@ -152,7 +153,8 @@ def _write(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error}") from None
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    with replacing(folder / WEIGHTS_FILE) as own:
+        save_file(tensors, own, metadata={"format": "pt"})
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

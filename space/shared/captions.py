@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from space.shared.plain import InputError
+from space.shared.plain import InputError, check_text
 
 NAME_FIELDS = ("file_name", "file", "filename", "image")
 TEXT_FIELDS = ("caption", "text", "prompt")
@@ -65,6 +65,8 @@ def read_captions(file: str | Path, field: str = "captions") -> Captions:
         raise InputError(f"{field}: {str(file)!r} cannot be read: {error}") from None
     if not captions.texts:
         raise InputError(f"{field}: {str(file)!r} holds none")
+    for text in (*captions.texts, *(captions.names or ())):  # JSON may spell half of a character
+        check_text(text, f"{field}: {str(file)!r}")
     return captions
 
 
@@ -81,7 +83,7 @@ def caption_in(text: str, where: str) -> str:
     caption = _first(row, TEXT_FIELDS) if isinstance(row, Mapping) else None
     if not isinstance(caption, str):
         raise InputError(f"captions: {where} holds no text under {', '.join(TEXT_FIELDS)}")
-    return caption
+    return check_text(caption, f"captions: {where}")
 
 
 class WrongForm(ValueError):

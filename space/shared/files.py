@@ -14,7 +14,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A path beside `path` to write to; once the block is done it becomes `path`, or is gone if it failed.
 
     Its name is that of `path` behind a dot, and random digits behind another: what a killed process leaves
-    can be found by that.
+    can be found by that. Whoever may read what `open` makes here may read it too, as the umask says.
 
     Args:
         durable: wait until the disk has it, or a power cut may leave the name and nothing in it.
@@ -25,12 +25,25 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     own = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         yield own
+        _readable_as_any_other(own)
         if durable:
             with own.open("rb") as file:
                 os.fsync(file.fileno())
         os.replace(own, path)
     finally:
         own.unlink(missing_ok=True)
+
+
+def _readable_as_any_other(file: Path) -> None:
+    """Some libraries, safetensors among them, make files that their owner alone may read."""
+    if file.stat().st_mode & 0o077:
+        return
+    usual = file.with_name(f"{file.name}.usual")
+    try:
+        usual.touch()
+        file.chmod(usual.stat().st_mode & 0o777)
+    finally:
+        usual.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> Path:

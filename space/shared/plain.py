@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,23 @@ NAMED_AT_MOST = 5  # files in a message
 
 class InputError(ValueError):
     """Something that the user wrote cannot be used. The message is one or two lines meant for them."""
+
+
+def check_text(text: str, where: str) -> str:
+    """The text, if it is UTF-8: other bytes are lone surrogates to Python, which no file of ours can hold.
+
+    Raises:
+        InputError: it is not, with `where` it stands.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        locale = sys.getfilesystemencoding()
+        hint = (
+            "" if locale == "utf-8" else f" (the locale has {locale}; with PYTHONUTF8=1 it is read as UTF-8)"
+        )
+        raise InputError(f"{where}: {text!r} is not UTF-8{hint}; allowed: UTF-8") from None
+    return text
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -161,6 +179,8 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if type(value) is kind:
+        if isinstance(value, str):
+            check_text(value, where)
         return value
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     raise InputError(f"{where}: expected {names.get(kind, kind.__name__)}, got {value!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -14,6 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from space.shared.plain import InputError
 
+LONGEST_TEMPORARY = 70  # bytes of the path of the folder for temporary files
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -40,8 +42,10 @@ def in_workers(
         InputError: a worker was ended from outside.
         Exception: what `prepare` or `work` raised.
     """
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_TEMPORARY:
+        method = "spawn"  # a fork server listens at a path, which has 107 bytes at most
     context = get_context(method)
-    if preload:
+    if preload and method == "forkserver":
         context.set_forkserver_preload(list(preload))
     before, children = set(active_children()), set[BaseProcess]()
     pool = ProcessPoolExecutor(workers, context, _begin, (context.Value("i", 0), prepare))

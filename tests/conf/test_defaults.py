@@ -16,6 +16,7 @@ from analysis.simulation.stated import StatedCurves
 from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.scorers.embedded import EvaluatorSettings
 from mdsearch.commands.compare import CompareSettings
+from mdsearch.commands.completion import CompletionSettings
 from mdsearch.commands.count import PriceSettings
 from mdsearch.commands.evaluate import EvaluateCommand
 from mdsearch.commands.evidence import EvidenceSettings
@@ -70,6 +71,7 @@ STATED = {
 COMMANDS = {
     "evidence_again": AgainSettings,
     "compare": CompareSettings,
+    "completion": CompletionSettings,
     "efficiency": EfficiencySettings,
     "evaluate": EvaluateCommand,
     "evidence": EvidenceSettings,

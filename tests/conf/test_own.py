@@ -13,7 +13,6 @@ import mdsearch
 from conf.compose import compose, compose_and_keep
 from conf.folders import config_folders
 from conf.help import groups
-from conf.own import Kept
 from conf.words import expand
 from mdsearch.__main__ import main
 from space.shared.plain import InputError
@@ -129,7 +128,7 @@ def test_what_a_file_names_is_looked_for_from_where_it_stands() -> None:
     assert settings["trials"] == 4
     os.rename("deep", "gone")
     os.rename("mine", "gone too")
-    again, same = compose_and_keep("search", ["experiment=deep/all.yaml", "trials=4"], Kept(2, texts))
+    again, same = compose_and_keep("search", ["trials=4"], before=["experiment=deep/all.yaml"], kept=texts)
     assert (again, same) == (settings, texts)
 
 
@@ -137,8 +136,9 @@ def test_words_typed_now_read_the_file_of_now() -> None:
     write("few.yaml", "workers: 1")
     _, texts = compose_and_keep("search", ["cluster=few.yaml"])
     write("few.yaml", "workers: 2")
-    stored = compose_and_keep("search", ["cluster=few.yaml"], Kept(1, texts))[0]
-    typed = compose_and_keep("search", ["cluster=few.yaml"], Kept(0, texts))[0]
+    word = "cluster=few.yaml"
+    stored = compose_and_keep("search", [], before=[word], kept=texts)[0]
+    typed = compose_and_keep("search", [word], before=[word], kept=texts)[0]
     assert (stored["cluster"]["workers"], typed["cluster"]["workers"]) == (1, 2)
 
 
@@ -155,8 +155,11 @@ def test_folders_are_named_by_an_option_the_environment_and_a_project(
     with config_folders([option]):
         assert [compose("count", [f"budget={name}"])["budget"]["gmacs"] for name in "abc"] == [11, 12, 13]
         assert groups("count")["budget"]["c"].startswith("Of project/c")
-    assert main(["--config-dir", option, "count", "--help"]) == 0
-    assert "Of a" in capsys.readouterr().out
+    assert main(["--config-dir", option, "count", "budget=a", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "Of a" in told and "budget.gmacs=11" in told
+    assert main(["count", f"budget={option}/budget/a.yaml", "--help"]) == 0
+    assert "budget.gmacs=11" in capsys.readouterr().out
     assert mdsearch.settings("budget=a", config_dir=option).budget.gmacs == 11
     assert "no preset 'a'" in refusal("budget=a")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import search.run
+from conf.repeated import without
 from mdsearch.commands import confirm
 from mdsearch.commands.search import main, settings_of
 from search.runs.record import RECORD_NAME
@@ -43,7 +44,7 @@ def refused(folder: Path, *words: str) -> str:
     """The message; nothing must have been written into the runs folder."""
     before = sorted(folder.iterdir())
     with pytest.raises(InputError) as caught:
-        main([f"runs_folder={folder}", *words])
+        main([*without([f"runs_folder={folder}"], words), *words])
     assert sorted(folder.iterdir()) == before
     assert "\n" not in str(caught.value)
     return str(caught.value)

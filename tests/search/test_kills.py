@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from conf.repeated import without
 from space.shared.plain import InputError
 from tests.search.disks import fill, small_disk
 from tests.search.killing import (
@@ -157,7 +158,8 @@ def test_a_killed_node_changes_no_decision_once_it_is_back(undisturbed, folder, 
 def test_a_killed_node_leaves_its_work_to_the_others(folder, words, nodes):
     """Two workers on two nodes: a search needs neither a resume nor the dead node."""
     run, other = folder / "others", nodes.cluster.add_node(num_cpus=1)
-    driver = start(folder, "name=others", *words, *WITHOUT_CONFIRMATION, *nodes.words, "cluster.workers=2")
+    two = (*without(words, ["cluster.workers"]), "cluster.workers=2")
+    driver = start(folder, "name=others", *two, *WITHOUT_CONFIRMATION, *nodes.words)
     wait_for(lambda: len(events(run, "rung")) >= 1, driver, folder)
     nodes.kill_node()
     nodes.node = other

@@ -13,10 +13,20 @@ from space.shared.plain import InputError
 
 
 class Images(Protocol):
-    """Where the images of a data set come from: `pixels(indices)` is (B, H, W, 3) uint8."""
+    """Where the images of a data set come from: `pixels(indices)` is (B, H, W, 3) uint8.
+
+    Attributes:
+        captions: of all images; an image may have several.
+        unreadable: images that were left out.
+    """
 
     captions: list[str]
     unreadable: list[str]
+
+    @property
+    def image_of(self) -> Sequence[int]:
+        """The number of the image that each caption is of; all numbers from 0 on."""
+        ...
 
     def pixels(self, indices: Sequence[int]) -> np.ndarray: ...
 
@@ -26,10 +36,10 @@ class Images(Protocol):
 
 
 class InMemory:
-    """Images rendered or decoded once, (N, H, W, 3) uint8."""
+    """Images rendered or decoded once, (N, H, W, 3) uint8, with a caption each."""
 
     def __init__(self, pixels: np.ndarray, captions: list[str]) -> None:
-        self._pixels, self.captions = pixels, captions
+        self._pixels, self.captions, self.image_of = pixels, captions, range(len(captions))
         self.unreadable: list[str] = []
 
     def pixels(self, indices: Sequence[int]) -> np.ndarray:

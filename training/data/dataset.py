@@ -1,4 +1,4 @@
-"""Captioned images in two splits that share none: one to train on, one held out."""
+"""Captioned images in two splits that share no image: one to train on, one held out."""
 
 from __future__ import annotations
 
@@ -16,21 +16,29 @@ from training.data.captions import words
 
 
 class Dataset:
-    """Captioned images in two splits.
+    """Captioned images in two splits. An index is that of a caption.
+
+    An image of several captions is trained on with each of them, and held out with its first one alone: what
+    is held out counts images, none of which is trained on.
 
     Attributes:
         name: of the settings.
         digest: sixteen hexadecimal digits of the images, captions and split; equal in every process.
         image_size_px: height and width.
-        train_captions, held_out_captions: one for each image, in the order of the indices.
+        train_captions: in the order of the indices, those of an image beside each other.
+        held_out_captions: one for each image, in the order of the indices.
+        train_images: how many images the training captions are of.
         unreadable: names of files that could not be read and were left out.
     """
 
     def __init__(self, settings: CommonSettings, images: Images) -> None:
         self.name, self.image_size_px = settings.name, settings.image_size_px
         self.unreadable = images.unreadable
-        self._images = images
-        self._train, self._held_out = _split(len(images.captions), settings)
+        self._images, self._image_of = images, np.asarray(images.image_of, dtype=np.int64)
+        numbers, first = np.unique(self._image_of, return_index=True)
+        trained, held_out = _split(len(numbers), settings)
+        self.train_images = len(trained)
+        self._train, self._held_out = _captions_of(trained, self._image_of), first[held_out]
         self.train_captions = [images.captions[index] for index in self._train]
         self.held_out_captions = [images.captions[index] for index in self._held_out]
         self.digest = self._digest()
@@ -52,7 +60,7 @@ class Dataset:
         self, split: np.ndarray, indices: Sequence[int] | np.ndarray | Tensor
     ) -> tuple[Tensor, list[str]]:
         chosen = split[np.asarray(indices, dtype=np.int64)]
-        pixels = torch.from_numpy(self._images.pixels(chosen.tolist()))
+        pixels = torch.from_numpy(self._images.pixels(self._image_of[chosen].tolist()))
         images = pixels.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
         return images, [self._images.captions[index] for index in chosen]
 
@@ -61,11 +69,13 @@ class Dataset:
         for part in self._images.content():
             content.update(part)
         content.update(json.dumps([self.image_size_px, self.train_captions, self.held_out_captions]).encode())
+        if self.train_images < len(self.train_captions):
+            content.update(self._image_of[self._train].tobytes())
         return content.hexdigest()[:16]
 
 
 def _split(count: int, settings: CommonSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to train on and held out, each in an order in which any first part is a fair sample."""
+    """Images to train on and held out, each in an order in which any first part is a fair sample."""
     held_out = min(max(1, round(count * settings.held_out_share)), count - 1)
     if count < 2:
         raise InputError(f"{settings.name}: {count} image; needed: 2 or more (one is held out)")
@@ -73,3 +83,11 @@ def _split(count: int, settings: CommonSettings) -> tuple[np.ndarray, np.ndarray
     if not settings.held_out_as_they_stand:
         order = np.random.default_rng([settings.seed, 0x5B117]).permutation(count)
     return order[: count - held_out], order[count - held_out :]
+
+
+def _captions_of(images: np.ndarray, image_of: np.ndarray) -> np.ndarray:
+    """All captions of these images, in the order of the images."""
+    place = np.full(image_of.max() + 1, -1)
+    place[images] = np.arange(len(images))
+    captions = np.flatnonzero(place[image_of] >= 0)
+    return captions[np.argsort(place[image_of[captions]], kind="stable")]

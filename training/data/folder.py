@@ -1,10 +1,13 @@
 """A folder of images with a captions file: checked once, decoded once where memory allows.
 
+Rows that name one file are captions of one image.
+
 An image that cannot be read is named and left out; only too many of them stop the run.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -66,8 +69,12 @@ def _absolute(path: str) -> str:
 class FolderPixels:
     """Images of a folder, (N, H, W, 3) uint8 in memory (`pixels_in_memory`) or decoded for each batch."""
 
-    def __init__(self, files: list[Path], names: list[str], captions: list[str], image_size_px: int) -> None:
-        self.captions, self.unreadable = captions, list[str]()
+    def __init__(
+        self, files: list[Path], names: list[str], captions: list[list[str]], image_size_px: int
+    ) -> None:
+        self.captions = [caption for own in captions for caption in own]
+        self.image_of = [index for index, own in enumerate(captions) for _ in own]
+        self.unreadable: list[str] = []
         self.pixels_in_memory: np.ndarray | None = None
         self._files, self._names, self._size = files, names, image_size_px
 
@@ -103,8 +110,12 @@ def open_folder(
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"folder: {folder!r} is no folder; give the one that holds the images")
-    rows = list(captioned_files(captions_file(root, captions)))
-    files = [root / name for name, _ in rows]
+    by_image: dict[str, list[tuple[str, str]]] = {}  # an image that several rows name is one
+    for name, caption in captioned_files(captions_file(root, captions)):
+        by_image.setdefault(os.path.normpath(name), []).append((name, caption))
+    names = [own[0][0] for own in by_image.values()]
+    captions_of = [[caption for _, caption in own] for own in by_image.values()]
+    files = [root / name for name in names]
     keep = len(files) * image_size_px**2 * 3 <= memory_mib * 2**20
 
     def read(file: Path) -> np.ndarray | bool | None:
@@ -114,12 +125,12 @@ def open_folder(
     with ThreadPoolExecutor() as pool:
         decoded = list(pool.map(read, files))
     readable = [index for index, image in enumerate(decoded) if image is not None]
-    unreadable = [rows[index][0] for index, image in enumerate(decoded) if image is None]
-    _check_unreadable(unreadable, len(rows), max_unreadable_share)
+    unreadable = [names[index] for index, image in enumerate(decoded) if image is None]
+    _check_unreadable(unreadable, len(names), max_unreadable_share)
     images = FolderPixels(
         [files[index] for index in readable],
-        [rows[index][0] for index in readable],
-        [rows[index][1] for index in readable],
+        [names[index] for index in readable],
+        [captions_of[index] for index in readable],
         image_size_px,
     )
     images.unreadable = unreadable

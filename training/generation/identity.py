@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from space.shared.plain import InputError
+from training.pretrained import tokenizer_folder
 
 OWN_MODEL, PIPELINE = "model.json", "model_index.json"
 WEIGHT_SUFFIXES = (".safetensors", ".bin")  # in the order in which diffusers looks for them
@@ -51,6 +52,10 @@ def _own_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, bytes
         frozen = plain["settings"][name].pop("folder", None)
         if frozen is not None:
             yield from _files(Path(frozen), name)
+        if frozen is not None and name == "text":
+            tokenizer = tokenizer_folder(frozen, "text.folder")
+            if not tokenizer.samefile(frozen):
+                yield from _files(tokenizer, "tokenizer")
     yield OWN_MODEL, json.dumps(plain, sort_keys=True).encode()
     yield from ((file.name, _sha(file)) for file in sorted(folder.glob("*.safetensors")))
 

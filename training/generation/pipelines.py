@@ -16,6 +16,7 @@ import transformers
 import space.interchange.pipeline_unet  # noqa: F401 (diffusers loads a pipeline around a network of ours if it is imported)
 from space.shared.plain import InputError, nearest
 from space.shared.seeds import generator
+from training.generation.components import check_text, load_networks
 from training.generation.identity import PIPELINE
 from training.generation.settings import PRECISIONS, GenerationSettings
 
@@ -55,13 +56,16 @@ class PipelineGenerator:
 def _loaded(folder: Path, dtype: torch.dtype) -> Any:
     index = json.loads((folder / PIPELINE).read_text(encoding="utf-8"))
     unsafe = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}
+    networks = load_networks(folder, {name: index[name] for name in index if name not in unsafe}, dtype)
     try:
-        return diffusers.DiffusionPipeline.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, **unsafe
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, **networks, **unsafe
         )
     except (OSError, ValueError, AttributeError, ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"model: {str(folder)!r} does not load as a diffusers pipeline: {reason}") from None
+    check_text(pipeline.components)
+    return pipeline
 
 
 def _scheduler(own: Any, name: str) -> Any:

@@ -38,7 +38,7 @@ RANDOM = ReplayStrategy("random", RandomSettings(), NoStoppingSettings())
 
 def write_run(folder, *words, noise=0.0, most_rungs=None):
     """A run folder of a search in the world of `worlds.py`, with a config that its settings load from."""
-    settings = settings_from_plain(compose("search", [*WORDS, f"name={folder.name}", *words]))
+    settings = settings_from_plain(compose("search", [f"name={folder.name}", *words], before=WORDS))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(to_plain(settings)))
     chance = random.Random(0)

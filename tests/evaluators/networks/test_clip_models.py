@@ -17,7 +17,7 @@ from evaluators.networks.loading import ComputeSettings, load_networks
 from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import EvaluationProtocol, ImageForm, NetworkSpec
 from space.shared.plain import InputError
-from tests.evaluators.conftest import CAPTIONS, TINY_CLIP
+from tests.evaluators.conftest import CAPTIONS, TINY_CLIP, TINY_CONFIG
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +142,11 @@ def test_what_open_clip_does_not_know_is_refused(tmp_path: Path) -> None:
         build_open_clip("roberta-ViT-B-32")
     with pytest.raises(InputError, match="tokenizer of its own"):  # BERT's, whose tokens are others
         build_open_clip("ViT-L-14-CLIPA")
+    config = {**TINY_CONFIG, "text_cfg": {**TINY_CONFIG["text_cfg"], "vocab_size": 32000}}
+    (tmp_path / "other-tokens.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "other-tokens.json")
+    with pytest.raises(InputError, match="embeds 32,000 tokens, but open_clip's tokenizer has 49,408"):
+        build_open_clip("other-tokens")
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="not weights of this architecture"):
         OpenClip(TINY_CLIP, None, tmp_path / "other.pt")

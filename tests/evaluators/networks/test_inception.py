@@ -151,6 +151,23 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         CleanInception(tmp_path / "other.pt")
 
 
+def test_a_script_of_other_features_is_refused(tmp_path: Path) -> None:
+    torch.jit.script(Layers()).save(str(tmp_path / "other.pt"))
+    with pytest.raises(InputError, match=r"other\.pt: a network of 3 features; needed: Inception's 2,048"):
+        CleanInception(tmp_path / "other.pt")(np.zeros((1, 8, 8, 3), np.uint8))
+
+
+class Layers(nn.Module):
+    """The mean of each colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
 def test_it_has_the_size_of_the_published_network() -> None:
     """27,161,264 in torchvision with 1,000 classes and the auxiliary head; 23,851,784 without that head."""
     with torch.device("meta"):

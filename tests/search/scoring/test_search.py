@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from analysis.sampling_curves.points import read_curves
+from conf.repeated import without
 from evaluators.images.preparation import prepare
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
@@ -205,11 +206,11 @@ def test_scores_are_those_of_the_command_for_anybodys_images(undisturbed: Path) 
 def test_inception_is_taken_from_its_own_file_and_references_are_kept(
     tmp_path: Path, words: tuple[str, ...], inception_files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = settings_of(
-        *words, "evaluators.features=[{network: inception-v3}]", "scoring.images=3",
-        "scoring.reference_images=3",
+    others = [
+        "evaluators.features=[{network: inception-v3}]", "scoring.images=3", "scoring.reference_images=3",
         f"weights.files.inception-v3={inception_files['clean-fid']}", f"cache_folder={tmp_path}",
-    )  # fmt: skip
+    ]  # fmt: skip
+    settings = settings_of(*without(words, others), *others)
     assert settings.objectives[0].name == "fid_inception_v3" and settings.objectives[1].name == CLIP
     data = load_data(settings.data)
     first = prepare_evaluator(settings, tmp_path / "first", data)

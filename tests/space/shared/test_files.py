@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from evaluators.files import save_arrays
 from space.shared.files import replacing, write_whole
 
 
@@ -66,3 +68,16 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "gone" / "report.html", "new")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_for_whom_the_umask_says_whatever_wrote_them(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        save_arrays({"a": np.zeros(1)}, tmp_path / "arrays.safetensors", {})  # for its owner alone at first
+        write_whole(tmp_path / "text", "a")
+    finally:
+        os.umask(before)
+    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {
+        "arrays.safetensors": 0o640,
+        "text": 0o640,
+    }

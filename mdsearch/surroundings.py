@@ -1,0 +1,57 @@
+"""What a command finds around it, put right before all else: where imports come from, streams, home, user."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import os
+import sys
+from pathlib import Path
+
+from space.shared.caches import can_be_written, own_temporary
+
+OURS = Path(__file__).resolve().parents[1]
+
+
+def settle() -> None:
+    """Of this process, and of those that it will start."""
+    _import_nothing_from_here()
+    _print_whatever_comes()
+    _have_a_home()
+    _have_a_name()
+
+
+def _import_nothing_from_here() -> None:
+    """A `training/`, `search.py` or `random.py` of the user's in the current folder is not what we import."""
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # workers begin as `python -c`, which looks here first
+    here = os.getcwd()
+    if not sys.flags.safe_path and sys.path[:1] in ([""], [here]) and Path(here).resolve() != OURS:
+        del sys.path[0]  # begun as `python -m`
+
+
+def _print_whatever_comes() -> None:
+    """Also to a stream that is ASCII, and names of files that are not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _have_a_home() -> None:
+    """Ours and those of libraries are caches that can be made again: they never end a command."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # neither HOME nor an entry of this user
+        home = own_temporary("home")
+        os.environ["HOME"] = str(home)
+        print(f"note: no home folder is known (HOME), so caches go to {home}", file=sys.stderr)
+    if not can_be_written(home):
+        for name in ("MPLCONFIGDIR", "TRITON_CACHE_DIR"):
+            os.environ.setdefault(name, str(own_temporary(name.partition("_")[0].lower())))
+
+
+def _have_a_name() -> None:
+    """Libraries name folders after the user."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # no entry of this user
+        os.environ["LOGNAME"] = f"user-{os.getuid()}"

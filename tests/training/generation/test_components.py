@@ -1,0 +1,68 @@
+"""Pipelines whose parts are not whole: refused, where their libraries would generate without the text."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from space.shared.plain import InputError
+from tests.space.interchange.test_pipeline_unet import FOUND, randomised, stable_diffusion
+from training.generation.generators import open_generator
+from training.generation.settings import GenerationSettings
+
+CPU = torch.device("cpu")
+SETTINGS = GenerationSettings(count=1, image_size_px=16, steps=1, guidance=3.0)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from space.interchange.pipeline_unet import PipelineUNet
+
+    folder = tmp_path_factory.mktemp("pipeline")
+    stable_diffusion(PipelineUNet.wrapping(randomised(FOUND)), FOUND).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def pipeline(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "pipeline"))
+
+
+@pytest.mark.parametrize(
+    ("weights", "missing"),
+    [
+        ("text_encoder/model.safetensors", "mlp.fc1.weight"),
+        ("vae/diffusion_pytorch_model.safetensors", "decoder.conv_out.weight"),
+        ("unet/diffusion_pytorch_model.safetensors", "conv_in.weight"),
+    ],
+)
+def test_a_part_without_a_weight_is_refused(pipeline: Path, weights: str, missing: str) -> None:
+    held = load_file(pipeline / weights)
+    lost = next(name for name in held if name.endswith(missing))
+    del held[lost]
+    save_file(held, pipeline / weights, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"1 of its weights are missing \(.*" + missing.replace(".", r"\.")):
+        open_generator(pipeline, SETTINGS, CPU)
+
+
+def test_a_tokenizer_without_its_vocabulary_is_refused(pipeline: Path) -> None:
+    for name in ("tokenizer.json", "vocab.json", "merges.txt"):
+        (pipeline / "tokenizer" / name).unlink(missing_ok=True)
+    with pytest.raises(InputError, match=r"^model: .*tokenizer"):
+        open_generator(pipeline, SETTINGS, CPU)
+
+
+def test_a_tokenizer_of_more_tokens_than_its_encoder_is_refused(pipeline: Path) -> None:
+    from transformers import CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(pipeline / "tokenizer")
+    tokenizer.add_tokens(["zebra"])
+    tokenizer.save_pretrained(pipeline / "tokenizer")
+    with pytest.raises(
+        InputError, match="model: its text_encoder embeds 54 tokens, but its tokenizer has 55"
+    ):
+        open_generator(pipeline, SETTINGS, CPU)

@@ -1,0 +1,63 @@
+"""The parts of a pipeline, loaded whole: what one lacks, its library would fill at random."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from space.shared.plain import InputError
+from training.pretrained import check_vocabulary, load_whole
+
+LIBRARIES = ("diffusers", "transformers", "space.interchange.pipeline_unet")
+DIFFERENT = ("a red circle", "two dogs")  # captions that every tokenizer tells apart
+
+
+def load_networks(folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    """The networks of a pipeline by name, but for classes that stand elsewhere and folders that are missing.
+
+    Raises:
+        InputError: one lacks weights, or has them in another shape.
+    """
+    kinds = {name: _network_class(entry) for name, entry in index.items() if (folder / name).is_dir()}
+    return {
+        name: load_whole(kind, folder / name, "model", dtype=dtype)
+        for name, kind in kinds.items()
+        if kind is not None
+    }
+
+
+def check_text(components: Mapping[str, Any]) -> None:
+    """That captions reach every text encoder.
+
+    Raises:
+        InputError: a tokenizer of more tokens than its encoder embeds, or one that loses the captions.
+    """
+    for name, tokenizer in components.items():
+        if not isinstance(tokenizer, transformers.PreTrainedTokenizerBase):
+            continue
+        encoder = name.replace("tokenizer", "text_encoder")
+        if isinstance(components.get(encoder), transformers.PreTrainedModel):
+            check_vocabulary(tokenizer, components[encoder], f"model: its {encoder}")
+        first, second = (
+            [token for token in tokens if token != tokenizer.unk_token_id]
+            for tokens in tokenizer(list(DIFFERENT)).input_ids
+        )
+        if first == second:
+            raise InputError(
+                f"model: its {name} makes the same tokens of {DIFFERENT[0]!r} and {DIFFERENT[1]!r}; needed: "
+                f"the vocabulary of the {encoder}, in the folder {name!r}"
+            )
+
+
+def _network_class(entry: Any) -> Any:
+    """The class that an entry of the index names, where it is a network of a library that is known here."""
+    if not isinstance(entry, list) or len(entry) != 2 or entry[0] not in LIBRARIES:
+        return None
+    kind = getattr(importlib.import_module(entry[0]), str(entry[1]), None)
+    is_network = isinstance(kind, type) and issubclass(kind, torch.nn.Module)
+    return kind if is_network and hasattr(kind, "from_pretrained") else None
