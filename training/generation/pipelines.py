@@ -13,11 +13,11 @@ import numpy as np
 import torch
 import transformers
 
-import space.interchange.pipeline_unet  # noqa: F401 (diffusers loads a pipeline around a network of ours if it is imported)
-from space.shared.plain import InputError, nearest
+from space.shared.plain import InputError
 from space.shared.seeds import generator
 from training.generation.components import check_text, load_networks
 from training.generation.identity import PIPELINE
+from training.generation.schedulers import rescheduled
 from training.generation.settings import PRECISIONS, GenerationSettings
 
 
@@ -34,7 +34,7 @@ class PipelineGenerator:
         self.settings = settings
         self._pipeline = _loaded(folder, PRECISIONS[settings.precision]).to(device)
         self._pipeline.set_progress_bar_config(disable=True)
-        self._pipeline.scheduler = _scheduler(self._pipeline.scheduler, settings.sampler)
+        self._pipeline.scheduler = rescheduled(self._pipeline.scheduler, settings.sampler)
         self._arguments = _arguments(self._pipeline, settings)
 
     @torch.no_grad()
@@ -66,17 +66,6 @@ def _loaded(folder: Path, dtype: torch.dtype) -> Any:
         raise InputError(f"model: {str(folder)!r} does not load as a diffusers pipeline: {reason}") from None
     check_text(pipeline.components)
     return pipeline
-
-
-def _scheduler(own: Any, name: str) -> Any:
-    """A scheduler by its class's name, or the name without its ending, over the pipeline's noise levels."""
-    compatible = {kind.__name__.removesuffix("Scheduler").lower(): kind for kind in own.compatibles}
-    kind = compatible.get(name.removesuffix("Scheduler").lower())
-    if kind is None:
-        raise InputError(
-            f"scheduler: {name!r} is none of this pipeline's; {nearest(name.lower(), compatible)}"
-        )
-    return kind.from_config(own.config)
 
 
 def _arguments(pipeline: Any, settings: GenerationSettings) -> dict[str, Any]:

@@ -59,11 +59,17 @@ def pipeline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_a_pipeline_generates_from_its_folder_as_by_hand(pipeline: Path, tmp_path: Path) -> None:
-    from diffusers import DDIMScheduler, StableDiffusionPipeline
+    from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
+    from space.interchange.pipeline_unet import PipelineUNet
+
+    kind = json.loads((pipeline / "unet" / "config.json").read_text())["_class_name"]
     folder = generate_samples(pipeline, PROMPTS, PIPELINE, tmp_path / "ddim", device="cpu")
     assert read_manifest(folder.path)["model"]["kind"] == "StableDiffusionPipeline"
-    by_hand = StableDiffusionPipeline.from_pretrained(pipeline)
+    class_ = UNet2DConditionModel if kind == "UNet2DConditionModel" else PipelineUNet
+    by_hand = StableDiffusionPipeline.from_pretrained(
+        pipeline, unet=class_.from_pretrained(pipeline / "unet")
+    )
     by_hand.scheduler = DDIMScheduler.from_config(by_hand.scheduler.config)
     generated = []
     for start, prompts in ((0, PROMPTS[:2]), (2, PROMPTS[2:])):
