@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from conf.compose import architecture_texts, compose_and_keep, naming_files
 from conf.folders import config_folders
 from conf.words import as_entries, as_text
+from space.shared.plain import from_plain
 
 if TYPE_CHECKING:
+    from search.ask_tell import AskTell
+    from search.ask_tell_settings import AskTellSettings, ServeAddress
     from search.run import RunResult
     from search.settings import SearchSettings
 
@@ -82,6 +85,40 @@ def _resumed(folder: Path, new: list[str]) -> tuple[SearchSettings, list[str]]:
     references = settings.confirmation.references if any(word.startswith("conf") for word in new) else ()
     texts = architecture_texts(settings.enqueue) | texts | stored.presets | architecture_texts(references)
     return replace(settings, presets=texts), [*words, *new]
+
+
+def ask_tell(*overrides: str, config_dir: str | Path | None = None) -> AskTell:
+    """A search whose training is elsewhere, of the words that `mdsearch serve` takes: `ask` it for networks,
+    `tell` it their scores.
+
+    For example `ask_tell("rungs=[1000,4000]", "start={fid: 300, clip: 0.1}", "budget.gmacs=120")`.
+
+    Raises:
+        InputError: for overrides that cannot be used, or a run folder that cannot.
+    """
+    from analysis.live import STANDARD
+    from search.ask_tell import AskTell
+
+    with config_folders([config_dir] if config_dir else []), naming_files():
+        settings, _, words = serve_settings(overrides)
+        return AskTell(settings, words, STANDARD)
+
+
+def serve_settings(overrides: Sequence[str]) -> tuple[AskTellSettings, ServeAddress, list[str]]:
+    """The settings of `mdsearch serve`, and the words that they are made of, a resumed search's own first."""
+    from search.ask_tell_settings import AskTellSettings, ServeAddress, stored_ask_tell
+
+    new, before, kept = as_text(overrides, ["resume", "protocol"]), list[str](), dict[str, str]()
+    resume = [word.partition("=")[2].strip('"') for word in new if word.startswith("resume=")]
+    if resume and resume[0] != "null":
+        from search.runs.folder import stored_overrides
+
+        before, kept = stored_overrides(Path(resume[0])), stored_ask_tell(Path(resume[0])).presets
+    plain, texts = compose_and_keep("serve", new, before=before, kept=kept)
+    texts = architecture_texts(plain["enqueue"]) | texts | kept
+    address: ServeAddress = from_plain(ServeAddress, {name: plain.pop(name) for name in ("host", "port")})
+    settings: AskTellSettings = from_plain(AskTellSettings, plain | {"presets": texts})
+    return settings, address, [*before, *new]
 
 
 def read_run(folder: str | Path) -> RunResult:

@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol
 
 import torch
 
 from search.formats import counted, duration
+from search.objectives import Objectives
 from search.runs.folder import disk_free_bytes
 from search.runs.prior import check_prior, recorded_that_teach
 from search.samplers.base import ChecksSpace
-from search.samplers.factory import make_sampler
+from search.samplers.factory import SamplerSettings, make_sampler
 from search.scoring.evaluator import check_scoring, scoring_plan
 from search.settings import SearchSettings
-from search.stopping.factory import make_rule
+from search.statistics.noise import NO_NOISE, Noise
+from search.stopping.factory import StoppingSettings, make_rule
+from search.strategies.factory import StrategySettings
 from space.architecture import Architecture
-from space.budget import smallest_of
-from space.choices import UniformSuggestions
+from space.budget import Budget, smallest_of
+from space.choices import Space, UniformSuggestions
 from space.prices.macs import price
-from space.proxy import narrow
+from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
@@ -46,11 +50,9 @@ def check(settings: SearchSettings) -> Dataset:
             that cannot be made, data that is not there or does not fit the proxy, weights of the networks
             that score that are missing or others.
     """
-    _check_budget(settings)
+    named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     _check_objectives(settings)
-    _check_widths(settings)
-    _check_named(settings)
-    _check_chosen(settings)
+    check_choices(settings, named)
     data = load_data(settings.data)
     if settings.resume is None:  # a resumed search has their trials in its own record
         check_prior(settings, data.digest)
@@ -62,7 +64,52 @@ def check(settings: SearchSettings) -> Dataset:
     return data
 
 
-def _check_budget(settings: SearchSettings) -> None:
+class Choosing(Protocol):
+    """What chooses networks, in the settings of any search."""
+
+    @property
+    def space(self) -> Space: ...
+    @property
+    def budget(self) -> Budget: ...
+    @property
+    def proxy(self) -> Proxy: ...
+    @property
+    def sampler(self) -> SamplerSettings: ...
+    @property
+    def stopping(self) -> StoppingSettings: ...
+    @property
+    def noise(self) -> Noise | None: ...
+    @property
+    def objectives(self) -> Objectives: ...
+    @property
+    def rungs(self) -> tuple[int, ...]: ...
+    @property
+    def strategy(self) -> StrategySettings: ...
+    @property
+    def trials(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def enqueue(self) -> tuple[str, ...]: ...
+    @property
+    def presets(self) -> dict[str, str]: ...
+    @property
+    def resume(self) -> str | None: ...
+
+
+def check_choices(settings: Choosing, named: Mapping[str, Sequence[str]]) -> None:
+    """That networks can be chosen so. `named` are architectures by the field that names them.
+
+    Raises:
+        InputError: what is said of `check`, but for objectives, data and scoring.
+    """
+    _check_budget(settings)
+    _check_widths(settings)
+    _check_named(settings, named)
+    _check_chosen(settings)
+
+
+def _check_budget(settings: Choosing) -> None:
     """Each bound alone leaves something of the space."""
     for bound in settings.budget.bounds():
         alone = settings.budget.alone(bound)
@@ -88,7 +135,7 @@ def _macs(architecture: Architecture) -> int:
     return price(architecture).macs
 
 
-def _check_widths(settings: SearchSettings) -> None:
+def _check_widths(settings: Choosing) -> None:
     for name, values in settings.space.choices():
         if name.endswith(".channels"):
             for width in values:
@@ -99,9 +146,9 @@ def _check_widths(settings: SearchSettings) -> None:
                     )
 
 
-def _check_named(settings: SearchSettings) -> None:
+def _check_named(settings: Choosing, named: Mapping[str, Sequence[str]]) -> None:
     """Enqueued architectures and reference points exist and have a proxy; the enqueued fit and differ."""
-    for group, names in (("enqueue", settings.enqueue), ("references", settings.confirmation.references)):
+    for group, names in named.items():
         for name in names:
             try:
                 architecture = named_architecture(name, settings.presets)
@@ -128,10 +175,10 @@ def _check_named(settings: SearchSettings) -> None:
         seen[architecture.id] = name
 
 
-def _check_chosen(settings: SearchSettings) -> None:
+def _check_chosen(settings: Choosing) -> None:
     """The sampler and the stopping rule can be made, and the sampler can bear the space."""
     sampler = make_sampler(settings.sampler, settings.seed)
-    make_rule(settings.stopping, settings.noise)
+    make_rule(settings.stopping, settings.noise or NO_NOISE)
     if isinstance(sampler, ChecksSpace):
         sampler.check(settings.space)
 

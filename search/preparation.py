@@ -10,14 +10,14 @@ from evaluators.scorers.scorer import Scorer
 from search.confirmation.confirmation import Confirmation
 from search.display import Display
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
-from search.plan import named_architecture
+from search.plan import Choosing, named_architecture
 from search.runs.files import EVALUATOR_FOLDER
 from search.runs.record import MemoryRecord, Record
 from search.samplers.factory import make_sampler
 from search.scoring.evaluator import describe, prepare_evaluator
 from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
-from search.statistics.noise import noise_to_plain
+from search.statistics.noise import NO_NOISE, noise_to_plain
 from search.stopping.factory import make_rule
 from search.strategies.base import SearchTask
 from search.strategies.phases import Phases
@@ -114,14 +114,14 @@ def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> d
     }
 
 
-def search_strategy(settings: SearchSettings, record: MemoryRecord) -> Strategy:
+def search_strategy(settings: Choosing, record: MemoryRecord) -> Strategy:
     """The search that the settings ask for, on a record that may hold a part of it already."""
     task = SearchTask(
         space=settings.space,
         budget=settings.budget,
         proxy=settings.proxy,
         sampler=make_sampler(settings.sampler, settings.seed),
-        rule=make_rule(settings.stopping, settings.noise),
+        rule=make_rule(settings.stopping, settings.noise or NO_NOISE),
         objectives=settings.objectives,
         rungs=settings.rungs,
         trials=settings.trials,

@@ -29,6 +29,8 @@ def stored_settings(folder: Path) -> SearchSettings:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as the settings of a run: {reason}") from None
+    if isinstance(plain, dict) and "start" in plain:
+        raise InputError(f"{folder}: its training is elsewhere; go on with mdsearch serve resume={folder}")
     try:
         return settings_from_plain(current(plain))
     except InputError as error:
@@ -70,12 +72,19 @@ def claim_folder(settings: SearchSettings) -> Path:
                 "change trials, confirmation, cluster, backend, compute and weights only"
             )
         return folder
-    runs = Path(settings.runs_folder).expanduser()
-    folder = runs / (settings.name or time.strftime("search-%Y%m%d-%H%M%S"))
+    return new_folder(settings.runs_folder, settings.name)
+
+
+def new_folder(runs_folder: str, name: str | None, go_on: str = "") -> Path:
+    """A folder for a new run. `go_on` says how one that is there already is gone on with, {} in its place.
+
+    Raises:
+        InputError: if it is another run's, holds other files or cannot be written.
+    """
+    folder = Path(runs_folder).expanduser() / (name or time.strftime("search-%Y%m%d-%H%M%S"))
     if _holds_events(folder / RECORD_NAME):
-        raise InputError(
-            f"{folder}: holds a run already; go on with it: {resume_command(folder)}; or choose a name="
-        )
+        how = go_on.format(folder) or resume_command(folder)
+        raise InputError(f"{folder}: holds a run already; go on with it: {how}; or choose a name=")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not all(_is_left_by_a_start(file.name) for file in folder.iterdir()):

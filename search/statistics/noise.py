@@ -103,6 +103,10 @@ class Noise:
         return log1p(bound) if bound is not None and objective.scale == "log" else bound
 
 
+# Of a search that states none, for the stopping rules that need none.
+NO_NOISE = Noise((RungNoise(1, 0.0, 0.0),))
+
+
 def beats(one: Point, other: Point, noise: Noise, step: int) -> bool:
     """Whether one run is better than another by more than the noise of two in one score, and not worse by it
     in any other; never where the noise of one is not known."""
