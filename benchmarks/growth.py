@@ -73,7 +73,7 @@ def write_record(folder: Path, count: int) -> None:
         record.append("run", name="growth", seed=0, trials=count + 100, overrides=[], references=[], **header)
         start = {asked.objectives[0].name: 5000.0, asked.objectives[1].name: 0.0}
         record.append("start", scores=start, protocol={})
-        search = search_strategy(asked, record)
+        search = search_strategy(asked, record, asked.noise)
         while len(record.history.trials) <= count:
             clock.now += 60.0
             suggestions = UniformSuggestions(chance)
@@ -115,7 +115,7 @@ def measure(folder: Path) -> dict[str, float]:
     found["record_mb"] = (folder / "record.jsonl").stat().st_size / 1e6
     began = time.perf_counter()
     record = Record(folder)
-    search = search_strategy(asked, record)
+    search = search_strategy(asked, record, asked.noise)
     found["resume_s"] = time.perf_counter() - began
     history = record.history
     number = len(history.trials)

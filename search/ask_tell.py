@@ -27,6 +27,7 @@ from search.plan import check_choices
 from search.preparation import search_strategy
 from search.run import RunResult
 from search.runs.files import CONFIG_NAME
+from search.runs.header import noise_of_rule
 from search.runs.record import Record, Trial
 from search.runs.results import Listener, Results
 from search.runs.scores import best_first
@@ -83,7 +84,7 @@ class AskTell:
         self._lock, self._record = threading.RLock(), Record(self.folder)
         try:
             self._begin(list(overrides))
-            strategy = search_strategy(settings, self._record)
+            strategy = search_strategy(settings, self._record, noise_of_rule(self._record.history))
             assert isinstance(strategy, ArchitectureSearch)
             self._strategy = strategy
             self._end_those_judged()

@@ -12,7 +12,7 @@ import yaml
 
 from search.objectives import Objective, Objectives, checked, fid_and_clip, objectives_to_plain
 from search.runs.files import CONFIG_NAME, RECORD_NAME
-from search.runs.folder import new_folder
+from search.runs.folder import folder_for
 from search.runs.scores import all_of
 from search.samplers.factory import SamplerSettings
 from search.statistics.noise import Noise, noise_to_plain
@@ -22,6 +22,7 @@ from search.strategies.independent import IndependentSettings
 from space.budget import Budget
 from space.choices import Space
 from space.proxy import Proxy
+from space.shared.command_lines import command_line
 from space.shared.plain import InputError, from_plain, to_plain
 
 WITHOUT_NOISE = ("median", "asha", "none")  # stopping rules that need none
@@ -85,7 +86,7 @@ class AskTellSettings:
 
 def claimed(settings: AskTellSettings) -> Path:
     if settings.resume is None:
-        return new_folder(settings.runs_folder, settings.name, "mdsearch.ask_tell('resume={}')")
+        return folder_for(Path(settings.runs_folder).expanduser(), settings.name, _go_on)
     folder = Path(settings.resume).expanduser()
     before = stored_ask_tell(folder)
     changed = [
@@ -96,6 +97,10 @@ def claimed(settings: AskTellSettings) -> Path:
     if changed:
         raise InputError(f"resume: {', '.join(changed)} differ from what {folder} was made with")
     return folder
+
+
+def _go_on(folder: Path) -> str:
+    return command_line("serve", resume=folder)
 
 
 def stored_ask_tell(folder: Path) -> AskTellSettings:

@@ -13,10 +13,11 @@ from typing import Protocol
 
 import torch
 
+from search.confirmation.unmeasured import noise_note
 from search.formats import counted, duration
 from search.objectives import Objectives
 from search.runs.folder import disk_free_bytes
-from search.runs.prior import check_prior, recorded_that_teach
+from search.runs.prior import check_prior, recorded_that_teach, settled_header
 from search.samplers.base import ChecksSpace
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.scoring.evaluator import check_scoring, scoring_plan
@@ -32,7 +33,6 @@ from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
-from training.settings import TrainingSettings
 from training.trainer import Trainer
 
 SAMPLES_PRICED = 2000
@@ -53,6 +53,9 @@ def check(settings: SearchSettings) -> Dataset:
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     _check_objectives(settings)
     check_choices(settings, named)
+    for group, names in named.items():
+        for name in names:
+            _check_trains_here(f"{group}: {name}", name, settings)
     data = load_data(settings.data)
     if settings.resume is None:  # a resumed search has their trials in its own record
         check_prior(settings, data.digest)
@@ -175,6 +178,22 @@ def _check_named(settings: Choosing, named: Mapping[str, Sequence[str]]) -> None
         seen[architecture.id] = name
 
 
+def _check_trains_here(where: str, name: str, settings: SearchSettings) -> None:
+    """A proxy has the latents, and reads the text features, of those that the space's networks have."""
+    proxy = narrow(named_architecture(name, settings.presets), settings.proxy)
+    ours = narrow(settings.space.first, settings.proxy)
+    fields = ["latent_channels", "latent_size"]
+    if settings.training.text.encoder == "clip" and proxy.cross_attention_layers:
+        fields += ["context_length", "context_width"]
+    for field in fields:
+        if getattr(proxy, field) != getattr(ours, field):
+            raise InputError(
+                f"{where}: {field} is {getattr(proxy, field)}, where this search trains with "
+                f"{getattr(ours, field)}; needed: proxy.{field}={getattr(ours, field)}, which makes them "
+                "alike, or to leave it out"
+            )
+
+
 def _check_chosen(settings: Choosing) -> None:
     """The sampler and the stopping rule can be made, and the sampler can bear the space."""
     sampler = make_sampler(settings.sampler, settings.seed)
@@ -218,6 +237,8 @@ def plan_text(settings: SearchSettings) -> str:
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
     lines += [f"scores     {line}" for line in scoring_plan(settings, data)]
+    if note := noise_note(settled_header(settings, data.digest)):
+        lines.append(f"noise      {note}")
     taught = [*settings.prior]
     if recorded := recorded_that_teach(settings, data.digest):
         taught.append(f"{counted(recorded, 'recorded network')} (docs/evidence.md)")
@@ -229,7 +250,9 @@ def plan_text(settings: SearchSettings) -> str:
     typical = narrow(by_size[len(by_size) // 2], settings.proxy)
     parameters = price(typical).parameters
     torch.set_num_threads(settings.cluster.threads_per_worker)
-    seconds = seconds_per_step(typical, data, settings.training, seed=settings.seed)
+    trainer = Trainer(typical, data, settings.training, seed=settings.seed)
+    lines += [f"text       {line}" for line in trainer.unread_text()]
+    seconds = seconds_per_step(trainer)
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
     disk = settings.trials * kept + workers * while_running
     where = Path(settings.runs_folder).expanduser()
@@ -242,11 +265,8 @@ def plan_text(settings: SearchSettings) -> str:
     return "\n".join(lines)
 
 
-def seconds_per_step(
-    architecture: Architecture, data: Dataset, training: TrainingSettings, *, seed: int
-) -> float:
+def seconds_per_step(trainer: Trainer) -> float:
     """Measured here: the fastest of a few training steps, the first left out."""
-    trainer = Trainer(architecture, data, training, seed=seed)
     trainer.train_to(1)
     took = []
     for step in range(2, 2 + STEPS_TIMED):

@@ -35,6 +35,8 @@ class Architecture:
     describe the text features (77 x 768 for CLIP ViT-L/14). Exactly one of `head_width` (channels a
     head) and `heads` (heads per layer) is set. `pooled_width` and `size_embeddings` are SDXL's added
     conditioning: a pooled text vector, and so many numbers embedded by 256 sines and cosines each.
+    `condition_channels` enter beside the noisy latents (inpainting: 5, instructions for an image: 4);
+    `guidance_width` is that of an embedded guidance scale, which joins the time (LCM).
 
     What the paper leaves open is stated in docs/architecture.md, with the counts that the choices give.
     """
@@ -58,6 +60,8 @@ class Architecture:
     context_width: int = 768
     pooled_width: int = 0
     size_embeddings: int = 0
+    condition_channels: int = 0
+    guidance_width: int = 0
     schema_version: int = SCHEMA_VERSION
 
     # ------------------------------------------------------------------ reading and writing
@@ -108,6 +112,16 @@ class Architecture:
 
     def canonical(self) -> Architecture:
         """The same network with every switch that changes nothing at its default."""
+        simple, default = self.simplified(), dict[str, Any]()
+        if not self.self_attention_layers and not self.cross_attention_layers:
+            default |= {"head_width": 64, "heads": None}
+        if not self.cross_attention_layers:
+            default |= {"context_length": 77, "context_width": 768}
+        return replace(simple, **default) if default else simple
+
+    def simplified(self) -> Architecture:
+        """The same, but for what is fixed around a network: where no layer attends, its heads, which a proxy
+        divides, and the text features, which an encoder gives all the same, stay as they are."""
         levels = tuple(
             level if level.layers else replace(level, self_attention=False, cross_attention=False)
             for level in self.levels
@@ -129,10 +143,6 @@ class Architecture:
             }.items()
             if not used
         }
-        if not any(stack.self_attention or stack.cross_attention for stack in stacks):
-            default |= {"head_width": 64, "heads": None}
-        if not any(stack.cross_attention for stack in stacks):
-            default |= {"context_length": 77, "context_width": 768}
         return replace(self, levels=levels, middle=middle, **default)
 
     @cached_property
@@ -159,6 +169,11 @@ class Architecture:
     def size_at(self, level: int) -> int:
         """Height and width, in latent pixels, of the feature map at a level (0 is the outermost)."""
         return self.latent_size >> level
+
+    @property
+    def input_channels(self) -> int:
+        """Of the first convolution: the noisy latents, and what enters beside them."""
+        return self.latent_channels + self.condition_channels
 
     @property
     def added_width(self) -> int:
@@ -200,7 +215,7 @@ class Architecture:
             )
         for name in ("time_width", "latent_channels", "latent_size", "context_length", "context_width"):
             at_least(name, getattr(self, name), 1)
-        for name in ("pooled_width", "size_embeddings"):
+        for name in ("pooled_width", "size_embeddings", "condition_channels", "guidance_width"):
             at_least(name, getattr(self, name), 0)
         self._check_heads()
         deepest = 1 << (len(self.levels) - 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
@@ -65,7 +66,7 @@ class Space:
                 raise InputError(f"{where}: no value left to choose; allowed: one value or more")
             if len(set(values)) != len(values):
                 raise InputError(f"{where}: {list(values)} holds a value twice; allowed: each value once")
-        self.architecture({name: values[0] for name, values in self.choices()})  # checks `base`
+        _ = self.first  # checks `base`
 
     def choices(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         """Every choice by its name ("level_3.channels") with its values, in a fixed order."""
@@ -74,6 +75,11 @@ class Space:
                 yield f"{key}.{name}", getattr(self.levels[key], name)
         for name in _GLOBAL:
             yield name, getattr(self, name)
+
+    @cached_property
+    def first(self) -> Architecture:
+        """The architecture of every choice's first value."""
+        return self.architecture({name: values[0] for name, values in self.choices()})
 
     def free(self) -> dict[str, tuple[Any, ...]]:
         """The choices that are not pinned to one value."""
@@ -89,7 +95,7 @@ class Space:
         return self.architecture({name: _suggest(trial, name, values) for name, values in self.choices()})
 
     def architecture(self, chosen: Mapping[str, Any]) -> Architecture:
-        """The architecture of a full set of choices, canonical: ignored choices leave no trace.
+        """The architecture of a full set of choices, of which ignored ones leave no trace; `base` stays.
 
         Raises:
             InputError: where `base` or a range makes an impossible architecture.
@@ -101,7 +107,7 @@ class Space:
             down, up = picked.pop("layers_down"), picked.pop("layers_up")
             levels.append(Level(down=(down,) * blocks, up=(up,) * (blocks + 1), **picked))
         plain = dict(self.base) | {name: chosen[name] for name in _GLOBAL} | {"levels": tuple(levels)}
-        return Architecture.from_plain(plain).canonical()
+        return Architecture.from_plain(plain).simplified()
 
     def encode(self, architecture: Architecture) -> dict[str, Any]:
         """The choices that encode this architecture; where a choice is ignored, its first value.
@@ -133,11 +139,12 @@ class Space:
         chosen |= {name: getattr(target, name) for name in _GLOBAL}
         for name, values in self.choices():
             if chosen[name] not in values:
-                if name in _GLOBAL and self.architecture(chosen | {name: values[0]}) == target:
+                other = chosen | {name: values[0]}
+                if name in _GLOBAL and self.architecture(other).canonical() == target:
                     chosen[name] = values[0]  # inactive here
                     continue
                 raise InputError(f"{name}: {chosen[name]} is not in the space; allowed: {list(values)}")
-        if self.architecture(chosen) != target:
+        if self.architecture(chosen).canonical() != target:
             raise InputError(
                 "differs from the space in what is not searched (head width, latent, middle, ...)"
             )

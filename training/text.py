@@ -164,7 +164,7 @@ class ClipTextEncoder(TextEncoder):
         return Tokens(tokens.input_ids)
 
     def too_long(self, captions: Sequence[str]) -> int:
-        return sum(len(ids) > self.length for ids in self._tokenizer(list(captions)).input_ids)
+        return sum(len(ids) > self.length for ids in self._tokenizer(list(captions), verbose=False).input_ids)
 
     @property
     def would_tell_apart(self) -> str:

@@ -4,7 +4,7 @@ runs/<name>/
     record.jsonl          what happened, the truth; .driver beside it says who writes to it
     config.yaml           the settings that it was made with
     provenance.json       commit, versions, hardware
-    evaluator/            what scores, made once
+    evaluator/            what scores, made once; real images and prompts of what samples.png shows
     trials/<number>/      of each trial, and confirm/<key>/ of each confirmation run:
         architecture.yaml, weights, samples.png, curve.jsonl, work.jsonl, state.pt while it runs
     own/                  each version of a custom sampler or stopping rule
@@ -33,6 +33,8 @@ REWRITTEN = (BEST_NAME, CSV_NAME, RUNGS_NAME, REPORT_NAME)  # whole, again and a
 TRIALS_FOLDER, CONFIRM_FOLDER = "trials", "confirm"
 ARCHITECTURE_NAME = "architecture.yaml"
 SAMPLES_NAME = "samples.png"
+SAMPLES_SHOWN, SAMPLES_COLUMNS = 32, 8  # images of that sheet, and of one of its rows
+REAL_NAME, PROMPTS_NAME = "real.png", "prompts.json"  # of the evaluator's folder: the same for real images
 CURVE_NAME = "curve.jsonl"
 WORK_NAME = "work.jsonl"
 STATE_NAME = "state.pt"

@@ -26,8 +26,9 @@ def prepare_embedded(
     return Evaluator.prepare(
         folder,
         chosen,
-        train=lambda indices: as_uint8(data.train(indices)),
-        train_count=len(data.train_captions),
+        # One caption an image: another one of the same image in a batch would count as wrong.
+        train=lambda indices: as_uint8(data.train(data.first_captions[list(indices)])),
+        train_count=data.train_images,
         held_out_images=held_out_images,
         held_out_captions=held_out_captions,
         data_digest=data.digest,

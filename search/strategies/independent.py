@@ -85,7 +85,7 @@ class ArchitectureSearch:
     # ------------------------------------------------------------------ proposing
 
     def _enqueued(self, number: int) -> Job:
-        architecture = self.enqueued[number].canonical()
+        architecture = self.enqueued[number].simplified()
         excess = self.budget.excess(architecture)
         if excess:
             raise InputError(f"enqueued architecture {number + 1} is over budget: {'; '.join(excess)}")

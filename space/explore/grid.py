@@ -69,7 +69,7 @@ class Grid:
         self.sizes = {name: len(values) for name, values in self.values.items()}
         self.column = {name: index for index, name in enumerate(self.values)}
         self.keys = sorted(space.levels)
-        self.first = space.architecture({name: values[0] for name, values in self.values.items()})
+        self.first = space.first
         self.convolutions = [self._convolution_table(index) for index in range(len(self.keys))]
         self.transformers = [self._transformer_table(index) for index in range(len(self.keys))]
         self._texts: dict[tuple[int, ...], str] = {}

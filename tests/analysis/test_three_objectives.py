@@ -37,7 +37,11 @@ from tests.analysis.report.pages import body_of, words_of
 from tests.search.histories import NOISE, SPACE, write_history
 from tests.search.three import THREE
 
-STATED = {"rungs": [rung | {"others": {"validation_loss": 0.05}} for rung in NOISE], "deviations": 2.0}
+STATED = {
+    "rungs": [rung | {"others": {"validation_loss": 0.05}} for rung in NOISE],
+    "deviations": 2.0,
+    "measured_under": [],
+}
 
 
 def by_three(folder: Path, **changes: Any) -> History:
@@ -85,7 +89,7 @@ def test_marks_stand_at_the_two_scores_of_their_plane(tmp_path: Path) -> None:
 
 
 def test_where_no_noise_is_stated_the_page_says_so_and_is_whole(tmp_path: Path) -> None:
-    by_three(tmp_path, noise={"rungs": NOISE, "deviations": 2.0}, confirmation_seeds=1)
+    by_three(tmp_path, noise={"rungs": NOISE, "deviations": 2.0, "measured_under": []}, confirmation_seeds=1)
     words, charts = words_of(tmp_path), body_of(tmp_path).charts
     assert "an unknown one of validation_loss" in words and "unknown" in words
     assert "race-validation_loss" not in charts and "race-fid" in charts
@@ -142,7 +146,9 @@ def test_the_study_has_three_directions(tmp_path: Path) -> None:
 
 
 def test_the_noise_of_the_third_is_estimated_and_written(tmp_path: Path) -> None:
-    history = by_three(tmp_path, noise={"rungs": NOISE, "deviations": 2.0}, confirmation_seeds=4)
+    history = by_three(
+        tmp_path, noise={"rungs": NOISE, "deviations": 2.0, "measured_under": []}, confirmation_seeds=4
+    )
     stated = noise_of(history)
     assert stated is not None
     found = estimated([history], stated)

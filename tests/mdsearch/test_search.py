@@ -67,6 +67,10 @@ def refused(folder: Path, *words: str) -> str:
         ("enqueue=[nowhere.yaml]", "enqueue: nowhere.yaml: cannot be read as an architecture"),
         ("enqueue=[md,md]", "enqueue: md and md are one network"),
         ("enqueue=[md,md_lite] trials=1", "2 architectures are more than trials=1"),
+        (
+            "proxy.latent_size=null +space.base.latent_size=96",
+            "references: md: latent_size is 64, where this search trains with 96; needed: proxy.latent_",
+        ),
         ("enqueue=[md] budget=md_lite", "enqueue: md is over budget: 387.4 M parameters > 280"),
         ("space.levels.level_3.channels=[1000]", "space.levels[2].channels: 1000 does not divide"),
         ("space.levels.level_3.channels=[]", "space.levels.level_3.channels: no value left"),

@@ -42,7 +42,7 @@ def settings_in(folder: Path, **changes: Any) -> AskTellSettings:
         start=dict(zip(NAMES, START.values, strict=True)),
         fid=NAMES[0],
         clip=NAMES[1],
-        noise=NOISE,
+        noise=replace(NOISE, measured_under=()),
         trials=9,
         name="told",
         runs_folder=str(folder),
@@ -73,6 +73,7 @@ def of_the_engine(folder: Path, settings: AskTellSettings) -> list[dict[str, Any
     record = Record(folder)
     record.append("run", name="engine", trials=settings.trials)
     record.append("start", scores=settings.start, protocol={})
+    assert settings.noise is not None and settings.noise.measured_under == ()
     task = SearchTask(
         space=SPACE,
         budget=BUDGET,
@@ -178,7 +179,7 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path) -> None:
             search.fail(asked, "again")
     with pytest.raises(InputError, match="seed differ from what"):
         AskTell(settings_in(tmp_path, seed=3, resume=str(tmp_path / "told")))
-    with pytest.raises(InputError, match=r"holds a run already; go on with it: .*ask_tell"):
+    with pytest.raises(InputError, match="holds a run already; go on with it: mdsearch serve resume="):
         AskTell(settings_in(tmp_path))
 
 

@@ -8,6 +8,7 @@ import yaml
 from space.architecture import Architecture
 from space.choices import LevelRanges, Space, UniformSuggestions, step_of
 from space.prices.macs import price
+from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, from_plain
 
 MD = Architecture.load("conf/arch/md.yaml")
@@ -161,3 +162,21 @@ def test_what_is_ignored_at_a_point_is_what_makes_no_difference_there():
         assert space.architecture(pinned | canonical) == architecture
         assert space.canonical(canonical) == canonical == space.encode(architecture)
     assert {"level_1.self_attention", "level_2.cross_attention", "separable_expansion"} <= seen
+
+
+def test_what_is_fixed_around_a_network_stays_where_nothing_attends():
+    """A text encoder of 20 x 1024 features gives them to every network, those without cross-attention too."""
+    base = {"context_length": 20, "context_width": 1024, "head_width": 48, "norm_groups": 16}
+    base |= {"time_width": 96}
+    ranges = LevelRanges((96, 144), layers_down=(0, 1), cross_attention=(False, True))
+    space = Space({"level_1": ranges}, base=base)
+    bare = space.architecture({name: values[0] for name, values in space.choices()})
+    assert not bare.cross_attention_layers
+    assert (bare.context_length, bare.context_width, bare.head_width) == (20, 1024, 48)
+    assert narrow(bare, Proxy(width_divisor=3)).head_width == 16
+    plain = replace(bare, context_length=77, context_width=768, head_width=64)
+    assert bare.id == plain.id and bare.canonical() == plain.canonical() == plain
+    assert space.encode(bare) == space.encode(plain)
+    assert Architecture.from_yaml(bare.to_yaml()) == bare
+    chosen = {name: values[-1] for name, values in space.choices()}
+    assert space.architecture(chosen).id != replace(space.architecture(chosen), context_width=768).id

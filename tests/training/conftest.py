@@ -53,20 +53,26 @@ def settings() -> TrainingSettings:
 
 @pytest.fixture
 def vae_folder(tmp_path: Path) -> Path:
+    return tiny_autoencoder(tmp_path / "vae", levels=2)
+
+
+def tiny_autoencoder(folder: Path, levels: int) -> Path:
+    """Random weights, 4 latent channels, f = 2^(levels - 1)."""
     from diffusers import AutoencoderKL
 
     torch.manual_seed(0)
     vae = AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8,) * levels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
         latent_channels=4,
         norm_num_groups=4,
+        mid_block_add_attention=levels < 4,  # its attention would be over all of a large image's latents
         scaling_factor=0.5,
         shift_factor=0.25,
     )
-    vae.save_pretrained(tmp_path / "vae")
-    return tmp_path / "vae"
+    vae.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

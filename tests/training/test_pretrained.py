@@ -8,14 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import training.latents
 from space.architecture import Architecture
 from space.shared.plain import InputError
+from tests.training.conftest import tiny_autoencoder
+from training.data.base import InMemory
 from training.data.dataset import Dataset
+from training.data.scenes import ScenesSettings
 from training.generation.identity import model_identity
 from training.latents import LatentSettings, make_codec
 from training.settings import TrainingSettings
@@ -262,3 +267,34 @@ def test_an_encoder_is_taken_by_a_network_that_reads_no_text(
     trainer = Trainer(replace(wide, levels=levels), scenes, frozen, seed=0)
     trainer.train_to(1)
     assert trainer.generate(["a red circle"], seed=0).shape == (1, 16, 16, 3)
+
+
+def test_latents_of_4x96x96_are_trained_on(
+    tiny: Architecture, settings: TrainingSettings, tmp_path: Path
+) -> None:
+    """768 px through an autoencoder of f = 8."""
+    folder = tiny_autoencoder(tmp_path / "vae", levels=4)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 768, 768, 3), np.uint8)
+    data = Dataset(ScenesSettings(image_size_px=768), InMemory(pixels, ["red", "blue", "green", "grey"]))
+    own = replace(tiny, latent_channels=4, latent_size=96)
+    alone = replace(settings, batch_size=1, latents=LatentSettings(codec="vae", folder=str(folder)))
+    trainer = Trainer(own, data, alone, seed=0)
+    assert trainer.averaged.latent_shape == (4, 96, 96)
+    trainer.train_to(1)
+    assert trainer.averaged.codec.decode(torch.zeros(1, 4, 96, 96)).shape == (1, 3, 768, 768)
+    with pytest.raises(InputError, match="latent_channels: the architecture has 12, but the codec makes 4"):
+        Trainer(replace(own, latent_channels=12), data, alone, seed=0)
+    with pytest.raises(InputError, match="needed: image_size_px = 512"):
+        Trainer(replace(own, latent_size=64), data, alone, seed=0)
+
+
+def test_large_images_go_through_an_autoencoder_a_few_at_a_time(
+    vae_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = make_codec(LatentSettings(codec="vae", folder=str(vae_folder)), CPU)
+    images = torch.rand(5, 3, 16, 16) * 2 - 1
+    together = codec.encode(images)
+    decoded = codec.decode(together)
+    monkeypatch.setattr(training.latents, "PIXELS_AT_ONCE", 2 * 16**2)
+    torch.testing.assert_close(codec.encode(images), together)
+    torch.testing.assert_close(codec.decode(together), decoded)

@@ -28,6 +28,7 @@ class Dataset:
         train_captions: in the order of the indices, those of an image beside each other.
         held_out_captions: one for each image, in the order of the indices.
         train_images: how many images the training captions are of.
+        first_captions: (train_images,) indices of the first training caption of each image.
         unreadable: names of files that could not be read and were left out.
     """
 
@@ -39,6 +40,7 @@ class Dataset:
         trained, held_out = _split(len(numbers), settings)
         self.train_images = len(trained)
         self._train, self._held_out = _captions_of(trained, self._image_of), first[held_out]
+        self.first_captions = np.sort(np.unique(self._image_of[self._train], return_index=True)[1])
         self.train_captions = [images.captions[index] for index in self._train]
         self.held_out_captions = [images.captions[index] for index in self._held_out]
         self.digest = self._digest()

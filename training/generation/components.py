@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import transformers
 from space.interchange.pipeline_unet import PipelineUNet
 from space.shared.plain import InputError
 from training.pretrained import check_vocabulary, load_whole
+from training.told_apart import LOOKED_AT
 
 LIBRARIES = ("diffusers", "transformers")
 DIFFERENT = ("a red circle", "two dogs")  # captions that every tokenizer tells apart
@@ -53,6 +54,20 @@ def check_text(components: Mapping[str, Any]) -> None:
                 f"model: its {name} makes the same tokens of {DIFFERENT[0]!r} and {DIFFERENT[1]!r}; needed: "
                 f"the vocabulary of the {encoder}, in the folder {name!r}"
             )
+
+
+def cut_text(components: Mapping[str, Any], captions: Sequence[str]) -> list[str]:
+    """A line for each tokenizer that is given more than its text encoder reads, which pipelines cut."""
+    lines = []
+    for name, tokenizer in components.items():
+        if isinstance(tokenizer, transformers.PreTrainedTokenizerBase):
+            longest, read = tokenizer.model_max_length, captions[:LOOKED_AT]
+            if cut := sum(len(ids) > longest for ids in tokenizer(list(read)).input_ids):
+                lines.append(
+                    f"warning: captions: {cut:,} of {len(read):,} are longer than the {longest} tokens that "
+                    f"the {name} takes, and cut"
+                )
+    return lines
 
 
 def _network_class(entry: Any) -> Any:

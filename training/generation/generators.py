@@ -13,6 +13,7 @@ from space.shared.plain import InputError
 from training.generation.identity import PIPELINE, model_kind
 from training.generation.settings import PRECISIONS, GenerationSettings
 from training.model import Model, load_model, read_description
+from training.told_apart import unread_text
 
 
 class Generator(Protocol):
@@ -24,6 +25,10 @@ class Generator(Protocol):
         Raises:
             InputError: an image that is not finite.
         """
+        ...
+
+    def unread_text(self, captions: Sequence[str]) -> list[str]:
+        """What of the captions does not reach the network: a line for each reason."""
         ...
 
 
@@ -75,3 +80,6 @@ class OurGenerator:
                 steps=self.settings.steps,
                 guidance=self.settings.guidance,
             )
+
+    def unread_text(self, captions: Sequence[str]) -> list[str]:
+        return unread_text(self.model.text_encoder, captions)

@@ -15,7 +15,7 @@ import transformers
 
 from space.shared.plain import InputError
 from space.shared.seeds import generator
-from training.generation.components import check_text, load_networks
+from training.generation.components import check_text, cut_text, load_networks
 from training.generation.identity import PIPELINE
 from training.generation.schedulers import rescheduled
 from training.generation.settings import PRECISIONS, GenerationSettings
@@ -51,6 +51,9 @@ class PipelineGenerator:
                 f"{self.settings.precision} may be too narrow for this pipeline"
             )
         return (images * 255).round().clip(0, 255).astype(np.uint8)
+
+    def unread_text(self, captions: Sequence[str]) -> list[str]:
+        return cut_text(self._pipeline.components, captions)
 
 
 def _loaded(folder: Path, dtype: torch.dtype) -> Any:

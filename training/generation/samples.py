@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -156,8 +157,14 @@ def _generated(work: _Work, batches: Sequence[int], workers: int) -> Iterator[in
 
 def _here(work: _Work, batches: Sequence[int]) -> Iterator[int]:
     generator = open_generator(work.model, work.settings, choose_device(work.device))
+    _say_what_is_unread(generator, work)
     for batch in batches:
         yield _write_batch(work, generator, batch)
+
+
+def _say_what_is_unread(generator: Generator, work: _Work) -> None:
+    for line in generator.unread_text(work.captions):
+        print(line, file=sys.stderr)
 
 
 def _write_batch(work: _Work, generator: Generator, batch: int) -> int:
@@ -211,6 +218,8 @@ def _prepare_worker(work: _Work, number: int) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(number % torch.cuda.device_count())
     _worker.update(work=work, generator=open_generator(work.model, work.settings, device))
+    if number == 0:
+        _say_what_is_unread(_worker["generator"], work)
 
 
 def _generate_one(batch: int) -> int:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
+from mdsearch.commands.search import settings_of
 from search.preparation import data_in_words
+from search.scoring.embedded import prepare_embedded
 from training.data.dataset import Dataset
 from training.data.factory import load_data
 from training.data.folder import FolderSettings
@@ -71,6 +75,7 @@ def test_what_is_held_out_counts_images_by_their_first_captions(folder: Path) ->
     assert len(set(held_out)) == len(held_out) == 5 and data.train_images == 15
     assert data.held_out_captions == [f"image {number} caption 0" for number in held_out]
     assert len(data.train_captions) == 75
+    assert data.first_captions.tolist() == list(range(0, 75, CAPTIONS))
     assert data_in_words(data) == "data folder: 15 images to train on with 75 captions, 5 held out, 8 px"
 
 
@@ -88,3 +93,19 @@ def test_unreadable_images_are_counted_once(folder: Path) -> None:
     data = loaded(folder, max_unreadable_share=0.05)
     assert data.unreadable == ["4.png"]
     assert sorted({*greys(data, "train"), *greys(data, "held_out")}) == [i for i in range(IMAGES) if i != 4]
+
+
+def test_what_scores_a_search_learns_from_one_caption_an_image(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second one would be wrong for its own image; its references are the held-out images, once each."""
+    words = ["data=folder", f"data.folder={folder}", "data.image_size_px=24", "data.held_out_share=0.25"]
+    settings, _ = settings_of([*words, f"cache_folder={tmp_path / 'cache'}"])
+    data, given = load_data(settings.data), dict[str, Any]()
+    monkeypatch.setattr(Evaluator, "prepare", lambda *arguments, **named: given.update(named))
+    assert isinstance(settings.evaluators, EvaluatorSettings)
+    prepare_embedded(settings, settings.evaluators, tmp_path / "evaluator", data, print)
+    images, captions = given["train"](range(given["train_count"]))
+    assert len(images) == 15 and len({image.tobytes() for image in images}) == 15
+    assert captions == [caption for caption in data.train_captions if caption.endswith("caption 0")]
+    assert len(given["held_out_images"]) == len(given["held_out_captions"]) == 5

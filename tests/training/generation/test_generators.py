@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from mdsearch.commands import generate
 from space.shared.plain import InputError
 from tests.training.generation.examples import OURS
 from training.generation.generators import open_generator
+from training.generation.samples import generate_samples
 
 CPU = torch.device("cpu")
 
@@ -31,3 +33,14 @@ CPU = torch.device("cpu")
 def test_settings_that_do_not_fit_are_refused(change: dict[str, Any], said: str, model: Path) -> None:
     with pytest.raises(InputError, match=said):
         open_generator(model, replace(OURS, **change), CPU)
+
+
+def test_words_that_a_model_has_not_learned_are_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By whatever generates from captions: one prompt, or a file of them."""
+    generate.main([f"model={model}", "prompt=a red zebra", f"out={tmp_path / 'one.png'}", "steps=1"])
+    assert capsys.readouterr().err.strip().endswith("does not tell them apart: zebra")
+    few = replace(OURS, count=1, steps=1)
+    generate_samples(model, ["a red giraffe"], few, tmp_path / "samples", device="cpu")
+    assert capsys.readouterr().err.strip().endswith("does not tell them apart: giraffe")
