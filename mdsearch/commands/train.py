@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import IO, Any
 
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conf.compose import compose
+from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
 from conf.words import as_text, first_line, path_of
 from space.architecture import Architecture
@@ -39,7 +39,7 @@ STATE, WORDS, SETTINGS, CURVE = "state.pt", "overrides.yaml", "config.yaml", "cu
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """The fields of conf/train.yaml."""
+    """The fields of conf/train.yaml; `presets` are texts of the user's own YAML that they were made of."""
 
     arch: Architecture
     proxy: Proxy = field(default_factory=Proxy)
@@ -52,6 +52,7 @@ class TrainCommand:
     resume: str | None = None
     state_every_steps: int = 200
     pictures: int = 48
+    presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("state_every_steps", "pictures"):
@@ -229,16 +230,22 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     before = list(map(str, _read(resume, WORDS, list)))
     added = [word for word in words if not word.startswith("resume=")]
     merged = [*without(before, added), *added]
-    stored = _read(resume, SETTINGS, dict) if path_of(merged, "run") else {}  # the run itself may be gone
-    of_run = {name: stored[name] for name in OF_RUN if name in stored}
-    resumed = _composed(words, of_run, before)
+    stored = _read(resume, SETTINGS, dict) if (resume / SETTINGS).is_file() else {}
+    from_run = OF_RUN if path_of(merged, "run") else ()  # the run itself may be gone
+    of_run = {name: stored[name] for name in from_run if name in stored}
+    resumed = _composed(words, of_run, before, stored.get("presets", {}))
     return replace(resumed, arch_file=str(resume / "architecture.yaml")), merged
 
 
-def _composed(words: list[str], of_run: Mapping[str, Any], before: Sequence[str] = ()) -> TrainCommand:
-    earlier = as_text(before, TRAIN_TEXTS)
-    plain = compose("train", as_text(words, TRAIN_TEXTS), before=earlier, stored=of_run)
-    command: TrainCommand = from_plain(TrainCommand, plain)
+def _composed(
+    words: list[str],
+    of_run: Mapping[str, Any],
+    before: Sequence[str] = (),
+    kept: Mapping[str, str] = MappingProxyType({}),
+) -> TrainCommand:
+    new, earlier = (as_text(each, TRAIN_TEXTS) for each in (words, before))
+    plain, texts = compose_and_keep("train", new, before=earlier, stored=of_run, kept=kept)
+    command: TrainCommand = from_plain(TrainCommand, plain | {"presets": texts})
     if command.run is None or command.resume is not None or any(word.startswith("arch") for word in words):
         return command
     from search.runs.folder import winner_of

@@ -126,6 +126,9 @@ class Noise:
         return log1p(bound) if bound is not None and objective.scale == "log" else bound
 
 
+NO_NOISE = Noise((RungNoise(1, inf, inf),))  # of a search that states none
+
+
 def beats(one: Point, other: Point, noise: Noise, step: int) -> bool:
     """Whether one run is better than another by more than the noise of two in one score, and not worse by it
     in any other; never where the noise of one is not known, or from a few repeats alone."""
