@@ -12,16 +12,7 @@ from typing import Any
 
 from conf.composition import choices
 from conf.errors import check_chosen_here, check_preset
-from conf.files import (
-    PACKAGE,
-    WHOLE,
-    folder_of,
-    is_whole,
-    main_text,
-    names_preset,
-    preset_text,
-    presets_of,
-)
+from conf.files import PACKAGE, folder_of, is_whole, main_text, names_preset, preset_text, presets_of
 from conf.words import in_words_of_today, parsed_word
 
 EXAMPLES_TITLE = "Examples:"
@@ -97,9 +88,8 @@ def groups(main: str, *, package: str = PACKAGE) -> dict[str, dict[str, str]]:
 
 
 def _description(text: str) -> str:
-    lines = text.removeprefix(WHOLE).splitlines()
-    first = next((line for line in lines if line.startswith("#")), "")
-    return first.removeprefix("#").strip()
+    lines = (line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#"))
+    return next((line for line in lines if not line.startswith("@package")), "")
 
 
 def _columns(rows: Iterable[tuple[str, str]], widest: int = 44) -> list[str]:

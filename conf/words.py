@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from conf.files import PACKAGE, built_in, folder_of, is_path
 from conf.repeated import refuse_repeated
 from space.shared.plain import InputError, check_text
 from space.shared.renamed import note_renamed
@@ -101,6 +102,8 @@ def expand(overrides: Iterable[str]) -> list[list[str]]:
 def _alternatives(word: str) -> list[str]:
     from hydra.errors import HydraException
 
+    if files := _files(word):
+        return files
     override = parsed_word(word)
     if not override.is_sweep_override():
         return [word]
@@ -115,6 +118,15 @@ def _alternatives(word: str) -> list[str]:
     if twice := [value for value in values if values.count(value) > 1]:
         raise InputError(f"{word}: lists {twice[0]} twice; leave out one of them")
     return [f"{override.get_key_element()}={value}" for value in values]
+
+
+def _files(word: str) -> list[str]:
+    """The presets that a word lists, if some have the user's own names, which are text as it stands."""
+    name, _, value = word.partition("=")
+    presets = value.split(",")
+    if not (any(map(is_path, presets)) or not value.isascii()) or value[:1] in tuple("[{$"):
+        return []
+    return [f"{name}={each}" for each in presets] if folder_of(name.lstrip("+")) in built_in(PACKAGE) else []
 
 
 def parsed_word(word: str) -> Any:
@@ -133,7 +145,8 @@ def parsed_word(word: str) -> Any:
     if word.startswith("-"):
         raise InputError(f"{word!r} is not an option; write {name}={value}")
     try:
-        return OverridesParser.create().parse_overrides([word])[0]
+        quoted = _quoted(word) if _files(word) and value[:1] not in tuple("'\"") else word
+        return OverridesParser.create().parse_overrides([quoted])[0]
     except HydraException as error:
         raise InputError(
             f"{word!r} cannot be read as name=value ({first_line(error)}); text with blanks, commas, "

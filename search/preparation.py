@@ -126,13 +126,16 @@ def search_strategy(settings: SearchSettings, record: MemoryRecord) -> Strategy:
         rungs=settings.rungs,
         trials=settings.trials,
         seed=settings.seed,
-        enqueued=tuple(named_architecture(name) for name in settings.enqueue),
+        enqueued=tuple(named_architecture(name, settings.presets) for name in settings.enqueue),
     )
     return settings.strategy.make(record, task)
 
 
 def phases_of(settings: SearchSettings, record: Record) -> Phases:
-    references = {Path(name).stem: named_architecture(name) for name in settings.confirmation.references}
+    references = {
+        Path(name).stem: named_architecture(name, settings.presets)
+        for name in settings.confirmation.references
+    }
 
     def confirmation() -> Strategy:
         return Confirmation(

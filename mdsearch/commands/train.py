@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import IO
 
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conf.compose import compose
+from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
 from conf.words import as_text
 from space.architecture import Architecture
@@ -30,12 +30,12 @@ from training.settings import TrainingSettings
 from training.trainer import Trainer
 
 TRAIN_TEXTS = ("arch_file", "out", "resume")
-STATE, WORDS, CURVE = "state.pt", "overrides.yaml", "curve.jsonl"
+STATE, WORDS, CURVE, CONFIG = "state.pt", "overrides.yaml", "curve.jsonl", "config.yaml"
 
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """The fields of conf/train.yaml."""
+    """The fields of conf/train.yaml; `presets` are texts of the user's own YAML that they were made of."""
 
     arch: Architecture
     proxy: Proxy = field(default_factory=Proxy)
@@ -47,6 +47,7 @@ class TrainCommand:
     resume: str | None = None
     state_every_steps: int = 200
     pictures: int = 48
+    presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("state_every_steps", "pictures"):
@@ -178,7 +179,7 @@ def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
         (folder / "architecture.yaml").write_text(command.architecture().to_yaml(), encoding="utf-8")
         (folder / WORDS).write_text(yaml.safe_dump(words), encoding="utf-8")
         settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
-        (folder / "config.yaml").write_text(settings, encoding="utf-8")
+        (folder / CONFIG).write_text(settings, encoding="utf-8")
     except OSError as error:
         raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
 
@@ -200,7 +201,7 @@ def _cut_curve(curve: Path, step: int) -> None:
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
-    command: TrainCommand = from_plain(TrainCommand, compose("train", as_text(words, TRAIN_TEXTS)))
+    command = _composed(words)
     refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
     refuse_beside(words, "resume", ["arch", "arch_file", "out"], "whose folder and architecture go on")
     if command.resume is None:
@@ -212,9 +213,27 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
         raise InputError(f"resume: {command.resume!r} is no folder of a training ({error})") from None
     added = [word for word in words if not word.startswith("resume=")]
     merged = [*without(before, added), *added]
-    meant = compose("train", as_text(words, TRAIN_TEXTS), before=as_text(before, TRAIN_TEXTS))
-    resumed = from_plain(TrainCommand, meant)
+    resumed = _composed(words, before, _stored_presets(Path(command.resume)))
     return replace(resumed, arch_file=str(Path(command.resume) / "architecture.yaml")), merged
+
+
+def _composed(
+    words: list[str], before: Sequence[str] = (), kept: Mapping[str, str] = MappingProxyType({})
+) -> TrainCommand:
+    meant, first = as_text(words, TRAIN_TEXTS), as_text(before, TRAIN_TEXTS)
+    plain, texts = compose_and_keep("train", meant, before=first, kept=kept)
+    command: TrainCommand = from_plain(TrainCommand, plain | {"presets": texts})
+    return command
+
+
+def _stored_presets(folder: Path) -> dict[str, str]:
+    """Texts of the user's own YAML that a training was begun with."""
+    try:
+        plain = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return {}
+    found: dict[str, str] = plain.get("presets", {}) if isinstance(plain, dict) else {}
+    return found
 
 
 def main(words: list[str]) -> int:

@@ -28,6 +28,7 @@ from mdsearch.commands.generate import GenerateCommand
 from mdsearch.commands.generate_curves import CurvesCommand
 from mdsearch.commands.generate_samples import SamplesCommand
 from mdsearch.commands.noise import NoiseSettings
+from mdsearch.commands.proxy import ProxyCommand
 from mdsearch.commands.replay import ReplaySettings
 from mdsearch.commands.simulate import SimulateSettings
 from mdsearch.commands.train import TrainCommand
@@ -80,6 +81,7 @@ COMMANDS = {
     "noise": NoiseSettings,
     "evidence_pairs": PairsSettings,
     "count": PriceSettings,
+    "proxy": ProxyCommand,
     "replay": ReplaySettings,
     "generate_samples": SamplesCommand,
     "generate_curves": CurvesCommand,
