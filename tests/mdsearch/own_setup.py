@@ -1,4 +1,4 @@
-"""What a user brings along, small: images, a space of four levels, a text encoder 1024 wide, an autoencoder."""
+"""What a user brings along to docs/own-setup.md, small: captioned images and a text encoder."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def write_images(folder: Path) -> None:
         pixels = np.full((80, 120, 3), 10 * SIDES.index(side), np.uint8)
         pixels[20:60, 20 + 10 * SIDES.index(side) :] = value
         Image.fromarray(pixels).save(folder / f"{number}.png")
-        for caption in (f"a {colour} box at the {side}", f"something {colour}"):
-            rows.append({"file_name": f"{number}.png", "caption": caption})
+        captions = f"a {colour} box at the {side}", f"something {colour}"
+        rows += [{"file_name": f"{number}.png", "caption": caption} for caption in captions]
     (folder / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def write_text_encoder(folder: Path, width: int) -> None:
-    """A CLIP text model of random weights, and its tokenizer of single letters beside it, as pipelines have it."""
+    """A CLIP text model of random weights; its tokenizer, of single letters, in a folder beside it."""
     from open_clip.tokenizer import bytes_to_unicode
     from transformers import CLIPTextConfig, CLIPTextModel
 
