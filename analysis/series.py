@@ -8,7 +8,7 @@ from typing import Any
 
 # Far apart in hue, and from light to dark for those who don't tell hues apart.
 COLOURS = ("#3b82f6", "#d9541f", "#0f9d6b", "#8b5cf6", "#c99a06", "#db4f9e", "#0e9fb5", "#6b7280")
-MAGNITUDES = 20  # largest over smallest
+MAGNITUDES = 5  # largest over smallest
 # As plotly, matplotlib and text have it.
 MARKS = (
     ("circle", "o", "●"), ("square", "s", "■"), ("triangle-down", "v", "▼"), ("triangle-up", "^", "▲"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from conf.files import PACKAGE, preset_text, presets_of
 from conf.repeated import refuse_repeated
-from space.shared.command_lines import quoted
+from space.shared.command_lines import quoted, setting_word
 from space.shared.plain import InputError, check_utf8
 from space.shared.renamed import note_renamed
 
@@ -199,7 +199,14 @@ def _alternatives(word: str) -> list[str]:
         raise InputError(f"{word}: glob() is not read here; list the values with commas") from None
     if twice := [value for value in values if values.count(value) > 1]:
         raise InputError(f"{word}: lists {twice[0]} twice; leave out one of them")
-    return [f"{override.get_key_element()}={value}" for value in values]
+    return [_unescaped(f"{override.get_key_element()}={value}") for value in values]
+
+
+def _unescaped(word: str) -> str:
+    """Hydra writes `a.py\\:A` where `a.py:A` is read as the same."""
+    name, _, written = word.partition("=")
+    value = parsed_word(word).value() if "\\" in written and "${" not in written else None
+    return setting_word(name, value) if isinstance(value, str) else word
 
 
 def parsed_word(word: str) -> Any:

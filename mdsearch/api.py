@@ -13,6 +13,7 @@ from conf.compose import compose
 from conf.words import as_entries, as_text, as_typed, path_of
 
 if TYPE_CHECKING:
+    from search.backends.connection import RayConnection
     from search.run import RunResult
     from search.settings import SearchSettings
 
@@ -39,9 +40,12 @@ def settings(*overrides: str) -> SearchSettings:
     return settings_of(overrides)[0]
 
 
-def run_search(settings: SearchSettings, overrides: Sequence[str] = ()) -> RunResult:
+def run_search(
+    settings: SearchSettings, overrides: Sequence[str] = (), ray: RayConnection | None = None
+) -> RunResult:
     """Search, confirm, report: the run folder holds all that `mdsearch search` leaves there. `overrides` are
-    the words that the settings were made of; `mdsearch search resume=...` starts from them.
+    the words that the settings were made of; `mdsearch search resume=...` starts from them. `ray` is that of
+    several searches in turn.
 
     Raises:
         InputError: for settings that cannot work, before anything starts.
@@ -49,7 +53,7 @@ def run_search(settings: SearchSettings, overrides: Sequence[str] = ()) -> RunRe
     from analysis.live import STANDARD
     from search import run
 
-    return run.run_search(settings, list(overrides), STANDARD)
+    return run.run_search(settings, list(overrides), STANDARD, ray)
 
 
 def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:

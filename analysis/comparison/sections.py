@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.comparison.charts import curves_of_progress, fronts_of_runs, run_colour
+from analysis.comparison.charts import curves_of_progress, fronts_of_runs
 from analysis.comparison.runs import (
     Run,
     RunLedger,
@@ -26,6 +26,7 @@ from analysis.report.sections.verdicts import (
     verdict_heads,
     verdict_row,
 )
+from analysis.series import look
 from search.formats import counted, duration, share
 from search.objectives import Objectives
 from search.runs.header import trials_asked
@@ -99,7 +100,8 @@ def _ledger_cells(place: int, run: Run, counts: RunLedger) -> list[Cell]:
 
 
 def _name(place: int, run: Run) -> Cell:
-    return Cell(run.name, colour=run_colour(place))
+    own = look(place)
+    return Cell(run.name, colour=own.colour, glyph=own.glyph)
 
 
 def settings_section(runs: Sequence[Run]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.efficiency.figures import StrategyFigures
-from analysis.plotting import GRID_COLOUR, legend_outside, plot_file
+from analysis.plotting import GRID_COLOUR, legend_outside, log_ticks, plot_file
 from analysis.series import look, spans_magnitudes
 
 
@@ -25,7 +25,9 @@ def plot_efficiency(path: Path, found: Mapping[str, StrategyFigures], caption: s
             shares = 100 * np.arange(1, len(steps) + 1) / len(steps)
             axes.step([steps[0], *steps], [0, *shares], where="post", label=name, lw=1.8, **look(place).line)
         every = [steps for one in found.values() for steps in one.steps]
-        axes.set_xscale("log" if spans_magnitudes(every) else "linear")
+        if spans_magnitudes(every):
+            axes.set_xscale("log")
+            log_ticks(axes.xaxis)
         axes.set_ylim(0, 100)
         axes.set_xlabel("training steps, in full lengths")
         axes.set_ylabel("% of seeds with one of the truly best")

@@ -38,9 +38,10 @@ class Cell(NamedTuple):
     css: str = ""
     code: bool = False
     badge: str = ""  # a word on a coloured ground, before the text
-    colour: str = ""  # of a dot before the text
+    colour: str = ""  # of a mark before the text
     bars: tuple[str, str] | None = None  # the widths of two bars, as CSS has them
     hint: str = ""  # more, when pointed at
+    glyph: str = "●"  # the mark
 
 
 class Row(NamedTuple):

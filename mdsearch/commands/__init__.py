@@ -66,7 +66,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "evaluate reconstruction": _planned("how well an autoencoder gives images back"),
     },
     "Exchange": {
-        "convert": _planned("weights from and to diffusers"),
+        "convert": Command("a network with its weights, to and from diffusers"),
         "export": _planned("ONNX, Core ML, ExecuTorch"),
     },
     "The shell": {

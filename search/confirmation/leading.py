@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from search.confirmation.repeats import known_noise
+from search.runs.files import job_folder
 from search.runs.header import noise_of, objectives_of, references_of
-from search.runs.record import History, Trial
+from search.runs.record import History, Trial, read_history
 from search.runs.scores import best_first, within_noise
 from search.statistics.pareto import Point, best_order, mean_point
 from search.statistics.verdicts import Runs, confirmation_runs, verdicts
+from space.shared.plain import InputError
 
 TIED_NAMED = 5
 
@@ -63,6 +66,19 @@ def lead(history: History) -> Lead | None:
     beaten = tuple(trial for trial in within if trial.name in losers)
     among = len(best_first(history.trials, objectives))
     return Lead(winner, tuple(tied), beaten, noise.known(objectives), among)
+
+
+def trial_folder(run: Path, number: int | None = None) -> Path:
+    """Of a trial; without a number of the winner, as best.yaml has it. Raises InputError if there is none."""
+    history = read_history(run)
+    if number is None:
+        leading = lead(history)
+        if leading is None:
+            raise InputError(f"trial: {run} has no complete trial; name one, or a model=")
+        number = leading.winner.number
+    if number not in [trial.number for trial in history.trials]:
+        raise InputError(f"trial: {run} has no trial {number}; allowed: 0 to {len(history.trials) - 1}")
+    return job_folder(run, str(number))
 
 
 def _losers(history: History, names: set[str]) -> set[str]:

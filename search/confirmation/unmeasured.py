@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.repeats import estimated
 from search.runs.header import foreign_to, noise_of
 from search.runs.record import History
 from search.statistics.noise import noise_from_plain
+from space.shared.command_lines import command_line
 
 SEEDS_AT_FIRST, MORE_SEEDS = 3, 2  # of each network: two of them would leave four networks three repeats
 
@@ -54,12 +55,14 @@ def measure_command(history: History, folder: Path) -> str:
     """More seeds for the finalists and reference points, which say what noise is and so decide."""
     seeds = Counter(trial.name for trial in history.confirmations if trial.state == "complete")
     most = max(SEEDS_AT_FIRST, max(seeds.values(), default=0) + MORE_SEEDS)
-    return shlex.join(["mdsearch", "confirm", str(folder), f"seeds={most}", "minutes=null"])
+    references = tuple(history.header.get("references", ()))
+    own = {} if references == ConfirmationSettings().references else {"references": references}
+    return command_line("confirm", folder, seeds=most, minutes=None, **own)
 
 
 def keep_command(folder: Path) -> str:
     """What writes the noise that a run's repeated seeds show, for the next search of its protocol."""
-    return shlex.join(["mdsearch", "noise", str(folder), f"out={folder.name}-noise.yaml"])
+    return command_line("noise", folder, out=f"{folder.name}-noise.yaml")
 
 
 def what_to_measure(history: History, folder: Path) -> str:

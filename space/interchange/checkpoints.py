@@ -123,13 +123,16 @@ def load(path: str | Path, *, variant: str | None = None, size_numbers: int | No
         architecture = Architecture.from_plain(config["architecture"], str(folder / CONFIG_FILE))
         return assign(empty_unet(architecture), weights, lambda ours: f"{PREFIX}{ours}")
     architecture = architecture_from_diffusers(
-        config, size_numbers=size_numbers, pooled_width=_pooled_width_beside(folder)
+        config,
+        size_numbers=size_numbers,
+        pooled_width=_number_beside(folder, "text_encoder_2", "projection_dim"),
+        context_length=_number_beside(folder, "text_encoder", "max_position_embeddings"),
     )
     return assign(empty_unet(architecture), weights, diffusers_name)
 
 
-def _pooled_width_beside(folder: Path) -> int | None:
-    """Of the second text encoder of the pipeline that the network is a part of, if it is one."""
-    path = folder.parent / "text_encoder_2" / CONFIG_FILE
-    width: Any = read_plain(path).get("projection_dim") if path.is_file() else None
-    return width if isinstance(width, int) else None
+def _number_beside(folder: Path, part: str, key: str) -> int | None:
+    """What another part of the pipeline says that the network belongs to, if it does."""
+    path = folder.parent / part / CONFIG_FILE
+    number: Any = read_plain(path).get(key) if path.is_file() else None
+    return number if isinstance(number, int) else None

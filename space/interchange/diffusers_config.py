@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture, Level, Middle
-from space.interchange.from_diffusers import OWN_SIZE_NUMBERS
+from space.interchange.from_diffusers import OWN_CONTEXT_LENGTH, OWN_SIZE_NUMBERS
 from space.shared.plain import InputError
 
 
@@ -62,6 +62,7 @@ def diffusers_config(architecture: Architecture) -> dict[str, Any]:
         "use_linear_projection": a.stack_projection == "linear",
         "time_embedding_dim": a.time_width,
         "time_cond_proj_dim": a.guidance_width or None,
+        OWN_CONTEXT_LENGTH: a.context_length,
     }
     if a.size_embeddings:
         config |= {

@@ -12,15 +12,21 @@ from typing import Any
 from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture, Level, Middle
 from space.interchange.config_values import DEFAULTS, checked_values, inexpressible
 
+CLIP_LENGTH = 77
 SDXL_POOLED_WIDTH = 1280  # of OpenCLIP ViT-bigG/14, SDXL's second text encoder
 # Two numbers each: SDXL embeds original size, crop and target size, its refiner original size and crop with
 # one aesthetic score.
 SDXL_SIZE_NUMBERS = (6, 5)
-OWN_SIZE_NUMBERS = "_size_embeddings"  # our own config says it; diffusers ignores keys that begin like this
+# What our own configs say beside; diffusers passes over keys that begin like this.
+OWN_SIZE_NUMBERS, OWN_CONTEXT_LENGTH = "_size_embeddings", "_context_length"
 
 
 def architecture_from_diffusers(
-    config: Mapping[str, Any], *, size_numbers: int | None = None, pooled_width: int | None = None
+    config: Mapping[str, Any],
+    *,
+    size_numbers: int | None = None,
+    pooled_width: int | None = None,
+    context_length: int | None = None,
 ) -> Architecture:
     """The `Architecture` that a diffusers `UNet2DConditionModel` config describes.
 
@@ -29,6 +35,7 @@ def architecture_from_diffusers(
         size_numbers: how many of SDXL's size numbers are embedded, 6 for SDXL base, 5 for its refiner. The
             config only tells the sum of their width and the pooled text's; needed where neither
             `pooled_width` is known nor SDXL's own text encoder fits.
+        context_length: tokens of the text encoder, which a config does not tell; None: CLIP's 77.
 
     Raises:
         InputError: naming the key and value that an `Architecture` cannot express.
@@ -66,6 +73,7 @@ def architecture_from_diffusers(
         condition_channels=values["in_channels"] - values["out_channels"],
         guidance_width=values["time_cond_proj_dim"] or 0,
         latent_size=_square(values["sample_size"]),
+        context_length=context_length or config.get(OWN_CONTEXT_LENGTH) or CLIP_LENGTH,
         context_width=_one_context(values["cross_attention_dim"]),
         pooled_width=pooled,
         size_embeddings=sizes,

@@ -122,9 +122,9 @@ class LoraMixin(PeftAdapterMixin):
         set_weights_and_activate_adapters(self, names, numbers)
 
     @contextmanager
-    def scaled(self, cross_attention_kwargs: Mapping[str, Any] | None) -> Iterator[None]:
+    def scaled(self, cross_attention_kwargs: Mapping[str, Any]) -> Iterator[None]:
         """While a pipeline asks for adapters times a `scale`. Raises InputError for anything else it asks."""
-        given = dict(cross_attention_kwargs or {})
+        given = dict(cross_attention_kwargs)
         scale = given.pop("scale", None)
         if given:
             raise InputError(f"cross_attention_kwargs: {', '.join(given)} not supported; allowed: scale")

@@ -7,6 +7,7 @@ pipeline = StableDiffusionPipeline.from_pretrained("a text-to-image model", unet
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -138,7 +139,7 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, ProcessorsMixin):
             mid_block_additional_residual,
             down_intrablock_additional_residuals or (),
         )
-        with self.scaled(cross_attention_kwargs):
+        with self.scaled(cross_attention_kwargs) if cross_attention_kwargs else nullcontext():
             output = self.unet(
                 sample,
                 torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0]),

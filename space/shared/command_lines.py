@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # what is read as the text that it is; "2024", "null" and "a (1)" are not
-_BARE = re.compile(r"(?!(?:null|true|false|inf|nan)$)[./]*[a-z_][\w./-]*", re.ASCII | re.IGNORECASE)
+_BARE = re.compile(r"(?!(?:null|true|false|inf|nan)$)[./]*[a-z_][\w./:-]*", re.ASCII | re.IGNORECASE)
 _SAFE_SOURCE = re.compile(r"(?![~+-])[^=]*/.*", re.DOTALL)
 
 

@@ -11,9 +11,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import get_temp_dir
 from typing import Any, Literal, TypeVar
 
 from space.shared.plain import InputError
+from space.shared.sockets import socket_folder, temporary_files_in
 
 LONGEST_TEMPORARY = 70  # bytes of the path of the folder for temporary files
 Task = TypeVar("Task")
@@ -47,6 +49,9 @@ def in_workers(
     context = get_context(method)
     if preload and method == "forkserver":
         context.set_forkserver_preload(list(preload))
+    if method == "forkserver":
+        with temporary_files_in(socket_folder("pymp-12345678/listener-12345678")):
+            get_temp_dir()  # where the server will listen
     before, children = set(active_children()), set[BaseProcess]()
     pool = ProcessPoolExecutor(workers, context, _begin, (context.Value("i", 0), prepare))
     try:

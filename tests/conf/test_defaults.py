@@ -17,6 +17,7 @@ from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.scorers.embedded import EvaluatorSettings
 from mdsearch.commands.compare import CompareSettings
 from mdsearch.commands.completion import CompletionSettings
+from mdsearch.commands.convert import ConvertCommand
 from mdsearch.commands.count import PriceSettings
 from mdsearch.commands.evaluate import EvaluateCommand
 from mdsearch.commands.evidence import EvidenceSettings
@@ -71,6 +72,7 @@ COMMANDS = {
     "evidence_again": AgainSettings,
     "compare": CompareSettings,
     "completion": CompletionSettings,
+    "convert": ConvertCommand,
     "efficiency": EfficiencySettings,
     "evaluate": EvaluateCommand,
     "evidence": EvidenceSettings,

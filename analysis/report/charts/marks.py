@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
+from analysis.series import spans_magnitudes
 from search.formats import ending, label, size, state_word, summary_lines
 from search.runs.header import references_of
 from search.runs.record import History, Trial
@@ -34,6 +35,7 @@ COLOUR_OF = {
 }
 # of finalists that did not win, in colours that mean nothing else
 FINALISTS = (("#0e9fb5", "square"), ("#a16207", "triangle-up"), ("#4f46e5", "cross"), ("#65a30d", "star"))
+REFERENCES = ("diamond", "diamond-tall", "diamond-wide", "diamond-cross")  # of one colour
 MOST_MARKS = 1500  # of one kind in a chart; with more, evenly spaced ones are plotted, and the legend says so
 MOST_FULL_HOVERS = 300  # with more marks of a kind, what they say leaves the levels out
 
@@ -117,11 +119,14 @@ def reference_colour(name: str) -> str:
 
 def network_marks(history: History, winner: Trial | None) -> dict[str, dict[str, Any]]:
     """A colour and a symbol for each network that was trained again: the same wherever it stands."""
-    references, found = references_of(history), {}
-    others = (FINALISTS[place % len(FINALISTS)] for place in count())
+    references = references_of(history)
+    found: dict[str, dict[str, Any]] = {}
+    others = (_finalist(place) for place in count())
     for name in dict.fromkeys(trial.name for trial in history.confirmations):
         if name in references:
-            found[name] = {"color": reference_colour(name), "symbol": "diamond"}
+            colour = reference_colour(name)
+            alike = sum(mark["color"] == colour for mark in found.values())
+            found[name] = {"color": colour, "symbol": REFERENCES[alike % len(REFERENCES)]}
         elif winner is not None and name == winner.name:
             found[name] = {"color": COLOUR_OF["winner"], "symbol": "circle"}
         else:
@@ -130,10 +135,15 @@ def network_marks(history: History, winner: Trial | None) -> dict[str, dict[str,
     return found
 
 
+def _finalist(place: int) -> tuple[str, str]:
+    again, at = divmod(place, len(FINALISTS))
+    return FINALISTS[at][0], FINALISTS[(at + again) % len(FINALISTS)][1]
+
+
 def log_axis(values: Sequence[float]) -> dict[str, Any]:
     """A logarithmic axis with ticks at 1, 2 and 5 of each decade, written out in full; an even one where two
     of them need not lie in the range."""
-    if max(values) < 5 * min(values):
+    if not spans_magnitudes(values):
         return {}
     decades = range(floor(log10(min(values))), floor(log10(max(values))) + 1)
     ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]

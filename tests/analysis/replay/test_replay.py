@@ -368,6 +368,10 @@ def test_one_strategy_stands_beside_uniform_sampling():
         "tpe, workers=1", "tpe, workers=8", "random, workers=1", "random, workers=8",
     ]  # fmt: skip
     assert list(strategies(["runs=[a]", "sampler=random", "stopping=none"])) == ["as asked"]
+    own = strategies(["runs=[a]", "sampler=own,random", "sampler.use='my file.py:Mine'"])
+    assert {name: to_plain(one.sampler) for name, one in own.items()} == {
+        "own": {"name": "custom", "use": "my file.py:Mine", "options": None}, "random": {"name": "random"}
+    }  # fmt: skip
 
 
 def test_what_is_compared_may_be_a_field_that_the_baseline_has_not():
