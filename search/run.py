@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -17,18 +18,20 @@ from search.confirmation.confirmation import Confirmation
 from search.confirmation.unmeasured import noise_note, what_to_measure, why_unknown
 from search.custom import keep_custom
 from search.display import Display, make_display
-from search.formats import counted
+from search.formats import counted, score, states_in_words
 from search.plan import check
 from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
 from search.runs.commands import more_seeds_command
 from search.runs.compatibility import abridged
 from search.runs.files import BEST_NAME, EVALUATOR_FOLDER, PROVENANCE_NAME
 from search.runs.folder import begin_record, claim_folder, moved_data
+from search.runs.header import objectives_of
 from search.runs.prior import take_prior, take_recorded
 from search.runs.provenance import provenance
 from search.runs.record import History, Record
 from search.runs.results import Listener, Results
-from search.runs.scores import all_of
+from search.runs.rows import choices_of, rung_rows, trial_rows
+from search.runs.scores import all_of, best_first
 from search.settings import SearchSettings
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
@@ -40,8 +43,11 @@ from space.shared.plain import InputError
 from space.shared.retries import StorageAway, reason_of, resume_command, resume_hint, storage_error
 from training.data.dataset import Dataset
 
+if TYPE_CHECKING:
+    import pandas
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """Where a run is and what it says."""
 
@@ -49,6 +55,24 @@ class RunResult:
     history: History
     report: Path | None
     interrupted: bool
+
+    def __repr__(self) -> str:
+        objectives, said = objectives_of(self.history), [states_in_words(self.history.trials)]
+        for best in best_first(self.history.trials, objectives)[:1]:
+            scores = (f"{each.label} {score(best.score(each.name), each.decimals)}" for each in objectives)
+            said.append(f"best {best.name}, {', '.join(scores)}")
+        return f"RunResult({self.folder}: {'; '.join(said)}{'; interrupted' * self.interrupted})"
+
+    def frame(self, rows: Literal["trials", "rungs"] = "trials") -> pandas.DataFrame:
+        """A pandas table, a row for each trial or each evaluation, with scores and choices as columns: what
+        trials.csv and rungs.csv hold. NaN, None or NA: not measured, or a choice without effect there."""
+        import pandas
+
+        columns, found = {"trials": trial_rows, "rungs": rung_rows}[rows](self.history)
+        frame, choices = pandas.DataFrame(found, columns=columns), choices_of(self.history).names
+        return (
+            frame.assign(**frame[choices].convert_dtypes()) if choices else frame
+        )  # whole numbers stay whole
 
     @property
     def best(self) -> Architecture | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,7 +16,6 @@ from typing import Any, Literal, TypeVar
 from space.shared.plain import InputError
 from space.shared.sockets import socket_folder, temporary_files_in
 
-LONGEST_TEMPORARY = 70  # bytes of the path of the folder for temporary files
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -44,12 +42,9 @@ def in_workers(
         InputError: a worker was ended from outside.
         Exception: what `prepare` or `work` raised.
     """
-    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_TEMPORARY:
-        method = "spawn"  # a fork server listens at a path, which has 107 bytes at most
     context = get_context(method)
-    if preload and method == "forkserver":
-        context.set_forkserver_preload(list(preload))
     if method == "forkserver":
+        context.set_forkserver_preload(list(preload))
         with temporary_files_in(socket_folder("pymp-12345678/listener-12345678")):
             get_temp_dir()  # where the server will listen
     before, children = set(active_children()), set[BaseProcess]()
