@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import yaml
@@ -23,7 +24,8 @@ def preset(noise: Noise, source: str) -> str:
     """A noise as a file of conf/noise, which says what it was estimated from."""
     head = f"# Noise of one run, from {source}\n"
     plain = noise_to_plain(noise)
-    plain["rungs"] = [_rounded(rung) | {"step": rung["step"]} for rung in plain["rungs"]]
+    known = [rung for rung in plain["rungs"] if isfinite(rung["fid_relative"] + rung["clip"])]
+    plain["rungs"] = [_rounded(rung) | {"step": rung["step"]} for rung in known]
     return head + yaml.safe_dump(plain, sort_keys=False)
 
 

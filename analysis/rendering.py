@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from space.explore.style import PLOT_ENDINGS
+from space.shared.command_lines import command_line
 from space.shared.plain import InputError
 
 Format = Literal["table", "json", "csv", "markdown"]
@@ -100,12 +101,12 @@ def markdown_page(
     command: str, title: str, parts: Sequence[str], caption: str, settings: TableSettings
 ) -> str:
     """A Markdown page: title, parts, the plot if there is one, the command that made it and when."""
-    words = " ".join(f"{name}={value}" for name, value in asdict(settings).items() if value is not None)
+    chosen = {name: value for name, value in asdict(settings).items() if value is not None}
     paragraphs = [f"# {title}", *(part.strip() for part in parts)]
     if settings.picture is not None:
         link = relpath(settings.picture, Path(settings.out or ".").parent)
         paragraphs.append(f"![{caption}]({link})")
-    paragraphs.append(f"Made on {date.today()} by `mdsearch {command} {words}`.")
+    paragraphs.append(f"Made on {date.today()} by `{command_line(command, **chosen)}`.")
     return "\n\n".join(paragraphs) + "\n"
 
 

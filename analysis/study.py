@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from search.objectives import Objectives
@@ -72,10 +73,15 @@ def _is_sound(path: Path) -> bool:
     return True
 
 
+def _address(path: Path) -> str:
+    """Of a file whose name may hold what means something in an address, as `?` does."""
+    return URL.create("sqlite", database=str(path.resolve())).render_as_string()
+
+
 def _study(path: Path, name: str, objectives: Objectives) -> int:
     """The study's id in the file."""
     storage = optuna.storages.RDBStorage(
-        f"sqlite:///{path.resolve()}", engine_kwargs={"connect_args": {"timeout": SECONDS_TO_WAIT}}
+        _address(path), engine_kwargs={"connect_args": {"timeout": SECONDS_TO_WAIT}}
     )
     try:
         directions = [objective.direction for objective in objectives]

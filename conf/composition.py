@@ -5,13 +5,15 @@ Hydra is imported inside the functions here and beside: what needs none of its o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from conf.files import is_whole, preset_text, presets_of
 from conf.own import Chosen, chosen, registered
+from space.shared.command_lines import uninterpolated
 
 MISSING = "???"
+STORED = "stored"  # no preset is called so
 
 
 def composed(main: str, own: Chosen, package: str) -> Any:
@@ -19,6 +21,24 @@ def composed(main: str, own: Chosen, package: str) -> Any:
 
     with registered(own), hydra.initialize_config_module(package, version_base="1.3"):
         return hydra.compose(main, overrides=own.words)
+
+
+def stored_words(fields: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The words by which groups are the fields that a run folder holds of them."""
+    from hydra.core.config_store import ConfigStore
+
+    for group, values in fields.items():
+        ConfigStore.instance().store(STORED, _as_it_stands(values), group=group)
+    return [f"{group}={STORED}" for group in fields]
+
+
+def _as_it_stands(value: Any) -> Any:
+    """Stored text is not to be resolved again."""
+    if isinstance(value, Mapping):
+        return {name: _as_it_stands(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_as_it_stands(item) for item in value]
+    return uninterpolated(value) if isinstance(value, str) else value
 
 
 def choices(main: str, package: str, words: Iterable[str] | Chosen = ()) -> dict[str, str]:

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from conf.composition import choices
+from conf.composition import MISSING, choices
 from conf.errors import check_chosen_here, check_preset
 from conf.files import PACKAGE, folder_of, is_whole, main_text, names_preset, preset_text, presets_of
 from conf.words import in_words_of_today, parsed_word
@@ -27,27 +27,26 @@ def help_text(main: str, words: Iterable[str] = (), *, package: str = PACKAGE) -
     Raises:
         InputError: a preset that there is not, or a group that is not chosen from here.
     """
-    usual, chosen = choices(main, package), _chosen(main, words, package)
+    usual = choices(main, package)
+    chosen, there = _chosen(main, words, package, usual), _groups(usual, package)
     intro, examples = _head(main_text(main, package))
     lines = [*intro, "", "Write any of what follows as name=value, in any order:", ""]
-    for group, presets in groups(main, package=package).items():
+    for group, presets in there.items():
         here = "" if chosen[group] == usual[group] else f"; here {chosen[group]}"
         lines.append(f"{group}=... (default {usual[group]}{here})")
         lines += _columns((f"  {preset}", text) for preset, text in presets.items())
         lines.append("")
     lines += ["Fields, with their defaults:"]
-    lines += _columns(
-        (f"  {name}={value}", comment) for name, value, comment in fields(main, chosen, package)
-    )
-    if other := _other_fields(chosen, groups(main, package=package), package):
+    lines += _columns(map(_field_row, fields(main, chosen, package)))
+    if other := _other_fields(chosen, there, package):
         command = f"mdsearch {main.replace('_', ' ')} {other} --help"
         lines += ["", f"Other presets have other fields, which help shows beside them: {command}"]
     return "\n".join([*lines, "", *examples]).rstrip()
 
 
-def _chosen(main: str, words: Iterable[str], package: str) -> dict[str, str]:
+def _chosen(main: str, words: Iterable[str], package: str, usual: dict[str, str]) -> dict[str, str]:
     """Group -> preset, with those that the words choose."""
-    folders, usual = presets_of(package), choices(main, package)
+    folders = presets_of(package)
     parsed = [parsed_word(in_words_of_today(word)) for word in words]
     chosen = [override for override in parsed if names_preset(override, folders)]
     for override in chosen:
@@ -58,13 +57,22 @@ def _chosen(main: str, words: Iterable[str], package: str) -> dict[str, str]:
     return choices(main, package, [override.input_line for override in chosen])
 
 
+def _field_row(field: tuple[str, str, str]) -> tuple[str, str]:
+    name, value, comment = field
+    if value == MISSING:
+        return f"  {name}=...", f"required: {comment}"
+    return f"  {name}={value}", comment
+
+
 def _other_fields(chosen: Mapping[str, str], there: Mapping[str, Mapping[str, str]], package: str) -> str:
     """The first choice, as a word, of a preset that has fields which the chosen one of its group lacks."""
     folders = presets_of(package)
-    for group, presets in there.items():
+    for group in there:
+        if not any("\nname: " in preset_text(folders, group, preset) for preset in there[group]):
+            continue  # presets of one kind have the same fields, or nearly so
         shown = {name for name, _, _ in fields_of_preset(folders, group, chosen[group])}
-        for preset in presets:
-            if shown and {name for name, _, _ in fields_of_preset(folders, group, preset)} - shown:
+        for preset in there[group]:
+            if {name for name, _, _ in fields_of_preset(folders, group, preset)} - shown:
                 return f"{group}={preset}"
     return ""
 
@@ -79,10 +87,14 @@ def _head(text: str) -> tuple[list[str], list[str]]:
 
 def groups(main: str, *, package: str = PACKAGE) -> dict[str, dict[str, str]]:
     """The groups that `main` chooses from: group -> preset -> the first comment line of its file."""
+    return _groups(choices(main, package), package)
+
+
+def _groups(chosen: Iterable[str], package: str) -> dict[str, dict[str, str]]:
     folders = presets_of(package)
     return {
         name: {preset: _description(text) for preset, text in folders[folder_of(name)].items()}
-        for name in choices(main, package)
+        for name in chosen
         if folder_of(name) in folders
     }
 

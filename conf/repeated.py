@@ -109,11 +109,14 @@ def _refuse_within(word: str) -> None:
 
 
 def _refuse(name: str, words: Sequence[str]) -> NoReturn:
-    first, last = (
-        re.sub(r'="([^"\\]*)"$', r"=\1", word) for word in (words[0], words[-1])
-    )  # as they were typed
+    first, last = _typed(words[0]), _typed(words[-1])
     times = "twice" if len(words) == 2 else f"{len(words)} times"
     values = [word.partition("=")[2] for word in words]
     braces = "; of {1..3} a shell makes several words, unless it stands in quotes"
     hint = braces if all("." in value or "/" in value for value in values) else ""
     raise InputError(f"{name}: given {times}, as {first!r} and {last!r}; leave out one of them{hint}")
+
+
+def _typed(word: str) -> str:
+    """Without the signs and quotes that commands put around what is text as it stands."""
+    return re.sub(r'="([^"\\]*)"$', r"=\1", word.removeprefix("++"))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
-from conf.files import PACKAGE, built_in, folder_of, is_path
+from conf.files import PACKAGE, built_in, folder_of, is_path, preset_text, presets_of
 from conf.repeated import refuse_repeated
-from space.shared.plain import InputError, check_text
+from space.shared.command_lines import quoted, setting_word
+from space.shared.plain import InputError, check_utf8
 from space.shared.renamed import note_renamed
 
 # Presets by their older names, which run folders hold and users type for one release more.
 RENAMED = {f"{group}=own": f"{group}=custom" for group in ("sampler", "stopping")}
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_INTERPOLATION = re.compile(r"(?<!\\)\$\{")
 
 
 def in_words_of_today(word: str) -> str:
@@ -25,9 +29,11 @@ def in_words_of_today(word: str) -> str:
 
 
 def divided(words: Iterable[str]) -> tuple[list[str], list[str]]:
-    """What a command line names (`runs/a`), and what it sets (`out=b`), each in its order."""
-    words = [check_text(word, "word") for word in words]
-    return [word for word in words if "=" not in word], [word for word in words if "=" in word]
+    """What a command line names (`runs/a`, `runs/a=1` too), and what it sets (`out=b`), each in its order."""
+    words = [check_utf8(word, "word") for word in words]
+    sets = ["=" in word and "/" not in word.partition("=")[0] for word in words]
+    named = [expanduser(word) for word, is_set in zip(words, sets, strict=True) if not is_set]
+    return named, [word for word, is_set in zip(words, sets, strict=True) if is_set]
 
 
 def as_text(words: Iterable[str], names: Iterable[str]) -> list[str]:
@@ -38,6 +44,21 @@ def as_text(words: Iterable[str], names: Iterable[str]) -> list[str]:
     """
     texts = set(names)
     return [_quoted(word) if word.partition("=")[0] in texts else word for word in words]
+
+
+def as_typed(words: Iterable[str], names: Iterable[str]) -> list[str]:
+    """The words with values of `names` that would be read as numbers or as true or false as text.
+
+    >>> as_typed(["name=1e3", "name=a", "trials=3"], ["name"])
+    ['name="1e3"', 'name=a', 'trials=3']
+    """
+    texts = set(names)
+
+    def is_other(word: str) -> bool:
+        is_text = word.partition("=")[0] in texts
+        return is_text and _is_read(word) and isinstance(parsed_word(word).value(), (int, float))
+
+    return [_quoted(word) if is_other(word) else word for word in words]
 
 
 def as_entries(words: Iterable[str], mapping: str) -> list[str]:
@@ -78,10 +99,40 @@ def _quoted(word: str) -> str:
     name, _, text = word.partition("=")
     if text == "null":
         return word
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        text = text[1:-1]
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
-    return f'{name}="{escaped}"'
+    if _QUOTED.fullmatch(text):
+        return f"{name}={_INTERPOLATION.sub(lambda found: chr(92) + found[0], text)}"
+    return f"{name}={quoted(text)}"
+
+
+def readable(word: str) -> str:
+    """The word; a value that the grammar has no reading for (`~/photos`, `Köln (2)`) as the text that it is,
+    unless it looks like a list, a mapping, several values or quoted text with a mistake in it."""
+    name, _, value = word.partition("=")
+    if not value or value[0] in "[{'\"" or "," in value or "${" in value or _is_read(word):
+        return word
+    as_text = f"{name}={quoted(value)}"
+    return as_text if _is_read(as_text) else word
+
+
+def _is_read(word: str) -> bool:
+    try:
+        parsed_word(word)
+    except InputError:
+        return False
+    return True
+
+
+def path_of(words: Iterable[str], name: str) -> Path | None:
+    """The path that the last of the words with this name gives; None for null, or without such a word.
+
+    >>> str(path_of(["resume=runs/a b", "trials=3"], "resume"))
+    'runs/a b'
+    """
+    from omegaconf import OmegaConf
+
+    named = [word for word in as_text(words, [name]) if word.partition("=")[0] == name]
+    value = parsed_word(named[-1]).value() if named else None
+    return None if value is None else Path(OmegaConf.create({name: value})[name]).expanduser()
 
 
 def expand(overrides: Iterable[str]) -> list[list[str]]:
@@ -89,14 +140,46 @@ def expand(overrides: Iterable[str]) -> list[list[str]]:
 
     >>> expand(["budget=md,md_lite", "trials=3"])
     [['budget=md', 'trials=3'], ['budget=md_lite', 'trials=3']]
+    >>> expand(["sampler=custom,random", "sampler.use=a.py:A"])
+    [['sampler=custom', 'sampler.use=a.py:A'], ['sampler=random']]
 
     Raises:
         InputError: an override that cannot be parsed, a name or a value given twice, or a sweep without an
             end (`interval`).
     """
-    overrides = list(overrides)
-    refuse_repeated(map(parsed_word, overrides))
-    return [list(words) for words in itertools.product(*map(_alternatives, overrides))]
+    words = [readable(word) for word in overrides]
+    refuse_repeated(map(parsed_word, words))
+    alternatives = [_alternatives(word) for word in words]
+    swept: dict[str, list[str]] = {}
+    for each in alternatives:
+        for word in each if len(each) > 1 else ():
+            group, _, preset = word.partition("=")
+            swept.setdefault(group, []).append(preset)
+    found = [_of_chosen(each, swept) for each in itertools.product(*alternatives)]
+    return [list(each) for each in dict.fromkeys(map(tuple, found))]
+
+
+def _of_chosen(words: Iterable[str], swept: Mapping[str, Iterable[str]]) -> list[str]:
+    """The words but for fields of a preset that is not chosen among them, and is in another combination."""
+    words = list(words)
+    chosen = dict(word.partition("=")[::2] for word in words)
+
+    def belongs(word: str) -> bool:
+        group, _, field = word.partition("=")[0].lstrip("+~").partition(".")
+        others = [fields_of(group, preset) for preset in swept.get(group, ()) if field]
+        top = field.partition(".")[0]
+        return not any(top in each for each in others) or top in fields_of(group, chosen[group])
+
+    return [word for word in words if belongs(word)]
+
+
+def fields_of(group: str, preset: str) -> frozenset[str]:
+    """The fields that a preset's file sets; empty where there is none."""
+    import yaml
+
+    preset = RENAMED.get(f"{group}={preset}", f"{group}={preset}").partition("=")[2]
+    plain = yaml.safe_load(preset_text(presets_of(PACKAGE), group, preset))
+    return frozenset(plain) if isinstance(plain, dict) else frozenset()
 
 
 def _alternatives(word: str) -> list[str]:
@@ -104,6 +187,7 @@ def _alternatives(word: str) -> list[str]:
 
     if files := _files(word):
         return files
+    word = readable(word)
     override = parsed_word(word)
     if not override.is_sweep_override():
         return [word]
@@ -117,16 +201,28 @@ def _alternatives(word: str) -> list[str]:
         raise InputError(f"{word}: glob() is not read here; list the values with commas") from None
     if twice := [value for value in values if values.count(value) > 1]:
         raise InputError(f"{word}: lists {twice[0]} twice; leave out one of them")
-    return [f"{override.get_key_element()}={value}" for value in values]
+    return [_unescaped(f"{override.get_key_element()}={value}") for value in values]
+
+
+def _unescaped(word: str) -> str:
+    """Hydra writes `a.py\\:A` where `a.py:A` is read as the same."""
+    name, _, written = word.partition("=")
+    value = parsed_word(word).value() if "\\" in written and "${" not in written else None
+    return setting_word(name, value) if isinstance(value, str) else word
 
 
 def _files(word: str) -> list[str]:
     """The presets that a word lists, if some have the user's own names, which are text as it stands."""
     name, _, value = word.partition("=")
     presets = value.split(",")
-    if not (any(map(is_path, presets)) or not value.isascii()) or value[:1] in tuple("[{$"):
+    if _QUOTED.fullmatch(value) or value[:1] in tuple("[{$") or not any(map(_is_own, presets)):
         return []
     return [f"{name}={each}" for each in presets] if folder_of(name.lstrip("+")) in built_in(PACKAGE) else []
+
+
+def _is_own(preset: str) -> bool:
+    """Whether no built-in preset can be called so."""
+    return is_path(preset) or not preset.isascii()
 
 
 def parsed_word(word: str) -> Any:
@@ -134,7 +230,7 @@ def parsed_word(word: str) -> Any:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    check_text(word, "word")
+    check_utf8(word, "word")
     name, equals, value = word.lstrip("+-").partition("=")
     if not equals and not word.startswith(("~", "-")) and ("/" in name or Path(name).exists()):
         raise InputError(f"{word!r} has no name; write name={word} with one of the names in --help")
@@ -145,8 +241,7 @@ def parsed_word(word: str) -> Any:
     if word.startswith("-"):
         raise InputError(f"{word!r} is not an option; write {name}={value}")
     try:
-        quoted = _quoted(word) if _files(word) and value[:1] not in tuple("'\"") else word
-        return OverridesParser.create().parse_overrides([quoted])[0]
+        return OverridesParser.create().parse_overrides([_quoted(word) if _files(word) else word])[0]
     except HydraException as error:
         raise InputError(
             f"{word!r} cannot be read as name=value ({first_line(error)}); text with blanks, commas, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -30,6 +31,8 @@ def main(words: list[str]) -> int:
 
 
 def _main(words: list[str]) -> int:
+    if words[:1] == ["help"]:  # mdsearch help search
+        words = [*words[1:], HELP[-1]]
     if not words or words[0] in HELP:
         print(commands_text())
         return 0
@@ -72,11 +75,18 @@ def run_and_exit(command: Callable[[list[str]], int], words: list[str]) -> NoRet
         status = 2
     except KeyboardInterrupt:
         status = 130
-    except (BrokenPipeError, SystemExit) as error:
-        if not _reader_is_gone(error):
+    except (OSError, SystemExit) as error:
+        if _reader_is_gone(error):
+            status = ENDED_BY_CLOSED_PIPE
+        elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            print(
+                f"error: {error.filename or 'the output'} cannot be written: {error.strerror}",
+                file=sys.stderr,
+            )
+            status = 1
+        else:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter tries once more
-        status = ENDED_BY_CLOSED_PIPE
     sys.exit(status)
 
 
@@ -88,18 +98,24 @@ def _reader_is_gone(error: BaseException) -> bool:
 
 def entry() -> NoReturn:
     """What the installed command calls."""
-    settle()
-    run_and_exit(main, sys.argv[1:])
+    run_and_exit(_settled(main), sys.argv[1:])
 
 
 def alias(name: str) -> NoReturn:
     """What `python -m search.compare` and the like call until the next release: the command of this name."""
-    settle()
     words = sys.argv[1:]
     if name == "count" and words[:1] == ["explore"]:  # was `python -m space explore`
         name, words = "explore", words[1:]
     print(f"note: this is mdsearch {name} now; python -m goes with the next release", file=sys.stderr)
-    run_and_exit(lambda words: run_command(name, words), words)
+    run_and_exit(_settled(lambda words: run_command(name, words)), words)
+
+
+def _settled(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    def run(words: list[str]) -> int:
+        settle()
+        return command(words)
+
+    return run
 
 
 if __name__ == "__main__":

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from conf.compose import architecture_texts, compose_and_keep, naming_files
 from conf.folders import config_folders
-from conf.words import as_entries, as_text
+from conf.words import as_entries, as_text, as_typed, path_of
+from space.shared.plain import from_plain
 
 if TYPE_CHECKING:
+    from search.ask_tell import AskTell
+    from search.ask_tell_settings import AskTellSettings, ServeAddress
     from search.run import RunResult
     from search.settings import SearchSettings
+
+SEARCH_TEXTS = ("name", "runs_folder", "cache_folder", "data.folder", "data.captions")
 
 
 def search(*overrides: str, config_dir: str | Path | None = None) -> RunResult:
@@ -60,9 +65,10 @@ def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
     """Settings, and the words that they are made of: a resumed search starts from its own first words, and
     from the user's own YAML as it was then."""
     words = list(overrides)
+    resume = path_of(words, "resume")
+    if resume is not None:
+        return _resumed(resume, words)
     plain, texts = _composed(words)
-    if plain["resume"] is not None:
-        return _resumed(Path(str(plain["resume"])), words)
     from search.settings import settings_from_plain
 
     settings = settings_from_plain(plain)
@@ -82,6 +88,40 @@ def _resumed(folder: Path, new: list[str]) -> tuple[SearchSettings, list[str]]:
     references = settings.confirmation.references if any(word.startswith("conf") for word in new) else ()
     texts = architecture_texts(settings.enqueue) | texts | stored.presets | architecture_texts(references)
     return replace(settings, presets=texts), [*words, *new]
+
+
+def ask_tell(*overrides: str, config_dir: str | Path | None = None) -> AskTell:
+    """A search whose training is elsewhere, of the words that `mdsearch serve` takes: `ask` it for networks,
+    `tell` it their scores.
+
+    For example `ask_tell("rungs=[1000,4000]", "start={fid: 300, clip: 0.1}", "budget.gmacs=120")`.
+
+    Raises:
+        InputError: for overrides that cannot be used, or a run folder that cannot.
+    """
+    from analysis.live import STANDARD
+    from search.ask_tell import AskTell
+
+    with config_folders([config_dir] if config_dir else []), naming_files():
+        settings, _, words = serve_settings(overrides)
+        return AskTell(settings, words, STANDARD)
+
+
+def serve_settings(overrides: Sequence[str]) -> tuple[AskTellSettings, ServeAddress, list[str]]:
+    """The settings of `mdsearch serve`, and the words that they are made of, a resumed search's own first."""
+    from search.ask_tell_settings import AskTellSettings, ServeAddress, stored_ask_tell
+
+    before, kept, resume = list[str](), dict[str, str](), path_of(overrides, "resume")
+    if resume is not None:
+        from search.runs.folder import stored_overrides
+
+        before, kept = stored_overrides(resume), stored_ask_tell(resume).presets
+    new, earlier = (as_text(words, ["name", "resume", "protocol"]) for words in (overrides, before))
+    plain, texts = compose_and_keep("serve", new, before=earlier, kept=kept)
+    texts = architecture_texts(plain["enqueue"]) | texts | kept
+    address: ServeAddress = from_plain(ServeAddress, {name: plain.pop(name) for name in ("host", "port")})
+    settings: AskTellSettings = from_plain(AskTellSettings, plain | {"presets": texts})
+    return settings, address, [*before, *overrides]
 
 
 def read_run(folder: str | Path) -> RunResult:
@@ -108,4 +148,4 @@ def _composed(
 
 
 def _as_meant(words: Sequence[str]) -> list[str]:
-    return as_entries(as_text(words, ["resume"]), "weights.files")
+    return as_entries(as_typed(as_text(words, ["resume"]), SEARCH_TEXTS), "weights.files")

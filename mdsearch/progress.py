@@ -35,12 +35,12 @@ def shown_progress(console: Console, label: str) -> Iterator[OnDone]:
             due = done / of >= told + 0.05 and now >= told_at + LEAST_SECONDS_APART
             if told < 0 or done == of or due:
                 told, told_at = done / of, now
-                console.print(f"{done:,} of {of:,} {label}{speed and ', ' + speed}", highlight=False)
+                print(f"{done:,} of {of:,} {label}{speed and ', ' + speed}", file=console.file, flush=True)
 
         yield line
         return
     columns = (
-        TextColumn(label),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[pace]}"),

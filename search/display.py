@@ -100,7 +100,7 @@ class LiveDisplay:
         self.live.stop()
 
     def message(self, text: str) -> None:
-        self.live.console.print(text, markup=False, highlight=False)
+        self.live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def event(self, event: Mapping[str, Any], history: History) -> None:
         if event["event"] == "ended" or self.best is None:
@@ -118,7 +118,7 @@ class LiveDisplay:
         for trial in list(history.by_key.values())[-ROWS_SHOWN:]:
             state = f"{trial.state}: {trial.reason}" if trial.reason else trial.state
             table.add_row(
-                trial.name if trial.purpose == "search" else f"confirm {trial.name}",
+                escape(trial.name if trial.purpose == "search" else f"confirm {trial.name}"),
                 trial.architecture.id,
                 size_of(trial),
                 f"{trial.last_step}/{trial.steps}",

@@ -85,6 +85,12 @@ class Objective:
         """A value as a sentence holds it."""
         return format(value, {FID: ".1f", CLIP: ".3f"}.get(self.label, ".4g"))
 
+    def apart_text(self, distance: float) -> str:
+        """How far apart two networks are, on the even scale: `a factor of 1.25 in FID`, `0.045 in CLIP`."""
+        if self.scale == "log":
+            return f"a factor of {exp(distance):.2f} in {self.label}"
+        return f"{self.roughly(distance)} in {self.label}"
+
     def difference_text(self, value: float) -> str:
         """A difference: on the log scale a share."""
         if self.scale == "log":

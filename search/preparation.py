@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,21 @@ from evaluators.scorers.scorer import Scorer
 from search.confirmation.confirmation import Confirmation
 from search.display import Display
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
-from search.plan import named_architecture
-from search.runs.files import EVALUATOR_FOLDER
+from search.plan import Choosing, named_architecture
+from search.runs.files import (
+    EVALUATOR_FOLDER,
+    PROMPTS_NAME,
+    REAL_NAME,
+    SAMPLES_COLUMNS,
+    SAMPLES_SHOWN,
+)
+from search.runs.header import noise_here, noise_of_rule
 from search.runs.record import MemoryRecord, Record
 from search.samplers.factory import make_sampler
 from search.scoring.evaluator import describe, prepare_evaluator
-from search.scoring.inputs import scored_captions
+from search.scoring.inputs import as_uint8, scored_captions
 from search.settings import SearchSettings
-from search.statistics.noise import noise_to_plain
+from search.statistics.noise import Noise, noise_to_plain
 from search.stopping.factory import make_rule
 from search.strategies.base import SearchTask
 from search.strategies.phases import Phases
@@ -25,8 +33,10 @@ from search.strategy import Strategy
 from search.trial import TrialSettings
 from space.prices.macs import price
 from space.proxy import narrow
+from space.shared.files import write_whole
 from space.shared.plain import first_few, to_plain
 from training.data.dataset import Dataset
+from training.generation.grid import save_grid
 from training.trainer import Trainer
 
 
@@ -36,7 +46,17 @@ def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display:
     evaluator = prepare_evaluator(settings, folder / EVALUATOR_FOLDER, data, display.message)
     for line in describe(evaluator, settings, data):
         display.message(line)
+    if not (folder / EVALUATOR_FOLDER / PROMPTS_NAME).is_file():
+        keep_real_images(folder / EVALUATOR_FOLDER, data, scored_captions(settings, data)[:SAMPLES_SHOWN])
     return evaluator
+
+
+def keep_real_images(folder: Path, data: Dataset, prompts: list[str]) -> None:
+    """The held-out images whose captions the first samples are generated from, laid out as samples are."""
+    shown = [index % len(data.held_out_captions) for index in range(len(prompts))]
+    images, _ = as_uint8(data.held_out(shown))
+    save_grid(images, folder / REAL_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
+    write_whole(folder / PROMPTS_NAME, json.dumps(prompts, ensure_ascii=False))
 
 
 def data_in_words(data: Dataset) -> str:
@@ -114,14 +134,15 @@ def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> d
     }
 
 
-def search_strategy(settings: SearchSettings, record: MemoryRecord) -> Strategy:
-    """The search that the settings ask for, on a record that may hold a part of it already."""
+def search_strategy(settings: Choosing, record: MemoryRecord, noise: Noise) -> Strategy:
+    """The search that the settings ask for, on a record that may hold a part of it already. `noise` is what
+    its stopping rule goes by (`search.runs.header.noise_of_rule`)."""
     task = SearchTask(
         space=settings.space,
         budget=settings.budget,
         proxy=settings.proxy,
         sampler=make_sampler(settings.sampler, settings.seed),
-        rule=make_rule(settings.stopping, settings.noise),
+        rule=make_rule(settings.stopping, noise),
         objectives=settings.objectives,
         rungs=settings.rungs,
         trials=settings.trials,
@@ -143,10 +164,11 @@ def phases_of(settings: SearchSettings, record: Record) -> Phases:
             settings.confirmation,
             references,
             objectives=settings.objectives,
-            noise=settings.noise,
+            noise=noise_here(record.history.header),
             proxy=settings.proxy,
             rungs=settings.rungs,
             seed=settings.seed,
         )
 
-    return Phases(search_strategy(settings, record), confirmation)
+    search = search_strategy(settings, record, noise_of_rule(record.history))
+    return Phases(search, confirmation)

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from search.confirmation.confirmation import Confirmation
+from search.confirmation.unmeasured import noise_note, what_to_measure, why_unknown
 from search.custom import keep_custom
 from search.display import Display, make_display
-from search.formats import counted
+from search.formats import counted, score, states_in_words
 from search.plan import check
 from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
+from search.runs.commands import more_seeds_command
 from search.runs.compatibility import abridged
 from search.runs.files import BEST_NAME, EVALUATOR_FOLDER, PROVENANCE_NAME
-from search.runs.folder import begin_record, claim_folder
+from search.runs.folder import begin_record, claim_folder, moved_data
+from search.runs.header import objectives_of
 from search.runs.prior import take_prior, take_recorded
 from search.runs.provenance import provenance
 from search.runs.record import History, Record
 from search.runs.results import Listener, Results
-from search.runs.scores import all_of
+from search.runs.rows import choices_of, rung_rows, trial_rows
+from search.runs.scores import all_of, best_first
 from search.settings import SearchSettings
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
@@ -37,8 +41,11 @@ from space.shared.plain import InputError
 from space.shared.retries import StorageAway, reason_of, resume_command, resume_hint, storage_error
 from training.data.dataset import Dataset
 
+if TYPE_CHECKING:
+    import pandas
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """Where a run is and what it says."""
 
@@ -46,6 +53,24 @@ class RunResult:
     history: History
     report: Path | None
     interrupted: bool
+
+    def __repr__(self) -> str:
+        objectives, said = objectives_of(self.history), [states_in_words(self.history.trials)]
+        for best in best_first(self.history.trials, objectives)[:1]:
+            scores = (f"{each.label} {score(best.score(each.name), each.decimals)}" for each in objectives)
+            said.append(f"best {best.name}, {', '.join(scores)}")
+        return f"RunResult({self.folder}: {'; '.join(said)}{'; interrupted' * self.interrupted})"
+
+    def frame(self, rows: Literal["trials", "rungs"] = "trials") -> pandas.DataFrame:
+        """A pandas table, a row for each trial or each evaluation, with scores and choices as columns: what
+        trials.csv and rungs.csv hold. NaN, None or NA: not measured, or a choice without effect there."""
+        import pandas
+
+        columns, found = {"trials": trial_rows, "rungs": rung_rows}[rows](self.history)
+        frame, choices = pandas.DataFrame(found, columns=columns), choices_of(self.history).names
+        return (
+            frame.assign(**frame[choices].convert_dtypes()) if choices else frame
+        )  # whole numbers stay whole
 
     @property
     def best(self) -> Architecture | None:
@@ -68,7 +93,7 @@ def run_search(
         StorageAway: storage was full or away for longer than a search waits; it can be gone on with.
     """
     data = check(settings)
-    folder = claim_folder(settings)
+    folder = claim_folder(settings, data.digest)
     record = Record(folder)
     try:
         begin_record(settings, folder, record, header_of(settings, folder, overrides or []))
@@ -103,6 +128,8 @@ def _run(
     if not record.history.start_scores:
         record.append("start", scores=start_scores(settings, data, evaluator, display), **made_by)
     all_of(record.history.start_scores, settings.objectives)
+    if note := noise_note(record.history.header):
+        display.message(f"noise: {note}")
     if not (folder / PROVENANCE_NAME).is_file():
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))
     if not record.history.sessions:
@@ -115,7 +142,9 @@ def _run(
         display.message(f"prior knowledge: {known}")
     uses = {name: getattr(getattr(settings, name), "use", None) for name in ("sampler", "stopping")}
     kept = keep_custom(folder, record.history, display.message, **uses)
-    record.append("session", trials=settings.trials, backend=settings.backend, own=kept)
+    record.append(
+        "session", trials=settings.trials, backend=settings.backend, own=kept, **moved_data(settings)
+    )
 
     strategy = phases_of(settings, record)
     results = Results(folder, record, listeners, display.message)
@@ -131,6 +160,8 @@ def _run(
     interrupted = interrupted or not strategy.finished
     report = results.write()
     _say_what_is_left(strategy, display, folder, interrupted)
+    if not interrupted and why_unknown(record.history.header):
+        display.message(what_to_measure(record.history, folder))
     return RunResult(folder, record.history, report, interrupted)
 
 
@@ -165,6 +196,6 @@ def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrup
             display.message("the sampler found no further architecture that is new and fits the budget")
         if isinstance(phase, Confirmation) and phase.undecided:
             display.message(
-                f"undecided so far: {', '.join(phase.undecided)}; more seeds: make confirm, or "
-                f"{shlex.join(['mdsearch', 'confirm', str(folder)])}"
+                f"undecided so far: {', '.join(phase.undecided)}; more seeds: "
+                f"{more_seeds_command(folder, phase.settings)}"
             )

@@ -39,7 +39,7 @@ SPACE = Space(  # 3,072 combinations, of which many encode one network: attentio
 BUDGET = Budget(75, 100)  # about half of the space
 RUNGS = (100, 200, 400)
 START = Point.of(100.0, 0.0)
-NOISE = Noise((RungNoise(100, 0.05, 0.02), RungNoise(400, 0.05, 0.02)))
+NOISE = Noise(tuple(RungNoise(step, 0.05, 0.02) for step in RUNGS), measured_under=())
 WIDTHS = 512, 896  # of the innermost level
 
 
@@ -106,7 +106,7 @@ def drive(
 
 def decisions(folder: Path) -> list[dict[str, Any]]:
     """What a record says was decided, in order, without the times."""
-    events = [json.loads(line) for line in (folder / RECORD_NAME).read_text().splitlines()]
+    events = [json.loads(line) for line in (folder / RECORD_NAME).read_text(encoding="utf-8").splitlines()]
     kinds = ("proposed", "rejected", "rung", "ended")
     return [
         {key: value for key, value in event.items() if key != "time"}

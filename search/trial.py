@@ -26,7 +26,9 @@ from evaluators.scorers.by_protocol import load_evaluator
 from search.objectives import VALIDATION_LOSS
 from search.runs.files import (
     ARCHITECTURE_NAME,
+    SAMPLES_COLUMNS,
     SAMPLES_NAME,
+    SAMPLES_SHOWN,
     STATE_NAME,
     WORK_NAME,
     job_folder,
@@ -42,7 +44,6 @@ from training.loop import Diverged
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
-SAMPLES_SHOWN = 32
 _UNFINISHED = ".writing-"  # what a killed worker left half written is in folders of this name
 
 
@@ -129,7 +130,7 @@ class TrialWorker:
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
         with _timed(seconds, "writing"):
             with _filling(folder) as own:
-                save_grid(images[:SAMPLES_SHOWN], own / SAMPLES_NAME, columns=8, enlarge=2)
+                save_grid(images[:SAMPLES_SHOWN], own / SAMPLES_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
                 trainer.save_weights(own)
                 trainer.save_state(own / STATE_NAME)
             _log(folder, work)

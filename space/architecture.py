@@ -35,6 +35,8 @@ class Architecture:
     describe the text features (77 x 768 for CLIP ViT-L/14). Exactly one of `head_width` (channels a
     head) and `heads` (heads per layer) is set. `pooled_width` and `size_embeddings` are SDXL's added
     conditioning: a pooled text vector, and so many numbers embedded by 256 sines and cosines each.
+    `condition_channels` enter beside the noisy latents (inpainting: 5, instructions for an image: 4);
+    `guidance_width` is that of an embedded guidance scale, which joins the time (LCM).
 
     What the paper leaves open is stated in docs/architecture.md, with the counts that the choices give.
     """
@@ -58,6 +60,8 @@ class Architecture:
     context_width: int = 768
     pooled_width: int = 0
     size_embeddings: int = 0
+    condition_channels: int = 0
+    guidance_width: int = 0
     schema_version: int = SCHEMA_VERSION
 
     # ------------------------------------------------------------------ reading and writing
@@ -167,6 +171,11 @@ class Architecture:
         return self.latent_size >> level
 
     @property
+    def input_channels(self) -> int:
+        """Of the first convolution: the noisy latents, and what enters beside them."""
+        return self.latent_channels + self.condition_channels
+
+    @property
     def added_width(self) -> int:
         """Width of SDXL's added conditions, the pooled text and the embedded sizes; 0 without them."""
         return self.pooled_width + self.size_embeddings * SIZE_EMBEDDING_WIDTH
@@ -206,7 +215,7 @@ class Architecture:
             )
         for name in ("time_width", "latent_channels", "latent_size", "context_length", "context_width"):
             at_least(name, getattr(self, name), 1)
-        for name in ("pooled_width", "size_embeddings"):
+        for name in ("pooled_width", "size_embeddings", "condition_channels", "guidance_width"):
             at_least(name, getattr(self, name), 0)
         self._check_heads()
         deepest = 1 << (len(self.levels) - 1)

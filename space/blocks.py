@@ -99,25 +99,47 @@ class Attention(nn.Module):
     """Multi-head attention of (B, N, C) over (B, L, S), S = `source`; over itself where source is None.
 
     `shared_key_value` sets W_K = W_V (section 3.2).
+
+    Attributes:
+        processor: computes in this module's place, if set: (module, x, source) to what `forward` gives.
+        fused: the weights that apply to one input as one matrix, if they are fused; never saved.
     """
+
+    fused: Tensor | None
 
     def __init__(
         self, channels: int, heads: int, source: int | None, shared_key_value: bool, kind: AttentionKind
     ) -> None:
         super().__init__()
         entry_of(ATTENTIONS, kind, "attention")
-        self.heads, self.kind = heads, kind
+        self.heads, self.kind, self.over_itself = heads, kind, source is None
+        self.processor: Callable[[Attention, Tensor, Tensor | None], Tensor] | None = None
+        self.register_buffer("fused", None, persistent=False)
         self.query = nn.Linear(channels, channels, bias=False)
         self.key = nn.Linear(source or channels, channels, bias=False)
         self.value = None if shared_key_value else nn.Linear(source or channels, channels, bias=False)
         self.out = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
-        source = x if source is None else source
-        query, key = self._split(self.query(x)), self._split(self.key(source))
-        value = key if self.value is None else self._split(self.value(source))
+        if self.processor is not None:
+            return self.processor(self, x, source)
+        query, key, value = self._projected(x, x if source is None else source)
         h = ATTENTIONS[self.kind](query, key, value)
         return self.out(h.transpose(1, 2).flatten(2))
+
+    def _projected(self, x: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.fused is None:
+            query, key = self._split(self.query(x)), self._split(self.key(source))
+            return query, key, key if self.value is None else self._split(self.value(source))
+        parts = [self._split(part) for part in F.linear(source, self.fused).split(x.shape[-1], dim=-1)]
+        query = parts.pop(0) if self.over_itself else self._split(self.query(x))
+        return query, parts[0], parts[-1]
+
+    def fuse(self) -> None:
+        """One product for all projections of one input; equal but for rounding. Later changes of the weights
+        need another call."""
+        apart = [self.query if self.over_itself else None, self.key, self.value]
+        self.fused = torch.cat([part.weight.detach() for part in apart if part is not None])
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, heads, N, C / heads)."""
@@ -215,13 +237,14 @@ class TransformerStack(nn.Module):
     ) -> None:
         super().__init__()
         self.norm, self.project_in, self.project_out = norm, project_in, project_out
+        self.on_map = isinstance(project_in, nn.Conv2d)  # asked here: an adapter may wrap the projection
         self.layers = nn.ModuleList(layers)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         if self.norm is None or self.project_in is None or self.project_out is None:
             return _as_map(self._run(_as_tokens(x), context), x)
         h = self.norm(x)
-        if isinstance(self.project_in, nn.Conv2d):
+        if self.on_map:
             h = self.project_out(_as_map(self._run(_as_tokens(self.project_in(h)), context), x))
         else:
             h = _as_map(self.project_out(self._run(self.project_in(_as_tokens(h)), context)), x)
@@ -241,14 +264,17 @@ class Downsample(nn.Conv2d):
 
 
 class Upsample(nn.Module):
-    """Nearest neighbour, then a 3x3 convolution at the incoming width: (B, C, H, W) -> (B, C, 2H, 2W)."""
+    """Nearest neighbour, then a 3x3 convolution at the incoming width: (B, C, H, W) -> (B, C, 2H, 2W), or
+    one less in H or W where the map that was halved had an odd side (`size`)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+    def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        if size is None or size == (2 * x.shape[-2], 2 * x.shape[-1]):
+            return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return self.conv(F.interpolate(x, size=size, mode="nearest"))
 
 
 def zero_conv(inputs: int, outputs: int) -> nn.Conv2d:

@@ -62,7 +62,9 @@ def walk(a: Architecture) -> Iterator[Placed]:
     yield _kept("time embedding", outer, a.time_width, 1), "embeddings", "none"
     if a.added_width:
         yield _kept("added conditions", a.added_width, a.time_width, 1), "embeddings", "none"
-    yield _kept("conv in", a.latent_channels, outer, size), "in", "push"
+    if a.guidance_width:
+        yield _kept("guidance", a.guidance_width, outer, 1), "embeddings", "none"
+    yield _kept("conv in", a.input_channels, outer, size), "in", "push"
     entered = [outer]  # how wide each level is entered on the way down, which its way up joins
     for index, level in enumerate(a.levels):
         where, options = f"down-{index + 1}", _unit_options(level, level.channels, whole)

@@ -47,6 +47,24 @@ class DiffusionSettings:
 DIFFUSERS_SCHEDULE = {"linear": "linear", "scaled_linear": "scaled_linear", "cosine": "squaredcos_cap_v2"}
 DIFFUSERS_PREDICTION = {"epsilon": "epsilon", "v": "v_prediction", "x0": "sample"}
 
+
+def ddim_scheduler(settings: DiffusionSettings, bound: float | None) -> Any:
+    """diffusers' scheduler with these noise levels and this prediction."""
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(
+        num_train_timesteps=settings.timesteps,
+        beta_start=settings.beta_start,
+        beta_end=settings.beta_end,
+        beta_schedule=DIFFUSERS_SCHEDULE[settings.schedule],
+        prediction_type=DIFFUSERS_PREDICTION[settings.prediction],
+        clip_sample=bound is not None,
+        clip_sample_range=bound or 1.0,
+        rescale_betas_zero_snr=settings.zero_terminal_snr,
+        timestep_spacing="trailing",
+    )
+
+
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(latents (B, C, H, W), timesteps (B,), context (B, L, W)) to a prediction (B, C, H, W)."""
 
@@ -58,20 +76,8 @@ class Diffusion:
     """
 
     def __init__(self, settings: DiffusionSettings, bound: float | None, device: torch.device) -> None:
-        from diffusers import DDIMScheduler
-
         self.settings, self._device = settings, device
-        scheduler: Any = DDIMScheduler(
-            num_train_timesteps=settings.timesteps,
-            beta_start=settings.beta_start,
-            beta_end=settings.beta_end,
-            beta_schedule=DIFFUSERS_SCHEDULE[settings.schedule],
-            prediction_type=DIFFUSERS_PREDICTION[settings.prediction],
-            clip_sample=bound is not None,
-            clip_sample_range=bound or 1.0,
-            rescale_betas_zero_snr=settings.zero_terminal_snr,
-            timestep_spacing="trailing",
-        )
+        scheduler = ddim_scheduler(settings, bound)
         self._scheduler = scheduler
         alphas_cumprod: Tensor = scheduler.alphas_cumprod.double()
         self._signal = alphas_cumprod.sqrt().float().to(device)

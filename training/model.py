@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,16 +165,26 @@ class Model(nn.Module):
 
     def save(self, folder: str | Path) -> None:
         """Write weights (safetensors) and model.json, the architecture among it: what `load_model` reads."""
-        from safetensors.torch import save_file
+        parts = {name: part.state_dict() for name, part in self.saved_parts().items()}
+        write_model(folder, self.architecture, self.settings, parts)
 
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, part in self.saved_parts().items():
-            weights = {key: tensor.contiguous() for key, tensor in part.state_dict().items()}
-            with replacing(folder / f"{name}.safetensors") as own:
-                save_file(weights, own)
-        plain = {"architecture": self.architecture.to_plain(), "settings": to_plain(self.settings)}
-        (folder / "model.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
+
+def write_model(
+    folder: str | Path,
+    architecture: Architecture,
+    settings: ModelSettings,
+    parts: Mapping[str, Mapping[str, Tensor]],
+) -> None:
+    """Weights of the UNet, and of the text encoder unless it is frozen, by the names of `saved_parts`."""
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, weights in parts.items():
+        with replacing(folder / f"{name}.safetensors") as own:
+            save_file({key: tensor.contiguous() for key, tensor in weights.items()}, own)
+    plain = {"architecture": architecture.to_plain(), "settings": to_plain(settings)}
+    (folder / "model.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
 
 
 def load_model(folder: str | Path, device: str = "auto") -> Model:
@@ -222,6 +232,9 @@ def _coordinates(latents: Tensor) -> Tensor:
 
 def _check_fit(architecture: Architecture, settings: ModelSettings, codec: Codec) -> None:
     """Codec, images and architecture agree about the latents."""
+    for name in ("condition_channels", "pooled_width", "size_embeddings"):
+        if value := getattr(architecture, name):
+            raise InputError(f"{name}: {value}, which nothing here trains or generates with; allowed: 0")
     channels = codec.channels + (COORDINATES if settings.latents.coordinates else 0)
     if channels != architecture.latent_channels:
         beside = f", {COORDINATES} of them coordinates" if settings.latents.coordinates else ""

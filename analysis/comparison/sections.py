@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp
 from typing import Any
 
-from analysis.comparison.charts import curves_of_progress, fronts_of_runs, run_colour
+from analysis.comparison.charts import curves_of_progress, fronts_of_runs
 from analysis.comparison.runs import (
     Run,
     RunLedger,
@@ -27,6 +26,7 @@ from analysis.report.sections.verdicts import (
     verdict_heads,
     verdict_row,
 )
+from analysis.series import look
 from search.formats import counted, duration, share
 from search.objectives import Objectives
 from search.runs.header import trials_asked
@@ -100,7 +100,8 @@ def _ledger_cells(place: int, run: Run, counts: RunLedger) -> list[Cell]:
 
 
 def _name(place: int, run: Run) -> Cell:
-    return Cell(run.name, colour=run_colour(place))
+    own = look(place)
+    return Cell(run.name, colour=own.colour, glyph=own.glyph)
 
 
 def settings_section(runs: Sequence[Run]) -> dict[str, Any]:
@@ -124,9 +125,7 @@ def _apart(noise: Noise, objectives: Objectives) -> list[str]:
     """From where on two single runs differ beyond the noise: `a factor of 1.25 in FID`, `0.045 in CLIP`."""
     at, deviations = noise.rungs[0].deviations(objectives), noise.deviations * 2**0.5
     return [
-        f"a factor of {exp(deviations * one):.2f} in {objective.label}"
-        if objective.scale == "log"
-        else f"{objective.roughly(deviations * one)} in {objective.label}"
+        objective.apart_text(deviations * one)
         for objective, one in zip(objectives, at, strict=True)
         if one is not None
     ]

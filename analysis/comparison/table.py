@@ -60,9 +60,10 @@ def _row(run: Run, labels: Sequence[str]) -> list[str]:
     history, winner = run.history, run.winner
     states = Counter(trial.state for trial in history.trials)
     said = [f"{v.against}: {v.word}" for v in all_verdicts(history) if winner and v.name == winner.name]
-    sampler = history.header.get("sampler", {})
+    chosen = history.header.get("sampler", {})
+    sampler = chosen.get("use") or chosen.get("name", "-")
     return [
-        f"{run.name}\n{_budget(history.header.get('budget', {}))}\n{sampler.get('name', '-')}",
+        f"{run.name}\n{_budget(history.header.get('budget', {}))}\n{sampler}",
         ", ".join(str(states[state]) for state in ("complete", "halted", "failed")),
         *(_best(run, label) for label in labels),
         f"{winner.name}\n{millions(winner.cost.parameters)}\n{gmacs(winner.cost.gmacs)}" if winner else "-",

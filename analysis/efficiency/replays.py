@@ -158,7 +158,13 @@ def write_efficiency(
     table: RecordedTable,
     settings: EfficiencySettings,
 ) -> None:
-    """efficiency.md, as printed, and efficiency.json, a figure per seed. Raises OSError."""
+    """efficiency.md, as printed, efficiency.json, a figure per seed, and efficiency.png.
+
+    Raises:
+        OSError, InputError: if they cannot be written.
+    """
+    from analysis.efficiency.plots import plot_efficiency  # matplotlib takes a second to import
+
     folder.mkdir(parents=True, exist_ok=True)
     about = {
         "half": settings.half,
@@ -168,3 +174,5 @@ def write_efficiency(
     }
     write_whole(folder / "efficiency.md", text)
     write_whole(folder / "efficiency.json", json.dumps({"about": about, "strategies": plain_of(found)}))
+    caption = f"{settings.seeds} replays each of {len(table.runs)} recorded networks"
+    plot_efficiency(folder / "efficiency.png", found, caption)

@@ -230,9 +230,9 @@ def _at(
     metrics: Sequence[Metric],
     noise: Mapping[str, Variance],
 ) -> tuple[Interval, ...] | None:
-    """MD's own pair, with the interval that noise gives to so many seeds."""
+    """MD's own pair, with the interval that noise gives to so many seeds; None without pair or noise."""
     pair = next((pair for pair in pairs if md.id in pair.ids), None)
-    if pair is None:
+    if pair is None or not all(noise[metric.name].degrees_of_freedom for metric in metrics):
         return None
     seeds = len(_seeds(table, pair))
     found = []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from space.architecture import Architecture
+from space.shared.command_lines import setting_word, typed_line
 from space.shared.plain import InputError
 
 
@@ -47,7 +47,11 @@ def write_networks(networks: Sequence[NetworkFile], out: str) -> list[str]:
 
 def search_command(header: Mapping[str, Any], words: Sequence[str], folder: str, count: int) -> str:
     """The search of `header` in its own words, but for these, on the networks of the folder."""
-    new = ["recorded=false", *words, f"enqueue=[{folder}]", f"trials={count}"]
-    anew = {"resume", *(word.partition("=")[0] for word in new)}
-    kept = [word for word in header.get("overrides", []) if word.partition("=")[0] not in anew]
-    return shlex.join(["mdsearch", "search", *kept, *new])
+    new = ["recorded=false", *words, setting_word("enqueue", [folder]), f"trials={count}"]
+    anew = {"resume", *map(_name, new)}
+    kept = [word for word in header.get("overrides", []) if _name(word) not in anew]
+    return typed_line("search", [*kept, *new])
+
+
+def _name(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0]

@@ -105,7 +105,7 @@ def variance_share_of_common_seeds(values: ByNetwork) -> Interval | None:
 def noise_at(
     found: Sequence[MetricNoise], metric: Metric, step: int, stated: Noise, *, paired: bool = False
 ) -> Variance:
-    """As the repeats show it; where there are none, as the records state it, if they do."""
+    """As the repeats show it; where there are none, as the records state it, if it was measured here."""
     for each in found:
         if (each.metric, each.step) == (metric, step):
             return each.paired if paired else each.seeds

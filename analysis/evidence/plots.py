@@ -8,8 +8,6 @@ from statistics import fmean
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from analysis.evidence.correlation import Correlations
 from analysis.evidence.effects import EffectSize
@@ -17,8 +15,9 @@ from analysis.evidence.metrics import Metric, goodness, metrics_of
 from analysis.evidence.noise import MetricNoise, noise_at
 from analysis.evidence.resampling import ERROR_RATE
 from analysis.evidence.transfer import Both, Transfer
-from analysis.plotting import GRID_COLOUR, SAVED, SPENT, plot_file
+from analysis.plotting import GRID_COLOUR, SAVED, SPENT, log_ticks, plot_file
 from analysis.replay.table import RecordedTable
+from analysis.series import look
 from search.formats import label
 from search.statistics.verdicts import Interval
 from space.architecture import Architecture
@@ -41,13 +40,14 @@ def plot_correlations(path: Path, found: Correlations) -> None:
     with plot_file(path, (3.6 * max(1, len(shown)) + 0.6, 3.8)) as figure:
         panels = figure.subplots(1, max(1, len(shown)), sharey=True, squeeze=False)[0]
         for axes, (kind, title) in zip(panels, shown, strict=False):
-            for place, (name, colour) in enumerate(zip(names, METRIC_COLOURS, strict=False)):
+            for place, name in enumerate(names):
                 points = [
                     (each.step * 1.03 ** (place - 1.5), getattr(each, kind))
                     for each in found.rungs
                     if each.metric.name == name and getattr(each, kind) is not None
                 ]
-                _with_bars(axes, points, name, colour)
+                own = METRIC_COLOURS[place] if place < len(METRIC_COLOURS) else look(place).colour
+                _with_bars(axes, points, name, own)
             _steps_axis(axes, [each.step for each in found.rungs])
             axes.axhline(0, color=QUIET, lw=0.8)
             axes.set_title(f"with {title}", loc="left", fontsize=10)
@@ -199,7 +199,7 @@ def plot_proxies(path: Path, found: Transfer) -> None:
             axes.grid(color=GRID_COLOUR, lw=0.8)
             axes.set_axisbelow(True)
         panels[0].set_xscale("log")
-        _log_ticks(panels[0].xaxis)
+        log_ticks(panels[0].xaxis)
         _log_scale(panels[0])
         panels[0].legend(frameon=False, fontsize=8)
 
@@ -224,13 +224,7 @@ def _score(metric: Metric, goodness: float) -> float:
 
 def _log_scale(axes: Axes) -> None:
     axes.set_yscale("log")
-    _log_ticks(axes.yaxis)
-
-
-def _log_ticks(axis: Axis) -> None:
-    axis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axis.set_minor_locator(NullLocator())
+    log_ticks(axes.yaxis)
 
 
 def _steps_axis(axes: Axes, steps: Sequence[int]) -> None:

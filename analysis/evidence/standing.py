@@ -46,8 +46,8 @@ class RankAmong:
 def standing(
     table: RecordedTable, spread: Collection[str], name: str, network: Architecture, budget: Budget
 ) -> RankAmong | None:
-    """At the last rung, among the space-filling networks. None where the network was not recorded, or too few
-    others fit its budget."""
+    """At the last rung, among the space-filling networks. None where the network was not recorded, too few
+    others fit its budget, or nobody knows the noise."""
     return _standing(table, spread, table.rungs[-1], name, network, budget, noise_covariance(table))
 
 
@@ -68,9 +68,9 @@ def _standing(
     name: str,
     network: Architecture,
     budget: Budget,
-    noise: Array,
+    noise: Array | None,
 ) -> RankAmong | None:
-    if network.id not in table.runs:
+    if network.id not in table.runs or noise is None:
         return None
     others = [
         key
@@ -90,9 +90,9 @@ def _standing(
     )
 
 
-def noise_covariance(table: RecordedTable) -> Array:
+def noise_covariance(table: RecordedTable) -> Array | None:
     """Of one run's goodness of FID and of CLIP: pooled over networks with several seeds; without any, the
-    stated noise, as if independent."""
+    stated noise, as if independent; None where none was measured under this protocol."""
     fid, clip = (repeated(goodness(table, m, table.rungs[-1])) for m in metrics_of(table)[:2])
     products, freedom = np.zeros((2, 2)), 0
     for key in fid:
@@ -101,8 +101,9 @@ def noise_covariance(table: RecordedTable) -> Array:
         products, freedom = products + runs.T @ runs, freedom + len(runs) - 1
     if freedom >= 2:
         return np.asarray(products / freedom)
-    at = table.noise.at(table.rungs[-1])
-    return np.diag([at.fid_relative**2, at.clip**2])
+    stated = table.noise.at(table.rungs[-1]).deviations(table.objectives[:2])
+    known = [deviation for deviation in stated if deviation is not None]
+    return np.diag(np.square(known)) if len(known) == len(stated) else None
 
 
 def truths(means: Array, seeds: Any, noise: Array) -> Array:

@@ -164,8 +164,9 @@ def transfer_chapter(found: Transfer | None, plot: str) -> Chapter:
         markdown([_order_row(each) for each in found.orders]),
         "Each network under both, the lowest FID under the bigger proxy (*there*) first; *place* counts the "
         "networks of the table by FID. Winners are called after their searches; on the left are their "
-        "confirmation runs. Verdicts are on runs of the bigger proxy, paired by seed, by the rule and the "
-        "stated noise of a confirmation, which repeated seeds refine. FIDs of the two do not compare.",
+        "confirmation runs. Verdicts are on runs of the bigger proxy, paired by seed, by the rule of a "
+        "confirmation and the noise of that proxy; the table's says nothing of it. FIDs of the two do not "
+        "compare.",
         markdown(_rows(found)),
         plot,
     ]

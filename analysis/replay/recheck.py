@@ -13,7 +13,7 @@ from search.preparation import search_strategy
 from search.runs.bundle import Bundled, bundled_of, is_bundle
 from search.runs.files import RECORD_NAME
 from search.runs.folder import stored_settings
-from search.runs.header import noise_of, objectives_of, space_of
+from search.runs.header import noise_of_rule, objectives_of, space_of
 from search.runs.record import History, MemoryRecord, read_events, read_history
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.stopping.factory import StoppingSettings, make_rule
@@ -128,11 +128,12 @@ def recheck(folder: Path) -> Recheck:
     """
     settings = stored_settings(folder)
     events = list(read_events(folder / RECORD_NAME))
-    read_history(folder)  # says which line is no event
+    history = read_history(folder)  # says which line is no event
+    noise = noise_of_rule(history) if history.header.get("noise") else settings.noise
     trials = sum(event["event"] == "proposed" and event["purpose"] == "search" for event in events)
     asked = replace(settings, trials=max(1, trials))
     return _compared(
-        str(folder), settings.sampler.name, events, lambda record: search_strategy(asked, record)
+        str(folder), settings.sampler.name, events, lambda record: search_strategy(asked, record, noise)
     )
 
 
@@ -153,7 +154,7 @@ def recheck_bundled(run: Bundled) -> Recheck:
 def _search_of_header(history: History) -> MakeSearch:
     header, noise, objectives, space = (
         history.header,
-        noise_of(history),
+        noise_of_rule(history),
         objectives_of(history),
         space_of(history),
     )
@@ -165,7 +166,6 @@ def _search_of_header(history: History) -> MakeSearch:
     for group, chosen in (("sampler", sampler), ("stopping", stopping)):
         if use := getattr(chosen, "use", None):
             raise InputError(f"{group}: {use} is the user's own file, which a bundle does not hold")
-    assert noise is not None
     rule = make_rule(stopping, noise)
 
     def make(record: MemoryRecord) -> Strategy:

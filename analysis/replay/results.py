@@ -13,18 +13,20 @@ from typing import Any
 
 import numpy as np
 from rich import box
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from analysis.replay.tries import Replayed
+from analysis.series import COLOURS, look, spans_magnitudes
 from search.formats import counted, share
 from space.shared.files import write_whole
 
-POINTS_PER_CURVE = 60
+POINTS_PER_CURVE = 240
+ALONG = ("steps", "seconds")
 CSV_COLUMNS = (
     "strategy", "seed", "steps_to_top", "seconds_to_top", "place", "covered",
     "trials", "halted", "steps", "top_tried", "top_stopped",
 )  # fmt: skip
-STRATEGY_COLOURS = ("#d9541e", "#2f6690", "#3a7d44", "#7a4fa3", "#b8860b", "#5f6b76", "#c2185b", "#00838f")
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def summary_table(summaries: Sequence[Summary], top: int, recorded: int) -> Rich
         table.add_column(head, justify="left" if head == "strategy" else "right", overflow="fold")
     for one in summaries:
         table.add_row(
-            one.name,
+            escape(one.name),
             one.steps_to_top.text(),
             one.seconds_to_top.text(lambda value: f"{value / seconds:,.1f}"),
             one.place.text(share),
@@ -155,13 +157,14 @@ def write_replays(
 
 def plot_replays(path: Path, replays: dict[str, list[Replayed]], steps: int, caption: str) -> Path:
     """True place of the network that would be named, and the front found, against steps and hours."""
-    from analysis.plotting import plot_file
+    from analysis.plotting import GRID_COLOUR, legend_outside, log_ticks, plot_file
 
-    longest = max(
-        (one.seconds[-1] for found in replays.values() for one in found if one.seconds), default=1.0
-    )
+    done = [one for found in replays.values() for one in found if one.seconds]
+    longest = max((one.seconds[-1] for one in done), default=1.0)
     unit, clock_unit = _unit(longest)
-    with plot_file(path, (10, 7)) as figure:
+    faint = 0.12 if len(replays) <= len(COLOURS) else 0.04
+    first = {along: min((getattr(one, along)[0] for one in done), default=0.0) for along in ALONG}
+    with plot_file(path, (10, 7 + 0.08 * len(replays))) as figure:
         panels = figure.subplots(2, 2, sharex="col", sharey="row")
         for column, (along, end, scale, label) in enumerate(
             (
@@ -169,19 +172,29 @@ def plot_replays(path: Path, replays: dict[str, list[Replayed]], steps: int, cap
                 ("seconds", longest, clock_unit, f"{unit} on the virtual clock"),
             )
         ):
-            grid = np.linspace(0, end, POINTS_PER_CURVE)
+            far = spans_magnitudes([first[along], end])  # the first networks decide the most, and take little
+            grid = (np.geomspace if far else np.linspace)(first[along] if far else 0, end, POINTS_PER_CURVE)
             for row, (what, start) in enumerate((("place", 1.0), ("covered", 0.0))):
                 axes = panels[row][column]
-                for colour, (name, found) in zip(STRATEGY_COLOURS * 9, replays.items(), strict=False):
+                for strategy, (name, found) in enumerate(replays.items()):
+                    own = look(strategy)
                     curves = np.stack([_at(grid, getattr(o, along), getattr(o, what), start) for o in found])
                     low, middle, high = np.quantile(curves, (0.25, 0.5, 0.75), axis=0)
-                    axes.step(grid / scale, middle, where="post", color=colour, label=name, linewidth=1.8)
-                    axes.fill_between(grid / scale, low, high, step="post", color=colour, alpha=0.12, lw=0)
-                axes.set_xlim(0, end / scale)
+                    axes.step(grid / scale, middle, where="post", label=name, linewidth=1.8, **own.line)
+                    band = {"color": own.colour, "alpha": faint, "lw": 0}
+                    axes.fill_between(grid / scale, low, high, step="post", **band)
+                axes.set_xlim(grid[0] / scale, end / scale)
+                axes.grid(color=GRID_COLOUR, lw=0.8)
+                axes.set_axisbelow(True)
+                if far:
+                    axes.set_xscale("log")
+                    log_ticks(axes.xaxis)
             panels[1][column].set_xlabel(label)
-        panels[0][0].set_ylabel("true place of the winner (0: best)")
+        panels[0][0].set_yscale("log")
+        log_ticks(panels[0][0].yaxis)
+        panels[0][0].set_ylabel("true place of the winner, of all networks")
         panels[1][0].set_ylabel("share of the front found")
-        panels[1][0].legend(frameon=False, loc="lower right", fontsize=9)
+        legend_outside(figure, panels[1][0])
         figure.suptitle(caption, x=0.01, ha="left", fontsize=10)
     return path
 

@@ -11,6 +11,7 @@ from typing import Any
 from search.objectives import Objectives, objectives_from_plain
 from search.runs.bundle import histories_of
 from search.runs.compatibility import protocol_difference
+from search.runs.header import noise_here
 from search.runs.record import History, Rung
 from search.statistics.noise import Noise
 from search.strategy import Job, Report
@@ -75,8 +76,8 @@ class RecordedTable:
 
     @property
     def noise(self) -> Noise:
-        noise: Noise = from_plain(Noise, self.header["noise"])
-        return noise
+        """Of the protocol of the table."""
+        return noise_here(self.header)
 
     @property
     def architectures(self) -> list[Architecture]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from analysis.report.html import Section
 from analysis.report.page import Page
 from analysis.report.sections import costs, headline, prior, scores, trials, verdicts, winner
+from analysis.report.sections.next import next_section
 
 OPENING = (
     Section("sections/headline.html", headline.headline_section),
@@ -16,6 +17,7 @@ OPENING = (
 )
 FINDINGS = (
     Section("sections/verdicts.html", verdicts.verdict_section),
+    Section("sections/decision.html", scores.decision_section),
     Section("sections/scores.html", scores.score_section),
     Section("sections/winner.html", winner.winner_section),
     Section("sections/images.html", winner.image_section),
@@ -28,6 +30,7 @@ FINDINGS = (
     Section("sections/budget.html", costs.budget_section),
     Section("sections/importances.html", costs.importance_section),
     Section("sections/time.html", costs.time_section),
+    Section("sections/next.html", next_section),
 )
 CLOSING = (Section("sections/provenance.html", costs.provenance_section),)
 

@@ -7,6 +7,7 @@ reads tags in, by what makes them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from search.formats import counted, duration, share, size
 
 MOST_ROWS = 300  # that a table lays out at first
 REFRESH_SECONDS = 15
+LEAST_ENTRIES = 4  # of a table of contents
+_HEADED = re.compile(r'<section id="([\w-]+)"><h2>(.*?)</h2>')  # as section.html writes it
 Chart = Any  # a plotly.graph_objects.Figure; plotly comes without types
 Subject = TypeVar("Subject")
 
@@ -35,8 +38,10 @@ class Cell(NamedTuple):
     css: str = ""
     code: bool = False
     badge: str = ""  # a word on a coloured ground, before the text
-    colour: str = ""  # of a dot before the text
+    colour: str = ""  # of a mark before the text
     bars: tuple[str, str] | None = None  # the widths of two bars, as CSS has them
+    hint: str = ""  # more, when pointed at
+    glyph: str = "●"  # the mark
 
 
 class Row(NamedTuple):
@@ -103,6 +108,10 @@ def body(sections: Iterable[Section[Subject]], subject: Subject, package: str = 
             known = {name: chart for name, chart in fields.get("charts", {}).items() if chart is not None}
             charts |= {name: plain(chart) for name, chart in known.items()}
             parts.append(render_template(section.template, package, **{**fields, "charts": list(known)}))
+    entries = [entry for part in parts for entry in _HEADED.findall(part)]
+    if len(entries) >= LEAST_ENTRIES:
+        listed = [(key, Markup(title)) for key, title in entries]  # escaped already
+        parts.insert(1, render_template("contents.html", entries=listed))
     return Body(Markup("\n").join(parts), charts)
 
 
@@ -170,5 +179,6 @@ def _environment(package: str) -> Environment:
         "counted": counted,
         "grouped": "{:,}".format,
         "arrows": lambda line: line.replace(" -> ", " → "),
+        "anchor": lambda title: re.sub(r"\W+", "-", title).strip("-").lower(),
     }
     return environment

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analysis.findings import all_verdicts
 from search.confirmation.leading import Lead, lead
+from search.confirmation.unmeasured import why_unknown
 from search.runs.header import references_of
 from search.runs.record import History, Trial
 from search.statistics.verdicts import Verdict
@@ -36,6 +37,11 @@ class Page:
     def lead(self) -> Lead | None:
         """Who leads, and who cannot be told from the leader."""
         return lead(self.history)
+
+    @cached_property
+    def noise_unknown(self) -> str:
+        """Why the stated noise says nothing here; empty where it does."""
+        return why_unknown(self.history.header) if self.history.header.get("noise") else ""
 
     @cached_property
     def verdicts(self) -> list[Verdict]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from evaluators.images.archives import NpzImages, ShardImages, expand_shards
 from evaluators.images.decoding import Unreadable, decode_file, file_stamp, image_suffixes, natural_order
-from space.shared.plain import InputError, check_text
+from space.shared.plain import InputError, check_utf8
 
 
 class ImageSet(Protocol):
@@ -65,7 +65,7 @@ def open_images(source: str, field: str = "images") -> ImageSet:
     if not images.names:
         raise InputError(f"{field}: {source!r} holds no image{_what_it_holds(path)}")
     for name in images.names:
-        check_text(name, f"{field}: a name in {source!r}")
+        check_utf8(name, f"{field}: a name in {source!r}")
     return images
 
 

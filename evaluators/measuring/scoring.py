@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
-from evaluators.metrics.fid import Moments
+from evaluators.metrics.fid import Moments, too_few
 from evaluators.metrics.fid_intervals import SAMPLES_A_FEATURE, distances
 from evaluators.metrics.intervals import LEAST_SAMPLES, bootstrap_of_mean
 from evaluators.metrics.kid import kernel_distance
@@ -46,7 +46,7 @@ def scores(
         assert spec.digest is not None
         reference.check(spec.name, spec.digest)
         _check_count(reference, protocol, spec)
-        notes = _notes(measured, protocol, spec)
+        notes = _notes(measured, reference, protocol, spec)
         for metric, value, interval in _of_features(measured, reference, protocol, spec, intervals):
             name = score_name(metric, spec.name)
             said = notes if metric.startswith("fid") else ()
@@ -133,12 +133,11 @@ def _check_spread(name: str, samples: np.ndarray, reference: Moments) -> None:
         raise InputError(f"{name}: all references have equal features; are the images constant?")
 
 
-def _notes(measured: Measurements, protocol: EvaluationProtocol, spec: NetworkSpec) -> tuple[str, ...]:
-    rows, notes = measured.features[spec.name], []
-    if len(rows) <= rows.width:
-        notes.append(
-            f"{len(rows):,} samples for {rows.width:,} features: too few for a covariance, mostly bias"
-        )
+def _notes(
+    measured: Measurements, reference: Reference, protocol: EvaluationProtocol, spec: NetworkSpec
+) -> tuple[str, ...]:
+    rows = measured.features[spec.name]
+    notes = too_few(len(rows), reference.moments[spec.name])
     needed = _for_the_line(rows.width)
     if "fid_infinity" in protocol.metrics and len(rows) < needed:
         notes.append(f"fid_infinity left out: it takes {needed:,} samples of {rows.width:,} features")

@@ -118,6 +118,17 @@ class Moments:
             raise InputError(f"{path}: cannot be read as reference moments: {error}") from None
 
 
+def too_few(samples: int, reference: Moments) -> list[str]:
+    """Which of the two sets is no larger than its features: a covariance of it lacks rank, and an FID is
+    mostly bias, whichever set it is."""
+    counts = {"samples": samples, "references": reference.count}
+    return [
+        f"{count:,} {what} for {reference.width:,} features: too few for a covariance, mostly bias"
+        for what, count in counts.items()
+        if count <= reference.width
+    ]
+
+
 def frechet_distance(a: Moments, b: Moments) -> float:
     """The squared Frechet distance between Gaussians of these moments; never NaN, never negative.
 

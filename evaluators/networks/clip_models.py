@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from evaluators.metrics.clip_score import check_pairs, cosines
 from evaluators.networks.features import in_chunks, weights_digest
 from evaluators.networks.tokens import VOCABULARY, bpe
-from evaluators.networks.weights import PublishedWeights, is_torchscript, load_tensors
+from evaluators.networks.weights import PublishedWeights, load_tensors
 from space.shared.plain import InputError, nearest
 
 CLIP_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# beside the tensors of OpenAI's archives
+OPENAI_NUMBERS = {"input_resolution", "context_length", "vocab_size"}
 OTHER_TEXT = {"hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs"}  # that a text tower or tokenizer has
 
 
@@ -39,13 +41,15 @@ class OpenClip:
         self, model: str, tag: str | None, weights: Path, device: str = "cpu", precision: str = "fp32"
     ) -> None:
         self.name = model.lower()
-        network = build_open_clip(model, quick_gelu=bool(_published_config(model, tag).get("quick_gelu")))
-        _load(network, weights)
+        state = dict(load_tensors(weights))
+        quick_gelu, said = _non_linearity(model, tag, weights, state)
+        network = build_open_clip(model, quick_gelu)
+        _load(network, state, weights)
         self.digest = weights_digest(network.state_dict())
         self._device, self._dtype = device, CLIP_PRECISIONS[precision]
         self._network = network.eval().to(device=device, dtype=self._dtype)
         self._transform, described = _image_transform(model, tag, network)
-        self.preparation = f"{described}; {precision}"
+        self.preparation = f"{described}; {said}{precision}"
         self.context_length = int(network.context_length)  # type: ignore[arg-type]
 
     @cached_property
@@ -158,12 +162,33 @@ def _published_config(model: str, tag: str | None) -> dict[str, Any]:
     return config
 
 
-def _load(network: nn.Module, weights: Path) -> None:
+def _non_linearity(
+    model: str, tag: str | None, weights: Path, state: Mapping[str, Tensor]
+) -> tuple[bool, str]:
+    """Whether it is QuickGELU, which OpenAI trained with whatever the file is called here; and what the
+    protocol says of it where neither model nor tag do.
+
+    Raises:
+        InputError: OpenAI's weights, by what they hold or by their name, under a tag or a model without it.
+    """
+    if _model_config(model).get("quick_gelu") or _published_config(model, tag).get("quick_gelu"):
+        return True, ""
+    known = state.keys() >= OPENAI_NUMBERS
+    if known and tag is None:
+        return True, "QuickGELU; "
+    if known or "openai" in weights.name.lower():
+        raise InputError(
+            f"weights: {weights} is OpenAI's, which are trained with QuickGELU, but {model} "
+            f"{'of your own file' if tag is None else f'tagged {tag!r}'} computes without; allowed: "
+            f"weights: openai, or model: {model}-quickgelu"
+        )
+    return False, ""
+
+
+def _load(network: nn.Module, state: dict[str, Tensor], weights: Path) -> None:
     """OpenAI's archives hold three numbers beside the tensors; all else must fit exactly."""
-    state = dict(load_tensors(weights))
-    if is_torchscript(weights):
-        for name in ("input_resolution", "context_length", "vocab_size"):
-            state.pop(name, None)
+    if state.keys() >= OPENAI_NUMBERS:
+        state = {name: item for name, item in state.items() if name not in OPENAI_NUMBERS}
     state.pop("text.transformer.embeddings.position_ids", None)
     try:
         network.load_state_dict(state)

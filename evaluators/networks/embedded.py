@@ -126,7 +126,7 @@ class EmbeddedClip:
         import open_clip
 
         try:
-            about = json.loads((folder / ABOUT).read_text())
+            about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
             vocabulary = Vocabulary(about["vocabulary"], about["model_cfg"]["text_cfg"]["context_length"])
             with torch.random.fork_rng(devices=[]):  # loading must not move the caller's random state
                 model = build_embedded(about["model_cfg"])

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -59,19 +60,32 @@ def embedded_clip(
         clip = EmbeddedClip(model, vocabulary, about)
         clip.about["retrieval_accuracy"] = clip.retrieve(held_out_images, held_out_captions)
         clip.about |= {"data_digest": data_digest, "settings": to_plain(settings), "open_clip": stamp[-1]}
-        publish(clip, folder)
-    clip = EmbeddedClip.load(folder)
+        clip = kept(clip, folder)
+    else:
+        clip = EmbeddedClip.load(folder)
     clip.about.setdefault("retrieval_captions", len(set(held_out_captions)))
     return clip
+
+
+def kept(clip: EmbeddedClip, folder: Path) -> EmbeddedClip:
+    """What is in the folder then, by whichever process; the clip itself where nothing can be."""
+    try:
+        publish(clip, folder)
+    except OSError as error:  # a cache never ends a search
+        print(
+            f"note: the CLIP is not kept, since {folder} cannot be written: {error.strerror}", file=sys.stderr
+        )
+        return clip
+    return EmbeddedClip.load(folder)
 
 
 def publish(clip: EmbeddedClip, folder: Path) -> None:
     """Write beside, then rename: the folder is there whole or not at all."""
     own = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    clip.save(own)
     try:
+        clip.save(own)
         os.rename(own, folder)
-    except OSError:  # another process was first, and a folder with files in it is not replaced
-        shutil.rmtree(own)
+    except OSError:  # or another process was first, and a folder with files in it is not replaced
+        shutil.rmtree(own, ignore_errors=True)
         if not (folder / ABOUT).is_file():
             raise

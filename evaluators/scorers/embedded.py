@@ -131,7 +131,7 @@ class Evaluator(Scorer):
     def load(cls, folder: Path) -> Evaluator:
         """From a folder that `prepare` wrote. Raises InputError where it is missing or not complete."""
         try:
-            protocol = yaml.safe_load((folder / PROTOCOL).read_text())
+            protocol = yaml.safe_load((folder / PROTOCOL).read_text(encoding="utf-8"))
             features = protocol["features"]
         except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
             raise InputError(f"{folder}: not a prepared evaluator: {error}") from None

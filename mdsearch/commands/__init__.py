@@ -42,7 +42,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "evidence pairs": Command("partners that differ in one decision of the paper"),
         "gather": Command("records of many runs in one small file"),
         "efficiency": Command("strategies compared in pairs on recorded runs"),
-        "serve": _planned("ask and tell for training that runs elsewhere"),
+        "serve": Command("ask and tell for training that runs elsewhere"),
     },
     "What a network costs": {
         "count": Command("parameters, MACs and memory of an architecture, block by block"),
@@ -66,7 +66,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "evaluate reconstruction": _planned("how well an autoencoder gives images back"),
     },
     "Exchange": {
-        "convert": _planned("weights from and to diffusers"),
+        "convert": Command("a network with its weights, to and from diffusers"),
         "export": _planned("ONNX, Core ML, ExecuTorch"),
     },
     "The shell": {

@@ -138,12 +138,12 @@ def _print_text(a: Architecture, settings: PriceSettings) -> None:
     console.print(_breakdown_table(a, cost, "kind", "by kind of block"))
     for name, budget in _budgets(settings).items():
         over = budget.excess(a)
-        console.print(f"budget {name}: {'over, ' + '; '.join(over) if over else 'fits'}")
+        print(f"budget {name}: {'over, ' + '; '.join(over) if over else 'fits'}")
     if settings.against is not None:
         lines = difference(_named(settings.against), a)
-        console.print(f"\nfrom {settings.against} to this:{'' if lines else ' no difference'}")
+        print(f"\nfrom {settings.against} to this:{'' if lines else ' no difference'}")
         for line in lines:
-            console.print(f"  {line}", markup=False)
+            print(f"  {line}")
 
 
 def _levels_table(a: Architecture) -> Table:

@@ -23,6 +23,7 @@ from conf.compose import compose
 from conf.words import as_lists, divided, gathered_words
 from search.confirmation.repeats import estimated, refined
 from search.runs.bundle import histories_of
+from space.shared.command_lines import typed_words
 from space.shared.plain import InputError, from_plain
 
 COMPARED_STRATEGIES: dict[str, Sequence[str]] = {  # by the words of the search that each stands for
@@ -43,7 +44,7 @@ def main(words: list[str]) -> int:
     settings: EfficiencySettings = from_plain(EfficiencySettings, compose("efficiency", chosen))
     if not sources:
         raise InputError("no run named; for example: mdsearch efficiency recorded:table")
-    words_of = COMPARED_STRATEGIES | {more: more.split() for more in settings.also}
+    words_of = COMPARED_STRATEGIES | {more: typed_words(more) for more in settings.also}
     plain = {name: compose("search", words) for name, words in words_of.items()}
     histories = histories_of(sources)
     table = table_of(histories)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from conf.words import divided
 from search.plan import named_architecture
 from search.runs.bundle import gathered
 from space.budget import Budget
+from space.shared.command_lines import typed_line
 from space.shared.plain import InputError, from_plain
 
 
@@ -52,7 +52,7 @@ def main(words: list[str]) -> int:
         "md_lite": ReferenceNetwork(named_architecture("md_lite"), settings.md_lite_budget),
     }
     console = Console(stderr=True)
-    command = shlex.join(["mdsearch", "evidence", *words])
+    command = typed_line("evidence", words)
     with console.status("reading records") as status:
         page = EvidencePage(Path(settings.out), command, lambda text: status.update(text))
         evidence = evidence_of(gathered(sources), settings.roles)

@@ -11,6 +11,7 @@ from conf.compose import compose
 from conf.words import divided
 from search.formats import counted
 from search.runs.bundle import histories_of
+from space.shared.command_lines import setting_word
 from space.shared.plain import InputError, from_plain
 
 
@@ -48,7 +49,7 @@ def main(words: list[str]) -> int:
             f"{', '.join(sources)}"
         )
     write_networks(first, settings.out)
-    header = next(iter(histories.values())).header
+    header, new = next(iter(histories.values())).header, [setting_word("name", settings.name)]
     print(f"written: {counted(len(first), 'network')} to {settings.out}")
-    print(f"train them: {search_command(header, [f'name={settings.name}'], settings.out, len(first))}")
+    print(f"train them: {search_command(header, new, settings.out, len(first))}")
     return 0

@@ -19,6 +19,7 @@ from search.runs.record import History
 from space.budget import Budget
 from space.choices import Space
 from space.difference import difference
+from space.shared.command_lines import setting_word
 from space.shared.plain import InputError, from_plain
 
 
@@ -63,7 +64,7 @@ def main(words: list[str]) -> int:
     print(f"\nwritten: {counted(len(partners), 'network')} to {settings.out}")
     if partners:
         budget = [word for word in words if word.startswith("budget")]
-        new = [*budget, f"name={settings.name}"]
+        new = [*budget, setting_word("name", settings.name)]
         print(f"train them: {search_command(header, new, settings.out, len(partners))}")
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -29,10 +28,9 @@ from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.run import PARTS, check_request, score_images
 from mdsearch.progress import shown_progress
-from search.confirmation.leading import lead
-from search.runs.files import job_folder
+from search.confirmation.leading import trial_folder
 from search.runs.folder import latest_run, stored_settings
-from search.runs.record import read_history
+from space.shared.command_lines import typed_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from training.generation.generators import check_settings
@@ -135,27 +133,13 @@ def _plan(command: CurvesCommand) -> _Plan:
     else:
         run = Path(command.run) if command.run else latest_run(Path(command.runs_folder).expanduser())
         settings = stored_settings(run)
-        model = _trial(command.trial, run) if command.model is None else Path(command.model)
+        model = trial_folder(run, command.trial) if command.model is None else Path(command.model)
         context, out = of_run(run, settings, model, wanted, *how), run / "curves"
     first = context.generation
     values = product(command.guidance or (first.guidance,), command.steps or (first.steps,))
     points = tuple(replace(first, guidance=guidance, steps=steps) for guidance, steps in values)
     name = command.name or (f"trial-{model.name}" if command.model is None else model.resolve().name)
     return _Plan(name, model, Path(command.out) if command.out else out, context, points)
-
-
-def _trial(number: int | None, run: Path) -> Path:
-    """Its folder; without a number that of the winner, as best.yaml has it."""
-    history = read_history(run)
-    trials = history.trials
-    if number is None:
-        leading = lead(history)
-        if leading is None:
-            raise InputError(f"trial: {run} has no complete trial; name one, or a model=")
-        number = leading.winner.number
-    if number not in [trial.number for trial in trials]:
-        raise InputError(f"trial: {run} has no trial {number}; allowed: 0 to {len(trials) - 1}")
-    return job_folder(run, str(number))
 
 
 def _folder(plan: _Plan, point: GenerationSettings) -> Path:
@@ -205,7 +189,7 @@ def write(curves: Curves, words: Iterable[str]) -> list[Path]:
         *(f"![{plot.stem}]({plot.name})" for plot in plots),
         curves_table(curves, "markdown").strip(),
         f"```\n{curves.protocol}\n```",
-        f"Written on {date.today()} by `mdsearch generate curves {shlex.join(words)}`.",
+        f"Written on {date.today()} by `{typed_line('generate curves', words)}`.",
     ]
     return [
         write_whole(out / "curves.csv", curves_table(curves, "csv")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.noise import NOISE_NOTE, exact_row, preset
@@ -10,9 +10,11 @@ from analysis.rendering import Format, render_table, write_text
 from conf.compose import compose
 from conf.words import divided
 from search.confirmation.repeats import estimated, from_repeats, noise_row, refined
+from search.confirmation.unmeasured import measure_command, why_unknown
 from search.runs.bundle import histories_of
+from search.runs.compatibility import protocol_parts
 from search.runs.folder import latest_run
-from search.runs.header import noise_of
+from search.runs.header import noise_of, objectives_of
 from space.shared.plain import InputError, from_plain
 from space.shared.retries import resume_command
 
@@ -49,9 +51,18 @@ def main(words: list[str]) -> int:
         ),
         end="",
     )
+    history = histories[first]
     if settings.format == "table":
         print(NOISE_NOTE)
+        if (why := why_unknown(history.header)) and not noise.known(objectives_of(history)):
+            print(f"Not stated here: {why}.")
     if settings.out is not None:
+        if not refined(noise, found).known(objectives_of(history)):
+            how = f"; first: {measure_command(history, Path(first))}" if Path(first).is_dir() else ""
+            raise InputError(
+                f"out: no network of {first} was trained with two seeds, so nothing to write{how}"
+            )
+        noise = replace(noise, measured_under=protocol_parts(history.header))
         names = ", ".join(Path(run).name for run in histories)
         if settings.best < 1:
             names += f" (the best {settings.best:.0%} of their networks)"

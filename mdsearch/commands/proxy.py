@@ -101,6 +101,7 @@ def _measured(command: ProxyCommand) -> Iterator[MeasuredProxy]:
     from training.data.scenes import ScenesSettings
     from training.latents import make_codec
     from training.model import COORDINATES
+    from training.trainer import Trainer
 
     torch.set_num_threads(command.threads)
     codec = make_codec(command.training.latents, torch.device("cpu"))
@@ -122,7 +123,7 @@ def _measured(command: ProxyCommand) -> Iterator[MeasuredProxy]:
             pixels,
             inner_size(command.space, proxy.latent_size),
             price(narrowed).parameters,
-            seconds_per_step(narrowed, data, command.training, seed=command.seed),
+            seconds_per_step(Trainer(narrowed, data, command.training, seed=command.seed)),
         )
         yield one
         if one.minutes(command.steps) > TOO_SLOW * command.minutes:

@@ -83,9 +83,10 @@ def strategies(words: list[str]) -> dict[str, ReplaySettings]:
         baseline = replace(alone, sampler=RandomSettings(), stopping=NoStoppingSettings())
         beside = {} if alone.check or alone == baseline else {"uniform, no stopping": baseline}
         return {"as asked": alone} | beside
-    swept = [index for index, word in enumerate(plain) if len(expand([word])) > 1]
+    swept = {word.partition("=")[0] for word in plain if len(expand([word])) > 1}
     return {
-        ", ".join(_short(combination[index]) for index in swept): read(combination) for combination in found
+        ", ".join(_short(word) for word in words if word.partition("=")[0] in swept): read(words)
+        for words in found
     }
 
 
@@ -117,10 +118,10 @@ def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
     for one in asked.values():
         check_rungs(one.rungs or table.rungs, table)
     out = None if settings.out is None else _out_folder(Path(settings.out))
-    console.print(_described(table))
+    print(_described(table))
     if settings.gaps == "surrogate":
         surrogate = Surrogate(table)
-        console.print(f"{len(table.stopped)} stopped runs filled in. {surrogate.accuracy.sentence()}")
+        print(f"{len(table.stopped)} stopped runs filled in. {surrogate.accuracy.sentence()}")
         table = surrogate.filled_table()
     candidates = {architecture.id for architecture in feasible(table)}
     table = replace(table, runs={key: runs for key, runs in table.runs.items() if key in candidates})
@@ -142,7 +143,7 @@ def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
     }
     summaries = [summarise(name, replays) for name, replays in by_name.items()]
     console.print(summary_table(summaries, len(truth.top), len(table.runs)))
-    console.print(_speed(done, time.monotonic() - began))
+    print(_speed(done, time.monotonic() - began))
     if out is not None:
         about = {"runs": list(settings.runs), "protocol": table.header.get("protocol", {}), "steps": steps}
         caption = (
@@ -153,7 +154,7 @@ def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
         except OSError as error:
             raise InputError(f"out: {out} cannot be written: {error.strerror}") from None
         for path in written:
-            console.print(f"written: {path}")
+            print(f"written: {path}")
     return 0
 
 

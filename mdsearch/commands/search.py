@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
-import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from conf.words import expand
 from mdsearch.api import run_search, settings_of
+from space.shared.command_lines import command_line, setting_word, typed_line
 from space.shared.plain import InputError
 
 if TYPE_CHECKING:
     from search.run import RunResult
+    from search.settings import SearchSettings
 
 
 def main(words: list[str]) -> int:
@@ -35,22 +37,19 @@ def _sweep(words: list[str]) -> int:
     from search.plan import check, plan_text
 
     combinations = expand(words)
-    stamp = time.strftime("search-%Y%m%d-%H%M%S")
-    searches = []
-    for number, overrides in enumerate(combinations, 1):
-        settings, _ = settings_of(overrides)
+    planned = [settings_of(overrides)[0] for overrides in combinations]
+    for settings in planned:
         if settings.resume is not None:
             raise InputError("resume: one run at a time; leave out -m")
-        name = f"name={settings.name or stamp}-{number}"
-        searches.append(settings_of([*(word for word in overrides if not word.startswith("name=")), name]))
-        check(searches[-1][0])
-    if any(settings.dry_run for settings, _ in searches):
-        for settings, overrides in searches:
-            print(f"\n=== {' '.join(overrides)}\n{plan_text(settings)}", flush=True)
+        check(settings)
+    if any(settings.dry_run for settings in planned):
+        for settings, overrides in zip(planned, combinations, strict=True):
+            print(f"\n=== {typed_line('search', overrides)}\n{plan_text(settings)}", flush=True)
         return 0
+    searches = [settings_of(overrides) for overrides in _named(combinations, planned)]
     folders, status = [], 0
     for settings, overrides in searches:
-        print(f"\n=== {' '.join(overrides)}", flush=True)
+        print(f"\n=== {typed_line('search', overrides)}", flush=True)
         result = run_search(settings, overrides)
         folders.append(result.folder)
         status = max(status, _finish(result))
@@ -59,19 +58,32 @@ def _sweep(words: list[str]) -> int:
     runs = read_runs(folders)
     Console().print(comparison_table(runs))
     if len(runs) > 1 and not protocol_differences(runs):
-        print(f"\nas a page: {shlex.join(['mdsearch', 'compare', *map(str, folders)])}")
+        print(f"\nas a page: {command_line('compare', *folders)}")
     return status
+
+
+def _named(combinations: list[list[str]], planned: list[SearchSettings]) -> Iterator[list[str]]:
+    """The words of each search, with a name of its own."""
+    from search.runs.folder import new_folder
+
+    stamp = None
+    for number, (words, settings) in enumerate(zip(combinations, planned, strict=True), 1):
+        if settings.name is None and stamp is None:
+            stamp = new_folder(Path(settings.runs_folder), f"-{number}").name.removesuffix(f"-{number}")
+        name = setting_word("name", f"{settings.name or stamp}-{number}")
+        yield [*(word for word in words if not word.startswith("name=")), name]
 
 
 def _finish(result: RunResult) -> int:
     from analysis.tables import result_table
+    from search.runs.commands import train_command
 
     Console().print(result_table(result.history))
     print(f"\nreport: {result.report}")
     if result.best is not None:
         best = result.folder / "best.yaml"
         print(f"winner: {best}")
-        print(f"train it for longer: {shlex.join(['mdsearch', 'train', f'arch_file={best}'])}")
+        print(f"train it for longer: {train_command(result.folder, result.history.header['rungs'][-1])}")
     if result.interrupted:
         return 130
     return 0 if result.best is not None else 1

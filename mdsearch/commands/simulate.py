@@ -83,7 +83,7 @@ class SimulateSettings:
 def main(words: list[str]) -> int:
     settings: SimulateSettings = from_plain(SimulateSettings, compose("simulate", words))
     console, began = Console(), time.monotonic()
-    world = _recorded_world(settings, console) if settings.runs else _stated_world(settings)
+    world = _recorded_world(settings) if settings.runs else _stated_world(settings)
     searching = Searching(
         settings.space, settings.budget, settings.proxy, settings.sampler, settings.stopping, settings.trials
     )
@@ -99,9 +99,9 @@ def main(words: list[str]) -> int:
     console.print(plans_table(plans, title, settings.devices_per_worker))
     hours = sum(one.wall_hours + one.wall_hours_without_stopping for one in plans) * settings.seeds
     took = time.monotonic() - began
-    console.print(f"{duration(3600 * hours)} of searching, simulated in {duration(took)}")
+    print(f"{duration(3600 * hours)} of searching, simulated in {duration(took)}")
     if settings.out is not None:
-        console.print(f"written: {plot_plans(Path(settings.out), plans)}")
+        print(f"written: {plot_plans(Path(settings.out), plans)}")
     return 0
 
 
@@ -118,11 +118,11 @@ def _stated_world(settings: SimulateSettings) -> World:
     )
 
 
-def _recorded_world(settings: SimulateSettings, console: Console) -> World:
+def _recorded_world(settings: SimulateSettings) -> World:
     """Curves as a surrogate of the recorded ones predicts them; a candidate of mean length takes `hours`."""
     table = load_table(settings.runs)
     surrogate = Surrogate(table)
-    console.print(surrogate.accuracy.sentence())
+    print(surrogate.accuracy.sentence())
     recorded = [run for runs in table.runs.values() for run in runs]
     mean = fmean(sum(rung.seconds.get("training", 0.0) for rung in run.rungs) for run in recorded)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import IO
+from typing import IO, Any
 
 import yaml
 from rich.console import Console
@@ -18,9 +18,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
-from conf.words import as_text
+from conf.words import as_text, first_line, path_of
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
+from space.shared.command_lines import command_line, setting_word
 from space.shared.plain import InputError, first_few, from_plain, to_plain
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
@@ -29,8 +30,10 @@ from training.loop import Diverged
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
-TRAIN_TEXTS = ("arch_file", "out", "resume")
-STATE, WORDS, CURVE, CONFIG = "state.pt", "overrides.yaml", "curve.jsonl", "config.yaml"
+TRAIN_TEXTS = ("arch_file", "run", "out", "resume")
+OF_RUN = ("proxy", "data", "training")
+STEPS = {"steps": None}  # of a training; they do not tell one from another
+STATE, WORDS, SETTINGS, CURVE = "state.pt", "overrides.yaml", "config.yaml", "curve.jsonl"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class TrainCommand:
     arch_file: str | None = None
     seed: int = 0
     out: str | None = None
+    run: str | None = None
     resume: str | None = None
     state_every_steps: int = 200
     pictures: int = 48
@@ -59,7 +63,8 @@ class TrainCommand:
         return self.arch if self.arch_file is None else Architecture.load(self.arch_file)
 
     def folder(self) -> Path:
-        return Path(self.resume or self.out or f"trained/{self.architecture().id}-seed{self.seed}")
+        of_run = "" if self.run is None else f"{Path(self.run).resolve().name}-"
+        return Path(self.resume or self.out or f"trained/{of_run}{self.architecture().id}-seed{self.seed}")
 
 
 def train(command: TrainCommand, words: list[str]) -> Path:
@@ -72,24 +77,23 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     console, folder = Console(), command.folder()
     data = load_data(command.data)
     if data.unreadable:
-        console.print(f"{len(data.unreadable)} unreadable images left out: {first_few(data.unreadable)}")
+        print(f"{len(data.unreadable)} unreadable images left out: {first_few(data.unreadable)}")
     architecture = narrow(command.architecture(), command.proxy)
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
     for line in trainer.unread_text():
-        console.print(line)
+        print(line)
     _prepare(folder, command, words)
     if (folder / STATE).is_file():
         _go_on(trainer, folder / STATE)
         _cut_curve(folder / CURVE, trainer.step)
-    console.print(
+    print(
         f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
         f"steps {trainer.step} to {command.training.steps}, in {folder}"
     )
     with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
         _train_in_parts(trainer, command, folder, curve, console, stopped)
     if stopped():
-        command_line = shlex.join(["mdsearch", "train", f"resume={folder}"])
-        console.print(f"stopped at step {trainer.step}; go on with: {command_line}")
+        print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
         raise KeyboardInterrupt
     return folder
 
@@ -157,7 +161,7 @@ def _progress(console: Console, last: int, start: int) -> Iterator[Callable[[int
 
         def line(step: int, loss: float) -> None:
             if step % every == 0 or step == last:
-                console.print(f"step {step} of {last}, loss {loss:.4f}")
+                print(f"step {step} of {last}, loss {loss:.4f}")
 
         yield line
         return
@@ -179,7 +183,7 @@ def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
         (folder / "architecture.yaml").write_text(command.architecture().to_yaml(), encoding="utf-8")
         (folder / WORDS).write_text(yaml.safe_dump(words), encoding="utf-8")
         settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
-        (folder / CONFIG).write_text(settings, encoding="utf-8")
+        (folder / SETTINGS).write_text(settings, encoding="utf-8")
     except OSError as error:
         raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
 
@@ -201,39 +205,73 @@ def _cut_curve(curve: Path, step: int) -> None:
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
-    command = _composed(words)
     refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
     refuse_beside(words, "resume", ["arch", "arch_file", "out"], "whose folder and architecture go on")
-    if command.resume is None:
+    resume, run = path_of(words, "resume"), path_of(words, "run")
+    if resume is None:
+        command = _composed(words, _trained_with(run))
+        _note_other_settings(command, words)
         return command, words
-    stored = Path(command.resume) / WORDS
-    try:
-        before = list(map(str, yaml.safe_load(stored.read_text(encoding="utf-8"))))
-    except (OSError, yaml.YAMLError, TypeError) as error:
-        raise InputError(f"resume: {command.resume!r} is no folder of a training ({error})") from None
+    before = list(map(str, _read(resume, WORDS, list)))
     added = [word for word in words if not word.startswith("resume=")]
     merged = [*without(before, added), *added]
-    resumed = _composed(words, before, _stored_presets(Path(command.resume)))
-    return replace(resumed, arch_file=str(Path(command.resume) / "architecture.yaml")), merged
+    stored = _read(resume, SETTINGS, dict) if (resume / SETTINGS).is_file() else {}
+    from_run = OF_RUN if path_of(merged, "run") else ()  # the run itself may be gone
+    of_run = {name: stored[name] for name in from_run if name in stored}
+    resumed = _composed(words, of_run, before, stored.get("presets", {}))
+    return replace(resumed, arch_file=str(resume / "architecture.yaml")), merged
 
 
 def _composed(
-    words: list[str], before: Sequence[str] = (), kept: Mapping[str, str] = MappingProxyType({})
+    words: list[str],
+    of_run: Mapping[str, Any],
+    before: Sequence[str] = (),
+    kept: Mapping[str, str] = MappingProxyType({}),
 ) -> TrainCommand:
-    meant, first = as_text(words, TRAIN_TEXTS), as_text(before, TRAIN_TEXTS)
-    plain, texts = compose_and_keep("train", meant, before=first, kept=kept)
+    new, earlier = (as_text(each, TRAIN_TEXTS) for each in (words, before))
+    plain, texts = compose_and_keep("train", new, before=earlier, stored=of_run, kept=kept)
     command: TrainCommand = from_plain(TrainCommand, plain | {"presets": texts})
-    return command
+    if command.run is None or command.resume is not None or any(word.startswith("arch") for word in words):
+        return command
+    from search.runs.folder import winner_of
+
+    return replace(command, arch_file=str(winner_of(Path(command.run))))
 
 
-def _stored_presets(folder: Path) -> dict[str, str]:
-    """Texts of the user's own YAML that a training was begun with."""
-    try:
-        plain = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+def _trained_with(run: Path | None) -> dict[str, Any]:
+    if run is None:
         return {}
-    found: dict[str, str] = plain.get("presets", {}) if isinstance(plain, dict) else {}
-    return found
+    from search.runs.folder import trained_with
+
+    return trained_with(run)
+
+
+def _note_other_settings(command: TrainCommand, words: list[str]) -> None:
+    """A winner alone does not bring along what its search trained with."""
+    if command.run is not None or command.arch_file is None:
+        return
+    from search.runs.folder import run_around, trained_with
+
+    run = run_around(Path(command.arch_file))
+    if run is None:
+        return
+    now, left = to_plain(command), [name for name in OF_RUN if not any(w.startswith(name) for w in words)]
+    others = [name for name in left if now[name] | STEPS != trained_with(run)[name] | STEPS]
+    if others:
+        take = setting_word("run", run)
+        print(f"note: {run} had other settings of {', '.join(others)}; {take} takes them", file=sys.stderr)
+
+
+def _read(folder: Path, name: str, kind: type) -> Any:
+    """What a training kept of its words or settings."""
+    none = f"resume: {str(folder)!r} is no folder of a training"
+    try:
+        plain = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{none} ({first_line(error)})") from None
+    if not isinstance(plain, kind):
+        raise InputError(f"{none} ({name} holds something else)")
+    return plain
 
 
 def main(words: list[str]) -> int:
@@ -242,6 +280,5 @@ def main(words: list[str]) -> int:
     except Diverged as error:
         print(f"{error}; a lower training.learning_rate may help")
         return 1
-    generate = shlex.join(["mdsearch", "generate", f"model={folder}"])
-    print(f"trained: {folder}\ngenerate with: {generate} prompt='...'")
+    print(f"trained: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
     return 0

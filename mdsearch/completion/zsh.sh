@@ -9,6 +9,6 @@ _mdsearch() {
   fi
   compadd -S '' -- ${(M)found:#*=}
   compadd -- ${found:#*=}
-  if [[ "$current" != *=* ]]; then _files; fi
+  if [[ "$current" != *=* ]] && (( CURRENT > 2 )); then _files; fi  # runs, which some commands take
 }
 if [[ "$funcstack[1]" == _mdsearch ]]; then _mdsearch "$@"; else compdef _mdsearch mdsearch; fi

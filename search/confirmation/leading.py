@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from search.confirmation.repeats import known_noise
+from search.runs.files import job_folder
 from search.runs.header import noise_of, objectives_of, references_of
-from search.runs.record import History, Trial
-from search.runs.scores import within_noise
+from search.runs.record import History, Trial, read_history
+from search.runs.scores import best_first, within_noise
 from search.statistics.pareto import Point, best_order, mean_point
 from search.statistics.verdicts import Runs, confirmation_runs, verdicts
+from space.shared.plain import InputError
 
 TIED_NAMED = 5
 
@@ -18,14 +21,24 @@ TIED_NAMED = 5
 @dataclass(frozen=True)
 class Lead:
     """`winner` is the best guess, `tied` are the others that no trial is known to be better than, best guess
-    first; `beaten` those that the search left tied and the confirmation did not."""
+    first; `beaten` those that the search left tied and the confirmation did not. `known`: whether anything
+    says what noise is here; where nothing does, all are tied. `among` complete trials."""
 
     winner: Trial
     tied: tuple[Trial, ...]
     beaten: tuple[Trial, ...]
+    known: bool
+    among: int
 
     def sentence(self) -> str:
         """Of the others, in words: `Within the noise of trial 3: trial 7 and 2 more.`"""
+        if self.among == 1:
+            return f"No trial but {self.winner.name} was trained to its full length."
+        if not self.known:
+            return (
+                f"{self.winner.name.capitalize()} is a guess: what is noise is not known here, so no trial "
+                "counts as better than another by one run."
+            )
         if not self.tied:
             return f"No trial is within the noise of {self.winner.name}."
         named = [trial.name for trial in self.tied[:TIED_NAMED]]
@@ -43,13 +56,29 @@ def lead(history: History) -> Lead | None:
     stated, objectives = noise_of(history), objectives_of(history)
     if stated is None:
         return None
-    within = within_noise(history.trials, objectives, known_noise(history, stated))
+    noise = known_noise(history, stated)
+    within = within_noise(history.trials, objectives, noise)
     if not within:
         return None
     losers = _losers(history, {trial.name for trial in within})
     kept = [trial for trial in within if trial.name not in losers] or within  # if each lost to another
     winner, *tied = _by_new_runs(kept, history)
-    return Lead(winner, tuple(tied), tuple(trial for trial in within if trial.name in losers))
+    beaten = tuple(trial for trial in within if trial.name in losers)
+    among = len(best_first(history.trials, objectives))
+    return Lead(winner, tuple(tied), beaten, noise.known(objectives), among)
+
+
+def trial_folder(run: Path, number: int | None = None) -> Path:
+    """Of a trial; without a number of the winner, as best.yaml has it. Raises InputError if there is none."""
+    history = read_history(run)
+    if number is None:
+        leading = lead(history)
+        if leading is None:
+            raise InputError(f"trial: {run} has no complete trial; name one, or a model=")
+        number = leading.winner.number
+    if number not in [trial.number for trial in history.trials]:
+        raise InputError(f"trial: {run} has no trial {number}; allowed: 0 to {len(history.trials) - 1}")
+    return job_folder(run, str(number))
 
 
 def _losers(history: History, names: set[str]) -> set[str]:

@@ -22,6 +22,8 @@ from search.statistics.pareto import Point, best_order, mean_point
 from search.statistics.variance import UNKNOWN, Variance, variance_within, within_paired
 from space.shared.plain import InputError
 
+FEWEST_REPEATS = 6  # runs beyond the first of each network, where nothing else says what noise is
+
 
 @dataclass(frozen=True)
 class ScoreNoise:
@@ -83,12 +85,12 @@ def refined(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
         deviation = known.deviation if known.degrees_of_freedom else None
         together.setdefault(each.step, {})[each.objective] = deviation
     rungs = tuple(RungNoise.of(step, deviations) for step, deviations in together.items())
-    freedom = min(n for each in found if (n := each.together.degrees_of_freedom))
-    return replace(noise, rungs=rungs, degrees_of_freedom=freedom)
+    counts = [n for each in found if (n := each.together.degrees_of_freedom)]
+    return replace(noise, rungs=rungs, degrees_of_freedom=min(counts, default=noise.degrees_of_freedom))
 
 
 def from_repeats(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
-    """What the repeats say alone: for a protocol that the stated noise was not measured under.
+    """What the repeats say alone.
 
     Raises:
         InputError: no network was trained with two seeds.
@@ -99,8 +101,11 @@ def from_repeats(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
 
 
 def known_noise(history: History, stated: Noise) -> Noise:
-    """The stated noise, refined by the repeated seeds of the record itself."""
-    return refined(stated, estimated([history], stated))
+    """The stated noise, refined by the repeated seeds of the record itself. Where none is stated for this
+    protocol, a few repeats are too little to call a trial beaten by one run of another."""
+    found = refined(stated, estimated([history], stated))
+    enough = stated.known(objectives_of(history)) or found.degrees_of_freedom >= FEWEST_REPEATS
+    return found if enough else stated
 
 
 def noise_row(found: ScoreNoise) -> dict[str, str]:

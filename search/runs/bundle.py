@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import json
 import re
-import shlex
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from typing import Any, TypeVar
 from search.runs.bundled_prior import in_full, prior_as_references
 from search.runs.files import PROVENANCE_NAME, RECORD_NAME
 from search.runs.record import History, folded, read_events, read_history
+from space.shared.command_lines import typed_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, nearest
 
@@ -100,8 +100,8 @@ def bundled_of(source: str) -> list[Bundled]:
     Raises:
         InputError: neither, or no run of that name.
     """
-    file, colon, pattern = _file_of(source).partition(f"{BUNDLE_SUFFIX}:")
-    if colon or file.endswith(BUNDLE_SUFFIX):
+    if is_bundle(source):
+        file, colon, pattern = _file_of(source).partition(f"{BUNDLE_SUFFIX}:")
         runs = read_bundle(Path(file + BUNDLE_SUFFIX if colon else file))
         chosen = list(of_names(runs, [pattern or "*"]).values())
         if not chosen:
@@ -153,12 +153,16 @@ def gathered(sources: Sequence[str]) -> list[Bundled]:
 
 def of_names(runs: Mapping[str, T], patterns: Sequence[str]) -> dict[str, T]:
     """The runs whose names match any of the patterns (`table*`), in their order."""
-    return {name: run for name, run in runs.items() if any(fnmatchcase(name, p) for p in patterns)}
+    return {
+        name: run
+        for name, run in runs.items()
+        if name in patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
 
 
 def is_bundle(source: str) -> bool:
-    """Whether a source names a bundle, or runs of one; else it is a run folder."""
-    return BUNDLE_SUFFIX in _file_of(source)
+    """Whether a source names a bundle, or runs of one; else it is a run folder, whatever it is called."""
+    return BUNDLE_SUFFIX in _file_of(source) and not Path(_file_of(source)).is_dir()
 
 
 def _file_of(source: str) -> str:
@@ -183,7 +187,7 @@ def _of_folder(folder: Path) -> Bundled:
 def _without_places(event: Mapping[str, Any]) -> dict[str, Any]:
     overrides = event.get("overrides")
     if overrides is None:
-        return dict(event)
+        return {name: value for name, value in event.items() if name != "moved"}
     kept = [_FOLDERS.sub("", word) for word in overrides if not _is_place(word)]
     return dict(event) | {"overrides": kept}
 
@@ -197,4 +201,4 @@ def commands(runs: Sequence[Bundled]) -> Iterator[str]:
     """What each run was started with, as one would type it."""
     for run in runs:
         words: list[str] = next((event["overrides"] for event in run.events if event["event"] == "run"), [])
-        yield shlex.join(["mdsearch", "search", *words])
+        yield typed_line("search", words)

@@ -7,6 +7,7 @@ seeds compare too, beyond the noise, which is the noise from seed to seed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -32,12 +33,23 @@ FOLLOWS = frozenset(
 FOLLOWS_FROM_TRAINING = "protocol.drawing."  # its sampler, steps and guidance; and the seed, which may differ
 SAID_LATER = "protocol.captions"  # older records do not say it; there it follows from images and count
 FOLLOWS_FROM_DIGEST = "retrieval_accuracy"
+DATA_DIGEST = "data_digest"
 # What a space holds in a choice that its header does not name, as those of before the choice do not.
 CHOICES_LEFT_OUT = {
     f"space.{name}": to_plain(field.default)
     for name, field in Space.__dataclass_fields__.items()
     if isinstance(field.default, tuple)
 }
+# The groups of a header that the parts of a protocol are made of.
+_OF_A_PART = {
+    "objectives": "scores",
+    "proxy": "proxy",
+    "data": "data",
+    "training": "training",
+    "strategy": "strategy",
+    "protocol": "evaluators",
+}
+NO_DECAY = "none"
 MOST_CHARACTERS = 60
 MOST_NAMED = 8
 
@@ -62,9 +74,7 @@ def space_difference(one: History, other: History) -> list[str]:
 def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """The fields of two headers that differ, by dotted name, with both values."""
     names = list(names)
-    ours, theirs = (
-        dict(flat({name: _in_common(name, header.get(name)) for name in names})) for header in (one, other)
-    )
+    ours, theirs = (_deciding(header, names) for header in (one, other))
     if "space" in names:
         ours, theirs = CHOICES_LEFT_OUT | ours, CHOICES_LEFT_OUT | theirs
     if data_digest(one) is not None and data_digest(other) is not None:
@@ -76,11 +86,56 @@ def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: I
         f"{name}: {setting_text(ours.get(name))} against {setting_text(theirs.get(name))}"
         for name in dict.fromkeys([*ours, *theirs])
         if ours.get(name) != theirs.get(name)
-        and name not in FOLLOWS
-        and not name.startswith(FOLLOWS_FROM_TRAINING)
-        and not name.endswith(FOLLOWS_FROM_DIGEST)
         and not (name.startswith(SAID_LATER) and None in (ours.get(name), theirs.get(name)))
     ]
+
+
+def protocol_parts(header: Mapping[str, Any]) -> tuple[str, ...]:
+    """What decides a score at a step, a word a part with the digest of its fields: `("data-5d1f...", ...)`.
+
+    Equal parts are what the noise of a score belongs to. The rungs are none of them, since noise is stated by
+    step; the length of a run is, where its learning rate decays towards the end. Before the evaluators'
+    protocol is recorded there is no such part, and data go by their settings.
+    """
+    digest = data_digest(header)
+    fields = _deciding(header, [name for name in _OF_A_PART if header.get(name) is not None])
+    parts: dict[str, dict[str, Any]] = {"data": {"digest": digest}} if digest is not None else {}
+    for name, value in fields.items():
+        part = _OF_A_PART[name.partition(".")[0]]
+        said_by_digest = digest is not None and (part == "data" or name.endswith(DATA_DIGEST))
+        if not said_by_digest and not name.startswith(SAID_LATER):
+            parts.setdefault(part, {})[name] = _as_number(value)
+    if fields.get("training.decay", NO_DECAY) != NO_DECAY:
+        parts["training"]["length"] = max(header.get("rungs") or [0])
+    return tuple(f"{part}-{_digest(parts[part])}" for part in sorted(parts))
+
+
+def foreign_parts(measured_under: Sequence[str], parts: Sequence[str]) -> list[str]:
+    """The parts of a protocol that something was measured otherwise under; what one of the two does not name
+    is no difference."""
+    theirs, ours = (dict(word.split("-", 1) for word in words) for words in (measured_under, parts))
+    return [part for part in ours if part in theirs and ours[part] != theirs[part]]
+
+
+def _deciding(header: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The fields of these groups by dotted name, without what follows from others."""
+    found = flat({name: _in_common(name, header.get(name)) for name in names})
+    return {
+        name: value
+        for name, value in found
+        if name not in FOLLOWS
+        and not name.startswith(FOLLOWS_FROM_TRAINING)
+        and not name.endswith(FOLLOWS_FROM_DIGEST)
+    }
+
+
+def _as_number(value: Any) -> Any:
+    """1 and 1.0 are one setting."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _in_common(name: str, value: Any) -> Any:
@@ -102,7 +157,7 @@ def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def data_digest(header: Mapping[str, Any]) -> Any:
     """The digest of the images that a run's evaluators were made for; None where none is recorded."""
     fields = dict(flat(header.get("protocol")))
-    return next((value for name, value in fields.items() if name.endswith("data_digest")), None)
+    return next((value for name, value in fields.items() if name.endswith(DATA_DIGEST)), None)
 
 
 def abridged(differences: Sequence[str]) -> list[str]:

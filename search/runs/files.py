@@ -4,11 +4,11 @@ runs/<name>/
     record.jsonl          what happened, the truth; .driver beside it says who writes to it
     config.yaml           the settings that it was made with
     provenance.json       commit, versions, hardware
-    evaluator/            what scores, made once
+    evaluator/            what scores, made once; real images and prompts of what samples.png shows
     trials/<number>/      of each trial, and confirm/<key>/ of each confirmation run:
         architecture.yaml, weights, samples.png, curve.jsonl, work.jsonl, state.pt while it runs
     own/                  each version of a custom sampler or stopping rule
-    best.yaml, trials.csv, report.html, study.db      made from the record, and can be made again
+    best.yaml, trials.csv, rungs.csv, report.html, study.db    made from the record, and can be made again
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ CUSTOM_FOLDER = "own"  # as the first version named it
 
 BEST_NAME = "best.yaml"
 CSV_NAME = "trials.csv"
+RUNGS_NAME = "rungs.csv"
 REPORT_NAME = "report.html"
 STUDY_NAME = "study.db"
-REWRITTEN = (BEST_NAME, CSV_NAME, REPORT_NAME)  # whole, again and again
+REWRITTEN = (BEST_NAME, CSV_NAME, RUNGS_NAME, REPORT_NAME)  # whole, again and again
 
 TRIALS_FOLDER, CONFIRM_FOLDER = "trials", "confirm"
 ARCHITECTURE_NAME = "architecture.yaml"
 SAMPLES_NAME = "samples.png"
+SAMPLES_SHOWN, SAMPLES_COLUMNS = 32, 8  # images of that sheet, and of one of its rows
+REAL_NAME, PROMPTS_NAME = "real.png", "prompts.json"  # of the evaluator's folder: the same for real images
 CURVE_NAME = "curve.jsonl"
 WORK_NAME = "work.jsonl"
 STATE_NAME = "state.pt"

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from search.runs.compatibility import data_digest
 from search.runs.earlier import current
-from search.runs.files import CONFIG_NAME, HOLDER_NAME, RECORD_NAME
+from search.runs.files import BEST_NAME, CONFIG_NAME, HOLDER_NAME, RECORD_NAME
 from search.runs.record import Record, read_events, read_history
 from search.settings import SearchSettings, changed_fields, settings_from_plain
+from space.shared.command_lines import setting_word
 from space.shared.files import write_whole
-from space.shared.plain import InputError, to_plain
+from space.shared.plain import InputError, at_home, to_plain
 from space.shared.retries import resume_command
 
 
@@ -29,8 +34,11 @@ def stored_settings(folder: Path) -> SearchSettings:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as the settings of a run: {reason}") from None
+    if isinstance(plain, dict) and "start" in plain:
+        raise InputError(f"{folder}: its training is elsewhere; go on with mdsearch serve resume={folder}")
+    moved = moves_of(folder)
     try:
-        return settings_from_plain(current(plain))
+        return settings_from_plain(at_home(current(plain) | (moved[-1]["settings"] if moved else {})))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -43,7 +51,46 @@ def stored_overrides(folder: Path) -> list[str]:
             f"{folder}: was interrupted before anything was recorded; start it again as it was started first"
         )
     overrides: list[str] = header.get("overrides", [])
+    for move in moves_of(folder):
+        names = {word.partition("=")[0] for word in move["words"]}
+        overrides = [word for word in overrides if word.partition("=")[0] not in names] + move["words"]
     return overrides
+
+
+def moves_of(folder: Path) -> list[dict[str, Any]]:
+    """What sessions of a run said of data that lay elsewhere than before: settings, and words for them."""
+    sessions = [event for event in read_events(folder / RECORD_NAME) if event["event"] == "session"]
+    return [session["moved"] for session in sessions if "moved" in session]
+
+
+def moved_data(settings: SearchSettings) -> dict[str, Any]:
+    """What a session's event says of data that a resumed run finds elsewhere; empty where it does not."""
+    if settings.resume is None:
+        return {}
+    before, now = (to_plain(each.data) for each in (stored_settings(Path(settings.resume)), settings))
+    words = [setting_word(f"data.{name}", now[name]) for name in now if now[name] != before.get(name)]
+    return {"moved": {"settings": {"data": now}, "words": words}} if words else {}
+
+
+def trained_with(folder: Path) -> dict[str, Any]:
+    """The proxy, data and training of its trials, as plain data. Raises InputError if it is no run folder."""
+    stored = stored_settings(folder)
+    training = replace(stored.training, steps=stored.rungs[-1])
+    plain: dict[str, Any] = to_plain({"proxy": stored.proxy, "data": stored.data, "training": training})
+    return plain
+
+
+def winner_of(folder: Path) -> Path:
+    """The file of the architecture that leads. Raises InputError where none does yet."""
+    if not (folder / BEST_NAME).is_file():
+        raise InputError(f"{folder}: has no winner yet (no {BEST_NAME}); name an arch_file=")
+    return folder / BEST_NAME
+
+
+def run_around(file: Path) -> Path | None:
+    """The run folder that a file lies in, if in one."""
+    above = list(file.resolve().parents)[:3]  # trials/<number>/architecture.yaml is the deepest
+    return next((folder for folder in above if (folder / RECORD_NAME).is_file()), None)
 
 
 def latest_run(runs_folder: Path) -> Path:
@@ -54,8 +101,8 @@ def latest_run(runs_folder: Path) -> Path:
     return max(records, key=lambda path: path.stat().st_mtime).parent
 
 
-def claim_folder(settings: SearchSettings) -> Path:
-    """The folder that a search will write to: a new one, or the one to go on with.
+def claim_folder(settings: SearchSettings, digest: str = "") -> Path:
+    """The folder that a search will write to: a new one, or the one to go on with. `digest` is its data's.
 
     Raises:
         InputError: if it is another run's, holds other files, cannot be written, or was made with settings
@@ -64,27 +111,65 @@ def claim_folder(settings: SearchSettings) -> Path:
     if settings.resume is not None:
         folder = Path(settings.resume)
         changed = changed_fields(stored_settings(folder), settings)
+        if "data" in changed:
+            _check_same_images(folder, digest)
+            changed.remove("data")
         if changed:
             raise InputError(
                 f"resume: {', '.join(changed)} differ from what {folder} was made with; a resumed search may "
-                "change trials, confirmation, cluster, backend, compute and weights only"
+                "change trials, confirmation, cluster, backend, compute and weights only, and where data lies"
             )
         return folder
-    runs = Path(settings.runs_folder).expanduser()
-    folder = runs / (settings.name or time.strftime("search-%Y%m%d-%H%M%S"))
+    return folder_for(Path(settings.runs_folder), settings.name, resume_command)
+
+
+def folder_for(runs: Path, name: str | None, go_on: Callable[[Path], str]) -> Path:
+    """A folder for a new run; `go_on` says how one that is there already is gone on with.
+
+    Raises:
+        InputError: if it is another run's, holds other files or cannot be written.
+    """
+    if name is None:
+        return new_folder(runs)
+    folder = runs / name
     if _holds_events(folder / RECORD_NAME):
-        raise InputError(
-            f"{folder}: holds a run already; go on with it: {resume_command(folder)}; or choose a name="
-        )
+        raise InputError(f"{folder}: holds a run already; go on with it: {go_on(folder)}; or choose a name=")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not all(_is_left_by_a_start(file.name) for file in folder.iterdir()):
             raise InputError(f"{folder}: holds files that are not a run; choose another name=")
     except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written: {error.strerror}; choose another runs_folder= or name="
-        ) from None
+        raise _not_written(folder, error) from None
     return folder
+
+
+def _check_same_images(folder: Path, digest: str) -> None:
+    """Raises InputError unless the images are those that a run was begun with."""
+    before = data_digest(read_history(folder).header)
+    if before != digest:
+        said = f"digest {digest} against {before}" if before else "and it recorded no digest to know them by"
+        raise InputError(
+            f"resume: data differ from what {folder} was made with ({said}); allowed: the same images and "
+            "captions, wherever they lie"
+        )
+
+
+def new_folder(runs: Path, suffix: str = "") -> Path:
+    """A folder that nobody else has, named by the time. Raises InputError if it cannot be made."""
+    stamp = time.strftime("search-%Y%m%d-%H%M%S")
+    try:
+        for number in itertools.count(1):
+            folder = runs / f"{stamp}{f'_{number}' if number > 1 else ''}{suffix}"
+            with suppress(FileExistsError):  # of another search of the same second
+                folder.mkdir(parents=True)
+                return folder
+    except OSError as error:
+        raise _not_written(runs, error) from None
+    raise AssertionError("numbers have no end")
+
+
+def _not_written(folder: Path, error: OSError) -> InputError:
+    return InputError(f"{folder}: cannot be written: {error.strerror}; choose another runs_folder= or name=")
 
 
 def _holds_events(record: Path) -> bool:

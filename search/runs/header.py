@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
 from search.objectives import Objectives, objectives_from_plain
+from search.runs.compatibility import foreign_parts, protocol_parts
 from search.runs.record import History
-from search.statistics.noise import Noise, noise_from_plain
+from search.statistics.noise import NO_NOISE, Noise, noise_from_plain
 from space.choices import Space
 from space.shared.plain import from_plain
+
+MEASURED_UNDER = "measured_under"
+_OF_ALL = "data-afb4d33377c5", "proxy-14de771fdcce", "scores-4444a724501d"  # scenes under widths / 16
+EARLIER_DEFAULTS = ((*_OF_ALL, "training-c130ba423666"), (*_OF_ALL, "training-f6cb149907f5"))
 
 
 def objectives_of(history: History) -> Objectives:
@@ -14,9 +23,41 @@ def objectives_of(history: History) -> Objectives:
 
 
 def noise_of(history: History) -> Noise | None:
-    """The noise that the run stated; None before its header is written."""
-    plain = history.header.get("noise")
-    return noise_from_plain(plain) if plain else None
+    """The noise of the run's own protocol, as far as it states it; None before its header is written."""
+    return noise_here(history.header) if history.header.get("noise") else None
+
+
+def noise_here(header: Mapping[str, Any]) -> Noise:
+    """The noise that a header states; without any figure where it was measured under another protocol."""
+    stated = noise_from_plain(header["noise"])
+    return stated if foreign_to(stated.measured_under, header) == [] else stated.unknown
+
+
+def noise_of_rule(history: History) -> Noise:
+    """What a stopping rule was, and is, made with. Rules of earlier versions were given the stated noise,
+    wherever it was measured, and at every rung that of the nearest step: what they decided must come out
+    again."""
+    header = history.header
+    if "noise" not in header:
+        return NO_NOISE
+    if MEASURED_UNDER in header["noise"]:
+        return noise_here(header)
+    stated = noise_from_plain(header["noise"])
+    rungs = (
+        replace(min(stated.rungs, key=lambda rung: abs(rung.step - step)), step=step)
+        for step in header["rungs"]
+    )
+    return replace(stated, rungs=tuple(rungs))
+
+
+def foreign_to(measured_under: Sequence[str] | None, header: Mapping[str, Any]) -> list[str] | None:
+    """In which parts of its protocol a header differs from the one that its noise was measured under; None
+    where nobody knows. Records of earlier versions do not say it: their presets were measured under the
+    default of their time."""
+    parts = protocol_parts(header)
+    if MEASURED_UNDER not in header.get("noise", {}):
+        return min((foreign_parts(each, parts) for each in EARLIER_DEFAULTS), key=len)
+    return None if measured_under is None else foreign_parts(measured_under, parts)
 
 
 def space_of(history: History) -> Space:

@@ -13,14 +13,17 @@ from typing import Any
 from search.objectives import objectives_to_plain
 from search.runs.bundle import RECORDED, RECORDED_FILE, histories_of, of_names, read_bundle
 from search.runs.compatibility import (
+    DATA_DIGEST,
     abridged,
     data_digest,
     field_differences,
     protocol_difference,
     space_difference,
 )
-from search.runs.record import History, MemoryRecord, Record, Trial, prior_event
+from search.runs.prior_event import prior_event
+from search.runs.record import History, MemoryRecord, Record, Trial
 from search.settings import SearchSettings
+from search.statistics.noise import noise_to_plain
 from space.shared.plain import InputError, to_plain
 
 SETTLED_BY_SETTINGS = ("space", "objectives", "rungs", "proxy", "training", "strategy")
@@ -90,9 +93,18 @@ def _recorded() -> dict[str, History]:
     return {name: run.history for name, run in of_names(read_bundle(RECORDED_FILE), TAUGHT_BY).items()}
 
 
-def _settled_differences(settings: SearchSettings, digest: str, history: History) -> list[str]:
+def settled_header(settings: SearchSettings, digest: str) -> dict[str, Any]:
+    """What a search's header will say of its protocol, as far as settings and data tell before it starts."""
     ours: dict[str, Any] = {name: to_plain(getattr(settings, name)) for name in SETTLED_BY_SETTINGS}
-    ours["objectives"] = objectives_to_plain(settings.objectives)
+    return ours | {
+        "objectives": objectives_to_plain(settings.objectives),
+        "noise": noise_to_plain(settings.noise),
+        "protocol": {DATA_DIGEST: digest},
+    }
+
+
+def _settled_differences(settings: SearchSettings, digest: str, history: History) -> list[str]:
+    ours = settled_header(settings, digest)
     differences = field_differences(history.header, ours, SETTLED_BY_SETTINGS)
     theirs = data_digest(history.header)
     if theirs is not None and theirs != digest:

@@ -136,7 +136,7 @@ def observations(
         point = ends[trial.key]
         if trial.state == "halted" and point is not None:
             pairs = zip(objectives, point.values, worst, strict=True)
-            values = tuple([own if least is None else each.worst((own, least)) for each, own, least in pairs])
+            values = tuple(own if least is None else each.worst((own, least)) for each, own, least in pairs)
             point = point if values == point.values else Point(values, objectives)
         seen.append(
             Observation(trial.number, trial.params, point, trial.sampler_attributes, curves[trial.key])

@@ -85,10 +85,6 @@ def describe_by_protocol(named: EvaluationProtocol, scored: EvaluationProtocol) 
     lines = []
     if said := differences_from_named(named, scored):
         lines.append(f"not {named.name} itself, and compares with none of its scores: {said}")
-    lines.append(
-        "what counts as noise was stated by noise=; if that was measured under other evaluators, measure it "
-        "for these: mdsearch noise"
-    )
     return lines
 
 
@@ -110,15 +106,6 @@ def prepare_by_protocol(settings: SearchSettings, folder: Path, data: Dataset, s
     evaluator = ProtocolEvaluator(networks, reference, protocol)
     evaluator.save(folder)
     return evaluator
-
-
-def describe_counts(evaluator: ProtocolEvaluator) -> list[str]:
-    return [
-        f"{name}: {evaluator.images:,} samples for {moments.width:,} features: its FID is mostly bias, and "
-        "ranks networks at this count alone"
-        for name, moments in evaluator.references.items()
-        if evaluator.images <= moments.width
-    ]
 
 
 def load_protocol_networks(

@@ -8,6 +8,7 @@ from evaluators.images.image_set import open_images
 from evaluators.images.preparation import check_form
 from evaluators.measuring.reference import Reference
 from evaluators.measuring.reference_cache import REFERENCE_SUFFIX
+from evaluators.metrics.fid import too_few
 from evaluators.protocols.protocol import EvaluationProtocol, protocol_text
 from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, load_pinned, stored_protocol
 from evaluators.scorers.embedded import PROTOCOL, Evaluator
@@ -17,7 +18,6 @@ from search.scoring.by_protocol import (
     Say,
     derived_protocol,
     describe_by_protocol,
-    describe_counts,
     load_protocol_networks,
     prepare_by_protocol,
 )
@@ -51,11 +51,20 @@ def describe(evaluator: Scorer, settings: SearchSettings, data: Dataset) -> list
     if isinstance(evaluator, ProtocolEvaluator):
         assert isinstance(settings.evaluators, EvaluationProtocol)
         lines += describe_by_protocol(settings.evaluators, evaluator.stated)
-        lines += describe_counts(evaluator)
+    lines += describe_counts(evaluator)
     captions = scored_captions(settings, data)
     if cut := evaluator.too_long(captions):
         lines.append(f"warning: {cut} of {len(captions)} prompts are longer than its text tower, and cut")
     return lines
+
+
+def describe_counts(evaluator: Scorer) -> list[str]:
+    """Sets that are too small for their features: by such a FID networks compare at these counts alone."""
+    return [
+        f"warning: FID by {name}: {note}; it ranks networks at these counts alone"
+        for name, moments in evaluator.references.items()
+        for note in too_few(evaluator.images, moments)
+    ]
 
 
 def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:

@@ -1,13 +1,14 @@
 """The noise of one training run at each rung, stated beside the protocol that it was measured under.
 
-A difference inside the noise is undecided, never a rank.
+A difference inside the noise is undecided, never a rank. Noise says nothing of another protocol, nor of other
+steps, than it was measured under: there it is not known, and what is not known decides nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from math import erfc, log1p
+from dataclasses import dataclass, field, replace
+from math import erfc, inf, isfinite, log1p
 from typing import Any, cast
 
 from search.objectives import CLIP, FID, Objective, Objectives
@@ -21,7 +22,8 @@ _EQUIVALENT = ("equivalent_fid_relative", "equivalent_clip")
 @dataclass(frozen=True)
 class RungNoise:
     """Seed-to-seed standard deviation of one run at a step: of FID as a share of the FID (which is to say of
-    its logarithm), of CLIP as it is, of `others` by their names, each on its objective's scale."""
+    its logarithm), of CLIP as it is, of `others` by their names, each on its objective's scale. Infinite
+    where it is not known, so that nothing lies beyond it."""
 
     step: int
     fid_relative: float
@@ -45,12 +47,14 @@ class RungNoise:
             for each, deviation in deviations.items()
             if each.label not in (FID, CLIP) and deviation is not None
         }
-        return cls(step, by_label[FID] or 0.0, by_label[CLIP] or 0.0, others)
+        fid, clip = (inf if known is None else known for known in (by_label[FID], by_label[CLIP]))
+        return cls(step, fid, clip, others)
 
     def deviation(self, objective: Objective) -> float | None:
-        """On the objective's even scale; None where none is stated: no difference counts as beyond it."""
+        """On the objective's even scale; None where none is known: no difference counts as beyond it."""
         stated = {FID: self.fid_relative, CLIP: self.clip}
-        return stated.get(objective.label, self.others.get(objective.name))
+        found = stated.get(objective.label, self.others.get(objective.name))
+        return None if found is None or not isfinite(found) else found
 
     def deviations(self, objectives: Objectives) -> list[float | None]:
         return [self.deviation(objective) for objective in objectives]
@@ -65,6 +69,9 @@ class Noise:
     weigh against repeated seeds: what they were measured with, a run beyond the first of each network. Two
     networks are called equivalent once they are known to differ by less than `equivalent_fid_relative` of
     the FID, `equivalent_clip`, and what `equivalent_others` says by name of other objectives.
+    `measured_under` names what decides a score, as it was when this was measured
+    (`search.runs.compatibility.protocol_parts`): elsewhere it says nothing. A part that is not named may be
+    any; None: nobody knows, so that it holds nowhere.
     """
 
     rungs: tuple[RungNoise, ...]
@@ -73,6 +80,7 @@ class Noise:
     equivalent_fid_relative: float = 0.05
     equivalent_clip: float = 0.01
     equivalent_others: dict[str, float] = field(default_factory=dict)
+    measured_under: tuple[str, ...] | None = field(default=None, compare=False)  # says where, not how much
 
     def __post_init__(self) -> None:
         if not self.rungs:
@@ -82,6 +90,10 @@ class Noise:
         for name, bound in bounds.items():
             if bound < 0:
                 raise InputError(f"{name}: {bound} is negative; allowed: 0 or more")
+        if unread := [part for part in self.measured_under or () if "-" not in part]:
+            raise InputError(
+                f"measured_under: {unread[0]!r} is no part of a protocol; allowed: what mdsearch noise writes"
+            )
         if self.degrees_of_freedom < 1:
             raise InputError(
                 f"degrees_of_freedom: {self.degrees_of_freedom:g} is too few; allowed: 1 or more"
@@ -93,14 +105,27 @@ class Noise:
         return max(erfc(self.deviations / 2**0.5), SMALLEST_LEVEL)
 
     def at(self, step: int) -> RungNoise:
-        """The noise at the nearest step that it is stated for."""
-        return min(self.rungs, key=lambda rung: abs(rung.step - step))
+        """The noise at a step; not known at one that it is not stated for."""
+        return next((rung for rung in self.rungs if rung.step == step), RungNoise(step, inf, inf))
+
+    @property
+    def unknown(self) -> Noise:
+        """The same without any figure: what counts as beyond the noise, of a protocol whose noise nobody has
+        measured."""
+        return replace(self, rungs=tuple(RungNoise(rung.step, inf, inf) for rung in self.rungs))
+
+    def known(self, objectives: Objectives) -> bool:
+        """Whether it says anything of any of them at any step."""
+        return any(each is not None for rung in self.rungs for each in rung.deviations(objectives))
 
     def equivalent(self, objective: Objective) -> float | None:
         """By how much equivalent networks may differ, on the objective's even scale; None: none are."""
         stated = {FID: self.equivalent_fid_relative, CLIP: self.equivalent_clip}
         bound = stated.get(objective.label, self.equivalent_others.get(objective.name))
         return log1p(bound) if bound is not None and objective.scale == "log" else bound
+
+
+NO_NOISE = Noise((RungNoise(1, inf, inf),))  # of a search that states none
 
 
 def beats(one: Point, other: Point, noise: Noise, step: int) -> bool:

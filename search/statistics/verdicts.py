@@ -116,6 +116,12 @@ class Evidence:
                 return count
         return None
 
+    def reach(self, seeds: int) -> list[float]:
+        """From how far apart on, in each objective on its even scale, two networks are told apart after so
+        many shared seeds; infinite where its noise is not known."""
+        level = self.noise.level / (seeds * (seeds + 1)) / len(self.objectives)
+        return [variance.half_width(seeds, level) for variance in self.variances]
+
     def _variance(self, place: int, deviation: float | None) -> Variance:
         runs = {
             name: {seed: point.even[place] for seed, point in by_seed.items()}
@@ -133,10 +139,9 @@ class Evidence:
             (self.runs[name][seed].even, self.runs[against][seed].even)
             for seed in self._shared(name, against)
         ]
-        level = self.noise.level / (count * (count + 1)) / len(self.objectives)
         return [
-            _around(fmean(a[place] - b[place] for a, b in pairs), variance.half_width(count, level))
-            for place, variance in enumerate(self.variances)
+            _around(fmean(a[place] - b[place] for a, b in pairs), half)
+            for place, half in enumerate(self.reach(count))
         ]
 
     def _word(self, found: Sequence[Interval]) -> Word:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture, Level, Middle
+from space.interchange.from_diffusers import OWN_CONTEXT_LENGTH, OWN_SIZE_NUMBERS
 from space.shared.plain import InputError
 
 
@@ -46,7 +47,7 @@ def diffusers_config(architecture: Architecture) -> dict[str, Any]:
     config: dict[str, Any] = {
         "_class_name": "UNet2DConditionModel",
         "sample_size": a.latent_size,
-        "in_channels": a.latent_channels,
+        "in_channels": a.input_channels,
         "out_channels": a.latent_channels,
         "block_out_channels": [level.channels for level in a.levels],
         "layers_per_block": [len(level.down) for level in a.levels],
@@ -60,12 +61,15 @@ def diffusers_config(architecture: Architecture) -> dict[str, Any]:
         "attention_head_dim": a.heads or [max(1, a.head_count(level.channels)) for level in a.levels],
         "use_linear_projection": a.stack_projection == "linear",
         "time_embedding_dim": a.time_width,
+        "time_cond_proj_dim": a.guidance_width or None,
+        OWN_CONTEXT_LENGTH: a.context_length,
     }
     if a.size_embeddings:
         config |= {
             "addition_embed_type": "text_time",
             "addition_time_embed_dim": SIZE_EMBEDDING_WIDTH,
             "projection_class_embeddings_input_dim": a.added_width,
+            OWN_SIZE_NUMBERS: a.size_embeddings,
         }
     return config
 

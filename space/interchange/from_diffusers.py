@@ -10,78 +10,37 @@ from collections.abc import Mapping
 from typing import Any
 
 from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture, Level, Middle
-from space.shared.plain import InputError
+from space.interchange.config_values import DEFAULTS, checked_values, inexpressible
 
-SDXL_SIZE_NUMBERS = 6  # original size, crop, target size: two numbers each
-
-# What our builder always does. A config that says otherwise describes another network.
-_FIXED: dict[str, tuple[Any, ...]] = {
-    "center_input_sample": (False,),
-    "flip_sin_to_cos": (True,),
-    "freq_shift": (0,),
-    "only_cross_attention": (False,),
-    "mid_block_only_cross_attention": (None, False),
-    "downsample_padding": (1,),
-    "mid_block_scale_factor": (1,),
-    "dropout": (0,),
-    "act_fn": ("silu", "swish"),
-    "norm_eps": (1e-5,),
-    "encoder_hid_dim": (None,),
-    "encoder_hid_dim_type": (None,),
-    "num_attention_heads": (None,),
-    "dual_cross_attention": (False,),
-    "class_embed_type": (None,),
-    "num_class_embeds": (None,),
-    "class_embeddings_concat": (False,),
-    "resnet_time_scale_shift": ("default",),
-    "resnet_skip_time_act": (False,),
-    "resnet_out_scale_factor": (1,),
-    "time_embedding_type": ("positional",),
-    "time_embedding_act_fn": (None,),
-    "timestep_post_act": (None,),
-    "time_cond_proj_dim": (None,),
-    "conv_in_kernel": (3,),
-    "conv_out_kernel": (3,),
-    "attention_type": ("default",),
-    "cross_attention_norm": (None,),
-}
-_DEFAULTS: dict[str, Any] = {  # of diffusers, for the keys that are read
-    "sample_size": 64,
-    "in_channels": 4,
-    "out_channels": 4,
-    "block_out_channels": (320, 640, 1280, 1280),
-    "layers_per_block": 2,
-    "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-    "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-    "norm_num_groups": 32,
-    "cross_attention_dim": 1280,
-    "transformer_layers_per_block": 1,
-    "reverse_transformer_layers_per_block": None,
-    "attention_head_dim": 8,
-    "use_linear_projection": False,
-    "addition_embed_type": None,
-    "addition_time_embed_dim": None,
-    "projection_class_embeddings_input_dim": None,
-    "time_embedding_dim": None,
-}
-_WITHOUT_EFFECT = ("upcast_attention", "addition_embed_type_num_heads")  # on the network in fp32
+CLIP_LENGTH = 77
+SDXL_POOLED_WIDTH = 1280  # of OpenCLIP ViT-bigG/14, SDXL's second text encoder
+# Two numbers each: SDXL embeds original size, crop and target size, its refiner original size and crop with
+# one aesthetic score.
+SDXL_SIZE_NUMBERS = (6, 5)
+# What our own configs say beside; diffusers passes over keys that begin like this.
+OWN_SIZE_NUMBERS, OWN_CONTEXT_LENGTH = "_size_embeddings", "_context_length"
 
 
 def architecture_from_diffusers(
-    config: Mapping[str, Any], *, size_numbers: int = SDXL_SIZE_NUMBERS
+    config: Mapping[str, Any],
+    *,
+    size_numbers: int | None = None,
+    pooled_width: int | None = None,
+    context_length: int | None = None,
 ) -> Architecture:
     """The `Architecture` that a diffusers `UNet2DConditionModel` config describes.
 
     Args:
         config: what its `config.json` holds; keys that are missing have diffusers' defaults.
-        size_numbers: how many of SDXL's size numbers are embedded. The config only tells the sum of their
-            width and the pooled text's: 6 for SDXL base, 5 for its refiner.
+        size_numbers: how many of SDXL's size numbers are embedded, 6 for SDXL base, 5 for its refiner. The
+            config only tells the sum of their width and the pooled text's; needed where neither
+            `pooled_width` is known nor SDXL's own text encoder fits.
+        context_length: tokens of the text encoder, which a config does not tell; None: CLIP's 77.
 
     Raises:
         InputError: naming the key and value that an `Architecture` cannot express.
     """
-    values = _checked(config)
+    values = checked_values(config)
     channels = tuple(values["block_out_channels"])
     count = len(channels)
     blocks = _each(values, "layers_per_block", count)
@@ -99,7 +58,8 @@ def architecture_from_diffusers(
         attends = any(down) or any(up)
         levels.append(Level(width, "full", down, up, self_attention=attends, cross_attention=attends))
     heads, head_width = _heads(values, levels)
-    pooled, sizes = _added_conditions(values, size_numbers)
+    size_numbers = config.get(OWN_SIZE_NUMBERS) if size_numbers is None else size_numbers
+    pooled, sizes = _added_conditions(values, size_numbers, pooled_width)
     return Architecture(
         levels=tuple(levels),
         middle=_middle(values, layers[-1]),
@@ -109,8 +69,11 @@ def architecture_from_diffusers(
         norm_groups=values["norm_num_groups"],
         time_width=values["time_embedding_dim"] or 4 * channels[0],
         stack_projection="linear" if values["use_linear_projection"] else "conv",
-        latent_channels=values["in_channels"],
+        latent_channels=values["out_channels"],
+        condition_channels=values["in_channels"] - values["out_channels"],
+        guidance_width=values["time_cond_proj_dim"] or 0,
         latent_size=_square(values["sample_size"]),
+        context_length=context_length or config.get(OWN_CONTEXT_LENGTH) or CLIP_LENGTH,
         context_width=_one_context(values["cross_attention_dim"]),
         pooled_width=pooled,
         size_embeddings=sizes,
@@ -119,29 +82,12 @@ def architecture_from_diffusers(
     )
 
 
-def _checked(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that are read, defaults filled in; all others at a value that changes nothing."""
-    for key, value in config.items():
-        if key in _DEFAULTS or key in _WITHOUT_EFFECT or key.startswith("_"):
-            continue
-        allowed = _FIXED.get(key, (None, False))
-        if not any(value == choice and (value is None) == (choice is None) for choice in allowed):
-            raise _inexpressible(key, value, " or ".join(map(repr, allowed)))
-    values = _DEFAULTS | {key: value for key, value in config.items() if key in _DEFAULTS}
-    if values["in_channels"] != values["out_channels"]:
-        raise _inexpressible("out_channels", values["out_channels"], f"in_channels = {values['in_channels']}")
-    for key in ("down_block_types", "up_block_types"):
-        if len(values[key]) != len(values["block_out_channels"]):
-            raise _inexpressible(key, values[key], "a type for each of block_out_channels")
-    return values
-
-
 def _each(values: Mapping[str, Any], key: str, count: int) -> list[Any]:
     """A value a level, outermost first, where diffusers takes one number for all of them too."""
     value = values[key]
     each = [value] * count if isinstance(value, int) else list(value)
     if len(each) != count:
-        raise _inexpressible(key, value, f"a number, or {count} of them (a level each)")
+        raise inexpressible(key, value, f"a number, or {count} of them (a level each)")
     return each
 
 
@@ -153,10 +99,10 @@ def _side(values: Mapping[str, Any], key: str, index: int, blocks: int, layers: 
     if kind == plain:
         return (0,) * blocks
     if kind != attending:
-        raise _inexpressible(f"{key}[{index}]", kind, f"{plain} or {attending}")
+        raise inexpressible(f"{key}[{index}]", kind, f"{plain} or {attending}")
     each = (layers,) * blocks if isinstance(layers, int) else tuple(layers)
     if len(each) != blocks or 0 in each:
-        raise _inexpressible(
+        raise inexpressible(
             "transformer_layers_per_block", layers, f"one or more layers after each of {blocks} conv blocks"
         )
     return each
@@ -169,8 +115,11 @@ def _middle(values: Mapping[str, Any], layers: Any) -> Middle | None:
     if kind == "UNetMidBlock2D":
         return Middle((0,), self_attention=False, cross_attention=False)
     if kind == "UNetMidBlock2DCrossAttn":
-        return Middle((layers if isinstance(layers, int) else layers[0], 0))
-    raise _inexpressible("mid_block_type", kind, "UNetMidBlock2DCrossAttn, UNetMidBlock2D or None")
+        first = layers if isinstance(layers, int) else layers[0]
+        if first == 0:
+            raise inexpressible("transformer_layers_per_block", layers, "1 or more for this mid_block_type")
+        return Middle((first, 0))
+    raise inexpressible("mid_block_type", kind, "UNetMidBlock2DCrossAttn, UNetMidBlock2D or None")
 
 
 def _heads(values: Mapping[str, Any], levels: list[Level]) -> tuple[int | None, int | None]:
@@ -186,26 +135,28 @@ def _heads(values: Mapping[str, Any], levels: list[Level]) -> tuple[int | None, 
         return numbers.pop(), None
     if len(widths) == 1 and (width := widths.pop()).is_integer():
         return None, int(width)
-    raise _inexpressible(
-        "attention_head_dim", value, "one number of heads, or one head width, for all levels"
-    )
+    raise inexpressible("attention_head_dim", value, "one number of heads, or one head width, for all levels")
 
 
-def _added_conditions(values: Mapping[str, Any], size_numbers: int) -> tuple[int, int]:
+def _added_conditions(
+    values: Mapping[str, Any], size_numbers: int | None, pooled_width: int | None
+) -> tuple[int, int]:
     """(width of the pooled text, how many size numbers) of SDXL's added embedding."""
     kind = values["addition_embed_type"]
     if kind is None:
         return 0, 0
     if kind != "text_time":
-        raise _inexpressible("addition_embed_type", kind, "text_time or None")
+        raise inexpressible("addition_embed_type", kind, "text_time or None")
     if values["addition_time_embed_dim"] != SIZE_EMBEDDING_WIDTH:
-        raise _inexpressible(
+        raise inexpressible(
             "addition_time_embed_dim", values["addition_time_embed_dim"], str(SIZE_EMBEDDING_WIDTH)
         )
     total = values["projection_class_embeddings_input_dim"] or 0
+    if size_numbers is None:
+        return _told_apart(total, pooled_width)
     pooled = total - size_numbers * SIZE_EMBEDDING_WIDTH
-    if pooled < 1:
-        raise _inexpressible(
+    if pooled < 1 or size_numbers < 1:
+        raise inexpressible(
             "projection_class_embeddings_input_dim",
             total,
             f"more than {size_numbers} x {SIZE_EMBEDDING_WIDTH}",
@@ -213,21 +164,31 @@ def _added_conditions(values: Mapping[str, Any], size_numbers: int) -> tuple[int
     return pooled, size_numbers
 
 
+def _told_apart(total: int, pooled_width: int | None) -> tuple[int, int]:
+    """The pooled text and the size numbers in their sum, by the width of the pooled text."""
+    pooled = SDXL_POOLED_WIDTH if pooled_width is None else pooled_width
+    numbers, rest = divmod(total - pooled, SIZE_EMBEDDING_WIDTH)
+    if rest or numbers < 1 or (pooled_width is None and numbers not in SDXL_SIZE_NUMBERS):
+        raise inexpressible(
+            "projection_class_embeddings_input_dim",
+            total,
+            f"a pooled text of {pooled} and {SIZE_EMBEDDING_WIDTH} for each size number; say size_numbers "
+            f"({' or '.join(map(str, SDXL_SIZE_NUMBERS))}, of SDXL and its refiner) for another text",
+        )
+    return pooled, numbers
+
+
 def _square(size: Any) -> int:
     if size is None:
-        return int(_DEFAULTS["sample_size"])
+        return int(DEFAULTS["sample_size"])
     sides = {size} if isinstance(size, int) else set(size)
     if len(sides) != 1:
-        raise _inexpressible("sample_size", size, "one number (squares)")
+        raise inexpressible("sample_size", size, "one number (squares)")
     return int(sides.pop())
 
 
 def _one_context(width: Any) -> int:
     widths = {width} if isinstance(width, int) else set(width)
     if len(widths) != 1:
-        raise _inexpressible("cross_attention_dim", width, "one width for all levels")
+        raise inexpressible("cross_attention_dim", width, "one width for all levels")
     return int(widths.pop())
-
-
-def _inexpressible(key: str, value: Any, allowed: str) -> InputError:
-    return InputError(f"{key}: {value!r} cannot be expressed by an Architecture; allowed: {allowed}")

@@ -6,7 +6,10 @@ pipeline = StableDiffusionPipeline.from_pretrained("a text-to-image model", unet
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,17 +17,26 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import FrozenDict, register_to_config
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+from diffusers.utils.torch_utils import apply_freeu
 from torch import Tensor
 
 from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture
+from space.interchange.attention_processors import ProcessorsMixin
+from space.interchange.checkpoints import write_class
+from space.interchange.diffusers_config import diffusers_config
+from space.interchange.lora import LoraMixin
 from space.shared.plain import InputError
-from space.unet import UNet
+from space.unet import Residuals, UNet, WayUp
+
+_CONDITIONS = {"text_embeds": "pooled", "time_ids": "sizes"}  # diffusers' names, and ours
 
 
-class PipelineUNet(ModelMixin, ConfigMixin):
+class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, ProcessorsMixin):
     """Our `UNet` behind the interface of diffusers' `UNet2DConditionModel`."""
 
     _internal_dict: FrozenDict  # the arguments of __init__, kept by ConfigMixin
+    _supports_gradient_checkpointing = True
+    _repeated_blocks = ("TransformerLayer",)
 
     @register_to_config
     def __init__(self, architecture: Mapping[str, Any]) -> None:
@@ -42,17 +54,29 @@ class PipelineUNet(ModelMixin, ConfigMixin):
 
     @property
     def config(self) -> FrozenDict:
-        """What is stored (`architecture`) and what pipelines ask for beside it."""
-        a = self.unet.architecture
-        asked = {
-            "in_channels": a.latent_channels,
-            "out_channels": a.latent_channels,
-            "sample_size": a.latent_size,
-            "cross_attention_dim": a.context_width,
-            "time_cond_proj_dim": None,
-            "addition_time_embed_dim": SIZE_EMBEDDING_WIDTH if a.size_embeddings else None,
-        }
-        return FrozenDict({**self._internal_dict, **asked})
+        """What is stored (`architecture`) and what pipelines ask for beside it; where diffusers has a layout
+        for the architecture, all that its own config would say."""
+        return FrozenDict({**_asked(self.unet.architecture), **self._internal_dict})
+
+    @classmethod
+    def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
+        """From the `config` of another one, or what a folder stores; what follows from the architecture is
+        left out."""
+        if isinstance(config, Mapping):
+            if "architecture" not in config:
+                raise InputError("architecture: missing (required); this is not the config of a PipelineUNet")
+            asked = _asked(Architecture.from_plain(config["architecture"], "architecture"))
+            # nor does diffusers' note of what was left at a default, which an argument by position is for it
+            left_out = {*asked, "_use_default_values"}
+            config = {key: value for key, value in config.items() if key not in left_out}
+        return super().from_config(config, return_unused_kwargs, **kwargs)
+
+    def save_pretrained(self, save_directory: str | Path, *arguments: Any, **kwargs: Any) -> None:
+        """As diffusers does, and the file by which a pipeline finds this class."""
+        super().save_pretrained(  # type: ignore[misc]
+            save_directory, *arguments, **kwargs
+        )
+        write_class(save_directory)
 
     @property
     def add_embedding(self) -> SimpleNamespace | None:
@@ -60,32 +84,99 @@ class PipelineUNet(ModelMixin, ConfigMixin):
         width = self.unet.architecture.added_width
         return SimpleNamespace(linear_1=SimpleNamespace(in_features=width)) if width else None
 
+    # ------------------------------------------------------------------ FreeU
+
+    def enable_freeu(self, s1: float, s2: float, b1: float, b2: float) -> None:
+        """Si et al. (2023): skips scaled by s1 and s2, what comes from below by b1 and b2, in the two
+        innermost levels."""
+        factors = {"s1": s1, "s2": s2, "b1": b1, "b2": b2}
+        for name, factor in factors.items():
+            if not factor > 0:
+                raise InputError(f"{name}: {factor!r} is not possible; allowed: above 0")
+        for index, up in enumerate(self._ups()):
+            up.reweigh = partial(apply_freeu, index, **factors)  # type: ignore[arg-type]
+
+    def disable_freeu(self) -> None:
+        for up in self._ups():
+            up.reweigh = None
+
+    def _ups(self) -> Iterator[WayUp]:
+        return (module for module in self.unet.up if isinstance(module, WayUp))
+
+    # ------------------------------------------------------------------ forward
+
     def forward(
         self,
         sample: Tensor,
         timestep: Tensor | float,
         encoder_hidden_states: Tensor,
         *,
+        timestep_cond: Tensor | None = None,
+        cross_attention_kwargs: Mapping[str, Any] | None = None,
         added_cond_kwargs: Mapping[str, Tensor] | None = None,
+        down_block_additional_residuals: Sequence[Tensor] | None = None,
+        mid_block_additional_residual: Tensor | None = None,
+        down_intrablock_additional_residuals: Sequence[Tensor] | None = None,
         return_dict: bool = True,
         **unsupported: Any,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
         """As `UNet2DConditionModel.forward`: (B, C, H, W) latents, one timestep or (B,), (B, L, S) text.
 
         Raises:
-            InputError: for an argument of that forward which our networks have no place for (attention
-                masks, ControlNet residuals, ...), unless it is None or empty.
+            InputError: for an argument or a condition of that forward which our networks have no place for
+                (attention masks, embedded images, ...), unless it is None or empty.
         """
         for name, value in unsupported.items():
             if value is not None and not (isinstance(value, dict) and not value):
                 raise InputError(f"{name}: not supported by PipelineUNet; allowed: None")
-        timesteps = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
-        added = added_cond_kwargs or {}
-        output = self.unet(
-            sample,
-            timesteps,
-            encoder_hidden_states,
-            pooled=added.get("text_embeds"),
-            sizes=added.get("time_ids"),
+        if (down_block_additional_residuals is None) != (mid_block_additional_residual is None):
+            raise InputError(
+                "down_block_additional_residuals, mid_block_additional_residual: ControlNet gives both; "
+                "T2I-Adapter's are down_intrablock_additional_residuals"
+            )
+        residuals = Residuals(
+            down_block_additional_residuals or (),
+            mid_block_additional_residual,
+            down_intrablock_additional_residuals or (),
         )
+        with self.scaled(cross_attention_kwargs) if cross_attention_kwargs else nullcontext():
+            output = self.unet(
+                sample,
+                torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0]),
+                encoder_hidden_states,
+                **_conditions(added_cond_kwargs or {}),
+                guidance=timestep_cond,
+                residuals=residuals,
+            )
         return UNet2DConditionOutput(sample=output) if return_dict else (output,)
+
+    def _load_ip_adapter_weights(self, state_dicts: Any, low_cpu_mem_usage: bool = False) -> None:
+        raise InputError(
+            "IP-Adapter: not supported by PipelineUNet; an architecture with a diffusers layout can carry it "
+            "as UNet2DConditionModel (mdsearch convert to=diffusers)"
+        )
+
+
+def _asked(a: Architecture) -> dict[str, Any]:
+    try:
+        layout = diffusers_config(a)
+    except InputError:
+        layout = {}
+    return {
+        **{key: value for key, value in layout.items() if not key.startswith("_")},
+        "in_channels": a.input_channels,
+        "out_channels": a.latent_channels,
+        "sample_size": a.latent_size,
+        "cross_attention_dim": a.context_width,
+        "time_cond_proj_dim": a.guidance_width or None,
+        "addition_time_embed_dim": SIZE_EMBEDDING_WIDTH if a.size_embeddings else None,
+    }
+
+
+def _conditions(added: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    for name, value in added.items():
+        if name not in _CONDITIONS and value is not None:
+            raise InputError(
+                f"added_cond_kwargs.{name}: not supported by PipelineUNet; allowed: {', '.join(_CONDITIONS)}"
+            )
+    return {ours: added[name] for name, ours in _CONDITIONS.items() if added.get(name) is not None}

@@ -21,6 +21,7 @@ KINDS: Mapping[str, Kind] = {
     **CONV_BLOCKS,
     "time embedding": transformer.TIME,
     "added conditions": transformer.ADDED,
+    "guidance": transformer.GUIDANCE,
     "conv in": convolution.CONV_IN,
     "project in": transformer.PROJECT_IN,
     "transformer": transformer.LAYER,

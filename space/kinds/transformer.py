@@ -169,3 +169,17 @@ def _embedding(stage: Stage) -> nn.Module:
 
 TIME = Kind("time embedding", _embedding_cost, _embedding_held, _embedding)
 ADDED = Kind("added conditions", _embedding_cost, _embedding_held, _embedding)
+
+
+def _guidance_cost(stage: Stage) -> Cost:
+    """A linear layer without bias, whose result joins the sines and cosines of the time."""
+    return linear(stage.inputs, stage.outputs, 1, bias=False)
+
+
+def _guidance(stage: Stage) -> nn.Module:
+    from torch import nn
+
+    return nn.Linear(stage.inputs, stage.outputs, bias=False)
+
+
+GUIDANCE = Kind("guidance embedding", _guidance_cost, _embedding_held, _guidance)

@@ -36,13 +36,13 @@ class OperatorCount(NamedTuple):
 def example_inputs(a: Architecture, batch: int = 1, device: str = "cpu") -> tuple[Tensor, ...]:
     """Zeros in the shapes that `UNet(a).forward` takes, `batch` of them."""
     inputs = [
-        torch.zeros(batch, a.latent_channels, a.latent_size, a.latent_size, device=device),
+        torch.zeros(batch, a.input_channels, a.latent_size, a.latent_size, device=device),
         torch.zeros(batch, device=device),
         torch.zeros(batch, a.context_length, a.context_width, device=device),
     ]
-    if a.pooled_width or a.size_embeddings:
-        inputs.append(torch.zeros(batch, a.pooled_width, device=device))
-        inputs.append(torch.zeros(batch, a.size_embeddings, device=device))
+    widths = [a.pooled_width, a.size_embeddings, a.guidance_width]
+    if any(widths):
+        inputs += [torch.zeros(batch, width, device=device) for width in widths]
     return tuple(inputs)
 
 

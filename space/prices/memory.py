@@ -44,7 +44,7 @@ def _peak_elements(a: Architecture) -> int:
     embedding, *rest = stages(a)
     pass_ = _Pass()
     for stage in rest:
-        if stage.kind != "added conditions":  # over before the first convolution
+        if stage.where != "embeddings":  # over before the first convolution
             pass_.run(stage)
     return embedding.outputs + pass_.peak
 

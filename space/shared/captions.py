@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from space.shared.plain import InputError, check_text
+from space.shared.plain import InputError, check_utf8
 
 NAME_FIELDS = ("file_name", "file", "filename", "image")
 TEXT_FIELDS = ("caption", "text", "prompt")
@@ -66,7 +66,7 @@ def read_captions(file: str | Path, field: str = "captions") -> Captions:
     if not captions.texts:
         raise InputError(f"{field}: {str(file)!r} holds none")
     for text in (*captions.texts, *(captions.names or ())):  # JSON may spell half of a character
-        check_text(text, f"{field}: {str(file)!r}")
+        check_utf8(text, f"{field}: {str(file)!r}")
     return captions
 
 
@@ -83,7 +83,7 @@ def caption_in(text: str, where: str) -> str:
     caption = _first(row, TEXT_FIELDS) if isinstance(row, Mapping) else None
     if not isinstance(caption, str):
         raise InputError(f"captions: {where} holds no text under {', '.join(TEXT_FIELDS)}")
-    return check_text(caption, f"captions: {where}")
+    return check_utf8(caption, f"captions: {where}")
 
 
 class WrongForm(ValueError):
@@ -196,7 +196,16 @@ def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _parsed(text: str, where: str) -> Any:
+    def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """JSON itself would take the last, unseen."""
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise WrongForm(f"{where} gives {twice!r} twice")
+        return found
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unrepeated)
     except json.JSONDecodeError as error:
         raise WrongForm(f"{where} is not JSON: {error}") from None

@@ -14,6 +14,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from os.path import expanduser
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 from space.shared.renamed import note_renamed
@@ -27,7 +28,7 @@ class InputError(ValueError):
     """Something that the user wrote cannot be used. The message is one or two lines meant for them."""
 
 
-def check_text(text: str, where: str) -> str:
+def check_utf8(text: str, where: str) -> str:
     """The text, if it is UTF-8: other bytes are lone surrogates to Python, which no file of ours can hold.
 
     Raises:
@@ -168,6 +169,16 @@ class ByName:
         return from_plain(self.kind(name), {**value, "name": name}, where)
 
 
+def at_home(value: Any) -> Any:
+    """Plain data in which a path from a home directory (`~/photos`) is a path from the root: no shell has
+    expanded it inside `name=value`."""
+    if isinstance(value, Mapping):
+        return {name: at_home(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [at_home(item) for item in value]
+    return expanduser(value) if isinstance(value, str) else value
+
+
 def _scalar(kind: type, value: Any, where: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -180,7 +191,7 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
         return int(value)
     if type(value) is kind:
         if isinstance(value, str):
-            check_text(value, where)
+            check_utf8(value, where)
         return value
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     raise InputError(f"{where}: expected {names.get(kind, kind.__name__)}, got {value!r}")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shlex
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from space.shared.command_lines import command_line
 from space.shared.plain import InputError
 
 PATIENCE_SECONDS = 20 * 60.0
@@ -114,8 +114,8 @@ def resume_hint(folder: object) -> str:
 
 
 def resume_command(folder: object) -> str:
-    """What to type to go on with a run, quoted where its folder needs it."""
-    return shlex.join(["mdsearch", "search", f"resume={folder}"])
+    """What to type to go on with a run."""
+    return command_line("search", resume=folder)
 
 
 def timed_out(what: str, reason: str, folder: object) -> StorageAway:

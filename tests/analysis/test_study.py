@@ -45,6 +45,17 @@ def test_optuna_reads_every_ended_trial_as_it_was(tmp_path: Path) -> None:
     assert {trial.user_attrs["trial"] for trial in study.best_trials} <= {t.number for t in complete}
 
 
+@pytest.mark.parametrize("name", ["what?", "{a} [b]", "100%41#1", "größe & c"])
+def test_the_study_lies_in_its_folder_whatever_that_is_called(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    history = write_history(folder, ended=2, failed=())
+    path = sync_study(folder, history, SPACE, objectives_of(history))
+    assert list(tmp_path.iterdir()) == [folder]
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM trials").fetchone() == (2,)
+    connection.close()
+
+
 def test_another_program_may_write_to_the_study_between(tmp_path: Path) -> None:
     """Someone asks and tells by hand; ours are still added, once each."""
     history = write_history(tmp_path, ended=6, failed=())

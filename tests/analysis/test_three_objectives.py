@@ -25,7 +25,7 @@ from analysis.replay.tries import Truth
 from analysis.report.charts.scores import planes
 from analysis.spread import spreads
 from analysis.study import sync_study
-from analysis.tables import result_table, write_trials_csv
+from analysis.tables import result_table, write_tables
 from search.confirmation.leading import lead
 from search.confirmation.repeats import estimated, refined
 from search.objectives import FID_AND_CLIP, objectives_to_plain
@@ -37,7 +37,11 @@ from tests.analysis.report.pages import body_of, words_of
 from tests.search.histories import NOISE, SPACE, write_history
 from tests.search.three import THREE
 
-STATED = {"rungs": [rung | {"others": {"validation_loss": 0.05}} for rung in NOISE], "deviations": 2.0}
+STATED = {
+    "rungs": [rung | {"others": {"validation_loss": 0.05}} for rung in NOISE],
+    "deviations": 2.0,
+    "measured_under": [],
+}
 
 
 def by_three(folder: Path, **changes: Any) -> History:
@@ -85,7 +89,7 @@ def test_marks_stand_at_the_two_scores_of_their_plane(tmp_path: Path) -> None:
 
 
 def test_where_no_noise_is_stated_the_page_says_so_and_is_whole(tmp_path: Path) -> None:
-    by_three(tmp_path, noise={"rungs": NOISE, "deviations": 2.0}, confirmation_seeds=1)
+    by_three(tmp_path, noise={"rungs": NOISE, "deviations": 2.0, "measured_under": []}, confirmation_seeds=1)
     words, charts = words_of(tmp_path), body_of(tmp_path).charts
     assert "an unknown one of validation_loss" in words and "unknown" in words
     assert "race-validation_loss" not in charts and "race-fid" in charts
@@ -119,7 +123,8 @@ def test_tables_have_a_column_for_the_third(tmp_path: Path) -> None:
         {"name": "fid_random_network", "scale": "log", "label": "FID 2"},
     ]
     history = by_three(tmp_path, objectives=wanted)
-    rows = list(csv.DictReader(write_trials_csv(tmp_path, history).open()))
+    write_tables(tmp_path, history)
+    rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
     first = history.trials[0]
     assert float(rows[0]["fid_random_network"]) == first.score("fid_random_network")
     assert float(rows[0]["fid"]) == first.score("fid_embedded_clip")
@@ -141,7 +146,9 @@ def test_the_study_has_three_directions(tmp_path: Path) -> None:
 
 
 def test_the_noise_of_the_third_is_estimated_and_written(tmp_path: Path) -> None:
-    history = by_three(tmp_path, noise={"rungs": NOISE, "deviations": 2.0}, confirmation_seeds=4)
+    history = by_three(
+        tmp_path, noise={"rungs": NOISE, "deviations": 2.0, "measured_under": []}, confirmation_seeds=4
+    )
     stated = noise_of(history)
     assert stated is not None
     found = estimated([history], stated)

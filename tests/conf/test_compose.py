@@ -84,6 +84,8 @@ def test_an_older_name_of_a_preset_is_understood_and_noted(
         ("budget", ["'budget': a value is missing", "write budget=value"]),
         ("trials=", ["'trials=': a value is missing", "trials='' for empty text"]),
         ("=3", ["a name is missing"]),
+        ("runs/a", ["'runs/a' has no name; write name=runs/a"]),
+        ("data.name=\udcff", ["'data.name=\\udcff' is not UTF-8"]),
         ("--trials=3", ["not an option", "write trials=3"]),
         ("trials=[1", ["'trials=[1' cannot be read as name=value", "quotes"]),
         ("data.name='x", ["cannot be read as name=value"]),
@@ -129,6 +131,20 @@ def test_a_sweep_is_every_combination_the_first_word_slowest() -> None:
         for width in ("w=[1,2]", "w=3")
     ]
     assert expand([]) == [[]]
+
+
+def test_fields_of_one_preset_of_a_sweep_go_with_that_alone() -> None:
+    custom = ["sampler=custom", "sampler.use=a.py:A", "sampler.options={tries:3}"]
+    words = ["sampler=custom,random,tpe", *custom[1:], "sampler.good_share=0.2", "seed=1,2"]
+    random, tpe = ["sampler=random"], ["sampler=tpe", "sampler.good_share=0.2"]
+    assert expand(words) == [[*each, f"seed={seed}"] for each in (custom, random, tpe) for seed in (1, 2)]
+    for each in expand(["sampler=own,random", "sampler.use=a.py:A,b.py:B"]):
+        assert compose("search", each)["sampler"]["name"] in ("custom", "random")
+    assert expand(["sampler=own,random", "sampler.use=a.py:A,b.py:B"]) == [
+        ["sampler=own", "sampler.use=a.py:A"], ["sampler=own", "sampler.use=b.py:B"], ["sampler=random"]
+    ]  # fmt: skip
+    for word in ("sampler.population=3", "sampler.nothing=3"):  # of none of them, and refused where composed
+        assert expand(["sampler=tpe,random", word])[0] == ["sampler=tpe", word]
 
 
 @pytest.mark.parametrize("word", ["seed=interval(0,1)", "sampler=glob(*)", "seed", "seed=[1"])

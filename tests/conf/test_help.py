@@ -8,6 +8,7 @@ import pytest
 
 from conf.files import presets_of
 from conf.help import groups, help_text
+from space.shared.plain import InputError
 
 SMALL = "small_conf"
 
@@ -52,3 +53,25 @@ def test_every_preset_of_the_project_describes_itself_in_its_first_line() -> Non
         f"{group}/{name}" for group in presets for name, text in presets[group].items() if text[:2] != "# "
     ]
     assert silent == []
+
+
+def test_help_shows_the_fields_of_the_presets_that_the_words_choose() -> None:
+    usual, chosen = (help_text("search", words) for words in ([], ["data=folder", "sampler=own", "trials=3"]))
+    assert "  data.scenes=5760 " in usual and "  data.folder=" not in usual
+    assert "mdsearch search data=folder --help" in usual
+    assert "  data.folder=...  " in chosen and "required: of the images" in chosen
+    assert "  data.scenes" not in chosen and "  sampler.use=" in chosen
+    assert "\ndata=... (default scenes; here folder)\n" in chosen
+
+
+@pytest.mark.parametrize(
+    ("main", "word", "said"),
+    [
+        ("search", "data=photos", "data: no preset 'photos'; Valid: digits, folder, scenes, or a .yaml file"),
+        ("train", "sampler=tpe", "sampler: not chosen from here; Valid: arch, data, proxy, training"),
+    ],
+)
+def test_help_refuses_a_preset_that_there_is_not(main: str, word: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        help_text(main, [word])
+    assert str(caught.value) == said

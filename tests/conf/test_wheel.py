@@ -30,6 +30,13 @@ def test_the_wheel_works_from_an_empty_folder(tmp_path: Path) -> None:
         names = set(wheel.namelist())
     for name in ("conf/search.yaml", "conf/arch/md.yaml", "conf/budget/md.yaml", "mdsearch/__main__.py"):
         assert name in names
+    # strategies compare in pairs without the repository
+    benchmark = (
+        "mdsearch/commands/efficiency.py",
+        "analysis/efficiency/plots.py",
+        "search/recorded.jsonl.gz",
+    )
+    assert set(benchmark) <= names
     in_conf = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
     assert in_conf <= names
     templates = (ROOT / "analysis").rglob("templates/**/*.*")

@@ -23,6 +23,21 @@ def test_who_is_taught_is_said_by_the_searchs_own_words():
     assert taught == ["TPE, no stopping, taught", DEFAULT]
 
 
+CUSTOM = """
+from mdsearch import Proposal
+from space.choices import UniformSuggestions
+import random
+
+class Mine:
+    def __init__(self, seed):
+        self.chance = random.Random(seed)
+
+    def proposals(self, space, past, number):
+        while True:
+            yield Proposal.of(space, space.encode(space.sample(UniformSuggestions(self.chance))))
+"""
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "table"
@@ -30,7 +45,9 @@ def recorded(tmp_path_factory):
 
 
 def test_the_command_reports_every_strategy_and_the_same_each_time(recorded, tmp_path, capsys):
-    also = ["stopping=median", "sampler=random rungs=[4]"]
+    (tmp_path / "my file.py").write_text(CUSTOM)
+    use = f"sampler.use='{tmp_path}/my file.py:Mine'"
+    also = ["stopping=median", "sampler=random rungs=[4]", f'sampler=custom "{use}" recorded=false']
     words = [str(recorded), "half=all", "seeds=2", "budgets=1,3", *(f"also={one}" for one in also)]
     for name in ("a", "b"):
         assert main([*words, f"out={tmp_path / name}"]) == 0
@@ -40,6 +57,7 @@ def test_the_command_reports_every_strategy_and_the_same_each_time(recorded, tmp
     assert all(len(one["full_lengths_to_top"]) == 2 for one in found["strategies"].values())
     text = (tmp_path / "a" / "efficiency.md").read_text()
     assert text in said and "| oracle at a quarter |" in text and "the top: 1 of 16" in text
+    assert (tmp_path / "a" / "efficiency.png").read_bytes().startswith(b"\x89PNG")
     for name in ("efficiency.md", "efficiency.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 

@@ -11,10 +11,10 @@ import mdsearch
 import search.plan
 from mdsearch.commands.proxy import MeasuredProxy, main, proposal
 from search.plan import check
-from space.architecture import Architecture
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import InputError
+from training.trainer import Trainer
 
 SPACE = """levels:
   level_1: {channels: [128, 192]}
@@ -28,8 +28,8 @@ SPACE = """levels:
 def measured_by_its_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A second for each 0.1 GMACs of the narrowed network."""
 
-    def seconds(architecture: Architecture, *_: object, seed: int) -> float:
-        return price(architecture).gmacs * 10
+    def seconds(trainer: Trainer) -> float:
+        return price(trainer.architecture).gmacs * 10
 
     monkeypatch.setattr(search.plan, "seconds_per_step", seconds)
     monkeypatch.chdir(tmp_path)

@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 
 from mdsearch.surroundings import settle
-from space.shared.caches import cache_folder, can_be_written
+from tests.traps import COMMAND, ROOT, folder_with_traps, of_a_user
 
-ROOT = Path(__file__).parents[2]
-COMMAND = Path(sys.executable).with_name("mdsearch")
-TRAPS = ("mdsearch", "search", "space", "training", "evaluators", "conf", "analysis", "random", "queue")
 WORKERS = """
 import math, operator
 from mdsearch.surroundings import settle
@@ -30,25 +27,16 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def traps(tmp_path: Path) -> Path:
-    """A folder of a user's, with modules and packages called as ours and the library's are, which raise."""
-    folder = tmp_path / "here"
-    for number, name in enumerate(TRAPS):
-        file = folder / (f"{name}.py" if number % 2 else f"{name}/__init__.py")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("raise SystemExit('imported from the current folder')\n")
-    return folder
+    return folder_with_traps(tmp_path / "here")
 
 
 def run(*words: str, cwd: Path, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """As a user would, who has set none of what our tests may run with; None takes a variable away."""
-    changed = {"PYTHONSAFEPATH": None, "PYTHONPATH": str(ROOT), **environment}
-    kept = {name: value for name, value in os.environ.items() if name not in changed}
-    set_here = {name: value for name, value in changed.items() if value is not None}
-    return subprocess.run(words, cwd=cwd, env=kept | set_here, capture_output=True, text=True, check=False)
+    environment = of_a_user(**environment)
+    return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_installed_command_imports_nothing_from_the_current_folder(traps: Path) -> None:
-    ran = run(str(COMMAND), "count", "arch=md", "format=json", cwd=traps)
+    ran = run(COMMAND, "count", "arch=md", "format=json", cwd=traps)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert json.loads(ran.stdout)["parameters"] == 387376712
 
@@ -76,10 +64,25 @@ def test_ray_is_told_of_no_folder_but_our_own() -> None:
 ASCII = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
 
 
+def test_a_current_folder_that_was_removed_is_one_line(tmp_path: Path) -> None:
+    ran = run("bash", "-c", f"mkdir gone && cd gone && rmdir ../gone && {COMMAND} count", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1) and "folder was removed" in ran.stderr
+
+
 def test_an_ascii_terminal_gets_what_it_can_show(tmp_path: Path) -> None:
-    ran = run(str(COMMAND), "count", "arch=md", cwd=tmp_path, **ASCII)
+    ran = run(COMMAND, "count", "arch=md", cwd=tmp_path, **ASCII)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "387,376,712" in ran.stdout and ran.stdout.isascii()
+
+
+def test_json_stays_json_on_an_ascii_stream(tmp_path: Path) -> None:
+    code = """
+from mdsearch.surroundings import settle
+settle()
+print('["caf\\u00e9 \\u2203 \\U0001f600"]')
+"""
+    ran = run(sys.executable, "-c", code, cwd=tmp_path, **ASCII)
+    assert ran.stdout.isascii() and json.loads(ran.stdout) == ["caf\u00e9 \u2203 \U0001f600"]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_an_ascii_terminal_gets_what_it_can_show(tmp_path: Path) -> None:
 def test_bytes_that_are_not_utf8_are_refused_in_one_line(
     word: bytes, environment: dict[str, str], told: str, tmp_path: Path
 ) -> None:
-    ran = run(str(COMMAND), "count", os.fsdecode(word), cwd=tmp_path, **environment)
+    ran = run(COMMAND, "count", os.fsdecode(word), cwd=tmp_path, **environment)
     assert ran.returncode == 2
     assert told in ran.stderr and ran.stderr.count("\n") == 1
 
@@ -101,6 +104,16 @@ def test_a_reader_that_has_had_enough_ends_a_command_quietly(tmp_path: Path) -> 
     command = f"{COMMAND} count | true; exit ${{PIPESTATUS[0]}}"
     ran = run("bash", "-c", command, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk that is always full here")
+@pytest.mark.parametrize("words", ["count", "--help"])  # by rich, and by print
+def test_a_full_disk_under_the_output_is_one_line(words: str, tmp_path: Path) -> None:
+    ran = run("bash", "-c", f"{COMMAND} {words} > /dev/full", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "error: the output cannot be written: No space left on device\n",
+    )
 
 
 @pytest.mark.parametrize("home", [None, "/dev/null", "absent"])
@@ -137,12 +150,13 @@ print(getpass.getuser(), os.path.expanduser("~"), folder, sep="\\n")
         assert folder == str(tmp_path / "absent" / ".cache" / "mdsearch" / "weights")
 
 
-def test_a_cache_goes_where_it_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder("~/mine") == tmp_path / "mine"
-    assert cache_folder(None, "weights") == tmp_path / ".cache" / "mdsearch" / "weights"
-    (tmp_path / "file").touch()
-    assert not can_be_written(tmp_path / "file" / "folder")
+def test_a_temporary_folder_that_is_not_there_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
+    settle()
+    assert "TMPDIR" not in os.environ
 
 
 def test_what_is_set_is_left_alone(

@@ -72,7 +72,7 @@ def header(**changes: Any) -> dict[str, Any]:
         "training": {"batch": 64, "learning_rate": 0.002},
         "sampler": {"name": "tpe"},
         "stopping": {"name": "paper", "minimum_peers": 3},
-        "noise": {"rungs": NOISE, "deviations": 2.0},
+        "noise": {"rungs": NOISE, "deviations": 2.0, "measured_under": []},
         "references": ["md", "md_lite"],
     } | changes
 

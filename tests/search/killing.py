@@ -4,10 +4,8 @@ with them, and what must hold of a run folder afterwards, whatever was killed an
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +16,7 @@ import pytest
 import torch
 
 from mdsearch.__main__ import main
+from tests.traps import COMMAND, folder_with_traps, of_a_user
 
 TINY = (
     "trials=3",
@@ -46,11 +45,16 @@ PATIENT = pytest.mark.timeout(3 * PATIENCE_SECONDS)
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """As a user does, in a folder whose modules neither the command nor a worker may import."""
     log = open(folder / "log.txt", "a")  # noqa: SIM115 (the child's, closed with it)
-    command = [sys.executable, "-m", "mdsearch", "search", *words]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        command, stdout=log, stderr=log, text=True, env=environment, preexec_fn=_hears_ctrl_c
+        [COMMAND, "search", *words],
+        stdout=log,
+        stderr=log,
+        text=True,
+        cwd=folder_with_traps(folder / ".here"),
+        env=of_a_user(OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1"),
+        preexec_fn=_hears_ctrl_c,
     )
 
 

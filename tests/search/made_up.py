@@ -19,7 +19,9 @@ from space.shared.plain import to_plain
 from tests.search.worlds import MD_BUDGET, md_space, preset
 
 RUNGS = (100, 200, 400)
-NOISE = Noise((RungNoise(100, 0.2, 0.05), RungNoise(400, 0.1, 0.02)))
+NOISE = Noise(
+    (RungNoise(100, 0.2, 0.05), RungNoise(200, 0.2, 0.05), RungNoise(400, 0.1, 0.02)), measured_under=()
+)
 START = {"fid_embedded_clip": 1000.0, "clip_embedded": 0.0, "fid_random_conv": 30.0}
 Truth = Callable[[Architecture], float]
 

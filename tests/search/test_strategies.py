@@ -39,7 +39,9 @@ def test_help_lists_complete_configurations_first_and_strategies() -> None:
 def test_the_strategy_is_made_by_its_settings() -> None:
     settings = settings_from_plain(compose("search", ["strategy=independent"]))
     assert settings.strategy == IndependentSettings()
-    assert isinstance(search_strategy(settings, MemoryRecord(lambda: 0.0)), ArchitectureSearch)
+    assert isinstance(
+        search_strategy(settings, MemoryRecord(lambda: 0.0), settings.noise), ArchitectureSearch
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ THREE = (*FID_AND_CLIP, Objective("validation_loss", "minimize", "log"))
 START_OF_THREE = Point((*START.values, 1.0), THREE)
 OTHERS = {"validation_loss": 0.03}
 NOISE_OF_THREE = Noise(
-    (RungNoise(100, 0.05, 0.02, OTHERS), RungNoise(400, 0.05, 0.02, OTHERS)),
+    tuple(RungNoise(step, 0.05, 0.02, OTHERS) for step in (100, 200, 400)),
+    measured_under=(),
     equivalent_others={"validation_loss": 0.02},
 )
 

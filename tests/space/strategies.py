@@ -64,6 +64,8 @@ def architectures(
         latent_size=draw(st.integers(2, 3)) << (len(stacks) - 1),
         context_length=draw(st.integers(1, 7)),
         context_width=draw(st.integers(1, 9)),
+        condition_channels=draw(st.sampled_from([0, 3])),
+        guidance_width=draw(st.sampled_from([0, 5])),
         pooled_width=draw(st.sampled_from([0, 5])),
         size_embeddings=draw(st.sampled_from([0, 2])),
     )

@@ -117,3 +117,13 @@ def test_parts_that_do_not_fit_are_said(
         Trainer(replace(tiny, latent_size=16), scenes, settings, seed=0)
     with pytest.raises(InputError, match=r"text.heads: 3 does not divide the context width 16"):
         Trainer(tiny, scenes, replace(settings, text=TextSettings(heads=3)), seed=0)
+
+
+@pytest.mark.parametrize("name", ["condition_channels", "pooled_width", "size_embeddings"])
+def test_conditions_that_no_training_gives_are_said(
+    name: str, tiny: Architecture, scenes: Dataset, settings: TrainingSettings
+) -> None:
+    with pytest.raises(
+        InputError, match=f"{name}: 5, which nothing here trains or generates with; allowed: 0"
+    ):
+        Trainer(replace(tiny, **{name: 5}), scenes, settings, seed=0)

@@ -111,6 +111,12 @@ def test_resuming_takes_further_words(words: list[str], tmp_path: Path) -> None:
     assert [line["step"] for line in curve(tmp_path / "out") if "loss" in line][-3:] == [6, 7, 8]
 
 
+def test_a_word_given_anew_counts_also_where_an_older_one_was_the_same(tmp_path: Path) -> None:
+    (tmp_path / "overrides.yaml").write_text("[seed=3, training.steps=5, training.steps=9]")
+    command, words = train.command_of([f"resume={tmp_path}", "training.steps=5"])
+    assert (command.training.steps, command.seed, words) == (5, 3, ["seed=3", "training.steps=5"])
+
+
 def test_what_cannot_be_used_is_said(words: list[str], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"resume: .* is no folder of a training"):
         train.main([f"resume={tmp_path}"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from math import floor, log10
+from statistics import fmean
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,19 +12,21 @@ import plotly.graph_objects as go
 from analysis.findings import Confirmed, confirmed
 from analysis.report.charts.marks import (
     COLOUR_OF,
+    MOST_FULL_HOVERS,
     evenly_spaced,
     hover,
+    log_axis,
     marker,
     marks,
-    reference_colour,
+    network_marks,
     titled,
 )
-from search.formats import label, millions, state_word
+from search.formats import counted, label, millions, state_word, summary_lines
 from search.objectives import Objective
-from search.runs.header import references_of
 from search.runs.record import History, Trial
 
 MOST_CURVES = 300  # of one kind
+_AT_A_STEP = "%{text}<br>step %{x}: %{y:.4~g}<extra></extra>"
 
 
 def learning_curves(history: History, objective: Objective, winner: Trial | None) -> go.Figure | None:
@@ -45,10 +47,10 @@ def learning_curves(history: History, objective: Objective, winner: Trial | None
         line = {"color": COLOUR_OF["winner"], "width": 3}
         traces.append(_lines(f"winner ({winner.name})", [winner], score_name, start, line))
     traces += _ends(history, score_name)
-    references = references_of(history)
-    traces += [_reference_point(g, score_name) for g in confirmed(history) if g.name in references]
+    own = network_marks(history, winner)
+    traces += [_of_network(group, score_name, start, own[group.name]) for group in confirmed(history)]
     values = [value for trace in traces for value in trace.y if value is not None]
-    scale = _log_axis(values) if objective.scale == "log" and min(values) > 0 else {}
+    scale = log_axis(values) if objective.scale == "log" and min(values) > 0 else {}
     layout = go.Layout(
         xaxis=titled("training steps", rangemode="tozero"), yaxis=titled(objective.title, **scale)
     )
@@ -68,16 +70,6 @@ def _ends(history: History, score_name: str) -> list[go.Scatter]:
     return traces
 
 
-def _log_axis(values: Sequence[float]) -> dict[str, Any]:
-    """A logarithmic axis with ticks at 1, 2 and 5 of each decade, written out in full; an even one where two
-    of them need not lie in the range."""
-    if max(values) < 5 * min(values):
-        return {}
-    decades = range(floor(log10(min(values))), floor(log10(max(values))) + 1)
-    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
-
-
 def _lines(
     name: str, trials: Sequence[Trial], score_name: str, start: float | None, line: dict[str, Any]
 ) -> go.Scatter:
@@ -90,27 +82,41 @@ def _lines(
         values = ([(0, start)] if start is not None else []) + known
         x += [step for step, _ in values] + [None]
         y += [value for _, value in values] + [None]
-        network = escape(f"{trial.name} · {trial.architecture.id} · {millions(trial.cost.parameters)}")
-        text += [network] * (len(values) + 1)
+        said = _choices(trial, trial.name, full=len(trials) <= MOST_FULL_HOVERS)
+        text += [said] * (len(values) + 1)
     return go.Scatter(
         mode="lines+markers",
         name=escape(name),
         x=x,
         y=y,
         text=text,
-        hovertemplate="%{text}<br>step %{x}: %{y:.4~g}<extra></extra>",
+        hovertemplate=_AT_A_STEP,
         line=line,
         marker={"size": 4},
         opacity=0.9 if len(trials) < 100 else 0.35,
     )
 
 
-def _reference_point(group: Confirmed, score_name: str) -> go.Scatter:
-    values = [value for trial in group.runs if (value := trial.score(score_name)) is not None]
+def _of_network(group: Confirmed, score_name: str, start: float | None, mark: dict[str, Any]) -> go.Scatter:
+    """The mean over a network's confirmation runs at each rung, from the untrained start."""
+    values: dict[int, list[float]] = {0: [start]} if start is not None else {}
+    for rung in (rung for trial in group.runs for rung in trial.rungs if score_name in rung.scores):
+        values.setdefault(rung.step, []).append(rung.scores[score_name])
+    steps = [step for step in sorted(values) if step == 0 or len(values[step]) == len(group.runs)]
+    text = [_choices(group.runs[0], label(group.name))] * len(steps)
     return marks(
-        f"{label(group.name)}, mean of {len(values)}",
-        [group.steps] if values else [],
-        [sum(values) / len(values)] if values else [],
-        hovertemplate="%{y:.4~g}<extra></extra>",
-        marker={"color": reference_colour(group.name), "size": 11, "symbol": "diamond"},
+        f"{label(group.name)}, mean of {counted(len(group.runs), 'seed')}",
+        steps,
+        [fmean(values[step]) for step in steps],
+        text,
+        mode="lines+markers",
+        hovertemplate=_AT_A_STEP,
+        line={"color": mark["color"], "width": 2, "dash": "dash"},
+        marker={**mark, "size": 8},
     )
+
+
+def _choices(trial: Trial, name: str, *, full: bool = True) -> str:
+    """What a curve says of its network."""
+    first = f"{name} · {trial.architecture.id} · {millions(trial.cost.parameters)}"
+    return "<br>".join(map(escape, [first, *(summary_lines(trial.architecture) if full else ())]))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import count
+from math import floor, log10
 from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
+from analysis.series import spans_magnitudes
 from search.formats import ending, label, size, state_word, summary_lines
-from search.runs.record import Trial
+from search.runs.header import references_of
+from search.runs.record import History, Trial
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point
 
@@ -29,6 +33,9 @@ COLOUR_OF = {
     "other": "#0e9fb5",
     "prior": "#64748b",
 }
+# of finalists that did not win, in colours that mean nothing else
+FINALISTS = (("#0e9fb5", "square"), ("#a16207", "triangle-up"), ("#4f46e5", "cross"), ("#65a30d", "star"))
+REFERENCES = ("diamond", "diamond-tall", "diamond-wide", "diamond-cross")  # of one colour
 MOST_MARKS = 1500  # of one kind in a chart; with more, evenly spaced ones are plotted, and the legend says so
 MOST_FULL_HOVERS = 300  # with more marks of a kind, what they say leaves the levels out
 
@@ -38,7 +45,7 @@ def marks(
 ) -> go.Scatter:
     """Marks that say their `text`, which is escaped already, when pointed at."""
     said = {} if text is None else {"text": text, "hovertemplate": "%{text}<extra></extra>"}
-    return go.Scatter(mode="markers", name=escape(name), x=x, y=y, **said | fields)
+    return go.Scatter(name=escape(name), x=x, y=y, **{"mode": "markers"} | said | fields)
 
 
 def scored_marks(
@@ -108,6 +115,39 @@ def winner_ring() -> dict[str, Any]:
 
 def reference_colour(name: str) -> str:
     return COLOUR_OF.get(label(name), COLOUR_OF["other"])
+
+
+def network_marks(history: History, winner: Trial | None) -> dict[str, dict[str, Any]]:
+    """A colour and a symbol for each network that was trained again: the same wherever it stands."""
+    references = references_of(history)
+    found: dict[str, dict[str, Any]] = {}
+    others = (_finalist(place) for place in count())
+    for name in dict.fromkeys(trial.name for trial in history.confirmations):
+        if name in references:
+            colour = reference_colour(name)
+            alike = sum(mark["color"] == colour for mark in found.values())
+            found[name] = {"color": colour, "symbol": REFERENCES[alike % len(REFERENCES)]}
+        elif winner is not None and name == winner.name:
+            found[name] = {"color": COLOUR_OF["winner"], "symbol": "circle"}
+        else:
+            colour, symbol = next(others)
+            found[name] = {"color": colour, "symbol": symbol}
+    return found
+
+
+def _finalist(place: int) -> tuple[str, str]:
+    again, at = divmod(place, len(FINALISTS))
+    return FINALISTS[at][0], FINALISTS[(at + again) % len(FINALISTS)][1]
+
+
+def log_axis(values: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis with ticks at 1, 2 and 5 of each decade, written out in full; an even one where two
+    of them need not lie in the range."""
+    if not spans_magnitudes(values):
+        return {}
+    decades = range(floor(log10(min(values))), floor(log10(max(values))) + 1)
+    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def titled(text: str, **fields: Any) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.report.charts.marks import COLOUR_OF, bound, reference_colour, titled
+from analysis.report.charts.marks import COLOUR_OF, bound, network_marks, titled
 from search.formats import label
 from search.objectives import Objective
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial
 from search.statistics.verdicts import Interval, after_each_seed
 
-FINALIST_COLOURS = [COLOUR_OF[meaning] for meaning in ("complete", "other", "halted", "failed")]
+AfterSeeds = dict[int, Interval]  # shared seeds -> a difference
 MOST_RATIO = 8.0  # of the chart's axis: intervals of one seed reach far beyond what matters
 
 
@@ -30,7 +30,7 @@ def closing_intervals(history: History, winner: Trial | None) -> dict[str, go.Fi
     charts = {}
     for place, objective in enumerate(objectives_of(history)):
         found = {
-            other: [verdict.differences[place] for verdict in verdicts if verdict.differences[place].known]
+            other: {v.seeds: v.differences[place] for v in verdicts if v.differences[place].known}
             for other, verdicts in by_other.items()
         }
         if any(found.values()):
@@ -39,19 +39,20 @@ def closing_intervals(history: History, winner: Trial | None) -> dict[str, go.Fi
 
 
 def _closing(
-    history: History, winner: Trial, objective: Objective, found: dict[str, list[Interval]]
+    history: History, winner: Trial, objective: Objective, found: dict[str, AfterSeeds]
 ) -> go.Figure:
-    traces = []
+    traces, own = [], network_marks(history, winner)
     for place, (other, intervals) in enumerate(found.items()):
         shift = 0.08 * (place - (len(found) - 1) / 2)
-        reference = other in references_of(history)
-        colour = reference_colour(other) if reference else FINALIST_COLOURS[place % len(FINALIST_COLOURS)]
         if objective.scale == "log":
-            intervals = [Interval(*(1 + end for end in (i.middle, i.low, i.high))) for i in intervals]
-        traces.append(_intervals(label(other), intervals, shift, colour))
+            intervals = {
+                seeds: Interval(*(1 + end for end in (i.middle, i.low, i.high)))
+                for seeds, i in intervals.items()
+            }
+        traces.append(_intervals(label(other), intervals, shift, own[other]))
     if objective.scale == "linear":
         return _chart(traces, f"{objective.label} of {winner.name}, above the other's", 0.0, {})
-    axis = _ratio_axis([interval for intervals in found.values() for interval in intervals])
+    axis = _ratio_axis([interval for intervals in found.values() for interval in intervals.values()])
     return _chart(traces, f"{objective.label} of {winner.name}, times the other's", 1.0, axis)
 
 
@@ -67,24 +68,25 @@ def _ratio_axis(shares: list[Interval]) -> dict[str, Any]:
     }
 
 
-def _intervals(name: str, found: list[Interval], shift: float, colour: str) -> go.Scatter:
+def _intervals(name: str, after: AfterSeeds, shift: float, mark: dict[str, Any]) -> go.Scatter:
+    found = list(after.values())
     return go.Scatter(
         mode="lines+markers",
         name=escape(f"against {name}"),
-        x=[place + shift for place in range(1, len(found) + 1)],
+        x=[seeds + shift for seeds in after],
         y=[interval.middle for interval in found],
         error_y={
             "type": "data",
             "symmetric": False,
             "array": [interval.high - interval.middle for interval in found],
             "arrayminus": [interval.middle - interval.low for interval in found],
-            "color": colour,
+            "color": mark["color"],
             "thickness": 1.5,
         },
         text=[f"between {interval.low:.3g} and {interval.high:.3g}" for interval in found],
         hovertemplate="%{y:.3~g}, %{text}<extra></extra>",
-        line={"color": colour, "width": 1.3},
-        marker={"color": colour, "size": 7},
+        line={"color": mark["color"], "width": 1.3},
+        marker={**mark, "size": 7},
     )
 
 

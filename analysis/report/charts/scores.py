@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -14,14 +15,14 @@ from analysis.report.charts.marks import (
     Plane,
     evenly_spaced,
     marker,
-    reference_colour,
+    network_marks,
     scored_marks,
     titled,
     winner_ring,
 )
-from search.formats import label
+from search.formats import counted, label
 from search.objectives import Objective, Objectives
-from search.runs.header import noise_of, objectives_of, references_of
+from search.runs.header import noise_of, objectives_of
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
 from search.statistics.noise import Noise
@@ -57,7 +58,8 @@ def pareto(history: History, winner: Trial | None, plane: Plane = FIRST_TWO) -> 
             traces[-1].visible = "legendonly"
     full_length = winner.last_step if winner is not None else 0
     groups = [group for group in confirmed(history) if group.steps == full_length]
-    traces += [_mean(group, noise, history, plane) for group in groups]
+    own_marks = network_marks(history, winner)
+    traces += [_mean(group, noise, own_marks[group.name], plane) for group in groups]
     if again := [(trial, point) for trial, point, _ in reruns(history)]:
         mark = marker("halted", size=10, symbol="cross")
         traces.append(scored_marks("stopped, rerun to the end", again, mark, plane=plane))
@@ -82,30 +84,28 @@ def _complete(
     return [scored_marks(*evenly_spaced("complete", bare), faint, plane=plane), *barred]
 
 
-def confirmation(history: History) -> go.Figure | None:
+def confirmation(history: History, winner: Trial | None) -> go.Figure | None:
     """The confirmation runs, a dot a seed, and their means with the noise of a mean."""
     noise, groups = noise_of(history), confirmed(history)
     if not groups or noise is None:
         return None
     full_length = max(group.steps for group in groups)
-    traces = []
+    traces, own = [], network_marks(history, winner)
     for group in groups:
         if group.steps == full_length:
-            dots = {"color": _group_colour(group, history), "size": 7, "opacity": 0.5}
+            dots = {**own[group.name], "size": 7, "opacity": 0.5}
             pairs = zip(group.runs, group.points, strict=True)
             traces.append(scored_marks(label(group.name), pairs, dots).update(showlegend=False))
-            traces.append(_mean(group, noise, history, FIRST_TWO))
+            traces.append(_mean(group, noise, own[group.name], FIRST_TWO))
     return go.Figure(traces, score_axes(objectives_of(history)))
 
 
-def _mean(group: Confirmed, noise: Noise, history: History, plane: Plane) -> go.Scatter:
-    seeds = len(group.points)
-    name = f"{label(group.name)}, confirmed ({seeds} seed{'s' if seeds > 1 else ''}, {group.steps} steps)"
-    return mean_mark(name, group, noise, _group_colour(group, history), plane)
+def _mean(group: Confirmed, noise: Noise, mark: dict[str, Any], plane: Plane) -> go.Scatter:
+    return mean_mark(name_of_mean(group), group, noise, mark, plane)
 
 
-def _group_colour(group: Confirmed, history: History) -> str:
-    return reference_colour(group.name) if group.name in references_of(history) else COLOUR_OF["winner"]
+def name_of_mean(group: Confirmed) -> str:
+    return f"{label(group.name)}, confirmed ({counted(len(group.points), 'seed')}, {group.steps} steps)"
 
 
 # ---------------------------------------------------------------------- also for several runs
@@ -129,11 +129,17 @@ def front_line(points: Sequence[Point], colour: str) -> list[go.Scatter]:
     return [go.Scatter(mode="lines", name="Pareto front", x=x, y=y, line=line, hoverinfo="skip")]
 
 
-def mean_mark(name: str, group: Confirmed, noise: Noise, colour: str, plane: Plane = FIRST_TWO) -> go.Scatter:
+def mean_mark(
+    name: str, group: Confirmed, noise: Noise, mark: dict[str, Any], plane: Plane = FIRST_TWO
+) -> go.Scatter:
     """The mean of confirmation runs, with the noise of such a mean."""
-    half = noise.deviations / (2 * len(group.points)) ** 0.5
-    mark = {"color": colour, "size": 13, "symbol": "diamond"}
-    return scored_marks(name, [(group.runs[0], group.mean)], mark, noise, half, plane)
+    mean = [(group.runs[0], group.mean)]
+    return scored_marks(name, mean, {**mark, "size": 13}, noise, deviations_of_mean(noise, group), plane)
+
+
+def deviations_of_mean(noise: Noise, group: Confirmed) -> float:
+    """Bars of so many standard deviations of one run: where two of them touch, two means differ by noise."""
+    return noise.deviations / (2 * len(group.points)) ** 0.5
 
 
 def score_axes(objectives: Objectives, plane: Plane = FIRST_TWO) -> go.Layout:

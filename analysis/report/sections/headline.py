@@ -16,6 +16,7 @@ from search.statistics.noise import Noise
 from search.statistics.verdicts import Verdict
 from space.budget import bounds_in_words
 from space.prices.macs import price
+from space.shared.retries import resume_command
 
 UNSURE = {  # verdict -> how the claim says it
     "undecided": "undecided against",
@@ -85,7 +86,8 @@ def _lead(page: Page) -> Iterator[str]:
         under_way = sum(trial.state == "running" for trial in history.trials)
         yield (
             f"This search is not finished: {ended} of {asked} trials had ended and {under_way} were under "
-            f"way when this page was written. If it was interrupted, go on with resume={page.folder.name}."
+            "way when this page was written. If it was interrupted, go on with: "
+            f"{resume_command(page.folder)}"
         )
     if winner is not None:
         yield f"The winner has {size(winner.cost)} at the paper's scale" + _beside_references(page) + "."
@@ -139,6 +141,7 @@ def scope_section(page: Page) -> dict[str, Any] | None:
         "embedded": by_networks if any("embedded" in name for name in by_networks) else [],
         "level": noise.level if noise is not None else None,
         "noise": _noise_in_words(noise, objectives, steps) if noise is not None else None,
+        "unknown": page.noise_unknown,
     }
 
 

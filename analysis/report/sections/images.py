@@ -1,40 +1,64 @@
-"""The sample sheets in the page: the winner, the reference points, one stopped trial."""
+"""The images in the page: real ones, and samples of the winner, the reference points, one stopped trial."""
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from analysis.report.charts.marks import scores_in_words
 from search.formats import label
-from search.runs.files import SAMPLES_NAME, job_folder
+from search.runs.files import (
+    EVALUATOR_FOLDER,
+    PROMPTS_NAME,
+    REAL_NAME,
+    SAMPLES_COLUMNS,
+    SAMPLES_NAME,
+    job_folder,
+)
 from search.runs.header import objectives_of, references_of
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MOST_SHEETS = 6
 MOST_PIXELS_WIDE = 720
 
 
 class SampleSheet(NamedTuple):
-    """An image of one network's samples: a title, a caption, a data address, and whether it is small."""
+    """Images of one network, or real ones: a title, a caption, the first row and the whole as data addresses,
+    and whether they are small."""
 
     title: str
     caption: str
+    first_row: str
     source: str
     small: bool
 
 
 def sample_sheets(folder: Path, history: History, winner: Trial | None) -> list[SampleSheet]:
-    """One for each chosen network whose samples.png is there and can be read."""
-    sheets = []
-    for title, trial in _chosen(history, winner)[:MOST_SHEETS]:
-        image = _embedded(job_folder(folder, trial.key) / SAMPLES_NAME)
-        if image is not None:
-            sheets.append(SampleSheet(title, _scores(trial, history), *image))
-    return sheets
+    """The real images, where the run kept them, then one sheet for each chosen network whose samples.png is
+    there and can be read; none without a network's."""
+    found = [
+        (title, _scores(trial, history), job_folder(folder, trial.key) / SAMPLES_NAME)
+        for title, trial in _chosen(history, winner)[:MOST_SHEETS]
+    ]
+    sheets = [sheet for each in found if (sheet := _sheet(*each)) is not None]
+    real = _sheet("Real", "held out, of these captions", folder / EVALUATOR_FOLDER / REAL_NAME)
+    return [real, *sheets] if real is not None and sheets else sheets
+
+
+def prompts_of(folder: Path) -> list[str]:
+    """What the first row was generated from; empty for runs of earlier versions, which did not keep it."""
+    try:
+        prompts = json.loads((folder / EVALUATOR_FOLDER / PROMPTS_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [str(prompt) for prompt in prompts[:SAMPLES_COLUMNS]]
 
 
 def _chosen(history: History, winner: Trial | None) -> list[tuple[str, Trial]]:
@@ -56,19 +80,27 @@ def _scores(trial: Trial, history: History) -> str:
     return f"after {trial.last_step} steps" + (f", {scores_in_words(point)}" if point is not None else "")
 
 
-def _embedded(path: Path) -> tuple[str, bool] | None:
-    """A PNG as a data address, shrunk if wide, and whether it is small; None where it cannot be read."""
-    from PIL import Image
+def _sheet(title: str, caption: str, path: Path) -> SampleSheet | None:
+    """None where there is no image that can be read."""
+    from PIL.Image import DecompressionBombError
+    from PIL.Image import open as open_image
 
     try:
-        with Image.open(path) as opened:
+        with open_image(path) as opened:
             image = opened.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError):
+    except (OSError, ValueError, DecompressionBombError):
         return None
-    small = image.width < MOST_PIXELS_WIDE
-    if not small:
+    row = image.crop((0, 0, image.width, max(1, image.width // SAMPLES_COLUMNS)))
+    return SampleSheet(title, caption, _address(row), _address(image), image.width < MOST_PIXELS_WIDE)
+
+
+def _address(image: Image) -> str:
+    """An image as a data address, shrunk if wide."""
+    from PIL.Image import Resampling
+
+    if image.width > MOST_PIXELS_WIDE:
         height = max(1, round(image.height * MOST_PIXELS_WIDE / image.width))
-        image = image.resize((MOST_PIXELS_WIDE, height), Image.Resampling.LANCZOS)
+        image = image.resize((MOST_PIXELS_WIDE, height), Resampling.LANCZOS)
     packed = io.BytesIO()
     image.save(packed, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(packed.getvalue()).decode("ascii"), small
+    return "data:image/png;base64," + base64.b64encode(packed.getvalue()).decode("ascii")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.report.charts.curves import learning_curves
+from analysis.report.charts.decision import PRICES, decision
 from analysis.report.charts.marks import FIRST_TWO
 from analysis.report.charts.scores import pareto, planes
 from analysis.report.html import Cell, PageTable, Row, number
 from analysis.report.page import Page
 from analysis.spread import ScoreSpread, spreads
 from search.formats import share
-from search.runs.header import objectives_of
+from search.runs.header import noise_of, objectives_of
 
 
 def score_section(page: Page) -> dict[str, Any]:
@@ -22,7 +23,25 @@ def score_section(page: Page) -> dict[str, Any]:
         )
         for plane in planes(objectives)
     }
-    return {"labels": [objective.label for objective in objectives], "charts": charts}
+    labels = [objective.label for objective in objectives]
+    return {"labels": labels, "charts": charts, "bars": _has_bars(page)}
+
+
+def decision_section(page: Page) -> dict[str, Any] | None:
+    """Each score by each price; None before a trial is complete."""
+    charts = {
+        f"cost-{objective.label.lower()}-{priced}": decision(page.history, page.winner, place, priced)
+        for place, objective in enumerate(objectives_of(page.history))
+        for priced in PRICES
+    }
+    shown = any(chart is not None for chart in charts.values())
+    return {"charts": charts, "bars": _has_bars(page)} if shown else None
+
+
+def _has_bars(page: Page) -> bool:
+    """Whether marks show how far noise reaches, as far as that is known beforehand."""
+    noise = noise_of(page.history)
+    return noise is not None and noise.known(objectives_of(page.history))
 
 
 def curve_section(page: Page) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from analysis.findings import reruns, steps_saved
 from analysis.report.html import MOST_ROWS, Cell, PageTable, Row, badge_cell, number
 from analysis.report.page import Page
-from search.formats import duration, ending, millions, state_word
+from search.formats import duration, ending, millions, state_word, summary_lines
 from search.objectives import VALIDATION_LOSS, Objective
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
@@ -27,18 +27,22 @@ def trial_section(page: Page) -> dict[str, Any]:
         scores[LOSS.label] = LOSS
     heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps", *scores]
     rows = [
-        Row(_trial_cells(trial, list(scores.values())), "winner" if trial is page.winner else "")
+        Row(
+            _trial_cells(trial, list(scores.values()), hint=len(trials) <= MOST_ROWS),
+            "winner" if trial is page.winner else "",
+        )
         for trial in trials
     ]
     numbers = (0, *range(3, len(heads) + 1))
     return {"table": PageTable([*heads, "time", "why it ended"], rows, numbers=numbers, sortable=True)}
 
 
-def _trial_cells(trial: Trial, scores: Sequence[Objective]) -> list[Cell]:
+def _trial_cells(trial: Trial, scores: Sequence[Objective], *, hint: bool) -> list[Cell]:
+    choices = "\n".join(summary_lines(trial.architecture)) if hint else ""
     return [
         number(trial.number),
         badge_cell(state_word(trial.state)),
-        Cell(trial.architecture.id, code=True),
+        Cell(trial.architecture.id, code=True, hint=choices),
         Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
         number(trial.cost.gmacs, 1),
         Cell(f"{trial.last_step} / {trial.steps}", trial.last_step, "number"),

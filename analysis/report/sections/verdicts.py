@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from analysis.findings import confirmed
@@ -16,7 +17,13 @@ from search.objectives import Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.scores import point_of
 from search.statistics.pareto import Point
-from search.statistics.verdicts import Interval, Verdict
+from search.statistics.verdicts import (
+    Evidence,
+    Interval,
+    Verdict,
+    confirmation_runs,
+    confirmed_trials,
+)
 
 
 def verdict_section(page: Page) -> dict[str, Any]:
@@ -29,14 +36,42 @@ def verdict_section(page: Page) -> dict[str, Any]:
         "confirmed": True,
         "verdicts": PageTable(heads, rows, numbers=range(3, len(heads))) if rows else None,
         "better": [each.title for each in objectives],
+        "told_apart": _told_apart(page),
+        "repeats": _repeats_beforehand(page),
+        "unknown": page.noise_unknown,
         "field": _field(page),
         "runs": _run_table(page),
         "runs_title": counted(len(page.history.confirmations), "confirmation run"),
         "charts": {
-            "confirmation": confirmation(page.history),
+            "confirmation": confirmation(page.history, page.winner),
             **closing_intervals(page.history, page.winner),
         },
     }
+
+
+def _told_apart(page: Page) -> list[tuple[str, str]]:
+    """After how many seeds (the fewest and the most of a verdict) from how far apart on."""
+    noise, objectives = noise_of(page.history), objectives_of(page.history)
+    if noise is None or not page.verdicts:
+        return []
+    steps = page.verdicts[0].steps
+    raced = confirmed_trials(page.history, references_of(page.history))
+    evidence = Evidence(confirmation_runs(raced, objectives).get(steps, {}), steps, noise)
+    seeds = {verdict.seeds for verdict in page.verdicts if verdict.steps == steps}
+    found = []
+    for count in sorted({min(seeds), max(seeds)}):
+        reach = evidence.reach(count)
+        if all(map(isfinite, reach)):
+            words = [each.apart_text(half) for each, half in zip(objectives, reach, strict=True)]
+            found.append((counted(count, "seed"), " or ".join(words)))
+    return found
+
+
+def _repeats_beforehand(page: Page) -> int:
+    """What the stated noise was measured with; 0 where it says nothing here."""
+    noise = noise_of(page.history)
+    known = noise is not None and noise.known(objectives_of(page.history))
+    return int(noise.degrees_of_freedom) if noise is not None and known else 0
 
 
 def verdict_heads(objectives: Objectives) -> list[str]:

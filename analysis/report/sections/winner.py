@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.report.page import Page
-from analysis.report.sections.images import sample_sheets
+from analysis.report.sections.images import prompts_of, sample_sheets
 from search.formats import label
+from search.runs.files import SAMPLES_COLUMNS
 from space.difference import difference
 
 
@@ -22,4 +23,5 @@ def winner_section(page: Page) -> dict[str, Any] | None:
 
 
 def image_section(page: Page) -> dict[str, Any]:
-    return {"sheets": sample_sheets(page.folder, page.history, page.winner)}
+    sheets = sample_sheets(page.folder, page.history, page.winner)
+    return {"sheets": sheets, "prompts": prompts_of(page.folder), "columns": SAMPLES_COLUMNS}

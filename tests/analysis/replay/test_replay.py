@@ -18,6 +18,7 @@ from mdsearch.commands.replay import main, strategies
 from search.backends.virtual import Conditions
 from search.objectives import FID_AND_CLIP, objectives_to_plain
 from search.preparation import search_strategy
+from search.runs.header import noise_of_rule
 from search.runs.record import RECORD_NAME, Record, Rung
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.samplers.random import RandomSampler, RandomSettings
@@ -32,7 +33,8 @@ from space.proxy import Proxy
 from space.shared.plain import InputError, to_plain
 from tests.search.worlds import MD_BUDGET, NOISE, RUNGS, START, drive, md_space, preset, quality, scores_at
 
-WORDS = ("rungs=[100,200,400]", "noise.rungs=[{step: 100, fid_relative: 0.05, clip: 0.02}]")
+AT = ", ".join(f"{{step: {step}, fid_relative: 0.05, clip: 0.02}}" for step in RUNGS)
+WORDS = ("rungs=[100,200,400]", f"noise.rungs=[{AT}]", "noise.measured_under=[]")
 RANDOM = ReplayStrategy("random", RandomSettings(), NoStoppingSettings())
 
 
@@ -57,7 +59,8 @@ def write_run(folder, *words, noise=0.0, most_rungs=None):
             record.append("run", name=folder.name, seed=settings.seed, trials=settings.trials, **header)
             record.append("start", scores=START, protocol={"id": "test"})
         record.append("session", trials=settings.trials, backend="inline")
-        drive(search_strategy(settings, record), noisy, most_rungs=most_rungs)
+        search = search_strategy(settings, record, noise_of_rule(record.history))
+        drive(search, noisy, most_rungs=most_rungs)
         record.close()
     return folder
 
@@ -121,7 +124,7 @@ def test_a_driver_of_two_workers_killed_while_it_proposed_decided_as_its_setting
     with mock.patch("os.fsync"):
         record = Record(run)
         record.listeners.append(die)
-        search = search_strategy(settings, record)
+        search = search_strategy(settings, record, noise_of_rule(record.history))
         jobs = [search.propose(), search.propose()]
         for step in RUNGS:
             point = scores_at(jobs[0].architecture, step)
@@ -365,6 +368,10 @@ def test_one_strategy_stands_beside_uniform_sampling():
         "tpe, workers=1", "tpe, workers=8", "random, workers=1", "random, workers=8",
     ]  # fmt: skip
     assert list(strategies(["runs=[a]", "sampler=random", "stopping=none"])) == ["as asked"]
+    own = strategies(["runs=[a]", "sampler=own,random", "sampler.use='my file.py:Mine'"])
+    assert {name: to_plain(one.sampler) for name, one in own.items()} == {
+        "own": {"name": "custom", "use": "my file.py:Mine", "options": None}, "random": {"name": "random"}
+    }  # fmt: skip
 
 
 def test_what_is_compared_may_be_a_field_that_the_baseline_has_not():

@@ -24,6 +24,7 @@ class Tree(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.open: list[str] = []
         self.addresses: list[str] = []
+        self.links: list[str] = []  # to places in the page
         self.words: list[str] = []
         self.ids: list[str] = []
         self.tags: list[str] = []
@@ -37,8 +38,10 @@ class Tree(HTMLParser):
             self.open.append(tag)
         for name, value in attributes:
             assert not name.startswith("on"), f"{name} runs script"
-            if name in ("src", "href", "srcset", "data", "action"):
+            if name in ("src", "href", "srcset", "data", "action") and not (value or "").startswith("#"):
                 self.addresses.append(value or "")
+            elif name == "href":
+                self.links.append((value or "")[1:])
             if name == "id":
                 self.ids.append(value or "")
 

@@ -14,7 +14,7 @@ TABLE = "sections/trials.html"
 
 
 def test_a_section_with_nothing_to_show_is_left_out_with_its_chart() -> None:
-    scores = {"labels": ["FID", "CLIP"], "charts": {"there": go.Figure(), "absent": None}}
+    scores = {"labels": ["FID", "CLIP"], "bars": True, "charts": {"there": go.Figure(), "absent": None}}
     sections = [
         Section(TILES, lambda subject: {"tiles": [(subject, "first")]}),
         Section("sections/curves.html", lambda _: None),
@@ -23,7 +23,7 @@ def test_a_section_with_nothing_to_show_is_left_out_with_its_chart() -> None:
     html, charts = body(sections, HOSTILE)
     assert words_in(html).split("FID and CLIP")[0].split() == [*HOSTILE.split(), "first"]
     assert charts == {"there": {"data": [], "layout": {}}}
-    assert Tree(html).ids == ["there"]
+    assert Tree(html).ids == ["fid-and-clip", "there"]
 
 
 def test_a_field_that_a_template_misses_is_an_error() -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from analysis import findings
 from analysis.report import contents, write_report
+from analysis.report.charts.decision import PRICES
 from search.runs.record import History
 from tests.analysis.report.pages import HOSTILE, Tree, body_of, figures_in, words_in, words_of
 from tests.search.histories import MD, confirm, end, open_run, propose, score, write_history
@@ -66,13 +67,16 @@ def test_page_holds_every_part(finished: tuple[Path, History, str]) -> None:
     assert "widths divided by 16" in words or "width divided by 16" in words
     assert "0123abc" in words  # provenance
     assert "training" in words and "sampling" in words  # where the time went
-    assert tree.tags.count("img") == 4  # the winner, MD, MD-Lite, a stopped one
+    assert (
+        tree.tags.count("img") == 2 * 4
+    )  # the winner, MD, MD-Lite, a stopped one: a row and the whole of each
 
 
 def test_charts_are_valid_and_each_has_its_place(finished: tuple[Path, History, str]) -> None:
     figures = figures_in(finished[2])
     expected = {"confirmation", "race-fid", "race-clip", "pareto", "curve-fid", "curve-clip", "costs"}
     expected |= {"importances"}
+    expected |= {f"cost-{label}-{priced}" for label in ("fid", "clip") for priced in PRICES}
     assert set(figures) == expected
     assert expected <= set(Tree(finished[2]).ids)
     for figure in figures.values():

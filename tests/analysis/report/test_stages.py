@@ -13,6 +13,7 @@ from analysis.report import write_report
 from analysis.report.stage import stage
 from search.runs.record import Record
 from space.shared.plain import InputError
+from space.shared.retries import resume_command
 from tests.analysis.report.pages import body_of, words_in, words_of
 from tests.search.histories import MD, MD_LITE, confirm, end, open_run, propose, score, write_history
 
@@ -37,6 +38,7 @@ def test_header_alone_and_proposals_alone(tmp_path: Path) -> None:
     record.close()
     assert "Nothing is decided" in words
     assert "0 of 12 trials had ended and 1 were under way" in words
+    assert f"go on with: {resume_command(tmp_path)}" in words
     assert "under way or interrupted" in words
     assert "No trial has been evaluated yet." in words
 

@@ -239,6 +239,18 @@ def test_bad_sources_are_one_message(tmp_path: Path) -> None:
         assert "\n" not in str(raised.value)
 
 
+def test_names_and_captions_that_are_not_utf8_or_given_twice_are_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(os.fsencode(tmp_path) + b"/\xff.png", format="png")
+    with pytest.raises(InputError, match=r"images: a name in .*: '\\udcff\.png' is not UTF-8"):
+        open_images(str(tmp_path))
+    (tmp_path / "twice.json").write_text('{"0.png": "red", "1.png": "blue", "0.png": "green"}')
+    with pytest.raises(InputError, match=r"captions: .*twice\.json gives '0\.png' twice"):
+        read_captions(tmp_path / "twice.json")
+    (tmp_path / "captions.json").write_text('["half a \\ud83d"]')
+    with pytest.raises(InputError, match=r"captions: .*captions\.json.*: 'half a \\ud83d' is not UTF-8"):
+        read_captions(tmp_path / "captions.json")
+
+
 def test_an_npz_cut_off_in_its_middle_says_where(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "a.npz", random_images(20, 32))
     content = bytearray((tmp_path / "a.npz").read_bytes())

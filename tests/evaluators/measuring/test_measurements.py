@@ -226,6 +226,15 @@ def test_too_few_samples_and_cut_captions_are_said(networks: Networks, reference
     assert found["clip_tiny_for_tests"].notes == ("1 of 4 captions were longer than the text tower, and cut",)
 
 
+def test_too_few_references_are_said_as_too_few_samples_are(
+    networks: Networks, measured: Measurements
+) -> None:
+    few = Reference.of(whole(networks, squares(4, seed=8).images, None))
+    protocol = replace(protocol_of(networks, 40, 4, 16), metrics=("fid",))
+    found = scores(measured, few, protocol)["fid_random_conv"]
+    assert found.notes == ("4 references for 4 features: too few for a covariance, mostly bias",)
+
+
 def test_references_that_are_one_image_are_refused(networks: Networks, measured: Measurements) -> None:
     """Also where equal images are rounded differently, as on a GPU they may be."""
     protocol = replace(protocol_of(networks, 40, 48, 16), metrics=("fid",))

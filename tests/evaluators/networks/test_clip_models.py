@@ -132,6 +132,22 @@ def test_openais_weights_have_the_quick_gelu_they_were_trained_with(
         expected = model.encode_image(transform(Image.fromarray(image[0]))[None], normalize=True).numpy()
     assert np.abs(quick - expected).max() <= 1e-6 < np.abs(plain - expected).max()
 
+    monkeypatch.undo()  # a file of one's own, without a tag: known by the three numbers that OpenAI's hold
+    numbers = {name: torch.tensor(1) for name in ("input_resolution", "context_length", "vocab_size")}
+    torch.save(torch.load(tmp_path / "w.pt") | numbers, tmp_path / "mine.pt")
+    own = OpenClip(TINY_CLIP, None, tmp_path / "mine.pt")
+    assert np.abs(own(image) - expected).max() <= 1e-6
+    assert own.preparation.endswith("; QuickGELU; fp32")
+    other = dict(config, quick_gelu=False)
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda model, tag: other)
+    with pytest.raises(
+        InputError, match=f"OpenAI's.* tagged 'laion' computes without; .*{TINY_CLIP}-quickgelu"
+    ):
+        OpenClip(TINY_CLIP, "laion", tmp_path / "mine.pt")
+    (tmp_path / "w.pt").rename(tmp_path / "ViT-B-32-OpenAI.pt")  # converted, and known by its name alone
+    with pytest.raises(InputError, match=r"OpenAI's.* of your own file computes without"):
+        OpenClip(TINY_CLIP, None, tmp_path / "ViT-B-32-OpenAI.pt")
+
 
 def test_what_open_clip_does_not_know_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'ViT-g-14'"):

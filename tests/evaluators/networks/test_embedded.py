@@ -20,7 +20,7 @@ from evaluators.metrics.clip_score import cosines
 from evaluators.networks import conv_tower
 from evaluators.networks.embedded import ABOUT, WEIGHTS, EmbeddedClip
 from evaluators.networks.embedded_model import EmbeddedSettings, Vocabulary
-from evaluators.networks.embedded_store import embedded_clip, publish
+from evaluators.networks.embedded_store import embedded_clip, kept, publish
 from evaluators.networks.embedded_training import contrastive_loss
 from evaluators.networks.features import to_network
 from space.shared.plain import InputError
@@ -51,6 +51,15 @@ def test_captions_and_images_must_match(clip: EmbeddedClip, held_out: Squares) -
         clip.text_similarity(held_out.images, CAPTIONS[:3])
     with pytest.raises(ValueError, match="NaN or infinite cosines in 1 of 2"):
         cosines(np.array([[1.0, 0.0], [0.0, 0.0]]), np.ones((2, 2)))
+
+
+def test_a_folder_that_cannot_be_written_ends_nothing(
+    clip: EmbeddedClip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert kept(clip, tmp_path / "file" / "clip") is clip
+    assert capsys.readouterr().err.startswith("note: the CLIP is not kept")
+    assert kept(clip, tmp_path / "clip").digest == clip.digest
 
 
 def test_is_trained_once_and_then_read(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import os
 import subprocess
 import sys
 import threading
@@ -106,6 +107,29 @@ def test_what_ends_too_early_is_not_kept_though_no_digest_is_known(server: Serve
     with pytest.raises(Missing, match=r"half\.pt ended after 2,560,000 of 5,120,000 bytes"):
         find_weights("net", published, WeightsSettings(cache_folder=str(tmp_path)))
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
+
+
+def test_the_hubs_cache_is_looked_into_and_where_it_cannot_be_written_another_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Path | None, bool]] = []
+
+    def fetch(repository: str, name: str, cache_dir: Path | None, local_files_only: bool) -> str:
+        asked.append((cache_dir, local_files_only))
+        if local_files_only:
+            raise FileNotFoundError
+        (tmp_path / name).write_bytes(CONTENT)
+        return str(tmp_path / name)
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    published = PublishedWeights(("net.bin",), hub=("someone/net", ("net.bin",)))
+    settings = WeightsSettings(cache_folder=str(tmp_path / "cache"))
+    assert find_weights("net", published, settings) == tmp_path / "net.bin"
+    own = tmp_path / f"mdsearch-hub-{os.getuid()}"
+    assert asked == [(None, True), (own, True), (own, False)]
 
 
 def test_a_file_of_yours_goes_before_the_cache_and_the_cache_before_the_address(tmp_path: Path) -> None:

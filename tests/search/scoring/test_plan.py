@@ -55,7 +55,7 @@ def test_coco30k_on_a_searchs_own_images_is_not_coco30k() -> None:
     ):  # fmt: skip
         assert part in said
     assert "digest" not in said
-    scores, name, differs, _ = scoring_plan(settings, load_data(settings.data))
+    scores, name, differs = scoring_plan(settings, load_data(settings.data))
     assert scores == "fid_inception_v3 and clip_vit_b_32, of 200 images per rung" and name == derived.name
     assert differs == f"not coco30k itself, and compares with none of its scores: {said}"
 

@@ -14,7 +14,7 @@ from optuna._hypervolume import compute_hypervolume
 
 from search.objectives import FID_AND_CLIP
 from search.runs.scores import best_first, within_noise
-from search.statistics.noise import Noise, RungNoise, noise_from_plain
+from search.statistics.noise import Noise, RungNoise, beats, noise_from_plain
 from search.statistics.pareto import Point, fronts, hypervolume, mean_point
 from space.shared.plain import InputError
 from tests.search.histories import MD, RUNGS, end, open_run, propose, score
@@ -138,10 +138,12 @@ def test_within_the_noise_is_somebody_and_asking_the_front_is_asking_all(
 # ---------------------------------------------------------------------- noise
 
 
-def test_noise_is_that_of_the_nearest_step() -> None:
+def test_noise_is_known_at_the_steps_that_it_is_stated_for_alone() -> None:
     noise = Noise((RungNoise(100, 0.3, 0.1), RungNoise(400, 0.1, 0.02)))
-    assert noise.at(800).step == 400
-    assert noise.at(150).step == 100
+    assert noise.at(400).deviations(FID_AND_CLIP) == [0.1, 0.02]
+    for unknown in (noise.at(800), noise.at(150), noise.unknown.at(400)):
+        assert unknown.deviations(FID_AND_CLIP) == [None, None]
+    assert not beats(Point.of(1.0, 1.0), Point.of(100.0, 0.0), noise, 800)
     with pytest.raises(InputError, match="rungs"):
         Noise(())
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from space.architecture import Architecture, Level, Middle
 from space.interchange.checkpoints import assign, diffusers_name, empty_unet, load, save, save_diffusers
+from space.interchange.config_values import DEFAULTS
 from space.interchange.diffusers_config import diffusers_config
 from space.interchange.from_diffusers import architecture_from_diffusers
 from space.shared.plain import InputError
@@ -47,7 +48,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "cross_attention_dim": 24,
         "attention_head_dim": [2, 4, 8],
         "transformer_layers_per_block": [1, 2, 3],
-        "projection_class_embeddings_input_dim": 20 + 6 * 256,
+        "projection_class_embeddings_input_dim": 1280 + 6 * 256,
     },
     "uneven": NARROW  # blocks a level, layers a block and a side all differ; no middle
     | {
@@ -60,6 +61,16 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "transformer_layers_per_block": [1, [2, 1]],
         "reverse_transformer_layers_per_block": [[1, 2, 3], [2, 1]],
         "time_embedding_dim": 48,
+    },
+    "inpainting": NARROW  # mask and masked image beside the noise; a distilled guidance scale
+    | {
+        "block_out_channels": [16, 32],
+        "layers_per_block": 1,
+        "attention_head_dim": 4,
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+        "in_channels": 9,
+        "time_cond_proj_dim": 12,
     },
     "plain": NARROW  # no transformer anywhere, and a middle of one conv block
     | {
@@ -81,22 +92,25 @@ def shaken(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def inputs(a: Architecture, batch: int = 2) -> dict[str, Tensor | None]:
+def inputs(a: Architecture, batch: int = 2, size: tuple[int, int] | None = None) -> dict[str, Tensor | None]:
     torch.manual_seed(1)
     return {
-        "latents": torch.randn(batch, a.latent_channels, a.latent_size, a.latent_size),
+        "latents": torch.randn(batch, a.input_channels, *(size or (a.latent_size, a.latent_size))),
         "timesteps": torch.tensor([999, 3])[:batch],
         "context": torch.randn(batch, 7, a.context_width),
         "pooled": torch.randn(batch, a.pooled_width) if a.pooled_width else None,
         "sizes": torch.randint(0, 1024, (batch, a.size_embeddings)) if a.size_embeddings else None,
+        "guidance": torch.randn(batch, a.guidance_width) if a.guidance_width else None,
     }
 
 
 @torch.no_grad()
 def theirs(model: nn.Module, given: dict[str, Tensor | None]) -> Tensor:
-    added = {"text_embeds": given["pooled"], "time_ids": given["sizes"]}
+    added: dict[str, Any] | None = {"text_embeds": given["pooled"], "time_ids": given["sizes"]}
     arguments = given["latents"], given["timesteps"], given["context"]
-    return model(*arguments, added_cond_kwargs=added if given["pooled"] is not None else None).sample
+    if given["pooled"] is None:
+        added = None
+    return model(*arguments, added_cond_kwargs=added, timestep_cond=given["guidance"]).sample
 
 
 @torch.no_grad()
@@ -116,6 +130,19 @@ def test_a_diffusers_folder_loads_with_the_same_output(layout: str, tmp_path: Pa
     assert (tmp_path / "diffusion_pytorch_model.safetensors.index.json").exists()
     if layout == "uneven":
         assert unet.architecture.levels[1].up == (1, 2, 3)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("size", [(9, 14), (19, 13)])
+def test_sizes_that_do_not_halve_evenly_give_the_same_output(layout: str, size: tuple[int, int]) -> None:
+    """As 600x400 px at f = 8 does, 75x50 latent pixels: each map is enlarged to its skip's size."""
+    peer = shaken(UNet2DConditionModel(**LAYOUTS[layout]))
+    architecture = architecture_from_diffusers(LAYOUTS[layout])
+    unet = assign(empty_unet(architecture), dict(peer.state_dict()), diffusers_name)
+    given = inputs(architecture, size=size)
+    expected = theirs(peer, given)
+    assert expected.shape == (2, 4, *size)
+    assert (ours(unet, given) - expected).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -143,9 +170,56 @@ def test_every_unet_of_table_1_reads_from_its_released_config() -> None:
     assert architecture_from_diffusers(sd21).head_width == 64
 
 
+def test_sdxls_refiner_has_five_size_numbers() -> None:
+    """Both configs say one sum, 2816 and 2560: OpenCLIP's 1280 of it are the pooled text."""
+    refiner = FULL_SDXL | {"projection_class_embeddings_input_dim": 2560}
+    read = architecture_from_diffusers(refiner)
+    assert (read.pooled_width, read.size_embeddings) == (1280, 5)
+    base = architecture_from_diffusers(FULL_SDXL)
+    assert (base.pooled_width, base.size_embeddings) == (1280, 6)
+    other = FULL_SDXL | {"projection_class_embeddings_input_dim": 768 + 6 * 256}
+    with pytest.raises(InputError, match=r"projection_class_embeddings_input_dim: 2304 .* say size_numbers"):
+        architecture_from_diffusers(other)
+    assert architecture_from_diffusers(other, size_numbers=6).pooled_width == 768
+    assert architecture_from_diffusers(other, pooled_width=768).size_embeddings == 6
+
+
+def test_a_pipelines_second_text_encoder_tells_the_pooled_width(tmp_path: Path) -> None:
+    layout = LAYOUTS["sdxl"] | {"projection_class_embeddings_input_dim": 20 + 5 * 256}
+    peer = shaken(UNet2DConditionModel(**layout))
+    peer.save_pretrained(tmp_path / "unet")
+    with pytest.raises(InputError, match="projection_class_embeddings_input_dim: 1300"):
+        load(tmp_path / "unet")
+    (tmp_path / "text_encoder_2").mkdir()
+    (tmp_path / "text_encoder_2" / "config.json").write_text(json.dumps({"projection_dim": 20}))
+    (tmp_path / "model_index.json").write_text("{}")
+    unet = load(tmp_path)  # the pipeline's folder will do
+    assert (unet.architecture.pooled_width, unet.architecture.size_embeddings) == (20, 5)
+    save_diffusers(unet, tmp_path / "ours")
+    assert load(tmp_path / "ours").architecture == unet.architecture
+    given = inputs(unet.architecture)
+    assert (ours(unet, given) - theirs(peer, given)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+@pytest.mark.parametrize("value", [None, 0, 8.5, True, "x", [], [None], [0, 1.5], {}])
+def test_any_value_of_a_config_is_read_or_refused_by_name(key: str, value: Any) -> None:
+    try:
+        read = architecture_from_diffusers(FULL_SDXL | {key: value})
+    except InputError as error:  # an unreadable one ends in nothing else
+        assert str(error).splitlines() == [str(error)]
+        return
+    assert read == architecture_from_diffusers(FULL_SDXL) or value in (None, True)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"attention_head_dim": None}, "attention_head_dim: None cannot .* a whole number, or a list"),
+        ({"layers_per_block": 0}, "layers_per_block: 0 cannot .* 1 or more"),
+        ({"norm_num_groups": 0}, "norm_num_groups: 0 cannot"),
+        ({"cross_attention_dim": 768.5}, "cross_attention_dim: 768.5 cannot"),
+        ({"mid_block_type": 1}, "mid_block_type: 1 cannot .* a name, or null"),
         ({"act_fn": "gelu"}, r"act_fn: 'gelu' cannot be expressed.*'silu'"),
         ({"only_cross_attention": True}, "only_cross_attention: True cannot be expressed"),
         ({"class_embed_type": "timestep"}, "class_embed_type: 'timestep' cannot"),
@@ -266,6 +340,61 @@ def test_full_width_gives_the_same_output(config: dict[str, Any]) -> None:
     unet = assign(empty_unet(architecture), weights, diffusers_name)
     assert expected.std() > 0.01
     assert (ours(unet, given) - expected).abs().max() < 1e-4
+
+
+def test_averaged_weights_of_diffusers_load(tmp_path: Path) -> None:
+    """Their config holds what EMAModel keeps beside; diffusers' own UNet passes over it."""
+    from diffusers.training_utils import EMAModel
+
+    peer = shaken(UNet2DConditionModel(**LAYOUTS["plain"]))
+    averaged = EMAModel(peer.parameters(), model_cls=UNet2DConditionModel, model_config=peer.config)
+    averaged.save_pretrained(tmp_path / "unet_ema")
+    assert "inv_gamma" in json.loads((tmp_path / "unet_ema" / "config.json").read_text())
+    unet = load(tmp_path / "unet_ema")
+    assert torch.equal(unet.conv_in.weight, peer.conv_in.weight)
+
+
+@pytest.mark.parametrize(
+    ("options", "variant"),
+    [
+        ({"safe_serialization": False}, None),
+        ({"variant": "fp16"}, "fp16"),
+        ({"variant": "fp16", "max_shard_size": "100KB"}, "fp16"),
+        ({"safe_serialization": False, "max_shard_size": "100KB"}, None),
+        ({"safe_serialization": False, "variant": "fp16", "max_shard_size": "100KB"}, "fp16"),
+    ],
+)
+def test_weights_load_in_every_form_that_diffusers_writes(
+    options: dict[str, Any], variant: str | None, tmp_path: Path
+) -> None:
+    peer = shaken(UNet2DConditionModel(**LAYOUTS["plain"])).half()
+    peer.save_pretrained(tmp_path, **options)
+    unet = load(tmp_path, variant=variant)
+    assert unet.conv_out.weight.dtype == torch.float16
+    assert all(
+        torch.equal(tensor, peer.state_dict()[diffusers_name(name)])
+        for name, tensor in unet.state_dict().items()
+    )
+    if variant:
+        with pytest.raises(InputError, match=r"needed: diffusion_pytorch_model.safetensors.*there: .*fp16"):
+            load(tmp_path)
+    files = [path for path in tmp_path.iterdir() if path.suffix in (".bin", ".safetensors")]
+    if len(files) == 1:
+        assert load(files[0]).architecture == unet.architecture
+
+
+def test_conditions_that_are_another_networks_are_refused() -> None:
+    plain = UNet(architecture_from_diffusers(LAYOUTS["plain"]))
+    given = inputs(plain.architecture)
+    for name in ("pooled", "sizes", "guidance"):
+        with pytest.raises(InputError, match=f"{name}: 6 numbers an image; this architecture takes 0"):
+            plain(**given | {name: torch.zeros(2, 6)})
+    sdxl = architecture_from_diffusers(LAYOUTS["sdxl"])
+    refiners = inputs(replace(sdxl, size_embeddings=5))
+    with pytest.raises(InputError, match="sizes: 5 numbers an image; this architecture takes 6"):
+        UNet(sdxl)(**refiners)
+    with pytest.raises(InputError, match="pooled: missing"):
+        UNet(sdxl)(**refiners | {"pooled": None})
 
 
 def test_saving_keeps_every_key_that_reading_needs() -> None:

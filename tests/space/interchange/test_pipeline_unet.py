@@ -1,5 +1,6 @@
 """Any architecture runs as the UNet of diffusers' own pipelines, unmodified, from its folder."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from space.architecture import Architecture, Level
-from space.interchange.checkpoints import diffusers_name, save
+from space.interchange.checkpoints import diffusers_name, load, save
 from space.interchange.diffusers_config import diffusers_config
 from space.interchange.pipeline_unet import PipelineUNet
 from space.shared.plain import InputError
@@ -100,7 +101,7 @@ def stable_diffusion(unet: torch.nn.Module, architecture: Architecture) -> Stabl
 def generated(pipeline: Any, **arguments: Any) -> np.ndarray:
     generator = torch.Generator().manual_seed(3)
     settings = {"num_inference_steps": 2, "generator": generator, "output_type": "np"}
-    return pipeline(**settings, **arguments).images
+    return pipeline(**settings | arguments).images
 
 
 def test_a_found_architecture_generates_in_an_unmodified_pipeline(tmp_path: Path) -> None:
@@ -129,6 +130,44 @@ def test_a_pipeline_that_was_saved_loads_with_the_unet_from_its_folder(tmp_path:
     again = StableDiffusionPipeline.from_pretrained(tmp_path, unet=unet, safety_checker=None)
     again.set_progress_bar_config(disable=True)
     assert np.array_equal(generated(again, prompt="a"), image)
+
+
+def test_averaged_weights_save_and_load_by_diffusers(tmp_path: Path) -> None:
+    from diffusers.training_utils import EMAModel
+
+    unet = PipelineUNet.wrapping(randomised(FOUND))
+    again = PipelineUNet.from_config(unet.config)
+    assert again.unet.architecture == FOUND
+    averaged = EMAModel(unet.parameters(), decay=0.5, model_cls=PipelineUNet, model_config=unet.config)
+    with torch.no_grad():
+        unet.unet.conv_in.weight.add_(1.0)
+    averaged.step(unet.parameters())
+    averaged.save_pretrained(tmp_path)
+    loaded = EMAModel.from_pretrained(tmp_path, PipelineUNet)
+    assert (loaded.decay, loaded.optimization_step) == (0.5, 1)
+    assert all(map(torch.equal, loaded.shadow_params, averaged.shadow_params))
+    by_diffusers = PipelineUNet.from_pretrained(tmp_path).unet
+    assert torch.equal(load(tmp_path).conv_in.weight, by_diffusers.conv_in.weight)
+    with pytest.raises(InputError, match="architecture: missing"):
+        PipelineUNet.from_config({"in_channels": 4})
+
+
+def test_a_pipeline_loads_with_trust_where_nobody_imported_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import DiffusionPipeline
+    from diffusers.utils import dynamic_modules_utils
+
+    pipeline = stable_diffusion(PipelineUNet.wrapping(randomised(FOUND)), FOUND)
+    pipeline.save_pretrained(tmp_path)
+    monkeypatch.setattr(dynamic_modules_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.delitem(sys.modules, PipelineUNet.__module__)
+    again = DiffusionPipeline.from_pretrained(tmp_path, trust_remote_code=True)
+    again.set_progress_bar_config(disable=True)
+    assert type(again.unet).__name__ == "PipelineUNet" and type(again.unet) is not PipelineUNet
+    assert np.array_equal(generated(again, prompt="a"), generated(pipeline, prompt="a"))
+    with pytest.raises(ValueError, match="trust_remote_code=True"):
+        DiffusionPipeline.from_pretrained(tmp_path)
 
 
 def test_sdxls_pipeline_passes_its_sizes_and_pooled_text() -> None:
@@ -168,8 +207,14 @@ def test_sdxls_pipeline_passes_its_sizes_and_pooled_text() -> None:
 def test_what_our_networks_have_no_place_for_is_refused() -> None:
     unet = PipelineUNet.wrapping(randomised(FOUND))
     latents, context = torch.zeros(1, 8, 8, 8), torch.zeros(1, 12, 24)
-    with pytest.raises(InputError, match="mid_block_additional_residual: not supported by PipelineUNet"):
-        unet(latents, 3, context, mid_block_additional_residual=torch.zeros(1))
+    for name in ("encoder_attention_mask", "attention_mask", "class_labels", "something_new"):
+        with pytest.raises(InputError, match=f"{name}: not supported by PipelineUNet"):
+            unet(latents, 3, context, **{name: torch.zeros(1)})
+    for name in ("image_embeds", "hint", "something_new"):
+        with pytest.raises(InputError, match=rf"added_cond_kwargs.{name}: not supported by PipelineUNet"):
+            unet(latents, 3, context, added_cond_kwargs={name: torch.zeros(1)})
+    with pytest.raises(InputError, match="pooled: 20 numbers an image; this architecture takes 0"):
+        unet(latents, 3, context, added_cond_kwargs={"text_embeds": torch.zeros(1, 20)})
     assert unet(latents, 3, context, cross_attention_kwargs={}, return_dict=False)[0].shape == latents.shape
 
 

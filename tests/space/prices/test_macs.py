@@ -174,6 +174,13 @@ def test_middle_and_added_conditions() -> None:
     assert price(more).macs - price(TINY).macs == 792 + 412
 
 
+def test_channels_beside_the_latents_and_an_embedded_guidance_scale() -> None:
+    more, outer = replace(TINY, condition_channels=5, guidance_width=6), TINY.levels[0].channels
+    assert price(more).parameters - price(TINY).parameters == 9 * 5 * outer + 6 * outer
+    assert price(more).macs - price(TINY).macs == 9 * 5 * outer * TINY.latent_size**2 + 6 * outer
+    assert more.id != TINY.id and replace(TINY, condition_channels=0, guidance_width=0).id == TINY.id
+
+
 # ---------------------------------------------------------------------- the paper
 
 

@@ -46,6 +46,7 @@ def test_reads_nested_data_and_writes_it_back() -> None:
     ("data", "message"),
     [
         ({"inner": {"size": "x"}}, "inner.size: expected a whole number, got 'x'"),
+        ({"name": "half a \ud83d"}, r"name: 'half a \\ud83d' is not UTF-8"),
         ({"inner": {"size": True}}, "inner.size: expected a whole number, got True"),
         ({"inner": {"size": 1.5}}, "inner.size: expected a whole number, got 1.5"),
         ({"inner": {"size": -1}}, "inner.size: -1 is negative"),

@@ -1,0 +1,57 @@
+"""What one may do next with the run: commands to paste."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from analysis.report.page import Page
+from analysis.report.sections.images import prompts_of
+from search.confirmation.confirmation import ConfirmationSettings
+from search.confirmation.unmeasured import keep_command, measure_command, repeats_of
+from search.runs.commands import more_seeds_command, train_command
+from search.runs.files import BEST_NAME, job_folder
+from search.runs.folder import stored_settings
+from search.runs.header import trials_asked
+from space.shared.command_lines import command_line
+from space.shared.plain import InputError
+from space.shared.retries import resume_command
+
+PROMPT = "a large red circle in the centre on navy"
+
+
+def next_section(page: Page) -> dict[str, Any] | None:
+    """None while the search runs: what comes next is not known then."""
+    commands = [] if page.running else list(_commands(page))
+    return {"commands": commands} if commands else None
+
+
+def _confirmation(folder: Path) -> ConfirmationSettings:
+    try:
+        return stored_settings(folder).confirmation
+    except InputError:  # the record alone was kept
+        return ConfirmationSettings()
+
+
+def _commands(page: Page) -> Iterator[tuple[str, str]]:
+    """What each does, and the command."""
+    history, folder, winner = page.history, page.folder, page.winner
+    ended = sum(trial.state != "running" for trial in history.trials)
+    if history.trials and ended < trials_asked(history):
+        yield "Go on with this search", resume_command(folder)
+    if winner is None:
+        return
+    unmeasured = page.noise_unknown and not repeats_of(history)
+    if unmeasured:
+        yield "Measure what is noise here, by new seeds", measure_command(history, folder)
+    elif not page.verdicts or any(verdict.word == "undecided" for verdict in page.verdicts):
+        more = more_seeds_command(folder, _confirmation(folder))
+        yield "More seeds for what is undecided, ten minutes", more
+    if page.noise_unknown and not unmeasured:
+        yield "Keep the noise that these runs show, for the next search", keep_command(folder)
+    model, prompt = job_folder(folder, winner.key), next(iter(prompts_of(folder)), PROMPT)
+    yield "Generate by the winner as it was trained", command_line("generate", model=model, prompt=prompt)
+    rungs = history.header["rungs"]
+    yield "Train the winner for longer, on the same data", train_command(folder, rungs[-1])
+    yield "What it costs, block by block", command_line("count", arch_file=folder / BEST_NAME)

@@ -1,0 +1,240 @@
+"""`mdsearch convert`: a network with its weights, to and from diffusers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+
+from conf.compose import compose
+from conf.words import as_text
+from mdsearch.commands.train import TrainCommand
+from search.confirmation.leading import trial_folder
+from search.runs.files import ARCHITECTURE_NAME, CONFIG_NAME, RECORD_NAME
+from search.runs.folder import stored_settings
+from space.architecture import Architecture
+from space.interchange.checkpoints import (
+    CLASS_FILE,
+    PIPELINE_FILE,
+    assign,
+    empty_unet,
+    load,
+    save,
+    save_diffusers,
+)
+from space.interchange.weight_files import read_plain, read_tensors
+from space.proxy import Proxy, narrow
+from space.shared.files import write_whole
+from space.shared.plain import InputError, from_plain
+from space.unet import UNet
+from training.generation.identity import OWN_MODEL
+from training.generation.settings import PRECISIONS
+from training.interchange import (
+    not_of_a_pipeline,
+    save_parts,
+    save_scheduler,
+    settings_of_pipeline,
+    settings_of_training,
+)
+from training.model import ModelSettings, read_description, write_model
+from training.settings import TrainingSettings
+from training.state import read_state
+
+CONVERT_TEXTS = ("model", "out")
+UNET, SCHEDULER = "unet", "scheduler"
+
+
+@dataclass(frozen=True)
+class ConvertCommand:
+    """The fields of conf/convert.yaml."""
+
+    model: str
+    out: str
+    to: Literal["diffusers", "pipeline_unet", "mdsearch"]
+    variant: str | None = None
+    precision: Literal["fp32", "fp16", "bf16"] | None = None
+    size_numbers: int | None = None
+    format: Literal["text", "json"] = "text"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network that was read.
+
+    Attributes:
+        settings: what a model of ours is beside its weights, as far as the source says it.
+        unknown: why there are no settings.
+        text: weights of the text encoder that was trained with it.
+        pipeline: the folder of diffusers that it is a part of.
+    """
+
+    path: Path
+    unet: UNet
+    settings: ModelSettings | None = None
+    unknown: str = ""
+    text: Mapping[str, torch.Tensor] | None = None
+    pipeline: Path | None = None
+
+
+def main(words: list[str]) -> int:
+    command = from_plain(ConvertCommand, compose("convert", as_text(words, CONVERT_TEXTS)))
+    told = convert(command)
+    if command.format == "json":
+        print(json.dumps(told, indent=2))
+        return 0
+    about = f"{told['parameters']:,} parameters in {told['precision']}"
+    print(f"{told['architecture']}: {about}, from {told['from']}")
+    for file in told["written"]:
+        print(file)
+    for note in told["left_out"]:
+        print(f"left out: {note}")
+    return 0
+
+
+def convert(command: ConvertCommand) -> dict[str, Any]:
+    """Read, write, and say what was done.
+
+    Raises:
+        InputError: a model that cannot be read, or that the other side has no layout for; `out` holds files.
+    """
+    out = Path(command.out).expanduser()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"out: {command.out!r} is there already; allowed: a new folder")
+    source = read_source(Path(command.model).expanduser(), command)
+    if command.precision is not None:
+        source.unet.to(PRECISIONS[command.precision])
+    writes = {
+        "diffusers": _write_diffusers,
+        "pipeline_unet": _write_pipeline_unet,
+        "mdsearch": _write_mdsearch,
+    }
+    left_out = writes[command.to](source, out)
+    weight = source.unet.conv_in.weight
+    assert isinstance(weight, torch.Tensor)
+    return {
+        "architecture": source.unet.architecture.id,
+        "parameters": sum(parameter.numel() for parameter in source.unet.parameters()),
+        "precision": next(
+            (name for name, kind in PRECISIONS.items() if kind == weight.dtype), str(weight.dtype)
+        ),
+        "from": str(source.path),
+        "to": command.to,
+        "written": [str(path) for path in sorted(out.rglob("*")) if path.is_file()],
+        "left_out": left_out,
+    }
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def read_source(path: Path, command: ConvertCommand) -> Source:
+    """Raises InputError for what is none of the things that conf/convert.yaml lists."""
+    if (path / RECORD_NAME).is_file():
+        path = trial_folder(path)
+    if (path / OWN_MODEL).is_file():
+        return _from_model(path)
+    if path.suffix == ".pt":
+        return _from_state(path)
+    unet = load(path, variant=command.variant, size_numbers=command.size_numbers)
+    if not (path / PIPELINE_FILE).is_file():
+        return Source(
+            path, unet, unknown="scheduler: a network alone says neither noise levels nor prediction"
+        )
+    try:
+        return Source(path, unet, settings_of_pipeline(path, unet.architecture), pipeline=path)
+    except InputError as error:
+        return Source(path, unet, unknown=str(error), pipeline=path)
+
+
+def _from_model(path: Path) -> Source:
+    architecture, settings = read_description(path)
+    unet = assign(empty_unet(architecture), read_tensors(path / "unet.safetensors"))
+    text = None if settings.text.encoder == "clip" else read_tensors(path / "text.safetensors")
+    return Source(path, unet, settings, text=text)
+
+
+def _from_state(path: Path) -> Source:
+    """The averaged weights of a training state. Beside it lies the architecture at the paper's scale; the
+    settings of its run or training say what of that was trained, and how."""
+    state = read_state(path, torch.device("cpu"))
+    proxy, training = _trained_as(path.parent)
+    architecture = narrow(Architecture.load(path.parent / ARCHITECTURE_NAME), proxy)
+    if (identity := state.get("identity", {}).get("architecture")) != architecture.id:
+        raise InputError(f"{path}: is of architecture {identity}, but its folder says {architecture.id}")
+    weights = {
+        name.removeprefix("unet."): item
+        for name, item in state.get("averaged", {}).items()
+        if name.startswith("unet.")
+    }
+    return Source(
+        path, assign(empty_unet(architecture), weights), settings_of_training(training, architecture)
+    )
+
+
+def _trained_as(folder: Path) -> tuple[Proxy, TrainingSettings]:
+    """Of a trial of a run, or of a folder that `mdsearch train` wrote."""
+    run = folder.parent.parent
+    if (run / RECORD_NAME).is_file():
+        settings = stored_settings(run)
+        return settings.proxy, settings.training
+    path = folder / CONFIG_NAME
+    try:
+        command = from_plain(TrainCommand, yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, InputError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as the settings of a training: {reason}") from None
+    return command.proxy, command.training
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def _write_diffusers(source: Source, out: Path) -> list[str]:
+    save_diffusers(source.unet, out / UNET)
+    return _write_around(source, out, ("diffusers", "UNet2DConditionModel"))
+
+
+def _write_pipeline_unet(source: Source, out: Path) -> list[str]:
+    save(source.unet, out / UNET)
+    return _write_around(source, out, (CLASS_FILE.removesuffix(".py"), "PipelineUNet"))
+
+
+def _write_around(source: Source, out: Path, kind: tuple[str, str]) -> list[str]:
+    """What belongs to a pipeline beside its network; what of it there is not, a line each."""
+    if source.pipeline is not None:
+        index = read_plain(source.pipeline / PIPELINE_FILE)
+        for name in index.keys() - {UNET}:
+            if (source.pipeline / name).is_dir():
+                shutil.copytree(source.pipeline / name, out / name)
+    elif source.settings is None:
+        return [source.unknown]
+    elif reasons := not_of_a_pipeline(source.settings):
+        save_scheduler(source.settings, out / SCHEDULER)
+        return reasons
+    else:
+        index = save_parts(source.settings, out)
+    write_whole(out / PIPELINE_FILE, json.dumps(index | {UNET: list(kind)}, indent=2) + "\n")
+    return []
+
+
+def _write_mdsearch(source: Source, out: Path) -> list[str]:
+    """A model that generates where the source says all that one needs; else the network alone."""
+    architecture, settings = source.unet.architecture, source.settings
+    unknown = source.unknown
+    if settings is not None and settings.text.encoder != "clip" and source.text is None:
+        unknown = f"text.encoder: {settings.text.encoder}, whose words a training state does not hold"
+    if settings is None or unknown:
+        save(source.unet, out)
+    else:
+        parts: dict[str, Mapping[str, torch.Tensor]] = {"unet": source.unet.state_dict()}
+        write_model(
+            out, architecture, settings, parts | ({} if source.text is None else {"text": source.text})
+        )
+    write_whole(out / ARCHITECTURE_NAME, architecture.to_yaml())
+    return [unknown] if unknown else []

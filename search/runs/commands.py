@@ -1,0 +1,27 @@
+"""What to paste next, with a run: commands that measure as it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from search.confirmation.confirmation import ConfirmationSettings
+from space.shared.command_lines import command_line
+
+LONGER = 10  # times the steps of a full trial
+MORE = 3  # times as many seeds
+
+
+def train_command(folder: Path, steps: int) -> str:
+    """To train the winner for longer than the `steps` of a full trial, on the same data."""
+    return command_line("train", run=folder, **{"training.steps": LONGER * steps})
+
+
+def more_seeds_command(folder: Path, settings: ConfirmationSettings) -> str:
+    """To race the same networks over the same steps with more seeds."""
+    usual = ConfirmationSettings()  # conf/confirm.yaml says the same of these, but for more seeds
+    names = ("best", "references", "steps", "halted")
+    asked = {name: getattr(settings, name) for name in names}
+    chosen = {name: value for name, value in asked.items() if value != getattr(usual, name)}
+    if settings.seeds != usual.seeds:
+        chosen["seeds"] = MORE * settings.seeds
+    return command_line("confirm", folder, **chosen)
