@@ -16,6 +16,7 @@ from PIL import Image
 from conf.compose import compose
 from mdsearch.commands import generate, train
 from space.architecture import Architecture
+from space.shared.files import alone_in
 from space.shared.plain import InputError, from_plain
 from training.data.digits import DigitsSettings
 from training.data.factory import DataSettings
@@ -103,6 +104,13 @@ def _pressing_ctrl_c_at(last: int, train_to: Callable[..., None]) -> Callable[..
         train_to(trainer, step, press)
 
     return pressed
+
+
+def test_two_trainings_do_not_write_to_one_folder(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with alone_in(tmp_path / "out"), pytest.raises(InputError, match="out: another training writes to"):
+        train.main(words)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_resuming_takes_further_words(words: list[str], tmp_path: Path) -> None:
