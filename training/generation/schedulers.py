@@ -39,6 +39,12 @@ def rescheduled(own: Any, name: str) -> Any:
     kind = possible.get(_short(name))
     if kind is None:
         raise InputError(f"scheduler: {name!r} is none of this pipeline's; {nearest(name.lower(), possible)}")
+    if missing := getattr(
+        kind, "_backends", None
+    ):  # diffusers' stand-in for a class that needs another package
+        raise InputError(
+            f"scheduler: {kind.__name__} needs {' and '.join(missing)}, of which some is missing"
+        )
     if kind is type(own):
         return own
     ours, theirs = _parameters(type(own)), _parameters(kind)

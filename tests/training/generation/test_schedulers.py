@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,12 @@ def test_the_pipelines_own_class_is_left_as_it_is() -> None:
 def test_a_class_that_cannot_do_what_the_pipelines_does_is_refused(own: Any, name: str, message: str) -> None:
     with pytest.raises(InputError, match=f"^scheduler: .*{message}"):
         rescheduled(own, name)
+
+
+@pytest.mark.skipif(find_spec("torchsde") is not None, reason="then the class is there")
+def test_a_class_that_needs_a_missing_package_says_which() -> None:
+    with pytest.raises(InputError, match=r"^scheduler: DPMSolverSDEScheduler needs .*torchsde"):
+        rescheduled(PNDMScheduler(), "dpmsolversde")
 
 
 def test_a_schedule_that_the_class_does_not_know_is_refused_in_one_line() -> None:
