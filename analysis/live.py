@@ -12,10 +12,10 @@ from search.runs.results import Listener
 
 
 def write_table(folder: Path, history: History, *, running: bool) -> None:
-    """trials.csv."""
-    from analysis.tables import write_trials_csv
+    """trials.csv and rungs.csv."""
+    from analysis.tables import write_tables
 
-    write_trials_csv(folder, history)
+    write_tables(folder, history)
 
 
 def write_page(folder: Path, history: History, *, running: bool) -> None:

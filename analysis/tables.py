@@ -1,10 +1,11 @@
-"""The trials as a file for other programs, and the short table at the end of a search for people."""
+"""The trials as files for other programs, and the short table at the end of a search for people."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -12,66 +13,30 @@ from rich.table import Table
 
 from analysis.findings import all_verdicts, steps_saved
 from search.confirmation.leading import Lead, lead
-from search.formats import counted, ending, millions, score, share, state_word
-from search.objectives import VALIDATION_LOSS
-from search.runs.files import CSV_NAME
+from search.formats import counted, millions, score, share, states_in_words
+from search.runs.files import CSV_NAME, RUNGS_NAME
 from search.runs.header import objectives_of
-from search.runs.record import History, Trial
+from search.runs.record import History
+from search.runs.rows import rung_rows, trial_rows
 from search.runs.scores import best_first
 from space.shared.files import write_whole
 
-COLUMNS = (
-    "number",
-    "state",
-    "reason",
-    "architecture",
-    "parameters",
-    "gmacs",
-    "proxy_parameters",
-    "steps",
-    "fid",
-    "clip",
-    "validation_loss",
-    "seconds",
-    "seed",
-)
 TRIALS_SHOWN = 5
 
 
-def write_trials_csv(folder: Path, history: History) -> Path:
-    """trials.csv of a run folder: a row per trial of the search, whole or not at all.
+def write_tables(folder: Path, history: History) -> None:
+    """trials.csv and rungs.csv of a run folder, each whole or not at all."""
+    write_whole(folder / CSV_NAME, csv_text(*trial_rows(history)))
+    write_whole(folder / RUNGS_NAME, csv_text(*rung_rows(history)))
 
-    `parameters` and `gmacs` are at the paper's scale, `steps` those that were trained, `fid` and `clip` the
-    first two objectives; every other score, further objectives among them, follows under its full name. What
-    was not measured is empty.
-    """
-    (fid, clip, *_), trials = objectives_of(history), history.trials
-    own = {fid.name, clip.name, VALIDATION_LOSS}
-    others = sorted({name for t in trials for rung in t.rungs for name in rung.scores} - own)
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """What was not measured is empty."""
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*COLUMNS, *others])
-    writer.writerows(_row(trial, fid.name, clip.name, others) for trial in trials)
-    return write_whole(folder / CSV_NAME, text.getvalue())
-
-
-def _row(trial: Trial, fid: str, clip: str, others: list[str]) -> list[object]:
-    return [
-        trial.number,
-        trial.state,
-        ending(trial),
-        trial.architecture.id,
-        trial.cost.parameters,
-        trial.cost.gmacs,
-        trial.proxy_parameters,
-        trial.last_step,
-        trial.score(fid),
-        trial.score(clip),
-        trial.score(VALIDATION_LOSS),
-        round(trial.seconds, 3),
-        trial.seed,
-        *(trial.score(name) for name in others),
-    ]
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def result_table(history: History) -> Table:
@@ -117,13 +82,3 @@ def _caption(history: History, leading: Lead | None) -> list[str]:
     if leading and not verdicts:
         lines.append("Not confirmed: nothing has been trained again beside the reference points.")
     return lines
-
-
-def states_in_words(trials: list[Trial]) -> str:
-    """`12 trials: 8 complete, 3 stopped, 1 failed`."""
-    states = Counter(trial.state for trial in trials)
-    known = ", ".join(
-        f"{states[s]} {state_word(s)}" for s in ("complete", "halted", "failed", "running") if states[s]
-    )
-    count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
-    return f"{count}: {known}" if trials else "no trials"

@@ -48,7 +48,7 @@ ROWS = {
     "decision_ms": "decision at a rung (ms)",
     "report_s": "report (s)",
     "report_mb": "  its size (MB)",
-    "csv_s": "trials.csv (s)",
+    "csv_s": "trials.csv, rungs.csv (s)",
     "study_all_s": "study.db, from nothing (s)",
     "study_more_s": "study.db, nothing new (s)",
     "record_mb": "record (MB)",
@@ -109,7 +109,7 @@ def measure(folder: Path) -> dict[str, float]:
     """What a resumed driver takes, in this process."""
     from analysis.report import write_report
     from analysis.study import sync_study
-    from analysis.tables import write_trials_csv
+    from analysis.tables import write_tables
 
     asked, found = settings(), {}
     found["record_mb"] = (folder / "record.jsonl").stat().st_size / 1e6
@@ -136,7 +136,7 @@ def measure(folder: Path) -> dict[str, float]:
         _seconds(lambda: search._decision(here.key, report)) for _ in range(5)
     )
     found["driver_mib"] = _resident_mib()
-    found["csv_s"] = _seconds(lambda: write_trials_csv(folder, history))
+    found["csv_s"] = _seconds(lambda: write_tables(folder, history))
     sync = lambda: sync_study(folder, history, asked.space, asked.objectives)  # noqa: E731
     found["study_all_s"] = _seconds(sync)
     found["study_more_s"] = _seconds(sync)

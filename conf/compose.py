@@ -6,17 +6,23 @@ read into their own dataclasses. Whatever is wrong with an override becomes one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from conf.composition import composed, stored_words
 from conf.errors import check_preset, explain, refuse_outside
-from conf.files import PACKAGE, names_preset, presets_of
+from conf.files import PACKAGE, built_in, is_path, names_preset, presets_of, text_of
+from conf.folders import own_files
+from conf.own import Chosen, Kept, chosen, naming_file
 from conf.repeated import refuse_opposed, refuse_repeated, without
 from conf.words import in_words_of_today, parsed_word, readable
-from space.shared.plain import at_home
+from space.shared.plain import InputError, at_home
 
 NO_PATH = ("prompt",)  # texts that stand as they are, whatever they begin with
+_lately: list[Chosen] = []  # what was composed of presets of the user's own, for what is wrong with them
 
 
 def compose(
@@ -37,27 +43,84 @@ def compose(
         InputError: an override that cannot be parsed or applied, a name that is given twice, or a value that
             is still missing.
     """
+    return compose_and_keep(main, overrides, before=before, stored=stored, package=package)[0]
+
+
+def compose_and_keep(
+    main: str,
+    overrides: Iterable[str],
+    *,
+    before: Iterable[str] = (),
+    stored: Mapping[str, Mapping[str, Any]] | None = None,
+    kept: Mapping[str, str] = MappingProxyType({}),
+    package: str = PACKAGE,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """As `compose`, and the texts of the presets of the user's own that the words choose; `kept` are those of
+    the words `before`, whose files may be gone.
+    """
+    given, earlier = ([readable(word) for word in words] for words in (overrides, before))
+    refuse_repeated(map(parsed_word, given))
+    first = without(earlier, given)
+    words = [in_words_of_today(word) for word in (*first, *given)]
+    own = chosen(words, package, Kept(len(first), kept))
+    if own.aliases:
+        _lately.append(own)
+    try:
+        return _composed(main, own, len(first), stored, package), own.texts
+    except InputError as error:
+        raise InputError(own.shown(str(error))) from None
+
+
+def _composed(
+    main: str,
+    own: Chosen,
+    before: int,
+    stored: Mapping[str, Mapping[str, Any]] | None,
+    package: str,
+) -> dict[str, Any]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    given, earlier = ([readable(word) for word in words] for words in (overrides, before))
-    folders = presets_of(package)
-    refuse_repeated(map(parsed_word, given))
-    words = [in_words_of_today(word) for word in (*without(earlier, given), *given)]
-    parsed = [parsed_word(word) for word in words]
+    folders, parsed = presets_of(package), [parsed_word(word) for word in own.words]
     for override in parsed:
         refuse_outside(override)
-        if names_preset(override, folders):
+        if names_preset(override, folders) and str(override.value()) not in own.aliases:
             check_preset(override, folders[override.key_or_group])
     named = {override.key_or_group for override in parsed if names_preset(override, folders)}
     begin_with = {group: fields for group, fields in (stored or {}).items() if group not in named}
-    refuse_opposed(parsed[-len(given) :] if given else [], folders)
+    refuse_opposed(parsed[before:], folders)
     try:
-        config = composed(main, [*stored_words(begin_with), *words], package)
+        config = composed(main, own.only([*stored_words(begin_with), *own.words]), package)
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
-        explain(error, main, parsed, package, folders)
+        explain(error, main, parsed, own, package, folders)
     if not isinstance(plain, dict):
         raise TypeError(f"{main}.yaml must hold a mapping")
     return {str(key): value if key in NO_PATH else at_home(value) for key, value in plain.items()}
+
+
+def architecture_texts(names: Iterable[str]) -> dict[str, str]:
+    """`arch=name` -> text, of names of architectures that are files, or presets in folders of the user's."""
+    import yaml
+
+    found, own = {}, own_files(built_in(PACKAGE)).get("arch", {})
+    for name in names:
+        if name in own:
+            plain = compose("count", [f"arch={name}"])["arch"]
+            found[f"arch={name}"] = yaml.safe_dump(plain, sort_keys=False)
+        elif is_path(name) and Path(name).is_file():
+            found[f"arch={name}"] = text_of(Path(name), "arch")
+    return found
+
+
+@contextmanager
+def naming_files() -> Iterator[None]:
+    """Errors within the block about a field that a preset of the user's own sets name its file."""
+    before = len(_lately)
+    try:
+        yield
+    except InputError as error:
+        raise naming_file(error, reversed(_lately[before:])) from None
+    finally:
+        del _lately[before:]

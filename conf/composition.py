@@ -9,17 +9,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from conf.files import is_whole, preset_text, presets_of
+from conf.own import Chosen, chosen, registered
 from space.shared.command_lines import uninterpolated
 
 MISSING = "???"
 STORED = "stored"  # no preset is called so
 
 
-def composed(main: str, words: list[str], package: str) -> Any:
+def composed(main: str, own: Chosen, package: str) -> Any:
     import hydra
 
-    with hydra.initialize_config_module(package, version_base="1.3"):
-        return hydra.compose(main, overrides=words)
+    with registered(own), hydra.initialize_config_module(package, version_base="1.3"):
+        return hydra.compose(main, overrides=own.words)
 
 
 def stored_words(fields: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -40,19 +41,20 @@ def _as_it_stands(value: Any) -> Any:
     return uninterpolated(value) if isinstance(value, str) else value
 
 
-def choices(main: str, package: str, words: Iterable[str] = ()) -> dict[str, str]:
+def choices(main: str, package: str, words: Iterable[str] | Chosen = ()) -> dict[str, str]:
     """Group -> the preset chosen, of the groups that the defaults lists name (nested ones too), complete
     configurations first."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
-    with hydra.initialize_config_module(package, version_base="1.3"):
+    own = words if isinstance(words, Chosen) else chosen(list(words), package)
+    with registered(own), hydra.initialize_config_module(package, version_base="1.3"):
         # MULTIRUN lets a group without a default pass, as `???`.
         loader = GlobalHydra.instance().config_loader()
-        defaults = loader.compute_defaults_list(main, list(words), RunMode.MULTIRUN)
+        defaults = loader.compute_defaults_list(main, own.words, RunMode.MULTIRUN)
     choices = reversed(defaults.overrides.known_choices.items())  # as the defaults list has them
-    found = {name: str(preset) for name, preset in choices if not name.startswith("hydra/")}
+    found = {name: own.shown(str(preset)) for name, preset in choices if not name.startswith("hydra/")}
     folders = presets_of(package)
     whole = [name for name, preset in found.items() if is_whole(preset_text(folders, name, preset))]
     return {name: found[name] for name in [*whole, *found]}

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from conf.composition import MISSING, choices, composed
-from conf.files import folder_of, names_preset
+from conf.files import folder_of, is_path, names_preset
+from conf.own import Chosen
 from conf.words import first_line
 from space.shared.plain import InputError, nearest
 
@@ -22,8 +23,10 @@ def refuse_outside(override: Any) -> None:
 
 def check_preset(override: Any, presets: Mapping[str, str]) -> None:
     preset = str(override.value())
-    if not override.is_delete() and preset not in presets:
-        raise InputError(f"{override.key_or_group}: no preset {preset!r}; {nearest(preset, presets)}")
+    if not override.is_delete() and preset not in presets and not is_path(preset):
+        raise InputError(
+            f"{override.key_or_group}: no preset {preset!r}; {nearest(preset, presets)}, or a .yaml file"
+        )
 
 
 def check_chosen_here(override: Any, usual: Mapping[str, str]) -> None:
@@ -34,7 +37,12 @@ def check_chosen_here(override: Any, usual: Mapping[str, str]) -> None:
 
 
 def explain(
-    error: Exception, main: str, parsed: list[Any], package: str, folders: Mapping[str, Mapping[str, str]]
+    error: Exception,
+    main: str,
+    parsed: list[Any],
+    own: Chosen,
+    package: str,
+    folders: Mapping[str, Mapping[str, str]],
 ) -> NoReturn:
     """Raise the InputError that says what Hydra's `error` meant; a bug of the YAML itself goes on."""
     from hydra.errors import HydraException
@@ -46,10 +54,10 @@ def explain(
         check_chosen_here(override, usual)
     words = [override.input_line for override in chosen]
     try:
-        for group, preset in choices(main, package, words).items():
+        for group, preset in choices(main, package, own.only(words)).items():
             if preset == MISSING:
                 raise InputError(f"{group}: a preset must be named; {nearest('', folders[folder_of(group)])}")
-        config = composed(main, words, package)
+        config = composed(main, own.only(words), package)
     except HydraException as cause:
         if not chosen:  # the YAML itself is wrong
             raise

@@ -12,16 +12,7 @@ from typing import Any
 
 from conf.composition import MISSING, choices
 from conf.errors import check_chosen_here, check_preset
-from conf.files import (
-    PACKAGE,
-    WHOLE,
-    folder_of,
-    is_whole,
-    main_text,
-    names_preset,
-    preset_text,
-    presets_of,
-)
+from conf.files import PACKAGE, folder_of, is_whole, main_text, names_preset, preset_text, presets_of
 from conf.words import in_words_of_today, parsed_word
 
 EXAMPLES_TITLE = "Examples:"
@@ -56,8 +47,9 @@ def help_text(main: str, words: Iterable[str] = (), *, package: str = PACKAGE) -
 def _chosen(main: str, words: Iterable[str], package: str, usual: dict[str, str]) -> dict[str, str]:
     """Group -> preset, with those that the words choose."""
     folders = presets_of(package)
-    parsed = [parsed_word(in_words_of_today(word)) for word in words]
-    chosen = [override for override in parsed if names_preset(override, folders)]
+    of_groups = [word for word in words if folder_of(word.lstrip("+~").partition("=")[0]) in folders]
+    parsed = [parsed_word(in_words_of_today(word)) for word in of_groups]
+    chosen = [each for each in parsed if names_preset(each, folders) and not each.is_sweep_override()]
     for override in chosen:
         check_preset(override, folders[override.key_or_group])
         check_chosen_here(override, usual)
@@ -109,9 +101,8 @@ def _groups(chosen: Iterable[str], package: str) -> dict[str, dict[str, str]]:
 
 
 def _description(text: str) -> str:
-    lines = text.removeprefix(WHOLE).splitlines()
-    first = next((line for line in lines if line.startswith("#")), "")
-    return first.removeprefix("#").strip()
+    lines = (line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#"))
+    return next((line for line in lines if not line.startswith("@package")), "")
 
 
 def _columns(rows: Iterable[tuple[str, str]], widest: int = 44) -> list[str]:

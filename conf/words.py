@@ -9,7 +9,7 @@ from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
-from conf.files import PACKAGE, preset_text, presets_of
+from conf.files import PACKAGE, built_in, folder_of, is_path, preset_text, presets_of
 from conf.repeated import refuse_repeated
 from space.shared.command_lines import quoted, setting_word
 from space.shared.plain import InputError, check_utf8
@@ -185,6 +185,8 @@ def fields_of(group: str, preset: str) -> frozenset[str]:
 def _alternatives(word: str) -> list[str]:
     from hydra.errors import HydraException
 
+    if files := _files(word):
+        return files
     word = readable(word)
     override = parsed_word(word)
     if not override.is_sweep_override():
@@ -209,6 +211,20 @@ def _unescaped(word: str) -> str:
     return setting_word(name, value) if isinstance(value, str) else word
 
 
+def _files(word: str) -> list[str]:
+    """The presets that a word lists, if some have the user's own names, which are text as it stands."""
+    name, _, value = word.partition("=")
+    presets = value.split(",")
+    if _QUOTED.fullmatch(value) or value[:1] in tuple("[{$") or not any(map(_is_own, presets)):
+        return []
+    return [f"{name}={each}" for each in presets] if folder_of(name.lstrip("+")) in built_in(PACKAGE) else []
+
+
+def _is_own(preset: str) -> bool:
+    """Whether no built-in preset can be called so."""
+    return is_path(preset) or not preset.isascii()
+
+
 def parsed_word(word: str) -> Any:
     """A word as Hydra's Override."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -225,7 +241,7 @@ def parsed_word(word: str) -> Any:
     if word.startswith("-"):
         raise InputError(f"{word!r} is not an option; write {name}={value}")
     try:
-        return OverridesParser.create().parse_overrides([word])[0]
+        return OverridesParser.create().parse_overrides([_quoted(word) if _files(word) else word])[0]
     except HydraException as error:
         raise InputError(
             f"{word!r} cannot be read as name=value ({first_line(error)}); text with blanks, commas, "

@@ -21,7 +21,8 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mdsearch.api import read_run, run_search, search, settings
+    from mdsearch.api import ask_tell, read_run, run_search, search, settings
+    from search.ask_tell import Asked, AskTell, Told
     from search.objectives import Objective
     from search.run import RunResult
     from search.runs.record import History, Trial, read_history
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Architecture",
+    "AskTell",
+    "Asked",
     "Budget",
     "Cost",
     "Curve",
@@ -62,8 +65,10 @@ __all__ = [
     "Space",
     "Stage",
     "StoppingRule",
+    "Told",
     "Trial",
     "__version__",
+    "ask_tell",
     "difference",
     "narrow",
     "points_at",
@@ -78,7 +83,8 @@ __all__ = [
 ]
 
 _NAMES_IN = {
-    "mdsearch.api": ("read_run", "run_search", "search", "settings"),
+    "mdsearch.api": ("ask_tell", "read_run", "run_search", "search", "settings"),
+    "search.ask_tell": ("AskTell", "Asked", "Told"),
     "search.objectives": ("Objective",),
     "search.run": ("RunResult",),
     "search.runs.record": ("History", "Trial", "read_history"),

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
+from conf.folders import config_folders, divided_option
 from mdsearch.commands import COMMANDS, HELP, divide, run_command
 from mdsearch.surroundings import settle
 from space.shared.plain import InputError
@@ -16,13 +17,20 @@ from space.shared.plain import InputError
 INTRO = """
 Find efficient text-to-image networks: architecture search under hard budgets.
 
-  mdsearch <command> [name=value ...]     run a command
-  mdsearch <command> --help               its settings, presets and examples
+  mdsearch <command> [name=value ...]        run a command
+  mdsearch <command> --help                  its settings, presets and examples
+  mdsearch <command> --config-dir <folder>   with presets of your own, as <folder>/<group>/<name>.yaml
   mdsearch --version
 """
 
 
 def main(words: list[str]) -> int:
+    folders, words = divided_option(words)
+    with config_folders(folders):
+        return _main(words)
+
+
+def _main(words: list[str]) -> int:
     if words[:1] == ["help"]:  # mdsearch help search
         words = [*words[1:], HELP[-1]]
     if not words or words[0] in HELP:

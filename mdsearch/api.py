@@ -5,43 +5,56 @@ What takes seconds to import is imported where it is needed: words that cannot b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from conf.compose import compose
+from conf.compose import architecture_texts, compose_and_keep, naming_files
+from conf.folders import config_folders
 from conf.words import as_entries, as_text, as_typed, path_of
+from space.shared.plain import from_plain
 
 if TYPE_CHECKING:
+    from search.ask_tell import AskTell
+    from search.ask_tell_settings import AskTellSettings, ServeAddress
+    from search.backends.connection import RayConnection
     from search.run import RunResult
     from search.settings import SearchSettings
 
 SEARCH_TEXTS = ("name", "runs_folder", "cache_folder", "data.folder", "data.captions")
 
 
-def search(*overrides: str) -> RunResult:
+def search(*overrides: str, config_dir: str | Path | None = None) -> RunResult:
     """Run one search, as `mdsearch search <overrides>` does; returns where it is and what it says.
 
-    For example `search("budget=md_lite", "trials=6", "name=lite").best`.
+    For example `search("budget=md_lite", "trials=6", "name=lite").best`. `config_dir` is a folder of your own
+    presets, as <group>/<name>.yaml.
 
     Raises:
         InputError: for overrides that cannot be used, before anything starts.
     """
-    return run_search(*settings_of(overrides))
+    with config_folders([config_dir] if config_dir else []), naming_files():
+        return run_search(*settings_of(overrides))
 
 
-def settings(*overrides: str) -> SearchSettings:
+def settings(*overrides: str, config_dir: str | Path | None = None) -> SearchSettings:
     """The settings of a search, resolved from the words of a command line.
 
     Raises:
         InputError: an override that cannot be used.
     """
-    return settings_of(overrides)[0]
+    with config_folders([config_dir] if config_dir else []), naming_files():
+        return settings_of(overrides)[0]
 
 
-def run_search(settings: SearchSettings, overrides: Sequence[str] = ()) -> RunResult:
+def run_search(
+    settings: SearchSettings, overrides: Sequence[str] = (), ray: RayConnection | None = None
+) -> RunResult:
     """Search, confirm, report: the run folder holds all that `mdsearch search` leaves there. `overrides` are
-    the words that the settings were made of; `mdsearch search resume=...` starts from them.
+    the words that the settings were made of; `mdsearch search resume=...` starts from them. `ray` is that of
+    several searches in turn.
 
     Raises:
         InputError: for settings that cannot work, before anything starts.
@@ -49,23 +62,70 @@ def run_search(settings: SearchSettings, overrides: Sequence[str] = ()) -> RunRe
     from analysis.live import STANDARD
     from search import run
 
-    return run.run_search(settings, list(overrides), STANDARD)
+    return run.run_search(settings, list(overrides), STANDARD, ray)
 
 
 def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
-    """Settings, and the words that they are made of: a resumed search starts from its own first words."""
+    """Settings, and the words that they are made of: a resumed search starts from its own first words, and
+    from the user's own YAML as it was then."""
     words = list(overrides)
     resume = path_of(words, "resume")
     if resume is not None:
-        from search.runs.folder import stored_overrides
-
-        before = stored_overrides(resume)
-        plain, words = _composed(words, before), [*before, *words]
-    else:
-        plain = _composed(words)
+        return _resumed(resume, words)
+    plain, texts = _composed(words)
     from search.settings import settings_from_plain
 
-    return settings_from_plain(plain), words
+    settings = settings_from_plain(plain)
+    named = architecture_texts([*settings.enqueue, *settings.confirmation.references])
+    return replace(settings, presets=texts | named), words
+
+
+def _resumed(folder: Path, new: list[str]) -> tuple[SearchSettings, list[str]]:
+    from search.runs.folder import stored_overrides, stored_settings
+    from search.settings import settings_from_plain
+
+    words, stored = stored_overrides(folder), stored_settings(folder)
+    plain, texts = _composed(new, words, stored.presets)
+    if not any(word.startswith("enqueue") for word in new):
+        plain["enqueue"] = list(stored.enqueue)  # the files of a folder that may be gone
+    settings = settings_from_plain(plain)
+    references = settings.confirmation.references if any(word.startswith("conf") for word in new) else ()
+    texts = architecture_texts(settings.enqueue) | texts | stored.presets | architecture_texts(references)
+    return replace(settings, presets=texts), [*words, *new]
+
+
+def ask_tell(*overrides: str, config_dir: str | Path | None = None) -> AskTell:
+    """A search whose training is elsewhere, of the words that `mdsearch serve` takes: `ask` it for networks,
+    `tell` it their scores.
+
+    For example `ask_tell("rungs=[1000,4000]", "start={fid: 300, clip: 0.1}", "budget.gmacs=120")`.
+
+    Raises:
+        InputError: for overrides that cannot be used, or a run folder that cannot.
+    """
+    from analysis.live import STANDARD
+    from search.ask_tell import AskTell
+
+    with config_folders([config_dir] if config_dir else []), naming_files():
+        settings, _, words = serve_settings(overrides)
+        return AskTell(settings, words, STANDARD)
+
+
+def serve_settings(overrides: Sequence[str]) -> tuple[AskTellSettings, ServeAddress, list[str]]:
+    """The settings of `mdsearch serve`, and the words that they are made of, a resumed search's own first."""
+    from search.ask_tell_settings import AskTellSettings, ServeAddress, stored_ask_tell
+
+    before, kept, resume = list[str](), dict[str, str](), path_of(overrides, "resume")
+    if resume is not None:
+        from search.runs.folder import stored_overrides
+
+        before, kept = stored_overrides(resume), stored_ask_tell(resume).presets
+    new, earlier = (as_text(words, ["name", "resume", "protocol"]) for words in (overrides, before))
+    plain, texts = compose_and_keep("serve", new, before=earlier, kept=kept)
+    texts = architecture_texts(plain["enqueue"]) | texts | kept
+    address: ServeAddress = from_plain(ServeAddress, {name: plain.pop(name) for name in ("host", "port")})
+    settings: AskTellSettings = from_plain(AskTellSettings, plain | {"presets": texts})
+    return settings, address, [*before, *overrides]
 
 
 def read_run(folder: str | Path) -> RunResult:
@@ -85,8 +145,10 @@ def read_run(folder: str | Path) -> RunResult:
     return RunResult(folder, history, report if report.is_file() else None, unfinished)
 
 
-def _composed(words: Sequence[str], before: Sequence[str] = ()) -> dict[str, Any]:
-    return compose("search", _as_meant(words), before=_as_meant(before))
+def _composed(
+    words: Sequence[str], before: Sequence[str] = (), kept: Mapping[str, str] = MappingProxyType({})
+) -> tuple[dict[str, Any], dict[str, str]]:
+    return compose_and_keep("search", _as_meant(words), before=_as_meant(before), kept=kept)
 
 
 def _as_meant(words: Sequence[str]) -> list[str]:

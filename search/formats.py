@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from search.runs.record import Trial
 from search.strategy import Job
 from space.architecture import Architecture, Level
@@ -60,6 +63,15 @@ def score(value: float | None, digits: int) -> str:
 def state_word(state: str) -> str:
     """How people read a recorded state: what is stored as halted was stopped."""
     return "stopped" if state == "halted" else state
+
+
+def states_in_words(trials: Sequence[Trial]) -> str:
+    """`12 trials: 8 complete, 3 stopped, 1 failed`."""
+    states = Counter(trial.state for trial in trials)
+    known = ", ".join(
+        f"{states[s]} {state_word(s)}" for s in ("complete", "halted", "failed", "running") if states[s]
+    )
+    return f"{counted(len(trials), 'trial')}: {known}" if trials else "no trials"
 
 
 def ending(trial: Trial) -> str:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
 
 import torch
 
+from search.backends.cluster import check_devices
 from search.confirmation.unmeasured import noise_note
 from search.formats import counted, duration
+from search.objectives import Objectives
 from search.runs.folder import disk_free_bytes
 from search.runs.prior import check_prior, recorded_that_teach, settled_header
 from search.samplers.base import ChecksSpace
-from search.samplers.factory import make_sampler
+from search.samplers.factory import SamplerSettings, make_sampler
 from search.scoring.evaluator import check_scoring, scoring_plan
 from search.settings import SearchSettings
-from search.stopping.factory import make_rule
+from search.statistics.noise import NO_NOISE, Noise
+from search.stopping.factory import StoppingSettings, make_rule
+from search.strategies.factory import StrategySettings
 from space.architecture import Architecture
-from space.budget import smallest_of
-from space.choices import UniformSuggestions
+from space.budget import Budget, smallest_of
+from space.choices import Space, UniformSuggestions
 from space.prices.macs import price
-from space.proxy import narrow
+from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
@@ -44,11 +50,13 @@ def check(settings: SearchSettings) -> Dataset:
             that cannot be made, data that is not there or does not fit the proxy, weights of the networks
             that score that are missing or others.
     """
-    _check_budget(settings)
+    check_devices(settings.cluster)
+    named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     _check_objectives(settings)
-    _check_widths(settings)
-    _check_named(settings)
-    _check_chosen(settings)
+    check_choices(settings, named)
+    for group, names in named.items():
+        for name in names:
+            _check_trains_here(f"{group}: {name}", name, settings)
     data = load_data(settings.data)
     if settings.resume is None:  # a resumed search has their trials in its own record
         check_prior(settings, data.digest)
@@ -60,7 +68,52 @@ def check(settings: SearchSettings) -> Dataset:
     return data
 
 
-def _check_budget(settings: SearchSettings) -> None:
+class Choosing(Protocol):
+    """What chooses networks, in the settings of any search."""
+
+    @property
+    def space(self) -> Space: ...
+    @property
+    def budget(self) -> Budget: ...
+    @property
+    def proxy(self) -> Proxy: ...
+    @property
+    def sampler(self) -> SamplerSettings: ...
+    @property
+    def stopping(self) -> StoppingSettings: ...
+    @property
+    def noise(self) -> Noise | None: ...
+    @property
+    def objectives(self) -> Objectives: ...
+    @property
+    def rungs(self) -> tuple[int, ...]: ...
+    @property
+    def strategy(self) -> StrategySettings: ...
+    @property
+    def trials(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def enqueue(self) -> tuple[str, ...]: ...
+    @property
+    def presets(self) -> dict[str, str]: ...
+    @property
+    def resume(self) -> str | None: ...
+
+
+def check_choices(settings: Choosing, named: Mapping[str, Sequence[str]]) -> None:
+    """That networks can be chosen so. `named` are architectures by the field that names them.
+
+    Raises:
+        InputError: what is said of `check`, but for objectives, data and scoring.
+    """
+    _check_budget(settings)
+    _check_widths(settings)
+    _check_named(settings, named)
+    _check_chosen(settings)
+
+
+def _check_budget(settings: Choosing) -> None:
     """Each bound alone leaves something of the space."""
     for bound in settings.budget.bounds():
         alone = settings.budget.alone(bound)
@@ -86,7 +139,7 @@ def _macs(architecture: Architecture) -> int:
     return price(architecture).macs
 
 
-def _check_widths(settings: SearchSettings) -> None:
+def _check_widths(settings: Choosing) -> None:
     for name, values in settings.space.choices():
         if name.endswith(".channels"):
             for width in values:
@@ -97,26 +150,25 @@ def _check_widths(settings: SearchSettings) -> None:
                     )
 
 
-def _check_named(settings: SearchSettings) -> None:
+def _check_named(settings: Choosing, named: Mapping[str, Sequence[str]]) -> None:
     """Enqueued architectures and reference points exist and have a proxy; the enqueued fit and differ."""
-    for group, names in (("enqueue", settings.enqueue), ("references", settings.confirmation.references)):
+    for group, names in named.items():
         for name in names:
             try:
-                architecture = named_architecture(name)
+                architecture = named_architecture(name, settings.presets)
             except InputError as error:
                 raise InputError(f"{group}: {error}") from None
             try:
-                proxy = narrow(architecture, settings.proxy)
+                narrow(architecture, settings.proxy)
             except InputError as error:
                 raise InputError(f"{group}: {name}: {error}") from None
-            _check_trains_here(f"{group}: {name}", proxy, settings)
     if settings.resume is None and len(settings.enqueue) > settings.trials:
         raise InputError(
             f"enqueue: {len(settings.enqueue)} architectures are more than trials={settings.trials}"
         )
     seen: dict[str, str] = {}
     for name in settings.enqueue:
-        architecture = named_architecture(name)
+        architecture = named_architecture(name, settings.presets)
         excess = settings.budget.excess(architecture)
         if excess:
             raise InputError(f"enqueue: {name} is over budget: {'; '.join(excess)}")
@@ -127,31 +179,34 @@ def _check_named(settings: SearchSettings) -> None:
         seen[architecture.id] = name
 
 
-def _check_trains_here(where: str, proxy: Architecture, settings: SearchSettings) -> None:
+def _check_trains_here(where: str, name: str, settings: SearchSettings) -> None:
     """A proxy has the latents, and reads the text features, of those that the space's networks have."""
+    proxy = narrow(named_architecture(name, settings.presets), settings.proxy)
     ours = narrow(settings.space.first, settings.proxy)
     fields = ["latent_channels", "latent_size"]
     if settings.training.text.encoder == "clip" and proxy.cross_attention_layers:
         fields += ["context_length", "context_width"]
-    for name in fields:
-        if getattr(proxy, name) != getattr(ours, name):
+    for field in fields:
+        if getattr(proxy, field) != getattr(ours, field):
             raise InputError(
-                f"{where}: {name} is {getattr(proxy, name)}, where this search trains with "
-                f"{getattr(ours, name)}; needed: proxy.{name}={getattr(ours, name)}, which makes them alike, "
-                "or to leave it out"
+                f"{where}: {field} is {getattr(proxy, field)}, where this search trains with "
+                f"{getattr(ours, field)}; needed: proxy.{field}={getattr(ours, field)}, which makes them "
+                "alike, or to leave it out"
             )
 
 
-def _check_chosen(settings: SearchSettings) -> None:
+def _check_chosen(settings: Choosing) -> None:
     """The sampler and the stopping rule can be made, and the sampler can bear the space."""
     sampler = make_sampler(settings.sampler, settings.seed)
-    make_rule(settings.stopping, settings.noise)
+    make_rule(settings.stopping, settings.noise or NO_NOISE)
     if isinstance(sampler, ChecksSpace):
         sampler.check(settings.space)
 
 
-def named_architecture(name: str) -> Architecture:
-    """A preset of conf/arch by name, or a YAML file by path."""
+def named_architecture(name: str, own: Mapping[str, str] = MappingProxyType({})) -> Architecture:
+    """A preset of conf/arch by name, or a YAML file by path; `own` holds texts that stand for the user's."""
+    if f"arch={name}" in own:
+        return Architecture.from_yaml(own[f"arch={name}"], name)
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return Architecture.load(name)
     presets = {
@@ -173,7 +228,7 @@ def plan_text(settings: SearchSettings) -> str:
     generator = random.Random(settings.seed)
     sampled = [settings.space.sample(UniformSuggestions(generator)) for _ in range(SAMPLES_PRICED)]
     feasible = [a for a in sampled if not settings.budget.excess(a)]
-    workers = 1 if settings.backend == "inline" else settings.cluster.workers or os.cpu_count() or 1
+    workers = 1 if settings.backend == "inline" else settings.cluster.workers_here
     steps = settings.trials * settings.rungs[-1]
     lines = [
         f"space      {len(settings.space.free())} choices, {settings.space.encodings:.3g} combinations",
@@ -195,9 +250,10 @@ def plan_text(settings: SearchSettings) -> str:
     by_size = sorted(feasible, key=lambda a: price(narrow(a, settings.proxy)).macs)
     typical = narrow(by_size[len(by_size) // 2], settings.proxy)
     parameters = price(typical).parameters
+    torch.set_num_threads(settings.cluster.threads_per_worker)
     trainer = Trainer(typical, data, settings.training, seed=settings.seed)
     lines += [f"text       {line}" for line in trainer.unread_text()]
-    seconds = _seconds_per_step(settings, trainer)
+    seconds = seconds_per_step(trainer)
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
     disk = settings.trials * kept + workers * while_running
     where = Path(settings.runs_folder).expanduser()
@@ -210,9 +266,12 @@ def plan_text(settings: SearchSettings) -> str:
     return "\n".join(lines)
 
 
-def _seconds_per_step(settings: SearchSettings, trainer: Trainer) -> float:
-    torch.set_num_threads(settings.cluster.threads_per_worker)
+def seconds_per_step(trainer: Trainer) -> float:
+    """Measured here: the fastest of a few training steps, the first left out."""
     trainer.train_to(1)
-    began = time.perf_counter()
-    trainer.train_to(1 + STEPS_TIMED)
-    return (time.perf_counter() - began) / STEPS_TIMED
+    took = []
+    for step in range(2, 2 + STEPS_TIMED):
+        began = time.perf_counter()
+        trainer.train_to(step)
+        took.append(time.perf_counter() - began)
+    return min(took)

@@ -11,7 +11,7 @@ from evaluators.scorers.scorer import Scorer
 from search.confirmation.confirmation import Confirmation
 from search.display import Display
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
-from search.plan import named_architecture
+from search.plan import Choosing, named_architecture
 from search.runs.files import (
     EVALUATOR_FOLDER,
     PROMPTS_NAME,
@@ -34,7 +34,7 @@ from search.trial import TrialSettings
 from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.files import write_whole
-from space.shared.plain import first_few, to_plain
+from space.shared.plain import to_plain
 from training.data.dataset import Dataset
 from training.generation.grid import save_grid
 from training.trainer import Trainer
@@ -60,13 +60,13 @@ def keep_real_images(folder: Path, data: Dataset, prompts: list[str]) -> None:
 
 
 def data_in_words(data: Dataset) -> str:
-    captions, left_out = len(data.train_captions), data.unreadable
+    captions = len(data.train_captions)
     return "".join(
         (
             f"data {data.name}: {data.train_images} images to train on",
             f" with {captions} captions" if captions > data.train_images else "",
             f", {len(data.held_out_captions)} held out, {data.image_size_px} px",
-            f"; left out, unreadable: {len(left_out)} ({first_few(left_out)})" if left_out else "",
+            *(f"; left out, {line}" for line in data.left_out()),
         )
     )
 
@@ -134,7 +134,7 @@ def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> d
     }
 
 
-def search_strategy(settings: SearchSettings, record: MemoryRecord, noise: Noise) -> Strategy:
+def search_strategy(settings: Choosing, record: MemoryRecord, noise: Noise) -> Strategy:
     """The search that the settings ask for, on a record that may hold a part of it already. `noise` is what
     its stopping rule goes by (`search.runs.header.noise_of_rule`)."""
     task = SearchTask(
@@ -147,13 +147,16 @@ def search_strategy(settings: SearchSettings, record: MemoryRecord, noise: Noise
         rungs=settings.rungs,
         trials=settings.trials,
         seed=settings.seed,
-        enqueued=tuple(named_architecture(name) for name in settings.enqueue),
+        enqueued=tuple(named_architecture(name, settings.presets) for name in settings.enqueue),
     )
     return settings.strategy.make(record, task)
 
 
 def phases_of(settings: SearchSettings, record: Record) -> Phases:
-    references = {Path(name).stem: named_architecture(name) for name in settings.confirmation.references}
+    references = {
+        Path(name).stem: named_architecture(name, settings.presets)
+        for name in settings.confirmation.references
+    }
 
     def confirmation() -> Strategy:
         return Confirmation(

@@ -6,27 +6,32 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from search.backends.connection import RayConnection
 from search.confirmation.confirmation import Confirmation
 from search.confirmation.unmeasured import noise_note, what_to_measure, why_unknown
 from search.custom import keep_custom
 from search.display import Display, make_display
-from search.formats import counted
+from search.formats import counted, score, states_in_words
 from search.plan import check
 from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
 from search.runs.commands import more_seeds_command
 from search.runs.compatibility import abridged
 from search.runs.files import BEST_NAME, EVALUATOR_FOLDER, PROVENANCE_NAME
 from search.runs.folder import begin_record, claim_folder, moved_data
+from search.runs.header import objectives_of
 from search.runs.prior import take_prior, take_recorded
 from search.runs.provenance import provenance
 from search.runs.record import History, Record
 from search.runs.results import Listener, Results
-from search.runs.scores import all_of
+from search.runs.rows import choices_of, rung_rows, trial_rows
+from search.runs.scores import all_of, best_first
 from search.settings import SearchSettings
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
@@ -38,8 +43,11 @@ from space.shared.plain import InputError
 from space.shared.retries import StorageAway, reason_of, resume_command, resume_hint, storage_error
 from training.data.dataset import Dataset
 
+if TYPE_CHECKING:
+    import pandas
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """Where a run is and what it says."""
 
@@ -47,6 +55,24 @@ class RunResult:
     history: History
     report: Path | None
     interrupted: bool
+
+    def __repr__(self) -> str:
+        objectives, said = objectives_of(self.history), [states_in_words(self.history.trials)]
+        for best in best_first(self.history.trials, objectives)[:1]:
+            scores = (f"{each.label} {score(best.score(each.name), each.decimals)}" for each in objectives)
+            said.append(f"best {best.name}, {', '.join(scores)}")
+        return f"RunResult({self.folder}: {'; '.join(said)}{'; interrupted' * self.interrupted})"
+
+    def frame(self, rows: Literal["trials", "rungs"] = "trials") -> pandas.DataFrame:
+        """A pandas table, a row for each trial or each evaluation, with scores and choices as columns: what
+        trials.csv and rungs.csv hold. NaN, None or NA: not measured, or a choice without effect there."""
+        import pandas
+
+        columns, found = {"trials": trial_rows, "rungs": rung_rows}[rows](self.history)
+        frame, choices = pandas.DataFrame(found, columns=columns), choices_of(self.history).names
+        return (
+            frame.assign(**frame[choices].convert_dtypes()) if choices else frame
+        )  # whole numbers stay whole
 
     @property
     def best(self) -> Architecture | None:
@@ -56,27 +82,40 @@ class RunResult:
 
 
 def run_search(
-    settings: SearchSettings, overrides: list[str] | None = None, listeners: Sequence[Listener] = ()
+    settings: SearchSettings,
+    overrides: list[str] | None = None,
+    listeners: Sequence[Listener] = (),
+    ray: RayConnection | None = None,
 ) -> RunResult:
     """Search and confirm.
 
     Args:
         overrides: the words that made the settings, kept for resuming.
         listeners: what is made of the record while it grows (`analysis.live.STANDARD`: table, report, study).
+        ray: that of several searches in turn; by default one for this search.
 
     Raises:
         InputError: before anything is started, for settings that cannot work.
         StorageAway: storage was full or away for longer than a search waits; it can be gone on with.
     """
+    with nullcontext(ray) if ray is not None else RayConnection() as ray:
+        return _run_with(ray, settings, overrides or [], listeners)
+
+
+def _run_with(
+    ray: RayConnection, settings: SearchSettings, overrides: list[str], listeners: Sequence[Listener]
+) -> RunResult:
+    if settings.backend == "ray":
+        ray.check(settings.cluster)
     data = check(settings)
     folder = claim_folder(settings, data.digest)
     record = Record(folder)
     try:
-        begin_record(settings, folder, record, header_of(settings, folder, overrides or []))
+        begin_record(settings, folder, record, header_of(settings, folder, overrides))
         with make_display(settings.trials, settings.objectives) as display:
             record.announce = display.message
             try:
-                return _run(settings, data, folder, record, display, listeners)
+                return _run(settings, data, folder, record, display, listeners, ray)
             except KeyboardInterrupt:  # before the first trial: there is nothing to report
                 display.message(f"interrupted; go on with: {resume_command(folder)}")
                 raise
@@ -96,6 +135,7 @@ def _run(
     record: Record,
     display: Display,
     listeners: Sequence[Listener],
+    ray: RayConnection,
 ) -> RunResult:
     began = time.monotonic()
     evaluator = evaluator_of(settings, data, folder, display)
@@ -128,7 +168,7 @@ def _run(
     interrupted = False
     display.message(f"{folder}: prepared in {time.monotonic() - began:.0f} s")
     try:
-        _drive(strategy, settings, worker, record, display)
+        _drive(strategy, settings, worker, record, display, ray)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -142,7 +182,12 @@ def _run(
 
 
 def _drive(
-    strategy: Strategy, settings: SearchSettings, worker: TrialSettings, record: Record, display: Display
+    strategy: Strategy,
+    settings: SearchSettings,
+    worker: TrialSettings,
+    record: Record,
+    display: Display,
+    ray: RayConnection,
 ) -> None:
     if strategy.finished:
         return
@@ -151,17 +196,13 @@ def _drive(
 
         run_inline(strategy, worker, display.message)
         return
-    from search.backends.cluster import set_ray_environment
-
-    set_ray_environment(settings.cluster)
     torch.set_num_threads(1)  # a Gaussian process beside the workers would fight them for their cores
-    from search.backends.ray_tune import Cluster, Gauges, run_on_ray
+    ray.use(settings.cluster, display.message)
+    from search.backends.ray_tune import Gauges, run_on_ray
 
-    display.message("starting Ray ...")
-    with Cluster(settings.cluster, display.message):
-        gauges = Gauges(settings.objectives)
-        record.listeners.append(lambda event, history: gauges(history))
-        run_on_ray(strategy, worker, settings.cluster, display.message)
+    gauges = Gauges(settings.objectives)
+    record.listeners.append(lambda event, history: gauges(history))
+    run_on_ray(strategy, worker, settings.cluster, display.message)
 
 
 def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrupted: bool) -> None:

@@ -43,6 +43,8 @@ class SearchSettings:
     `further_objectives` decide beside a FID and a CLIP score: any that trials record, by its full name.
     `evaluators` is the embedded evaluator, or a protocol by whose networks `scoring`, `compute` and `weights`
     have candidates scored.
+    `presets` are texts of the user's own YAML that the settings were made of, `group=name` -> text, so that a
+    run goes on when their files are gone.
     """
 
     space: Space
@@ -73,6 +75,7 @@ class SearchSettings:
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     weights: WeightsSettings = field(default_factory=WeightsSettings)
     further_objectives: tuple[Objective, ...] = ()
+    presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.evaluators, EvaluationProtocol):
@@ -133,6 +136,7 @@ FREE_ON_RESUME = frozenset(
         "dry_run",
         "compute",  # the weights' digest and the precision are held to what the run began with
         "weights",
+        "presets",
     }
 )
 

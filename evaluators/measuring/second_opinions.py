@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,8 +14,9 @@ from evaluators.measuring.reference import Reference
 from evaluators.metrics import peers
 from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.metrics.kid import kernel_distance
-from evaluators.networks.features import CHUNK, TextSimilarity
+from evaluators.networks.features import CHUNK, Images, TextSimilarity, together
 from evaluators.protocols.score import Score, score_name
+from space.shared.cpus import available_cpus
 from space.shared.second_opinion import SecondOpinion
 
 OF_FID = 1e-4  # of the distance itself
@@ -112,9 +112,9 @@ def clip_opinion(
     return SecondOpinion(score.name, "torchmetrics", score.value, peer.value, OF_COSINE, note)
 
 
-def _readable(work: Work, images: ImageSet, indices: np.ndarray) -> Iterator[tuple[list[int], np.ndarray]]:
+def _readable(work: Work, images: ImageSet, indices: np.ndarray) -> Iterator[tuple[list[int], Images]]:
     """The numbers and pixels of these images, a network's batch at a time."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         for start in range(0, len(indices), CHUNK):
             numbers = indices[start : start + CHUNK].tolist()
             read = pool.map(lambda number: read_image(work, images, number).pixels, numbers)
@@ -122,4 +122,4 @@ def _readable(work: Work, images: ImageSet, indices: np.ndarray) -> Iterator[tup
                 number: pixels for number, pixels in zip(numbers, read, strict=True) if pixels is not None
             }
             if found:
-                yield list(found), np.stack(list(found.values()))
+                yield list(found), together(list(found.values()))

@@ -42,14 +42,14 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "evidence pairs": Command("partners that differ in one decision of the paper"),
         "gather": Command("records of many runs in one small file"),
         "efficiency": Command("strategies compared in pairs on recorded runs"),
-        "serve": _planned("ask and tell for training that runs elsewhere"),
+        "serve": Command("ask and tell for training that runs elsewhere"),
     },
     "What a network costs": {
         "count": Command("parameters, MACs and memory of an architecture, block by block"),
         "explore": Command("a map of a space: what fits a budget, what lies beside MD"),
         "table1": Command("the networks of the paper's Table 1, counted"),
         "walk": Command("from SD-1.5 to MobileDiffusion, decision by decision"),
-        "proxy": _planned("a proxy for a space of your own"),
+        "proxy": Command("a proxy for a space of your own, by what a step takes here"),
         "latency": _planned("how long a network takes on a device"),
     },
     "Training and images": {
@@ -90,8 +90,11 @@ def run_command(name: str, words: list[str]) -> int:
 
         print(help_text(file, [word for word in words if "=" in word and word not in HELP]))
         return 0
+    from conf.compose import naming_files
+
     main = import_module(f"mdsearch.commands.{file}").main
-    return int(main(words))
+    with naming_files():
+        return int(main(words))
 
 
 def available() -> list[str]:

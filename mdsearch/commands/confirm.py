@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from analysis.tables import result_table
-from conf.compose import compose
+from conf.compose import architecture_texts, compose
 from conf.words import divided
 from mdsearch.api import run_search
 from search.confirmation.confirmation import ConfirmationSettings
@@ -37,7 +37,11 @@ def main(words: list[str]) -> int:
     if unfinished:
         raise InputError(f"{folder}: trials {unfinished} have not ended; first: {resume_command(folder)}")
     settings: SearchSettings = replace(
-        stored, confirmation=confirmation, resume=str(folder), trials=len(trials)
+        stored,
+        confirmation=confirmation,
+        resume=str(folder),
+        trials=len(trials),
+        presets=stored.presets | architecture_texts(confirmation.references),
     )
     result = run_search(settings, stored_overrides(folder))
     Console().print(result_table(result.history))

@@ -9,7 +9,7 @@ from pathlib import Path
 from analysis.evidence.network_files import NetworkFile, search_command, write_networks
 from analysis.evidence.partners import Base, missing_partners, pair_counts, recorded, space_filling_bases
 from analysis.rendering import render_table
-from conf.compose import compose
+from conf.compose import architecture_texts, compose
 from conf.words import divided
 from search.formats import counted
 from search.plan import named_architecture
@@ -45,7 +45,8 @@ def main(words: list[str]) -> int:
     header = next(iter(histories.values())).header
     space: Space = from_plain(Space, header["space"])
     known = recorded(histories)
-    named = [Base(Path(name).stem, named_architecture(name)) for name in settings.bases]
+    own = architecture_texts(settings.bases)
+    named = [Base(Path(name).stem, named_architecture(name, own)) for name in settings.bases]
     bases = [*named, *space_filling_bases(histories)]
     partners = missing_partners(bases, known, space, settings.budget, settings.pairs)
     files = [

@@ -13,7 +13,7 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conf.compose import compose
+from conf.compose import architecture_texts, compose
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
@@ -154,6 +154,9 @@ def _located(name: str, cost: Cost, a: Architecture | None, grid: Grid) -> Publi
 
 def _named(name: str) -> Architecture:
     """A preset of conf/arch, or else a file."""
+    own = architecture_texts([name])
+    if own:
+        return Architecture.from_yaml(own[f"arch={name}"], name)
     if Path(name).suffix in (".yaml", ".yml"):
         return Architecture.load(name)
     known = {preset: a for preset, (_, a) in _published().items() if a is not None}

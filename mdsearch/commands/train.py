@@ -6,23 +6,24 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import IO, Any
 
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conf.compose import compose
+from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
 from conf.words import as_text, first_line, path_of
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.command_lines import command_line, setting_word
-from space.shared.plain import InputError, first_few, from_plain, to_plain
+from space.shared.files import alone_in
+from space.shared.plain import InputError, from_plain, to_plain
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.generation.grid import save_grid
@@ -38,7 +39,7 @@ STATE, WORDS, SETTINGS, CURVE = "state.pt", "overrides.yaml", "config.yaml", "cu
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """The fields of conf/train.yaml."""
+    """The fields of conf/train.yaml; `presets` are texts of the user's own YAML that they were made of."""
 
     arch: Architecture
     proxy: Proxy = field(default_factory=Proxy)
@@ -51,6 +52,7 @@ class TrainCommand:
     resume: str | None = None
     state_every_steps: int = 200
     pictures: int = 48
+    presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("state_every_steps", "pictures"):
@@ -75,22 +77,23 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     """
     console, folder = Console(), command.folder()
     data = load_data(command.data)
-    if data.unreadable:
-        print(f"{len(data.unreadable)} unreadable images left out: {first_few(data.unreadable)}")
+    for line in data.left_out():
+        print(f"left out, {line}")
     architecture = narrow(command.architecture(), command.proxy)
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
     for line in trainer.unread_text():
         print(line)
-    _prepare(folder, command, words)
-    if (folder / STATE).is_file():
-        _go_on(trainer, folder / STATE)
-        _cut_curve(folder / CURVE, trainer.step)
-    print(
-        f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
-        f"steps {trainer.step} to {command.training.steps}, in {folder}"
-    )
-    with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
-        _train_in_parts(trainer, command, folder, curve, console, stopped)
+    with _held(folder):
+        _prepare(folder, command, words)
+        if (folder / STATE).is_file():
+            _go_on(trainer, folder / STATE)
+            _cut_curve(folder / CURVE, trainer.step)
+        print(
+            f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
+            f"steps {trainer.step} to {command.training.steps}, in {folder}"
+        )
+        with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
+            _train_in_parts(trainer, command, folder, curve, console, stopped)
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
         raise KeyboardInterrupt
@@ -175,10 +178,23 @@ def _progress(console: Console, last: int, start: int) -> Iterator[Callable[[int
         yield lambda step, loss: progress.update(task, completed=step, loss=f"{loss:.4f}")
 
 
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """A folder that no other training writes to meanwhile."""
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone_in(folder))
+        except BlockingIOError:
+            raise InputError(f"out: another training writes to {folder}; choose another, or wait") from None
+        except OSError as error:
+            raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
+        yield
+
+
 def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
     """The folder with what is needed to go on: the words, the resolved settings, the architecture."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / "architecture.yaml").write_text(command.architecture().to_yaml(), encoding="utf-8")
         (folder / WORDS).write_text(yaml.safe_dump(words), encoding="utf-8")
         settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
@@ -205,7 +221,7 @@ def _cut_curve(curve: Path, step: int) -> None:
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
     refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
-    refuse_beside(words, "resume", ["arch", "arch_file", "out"], "whose folder and architecture go on")
+    refuse_beside(words, "resume", ["arch", "arch_file", "out", "run"], "whose folder and architecture go on")
     resume, run = path_of(words, "resume"), path_of(words, "run")
     if resume is None:
         command = _composed(words, _trained_with(run))
@@ -214,16 +230,22 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     before = list(map(str, _read(resume, WORDS, list)))
     added = [word for word in words if not word.startswith("resume=")]
     merged = [*without(before, added), *added]
-    stored = _read(resume, SETTINGS, dict) if path_of(merged, "run") else {}  # the run itself may be gone
-    of_run = {name: stored[name] for name in OF_RUN if name in stored}
-    resumed = _composed(words, of_run, before)
+    stored = _read(resume, SETTINGS, dict) if (resume / SETTINGS).is_file() else {}
+    from_run = OF_RUN if path_of(merged, "run") else ()  # the run itself may be gone
+    of_run = {name: stored[name] for name in from_run if name in stored}
+    resumed = _composed(words, of_run, before, stored.get("presets", {}))
     return replace(resumed, arch_file=str(resume / "architecture.yaml")), merged
 
 
-def _composed(words: list[str], of_run: Mapping[str, Any], before: Sequence[str] = ()) -> TrainCommand:
-    earlier = as_text(before, TRAIN_TEXTS)
-    plain = compose("train", as_text(words, TRAIN_TEXTS), before=earlier, stored=of_run)
-    command: TrainCommand = from_plain(TrainCommand, plain)
+def _composed(
+    words: list[str],
+    of_run: Mapping[str, Any],
+    before: Sequence[str] = (),
+    kept: Mapping[str, str] = MappingProxyType({}),
+) -> TrainCommand:
+    new, earlier = (as_text(each, TRAIN_TEXTS) for each in (words, before))
+    plain, texts = compose_and_keep("train", new, before=earlier, stored=of_run, kept=kept)
+    command: TrainCommand = from_plain(TrainCommand, plain | {"presets": texts})
     if command.run is None or command.resume is not None or any(word.startswith("arch") for word in words):
         return command
     from search.runs.folder import winner_of

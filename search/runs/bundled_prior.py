@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.runs.record import Trial, folded, prior_event
+from search.runs.prior_event import prior_event
+from search.runs.record import Trial, folded
 from space.shared.plain import InputError
 
 Event = Mapping[str, Any]

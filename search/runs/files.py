@@ -8,7 +8,7 @@ runs/<name>/
     trials/<number>/      of each trial, and confirm/<key>/ of each confirmation run:
         architecture.yaml, weights, samples.png, curve.jsonl, work.jsonl, state.pt while it runs
     own/                  each version of a custom sampler or stopping rule
-    best.yaml, trials.csv, report.html, study.db      made from the record, and can be made again
+    best.yaml, trials.csv, rungs.csv, report.html, study.db    made from the record, and can be made again
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ CUSTOM_FOLDER = "own"  # as the first version named it
 
 BEST_NAME = "best.yaml"
 CSV_NAME = "trials.csv"
+RUNGS_NAME = "rungs.csv"
 REPORT_NAME = "report.html"
 STUDY_NAME = "study.db"
-REWRITTEN = (BEST_NAME, CSV_NAME, REPORT_NAME)  # whole, again and again
+REWRITTEN = (BEST_NAME, CSV_NAME, RUNGS_NAME, REPORT_NAME)  # whole, again and again
 
 TRIALS_FOLDER, CONFIRM_FOLDER = "trials", "confirm"
 ARCHITECTURE_NAME = "architecture.yaml"

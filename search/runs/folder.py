@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,8 @@ def stored_settings(folder: Path) -> SearchSettings:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as the settings of a run: {reason}") from None
+    if isinstance(plain, dict) and "start" in plain:
+        raise InputError(f"{folder}: its training is elsewhere; go on with mdsearch serve resume={folder}")
     moved = moves_of(folder)
     try:
         return settings_from_plain(at_home(current(plain) | (moved[-1]["settings"] if moved else {})))
@@ -118,14 +120,20 @@ def claim_folder(settings: SearchSettings, digest: str = "") -> Path:
                 "change trials, confirmation, cluster, backend, compute and weights only, and where data lies"
             )
         return folder
-    runs = Path(settings.runs_folder)
-    if settings.name is None:
+    return folder_for(Path(settings.runs_folder), settings.name, resume_command)
+
+
+def folder_for(runs: Path, name: str | None, go_on: Callable[[Path], str]) -> Path:
+    """A folder for a new run; `go_on` says how one that is there already is gone on with.
+
+    Raises:
+        InputError: if it is another run's, holds other files or cannot be written.
+    """
+    if name is None:
         return new_folder(runs)
-    folder = runs / settings.name
+    folder = runs / name
     if _holds_events(folder / RECORD_NAME):
-        raise InputError(
-            f"{folder}: holds a run already; go on with it: {resume_command(folder)}; or choose a name="
-        )
+        raise InputError(f"{folder}: holds a run already; go on with it: {go_on(folder)}; or choose a name=")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not all(_is_left_by_a_start(file.name) for file in folder.iterdir()):

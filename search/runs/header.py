@@ -9,7 +9,7 @@ from typing import Any
 from search.objectives import Objectives, objectives_from_plain
 from search.runs.compatibility import foreign_parts, protocol_parts
 from search.runs.record import History
-from search.statistics.noise import Noise, noise_from_plain
+from search.statistics.noise import NO_NOISE, Noise, noise_from_plain
 from space.choices import Space
 from space.shared.plain import from_plain
 
@@ -38,6 +38,8 @@ def noise_of_rule(history: History) -> Noise:
     wherever it was measured, and at every rung that of the nearest step: what they decided must come out
     again."""
     header = history.header
+    if "noise" not in header:
+        return NO_NOISE
     if MEASURED_UNDER in header["noise"]:
         return noise_here(header)
     stated = noise_from_plain(header["noise"])

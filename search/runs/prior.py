@@ -20,7 +20,8 @@ from search.runs.compatibility import (
     protocol_difference,
     space_difference,
 )
-from search.runs.record import History, MemoryRecord, Record, Trial, prior_event
+from search.runs.prior_event import prior_event
+from search.runs.record import History, MemoryRecord, Record, Trial
 from search.settings import SearchSettings
 from search.statistics.noise import noise_to_plain
 from space.shared.plain import InputError, to_plain

@@ -27,7 +27,7 @@ from search.runs.earlier import current
 from search.runs.files import RECORD_NAME
 from space.architecture import Architecture
 from space.prices.macs import Cost
-from space.shared.plain import InputError, to_plain
+from space.shared.plain import InputError
 
 State = Literal["running", "complete", "halted", "failed"]
 Purpose = Literal["search", "confirm", "prior"]
@@ -47,7 +47,7 @@ class Rung:
     deviations: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(repr=False)
 class Trial:
     """A candidate that is or was trained. Confirmation runs are trials too, with `purpose` confirm and
     the name of what they confirm ("trial 7", "md") and `why` they were started; they are never told to the
@@ -72,6 +72,11 @@ class Trial:
     reason: str = ""
     started: float = 0.0
     ended: float = 0.0
+
+    def __repr__(self) -> str:
+        scores = self.rungs[-1].scores if self.rungs else {}
+        said = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+        return f"Trial({self.name}: {self.state} at step {self.last_step}{', ' * bool(said)}{said})"
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -107,7 +112,7 @@ class Rejection:
     reason: str
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What a record says."""
 
@@ -120,6 +125,10 @@ class History:
     prior: list[Trial] = field(default_factory=list)  # of earlier runs; not in `by_key`
     by_architecture: dict[str, Trial] = field(default_factory=dict)  # the search's and prior, by id
     sessions: list[dict[str, Any]] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        told = f"{len(self.trials)} trials, {len(self.confirmations)} confirmation runs"
+        return f"History({self.header.get('name', '')}: {told}, {len(self.prior)} of earlier runs)"
 
     @property
     def known(self) -> list[Trial]:
@@ -179,33 +188,6 @@ def _trial_of(event: Mapping[str, Any]) -> Trial:
         proxy_parameters=event["proxy_parameters"],
         started=event.get("started", event["time"]),
     )
-
-
-def prior_event(trial: Trial, source: str, name: str, number: int) -> dict[str, Any]:
-    """The fields of a `prior` event: a trial whole, the run that trained it (`source`), the name that it goes
-    by from here on, and a number below zero."""
-    return {
-        "key": f"prior {-number}",
-        "number": number,
-        "purpose": "prior",
-        "name": name,
-        "architecture": trial.architecture.to_plain(),
-        "architecture_id": trial.architecture.id,
-        "parameters": trial.cost.parameters,
-        "macs": trial.cost.macs,
-        "attention_macs": trial.cost.attention_macs,
-        "proxy_parameters": trial.proxy_parameters,
-        "seed": trial.seed,
-        "steps": trial.steps,
-        "source": source,
-        "params": trial.params,
-        "sampler_attributes": trial.sampler_attributes,
-        "rungs": [to_plain(rung) for rung in trial.rungs],
-        "state": trial.state,
-        "reason": trial.reason,
-        "started": trial.started,
-        "ended": trial.ended,
-    }
 
 
 class MemoryRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -11,9 +12,14 @@ from rich.table import Table
 from analysis import findings
 from analysis.comparison.runs import read_runs
 from analysis.comparison.table import comparison_table
-from analysis.tables import COLUMNS, result_table, write_trials_csv
-from search.runs.record import read_history
-from tests.search.histories import MD, confirm, end, open_run, propose, score, write_history
+from analysis.tables import result_table, write_tables
+from search.run import RunResult
+from search.runs.record import History, read_history
+from search.runs.rows import TRIAL_COLUMNS, rung_rows
+from space.architecture import Level
+from space.choices import LevelRanges, Space
+from space.shared.plain import to_plain
+from tests.search.histories import MD, SPACE, confirm, end, open_run, propose, score, write_history
 
 
 def printed(table: Table, width: int = 200) -> str:
@@ -27,15 +33,21 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def write_trials_csv(folder: Path, history: History) -> Path:
+    write_tables(folder, history)
+    return folder / "trials.csv"
+
+
 def test_columns_begin_exactly_as_promised(tmp_path: Path) -> None:
-    history = write_history(tmp_path, ended=6)
+    history = write_history(tmp_path, ended=6, space=to_plain(SPACE))
     head = write_trials_csv(tmp_path, history).read_text(encoding="utf-8").splitlines()[0]
+    choices = "level_1.channels,level_2.channels,"
     promised = (
         "number,state,reason,architecture,parameters,gmacs,proxy_parameters,steps,fid,clip,"
         "validation_loss,seconds,seed"
     )
-    assert head == promised + ",fid_random_network"
-    assert ",".join(COLUMNS) == promised
+    assert head.startswith(f"{promised},fid_random_network,{choices}")
+    assert ",".join(TRIAL_COLUMNS) == promised
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".trials")]
 
 
@@ -63,6 +75,63 @@ def test_a_row_of_each_kind(tmp_path: Path) -> None:
     assert rows[1]["steps"] == "100"
     assert (rows[2]["fid"], rows[2]["steps"], rows[2]["reason"]) == ("", "0", "out of memory")
     assert rows[3]["reason"] == "under way or interrupted"
+
+
+def test_choices_are_columns_where_they_have_an_effect(tmp_path: Path) -> None:
+    record = open_run(tmp_path, trials=3, space=to_plain(SPACE))
+    bare = replace(MD, levels=(MD.levels[0], Level(640, "full", (0,), (0, 0)), MD.levels[2])).canonical()
+    plain = replace(MD, levels=(*MD.levels[:2], replace(MD.levels[2], self_attention=False)))
+    for architecture in (MD, bare, plain):
+        key = propose(record, architecture)
+        score(record, key, 100, 90.0, 0.1)
+    confirm(record, "md", MD, [(12.0, 0.4)])
+    record.close()
+    first, second, third = rows_of(write_trials_csv(tmp_path, record.history))
+    assert (first["level_3.channels"], first["level_3.self_attention"]) == ("1024", "True")
+    assert (first["level_2.layers_down"], first["level_2.cross_attention"]) == ("1", "True")
+    assert (
+        second["level_3.channels"] == second["level_2.cross_attention"] == ""
+    )  # layers_up=0: outside the space
+    assert (third["level_3.self_attention"], third["level_3.cross_attention"]) == ("False", "True")
+    rungs = rows_of(tmp_path / "rungs.csv")
+    assert [(row["name"], row["purpose"], row["step"]) for row in rungs[:3]] == [
+        (f"trial {number}", "search", "100") for number in range(3)
+    ]
+    assert {(row["name"], row["purpose"]) for row in rungs[3:]} == {("md", "confirm")}
+    assert (rungs[0]["fid_embedded_clip"], rungs[0]["level_3.channels"]) == ("90.0", "1024")
+
+
+def test_a_choice_without_effect_is_empty(tmp_path: Path) -> None:
+    space = Space({"a": LevelRanges((320, 640), layers_down=(0, 1), cross_attention=(False, True))})
+    record = open_run(tmp_path, trials=2, space=to_plain(space))
+    for layers, crossing in ((0, True), (1, True)):
+        chosen = {"a.channels": 320, "a.layers_down": layers, "a.cross_attention": crossing}
+        score(record, propose(record, space.architecture(space.pinned() | chosen)), 100, 90.0, 0.1)
+    record.close()
+    columns, (without, with_layers) = rung_rows(record.history)
+    assert columns[-3:] == ["a.channels", "a.layers_down", "a.cross_attention"]
+    assert (without["a.layers_down"], without["a.cross_attention"]) == (0, None)
+    assert (with_layers["a.layers_down"], with_layers["a.cross_attention"]) == (1, True)
+
+
+def test_a_result_is_a_frame_and_one_short_line(tmp_path: Path) -> None:
+    result = RunResult(tmp_path, write_history(tmp_path, ended=6, space=to_plain(SPACE)), None, True)
+    frame, rungs = result.frame(), result.frame("rungs")
+    assert list(frame.number) == list(range(6)) and frame.parameters.dtype.kind == "i"
+    assert str(frame["level_1.channels"].dtype) == "Int64"
+    assert frame.fid.dtype.kind == "f" and set(frame["level_1.channels"].dropna()) <= {256, 320, 384}
+    trials = [trial for trial in result.history.trials for _ in trial.rungs]
+    searched = rungs[rungs.purpose == "search"]
+    assert list(searched.architecture) == [trial.architecture.id for trial in trials]
+    assert list(searched.step) == [rung.step for trial in result.history.trials for rung in trial.rungs]
+    line = repr(result)
+    assert str(result) == line and "\n" not in line and len(line) < 120 + len(str(tmp_path))
+    assert "6 trials: " in line and line.endswith("; interrupted)") and f"({tmp_path}: " in line
+    best = min(
+        (t for t in result.history.trials if t.state == "complete"), key=lambda t: t.number, default=None
+    )
+    assert best is not None and "best trial " in line
+    assert len(repr(result.history)) < 100 and repr(result.history.trials[0]).startswith("Trial(trial 0: ")
 
 
 def test_no_trials_is_a_head_alone(tmp_path: Path) -> None:

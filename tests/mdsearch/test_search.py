@@ -14,6 +14,8 @@ from mdsearch.commands.search import main, settings_of
 from search.runs.record import RECORD_NAME
 from space.shared.plain import InputError
 
+CONF = Path(__file__).parents[2] / "conf"
+
 
 class Started(Exception):
     """The search went past every check."""
@@ -60,6 +62,12 @@ def refused(folder: Path, *words: str) -> str:
         ("noise.deviations=-1", "noise.deviations: -1.0 is negative"),
         ("cluster.workers=0", "cluster.workers: 0 is too few"),
         ("cluster.cpus_per_worker=0", "cluster.cpus_per_worker: 0 is too few"),
+        (
+            "cluster.gpus_per_worker=2",
+            "cluster.gpus_per_worker: 2, where a trial trains on one; allowed: 0 to",
+        ),
+        ("cluster.dashboard_port=0", "cluster.dashboard_port: 0 is no port; allowed: 1 to 65535, or null"),
+        ("cluster=existing cluster.address=nowhere", "cluster.address: 'nowhere' is no address"),
         ("confirmation.steps=-1", "confirmation.steps: -1 is too few"),
         ("confirmation.references=[mdd]", "did you mean 'md'?"),
         ("enqueue=[nowhere.yaml]", "enqueue: nowhere.yaml: cannot be read as an architecture"),
@@ -182,3 +190,32 @@ def test_confirming_needs_a_run_with_trials(tmp_path: Path) -> None:
         main(["data.scenes=64", "name=begun", f"runs_folder={tmp_path}"])
     with pytest.raises(InputError, match="has no trial to confirm; first: mdsearch search resume="):
         confirm.main([f"runs_folder={tmp_path}"])
+
+
+def test_a_run_goes_on_when_the_files_that_it_was_made_of_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "networks").mkdir()
+    for name in ("networks/a.yaml", "reference.yaml", "mine.yaml"):
+        (tmp_path / name).write_text((CONF / "arch" / "md_lite.yaml").read_text())
+    space = "defaults: [md, _self_]\nlevels: {level_3: {channels: [768, 896]}}\n"
+    (tmp_path / "phone.yaml").write_text(space)
+    words = ["space=phone.yaml", "enqueue=[networks]", "confirmation.references=[reference.yaml]"]
+    with pytest.raises(Started):
+        main([*words, "name=a", "data.scenes=64", f"runs_folder={tmp_path}"])
+    before, _ = settings_of([*words, "data.scenes=64"])
+    for path in ("phone.yaml", "networks/a.yaml", "reference.yaml"):
+        (tmp_path / path).unlink()
+    (tmp_path / "networks").rmdir()
+    with pytest.raises(Started):
+        main([f"resume={tmp_path}/a"])
+    settings, words = settings_of([f"resume={tmp_path}/a"])
+    assert (settings.space, settings.enqueue) == (before.space, ("networks/a.yaml",))
+    assert words[:1] == ["space=phone.yaml"]
+    with pytest.raises(Started):
+        main([f"resume={tmp_path}/a", "trials=9"])
+    assert "space: no file 'phone.yaml'" in refused(tmp_path, f"resume={tmp_path}/a", "space=phone.yaml")
+    assert "no file 'phone.yaml'" in refused(tmp_path, "space=phone.yaml", "name=b")
+    with pytest.raises(InputError, match="has no trial to confirm"):
+        confirm.main([f"{tmp_path}/a"])

@@ -19,7 +19,7 @@ from analysis.report.contents import sections_of
 from analysis.report.html import body
 from analysis.report.page import Page
 from analysis.study import sync_study
-from analysis.tables import write_trials_csv
+from analysis.tables import write_tables
 from mdsearch.commands.search import settings_of
 from search.objectives import FID_AND_CLIP
 from search.runs.bundle import bundled_of, histories_of, write_bundle
@@ -88,7 +88,8 @@ def test_they_are_never_the_searchs_own(earlier: str, tmp_path: Path) -> None:
     assert [trial.number for trial in history.trials] == [0, 1, 2] and search.finished
     assert not {trial.key for trial in history.prior} & set(history.by_key)
     assert best_first(history.trials, FID_AND_CLIP)[0].purpose == "search"
-    assert len(write_trials_csv(tmp_path / "b", history).read_text().splitlines()) == 1 + 3
+    write_tables(tmp_path / "b", history)
+    assert len((tmp_path / "b" / "trials.csv").read_text().splitlines()) == 1 + 3
     numbers = [trial.number for trial in history.known]
     assert len(set(numbers)) == len(numbers)
 
