@@ -47,8 +47,9 @@ def help_text(main: str, words: Iterable[str] = (), *, package: str = PACKAGE) -
 def _chosen(main: str, words: Iterable[str], package: str, usual: dict[str, str]) -> dict[str, str]:
     """Group -> preset, with those that the words choose."""
     folders = presets_of(package)
-    parsed = [parsed_word(in_words_of_today(word)) for word in words]
-    chosen = [override for override in parsed if names_preset(override, folders)]
+    of_groups = [word for word in words if folder_of(word.lstrip("+~").partition("=")[0]) in folders]
+    parsed = [parsed_word(in_words_of_today(word)) for word in of_groups]
+    chosen = [each for each in parsed if names_preset(each, folders) and not each.is_sweep_override()]
     for override in chosen:
         check_preset(override, folders[override.key_or_group])
         check_chosen_here(override, usual)

@@ -19,6 +19,7 @@ from space.shared.plain import from_plain
 if TYPE_CHECKING:
     from search.ask_tell import AskTell
     from search.ask_tell_settings import AskTellSettings, ServeAddress
+    from search.backends.connection import RayConnection
     from search.run import RunResult
     from search.settings import SearchSettings
 
@@ -48,9 +49,12 @@ def settings(*overrides: str, config_dir: str | Path | None = None) -> SearchSet
         return settings_of(overrides)[0]
 
 
-def run_search(settings: SearchSettings, overrides: Sequence[str] = ()) -> RunResult:
+def run_search(
+    settings: SearchSettings, overrides: Sequence[str] = (), ray: RayConnection | None = None
+) -> RunResult:
     """Search, confirm, report: the run folder holds all that `mdsearch search` leaves there. `overrides` are
-    the words that the settings were made of; `mdsearch search resume=...` starts from them.
+    the words that the settings were made of; `mdsearch search resume=...` starts from them. `ray` is that of
+    several searches in turn.
 
     Raises:
         InputError: for settings that cannot work, before anything starts.
@@ -58,7 +62,7 @@ def run_search(settings: SearchSettings, overrides: Sequence[str] = ()) -> RunRe
     from analysis.live import STANDARD
     from search import run
 
-    return run.run_search(settings, list(overrides), STANDARD)
+    return run.run_search(settings, list(overrides), STANDARD, ray)
 
 
 def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:

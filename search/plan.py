@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Protocol
 
 import torch
 
+from search.backends.cluster import check_devices
 from search.confirmation.unmeasured import noise_note
 from search.formats import counted, duration
 from search.objectives import Objectives
@@ -51,6 +51,7 @@ def check(settings: SearchSettings) -> Dataset:
             that score that are missing or others.
     """
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
+    check_devices(settings.cluster)
     _check_objectives(settings)
     check_choices(settings, named)
     for group, names in named.items():
@@ -227,7 +228,7 @@ def plan_text(settings: SearchSettings) -> str:
     generator = random.Random(settings.seed)
     sampled = [settings.space.sample(UniformSuggestions(generator)) for _ in range(SAMPLES_PRICED)]
     feasible = [a for a in sampled if not settings.budget.excess(a)]
-    workers = 1 if settings.backend == "inline" else settings.cluster.workers or os.cpu_count() or 1
+    workers = 1 if settings.backend == "inline" else settings.cluster.workers_here
     steps = settings.trials * settings.rungs[-1]
     lines = [
         f"space      {len(settings.space.free())} choices, {settings.space.encodings:.3g} combinations",

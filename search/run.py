@@ -6,12 +6,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from search.backends.connection import RayConnection
 from search.confirmation.confirmation import Confirmation
 from search.confirmation.unmeasured import noise_note, what_to_measure, why_unknown
 from search.custom import keep_custom
@@ -80,27 +82,40 @@ class RunResult:
 
 
 def run_search(
-    settings: SearchSettings, overrides: list[str] | None = None, listeners: Sequence[Listener] = ()
+    settings: SearchSettings,
+    overrides: list[str] | None = None,
+    listeners: Sequence[Listener] = (),
+    ray: RayConnection | None = None,
 ) -> RunResult:
     """Search and confirm.
 
     Args:
         overrides: the words that made the settings, kept for resuming.
         listeners: what is made of the record while it grows (`analysis.live.STANDARD`: table, report, study).
+        ray: that of several searches in turn; by default one for this search.
 
     Raises:
         InputError: before anything is started, for settings that cannot work.
         StorageAway: storage was full or away for longer than a search waits; it can be gone on with.
     """
+    with nullcontext(ray) if ray is not None else RayConnection() as ray:
+        return _run_with(ray, settings, overrides or [], listeners)
+
+
+def _run_with(
+    ray: RayConnection, settings: SearchSettings, overrides: list[str], listeners: Sequence[Listener]
+) -> RunResult:
+    if settings.backend == "ray":
+        ray.check(settings.cluster)
     data = check(settings)
     folder = claim_folder(settings, data.digest)
     record = Record(folder)
     try:
-        begin_record(settings, folder, record, header_of(settings, folder, overrides or []))
+        begin_record(settings, folder, record, header_of(settings, folder, overrides))
         with make_display(settings.trials, settings.objectives) as display:
             record.announce = display.message
             try:
-                return _run(settings, data, folder, record, display, listeners)
+                return _run(settings, data, folder, record, display, listeners, ray)
             except KeyboardInterrupt:  # before the first trial: there is nothing to report
                 display.message(f"interrupted; go on with: {resume_command(folder)}")
                 raise
@@ -120,6 +135,7 @@ def _run(
     record: Record,
     display: Display,
     listeners: Sequence[Listener],
+    ray: RayConnection,
 ) -> RunResult:
     began = time.monotonic()
     evaluator = evaluator_of(settings, data, folder, display)
@@ -152,7 +168,7 @@ def _run(
     interrupted = False
     display.message(f"{folder}: prepared in {time.monotonic() - began:.0f} s")
     try:
-        _drive(strategy, settings, worker, record, display)
+        _drive(strategy, settings, worker, record, display, ray)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -166,7 +182,12 @@ def _run(
 
 
 def _drive(
-    strategy: Strategy, settings: SearchSettings, worker: TrialSettings, record: Record, display: Display
+    strategy: Strategy,
+    settings: SearchSettings,
+    worker: TrialSettings,
+    record: Record,
+    display: Display,
+    ray: RayConnection,
 ) -> None:
     if strategy.finished:
         return
@@ -175,17 +196,13 @@ def _drive(
 
         run_inline(strategy, worker, display.message)
         return
-    from search.backends.cluster import set_ray_environment
-
-    set_ray_environment(settings.cluster)
     torch.set_num_threads(1)  # a Gaussian process beside the workers would fight them for their cores
-    from search.backends.ray_tune import Cluster, Gauges, run_on_ray
+    ray.use(settings.cluster, display.message)
+    from search.backends.ray_tune import Gauges, run_on_ray
 
-    display.message("starting Ray ...")
-    with Cluster(settings.cluster, display.message):
-        gauges = Gauges(settings.objectives)
-        record.listeners.append(lambda event, history: gauges(history))
-        run_on_ray(strategy, worker, settings.cluster, display.message)
+    gauges = Gauges(settings.objectives)
+    record.listeners.append(lambda event, history: gauges(history))
+    run_on_ray(strategy, worker, settings.cluster, display.message)
 
 
 def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrupted: bool) -> None:

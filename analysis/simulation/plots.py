@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.plotting import plot_file
+from analysis.plotting import log_ticks, plot_file
 from analysis.simulation.planning import Plan
 from space.explore.style import OTHER_COLOUR, OWN_COLOUR
 
@@ -34,6 +34,7 @@ def plot_plans(path: Path, plans: Sequence[Plan]) -> Path:
             bars = time.bar([place + offset for place in places], hours, 0.36, label=label, color=colour)
             time.bar_label(bars, [f"{value:,.0f} h" for value in hours], fontsize=8, padding=2)
         time.set_yscale("log")
+        log_ticks(time.yaxis)
         time.set_ylabel("wall time (hours)")
         bottom = [0.0] * len(plans)
         for name, label, colour in TIME_PARTS:

@@ -5,7 +5,6 @@ Workers take whole parts; how many there are leaves no trace in what is measured
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from evaluators.images.preparation import check_form
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.parts import MeasuredPart, Work, measured_parts, memory_is_full, parts_of
 from evaluators.networks.features import Networks
+from space.shared.cpus import available_cpus
 from space.shared.plain import InputError
 from space.shared.workers import in_workers
 
@@ -94,7 +94,7 @@ def _finished(
     work: Work, images: ImageSet, networks: Networks, parts: Sequence[MeasuredPart], workers: int
 ) -> Iterator[MeasuredPart]:
     """Parts as they come to lie on the disk, measured here or by worker processes."""
-    cores = os.cpu_count() or 1
+    cores = available_cpus()
     if workers <= 1:
         yield from measured_parts(work, images, networks, parts, threads=cores)
         return

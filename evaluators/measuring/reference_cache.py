@@ -19,7 +19,7 @@ from evaluators.measuring.parts import FORMAT, Work, chosen_images, network_iden
 from evaluators.measuring.reference import Reference
 from evaluators.networks.features import Networks
 from evaluators.protocols.protocol import ImageForm
-from space.shared.caches import cache_folder
+from space.shared.caches import cache_folder, can_be_written, own_temporary
 from space.shared.plain import InputError, first_few
 
 REFERENCE_SUFFIX = ".safetensors"
@@ -84,6 +84,7 @@ def reference_from(
         content = _content(images, on_images)
     own = Networks(networks.features)
     path = place_of(settings.cache / "reference", (FORMAT, content), form, own)
+    parts = path if can_be_written(path.parent) else own_temporary("cache") / path.name
     work = Work(
         source=source,
         field="reference",
@@ -91,7 +92,7 @@ def reference_from(
         captions=None,
         form=form,
         load=partial(_features_alone, load),
-        folder=path.with_suffix(".parts"),
+        folder=parts.with_suffix(".parts"),
         part_images=settings.part_images,
         only=only,
     )
@@ -193,18 +194,21 @@ def cached_reference(path: Path, make: Callable[[], Reference]) -> Reference:
     """The statistics at `path`; of several processes that find none, one makes them and the others wait.
 
     Raises:
-        InputError: the folder cannot be written, the file cannot be read, or what `make` raises.
+        InputError: the file cannot be read, or what `make` raises.
     """
     from filelock import FileLock
 
-    if not path.is_file():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):
-                if not path.is_file():
-                    make().save(path)
-        except OSError as error:
-            raise InputError(f"cache_folder: {str(path.parent)!r} cannot be written: {error}") from None
+    if path.is_file():
+        return Reference.load(path)
+    made = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.is_file():
+                made = make()
+                made.save(path)
+    except OSError:  # full, say: only the next command misses what is not kept
+        return made or make()
     return Reference.load(path)
 
 

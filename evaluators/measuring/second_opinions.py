@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +16,7 @@ from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.metrics.kid import kernel_distance
 from evaluators.networks.features import CHUNK, TextSimilarity
 from evaluators.protocols.score import Score, score_name
+from space.shared.cpus import available_cpus
 from space.shared.second_opinion import SecondOpinion
 
 OF_FID = 1e-4  # of the distance itself
@@ -114,7 +114,7 @@ def clip_opinion(
 
 def _readable(work: Work, images: ImageSet, indices: np.ndarray) -> Iterator[tuple[list[int], np.ndarray]]:
     """The numbers and pixels of these images, a network's batch at a time."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         for start in range(0, len(indices), CHUNK):
             numbers = indices[start : start + CHUNK].tolist()
             read = pool.map(lambda number: read_image(work, images, number).pixels, numbers)

@@ -22,6 +22,7 @@ from evaluators.networks.embedded import ABOUT, EmbeddedClip
 from evaluators.networks.embedded_model import EmbeddedSettings, model_config
 from evaluators.networks.embedded_training import ReadPairs, train_clip
 from space.shared.plain import to_plain
+from space.shared.retries import storage_error
 
 CLIP_FORMAT = (
     1  # of the cached files and of the training; raised when an old file would no longer be the same
@@ -71,10 +72,11 @@ def kept(clip: EmbeddedClip, folder: Path) -> EmbeddedClip:
     """What is in the folder then, by whichever process; the clip itself where nothing can be."""
     try:
         publish(clip, folder)
-    except OSError as error:  # a cache never ends a search
-        print(
-            f"note: the CLIP is not kept, since {folder} cannot be written: {error.strerror}", file=sys.stderr
-        )
+    except Exception as error:
+        reason = storage_error(error) or (error if isinstance(error, OSError) else None)
+        if reason is None:
+            raise
+        print(f"note: the CLIP is not kept, since {folder} cannot be written: {reason}", file=sys.stderr)
         return clip
     return EmbeddedClip.load(folder)
 
@@ -85,7 +87,7 @@ def publish(clip: EmbeddedClip, folder: Path) -> None:
     try:
         clip.save(own)
         os.rename(own, folder)
-    except OSError:  # or another process was first, and a folder with files in it is not replaced
+    except Exception:  # another process was first, and a folder with files in it is not replaced; or no room
         shutil.rmtree(own, ignore_errors=True)
         if not (folder / ABOUT).is_file():
             raise

@@ -165,7 +165,7 @@ def reference_of_images(
         data_digest: of the set that `read` reads from, whatever the indices.
 
     Raises:
-        InputError: the folder cannot be written, or images that do not fit the form.
+        InputError: images that do not fit the form.
     """
     assert protocol.reference is not None
     check_form(protocol.images)

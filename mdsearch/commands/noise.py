@@ -43,7 +43,8 @@ def main(words: list[str]) -> int:
     histories = histories_of(sources)
     first, noise = next((name, noise_of(history)) for name, history in histories.items())
     if noise is None:
-        raise InputError(f"{first}: states no noise yet; first: {resume_command(first)}")
+        how = f"; first: {resume_command(first)}" if Path(first).is_dir() else ""
+        raise InputError(f"{first}: states no noise yet{how}")
     found = estimated(list(histories.values()), noise, settings.best)
     print(
         render_table(

@@ -34,6 +34,7 @@ def _sweep(words: list[str]) -> int:
     """One search for each combination of a sweep; all are checked before the first starts."""
     from analysis.comparison.runs import protocol_differences, read_runs
     from analysis.comparison.table import comparison_table
+    from search.backends.connection import RayConnection
     from search.plan import check, plan_text
 
     combinations = expand(words)
@@ -48,13 +49,14 @@ def _sweep(words: list[str]) -> int:
         return 0
     searches = [settings_of(overrides) for overrides in _named(combinations, planned)]
     folders, status = [], 0
-    for settings, overrides in searches:
-        print(f"\n=== {typed_line('search', overrides)}", flush=True)
-        result = run_search(settings, overrides)
-        folders.append(result.folder)
-        status = max(status, _finish(result))
-        if result.interrupted:
-            break
+    with RayConnection() as ray:
+        for settings, overrides in searches:
+            print(f"\n=== {typed_line('search', overrides)}", flush=True)
+            result = run_search(settings, overrides, ray)
+            folders.append(result.folder)
+            status = max(status, _finish(result))
+            if result.interrupted:
+                break
     runs = read_runs(folders)
     Console().print(comparison_table(runs))
     if len(runs) > 1 and not protocol_differences(runs):

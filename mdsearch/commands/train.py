@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType, MappingProxyType
@@ -22,6 +22,7 @@ from conf.words import as_text, first_line, path_of
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.command_lines import command_line, setting_word
+from space.shared.files import alone_in
 from space.shared.plain import InputError, first_few, from_plain, to_plain
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
@@ -82,16 +83,17 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
     for line in trainer.unread_text():
         print(line)
-    _prepare(folder, command, words)
-    if (folder / STATE).is_file():
-        _go_on(trainer, folder / STATE)
-        _cut_curve(folder / CURVE, trainer.step)
-    print(
-        f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
-        f"steps {trainer.step} to {command.training.steps}, in {folder}"
-    )
-    with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
-        _train_in_parts(trainer, command, folder, curve, console, stopped)
+    with _held(folder):
+        _prepare(folder, command, words)
+        if (folder / STATE).is_file():
+            _go_on(trainer, folder / STATE)
+            _cut_curve(folder / CURVE, trainer.step)
+        print(
+            f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
+            f"steps {trainer.step} to {command.training.steps}, in {folder}"
+        )
+        with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
+            _train_in_parts(trainer, command, folder, curve, console, stopped)
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
         raise KeyboardInterrupt
@@ -176,10 +178,23 @@ def _progress(console: Console, last: int, start: int) -> Iterator[Callable[[int
         yield lambda step, loss: progress.update(task, completed=step, loss=f"{loss:.4f}")
 
 
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """A folder that no other training writes to meanwhile."""
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone_in(folder))
+        except BlockingIOError:
+            raise InputError(f"out: another training writes to {folder}; choose another, or wait") from None
+        except OSError as error:
+            raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
+        yield
+
+
 def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
     """The folder with what is needed to go on: the words, the resolved settings, the architecture."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / "architecture.yaml").write_text(command.architecture().to_yaml(), encoding="utf-8")
         (folder / WORDS).write_text(yaml.safe_dump(words), encoding="utf-8")
         settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
@@ -206,7 +221,7 @@ def _cut_curve(curve: Path, step: int) -> None:
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
     refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
-    refuse_beside(words, "resume", ["arch", "arch_file", "out"], "whose folder and architecture go on")
+    refuse_beside(words, "resume", ["arch", "arch_file", "out", "run"], "whose folder and architecture go on")
     resume, run = path_of(words, "resume"), path_of(words, "run")
     if resume is None:
         command = _composed(words, _trained_with(run))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from dataclasses import dataclass
 
+from space.shared.cpus import available_cpus
 from space.shared.plain import InputError
+
+OWN_TOKEN = secrets.token_hex(16)
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,9 @@ class ClusterSettings:
     folder must be on storage that all its nodes share.
 
     `workers` null: one for each `cpus_per_worker` of the cluster's CPUs (or GPU, if they take one).
+    `dashboard_port` null: Ray's own, or the next that is free.
+    `max_worker_deaths` are those of one trial without a new rung in between; those of whole nodes, which
+    are no trial's doing, do not count.
     """
 
     address: str | None = None
@@ -24,7 +31,7 @@ class ClusterSettings:
     gpus_per_worker: float = 0.0
     threads_per_worker: int = 1
     dashboard: bool = True
-    dashboard_port: int = 8265
+    dashboard_port: int | None = None
     object_store_mb: int = 128
     max_worker_deaths: int = 2
 
@@ -38,10 +45,32 @@ class ClusterSettings:
         for name in ("gpus_per_worker", "max_worker_deaths"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}: {getattr(self, name)} is negative; allowed: 0 or more")
-        if not 1 <= self.dashboard_port <= 65535:
-            raise InputError(f"dashboard_port: {self.dashboard_port} is no port; allowed: 1 to 65535")
+        if self.dashboard_port is not None and not 1 <= self.dashboard_port <= 65535:
+            raise InputError(
+                f"dashboard_port: {self.dashboard_port} is no port; allowed: 1 to 65535, or null"
+            )
         if self.object_store_mb < 75:  # Ray's own bound, below which it does not start
             raise InputError(f"object_store_mb: {self.object_store_mb} is too few; allowed: 75 or more")
+
+    @property
+    def cpus_here(self) -> int:
+        """Of a cluster of our own: what its workers take, or else what this process may use."""
+        return math.ceil(self.workers * self.cpus_per_worker) if self.workers else available_cpus()
+
+    @property
+    def workers_here(self) -> int:
+        """As many as there would be on this machine, as far as its CPUs go."""
+        return self.workers or max(1, int(available_cpus() // self.cpus_per_worker))
+
+
+def check_devices(cluster: ClusterSettings) -> None:
+    """Raises InputError for devices of which a trial would not use all. (Not where settings are made: those
+    of earlier runs are still read.)"""
+    if cluster.gpus_per_worker > 1:
+        raise InputError(
+            f"cluster.gpus_per_worker: {cluster.gpus_per_worker:g}, where a trial trains on one; allowed: 0 "
+            "to 1 (below 1, trials share a GPU); nearest: 1"
+        )
 
 
 def set_ray_environment(cluster: ClusterSettings) -> None:
@@ -51,7 +80,9 @@ def set_ray_environment(cluster: ClusterSettings) -> None:
     """
     if cluster.address is None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+        os.environ.setdefault("RAY_AUTH_TOKEN", OWN_TOKEN)
+    elif os.environ.get("RAY_AUTH_TOKEN") == OWN_TOKEN:  # of an earlier search
+        del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune prints nothing; the display is ours

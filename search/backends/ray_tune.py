@@ -8,10 +8,9 @@ truth, and a resumed search starts a fresh Tuner for what is left.
 from __future__ import annotations
 
 import logging
-import math
-import os
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,68 +18,20 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.job_config import JobConfig
+from ray.train._internal import storage
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.metrics import Gauge
 
 from search.backends.cluster import ClusterSettings
 from search.backends.deaths import WorkerDeaths
-from search.backends.import_path import importing_ours
 from search.formats import run_name
 from search.objectives import Objectives
-from search.runs.record import History
+from search.runs.record import History, State
 from search.strategy import Job, Report, Strategy
 from search.trial import StartsAgain, TrialSettings, TrialWorker, why_failed
 from space.shared.plain import InputError
 from space.shared.retries import Waiting, once, patiently, storage_error, timed_out
-
-
-class Cluster:
-    """A connection to Ray, for the time of a `with` block."""
-
-    def __init__(self, settings: ClusterSettings, announce: Callable[[str], None]) -> None:
-        self.settings, self.announce = settings, announce
-
-    def __enter__(self) -> Cluster:
-        if self.settings.address is None:
-            self._start_local()
-        else:
-            self._connect(self.settings.address)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        ray.shutdown()
-
-    def _start_local(self) -> None:
-        settings = self.settings
-        context = ray.init(
-            address="local",
-            num_cpus=settings.workers and math.ceil(settings.workers * settings.cpus_per_worker),
-            include_dashboard=settings.dashboard,
-            dashboard_host="127.0.0.1",
-            dashboard_port=settings.dashboard_port,
-            object_store_memory=settings.object_store_mb * 2**20,
-            configure_logging=True,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            job_config=importing_ours(JobConfig()),
-        )
-        if settings.dashboard and context.dashboard_url:
-            token = os.environ.get("RAY_AUTH_TOKEN", "(none)")
-            self.announce(f"Ray dashboard: http://{context.dashboard_url}  token: {token}")
-
-    def _connect(self, address: str) -> None:
-        try:
-            context = ray.init(
-                address=address,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                job_config=importing_ours(JobConfig()),
-            )
-        except Exception as error:
-            raise InputError(f"cluster.address: no Ray cluster answers at {address!r}: {error}") from None
-        self.announce(f"Ray cluster at {address}; dashboard: http://{context.dashboard_url or '(none)'}")
 
 
 class Stuck(Exception):
@@ -149,6 +100,8 @@ class _StrategySearcher(_NotPickled, Searcher):
         super().__init__(metric="report", mode="max")
         self.strategy, self.common, self.deaths = strategy, common, deaths
         self.jobs: dict[str, Job] = {}
+        self.again: deque[Job] = deque()  # their workers died
+        self.ended: set[str] = set()
         self.trouble: Exception | None = None  # ours, to be raised again: Tune makes a text of it
 
     @contextmanager
@@ -161,7 +114,7 @@ class _StrategySearcher(_NotPickled, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         with self.ours():
-            job = self.strategy.propose()
+            job = self.again.popleft() if self.again else self.strategy.propose()
             if job is None:
                 return Searcher.FINISHED if self.strategy.finished else None
             self.jobs[trial_id] = job
@@ -170,13 +123,24 @@ class _StrategySearcher(_NotPickled, Searcher):
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
     ) -> None:
+        """With an error at each death of a trial's worker: the job goes on as another trial of Tune's, whose
+        own way of recovering counts all deaths together."""
         if not error:
             return
         with self.ours():
             job, settings = self.jobs[trial_id], self.common["settings"]
+            if job.key in self.ended:
+                return
+            if not self.deaths.too_many(job.key):
+                self.again.append(job)
+                return
             if stuck := self.deaths.stuck(job.key):
                 raise timed_out(run_name(job), stuck, settings.run_folder)
-            self.strategy.take_result(job.key, "failed", self.deaths.reason(job.key))
+            self.end(job, "failed", self.deaths.reason(job.key))
+
+    def end(self, job: Job, state: State, reason: str) -> None:
+        self.ended.add(job.key)
+        self.strategy.take_result(job.key, state, reason)
 
     def save(self, checkpoint_path: str) -> None:
         Path(checkpoint_path).touch()
@@ -198,7 +162,7 @@ class _StrategyScheduler(_NotPickled, FIFOScheduler):
             return str(self._answer(self.searcher.jobs[trial.trial_id], result))
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Called at each death of a trial's worker, before it is started anew or given up."""
+        """Called at each death of a trial's worker, before `on_trial_complete`."""
         job = self.searcher.jobs[trial.trial_id]
         told = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
         self.say(f"{run_name(job)}: {self.searcher.deaths.add(job.key, told)}")
@@ -211,20 +175,20 @@ class _StrategyScheduler(_NotPickled, FIFOScheduler):
             self.say(f"{run_name(job)}: trains again from step 0: {result['starts_again']}")
             return TrialScheduler.CONTINUE
         if "failed" in result:
-            self.strategy.take_result(job.key, "failed", result["failed"])
+            self.searcher.end(job, "failed", result["failed"])
             return TrialScheduler.STOP
         decision = self.strategy.judge(job.key, result["report"])
+        self.searcher.deaths.reached(job.key, result["report"].step)
         if decision.word == "continue":
             return TrialScheduler.CONTINUE
-        state = "halted" if decision.word == "halt" else "complete"
-        self.strategy.take_result(job.key, state, decision.reason)  # type: ignore[arg-type]
+        self.searcher.end(job, "halted" if decision.word == "halt" else "complete", decision.reason)
         return TrialScheduler.STOP
 
 
 def run_on_ray(
     strategy: Strategy, settings: TrialSettings, cluster: ClusterSettings, announce: Callable[[str], None]
 ) -> None:
-    """Drive the strategy until it has finished, inside a `Cluster`.
+    """Drive the strategy until it has finished, by the cluster that `connect` was called for.
 
     Ctrl-C returns early; what was running stays recorded as running.
 
@@ -232,29 +196,31 @@ def run_on_ray(
         StorageAway: no worker could work, wherever it was started; its job is left as running.
     """
     common = {"settings": settings, "threads": cluster.threads_per_worker}
-    searcher = _StrategySearcher(strategy, common, WorkerDeaths())
+    searcher = _StrategySearcher(strategy, common, WorkerDeaths(cluster.max_worker_deaths))
+    fit = _workers_that_fit(cluster, announce)
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it lists trials whose workers died
     scratch = Path(tempfile.mkdtemp(prefix="mdsearch-tune-"))
-    resources = {"cpu": cluster.cpus_per_worker, "gpu": cluster.gpus_per_worker}
-    tuner = tune.Tuner(
-        tune.with_resources(_TrialActor, resources),
-        tune_config=tune.TuneConfig(
+    # by ray:// this machine is no node, and has no session of Ray's, where Tune would keep files
+    storage._get_ray_train_session_dir = lambda: str(scratch)
+    try:
+        tune.run(
+            tune.with_resources(
+                _TrialActor, {"cpu": cluster.cpus_per_worker, "gpu": cluster.gpus_per_worker}
+            ),
             search_alg=searcher,
             scheduler=_StrategyScheduler(searcher, announce),
             num_samples=-1,
-            max_concurrent_trials=cluster.workers or _workers_that_fit(cluster),
+            max_concurrent_trials=cluster.workers or fit,
             reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=cluster.max_worker_deaths),
+            max_failures=0,
+            raise_on_failed_trial=False,
             # a worker that died while Tune saved a trial that had ended would have it run all over again
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        ),
-    )
-    try:
-        tuner.fit()
+            _remote=False,  # also by ray://: strategy, record and display are here
+        )
     except Exception:
         if searcher.trouble is not None:
             raise searcher.trouble from None
@@ -263,16 +229,28 @@ def run_on_ray(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _workers_that_fit(cluster: ClusterSettings) -> int:
-    have = ray.cluster_resources()
-    fit = int(have.get("CPU", 1) // cluster.cpus_per_worker)
+def _workers_that_fit(cluster: ClusterSettings, announce: Callable[[str], None]) -> int:
+    """How many workers the nodes hold; a cluster that grows on demand may hold none yet, if so many are asked
+    for by name."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    fit = sum(_fitting(node, cluster) for node in nodes)
+    if fit >= 1:
+        return fit
+    cpus, gpus = (max([0, *(node.get(name, 0) for node in nodes)]) for name in ("CPU", "GPU"))
+    said = (
+        f"no worker fits: a node has up to {cpus:g} CPUs and {gpus:g} GPUs, a worker takes "
+        f"{cluster.cpus_per_worker:g} and {cluster.gpus_per_worker:g}"
+    )
+    if cluster.address is None or cluster.workers is None:
+        raise InputError(f"cluster: {said}")
+    announce(f"{said}; waiting for nodes")
+    return cluster.workers
+
+
+def _fitting(node: Mapping[str, float], cluster: ClusterSettings) -> int:
+    fit = int(node.get("CPU", 0) // cluster.cpus_per_worker)
     if cluster.gpus_per_worker:
-        fit = min(fit, int(have.get("GPU", 0) // cluster.gpus_per_worker))
-    if fit < 1:
-        raise InputError(
-            f"cluster: no worker fits: it has {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs, a "
-            f"worker takes {cluster.cpus_per_worker:g} and {cluster.gpus_per_worker:g}"
-        )
+        fit = min(fit, int(node.get("GPU", 0) // cluster.gpus_per_worker))
     return fit
 
 

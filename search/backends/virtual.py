@@ -29,9 +29,9 @@ class Conditions:
 
     A worker is lost while it trains `failures_per_day` times, on average, and comes back after
     `repair_minutes`; its job goes on from its last rung on the next free worker, and fails after more than
-    `max_worker_deaths` such deaths. Preemption is the same but for its own figures, and counts towards no
-    limit. A share of `stragglers` among the workers is `slowdown` times slower. The driver takes
-    `propose_seconds` for a proposal and `judge_seconds` for a report, one after the other;
+    `max_worker_deaths` such deaths on the way to one rung. Preemption is the same but for its own figures,
+    and counts towards no limit. A share of `stragglers` among the workers is `slowdown` times slower. The
+    driver takes `propose_seconds` for a proposal and `judge_seconds` for a report, one after the other;
     `start_seconds` is what a worker needs before it trains a job that it has just received.
     """
 
@@ -96,7 +96,7 @@ class _Running:
     job: Job
     reports: Iterator[Report]
     next: Report | Exception | None = None
-    deaths: int = 0
+    deaths: int = 0  # on the way to it, as losses
     losses_on_the_way: int = 0
 
 
@@ -204,7 +204,7 @@ class _Cluster:
     def _hear(self, event: _Event) -> None:
         running = self.running[event.worker]
         key, report, running.next = running.job.key, running.next, None
-        running.losses_on_the_way = 0
+        running.deaths = running.losses_on_the_way = 0
         self._driver(event.time, self.conditions.judge_seconds)
         if isinstance(report, Exception):
             self._end(event.worker, "failed", why_failed(report))

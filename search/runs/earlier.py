@@ -44,6 +44,9 @@ def current(stored: Mapping[str, Any]) -> dict[str, Any]:
     for group, active in ACTIVE.items():
         if isinstance(plain.get(group), Mapping):
             plain[group] = _current(plain[group], active)
+    cluster = plain.get("cluster")
+    if isinstance(cluster, Mapping) and cluster.get("dashboard_port") == 8265:
+        plain["cluster"] = {**cluster, "dashboard_port": None}  # the default then, seldom meant
     return {"strategy": {"name": "independent"}} | plain
 
 

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from space.shared.cpus import available_cpus
+
 _PACKAGES = ("mdsearch", "torch", "ray", "optuna", "open-clip-torch", "diffusers", "numpy", "scipy")
 
 
@@ -25,6 +27,7 @@ def provenance() -> dict[str, Any]:
             "machine": platform.machine(),
             "processor": _processor(),
             "cpus": os.cpu_count(),
+            "cpus_available": available_cpus(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "system": platform.platform(),

@@ -43,13 +43,21 @@ class Waiting:
 def storage_error(error: BaseException) -> OSError | None:
     """The error of storage that is full, away or not to be written from which this one came, if one did:
     itself, or what was being handled when it was raised. None for all else."""
-    seen: BaseException | None = error
-    while seen is not None:
-        number = seen.errno if isinstance(seen, OSError) else _written_out(seen)
+    for cause in causes(error):
+        number = cause.errno if isinstance(cause, OSError) else _written_out(cause)
         if number is not None and number in _PASSING:
-            return seen if isinstance(seen, OSError) else OSError(number, os.strerror(number))
-        seen = seen.__cause__ or seen.__context__
+            return cause if isinstance(cause, OSError) else OSError(number, os.strerror(number))
     return None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it came from, and so on, each once: `raise error from error` makes one its own cause."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _written_out(error: BaseException) -> int | None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import get_temp_dir
 from typing import Any, Literal, TypeVar
 
 from space.shared.plain import InputError
+from space.shared.sockets import socket_folder, temporary_files_in
 
-LONGEST_TEMPORARY = 70  # bytes of the path of the folder for temporary files
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -42,11 +42,12 @@ def in_workers(
         InputError: a worker was ended from outside.
         Exception: what `prepare` or `work` raised.
     """
-    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_TEMPORARY:
-        method = "spawn"  # a fork server listens at a path, which has 107 bytes at most
     context = get_context(method)
-    if preload and method == "forkserver":
+    if preload:
         context.set_forkserver_preload(list(preload))
+    if method == "forkserver":
+        with temporary_files_in(socket_folder("pymp-12345678/listener-12345678")):
+            get_temp_dir()  # where the server will listen
     before, children = set(active_children()), set[BaseProcess]()
     pool = ProcessPoolExecutor(workers, context, _begin, (context.Value("i", 0), prepare))
     try:

@@ -103,15 +103,15 @@ def test_plain_names_stand_as_they_are() -> None:
 
 def test_words_that_the_grammar_cannot_read_are_text() -> None:
     for text in ("Größe (2)", "a=b", "x#1", "what?", "it's"):
-        assert compose("search", [f"name={text}"])["name"] == text
-    assert compose("search", ["cache_folder=~/a", "prior=['~/b']"])["prior"] == [str(Path.home() / "b")]
+        assert compose("compare", [f"out={text}"])["out"] == text
+    assert compose("compare", ["out=~/a", "runs=['~/b']"])["runs"] == [str(Path.home() / "b")]
     assert compose("generate", ["model=~/a", "prompt=~/b"])["prompt"] == "~/b"
     typed = ["name=2024", "name=1_0", "name=true", "trials=3", "name=null", "name=Größe"]
     read = ['name="2024"', 'name="1_0"', 'name="true"', "trials=3", "name=null", "name=Größe"]
     assert as_typed(typed, ["name"]) == read
     for word in ("rungs=[1", "name=a,b(", "budget={a", "name='x", "na me=("):
         with pytest.raises(InputError, match="cannot be read as name=value"):
-            compose("search", [word])
+            compose("compare", [word])
 
 
 def test_a_path_is_read_before_anything_is_composed() -> None:

@@ -104,6 +104,7 @@ def test_a_key_given_twice_in_a_mapping_is_refused(tmp_path: Path) -> None:
         (train.main, ["arch=md", "arch_file=a.yaml"], "arch"),
         (train.main, ["resume=a", "arch=md"], "arch"),
         (train.main, ["resume=a", "out=b"], "out"),
+        (train.main, ["resume=a", "run=b"], "run"),
         (
             evaluate.main,
             ["evaluator=a", "evaluators.images.size_px=8", "images=b"],

@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from analysis.evidence.network_files import search_command
+from analysis.report.page import Page
+from analysis.report.sections.next import next_section
 from conf.compose import compose
-from conf.words import divided, expand
+from conf.words import as_text, divided, expand
 from mdsearch.__main__ import main
 from mdsearch.api import settings_of
 from mdsearch.commands import divide, search, train
@@ -21,12 +23,12 @@ from search.plan import named_architecture
 from search.preparation import header_of
 from search.runs.commands import more_seeds_command, train_command
 from search.runs.folder import begin_record, run_around, stored_settings
-from search.runs.record import Record
+from search.runs.record import Record, read_history
 from search.settings import SearchSettings
 from space.shared.command_lines import command_line
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import resume_command
-from tests.search.histories import end, propose, score
+from tests.search.histories import end, propose
 
 NAMES = ["2024", "-größe=3 [it's]?"]  # more of them in tests/conf/test_pasted.py
 OWN = (  # what none of the defaults is
@@ -48,7 +50,9 @@ def a_run(folder: Path, *overrides: str) -> SearchSettings:
     record = Record(folder)
     begin_record(settings, folder, record, header_of(settings, folder, words))
     key = propose(record, named_architecture("md_lite"))
-    score(record, key, 20, 50.0, 0.2, "end")
+    scores = {objective.name: 0.5 for objective in settings.objectives}
+    rung = {"seconds": {"training": 1.0}, "decision": "end", "reason": ""}
+    record.append("rung", key=key, step=20, scores=scores, **rung)
     end(record, key)
     record.close()
     (folder / "best.yaml").write_text(named_architecture("md_lite").to_yaml(), encoding="utf-8")
@@ -103,6 +107,25 @@ def test_a_confirmation_of_a_usual_search_needs_no_words_and_has_more_seeds() ->
     assert confirmed == replace(usual, seeds=3 * usual.seeds, minutes=10)
 
 
+def test_what_the_report_says_to_do_next_is_read_by_its_commands(run: Path) -> None:
+    found = next_section(Page(run, read_history(run)))
+    assert found is not None
+    named = {}
+    for _, line in found["commands"]:
+        command, words = divide(words_of(line))
+        sources, chosen = divided(words)
+        settings = compose(command, as_text(chosen, ["prompt", "model", "run", "resume"]))
+        given = (settings.get(name) for name in ("resume", "run", "model", "arch_file"))
+        named[command] = sources or [path for path in given if path is not None]
+    assert named == {
+        "search": [str(run)],
+        "confirm": [str(run)],
+        "generate": [str(run / "trials" / "0")],
+        "train": [str(run)],
+        "count": [str(run / "best.yaml")],
+    }
+
+
 def test_what_trains_for_longer_has_the_data_of_the_run(run: Path) -> None:
     name, *words = words_of(train_command(run, 20))
     assert name == "train"
@@ -121,6 +144,7 @@ def test_what_trains_for_longer_has_the_data_of_the_run(run: Path) -> None:
 
 def resumed_with_its_settings(run: Path, command: train.TrainCommand, kept: list[str]) -> None:
     folder = Path("trained") / run.name
+    folder.mkdir(parents=True)
     train._prepare(folder, command, kept)
     run.rename("elsewhere")
     name, *words = words_of(command_line("train", resume=folder))
@@ -171,7 +195,7 @@ def test_networks_are_trained_again_as_their_run_trained(name: str, tmp_path: Pa
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES[1:])
 def test_a_sweep_names_its_searches_as_they_were_named(name: str) -> None:
     combinations = expand([f"name={name}", "seed=1,2"])
     planned = [settings_of(words)[0] for words in combinations]

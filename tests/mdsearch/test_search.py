@@ -62,6 +62,12 @@ def refused(folder: Path, *words: str) -> str:
         ("noise.deviations=-1", "noise.deviations: -1.0 is negative"),
         ("cluster.workers=0", "cluster.workers: 0 is too few"),
         ("cluster.cpus_per_worker=0", "cluster.cpus_per_worker: 0 is too few"),
+        (
+            "cluster.gpus_per_worker=2",
+            "cluster.gpus_per_worker: 2, where a trial trains on one; allowed: 0 to",
+        ),
+        ("cluster.dashboard_port=0", "cluster.dashboard_port: 0 is no port; allowed: 1 to 65535, or null"),
+        ("cluster=existing cluster.address=nowhere", "cluster.address: 'nowhere' is no address"),
         ("confirmation.steps=-1", "confirmation.steps: -1 is too few"),
         ("confirmation.references=[mdd]", "did you mean 'md'?"),
         ("enqueue=[nowhere.yaml]", "enqueue: nowhere.yaml: cannot be read as an architecture"),

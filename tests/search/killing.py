@@ -116,7 +116,7 @@ def workers_of(process: psutil.Process) -> list[psutil.Process]:
             command = " ".join(child.cmdline())
         except psutil.Error:
             continue
-        if "_TrialActor" in command or "ResourceTrainable" in command:
+        if any(name in command for name in ("_TrialActor", "LightActor", "ResourceTrainable")):
             named.append(child)
     return named
 

@@ -18,6 +18,8 @@ import pytest
 from analysis.live import STANDARD
 from analysis.study import sync_study
 from conf.compose import compose
+from search.backends.connection import RayConnection
+from search.display import PlainDisplay
 from search.runs import appending
 from search.runs.appending import AppendedLines
 from search.runs.folder import begin_record, claim_folder, stored_overrides, stored_settings
@@ -398,12 +400,13 @@ def test_where_nothing_is_left_to_do_ray_is_not_started(
     search = make_search(tmp_path, trials=1)
     drive(search)
     done = Phases(search, lambda: make_search(tmp_path, record=search.record, trials=1))
-    monkeypatch.setitem(sys.modules, "search.backends.ray_tune", None)  # an import fails
-    settings = settings_from_plain(compose("search", []))
-    _drive(done, settings, None, search.record, None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "search.backends.ray_cluster", None)  # an import fails
+    settings, display = settings_from_plain(compose("search", [])), PlainDisplay(search.objectives)
+    ray = RayConnection()
+    _drive(done, settings, None, search.record, display, ray)  # type: ignore[arg-type]
     more = Phases(search, lambda: make_search(tmp_path, record=search.record, trials=2))
     with pytest.raises(ImportError):
-        _drive(more, settings, None, search.record, None)  # type: ignore[arg-type]
+        _drive(more, settings, None, search.record, display, ray)  # type: ignore[arg-type]
 
 
 def test_nothing_is_made_in_place_of_a_run_folder_that_is_away(tmp_path: Path) -> None:

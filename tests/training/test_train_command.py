@@ -16,6 +16,7 @@ from PIL import Image
 from conf.compose import compose
 from mdsearch.commands import generate, train
 from space.architecture import Architecture
+from space.shared.files import alone_in
 from space.shared.plain import InputError, from_plain
 from training.data.digits import DigitsSettings
 from training.data.factory import DataSettings
@@ -105,6 +106,13 @@ def _pressing_ctrl_c_at(last: int, train_to: Callable[..., None]) -> Callable[..
     return pressed
 
 
+def test_two_trainings_do_not_write_to_one_folder(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with alone_in(tmp_path / "out"), pytest.raises(InputError, match="out: another training writes to"):
+        train.main(words)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_resuming_takes_further_words(words: list[str], tmp_path: Path) -> None:
     assert train.main(words) == 0
     assert train.main([f"resume={tmp_path / 'out'}", "training.steps=8"]) == 0
@@ -157,6 +165,7 @@ def test_it_goes_on_when_the_presets_that_it_was_made_of_are_gone(words: list[st
     preset.write_text("defaults: [short, _self_]\ngradient_clip: 0.5\n")
     command, words = train.command_of([f"training={preset}", *words])
     folder = Path(command.folder())
+    folder.mkdir(parents=True)
     train._prepare(folder, command, words)
     preset.unlink()
     resumed, _ = train.command_of([f"resume={folder}"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -212,3 +214,24 @@ def test_statistics_by_command_give_the_score_of_the_images(images: np.ndarray, 
     with pytest.raises(InputError, match="reference: holds moments alone, and kid need features"):
         score(bare, "fid,kid")
     assert not (tmp_path / "bare-fid,kid" / "parts").exists()
+
+
+def test_a_cache_that_cannot_be_kept_ends_nothing(
+    images: np.ndarray, tmp_path: Path, settings: MeasureSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a folder that cannot be written nor a disk that is full when statistics are saved."""
+    kept, _ = computed(tmp_path / "real", FORM, settings)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    nowhere = replace(settings, cache_folder=str(tmp_path / "file" / "a"))
+    elsewhere, _ = computed(tmp_path / "real", FORM, nowhere)
+
+    def full(reference: Reference, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Reference, "save", full)
+    unkept, _ = computed(tmp_path / "real", FORM, replace(settings, cache_folder=str(tmp_path / "new")))
+    for reference in (elsewhere, unkept):
+        assert reference.about == kept.about
+        ours, theirs = (each.moments["random-conv"] for each in (reference, kept))
+        assert np.array_equal(ours.mean, theirs.mean) and np.array_equal(ours.covariance, theirs.covariance)

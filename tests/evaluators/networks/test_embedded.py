@@ -15,6 +15,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from evaluators.metrics.clip_score import cosines
 from evaluators.networks import conv_tower
@@ -78,6 +79,27 @@ def test_is_trained_once_and_then_read(
     for data, settings in (("other", quick), ("squares", dataclasses.replace(quick, seed=1))):
         with pytest.raises(AssertionError, match="trained again"):
             embedded_clip(never, len(train.images), held_out.images, held_out.captions, data, settings, cache)
+
+
+def test_a_model_that_cannot_be_kept_is_used_all_the_same(
+    train: Squares, held_out: Squares, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = EmbeddedSettings(steps=2, batch_size=8)
+
+    def made(cache: Path) -> EmbeddedClip:
+        return embedded_clip(train.batch, 256, held_out.images, held_out.captions, "squares", few, cache)
+
+    kept = made(tmp_path / "kept")
+
+    def full(*arguments: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    unkept = made(tmp_path / "full")
+    assert list((tmp_path / "full").iterdir()) == []
+    assert unkept.digest == kept.digest and unkept.retrieval_accuracy == kept.retrieval_accuracy
+    assert kept.about == json.loads(json.dumps(unkept.about)) | {"digest": kept.digest}
+    assert np.array_equal(unkept(held_out.images), kept(held_out.images))
 
 
 def test_the_same_weights_come_out_and_random_state_stays(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import random
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from search.backends.deaths import WorkerDeaths
 from search.strategy import Report
 from search.trial import StartsAgain
-from space.shared.retries import Waiting
+from space.shared.retries import StorageAway, Waiting
+from tests.search.worlds import RUNGS, make_search, scores_at
 
 # In the words of Ray 2.60, as Tune writes them into a trial's error.txt.
 GONE = """Failure # 1 (occurred at 2026-11-21_01-10-33)
@@ -46,31 +50,128 @@ def vmstat(path: Path, kills: int) -> Path:
 
 
 def test_each_death_is_told_by_what_is_known_of_it(tmp_path: Path) -> None:
-    deaths = WorkerDeaths(vmstat(tmp_path / "vmstat", 4))
+    deaths = WorkerDeaths(2, vmstat(tmp_path / "vmstat", 4))
     unknown = "its worker died: killed by a signal, perhaps for want of memory, or crashed"
     assert deaths.add("0", GONE) == unknown
     memory = "Ray killed it, since its node ran out of memory (3.41GB used / 23.54GB limit)"
     assert deaths.add("0", GONE + MONITOR) == f"its worker died: {memory}"
-    assert deaths.reason("0") == f"its worker died 2 times, the last time: {memory}"
+    assert (
+        deaths.reason("0")
+        == f"its worker died 2 times without a new rung in between, the last time: {memory}"
+    )
     assert deaths.add("0", GONE + MONITOR + NODE) == "its worker died: its node died"
-    assert deaths.reason("0") == "its worker died 3 times, the last time: its node died"
+
+
+def test_deaths_count_until_the_job_comes_further_and_those_of_nodes_do_not(tmp_path: Path) -> None:
+    deaths = WorkerDeaths(1, vmstat(tmp_path / "vmstat", 0))
+    deaths.add("0", GONE)
+    assert not deaths.too_many("0")
+    deaths.reached("0", 100)
+    deaths.add("0", GONE)
+    assert not deaths.too_many("0"), "the first since step 100"
+    for _ in range(10):
+        deaths.add("0", NODE)
+    assert not deaths.too_many("0")
+    deaths.reached("0", 100)  # again: no progress
+    deaths.add("1", GONE)
+    deaths.add("0", GONE)
+    assert deaths.too_many("0") and not deaths.too_many("1")
 
 
 def test_the_kernels_own_count_tells_a_kill_for_memory_from_others(tmp_path: Path) -> None:
-    deaths = WorkerDeaths(vmstat(tmp_path / "vmstat", 4))
+    deaths = WorkerDeaths(2, vmstat(tmp_path / "vmstat", 4))
     vmstat(tmp_path / "vmstat", 5)
     assert "killed a process for want of memory" in deaths.add("0", GONE)
     assert "perhaps for want of memory" in deaths.add("0", GONE)
-    assert "perhaps" in WorkerDeaths(tmp_path / "no such file").add("0", GONE)
+    assert "perhaps" in WorkerDeaths(2, tmp_path / "no such file").add("0", GONE)
 
 
 def test_a_worker_that_timed_out_is_no_death(tmp_path: Path) -> None:
-    deaths = WorkerDeaths(vmstat(tmp_path / "vmstat", 0))
+    deaths = WorkerDeaths(2, vmstat(tmp_path / "vmstat", 0))
     deaths.add("0", GONE)
     assert deaths.stuck("0") is None
     said = "OSError: [Errno 5] Input/output error: 'state.pt'"
     assert deaths.add("0", GONE + STUCK) == f"its worker gave up: {said}"
     assert deaths.stuck("0") == said
+
+
+class Tune:
+    """As Tune drives searcher and scheduler: a trial of its own for each job that is suggested, which a death
+    ends, whatever it was at."""
+
+    def __init__(self, folder: Path, most_deaths: int, **changes: object) -> None:
+        from search.backends import ray_tune
+
+        self.search, self.said = make_search(folder, **changes), list[str]()
+        deaths = WorkerDeaths(most_deaths, vmstat(folder / "vmstat", 0))
+        self.searcher = ray_tune._StrategySearcher(self.search, {"settings": SimpleNamespace()}, deaths)
+        self.scheduler = ray_tune._StrategyScheduler(self.searcher, self.said.append)
+        self.error_file, self.numbers = folder / "error.txt", count()
+
+    def suggest(self) -> SimpleNamespace:
+        trial = SimpleNamespace(trial_id=str(next(self.numbers)), error_file=str(self.error_file))
+        trial.job = self.searcher.suggest(trial.trial_id)["job"]
+        return trial
+
+    def report(self, trial: SimpleNamespace, step: int) -> str:
+        point = scores_at(trial.job.architecture, step)
+        scores = {"fid_embedded_clip": point.fid, "clip_embedded": point.clip}
+        return self.scheduler.on_trial_result(
+            None, trial, {"report": Report(step, scores, {"training": 1.0})}
+        )
+
+    def die(self, trial: SimpleNamespace, told: str = GONE) -> None:
+        self.error_file.write_text(told)
+        self.scheduler.on_trial_error(None, trial)
+        self.searcher.on_trial_complete(trial.trial_id, error=True)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_hundred_random_deaths_lose_no_trial(seed: int, tmp_path: Path) -> None:
+    """On the way to each rung up to two deaths of workers, and any number of nodes."""
+    chance, tune, killed, last = random.Random(seed), Tune(tmp_path, 2, trials=12), 0, RUNGS[-1]
+    kept: dict[str, int] = {}  # the states that workers left
+    while not tune.search.finished:
+        trial = tune.suggest()
+        for step in (step for step in trial.job.rungs if step > kept.get(trial.job.key, 0)):
+            for _ in range(chance.randrange(1, 3)):
+                tune.die(trial, GONE)
+                killed += 1
+                trial = tune.suggest()
+            if chance.random() < 0.3:
+                tune.die(trial, NODE)
+                trial = tune.suggest()
+            kept[trial.job.key] = step
+            assert tune.report(trial, step) == ("STOP" if step == last else "CONTINUE")
+    assert killed >= 36 and len(tune.said) > killed
+    trials = tune.search.history.trials
+    assert [trial.state for trial in trials] == ["complete"] * 12
+    assert all([rung.step for rung in trial.rungs] == list(RUNGS) for trial in trials)
+
+
+def test_a_trial_whose_workers_die_before_any_new_rung_has_failed(tmp_path: Path) -> None:
+    tune = Tune(tmp_path, 2, trials=2)
+    trial = tune.suggest()
+    tune.report(trial, RUNGS[0])
+    for _ in range(3):
+        assert trial.job.key == "0"
+        tune.die(trial)
+        assert tune.search.history.trials[0].rungs[0].step == RUNGS[0]
+        trial = tune.suggest()
+    assert trial.job.key == "1"
+    failed = tune.search.history.trials[0]
+    assert failed.state == "failed" and failed.reason.startswith("its worker died 3 times without a new rung")
+
+
+def test_a_worker_that_can_work_nowhere_ends_the_search_and_its_trial_can_be_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    tune = Tune(tmp_path, 0, trials=1)
+    tune.searcher.common["settings"].run_folder = "runs/a"
+    with pytest.raises(StorageAway, match="gave up"):
+        tune.die(tune.suggest(), STUCK)
+    assert isinstance(tune.searcher.trouble, StorageAway)
+    assert tune.search.history.trials[0].state == "running"
 
 
 class ScriptedWorker:

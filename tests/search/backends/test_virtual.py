@@ -71,6 +71,13 @@ def test_a_failing_job_is_recorded_and_the_search_goes_on():
     assert usage.training == 3 * A_RUNG
 
 
+def test_deaths_count_on_the_way_to_one_rung_alone():
+    """One a hundred seconds, which is what a rung takes: a third of all jobs see three and more."""
+    conditions = Conditions(workers=4, failures_per_day=864, max_worker_deaths=20, seed=1)
+    search, usage = simulate(conditions, trials=40)
+    assert usage.losses > 100 and {trial.state for trial in search.history.trials} == {"complete"}
+
+
 def test_workers_that_die_again_and_again_fail_their_job():
     conditions = Conditions(
         failures_per_day=86400, max_worker_deaths=2
