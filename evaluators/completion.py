@@ -13,10 +13,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evaluators.images.image_set import open_images
+from evaluators.images.image_set import ImageSet, common_side, open_images
 from evaluators.measuring.measured_set import MeasuredSet
-from evaluators.measuring.reference import Reference
-from evaluators.protocols.protocol import METRICS, CaptionList, EvaluationProtocol, ReferenceSet, Sampling
+from evaluators.measuring.parts import chosen_images
+from evaluators.measuring.reference import PASSED_OVER, UNSAID, Reference
+from evaluators.measuring.reference_cache import reference_form
+from evaluators.protocols.protocol import (
+    METRICS,
+    CaptionList,
+    EvaluationProtocol,
+    ImageForm,
+    ReferenceSet,
+    Sampling,
+)
 from space.shared.plain import InputError, from_plain, to_plain
 
 SAMPLES_MANIFEST = "manifest.json"
@@ -67,6 +76,42 @@ def protocol_for(
     return protocol
 
 
+def with_size(
+    protocol: EvaluationProtocol,
+    samples: ImageSet | int | None,
+    reference: str | None,
+    only: str | None = None,
+) -> EvaluationProtocol:
+    """Where the preset leaves the size open: the side that all images have, or where they have several no
+    size, and no resize but the networks' own. So every image passes through one resize.
+
+    Args:
+        samples: the images, or their side where they are not there yet; None for references alone.
+        reference, only: as `reference_from` takes them.
+
+    Raises:
+        InputError: no such reference images.
+    """
+    form = protocol.images
+    if form.size_px is not None:
+        return protocol
+    sides = {samples} if isinstance(samples, int) else _sides(samples, form)
+    if reference is not None and protocol.features and None not in sides:
+        stated = reference_form(reference)
+        if stated is None:
+            sides |= _sides(chosen_images(reference, "reference", only), form)
+        elif "size_px" in stated:
+            sides.add(stated["size_px"])
+    side = next(iter(sides), None) if len(sides) == 1 else None
+    if side is None:
+        return replace(protocol, images=replace(form, resize="none", antialias=True))
+    return replace(protocol, images=replace(form, size_px=side))
+
+
+def _sides(images: ImageSet | None, form: ImageForm) -> set[int | None]:
+    return set() if images is None else {common_side(images, cropped=form.crop == "center")}
+
+
 def _check_networks(protocol: EvaluationProtocol) -> None:
     """Raises InputError where no metric is asked for, or none of the networks that one needs."""
     if not protocol.metrics:
@@ -88,7 +133,7 @@ def with_reference(
         InputError: the preset pins others.
     """
     stated = protocol.reference
-    images, digest = int(reference.about["images"]), reference.about["digest"]
+    images, digest = reference.images, reference.about["digest"]
     if stated is None:
         return replace(protocol, reference=ReferenceSet(OWN, images, chosen, digest))
     if stated.digest not in (None, digest):
@@ -144,6 +189,14 @@ def notes_on(
         )
         notes.append(f"{result.jpeg:,} samples came as JPEG, {said}")
     return notes
+
+
+def source_notes(images: ImageSet, reference: Reference | None) -> list[str]:
+    """What lay among samples and references and was read as no image, and what statistics leave unsaid."""
+    about = {} if reference is None else reference.about
+    notes = [str(images.passed_over)]
+    notes += [f"reference, {said}" for name in (PASSED_OVER, UNSAID) if (said := about.get(name))]
+    return [note for note in notes if note]
 
 
 def manifest_beside(source: str) -> dict[str, Any] | None:

@@ -12,13 +12,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evaluators.completion import manifest_beside, notes_on, protocol_for, with_reference, with_samples
+from evaluators.completion import (
+    manifest_beside,
+    notes_on,
+    protocol_for,
+    source_notes,
+    with_reference,
+    with_samples,
+    with_size,
+)
 from evaluators.images.captions import captions_of
 from evaluators.images.image_set import ImageSet, open_images
 from evaluators.measuring.measured_set import OnImages, measure_set
 from evaluators.measuring.measurements import Measurements
+from evaluators.measuring.moments_file import is_moments_file
 from evaluators.measuring.parts import Work
-from evaluators.measuring.reference import Reference
+from evaluators.measuring.reference import PASSED_OVER, Reference
 from evaluators.measuring.reference_cache import MeasureSettings, Show, check_unreadable, reference_from
 from evaluators.measuring.scoring import scores
 from evaluators.measuring.second_opinions import clip_opinion, feature_opinions, opinions_of
@@ -78,6 +87,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
     manifest = manifest_beside(request.images)
     protocol = protocol_for(request.preset, request.metrics, len(images.names), manifest)
     _check_reference(request, protocol)
+    protocol = with_size(protocol, images, request.reference, request.reference_list)
     captions = _captions(request, images) if protocol.clips else None
     networks, protocol = _networks(request, protocol)
     load = partial(networks_alone, protocol, request.weights, request.compute)
@@ -103,6 +113,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
     protocol = with_samples(protocol, result, captions)
     made = scores(result.measured, reference, protocol, intervals=request.intervals)
     notes = notes_on(result, protocol, request.preset, manifest)
+    notes += source_notes(images, reference)
     sheet = Sheet(
         {name: replace(score, notes=(*score.notes, *notes)) for name, score in made.items()},
         {
@@ -111,6 +122,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
                 "count": len(result.measured),
                 "digest": result.digest,
                 "unreadable": result.unreadable,
+                PASSED_OVER: str(images.passed_over),
             },
             "captions": request.captions,
             "reference": {"source": request.reference, **(reference.about if reference else {})},
@@ -151,8 +163,9 @@ def _second_opinions(
     return opinions
 
 
-def check_request(request: Request, count: int, show: Show) -> None:
-    """All that `score_images` will want beside its `count` images: that they are not generated in vain.
+def check_request(request: Request, count: int, side: int, show: Show) -> None:
+    """All that `score_images` will want beside its `count` images of this side: that they are not generated
+    in vain.
 
     Reference statistics are measured if they have to be, and kept.
 
@@ -161,6 +174,7 @@ def check_request(request: Request, count: int, show: Show) -> None:
     """
     protocol = protocol_for(request.preset, request.metrics, count, None)
     _check_reference(request, protocol)
+    protocol = with_size(protocol, side, request.reference, request.reference_list)
     networks, protocol = _networks(request, protocol)
     load = partial(networks_alone, protocol, request.weights, request.compute)
     _reference(request, protocol, networks, load, show)
@@ -174,8 +188,11 @@ def reference_statistics(request: Request, show: Show) -> Reference:
     """
     if request.reference is None:
         raise InputError("statistics: of which images? give reference=<folder, .npz or .tar>")
+    if is_moments_file(request.reference):
+        raise InputError(f"statistics: of images; {request.reference!r} holds statistics already")
     least = 2  # samples, of which there are none here
     protocol = protocol_for({**request.preset, "samples": None}, ["fid"], least, None)
+    protocol = with_size(protocol, None, request.reference, request.reference_list)
     networks, protocol = _networks(request, protocol)
     load = partial(networks_alone, protocol, request.weights, request.compute)
     reference, _ = _reference(request, protocol, networks, load, show)

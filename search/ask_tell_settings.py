@@ -25,6 +25,7 @@ from space.choices import Space
 from space.proxy import Proxy
 from space.shared.command_lines import command_line
 from space.shared.plain import InputError, from_plain, to_plain
+from space.shared.retries import resume_command
 
 WITHOUT_NOISE = ("median", "asha", "none")  # stopping rules that need none
 FREE_ON_RESUME = frozenset({"trials", "name", "runs_folder", "resume", "presets"})
@@ -111,7 +112,7 @@ def stored_ask_tell(folder: Path) -> AskTellSettings:
         raise InputError(f"{folder}: not a run folder of this platform (no {CONFIG_NAME} and {RECORD_NAME})")
     plain = yaml.safe_load(path.read_text(encoding="utf-8"))
     if "start" not in plain:
-        raise InputError(f"{folder}: it trained by itself; go on with mdsearch search resume={folder}")
+        raise InputError(f"{folder}: it trained by itself; go on with: {resume_command(folder)}")
     settings: AskTellSettings = from_plain(AskTellSettings, plain)
     return settings
 

@@ -50,8 +50,8 @@ def check(settings: SearchSettings) -> Dataset:
             that cannot be made, data that is not there or does not fit the proxy, weights of the networks
             that score that are missing or others.
     """
-    named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     check_devices(settings.cluster)
+    named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     _check_objectives(settings)
     check_choices(settings, named)
     for group, names in named.items():

@@ -34,7 +34,7 @@ from search.trial import TrialSettings
 from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.files import write_whole
-from space.shared.plain import first_few, to_plain
+from space.shared.plain import to_plain
 from training.data.dataset import Dataset
 from training.generation.grid import save_grid
 from training.trainer import Trainer
@@ -60,13 +60,13 @@ def keep_real_images(folder: Path, data: Dataset, prompts: list[str]) -> None:
 
 
 def data_in_words(data: Dataset) -> str:
-    captions, left_out = len(data.train_captions), data.unreadable
+    captions = len(data.train_captions)
     return "".join(
         (
             f"data {data.name}: {data.train_images} images to train on",
             f" with {captions} captions" if captions > data.train_images else "",
             f", {len(data.held_out_captions)} held out, {data.image_size_px} px",
-            f"; left out, unreadable: {len(left_out)} ({first_few(left_out)})" if left_out else "",
+            *(f"; left out, {line}" for line in data.left_out()),
         )
     )
 

@@ -140,15 +140,20 @@ class Space:
         for name, values in self.choices():
             if chosen[name] not in values:
                 other = chosen | {name: values[0]}
-                if name in _GLOBAL and self.architecture(other).canonical() == target:
+                if name in _GLOBAL and self._makes(target, other):
                     chosen[name] = values[0]  # inactive here
                     continue
                 raise InputError(f"{name}: {chosen[name]} is not in the space; allowed: {list(values)}")
-        if self.architecture(chosen).canonical() != target:
+        if not self._makes(target, chosen):
             raise InputError(
                 "differs from the space in what is not searched (head width, latent, middle, ...)"
             )
         return {name: chosen[name] for name in self.free()}
+
+    def _makes(self, target: Architecture, chosen: Mapping[str, Any]) -> bool:
+        """Whether a full set of choices makes this network, which is canonical."""
+        made = self.architecture(chosen)
+        return made == target or made.canonical() == target
 
     def pinned(self) -> dict[str, Any]:
         """The choices with one value, which are not sampled."""

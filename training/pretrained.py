@@ -23,6 +23,7 @@ CLIP_TYPES = ("clip_text_model", "clip")  # a text tower, or a whole CLIP, of wh
 OF_TEXT_TOWER = ("embeddings.", "encoder.", "final_layer_norm.")
 TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 GENERAL_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")  # all of it is in tokenizer.json
+VOCABULARY_PROBES = 32
 PADDED_TO = (1, 2, 4, 8, 16, 32, 64, 128)  # token embeddings may be filled up to a multiple of one of these
 
 
@@ -44,6 +45,8 @@ def load_clip_text(folder: str, field: str) -> tuple[Any, Any]:
     place = tokenizer_folder(folder, field)
     tokenizer = _load_tokenizer(place, field)
     tokens = check_vocabulary(tokenizer, tower, f"{field}: {folder!r}")
+    if not knows_words(tokenizer):
+        raise InputError(f"{field}: the tokenizer in {str(place)!r} makes the same tokens of every text")
     if tower.config.vocab_size not in {-(-tokens // padding) * padding for padding in PADDED_TO}:
         raise InputError(
             f"{field}: {folder!r} embeds {tower.config.vocab_size:,} tokens, but the tokenizer in "
@@ -184,6 +187,15 @@ def check_vocabulary(tokenizer: Any, encoder: Any, what: str) -> int:
             "that the text model was trained with"
         )
     return tokens
+
+
+def knows_words(tokenizer: Any) -> bool:
+    """Whether texts of its own vocabulary, some tokens from all over it, are told apart."""
+    needless = {*tokenizer.all_special_ids, tokenizer.unk_token_id}
+    tokens = sorted(set(tokenizer.get_vocab().values()) - needless)
+    texts = [tokenizer.decode([token]) for token in tokens[:: max(1, len(tokens) // VOCABULARY_PROBES)]]
+    read = tokenizer(texts).input_ids if texts else []
+    return len({tuple(token for token in row if token not in needless) for row in read} - {()}) > 1
 
 
 def _load_tokenizer(folder: Path, field: str) -> Any:

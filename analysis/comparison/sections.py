@@ -37,7 +37,7 @@ from space.difference import difference
 def comparison_headline(runs: Sequence[Run]) -> dict[str, Any]:
     objectives, verdicts = objectives_of_all(runs), winners_verdicts(runs)
     names = [run.name for run in runs]
-    decided = [verdict for verdict in verdicts if verdict.word != "undecided"]
+    decided = any(map(_decided, verdicts))
     return {
         "facts": ["Searches compared", *names, " and ".join(each.name for each in objectives)],
         "claim": _claim(runs, verdicts),
@@ -49,9 +49,16 @@ def _claim(runs: Sequence[Run], verdicts: Sequence[WinnersVerdict]) -> str:
     without = [run.name for run in runs if run.winner is None]
     if without:
         return f"Nothing can be said of {', '.join(without)}: no trial was trained to its full length."
+    noise = widest_noise(runs)
+    if noise is not None and not noise.known(objectives_of_all(runs)) and not any(map(_decided, verdicts)):
+        return "Undecided: what is noise under this protocol nobody has measured."
     if verdicts and all(verdict.word == "undecided" for verdict in verdicts):
         return "Undecided: no run's winner is better than another's beyond the noise."
     return f"{sentence(verdicts[0])}." if verdicts else "No noise is stated, so nothing can be decided."
+
+
+def _decided(verdict: WinnersVerdict) -> bool:
+    return verdict.word != "undecided"
 
 
 def sentence(verdict: WinnersVerdict) -> str:

@@ -49,9 +49,10 @@ class Curves:
     def description(self) -> list[str]:
         """Lines for under a plot."""
         protocol, interval = self.protocol, self._any_score.interval
+        size = f"{protocol.images.size_px or 'several'} px"
         shared = (
-            f"protocol {protocol.name} ({protocol.id}), {protocol.samples:,} samples of "
-            f"{protocol.images.size_px} px, {protocol.drawing.sampler}, seed {protocol.drawing.seed}"
+            f"protocol {protocol.name} ({protocol.id}), {protocol.samples:,} samples of {size}, "
+            f"{protocol.drawing.sampler}, seed {protocol.drawing.seed}"
         )
         return [shared] + ([f"bars: {interval.level:.0%} intervals of each score"] if interval else [])
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import PurePosixPath
+from functools import cache
 
 from evaluators.images.image_set import ImageSet, Subset
-from space.shared.captions import NAME_FIELDS, Captions, caption_in, read_captions
+from space.shared.captions import NAME_FIELDS, READERS, Captions, caption_in, read_captions
+from space.shared.decoding import image_suffixes
+from space.shared.image_files import composed
 from space.shared.plain import InputError, first_few
 
 
@@ -67,12 +69,12 @@ def _inside(images: ImageSet) -> Captions:
         raise InputError(
             "captions: missing; give captions=<file>: .txt with a line per image, or .jsonl, .csv, .parquet"
         )
-    texts = [caption_in(text, file) if file.endswith(".json") else text.strip() for _, file, text in found]
+    texts = [caption_in(text, file) for _, file, text in found]
     return Captions(texts, [image for image, _, _ in found])
 
 
 def _by_name(images: list[str], captions: Captions, source: str) -> list[str]:
-    """By whole names, else without suffixes, else without folders, else without either."""
+    """By whole names, else in one Unicode form, else without suffixes, without folders, without either."""
     assert captions.names is not None
     for key in KEYS:
         texts = _unique(zip(map(key, captions.names), captions.texts, strict=True))
@@ -119,15 +121,22 @@ def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str] | None:
 
 
 def _without_suffix(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix("")) if PurePosixPath(name).suffix else name
+    stem, dot, suffix = composed(name).rpartition(".")
+    return stem if f"{dot}{suffix}".lower() in _suffixes() else composed(name)
+
+
+@cache
+def _suffixes() -> frozenset[str]:
+    """That a name may lack: `img.v1` has none."""
+    return image_suffixes() | READERS.keys()
 
 
 def _base(name: str) -> str:
-    return name.rpartition("/")[2]
+    return composed(name).rpartition("/")[2]
 
 
 def _bare(name: str) -> str:
     return _without_suffix(_base(name))
 
 
-KEYS: tuple[Callable[[str], str], ...] = (str, _without_suffix, _base, _bare)
+KEYS: tuple[Callable[[str], str], ...] = (str, composed, _without_suffix, _base, _bare)

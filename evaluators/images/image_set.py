@@ -1,28 +1,34 @@
 """Anybody's images: a folder, an .npz or webdataset shards, read one by one without holding them all.
 
 Files come in natural order (`img2` before `img10`), shards in theirs. How a file becomes pixels stands in
-:mod:`evaluators.images.decoding`.
+:mod:`space.shared.decoding`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from evaluators.images.archives import NpzImages, ShardImages, expand_shards
-from evaluators.images.decoding import Unreadable, decode_file, file_stamp, image_suffixes, natural_order
-from space.shared.plain import InputError, check_utf8
+from evaluators.images.npz import NpzImages
+from evaluators.images.order import file_stamp, natural_order
+from evaluators.images.shards import ShardImages, expand_shards
+from space.shared.decoding import Unreadable, decode_image, image_size
+from space.shared.image_files import PassedOver, files_under, printable
+from space.shared.plain import InputError
+
+SIZES_AT_ONCE = 1024  # images whose headers are read before they are compared
 
 
 class ImageSet(Protocol):
     """Images in a fixed order, each read when it is asked for. Safe to read from several threads."""
 
     names: list[str]  # one per image, for messages and for finding its caption
+    passed_over: PassedOver  # what lies among the images and is none
 
     def read(self, index: int) -> bytes:
         """What identifies the image: its file's bytes, or its pixels. Raises Unreadable."""
@@ -30,6 +36,10 @@ class ImageSet(Protocol):
 
     def decode(self, content: bytes) -> np.ndarray:
         """What `read` gave as (H, W, 3) uint8. Raises Unreadable."""
+        ...
+
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Width and height, found without decoding; None where that cannot be."""
         ...
 
     def stamp(self, index: int) -> str:
@@ -63,22 +73,25 @@ def open_images(source: str, field: str = "images") -> ImageSet:
         what = f"is a file of another kind than {known}" if path.is_file() else f"does not exist (as {known})"
         raise InputError(f"{field}: {source!r} {what}")
     if not images.names:
-        raise InputError(f"{field}: {source!r} holds no image{_what_it_holds(path)}")
-    for name in images.names:
-        check_utf8(name, f"{field}: a name in {source!r}")
+        raise InputError(f"{field}: {source!r} holds no image{_what_it_holds(path, images.passed_over)}")
     return images
 
 
 def _open_folder(folder: Path, field: str) -> ImageSet:
     """Of shards, or of images. Raises InputError where it holds both."""
-    images = ImageFolder(folder, field)
-    shards = natural_order(file.name for file in folder.iterdir() if file.suffix == ".tar")
+    try:
+        shards = natural_order(file.name for file in folder.iterdir() if file.suffix == ".tar")
+    except OSError as error:
+        raise InputError(f"{field}: {str(folder)!r} cannot be read: {error}") from None
+    images = ImageFolder(folder, field, shards)
     if shards and images.names:
         raise InputError(
             f"{field}: {str(folder)!r} holds images ({images.names[0]}) and shards ({shards[0]}); for the "
             f"shards write {field}='{folder}/*.tar', for the images move the shards away"
         )
-    return ShardImages([folder / name for name in shards], field) if shards else images
+    if not shards:
+        return images
+    return ShardImages([folder / name for name in shards], field, images.passed_over)
 
 
 class Subset:
@@ -87,12 +100,16 @@ class Subset:
     def __init__(self, images: ImageSet, indices: list[int]) -> None:
         self._images, self._indices = images, indices
         self.names = [images.names[index] for index in indices]
+        self.passed_over = images.passed_over
 
     def read(self, index: int) -> bytes:
         return self._images.read(self._indices[index])
 
     def decode(self, content: bytes) -> np.ndarray:
         return self._images.decode(content)
+
+    def size(self, index: int) -> tuple[int, int] | None:
+        return self._images.size(self._indices[index])
 
     def stamp(self, index: int) -> str:
         return self._images.stamp(self._indices[index])
@@ -107,56 +124,59 @@ def content_digest(digests: list[bytes]) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
+def common_side(images: ImageSet, *, cropped: bool) -> int | None:
+    """The side that all images have, unreadable ones aside; None where they are not squares of one size.
+
+    Args:
+        cropped: they are cut to the square at their centre first.
+    """
+    sides: set[int | None] = set()
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(images.names), SIZES_AT_ONCE):
+            some = range(start, min(start + SIZES_AT_ONCE, len(images.names)))
+            for size in filter(None, pool.map(images.size, some)):
+                sides.add(min(size) if cropped or size[0] == size[1] else None)
+            if len(sides) > 1:
+                return None
+    return next(iter(sides), None)
+
+
 # ---------------------------------------------------------------------- a folder
 
 
 class ImageFolder:
     """The image files under a folder and what it links to, hidden ones left out, by their path from there."""
 
-    def __init__(self, folder: Path, field: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, field: str, but_for: Collection[str] = ()) -> None:
         try:
-            self.names = natural_order(_image_files(folder))
+            files = files_under(folder, but_for)
         except OSError as error:
             raise InputError(f"{field}: {str(folder)!r} cannot be read: {error}") from None
+        found = natural_order(files.images)
+        self.names, self.passed_over = [printable(name) for name in found], files.passed_over
+        self._files = [folder / name for name in found]
 
     def read(self, index: int) -> bytes:
         try:
-            return (self._folder / self.names[index]).read_bytes()
+            return self._files[index].read_bytes()
         except OSError as error:
             raise Unreadable(error.strerror or str(error)) from None
 
     def decode(self, content: bytes) -> np.ndarray:
-        return decode_file(content)
+        return decode_image(content)
+
+    def size(self, index: int) -> tuple[int, int] | None:
+        return image_size(self._files[index])
 
     def stamp(self, index: int) -> str:
-        return file_stamp(self._folder / self.names[index])
+        return file_stamp(self._files[index])
 
     def caption_files(self) -> list[tuple[str, str, str]]:
         return []
 
 
-def _image_files(folder: Path) -> Iterator[str]:
-    """Relative paths, with / on every system."""
-
-    def complain(error: OSError) -> None:
-        raise error
-
-    above = {str(folder): {os.path.realpath(folder)}}  # a link to a folder above would have no end
-    for here, folders, files in os.walk(folder, onerror=complain, followlinks=True):
-        behind = {name: os.path.realpath(os.path.join(here, name)) for name in folders}
-        folders[:] = [
-            name for name in folders if not name.startswith(".") and behind[name] not in above[here]
-        ]
-        above |= {os.path.join(here, name): above[here] | {behind[name]} for name in folders}
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in image_suffixes():
-                yield (Path(here) / name).relative_to(folder).as_posix()
-
-
-def _what_it_holds(path: Path) -> str:
-    """For a folder without images: what else it has."""
-    if not path.is_dir():
-        return ""
-    suffixes = sorted({Path(name).suffix or "no suffix" for _, _, files in os.walk(path) for name in files})
-    return f"; its files have {', '.join(suffixes[:8])}" if suffixes else "; it is empty"
+def _what_it_holds(path: Path, passed_over: PassedOver) -> str:
+    """Of a source without images: what else it has."""
+    if said := str(passed_over):
+        return f"; {said}"
+    return "; it is empty" if path.is_dir() and not any(path.iterdir()) else ""

@@ -39,7 +39,7 @@ def check_sample_size(image: np.ndarray, form: ImageForm) -> None:
 
 
 def prepare(image: np.ndarray, form: ImageForm) -> np.ndarray:
-    """(H, W, 3) uint8 to (size_px, size_px, 3) uint8.
+    """(H, W, 3) uint8 to (size_px, size_px, 3) uint8; without a size as it is, but for the crop.
 
     With anti-aliasing this is Pillow's resize, whose filter widens as it shrinks; without it PyTorch's
     interpolation with corners unaligned, rounded to whole numbers.
@@ -52,7 +52,7 @@ def prepare(image: np.ndarray, form: ImageForm) -> np.ndarray:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         image = image[top : top + side, left : left + side]
-    if image.shape[:2] == (form.size_px, form.size_px):
+    if form.size_px is None or image.shape[:2] == (form.size_px, form.size_px):
         return image
     if form.resize == "none":
         height, width = image.shape[:2]
@@ -62,7 +62,7 @@ def prepare(image: np.ndarray, form: ImageForm) -> np.ndarray:
     if form.antialias or form.resize == "nearest":
         side = (form.size_px, form.size_px)
         return np.asarray(Image.fromarray(image).resize(side, FILTERS[form.resize]))
-    return _at_points(image, form)
+    return _at_points(image, form.size_px, form.resize)
 
 
 def as_stored(image: np.ndarray, form: ImageForm) -> np.ndarray:
@@ -75,8 +75,7 @@ def as_stored(image: np.ndarray, form: ImageForm) -> np.ndarray:
         return np.asarray(stored)
 
 
-def _at_points(image: np.ndarray, form: ImageForm) -> np.ndarray:
+def _at_points(image: np.ndarray, side: int, mode: str) -> np.ndarray:
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
-    side = (form.size_px, form.size_px)
-    resized = F.interpolate(pixels, side, mode=form.resize, align_corners=False)[0]
+    resized = F.interpolate(pixels, (side, side), mode=mode, align_corners=False)[0]
     return resized.round_().clamp_(0, 255).byte().permute(1, 2, 0).contiguous().numpy()

@@ -15,7 +15,7 @@ import numpy as np
 from evaluators.files import save_arrays
 from evaluators.measuring.rows import SampleRows
 from evaluators.metrics.clip_score import check_pairs
-from evaluators.networks.features import Networks, check_images
+from evaluators.networks.features import Images, Networks, check_images
 from space.shared.plain import InputError
 
 
@@ -64,13 +64,13 @@ class Measurements:
         self,
         networks: Networks,
         indices: Sequence[int],
-        images: np.ndarray,
+        images: Images,
         captions: Sequence[str] | None = None,
     ) -> None:
         """Measure a batch of samples, each under its number.
 
         Args:
-            images: (B, H, W, 3) uint8, in the protocol's form.
+            images: B of them, uint8, in the protocol's form.
             captions: B of them; None leaves the cosines out, as for references.
 
         Raises:

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 
 from evaluators.images.captions import named_in
-from evaluators.images.decoding import Unreadable
 from evaluators.images.image_set import ImageSet, open_images
 from evaluators.images.preparation import as_stored, check_sample_size, prepare
 from evaluators.measuring.measurements import Measurements
-from evaluators.networks.features import CHUNK, ImageFeatures, Networks, TextSimilarity
+from evaluators.networks.features import CHUNK, ImageFeatures, Networks, TextSimilarity, together
 from evaluators.protocols.protocol import ImageForm
+from space.shared.decoding import Unreadable
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 
@@ -182,7 +182,7 @@ def _add(measured: Measurements, work: Work, networks: Networks, batch: dict[int
         return
     captions = None if work.captions is None else [work.captions[index] for index in pixels]
     try:
-        measured.add(networks, list(pixels), np.stack(list(pixels.values())), captions)
+        measured.add(networks, list(pixels), together(list(pixels.values())), captions)
     except torch.OutOfMemoryError as error:
         raise memory_is_full(error) from None
     except ValueError as error:  # features that are not finite

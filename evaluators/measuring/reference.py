@@ -14,6 +14,11 @@ from evaluators.measuring.measurements import Measurements
 from evaluators.metrics.fid import Moments
 from space.shared.plain import InputError
 
+# in `about`
+IMAGES = "images"  # how many; empty where that is not known
+PASSED_OVER = "passed_over"  # what lay among the images and was read as none, in words
+UNSAID = "unsaid"  # what must be known of statistics from elsewhere, in words
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -41,6 +46,11 @@ class Reference:
             features if keep_features else {},
             about or {},
         )
+
+    @property
+    def images(self) -> int | None:
+        """How many, where that is known. Raises KeyError, ValueError where `about` lacks it."""
+        return int(self.about[IMAGES]) if self.about[IMAGES] else None
 
     def check(self, features: str, digest: str) -> None:
         """Raises InputError where these are not statistics of this network with these weights."""

@@ -8,18 +8,20 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from evaluators.images.decoding import Unreadable
-from evaluators.images.image_set import ImageSet, content_digest
+from evaluators.images.image_set import ImageSet, content_digest, open_images
 from evaluators.measuring.measured_set import OnImages, measure_set
+from evaluators.measuring.moments_file import is_moments_file, reference_of_moments
 from evaluators.measuring.parts import FORMAT, Work, chosen_images, network_identities
-from evaluators.measuring.reference import Reference
+from evaluators.measuring.reference import PASSED_OVER, Reference
 from evaluators.networks.features import Networks
 from evaluators.protocols.protocol import ImageForm
 from space.shared.caches import cache_folder, can_be_written, own_temporary
+from space.shared.decoding import Unreadable
 from space.shared.plain import InputError, first_few
 
 REFERENCE_SUFFIX = ".safetensors"
@@ -76,8 +78,14 @@ def reference_from(
             raise InputError(f"reference_list: chooses among images, and {source!r} holds statistics of all")
         reference = Reference.load(Path(source).expanduser())
         _check_shared(reference, form, networks, source)
-        _check_count(int(reference.about["images"]), wanted)
+        _check_count(reference.images, wanted)
         return reference
+    if is_moments_file(source):
+        if only is not None:
+            raise InputError(
+                f"reference_list: chooses among images, and {source!r} holds mu and sigma of all"
+            )
+        return reference_of_moments(source, networks)
     images = chosen_images(source, "reference", only)
     _check_count(len(images.names), wanted)
     with show("reference images read") as on_images:
@@ -100,11 +108,37 @@ def reference_from(
     shutil.rmtree(work.folder, ignore_errors=True)
     unreadable = json.loads(reference.about.get("unreadable", "{}"))
     check_unreadable(unreadable, int(reference.about["images"]), "reference", settings)
-    return reference
+    said = str(images.passed_over)
+    return replace(reference, about={**reference.about, PASSED_OVER: said}) if said else reference
 
 
-def _check_count(count: int, wanted: int | None) -> None:
-    if wanted not in (None, count):
+def reference_form(source: str) -> Mapping[str, Any] | None:
+    """The fields of the form in which statistics were made, as far as they say; None where these are images.
+
+    Raises:
+        InputError: a file that cannot be read as statistics.
+    """
+    if is_moments_file(source):
+        return {}
+    if not source.endswith(REFERENCE_SUFFIX):
+        return None
+    try:
+        form: dict[str, Any] = json.loads(Reference.load(Path(source).expanduser()).about["form"])
+    except (KeyError, ValueError):
+        return {}  # which is refused where its statistics are asked for
+    return form
+
+
+def check_reference_source(source: str, field: str) -> None:
+    """Raises InputError where there are neither statistics nor images."""
+    if source.endswith(REFERENCE_SUFFIX):
+        Reference.load(Path(source).expanduser())
+    elif not is_moments_file(source):
+        open_images(source, field)
+
+
+def _check_count(count: int | None, wanted: int | None) -> None:
+    if count is not None and wanted not in (None, count):
         raise InputError(f"reference: {count:,} images, where the protocol compares with {wanted:,}")
 
 
@@ -113,7 +147,7 @@ def _check_shared(reference: Reference, form: ImageForm, networks: Networks, sou
     try:
         theirs = json.loads(reference.about["form"])
         prepared = json.loads(reference.about["preparation"])
-        int(reference.about["images"]), reference.about["digest"]
+        _ = reference.images, reference.about["digest"]
     except (KeyError, ValueError):
         raise InputError(f"reference: {source!r} does not say of which images it is, and how made") from None
     for network in networks.features:
@@ -126,7 +160,9 @@ def _check_shared(reference: Reference, form: ImageForm, networks: Networks, sou
         if theirs.get(name) != value
     ]
     if differing:
-        raise InputError(f"reference: {source!r} is of another protocol: {'; '.join(differing)}")
+        size = theirs.get("size_px")
+        there = f"; evaluators.images.size_px={size} brings the samples there" if size != form.size_px else ""
+        raise InputError(f"reference: {source!r} is of another protocol: {'; '.join(differing)}{there}")
 
 
 def check_unreadable(

@@ -14,7 +14,7 @@ from evaluators.measuring.reference import Reference
 from evaluators.metrics import peers
 from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.metrics.kid import kernel_distance
-from evaluators.networks.features import CHUNK, TextSimilarity
+from evaluators.networks.features import CHUNK, Images, TextSimilarity, together
 from evaluators.protocols.score import Score, score_name
 from space.shared.cpus import available_cpus
 from space.shared.second_opinion import SecondOpinion
@@ -112,7 +112,7 @@ def clip_opinion(
     return SecondOpinion(score.name, "torchmetrics", score.value, peer.value, OF_COSINE, note)
 
 
-def _readable(work: Work, images: ImageSet, indices: np.ndarray) -> Iterator[tuple[list[int], np.ndarray]]:
+def _readable(work: Work, images: ImageSet, indices: np.ndarray) -> Iterator[tuple[list[int], Images]]:
     """The numbers and pixels of these images, a network's batch at a time."""
     with ThreadPoolExecutor(available_cpus()) as pool:
         for start in range(0, len(indices), CHUNK):
@@ -122,4 +122,4 @@ def _readable(work: Work, images: ImageSet, indices: np.ndarray) -> Iterator[tup
                 number: pixels for number, pixels in zip(numbers, read, strict=True) if pixels is not None
             }
             if found:
-                yield list(found), np.stack(list(found.values()))
+                yield list(found), together(list(found.values()))

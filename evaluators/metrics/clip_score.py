@@ -5,7 +5,7 @@ The mean cosine, as the MobileDiffusion paper and others print it (.325), not 10
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def cosines(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
     return scores
 
 
-def check_pairs(images: np.ndarray, captions: Sequence[str]) -> None:
+def check_pairs(images: Sized, captions: Sequence[str]) -> None:
     """Raises ValueError where there is not one caption per image."""
     if isinstance(captions, str) or len(images) != len(captions):
         raise ValueError(

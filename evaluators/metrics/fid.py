@@ -14,6 +14,8 @@ from scipy.linalg.lapack import dpstrf
 
 from space.shared.plain import InputError
 
+UNSAID_COUNT = 2**30 + 1  # less one it is a power of two, by which a covariance is scaled without rounding
+
 
 class Moments:
     """Count, mean and covariance of features, accumulated in float64.
@@ -34,6 +36,21 @@ class Moments:
         moments = cls(np.shape(features)[-1])
         moments.add(features)
         return moments
+
+    @classmethod
+    def of_unsaid_count(cls, mean: np.ndarray, covariance: np.ndarray) -> Moments:
+        """Of a mean and an unbiased covariance from elsewhere, as of more samples than anybody has.
+
+        Raises:
+            ValueError: they do not fit each other, are not finite, or are no covariance.
+        """
+        mean, covariance = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
+        if not np.allclose(
+            covariance, covariance.T, rtol=1e-5, atol=1e-8 * float(np.abs(covariance).max(initial=0))
+        ):
+            raise ValueError("a covariance that is not symmetric")
+        arrays = {"count": np.array(UNSAID_COUNT), "mean": mean, "scatter": covariance * (UNSAID_COUNT - 1)}
+        return cls.from_arrays(arrays)
 
     @property
     def width(self) -> int:

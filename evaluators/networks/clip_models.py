@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from evaluators.metrics.clip_score import check_pairs, cosines
-from evaluators.networks.features import in_chunks, weights_digest
+from evaluators.networks.features import Images, in_chunks, weights_digest
 from evaluators.networks.tokens import VOCABULARY, bpe
 from evaluators.networks.weights import PublishedWeights, load_tensors
 from space.shared.plain import InputError, nearest
@@ -56,16 +56,16 @@ class OpenClip:
     def width(self) -> int:
         return int(self._network.text_projection.shape[-1])  # type: ignore[index]
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """(N, H, W, 3) uint8 to (N, width) float64 image embeddings of length 1."""
+    def __call__(self, images: Images) -> np.ndarray:
+        """(N, H, W, 3) uint8, or images of any sizes, to (N, width) float64 image embeddings of length 1."""
         embedded = in_chunks(self._network.encode_image, images, self._prepare, self._chunk)  # type: ignore[arg-type]
         return _normalized(embedded)
 
-    def text_similarity(self, images: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    def text_similarity(self, images: Images, captions: Sequence[str]) -> np.ndarray:
         """(N, H, W, 3) uint8 and N captions to (N,) float64 cosines."""
         return cosines(*self.embeddings(images, captions))
 
-    def embeddings(self, images: np.ndarray, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def embeddings(self, images: Images, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(N, width) float64 of length 1: of N images, and of their captions."""
         check_pairs(images, captions)
         return self(images), self.text_embeddings(captions)
@@ -87,7 +87,7 @@ class OpenClip:
         """How many of the captions have more tokens than the text tower takes."""
         return int((bpe(captions, self.context_length + 1)[:, -1] != 0).sum())
 
-    def _prepare(self, images: np.ndarray) -> Tensor:
+    def _prepare(self, images: Images) -> Tensor:
         with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:  # Pillow lets go of the interpreter
             prepared = list(pool.map(lambda image: self._transform(Image.fromarray(image)), images))
         return torch.stack(prepared).to(device=self._device, dtype=self._dtype)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from evaluators.metrics.clip_score import check_pairs, cosines
 from evaluators.networks.embedded_model import Vocabulary, build_embedded
-from evaluators.networks.features import CHUNK, in_chunks, weights_digest
+from evaluators.networks.features import CHUNK, Images, in_chunks, weights_digest
 from evaluators.networks.tokens import bpe
 from space.shared.files import replacing
 from space.shared.plain import InputError
@@ -45,11 +45,11 @@ class EmbeddedClip:
         self.width = int(model.visual.trunk.num_features)  # type: ignore[union-attr, arg-type]
         self.retrieval_accuracy = float(about.get("retrieval_accuracy", float("nan")))
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
+    def __call__(self, images: Images) -> np.ndarray:
         """(N, H, W, 3) uint8 to (N, width) float64: the penultimate features."""
         return in_chunks(self._model.visual.trunk, images)  # type: ignore[union-attr, arg-type]
 
-    def text_similarity(self, images: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    def text_similarity(self, images: Images, captions: Sequence[str]) -> np.ndarray:
         """(N, H, W, 3) uint8 and N captions to (N,) float64 cosines."""
         check_pairs(images, captions)
         return self.similarity(self(images), captions)
@@ -58,7 +58,7 @@ class EmbeddedClip:
         """As `text_similarity`, from image features that are there already."""
         return cosines(*self._pairs(features, captions))
 
-    def embeddings(self, images: np.ndarray, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def embeddings(self, images: Images, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(N, embedding_width) float64 of length 1: of N images, and of their captions."""
         check_pairs(images, captions)
         return self._pairs(self(images), captions)

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from space.shared.plain import InputError
 
+Images = np.ndarray | Sequence[np.ndarray]
+"""(N, H, W, 3) uint8; or, for networks that resize by themselves, N of (H, W, 3), each in its own size."""
 CHUNK = 64  # images per forward pass, always: a shape of its own may choose a kernel that rounds differently
 
 
@@ -26,7 +28,7 @@ class ImageFeatures(Protocol):
     width: int
     preparation: str  # how images become its input, in words: resize, filter, range
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
+    def __call__(self, images: Images) -> np.ndarray:
         """(N, H, W, 3) uint8 to (N, width) float64. Raises ValueError on another dtype or shape."""
 
 
@@ -37,10 +39,10 @@ class TextSimilarity(Protocol):
     digest: str
     preparation: str
 
-    def text_similarity(self, images: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    def text_similarity(self, images: Images, captions: Sequence[str]) -> np.ndarray:
         """(N, H, W, 3) uint8 and N captions to (N,) float64 cosines. Raises ValueError on anything else."""
 
-    def embeddings(self, images: np.ndarray, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def embeddings(self, images: Images, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """What the cosines are of: (N, width) float64 of the images, and as many of their captions."""
 
     def too_long(self, captions: Sequence[str]) -> int:
@@ -61,8 +63,17 @@ class Networks:
         return {network.name: network.digest for network in every}
 
 
-def check_images(images: np.ndarray) -> None:
-    """Raises ValueError where these are not (N, H, W, 3) uint8 images, at least one."""
+def together(images: Sequence[np.ndarray]) -> Images:
+    """Images (H, W, 3) as one array where they have one size, else as they are."""
+    return np.stack(images) if len({image.shape for image in images}) == 1 else images
+
+
+def check_images(images: Images) -> None:
+    """Raises ValueError where these are not (N, H, W, 3) uint8 images, or a list of such, at least one."""
+    if isinstance(images, (list, tuple)) and images:
+        for image in images:
+            check_images(image[None])
+        return
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         raise ValueError(
             f"images must be a uint8 array, got {getattr(images, 'dtype', type(images).__name__)}"
@@ -73,11 +84,11 @@ def check_images(images: np.ndarray) -> None:
 
 def in_chunks(
     network: Callable[[Tensor], Tensor],
-    images: np.ndarray,
-    prepare: Callable[[np.ndarray], Tensor] | None = None,
+    images: Images,
+    prepare: Callable[[Images], Tensor] | None = None,
     chunk: int = CHUNK,
 ) -> np.ndarray:
-    """`network` over (N, H, W, 3) uint8, always `chunk` at a time; its rows as float64.
+    """`network` over images, always `chunk` at a time; its rows as float64.
 
     `prepare` makes the network's input of a chunk; (chunk, 3, H, W) float32 in [-1, 1] without one. The last
     chunk is filled up with black images, whose rows are dropped. Products are never rounded to TF32.
@@ -86,9 +97,8 @@ def in_chunks(
     outputs = []
     with torch.inference_mode(), _exact_convolutions():
         for start in range(0, len(images), chunk):
-            some = images[start : start + chunk]
-            padded = np.zeros((chunk, *images.shape[1:]), np.uint8)
-            padded[: len(some)] = some
+            some = list(images[start : start + chunk])
+            padded = together([*some, *[np.zeros_like(some[0])] * (chunk - len(some))])
             outputs.append(network((prepare or to_network)(padded))[: len(some)].double().cpu().numpy())
     return np.concatenate(outputs)
 
@@ -99,8 +109,11 @@ def _exact_convolutions() -> AbstractContextManager[None]:
     return cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False)
 
 
-def to_network(images: np.ndarray) -> Tensor:
-    """(N, H, W, 3) uint8 to (N, 3, H, W) float32 in [-1, 1], channels last in memory."""
+def to_network(images: Images) -> Tensor:
+    """(N, H, W, 3) uint8 to (N, 3, H, W) float32 in [-1, 1], channels last in memory. Raises ValueError for
+    images of several sizes."""
+    if not isinstance(images, np.ndarray):
+        raise ValueError("images of several sizes, and this network resizes none")
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
@@ -151,7 +164,7 @@ class RandomConv:
         self.width = sum(settings.channels)
         self.digest = weights_digest({str(index): item for index, item in enumerate(self._filters)})
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
+    def __call__(self, images: Images) -> np.ndarray:
         return in_chunks(self._forward, images)
 
     def _forward(self, x: Tensor) -> Tensor:

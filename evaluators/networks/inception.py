@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluators.networks.features import in_chunks, weights_digest
+from evaluators.networks.features import Images, in_chunks, weights_digest
 from evaluators.networks.weights import PublishedWeights, is_torchscript, load_tensors, load_torchscript
 from space.shared.plain import InputError
 
@@ -49,8 +49,8 @@ class Inception:
         self._network, self.digest = load_inception(weights, device)
         self._device, self._weights = device, weights
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """(N, H, W, 3) uint8 to (N, 2048) float64."""
+    def __call__(self, images: Images) -> np.ndarray:
+        """(N, H, W, 3) uint8, or images of any sizes, to (N, 2048) float64."""
         chunk = 64 if self._device == "cuda" else 4  # 5.7 GMACs an image: filling up must not cost minutes
         features = in_chunks(self._network, images, self.prepare, chunk)
         if features.shape[1] != WIDTH:
@@ -59,8 +59,8 @@ class Inception:
             )
         return features
 
-    def prepare(self, images: np.ndarray) -> Tensor:
-        """(N, H, W, 3) uint8 to (N, 3, 299, 299) float32 on the device."""
+    def prepare(self, images: Images) -> Tensor:
+        """(N, H, W, 3) uint8, or images of any sizes, to (N, 3, 299, 299) float32 on the device."""
         raise NotImplementedError
 
 
@@ -70,7 +70,7 @@ class CleanInception(Inception):
     name = "inception-v3"
     preparation = "Pillow bicubic to 299 px in float32, cut to [0, 255], (x - 128) / 128; fp32"
 
-    def prepare(self, images: np.ndarray) -> Tensor:
+    def prepare(self, images: Images) -> Tensor:
         with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:  # Pillow frees the interpreter
             resized = torch.from_numpy(np.stack(list(pool.map(clean_resize, images))))
         return ((resized.permute(0, 3, 1, 2) - 128) / 128).to(self._device)
@@ -82,7 +82,9 @@ class PytorchInception(Inception):
     name = "inception-v3-pytorch"
     preparation = "bilinear to 299 px without anti-aliasing, 2 x / 255 - 1; fp32"
 
-    def prepare(self, images: np.ndarray) -> Tensor:
+    def prepare(self, images: Images) -> Tensor:
+        if not isinstance(images, np.ndarray):
+            return torch.cat([self.prepare(image[None]) for image in images])
         x = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2).float() / 255
         return 2 * F.interpolate(x, (SIZE_PX, SIZE_PX), mode="bilinear", align_corners=False) - 1
 

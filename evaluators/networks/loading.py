@@ -60,6 +60,7 @@ def load_networks(
     compute = compute or ComputeSettings()
     specs = {spec.name: spec for spec in (*protocol.features, *protocol.clips)}
     paths = _find_all(specs, weights)
+    _check_sizes(protocol, specs)
     loaded = {
         name: NETWORK_KINDS[spec.network].load(spec, paths[name], compute) for name, spec in specs.items()
     }
@@ -69,6 +70,16 @@ def load_networks(
         tuple(cast(ImageFeatures, loaded[spec.name]) for spec in protocol.features),
         tuple(cast(TextSimilarity, loaded[spec.name]) for spec in protocol.clips),
     ), protocol
+
+
+def _check_sizes(protocol: EvaluationProtocol, specs: dict[str, NetworkSpec]) -> None:
+    """Raises InputError where images keep their sizes and a network would not bring them to its own."""
+    fixed = [name for name, spec in specs.items() if not NETWORK_KINDS[spec.network].resizes]
+    if protocol.images.size_px is None and fixed:
+        raise InputError(
+            f"evaluators.images.size_px: null, images of several sizes, and {', '.join(fixed)} resizes none; "
+            "give the size that all are brought to"
+        )
 
 
 def pinned(spec: NetworkSpec, network: Network) -> NetworkSpec:
@@ -110,10 +121,14 @@ def _weights_of(spec: NetworkSpec, weights: WeightsSettings) -> Path | None:
 
 @dataclass(frozen=True)
 class NetworkKind:
-    """How the weights of a kind of network are found (None: it needs none), and how it is made of them."""
+    """How the weights of a kind of network are found (None: it needs none), and how it is made of them.
+
+    `resizes`: it takes images of any sizes, and brings them to its own.
+    """
 
     find: Callable[[NetworkSpec, WeightsSettings], Path | None]
     load: Callable[[NetworkSpec, Path | None, ComputeSettings], Network]
+    resizes: bool = False
 
 
 def _find_inception(published: PublishedWeights) -> Callable[[NetworkSpec, WeightsSettings], Path]:
@@ -159,9 +174,11 @@ def _load_inception(kind: type[Inception]) -> Callable[[NetworkSpec, Path | None
 
 
 NETWORK_KINDS = {
-    "inception-v3": NetworkKind(_find_inception(CLEAN_FID), _load_inception(CleanInception)),
-    "inception-v3-pytorch": NetworkKind(_find_inception(PYTORCH_FID), _load_inception(PytorchInception)),
-    "open-clip": NetworkKind(_find_open_clip, _load_open_clip),
+    "inception-v3": NetworkKind(_find_inception(CLEAN_FID), _load_inception(CleanInception), True),
+    "inception-v3-pytorch": NetworkKind(
+        _find_inception(PYTORCH_FID), _load_inception(PytorchInception), True
+    ),
+    "open-clip": NetworkKind(_find_open_clip, _load_open_clip, True),
     "embedded-clip": NetworkKind(_find_embedded, _load_embedded),
     "random-conv": NetworkKind(lambda spec, weights: None, _load_random_conv),
 }

@@ -26,10 +26,11 @@ SHOWN_CHARACTERS = 12
 class ImageForm:
     """The pixels that are scored, samples and references alike: crop, then resize, then the stored file.
 
-    Networks prepare their own input from these (`ImageFeatures.preparation`).
+    Networks prepare their own input from these (`ImageFeatures.preparation`). Without `size_px` they see
+    every image in its own size, whatever its shape, so that their resize is the only one.
     """
 
-    size_px: int  # side of the square images that are scored
+    size_px: int | None  # side of the square images that are scored; null: each in its own size
     drawn_size_px: int | None = None  # side at which samples are generated; null: as they come
     crop: Literal["none", "center"] = "none"  # none squeezes an image that is not square
     resize: Literal["none", "nearest", "box", "bilinear", "bicubic", "lanczos"] = "none"
@@ -39,7 +40,7 @@ class ImageForm:
 
     def __post_init__(self) -> None:
         _at_least(1, size_px=self.size_px, drawn_size_px=self.drawn_size_px)
-        if self.drawn_size_px not in (None, self.size_px) and self.resize == "none":
+        if self.resize == "none" and self.size_px and self.drawn_size_px not in (None, self.size_px):
             raise InputError(
                 f"resize: none cannot make {self.size_px} px of drawn_size_px = {self.drawn_size_px}; "
                 "allowed: a filter, or equal sizes"
@@ -81,7 +82,7 @@ class ReferenceSet:
     """The real images that samples are compared with."""
 
     name: str
-    images: int
+    images: int | None  # null: not said
     chosen: str  # which of the set, in words: "all", "first of the held-out split", "at random, seed 0"
     digest: str | None = None  # of the images; filled when they are read
     data_digest: str | None = None  # of the data set that they come from, where that has one

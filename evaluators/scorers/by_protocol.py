@@ -180,7 +180,7 @@ def reference_of_images(
 
 def _measured(protocol: EvaluationProtocol, networks: Networks, read: ReadImages) -> Reference:
     """References do not pass through the samples' file format."""
-    assert protocol.reference is not None
+    assert protocol.reference is not None and protocol.reference.images is not None
     count, sha = protocol.reference.images, hashlib.sha256()
     measured = Measurements.by(networks)
     for start in range(0, count, CHUNK):

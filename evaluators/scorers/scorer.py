@@ -99,7 +99,7 @@ class Scorer(ABC):
         return scores | {self.clip_name: float(cosines[rows].mean())}
 
 
-def check_described(images: np.ndarray, count: int, size_px: int) -> None:
+def check_described(images: np.ndarray, count: int, size_px: int | None) -> None:
     """Raises ValueError where these are not as many images, or not of the size, as a protocol describes."""
     if images.shape[:3] != (count, size_px, size_px):
         raise ValueError(

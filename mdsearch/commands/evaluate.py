@@ -15,6 +15,7 @@ from rich.table import Table
 from conf.compose import compose
 from conf.repeated import refuse_beside
 from conf.words import as_entries, as_text
+from evaluators.measuring.reference import PASSED_OVER
 from evaluators.measuring.reference_cache import REFERENCE_SUFFIX, MeasureSettings
 from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
@@ -120,11 +121,11 @@ def write_statistics(command: EvaluateCommand, console: Console) -> int:
         (reference if command.statistics_features else replace(reference, features={})).save(out)
     except OSError as error:
         raise InputError(f"statistics: {str(out)!r} cannot be written: {error}") from None
-    images = int(reference.about["images"])
+    images, passed_over = int(reference.about["images"]), reference.about.get(PASSED_OVER, "")
     if command.format == "json":
-        print(json.dumps({"images": images, "statistics": str(out)}))
+        print(json.dumps({"images": images, "statistics": str(out), PASSED_OVER: passed_over}))
     else:
-        print(f"statistics of {images:,} images: {out}")
+        print(f"statistics of {images:,} images: {out}" + (f"; {passed_over}" if passed_over else ""))
     return 0
 
 

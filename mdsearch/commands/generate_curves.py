@@ -116,7 +116,8 @@ def measure_curves(command: CurvesCommand, console: Console) -> Curves:
         if not has_scores(_folder(plan, point), manifest_of(plan.model, captions, point, device))
     ]
     if missing:
-        check_request(plan.context.request, len(captions), partial(shown_progress, console))
+        side = plan.context.generation.image_size_px
+        check_request(plan.context.request, len(captions), side, partial(shown_progress, console))
     for number, point in enumerate(missing, start=1):
         _measure(plan, point, command, console, f"({number} of {len(missing)})")
     return read_curves(plan.out, command.fid, command.clip)

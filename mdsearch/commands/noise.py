@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from search.runs.bundle import histories_of
 from search.runs.compatibility import protocol_parts
 from search.runs.folder import latest_run
 from search.runs.header import noise_of, objectives_of
+from search.statistics.noise import FEWEST_REPEATS
 from space.shared.plain import InputError, from_plain
 from space.shared.retries import resume_command
 
@@ -57,19 +59,19 @@ def main(words: list[str]) -> int:
         print(NOISE_NOTE)
         if (why := why_unknown(history.header)) and not noise.known(objectives_of(history)):
             print(f"Not stated here: {why}.")
-    if settings.out is not None:
-        if not refined(noise, found).known(objectives_of(history)):
-            how = f"; first: {measure_command(history, Path(first))}" if Path(first).is_dir() else ""
-            raise InputError(
-                f"out: no network of {first} was trained with two seeds, so nothing to write{how}"
-            )
-        noise = replace(noise, measured_under=protocol_parts(history.header))
-        names = ", ".join(Path(run).name for run in histories)
-        if settings.best < 1:
-            names += f" (the best {settings.best:.0%} of their networks)"
-        if settings.stated:
-            text = preset(refined(noise, found), f"what was stated and the repeated seeds of {names}")
-        else:
-            text = preset(from_repeats(noise, found), f"the repeated seeds of {names}")
-        write_text(text, settings.out)
+    if settings.out is None:
+        return 0
+    together = refined(noise, found) if settings.stated else from_repeats(noise, found)
+    if not together.known(objectives_of(history)):
+        how = f"; first: {measure_command(history, Path(first))}" if Path(first).is_dir() else ""
+        raise InputError(f"out: no network of {first} was trained with two seeds, so nothing to write{how}")
+    source = f"the repeated seeds of {', '.join(Path(run).name for run in histories)}"
+    if settings.best < 1:
+        source += f" (the best {settings.best:.0%} of their networks)"
+    if settings.stated and noise.known(objectives_of(history)):
+        source = f"what was stated and {source}"
+    write_text(preset(replace(together, measured_under=protocol_parts(history.header)), source), settings.out)
+    if together.degrees_of_freedom < FEWEST_REPEATS:
+        repeats = f"{together.degrees_of_freedom:g} repeats"
+        print(f"Of {repeats} alone: too few to call one run better than another.", file=sys.stderr)
     return 0

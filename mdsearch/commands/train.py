@@ -23,7 +23,7 @@ from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.command_lines import command_line, setting_word
 from space.shared.files import alone_in
-from space.shared.plain import InputError, first_few, from_plain, to_plain
+from space.shared.plain import InputError, from_plain, to_plain
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.generation.grid import save_grid
@@ -77,8 +77,8 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     """
     console, folder = Console(), command.folder()
     data = load_data(command.data)
-    if data.unreadable:
-        print(f"{len(data.unreadable)} unreadable images left out: {first_few(data.unreadable)}")
+    for line in data.left_out():
+        print(f"left out, {line}")
     architecture = narrow(command.architecture(), command.proxy)
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
     for line in trainer.unread_text():

@@ -11,6 +11,7 @@ from search.runs.files import job_folder
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial, read_history
 from search.runs.scores import best_first, within_noise
+from search.statistics.noise import FEWEST_REPEATS
 from search.statistics.pareto import Point, best_order, mean_point
 from search.statistics.verdicts import Runs, confirmation_runs, verdicts
 from space.shared.plain import InputError
@@ -65,7 +66,8 @@ def lead(history: History) -> Lead | None:
     winner, *tied = _by_new_runs(kept, history)
     beaten = tuple(trial for trial in within if trial.name in losers)
     among = len(best_first(history.trials, objectives))
-    return Lead(winner, tuple(tied), beaten, noise.known(objectives), among)
+    known = noise.known(objectives) and noise.degrees_of_freedom >= FEWEST_REPEATS
+    return Lead(winner, tuple(tied), beaten, known, among)
 
 
 def trial_folder(run: Path, number: int | None = None) -> Path:

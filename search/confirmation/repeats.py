@@ -22,8 +22,6 @@ from search.statistics.pareto import Point, best_order, mean_point
 from search.statistics.variance import UNKNOWN, Variance, variance_within, within_paired
 from space.shared.plain import InputError
 
-FEWEST_REPEATS = 6  # runs beyond the first of each network, where nothing else says what noise is
-
 
 @dataclass(frozen=True)
 class ScoreNoise:
@@ -101,11 +99,8 @@ def from_repeats(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
 
 
 def known_noise(history: History, stated: Noise) -> Noise:
-    """The stated noise, refined by the repeated seeds of the record itself. Where none is stated for this
-    protocol, a few repeats are too little to call a trial beaten by one run of another."""
-    found = refined(stated, estimated([history], stated))
-    enough = stated.known(objectives_of(history)) or found.degrees_of_freedom >= FEWEST_REPEATS
-    return found if enough else stated
+    """The stated noise, refined by the repeated seeds of the record itself."""
+    return refined(stated, estimated([history], stated))
 
 
 def noise_row(found: ScoreNoise) -> dict[str, str]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from evaluators.completion import with_reference
 from evaluators.measuring.measured_set import OnImages
-from evaluators.measuring.reference import Reference
+from evaluators.measuring.reference import PASSED_OVER, Reference
 from evaluators.measuring.reference_cache import MeasureSettings, reference_from
 from evaluators.networks.features import Networks
 from evaluators.networks.loading import load_networks
@@ -52,7 +52,8 @@ def derived_protocol(
     if settings.scoring.reference is not None:
         real = named.reference
     try:
-        form = replace(named.images, drawn_size_px=data.image_size_px)
+        size = data.image_size_px  # of samples and held-out images alike, where the protocol leaves it open
+        form = replace(named.images, drawn_size_px=size, size_px=named.images.size_px or size)
     except InputError as error:
         raise InputError(f"evaluators.images: {error}") from None
     return EvaluationProtocol(
@@ -103,6 +104,8 @@ def prepare_by_protocol(settings: SearchSettings, folder: Path, data: Dataset, s
         reference, protocol = reference_of_images(protocol, networks, images_at, data.digest, settings.cache)
     else:
         reference, protocol = _given_reference(settings, networks, protocol)
+        if said := reference.about.get(PASSED_OVER):
+            say(f"reference, {said}")
     evaluator = ProtocolEvaluator(networks, reference, protocol)
     evaluator.save(folder)
     return evaluator

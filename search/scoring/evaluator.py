@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluators.images.image_set import open_images
 from evaluators.images.preparation import check_form
-from evaluators.measuring.reference import Reference
-from evaluators.measuring.reference_cache import REFERENCE_SUFFIX
+from evaluators.measuring.reference_cache import check_reference_source
 from evaluators.metrics.fid import too_few
 from evaluators.protocols.protocol import EvaluationProtocol, protocol_text
 from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, load_pinned, stored_protocol
@@ -98,12 +96,5 @@ def check_scoring(settings: SearchSettings, data: Dataset) -> None:
     protocol = derived_protocol(settings, settings.evaluators, data)
     check_form(protocol.images)
     load_protocol_networks(settings, protocol)
-    _check_reference(settings.scoring.reference)
-
-
-def _check_reference(source: str | None) -> None:
-    """Raises InputError where there are neither statistics nor images."""
-    if source is not None and source.endswith(REFERENCE_SUFFIX):
-        Reference.load(Path(source).expanduser())
-    elif source is not None:
-        open_images(source, "scoring.reference")
+    if settings.scoring.reference is not None:
+        check_reference_source(settings.scoring.reference, "scoring.reference")

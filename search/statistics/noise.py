@@ -16,6 +16,7 @@ from search.statistics.pareto import Point
 from space.shared.plain import InputError, from_plain, to_plain
 
 SMALLEST_LEVEL = 1e-100  # so that intervals end
+FEWEST_REPEATS = 6  # degrees of freedom: by fewer, one run is never called better than another
 _EQUIVALENT = ("equivalent_fid_relative", "equivalent_clip")
 
 
@@ -130,10 +131,10 @@ NO_NOISE = Noise((RungNoise(1, inf, inf),))  # of a search that states none
 
 def beats(one: Point, other: Point, noise: Noise, step: int) -> bool:
     """Whether one run is better than another by more than the noise of two in one score, and not worse by it
-    in any other; never where the noise of one is not known."""
+    in any other; never where the noise of one is not known, or from a few repeats alone."""
     at, deviations = noise.at(step).deviations(one.objectives), noise.deviations * 2**0.5
     known = [deviations * each for each in at if each is not None]
-    if len(known) < len(at):
+    if len(known) < len(at) or noise.degrees_of_freedom < FEWEST_REPEATS:
         return False
     gains = list(zip(one.gains_over(other), known, strict=True))
     return any(gain > bound for gain, bound in gains) and all(gain >= -bound for gain, bound in gains)

@@ -43,9 +43,8 @@ def in_workers(
         Exception: what `prepare` or `work` raised.
     """
     context = get_context(method)
-    if preload:
-        context.set_forkserver_preload(list(preload))
     if method == "forkserver":
+        context.set_forkserver_preload(list(preload))
         with temporary_files_in(socket_folder("pymp-12345678/listener-12345678")):
             get_temp_dir()  # where the server will listen
     before, children = set(active_children()), set[BaseProcess]()

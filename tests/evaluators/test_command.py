@@ -111,6 +111,16 @@ def test_the_form_of_the_source_leaves_no_trace(words: list[str], tmp_path: Path
     assert npz.protocol.id == folder.protocol.id
 
 
+def test_what_is_passed_over_stands_beside_the_scores(words: list[str], tmp_path: Path) -> None:
+    for name, odd in (("samples", "a.heic"), ("real", "notes.md")):
+        (write_images(tmp_path / name, noise(20, seed=len(name))) / odd).touch()
+    sheet = sheet_of(with_(words, f"images={tmp_path / 'samples'}", f"reference={tmp_path / 'real'}"))
+    notes = sheet.scores["fid_random_conv"].notes
+    assert "passed over: 1 .heic (a.heic)" in notes
+    assert "reference, passed over: 1 .md (notes.md)" in notes
+    assert sheet.about["images"]["passed_over"] == "passed over: 1 .heic (a.heic)"
+
+
 def test_a_search_lends_its_evaluator(
     prepared: tuple[Evaluator, Path], held_out: object, tmp_path: Path
 ) -> None:

@@ -221,6 +221,11 @@ def test_heads_that_do_not_divide() -> None:
     assert with_level(0, channels=352).levels[0].channels == 352  # no attention there, so no heads
 
 
+def test_a_byte_order_mark_is_no_part_of_an_architecture(tmp_path: Path) -> None:
+    (tmp_path / "md.yaml").write_text(MD.to_yaml(), encoding="utf-8-sig")
+    assert Architecture.load(tmp_path / "md.yaml") == MD
+
+
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.yaml: cannot be read"):
         Architecture.load(tmp_path / "none.yaml")

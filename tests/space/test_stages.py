@@ -110,10 +110,11 @@ def test_units_are_conv_blocks_and_their_stacks() -> None:
 @given(architectures())
 def test_every_random_network_hangs_together(a: Architecture) -> None:
     """Skips are taken last in, first out, and widths and sizes follow from one stage to the next."""
-    channels, size, skips = a.latent_channels, a.latent_size, []
+    channels, size, skips = a.input_channels, a.latent_size, []
     for stage in stages(a):
         if stage.where == "embeddings":
-            assert stage.outputs == a.time_width
+            joins_sines = stage.kind == "guidance"
+            assert stage.outputs == (a.levels[0].channels if joins_sines else a.time_width)
             continue
         joined = skips.pop() if stage.skip == "pop" else (0, size)
         assert (stage.inputs, stage.size) == (channels + joined[0], size) and joined[1] == size

@@ -48,7 +48,7 @@ def awake(architecture: Architecture, seed: int = 0) -> UNet:
 def test_an_untrained_network_predicts_zero_in_the_shape_of_its_input(architecture: Architecture) -> None:
     inputs = noise_like(example_inputs(architecture, batch=2))
     out = UNet(architecture)(*inputs)
-    assert out.shape == inputs[0].shape
+    assert out.shape == (2, architecture.latent_channels, *inputs[0].shape[2:])
     assert out.abs().max() == 0
 
 

@@ -94,6 +94,18 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(clip_folder: Path) -> None
     assert "embeds 54 tokens" in (message := refused(encoder)) and "has 50" in message
 
 
+def test_a_tokenizer_that_reads_none_of_its_own_tokens_is_refused(clip_folder: Path) -> None:
+    """Captions are read in lower case; this one has capitals alone."""
+    encoder = as_in_a_pipeline(clip_folder)
+    file = encoder.with_name("tokenizer") / "vocab.json"
+    vocabulary = {
+        token.upper().replace("</W>", "</w>") if token[0].isalpha() else token: index
+        for token, index in json.loads(file.read_text()).items()
+    }
+    file.write_text(json.dumps(vocabulary))
+    assert "makes the same tokens of every text" in refused(encoder)
+
+
 def test_token_embeddings_may_be_filled_up(clip_folder: Path) -> None:
     def filled_up(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         name = next(name for name in weights if name.endswith("token_embedding.weight"))

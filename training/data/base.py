@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
+from space.shared.image_files import PassedOver
 from space.shared.plain import InputError
 
 
@@ -28,6 +29,10 @@ class Images(Protocol):
         """The number of the image that each caption is of; all numbers from 0 on."""
         ...
 
+    def passed_over(self) -> PassedOver:
+        """What lies among the images and is not read; found when it is asked for."""
+        ...
+
     def pixels(self, indices: Sequence[int]) -> np.ndarray: ...
 
     def content(self) -> Iterable[bytes | memoryview]:
@@ -41,6 +46,9 @@ class InMemory:
     def __init__(self, pixels: np.ndarray, captions: list[str]) -> None:
         self._pixels, self.captions, self.image_of = pixels, captions, range(len(captions))
         self.unreadable: list[str] = []
+
+    def passed_over(self) -> PassedOver:
+        return PassedOver()
 
     def pixels(self, indices: Sequence[int]) -> np.ndarray:
         return self._pixels[np.asarray(indices, dtype=np.int64)]

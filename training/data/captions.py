@@ -31,12 +31,9 @@ def read_prompts(file: str | Path) -> list[str]:
     """Captions to generate images of; the file need name no images.
 
     Raises:
-        InputError: as `read_captions`, and for an empty line of a .txt, by its number.
+        InputError: as `read_captions`.
     """
-    prompts = read_captions(file).texts
-    if Path(file).suffix.lower() == ".txt" and "" in prompts:
-        raise InputError(f"captions: {file}, line {prompts.index('') + 1} needs the text of a caption")
-    return prompts
+    return read_captions(file).texts
 
 
 def captioned_files(file: Path) -> list[tuple[str, str]]:

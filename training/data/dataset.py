@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from space.shared.plain import InputError
+from space.shared.plain import InputError, first_few
 from training.data.base import CommonSettings, Images
 from training.data.captions import words
 
@@ -52,6 +52,12 @@ class Dataset:
     def held_out(self, indices: Sequence[int] | np.ndarray | Tensor) -> tuple[Tensor, list[str]]:
         """Images, (B, 3, H, W) float32 in [-1, 1], and captions of the held-out split."""
         return self._take(self._held_out, indices)
+
+    def left_out(self) -> list[str]:
+        """What lies there and is not trained on, counted and named, in lines; a folder is looked through."""
+        unreadable = f"unreadable: {len(self.unreadable):,} ({first_few(self.unreadable)})"
+        lines = ([unreadable] if self.unreadable else []) + [str(self._images.passed_over())]
+        return [line for line in lines if line]
 
     @property
     def vocabulary(self) -> list[str]:

@@ -17,6 +17,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from space.shared.decoding import Unreadable, decode_image
+from space.shared.image_files import PassedOver, by_composed, composed, files_under
 from space.shared.plain import InputError, first_few
 from training.data.base import CommonSettings
 from training.data.captions import captioned_files, captions_file
@@ -75,6 +77,7 @@ class FolderPixels:
         self.captions = [caption for own in captions for caption in own]
         self.image_of = [index for index, own in enumerate(captions) for _ in own]
         self.unreadable: list[str] = []
+        self.looked_for = Path(), list[Path]()  # the folder, and the files that captions name
         self.pixels_in_memory: np.ndarray | None = None
         self._files, self._names, self._size = files, names, image_size_px
 
@@ -85,9 +88,13 @@ class FolderPixels:
         with ThreadPoolExecutor() as pool:  # PIL decodes outside Python's lock
             decoded = list(pool.map(lambda index: _decode(self._files[index], self._size), indices))
         for index, image in zip(indices, decoded, strict=True):
-            if image is None:
-                raise InputError(f"{self._files[index]}: cannot be read any more as an image")
-        return np.stack([image for image in decoded if image is not None])
+            if isinstance(image, str):
+                raise InputError(f"{self._files[index]}: cannot be read any more as an image: {image}")
+        return np.stack([image for image in decoded if not isinstance(image, str)])
+
+    def passed_over(self) -> PassedOver:
+        root, files = self.looked_for
+        return _passed_over(root, files)
 
     def content(self) -> Iterable[bytes | memoryview]:
         """Pixels where they are in memory; names and sizes on disk where they are too many for that."""
@@ -110,22 +117,19 @@ def open_folder(
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"folder: {folder!r} is no folder; give the one that holds the images")
-    by_image: dict[str, list[tuple[str, str]]] = {}  # an image that several rows name is one
-    for name, caption in captioned_files(captions_file(root, captions)):
-        by_image.setdefault(os.path.normpath(name), []).append((name, caption))
-    names = [own[0][0] for own in by_image.values()]
+    by_image = _rows_by_image(root, captioned_files(captions_file(root, captions)))
+    files, names = list(by_image), [own[0][0] for own in by_image.values()]
     captions_of = [[caption for _, caption in own] for own in by_image.values()]
-    files = [root / name for name in names]
     keep = len(files) * image_size_px**2 * 3 <= memory_mib * 2**20
 
-    def read(file: Path) -> np.ndarray | bool | None:
+    def read(file: Path) -> np.ndarray | str | None:
         image = _decode(file, image_size_px)
-        return image if keep or image is None else True
+        return image if keep or isinstance(image, str) else None
 
     with ThreadPoolExecutor() as pool:
         decoded = list(pool.map(read, files))
-    readable = [index for index, image in enumerate(decoded) if image is not None]
-    unreadable = [names[index] for index, image in enumerate(decoded) if image is None]
+    readable = [index for index, image in enumerate(decoded) if not isinstance(image, str)]
+    unreadable = [(names[index], image) for index, image in enumerate(decoded) if isinstance(image, str)]
     _check_unreadable(unreadable, len(names), max_unreadable_share)
     images = FolderPixels(
         [files[index] for index in readable],
@@ -133,29 +137,67 @@ def open_folder(
         [captions_of[index] for index in readable],
         image_size_px,
     )
-    images.unreadable = unreadable
+    images.unreadable = [name for name, _ in unreadable]
+    images.looked_for = root, files
     if keep:
         images.pixels_in_memory = np.stack([image for image in decoded if isinstance(image, np.ndarray)])
     return images
 
 
-def _decode(file: Path, image_size_px: int) -> np.ndarray | None:
-    """(H, W, 3) uint8: the centre square, resized. None where the file cannot be read as an image."""
+def _rows_by_image(root: Path, rows: list[tuple[str, str]]) -> dict[Path, list[tuple[str, str]]]:
+    """An image that several rows name, in whatever form, is one."""
+    first: dict[str, Path] = {}
+    by_image: dict[Path, list[tuple[str, str]]] = {}
+    for file, row in zip(_files(root, [name for name, _ in rows]), rows, strict=True):
+        by_image.setdefault(first.setdefault(os.path.normpath(file), file), []).append(row)
+    return by_image
+
+
+def _files(root: Path, names: list[str]) -> list[Path]:
+    """Where each name lies: as it is written, or else in another Unicode form of the same letters."""
+    files = [root / name for name in names]
+    missing = [index for index, file in enumerate(files) if not names[index].isascii() and not file.exists()]
+    if missing:
+        try:
+            there = by_composed(files_under(root).images)
+        except OSError as error:
+            raise InputError(f"folder: {str(root)!r} cannot be read: {error}") from None
+        for index in missing:
+            files[index] = root / there.get(composed(names[index]), names[index])
+    return files
+
+
+def _passed_over(root: Path, files: list[Path]) -> PassedOver:
+    """Images of the folder that no caption names, and files that are no images. Walks the folder."""
     try:
-        with Image.open(file) as image:
-            # Decode JPEGs near the target size: several times faster on photographs.
-            image.draft("RGB", (image_size_px, image_size_px))
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            square = image.convert("RGB").crop((left, top, left + side, top + side))
-            return np.asarray(square.resize((image_size_px, image_size_px), Image.Resampling.LANCZOS))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+        found = files_under(root)
+    except OSError as error:
+        unread = PassedOver()
+        unread.add("folder that cannot be read", str(error.filename))
+        return unread
+    named = {os.path.normpath(file) for file in files}
+    for name in found.images:
+        if os.path.normpath(root / name) not in named:
+            found.passed_over.add("without a caption", name)
+    return found.passed_over
 
 
-def _check_unreadable(unreadable: list[str], count: int, max_share: float) -> None:
+def _decode(file: Path, image_size_px: int) -> np.ndarray | str:
+    """(H, W, 3) uint8: the centre square, resized; or why the file cannot be read as an image."""
+    try:
+        image = Image.fromarray(decode_image(file, least_px=image_size_px))
+    except Unreadable as error:
+        return str(error)
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    return np.asarray(square.resize((image_size_px, image_size_px), Image.Resampling.LANCZOS))
+
+
+def _check_unreadable(unreadable: list[tuple[str, str]], count: int, max_share: float) -> None:
     if len(unreadable) == count or len(unreadable) > max_share * count:
+        names, (name, why) = [name for name, _ in unreadable], unreadable[0]
         raise InputError(
-            f"folder: {len(unreadable)} of {count} images cannot be read ({first_few(unreadable)}); "
-            f"allowed: at most {max_share:.0%} (max_unreadable_share)"
+            f"folder: {len(unreadable)} of {count} images cannot be read ({first_few(names)}); "
+            f"allowed: at most {max_share:.0%} (max_unreadable_share); {name}: {why}"
         )

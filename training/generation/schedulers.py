@@ -25,8 +25,15 @@ _UNDONE = {
     "trained_betas": None,
     "prediction_type": "epsilon",
 }
-# Of one family: each runs where another one does.
-_FAMILY = (*(kind.name for kind in KarrasDiffusionSchedulers), "LCMScheduler", "TCDScheduler")
+# Of one family: each runs where another one does. The latter are missing in diffusers' own list.
+_FAMILY = (
+    *(kind.name for kind in KarrasDiffusionSchedulers),
+    "LCMScheduler",
+    "TCDScheduler",
+    "SASolverScheduler",
+    "DDIMParallelScheduler",
+    "DDPMParallelScheduler",
+)
 
 
 def rescheduled(own: Any, name: str) -> Any:
@@ -41,6 +48,8 @@ def rescheduled(own: Any, name: str) -> Any:
         raise InputError(f"scheduler: {name!r} is none of this pipeline's; {nearest(name.lower(), possible)}")
     if kind is type(own):
         return own
+    if missing := getattr(kind, "_backends", [])[1:]:  # of diffusers' stand-in for what it cannot import
+        raise InputError(f"scheduler: {kind.__name__} needs {', '.join(missing)}, which is not installed")
     ours, theirs = _parameters(type(own)), _parameters(kind)
     if any((key in ours) != (key in theirs) for key in NOISE_LEVELS):
         raise _cannot(kind, own, "noise levels")

@@ -169,4 +169,5 @@ def noise_section(page: Page) -> dict[str, Any] | None:
         return None
     lines = [noise_row(each) for each in found]
     rows = [Row([Cell(text, css="number") for text in line.values()]) for line in lines]
-    return {"table": PageTable(list(lines[0]), rows, numbers=range(len(lines[0])))}
+    table = PageTable(list(lines[0]), rows, numbers=range(len(lines[0])))
+    return {"table": table, "unknown": page.noise_unknown}

@@ -15,6 +15,8 @@ from analysis.report.page import Page
 from analysis.report.sections.images import prompts_of, sample_sheets
 from analysis.report.sections.next import next_section
 from analysis.report.sections.verdicts import verdict_section
+from conf.compose import compose
+from conf.words import divided
 from search.preparation import keep_real_images
 from search.runs.record import Record, read_history
 from space.prices.macs import price
@@ -25,6 +27,7 @@ from training.data.scenes import ScenesSettings
 
 NOISE = {"rungs": [{"step": 400, "fid_relative": 0.08, "clip": 0.02}]}
 HERE, UNKNOWN = NOISE | {"measured_under": []}, NOISE | {"measured_under": None}
+LOUD = {"rungs": [{"step": 400, "fid_relative": 1.0, "clip": 0.5}], "measured_under": []}
 pytestmark = pytest.mark.usefixtures("quick")
 
 
@@ -141,30 +144,36 @@ def test_real_images_and_captions_stand_beside_samples(tmp_path: Path) -> None:
 
 
 def commands_of(folder: Path, *, running: bool = False) -> dict[str, list[str]]:
+    """By verb, the words that a shell gives to the command."""
     found = next_section(Page(folder, read_history(folder), running=running)) or {"commands": []}
-    return {what: shlex.split(command) for what, command in found["commands"]}
+    lines = [shlex.split(line) for _, line in found["commands"]]
+    assert all(program == "mdsearch" for program, *_ in lines)
+    return {verb: words for _, verb, *words in lines}
 
 
 def test_what_next_are_commands_that_fit_the_run(tmp_path: Path) -> None:
     folder = tmp_path / "a run [1]"
-    raced(folder)
+    raced(folder, noise=LOUD)
     (folder / "evaluator").mkdir()
     (folder / "evaluator" / "prompts.json").write_text(json.dumps(['it\'s a "circle"']))
-    verbs = {command[1] for command in commands_of(folder).values()}
-    assert {"generate", "count"} <= verbs and "search" not in verbs
+    found = commands_of(folder)
+    assert found.keys() == {"confirm", "generate", "train", "count"}
+    sources, chosen = divided(found["confirm"])
+    assert sources == [str(folder)] and compose("confirm", chosen)["minutes"] == 10
+    generate = compose("generate", found["generate"])
+    assert generate["prompt"] == 'it\'s a "circle"' and Path(generate["model"]).parent == folder / "trials"
+    assert compose("count", found["count"])["arch_file"] == str(folder / "best.yaml")
     assert commands_of(folder, running=True) == {}
-    words = next(command for command in commands_of(folder).values() if command[1] == "generate")
-    assert any("it's a" in word for word in words)
 
     unfinished = tmp_path / "unfinished"
-    raced(unfinished).close()
+    raced(unfinished)
     record = Record(unfinished)
     record.append("session", trials=9, backend="inline")
     record.close()
-    assert ["mdsearch", "search"] in [command[:2] for command in commands_of(unfinished).values()]
+    assert compose("search", commands_of(unfinished)["search"])["resume"] == str(unfinished)
 
 
 def test_where_noise_is_unknown_the_page_says_how_to_measure_and_keep_it(tmp_path: Path) -> None:
     raced(tmp_path, noise=UNKNOWN)
-    verbs = [command[1] for command in commands_of(tmp_path).values()]
-    assert "noise" in verbs  # two seeds each: it can be written down
+    sources, chosen = divided(commands_of(tmp_path)["noise"])  # two seeds each: it can be written down
+    assert sources == [str(tmp_path)] and compose("noise", chosen)["out"] == f"{tmp_path.name}-noise.yaml"

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from evaluators.images.captions import captions_of, named_in
-from evaluators.images.decoding import Unreadable, natural_order
 from evaluators.images.image_set import ImageSet, open_images
+from evaluators.images.order import natural_order
+from evaluators.images.shards import DOTTED
 from space.shared.captions import read_captions
+from space.shared.decoding import Unreadable
 from space.shared.plain import InputError
 
 
@@ -222,7 +224,7 @@ def test_bad_sources_are_one_message(tmp_path: Path) -> None:
         "both": r"holds images \(0\.png\) and shards \(a\.tar\)",
         "nothing": "does not exist",
         "empty": "holds no image; it is empty",
-        "texts": r"holds no image; its files have \.md",
+        "texts": r"holds no image; passed over: 1 \.md \(a\.md\)",
         "a.zip": "is a file of another kind than a folder, an .npz",
         "broken.npz": "cannot be read as .npz",
         "broken.tar": "cannot be read as an uncompressed .tar",
@@ -237,18 +239,6 @@ def test_bad_sources_are_one_message(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"^reference: .*{message}") as raised:
             open_images(str(tmp_path / source), "reference")
         assert "\n" not in str(raised.value)
-
-
-def test_names_and_captions_that_are_not_utf8_or_given_twice_are_refused(tmp_path: Path) -> None:
-    Image.new("RGB", (2, 2)).save(os.fsencode(tmp_path) + b"/\xff.png", format="png")
-    with pytest.raises(InputError, match=r"images: a name in .*: '\\udcff\.png' is not UTF-8"):
-        open_images(str(tmp_path))
-    (tmp_path / "twice.json").write_text('{"0.png": "red", "1.png": "blue", "0.png": "green"}')
-    with pytest.raises(InputError, match=r"captions: .*twice\.json gives '0\.png' twice"):
-        read_captions(tmp_path / "twice.json")
-    (tmp_path / "captions.json").write_text('["half a \\ud83d"]')
-    with pytest.raises(InputError, match=r"captions: .*captions\.json.*: 'half a \\ud83d' is not UTF-8"):
-        read_captions(tmp_path / "captions.json")
 
 
 def test_an_npz_cut_off_in_its_middle_says_where(tmp_path: Path) -> None:
@@ -346,6 +336,7 @@ def test_names_match_without_folder_and_suffix(tmp_path: Path) -> None:
     [
         ("a.txt", "one\ntwo\n", "2 in .* for 3 images"),
         ("a.txt", "", "holds none"),
+        ("a.txt", "one\n\nthree\n", "line 2 needs the text of a caption"),
         ("a.pdf", "", "'a.pdf' has no known form; allowed: .txt, .jsonl"),
         ("a.json", "{", "is not JSON"),
         ("a.json", "3", "holds neither a list"),
@@ -415,3 +406,66 @@ def test_some_images_of_a_shard_without_caption_are_named(tmp_path: Path) -> Non
     write_shard(tmp_path / "a.tar", {"0.png": png(random_images(1)[0]), "0.txt": b"zero", "1.png": b""})
     with pytest.raises(InputError, match=r"1 of 2 images have none in the images' shards: a\.tar/1\.png"):
         captions_of(open_images(str(tmp_path / "a.tar")), None)
+
+
+def test_members_that_are_passed_over_are_counted_and_named(tmp_path: Path) -> None:
+    """webdataset takes all behind the first dot for the suffix: of a second image, or a dotted name."""
+    image = png(random_images(1)[0])
+    (tmp_path / "shards").mkdir()
+    names = ("0.png", "0.seg.png", "img.v1.png", "0.cls", "._0.png", "1.heic")
+    write_shard(tmp_path / "shards" / "a.tar", dict.fromkeys(names, image))
+    with tarfile.open(tmp_path / "shards" / "a.tar", "a") as archive:
+        link = tarfile.TarInfo("2.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "0.png"
+        archive.addfile(link)
+    (tmp_path / "shards" / "b.tar.gz").touch()
+    images = open_images(str(tmp_path / "shards"))
+    assert images.names == ["a.tar/0.png"]
+    dotted = images.passed_over.first.pop(DOTTED)
+    assert dotted == ["a.tar/0.seg.png", "a.tar/img.v1.png"]
+    assert images.passed_over.first == {
+        ".cls": ["a.tar/0.cls"], ".heic": ["a.tar/1.heic"], "links": ["a.tar/2.png"], ".gz": ["b.tar.gz"],
+    }  # fmt: skip
+    np.savez(tmp_path / "a.npz", random_images(2), labels=np.arange(2))
+    assert open_images(str(tmp_path / "a.npz")).passed_over.first == {"other arrays": ["labels"]}
+    write_shard(tmp_path / "c.tar", {"img.v1.png": image})
+    with pytest.raises(
+        InputError, match=r"holds no image; passed over: 1 of dotted names.*c\.tar/img\.v1\.png"
+    ):
+        open_images(str(tmp_path / "c.tar"))
+
+
+def test_an_empty_text_does_not_hide_the_json_beside_it(tmp_path: Path) -> None:
+    image = png(random_images(1)[0])
+    files = {
+        "0.png": image,
+        "0.txt": b"\n",
+        "0.json": b'{"caption": "zero"}',
+        "1.png": image,
+        "1.txt": b"one",
+    }
+    write_shard(tmp_path / "a.tar", files | {"1.json": b"not read"})
+    assert captions_of(open_images(str(tmp_path / "a.tar")), None) == ["zero", "one"]
+    write_shard(tmp_path / "b.tar", files | {"0.json": b'{"caption": ""}'})
+    with pytest.raises(InputError, match=r"b\.tar/0\.json needs the text of a caption; it is empty"):
+        captions_of(open_images(str(tmp_path / "b.tar")), None)
+
+
+def test_names_meet_in_any_unicode_form_and_with_dots(tmp_path: Path) -> None:
+    composed, decomposed = "M\u00fcll.png", "Mu\u0308ll.png"
+    for name in (decomposed, "img.v1.png"):
+        (tmp_path / name).write_bytes(png(random_images(1)[0]))
+    images = open_images(str(tmp_path))
+    for rows in ({composed: "a", "img.v1.png": "b"}, {"x/M\u00fcll": "a", "img.v1": "b"}):
+        (tmp_path / "a.json").write_text(json.dumps(rows))
+        assert sorted(captions_of(images, str(tmp_path / "a.json"))) == ["a", "b"]
+        assert len(named_in(str(tmp_path / "a.json"), images, "reference_list").names) == 2
+
+
+def test_a_name_that_is_not_utf8_is_read_and_printed(tmp_path: Path) -> None:
+    pixels = random_images(1)
+    with open(os.fsencode(tmp_path) + b"/\xff.png", "wb") as file:
+        file.write(png(pixels[0]))
+    images = open_images(str(tmp_path))
+    assert images.names == ["\\xff.png"] and images.stamp(0) != "missing"
+    assert np.array_equal(decoded(images), pixels)

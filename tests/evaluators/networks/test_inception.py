@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluators.networks.features import weights_digest
-from evaluators.networks.inception import CleanInception, PytorchInception, clean_resize, fid_inception
+from evaluators.networks.inception import (
+    CleanInception,
+    Inception,
+    PytorchInception,
+    clean_resize,
+    fid_inception,
+)
 from evaluators.networks.weights import load_tensors
 from space.shared.plain import InputError
 
@@ -125,6 +131,16 @@ def written_out(x: Tensor, state: object) -> Tensor:
     return x.mean(dim=(2, 3))
 
 
+@pytest.mark.parametrize("kind", [CleanInception, PytorchInception])
+def test_an_image_becomes_the_same_input_alone_and_among_other_sizes(
+    kind: type[Inception], images: np.ndarray
+) -> None:
+    network = object.__new__(kind)  # without weights, which no preparation needs
+    network._device = "cpu"
+    others = [np.zeros((300, 20, 3), np.uint8), *images]
+    assert torch.equal(network.prepare(others)[1:], network.prepare(images))
+
+
 def test_clean_resizing_is_pillows_without_rounding() -> None:
     ramp = np.tile(np.linspace(0, 255, 600).astype(np.uint8)[:, None, None], (1, 600, 3))
     found = clean_resize(ramp)
@@ -183,10 +199,13 @@ def test_equals_clean_fid(
     fid = pytest.importorskip("cleanfid.fid")
     shutil.copy(inception_files["clean-fid"], tmp_path / "inception-2015-12-05.pt")
     (tmp_path / "images").mkdir()
-    for index, image in enumerate(images):
+    rng = np.random.default_rng(1)
+    others = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((512, 512), (30, 700), (299, 299))]
+    for index, image in enumerate([*images, *others]):  # of one size, and of several
         Image.fromarray(image).save(tmp_path / "images" / f"{index}.png")
     network = features.InceptionV3W(str(tmp_path), download=False)
     expected = fid.get_folder_features(
         str(tmp_path / "images"), network, num_workers=0, device=torch.device("cpu"), verbose=False
     )
-    assert np.abs(expected - clean_values).max() <= 1e-5 * np.abs(expected).max()
+    found = np.concatenate([clean_values, CleanInception(inception_files["clean-fid"])(others)])
+    assert np.abs(expected - found).max() <= 1e-5 * np.abs(expected).max()

@@ -134,6 +134,16 @@ def test_ray_is_told_the_cpus_that_may_be_used_and_says_its_real_address(monkeyp
     assert told["num_cpus"] == 5 and told["dashboard_port"] == 9000
 
 
+@pytest.mark.parametrize(
+    ("changes", "workers"),
+    [({}, 3), ({"cpus_per_worker": 2}, 1), ({"cpus_per_worker": 8}, 1), ({"workers": 5}, 5)],
+)
+def test_a_plan_counts_on_the_cpus_that_may_be_used(changes, workers, monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert ClusterSettings(**changes).workers_here == workers
+
+
 @pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
 def test_with_a_long_tmpdir_ray_keeps_its_sockets_elsewhere(name: str, monkeypatch, tmp_path) -> None:
     told = {}

@@ -139,6 +139,8 @@ def test_the_commands_that_measure_are_what_they_take(tmp_path: Path) -> None:
     settings = from_plain(ConfirmationSettings, plain)
     assert settings.seeds == 3 and settings.minutes is None
     assert measure_command(history, folder) in what_to_measure(history, folder)
+    alone = searched(tmp_path / "alone", None, references=["md"])
+    assert "references=[md]" in measure_command(alone, folder)
     more = searched(tmp_path / "more", None, seeds=4)
     assert "seeds=6" in measure_command(more, tmp_path / "more")  # as many again would change nothing
     assert keep_command(tmp_path / "more") in what_to_measure(more, tmp_path / "more")
@@ -194,6 +196,12 @@ def test_records_of_before_keep_their_noise_but_where_it_was_another_proxys(
     short = [125, 250, 500]
     assert known == {"table": short, "before-0": short, "after-0": short, "long": [500], "bigger": []}
     assert noise_of_rule(recorded["bigger"]).at(500).fid_relative == 0.081  # as its rule was made
+
+
+def test_a_run_of_before_is_gone_on_with_although_its_settings_do_not_say_where_noise_is_from() -> None:
+    preset = to_plain(from_plain(Noise, compose("search", [])["noise"]))
+    before = {name: value for name, value in preset.items() if name != "measured_under"}
+    assert from_plain(Noise, before) == from_plain(Noise, preset)
 
 
 def _known_at(history: History, step: int) -> bool:

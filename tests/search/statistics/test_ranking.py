@@ -143,7 +143,9 @@ def test_noise_is_known_at_the_steps_that_it_is_stated_for_alone() -> None:
     assert noise.at(400).deviations(FID_AND_CLIP) == [0.1, 0.02]
     for unknown in (noise.at(800), noise.at(150), noise.unknown.at(400)):
         assert unknown.deviations(FID_AND_CLIP) == [None, None]
-    assert not beats(Point.of(1.0, 1.0), Point.of(100.0, 0.0), noise, 800)
+    far = Point.of(1.0, 1.0), Point.of(100.0, 0.0)
+    assert beats(*far, noise, 400) and not beats(*far, noise, 800)
+    assert not beats(*far, replace(noise, degrees_of_freedom=5), 400)  # known from a few repeats alone
     with pytest.raises(InputError, match="rungs"):
         Noise(())
 

@@ -19,7 +19,7 @@ def test_captions_come_from_lines_and_from_captions_files(tmp_path: Path) -> Non
     table.write_text("file,caption\n" + "".join(f'{text[0]}.png,"{text}"\n' for text in texts))
     assert read_prompts(plain) == read_prompts(rows) == read_prompts(table) == texts
     plain.write_text("a\n\nb\n")
-    with pytest.raises(InputError, match=r"captions\.txt, line 2 needs the text of a caption"):
+    with pytest.raises(InputError, match=r"captions\.txt, line 2 needs the text of a caption; it is empty"):
         read_prompts(plain)
     with pytest.raises(InputError, match=r"cannot be read: .*No such file"):
         read_prompts(tmp_path / "none.txt")

@@ -85,7 +85,8 @@ def test_a_long_list_of_unreadable_files_is_cut() -> None:
         ("c.csv", "picture,words\n0.png,x", "line 2 needs a text under caption .* it has picture, words"),
         ("c.tsv", "file\tcaption\n0.png", "line 2 needs a text"),
         ("c.txt", "x", "names no images, in any of file_name, file"),
-        ("c.jsonl", '{"file": "", "caption": "x"}', "names no images"),
+        ("c.jsonl", '{"file": "", "caption": "x"}', "line 1: its file is empty"),
+        ("c.csv", 'file,caption\n0.png,"x\n1.png,y', "line 2"),
         ("c.xml", "x", "no known form"),
         ("c.csv", "file,caption\n\udcff,x", "utf-8"),
     ],
@@ -105,3 +106,25 @@ def test_missing_folder_and_captions_are_said(tmp_path: Path) -> None:
         load_data(folder_settings(tmp_path, captions="other.csv"))
     with pytest.raises(InputError, match="folder: missing"):
         FolderSettings(folder="")
+
+
+def test_what_no_caption_names_and_what_is_no_image_is_told(folder: Path) -> None:
+    for name in ("new.png", "a.heic"):
+        (folder / name).write_bytes((folder / "0.png").read_bytes())
+    (folder / "4.png").write_bytes(b"no image")
+    assert load_data(folder_settings(folder)).left_out() == [
+        "unreadable: 1 (4.png)",
+        "passed over: 1 .heic (a.heic); 1 without a caption (new.png)",
+    ]
+
+
+def test_an_image_is_found_in_another_unicode_form(folder: Path) -> None:
+    rows = [{"file": f"{index}.png", "caption": f"image {index}"} for index in range(20)]
+    (folder / "7.png").rename(folder / "u\u0308.png")
+    rows[7]["file"] = "\u00fc.png"
+    rows[8]["file"] = "u\u0308.png"  # the same image once more
+    (folder / "8.png").unlink()
+    (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = load_data(folder_settings(folder))
+    assert data.unreadable == [] and data.left_out() == []
+    assert data.train_images + len(data.held_out_captions) == 19

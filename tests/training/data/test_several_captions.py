@@ -99,12 +99,14 @@ def test_what_scores_a_search_learns_from_one_caption_an_image(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second one would be wrong for its own image; its references are the held-out images, once each."""
-    words = ["data=folder", f"data.folder={folder}", "data.image_size_px=24", "data.held_out_share=0.25"]
+    words = ["data=folder", f"data.folder={folder}", "data.image_size_px=48", "data.held_out_share=0.25"]
     settings, _ = settings_of([*words, f"cache_folder={tmp_path / 'cache'}"])
     data, given = load_data(settings.data), dict[str, Any]()
     monkeypatch.setattr(Evaluator, "prepare", lambda *arguments, **named: given.update(named))
     assert isinstance(settings.evaluators, EvaluatorSettings)
-    prepare_embedded(settings, settings.evaluators, tmp_path / "evaluator", data, print)
+    said: list[str] = []
+    prepare_embedded(settings, settings.evaluators, tmp_path / "evaluator", data, said.append)
+    assert "about 1 min 20 s on one core" in said[0]  # four times the pixels of 24 px
     images, captions = given["train"](range(given["train_count"]))
     assert len(images) == 15 and len({image.tobytes() for image in images}) == 15
     assert captions == [caption for caption in data.train_captions if caption.endswith("caption 0")]

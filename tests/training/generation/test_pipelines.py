@@ -90,13 +90,23 @@ def test_a_pipeline_generates_from_its_folder_as_by_hand(pipeline: Path, tmp_pat
 
 def test_a_pipeline_takes_any_scheduler_that_it_can_have(pipeline: Path, tmp_path: Path) -> None:
     images = {}
-    for name in ("ddim", "HeunDiscreteScheduler", "eulerancestraldiscrete"):
+    for name in (
+        "ddim",
+        "HeunDiscreteScheduler",
+        "eulerancestraldiscrete",
+        "lcm",
+        "TCDScheduler",
+        "sasolver",
+    ):
         settings = replace(PIPELINE, sampler=name)
         images[name] = open_generator(pipeline, settings, CPU).generate(PROMPTS[:2], [0, 1])
-    assert len({generated.tobytes() for generated in images.values()}) == 3
+    assert len({generated.tobytes() for generated in images.values()}) == 6
     ancestral = replace(PIPELINE, sampler="eulerancestraldiscrete")  # adds noise at every step
     again = open_generator(pipeline, ancestral, CPU).generate(PROMPTS[:2], [0, 1])
     assert np.array_equal(again, images["eulerancestraldiscrete"])
+    lcm = open_generator(pipeline, replace(PIPELINE, sampler="lcm"), CPU)  # it adds noise, a sample's own
+    alone = lcm.generate(PROMPTS[1:2], [1]).astype(int)
+    assert np.abs(alone - images["lcm"][1:]).max() <= 1  # but for the rounding of another batch
     with pytest.raises(InputError, match=r"scheduler: 'pnmd' is none of .*; did you mean 'pndm'"):
         open_generator(pipeline, replace(PIPELINE, sampler="pnmd"), CPU)
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -109,6 +110,14 @@ def test_the_pipelines_own_class_is_left_as_it_is() -> None:
 def test_a_class_that_cannot_do_what_the_pipelines_does_is_refused(own: Any, name: str, message: str) -> None:
     with pytest.raises(InputError, match=f"^scheduler: .*{message}"):
         rescheduled(own, name)
+
+
+def test_a_class_that_needs_another_package_says_so() -> None:
+    kind = diffusers.DPMSolverSDEScheduler
+    if not hasattr(kind, "_backends"):
+        pytest.skip("torchsde is installed")
+    with pytest.raises(InputError, match="DPMSolverSDEScheduler needs torchsde, which is not installed"):
+        rescheduled(PNDMScheduler(), "dpmsolversde")
 
 
 def test_a_schedule_that_the_class_does_not_know_is_refused_in_one_line() -> None:
