@@ -13,6 +13,7 @@ import yaml
 from search.objectives import Objective, Objectives, checked, fid_and_clip, objectives_to_plain
 from search.runs.files import CONFIG_NAME, RECORD_NAME
 from search.runs.folder import folder_for
+from search.runs.header import ELSEWHERE
 from search.runs.scores import all_of
 from search.samplers.factory import SamplerSettings
 from search.statistics.noise import Noise, noise_to_plain
@@ -121,7 +122,7 @@ def header_of_told(settings: AskTellSettings, name: str, overrides: list[str]) -
     header = {key: plain[key] for key in ("seed", "trials", "rungs", "space", "proxy", "strategy")}
     header |= {key: plain[key] for key in ("sampler", "stopping")}
     header |= {"name": name, "overrides": overrides, "budget": settings.budget.to_plain(), "references": []}
-    header["objectives"] = objectives_to_plain(settings.objectives)
+    header |= {"objectives": objectives_to_plain(settings.objectives), "training": ELSEWHERE}
     return header | ({} if settings.noise is None else {"noise": noise_to_plain(settings.noise)})
 
 
