@@ -62,7 +62,8 @@ class _Part(nn.Module):
 
 
 class WayDown(_Part):
-    """One level down: each of its `stages` leaves a skip connection, and so does the downsampling."""
+    """One level down: each of its `stages` leaves a skip connection, and so does the downsampling. The last
+    of them is what the next level takes."""
 
     def __init__(self, stages: list[Unit], downsample: nn.Module | None) -> None:
         super().__init__()
@@ -70,8 +71,9 @@ class WayDown(_Part):
         self.attends = any(unit.stack is not None for unit in stages)
 
     def forward(
-        self, x: Tensor, time: Tensor, context: Tensor, skips: list[Tensor], residual: Tensor | None = None
-    ) -> Tensor:
+        self, x: Tensor, time: Tensor, context: Tensor, residual: Tensor | None = None
+    ) -> list[Tensor]:
+        skips = []
         for unit in self.stages:
             x = self.run(unit, x, time, context)
             skips.append(x)
@@ -81,12 +83,13 @@ class WayDown(_Part):
             x = self.downsample(x)
             skips.append(x)
         if residual is not None and not self.attends:
-            x = skips[-1] = _plus(x, residual, "inside")
-        return x
+            skips[-1] = _plus(x, residual, "inside")
+        return skips
 
 
 class WayUp(_Part):
-    """One level up: each of its `stages` takes the last skip connection left, concatenated.
+    """One level up: each of its `stages` takes the last of `skips` that is left, concatenated. The map then
+    grows to `size`, that of the next level's skips: an odd side was halved to its greater half.
 
     Attributes:
         reweigh: changes what comes from below and a skip before they are joined, if set (FreeU).
@@ -97,11 +100,17 @@ class WayUp(_Part):
         self.stages, self.upsample = nn.ModuleList(stages), upsample
         self.reweigh: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
 
-    def forward(self, x: Tensor, time: Tensor, context: Tensor, skips: list[Tensor]) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor,
+        context: Tensor,
+        skips: list[Tensor],
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
         for unit in self.stages:
             x = self.run(unit, self._joined(x, skips.pop()), time, context)
-        # to the size of the skip that is joined next: an odd side was halved to its greater half
-        return x if self.upsample is None else self.upsample(x, tuple(skips[-1].shape[-2:]))
+        return x if self.upsample is None else self.upsample(x, size)
 
     def _joined(self, x: Tensor, skip: Tensor) -> Tensor:
         if self.reweigh is not None:
@@ -171,10 +180,10 @@ class UNet(_Part):
         time = self._time(latents, timesteps, pooled, sizes, guidance)
         beside = residuals or Residuals()
         inside = self._inside(beside.inside)
-        x = self.conv_in(latents)
-        skips = [x]
+        skips = [self.conv_in(latents)]
         for down, residual in zip(self.down, inside, strict=False):
-            x = down(x, time, context, skips, residual)
+            skips += down(skips[-1], time, context, residual)
+        x = skips[-1]
         if beside.skips:
             skips = _all_plus(skips, beside.skips)
         for unit in self.middle:
@@ -182,7 +191,10 @@ class UNet(_Part):
         for residual, name in ((inside[-1], "inside"), (beside.middle, "middle")):
             x = x if residual is None else _plus(x, residual, name)
         for up in self.up:
-            x = up(x, time, context, skips)
+            assert isinstance(up, WayUp)
+            first = len(skips) - len(up.stages)
+            own, skips[first:] = skips[first:], []
+            x = up(x, time, context, own, tuple(skips[-1].shape[-2:]) if skips else None)
         return self.conv_out(F.silu(self.norm_out(x)))
 
     def _inside(self, residuals: Sequence[Tensor]) -> list[Tensor | None]:

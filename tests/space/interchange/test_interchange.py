@@ -133,7 +133,7 @@ def test_a_diffusers_folder_loads_with_the_same_output(layout: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("size", [(9, 14), (19, 13)])
+@pytest.mark.parametrize("size", [(19, 13)])
 def test_sizes_that_do_not_halve_evenly_give_the_same_output(layout: str, size: tuple[int, int]) -> None:
     """As 600x400 px at f = 8 does, 75x50 latent pixels: each map is enlarged to its skip's size."""
     peer = shaken(UNet2DConditionModel(**LAYOUTS[layout]))
