@@ -58,10 +58,10 @@ def embedded_clip(
     if not (folder / ABOUT).is_file():
         model, vocabulary = train_clip(train, count, size, settings, on_step)
         about = {"model_cfg": model_config(settings, vocabulary, size), "vocabulary": vocabulary.known}
-        clip = EmbeddedClip(model, vocabulary, about)
-        clip.about["retrieval_accuracy"] = clip.retrieve(held_out_images, held_out_captions)
-        clip.about |= {"data_digest": data_digest, "settings": to_plain(settings), "open_clip": stamp[-1]}
-        clip = kept(clip, folder)
+        found = EmbeddedClip(model, vocabulary, about).retrieve(held_out_images, held_out_captions)
+        about |= {"retrieval_accuracy": found, "data_digest": data_digest}
+        about |= {"settings": to_plain(settings), "open_clip": stamp[-1]}
+        clip = kept(EmbeddedClip(model, vocabulary, about), folder)
     else:
         clip = EmbeddedClip.load(folder)
     clip.about.setdefault("retrieval_captions", len(set(held_out_captions)))
