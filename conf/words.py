@@ -177,9 +177,12 @@ def fields_of(group: str, preset: str) -> frozenset[str]:
     """The fields that a preset's file sets; empty where there is none."""
     import yaml
 
-    preset = RENAMED.get(f"{group}={preset}", f"{group}={preset}").partition("=")[2]
+    preset = RENAMED.get(f"{group}={preset}", f"{group}={preset}").partition("=")[2].strip("'\"")
     plain = yaml.safe_load(preset_text(presets_of(PACKAGE), group, preset))
-    return frozenset(plain) if isinstance(plain, dict) else frozenset()
+    if not isinstance(plain, dict):
+        return frozenset()
+    based_on = [name for name in plain.get("defaults", ()) if isinstance(name, str) and name != "_self_"]
+    return frozenset(plain).union(*(fields_of(group, name) for name in based_on))
 
 
 def _alternatives(word: str) -> list[str]:

@@ -13,6 +13,7 @@ import yaml
 from search.objectives import Objective, Objectives, checked, fid_and_clip, objectives_to_plain
 from search.runs.files import CONFIG_NAME, RECORD_NAME
 from search.runs.folder import folder_for
+from search.runs.header import ELSEWHERE
 from search.runs.scores import all_of
 from search.samplers.factory import SamplerSettings
 from search.statistics.noise import Noise, noise_to_plain
@@ -24,6 +25,7 @@ from space.choices import Space
 from space.proxy import Proxy
 from space.shared.command_lines import command_line
 from space.shared.plain import InputError, from_plain, to_plain
+from space.shared.retries import resume_command
 
 WITHOUT_NOISE = ("median", "asha", "none")  # stopping rules that need none
 FREE_ON_RESUME = frozenset({"trials", "name", "runs_folder", "resume", "presets"})
@@ -110,7 +112,7 @@ def stored_ask_tell(folder: Path) -> AskTellSettings:
         raise InputError(f"{folder}: not a run folder of this platform (no {CONFIG_NAME} and {RECORD_NAME})")
     plain = yaml.safe_load(path.read_text(encoding="utf-8"))
     if "start" not in plain:
-        raise InputError(f"{folder}: it trained by itself; go on with mdsearch search resume={folder}")
+        raise InputError(f"{folder}: it trained by itself; go on with: {resume_command(folder)}")
     settings: AskTellSettings = from_plain(AskTellSettings, plain)
     return settings
 
@@ -120,7 +122,7 @@ def header_of_told(settings: AskTellSettings, name: str, overrides: list[str]) -
     header = {key: plain[key] for key in ("seed", "trials", "rungs", "space", "proxy", "strategy")}
     header |= {key: plain[key] for key in ("sampler", "stopping")}
     header |= {"name": name, "overrides": overrides, "budget": settings.budget.to_plain(), "references": []}
-    header["objectives"] = objectives_to_plain(settings.objectives)
+    header |= {"objectives": objectives_to_plain(settings.objectives), "training": ELSEWHERE}
     return header | ({} if settings.noise is None else {"noise": noise_to_plain(settings.noise)})
 
 

@@ -9,13 +9,15 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from search.ask_tell_settings import stored_ask_tell
 from search.preparation import search_strategy
 from search.runs.bundle import Bundled, bundled_of, is_bundle
 from search.runs.files import RECORD_NAME
 from search.runs.folder import stored_settings
-from search.runs.header import noise_of_rule, objectives_of, space_of
+from search.runs.header import noise_of_rule, objectives_of, space_of, trained_elsewhere
 from search.runs.record import History, MemoryRecord, read_events, read_history
 from search.samplers.factory import SamplerSettings, make_sampler
+from search.statistics.noise import NO_NOISE
 from search.stopping.factory import StoppingSettings, make_rule
 from search.strategies.base import SearchTask
 from search.strategies.factory import StrategySettings
@@ -126,10 +128,11 @@ def recheck(folder: Path) -> Recheck:
     Raises:
         InputError: if it is not a run folder.
     """
-    settings = stored_settings(folder)
-    events = list(read_events(folder / RECORD_NAME))
     history = read_history(folder)  # says which line is no event
-    noise = noise_of_rule(history) if history.header.get("noise") else settings.noise
+    told = trained_elsewhere(history)
+    settings = stored_ask_tell(folder) if told else stored_settings(folder)
+    events = list(read_events(folder / RECORD_NAME))
+    noise = noise_of_rule(history) if told or history.header.get("noise") else settings.noise or NO_NOISE
     trials = sum(event["event"] == "proposed" and event["purpose"] == "search" for event in events)
     asked = replace(settings, trials=max(1, trials))
     return _compared(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from space.choices import Space, UniformSuggestions
 from space.prices.macs import price
 from space.proposal import INNER_SIZES, deepest, inner_size, proposed_proxies
 from space.proxy import Proxy, narrow
+from space.shared.command_lines import setting_word, typed_line
 from space.shared.plain import InputError, from_plain, to_plain
 from training.settings import TrainingSettings
 
@@ -203,6 +203,6 @@ def _use(chosen: MeasuredProxy, command: ProxyCommand, words: list[str]) -> str:
         for word in words
         if word.lstrip("+").partition("=")[0].partition(".")[0] in ("space", "training")
     ]
-    more = [f"proxy={command.out or 'mine.yaml'}", f"data.image_size_px={chosen.image_size_px}"]
-    line = shlex.join(["mdsearch", "search", *kept, *more])
+    more = [setting_word("proxy", command.out or "mine.yaml"), f"data.image_size_px={chosen.image_size_px}"]
+    line = typed_line("search", [*kept, *more])
     return line if command.out else f"with out=mine.yaml: {line}"

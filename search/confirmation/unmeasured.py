@@ -20,6 +20,8 @@ SEEDS_AT_FIRST, MORE_SEEDS = 3, 2  # of each network: two of them would leave fo
 def why_unknown(header: Mapping[str, Any]) -> str:
     """Why the stated noise says nothing of a header's protocol, or not of its full length; empty where it
     decides."""
+    if "noise" not in header:
+        return "no noise is stated"
     foreign = foreign_to(noise_from_plain(header["noise"]).measured_under, header)
     if foreign is None:
         return "the stated noise does not say what it was measured under (measured_under)"

@@ -5,10 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from search.confirmation.confirmation import ConfirmationSettings
+from search.runs.record import History
 from space.shared.command_lines import command_line
+from space.shared.retries import resume_command
 
 LONGER = 10  # times the steps of a full trial
 MORE = 3  # times as many seeds
+
+
+def go_on_command(folder: Path, history: History) -> str:
+    """To go on with it, here or with training that is elsewhere."""
+    return resume_command(folder) if trained_here(history) else command_line("serve", resume=folder)
+
+
+def trained_here(history: History) -> bool:
+    """Whether it trained by itself; else a training elsewhere told its scores."""
+    return "training" in history.header
 
 
 def train_command(folder: Path, steps: int) -> str:

@@ -18,7 +18,7 @@ from search.runs.earlier import current
 from search.runs.files import BEST_NAME, CONFIG_NAME, HOLDER_NAME, RECORD_NAME
 from search.runs.record import Record, read_events, read_history
 from search.settings import SearchSettings, changed_fields, settings_from_plain
-from space.shared.command_lines import setting_word
+from space.shared.command_lines import command_line, setting_word
 from space.shared.files import write_whole
 from space.shared.plain import InputError, at_home, to_plain
 from space.shared.retries import resume_command
@@ -35,7 +35,8 @@ def stored_settings(folder: Path) -> SearchSettings:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as the settings of a run: {reason}") from None
     if isinstance(plain, dict) and "start" in plain:
-        raise InputError(f"{folder}: its training is elsewhere; go on with mdsearch serve resume={folder}")
+        go_on = command_line("serve", resume=folder)
+        raise InputError(f"{folder}: its training is elsewhere; go on with: {go_on}")
     moved = moves_of(folder)
     try:
         return settings_from_plain(at_home(current(plain) | (moved[-1]["settings"] if moved else {})))

@@ -14,6 +14,7 @@ from space.choices import Space
 from space.shared.plain import from_plain
 
 MEASURED_UNDER = "measured_under"
+ELSEWHERE = "elsewhere"  # in place of the settings of a training
 _OF_ALL = "data-afb4d33377c5", "proxy-14de771fdcce", "scores-4444a724501d"  # scenes under widths / 16
 EARLIER_DEFAULTS = ((*_OF_ALL, "training-c130ba423666"), (*_OF_ALL, "training-f6cb149907f5"))
 
@@ -24,7 +25,14 @@ def objectives_of(history: History) -> Objectives:
 
 def noise_of(history: History) -> Noise | None:
     """The noise of the run's own protocol, as far as it states it; None before its header is written."""
+    if trained_elsewhere(history) and "noise" not in history.header:
+        return NO_NOISE
     return noise_here(history.header) if history.header.get("noise") else None
+
+
+def trained_elsewhere(history: History) -> bool:
+    """Whether the search was asked and told (`search.ask_tell`)."""
+    return history.header.get("training") == ELSEWHERE
 
 
 def noise_here(header: Mapping[str, Any]) -> Noise:

@@ -133,7 +133,7 @@ def test_a_sweep_is_every_combination_the_first_word_slowest() -> None:
     assert expand([]) == [[]]
 
 
-def test_fields_of_one_preset_of_a_sweep_go_with_that_alone() -> None:
+def test_fields_of_one_preset_of_a_sweep_go_with_that_alone(tmp_path: Path) -> None:
     custom = ["sampler=custom", "sampler.use=a.py:A", "sampler.options={tries:3}"]
     words = ["sampler=custom,random,tpe", *custom[1:], "sampler.good_share=0.2", "seed=1,2"]
     random, tpe = ["sampler=random"], ["sampler=tpe", "sampler.good_share=0.2"]
@@ -143,6 +143,11 @@ def test_fields_of_one_preset_of_a_sweep_go_with_that_alone() -> None:
     assert expand(["sampler=own,random", "sampler.use=a.py:A,b.py:B"]) == [
         ["sampler=own", "sampler.use=a.py:A"], ["sampler=own", "sampler.use=b.py:B"], ["sampler=random"]
     ]  # fmt: skip
+    (tmp_path / "my own.yaml").write_text("defaults:\n  - tpe\n  - _self_\nstartup_trials: 9\n")
+    own = f"{tmp_path / 'my own.yaml'}"
+    mixed = expand([f"sampler={own},random", "sampler.good_share=0.2"])
+    assert [len(words) for words in mixed] == [2, 1]
+    assert compose("search", mixed[0])["sampler"]["good_share"] == 0.2
     for word in ("sampler.population=3", "sampler.nothing=3"):  # of none of them, and refused where composed
         assert expand(["sampler=tpe,random", word])[0] == ["sampler=tpe", word]
 

@@ -56,10 +56,8 @@ def test_every_preset_of_the_project_describes_itself_in_its_first_line() -> Non
 
 
 def test_help_shows_the_fields_of_the_presets_that_the_words_choose() -> None:
-    usual, chosen = (
-        help_text("search", words)
-        for words in ([], ["data=folder", "sampler=own", "budget=md,none", "name=a (b"])
-    )
+    words = ["data=folder", "sampler=own", "budget=md,none", "name=a (b"]
+    usual, chosen = help_text("search"), help_text("search", words)
     assert "  data.scenes=5760 " in usual and "  data.folder=" not in usual
     assert "mdsearch search data=folder --help" in usual
     assert "  data.folder=...  " in chosen and "required: of the images" in chosen

@@ -250,3 +250,12 @@ def test_nothing_of_it_stays_behind() -> None:
     left = ConfigStore.instance().repo.get("space", {})
     assert left == before.get("space", {})
     assert "own_0" not in str(channels())
+
+
+def test_a_byte_order_mark_before_a_preset_changes_nothing(tmp_path: Path) -> None:
+    """Some editors write one, and the head behind it says where the fields go."""
+    write("experiment/mine.yaml", "\ufeff# @package _global_\ntrials: 3\n")
+    write("budget/mine.yaml", "\ufeffgmacs: 99\n")
+    with config_folders([tmp_path]):
+        assert compose("search", ["experiment=mine"])["trials"] == 3
+        assert compose("count", ["budget=mine"])["budget"] == {"gmacs": 99}

@@ -28,7 +28,7 @@ from search.settings import SearchSettings
 from space.shared.command_lines import command_line
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import resume_command
-from tests.search.histories import end, propose
+from tests.search.histories import end, open_run, propose
 
 NAMES = ["2024", "-größe=3 [it's]?"]  # more of them in tests/conf/test_pasted.py
 OWN = (  # what none of the defaults is
@@ -126,6 +126,18 @@ def test_what_the_report_says_to_do_next_is_read_by_its_commands(run: Path) -> N
     }
 
 
+def test_a_run_that_was_told_its_scores_is_gone_on_with_by_serve(tmp_path: Path) -> None:
+    record = open_run(tmp_path / "told")
+    end(record, propose(record, named_architecture("md")))
+    record.close()
+    lines = (tmp_path / "told" / "record.jsonl").read_text().replace('"training"', '"elsewhere"')
+    (tmp_path / "told" / "record.jsonl").write_text(lines)
+    page = Page(tmp_path / "told", read_history(tmp_path / "told"))
+    found = next_section(page)
+    assert found is not None
+    assert [words_of(line)[0] for _, line in found["commands"]] == ["serve"]
+
+
 def test_what_trains_for_longer_has_the_data_of_the_run(run: Path) -> None:
     name, *words = words_of(train_command(run, 20))
     assert name == "train"
@@ -190,9 +202,9 @@ def test_networks_are_trained_again_as_their_run_trained(name: str, tmp_path: Pa
     command, *again = words_of(line)
     settings, _ = settings_of(again)
     assert command == "search"
-    assert settings == replace(
-        before, recorded=False, trials=1, name=name, enqueue=(f"{tmp_path / name / '000-a.yaml'}",)
-    )
+    enqueue = (f"{tmp_path / name / '000-a.yaml'}",)
+    changes = {"recorded": False, "trials": 1, "name": name, "enqueue": enqueue}
+    assert settings == replace(before, **changes, presets=settings.presets)
 
 
 @pytest.mark.parametrize("name", NAMES[1:])

@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 
 import mdsearch
+from analysis.replay.recheck import rechecks
 from mdsearch.commands.serve import server_of
 from search.ask_tell import Asked, AskTell, Told
 from search.ask_tell_settings import AskTellSettings
+from search.runs.header import noise_of
 from search.runs.record import Record, read_history
 from search.runs.rows import trial_rows
 from search.samplers.factory import SamplerSettings, make_sampler
+from search.statistics.noise import NO_NOISE
 from search.stopping.factory import StoppingSettings, make_rule
 from search.strategies.base import SearchTask
 from search.strategies.independent import ArchitectureSearch
@@ -199,6 +202,9 @@ def test_words_make_one_and_its_folder_is_no_other_search(tmp_path: Path) -> Non
     with mdsearch.ask_tell(f"resume={tmp_path}/a", "trials=9") as search:
         again = search.ask()
         assert again is not None and (again.key, again.from_step) == ("0", 10)
+    [checked] = rechecks(str(tmp_path / "a"))
+    assert checked.agrees
+    assert noise_of(read_history(tmp_path / "a")) == NO_NOISE
     assert (tmp_path / "a" / "report.html").is_file() and (tmp_path / "a" / "rungs.csv").is_file()
     with pytest.raises(InputError, match="its training is elsewhere; go on with mdsearch serve"):
         mdsearch.settings(f"resume={tmp_path}/a")

@@ -165,6 +165,7 @@ def test_it_goes_on_when_the_presets_that_it_was_made_of_are_gone(words: list[st
     preset.write_text("defaults: [short, _self_]\ngradient_clip: 0.5\n")
     command, words = train.command_of([f"training={preset}", *words])
     folder = Path(command.folder())
+    folder.mkdir(parents=True)
     train._prepare(folder, command, words)
     preset.unlink()
     resumed, _ = train.command_of([f"resume={folder}"])

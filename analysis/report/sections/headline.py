@@ -11,12 +11,12 @@ from analysis.findings import steps_saved
 from analysis.report.page import Page
 from search.formats import counted, duration, gmacs, label, millions, share, size
 from search.objectives import CLIP, FID, Objective, Objectives
+from search.runs.commands import go_on_command
 from search.runs.header import noise_of, objectives_of, trials_asked
 from search.statistics.noise import Noise
 from search.statistics.verdicts import Verdict
 from space.budget import bounds_in_words
 from space.prices.macs import price
-from space.shared.retries import resume_command
 
 UNSURE = {  # verdict -> how the claim says it
     "undecided": "undecided against",
@@ -87,7 +87,7 @@ def _lead(page: Page) -> Iterator[str]:
         yield (
             f"This search is not finished: {ended} of {asked} trials had ended and {under_way} were under "
             "way when this page was written. If it was interrupted, go on with: "
-            f"{resume_command(page.folder)}"
+            f"{go_on_command(page.folder, history)}"
         )
     if winner is not None:
         yield f"The winner has {size(winner.cost)} at the paper's scale" + _beside_references(page) + "."

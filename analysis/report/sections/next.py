@@ -10,13 +10,13 @@ from analysis.report.page import Page
 from analysis.report.sections.images import prompts_of
 from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.unmeasured import keep_command, measure_command, repeats_of
-from search.runs.commands import more_seeds_command, train_command
+from search.runs.commands import go_on_command, more_seeds_command, train_command, trained_here
 from search.runs.files import BEST_NAME, job_folder
 from search.runs.folder import stored_settings
 from search.runs.header import trials_asked
+from search.runs.record import Trial
 from space.shared.command_lines import command_line
 from space.shared.plain import InputError
-from space.shared.retries import resume_command
 
 PROMPT = "a large red circle in the centre on navy"
 
@@ -39,9 +39,16 @@ def _commands(page: Page) -> Iterator[tuple[str, str]]:
     history, folder, winner = page.history, page.folder, page.winner
     ended = sum(trial.state != "running" for trial in history.trials)
     if history.trials and ended < trials_asked(history):
-        yield "Go on with this search", resume_command(folder)
+        yield "Go on with this search", go_on_command(folder, history)
     if winner is None:
         return
+    if trained_here(history):
+        yield from _of_training(page, winner)
+    yield "What it costs, block by block", command_line("count", arch_file=folder / BEST_NAME)
+
+
+def _of_training(page: Page, winner: Trial) -> Iterator[tuple[str, str]]:
+    history, folder = page.history, page.folder
     unmeasured = page.noise_unknown and not repeats_of(history)
     if unmeasured:
         yield "Measure what is noise here, by new seeds", measure_command(history, folder)
@@ -54,4 +61,3 @@ def _commands(page: Page) -> Iterator[tuple[str, str]]:
     yield "Generate by the winner as it was trained", command_line("generate", model=model, prompt=prompt)
     rungs = history.header["rungs"]
     yield "Train the winner for longer, on the same data", train_command(folder, rungs[-1])
-    yield "What it costs, block by block", command_line("count", arch_file=folder / BEST_NAME)

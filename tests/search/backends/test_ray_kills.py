@@ -1,5 +1,5 @@
-"""A hundred workers of a real Ray killed at random moments, on the way to a hundred rungs of four trials:
-none is lost, though each sees more deaths than any limit allows in a row."""
+"""A hundred workers of a real Ray killed at random moments, on the way to 150 rungs of four trials: none is
+lost, though each sees more deaths than any limit allows in a row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.search.backends.light import LightActor
 from tests.search.killing import PATIENT, workers_of
 from tests.search.worlds import make_search
 
-TRIALS, KILLS, RUNGS = 4, 100, tuple(range(10, 1010, 10))
+TRIALS, KILLS, RUNGS = 4, 100, tuple(range(10, 1510, 10))
 CLUSTER = ClusterSettings(workers=TRIALS, dashboard=False, max_worker_deaths=9)
 
 pytestmark = PATIENT
@@ -67,6 +67,6 @@ def test_a_hundred_killed_workers_lose_no_trial(
     assert [trial.state for trial in trials] == ["complete"] * TRIALS
     assert all([rung.step for rung in trial.rungs] == list(RUNGS) for trial in trials)
     for trial in trials:
-        work = (tmp_path / f"{trial.key}.work").read_text().split()
-        assert [int(step) for step in work] == list(RUNGS), "no kept step is trained again"
+        work = [int(step) for step in (tmp_path / f"{trial.key}.work").read_text().split()]
+        assert work == sorted(set(work)), "a kept step was trained again"
     assert killer.killed == KILLS and max(deaths) > CLUSTER.max_worker_deaths

@@ -28,10 +28,12 @@ from evaluators.scorers.embedded import Evaluator
 from mdsearch.commands import generate_curves as curves
 from mdsearch.commands.search import settings_of as search_settings
 from search import trial
+from search.confirmation.unmeasured import why_unknown
 from search.plan import check
+from search.preparation import header_of
 from search.run import run_search
 from search.runs.bundle import RECORDED_FILE, read_bundle
-from search.runs.compatibility import field_differences, protocol_difference
+from search.runs.compatibility import field_differences, protocol_difference, protocol_parts
 from search.runs.folder import stored_settings
 from search.runs.record import read_history
 from search.scoring.evaluator import describe, prepare_evaluator
@@ -284,3 +286,5 @@ def test_the_default_search_has_its_metric_network_with_it(tmp_path: Path) -> No
     assert evaluator.clip.retrieval_accuracy > 0.95 and evaluator.clip.warning is None
     recorded = read_bundle(RECORDED_FILE)["table"].history.header  # which teaches the default search
     assert field_differences(recorded, {"protocol": evaluator.protocol}, ("protocol",)) == []
+    header = header_of(settings, tmp_path, []) | {"protocol": evaluator.protocol}
+    assert why_unknown(header) == "" and set(protocol_parts(header)) == set(settings.noise.measured_under)
