@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from space.architecture import Architecture
 from training.trainer import Trainer
@@ -19,3 +24,11 @@ def weights(trainer: Trainer) -> list[torch.Tensor]:
     """Trained ones, then averaged ones."""
     models = (trainer.objective.model, trainer.averaged)
     return [parameter.detach().clone() for model in models for parameter in model.parameters()]
+
+
+def changed_json(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def changed_weights(file: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:
+    save_file(change(load_file(file)), file, metadata={"format": "pt"})
