@@ -3,6 +3,7 @@ goes on. Nothing is trained here."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from search.preparation import worker_settings
 from search.settings import settings_from_plain
 from search.strategy import Job, Report
 from search.trial import why_failed
+from space.shared.retries import StorageAway, Waiting
 from tests.search.worlds import make_search, scores_at
 from training.data.factory import load_data
 from training.loop import Diverged
@@ -113,3 +115,31 @@ def test_hostile_reasons_do_not_break_the_live_table(tmp_path: Path) -> None:
         display.event({"event": "ended"}, search.history)
     told = console.export_text()
     assert "failed: ValueError: a [/tmp/x] bug" in told and "went to [/tmp/y]" in told
+
+
+class FullDiskWorker:
+    """Waits at its first rung; trial 1 waits in vain."""
+
+    def __init__(self, settings: object) -> None:
+        self.settings = settings
+
+    def run(self, job: object) -> Iterator[Report | Waiting]:
+        for step in job.rungs:  # type: ignore[attr-defined]
+            yield Waiting("state.pt: No space left on device")
+            if job.key == "1":  # type: ignore[attr-defined]
+                raise OSError(errno.ENOSPC, "No space left on device", "state.pt")
+            yield Report(step, {"fid_embedded_clip": 50.0, "clip_embedded": 0.1}, {"training": 1})
+
+
+def test_a_trial_whose_storage_stays_away_is_not_failed_but_left_for_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Settings:
+        run_folder = str(tmp_path)
+
+    monkeypatch.setattr(inline, "TrialWorker", FullDiskWorker)
+    search, said = make_search(tmp_path, trials=3), []
+    with pytest.raises(StorageAway, match=r"trial 1: gave up after 20 minutes: state\.pt: No space left"):
+        inline.run_inline(search, Settings(), said.append)  # type: ignore[arg-type]
+    assert [trial.state for trial in search.history.trials] == ["complete", "running"]
+    assert said == [f"trial {n}: waits: state.pt: No space left on device" for n in (0, 1)]

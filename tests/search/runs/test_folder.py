@@ -1,4 +1,4 @@
-"""Whose folder a run is, and data that lies elsewhere when it is gone on with."""
+"""Whose folder a run is, where it is away, and data that lies elsewhere when it is gone on with."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from mdsearch.api import settings_of
 from mdsearch.commands.search import _named
 from search.preparation import header_of
 from search.runs.bundle import bundled_of
+from search.runs.files import make_job_folder
 from search.runs.folder import begin_record, claim_folder, moved_data, new_folder, stored_settings
 from search.runs.record import Record
 from space.shared.plain import InputError
+from space.shared.retries import storage_error
 from training.data.factory import load_data
 
 
@@ -42,6 +44,12 @@ def test_so_have_those_of_two_sweeps(tmp_path: Path, one_second: None) -> None:
     planned = [settings_of(each)[0] for each in words]
     sweeps = [[settings_of(each)[0].name for each in _named(words, planned)] for _ in range(2)]
     assert sweeps == [["search-now-1", "search-now-2"], ["search-now_2-1", "search-now_2-2"]]
+
+
+def test_nothing_is_made_in_place_of_a_run_folder_that_is_away(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="the run folder is away") as caught:
+        make_job_folder(tmp_path / "run", "3")
+    assert storage_error(caught.value) and not (tmp_path / "run").exists()
 
 
 # ---------------------------------------------------------------------- data that has moved
