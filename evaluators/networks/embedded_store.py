@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,8 @@ def embedded_clip(
     folder = (SHIPPED if (SHIPPED / name).is_dir() else cache_folder) / name
     if not (folder / ABOUT).is_file():
         model, vocabulary = train_clip(train, count, size, settings, on_step)
-        about = {"model_cfg": model_config(settings, vocabulary, size), "vocabulary": vocabulary.known}
+        about: dict[str, Any] = {"model_cfg": model_config(settings, vocabulary, size)}
+        about["vocabulary"] = vocabulary.known
         found = EmbeddedClip(model, vocabulary, about).retrieve(held_out_images, held_out_captions)
         about |= {"retrieval_accuracy": found, "data_digest": data_digest}
         about |= {"settings": to_plain(settings), "open_clip": stamp[-1]}
