@@ -54,7 +54,8 @@ def choices(main: str, package: str, words: Iterable[str] | Chosen = ()) -> dict
         loader = GlobalHydra.instance().config_loader()
         defaults = loader.compute_defaults_list(main, own.words, RunMode.MULTIRUN)
     choices = reversed(defaults.overrides.known_choices.items())  # as the defaults list has them
-    found = {name: own.shown(str(preset)) for name, preset in choices if not name.startswith("hydra/")}
+    said = {name: "null" if preset is None else str(preset) for name, preset in choices}
+    found = {name: own.shown(preset) for name, preset in said.items() if not name.startswith("hydra/")}
     folders = presets_of(package)
     whole = [name for name, preset in found.items() if is_whole(preset_text(folders, name, preset))]
     return {name: found[name] for name in [*whole, *found]}

@@ -195,6 +195,7 @@ def _held(folder: Path) -> Iterator[None]:
 def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
     """The folder with what is needed to go on: the words, the resolved settings, the architecture."""
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "architecture.yaml").write_text(command.architecture().to_yaml(), encoding="utf-8")
         (folder / WORDS).write_text(yaml.safe_dump(words), encoding="utf-8")
         settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)

@@ -43,6 +43,7 @@ def diffusers_config(architecture: Architecture) -> dict[str, Any]:
                 list(a.middle.blocks) if a.middle else None,
                 f"as many layers as levels[{count - 1}].down[0] = {a.levels[-1].down[0]}",
             )
+    blocks = [len(level.down) for level in a.levels]
     symmetric = all(layers[i] == upward[i] for i in range(count) if up[i])
     config: dict[str, Any] = {
         "_class_name": "UNet2DConditionModel",
@@ -50,7 +51,7 @@ def diffusers_config(architecture: Architecture) -> dict[str, Any]:
         "in_channels": a.input_channels,
         "out_channels": a.latent_channels,
         "block_out_channels": [level.channels for level in a.levels],
-        "layers_per_block": [len(level.down) for level in a.levels],
+        "layers_per_block": blocks[0] if len(set(blocks)) == 1 else blocks,  # some ask for one number
         "down_block_types": ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in down],
         "mid_block_type": mid_type,
         "up_block_types": ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(up)],

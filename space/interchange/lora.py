@@ -74,8 +74,8 @@ class LoraMixin(PeftAdapterMixin):
         renamed = {f"{PREFIX}.{_renamed(key, layers)}": tensor for key, tensor in state.items()}
         self._check_shapes(renamed)
         alphas = {
-            f"{PREFIX}.{_renamed(key, layers)}": alpha
-            for key, alpha in _without(prefix, network_alphas or {}).items()
+            f"{PREFIX}.{_renamed(f'{layer}.alpha', layers)}": alpha
+            for layer, alpha in _by_layer(_without(prefix, network_alphas or {})).items()
         }
         fields = self._in_our_names(_without(prefix, metadata)) if metadata else {}
         super().load_lora_adapter(
@@ -218,6 +218,13 @@ def _renamed(key: str, layers: Mapping[str, str]) -> str:
     if ours is None:
         raise InputError(f"{key}: the adapter's layer is none of this architecture's")
     return f"{PREFIX}.{ours}{dot}{rest}"
+
+
+def _by_layer(alphas: Mapping[str, float]) -> dict[str, float]:
+    """Named by layers; those of other trainers' files that were converted by an older name of a weight."""
+    weights = {key.removesuffix(".alpha"): alpha for key, alpha in alphas.items()}
+    renamed = convert_unet_state_dict_to_peft(weights)
+    return {key.partition(".lora_")[0]: alpha for key, alpha in renamed.items()}
 
 
 def _matcher(wanted: Any) -> Callable[[str], bool]:

@@ -12,7 +12,7 @@ import pytest
 import mdsearch
 from conf.compose import compose, compose_and_keep
 from conf.folders import config_folders
-from conf.help import groups
+from conf.help import groups, help_text
 from conf.words import expand
 from mdsearch.__main__ import main
 from space.shared.plain import InputError
@@ -259,3 +259,14 @@ def test_a_byte_order_mark_before_a_preset_changes_nothing(tmp_path: Path) -> No
     with config_folders([tmp_path]):
         assert compose("search", ["experiment=mine"])["trials"] == 3
         assert compose("count", ["budget=mine"])["budget"] == {"gmacs": 99}
+
+
+def test_help_lists_what_may_be_chosen_and_null_where_nothing_is() -> None:
+    write("mine/noise/hers.yaml", f"# Measured at home\n{NOISE}")
+    with config_folders(["mine"]):
+        lines = help_text("serve").splitlines()
+        assert "noise=... (default null)" in lines
+        assert [line.split() for line in lines if "Measured at home" in line] == [
+            ["hers", "Measured", "at", "home"]
+        ]
+        assert compose("serve", ["noise=hers", "rungs=[5]", "start={fid: 3, clip: 0}"])["noise"]["rungs"]

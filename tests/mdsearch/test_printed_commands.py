@@ -156,7 +156,6 @@ def test_what_trains_for_longer_has_the_data_of_the_run(run: Path) -> None:
 
 def resumed_with_its_settings(run: Path, command: train.TrainCommand, kept: list[str]) -> None:
     folder = Path("trained") / run.name
-    folder.mkdir(parents=True)
     train._prepare(folder, command, kept)
     run.rename("elsewhere")
     name, *words = words_of(command_line("train", resume=folder))

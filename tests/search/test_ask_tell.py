@@ -206,7 +206,7 @@ def test_words_make_one_and_its_folder_is_no_other_search(tmp_path: Path) -> Non
     assert checked.agrees
     assert noise_of(read_history(tmp_path / "a")) == NO_NOISE
     assert (tmp_path / "a" / "report.html").is_file() and (tmp_path / "a" / "rungs.csv").is_file()
-    with pytest.raises(InputError, match="its training is elsewhere; go on with mdsearch serve"):
+    with pytest.raises(InputError, match=r"its training is elsewhere; go on with:? mdsearch serve"):
         mdsearch.settings(f"resume={tmp_path}/a")
     with pytest.raises(InputError, match=r"^start: missing \(required\)"):
         mdsearch.ask_tell("rungs=[10]")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
 from torch import Tensor
 
 from space.interchange.pipeline_unet import PipelineUNet
@@ -61,6 +63,37 @@ def test_an_adapter_of_stable_diffusion_gives_what_it_gives_there(
     for unet in pair:
         unet.disable_lora()
     assert (alike(pair) - before).abs().max() < 1e-4
+
+
+def kohya(peer: UNet2DConditionModel, folder: Path, alpha: Callable[[str], float], times: float = 1) -> str:
+    """An adapter named as kohya's scripts do; the middle's second matrices are `times` as large."""
+    torch.manual_seed(5)
+    state = {}
+    for name, module in peer.named_modules():
+        if name.endswith((".to_q", ".to_v", ".to_out.0", ".ff.net.2")):
+            stem, (outputs, inputs) = f"lora_unet_{name.replace('.', '_')}", module.weight.shape
+            state[f"{stem}.lora_down.weight"] = torch.randn(2, inputs) * 0.3
+            state[f"{stem}.lora_up.weight"] = torch.randn(outputs, 2) * (times if "mid" in name else 1) * 0.3
+            state[f"{stem}.alpha"] = torch.tensor(alpha(name))
+    save_file(state, folder / "style.safetensors")
+    return "style.safetensors"
+
+
+def test_an_adapter_of_other_trainers_gives_what_diffusers_makes_of_it(pair: Pair, tmp_path: Path) -> None:
+    before = alike(pair)
+    file = kohya(pair[1], tmp_path, lambda name: 0.5, times=3)
+    for unet in pair:
+        read = StableDiffusionPipeline.lora_state_dict(tmp_path, weight_name=file)
+        StableDiffusionPipeline.load_lora_into_unet(*read, unet, adapter_name="a")
+    after = alike(pair)
+    assert (after - before).abs().max() > 0.01
+    # an alpha of its own for each layer, where diffusers takes the one that most have
+    file = kohya(pair[1], tmp_path, lambda name: 1.5 if "mid" in name else 0.5)
+    pair[0].delete_adapters("a")
+    read = StableDiffusionPipeline.lora_state_dict(tmp_path, weight_name=file)
+    StableDiffusionPipeline.load_lora_into_unet(*read, pair[0], adapter_name="b")
+    with torch.no_grad():
+        assert (pair[0](**given()).sample - after).abs().max() < 1e-4
 
 
 def test_a_pipeline_loads_and_unloads_an_adapter(tmp_path: Path) -> None:
