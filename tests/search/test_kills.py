@@ -185,36 +185,6 @@ def test_a_disk_that_fills_up_while_workers_write_changes_no_decision(undisturbe
         assert not list(run.glob("*/*/.*"))
 
 
-@pytest.mark.slow  # a hundred workers start anew
-@pytest.mark.parametrize("seed", range(3))
-def test_a_hundred_killed_workers_lose_no_trial(folder, words, seed):
-    """One after the other, as soon as the next is there or some events later: on the way to any rung, while
-    it starts, between two trials."""
-    moments, killed, searches = random.Random(seed), 0, 0
-    while killed < 100:
-        run = folder / f"hundred-{seed}-{searches}"
-        searches += 1
-        driver = start(folder, f"name={run.name}", *words, *LOCAL, *WITHOUT_CONFIRMATION, "trials=40")
-        while driver.poll() is None and killed < 100:
-            least = recorded(run) + moments.randrange(4)
-            at_a_random_moment(moments, run, least, driver, folder)
-            killed += killed_here(driver)
-        finish(driver, folder)
-        check_nothing_lost_or_doubled(run, trials=40)
-    print(f"seed {seed}: {killed} workers killed in {searches} searches")
-
-
-def killed_here(driver: subprocess.Popen[str]) -> int:
-    """Workers killed: none where there is none now, or the search has ended."""
-    try:
-        workers = workers_of(psutil.Process(driver.pid))
-    except psutil.NoSuchProcess:
-        return 0
-    for worker in workers:
-        worker.kill()
-    return len(workers)
-
-
 @pytest.fixture(scope="module")
 def undisturbed_and_confirmed(folder: Path, words: tuple[str, ...]) -> Path:
     return inline(folder, "confirmed", *words, *WITH_CONFIRMATION)
