@@ -21,7 +21,7 @@ from space.interchange.pipeline_unet import PipelineUNet
 from space.proxy import Proxy
 from space.shared.plain import InputError, to_plain
 from space.unet import UNet
-from tests.space.interchange.test_interchange import shaken
+from tests.space.interchange.layouts import shaken
 from tests.space.interchange.test_pipeline_unet import parts
 from training.diffusion import DiffusionSettings
 from training.latents import LatentSettings

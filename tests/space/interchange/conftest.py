@@ -8,7 +8,7 @@ from diffusers import UNet2DConditionModel
 from space.interchange.checkpoints import assign, diffusers_name, empty_unet
 from space.interchange.from_diffusers import architecture_from_diffusers
 from space.interchange.pipeline_unet import PipelineUNet
-from tests.space.interchange.test_interchange import LAYOUTS, shaken
+from tests.space.interchange.layouts import LAYOUTS, shaken
 
 SD = LAYOUTS["sd15"] | {"block_out_channels": [16, 32, 64], "layers_per_block": 1} | {
     "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],

@@ -18,7 +18,7 @@ from space.interchange.pipeline_unet import PipelineUNet
 from space.shared.plain import InputError
 from space.unet import UNet
 from tests.space.interchange.conftest import SD, Pair
-from tests.space.interchange.test_interchange import shaken
+from tests.space.interchange.layouts import shaken
 from tests.space.interchange.test_pipeline_unet import FOUND, randomised
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from space.interchange.pipeline_unet import PipelineUNet
 from space.shared.plain import InputError
 from tests.space.interchange.conftest import Pair
+from tests.space.interchange.layouts import shaken
 from tests.space.interchange.test_habits import alike, given
-from tests.space.interchange.test_interchange import shaken
 from tests.space.interchange.test_pipeline_unet import FOUND, randomised, stable_diffusion
 
 peft = pytest.importorskip("peft", reason="adapters are peft's, which is no dependency of ours")

@@ -15,7 +15,7 @@ from space.interchange.checkpoints import diffusers_name
 from space.interchange.diffusers_config import diffusers_config
 from space.interchange.pipeline_unet import PipelineUNet
 from space.unet import UNet
-from tests.space.interchange.test_interchange import shaken
+from tests.space.interchange.layouts import shaken
 from tests.space.interchange.test_pipeline_unet import parts
 
 SIZE = 24  # 12 latent pixels at this autoencoder's factor, which halve to 6
