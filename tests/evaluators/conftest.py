@@ -1,4 +1,4 @@
-"""Images with captions small enough to train an embedded CLIP on in a second."""
+"""Images with captions small enough to train an embedded CLIP on in a second, and sets for the command."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from evaluators.networks.embedded_store import embedded_clip
 from evaluators.networks.features import ImageFeatures, RandomConv, RandomConvSettings
 from evaluators.networks.inception import CleanInception, fid_inception
 from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
+from tests.evaluators.command import SIZE, noise, write_images
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 170, 70), "blue": (60, 110, 240), "yellow": (245, 205, 40)}
 PLACES = {"top left": (4, 4), "top right": (4, 12), "bottom left": (12, 4), "bottom right": (12, 12)}
@@ -178,3 +179,28 @@ def prepared(
         cache_folder=cache,
     )
     return evaluator, folder
+
+
+@pytest.fixture(scope="session")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`samples` and `real`, of one distribution, and `dark`, of another."""
+    folder = tmp_path_factory.mktemp("sets")
+    write_images(folder / "samples", noise(60, seed=1))
+    write_images(folder / "dark", noise(60, seed=2, brightest=128))
+    write_images(folder / "real", noise(80, seed=3))
+    return folder
+
+
+@pytest.fixture
+def words(sets: Path, tmp_path: Path) -> list[str]:
+    """Of `mdsearch evaluate`, by the one network that needs no weights."""
+    return [
+        f"images={sets / 'samples'}",
+        f"reference={sets / 'real'}",
+        "metrics=fid",
+        f"out={tmp_path / 'out'}",
+        f"cache_folder={tmp_path / 'cache'}",
+        f"evaluators.images.size_px={SIZE}",
+        "evaluators.features=[{network:random-conv}]",
+        "part_images=7",
+    ]
