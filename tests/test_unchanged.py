@@ -38,8 +38,9 @@ def test_architectures_go_by_the_same_ids(name):
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_protocols_go_by_the_same_ids(name):
     plain = compose("search", [f"evaluators={name}"])["evaluators"]
-    samples = 200 if plain.get("samples") is None else plain["samples"]
-    assert from_plain(EvaluationProtocol, {**plain, "samples": samples}, "evaluators").id == PROTOCOLS[name]
+    plain["samples"] = plain["samples"] or 200
+    plain["images"]["size_px"] = plain["images"]["size_px"] or 256  # which `own` names where all images have it
+    assert from_plain(EvaluationProtocol, plain, "evaluators").id == PROTOCOLS[name]
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
