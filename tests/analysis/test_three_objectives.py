@@ -32,7 +32,7 @@ from search.objectives import FID_AND_CLIP, objectives_to_plain
 from search.runs.header import noise_of, objectives_of
 from search.runs.record import History
 from search.statistics.noise import noise_from_plain
-from tests.analysis.replay.test_replay import table_of
+from tests.analysis.replay.recordings import table_of
 from tests.analysis.report.pages import body_of, words_of
 from tests.search.histories import NOISE, SPACE, write_history
 from tests.search.three import THREE

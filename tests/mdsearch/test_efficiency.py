@@ -8,7 +8,7 @@ from analysis.efficiency.figures import DEFAULT
 from conf.compose import compose
 from mdsearch.commands.efficiency import COMPARED_STRATEGIES, main
 from space.shared.plain import InputError
-from tests.analysis.replay.test_replay import write_run
+from tests.analysis.replay.recordings import write_run
 
 
 def test_our_default_is_the_searchs_own_and_replays_too():

@@ -12,7 +12,7 @@ from search.plan import named_architecture
 from search.runs.record import read_history
 from search.settings import settings_from_plain
 from space.shared.plain import InputError
-from tests.analysis.replay.test_replay import write_run
+from tests.analysis.replay.recordings import write_run
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from space.architecture import Architecture
 from space.difference import difference
 from space.prices.macs import price
 from space.shared.plain import InputError
-from tests.analysis.replay.test_replay import write_run
+from tests.analysis.replay.recordings import write_run
 from tests.search.worlds import MD_BUDGET, md_space
 
 WORDS = ("sampler=sobol", "stopping=none", "enqueue=[md,md_lite]")

@@ -17,7 +17,7 @@ from search.stopping.factory import StoppingSettings
 from search.strategy import Job
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
-from tests.analysis.replay.test_replay import write_run
+from tests.analysis.replay.recordings import write_run
 from tests.search.histories import MD
 from tests.search.worlds import CONF, MD_BUDGET, md_space, preset
 

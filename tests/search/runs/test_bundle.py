@@ -15,7 +15,7 @@ from search.runs.bundle import bundled_of, commands, histories_of, read_bundle
 from search.runs.prior import write_prior
 from search.runs.record import RECORD_NAME, Record, read_events, read_history
 from space.shared.plain import InputError
-from tests.analysis.replay.test_replay import write_run
+from tests.analysis.replay.recordings import write_run
 
 
 @pytest.fixture
