@@ -39,7 +39,7 @@ def test_architectures_go_by_the_same_ids(name):
 def test_protocols_go_by_the_same_ids(name):
     plain = compose("search", [f"evaluators={name}"])["evaluators"]
     plain["samples"] = plain["samples"] or 200
-    plain["images"]["size_px"] = plain["images"]["size_px"] or 256  # which `own` names where all images have it
+    plain["images"]["size_px"] = plain["images"]["size_px"] or 256  # as own has it where all have
     assert from_plain(EvaluationProtocol, plain, "evaluators").id == PROTOCOLS[name]
 
 
