@@ -37,8 +37,8 @@ class Lead:
             return f"No trial but {self.winner.name} was trained to its full length."
         if not self.known:
             return (
-                f"{self.winner.name.capitalize()} is a guess: what is noise is not known here, so no trial "
-                "counts as better than another by one run."
+                f"{self.winner.name.capitalize()} is a guess: what is noise here is not known, or from "
+                "too few repeats, so no trial counts as better than another by one run."
             )
         if not self.tied:
             return f"No trial is within the noise of {self.winner.name}."

@@ -4,7 +4,8 @@ A finalist that is worse than another one is out. A comparison is open while it 
 networks are in; a reference point always is. Every network gets the first seed. After that a run goes to the
 open comparison that should be decided with the fewest further runs, if the difference stays what it is, and
 to whichever of its two networks has fewer seeds; comparisons that no allowed number of seeds should decide
-come last, fewest seeds first. What is under way counts as planned, and decides nothing yet.
+come last, fewest seeds first. What is under way counts as planned, and decides nothing yet. Where nobody has
+measured what is noise, seeds go on until their repeats say it, also where nothing is open.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from math import inf
 from search.formats import counted, label
 from search.objectives import Objectives
 from search.runs.record import Trial
-from search.statistics.noise import Noise
+from search.statistics.noise import FEWEST_REPEATS, Noise
 from search.statistics.verdicts import Evidence, confirmation_runs
 
 FAILURES_ALLOWED = 1  # a network that failed more often, and more often than it ended, gets no more seeds
@@ -91,15 +92,26 @@ class Standing:
         return [pair for pair in pairs if self._word(pair) == "undecided"]
 
     def next_move(self) -> Move | None:
-        """The most useful run; None where nothing is open, or all seeds of what is open have been started."""
+        """The most useful run; None where nothing is open or unknown, or all its seeds have been started."""
         for name, seeds in self.started.items():
             if not seeds and self.race.seeds:
                 return Move(name, self.race.seeds[0], "every network gets the first seed")
         possible = {pair: run for pair in self.open_pairs if (run := self._next_run(pair)) is not None}
         if not possible:
-            return None
+            return self._measuring_move()
         pair = min(possible, key=lambda pair: (self._runs_to_decide(pair), self._seeds_started(pair)))
         return Move(*possible[pair], self._why(pair))
+
+    def _measuring_move(self) -> Move | None:
+        """A repeat of the network with the fewest, while too few say what is noise here."""
+        repeats = sum(max(0, len(seeds) - 1) for seeds in self.started.values())
+        if self.race.noise.known(self.race.objectives) or repeats >= FEWEST_REPEATS:
+            return None
+        runs = {name: run for name in self.started if (run := self._next_run((name, name))) is not None}
+        if not runs:
+            return None
+        fewest = min(runs, key=lambda name: len(self.started[name]))
+        return Move(*runs[fewest], f"what is noise is not known after {counted(repeats, 'repeat')}")
 
     def _word(self, pair: Pair) -> str:
         verdict = self.evidence.verdict(*pair)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.repeats import estimated
+from search.formats import counted
 from search.runs.header import foreign_to, noise_of
 from search.runs.record import History
-from search.statistics.noise import noise_from_plain
+from search.statistics.noise import FEWEST_REPEATS, noise_from_plain
 from space.shared.command_lines import command_line
 
-SEEDS_AT_FIRST, MORE_SEEDS = 3, 2  # of each network: two of them would leave four networks three repeats
+MORE_SEEDS = 2  # of each network: as many again would change nothing
 
 
 def why_unknown(header: Mapping[str, Any]) -> str:
@@ -56,8 +58,10 @@ def repeats_of(history: History) -> int:
 def measure_command(history: History, folder: Path) -> str:
     """More seeds for the finalists and reference points, which say what noise is and so decide."""
     seeds = Counter(trial.name for trial in history.confirmations if trial.state == "complete")
-    most = max(SEEDS_AT_FIRST, max(seeds.values(), default=0) + MORE_SEEDS)
     references = tuple(history.header.get("references", ()))
+    finalists = min(ConfirmationSettings().best, sum(trial.state == "complete" for trial in history.trials))
+    enough = 1 + ceil(FEWEST_REPEATS / max(1, finalists + len(references)))
+    most = max(enough, max(seeds.values(), default=0) + MORE_SEEDS)
     own = {} if references == ConfirmationSettings().references else {"references": references}
     return command_line("confirm", folder, seeds=most, minutes=None, **own)
 
@@ -69,12 +73,14 @@ def keep_command(folder: Path) -> str:
 
 def what_to_measure(history: History, folder: Path) -> str:
     """What says, or would say, what is noise in a run that states none for itself, and the command for it."""
-    if repeats := repeats_of(history):
+    repeats = repeats_of(history)
+    if repeats >= FEWEST_REPEATS:
         return (
             f"what is noise here is known from {repeats} repeated runs of this search alone; to keep it for "
             f"the next one: {keep_command(folder)}"
         )
-    return f"what is noise here is not known; to measure it: {measure_command(history, folder)}"
+    known = f"known from {counted(repeats, 'repeated run')} alone, too few" if repeats else "not known"
+    return f"what is noise here is {known}; to measure it: {measure_command(history, folder)}"
 
 
 def _listed(words: list[str]) -> str:

@@ -15,6 +15,7 @@ from search.runs.files import BEST_NAME, job_folder
 from search.runs.folder import stored_settings
 from search.runs.header import trials_asked
 from search.runs.record import Trial
+from search.statistics.noise import FEWEST_REPEATS
 from space.shared.command_lines import command_line
 from space.shared.plain import InputError
 
@@ -49,7 +50,7 @@ def _commands(page: Page) -> Iterator[tuple[str, str]]:
 
 def _of_training(page: Page, winner: Trial) -> Iterator[tuple[str, str]]:
     history, folder = page.history, page.folder
-    unmeasured = page.noise_unknown and not repeats_of(history)
+    unmeasured = page.noise_unknown and repeats_of(history) < FEWEST_REPEATS
     if unmeasured:
         yield "Measure what is noise here, by new seeds", measure_command(history, folder)
     elif not page.verdicts or any(verdict.word == "undecided" for verdict in page.verdicts):

@@ -42,6 +42,13 @@ def test_a_noise_stated_too_small_by_half_is_found_out() -> None:
 # ---------------------------------------------------------------------- where the seeds go
 
 
+def test_a_network_without_another_repeats_until_its_noise_is_known() -> None:
+    """Nothing is open, yet nobody has measured what is noise: by seven runs, six repeats, somebody has."""
+    unknown, known = race(1, 0, 24, NOISE.unknown), race(1, 0, 24, NOISE)
+    assert len(ran(unknown, World(0))) == 7 and len(ran(known, World(0))) == 1
+    assert race(0, 0, 24, NOISE.unknown).at([]).next_move() is None
+
+
 def test_a_better_network_is_found_with_fewer_runs_than_a_plan_takes() -> None:
     """One of three finalists is better than two others and two references by 3 deviations. A plan that gives
     everybody 3 seeds (15 runs) and looks once at the end does not always find it."""

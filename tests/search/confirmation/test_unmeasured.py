@@ -146,6 +146,16 @@ def test_the_commands_that_measure_are_what_they_take(tmp_path: Path) -> None:
     assert keep_command(tmp_path / "more") in what_to_measure(more, tmp_path / "more")
 
 
+def test_the_command_that_measures_gives_enough_repeats_to_decide_whoever_races(tmp_path: Path) -> None:
+    """Of one network as of two: by less, the next search would call what it measured too few."""
+    for name, references, seeds in (("alone", [], 7), ("two", ["md"], 4), ("three", ["md", "md_lite"], 3)):
+        history = searched(tmp_path / name, None, seeds=0, references=references)
+        assert f"seeds={seeds}" in measure_command(history, tmp_path / name)
+    few = searched(tmp_path / "few", None, seeds=2, references=["md"])
+    assert repeats_of(few) == 2
+    assert measure_command(few, tmp_path / "few") in what_to_measure(few, tmp_path / "few")
+
+
 def test_the_noise_that_a_run_shows_is_written_for_its_own_protocol(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
