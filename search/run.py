@@ -39,7 +39,7 @@ from search.strategy import Strategy
 from search.trial import TrialSettings
 from space.architecture import Architecture
 from space.shared.files import write_whole
-from space.shared.plain import InputError
+from space.shared.plain import InputError, nearest
 from space.shared.retries import StorageAway, reason_of, resume_command, resume_hint, storage_error
 from training.data.dataset import Dataset
 
@@ -68,7 +68,10 @@ class RunResult:
         trials.csv and rungs.csv hold. NaN, None or NA: not measured, or a choice without effect there."""
         import pandas
 
-        columns, found = {"trials": trial_rows, "rungs": rung_rows}[rows](self.history)
+        tables = {"trials": trial_rows, "rungs": rung_rows}
+        if rows not in tables:
+            raise InputError(f"rows: {rows!r} is no table of a run; {nearest(rows, tables)}")
+        columns, found = tables[rows](self.history)
         frame, choices = pandas.DataFrame(found, columns=columns), choices_of(self.history).names
         return (
             frame.assign(**frame[choices].convert_dtypes()) if choices else frame

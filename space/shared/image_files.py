@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -101,10 +101,10 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def by_composed(names: Iterable[str]) -> Mapping[str, str]:
-    """Names under their NFC form; of two that have one form, neither."""
+def by_composed(names: Iterable[str], part: Callable[[str], str] = str) -> Mapping[str, str]:
+    """Names under the NFC form of themselves or a part; of two that have one form, neither."""
     found: dict[str, str | None] = {}
     for name in names:
-        form = composed(name)
+        form = composed(part(name))
         found[form] = None if form in found else name
     return {form: name for form, name in found.items() if name is not None}

@@ -6,6 +6,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +19,7 @@ from search.runs.record import History, read_history
 from search.runs.rows import TRIAL_COLUMNS, rung_rows
 from space.architecture import Level
 from space.choices import LevelRanges, Space
-from space.shared.plain import to_plain
+from space.shared.plain import InputError, to_plain
 from tests.search.histories import MD, SPACE, confirm, end, open_run, propose, score, write_history
 
 
@@ -124,6 +125,8 @@ def test_a_result_is_a_frame_and_one_short_line(tmp_path: Path) -> None:
     searched = rungs[rungs.purpose == "search"]
     assert list(searched.architecture) == [trial.architecture.id for trial in trials]
     assert list(searched.step) == [rung.step for trial in result.history.trials for rung in trial.rungs]
+    with pytest.raises(InputError, match="rows: 'rung' is no table of a run; did you mean 'rungs'"):
+        result.frame("rung")  # type: ignore[arg-type]
     line = repr(result)
     assert str(result) == line and "\n" not in line and len(line) < 120 + len(str(tmp_path))
     assert "6 trials: " in line and line.endswith("; interrupted)") and f"({tmp_path}: " in line

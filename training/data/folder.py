@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from space.shared.decoding import Unreadable, decode_image
+from space.shared.decoding import Unreadable, decode_image, image_suffixes
 from space.shared.image_files import PassedOver, by_composed, composed, files_under
 from space.shared.plain import InputError, first_few
 from training.data.base import CommonSettings
@@ -154,17 +154,25 @@ def _rows_by_image(root: Path, rows: list[tuple[str, str]]) -> dict[Path, list[t
 
 
 def _files(root: Path, names: list[str]) -> list[Path]:
-    """Where each name lies: as it is written, or else in another Unicode form of the same letters."""
+    """Where each name lies: as it is written, or else in another Unicode form of the same letters, or, of a
+    name without a suffix such as a number, with that of the one image of this name."""
     files = [root / name for name in names]
-    missing = [index for index, file in enumerate(files) if not names[index].isascii() and not file.exists()]
+    otherwise = [index for index, name in enumerate(names) if not (name.isascii() and _has_suffix(name))]
+    missing = [index for index in otherwise if not files[index].exists()]
     if missing:
         try:
-            there = by_composed(files_under(root).images)
+            images = files_under(root).images
         except OSError as error:
             raise InputError(f"folder: {str(root)!r} cannot be read: {error}") from None
+        there, bare = by_composed(images), by_composed(images, lambda name: os.path.splitext(name)[0])
         for index in missing:
-            files[index] = root / there.get(composed(names[index]), names[index])
+            form = composed(names[index])
+            files[index] = root / there.get(form, bare.get(form, names[index]))
     return files
+
+
+def _has_suffix(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in image_suffixes()
 
 
 def _passed_over(root: Path, files: list[Path]) -> PassedOver:

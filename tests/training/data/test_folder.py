@@ -49,6 +49,18 @@ def test_folder_beyond_the_memory_gives_the_same_images(folder: Path) -> None:
         read.train(range(15)), read.held_out(range(5))
 
 
+def test_folder_finds_images_that_rows_name_without_their_suffix(folder: Path) -> None:
+    """Numbers, as evaluation takes them; of two images of one name, neither."""
+    expected = load_data(folder_settings(folder))
+    rows = [{"image": index, "caption": f"image {index}"} for index in range(20)]
+    (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = load_data(folder_settings(folder))
+    assert data.train_captions == expected.train_captions and not data.left_out()
+    Image.new("RGB", (20, 20)).save(folder / "3.jpg")
+    with pytest.raises(InputError, match="1 of 20 images cannot be read"):
+        load_data(folder_settings(folder, max_unreadable_share=0.01))
+
+
 @pytest.mark.parametrize(("suffix", "delimiter"), [("csv", ","), ("tsv", "\t")])
 def test_folder_reads_tables(folder: Path, suffix: str, delimiter: str) -> None:
     (folder / "captions.jsonl").unlink()
