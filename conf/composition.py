@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from conf.files import is_whole, preset_text, presets_of
+from conf.files import folder_of, is_whole, preset_text, presets_of
 from conf.own import Chosen, chosen, registered
 from space.shared.command_lines import uninterpolated
 
@@ -56,6 +56,10 @@ def choices(main: str, package: str, words: Iterable[str] | Chosen = ()) -> dict
     choices = reversed(defaults.overrides.known_choices.items())  # as the defaults list has them
     said = {name: "null" if preset is None else str(preset) for name, preset in choices}
     found = {name: own.shown(preset) for name, preset in said.items() if not name.startswith("hydra/")}
-    folders = presets_of(package)
-    whole = [name for name, preset in found.items() if is_whole(preset_text(folders, name, preset))]
+    folders, texts = presets_of(package), own.texts  # which stand for files that may be gone
+
+    def text(name: str, preset: str) -> str:
+        return texts.get(f"{folder_of(name)}={preset}") or preset_text(folders, name, preset)
+
+    whole = [name for name, preset in found.items() if is_whole(text(name, preset))]
     return {name: found[name] for name in [*whole, *found]}

@@ -43,16 +43,11 @@ def refuse_opposed(parsed: Sequence[Any], folders: Mapping[str, Mapping[str, str
         names = list(_names(one))
         for other in parsed:
             if names_preset(one, folders):
-                kind = f"{one.key_or_group}.{KIND}"
-                if other.key_or_group == kind and _another_preset(one, other, folders):
+                kind = dict(_fields(other)).get(f"{one.key_or_group}.{KIND}")
+                if str(kind) in folders[one.key_or_group] and str(kind) != str(one.value()):
                     _refuse(one.key_or_group, [one.input_line, other.input_line])
             elif any(inner.startswith(f"{name}.") for name in names for inner in _names(other)):
                 _refuse(names[0], [one.input_line, other.input_line])
-
-
-def _another_preset(one: Any, other: Any, folders: Mapping[str, Mapping[str, str]]) -> bool:
-    kind = str(other.value())
-    return kind in folders[one.key_or_group] and kind != str(one.value())
 
 
 def refuse_beside(words: Iterable[str], taken: str, unused: Iterable[str], why: str) -> None:
@@ -86,13 +81,18 @@ def _sets_some(word: str) -> bool:
 
 def _names(override: Any) -> Iterator[str]:
     """Dotted names of all that a word sets."""
+    return (name for name, _ in _fields(override))
+
+
+def _fields(override: Any) -> Iterator[tuple[str, Any]]:
+    """The same with what they are set to."""
     package = "" if override.package is None else f"@{override.package}"
     yield from _leaves(f"{override.key_or_group}{package}", override.value())
 
 
-def _leaves(name: str, value: Any) -> Iterator[str]:
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(value, dict):
-        yield name
+        yield name, value
         return
     for key, inner in value.items():
         yield from _leaves(f"{name}.{key}", inner)

@@ -17,11 +17,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
-from search.ask_tell_settings import AskTellSettings, check_scores, claimed, header_of_told
+from search.ask_tell_settings import AskTellSettings, check_scores, claimed, go_on_command, header_of_told
+from search.confirmation.unmeasured import noise_note
 from search.custom import keep_custom
 from search.plan import check_choices
 from search.preparation import search_strategy
@@ -103,6 +104,8 @@ class AskTell:
         if not record.history.start_scores:
             said = {"run": self.folder.name} if settings.protocol is None else {"told": settings.protocol}
             record.append("start", scores=settings.start, protocol={"name": "told"} | said)
+        if settings.noise is not None and (note := noise_note(record.history.header)):
+            print(f"noise: {note}; measured_under: [] says that it is that of the scores that are told")
         uses = {name: getattr(getattr(settings, name), "use", None) for name in ("sampler", "stopping")}
         kept = keep_custom(self.folder, record.history, print, **uses)
         record.append("session", trials=settings.trials, backend="told", own=kept)
@@ -124,7 +127,7 @@ class AskTell:
             InputError: a trial that was never asked for or has ended, a step that is not its next rung, a
                 score that is missing, is no number, or was told otherwise before.
         """
-        scores = {str(name): float(value) for name, value in {**(scores or {}), **named}.items()}
+        scores = _numbers({**(scores or {}), **named})
         seconds = scores.pop("seconds", 0.0)
         with self._lock:
             trial = self._trial(asked)
@@ -184,6 +187,8 @@ class AskTell:
 
     def _trial(self, asked: Asked | str) -> Trial:
         key = asked if isinstance(asked, str) else asked.key
+        if self._closed is not None:
+            raise InputError(f"{self.folder}: is closed; go on with: {go_on_command(self.folder)}")
         known = self._record.history.by_key
         if key not in known:
             raise InputError(f"trial {key}: was never asked for; {nearest(key, known)}")
@@ -216,6 +221,19 @@ class AskTell:
         """One that is told of after an interruption need not be asked for again."""
         waiting = self._strategy.interrupted
         waiting[:] = [other for other in waiting if other.key != trial.key]
+
+
+def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Whatever counts as a number: of numpy, of a tensor."""
+    found = dict[str, float]()
+    for name, value in scores.items():
+        try:
+            found[str(name)] = float(value)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{name}: {value!r:.40} is no number; a trial that diverged has failed"
+            ) from None
+    return found
 
 
 def _check_same(trial: Trial, step: int, scores: Mapping[str, float]) -> None:

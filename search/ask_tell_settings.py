@@ -88,7 +88,7 @@ class AskTellSettings:
 
 def claimed(settings: AskTellSettings) -> Path:
     if settings.resume is None:
-        return folder_for(Path(settings.runs_folder).expanduser(), settings.name, _go_on)
+        return folder_for(Path(settings.runs_folder).expanduser(), settings.name, go_on_command)
     folder = Path(settings.resume).expanduser()
     before = stored_ask_tell(folder)
     changed = [
@@ -101,7 +101,8 @@ def claimed(settings: AskTellSettings) -> Path:
     return folder
 
 
-def _go_on(folder: Path) -> str:
+def go_on_command(folder: Path) -> str:
+    """What to type to go on with a told search."""
     return command_line("serve", resume=folder)
 
 
@@ -134,3 +135,8 @@ def check_scores(where: str, scores: Mapping[str, float], objectives: Objectives
     for name, value in scores.items():
         if not math.isfinite(value):
             raise InputError(f"{where}: {name} = {value} is no number; a trial that diverged has failed")
+    for each in objectives:
+        if each.scale == "log" and scores[each.name] < 0:
+            raise InputError(
+                f"{where}: {each.name} = {scores[each.name]:g} has no logarithm; allowed: 0 or more"
+            )

@@ -107,10 +107,19 @@ def check_choices(settings: Choosing, named: Mapping[str, Sequence[str]]) -> Non
     Raises:
         InputError: what is said of `check`, but for objectives, data and scoring.
     """
+    if settings.resume is None:
+        _check_order(settings.space)
     _check_budget(settings)
     _check_widths(settings)
     _check_named(settings, named)
     _check_chosen(settings)
+
+
+def _check_order(space: Space) -> None:
+    try:
+        space.check_order()
+    except InputError as error:
+        raise InputError(f"space.{error}") from None
 
 
 def _check_budget(settings: Choosing) -> None:

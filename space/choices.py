@@ -8,6 +8,7 @@ TPE's joint model. A choice with one value left is pinned and not sampled.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -67,6 +68,24 @@ class Space:
             if len(set(values)) != len(values):
                 raise InputError(f"{where}: {list(values)} holds a value twice; allowed: each value once")
         _ = self.first  # checks `base`
+
+    def check_order(self) -> None:
+        """That levels stand as their names sort, or are numbered: of `outer` and `inner` the inner one would
+        be the outermost, unseen. Not asked of recorded spaces, which stay what they were.
+
+        Raises:
+            InputError: with the order that the names have.
+        """
+        names, ordered = list(self.levels), sorted(self.levels)
+        numbers = [re.fullmatch(r"(.*?)(\d+)", name) for name in ordered]
+        stems = {number and number[1] for number in numbers}
+        numbered = len(stems) == 1 and None not in stems
+        rising = [int(number[2]) for number in numbers if number] if numbered else []
+        if rising != sorted(rising) or (not numbered and names != ordered):
+            raise InputError(
+                f"levels: {', '.join(names)} go by their names, from the outermost in: {', '.join(ordered)}; "
+                "allowed: names that sort as they stand, such as level_1, level_2"
+            )
 
     def choices(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         """Every choice by its name ("level_3.channels") with its values, in a fixed order."""

@@ -141,6 +141,7 @@ def read_source(path: Path, command: ConvertCommand) -> Source:
         return _from_model(path)
     if path.suffix == ".pt":
         return _from_state(path)
+    _check_is_one(path)
     unet = load(path, variant=command.variant, size_numbers=command.size_numbers)
     if not (path / PIPELINE_FILE).is_file():
         return Source(
@@ -150,6 +151,17 @@ def read_source(path: Path, command: ConvertCommand) -> Source:
         return Source(path, unet, settings_of_pipeline(path, unet.architecture), pipeline=path)
     except InputError as error:
         return Source(path, unet, unknown=str(error), pipeline=path)
+
+
+def _check_is_one(path: Path) -> None:
+    """Something with the configuration of a network, in it or beside it."""
+    beside = path.parent if path.is_file() else path
+    if not any((folder / "config.json").is_file() for folder in (beside, beside / UNET)):
+        there = "holds no model" if path.is_dir() else "is no model" if path.exists() else "is not there"
+        raise InputError(
+            f"model: {str(path)!r} {there}; allowed: a run, a trial's folder, what train wrote, a state.pt, "
+            "a pipeline, its unet/, weights beside config.json"
+        )
 
 
 def _from_model(path: Path) -> Source:

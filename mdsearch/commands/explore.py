@@ -53,6 +53,7 @@ class ExploreSettings:
 
 def main(words: list[str]) -> int:
     settings: ExploreSettings = from_plain(ExploreSettings, compose("explore", words))
+    settings.space.check_order()
     found = explore(settings)
     if settings.format == "json":
         print(json.dumps(to_json(found), indent=2))

@@ -74,6 +74,7 @@ class MeasuredProxy:
 
 def main(words: list[str]) -> int:
     command: ProxyCommand = from_plain(ProxyCommand, compose("proxy", words))
+    command.space.check_order()
     measured = list(_measured(command))
     chosen = proposal(measured, command.steps, command.minutes)
     if command.format == "json":

@@ -112,7 +112,9 @@ def load(path: str | Path, *, variant: str | None = None, size_numbers: int | No
         InputError: naming the file that cannot be read, the config key or the layer that does not fit.
     """
     folder = Path(path)
-    if (folder / PIPELINE_FILE).is_file():
+    if (folder / PIPELINE_FILE).is_file() or (
+        not (folder / CONFIG_FILE).is_file() and (folder / "unet").is_dir()
+    ):
         folder = folder / "unet"
     weights = None
     if folder.suffix in SUFFIXES and folder.is_file():

@@ -130,6 +130,8 @@ def test_what_a_file_names_is_looked_for_from_where_it_stands() -> None:
     os.rename("mine", "gone too")
     again, same = compose_and_keep("search", ["trials=4"], before=["experiment=deep/all.yaml"], kept=texts)
     assert (again, same) == (settings, texts)
+    with pytest.raises(InputError, match=r"^budget\.gigs: no such key"):  # the typo, and not what is gone
+        compose_and_keep("search", ["budget.gigs=4"], before=["experiment=deep/all.yaml"], kept=texts)
 
 
 def test_words_typed_now_read_the_file_of_now() -> None:

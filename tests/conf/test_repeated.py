@@ -26,6 +26,7 @@ from space.shared.strict_yaml import RepeatedKey, read_yaml
         ("search", ["scoring={images: 9}", "scoring={images: 8, reference: a}"], "scoring.images"),
         ("search", ["sampler=own", "sampler=custom"], "sampler"),
         ("search", ["sampler=tpe", "sampler.name=random"], "sampler"),
+        ("search", ["sampler=tpe", "sampler={name: random}"], "sampler"),
         ("search", ["data.name=folder", "data=scenes"], "data"),
         ("search", ["noise.fid=null", "noise.fid.a=3"], "noise.fid"),
         ("evidence", ["budget@md_budget=md", "budget@md_budget=none"], "budget@md_budget"),

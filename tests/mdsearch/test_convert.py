@@ -131,6 +131,8 @@ def test_prediction_travels_where_the_rest_cannot(tmp_path: Path, capsys: pytest
     scheduler = DDIMScheduler.from_pretrained(out / "scheduler")
     assert scheduler.config.prediction_type == "sample" and scheduler.config.clip_sample
     assert scheduler.config.beta_schedule == "scaled_linear" and scheduler.config.rescale_betas_zero_snr
+    back = converted(capsys, f"model={out}", f"out={tmp_path / 'back'}", "to=mdsearch")
+    assert back["left_out"] and back["architecture"] == architecture.id
     again = converted(capsys, f"model={tmp_path / 'trial'}", f"out={tmp_path / 'copy'}", "to=mdsearch")
     assert again["left_out"] == []
     copy = load_model(tmp_path / "copy", "cpu")
@@ -223,7 +225,8 @@ def test_what_cannot_be_converted_is_said_in_one_line(
         convert.main([f"model={tmp_path / 'trial'}", f"out={tmp_path / 'trial'}", "to=mdsearch"])
     with pytest.raises(InputError, match="to: 'onnx' is not a choice"):
         convert.main([f"model={tmp_path / 'trial'}", f"out={tmp_path / 'out'}", "to=onnx"])
-    with pytest.raises(InputError, match=r"config.json: cannot be read"):
-        convert.main([f"model={tmp_path / 'nowhere'}", f"out={tmp_path / 'out'}", "to=mdsearch"])
+    for place, said in (("nowhere", "is not there"), ("", "holds no model")):
+        with pytest.raises(InputError, match=rf"^model: .* {said}; allowed: a run, "):
+            convert.main([f"model={tmp_path / place}", f"out={tmp_path / 'out'}", "to=mdsearch"])
     assert convert.main([f"model={tmp_path / 'trial'}", f"out={tmp_path / 'text'}", "to=pipeline_unet"]) == 0
     assert f"{MD_LIKE.id}: " in capsys.readouterr().out

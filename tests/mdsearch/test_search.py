@@ -54,6 +54,10 @@ def refused(folder: Path, *words: str) -> str:
     ("words", "said"),
     [
         ("budgett=md", "did you mean 'budget'?"),
+        (
+            "+space.levels.inner.channels=[64]",
+            "space.levels: level_1, level_2, level_3, inner go by their names",
+        ),
         ("budget=md_light", "did you mean 'md_lite'?"),
         ("trials=0", "trials: 0 is too few"),
         ("rungs=[4,2]", "rungs: [4, 2] do not rise"),

@@ -174,16 +174,33 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path) -> None:
         assert "nan is no number; a trial that diverged has failed" in refused(
             "0", 100, good | {NAMES[0]: math.nan}
         )
+        for value, said in (
+            (None, "None is no number"),
+            ("x", "'x' is no number"),
+            (-3.0, "-3 has no logarithm"),
+        ):
+            assert f"{NAMES[0]}" in (told := refused("0", 100, good | {NAMES[0]: value})) and said in told  # type: ignore[dict-item]
         search.tell(asked, 100, good)
         assert "differs from" in refused("0", 100, good | {NAMES[0]: 1.0})
         search.fail(asked, "diverged")
         assert "trial 0: has ended already: failed" in refused("0", 200, good)
         with pytest.raises(InputError, match="has ended already"):
             search.fail(asked, "again")
+    with pytest.raises(InputError, match="is closed; go on with: mdsearch serve resume="):
+        search.tell(asked, 200, good)
     with pytest.raises(InputError, match="seed differ from what"):
         AskTell(settings_in(tmp_path, seed=3, resume=str(tmp_path / "told")))
     with pytest.raises(InputError, match="holds a run already; go on with it: mdsearch serve resume="):
         AskTell(settings_in(tmp_path))
+
+
+@pytest.mark.parametrize(("under", "said"), [(None, True), ((), False)])
+def test_noise_that_stops_no_trial_is_told(
+    under: tuple[str, ...] | None, said: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A preset by hand that does not say where it was measured."""
+    with AskTell(settings_in(tmp_path, noise=replace(NOISE, measured_under=under))):
+        assert ("noise: the stated noise does not say" in capsys.readouterr().out) == said
 
 
 def test_words_make_one_and_its_folder_is_no_other_search(tmp_path: Path) -> None:

@@ -37,6 +37,25 @@ def test_every_sample_encodes_back_to_itself():
         assert space.architecture(pinned | space.encode(architecture)) == architecture
 
 
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        ("level_1 level_2", None),
+        ("level_2 level_1", None),  # level_0 added to a preset by a word stands last
+        ("a b", None),
+        ("outer inner", "inner, outer"),
+        ("level_1 level_2 level_10", "level_1, level_10, level_2"),
+    ],
+)
+def test_levels_that_would_be_turned_around_by_their_names_are_refused(names, order):
+    space = Space(levels={name: LevelRanges((64,)) for name in names.split()})
+    if order is None:
+        space.check_order()
+        return
+    with pytest.raises(InputError, match=rf"^levels: {', '.join(names.split())} go by .*: {order};"):
+        space.check_order()
+
+
 def test_ignored_choices_make_no_second_network():
     space = md_space()
     chosen = {name: values[0] for name, values in space.choices()}  # no layers in levels 1 and 2

@@ -175,5 +175,10 @@ def test_what_next_are_commands_that_fit_the_run(tmp_path: Path) -> None:
 
 def test_where_noise_is_unknown_the_page_says_how_to_measure_and_keep_it(tmp_path: Path) -> None:
     raced(tmp_path, noise=UNKNOWN)
-    sources, chosen = divided(commands_of(tmp_path)["noise"])  # two seeds each: it can be written down
+    found = commands_of(tmp_path)  # two repeats: too few
+    assert "noise" not in found and compose("confirm", divided(found["confirm"])[1])["seeds"] == 4
+    record = Record(tmp_path)
+    confirm(record, "md_lite", MD_LITE, [(22.0 + n, 0.4) for n in range(5)])
+    record.close()
+    sources, chosen = divided(commands_of(tmp_path)["noise"])  # six: it can be written down
     assert sources == [str(tmp_path)] and compose("noise", chosen)["out"] == f"{tmp_path.name}-noise.yaml"
