@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,9 @@ from space.shared.tables import WrongForm, rows_of
 
 NAME_FIELDS = ("file_name", "file", "filename", "image")
 TEXT_FIELDS = ("caption", "text", "prompt")
-BESIDE = (
-    "captions.jsonl",
-    "captions.csv",
-    "captions.tsv",
-    "captions.json",
-    "captions.parquet",
-    "captions.txt",
-)
+BESIDE = tuple(f"captions.{form}" for form in ("jsonl", "csv", "tsv", "json", "parquet", "txt"))
 BYTE_ORDER_MARK = "\ufeff"
+OF_AN_IMAGE = re.compile(r"(?!.*://).*\.(png|jpe?g|webp|bmp|tiff?|gif|heic|avif)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -167,14 +162,8 @@ def _columns(schema: Any, path: Path) -> list[str]:
     """Those to read, of images their path alone. Raises WrongForm where a column of names holds none."""
     from pyarrow import types
 
-    of_names = (
-        types.is_string,
-        types.is_large_string,
-        types.is_string_view,
-        types.is_integer,
-        types.is_dictionary,
-        types.is_null,
-    )
+    of_texts = (types.is_string, types.is_large_string, types.is_string_view)
+    of_names = (*of_texts, types.is_integer, types.is_dictionary, types.is_null)
     columns, nameless = [], ""
     for column in schema:
         kind = column.type
@@ -188,6 +177,9 @@ def _columns(schema: Any, path: Path) -> list[str]:
             nameless = f"{path}: the column {column.name} holds {kind}"
     if nameless and not any(column.partition(".")[0] in NAME_FIELDS for column in columns):
         raise WrongForm(f"{nameless}; allowed: names as text or whole numbers, or structs with a path")
+    if not any(column.partition(".")[0] in NAME_FIELDS for column in columns):
+        texts = [column.name for column in schema if any(is_kind(column.type) for is_kind in of_texts)]
+        columns += [name for name in texts if name not in columns]  # which may hold names nevertheless
     return columns
 
 
@@ -222,12 +214,23 @@ def _rows(rows: Iterable[tuple[str, Any]]) -> Captions:
         texts.append(_text(text, where))
         name = _name(row, where)
         if name is None:
+            _check_unnamed(row, where)
             nameless = nameless or where
         else:
             names.append(name)
     if names and nameless:
         raise WrongForm(f"{nameless} lacks the {' or '.join(NAME_FIELDS)} that others have")
     return Captions(texts, names or None)
+
+
+def _check_unnamed(row: Mapping[str, Any], where: str) -> None:
+    """What would go by order though it says which image it is of. Raises WrongForm for it."""
+    for field, value in row.items():
+        if field not in TEXT_FIELDS and isinstance(value, str) and OF_AN_IMAGE.fullmatch(value.strip()):
+            raise WrongForm(
+                f"{where}: {field} holds the name of an image, {value!r:.60}, and is not read as one; "
+                f"allowed: {', '.join(NAME_FIELDS)}"
+            )
 
 
 def _text(text: Any, where: str) -> str:

@@ -100,6 +100,20 @@ def test_names_of_images_may_be_numbers(tmp_path: Path) -> None:
         assert f"line 2: its image is {shown}" in said
 
 
+def test_names_under_another_word_do_not_go_by_order(tmp_path: Path) -> None:
+    """Four rows the other way round would be four wrong captions."""
+    named = [{"path": f"{number}.JPG", "caption": str(number)} for number in (2, 1)]
+    pandas.DataFrame(named).to_parquet(tmp_path / "a.parquet")
+    for file in (
+        tmp_path / "a.parquet",
+        written(tmp_path, "a.csv", "path,caption\n2.JPG,2\n1.JPG,1\n"),
+        written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, named))),
+    ):
+        assert "path holds the name of an image, '2.JPG'" in refusal(file)
+    by_order = written(tmp_path, "b.csv", "prompt,seed,url\na cat,3,http://a.b/cat.jpg\n")
+    assert (read_captions(by_order).texts, read_captions(by_order).names) == (["a cat"], None)
+
+
 def test_images_in_a_parquet_are_named_by_their_path(tmp_path: Path) -> None:
     """As the datasets library writes them; their bytes are not read."""
     rows = [{"image": {"bytes": b"\x89", "path": f"{name}.png"}, "text": name} for name in "ba"]
