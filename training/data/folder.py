@@ -116,7 +116,10 @@ def open_folder(
     """
     root = Path(folder)
     if not root.is_dir():
-        raise InputError(f"folder: {folder!r} is no folder; give the one that holds the images")
+        raise InputError(
+            f"data.folder: {folder!r} is no folder; name the one that holds the images: "
+            "data.folder=<folder>, beside resume= too, where they have moved"
+        )
     by_image = _rows_by_image(root, captioned_files(captions_file(root, captions)))
     files, names = list(by_image), [own[0][0] for own in by_image.values()]
     captions_of = [[caption for _, caption in own] for own in by_image.values()]
