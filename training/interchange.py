@@ -25,6 +25,7 @@ from training.text import TextSettings
 
 KIND = "StableDiffusionPipeline"
 PARTS = ("vae", "text_encoder", "tokenizer", "scheduler", "unet")  # folders of a pipeline
+OF_SAMPLING = ("timestep_spacing", "set_alpha_to_one", "clip_sample", "thresholding")  # beside noise levels
 GUIDANCE, STEPS = 7.5, 50  # of Stable Diffusion's pipeline, where a call says nothing else
 
 
@@ -129,14 +130,34 @@ def settings_of_pipeline(folder: str | Path, architecture: Architecture) -> Mode
     )
 
 
-def _diffusion(config: Mapping[str, Any]) -> DiffusionSettings:
+def not_of_our_sampling(folder: str | Path, settings: ModelSettings) -> list[str]:
+    """How a pipeline's scheduler samples otherwise than the model made of it, in a line; empty: alike."""
+    theirs = _own_scheduler(read_plain(Path(folder) / "scheduler" / "scheduler_config.json"))
+    ours = _scheduler(settings.diffusion, None)
+    others = [
+        f"{name} {theirs.config[name]} (ours {ours.config[name]})"
+        for name in OF_SAMPLING
+        if name in theirs.config and theirs.config[name] != ours.config[name]
+    ]
+    if type(theirs) is type(ours) and not others:
+        return []
+    said = ", ".join([type(theirs).__name__, *others])
+    return [f"scheduler: {said}; a model of ours samples by {type(ours).__name__}, to=pipeline_unet keeps it"]
+
+
+def _own_scheduler(config: Mapping[str, Any]) -> Any:
     """Keys that a configuration lacks have the defaults of its own class."""
     import diffusers
 
     kind = getattr(diffusers, str(config.get("_class_name")), None)
     if kind is None:
         raise InputError(f"scheduler: {config.get('_class_name')!r} is no class of diffusers")
-    full = kind.from_config(dict(config)).config
+    return kind.from_config(dict(config))
+
+
+def _diffusion(config: Mapping[str, Any]) -> DiffusionSettings:
+    scheduler = _own_scheduler(config)
+    kind, full = type(scheduler), scheduler.config
     for name in ("beta_start", "beta_end", "beta_schedule", "prediction_type"):
         if name not in full:
             raise InputError(f"scheduler: {kind.__name__} has no {name}, which a model of ours needs")

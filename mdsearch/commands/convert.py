@@ -37,6 +37,7 @@ from training.generation.identity import OWN_MODEL
 from training.generation.settings import PRECISIONS
 from training.interchange import (
     not_of_a_pipeline,
+    not_of_our_sampling,
     save_parts,
     save_scheduler,
     settings_of_pipeline,
@@ -249,4 +250,6 @@ def _write_mdsearch(source: Source, out: Path) -> list[str]:
             out, architecture, settings, parts | ({} if source.text is None else {"text": source.text})
         )
     write_whole(out / ARCHITECTURE_NAME, architecture.to_yaml())
-    return [unknown] if unknown else []
+    if unknown or settings is None or source.pipeline is None:
+        return [unknown] if unknown else []
+    return not_of_our_sampling(source.pipeline, settings)

@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from diffusers import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    DDIMScheduler,
+    DiffusionPipeline,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 
 from mdsearch.commands import convert
 from mdsearch.commands.train import TrainCommand
@@ -112,11 +118,19 @@ def test_a_trained_model_generates_the_same_images_as_a_pipeline_and_back(
     assert len({image.tobytes() for image in mine}) == 2
     assert np.abs(images(pipeline, model).astype(int) - mine).max() <= 1  # of 255: rounded elsewhere
 
-    converted(capsys, f"model={tmp_path / 'out'}", f"out={tmp_path / 'back'}", "to=mdsearch")
+    told = converted(capsys, f"model={tmp_path / 'out'}", f"out={tmp_path / 'back'}", "to=mdsearch")
+    assert told["left_out"] == []
     back = load_model(tmp_path / "back", "cpu")
     assert back.architecture.id == architecture.id
     assert np.array_equal(back.generate(PROMPTS, seed=5, steps=3, guidance=2.0), mine)
     assert Architecture.load(tmp_path / "back" / "architecture.yaml") == back.architecture
+
+    PNDMScheduler.from_config(pipeline.scheduler.config, timestep_spacing="leading").save_pretrained(
+        tmp_path / "out" / "scheduler"
+    )
+    told = converted(capsys, f"model={tmp_path / 'out'}", f"out={tmp_path / 'other'}", "to=mdsearch")
+    (said,) = told["left_out"]
+    assert said.startswith("scheduler: PNDMScheduler, timestep_spacing leading (ours trailing)")
 
 
 def test_prediction_travels_where_the_rest_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
