@@ -176,8 +176,8 @@ def _preset(one: MeasuredProxy, steps: int) -> str:
 def _print(
     measured: list[MeasuredProxy], chosen: MeasuredProxy, command: ProxyCommand, words: list[str]
 ) -> None:
-    table = Table(title="a typical network of the space", title_justify="left")
-    for name in ("widths", "image px", "latents", "inner", "tokens", "M params", "s/step", "minutes", ""):
+    table = Table(title="a typical network of the space; * is proposed", title_justify="left")
+    for name in ("widths", "px", "latents", "inner", "tokens", "M params", "s/step", "minutes", ""):
         table.add_column(name, justify="right")
     for one in measured:
         table.add_row(
@@ -189,7 +189,7 @@ def _print(
             f"{one.parameters / 1e6:.2f}",
             f"{one.seconds_per_step:.3f}",
             f"{one.minutes(command.steps):.2f}",
-            "proposed" if one is chosen else "",
+            "*" if one is chosen else "",
         )
     Console().print(table)
     if chosen.minutes(command.steps) > command.minutes:
