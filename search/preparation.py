@@ -66,7 +66,7 @@ def data_in_words(data: Dataset) -> str:
             f"data {data.name}: {data.train_images} images to train on",
             f" with {captions} captions" if captions > data.train_images else "",
             f", {len(data.held_out_captions)} held out, {data.image_size_px} px",
-            *(f"; left out, {line}" for line in data.left_out()),
+            *(f"; {line}" for line in data.notes()),
         )
     )
 

@@ -77,8 +77,8 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     """
     console, folder = Console(), command.folder()
     data = load_data(command.data)
-    for line in data.left_out():
-        print(f"left out, {line}")
+    for line in data.notes():
+        print(line)
     architecture = narrow(command.architecture(), command.proxy)
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
     for line in trainer.unread_text():

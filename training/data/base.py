@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
@@ -33,6 +33,10 @@ class Images(Protocol):
         """What lies among the images and is not read; found when it is asked for."""
         ...
 
+    def copies(self) -> Mapping[int, tuple[str, Sequence[int]]]:
+        """Of each image whose pixels another one has too: its name, and the numbers of all that have them."""
+        ...
+
     def pixels(self, indices: Sequence[int]) -> np.ndarray: ...
 
     def content(self) -> Iterable[bytes | memoryview]:
@@ -49,6 +53,9 @@ class InMemory:
 
     def passed_over(self) -> PassedOver:
         return PassedOver()
+
+    def copies(self) -> dict[int, tuple[str, Sequence[int]]]:
+        return {}  # rendered scenes may be alike; they have no names
 
     def pixels(self, indices: Sequence[int]) -> np.ndarray:
         return self._pixels[np.asarray(indices, dtype=np.int64)]

@@ -53,11 +53,24 @@ class Dataset:
         """Images, (B, 3, H, W) float32 in [-1, 1], and captions of the held-out split."""
         return self._take(self._held_out, indices)
 
-    def left_out(self) -> list[str]:
-        """What lies there and is not trained on, counted and named, in lines; a folder is looked through."""
+    def notes(self) -> list[str]:
+        """What lies there and is not trained on, and what is held out though a copy of it is trained on:
+        counted and named, in lines; a folder is looked through."""
         unreadable = f"unreadable: {len(self.unreadable):,} ({first_few(self.unreadable)})"
         lines = ([unreadable] if self.unreadable else []) + [str(self._images.passed_over())]
-        return [line for line in lines if line]
+        copies = self._copies_held_out()
+        held_out = f"held out though a copy is trained on: {len(copies):,} ({first_few(copies)})"
+        return [f"left out, {line}" for line in lines if line] + ([held_out] if copies else [])
+
+    def _copies_held_out(self) -> list[str]:
+        """Names of held-out images that have a copy under another name in the training split."""
+        copies = self._images.copies()  # each with the others of its pixels
+        trained = set(self._image_of[self._train].tolist())
+        return [
+            copies[n][0]
+            for n in self._image_of[self._held_out].tolist()
+            if not trained.isdisjoint(copies.get(n, ("", ()))[1])
+        ]
 
     @property
     def vocabulary(self) -> list[str]:

@@ -7,6 +7,7 @@ An image that cannot be read is named and left out; only too many of them stop t
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,13 @@ class FolderPixels:
     def passed_over(self) -> PassedOver:
         root, files = self.looked_for
         return _passed_over(root, files)
+
+    def copies(self) -> dict[int, tuple[str, Sequence[int]]]:
+        """Known of images in memory."""
+        alike: dict[bytes, list[int]] = {}
+        for number, image in enumerate(() if self.pixels_in_memory is None else self.pixels_in_memory):
+            alike.setdefault(hashlib.blake2b(image.data).digest(), []).append(number)
+        return {n: (self._names[n], same) for same in alike.values() if len(same) > 1 for n in same}
 
     def content(self) -> Iterable[bytes | memoryview]:
         """Pixels where they are in memory; names and sizes on disk where they are too many for that."""

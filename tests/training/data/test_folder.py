@@ -17,11 +17,12 @@ from training.data.folder import FolderSettings
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twenty images, wide ones with a white centre, and their captions."""
+    """Twenty images, wide ones with a white centre but for a corner of their own grey, and their captions."""
     rows = []
     for index in range(20):
         image = np.zeros((20, 40, 3), np.uint8)
         image[:, 10:30] = 255
+        image[:2, 10:12] = 10 * index
         Image.fromarray(image).save(tmp_path / f"{index}.png")
         rows.append({"file": f"{index}.png", "caption": f"image {index}"})
     (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -34,7 +35,7 @@ def folder_settings(folder: Path, **changes: object) -> FolderSettings:
 
 def test_folder_takes_the_centre_square(folder: Path) -> None:
     images, _ = load_data(folder_settings(folder)).train(range(15))
-    assert images.shape == (15, 3, 16, 16) and (images == 1).all()
+    assert images.shape == (15, 3, 16, 16) and (images[:, :, 6:, 6:] == 1).all()
 
 
 def test_folder_beyond_the_memory_gives_the_same_images(folder: Path) -> None:
@@ -55,7 +56,7 @@ def test_folder_finds_images_that_rows_name_without_their_suffix(folder: Path) -
     rows = [{"image": index, "caption": f"image {index}"} for index in range(20)]
     (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = load_data(folder_settings(folder))
-    assert data.train_captions == expected.train_captions and not data.left_out()
+    assert data.train_captions == expected.train_captions and not data.notes()
     Image.new("RGB", (20, 20)).save(folder / "3.jpg")
     with pytest.raises(InputError, match="1 of 20 images cannot be read"):
         load_data(folder_settings(folder, max_unreadable_share=0.01))
@@ -124,10 +125,21 @@ def test_what_no_caption_names_and_what_is_no_image_is_told(folder: Path) -> Non
     for name in ("new.png", "a.heic"):
         (folder / name).write_bytes((folder / "0.png").read_bytes())
     (folder / "4.png").write_bytes(b"no image")
-    assert load_data(folder_settings(folder)).left_out() == [
-        "unreadable: 1 (4.png)",
-        "passed over: 1 .heic (a.heic); 1 without a caption (new.png)",
+    assert load_data(folder_settings(folder)).notes() == [
+        "left out, unreadable: 1 (4.png)",
+        "left out, passed over: 1 .heic (a.heic); 1 without a caption (new.png)",
     ]
+
+
+def test_a_copy_that_is_held_out_is_told(folder: Path) -> None:
+    """Whatever it is called; two copies in one split are no matter."""
+    data = load_data(folder_settings(folder))
+    held_out, trained = data.held_out_captions[0].split()[1], [c.split()[1] for c in data.train_captions[:2]]
+    (folder / f"{trained[1]}.png").write_bytes((folder / f"{trained[0]}.png").read_bytes())
+    assert load_data(folder_settings(folder)).notes() == []
+    (folder / f"{held_out}.png").write_bytes((folder / f"{trained[0]}.png").read_bytes())
+    told = load_data(folder_settings(folder)).notes()
+    assert told == [f"held out though a copy is trained on: 1 ({held_out}.png)"]
 
 
 def test_an_image_is_found_in_another_unicode_form(folder: Path) -> None:
@@ -138,5 +150,5 @@ def test_an_image_is_found_in_another_unicode_form(folder: Path) -> None:
     (folder / "8.png").unlink()
     (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = load_data(folder_settings(folder))
-    assert data.unreadable == [] and data.left_out() == []
+    assert data.unreadable == [] and data.notes() == []
     assert data.train_images + len(data.held_out_captions) == 19
