@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import torch
+
 from space.shared.plain import InputError, first_few
 from training.data.captions import words
 from training.text import TextEncoder
 
 LOOKED_AT = 4096  # the first captions of a split, which are a fair sample of it
+ENCODED = 8  # of them, by a frozen encoder
 MOST_ALIKE = 0.05  # of the different captions that are read whole
 
 
@@ -16,18 +19,35 @@ def check_told_apart(encoder: TextEncoder, captions: Sequence[str]) -> None:
     """Captions that differ by case and punctuation alone are one, and cut ones may be alike.
 
     Raises:
-        InputError: all of the different captions, or too many of those that are not cut, are the same tokens.
+        InputError: all of the different captions, or too many of those that are not cut, are the same tokens;
+            a frozen encoder makes the same features of all, or such as are no numbers.
     """
     different = _different(captions)
     alike = _alike(encoder, different)
-    if not alike:
-        return
     whole = [caption for group in alike for caption in group if not encoder.too_long([caption])]
-    if len(alike[0]) == len(different) or len(whole) > MOST_ALIKE * len(different):
+    if alike and (len(alike[0]) == len(different) or len(whole) > MOST_ALIKE * len(different)):
         first, second = alike[0][:2]
         raise InputError(
             f"text: {sum(map(len, alike)):,} of {len(different):,} different captions are the same tokens as "
             f"another one, such as {first!r} and {second!r}; needed: {encoder.would_tell_apart}"
+        )
+    if encoder.frozen and len(different) > 1:
+        _check_features(encoder, different[:ENCODED])
+
+
+@torch.no_grad()
+def _check_features(encoder: TextEncoder, captions: list[str]) -> None:
+    """Of an encoder that no training changes any more."""
+    features = encoder.encode(captions)
+    same = bool((features == features[:1]).all())
+    if same or not features.isfinite().all():
+        made = (
+            f"the same features of {captions[0]!r} and {captions[1]!r}"
+            if same
+            else "features that are no numbers"
+        )
+        raise InputError(
+            f"text.folder: its text model makes {made}; needed: one with the weights it was trained to"
         )
 
 

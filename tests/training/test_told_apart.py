@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,18 @@ def test_a_few_captions_that_are_lost_are_too_many_above_a_twentieth(clip_folder
     check_told_apart(encoder, [*letters, "b 1"])
     with pytest.raises(InputError, match="2 of 28 different captions"):
         check_told_apart(encoder, [*letters, "b 1", "b 2"])
+
+
+@pytest.mark.parametrize(("weights", "made"), [(0.0, "the same features"), (math.nan, "are no numbers")])
+def test_a_text_model_that_says_nothing_is_refused(clip_folder: Path, weights: float, made: str) -> None:
+    """Its tokens differ, and nothing of that is left behind its last norm."""
+    encoder = make_text_encoder(TextSettings(encoder="clip", folder=str(clip_folder)), [], 10, 16)
+    check_told_apart(encoder, ["a red circle", "a blue square"])
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.fill_(weights)
+    with pytest.raises(InputError, match=f"text.folder: .*{made}"):
+        check_told_apart(encoder, ["a red circle", "a blue square"])
 
 
 def test_captions_that_are_cut_are_refused_where_nothing_is_left_of_them(small: SmallTextEncoder) -> None:
