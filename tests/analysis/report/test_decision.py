@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -138,6 +139,11 @@ def test_real_images_and_captions_stand_beside_samples(tmp_path: Path) -> None:
     sheets = sample_sheets(tmp_path, history, history.trials[1])
     assert [sheet.title for sheet in sheets] == ["Real", "The winner, trial 1"]
     assert len(prompts_of(tmp_path)) == 8 and prompts[0] in words_of(tmp_path)
+
+
+def test_no_sentence_runs_into_the_next(tmp_path: Path) -> None:
+    raced(tmp_path)
+    assert re.findall(r"\S*[a-z]\.[A-Z]\S*", words_of(tmp_path)) == []
 
 
 # ---------------------------------------------------------------------- what next
