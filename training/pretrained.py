@@ -6,7 +6,6 @@ tokenizer of nothing where none lies. Each would train, or generate, without its
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 
+from space.interchange.weight_files import read_plain
 from space.shared.plain import InputError, first_few
 
 CONFIG = "config.json"
@@ -148,12 +148,9 @@ def _of_text_tower(name: str) -> bool:
 
 def _read_json(path: Path, field: str) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{field}: {str(path)!r} cannot be read: {error}") from None
-    if not isinstance(held, dict):
-        raise InputError(f"{field}: {str(path)!r} holds no mapping")
-    return held
+        return read_plain(path)
+    except InputError as error:
+        raise InputError(f"{field}: {error}") from None
 
 
 # ---------------------------------------------------------------------- tokenizers

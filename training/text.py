@@ -5,6 +5,7 @@ Neither shares weights with the CLIP of the evaluators, which must not judge wha
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -52,7 +53,7 @@ class Tokens(NamedTuple):
         return Tokens(self.ids.to(device), None if self.rows is None else self.rows.to(device))
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(nn.Module, ABC):
     """Tokens of captions to features (B, length, width); "" is the unconditional caption.
 
     A `frozen` encoder is neither trained, nor averaged, nor saved.
@@ -63,22 +64,22 @@ class TextEncoder(nn.Module):
     frozen: bool = False
     unknown_token: int  # for whatever it has no token of its own
 
+    @abstractmethod
     def tokenize(self, captions: list[str]) -> Tokens:
         """On the CPU; reads no weights."""
-        raise NotImplementedError
 
+    @abstractmethod
     def too_long(self, captions: Sequence[str]) -> int:
         """How many of the captions have more tokens than `length`, and are cut."""
-        raise NotImplementedError
 
     def unknown_words(self, captions: Sequence[str]) -> list[str]:
         """Words that all are one to it, sorted."""
         return []
 
     @property
+    @abstractmethod
     def would_tell_apart(self) -> str:
         """What would, in words: for captions that this encoder takes for the same."""
-        raise NotImplementedError
 
     def encode(self, captions: list[str]) -> Tensor:
         """Features of captions, (B, length, width)."""

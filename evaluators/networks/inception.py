@@ -10,6 +10,7 @@ leave out the border (`count_include_pad=False`), and the last block takes maxim
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -38,7 +39,7 @@ PYTORCH_FID = PublishedWeights(  # its name holds the first digits of its SHA-25
 )
 
 
-class Inception:
+class Inception(ABC):
     """Images to 2048 features; how they become the network's input is what the two of them differ in."""
 
     name: str
@@ -59,9 +60,9 @@ class Inception:
             )
         return features
 
+    @abstractmethod
     def prepare(self, images: Images) -> Tensor:
         """(N, H, W, 3) uint8, or images of any sizes, to (N, 3, 299, 299) float32 on the device."""
-        raise NotImplementedError
 
 
 class CleanInception(Inception):
