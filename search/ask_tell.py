@@ -21,10 +21,10 @@ from typing import Any, Literal
 
 import yaml
 
-from search.ask_tell_settings import AskTellSettings, check_scores, claimed, go_on_command, header_of_told
+from search.ask_tell_settings import AskTellSettings, check_scores, claimed, header_of_told, serve_command
 from search.confirmation.unmeasured import noise_note
 from search.custom import keep_custom
-from search.plan import check_choices
+from search.plan import check_choosing
 from search.preparation import search_strategy
 from search.run import RunResult
 from search.runs.files import CONFIG_NAME
@@ -79,7 +79,7 @@ class AskTell:
     def __init__(
         self, settings: AskTellSettings, overrides: Sequence[str] = (), listeners: Sequence[Listener] = ()
     ) -> None:
-        check_choices(settings, {"enqueue": settings.enqueue})
+        check_choosing(settings, {"enqueue": settings.enqueue})
         self.settings, self.folder = settings, claimed(settings)
         self._closed: RunResult | None = None
         self._lock, self._record = threading.RLock(), Record(self.folder)
@@ -188,7 +188,7 @@ class AskTell:
     def _trial(self, asked: Asked | str) -> Trial:
         key = asked if isinstance(asked, str) else asked.key
         if self._closed is not None:
-            raise InputError(f"{self.folder}: is closed; go on with: {go_on_command(self.folder)}")
+            raise InputError(f"{self.folder}: is closed; go on with: {serve_command(self.folder)}")
         known = self._record.history.by_key
         if key not in known:
             raise InputError(f"trial {key}: was never asked for; {nearest(key, known)}")

@@ -88,7 +88,7 @@ class AskTellSettings:
 
 def claimed(settings: AskTellSettings) -> Path:
     if settings.resume is None:
-        return folder_for(Path(settings.runs_folder).expanduser(), settings.name, go_on_command)
+        return folder_for(Path(settings.runs_folder).expanduser(), settings.name, serve_command)
     folder = Path(settings.resume).expanduser()
     before = stored_ask_tell(folder)
     changed = [
@@ -101,7 +101,7 @@ def claimed(settings: AskTellSettings) -> Path:
     return folder
 
 
-def go_on_command(folder: Path) -> str:
+def serve_command(folder: Path) -> str:
     """What to type to go on with a told search."""
     return command_line("serve", resume=folder)
 

@@ -53,7 +53,7 @@ def check(settings: SearchSettings) -> Dataset:
     check_devices(settings.cluster)
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     _check_objectives(settings)
-    check_choices(settings, named)
+    check_choosing(settings, named)
     for group, names in named.items():
         for name in names:
             _check_trains_here(f"{group}: {name}", name, settings)
@@ -101,7 +101,7 @@ class Choosing(Protocol):
     def resume(self) -> str | None: ...
 
 
-def check_choices(settings: Choosing, named: Mapping[str, Sequence[str]]) -> None:
+def check_choosing(settings: Choosing, named: Mapping[str, Sequence[str]]) -> None:
     """That networks can be chosen so. `named` are architectures by the field that names them.
 
     Raises:

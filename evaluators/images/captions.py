@@ -9,7 +9,7 @@ from functools import cache
 from evaluators.images.image_set import ImageSet, Subset
 from space.shared.captions import NAME_FIELDS, READERS, Captions, caption_in, read_captions
 from space.shared.decoding import image_suffixes
-from space.shared.image_files import composed
+from space.shared.image_files import normal_form
 from space.shared.plain import InputError, first_few
 
 
@@ -121,8 +121,8 @@ def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str] | None:
 
 
 def _without_suffix(name: str) -> str:
-    stem, dot, suffix = composed(name).rpartition(".")
-    return stem if f"{dot}{suffix}".lower() in _suffixes() else composed(name)
+    stem, dot, suffix = normal_form(name).rpartition(".")
+    return stem if f"{dot}{suffix}".lower() in _suffixes() else normal_form(name)
 
 
 @cache
@@ -132,11 +132,11 @@ def _suffixes() -> frozenset[str]:
 
 
 def _base(name: str) -> str:
-    return composed(name).rpartition("/")[2]
+    return normal_form(name).rpartition("/")[2]
 
 
 def _bare(name: str) -> str:
     return _without_suffix(_base(name))
 
 
-KEYS: tuple[Callable[[str], str], ...] = (str, composed, _without_suffix, _base, _bare)
+KEYS: tuple[Callable[[str], str], ...] = (str, normal_form, _without_suffix, _base, _bare)

@@ -96,15 +96,15 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def composed(name: str) -> str:
+def normal_form(name: str) -> str:
     """In Unicode's form NFC: the same letters, however a system stores their accents."""
     return unicodedata.normalize("NFC", name)
 
 
-def by_composed(names: Iterable[str], part: Callable[[str], str] = str) -> Mapping[str, str]:
+def by_normal_form(names: Iterable[str], part: Callable[[str], str] = str) -> Mapping[str, str]:
     """Names under the NFC form of themselves or a part; of two that have one form, neither."""
     found: dict[str, str | None] = {}
     for name in names:
-        form = composed(part(name))
+        form = normal_form(part(name))
         found[form] = None if form in found else name
     return {form: name for form, name in found.items() if name is not None}

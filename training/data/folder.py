@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from space.shared.decoding import Unreadable, decode_image, image_suffixes
-from space.shared.image_files import PassedOver, by_composed, composed, files_under
+from space.shared.image_files import PassedOver, by_normal_form, files_under, normal_form
 from space.shared.plain import InputError, first_few
 from training.data.base import CommonSettings
 from training.data.captions import captioned_files, captions_file
@@ -175,9 +175,9 @@ def _files(root: Path, names: list[str]) -> list[Path]:
             images = files_under(root).images
         except OSError as error:
             raise InputError(f"folder: {str(root)!r} cannot be read: {error}") from None
-        there, bare = by_composed(images), by_composed(images, lambda name: os.path.splitext(name)[0])
+        there, bare = by_normal_form(images), by_normal_form(images, lambda name: os.path.splitext(name)[0])
         for index in missing:
-            form = composed(names[index])
+            form = normal_form(names[index])
             files[index] = root / there.get(form, bare.get(form, names[index]))
     return files
 

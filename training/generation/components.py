@@ -18,7 +18,7 @@ from training.told_apart import LOOKED_AT
 LIBRARIES = ("diffusers", "transformers")
 
 
-def load_networks(folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+def load_parts(folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
     """The networks of a pipeline by name, but for classes that stand elsewhere and folders that are missing.
 
     Raises:

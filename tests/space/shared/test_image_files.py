@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from space.shared.image_files import PassedOver, by_composed, files_under, printable
+from space.shared.image_files import PassedOver, by_normal_form, files_under, printable
 
 COMPOSED, DECOMPOSED = "\u00fc.png", "u\u0308.png"  # the same letter in two forms
 
@@ -40,5 +40,5 @@ def test_a_name_that_is_not_utf8_is_shown_in_hex(tmp_path: Path) -> None:
 
 
 def test_forms_of_the_same_letters_meet_where_that_is_no_guess() -> None:
-    assert by_composed([DECOMPOSED, "b.png"]) == {COMPOSED: DECOMPOSED, "b.png": "b.png"}
-    assert by_composed([DECOMPOSED, COMPOSED]) == {}
+    assert by_normal_form([DECOMPOSED, "b.png"]) == {COMPOSED: DECOMPOSED, "b.png": "b.png"}
+    assert by_normal_form([DECOMPOSED, COMPOSED]) == {}
