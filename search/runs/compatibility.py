@@ -34,6 +34,7 @@ FOLLOWS_FROM_TRAINING = "protocol.drawing."  # its sampler, steps and guidance; 
 SAID_LATER = "protocol.captions"  # older records do not say it; there it follows from images and count
 FOLLOWS_FROM_DIGEST = "retrieval_accuracy"
 DATA_DIGEST = "data_digest"
+READS = "reads"  # digests of the folders that settings name, by field: wherever those lie
 DEVICE, PRECISION, VALIDATION_IMAGES = "training.device", "training.precision", "training.validation_images"
 PRECISION_ON = {"cpu": "fp32", "cuda": "bf16"}  # what precision=auto is there
 # What moves no score of images stands in a digest as the first digests had it, whatever it is.
@@ -78,7 +79,11 @@ def space_difference(one: History, other: History) -> list[str]:
 def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """The fields of two headers that differ, by dotted name, with both values."""
     names, validated = list(names), _is_validated(one) or _is_validated(other)
-    ours, theirs = (_of_scores(_deciding(header, names), validated) for header in (one, other))
+    read = one.get(READS, {}).keys() & other.get(READS, {}).keys()
+    ours, theirs = (
+        _of_scores(_deciding(header, names), validated, {name: header[READS][name] for name in read})
+        for header in (one, other)
+    )
     trained_in = [_precision(_deciding(header, names)) for header in (one, other)]
     if None not in trained_in:
         ours, theirs = ours | {PRECISION: trained_in[0]}, theirs | {PRECISION: trained_in[1]}
@@ -108,7 +113,7 @@ def protocol_parts(header: Mapping[str, Any], *, as_before: bool = False) -> tup
     digest = data_digest(header)
     fields = _deciding(header, [name for name in _OF_A_PART if header.get(name) is not None])
     if not as_before:
-        fields = _of_scores(fields, _is_validated(header))
+        fields = _of_scores(fields, _is_validated(header), header.get(READS, {}))
     parts: dict[str, dict[str, Any]] = {"data": {"digest": digest}} if digest is not None else {}
     for name, value in fields.items():
         part = _OF_A_PART[name.partition(".")[0]]
@@ -143,12 +148,13 @@ def _deciding(header: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]
     }
 
 
-def _of_scores(fields: dict[str, Any], validated: bool) -> dict[str, Any]:
+def _of_scores(fields: dict[str, Any], validated: bool, read: Mapping[str, str]) -> dict[str, Any]:
     """Fields without what moves no score: the device, a precision named that `auto` is there, and, unless
-    the validation loss is an objective, the images that give it."""
+    the validation loss is an objective, the images that give it. `read` are digests in place of folders."""
     chosen_anyway = fields.get(PRECISION) == PRECISION_ON.get(fields.get(DEVICE, ""))
     held = {DEVICE, *([PRECISION] if chosen_anyway else []), *([] if validated else [VALIDATION_IMAGES])}
-    return {name: AS_FIRST[name] if name in held else value for name, value in fields.items()}
+    held_at = {name: AS_FIRST[name] for name in held} | dict(read)
+    return {name: held_at.get(name, value) for name, value in fields.items()}
 
 
 def _precision(fields: Mapping[str, Any]) -> str | None:
