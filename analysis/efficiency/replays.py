@@ -7,14 +7,15 @@ the half `held_out`. With a `share` below 1 every seed replays networks of its o
 then figures depend less on which few networks are its best.
 
 A strategy that begins with what recorded networks taught (`recorded=true`, as our default does) is taught by
-those of the tuning half that the seed does not replay: on the held-out half by the whole tuning half.
+those of the tuning half that the seed does not replay: on the held-out half by the whole tuning half. As in a
+search, the reference points and what is one decision away from them teach nothing.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,9 +28,12 @@ from analysis.rendering import render_table
 from analysis.replay.table import RecordedTable, check_rungs
 from analysis.replay.tries import ReplayStrategy, Truth, feasible, replay
 from search.runs.record import History, Trial
+from search.runs.teachers import tells_of
 from search.samplers.factory import SamplerSettings
 from search.statistics.noise import Noise
 from search.stopping.factory import StoppingSettings
+from space.architecture import Architecture
+from space.choices import Space
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from space.shared.seeds import numbered_seed
@@ -96,13 +100,16 @@ def replay_strategy(name: str, plain: Mapping[str, Any], table: RecordedTable) -
     return ReplayStrategy(name, sampler, stopping, rungs=rungs)
 
 
-def teachers(histories: Mapping[str, History]) -> list[Trial]:
-    """The complete trials of the tuning half, as prior knowledge: each network once."""
+def teachers(
+    histories: Mapping[str, History], references: Collection[Architecture], space: Space
+) -> list[Trial]:
+    """The complete trials of the tuning half, as prior knowledge: each network once, but for those that tell
+    of the reference points."""
     found: dict[str, Trial] = {}
     for trial in (trial for history in histories.values() for trial in history.trials):
         if trial.state == "complete" and trial.params and half_of(trial.architecture.id) == "tuning":
             found.setdefault(trial.architecture.id, trial)
-    return list(found.values())
+    return [trial for trial in found.values() if not tells_of(trial.architecture, references, space)]
 
 
 def replayed_all(

@@ -21,7 +21,9 @@ from analysis.efficiency.replays import (
 from analysis.replay.table import table_of
 from conf.compose import compose
 from conf.words import as_lists, divided, gathered_words
+from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.repeats import estimated, refined
+from search.plan import named_architecture
 from search.runs.bundle import histories_of
 from space.shared.command_lines import typed_words
 from space.shared.plain import InputError, from_plain
@@ -53,7 +55,8 @@ def main(words: list[str]) -> int:
     noise = refined(table.noise, estimated(list(histories.values()), table.noise))
     table = in_half(table, settings.half)
     strategies = {name: replay_strategy(name, chosen, table) for name, chosen in plain.items()}
-    taught = teachers(histories)
+    references = [named_architecture(name) for name in ConfirmationSettings().references]
+    taught = teachers(histories, references, table.space)
     known = {name: taught for name, chosen in plain.items() if chosen["recorded"]}
     found = replayed_all(table, list(strategies.values()), noise, settings, known, Console())
     text = text_of(found, table, strategies[DEFAULT].rungs or table.rungs, settings)

@@ -179,10 +179,14 @@ def test_teachers_are_of_the_tuning_half_and_each_network_once():
     histories = {
         name: SimpleNamespace(trials=trials, confirmations=[], prior=[]) for name in ("table", "again")
     }
-    found = [trial.architecture.id for trial in teachers(histories)]
+    found = [trial.architecture.id for trial in teachers(histories, [], md_space())]
     assert found == list(in_half(table, "tuning").runs)
+    reference = next(trial.architecture for trial in trials if trial.architecture.id == found[0])
+    without = [trial.architecture.id for trial in teachers(histories, [reference], md_space())]
+    assert without == found[1:]
     trials[0].state = "halted"
-    assert trials[0].architecture.id not in {trial.architecture.id for trial in teachers(histories)}
+    left = teachers(histories, [], md_space())
+    assert trials[0].architecture.id not in {trial.architecture.id for trial in left}
 
 
 # ---------------------------------------------------------------------- halves
