@@ -11,13 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import mdsearch
+from analysis.evidence.origins import provenance_chapter
 from analysis.replay.recheck import rechecks
+from mdsearch.api import serve_settings
+from mdsearch.commands import gather
 from mdsearch.commands.serve import server_of
 from search.ask_tell import Asked, AskTell, Told
-from search.ask_tell_settings import AskTellSettings
+from search.ask_tell_settings import AskTellSettings, ServeAddress
+from search.runs.bundle import commands, read_bundle
 from search.runs.header import noise_of
 from search.runs.record import Record, read_history
 from search.runs.rows import trial_rows
@@ -177,10 +182,21 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path) -> None:
         for value, said in (
             (None, "None is no number"),
             ("x", "'x' is no number"),
+            ("3", "'3' is no number"),
+            (True, "True is no number"),
+            (np.bool_(True), "is no number"),
+            (10**400, "is no number"),
+            (math.inf, "inf is no number"),
             (-3.0, "-3 has no logarithm"),
         ):
             assert f"{NAMES[0]}" in (told := refused("0", 100, good | {NAMES[0]: value})) and said in told  # type: ignore[dict-item]
-        search.tell(asked, 100, good)
+        for seconds in (math.nan, math.inf, -math.inf, -1.0, True, "2", None):
+            assert "seconds" in refused("0", 100, good | {"seconds": seconds})  # type: ignore[dict-item]
+        for step in (True, 100.0, "100", None, math.nan):
+            assert f"step: {step!r} is no whole number" in refused("0", step, good)  # type: ignore[arg-type]
+        for key in (7, None, True, 0.0, ["0"]):
+            assert f"trial {key}: was never asked for" in refused(key, 100, good)  # type: ignore[arg-type]
+        search.tell(0, np.int64(100), good | {"seconds": np.float32(2)})  # type: ignore[arg-type]
         assert "differs from" in refused("0", 100, good | {NAMES[0]: 1.0})
         search.fail(asked, "diverged")
         assert "trial 0: has ended already: failed" in refused("0", 200, good)
@@ -241,7 +257,7 @@ def test_what_cannot_be_asked_for_is_refused(tmp_path: Path) -> None:
 
 
 def test_over_http_it_is_the_same(tmp_path: Path) -> None:
-    with AskTell(settings_in(tmp_path, trials=1)) as search, server_of(search, "127.0.0.1", None) as server:
+    with AskTell(settings_in(tmp_path, trials=1)) as search, server_of(search, ServeAddress()) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
 
@@ -268,3 +284,83 @@ def test_over_http_it_is_the_same(tmp_path: Path) -> None:
         assert post("/fail", {"key": "0", "reason": "lost"}) == {"finished": True}
         server.shutdown()
         thread.join()
+
+
+def asked_over_http(url: str, path: str = "", token: str | None = None) -> int:
+    data = b"{}" if path else None
+    headers = {} if token is None else {"Authorization": token}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url + path, data, headers), timeout=60) as answer:
+            status: int = answer.status
+            return status
+    except urllib.error.HTTPError as error:
+        assert (error.code, error.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert "needed: Bearer <token>" in json.loads(error.read())["error"]
+        return error.code
+
+
+@pytest.mark.parametrize(
+    ("where", "asks"),
+    [
+        (ServeAddress(), False),
+        (ServeAddress("localhost"), False),
+        (ServeAddress(token="secret"), True),
+        (ServeAddress("0.0.0.0"), True),
+        (ServeAddress("0.0.0.0", token="secret"), True),
+    ],
+)
+def test_who_may_ask(where: ServeAddress, asks: bool, tmp_path: Path) -> None:
+    with AskTell(settings_in(tmp_path)) as search, server_of(search, where) as server:
+        assert (server.token is not None) == asks and server.token != ""
+        assert where.token in (None, server.token)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        for wrong in (None, "", "Bearer ", "Bearer secre", "secret", "Bearer größe", "Basic secret"):
+            for path in ("", "/ask", "/tell"):
+                if asks:
+                    assert asked_over_http(url, path, wrong) == 401
+        right = f"Bearer {server.token}"
+        assert asked_over_http(url, "", right) == asked_over_http(url, "/ask", right) == 200
+        server.shutdown()
+        thread.join()
+    assert len(read_history(tmp_path / "told").by_key) == 1  # whom the server turned away asked for nothing
+
+
+def test_a_token_is_kept_nowhere_and_is_text(tmp_path: Path) -> None:
+    words = ["rungs=[10]", "start={fid: 300, clip: 0.1}", f"runs_folder={tmp_path}", "token=0123"]
+    _, where, kept = serve_settings(words)
+    assert where.token == "0123" and kept == words[:-1]
+    for token in ("", "a b", "größe", "a\nb"):
+        with pytest.raises(InputError, match="token: is not possible"):
+            ServeAddress(token=token)
+
+
+def test_earlier_runs_teach_one_that_is_told(tmp_path: Path) -> None:
+    with AskTell(settings_in(tmp_path, name="before", protocol="mine")) as search:
+        drive_told(search)
+    taught = settings_in(tmp_path, protocol="mine", prior=(str(tmp_path / "before"),), seed=1)
+    with AskTell(taught) as search:
+        known = {trial.architecture.id for trial in read_history(search.folder).prior}
+        asked = search.ask()
+        assert asked is not None and asked.architecture.id not in known
+    before = read_history(tmp_path / "before").trials
+    assert len(known) == len({trial.architecture.id for trial in before}) > 3
+    with AskTell(replace(taught, resume=str(tmp_path / "told"))):
+        assert len(read_history(tmp_path / "told").prior) == len(before)  # once
+    with pytest.raises(InputError, match=r"prior: .*before was .*protocol\.told: mine against x"):
+        AskTell(replace(taught, name="other", protocol="x"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_told_run_has_no_provenance_and_is_gathered_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with AskTell(settings_in(tmp_path), ["rungs=[100]"]) as search:
+        drive_told(search)
+    assert gather.main([str(tmp_path / "told"), f"out={tmp_path / 'a.jsonl.gz'}"]) == 0
+    assert "training was elsewhere, so there is no provenance" in capsys.readouterr().out
+    bundle = read_bundle(tmp_path / "a.jsonl.gz")
+    assert bundle["told"].provenance == {} and len(bundle["told"].history.trials) == 9
+    assert list(commands(list(bundle.values()))) == ["mdsearch serve 'rungs=[100]'"]
+    assert "told" in provenance_chapter(list(bundle.values())).text()
