@@ -12,8 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from search.backends.deaths import WorkerDeaths
+from search.runs.files import WORK_NAME, make_job_folder
 from search.strategy import Report
-from search.trial import StartsAgain
+from search.trial import StartsAgain, saved_step
 from space.shared.retries import StorageAway, Waiting
 from tests.search.worlds import RUNGS, make_search, scores_at
 
@@ -57,7 +58,7 @@ def test_each_death_is_told_by_what_is_known_of_it(tmp_path: Path) -> None:
     assert deaths.add("0", GONE + MONITOR) == f"its worker died: {memory}"
     assert (
         deaths.reason("0")
-        == f"its worker died 2 times without a new rung in between, the last time: {memory}"
+        == f"its worker died 2 times without coming further in between, the last time: {memory}"
     )
     assert deaths.add("0", GONE + MONITOR + NODE) == "its worker died: its node died"
 
@@ -104,7 +105,9 @@ class Tune:
 
         self.search, self.said = make_search(folder, **changes), list[str]()
         deaths = WorkerDeaths(most_deaths, vmstat(folder / "vmstat", 0))
-        self.searcher = ray_tune._StrategySearcher(self.search, {"settings": SimpleNamespace()}, deaths)
+        self.searcher = ray_tune._StrategySearcher(
+            self.search, {"settings": SimpleNamespace(run_folder=str(folder))}, deaths
+        )
         self.scheduler = ray_tune._StrategyScheduler(self.searcher, self.said.append)
         self.error_file, self.numbers = folder / "error.txt", count()
 
@@ -160,7 +163,35 @@ def test_a_trial_whose_workers_die_before_any_new_rung_has_failed(tmp_path: Path
         trial = tune.suggest()
     assert trial.job.key == "1"
     failed = tune.search.history.trials[0]
-    assert failed.state == "failed" and failed.reason.startswith("its worker died 3 times without a new rung")
+    assert failed.state == "failed" and failed.reason.startswith(
+        "its worker died 3 times without coming further"
+    )
+
+
+def test_a_trial_whose_states_advance_between_deaths_goes_on_before_its_first_rung(tmp_path: Path) -> None:
+    """Machines that are taken away faster than a rung takes: each worker leaves a later state."""
+    tune = Tune(tmp_path, 2, trials=2)
+    log = make_job_folder(tmp_path, "0") / WORK_NAME
+    trial = tune.suggest()
+    for number in range(1, 10):
+        log.write_text(f'{{"from_step": 0, "to_step": {number}}}\n')
+        tune.die(trial)
+        trial = tune.suggest()
+        assert trial.job.key == "0"
+    for _ in range(2):  # the second and third that leave no later one
+        tune.die(trial)
+        trial = tune.suggest()
+    assert trial.job.key == "1" and tune.search.history.trials[0].state == "failed"
+
+
+def test_a_log_that_cannot_be_read_is_no_progress(tmp_path: Path) -> None:
+    assert saved_step(tmp_path, "0") == 0
+    log = make_job_folder(tmp_path, "0") / WORK_NAME
+    for text in ("", "{", "[]", '{"to_step": "x"}', '{"from_step": 3}'):
+        log.write_text(text)
+        assert saved_step(tmp_path, "0") == 0
+    log.write_text('{"to_step": 7}\n{"to_step": 3}\n')  # started again from step 0: no further than before
+    assert saved_step(tmp_path, "0") == 7
 
 
 def test_a_worker_that_can_work_nowhere_ends_the_search_and_its_trial_can_be_gone_on_with(
