@@ -14,7 +14,7 @@ class WorkerDeaths:
     """The deaths of workers under each job, in the words of `ray.exceptions`, and when they are too many.
 
     What counts are deaths since the job last came further, to a rung or a saved state: on machines that are
-    taken away now and then every long job sees many. Those of whole nodes never count, since no job does that.
+    taken away now and then every long job sees many. Those of whole nodes never count: no job does that.
 
     Ray sees that a worker of another process is gone, not by which signal. Whether it was the kernel, for
     want of memory, shows on this machine in /proc/vmstat (`oom_kill`), and on others not at all.

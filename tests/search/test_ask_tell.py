@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import threading
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,9 @@ import pytest
 import mdsearch
 from analysis.evidence.origins import provenance_chapter
 from analysis.replay.recheck import rechecks
-from mdsearch.api import serve_settings
 from mdsearch.commands import gather
-from mdsearch.commands.serve import server_of
 from search.ask_tell import Asked, AskTell, Told
-from search.ask_tell_settings import AskTellSettings, ServeAddress
+from search.ask_tell_settings import AskTellSettings
 from search.runs.bundle import commands, read_bundle
 from search.runs.header import noise_of
 from search.runs.record import Record, read_history
@@ -254,86 +249,6 @@ def test_what_cannot_be_asked_for_is_refused(tmp_path: Path) -> None:
         settings_in(tmp_path, rungs=(20, 10))
     with pytest.raises(InputError, match=r"^budget\.gmacs: nothing of this space fits"):
         AskTell(settings_in(tmp_path, budget=replace(BUDGET, gmacs=0.1)))
-
-
-def test_over_http_it_is_the_same(tmp_path: Path) -> None:
-    with AskTell(settings_in(tmp_path, trials=1)) as search, server_of(search, ServeAddress()) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-
-        def post(path: str, body: Any) -> Any:
-            url = f"http://127.0.0.1:{server.server_address[1]}{path}"
-            data = body if isinstance(body, bytes) else json.dumps(body).encode()
-            try:
-                with urllib.request.urlopen(urllib.request.Request(url, data), timeout=60) as answer:
-                    return json.loads(answer.read())
-            except urllib.error.HTTPError as error:
-                return error.code, json.loads(error.read())["error"]
-
-        asked = post("/ask", {})
-        assert (asked["key"], asked["rungs"], asked["finished"]) == ("0", list(RUNGS), False)
-        network = mdsearch.Architecture.from_plain(asked["architecture"])
-        assert network.id == asked["id"] and post("/ask", {})["key"] is None
-        point = dict(zip(NAMES, scores_at(network, 100).values, strict=True))
-        assert post("/tell", {"key": "0", "step": 100, "scores": point})["state"] == "running"
-        assert post("/tell", {"key": "0", "step": 100}) == (
-            400,
-            f"trial 0: objectives: {NAMES[0]!r} is no score of this search; Valid: (none)",
-        )
-        assert post("/tell", b"{")[0] == 400 and "did you mean '/tell'" in post("/tel", {})[1]
-        assert post("/fail", {"key": "0", "reason": "lost"}) == {"finished": True}
-        server.shutdown()
-        thread.join()
-
-
-def asked_over_http(url: str, path: str = "", token: str | None = None) -> int:
-    data = b"{}" if path else None
-    headers = {} if token is None else {"Authorization": token}
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url + path, data, headers), timeout=60) as answer:
-            status: int = answer.status
-            return status
-    except urllib.error.HTTPError as error:
-        assert (error.code, error.headers["WWW-Authenticate"]) == (401, "Bearer")
-        assert "needed: Bearer <token>" in json.loads(error.read())["error"]
-        return error.code
-
-
-@pytest.mark.parametrize(
-    ("where", "asks"),
-    [
-        (ServeAddress(), False),
-        (ServeAddress("localhost"), False),
-        (ServeAddress(token="secret"), True),
-        (ServeAddress("0.0.0.0"), True),
-        (ServeAddress("0.0.0.0", token="secret"), True),
-    ],
-)
-def test_who_may_ask(where: ServeAddress, asks: bool, tmp_path: Path) -> None:
-    with AskTell(settings_in(tmp_path)) as search, server_of(search, where) as server:
-        assert (server.token is not None) == asks and server.token != ""
-        assert where.token in (None, server.token)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        for wrong in (None, "", "Bearer ", "Bearer secre", "secret", "Bearer größe", "Basic secret"):
-            for path in ("", "/ask", "/tell"):
-                if asks:
-                    assert asked_over_http(url, path, wrong) == 401
-        right = f"Bearer {server.token}"
-        assert asked_over_http(url, "", right) == asked_over_http(url, "/ask", right) == 200
-        server.shutdown()
-        thread.join()
-    assert len(read_history(tmp_path / "told").by_key) == 1  # whom the server turned away asked for nothing
-
-
-def test_a_token_is_kept_nowhere_and_is_text(tmp_path: Path) -> None:
-    words = ["rungs=[10]", "start={fid: 300, clip: 0.1}", f"runs_folder={tmp_path}", "token=0123"]
-    _, where, kept = serve_settings(words)
-    assert where.token == "0123" and kept == words[:-1]
-    for token in ("", "a b", "größe", "a\nb"):
-        with pytest.raises(InputError, match="token: is not possible"):
-            ServeAddress(token=token)
 
 
 def test_earlier_runs_teach_one_that_is_told(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from mdsearch.api import settings_of
-from mdsearch.commands.search import _named
 from search.custom import digest_of
 from search.preparation import header_of
 from search.runs.bundle import bundled_of
@@ -24,6 +23,7 @@ from search.runs.folder import begin_record, claim_folder, moved_places, new_fol
 from search.runs.record import Record
 from space.shared.plain import InputError
 from space.shared.retries import storage_error
+from tests.search.sweeps import searches_of
 from training.data.factory import load_data
 
 
@@ -43,9 +43,8 @@ def test_searches_that_start_in_one_second_have_a_folder_each(tmp_path: Path, on
 
 
 def test_so_have_those_of_two_sweeps(tmp_path: Path, one_second: None) -> None:
-    words = [[f"runs_folder={tmp_path}", f"seed={seed}"] for seed in (1, 2)]
-    planned = [settings_of(each)[0] for each in words]
-    sweeps = [[settings_of(each)[0].name for each in _named(words, planned)] for _ in range(2)]
+    words = [f"runs_folder={tmp_path}", "seed=1,2"]
+    sweeps = [[settings.name for settings in searches_of(words, 2)] for _ in range(2)]
     assert sweeps == [["search-now-1", "search-now-2"], ["search-now_2-1", "search-now_2-2"]]
 
 
