@@ -125,3 +125,26 @@ def test_a_run_counts_once_however_it_is_written(tmp_path: Path) -> None:
     (run / "record.jsonl").write_text("")
     with pytest.raises(InputError, match="named twice"):
         noise.main([str(run), f"{tmp_path}/./run/"])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (
+            "sampler.name=random",
+            "sampler.name: 'random' has other fields than 'linear'; write sampler=random",
+        ),
+        ("stopping={name: asha}", "stopping.name: 'asha' has other fields than 'paper'; write stopping=asha"),
+        ("data.name=digits", "data.name: 'digits' has other fields than 'scenes'; write data=digits"),
+    ],
+)
+def test_a_name_of_another_preset_chooses_none(word: str, said: str) -> None:
+    """Its fields would stay those of the preset that is there."""
+    with pytest.raises(InputError) as caught:
+        compose("search", [word])
+    assert str(caught.value) == said
+
+
+def test_the_name_of_the_preset_that_is_there_is_no_fault() -> None:
+    assert compose("search", ["sampler.name=linear"])["sampler"] == compose("search", [])["sampler"]
+    assert compose("search", ["sampler=random", "sampler.name=random"])["sampler"] == {"name": "random"}
