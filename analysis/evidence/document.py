@@ -20,6 +20,8 @@ from analysis.evidence import (
     properties,
     standing,
     transfer,
+    width,
+    width_plot,
     winners,
 )
 from analysis.evidence.metrics import metrics_of
@@ -74,6 +76,7 @@ class Answers:
     alike: tuple[str, str, float] | None
     winners: winners.Winners | None
     transfer: transfer.Transfer | None
+    width: width.WidthAgainstDepth | None
 
 
 def document(
@@ -151,6 +154,7 @@ def _answers(
         properties.most_alike(table, spread),
         of_searches,
         transfer.transfer(table, evidence.bigger, named, won) if evidence.bigger else None,
+        width.width_against_depth(evidence.paper, md, references["md"].budget) if evidence.paper else None,
     )
 
 
@@ -166,6 +170,7 @@ def _sections(
     scores = page.plot("scores", "Scores against GMACs")
     curves = page.plot("curves", "Learning curves of the space-filling networks")
     proxies = page.plot("proxies", "The same networks under both proxies")
+    widths = page.plot("width", "FID and CLIP against the innermost width, at one budget")
     sections = [
         noise.noise_chapter(evidence, answers.noise),
         correlation.correlation_chapter(evidence, answers.ranks, correlations),
@@ -175,6 +180,7 @@ def _sections(
         properties.properties_chapter(answers.properties, answers.alike, curves),
         winners.winners_chapter(evidence.roles.searches, answers.winners, references["md"].architecture),
         transfer.transfer_chapter(answers.transfer, proxies),
+        width.width_chapter(answers.width, widths),
     ]
     return [*sections, limits.limits_chapter(sections, answers.noise, table, mean_run_seconds(table))]
 
@@ -197,6 +203,8 @@ def _plot(
         plots.plot_curves(folder / "curves.png", table, evidence.spread, named)
     if answers.transfer is not None:
         plots.plot_proxies(folder / "proxies.png", answers.transfer)
+    if answers.width is not None:
+        width_plot.plot_width(folder / "width.png", answers.width)
 
 
 def _beginning(section: Chapter) -> str:

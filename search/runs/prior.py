@@ -14,12 +14,14 @@ from search.objectives import objectives_to_plain
 from search.runs.bundle import RECORDED, RECORDED_FILE, histories_of, of_names, read_bundle
 from search.runs.compatibility import (
     DATA_DIGEST,
+    READS,
     abridged,
     data_digest,
     field_differences,
     protocol_difference,
     space_difference,
 )
+from search.runs.moved import training_reads
 from search.runs.prior_event import prior_event
 from search.runs.record import History, MemoryRecord, Record, Trial
 from search.settings import SearchSettings
@@ -100,6 +102,7 @@ def settled_header(settings: SearchSettings, digest: str) -> dict[str, Any]:
         "objectives": objectives_to_plain(settings.objectives),
         "noise": noise_to_plain(settings.noise),
         "protocol": {DATA_DIGEST: digest},
+        READS: training_reads(settings),
     }
 
 
