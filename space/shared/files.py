@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -111,6 +112,12 @@ def _readable_as_any_other(file: Path) -> None:
         file.chmod(usual.stat().st_mode & 0o777)
     finally:
         usual.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> bytes:
+    """The SHA-256 of what is in a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> Path:
