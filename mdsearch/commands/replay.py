@@ -179,6 +179,8 @@ def _replays(tasks: list[ReplayTask], processes: int) -> Iterable[Replayed]:
         tasks,
         processes,
         _nothing_to_prepare,
+        method="forkserver",
+        preload=[__name__],  # imported once for all
         in_order=True,
         setting="processes",
         advice="none of it is kept; run it again",

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from space.shared.plain import InputError
 from space.shared.sockets import socket_folder, temporary_files_in
+from space.shared.workers_path import path_for_workers
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -55,7 +56,8 @@ def in_workers(
     before, children = set(active_children()), set[BaseProcess]()
     pool = ProcessPoolExecutor(workers, context, _begin, (context.Value("i", 0), prepare))
     try:
-        futures = [pool.submit(_finish, work, task) for task in tasks]
+        with path_for_workers():
+            futures = [pool.submit(_finish, work, task) for task in tasks]
         children |= set(active_children()) - before
         for future in futures if in_order else as_completed(futures):
             yield future.result()
