@@ -24,7 +24,7 @@ from search.preparation import evaluator_of, header_of, phases_of, start_scores,
 from search.runs.commands import more_seeds_command
 from search.runs.compatibility import abridged
 from search.runs.files import BEST_NAME, EVALUATOR_FOLDER, PROVENANCE_NAME
-from search.runs.folder import begin_record, claim_folder, moved_data
+from search.runs.folder import begin_record, claim_folder, moved_places
 from search.runs.header import objectives_of
 from search.runs.prior import take_prior, take_recorded
 from search.runs.provenance import provenance
@@ -166,7 +166,7 @@ def _run(
     uses = {name: getattr(getattr(settings, name), "use", None) for name in ("sampler", "stopping")}
     kept = keep_custom(folder, record.history, display.message, **uses)
     record.append(
-        "session", trials=settings.trials, backend=settings.backend, own=kept, **moved_data(settings)
+        "session", trials=settings.trials, backend=settings.backend, own=kept, **moved_places(settings)
     )
 
     strategy = phases_of(settings, record)

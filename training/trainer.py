@@ -14,6 +14,7 @@ from space.architecture import Architecture
 from space.shared.seeds import derived_seed
 from training.data.dataset import Dataset
 from training.devices import choose_device
+from training.frozen_folders import folder_digests
 from training.loop import TrainingLoop
 from training.model import Model, ModelSettings
 from training.objectives.base import TrainingObjective
@@ -54,6 +55,7 @@ class Trainer(TrainingLoop[Model]):
         with _random("objective", seed):
             made = objective(model, data, settings, seed)
         identity: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
+        identity |= folder_digests(settings)
         super().__init__(made, settings, device, identity)
         self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
 

@@ -15,6 +15,7 @@ from search.objectives import objectives_to_plain
 from search.runs.bundle import RECORDED, RECORDED_FILE, histories_of, of_names, read_bundle
 from search.runs.compatibility import (
     DATA_DIGEST,
+    READS,
     abridged,
     data_digest,
     field_differences,
@@ -22,6 +23,7 @@ from search.runs.compatibility import (
     space_difference,
 )
 from search.runs.header import space_of
+from search.runs.moved import training_reads
 from search.runs.prior_event import prior_event
 from search.runs.record import History, MemoryRecord, Record, Trial
 from search.runs.teachers import tells_of
@@ -105,6 +107,7 @@ def settled_header(settings: SearchSettings, digest: str) -> dict[str, Any]:
         "objectives": objectives_to_plain(settings.objectives),
         "noise": noise_to_plain(settings.noise),
         "protocol": {DATA_DIGEST: digest},
+        READS: training_reads(settings),
     }
 
 

@@ -31,6 +31,8 @@ def test_the_default_search_is_taught_by_what_the_package_records() -> None:
     assert taught == own - 2 - pairs_of_references == 222
     assert recorded_that_teach(settings_of(["recorded=false"])[0], digest, []) == 0
     assert recorded_that_teach(settings_of(["training.learning_rate=0.01"])[0], digest, []) == 0
+    moves_no_score = ["training.device=cpu", "training.validation_images=64"]
+    assert recorded_that_teach(settings_of(moves_no_score)[0], digest, []) == own
     assert recorded_that_teach(settings, "of other pictures", []) == 0
 
 
