@@ -26,7 +26,7 @@ def kind_of(process: psutil.Process, driver: int) -> str:
         return "driver"
     command = " ".join(process.cmdline())
     # Ray names a worker after its class when idle, and after Tune's wrapper of it while it trains
-    trains = "_TrialActor" in command or "ResourceTrainable" in command
+    trains = "TrialActor" in command or "ResourceTrainable" in command
     return "worker" if trains else "Ray's own processes"
 
 

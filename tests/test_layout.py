@@ -1,4 +1,4 @@
-"""What no file in git may hold, how long one may be, and that a trial needs neither Ray, Optuna nor Hydra.
+"""What no file in git may hold, how long one may be, and what a trial and a test leave alone.
 
 Who may import whom is the import contract in pyproject.toml, checked by `make lint`.
 """
@@ -14,6 +14,7 @@ import pytest
 from grimp import ImportGraph
 
 from tests.import_contract import AcyclicFiles
+from tests.privates import privates_of
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("space", "training", "evaluators", "search", "analysis", "conf", "mdsearch", "benchmarks", "tests")
@@ -69,6 +70,50 @@ def test_the_import_contract_sees_a_circle_of_files() -> None:
     graph.add_import(importer="a.three", imported="a.one")
     broken = contract.check(graph, False)
     assert not broken.kept and set(broken.metadata["circle"]) == {"a.one", "b.two", "a.three"}
+
+
+# Of libraries, for want of anything public that does it; none of ours stands here.
+PRIVATES_OF_LIBRARIES = {
+    "_replace": "collections.namedtuple: public, with an underscore lest it be taken for a field",
+    "_read1": "zipfile: how much of an archive was unpacked, whichever way it is read",
+    "_compare": "optuna: what TPE compares, and so whether it was asked at all",
+    "_hypervolume": "optuna: a second opinion of ours",
+    "_load_ip_adapter_weights": "diffusers: the name by which its pipelines load into any UNet, ours too",
+    "_cdata": "torch: which storage a view is of",
+    "_python_dispatch": "torch: what every operation allocates",
+    "_py_driver_sys_path": "ray: where its workers import from",
+    "_get_proto_job_config": "ray: what its workers are told",
+}
+
+
+def test_tests_and_benchmarks_leave_private_parts_alone() -> None:
+    files = [name for name in tracked() if re.match(r"(tests|benchmarks)/.*\.py$", name)]
+    touched = {name: privates_of((ROOT / name).read_text(encoding="utf-8")) for name in files}
+    allowed = PRIVATES_OF_LIBRARIES.keys()
+    assert {name: found - allowed for name, found in touched.items() if found - allowed} == {}
+    assert allowed == set().union(*touched.values())  # none is left over
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("from search.run import _drive", {"_drive"}),
+        ("from a._b import c", {"_b"}),
+        ("import a._b", {"_b"}),
+        ("record._lines._file", {"_lines", "_file"}),
+        ("network._device = 3", {"_device"}),
+        ("monkeypatch.setattr(search.run, '_run', None)", {"_run"}),
+        ("monkeypatch.setattr('search.run._run', None)", {"_run"}),
+        ("mock.patch.object(run, attribute='_run')", {"_run"}),
+        ("getattr(a, '_b')", {"_b"}),
+        ("a.__dict__['_b'], vars(a)['_c']", {"_b", "_c"}),
+        ("class Mine(Theirs):\n    def f(self): return self._theirs", {"_theirs"}),
+        ("class Mine:\n    def f(self): self._mine = 3\n    def g(self): return self._mine", set()),
+        ("from __future__ import annotations\na.__dict__, {'_b': 3}['_b'], f(_b=3)", set()),
+    ],
+)
+def test_a_private_part_is_seen_however_it_is_touched(text: str, found: set[str]) -> None:
+    assert privates_of(text) == found
 
 
 # Spelled in parts, so that this file does not hold what it looks for.

@@ -15,6 +15,7 @@ from torch import Tensor
 from space.shared.plain import InputError, nearest
 from training.data.ahead import ahead
 from training.devices import Scalar, on_own_stream, used_here
+from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER
 from training.objectives.base import Trained, TrainingObjective
 from training.settings import TrainingSettings
 from training.state import (
@@ -25,6 +26,8 @@ from training.state import (
     read_state,
     write_state,
 )
+
+SAID_SINCE = (TEXT_FOLDER, LATENTS_FOLDER)  # states of before do not say which folders they were trained with
 
 
 class Diverged(RuntimeError):
@@ -153,10 +156,9 @@ class TrainingLoop(Generic[Trained]):
     def _check_identity(self, state: StateDict, path: Path) -> None:
         saved = state["identity"]
         for name, value in self.identity.items():
-            if saved.get(name) != value:
-                raise InputError(
-                    f"{path}: is of another {name} ({saved.get(name)}) than this training ({value})"
-                )
+            before = saved.get(name, value if name in SAID_SINCE else None)
+            if before != value:
+                raise InputError(f"{path}: is of another {name} ({before}) than this training ({value})")
 
 
 def learning_rate(settings: TrainingSettings, base: float, step: int) -> float:

@@ -17,6 +17,7 @@ from space.shared.seeds import derived_seed
 from space.unet import UNet
 from training.data.dataset import Dataset
 from training.devices import choose_device
+from training.frozen_folders import folder_digests
 from training.loop import TrainingLoop
 from training.model import Model, ModelSettings
 from training.objectives.base import TrainingObjective
@@ -63,6 +64,7 @@ class Trainer(TrainingLoop[Model]):
         with _random("objective", seed):
             made = objective(model, data, settings, seed)
         own: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
+        own |= folder_digests(settings)
         super().__init__(made, settings, device, own | dict(identity))
         self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
 

@@ -38,8 +38,9 @@ class Stuck(Exception):
     """A worker cannot work where it is: storage is away, or what it needs cannot be read there."""
 
 
-class _TrialActor(tune.Trainable):
-    """A worker as Tune knows it: a step is a rung. One process serves many trials (`reuse_actors`)."""
+class TrialActor(tune.Trainable):
+    """A worker as Tune knows it: a step is a rung. One process serves many trials (`reuse_actors`); Ray
+    names the process after this class."""
 
     _worker: TrialWorker | None = None
     _reports: Iterator[Report | Waiting | StartsAgain] | None = None
@@ -204,9 +205,7 @@ def run_on_ray(
     storage._get_ray_train_session_dir = lambda: str(scratch)
     try:
         tune.run(
-            tune.with_resources(
-                _TrialActor, {"cpu": cluster.cpus_per_worker, "gpu": cluster.gpus_per_worker}
-            ),
+            tune.with_resources(TrialActor, {"cpu": cluster.cpus_per_worker, "gpu": cluster.gpus_per_worker}),
             search_alg=searcher,
             scheduler=_StrategyScheduler(searcher, announce),
             num_samples=-1,

@@ -26,7 +26,7 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def start(*arguments: object) -> None:
         raise Started
 
-    monkeypatch.setattr(search.run, "_run", start)
+    monkeypatch.setattr(search.run, "evaluator_of", start)
     yield
 
 

@@ -85,6 +85,20 @@ def test_a_state_of_something_else_is_refused(
         Trainer(tiny, scenes, settings, seed=1).load_state(tmp_path / "broken.pt")
 
 
+def test_a_state_by_another_text_encoder_is_refused_and_one_that_does_not_say_is_taken(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings, tmp_path: Path
+) -> None:
+    trainer, path = Trainer(tiny, scenes, settings, seed=1), tmp_path / "state.pt"
+    trainer.save_state(path)
+    ours = trainer.identity | {"text.folder": "0123"}
+    trainer.identity = ours
+    trainer.load_state(path)  # of before such a digest was kept
+    trainer.save_state(path)
+    trainer.identity = ours | {"text.folder": "4567"}
+    with pytest.raises(InputError, match=r"is of another text\.folder \(0123\) than this training \(4567\)"):
+        trainer.load_state(path)
+
+
 @pytest.mark.parametrize("name", ["identity", "step", "averaged", "parts"])
 @pytest.mark.parametrize("wrong", [None, [1]])
 def test_a_state_that_lacks_something_is_refused_in_one_line(

@@ -160,15 +160,18 @@ def test_presets_hold_the_values_of_the_paper_and_of_the_code() -> None:
         compose("train", ["data=folder"])
 
 
-def test_it_goes_on_when_the_presets_that_it_was_made_of_are_gone(words: list[str], tmp_path: Path) -> None:
+def test_it_goes_on_when_the_presets_that_it_was_made_of_are_gone(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     preset = tmp_path / "mine.yaml"
     preset.write_text("defaults: [short, _self_]\ngradient_clip: 0.5\n")
-    command, words = train.command_of([f"training={preset}", *words])
-    folder = Path(command.folder())
-    folder.mkdir(parents=True)
-    train._prepare(folder, command, words)
+    words = [f"training={preset}", *words]
+    command, _ = train.command_of(words)
+    monkeypatch.setattr(Trainer, "train_to", _pressing_ctrl_c_at(1, Trainer.train_to))
+    with pytest.raises(KeyboardInterrupt):
+        train.main(words)
     preset.unlink()
-    resumed, _ = train.command_of([f"resume={folder}"])
+    resumed, _ = train.command_of([f"resume={command.folder()}"])
     assert (resumed.training, resumed.presets) == (command.training, command.presets)
     assert resumed.training.gradient_clip == 0.5
     with pytest.raises(InputError, match=r"training: no file"):

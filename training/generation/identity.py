@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from space.shared.plain import InputError
-from training.pretrained import tokenizer_folder
+from training.frozen_folders import digest_of_parts, file_digest, folder_parts, frozen_parts
 
 OWN_MODEL, PIPELINE = "model.json", "model_index.json"
-WEIGHT_SUFFIXES = (".safetensors", ".bin")  # in the order in which diffusers looks for them
-DESCRIPTIONS = (".json", ".txt", ".model")  # configurations, vocabularies, merges
 
 
 def model_identity(folder: str | Path) -> dict[str, str]:
@@ -27,8 +24,8 @@ def model_identity(folder: str | Path) -> dict[str, str]:
     try:
         plain: Any = json.loads((folder / kind).read_text(encoding="utf-8"))
         if kind == OWN_MODEL:
-            return {"kind": "mdsearch", "digest": _digest(_own_parts(folder, plain))}
-        return {"kind": str(plain["_class_name"]), "digest": _digest(_pipeline_parts(folder, plain))}
+            return {"kind": "mdsearch", "digest": digest_of_parts(_own_parts(folder, plain))}
+        return {"kind": str(plain["_class_name"]), "digest": digest_of_parts(_pipeline_parts(folder, plain))}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"model: {str(folder / kind)!r} cannot be read: {error}") from None
 
@@ -51,13 +48,9 @@ def _own_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, bytes
     for name in ("latents", "text"):
         frozen = plain["settings"][name].pop("folder", None)
         if frozen is not None:
-            yield from _files(Path(frozen), name)
-        if frozen is not None and name == "text":
-            tokenizer = tokenizer_folder(frozen, "text.folder")
-            if not tokenizer.samefile(frozen):
-                yield from _files(tokenizer, "tokenizer")
+            yield from frozen_parts(name, frozen)
     yield OWN_MODEL, json.dumps(plain, sort_keys=True).encode()
-    yield from ((file.name, _sha(file)) for file in sorted(folder.glob("*.safetensors")))
+    yield from ((file.name, file_digest(file)) for file in sorted(folder.glob("*.safetensors")))
 
 
 def _pipeline_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, bytes]]:
@@ -68,27 +61,4 @@ def _pipeline_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, 
     yield PIPELINE, json.dumps([plain["_class_name"], components], sort_keys=True).encode()
     for name in sorted(components):
         if (folder / name).is_dir():
-            yield from _files(folder / name, name)
-
-
-def _files(folder: Path, name: str) -> Iterable[tuple[str, bytes]]:
-    files = sorted(folder.iterdir())
-    weights = next(
-        (suffix for suffix in WEIGHT_SUFFIXES if any(file.suffix == suffix for file in files)), None
-    )
-    for file in filter(Path.is_file, files):
-        if file.suffix in DESCRIPTIONS or file.suffix == weights:
-            yield f"{name}/{file.name}", _sha(file)
-
-
-def _sha(file: Path) -> bytes:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").digest()
-
-
-def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
-    """Sixteen hexadecimal digits."""
-    sha = hashlib.sha256()
-    for name, content in parts:
-        sha.update(f"{name} {len(content)}\n".encode() + content)
-    return sha.hexdigest()[:16]
+            yield from folder_parts(folder / name, name)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from analysis.efficiency.figures import (
+    StrategyFigures,
     figure,
     mean,
     oracle,
     ratio_of_means,
-    ratio_of_medians,
     ratio_of_sums,
     word_for_ratio,
 )
@@ -30,7 +30,7 @@ def test_seeds_pair_strategies():
 
 def test_ratios_by_hand():
     base, own = np.array([4.0, 6.0, 20.0]), np.array([1.0, 3.0, 2.0])
-    assert ratio_of_means(base, own) == 5 and ratio_of_medians(base, own) == 3
+    assert ratio_of_means(base, own) == 5
     assert ratio_of_sums(np.array([1, 0, 2]), np.array([2, 2, 2])) == 0.5
     assert ratio_of_sums(np.zeros(3), np.zeros(3)) == 0  # nobody of the top was tried
 
@@ -42,6 +42,22 @@ def test_an_interval_of_a_mean_is_the_textbooks_and_the_same_each_time():
     assert found.middle == pytest.approx(values.mean())
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.06)
     assert figure(mean, values) == found
+
+
+def test_an_interval_over_few_draws_is_as_wide_as_students():
+    values = np.random.default_rng(1).normal(10, 3, 20)
+    found = figure(mean, values)
+    half = 2.093 * values.std(ddof=1) / math.sqrt(20)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.06)
+
+
+def test_a_draw_is_the_mean_of_its_seeds():
+    one, more = (
+        StrategyFigures(draws=draws, steps=steps, place={4.0: list(steps)})
+        for draws, steps in (([0, 0], [1.0, 2.0]), ([1, 1], [5.0, 8.0]))
+    )
+    one.extend(more)
+    assert one.by_draw(one.steps) == [1.5, 6.5] and one.by_draw(one.place[4.0]) == [1.5, 6.5]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.replay.table import RecordedRun
-from analysis.replay.tries import ReplayStrategy, TableSampler, Truth, feasible, replay
+from analysis.replay.tries import ReplayStrategy, TableSampler, Truth, replay
 from search.backends.virtual import Conditions
 from search.objectives import FID_AND_CLIP
 from search.runs.record import Rung
@@ -75,7 +75,7 @@ def test_without_a_rank_the_nearest_recorded_network_is_proposed(table):
             return RandomSampler(5).proposals(space, past, 0)
 
     space = table.space
-    sampler = TableSampler(Pointing(), feasible(table), space)
+    sampler = TableSampler(Pointing(), table.candidates, space)
     wanted = space.encode(next(RandomSampler(5).proposals(space, [], 0)).architecture)
     order = [proposal.params for proposal in sampler.proposals(space, [], 0)]
     assert len(order) == 40

@@ -18,7 +18,6 @@ from analysis.sampling_curves.plots import plot_guidance, plot_steps
 from analysis.sampling_curves.points import Curves, read_curves
 from conf.compose import compose
 from evaluators.networks.weights import WeightsSettings
-from evaluators.protocols.score import ConfidenceInterval
 from search.run import run_search
 from search.runs.record import read_history
 from search.settings import settings_from_plain
@@ -241,25 +240,6 @@ def test_only_what_varies_is_plotted_and_a_score_may_lack_its_interval(
     ]
     assert plot_steps(replace(measured, points=tuple(bare)), tmp_path / "steps.png")
     assert (tmp_path / "steps.png").read_bytes() != (measured.folder / "steps.png").read_bytes()
-
-
-def test_bars_reach_from_the_value_to_the_ends_of_its_interval(measured: Curves) -> None:
-    from analysis.sampling_curves.plots import _bars, _lines
-
-    scores = [
-        replace(
-            point.scores[measured.clip], value=value, interval=ConfidenceInterval(low, high, 0.95, "by hand")
-        )
-        for point, (value, low, high) in zip(
-            measured.points, [(3.0, 1.0, 4.0), (2.0, 2.5, 3.0)], strict=False
-        )
-    ]
-    assert _bars(scores) == [[2.0, 0.0], [1.0, 1.0]]  # a value outside its interval has no bar on that side
-    lines = _lines(measured.points, "guidance")
-    assert {label: [point.guidance for point in line] for label, line in lines.items()} == {
-        "trial-0, 2 steps": [1, 2, 4]
-    }
-    assert [*_lines(measured.points, "steps")] == ["trial-0, guidance 2"]
 
 
 def test_changed_scores_are_not_plotted(run: Path, measured: Curves) -> None:

@@ -253,8 +253,10 @@ def test_a_device_whose_memory_is_full_is_one_message(work: Work) -> None:
 
 
 def test_features_that_are_not_finite_name_their_images(work: Work) -> None:
-    networks = small_networks()
-    broken = networks.features[0]
-    broken.__dict__["_filters"] = [filters * float("nan") for filters in broken.__dict__["_filters"]]
+    class Broken(RandomConv):
+        def __call__(self, images: np.ndarray) -> np.ndarray:
+            return super().__call__(images) * float("nan")
+
+    networks = Networks((Broken(RandomConvSettings(channels=(4, 6))),))
     with pytest.raises(InputError, match="images: images 0 to 4: NaN or infinite features in 5 of 5"):
         measure_set(work, networks)

@@ -11,10 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from search.backends.cluster import ClusterSettings
 from search.backends.deaths import WorkerDeaths
 from search.strategy import Report
 from search.trial import StartsAgain
 from space.shared.retries import StorageAway, Waiting
+from tests.search.backends.tuned import asked_of_tune
 from tests.search.worlds import RUNGS, make_search, scores_at
 
 # In the words of Ray 2.60, as Tune writes them into a trial's error.txt.
@@ -42,6 +44,9 @@ ray::ResourceTrainable.train() (pid=23361, ip=192.0.2.2)
     raise Stuck(why_failed(error)) from None
 search.backends.ray_tune.Stuck: OSError: [Errno 5] Input/output error: 'state.pt'
 """
+
+
+ONE_NODE = [{"Resources": {"CPU": 1.0}, "Alive": True}]
 
 
 def vmstat(path: Path, kills: int) -> Path:
@@ -100,12 +105,12 @@ class Tune:
     ends, whatever it was at."""
 
     def __init__(self, folder: Path, most_deaths: int, **changes: object) -> None:
-        from search.backends import ray_tune
-
         self.search, self.said = make_search(folder, **changes), list[str]()
-        deaths = WorkerDeaths(most_deaths, vmstat(folder / "vmstat", 0))
-        self.searcher = ray_tune._StrategySearcher(self.search, {"settings": SimpleNamespace()}, deaths)
-        self.scheduler = ray_tune._StrategyScheduler(self.searcher, self.said.append)
+        cluster = ClusterSettings(max_worker_deaths=most_deaths)
+        asked = asked_of_tune(
+            self.search, SimpleNamespace(run_folder="runs/a"), cluster, self.said.append, ONE_NODE
+        )
+        self.searcher, self.scheduler = asked.searcher, asked.scheduler
         self.error_file, self.numbers = folder / "error.txt", count()
 
     def suggest(self) -> SimpleNamespace:
@@ -167,8 +172,7 @@ def test_a_worker_that_can_work_nowhere_ends_the_search_and_its_trial_can_be_gon
     tmp_path: Path,
 ) -> None:
     tune = Tune(tmp_path, 0, trials=1)
-    tune.searcher.common["settings"].run_folder = "runs/a"
-    with pytest.raises(StorageAway, match="gave up"):
+    with pytest.raises(StorageAway, match=r"'state\.pt'.*resume=runs/a"):
         tune.die(tune.suggest(), STUCK)
     assert isinstance(tune.searcher.trouble, StorageAway)
     assert tune.search.history.trials[0].state == "running"
@@ -196,10 +200,11 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
     report = Report(2, {"fid": 1.0}, {})
     full = OSError(errno.ENOSPC, "No space left on device", "state.pt")
     monkeypatch.setattr(ray_tune, "TrialWorker", ScriptedWorker)
+    actor_of = asked_of_tune(None, None, ClusterSettings(), print, ONE_NODE).actor
     monkeypatch.setattr(
         ScriptedWorker, "outcomes", (Waiting("full"), StartsAgain("torn"), report, ValueError("a bug"))
     )
-    actor = ray_tune._TrialActor({"threads": 1, "settings": "here", "job": "0"})
+    actor = actor_of({"threads": 1, "settings": "here", "job": "0"})
     assert [actor.step() for _ in range(4)] == [
         {"waiting": "full"},
         {"starts_again": "torn"},
@@ -211,4 +216,4 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
     with pytest.raises(ray_tune.Stuck, match="No space left on device"):
         actor.step()
     with pytest.raises(ray_tune.Stuck, match="not mounted here"):
-        ray_tune._TrialActor({"threads": 1, "settings": "away", "job": "0"}).step()
+        actor_of({"threads": 1, "settings": "away", "job": "0"}).step()

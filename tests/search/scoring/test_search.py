@@ -23,11 +23,10 @@ from evaluators.measuring.scoring import scores as exact_scores
 from evaluators.networks.embedded import ABOUT
 from evaluators.networks.embedded_store import SHIPPED
 from evaluators.protocols.protocol import EvaluationProtocol, captions_digest
-from evaluators.scorers.by_protocol import load_evaluator, stored_protocol
+from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, load_pinned, stored_protocol
 from evaluators.scorers.embedded import Evaluator
 from mdsearch.commands import generate_curves as curves
 from mdsearch.commands.search import settings_of as search_settings
-from search import trial
 from search.confirmation.unmeasured import why_unknown
 from search.plan import check
 from search.preparation import header_of
@@ -136,17 +135,18 @@ def test_its_protocol_is_stored_beside_the_scores_and_is_its_own(undisturbed: Pa
 def test_an_interrupted_one_goes_on_to_the_same_scores(
     undisturbed: Path, folder: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, rungs, to_rung = folder / "interrupted", list[int](), trial.TrialWorker._to_rung
+    run, rungs, scored = folder / "interrupted", list[int](), ProtocolEvaluator.score_and_deviations
 
     def stopped_at_the_third(*arguments: Any) -> Any:
+        """Trained and generated, but neither scored nor kept."""
         rungs.append(1)
         if len(rungs) == 3:
             raise KeyboardInterrupt
-        return to_rung(*arguments)
+        return scored(*arguments)
 
     every = [*words, "name=interrupted"]
     with monkeypatch.context() as patched:
-        patched.setattr(trial.TrialWorker, "_to_rung", stopped_at_the_third)
+        patched.setattr(ProtocolEvaluator, "score_and_deviations", stopped_at_the_third)
         assert run_search(settings_of(*every), every).interrupted
     every.append(f"resume={run}")
     assert not run_search(settings_of(*every), every).interrupted
@@ -188,11 +188,12 @@ def test_scores_are_those_of_the_command_for_anybodys_images(undisturbed: Path) 
     """The same images through measurements and scoring, one at a time."""
     settings = stored_settings(undisturbed)
     evaluator = load_evaluator(undisturbed / "evaluator", settings.weights, settings.compute)
-    protocol = evaluator.stated  # type: ignore[attr-defined]
+    stored = stored_protocol(undisturbed / "evaluator")
+    assert stored is not None
+    networks, protocol = load_pinned(stored, settings.weights, settings.compute)
     data = load_data(settings.data)
     in_range, captions = data.held_out(range(12))
     images = ((in_range + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    networks = evaluator._networks  # type: ignore[attr-defined]
     measured = Measurements.by(networks)
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         measured.add(networks, [index], prepare(image, protocol.images)[None], [caption])
@@ -222,7 +223,7 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
     assert told[0].startswith(f"protocol own networks on scenes ({first.protocol_id})\n")
     assert "inception-v3: 3 samples for 2,048 features" in told[-2]
     assert "inception-v3: 3 references for 2,048 features" in told[-1]
-    monkeypatch.setattr("evaluators.scorers.by_protocol._measured", None)  # the second time it is kept
+    monkeypatch.setattr(Measurements, "by", None)  # the second time it is kept, and nothing is measured
     assert prepare_evaluator(settings, tmp_path / "second", data).protocol_id == first.protocol_id
 
 

@@ -119,10 +119,10 @@ def test_an_adapter_of_ours_gives_in_stable_diffusion_what_it_gives_here(
 ) -> None:
     ours, theirs = pair
     ours.add_adapter(config(rank_pattern={"mid_block.*to_q": 3}, alpha_pattern={"to_k": 1}))
-    assert "down_blocks.0.attentions.0.proj_in" in ours._layers()
     ours.save_lora_weights(tmp_path)
     state, alphas, told = StableDiffusionPipeline.lora_state_dict(tmp_path, return_lora_metadata=True)
     assert "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight" in state
+    assert "unet.down_blocks.0.attentions.0.proj_in.lora_A.weight" in state
     StableDiffusionPipeline.load_lora_into_unet(state, alphas, theirs, metadata=told)
     alike(pair)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import psutil
@@ -214,14 +214,16 @@ def test_a_folder_without_a_image_yet_is_taken_over(
 
 
 def test_of_two_claims_at_once_the_later_one_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, write = SampleFolder(tmp_path, 1, 1), SampleFolder._write
+    folder = SampleFolder(tmp_path, 1, 1)
 
-    def interrupted(self: SampleFolder, name: str, content: Callable[[IO[bytes]], object]) -> None:
-        write(self, name, content)
+    def overtaken(self: SampleFolder, manifest: dict[str, Any]) -> None:
+        """The manifest of the one is there when the other claims the folder, from beginning to end."""
+        assert read_manifest(tmp_path) == {"seed": 1}
         monkeypatch.undo()
         folder.claim({"seed": 2}, ["of the other"])
+        self.check(manifest)
 
-    monkeypatch.setattr(SampleFolder, "_write", interrupted)
+    monkeypatch.setattr(SampleFolder, "check", overtaken)
     with pytest.raises(InputError, match=r"made otherwise \(seed 2 there and 1 now\); give another out="):
         folder.claim({"seed": 1}, ["of the one"])
     assert read_manifest(tmp_path) == {"seed": 2}
