@@ -31,6 +31,7 @@ STUDY_NAME = "study.db"
 REWRITTEN = (BEST_NAME, CSV_NAME, RUNGS_NAME, REPORT_NAME)  # whole, again and again
 
 TRIALS_FOLDER, CONFIRM_FOLDER = "trials", "confirm"
+SHARED_KEY = "supernet"  # of a training that trials share; its folder too
 ARCHITECTURE_NAME = "architecture.yaml"
 SAMPLES_NAME = "samples.png"
 SAMPLES_SHOWN, SAMPLES_COLUMNS = 32, 8  # images of that sheet, and of one of its rows
@@ -41,7 +42,9 @@ STATE_NAME = "state.pt"
 
 
 def job_folder(run_folder: Path, key: str) -> Path:
-    """Where a job's files are: trials/<n>, or confirm/<key> for confirmation runs."""
+    """Where a job's files are: trials/<n>, confirm/<key> for confirmation runs, or supernet."""
+    if key == SHARED_KEY:
+        return run_folder / key
     return run_folder / (TRIALS_FOLDER if key.isdigit() else CONFIRM_FOLDER) / key
 
 
