@@ -92,7 +92,7 @@ def test_a_key_given_twice_in_a_mapping_is_refused(tmp_path: Path) -> None:
     file.write_text("context_width: 1\nlevels: []\ncontext_width: 2\n")
     with pytest.raises(InputError, match=r"mine\.yaml: .*'context_width' is given twice.* line 3"):
         Architecture.load(file)
-    with pytest.raises(RepeatedKey, match="'a' is given twice, the second time in line 2"):
+    with pytest.raises(RepeatedKey, match=r"'a' .* twice.* line 2"):
         read_yaml("b: {a: 1,\n a: 2}")
     assert read_yaml("a: {b: 1}\nc: {b: 1}") == {"a": {"b": 1}, "c": {"b": 1}}
 

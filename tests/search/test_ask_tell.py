@@ -201,7 +201,7 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path) -> None:
         search.tell(asked, 200, good)
     with pytest.raises(InputError, match="seed differ from what"):
         AskTell(settings_in(tmp_path, seed=3, resume=str(tmp_path / "told")))
-    with pytest.raises(InputError, match="holds a run already; go on with it: mdsearch serve resume="):
+    with pytest.raises(InputError, match=r"holds a run .*: mdsearch serve resume="):
         AskTell(settings_in(tmp_path))
 
 
@@ -234,7 +234,7 @@ def test_words_make_one_and_its_folder_is_no_other_search(tmp_path: Path) -> Non
     assert checked.agrees
     assert noise_of(read_history(tmp_path / "a")) == NO_NOISE
     assert (tmp_path / "a" / "report.html").is_file() and (tmp_path / "a" / "rungs.csv").is_file()
-    with pytest.raises(InputError, match=r"its training is elsewhere; go on with:? mdsearch serve"):
+    with pytest.raises(InputError, match=r"elsewhere; .*:? mdsearch serve"):
         mdsearch.settings(f"resume={tmp_path}/a")
     with pytest.raises(InputError, match=r"^start: missing \(required\)"):
         mdsearch.ask_tell("rungs=[10]")

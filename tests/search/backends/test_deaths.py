@@ -57,15 +57,13 @@ def vmstat(path: Path, kills: int) -> Path:
 
 def test_each_death_is_told_by_what_is_known_of_it(tmp_path: Path) -> None:
     deaths = WorkerDeaths(2, vmstat(tmp_path / "vmstat", 4))
-    unknown = "its worker died: killed by a signal, perhaps for want of memory, or crashed"
-    assert deaths.add("0", GONE) == unknown
-    memory = "Ray killed it, since its node ran out of memory (3.41GB used / 23.54GB limit)"
-    assert deaths.add("0", GONE + MONITOR) == f"its worker died: {memory}"
-    assert (
-        deaths.reason("0")
-        == f"its worker died 2 times without coming further in between, the last time: {memory}"
-    )
-    assert deaths.add("0", GONE + MONITOR + NODE) == "its worker died: its node died"
+    unknown = deaths.add("0", GONE)
+    assert "signal" in unknown and "perhaps" in unknown and "node" not in unknown
+    _, _, memory = deaths.add("0", GONE + MONITOR).partition("died: ")
+    assert memory.startswith("Ray killed it") and "memory (3.41GB used / 23.54GB limit)" in memory
+    reason = deaths.reason("0")
+    assert " 2 times " in reason and reason.endswith(f": {memory}")
+    assert deaths.add("0", GONE + MONITOR + NODE).endswith("its node died")
 
 
 def test_deaths_count_until_the_job_comes_further_and_those_of_nodes_do_not(tmp_path: Path) -> None:
@@ -97,7 +95,8 @@ def test_a_worker_that_timed_out_is_no_death(tmp_path: Path) -> None:
     deaths.add("0", GONE)
     assert deaths.stuck("0") is None
     said = "OSError: [Errno 5] Input/output error: 'state.pt'"
-    assert deaths.add("0", GONE + STUCK) == f"its worker gave up: {said}"
+    told = deaths.add("0", GONE + STUCK)
+    assert told.endswith(f": {said}") and "died" not in told
     assert deaths.stuck("0") == said
 
 
