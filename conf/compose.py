@@ -14,7 +14,7 @@ from typing import Any
 
 from conf.composition import choices, composed, stored_words
 from conf.errors import check_kinds, check_preset, explain, refuse_outside
-from conf.files import PACKAGE, built_in, is_path, names_preset, presets_of, text_of
+from conf.files import PACKAGE, built_in, is_path, names_preset, presets_of, text_of_file
 from conf.folders import own_files
 from conf.own import Chosen, Kept, chosen, naming_file
 from conf.repeated import KIND, fields_of, refuse_opposed, refuse_repeated, without
@@ -121,7 +121,7 @@ def architecture_texts(names: Iterable[str]) -> dict[str, str]:
             plain = compose("count", [f"arch={name}"])["arch"]
             found[f"arch={name}"] = yaml.safe_dump(plain, sort_keys=False)
         elif is_path(name) and Path(name).is_file():
-            found[f"arch={name}"] = text_of(Path(name), "arch")
+            found[f"arch={name}"] = text_of_file(Path(name), "arch")
     return found
 
 

@@ -63,7 +63,7 @@ def run_search(
     from analysis.live import STANDARD
     from search import run
 
-    return run.run_search(settings, list(overrides), STANDARD, ray)
+    return run.execute(settings, list(overrides), STANDARD, ray)
 
 
 def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:

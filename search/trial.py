@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +34,7 @@ from search.runs.files import (
 )
 from search.strategy import Job, Report
 from space.proxy import Proxy, narrow
+from space.shared.files import remove_unfinished, replacing_files
 from space.shared.plain import InputError
 from space.shared.retries import Waiting, patiently, storage_error
 from training.data.factory import DataSettings, load_data
@@ -45,7 +44,6 @@ from training.settings import TrainingSettings
 from training.trainer import Trainer
 
 SAVED_EVERY_SECONDS = 600  # between rungs
-_UNFINISHED = ".writing-"  # what a killed worker left half written is in folders of this name
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,7 @@ class TrialWorker:
     def _begin(self, job: Job) -> tuple[Trainer, str | None]:
         """The training where it was left, or from step 0 and why the state that there is is of no use."""
         folder = make_job_folder(Path(self.settings.run_folder), job.key)
-        for left in folder.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        remove_unfinished(folder)
         (folder / ARCHITECTURE_NAME).write_text(job.architecture.to_yaml(), encoding="utf-8")
         trainer, state = self._trainer(job), folder / STATE_NAME
         if state.is_file():
@@ -130,7 +127,7 @@ class TrialWorker:
         with _timed(seconds, "features"):
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
         with _timed(seconds, "writing"):
-            with _filling(folder) as own:
+            with replacing_files(folder, last=STATE_NAME) as own:
                 save_grid(images[:SAMPLES_SHOWN], own / SAMPLES_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
                 trainer.save_weights(own)
                 trainer.save_state(own / STATE_NAME)
@@ -152,21 +149,6 @@ class _Work:
     seconds: dict[str, float]
 
 
-@contextmanager
-def _filling(folder: Path) -> Iterator[Path]:
-    """A folder to write files to. Once the block is done they take their places in `folder`, each whole and
-    the state last; if it failed, nothing has changed."""
-    own = Path(tempfile.mkdtemp(dir=folder, prefix=_UNFINISHED))
-    try:
-        yield own
-        for file in sorted(own.iterdir(), key=lambda file: file.name == STATE_NAME):
-            with open(file, "rb") as written:
-                os.fsync(written.fileno())
-            os.replace(file, folder / file.name)
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
-
-
 def _saving(trainer: Trainer, folder: Path, work: _Work) -> Callable[[int, float], None]:
     """After each step: a state now and then, so that a long way to a rung need not be gone in one go."""
     last = time.monotonic()
@@ -174,7 +156,7 @@ def _saving(trainer: Trainer, folder: Path, work: _Work) -> Callable[[int, float
     def after(step: int, loss: float) -> None:
         nonlocal last
         if step < work.to_step and time.monotonic() - last >= SAVED_EVERY_SECONDS:
-            with _filling(folder) as own:
+            with replacing_files(folder, last=STATE_NAME) as own:
                 trainer.save_state(own / STATE_NAME)
             _log(folder, work, step)
             last = time.monotonic()

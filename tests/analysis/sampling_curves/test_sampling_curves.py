@@ -18,7 +18,7 @@ from analysis.sampling_curves.plots import plot_guidance, plot_steps
 from analysis.sampling_curves.points import Curves, read_curves
 from conf.compose import compose
 from evaluators.networks.weights import WeightsSettings
-from search.run import run_search
+from search.run import execute
 from search.runs.record import read_history
 from search.settings import settings_from_plain
 from space.shared.plain import InputError
@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs")
     words = [*TINY, "name=tiny", f"runs_folder={folder}", f"cache_folder={folder / 'cache'}"]
-    yield run_search(settings_from_plain(compose("search", words)), words).folder
+    yield execute(settings_from_plain(compose("search", words)), words).folder
     torch.set_num_threads(threads)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from evaluators.protocols.protocol import EvaluationProtocol
 from mdsearch.commands.search import settings_of as search_settings
-from search.run import run_search
+from search.run import execute
 from search.scoring.by_protocol import derived_protocol, differences_from_named
 from search.scoring.evaluator import scoring_plan
 from search.settings import SearchSettings
@@ -31,7 +31,7 @@ def test_missing_weights_are_one_message_before_anything_starts(tmp_path: Path) 
         f"runs_folder={tmp_path}", "name=never", "data.scenes=192",
     )  # fmt: skip
     with pytest.raises(InputError) as caught:
-        run_search(settings)
+        execute(settings)
     said = str(caught.value)
     assert said.count("weights are missing") == 1 and "evaluators=embedded" in said
     for name, file in (("inception-v3", "inception-2015-12-05.pt"), ("vit-b-32", "vit-b-32-openai.pt")):
