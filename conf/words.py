@@ -17,15 +17,33 @@ from space.shared.renamed import note_renamed
 
 # Presets by their older names, which run folders hold and users type for one release more.
 RENAMED = {f"{group}=own": f"{group}=custom" for group in ("sampler", "stopping")}
+# Settings of a command, likewise.
+RENAMED_SETTINGS = {
+    "explore": {"draws": "samples", "picture": "plot"},
+    "table1": {"picture": "plot"},
+    "train": {"pictures": "images"},
+    "walk": {"picture": "plot"},
+}
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _INTERPOLATION = re.compile(r"(?<!\\)\$\{")
 
 
-def in_words_of_today(word: str) -> str:
-    """The word, with a preset's older name replaced and that said."""
+def in_words_of_today(word: str, command: str) -> str:
+    """The word, with the older name of a preset or of a command's setting replaced and that said."""
+    name, equals, value = word.partition("=")
+    new = RENAMED_SETTINGS.get(command, {}).get(name)
+    if new is not None and equals:
+        note_renamed(f"{name}=", f"{new}=")
+        return f"{new}={value}"
     if word in RENAMED:
         note_renamed(word, RENAMED[word])
     return RENAMED.get(word, word)
+
+
+def fields_of_today(plain: object, command: str) -> object:
+    """What a command of an earlier version kept of its settings, by the names of now."""
+    names = RENAMED_SETTINGS.get(command, {})
+    return {names.get(key, key): value for key, value in plain.items()} if isinstance(plain, dict) else plain
 
 
 def divided(words: Iterable[str]) -> tuple[list[str], list[str]]:
