@@ -13,11 +13,13 @@ from typing import Protocol
 import torch
 
 from search.backends.cluster import check_devices
+from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.unmeasured import noise_note
 from search.formats import counted, duration
 from search.objectives import Objectives
 from search.runs.folder import disk_free_bytes
 from search.runs.prior import check_prior, recorded_that_teach, settled_header
+from search.runs.teachers import left_out
 from search.samplers.base import ChecksSpace
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.scoring.evaluator import check_scoring, scoring_plan
@@ -228,6 +230,13 @@ def named_architecture(name: str, own: Mapping[str, str] = MappingProxyType({}))
     return Architecture.from_yaml(presets[name].read_text(encoding="utf-8"), name)
 
 
+def compared_with(settings: SearchSettings) -> dict[str, Architecture]:
+    """By name what this search is compared with, or may be by a later confirmation: its reference points, MD
+    and MD-Lite."""
+    names = (*ConfirmationSettings().references, *settings.confirmation.references)
+    return {Path(name).stem: named_architecture(name, settings.presets) for name in names}
+
+
 def plan_text(settings: SearchSettings) -> str:
     """The plan in words: the space, the feasible share, steps, expected time and disk.
 
@@ -250,8 +259,9 @@ def plan_text(settings: SearchSettings) -> str:
     if note := noise_note(settled_header(settings, data.digest)):
         lines.append(f"noise      {note}")
     taught = [*settings.prior]
-    if recorded := recorded_that_teach(settings, data.digest):
-        taught.append(f"{counted(recorded, 'recorded network')} (docs/evidence.md)")
+    references = compared_with(settings)
+    if recorded := recorded_that_teach(settings, data.digest, references.values()):
+        taught.append(f"{counted(recorded, 'recorded network')} (docs/evidence.md; {left_out(references)})")
     if taught:
         lines.append(f"prior      what the trials of {', '.join(taught)} taught")
     if not feasible:

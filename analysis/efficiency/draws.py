@@ -7,7 +7,7 @@ much about each other, so they stand on one side, and in the part where most net
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,6 +15,7 @@ from analysis.evidence.decisions import PAPER_DECISIONS
 from analysis.replay.table import RecordedTable
 from analysis.replay.tries import feasible
 from search.runs.record import History, Trial
+from search.runs.teachers import tells_of
 from space.architecture import Architecture
 from space.choices import Space
 from space.shared.plain import InputError
@@ -48,10 +49,11 @@ def in_half(table: RecordedTable, half: Half) -> RecordedTable:
 
 
 def shares(
-    table: RecordedTable, histories: Mapping[str, History], half: Half, share: float, seeds: int
+    table: RecordedTable, known: Sequence[Trial], half: Half, share: float, seeds: int
 ) -> Iterator[Draw]:
-    """A draw a seed: a share of the networks of a half, taught by those of the tuning half that it left."""
-    part, known = in_half(table, half), teachers(histories)
+    """A draw a seed: a share of the networks of a half, taught by those of the tuning half that it left;
+    `known` are all teachers."""
+    part = in_half(table, half)
     known = [trial for trial in known if half_of(trial.architecture.id) == "tuning"]
     for seed in range(seeds):
         drawn = subset_of(part, share, seed)
@@ -59,14 +61,14 @@ def shares(
 
 
 def halves(
-    table: RecordedTable, histories: Mapping[str, History], half: Half, count: int, seeds: int
+    table: RecordedTable, known: Sequence[Trial], half: Half, count: int, seeds: int
 ) -> Iterator[Draw]:
     """`count` draws of `seeds` seeds each: half of a part's clusters are replayed, and all other networks
     have taught, but for those of the held-out part while settings are chosen on the tuning part."""
     networks = feasible(table)
     of_part = [cluster for cluster in clusters(networks, table.space) if half in ("all", part_of(cluster))]
     part = _only(table, half, {network for cluster in of_part for network in cluster})
-    known = [trial for trial in teachers(histories) if half != "tuning" or trial.architecture.id in part.runs]
+    known = [trial for trial in known if half != "tuning" or trial.architecture.id in part.runs]
     for number in range(count):
         drawn = _only(part, half, drawn_half(of_part, number))
         yield Draw(drawn, _but(known, drawn), tuple(range(number * seeds, (number + 1) * seeds)))
@@ -111,13 +113,16 @@ def drawn_half(of: Sequence[Cluster], number: int) -> set[str]:
     return drawn
 
 
-def teachers(histories: Mapping[str, History]) -> list[Trial]:
-    """The complete trials, as prior knowledge: each network once."""
+def teachers(
+    histories: Mapping[str, History], references: Collection[Architecture], space: Space
+) -> list[Trial]:
+    """The complete trials, as prior knowledge: each network once. As in a search, the reference points and
+    what is one decision away from them teach nothing."""
     found: dict[str, Trial] = {}
     for trial in (trial for history in histories.values() for trial in history.trials):
         if trial.state == "complete" and trial.params:
             found.setdefault(trial.architecture.id, trial)
-    return list(found.values())
+    return [trial for trial in found.values() if not tells_of(trial.architecture, references, space)]
 
 
 def _but(known: Sequence[Trial], drawn: RecordedTable) -> tuple[Trial, ...]:

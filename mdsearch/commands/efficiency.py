@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.efficiency.draws import Draw, halves, shares
+from analysis.efficiency.draws import Draw, halves, shares, teachers
 from analysis.efficiency.figures import BASE, DEFAULT
 from analysis.efficiency.replays import (
     EfficiencySettings,
@@ -21,7 +21,9 @@ from analysis.efficiency.replays import (
 from analysis.replay.table import RecordedTable, table_of
 from conf.compose import compose
 from conf.words import as_lists, divided, gathered_words
+from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.repeats import estimated, refined
+from search.plan import named_architecture
 from search.runs.bundle import histories_of
 from search.runs.record import History
 from space.shared.command_lines import typed_words
@@ -71,6 +73,8 @@ def main(words: list[str]) -> int:
 def _draws(
     table: RecordedTable, histories: Mapping[str, History], settings: EfficiencySettings
 ) -> list[Draw]:
+    references = [named_architecture(name) for name in ConfirmationSettings().references]
+    known = teachers(histories, references, table.space)
     if settings.halves is None:
-        return list(shares(table, histories, settings.half, settings.share, settings.seeds))
-    return list(halves(table, histories, settings.half, settings.halves, settings.seeds))
+        return list(shares(table, known, settings.half, settings.share, settings.seeds))
+    return list(halves(table, known, settings.half, settings.halves, settings.seeds))

@@ -1,4 +1,4 @@
-"""The best few race again with new seeds, beside the reference points that no sampler ever saw."""
+"""The best few race again with new seeds, beside the reference points, of which no recorded network tells."""
 
 from __future__ import annotations
 

@@ -183,18 +183,22 @@ def histories_of(table):
 def test_teachers_are_complete_and_each_network_once():
     table = planted(lambda place: 1.0)
     histories = histories_of(table)
-    assert [trial.architecture.id for trial in teachers(histories)] == list(table.runs)
+    found = [trial.architecture.id for trial in teachers(histories, [], md_space())]
+    assert found == list(table.runs)
     first = histories["table"].trials[0]
+    without = teachers(histories, [first.architecture], md_space())
+    assert [trial.architecture.id for trial in without] == found[1:]
     first.state = "halted"
-    assert first.architecture.id not in {trial.architecture.id for trial in teachers(histories)}
+    assert found[0] not in ids_of(teachers(histories, [], md_space()))
 
 
 def test_a_share_is_taught_by_what_the_tuning_half_has_besides():
     table = planted(lambda place: 1.0)
-    (one,) = shares(table, histories_of(table), "held_out", 0.5, 1)
+    known = teachers(histories_of(table), [], md_space())
+    (one,) = shares(table, known, "held_out", 0.5, 1)
     assert one.table.runs == subset_of(in_half(table, "held_out"), 0.5, 0).runs and one.seeds == (0,)
     assert ids_of(one.teachers) == set(in_half(table, "tuning").runs)
-    (one,) = shares(table, histories_of(table), "all", 0.5, 1)
+    (one,) = shares(table, known, "all", 0.5, 1)
     assert ids_of(one.teachers) == set(in_half(table, "tuning").runs) - set(one.table.runs)
 
 
@@ -220,7 +224,7 @@ def test_partners_in_one_decision_are_on_one_side_of_every_half():
     table, pairs = paired()
     assert len(pairs) > 5
     for half in ("all", "tuning", "held_out"):
-        for draw in halves(table, histories_of(table), half, 6, 2):
+        for draw in halves(table, teachers(histories_of(table), [], md_space()), half, 6, 2):
             drawn, taught = set(draw.table.runs), ids_of(draw.teachers)
             assert not drawn & taught
             assert all(pair <= drawn or not pair & drawn for pair in pairs)
@@ -229,9 +233,9 @@ def test_partners_in_one_decision_are_on_one_side_of_every_half():
 
 def test_every_half_is_drawn_anew_and_taught_by_all_others_that_may_be_seen():
     table, _ = paired()
-    histories, seen = histories_of(table), {}
+    known, seen = teachers(histories_of(table), [], md_space()), {}
     for half in ("all", "tuning", "held_out"):
-        draws = list(halves(table, histories, half, 6, 2))
+        draws = list(halves(table, known, half, 6, 2))
         assert [draw.seeds for draw in draws] == [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)]
         assert len({frozenset(draw.table.runs) for draw in draws}) == 6
         seen[half] = [set(draw.table.runs) | ids_of(draw.teachers) for draw in draws]

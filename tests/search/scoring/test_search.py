@@ -168,7 +168,7 @@ def test_a_resumed_one_takes_the_weights_that_it_began_with_alone(
         (f"weights.files.{TINY_CLIP}={other_weights}", "digest"),
         ("compute.precision=bf16", "preparation .* fp32"),
     ):
-        with pytest.raises(InputError, match=f"{TINY_CLIP}: {said}.* the very weights that it began with"):
+        with pytest.raises(InputError, match=f"^weights: {TINY_CLIP}: {said}"):
             execute(settings_of(*without(again, [changed]), changed), [])
 
 
@@ -237,7 +237,7 @@ def test_given_statistics_are_the_reference(
     assert evaluator.references[TINY_CLIP].count == 40
     assert evaluator.protocol["reference"]["name"] == "own"
     pinned = "{name: COCO, images: 41, chosen: all}"
-    with pytest.raises(InputError, match="reference: 40 images, where the protocol compares with 41"):
+    with pytest.raises(InputError, match=r"^reference: 40 images, .* 41$"):
         prepare_evaluator(
             settings_of(*words, f"scoring.reference={shared}", f"evaluators.reference={pinned}"),
             tmp_path / "two",
