@@ -184,14 +184,14 @@ def _of_chosen(words: Iterable[str], swept: Mapping[str, Iterable[str]]) -> list
 
     def belongs(word: str) -> bool:
         group, _, field = word.partition("=")[0].lstrip("+~").partition(".")
-        others = [fields_of_preset(group, preset) for preset in swept.get(group, ()) if field]
+        others = [set_by_preset(group, preset) for preset in swept.get(group, ()) if field]
         top = field.partition(".")[0]
-        return not any(top in each for each in others) or top in fields_of_preset(group, chosen[group])
+        return not any(top in each for each in others) or top in set_by_preset(group, chosen[group])
 
     return [word for word in words if belongs(word)]
 
 
-def fields_of_preset(group: str, preset: str) -> frozenset[str]:
+def set_by_preset(group: str, preset: str) -> frozenset[str]:
     """The fields that a preset's file sets; empty where there is none."""
     import yaml
 
@@ -200,7 +200,7 @@ def fields_of_preset(group: str, preset: str) -> frozenset[str]:
     if not isinstance(plain, dict):
         return frozenset()
     based_on = [name for name in plain.get("defaults", ()) if isinstance(name, str) and name != "_self_"]
-    return frozenset(plain).union(*(fields_of_preset(group, name) for name in based_on))
+    return frozenset(plain).union(*(set_by_preset(group, name) for name in based_on))
 
 
 def _alternatives(word: str) -> list[str]:
