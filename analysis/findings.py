@@ -125,12 +125,13 @@ def steps_saved(trials: Sequence[Trial]) -> Savings:
 
 
 def seconds_by_kind(history: History) -> dict[str, tuple[float, float]]:
-    """Worker seconds by kind of work, most first: of the search, and of the confirmation."""
+    """Worker seconds by kind of work, most first: of the search with what its trials share, and of the
+    confirmation."""
     search: Counter[str] = Counter()
     confirm: Counter[str] = Counter()
     for trial in history.by_key.values():
         for rung in trial.rungs:
-            (search if trial.purpose == "search" else confirm).update(rung.seconds)
+            (confirm if trial.purpose == "confirm" else search).update(rung.seconds)
     kinds = sorted({*search, *confirm}, key=lambda kind: -(search[kind] + confirm[kind]))
     return {kind: (float(search[kind]), float(confirm[kind])) for kind in kinds}
 
