@@ -42,7 +42,14 @@ def all_verdicts(history: History) -> list[Verdict]:
     if noise is None:
         return []
     found = verdicts(history, objectives_of(history), noise, references_of(history))
-    return [replace(v, name=label(v.name), against=label(v.against)) for v in found]
+    return [
+        replace(v, name=label(v.name), against=label(v.against), beyond=_labelled(v.beyond)) for v in found
+    ]
+
+
+def _labelled(text: str) -> str:
+    name, of, rest = text.partition("'s FID")
+    return f"{label(name)}{of}{rest}"
 
 
 @dataclass(frozen=True)

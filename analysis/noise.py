@@ -25,6 +25,8 @@ def preset(noise: Noise, source: str) -> str:
     head = f"# Noise of one run, from {source}\n"
     plain = noise_to_plain(noise)
     known = [rung for rung in plain["rungs"] if isfinite(rung["fid_relative"] + rung["clip"])]
+    if plain["measured_up_to_fid"] is not None:
+        plain["measured_up_to_fid"] = float(f"{plain['measured_up_to_fid']:.4g}")
     plain["rungs"] = [_rounded(rung) | {"step": rung["step"]} for rung in known]
     return head + yaml.safe_dump(plain, sort_keys=False)
 

@@ -203,8 +203,8 @@ def _findings(found: Sequence[EffectSize], decided: Sequence[EffectSize]) -> lis
     shown = [size for size in claimed if size.is_no_worse]
     if claimed:
         lines.append(
-            f"Of {counted(len(claimed), 'decision')} that should cost nothing {len(shown)} "
-            f"{'is' if len(shown) == 1 else 'are'} known to be no worse by {_margin_text(found)}"
+            f"Of {counted(len(claimed), 'decision')} that should cost nothing {len(shown) or 'none'} "
+            f"{'are' if len(shown) > 1 else 'is'} known to be no worse by {_margin_text(found)}"
             f"{f': {_names(shown)}' if shown else ''}."
         )
     rest = [size for size in tested if size not in decided]

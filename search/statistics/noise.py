@@ -74,7 +74,8 @@ class Noise:
     and `no_worse_others`.
     `measured_under` names what decides a score, as it was when this was measured
     (`search.runs.compatibility.protocol_parts`): elsewhere it says nothing. A part that is not named may be
-    any; None: nobody knows, so that it holds nowhere.
+    any; None: nobody knows, so that it holds nowhere. `measured_up_to_fid` is the highest mean FID, at the
+    last rung, of the networks that it was measured on: of worse ones it is another (None: nobody knows).
     """
 
     rungs: tuple[RungNoise, ...]
@@ -87,6 +88,7 @@ class Noise:
     no_worse_clip: float = 0.01
     no_worse_others: dict[str, float] = field(default_factory=dict)
     measured_under: tuple[str, ...] | None = field(default=None, compare=False)  # says where, not how much
+    measured_up_to_fid: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.rungs:
@@ -124,6 +126,15 @@ class Noise:
     def known(self, objectives: Objectives) -> bool:
         """Whether it says anything of any of them at any step."""
         return any(each is not None for rung in self.rungs for each in rung.deviations(objectives))
+
+    def out_of_range(self, objective: Objective, mean: float, step: int, seeds: int) -> bool:
+        """Whether a network with this mean, on the even scale, over so many seeds is worse than those that
+        this was measured on, by more than the noise of its mean."""
+        deviation = self.at(step).deviation(objective)
+        if objective.label != FID or self.measured_up_to_fid is None or deviation is None:
+            return False
+        above = mean - objective.even(self.measured_up_to_fid)
+        return above > self.deviations * deviation / seeds**0.5
 
     def equivalent(self, objective: Objective) -> float | None:
         """By how much equivalent networks may differ, on the objective's even scale; None: none are."""

@@ -67,7 +67,8 @@ class Verdict:
     (-.2: 20 % lower, which is better), as of every score on the log scale; of others, as of CLIP, the
     difference. Better is beyond the noise in one and not worse in the others, worse likewise; mixed is better
     in one and worse in another. Of what else is known, equivalent says more than no worse. `at_worst` is how
-    far the differences reach to the worse side, one-sided, as no worse has it.
+    far the differences reach to the worse side, one-sided, as no worse has it. `beyond` says where one of the
+    two is worse than the networks that the stated noise was measured on.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Verdict:
     differences: tuple[Interval, ...]
     objectives: Objectives = FID_AND_CLIP
     at_worst: tuple[float, ...] = ()
+    beyond: str = ""
 
     def difference(self, label: str) -> Interval:
         """Of the objective with this label."""
@@ -87,15 +89,16 @@ class Verdict:
     def sentence(self) -> str:
         count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''} of {self.steps} steps"
         found = map(_difference_text, self.objectives, self.differences)
-        parts = [*found, *self.worst_texts(), count]
+        parts = [*found, *self.notes(), count]
         return f"{self.name} against {self.against}: {self.word} ({'; '.join(parts)})"
 
-    def worst_texts(self) -> list[str]:
-        """How far a network that is no worse may be worse; empty for any other."""
-        if self.word != "no worse":
-            return []
-        ends = zip(self.objectives, self.at_worst, strict=True)
-        return [f"at worst {' and '.join(f'{o.label} {o.difference_text(end)}' for o, end in ends)}"]
+    def notes(self) -> list[str]:
+        """How far a network that is no worse may be worse, and where the stated noise says nothing."""
+        ends = [
+            f"{o.label} {o.difference_text(e)}" for o, e in zip(self.objectives, self.at_worst, strict=False)
+        ]
+        worst = [f"at worst {' and '.join(ends)}"] if self.word == "no worse" else []
+        return [*worst, *([self.beyond] if self.beyond else [])]
 
 
 def _difference_text(objective: Objective, found: Interval) -> str:
@@ -112,67 +115,92 @@ class Evidence:
         points = [point for by_seed in runs.values() for point in by_seed.values()]
         self.objectives = points[0].objectives if points else FID_AND_CLIP
         stated = noise.at(steps).deviations(self.objectives)
-        self.variances = [self._variance(place, deviation) for place, deviation in enumerate(stated)]
+        self.repeats = [self._repeats(place) for place in range(len(stated))]
+        self.variances = [
+            own.with_prior(UNKNOWN if deviation is None else Variance(deviation**2, noise.degrees_of_freedom))
+            for own, deviation in zip(self.repeats, stated, strict=True)
+        ]
 
     def verdict(self, name: str, against: str) -> Verdict | None:
         """None where the two share no seed."""
         seeds = len(self._shared(name, against))
         if not seeds:
             return None
+        beyond = self._beyond(name, against)
         found = self._intervals(name, against, seeds)
         shown = tuple(_shown(*each) for each in zip(self.objectives, found, strict=True))
-        worst = self._worst_ends(found, seeds)
+        worst = self._worst_ends(found, seeds, bool(beyond))
         at_worst = tuple(map(_shown_end, self.objectives, worst))
         word = self._word(found, worst)
-        return Verdict(name, against, word, seeds, self.steps, shown, self.objectives, at_worst)
+        return Verdict(name, against, word, seeds, self.steps, shown, self.objectives, at_worst, beyond)
 
     def seeds_to_decide(self, name: str, against: str, most: int) -> int | None:
         """How many seeds would decide, if the mean difference stays what it is; None if `most` would not."""
         known = len(self._shared(name, against))
         for count in range(known, most + 1) if known else ():
             found = self._intervals(name, against, count)
-            if self._word(found, self._worst_ends(found, count)) not in OPEN:
+            worst = self._worst_ends(found, count, bool(self._beyond(name, against)))
+            if self._word(found, worst) not in OPEN:
                 return count
         return None
 
     def reach(self, seeds: int) -> list[float]:
         """From how far apart on, in each objective on its even scale, two networks are told apart after so
         many shared seeds; infinite where its noise is not known."""
+        return self._reach(seeds, self.variances)
+
+    def _reach(self, seeds: int, variances: Sequence[Variance]) -> list[float]:
         level = self._look(seeds) / len(self.objectives)
-        return [variance.half_width(seeds, level) for variance in self.variances]
+        return [variance.half_width(seeds, level) for variance in variances]
+
+    def _beyond(self, name: str, against: str) -> str:
+        """Which of the two is worse than the networks that the stated noise was measured on; empty where none
+        is. Of such a pair the repeated seeds of these runs alone say what is noise."""
+        for each in (name, against):
+            values = [point.even for point in self.runs[each].values()]
+            for place, objective in enumerate(self.objectives):
+                mean = fmean(even[place] for even in values)
+                if self.noise.out_of_range(objective, mean, self.steps, len(values)):
+                    return (
+                        f"{each}'s FID of {objective.roughly(objective.from_even(mean))} is above "
+                        f"{self.noise.measured_up_to_fid:g}, up to which noise was measured: the repeated "
+                        "seeds alone decide"
+                    )
+        return ""
 
     def _look(self, seeds: int) -> float:
         """The share of the level that the look after so many seeds has."""
         return self.noise.level / (seeds * (seeds + 1))
 
-    def _worst_ends(self, found: Sequence[Interval], seeds: int) -> list[float]:
+    def _worst_ends(self, found: Sequence[Interval], seeds: int, alone: bool) -> list[float]:
         """Of each objective's difference the end on the worse side, on its even scale, one-sided."""
-        halves = [variance.half_width(seeds, 2 * self._look(seeds)) for variance in self.variances]
+        variances = self.repeats if alone else self.variances
+        halves = [variance.half_width(seeds, 2 * self._look(seeds)) for variance in variances]
         return [
             own.middle + (half if objective.lower_is_better else -half)
             for objective, own, half in zip(self.objectives, found, halves, strict=True)
         ]
 
-    def _variance(self, place: int, deviation: float | None) -> Variance:
+    def _repeats(self, place: int) -> Variance:
         runs = {
             name: {seed: point.even[place] for seed, point in by_seed.items()}
             for name, by_seed in self.runs.items()
         }
-        stated = UNKNOWN if deviation is None else Variance(deviation**2, self.noise.degrees_of_freedom)
-        return within_paired(runs).with_prior(stated)
+        return within_paired(runs)
 
     def _shared(self, name: str, against: str) -> list[int]:
         return sorted(self.runs.get(name, {}).keys() & self.runs.get(against, {}).keys())
 
     def _intervals(self, name: str, against: str, count: int) -> list[Interval]:
         """Of each objective on its even scale, as wide as after `count` seeds."""
+        variances = self.repeats if self._beyond(name, against) else self.variances
         pairs = [
             (self.runs[name][seed].even, self.runs[against][seed].even)
             for seed in self._shared(name, against)
         ]
         return [
             _around(fmean(a[place] - b[place] for a, b in pairs), half)
-            for place, half in enumerate(self.reach(count))
+            for place, half in enumerate(self._reach(count, variances))
         ]
 
     def _word(self, found: Sequence[Interval], worst: Sequence[float]) -> Word:

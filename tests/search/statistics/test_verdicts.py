@@ -228,3 +228,22 @@ def test_reruns_of_stopped_trials_are_no_verdict(tmp_path: Path) -> None:
     confirm(record, "md", MD, [(10, 0.5)])
     assert verdicts(record.history, FID_AND_CLIP, NOISE, ["md"]) == []
     record.close()
+
+
+def test_of_networks_worse_than_the_noise_was_measured_on_only_repeats_decide() -> None:
+    """Measured on networks of an FID up to 12: one of 40 has another noise. One seed of each says nothing
+    then, though it is nine deviations away; repeats of the run itself decide."""
+    noise = replace(NOISE, measured_up_to_fid=12.0)
+    poor, md = Point.of(40, 0.2), Point.of(10, 0.5)
+    assert verdict([poor], [md]).word == "worse" and verdict([poor], [md]).beyond == ""
+    found = verdict([poor], [md], noise)
+    assert found.word == "undecided" and not found.differences[0].known
+    assert found.beyond.startswith("trial 1's FID of 40.0 is above 12") and found.beyond in found.sentence()
+    runs = [[Point.of(fid * f, c + s) for f, s in ((1.0, 0.0), (1.02, 0.01), (0.98, 0.02), (1.01, 0.0))]
+            for fid, c in ((40, 0.2), (10, 0.5))]  # fmt: skip
+    runs[0][0] = Point.of(41, 0.201)
+    assert verdict(*runs, noise).word == "worse" and verdict(*runs, noise).beyond
+    near = verdict([Point.of(13, 0.5)], [md], noise)  # above 12 by less than two deviations
+    assert near.beyond == "" and near.differences[0].known
+    unknown = replace(noise.unknown, measured_up_to_fid=12.0)
+    assert verdict([poor], [md], unknown).beyond == ""  # there is nothing to borrow
