@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.efficiency.replays import replay_strategy
-from analysis.findings import seconds_by_kind
+from analysis.findings import ranking_in_words, seconds_by_kind
 from analysis.replay.table import RecordedTable
 from conf.compose import compose
 from search import trial as trials
@@ -18,7 +18,7 @@ from search.ask_tell_settings import AskTellSettings
 from search.objectives import FID_AND_CLIP, VALIDATION_LOSS
 from search.plan import check
 from search.runs.files import SHARED_KEY, STATE_NAME
-from search.runs.record import MemoryRecord, Record, read_history
+from search.runs.record import History, MemoryRecord, Record, read_history
 from search.runs.rows import rung_rows
 from search.samplers.random import RandomSampler
 from search.settings import settings_from_plain
@@ -94,6 +94,9 @@ def test_one_training_ranks_and_the_best_are_trained_by_themselves(tmp_path: Pat
     assert [(row["purpose"], row["step"]) for row in rung_rows(history)[1][:3]] == [
         ("supernet", 4), ("supernet", 8), ("supernet", 10)
     ]  # fmt: skip
+    said = ranking_in_words(history)
+    assert said.startswith("12 candidates ranked by validation loss") and "10 steps (6.0 s)" in said
+    assert ranking_in_words(History()) == ""
     record.close()
     assert read_history(tmp_path).inherited == history.inherited
 
