@@ -85,7 +85,7 @@ class RunResult:
         return Architecture.load(path) if path.is_file() else None
 
 
-def run_search(
+def execute(
     settings: SearchSettings,
     overrides: list[str] | None = None,
     listeners: Sequence[Listener] = (),

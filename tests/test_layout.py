@@ -5,9 +5,11 @@ Who may import whom is the import contract in pyproject.toml, checked by `make l
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,8 @@ from tests.import_contract import AcyclicFiles
 from tests.privates import privates_of
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("space", "training", "evaluators", "search", "analysis", "conf", "mdsearch", "benchmarks", "tests")
+PACKAGES = ("space", "training", "evaluators", "search", "analysis", "conf", "mdsearch")
+FOLDERS = (*PACKAGES, "benchmarks", "tests")
 MOST_LINES = 300
 TABLES_OF_DATA: set[str] = set()  # may be longer
 
@@ -59,6 +62,38 @@ def test_no_file_is_too_long_to_read() -> None:
         if (lines := len((ROOT / name).read_text().splitlines())) > MOST_LINES
     }
     assert long == {}
+
+
+SUFFIXES = "csv|db|gz|html|ipynb|json|jsonl|md|npz|onnx|png|pt|safetensors|txt|yaml"
+FILE_NAME = re.compile(rf"[\w-][\w.-]*\.({SUFFIXES})")
+OF_CONTRACT = {"main"}  # what every command has
+OLDER_NAMES = {"search"}  # `search.search`, until the next release
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for name in tracked():
+        if name.endswith(".py") and name.partition("/")[0] in PACKAGES:
+            yield name, ast.parse((ROOT / name).read_text())
+
+
+def test_no_file_name_stands_in_two_files() -> None:
+    holders: dict[str, set[str]] = {}
+    for name, tree in sources():
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and FILE_NAME.fullmatch(text):
+                holders.setdefault(text, set()).add(name)
+    assert {text: found for text, found in holders.items() if len(found) > 1} == {}
+
+
+def test_no_two_public_things_of_one_name() -> None:
+    homes: dict[str, set[str]] = {}
+    for name, tree in sources():
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, set()).add(name)
+    twice = {name for name, found in homes.items() if len(found) > 1}
+    assert twice == OF_CONTRACT | OLDER_NAMES
 
 
 def test_the_import_contract_sees_a_circle_of_files() -> None:

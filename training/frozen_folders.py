@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from space.interchange.weight_files import SUFFIXES
+from space.shared.files import file_digest
 from space.shared.plain import InputError
 from training.pretrained import tokenizer_folder
 from training.settings import TrainingSettings
 
-WEIGHT_SUFFIXES = (".safetensors", ".bin")  # in the order in which diffusers looks for them
 DESCRIPTIONS = (".json", ".txt", ".model")  # configurations, vocabularies, merges
 TEXT_FOLDER, LATENTS_FOLDER = "text.folder", "latents.folder"
 Part = tuple[str, bytes]
@@ -52,17 +53,16 @@ def frozen_parts(name: str, folder: str | Path) -> Iterator[Part]:
 def folder_parts(folder: Path, name: str) -> Iterator[Part]:
     """The files of a model's folder that it is loaded from, each with its own digest."""
     files = sorted(folder.iterdir())
-    weights = next(
-        (suffix for suffix in WEIGHT_SUFFIXES if any(file.suffix == suffix for file in files)), None
-    )
+    weights = next((suffix for suffix in SUFFIXES if any(file.suffix == suffix for file in files)), None)
     for file in filter(Path.is_file, files):
         if file.suffix in DESCRIPTIONS or file.suffix == weights:
-            yield f"{name}/{file.name}", file_digest(file)
+            yield f"{name}/{file.name}", unchanged_digest(file)
 
 
-def file_digest(file: Path) -> bytes:
+def unchanged_digest(file: Path) -> bytes:
+    """Its SHA-256, read once a process while the file stays as it is: every trial asks."""
     status = file.stat()
-    return _file_digest(str(file.absolute()), status.st_size, status.st_mtime_ns)
+    return _digest(str(file.absolute()), status.st_size, status.st_mtime_ns)
 
 
 def digest_of_parts(parts: Iterable[Part]) -> str:
@@ -74,7 +74,5 @@ def digest_of_parts(parts: Iterable[Part]) -> str:
 
 
 @cache
-def _file_digest(file: str, size: int, changed_ns: int) -> bytes:
-    """Read once a process while the file stays as it is: every trial asks."""
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").digest()
+def _digest(file: str, size: int, changed_ns: int) -> bytes:
+    return file_digest(Path(file))

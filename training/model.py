@@ -19,6 +19,7 @@ from space.shared.seeds import generator
 from space.unet import UNet
 from training.devices import choose_device
 from training.diffusion import Diffusion, DiffusionSettings
+from training.files import MODEL_NAME
 from training.latents import Codec, LatentSettings, make_codec
 from training.text import TextEncoder, TextSettings, make_text_encoder
 
@@ -171,7 +172,7 @@ class Model(nn.Module):
         return {"unet": self.unet} | ({} if self.text is None else {"text": self.text})
 
     def save(self, folder: str | Path) -> None:
-        """Write weights (safetensors) and model.json, the architecture among it: what `load_model` reads."""
+        """Write weights (safetensors) and what the model is: what `load_model` reads."""
         parts = {name: part.state_dict() for name, part in self.saved_parts().items()}
         write_model(folder, self.architecture, self.settings, parts)
 
@@ -191,7 +192,7 @@ def write_model(
         with replacing(folder / f"{name}.safetensors") as own:
             save_file({key: tensor.contiguous() for key, tensor in weights.items()}, own)
     plain = {"architecture": architecture.to_plain(), "settings": to_plain(settings)}
-    (folder / "model.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
+    (folder / MODEL_NAME).write_text(json.dumps(plain, indent=1), encoding="utf-8")
 
 
 def load_model(folder: str | Path, device: str = "auto") -> Model:
@@ -217,13 +218,13 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
 def read_description(folder: str | Path) -> tuple[Architecture, ModelSettings]:
     """What a saved model is, without its weights. Raises InputError for a folder that holds none."""
     try:
-        plain: Any = json.loads((Path(folder) / "model.json").read_text(encoding="utf-8"))
+        plain: Any = json.loads((Path(folder) / MODEL_NAME).read_text(encoding="utf-8"))
         return (
-            Architecture.from_plain(plain["architecture"], "model.json: architecture"),
-            from_plain(ModelSettings, plain["settings"], "model.json: settings"),
+            Architecture.from_plain(plain["architecture"], f"{MODEL_NAME}: architecture"),
+            from_plain(ModelSettings, plain["settings"], f"{MODEL_NAME}: settings"),
         )
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{str(folder)!r} holds no trained model (model.json): {error}") from None
+        raise InputError(f"{str(folder)!r} holds no trained model ({MODEL_NAME}): {error}") from None
 
 
 COORDINATES = 2  # channels: across and down

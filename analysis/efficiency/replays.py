@@ -124,7 +124,7 @@ def _replayed(task: tuple[int, Draw, Replaying]) -> tuple[int, dict[str, Strateg
     return number, found
 
 
-def text_of(
+def efficiency_text(
     found: Mapping[str, StrategyFigures],
     draws: Sequence[Draw],
     rungs: Sequence[int],

@@ -24,7 +24,7 @@ from analysis.evidence import (
     width_plot,
     winners,
 )
-from analysis.evidence.metrics import metrics_of
+from analysis.evidence.metrics import metrics_of, sound_networks
 from analysis.evidence.sources import RecordedEvidence, mean_run_seconds
 from analysis.evidence.text import NOT_RECORDED, Chapter, missing
 from analysis.replay.table import RecordedTable
@@ -72,6 +72,7 @@ class Answers:
     main_effects: list[main_effects.MainEffect]
     places: list[standing.RankAmong]
     places_longer: list[standing.RankAmong]
+    properties_of_sound: list[properties.Property]
     properties: list[properties.Property]
     alike: tuple[str, str, float] | None
     winners: winners.Winners | None
@@ -150,6 +151,7 @@ def _answers(
         main_effects.main_effects(table, spread),
         places,
         longer,
+        properties.property_ranks(table, spread & sound_networks(table)),
         properties.property_ranks(table, spread),
         properties.most_alike(table, spread),
         of_searches,
@@ -177,7 +179,7 @@ def _sections(
         prediction_text.prediction_chapter(answers.forecasts, table.rungs),
         effects_text.effects_chapter(answers.effect_sizes, answers.main_effects, decisions),
         standing.standing_chapter(answers.places, answers.places_longer, scores),
-        properties.properties_chapter(answers.properties, answers.alike, curves),
+        properties.properties_chapter(answers.properties, answers.properties_of_sound, answers.alike, curves),
         winners.winners_chapter(evidence.roles.searches, answers.winners, references["md"].architecture),
         transfer.transfer_chapter(answers.transfer, proxies),
         width.width_chapter(answers.width, widths),

@@ -28,12 +28,12 @@ from space.interchange.checkpoints import (
     save,
     save_diffusers,
 )
-from space.interchange.weight_files import read_plain, read_tensors
+from space.interchange.weight_files import CONFIG_FILE, read_plain, read_tensors
 from space.proxy import Proxy, narrow
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from space.unet import UNet
-from training.generation.identity import OWN_MODEL
+from training.files import MODEL_NAME
 from training.generation.settings import PRECISIONS
 from training.interchange import (
     not_of_a_pipeline,
@@ -138,7 +138,7 @@ def read_source(path: Path, command: ConvertCommand) -> Source:
     """Raises InputError for what is none of the things that conf/convert.yaml lists."""
     if (path / RECORD_NAME).is_file():
         path = trial_folder(path)
-    if (path / OWN_MODEL).is_file():
+    if (path / MODEL_NAME).is_file():
         return _from_model(path)
     if path.suffix == ".pt":
         return _from_state(path)
@@ -157,7 +157,7 @@ def read_source(path: Path, command: ConvertCommand) -> Source:
 def _check_is_one(path: Path) -> None:
     """Something with the configuration of a network, in it or beside it."""
     beside = path.parent if path.is_file() else path
-    if not any((folder / "config.json").is_file() for folder in (beside, beside / UNET)):
+    if not any((folder / CONFIG_FILE).is_file() for folder in (beside, beside / UNET)):
         there = "holds no model" if path.is_dir() else "is no model" if path.exists() else "is not there"
         raise InputError(
             f"model: {str(path)!r} {there}; allowed: a run, a trial's folder, what train wrote, a state.pt, "

@@ -13,9 +13,9 @@ from analysis.efficiency.figures import BASE, DEFAULT
 from analysis.efficiency.replays import (
     EfficiencySettings,
     Replaying,
+    efficiency_text,
     replay_strategy,
     replayed_all,
-    text_of,
     write_efficiency,
 )
 from analysis.replay.table import RecordedTable, table_of
@@ -59,7 +59,7 @@ def main(words: list[str]) -> int:
     replaying = Replaying(tuple(strategies.values()), taught, noise, settings.budgets)
     draws = _draws(table, histories, settings)
     found = replayed_all(draws, replaying, settings.processes, Console())
-    text = text_of(found, draws, strategies[DEFAULT].rungs or table.rungs, settings)
+    text = efficiency_text(found, draws, strategies[DEFAULT].rungs or table.rungs, settings)
     print(text)
     if settings.out is not None:
         folder = Path(settings.out)

@@ -16,9 +16,14 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from training.files import ARCHITECTURE_NAME as ARCHITECTURE_NAME
+from training.files import CONFIG_NAME as CONFIG_NAME
+from training.files import CURVE_NAME as CURVE_NAME
+from training.files import SAMPLES_NAME as SAMPLES_NAME
+from training.files import STATE_NAME as STATE_NAME
+
 RECORD_NAME = "record.jsonl"
 HOLDER_NAME = ".driver"
-CONFIG_NAME = "config.yaml"
 PROVENANCE_NAME = "provenance.json"
 EVALUATOR_FOLDER = "evaluator"
 CUSTOM_FOLDER = "own"  # as the first version named it
@@ -32,13 +37,9 @@ REWRITTEN = (BEST_NAME, CSV_NAME, RUNGS_NAME, REPORT_NAME)  # whole, again and a
 
 TRIALS_FOLDER, CONFIRM_FOLDER = "trials", "confirm"
 SHARED_KEY = "supernet"  # of a training that trials share; its folder too
-ARCHITECTURE_NAME = "architecture.yaml"
-SAMPLES_NAME = "samples.png"
 SAMPLES_SHOWN, SAMPLES_COLUMNS = 32, 8  # images of that sheet, and of one of its rows
 REAL_NAME, PROMPTS_NAME = "real.png", "prompts.json"  # of the evaluator's folder: the same for real images
-CURVE_NAME = "curve.jsonl"
 WORK_NAME = "work.jsonl"
-STATE_NAME = "state.pt"
 
 
 def job_folder(run_folder: Path, key: str) -> Path:

@@ -8,13 +8,14 @@ would tell it of its reference points.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from search.objectives import objectives_to_plain
 from search.runs.bundle import RECORDED, RECORDED_FILE, histories_of, of_names, read_bundle
 from search.runs.compatibility import (
     DATA_DIGEST,
+    DECIDES_A_SCORE,
     READS,
     abridged,
     data_digest,
@@ -45,6 +46,12 @@ def check_prior(settings: SearchSettings, digest: str) -> None:
     """
     for source, history in histories_of(settings.prior).items():
         _refuse(source, _settled_differences(settings, digest, history))
+
+
+def refuse_prior_of_others(sources: Sequence[str], header: Mapping[str, Any]) -> None:
+    """The same by a whole header, its protocol included."""
+    for source, history in histories_of(sources).items():
+        _refuse(source, field_differences(history.header, header, ("space", *DECIDES_A_SCORE)))
 
 
 def recorded_that_teach(settings: SearchSettings, digest: str, references: Collection[Architecture]) -> int:

@@ -101,7 +101,8 @@ def test_a_wrong_word_is_told_what_would_be_right(word: str, parts: list[str]) -
 
 
 def test_what_must_be_given_is_named() -> None:
-    assert message(main="needs") == "sampler: a preset must be named; Valid: random, tpe"
+    told = message(main="needs")
+    assert told.startswith("sampler: ") and told.endswith("Valid: random, tpe")
     assert message("sampler=tpe", main="needs").startswith("folder: missing (required)")
     assert composed("sampler=tpe", "folder=x", main="needs")["folder"] == "x"
 

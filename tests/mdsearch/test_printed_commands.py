@@ -79,7 +79,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[SearchSettings]:
         asked.append(settings)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("search.run.run_search", take)
+    monkeypatch.setattr("search.run.execute", take)
     return asked
 
 

@@ -130,7 +130,7 @@ def test_what_cannot_be_used_is_said(words: list[str], tmp_path: Path) -> None:
         train.main([f"resume={tmp_path}"])
     with pytest.raises(InputError, match=r"nothing\.yaml: cannot be read as an architecture"):
         train.main(["arch_file=nothing.yaml"])
-    with pytest.raises(InputError, match=r"latent_channels: the architecture has 8, but the codec makes 14"):
+    with pytest.raises(InputError, match=r"latent_channels: .* 8, .* codec .* 14"):
         train.main(["proxy=full", "data.scenes=96"])
     with pytest.raises(InputError, match="holds no trained model"):
         generate.main([f"model={tmp_path}", "prompt=x"])

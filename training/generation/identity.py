@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from space.interchange.checkpoints import PIPELINE_FILE
 from space.shared.plain import InputError
-from training.frozen_folders import digest_of_parts, file_digest, folder_parts, frozen_parts
-
-OWN_MODEL, PIPELINE = "model.json", "model_index.json"
+from training.files import MODEL_NAME
+from training.frozen_folders import digest_of_parts, folder_parts, frozen_parts, unchanged_digest
 
 
 def model_identity(folder: str | Path) -> dict[str, str]:
@@ -23,7 +23,7 @@ def model_identity(folder: str | Path) -> dict[str, str]:
     kind = model_kind(folder)
     try:
         plain: Any = json.loads((folder / kind).read_text(encoding="utf-8"))
-        if kind == OWN_MODEL:
+        if kind == MODEL_NAME:
             return {"kind": "mdsearch", "digest": digest_of_parts(_own_parts(folder, plain))}
         return {"kind": str(plain["_class_name"]), "digest": digest_of_parts(_pipeline_parts(folder, plain))}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -31,15 +31,15 @@ def model_identity(folder: str | Path) -> dict[str, str]:
 
 
 def model_kind(folder: str | Path) -> str:
-    """OURS or PIPELINE. Raises InputError for a folder of neither."""
-    for kind in (OWN_MODEL, PIPELINE):
+    """MODEL_NAME or PIPELINE_FILE. Raises InputError for a folder of neither."""
+    for kind in (MODEL_NAME, PIPELINE_FILE):
         if (Path(folder) / kind).is_file():
             return kind
     if not Path(folder).is_dir():
         raise InputError(f"model: {str(folder)!r} is no folder")
     raise InputError(
-        f"model: {str(folder)!r} has no {OWN_MODEL} (a trained model of ours) and no {PIPELINE} (a diffusers "
-        "pipeline)"
+        f"model: {str(folder)!r} has no {MODEL_NAME} (a trained model of ours) and no {PIPELINE_FILE} (a "
+        "diffusers pipeline)"
     )
 
 
@@ -49,8 +49,8 @@ def _own_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, bytes
         frozen = plain["settings"][name].pop("folder", None)
         if frozen is not None:
             yield from frozen_parts(name, frozen)
-    yield OWN_MODEL, json.dumps(plain, sort_keys=True).encode()
-    yield from ((file.name, file_digest(file)) for file in sorted(folder.glob("*.safetensors")))
+    yield MODEL_NAME, json.dumps(plain, sort_keys=True).encode()
+    yield from ((file.name, unchanged_digest(file)) for file in sorted(folder.glob("*.safetensors")))
 
 
 def _pipeline_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, bytes]]:
@@ -58,7 +58,7 @@ def _pipeline_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, 
     components = {name: value for name, value in plain.items() if not name.startswith("_")}
     for name in ("safety_checker", "requires_safety_checker"):
         components.pop(name, None)
-    yield PIPELINE, json.dumps([plain["_class_name"], components], sort_keys=True).encode()
+    yield PIPELINE_FILE, json.dumps([plain["_class_name"], components], sort_keys=True).encode()
     for name in sorted(components):
         if (folder / name).is_dir():
             yield from folder_parts(folder / name, name)

@@ -7,7 +7,7 @@ import pytest
 
 from analysis.evidence.noise import noise_at, noise_by_rung, variance_share_of_common_seeds
 from search.statistics.variance import Variance
-from tests.analysis.evidence.tables import CLIP, FID, FORTY, TWENTY, seeded
+from tests.analysis.evidence.tables import CLIP, FID, FORTY, TWENTY, half_fail, seeded
 from tests.search.made_up import NOISE, RUNGS, World, by_size
 
 
@@ -59,3 +59,10 @@ def test_common_seeds_help_where_they_do_and_seldom_elsewhere() -> None:
 
     assert helps(0.0, 200) <= 12  # 2.5 % of them, in truth
     assert helps(0.8, 40) >= 35
+
+
+def test_of_the_variance_between_sound_networks_that_are_equal_all_is_noise() -> None:
+    found = noise_by_rung(seeded(World(truth=half_fail, noise=0.05), FORTY, range(2)), [n.id for n in FORTY])
+    clip = next(each for each in found if each.metric == CLIP and each.step == RUNGS[-1])
+    assert clip.reliability is not None and clip.reliability > 0.8
+    assert clip.sound is not None and clip.sound.reliability is not None and clip.sound.reliability < 0.4

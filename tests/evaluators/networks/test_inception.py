@@ -170,7 +170,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 def test_a_script_of_other_features_is_refused(tmp_path: Path) -> None:
     torch.jit.script(Layers()).save(str(tmp_path / "other.pt"))
-    with pytest.raises(InputError, match=r"other\.pt: a network of 3 features; needed: Inception's 2,048"):
+    with pytest.raises(InputError, match=r"other\.pt: .* 3 features; needed: .* 2,048"):
         CleanInception(tmp_path / "other.pt")(np.zeros((1, 8, 8, 3), np.uint8))
 
 
