@@ -152,11 +152,11 @@ class TrialWorker:
         """Its score is the first candidate's; at the last rung all candidates have theirs."""
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
         with _timed(seconds, "training"):
-            trainer.train_to(work.to_step)
+            trainer.train_to(work.to_step, _saving(trainer, folder, work))
         with _timed(seconds, "writing"):
-            with _filling(folder) as own:
+            with replacing_files(folder, last=STATE_NAME) as own:
                 trainer.save_state(own / STATE_NAME)
-            _log(folder, work)
+            _log(folder, work, work.to_step)
         candidates = shared.candidates if work.to_step == job.rungs[-1] else shared.candidates[:1]
         with _timed(seconds, "inherited scores"):
             inherited = tuple(
