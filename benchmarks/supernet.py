@@ -55,15 +55,19 @@ def main() -> None:
     words.add_argument("--steps", type=int, default=4000)
     words.add_argument("--every", type=int, default=500)
     words.add_argument("--images", type=int, default=64, help="held-out images of an inherited score")
+    words.add_argument(
+        "--words", nargs="*", default=[], help="of the search that it serves: training.decay=none"
+    )
     words.add_argument("--halves", type=int, default=20, help="of the table, for the replay")
     chosen = words.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     histories = histories_of(chosen.sources)
     table = table_of(histories)
-    losses = scored(chosen.folder, feasible(table), chosen.steps, chosen.every, chosen.images)
+    networks = feasible(table)
+    losses = scored(chosen.folder, networks, chosen.words, chosen.steps, chosen.every, chosen.images)
     full = table.rungs[-1]
-    print(f"{len(feasible(table))} networks; steps of shared training, in full lengths of {full}\n")
+    print(f"{len(networks)} networks; steps of shared training, in full lengths of {full}\n")
     print(render_table([], correlation_rows(losses, table), "markdown"))
     noise = refined(table.noise, estimated(list(histories.values()), table.noise))
     known = teachers(
@@ -79,10 +83,15 @@ def main() -> None:
 
 
 def scored(
-    folder: Path, networks: Sequence[Architecture], steps: int, every: int, images: int
+    folder: Path,
+    networks: Sequence[Architecture],
+    words: Sequence[str],
+    steps: int,
+    every: int,
+    images: int,
 ) -> dict[int, Losses]:
     """The inherited validation loss of each network after each so many steps, kept in the folder."""
-    settings = settings_from_plain(compose("search", []))
+    settings = settings_from_plain(compose("search", list(words)))
     scoring = replace(settings.training, steps=steps, validation_images=images)
     data, file = load_data(settings.data), folder / SCORES_NAME
     known: dict[str, Losses] = json.loads(file.read_text()) if file.is_file() else {}

@@ -213,7 +213,7 @@ def settings_of(*words: str) -> object:
 def test_it_is_chosen_by_its_name_and_refuses_what_cannot_work() -> None:
     settings = settings_from_plain(compose("search", ["strategy=supernet", "strategy.steps=900"]))
     assert settings.strategy == SupernetSettings(steps=900)
-    assert SupernetSettings(steps=900).rungs == (250, 500, 750, 900)
+    assert SupernetSettings(steps=900, every=250).rungs == (250, 500, 750, 900)
     with pytest.raises(InputError, match=r"strategy: every: 0 is not possible|strategy\.every: 0 is not"):
         settings_of("strategy=supernet", "strategy.every=0")
     few = settings_from_plain(compose("search", ["strategy=supernet", "strategy.candidates=5"]))
@@ -240,7 +240,7 @@ def test_the_plan_says_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     data = load_data(settings.data)
     cost, steps = supernet_plan(settings, data)
     assert (
-        "4.90 M shared parameters" in cost and "2000 steps of 0.500 s" in cost and "64 candidates of" in cost
+        "4.90 M shared parameters" in cost and "500 steps of 0.500 s" in cost and "200 candidates of" in cost
     )
-    assert steps == "as many steps as 4.0 trials of full length"
+    assert steps == "as many steps as 1.0 trials of full length"
     assert supernet_plan(replace(settings, strategy=IndependentSettings()), data) == []
