@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from search.formats import label
+from search.formats import counted, duration, label
 from search.objectives import Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial
@@ -134,6 +134,17 @@ def seconds_by_kind(history: History) -> dict[str, tuple[float, float]]:
             (confirm if trial.purpose == "confirm" else search).update(rung.seconds)
     kinds = sorted({*search, *confirm}, key=lambda kind: -(search[kind] + confirm[kind]))
     return {kind: (float(search[kind]), float(confirm[kind])) for kind in kinds}
+
+
+def ranking_in_words(history: History) -> str:
+    """What decided in which order candidates were tried, where weights that they inherit did."""
+    if not history.inherited or not history.shared:
+        return ""
+    shared, by = history.shared[-1], history.inherited["ranked_by"].replace("_", " ")
+    return (
+        f"{counted(len(history.inherited['candidates']), 'candidate')} ranked by {by} with weights inherited "
+        f"from one shared training of {shared.last_step:,} steps ({duration(shared.seconds)})."
+    )
 
 
 def refusals(history: History) -> dict[str, int]:

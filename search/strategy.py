@@ -17,12 +17,15 @@ from space.choices import Space
 
 @dataclass(frozen=True)
 class SharedTraining:
-    """What a job trains that is no candidate: weights for all of a space within a budget. At its last rung
-    `candidates` are scored with what they inherit: by validation loss, and by `images` if that is true."""
+    """What a job trains that is no candidate: weights for all of a space within a budget, at a learning rate
+    with this `decay`. At its last rung `candidates` are scored with what they inherit: by the loss on so many
+    held-out images, and by generated `images` if that is true."""
 
     space: Space
     budget: Budget
     candidates: tuple[Architecture, ...]
+    decay: Literal["none", "linear", "cosine"]
+    validation_images: int
     images: bool = False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from search.formats import duration, millions
 from search.scoring.inputs import scored_captions
@@ -35,8 +36,9 @@ def supernet_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     strategy = settings.strategy
     if not isinstance(strategy, SupernetSettings):
         return []
+    training = replace(settings.training, validation_images=strategy.validation_images)
     trainer = SupernetTrainer(
-        settings.space, settings.budget, settings.proxy, data, settings.training, seed=settings.seed
+        settings.space, settings.budget, settings.proxy, data, training, seed=settings.seed
     )
     took = seconds_of_steps(trainer, STEPS_TIMED)
     a_step, began = sum(took) / len(took), time.perf_counter()

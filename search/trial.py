@@ -117,6 +117,7 @@ class TrialWorker:
         architecture = narrow(job.architecture, proxy)
         training = replace(self.settings.training, steps=job.rungs[-1])
         if shared is not None:
+            training = replace(training, decay=shared.decay, validation_images=shared.validation_images)
             return SupernetTrainer(shared.space, shared.budget, proxy, self.data, training, seed=job.seed)
         return Trainer(architecture, self.data, training, seed=job.seed)
 

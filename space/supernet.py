@@ -28,7 +28,7 @@ from space.kinds.stage import Stage
 from space.kinds.table import CONV_BLOCKS, build
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
-from space.shared.plain import InputError
+from space.shared.plain import InputError, entry_of
 from space.stages import RESAMPLING, Stages, stages
 from space.unet import UNet
 
@@ -160,7 +160,7 @@ def pieces(architecture: Architecture) -> Iterator[Piece]:
 
 
 def _of_stage(stage: Stage, inputs: Axis, name: str, shared: str) -> Iterator[Piece]:
-    axes = AXES.get(stage.kind, _one_product)(stage, inputs)
+    axes = entry_of(AXES, stage.kind, "kind")(stage, inputs)
     for own, shape, owner in _parameters(stage):
         module, _, parameter = own.rpartition(".")
         leading = axes[module] if parameter == "weight" else axes[module][:1]
@@ -299,13 +299,19 @@ def _one_product(stage: Stage, inputs: Axis) -> WeightAxes:
     return dict.fromkeys(("", "conv"), (Axis((stage.outputs,)), inputs))
 
 
-AXES: Mapping[str, Callable[[Stage, Axis], WeightAxes]] = {
+AXES: Mapping[str, Callable[[Stage, Axis], WeightAxes]] = {  # of every kind in space/kinds/table.py
     "full": _full,
     "separable": _separable,
-    "transformer": _transformer,
     "time embedding": _time,
     "added conditions": _embedding,
     "guidance": _guidance,
+    "conv in": _one_product,
+    "project in": _one_product,
+    "transformer": _transformer,
+    "project out": _one_product,
+    "downsample": _one_product,
+    "upsample": _one_product,
+    "conv out": _one_product,
 }
 
 # ---------------------------------------------------------------------- slices

@@ -33,17 +33,20 @@ RankedBy = Literal["validation_loss", "objectives"]
 
 @dataclass(frozen=True)
 class SupernetSettings:
-    """`steps` of shared training, its state kept `every` so many; `candidates` are ranked, by their inherited
-    validation loss, or by the objectives of images that they generate."""
+    """`steps` of shared training, reported `every` so many, at a learning rate with this `decay`; then
+    `candidates` are ranked by their inherited loss on `validation_images`, or by the objectives of images
+    that they generate."""
 
     name: Literal["supernet"] = "supernet"
-    steps: int = 2000
-    every: int = 250
-    candidates: int = 64
+    steps: int = 500
+    every: int = 125
+    decay: Literal["none", "linear", "cosine"] = "cosine"
+    candidates: int = 200
+    validation_images: int = 64
     rank_by: RankedBy = "validation_loss"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "every", "candidates"):
+        for name in ("steps", "every", "candidates", "validation_images"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
 
@@ -82,6 +85,8 @@ class SupernetTraining:
             self.task.space,
             self.task.budget,
             tuple(proposal.architecture for proposal in self.pool),
+            self.settings.decay,
+            self.settings.validation_images,
             self.settings.rank_by == "objectives",
         )
         largest = corners(self.task.space)[0]

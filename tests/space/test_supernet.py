@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture
 from space.choices import LevelRanges, Space, UniformSuggestions
+from space.kinds.table import KINDS
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError
-from space.supernet import Axis, Supernet, _ranges, corners
+from space.supernet import AXES, Axis, Supernet, _ranges, corners
 from space.unet import UNet
 
 BASE = {"norm_groups": 2, "time_width": 6, "latent_channels": 3, "latent_size": 2, "context_width": 5}
@@ -170,6 +171,10 @@ def test_what_each_choice_takes() -> None:
     assert torch.equal(taken["up.0.stages.0.conv.depthwise.weight"], depthwise[both, :, 2:5, 2:5])
     assert torch.equal(taken["up.0.stages.1.conv.norm.weight"], last[both])
     assert torch.equal(taken["time.0.weight"], time[:, [0, 1, 2, 3, 8, 9, 10, 11]])
+
+
+def test_every_kind_of_stage_can_be_shared() -> None:
+    assert AXES.keys() == KINDS.keys()
 
 
 def test_segments() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.efficiency.replays import replay_strategy
-from analysis.findings import seconds_by_kind
+from analysis.findings import ranking_in_words, seconds_by_kind
 from analysis.replay.table import RecordedTable
 from conf.compose import compose
 from search import trial as trials
@@ -18,7 +18,7 @@ from search.ask_tell_settings import AskTellSettings
 from search.objectives import FID_AND_CLIP, VALIDATION_LOSS
 from search.plan import check
 from search.runs.files import SHARED_KEY, STATE_NAME
-from search.runs.record import MemoryRecord, Record, read_history
+from search.runs.record import History, MemoryRecord, Record, read_history
 from search.runs.rows import rung_rows
 from search.samplers.random import RandomSampler
 from search.settings import settings_from_plain
@@ -94,6 +94,9 @@ def test_one_training_ranks_and_the_best_are_trained_by_themselves(tmp_path: Pat
     assert [(row["purpose"], row["step"]) for row in rung_rows(history)[1][:3]] == [
         ("supernet", 4), ("supernet", 8), ("supernet", 10)
     ]  # fmt: skip
+    said = ranking_in_words(history)
+    assert said.startswith("12 candidates ranked by validation loss") and "10 steps (6.0 s)" in said
+    assert ranking_in_words(History()) == ""
     record.close()
     assert read_history(tmp_path).inherited == history.inherited
 
@@ -210,7 +213,7 @@ def settings_of(*words: str) -> object:
 def test_it_is_chosen_by_its_name_and_refuses_what_cannot_work() -> None:
     settings = settings_from_plain(compose("search", ["strategy=supernet", "strategy.steps=900"]))
     assert settings.strategy == SupernetSettings(steps=900)
-    assert SupernetSettings(steps=900).rungs == (250, 500, 750, 900)
+    assert SupernetSettings(steps=900, every=250).rungs == (250, 500, 750, 900)
     with pytest.raises(InputError, match=r"strategy: every: 0 is not possible|strategy\.every: 0 is not"):
         settings_of("strategy=supernet", "strategy.every=0")
     few = settings_from_plain(compose("search", ["strategy=supernet", "strategy.candidates=5"]))
@@ -237,7 +240,7 @@ def test_the_plan_says_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     data = load_data(settings.data)
     cost, steps = supernet_plan(settings, data)
     assert (
-        "4.90 M shared parameters" in cost and "2000 steps of 0.500 s" in cost and "64 candidates of" in cost
+        "4.90 M shared parameters" in cost and "500 steps of 0.500 s" in cost and "200 candidates of" in cost
     )
-    assert steps == "as many steps as 4.0 trials of full length"
+    assert steps == "as many steps as 1.0 trials of full length"
     assert supernet_plan(replace(settings, strategy=IndependentSettings()), data) == []
