@@ -31,6 +31,15 @@ def preset(noise: Noise, source: str) -> str:
     return head + yaml.safe_dump(plain, sort_keys=False)
 
 
+def measured_up_to(stated: Noise, measured_on: tuple[float, float] | None, with_stated: bool) -> float | None:
+    """Up to which FID figures were measured: what is stated and counts, and what the repeats add."""
+    counts = with_stated and any(isfinite(rung.fid_relative) for rung in stated.rungs)
+    if counts and (stated.measured_up_to_fid is None or measured_on is None):
+        return stated.measured_up_to_fid
+    ends = [measured_on[1]] if measured_on is not None else []
+    return max([*ends, *([stated.measured_up_to_fid or 0.0] if counts else [])], default=None)
+
+
 def _rounded(deviations: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: _rounded(value) if isinstance(value, Mapping) else float(f"{value:.4g}")

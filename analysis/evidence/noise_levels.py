@@ -16,7 +16,7 @@ FEWEST_NETWORKS = 3  # of a level, or of runs elsewhere
 
 
 @dataclass(frozen=True)
-class Level:
+class QualityLevel:
     """Repeated networks by the mean FID of their seeds at the end: from which to which, and one run's noise
     of each score at each step."""
 
@@ -27,7 +27,7 @@ class Level:
     noise: Mapping[tuple[Metric, int], Variance]
 
 
-def noise_levels(table: RecordedTable) -> list[Level]:
+def noise_levels(table: RecordedTable) -> list[QualityLevel]:
     """Thirds of the networks with two seeds or more; empty where a third would be too small."""
     fid = metrics_of(table)[0]
     ends = {
@@ -41,13 +41,13 @@ def noise_levels(table: RecordedTable) -> list[Level]:
     return [_level(name, table, keys) for name, keys in zip(LEVELS, thirds, strict=True)]
 
 
-def all_repeated(table: RecordedTable) -> Level | None:
+def all_repeated(table: RecordedTable) -> QualityLevel | None:
     """All networks with two seeds or more as one level; None where they are too few."""
     keys = list(repeated(goodness(table, metrics_of(table)[0], table.rungs[-1])))
     return _level("all", table, keys) if len(keys) >= FEWEST_NETWORKS else None
 
 
-def _level(name: str, table: RecordedTable, keys: Sequence[str]) -> Level:
+def _level(name: str, table: RecordedTable, keys: Sequence[str]) -> QualityLevel:
     metrics = metrics_of(table)[:2]
     ends = goodness(table, metrics[0], table.rungs[-1], keys)
     fids = sorted(metrics[0].raw(fmean(by_seed.values())) for by_seed in ends.values())
@@ -56,7 +56,7 @@ def _level(name: str, table: RecordedTable, keys: Sequence[str]) -> Level:
         for step in table.rungs:
             values = goodness(table, metric, step, keys)
             noise[metric, step] = variance_within([list(by_seed.values()) for by_seed in values.values()])
-    return Level(name, len(keys), fids[0], fids[-1], noise)
+    return QualityLevel(name, len(keys), fids[0], fids[-1], noise)
 
 
 # ---------------------------------------------------------------------- in words
@@ -67,7 +67,7 @@ def deviation_text(metric: Metric, variance: Variance) -> str:
     return f"{metric.deviation(variance.deviation)} ({low} to {high})"
 
 
-def levels_parts(levels: Sequence[Level]) -> list[str]:
+def levels_parts(levels: Sequence[QualityLevel]) -> list[str]:
     """What the page says of them; nothing where there are none."""
     if not levels:
         return []
@@ -84,11 +84,11 @@ def levels_parts(levels: Sequence[Level]) -> list[str]:
     ]
 
 
-def _title(level: Level) -> str:
+def _title(level: QualityLevel) -> str:
     return f"{level.name}, FID {level.from_fid:,.0f} to {level.to_fid:,.0f} (n = {level.networks})"
 
 
-def levels_finding(levels: Sequence[Level], step: int) -> list[str]:
+def levels_finding(levels: Sequence[QualityLevel], step: int) -> list[str]:
     if not levels:
         return []
     fid, clip = dict.fromkeys(metric for metric, _ in levels[0].noise)

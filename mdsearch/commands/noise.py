@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 
-from analysis.noise import NOISE_NOTE, exact_row, preset
+from analysis.noise import NOISE_NOTE, exact_row, measured_up_to, preset
 from analysis.rendering import Format, render_table, write_text
 from conf.compose import compose
 from conf.words import divided
@@ -17,7 +16,7 @@ from search.runs.bundle import histories_of
 from search.runs.compatibility import protocol_parts
 from search.runs.folder import latest_run
 from search.runs.header import noise_of, objectives_of
-from search.statistics.noise import FEWEST_REPEATS, Noise
+from search.statistics.noise import FEWEST_REPEATS
 from space.shared.plain import InputError, from_plain
 from space.shared.retries import resume_command
 
@@ -74,19 +73,10 @@ def main(words: list[str]) -> int:
         source += f" (the best {settings.best:.0%} of their networks)"
     if settings.stated and noise.known(objectives_of(history)):
         source = f"what was stated and {source}"
-    said = protocol_parts(history.header), _up_to(noise, measured_on, settings.stated)
+    said = protocol_parts(history.header), measured_up_to(noise, measured_on, settings.stated)
     together = replace(together, measured_under=said[0], measured_up_to_fid=said[1])
     write_text(preset(together, source), settings.out)
     if together.degrees_of_freedom < FEWEST_REPEATS:
         repeats = f"{together.degrees_of_freedom:g} repeats"
         print(f"Of {repeats} alone: too few to call one run better than another.", file=sys.stderr)
     return 0
-
-
-def _up_to(stated: Noise, measured_on: tuple[float, float] | None, with_stated: bool) -> float | None:
-    """Up to which FID figures were measured: what is stated and counts, and what the repeats add."""
-    counts = with_stated and any(isfinite(rung.fid_relative) for rung in stated.rungs)
-    if counts and (stated.measured_up_to_fid is None or measured_on is None):
-        return stated.measured_up_to_fid
-    ends = [measured_on[1]] if measured_on is not None else []
-    return max([*ends, *([stated.measured_up_to_fid or 0.0] if counts else [])], default=None)

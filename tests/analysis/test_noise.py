@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from analysis.noise import measured_up_to
 from conf.compose import compose
 from mdsearch.commands import noise as command
 from search.confirmation.repeats import estimated, fid_range, refined
@@ -225,12 +226,12 @@ def test_runs_of_other_lengths_say_what_noise_is_at_each_of_their_steps(tmp_path
 
 def test_up_to_which_fid_noise_was_measured() -> None:
     stated = replace(STATED, measured_up_to_fid=300.0)
-    assert command._up_to(stated, (100.0, 400.0), True) == 400.0
-    assert command._up_to(stated, (100.0, 200.0), True) == 300.0
-    assert command._up_to(stated, (100.0, 200.0), False) == 200.0  # what was stated does not count
-    assert command._up_to(STATED, (100.0, 200.0), True) is None  # of what was stated nobody knows
-    assert command._up_to(stated.unknown, (100.0, 200.0), True) == 200.0
-    assert command._up_to(STATED, None, False) is None
+    assert measured_up_to(stated, (100.0, 400.0), True) == 400.0
+    assert measured_up_to(stated, (100.0, 200.0), True) == 300.0
+    assert measured_up_to(stated, (100.0, 200.0), False) == 200.0  # what was stated does not count
+    assert measured_up_to(STATED, (100.0, 200.0), True) is None  # of what was stated nobody knows
+    assert measured_up_to(stated.unknown, (100.0, 200.0), True) == 200.0
+    assert measured_up_to(STATED, None, False) is None
 
 
 def test_the_command_takes_the_latest_run_and_tells_machines_exact_figures(

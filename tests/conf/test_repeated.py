@@ -43,7 +43,7 @@ def test_a_name_given_twice_is_refused_with_both_words(main: str, words: list[st
 
 
 def test_an_old_name_and_its_new_one_are_one_name() -> None:
-    with pytest.raises(InputError, match="^sampler: given twice"):
+    with pytest.raises(InputError, match=r"^sampler: given twice"):
         compose("search", ["sampler=own", "sampler=custom"])
 
 
