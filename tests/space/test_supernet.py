@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture
 from space.choices import LevelRanges, Space, UniformSuggestions
-from space.kinds.table import KINDS
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError
-from space.supernet import AXES, Axis, Supernet, _ranges, corners
+from space.supernet import Supernet, corners
 from space.unet import UNet
 
 BASE = {"norm_groups": 2, "time_width": 6, "latent_channels": 3, "latent_size": 2, "context_width": 5}
@@ -171,18 +170,6 @@ def test_what_each_choice_takes() -> None:
     assert torch.equal(taken["up.0.stages.0.conv.depthwise.weight"], depthwise[both, :, 2:5, 2:5])
     assert torch.equal(taken["up.0.stages.1.conv.norm.weight"], last[both])
     assert torch.equal(taken["time.0.weight"], time[:, [0, 1, 2, 3, 8, 9, 10, 11]])
-
-
-def test_every_kind_of_stage_can_be_shared() -> None:
-    assert AXES.keys() == KINDS.keys()
-
-
-def test_segments() -> None:
-    assert _ranges(Axis((4,)), Axis((6,))) == ((0, 4),)
-    assert _ranges(Axis((4, 2)), Axis((4, 5))) == ((0, 6),)  # neighbours
-    assert _ranges(Axis((2, 3)), Axis((4, 5))) == ((0, 2), (4, 3))
-    assert _ranges(Axis((2, 2)), Axis((2, 2, 2))) == ((0, 4),)  # two heads of three
-    assert _ranges(Axis((3,), centred=True), Axis((7,), centred=True)) == ((2, 3),)
 
 
 def test_a_space_s_corners_are_few_and_under_a_proxy_alike() -> None:
