@@ -57,7 +57,7 @@ class StrategyFigures:
         self.draws.append(draw)
         self.never.append(math.isinf(replayed.steps_to_top))
         if self.never[-1]:
-            again = (replayed.halted + 1) / (len(truth.top) + 1)
+            again = (replayed.stopped + 1) / (len(truth.top) + 1)
             self.steps.append(replayed.steps_spent / full + again)
             self.minutes.append((replayed.usage.wall + again * mean_run_seconds(table)) / 60)
         else:
