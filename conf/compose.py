@@ -58,11 +58,12 @@ def compose_and_keep(
     """As `compose`, and the texts of the presets of the user's own that the words choose; `kept` are those of
     the words `before`, whose files may be gone.
     """
-    given, earlier = ([readable(word) for word in words] for words in (overrides, before))
+    given, earlier = (
+        [in_words_of_today(readable(word), main) for word in words] for words in (overrides, before)
+    )
     refuse_repeated(map(parsed_word, given))
     first = without(earlier, given)
-    words = [in_words_of_today(word) for word in (*first, *given)]
-    own = chosen(words, package, Kept(len(first), kept))
+    own = chosen([*first, *given], package, Kept(len(first), kept))
     if own.aliases:
         _lately.append(own)
     try:

@@ -79,6 +79,10 @@ class AskTellSettings:
 
     def __post_init__(self) -> None:
         checked(self.objectives)
+        if self.strategy.name != "independent":
+            raise InputError(
+                f"strategy: {self.strategy.name} trains by itself, and here you do; allowed: independent"
+            )
         if self.trials < 1:
             raise InputError(f"trials: {self.trials} is too few; allowed: 1 or more")
         if not self.rungs or list(self.rungs) != sorted(set(self.rungs)) or self.rungs[0] < 1:

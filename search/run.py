@@ -215,7 +215,7 @@ def _drive(
 def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrupted: bool) -> None:
     if interrupted:
         display.message(f"interrupted; go on with: {resume_command(folder)}")
-    for phase in strategy.phases:
+    for phase in strategy.parts:
         if isinstance(phase, ArchitectureSearch) and phase.exhausted:
             display.message("the sampler found no further architecture that is new and fits the budget")
         if isinstance(phase, Confirmation) and phase.undecided:

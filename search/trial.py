@@ -32,7 +32,8 @@ from search.runs.files import (
     job_folder,
     make_job_folder,
 )
-from search.strategy import Job, Report
+from search.strategy import Job, Report, SharedTraining
+from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.files import remove_unfinished, replacing_files
 from space.shared.plain import InputError
@@ -41,6 +42,7 @@ from training.data.factory import DataSettings, load_data
 from training.generation.grid import save_grid
 from training.loop import Diverged
 from training.settings import TrainingSettings
+from training.supernet import SupernetTrainer
 from training.trainer import Trainer
 
 SAVED_EVERY_SECONDS = 600  # between rungs
@@ -111,12 +113,18 @@ class TrialWorker:
         return trainer, None
 
     def _trainer(self, job: Job) -> Trainer:
-        architecture = narrow(job.architecture, self.settings.proxy)
+        proxy, shared = self.settings.proxy, job.shared
+        architecture = narrow(job.architecture, proxy)
         training = replace(self.settings.training, steps=job.rungs[-1])
+        if shared is not None:
+            training = replace(training, decay=shared.decay, validation_images=shared.validation_images)
+            return SupernetTrainer(shared.space, shared.budget, proxy, self.data, training, seed=job.seed)
         return Trainer(architecture, self.data, training, seed=job.seed)
 
     def _to_rung(self, trainer: Trainer, job: Job, work: _Work) -> Report:
         """May be called again after an OSError, and then goes on with what is left to do."""
+        if isinstance(trainer, SupernetTrainer) and job.shared is not None:
+            return self._to_shared_rung(trainer, job, job.shared, work)
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
         with _timed(seconds, "training"):
             trainer.train_to(work.to_step, _saving(trainer, folder, work))
@@ -138,6 +146,40 @@ class TrialWorker:
             raise Diverged(f"{', '.join(broken)} is not a number at step {work.to_step}")
         plain = {name: float(value) for name, value in scores.items()}
         return Report(work.to_step, plain, seconds, deviations)
+
+    def _to_shared_rung(
+        self, trainer: SupernetTrainer, job: Job, shared: SharedTraining, work: _Work
+    ) -> Report:
+        """Its score is the first candidate's; at the last rung all candidates have theirs."""
+        folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
+        with _timed(seconds, "training"):
+            trainer.train_to(work.to_step, _saving(trainer, folder, work))
+        with _timed(seconds, "writing"):
+            with replacing_files(folder, last=STATE_NAME) as own:
+                trainer.save_state(own / STATE_NAME)
+            _log(folder, work, work.to_step)
+        candidates = shared.candidates if work.to_step == job.rungs[-1] else shared.candidates[:1]
+        with _timed(seconds, "inherited scores"):
+            inherited = tuple(
+                self._inherited(trainer, candidate, job, shared.images) for candidate in candidates
+            )
+        if not any(inherited):
+            raise Diverged(f"no inherited score is a number at step {work.to_step}")
+        first = next(scores for scores in inherited if scores)
+        return Report(
+            work.to_step, first, seconds, inherited=inherited if work.to_step == job.rungs[-1] else ()
+        )
+
+    def _inherited(
+        self, trainer: SupernetTrainer, candidate: Architecture, job: Job, images: bool
+    ) -> dict[str, float]:
+        """What is no number is left out."""
+        trainer.inherit(candidate)
+        scores = {VALIDATION_LOSS: trainer.validation_loss()}
+        if images and np.isfinite(scores[VALIDATION_LOSS]):
+            made = trainer.generate(self.captions, seed=job.seed, batch_size=self.settings.generation_batch)
+            scores |= self.evaluator.score(made, self.captions)
+        return {name: float(value) for name, value in scores.items() if np.isfinite(value)}
 
 
 @dataclass

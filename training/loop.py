@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -170,3 +171,19 @@ def learning_rate(settings: TrainingSettings, base: float, step: int) -> float:
     if settings.decay not in shares:
         raise InputError(f"decay: {settings.decay!r}; {nearest(settings.decay, shares)}")
     return base * shares[settings.decay]
+
+
+def seconds_per_step(loop: TrainingLoop[Any]) -> float:
+    """Measured here: the fastest of a few training steps, the first left out."""
+    return min(seconds_of_steps(loop, 3))
+
+
+def seconds_of_steps(loop: TrainingLoop[Any], count: int) -> list[float]:
+    """Of the next steps but the first, one by one."""
+    loop.train_to(loop.step + 1)
+    took = []
+    for _ in range(count):
+        began = time.perf_counter()
+        loop.train_to(loop.step + 1)
+        took.append(time.perf_counter() - began)
+    return took

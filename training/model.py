@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,17 @@ class FrozenParts:
 class Model(nn.Module):
     """A UNet with all that turns captions into images. Its parameters are those that are trained and saved.
 
-    Raises InputError where the parts don't fit.
+    `network` makes what stands in the place of the UNet, and is called as one. Raises InputError where the
+    parts don't fit.
     """
 
-    def __init__(self, architecture: Architecture, settings: ModelSettings, device: torch.device) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        settings: ModelSettings,
+        device: torch.device,
+        network: Callable[[Architecture], nn.Module] = UNet,
+    ) -> None:
         super().__init__()
         self.architecture, self.settings, self.device = architecture, settings, device
         codec = make_codec(settings.latents, device)
@@ -68,7 +75,7 @@ class Model(nn.Module):
             architecture.context_width,
             is_read=architecture.cross_attention_layers > 0,
         ).to(device)
-        self.unet = UNet(architecture).to(device)
+        self.unet = network(architecture).to(device)
         if device.type == "cpu":  # about a quarter faster there
             self.unet = self.unet.to(memory_format=torch.channels_last)
         self.text = None if text.frozen else text

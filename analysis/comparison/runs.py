@@ -177,7 +177,7 @@ def progress(history: History, objectives: Objectives) -> list[Moment]:
 
 # ---------------------------------------------------------------------- winners
 
-WinnersWord = Literal["better", "worse", "mixed", "equivalent", "undecided", "the same network"]
+WinnersWord = Literal["better", "worse", "mixed", "equivalent", "no worse", "undecided", "the same network"]
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,11 @@ def _stops(strategy: ReplayStrategy) -> bool:
 
 def replay_strategy(name: str, plain: Mapping[str, Any], table: RecordedTable) -> ReplayStrategy:
     """A strategy as a search with these settings would have it; its rungs, if the table has them."""
+    if plain["strategy"]["name"] != "independent":
+        raise InputError(
+            f"strategy: {plain['strategy']['name']} trains by itself, for which no recorded curves stand; "
+            "allowed: independent (benchmarks/supernet.py judges the other)"
+        )
     sampler: SamplerSettings = from_plain(SamplerSettings, plain["sampler"])
     stopping: StoppingSettings = from_plain(StoppingSettings, plain["stopping"])
     rungs = tuple(plain["rungs"])

@@ -24,7 +24,7 @@ from analysis.evidence import (
     width_plot,
     winners,
 )
-from analysis.evidence.metrics import metrics_of, sound_networks
+from analysis.evidence.metrics import WHAT_IS_SOUND, metrics_of, sound_networks
 from analysis.evidence.sources import RecordedEvidence, mean_run_seconds
 from analysis.evidence.text import NOT_RECORDED, Chapter, missing
 from analysis.replay.table import RecordedTable
@@ -99,7 +99,7 @@ def document(
     parts = [
         "# Evidence: what recorded networks say",
         f"Made by `{page.command}`; nothing on this page is edited by hand. Intervals are 95 %. What lies "
-        "inside the noise is called undecided.",
+        f"inside the noise is called undecided. {WHAT_IS_SOUND}",
         f"## What was found\n\n{found}",
         origins.recorded_chapter(evidence).text(),
         *(section.text() for section in sections),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import expm1, log
+from math import exp, expm1, log
 from statistics import fmean
 from typing import Literal
 
@@ -15,7 +15,12 @@ from search.objectives import SMALLEST_LOGARITHMIC, VALIDATION_LOSS, Objective
 # Of networks that end above it some seeds have left the first plateau by then and some have not; below it all
 # have, and one run's noise is a third of that above (docs/evidence.md, noise by tertile).
 SOUND_FID = 500.0
-SOUND = f"sound (FID under {SOUND_FID:.0f} at the end)"
+SOUND = "sound"
+WHAT_IS_SOUND = (
+    f"*Sound* networks are those whose mean FID is under {SOUND_FID:.0f} at the end of the table, MD and "
+    "MD-Lite among them: of worse ones some seeds have left the first plateau by then and some have not. "
+    "They are chosen by what is then correlated, which narrows it; that is what a search has to tell apart."
+)
 
 ByNetwork = Mapping[str, Mapping[int, float]]  # network -> seed -> goodness
 
@@ -44,6 +49,11 @@ class Metric:
 
     def goodness(self, value: float) -> float:
         return self.sign * (log(max(value, SMALLEST_LOGARITHMIC)) if self.logarithmic else value)
+
+    def raw(self, goodness: float) -> float:
+        """The score itself."""
+        value = self.sign * goodness
+        return exp(value) if self.logarithmic else value
 
     def change(self, goodness: float) -> float:
         """A difference of goodness as one says it: of a logarithmic score the share by which it is larger

@@ -19,6 +19,8 @@ from analysis.evidence.metrics import (
     sound_networks,
     with_shared_seeds,
 )
+from analysis.evidence.noise_levels import deviation_text as _deviation
+from analysis.evidence.noise_levels import elsewhere_parts, levels_finding, levels_parts, noise_levels
 from analysis.evidence.resampling import ERROR_RATE
 from analysis.evidence.sources import RecordedEvidence
 from analysis.evidence.text import Chapter, markdown, missing, share_with_interval
@@ -169,7 +171,15 @@ def noise_chapter(evidence: RecordedEvidence, found: Sequence[MetricNoise]) -> C
         "networks*: the deviation of the true scores over the space-filling networks, and *not noise* its "
         f"share of the variance between single runs. *Sound*: of networks that are {SOUND}."
     )
-    return Chapter(_TITLE, (intro, markdown(rows)), tuple(_findings(table, found)))
+    levels = noise_levels(table)
+    others = {
+        "longer training": evidence.long,
+        "the bigger proxy": evidence.bigger,
+        "the paper's own search": evidence.paper,
+    }
+    parts = (intro, markdown(rows), *levels_parts(levels), *elsewhere_parts(others))
+    findings = (*_findings(table, found), *levels_finding(levels, table.rungs[-1]))
+    return Chapter(_TITLE, parts, findings)
 
 
 def _sound_columns(sound: MetricNoise) -> dict[str, str]:
@@ -182,11 +192,6 @@ def _sound_columns(sound: MetricNoise) -> dict[str, str]:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.0%}"
-
-
-def _deviation(metric: Metric, variance: Variance) -> str:
-    low, high = (metric.deviation(end) for end in variance.deviation_interval())
-    return f"{metric.deviation(variance.deviation)} ({low} to {high})"
 
 
 def _findings(table: RecordedTable, found: Sequence[MetricNoise]) -> list[str]:

@@ -104,10 +104,11 @@ def _finding(setting: ForecastSetting, step: int) -> str:
 def _sound_finding(sound: ForecastSetting | None, step: int) -> str:
     if sound is None:
         return ""
-    best = next(each for each in sound.predicted if each.step == step and each.best)
+    of_step = [each for each in sound.predicted if each.step == step]
+    best = next(each for each in of_step if each.best)
     return (
         f" Among networks that are {SOUND} it is {best.name} "
-        f"({correlation_text(best.order, sound.networks)})."
+        f"({correlation_text(best.order, sound.networks)}), the highest of {len(of_step)}, which flatters it."
     )
 
 

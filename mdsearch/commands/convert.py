@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from conf.compose import compose
-from conf.words import as_text
+from conf.words import as_text, fields_of_today
 from mdsearch.commands.train import TrainCommand
 from search.confirmation.leading import trial_folder
 from search.runs.files import ARCHITECTURE_NAME, CONFIG_NAME, RECORD_NAME
@@ -198,7 +198,8 @@ def _trained_as(folder: Path) -> tuple[Proxy, TrainingSettings]:
         return settings.proxy, settings.training
     path = folder / CONFIG_NAME
     try:
-        command = from_plain(TrainCommand, yaml.safe_load(path.read_text(encoding="utf-8")))
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        command = from_plain(TrainCommand, fields_of_today(plain, "train"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, InputError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as the settings of a training: {reason}") from None

@@ -51,11 +51,11 @@ class TrainCommand:
     run: str | None = None
     resume: str | None = None
     state_every_steps: int = 200
-    pictures: int = 48
+    images: int = 48
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("state_every_steps", "pictures"):
+        for name in ("state_every_steps", "images"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
 
@@ -109,7 +109,7 @@ def _train_in_parts(
     stopped: Callable[[], bool],
 ) -> None:
     """Part after part of `state_every_steps`, writing state, weights and images behind each."""
-    captions = trainer.data.held_out_captions[: command.pictures]
+    captions = trainer.data.held_out_captions[: command.images]
     last = command.training.steps
     with _progress(console, last, trainer.step) as advance:
 

@@ -54,6 +54,7 @@ _OF_A_PART = {
     "strategy": "strategy",
     "protocol": "evaluators",
 }
+TRIALS_BY_THEMSELVES = ("independent", "supernet")  # strategies; the first is what older records hold
 NO_DECAY = "none"
 MOST_CHARACTERS = 60
 MOST_NAMED = 8
@@ -179,7 +180,10 @@ def _digest(fields: Mapping[str, Any]) -> str:
 
 
 def _in_common(name: str, value: Any) -> Any:
-    """Further objectives decide what a search wants, and not what a score means."""
+    """Further objectives decide what a search wants, and not what a score means; nor does a strategy that has
+    every trial trained by itself from its own start."""
+    if name == "strategy" and isinstance(value, Mapping) and value.get("name") in TRIALS_BY_THEMSELVES:
+        return {"name": TRIALS_BY_THEMSELVES[0]}
     if name != "objectives" or not isinstance(value, list):
         return value
     return objectives_to_plain(objectives_from_plain(value)[:2])

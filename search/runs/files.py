@@ -36,13 +36,16 @@ STUDY_NAME = "study.db"
 REWRITTEN = (BEST_NAME, CSV_NAME, RUNGS_NAME, REPORT_NAME)  # whole, again and again
 
 TRIALS_FOLDER, CONFIRM_FOLDER = "trials", "confirm"
+SHARED_KEY = "supernet"  # of a training that trials share; its folder too
 SAMPLES_SHOWN, SAMPLES_COLUMNS = 32, 8  # images of that sheet, and of one of its rows
 REAL_NAME, PROMPTS_NAME = "real.png", "prompts.json"  # of the evaluator's folder: the same for real images
 WORK_NAME = "work.jsonl"
 
 
 def job_folder(run_folder: Path, key: str) -> Path:
-    """Where a job's files are: trials/<n>, or confirm/<key> for confirmation runs."""
+    """Where a job's files are: trials/<n>, confirm/<key> for confirmation runs, or supernet."""
+    if key == SHARED_KEY:
+        return run_folder / key
     return run_folder / (TRIALS_FOLDER if key.isdigit() else CONFIRM_FOLDER) / key
 
 

@@ -32,10 +32,14 @@ PIPELINE_FILE = "model_index.json"
 # Beside the weights of a `PipelineUNet`, by the name under which diffusers looks for its class: so a pipeline
 # around one loads with trust_remote_code=True wherever mdsearch is installed.
 CLASS_FILE = "space.interchange.pipeline_unet.py"
-CLASS_TEXT = """try:
-    from space.interchange.pipeline_unet import PipelineUNet  # noqa: F401
-except ImportError as error:
-    raise ImportError("this UNet needs the package mdsearch: pip install mdsearch") from error
+CLASS_TEXT = """from importlib import import_module
+
+try:  # by name: for what is imported by a statement diffusers would have people install a package so called
+    PipelineUNet = import_module("space.interchange.pipeline_unet").PipelineUNet
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "space":
+        raise
+    raise ImportError(f"this UNet needs the package mdsearch: pip install mdsearch ({error})") from None
 """
 
 

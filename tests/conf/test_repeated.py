@@ -24,7 +24,7 @@ from space.shared.strict_yaml import RepeatedKey, read_yaml
         ("search", ["budget=md", "budget=md_lite"], "budget"),
         ("search", ["budget={gmacs: 9}", "budget.gmacs=8"], "budget.gmacs"),
         ("search", ["scoring={images: 9}", "scoring={images: 8, reference: a}"], "scoring.images"),
-        ("search", ["sampler=own", "sampler=custom"], "sampler"),
+        ("search", ["sampler=tpe", "sampler=custom"], "sampler"),
         ("search", ["sampler=tpe", "sampler.name=random"], "sampler"),
         ("search", ["sampler=tpe", "sampler={name: random}"], "sampler"),
         ("search", ["data.name=folder", "data=scenes"], "data"),
@@ -40,6 +40,11 @@ def test_a_name_given_twice_is_refused_with_both_words(main: str, words: list[st
     both = [word for word in words if name.partition(".")[0] in word.partition("=")[0]]
     assert told.startswith(f"{name}: given twice")
     assert [word for word in both if repr(word.removeprefix("++")) not in told] == []
+
+
+def test_an_old_name_and_its_new_one_are_one_name() -> None:
+    with pytest.raises(InputError, match=r"^sampler: given twice"):
+        compose("search", ["sampler=own", "sampler=custom"])
 
 
 def test_what_a_shell_made_of_braces_is_told_to_be_quoted() -> None:

@@ -22,7 +22,7 @@ class Absent:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
 import mdsearch
-print(sorted(name for name in ("torch", "yaml", "space", "search") if name in sys.modules))
+print(sorted(name for name in ("torch", "yaml", "space.architecture", "search.run") if name in sys.modules))
 from mdsearch import Architecture, Budget, Curve, InputError, Proposal, Sampler, StoppingRule, price
 print(price(Architecture.load("conf/arch/md.yaml")).parameters)
 """

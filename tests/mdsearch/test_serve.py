@@ -42,10 +42,8 @@ def test_over_http_it_is_the_same(tmp_path: Path) -> None:
         assert network.id == asked["id"] and post("/ask", {})["key"] is None
         point = dict(zip(NAMES, scores_at(network, 100).values, strict=True))
         assert post("/tell", {"key": "0", "step": 100, "scores": point})["state"] == "running"
-        assert post("/tell", {"key": "0", "step": 100}) == (
-            400,
-            f"trial 0: objectives: {NAMES[0]!r} is no score of this search; Valid: (none)",
-        )
+        status, told = post("/tell", {"key": "0", "step": 100})
+        assert status == 400 and told.startswith(f"trial 0: objectives: {NAMES[0]!r} ")
         assert post("/tell", b"{")[0] == 400 and "did you mean '/tell'" in post("/tel", {})[1]
         assert post("/fail", {"key": "0", "reason": "lost"}) == {"finished": True}
         server.shutdown()

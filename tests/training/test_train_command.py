@@ -46,7 +46,7 @@ def words(tiny: Architecture, tmp_path: Path) -> list[str]:
         "training.validation_images=8",
         "training.device=cpu",
         "state_every_steps=4",
-        "pictures=6",
+        "images=6",
     ]
 
 
@@ -64,7 +64,7 @@ def test_training_writes_weights_that_generate_uses(
     assert Image.open(out / "samples.png").size == (3 * 16 * 3, 2 * 16 * 3)
     assert len({file.stat().st_mode for file in out.iterdir()}) == 1  # as the umask says
 
-    image = tmp_path / "generated" / "picture.png"
+    image = tmp_path / "generated" / "image.png"
     prompt = "prompt=a large red circle, {in} the 'top left' on navy"
     assert generate.main([f"model={out}", prompt, f"out={image}", "count=3", "enlarge=2", "seed=1"]) == 0
     assert Image.open(image).size == (2 * 16 * 2, 2 * 16 * 2)

@@ -76,7 +76,9 @@ def everything() -> list[Bundled]:
         *(WORLD.run(f"seeds-{seed}", [(n, seed) for n in first], source="enqueued") for seed in (1, 2)),
         WORLD.run("pairs", [(partner, 0) for partner in partners.values()], source="enqueued"),
         World(rungs=(400, 1600)).run("long", [(n, 0) for n in first], source="enqueued"),
-        World(header={"proxy": wide}).run("bigger", [(n, 0) for n in first], source="enqueued"),
+        World(header={"proxy": wide}).run(
+            "bigger", [(n, 0) for n in first] + [(n, 1) for n in first[:3]], source="enqueued"
+        ),
         World(rungs=(400, 1600)).run("paper-0", [(n, 0) for n in near_budget()], source="enqueued"),
     ]
     for number in range(4):
@@ -123,6 +125,8 @@ def test_the_page_of_everything(tmp_path: Path) -> None:
         "| of them with three seeds or more | 12 | 30 |",
         "Runs that have no part here: stray.",
         "Different for the bigger proxy: proxy.width_divisor: 16 against 4.",
+        "### By level of quality",
+        "| the bigger proxy | 3 | 400 |",
         "- before-3: `mdsearch search name=before-3`",
         "Of 4 searches `before` the winners are, in their confirmation, against MD:",
     ):

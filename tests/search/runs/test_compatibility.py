@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from search.runs.compatibility import DECIDES_A_SCORE, abridged, protocol_difference, space_difference
+from search.runs.compatibility import (
+    DECIDES_A_SCORE,
+    abridged,
+    protocol_difference,
+    protocol_parts,
+    space_difference,
+)
 from search.runs.record import History
 from search.settings import SearchSettings
 from tests.search.histories import header
@@ -65,6 +71,18 @@ def test_what_decides_only_which_networks_are_tried_may_differ(changes: dict[str
 )
 def test_what_decides_a_score_is_named_with_both_values(changes: dict[str, Any], said: str) -> None:
     assert protocol_difference(history(), history(**changes)) == [said]
+
+
+def test_a_strategy_counts_only_where_trials_are_not_trained_by_themselves() -> None:
+    alone, ranked = history(strategy={"name": "independent"}), history(strategy=SUPERNET)
+    assert protocol_difference(alone, ranked) == []
+    assert protocol_parts(alone.header) == protocol_parts(ranked.header)
+    assert protocol_difference(alone, history(strategy={"name": "heirs"})) == [
+        "strategy.name: independent against heirs"
+    ]
+
+
+SUPERNET = {"name": "supernet", "steps": 2000, "rank_by": "validation_loss"}
 
 
 def test_of_many_differences_a_few_are_named() -> None:

@@ -190,11 +190,12 @@ def test_conditions_beside_the_noise_enter(channels: int) -> None:
         assert (wrapper(latents, 5, text).sample - expected).abs().max() < 1e-4
 
 
-def test_an_ip_adapter_is_refused_by_name(pair: Pair) -> None:
-    with pytest.raises(InputError, match="IP-Adapter: not supported by PipelineUNet"):
-        pair[0]._load_ip_adapter_weights([{}])
+def test_images_without_an_ip_adapter_are_refused_by_name(pair: Pair) -> None:
     images = {"image_embeds": torch.zeros(2, 1, 4)}
     with pytest.raises(InputError, match=r"added_cond_kwargs.image_embeds: not supported"):
         pair[0](**given(added_cond_kwargs=images))
     with pytest.raises(InputError, match="cross_attention_kwargs: ip_adapter_masks not supported"):
         pair[0](**given(cross_attention_kwargs={"ip_adapter_masks": 1}))
+    for name in ("gligen", "anything"):
+        with pytest.raises(InputError, match=f"cross_attention_kwargs: {name} not supported; allowed: scale"):
+            pair[0](**given(cross_attention_kwargs={name: {}}))
