@@ -43,6 +43,8 @@ class StrategyFigures:
     within: dict[float, list[bool]] = field(default_factory=dict)
     top_tried: list[int] = field(default_factory=list)
     top_stopped: list[int] = field(default_factory=list)
+    trials: list[int] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
 
     def add(
         self,
@@ -65,6 +67,8 @@ class StrategyFigures:
             self.minutes.append(replayed.seconds_to_top / 60)
         self.top_tried.append(replayed.top_tried)
         self.top_stopped.append(replayed.top_stopped)
+        self.trials.append(replayed.trials)
+        self.stopped.append(replayed.stopped)
         for budget in budgets:
             done = sum(steps <= budget * full for steps in replayed.steps)
             named = replayed.named[done - 1] if done else None
@@ -74,7 +78,7 @@ class StrategyFigures:
 
     def extend(self, other: StrategyFigures) -> None:
         """By the figures of further seeds."""
-        for name in ("draws", "steps", "minutes", "never", "top_tried", "top_stopped"):
+        for name in ("draws", "steps", "minutes", "never", "top_tried", "top_stopped", "trials", "stopped"):
             getattr(self, name).extend(getattr(other, name))
         for name in ("place", "within"):
             for budget, values in getattr(other, name).items():
@@ -177,6 +181,28 @@ def steps_rows(found: Mapping[str, StrategyFigures], first_rung: float) -> list[
     return rows
 
 
+def gain_rows(found: Mapping[str, StrategyFigures], without: Mapping[str, str]) -> list[dict[str, str]]:
+    """A row for each strategy that stops, beside the same without stopping: `without` names it."""
+    rows = []
+    for name, base in ((name, found[other]) for name, other in without.items()):
+        one = found[name]
+        times = figure(ratio_of_means, base.by_draw(base.steps), one.by_draw(one.steps))
+        of_top = figure(ratio_of_sums, one.by_draw(one.top_stopped), one.by_draw(one.top_tried))
+        rows.append(
+            {
+                "strategy": name,
+                "without stopping": with_interval(figure(mean, base.by_draw(base.steps)), 1),
+                "with": with_interval(figure(mean, one.by_draw(one.steps)), 1),
+                "times fewer": with_interval(times),
+                "stopped, of all trials": share_with_interval(
+                    figure(ratio_of_sums, one.by_draw(one.stopped), one.by_draw(one.trials))
+                ),
+                "of the top": share_with_interval(of_top),
+            }
+        )
+    return rows
+
+
 def quality_rows(found: Mapping[str, StrategyFigures], budgets: Sequence[float]) -> list[dict[str, str]]:
     """A row a strategy: what the search would name after equal training."""
     rows = []
@@ -202,6 +228,8 @@ def plain_of(found: Mapping[str, StrategyFigures]) -> dict[str, Any]:
             "within_noise": {f"{budget:g}": found for budget, found in one.within.items()},
             "top_tried": one.top_tried,
             "top_stopped": one.top_stopped,
+            "trials": one.trials,
+            "stopped": one.stopped,
         }
         for name, one in found.items()
     }

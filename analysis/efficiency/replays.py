@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from analysis.efficiency.draws import Draw, Half, counted_half
-from analysis.efficiency.figures import StrategyFigures, plain_of, quality_rows, steps_rows
+from analysis.efficiency.figures import StrategyFigures, gain_rows, plain_of, quality_rows, steps_rows
 from analysis.rendering import render_table
 from analysis.replay.table import RecordedTable, check_rungs
 from analysis.replay.tries import ReplayStrategy, Truth, replay
@@ -73,6 +73,21 @@ class Replaying:
     taught: frozenset[str]
     noise: Noise
     budgets: tuple[float, ...]
+
+    @property
+    def without_stopping(self) -> dict[str, str]:
+        """By each strategy that may stop trials the same one that stops none, where there is one."""
+        none = {self._but_for_stopping(each): each.name for each in self.strategies if not _stops(each)}
+        stopping = [each for each in self.strategies if _stops(each)]
+        pairs = ((each.name, none.get(self._but_for_stopping(each))) for each in stopping)
+        return {name: other for name, other in pairs if other is not None}
+
+    def _but_for_stopping(self, strategy: ReplayStrategy) -> tuple[object, ...]:
+        return strategy.sampler, strategy.rungs, strategy.name in self.taught
+
+
+def _stops(strategy: ReplayStrategy) -> bool:
+    return strategy.stopping.name != "none"
 
 
 def replay_strategy(name: str, plain: Mapping[str, Any], table: RecordedTable) -> ReplayStrategy:
@@ -127,6 +142,7 @@ def _replayed(task: tuple[int, Draw, Replaying]) -> tuple[int, dict[str, Strateg
 def efficiency_text(
     found: Mapping[str, StrategyFigures],
     draws: Sequence[Draw],
+    replaying: Replaying,
     rungs: Sequence[int],
     settings: EfficiencySettings,
 ) -> str:
@@ -137,6 +153,9 @@ def efficiency_text(
         "where it says so).",
         "",
         render_table([], steps_rows(found, rungs[0] / full), "markdown"),
+        "What stopping gains: the steps to the top of the same strategy without it, and with.",
+        "",
+        render_table([], gain_rows(found, replaying.without_stopping), "markdown"),
         "The network that the search would name after equal training, in full lengths: its true place, and "
         "how often no network is truly better by more than the noise of two runs.",
         "",

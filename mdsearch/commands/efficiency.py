@@ -36,7 +36,9 @@ COMPARED_STRATEGIES: dict[str, Sequence[str]] = {  # by the words of the search 
     "TPE, no stopping": ("sampler=tpe", "stopping=none", "recorded=false"),
     "NSGA-II, no stopping": ("sampler=nsga2", "stopping=none", "recorded=false"),
     "TPE, no stopping, taught": ("sampler=tpe", "stopping=none"),
+    "our default, not taught, no stopping": ("stopping=none", "recorded=false"),
     "our default, not taught": ("recorded=false",),
+    "our default, no stopping": ("stopping=none",),
     DEFAULT: (),
 }
 
@@ -59,7 +61,7 @@ def main(words: list[str]) -> int:
     replaying = Replaying(tuple(strategies.values()), taught, noise, settings.budgets)
     draws = _draws(table, histories, settings)
     found = replayed_all(draws, replaying, settings.processes, Console())
-    text = efficiency_text(found, draws, strategies[DEFAULT].rungs or table.rungs, settings)
+    text = efficiency_text(found, draws, replaying, strategies[DEFAULT].rungs or table.rungs, settings)
     print(text)
     if settings.out is not None:
         folder = Path(settings.out)

@@ -139,7 +139,10 @@ def test_a_run_counts_once_however_it_is_written(tmp_path: Path) -> None:
             "sampler.name=random",
             "sampler.name: 'random' has other fields than 'linear'; write sampler=random",
         ),
-        ("stopping={name: asha}", "stopping.name: 'asha' has other fields than 'paper'; write stopping=asha"),
+        (
+            "stopping={name: asha}",
+            "stopping.name: 'asha' has other fields than 'leaders'; write stopping=asha",
+        ),
         ("data.name=digits", "data.name: 'digits' has other fields than 'scenes'; write data=digits"),
     ],
 )

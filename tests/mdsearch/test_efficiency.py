@@ -20,7 +20,7 @@ def test_our_default_is_the_searchs_own_and_replays_too():
 
 def test_who_is_taught_is_said_by_the_searchs_own_words():
     taught = [name for name, words in COMPARED_STRATEGIES.items() if compose("search", words)["recorded"]]
-    assert taught == ["TPE, no stopping, taught", DEFAULT]
+    assert taught == ["TPE, no stopping, taught", "our default, no stopping", DEFAULT]
 
 
 CUSTOM = """
@@ -59,6 +59,7 @@ def test_the_command_reports_every_strategy_and_the_same_each_time(recorded, tmp
     assert (
         text in said
         and "| oracle at a quarter |" in text
+        and "What stopping gains" in text
         and "2 halves of the table, 1 seed each: 8 networks replayed, the top 1; 8 teachers" in text
     )
     assert (tmp_path / "a" / "efficiency.png").read_bytes().startswith(b"\x89PNG")

@@ -8,6 +8,7 @@ import pytest
 from analysis.efficiency.figures import (
     StrategyFigures,
     figure,
+    gain_rows,
     mean,
     oracle,
     ratio_of_means,
@@ -49,6 +50,16 @@ def test_an_interval_over_few_draws_is_as_wide_as_students():
     found = figure(mean, values)
     half = 2.093 * values.std(ddof=1) / math.sqrt(20)
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.06)
+
+
+def test_what_stopping_gains_by_hand():
+    base = StrategyFigures(draws=[0, 0, 1, 1], steps=[6.0, 6.0, 3.0, 9.0], top_stopped=[0] * 4)
+    own = StrategyFigures(draws=[0, 0, 1, 1], steps=[3.0, 5.0, 2.0, 6.0], top_stopped=[1, 0, 0, 0])
+    own.top_tried, own.trials, own.stopped = [2, 1, 1, 1], [10, 10, 5, 15], [4, 2, 1, 3]
+    (row,) = gain_rows({"none": base, "a rule": own}, {"a rule": "none"})
+    assert row["strategy"] == "a rule" and row["without stopping"].startswith("6.0 ")
+    assert row["with"].startswith("4.0 ") and row["times fewer"].startswith("1.50 ")
+    assert row["stopped, of all trials"].startswith("25% ") and row["of the top"].startswith("20% ")
 
 
 def test_a_draw_is_the_mean_of_its_seeds():

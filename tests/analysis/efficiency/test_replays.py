@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.efficiency.draws import half_of, halves, in_half, part_of, shares, subset_of, teachers
 from analysis.efficiency.figures import StrategyFigures, figure, oracle, ratio_of_means
-from analysis.efficiency.replays import replay_strategy
+from analysis.efficiency.replays import Replaying, replay_strategy
 from analysis.evidence.decisions import PAPER_DECISIONS
 from analysis.replay.table import RecordedRun, RecordedTable
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, replay
@@ -283,3 +283,18 @@ def test_a_strategy_is_the_searchs():
     plain = compose("search", ["sampler=random", "stopping=none"])
     expected = ReplayStrategy("uniform", RANDOM, NoStoppingSettings(), rungs=RUNGS)
     assert replay_strategy("uniform", plain, planted(lambda place: 1.0)) == expected
+
+
+def test_stopping_is_held_against_the_same_strategy_without_it():
+    strategies = [
+        ReplayStrategy(name, sampler, stopping)
+        for name, sampler, stopping in (
+            ("random", RANDOM, NoStoppingSettings()),
+            ("random, halving", RANDOM, AshaSettings()),
+            ("linear, halving", LinearSettings(), AshaSettings()),
+            ("taught", LinearSettings(), NoStoppingSettings()),
+            ("taught, halving", LinearSettings(), AshaSettings()),
+        )
+    ]
+    replaying = Replaying(tuple(strategies), frozenset({"taught", "taught, halving"}), NOISE, (1.0,))
+    assert replaying.without_stopping == {"random, halving": "random", "taught, halving": "taught"}

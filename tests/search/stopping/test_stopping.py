@@ -22,7 +22,7 @@ PEERS = [  # the median improved by 50 and .40
     Point.of(50.0, 0.40),
     Point.of(40.0, 0.50),
 ]
-RULES = ("paper", "median", "asha", "extrapolate", "none")
+RULES = ("leaders", "paper", "median", "asha", "extrapolate", "none")
 
 
 def reason(name: str, here: Point, peers=PEERS, step: int = 100, **numbers) -> str:
