@@ -30,7 +30,7 @@ from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import resume_command
 
 WITHOUT_NOISE = ("median", "asha", "none")  # stopping rules that need none
-FREE_ON_RESUME = frozenset({"trials", "name", "runs_folder", "resume", "presets"})
+ASK_TELL_FREE_ON_RESUME = frozenset({"trials", "name", "runs_folder", "resume", "presets"})
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ def claimed(settings: AskTellSettings) -> Path:
     changed = [
         each.name
         for each in fields(AskTellSettings)
-        if each.name not in FREE_ON_RESUME and getattr(before, each.name) != getattr(settings, each.name)
+        if each.name not in ASK_TELL_FREE_ON_RESUME
+        and getattr(before, each.name) != getattr(settings, each.name)
     ]
     if changed:
         raise InputError(f"resume: {', '.join(changed)} differ from what {folder} was made with")

@@ -36,10 +36,10 @@ from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
 from training.loop import seconds_per_step
+from training.state import STATE_BYTES_PER_PARAMETER
 from training.trainer import Trainer
 
 SAMPLES_PRICED = 2000
-STATE_BYTES_PER_PARAMETER = 4 * 4  # weights, their average, and AdamW's two moments, in fp32
 KEPT_BYTES_PER_PARAMETER = 4
 
 

@@ -12,10 +12,10 @@ from search.strategies.supernet import SupernetSettings
 from space.shared.plain import InputError
 from training.data.dataset import Dataset
 from training.loop import seconds_of_steps
+from training.state import STATE_BYTES_PER_PARAMETER
 from training.supernet import SupernetTrainer
 
 STEPS_TIMED = 8  # each of another architecture
-STATE_BYTES_PER_PARAMETER = 4 * 4  # as a trial's
 
 
 def check_supernet(settings: SearchSettings) -> None:

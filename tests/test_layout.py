@@ -86,14 +86,36 @@ def test_no_file_name_stands_in_two_files() -> None:
     assert {text: found for text, found in holders.items() if len(found) > 1} == {}
 
 
+def public_names(tree: ast.Module) -> Iterator[str]:
+    """Functions, classes, constants and names of types; a `TypeVar` is of its file alone."""
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names = [name]
+            case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar"))):
+                names = []
+            case ast.Assign(targets=targets):
+                names = [part.id for each in targets for part in ast.walk(each) if isinstance(part, ast.Name)]
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names = [name]
+            case _:
+                names = []
+        yield from (name for name in names if not name.startswith("_"))
+
+
 def test_no_two_public_things_of_one_name() -> None:
     homes: dict[str, set[str]] = {}
-    for name, tree in sources():
-        for node in tree.body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                homes.setdefault(node.name, set()).add(name)
-    twice = {name for name, found in homes.items() if len(found) > 1}
-    assert twice == OF_CONTRACT | OLDER_NAMES
+    for file, tree in sources():
+        for name in public_names(tree):
+            homes.setdefault(name, set()).add(file)
+    twice = {name: found for name, found in homes.items() if len(found) > 1}
+    assert {name: found for name, found in twice.items() if name not in OF_CONTRACT | OLDER_NAMES} == {}
+    assert twice.keys() == OF_CONTRACT | OLDER_NAMES
+
+
+def test_public_names_are_those_of_constants_and_types_too() -> None:
+    text = "T = TypeVar('T')\na, B = 1, 2\nC: int = 3\n_d = 4\nclass E: f = 5\ndef g(): h = 6"
+    assert list(public_names(ast.parse(text))) == ["a", "B", "C", "E", "g"]
 
 
 def test_the_import_contract_sees_a_circle_of_files() -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from space.architecture import Architecture
-from space.shared.files import replacing
+from space.shared.files import replacing, write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.seeds import generator
 from space.unet import UNet
@@ -192,7 +192,7 @@ def write_model(
         with replacing(folder / f"{name}.safetensors") as own:
             save_file({key: tensor.contiguous() for key, tensor in weights.items()}, own)
     plain = {"architecture": architecture.to_plain(), "settings": to_plain(settings)}
-    (folder / MODEL_NAME).write_text(json.dumps(plain, indent=1), encoding="utf-8")
+    write_whole(folder / MODEL_NAME, json.dumps(plain, indent=1))
 
 
 def load_model(folder: str | Path, device: str = "auto") -> Model:

@@ -109,7 +109,7 @@ class RunLedger:
     """Counts of a run. `steps` were trained by the search, `saved` spared by stopping."""
 
     complete: int
-    halted: int
+    stopped: int
     failed: int
     running: int
     over_budget: int

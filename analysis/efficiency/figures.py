@@ -59,7 +59,7 @@ class StrategyFigures:
         self.draws.append(draw)
         self.never.append(math.isinf(replayed.steps_to_top))
         if self.never[-1]:
-            again = (replayed.halted + 1) / (len(truth.top) + 1)
+            again = (replayed.stopped + 1) / (len(truth.top) + 1)
             self.steps.append(replayed.steps_spent / full + again)
             self.minutes.append((replayed.usage.wall + again * mean_run_seconds(table)) / 60)
         else:
@@ -68,7 +68,7 @@ class StrategyFigures:
         self.top_tried.append(replayed.top_tried)
         self.top_stopped.append(replayed.top_stopped)
         self.trials.append(replayed.trials)
-        self.stopped.append(replayed.halted)
+        self.stopped.append(replayed.stopped)
         for budget in budgets:
             done = sum(steps <= budget * full for steps in replayed.steps)
             named = replayed.named[done - 1] if done else None

@@ -12,7 +12,7 @@ from analysis.replay.table import RecordedTable
 from search.statistics.variance import Variance, variance_within
 
 LEVELS = ("best third", "middle third", "worst third")
-FEWEST_NETWORKS = 3  # of a level, or of runs elsewhere
+FEWEST_IN_A_LEVEL = 3  # of a level, or of runs elsewhere
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def noise_levels(table: RecordedTable) -> list[QualityLevel]:
         for key, by_seed in repeated(goodness(table, fid, table.rungs[-1])).items()
     }
     order = sorted(ends, key=lambda key: -ends[key])
-    if len(order) < FEWEST_NETWORKS * len(LEVELS):
+    if len(order) < FEWEST_IN_A_LEVEL * len(LEVELS):
         return []
     thirds = [order[place * len(order) // 3 : (place + 1) * len(order) // 3] for place in range(3)]
     return [_level(name, table, keys) for name, keys in zip(LEVELS, thirds, strict=True)]
@@ -44,7 +44,7 @@ def noise_levels(table: RecordedTable) -> list[QualityLevel]:
 def all_repeated(table: RecordedTable) -> QualityLevel | None:
     """All networks with two seeds or more as one level; None where they are too few."""
     keys = list(repeated(goodness(table, metrics_of(table)[0], table.rungs[-1])))
-    return _level("all", table, keys) if len(keys) >= FEWEST_NETWORKS else None
+    return _level("all", table, keys) if len(keys) >= FEWEST_IN_A_LEVEL else None
 
 
 def _level(name: str, table: RecordedTable, keys: Sequence[str]) -> QualityLevel:

@@ -150,7 +150,7 @@ class Replayed:
     top_tried: int = 0
     top_stopped: int = 0
     trials: int = 0
-    halted: int = 0
+    stopped: int = 0
     steps_spent: int = 0
     usage: Usage = field(default_factory=Usage)
 
@@ -207,7 +207,7 @@ class _Watch:
         trial, outcome = history.by_key[key], self.outcome
         is_top = trial.architecture.id in self.truth.top
         if trial.state == "halted":
-            outcome.halted += 1
+            outcome.stopped += 1
             outcome.top_stopped += is_top
         if trial.state != "complete":
             return

@@ -22,7 +22,7 @@ from conf.words import as_text, first_line, path_of
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.command_lines import command_line, setting_word
-from space.shared.files import alone_in
+from space.shared.files import alone_in, write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
@@ -196,10 +196,10 @@ def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
     """The folder with what is needed to go on: the words, the resolved settings, the architecture."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ARCHITECTURE_NAME).write_text(command.architecture().to_yaml(), encoding="utf-8")
-        (folder / WORDS).write_text(yaml.safe_dump(words), encoding="utf-8")
+        write_whole(folder / ARCHITECTURE_NAME, command.architecture().to_yaml())
+        write_whole(folder / WORDS, yaml.safe_dump(words))
         settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
-        (folder / CONFIG_NAME).write_text(settings, encoding="utf-8")
+        write_whole(folder / CONFIG_NAME, settings)
     except OSError as error:
         raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
 
@@ -216,7 +216,7 @@ def _cut_curve(curve: Path, step: int) -> None:
     if curve.is_file():
         lines = curve.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        curve.write_text("".join(kept), encoding="utf-8")
+        write_whole(curve, "".join(kept))
 
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:

@@ -21,12 +21,16 @@ from space.shared.command_lines import setting_word
 from space.shared.plain import InputError, to_plain
 from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER, folder_digests, frozen_digest
 
-TEXT, LATENTS, REFERENCE = f"training.{TEXT_FOLDER}", f"training.{LATENTS_FOLDER}", "scoring.reference"
+TEXT, LATENTS, SCORING_REFERENCE = (
+    f"training.{TEXT_FOLDER}",
+    f"training.{LATENTS_FOLDER}",
+    "scoring.reference",
+)
 USES = ("sampler.use", "stopping.use")  # digests of these stand in sessions, as the files may be put right
 DIGEST_OF: Mapping[str, Callable[[str], str]] = {
     TEXT: lambda folder: frozen_digest(TEXT_FOLDER, folder),
     LATENTS: lambda folder: frozen_digest(LATENTS_FOLDER, folder),
-    REFERENCE: lambda source: reference_digest(source, REFERENCE),
+    SCORING_REFERENCE: lambda source: reference_digest(source, SCORING_REFERENCE),
     **dict.fromkeys(USES, digest_of),
 }
 
@@ -39,7 +43,7 @@ def reads_of(settings: SearchSettings) -> dict[str, str]:
     """
     digests = training_reads(settings)
     if (reference := settings.scoring.reference) is not None:
-        digests[REFERENCE] = DIGEST_OF[REFERENCE](reference)
+        digests[SCORING_REFERENCE] = DIGEST_OF[SCORING_REFERENCE](reference)
     return digests
 
 

@@ -27,7 +27,7 @@ from space.interchange.weight_files import (
 from space.shared.plain import InputError
 from space.unet import UNet
 
-PREFIX = "unet."  # of our own folders: `PipelineUNet` holds the network under this name
+UNET_PREFIX = "unet."  # of our own folders: `PipelineUNet` holds the network under this name
 PIPELINE_FILE = "model_index.json"
 # Beside the weights of a `PipelineUNet`, by the name under which diffusers looks for its class: so a pipeline
 # around one loads with trust_remote_code=True wherever mdsearch is installed.
@@ -82,7 +82,7 @@ def empty_unet(architecture: Architecture) -> UNet:
 def save(unet: UNet, folder: str | Path) -> None:
     """Write any `unet` as a folder that `load` reads, and `PipelineUNet.from_pretrained` for a pipeline."""
     config = {"_class_name": "PipelineUNet", "architecture": unet.architecture.to_plain()}
-    weights = {f"{PREFIX}{name}": tensor for name, tensor in unet.state_dict().items()}
+    weights = {f"{UNET_PREFIX}{name}": tensor for name, tensor in unet.state_dict().items()}
     write_network(Path(folder), config, weights)
     write_class(folder)
 
@@ -127,7 +127,7 @@ def load(path: str | Path, *, variant: str | None = None, size_numbers: int | No
     weights = read_weights(folder, variant) if weights is None else weights
     if "architecture" in config:
         architecture = Architecture.from_plain(config["architecture"], str(folder / CONFIG_FILE))
-        return assign(empty_unet(architecture), weights, lambda ours: f"{PREFIX}{ours}")
+        return assign(empty_unet(architecture), weights, lambda ours: f"{UNET_PREFIX}{ours}")
     architecture = architecture_from_diffusers(
         config,
         size_numbers=size_numbers,

@@ -15,7 +15,7 @@ from space.shared.files import replacing
 from space.shared.image_files import SAMPLES_MANIFEST
 from space.shared.plain import InputError
 
-CAPTIONS = "captions.jsonl"
+CAPTIONS_NAME = "captions.jsonl"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SampleFolder:
             # The manifest first: whoever finds captions or images finds it too.
             self._write(SAMPLES_MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
             self.check(manifest)  # another shard may have come between
-            self._write(CAPTIONS, lambda file: file.write(lines.encode()))
+            self._write(CAPTIONS_NAME, lambda file: file.write(lines.encode()))
         except OSError as error:
             raise InputError(f"out: {self.path} cannot be written: {error.strerror}") from None
 
@@ -117,7 +117,7 @@ class SampleFolder:
     def tidy(self) -> None:
         """With all images there, remove what killed workers left half written."""
         if not self.missing():
-            for name in ("*.png", SAMPLES_MANIFEST, CAPTIONS):
+            for name in ("*.png", SAMPLES_MANIFEST, CAPTIONS_NAME):
                 for file in self.path.glob(f".{name}.*"):  # as `replacing` names them
                     file.unlink(missing_ok=True)
 

@@ -137,7 +137,7 @@ def test_progress_and_ledger_add_up_by_hand(tmp_path: Path) -> None:
     assert [m.area for m in moments] == pytest.approx(areas)
     assert moments[-1].seconds == pytest.approx(1000 / 6 + 3 * 5.9)
     counts = ledger(record.history)
-    assert (counts.complete, counts.halted, counts.steps, counts.saved) == (2, 1, 1000, 200)
+    assert (counts.complete, counts.stopped, counts.steps, counts.saved) == (2, 1, 1000, 200)
 
 
 # ---------------------------------------------------------------------- the page

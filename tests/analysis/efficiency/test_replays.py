@@ -115,7 +115,7 @@ def test_a_replay_that_stopped_all_of_the_best_pays_for_training_them_again():
     truth = Truth(table.runs, table.objectives, 0.05)
     found = StrategyFigures()
     never = Replayed(
-        steps=[400], named=[networks()[5].id], halted=38, steps_spent=4600, top_tried=2, top_stopped=2
+        steps=[400], named=[networks()[5].id], stopped=38, steps_spent=4600, top_tried=2, top_stopped=2
     )
     never.usage.wall = 600.0
     found.add(never, table, truth, (networks()[5].id,), (0.5, 1))
