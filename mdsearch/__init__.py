@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from search.run import RunResult
     from search.runs.record import History, Trial, read_history
     from search.samplers.base import Observation, Proposal, Sampler
+    from search.samplers.hard_budget import HardBudgetSampler
+    from search.samplers.linear import LinearSampler
+    from search.samplers.studies import report_scores
     from search.settings import SearchSettings
     from search.statistics.curves import Curve, points_at
     from search.statistics.pareto import Point
@@ -52,8 +55,10 @@ __all__ = [
     "Budget",
     "Cost",
     "Curve",
+    "HardBudgetSampler",
     "History",
     "InputError",
+    "LinearSampler",
     "Objective",
     "Observation",
     "Point",
@@ -76,6 +81,7 @@ __all__ = [
     "read_captions",
     "read_history",
     "read_run",
+    "report_scores",
     "run_search",
     "search",
     "settings",
@@ -89,6 +95,9 @@ _NAMES_IN = {
     "search.run": ("RunResult",),
     "search.runs.record": ("History", "Trial", "read_history"),
     "search.samplers.base": ("Observation", "Proposal", "Sampler"),
+    "search.samplers.hard_budget": ("HardBudgetSampler",),
+    "search.samplers.linear": ("LinearSampler",),
+    "search.samplers.studies": ("report_scores",),
     "search.settings": ("SearchSettings",),
     "search.statistics.curves": ("Curve", "points_at"),
     "search.statistics.pareto": ("Point",),
