@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from search.formats import label
+from search.formats import counted, duration, label
 from search.objectives import Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial
@@ -42,7 +42,14 @@ def all_verdicts(history: History) -> list[Verdict]:
     if noise is None:
         return []
     found = verdicts(history, objectives_of(history), noise, references_of(history))
-    return [replace(v, name=label(v.name), against=label(v.against)) for v in found]
+    return [
+        replace(v, name=label(v.name), against=label(v.against), beyond=_labelled(v.beyond)) for v in found
+    ]
+
+
+def _labelled(text: str) -> str:
+    name, of, rest = text.partition("'s FID")
+    return f"{label(name)}{of}{rest}"
 
 
 @dataclass(frozen=True)
@@ -118,14 +125,26 @@ def steps_saved(trials: Sequence[Trial]) -> Savings:
 
 
 def seconds_by_kind(history: History) -> dict[str, tuple[float, float]]:
-    """Worker seconds by kind of work, most first: of the search, and of the confirmation."""
+    """Worker seconds by kind of work, most first: of the search with what its trials share, and of the
+    confirmation."""
     search: Counter[str] = Counter()
     confirm: Counter[str] = Counter()
     for trial in history.by_key.values():
         for rung in trial.rungs:
-            (search if trial.purpose == "search" else confirm).update(rung.seconds)
+            (confirm if trial.purpose == "confirm" else search).update(rung.seconds)
     kinds = sorted({*search, *confirm}, key=lambda kind: -(search[kind] + confirm[kind]))
     return {kind: (float(search[kind]), float(confirm[kind])) for kind in kinds}
+
+
+def ranking_in_words(history: History) -> str:
+    """What decided in which order candidates were tried, where weights that they inherit did."""
+    if not history.inherited or not history.shared:
+        return ""
+    shared, by = history.shared[-1], history.inherited["ranked_by"].replace("_", " ")
+    return (
+        f"{counted(len(history.inherited['candidates']), 'candidate')} ranked by {by} with weights inherited "
+        f"from one shared training of {shared.last_step:,} steps ({duration(shared.seconds)})."
+    )
 
 
 def refusals(history: History) -> dict[str, int]:

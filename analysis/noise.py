@@ -25,8 +25,19 @@ def preset(noise: Noise, source: str) -> str:
     head = f"# Noise of one run, from {source}\n"
     plain = noise_to_plain(noise)
     known = [rung for rung in plain["rungs"] if isfinite(rung["fid_relative"] + rung["clip"])]
+    if plain["measured_up_to_fid"] is not None:
+        plain["measured_up_to_fid"] = float(f"{plain['measured_up_to_fid']:.4g}")
     plain["rungs"] = [_rounded(rung) | {"step": rung["step"]} for rung in known]
     return head + yaml.safe_dump(plain, sort_keys=False)
+
+
+def measured_up_to(stated: Noise, measured_on: tuple[float, float] | None, with_stated: bool) -> float | None:
+    """Up to which FID figures were measured: what is stated and counts, and what the repeats add."""
+    counts = with_stated and any(isfinite(rung.fid_relative) for rung in stated.rungs)
+    if counts and (stated.measured_up_to_fid is None or measured_on is None):
+        return stated.measured_up_to_fid
+    ends = [measured_on[1]] if measured_on is not None else []
+    return max([*ends, *([stated.measured_up_to_fid or 0.0] if counts else [])], default=None)
 
 
 def _rounded(deviations: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def plot_file(path: Path, size: tuple[float, float]) -> Iterator[Figure]:
             path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path, dpi=150)
         except OSError as error:
-            raise InputError(f"picture: {path} cannot be written: {error}") from None
+            raise InputError(f"plot: {path} cannot be written: {error}") from None
 
 
 def log_ticks(axis: Axis) -> None:

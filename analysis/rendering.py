@@ -23,17 +23,17 @@ Format = Literal["table", "json", "csv", "markdown"]
 class TableSettings:
     """How a table is written.
 
-    `out` is a file (None: standard output); `picture` a file for the plot beside it, PNG, SVG or PDF.
+    `out` is a file (None: standard output); `plot` a file for the plot beside it, PNG, SVG or PDF.
     """
 
     format: Format = "table"
     out: str | None = None
-    picture: str | None = None
+    plot: str | None = None
 
     def __post_init__(self) -> None:
-        if self.picture is not None and Path(self.picture).suffix not in PLOT_ENDINGS:
+        if self.plot is not None and Path(self.plot).suffix not in PLOT_ENDINGS:
             allowed = ", ".join(PLOT_ENDINGS)
-            raise InputError(f"picture: {self.picture!r} is no image file; allowed: {allowed}")
+            raise InputError(f"plot: {self.plot!r} is no image file; allowed: {allowed}")
 
 
 def render_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, str]], form: Format) -> str:
@@ -103,8 +103,8 @@ def markdown_page(
     """A Markdown page: title, parts, the plot if there is one, the command that made it and when."""
     chosen = {name: value for name, value in asdict(settings).items() if value is not None}
     paragraphs = [f"# {title}", *(part.strip() for part in parts)]
-    if settings.picture is not None:
-        link = relpath(settings.picture, Path(settings.out or ".").parent)
+    if settings.plot is not None:
+        link = relpath(settings.plot, Path(settings.out or ".").parent)
         paragraphs.append(f"![{caption}]({link})")
     paragraphs.append(f"Made on {date.today()} by `{command_line(command, **chosen)}`.")
     return "\n\n".join(paragraphs) + "\n"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Far apart in hue, and from light to dark for those who don't tell hues apart.
-COLOURS = ("#3b82f6", "#d9541f", "#0f9d6b", "#8b5cf6", "#c99a06", "#db4f9e", "#0e9fb5", "#6b7280")
+SERIES_COLOURS = ("#3b82f6", "#d9541f", "#0f9d6b", "#8b5cf6", "#c99a06", "#db4f9e", "#0e9fb5", "#6b7280")
 MAGNITUDES = 5  # largest over smallest
 # As plotly, matplotlib and text have it.
 MARKS = (
@@ -37,9 +37,9 @@ class Look:
 
 
 def look(place: int) -> Look:
-    again, at = divmod(place, len(COLOURS))
+    again, at = divmod(place, len(SERIES_COLOURS))
     symbol, mark, glyph = MARKS[(at + again) % len(MARKS)]
-    return Look(COLOURS[at], symbol, mark, glyph, _dashes(again))
+    return Look(SERIES_COLOURS[at], symbol, mark, glyph, _dashes(again))
 
 
 def spans_magnitudes(values: Sequence[float]) -> bool:

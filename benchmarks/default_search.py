@@ -21,12 +21,12 @@ SAMPLE_SECONDS = 1.0
 MIB = 2**20
 
 
-def kind_of(process: psutil.Process, driver: int) -> str:
+def process_kind(process: psutil.Process, driver: int) -> str:
     if process.pid == driver:
         return "driver"
     command = " ".join(process.cmdline())
     # Ray names a worker after its class when idle, and after Tune's wrapper of it while it trains
-    trains = "_TrialActor" in command or "ResourceTrainable" in command
+    trains = "TrialActor" in command or "ResourceTrainable" in command
     return "worker" if trains else "Ray's own processes"
 
 
@@ -42,7 +42,7 @@ def watched(command: list[str]) -> tuple[float, dict[str, float], float]:
         for process in [child, *child.children(recursive=True)]:
             try:
                 memory = process.memory_full_info()
-                kind = kind_of(process, child.pid)
+                kind = process_kind(process, child.pid)
             except psutil.Error:
                 continue  # it ended meanwhile
             total += memory.pss

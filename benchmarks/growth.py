@@ -27,16 +27,18 @@ from conf.compose import compose
 from search.backends.virtual import VirtualClock
 from search.objectives import objectives_to_plain
 from search.preparation import search_strategy
-from search.runs.record import Record
+from search.runs.record import Record, Trial
 from search.samplers.base import observations
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.settings import SearchSettings, settings_from_plain
-from search.strategy import Report
+from search.strategies.ledger import Ledger
+from search.strategy import Job, Report
 from space.choices import UniformSuggestions
+from space.prices.macs import price
 from space.shared.plain import from_plain, to_plain
 
 SAMPLERS = ("linear", "tpe", "nsga2", "random", "gp")
-PROPOSALS = 5
+PROPOSALS = DECISIONS = 5
 MIB = 2**20
 ROWS = {
     "resume_s": "read the record and go on (s)",
@@ -62,7 +64,7 @@ def settings() -> SearchSettings:
 
 
 def write_record(folder: Path, count: int) -> None:
-    """So many ended trials and one that has reached its first rung, written through `Record.append`."""
+    """So many ended trials and some that have reached their first rung, written through `Record.append`."""
     asked, chance, clock = settings(), random.Random(0), VirtualClock()
     with mock.patch("os.fsync"):
         record = Record(folder)
@@ -73,16 +75,17 @@ def write_record(folder: Path, count: int) -> None:
         record.append("run", name="growth", seed=0, trials=count + 100, overrides=[], references=[], **header)
         start = {asked.objectives[0].name: 5000.0, asked.objectives[1].name: 0.0}
         record.append("start", scores=start, protocol={})
-        search = search_strategy(asked, record, asked.noise)
-        while len(record.history.trials) <= count:
+        while len(record.history.trials) < count + DECISIONS:
             clock.now += 60.0
             suggestions = UniformSuggestions(chance)
             network = asked.space.sample(suggestions)
             if asked.budget.excess(network) or network.id in record.history.by_architecture:
                 continue
             number = len(record.history.trials)
-            key = search._start(number, network, "sampler", suggestions.params, {}).key
-            _train(record, asked, key, chance, running=number == count)
+            job = Job(str(number), "search", f"trial {number}", network, asked.seed, asked.rungs)
+            told = {"source": "sampler", "params": suggestions.params, "sampler_attributes": {}}
+            Ledger(record).write_proposed(job, number, price(network), asked.proxy, **told)
+            _train(record, asked, job.key, chance, running=number >= count)
         record.close()
 
 
@@ -129,12 +132,15 @@ def measure(folder: Path) -> dict[str, float]:
 
         propose()
         found[f"{name}_ms"] = 1e3 * median(_seconds(propose) for _ in range(PROPOSALS))
-    here = history.trials[-1]
-    scores = here.rungs[-1].scores
-    report = Report(asked.rungs[1], {name: 0.9 * value for name, value in scores.items()}, {})
-    found["decision_ms"] = 1e3 * median(
-        _seconds(lambda: search._decision(here.key, report)) for _ in range(5)
-    )
+
+    def judge(trial: Trial) -> None:
+        scores = {name: 0.9 * value for name, value in trial.rungs[-1].scores.items()}
+        search.judge(trial.key, Report(asked.rungs[1], scores, {}))
+
+    with mock.patch("os.fsync"):
+        found["decision_ms"] = 1e3 * median(
+            _seconds(lambda trial=trial: judge(trial)) for trial in history.trials[-DECISIONS:]
+        )
     found["driver_mib"] = _resident_mib()
     found["csv_s"] = _seconds(lambda: write_tables(folder, history))
     sync = lambda: sync_study(folder, history, asked.space, asked.objectives)  # noqa: E731

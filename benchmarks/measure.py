@@ -113,9 +113,9 @@ def ms_by_kind(step: Step, device: str) -> dict[str, float]:
         if event.device_type != torch.autograd.DeviceType.CPU:
             continue  # a kernel: its time stands with the operator that launched it
         own_us = event.self_device_time_total if device == "cuda" else event.self_cpu_time_total
-        sums[kind_of(event.key)] += own_us / 1e3 / PROFILED_STEPS
+        sums[operator_kind(event.key)] += own_us / 1e3 / PROFILED_STEPS
     return sums
 
 
-def kind_of(operator: str) -> str:
+def operator_kind(operator: str) -> str:
     return next((kind for kind, pattern in KINDS if pattern.search(operator)), REST)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from math import exp
+from dataclasses import replace
+from math import exp, log1p
 from statistics import fmean
 
 import numpy as np
@@ -20,6 +21,7 @@ from search.runs.record import Rung, State, Trial
 from search.statistics.noise import Noise, RungNoise
 from space.prices.macs import price
 
+MARGIN = 0.05
 STEPS, FID_NOISE, CLIP_NOISE, STATED_DEGREES_OF_FREEDOM = 400, 0.2, 0.05, 6
 OBJECTIVES = FID_AND_CLIP
 NETWORK = named_architecture("md")
@@ -87,6 +89,18 @@ def ever_told_apart(it: Race, runs: list[Trial]) -> bool:
     return any(verdict is not None and verdict.word in ("better", "worse", "mixed") for verdict in verdicts)
 
 
+def ever_called_no_worse(it: Race, runs: list[Trial]) -> bool:
+    """Whether the first finalist was ever said to be no worse than the second, looking after every run."""
+    standings = (it.at(runs[:count]) for count in range(2, len(runs) + 1))
+    verdicts = (standing.evidence.verdict("trial 0", "trial 1") for standing in standings)
+    return any(verdict is not None and verdict.word in ("no worse", "equivalent") for verdict in verdicts)
+
+
+def one_score(noise: Noise) -> Noise:
+    """Margins by which a network that is worse by `MARGIN` in FID may have any CLIP score."""
+    return replace(noise, no_worse_fid_relative=MARGIN, no_worse_clip=100.0)
+
+
 def is_found(standing: Standing, name: str) -> bool:
     """Whether `name` is known to be better than everybody."""
     return standing.still_in == (name,) and not standing.open_pairs
@@ -117,6 +131,10 @@ def main(words: list[str]) -> None:
         worlds = [World(number, shared=shared) for number in range(races)]
         wrong = sum(ever_told_apart(it, ran(it, world)) for it, world in zip(its, worlds, strict=True))
         print(f"equal networks told apart, the seed's share of the noise {shared}: {wrong / races:.1%}")
+    its = [race(2, 0, 8, one_score(stated(number))) for number in range(races)]
+    worse = [World(number, {"trial 0": -log1p(MARGIN) / FID_NOISE}) for number in range(races)]
+    wrong = sum(ever_called_no_worse(it, ran(it, world)) for it, world in zip(its, worse, strict=True))
+    print(f"worse by the margin called no worse: {wrong / races:.1%}")
     few = races // 5
     for ahead in (2.0, 3.0, 4.0, 6.0):
         worlds = [World(number, {"trial 1": ahead}) for number in range(few)]

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from conf.composition import composed, stored_words
-from conf.errors import check_preset, explain, refuse_outside
-from conf.files import PACKAGE, built_in, is_path, names_preset, presets_of, text_of
+from conf.composition import choices, composed, stored_words
+from conf.errors import check_kinds, check_preset, explain, refuse_outside
+from conf.files import PACKAGE, built_in, is_path, names_preset, presets_of, text_of_file
 from conf.folders import own_files
 from conf.own import Chosen, Kept, chosen, naming_file
-from conf.repeated import refuse_opposed, refuse_repeated, without
+from conf.repeated import KIND, fields_of, refuse_opposed, refuse_repeated, without
 from conf.words import in_words_of_today, parsed_word, readable
 from space.shared.plain import InputError, at_home
 
@@ -58,11 +58,12 @@ def compose_and_keep(
     """As `compose`, and the texts of the presets of the user's own that the words choose; `kept` are those of
     the words `before`, whose files may be gone.
     """
-    given, earlier = ([readable(word) for word in words] for words in (overrides, before))
+    given, earlier = (
+        [in_words_of_today(readable(word), main) for word in words] for words in (overrides, before)
+    )
     refuse_repeated(map(parsed_word, given))
     first = without(earlier, given)
-    words = [in_words_of_today(word) for word in (*first, *given)]
-    own = chosen(words, package, Kept(len(first), kept))
+    own = chosen([*first, *given], package, Kept(len(first), kept))
     if own.aliases:
         _lately.append(own)
     try:
@@ -90,6 +91,17 @@ def _composed(
     named = {override.key_or_group for override in parsed if names_preset(override, folders)}
     begin_with = {group: fields for group, fields in (stored or {}).items() if group not in named}
     refuse_opposed(parsed[before:], folders)
+    kinds = [
+        field
+        for override in parsed[before:]
+        for field in fields_of(override)
+        if field[0].endswith(f".{KIND}")
+    ]
+    if kinds:
+        words = [override.input_line for override in parsed if names_preset(override, folders)]
+        usual = choices(main, package, own.only(words))
+        usual |= {group: str(fields.get(KIND, usual.get(group))) for group, fields in begin_with.items()}
+        check_kinds(kinds, {group: usual[group] for group in usual if group not in named}, folders)
     try:
         config = composed(main, own.only([*stored_words(begin_with), *own.words]), package)
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -110,7 +122,7 @@ def architecture_texts(names: Iterable[str]) -> dict[str, str]:
             plain = compose("count", [f"arch={name}"])["arch"]
             found[f"arch={name}"] = yaml.safe_dump(plain, sort_keys=False)
         elif is_path(name) and Path(name).is_file():
-            found[f"arch={name}"] = text_of(Path(name), "arch")
+            found[f"arch={name}"] = text_of_file(Path(name), "arch")
     return found
 
 

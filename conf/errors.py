@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from conf.composition import MISSING, choices, composed
 from conf.files import folder_of, is_path, names_preset
 from conf.own import Chosen
+from conf.repeated import KIND
 from conf.words import first_line
 from space.shared.plain import InputError, nearest
+
+Presets = Mapping[str, Mapping[str, str]]
 
 
 def refuse_outside(override: Any) -> None:
@@ -36,13 +39,27 @@ def check_chosen_here(override: Any, usual: Mapping[str, str]) -> None:
         raise InputError(f"{name}: not chosen from here; {nearest(name, usual)}")
 
 
+def check_kinds(fields: Iterable[tuple[str, Any]], usual: Mapping[str, str], folders: Presets) -> None:
+    """Raises InputError for `sampler.name=random`: of another preset the fields are others, too.
+
+    Args:
+        usual: the preset of each group that no word chooses.
+    """
+    for name, value in fields:
+        group, _, field = name.rpartition(".")
+        if field == KIND and group in usual and value != usual[group] and value in folders[folder_of(group)]:
+            raise InputError(
+                f"{name}: {value!r} has other fields than {usual[group]!r}; write {group}={value}"
+            )
+
+
 def explain(
     error: Exception,
     main: str,
     parsed: list[Any],
     own: Chosen,
     package: str,
-    folders: Mapping[str, Mapping[str, str]],
+    folders: Presets,
 ) -> NoReturn:
     """Raise the InputError that says what Hydra's `error` meant; a bug of the YAML itself goes on."""
     from hydra.errors import HydraException

@@ -31,7 +31,7 @@ def presets_of(package: str) -> dict[str, dict[str, str]]:
                     f"{file}: {group}={preset} is built in, and a preset of your own does not replace it; "
                     "give the file another name"
                 )
-        found[group] = found[group] | {preset: text_of(file, group) for preset, file in files.items()}
+        found[group] = found[group] | {preset: text_of_file(file, group) for preset, file in files.items()}
     return found
 
 
@@ -52,7 +52,7 @@ def built_in(package: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def text_of(file: Path, group: str) -> str:
+def text_of_file(file: Path, group: str) -> str:
     """What a file of the user's holds. Raises InputError, naming the group, if it cannot be read."""
     try:
         return file.read_text("utf-8-sig")
@@ -70,7 +70,7 @@ def preset_text(folders: Mapping[str, Mapping[str, str]], group: str, preset: st
     """What the file of a group's preset holds, which may be a file by its path; empty where there is none."""
     known = folders.get(folder_of(group), {})
     if preset not in known and is_path(preset):
-        return text_of(Path(preset).expanduser(), group)
+        return text_of_file(Path(preset).expanduser(), group)
     return known.get(preset, "")
 
 

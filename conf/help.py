@@ -48,7 +48,7 @@ def _chosen(main: str, words: Iterable[str], package: str, usual: dict[str, str]
     """Group -> preset, with those that the words choose."""
     folders = presets_of(package)
     of_groups = [word for word in words if folder_of(word.lstrip("+~").partition("=")[0]) in folders]
-    parsed = [parsed_word(in_words_of_today(word)) for word in of_groups]
+    parsed = [parsed_word(in_words_of_today(word, main)) for word in of_groups]
     chosen = [each for each in parsed if names_preset(each, folders) and not each.is_sweep_override()]
     for override in chosen:
         check_preset(override, folders[override.key_or_group])

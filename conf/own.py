@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from conf.files import built_in, folder_of, is_path, package_of, text_of, unquoted
+from conf.files import built_in, folder_of, is_path, package_of, text_of_file, unquoted
 from conf.folders import ENDINGS, own_files
 from space.shared.plain import InputError, nearest
 
@@ -191,7 +191,7 @@ class _Finder:
             return None
         if not file.is_file():
             raise InputError(f"{group}: no file {name!r} (from {Path.cwd()}); {self._hint(group, file)}")
-        return _with_whole_paths(OwnPreset(group, name, text_of(file, group), file))
+        return _with_whole_paths(OwnPreset(group, name, text_of_file(file, group), file))
 
     def _file(self, group: str, name: str) -> Path | None:
         if is_path(name):

@@ -43,7 +43,7 @@ def refuse_opposed(parsed: Sequence[Any], folders: Mapping[str, Mapping[str, str
         names = list(_names(one))
         for other in parsed:
             if names_preset(one, folders):
-                kind = dict(_fields(other)).get(f"{one.key_or_group}.{KIND}")
+                kind = dict(fields_of(other)).get(f"{one.key_or_group}.{KIND}")
                 if str(kind) in folders[one.key_or_group] and str(kind) != str(one.value()):
                     _refuse(one.key_or_group, [one.input_line, other.input_line])
             elif any(inner.startswith(f"{name}.") for name in names for inner in _names(other)):
@@ -81,10 +81,10 @@ def _sets_some(word: str) -> bool:
 
 def _names(override: Any) -> Iterator[str]:
     """Dotted names of all that a word sets."""
-    return (name for name, _ in _fields(override))
+    return (name for name, _ in fields_of(override))
 
 
-def _fields(override: Any) -> Iterator[tuple[str, Any]]:
+def fields_of(override: Any) -> Iterator[tuple[str, Any]]:
     """The same with what they are set to."""
     package = "" if override.package is None else f"@{override.package}"
     yield from _leaves(f"{override.key_or_group}{package}", override.value())

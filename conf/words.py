@@ -17,15 +17,33 @@ from space.shared.renamed import note_renamed
 
 # Presets by their older names, which run folders hold and users type for one release more.
 RENAMED = {f"{group}=own": f"{group}=custom" for group in ("sampler", "stopping")}
+# Settings of a command, likewise.
+RENAMED_SETTINGS = {
+    "explore": {"draws": "samples", "picture": "plot"},
+    "table1": {"picture": "plot"},
+    "train": {"pictures": "images"},
+    "walk": {"picture": "plot"},
+}
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _INTERPOLATION = re.compile(r"(?<!\\)\$\{")
 
 
-def in_words_of_today(word: str) -> str:
-    """The word, with a preset's older name replaced and that said."""
+def in_words_of_today(word: str, command: str) -> str:
+    """The word, with the older name of a preset or of a command's setting replaced and that said."""
+    name, equals, value = word.partition("=")
+    new = RENAMED_SETTINGS.get(command, {}).get(name)
+    if new is not None and equals:
+        note_renamed(f"{name}=", f"{new}=")
+        return f"{new}={value}"
     if word in RENAMED:
         note_renamed(word, RENAMED[word])
     return RENAMED.get(word, word)
+
+
+def fields_of_today(plain: object, command: str) -> object:
+    """What a command of an earlier version kept of its settings, by the names of now."""
+    names = RENAMED_SETTINGS.get(command, {})
+    return {names.get(key, key): value for key, value in plain.items()} if isinstance(plain, dict) else plain
 
 
 def divided(words: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -166,14 +184,14 @@ def _of_chosen(words: Iterable[str], swept: Mapping[str, Iterable[str]]) -> list
 
     def belongs(word: str) -> bool:
         group, _, field = word.partition("=")[0].lstrip("+~").partition(".")
-        others = [fields_of(group, preset) for preset in swept.get(group, ()) if field]
+        others = [set_by_preset(group, preset) for preset in swept.get(group, ()) if field]
         top = field.partition(".")[0]
-        return not any(top in each for each in others) or top in fields_of(group, chosen[group])
+        return not any(top in each for each in others) or top in set_by_preset(group, chosen[group])
 
     return [word for word in words if belongs(word)]
 
 
-def fields_of(group: str, preset: str) -> frozenset[str]:
+def set_by_preset(group: str, preset: str) -> frozenset[str]:
     """The fields that a preset's file sets; empty where there is none."""
     import yaml
 
@@ -182,7 +200,7 @@ def fields_of(group: str, preset: str) -> frozenset[str]:
     if not isinstance(plain, dict):
         return frozenset()
     based_on = [name for name in plain.get("defaults", ()) if isinstance(name, str) and name != "_self_"]
-    return frozenset(plain).union(*(fields_of(group, name) for name in based_on))
+    return frozenset(plain).union(*(set_by_preset(group, name) for name in based_on))
 
 
 def _alternatives(word: str) -> list[str]:

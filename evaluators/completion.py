@@ -26,9 +26,9 @@ from evaluators.protocols.protocol import (
     ReferenceSet,
     Sampling,
 )
+from space.shared.image_files import SAMPLES_MANIFEST
 from space.shared.plain import InputError, from_plain, to_plain
 
-SAMPLES_MANIFEST = "manifest.json"
 OWN = "own"  # images and captions that the preset does not name: their digest tells which they are
 
 

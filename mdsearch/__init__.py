@@ -20,6 +20,10 @@ from __future__ import annotations
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
+from mdsearch.packages import take_ours
+
+take_ours()
+
 if TYPE_CHECKING:
     from mdsearch.api import ask_tell, read_run, run_search, search, settings
     from search.ask_tell import Asked, AskTell, Told

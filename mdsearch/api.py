@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from search.run import RunResult
     from search.settings import SearchSettings
 
+ADDRESS = ("host", "port", "token")
 SEARCH_TEXTS = ("name", "runs_folder", "cache_folder", "data.folder", "data.captions")
 
 
@@ -62,7 +63,7 @@ def run_search(
     from analysis.live import STANDARD
     from search import run
 
-    return run.run_search(settings, list(overrides), STANDARD, ray)
+    return run.execute(settings, list(overrides), STANDARD, ray)
 
 
 def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
@@ -120,12 +121,14 @@ def serve_settings(overrides: Sequence[str]) -> tuple[AskTellSettings, ServeAddr
         from search.runs.folder import stored_overrides
 
         before, kept = stored_overrides(resume), stored_ask_tell(resume).presets
-    new, earlier = (as_text(words, ["name", "resume", "protocol"]) for words in (overrides, before))
+    texts_of_it = ["name", "resume", "protocol", "token"]
+    new, earlier = (as_text(words, texts_of_it) for words in (overrides, before))
     plain, texts = compose_and_keep("serve", new, before=earlier, kept=kept)
     texts = architecture_texts(plain["enqueue"]) | texts | kept
-    address: ServeAddress = from_plain(ServeAddress, {name: plain.pop(name) for name in ("host", "port")})
+    address: ServeAddress = from_plain(ServeAddress, {name: plain.pop(name) for name in ADDRESS})
     settings: AskTellSettings = from_plain(AskTellSettings, plain | {"presets": texts})
-    return settings, address, [*before, *overrides]
+    kept_words = [word for word in overrides if word.lstrip("+").partition("=")[0] != "token"]  # a secret
+    return settings, address, [*before, *kept_words]
 
 
 def read_run(folder: str | Path) -> RunResult:

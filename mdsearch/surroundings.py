@@ -10,11 +10,11 @@ import os
 import sys
 from pathlib import Path
 
+from mdsearch.packages import OURS
 from space.shared.caches import can_be_written, own_temporary
 from space.shared.plain import InputError
 
 SPELLED = "as JSON spells them"
-OURS = Path(__file__).resolve().parents[1]
 
 
 def settle() -> None:

@@ -13,6 +13,8 @@ Budgets, sampler, stopping rule, record and report are those of any search. The 
 
 from __future__ import annotations
 
+import math
+import operator
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,15 @@ from typing import Any, Literal
 
 import yaml
 
-from search.ask_tell_settings import AskTellSettings, check_scores, claimed, header_of_told, serve_command
+from search.ask_tell_settings import (
+    AskTellSettings,
+    check_scores,
+    check_told_prior,
+    claimed,
+    header_of_told,
+    serve_command,
+    told_protocol,
+)
 from search.confirmation.unmeasured import noise_note
 from search.custom import keep_custom
 from search.plan import check_choosing
@@ -29,6 +39,7 @@ from search.preparation import search_strategy
 from search.run import RunResult
 from search.runs.files import CONFIG_NAME
 from search.runs.header import noise_of_rule
+from search.runs.prior import take_prior
 from search.runs.record import Record, Trial
 from search.runs.results import Listener, Results
 from search.runs.scores import best_first
@@ -80,6 +91,8 @@ class AskTell:
         self, settings: AskTellSettings, overrides: Sequence[str] = (), listeners: Sequence[Listener] = ()
     ) -> None:
         check_choosing(settings, {"enqueue": settings.enqueue})
+        if settings.resume is None:  # a resumed search has their trials in its own record
+            check_told_prior(settings)
         self.settings, self.folder = settings, claimed(settings)
         self._closed: RunResult | None = None
         self._lock, self._record = threading.RLock(), Record(self.folder)
@@ -102,10 +115,12 @@ class AskTell:
             write_whole(self.folder / CONFIG_NAME, config)
             record.append("run", **header_of_told(settings, self.folder.name, overrides))
         if not record.history.start_scores:
-            said = {"run": self.folder.name} if settings.protocol is None else {"told": settings.protocol}
-            record.append("start", scores=settings.start, protocol={"name": "told"} | said)
+            protocol = told_protocol(settings, self.folder.name)
+            record.append("start", scores=settings.start, protocol=protocol)
         if settings.noise is not None and (note := noise_note(record.history.header)):
             print(f"noise: {note}; measured_under: [] says that it is that of the scores that are told")
+        if not record.history.sessions:
+            take_prior(record, settings.prior)
         uses = {name: getattr(getattr(settings, name), "use", None) for name in ("sampler", "stopping")}
         kept = keep_custom(self.folder, record.history, print, **uses)
         record.append("session", trials=settings.trials, backend="told", own=kept)
@@ -118,7 +133,12 @@ class AskTell:
             return None if job is None else self._asked(job)
 
     def tell(
-        self, asked: Asked | str, step: int, scores: Mapping[str, float] | None = None, /, **named: float
+        self,
+        asked: Asked | str | int,
+        step: int,
+        scores: Mapping[str, float] | None = None,
+        /,
+        **named: float,
     ) -> Told:
         """The scores of a trial at a rung, by name: those that decide and any others; `seconds`, if named, is
         what they took. A rung told again gets the answer that it got.
@@ -127,8 +147,10 @@ class AskTell:
             InputError: a trial that was never asked for or has ended, a step that is not its next rung, a
                 score that is missing, is no number, or was told otherwise before.
         """
-        scores = _numbers({**(scores or {}), **named})
+        step, scores = _whole(step), _numbers({**(scores or {}), **named})
         seconds = scores.pop("seconds", 0.0)
+        if not 0 <= seconds < math.inf:
+            raise InputError(f"seconds: {seconds} is not possible; allowed: 0 or more")
         with self._lock:
             trial = self._trial(asked)
             check_scores(trial.name, scores, self.settings.objectives)
@@ -140,7 +162,7 @@ class AskTell:
             self._under_way(trial)
             return self._ended(trial, decision.word, decision.reason)
 
-    def fail(self, asked: Asked | str, reason: str) -> None:
+    def fail(self, asked: Asked | str | int, reason: str) -> None:
         """A trial that came to nothing: it diverged, or its machine was lost for good."""
         with self._lock:
             trial = self._trial(asked)
@@ -185,8 +207,8 @@ class AskTell:
         left = tuple(rung for rung in job.rungs if rung > last)
         return Asked(job.key, job.name, job.architecture, narrowed, job.seed, left, last)
 
-    def _trial(self, asked: Asked | str) -> Trial:
-        key = asked if isinstance(asked, str) else asked.key
+    def _trial(self, asked: Asked | str | int) -> Trial:
+        key = asked.key if isinstance(asked, Asked) else str(asked)
         if self._closed is not None:
             raise InputError(f"{self.folder}: is closed; go on with: {serve_command(self.folder)}")
         known = self._record.history.by_key
@@ -223,13 +245,24 @@ class AskTell:
         waiting[:] = [other for other in waiting if other.key != trial.key]
 
 
+def _whole(step: Any) -> int:
+    try:
+        if isinstance(step, bool):
+            raise TypeError
+        return operator.index(step)  # also of numpy
+    except TypeError:
+        raise InputError(f"step: {step!r:.40} is no whole number; allowed: the trial's next rung") from None
+
+
 def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
     """Whatever counts as a number: of numpy, of a tensor."""
     found = dict[str, float]()
     for name, value in scores.items():
         try:
+            if isinstance(value, (bool, str, bytes)) or "bool" in str(getattr(value, "dtype", "")):
+                raise TypeError
             found[str(name)] = float(value)
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             raise InputError(
                 f"{name}: {value!r:.40} is no number; a trial that diverged has failed"
             ) from None

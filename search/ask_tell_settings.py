@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from search.objectives import Objective, Objectives, checked, fid_and_clip, obje
 from search.runs.files import CONFIG_NAME, RECORD_NAME
 from search.runs.folder import folder_for
 from search.runs.header import ELSEWHERE
+from search.runs.prior import refuse_prior_of_others
 from search.runs.scores import all_of
 from search.samplers.factory import SamplerSettings
 from search.statistics.noise import Noise, noise_to_plain
@@ -28,15 +30,21 @@ from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import resume_command
 
 WITHOUT_NOISE = ("median", "asha", "none")  # stopping rules that need none
-FREE_ON_RESUME = frozenset({"trials", "name", "runs_folder", "resume", "presets"})
+ASK_TELL_FREE_ON_RESUME = frozenset({"trials", "name", "runs_folder", "resume", "presets"})
 
 
 @dataclass(frozen=True)
 class ServeAddress:
-    """Where `mdsearch serve` listens; port None: a free one."""
+    """Where `mdsearch serve` listens, and what it wants to hear; port None: a free one, token None: none on
+    this machine's loopback, and one of its own making elsewhere."""
 
     host: str = "127.0.0.1"
     port: int | None = None
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.token is not None and not re.fullmatch(r"[!-~]+", self.token):
+            raise InputError("token: is not possible; allowed: letters, digits and signs of ASCII, no spaces")
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class AskTellSettings:
     further_objectives: tuple[Objective, ...] = ()
     protocol: str | None = None
     enqueue: tuple[str, ...] = ()
+    prior: tuple[str, ...] = ()
     name: str | None = None
     runs_folder: str = "runs"
     resume: str | None = None
@@ -70,6 +79,10 @@ class AskTellSettings:
 
     def __post_init__(self) -> None:
         checked(self.objectives)
+        if self.strategy.name != "independent":
+            raise InputError(
+                f"strategy: {self.strategy.name} trains by itself, and here you do; allowed: independent"
+            )
         if self.trials < 1:
             raise InputError(f"trials: {self.trials} is too few; allowed: 1 or more")
         if not self.rungs or list(self.rungs) != sorted(set(self.rungs)) or self.rungs[0] < 1:
@@ -94,7 +107,8 @@ def claimed(settings: AskTellSettings) -> Path:
     changed = [
         each.name
         for each in fields(AskTellSettings)
-        if each.name not in FREE_ON_RESUME and getattr(before, each.name) != getattr(settings, each.name)
+        if each.name not in ASK_TELL_FREE_ON_RESUME
+        and getattr(before, each.name) != getattr(settings, each.name)
     ]
     if changed:
         raise InputError(f"resume: {', '.join(changed)} differ from what {folder} was made with")
@@ -125,6 +139,18 @@ def header_of_told(settings: AskTellSettings, name: str, overrides: list[str]) -
     header |= {"name": name, "overrides": overrides, "budget": settings.budget.to_plain(), "references": []}
     header |= {"objectives": objectives_to_plain(settings.objectives), "training": ELSEWHERE}
     return header | ({} if settings.noise is None else {"noise": noise_to_plain(settings.noise)})
+
+
+def told_protocol(settings: AskTellSettings, name: str) -> dict[str, str]:
+    """How scores are measured, as a record holds it: in the user's words, or as in no other run than this."""
+    return {"name": "told"} | ({"run": name} if settings.protocol is None else {"told": settings.protocol})
+
+
+def check_told_prior(settings: AskTellSettings) -> None:
+    """Raises InputError for earlier runs that cannot teach this search, before it has a folder."""
+    name = settings.name or "this run"
+    header = header_of_told(settings, name, []) | {"protocol": told_protocol(settings, name)}
+    refuse_prior_of_others(settings.prior, header)
 
 
 def check_scores(where: str, scores: Mapping[str, float], objectives: Objectives) -> None:

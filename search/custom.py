@@ -21,6 +21,7 @@ from typing import Any
 
 from search.runs.files import CUSTOM_FOLDER
 from search.runs.record import History
+from space.shared.files import replacing
 from space.shared.plain import InputError, nearest
 
 PUT_RIGHT = "; put it right and go on: what was recorded is kept"
@@ -52,7 +53,8 @@ def keep_custom(
         kept = folder / CUSTOM_FOLDER / f"{path.stem}_{digest}.py"
         if not kept.exists():
             kept.parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, kept)
+            with replacing(kept) as own:
+                shutil.copyfile(path, own)
     return digests
 
 

@@ -59,6 +59,8 @@ class PlainDisplay:
         if event["event"] == "rejected":
             self.rejected += 1
             return
+        if event["event"] == "inherited":
+            self.message(f"{counted(len(event['candidates']), 'candidate')} ranked by {event['ranked_by']}")
         if event["event"] not in ("proposed", "rung", "ended"):
             return
         trial = history.by_key[event["key"]]
@@ -118,7 +120,7 @@ class LiveDisplay:
         for trial in list(history.by_key.values())[-ROWS_SHOWN:]:
             state = f"{trial.state}: {trial.reason}" if trial.reason else trial.state
             table.add_row(
-                escape(trial.name if trial.purpose == "search" else f"confirm {trial.name}"),
+                escape(f"confirm {trial.name}" if trial.purpose == "confirm" else trial.name),
                 trial.architecture.id,
                 size_of(trial),
                 f"{trial.last_step}/{trial.steps}",
@@ -139,8 +141,9 @@ def size_of(trial: Trial) -> str:
 
 def scores_of(trial: Trial, objectives: Objectives) -> str:
     point = point_of(trial, objectives)
-    if point is None:
-        return ""
+    if point is None:  # a shared training has scores of its own
+        last = trial.rungs[-1].scores if trial.rungs else {}
+        return "  ".join(f"{name} {value:.4g}" for name, value in last.items())
     return "  ".join(
         f"{o.label} {o.value_text(value)}" for o, value in zip(objectives, point.values, strict=True)
     )

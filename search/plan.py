@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,11 +12,13 @@ from typing import Protocol
 import torch
 
 from search.backends.cluster import check_devices
+from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.unmeasured import noise_note
 from search.formats import counted, duration
 from search.objectives import Objectives
 from search.runs.folder import disk_free_bytes
 from search.runs.prior import check_prior, recorded_that_teach, settled_header
+from search.runs.teachers import left_out
 from search.samplers.base import ChecksSpace
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.scoring.evaluator import check_scoring, scoring_plan
@@ -25,6 +26,7 @@ from search.settings import SearchSettings
 from search.statistics.noise import NO_NOISE, Noise
 from search.stopping.factory import StoppingSettings, make_rule
 from search.strategies.factory import StrategySettings
+from search.supernet_plan import check_supernet, supernet_plan
 from space.architecture import Architecture
 from space.budget import Budget, smallest_of
 from space.choices import Space, UniformSuggestions
@@ -33,12 +35,12 @@ from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
+from training.loop import seconds_per_step
+from training.state import STATE_BYTES_PER_PARAMETER
 from training.trainer import Trainer
 
 SAMPLES_PRICED = 2000
-STATE_BYTES_PER_PARAMETER = 4 * 4  # weights, their average, and AdamW's two moments, in fp32
 KEPT_BYTES_PER_PARAMETER = 4
-STEPS_TIMED = 3
 
 
 def check(settings: SearchSettings) -> Dataset:
@@ -53,6 +55,7 @@ def check(settings: SearchSettings) -> Dataset:
     check_devices(settings.cluster)
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     _check_objectives(settings)
+    check_supernet(settings)
     check_choosing(settings, named)
     for group, names in named.items():
         for name in names:
@@ -228,6 +231,13 @@ def named_architecture(name: str, own: Mapping[str, str] = MappingProxyType({}))
     return Architecture.from_yaml(presets[name].read_text(encoding="utf-8"), name)
 
 
+def compared_with(settings: SearchSettings) -> dict[str, Architecture]:
+    """By name what this search is compared with, or may be by a later confirmation: its reference points, MD
+    and MD-Lite."""
+    names = (*ConfirmationSettings().references, *settings.confirmation.references)
+    return {Path(name).stem: named_architecture(name, settings.presets) for name in names}
+
+
 def plan_text(settings: SearchSettings) -> str:
     """The plan in words: the space, the feasible share, steps, expected time and disk.
 
@@ -250,8 +260,9 @@ def plan_text(settings: SearchSettings) -> str:
     if note := noise_note(settled_header(settings, data.digest)):
         lines.append(f"noise      {note}")
     taught = [*settings.prior]
-    if recorded := recorded_that_teach(settings, data.digest):
-        taught.append(f"{counted(recorded, 'recorded network')} (docs/evidence.md)")
+    references = compared_with(settings)
+    if recorded := recorded_that_teach(settings, data.digest, references.values()):
+        taught.append(f"{counted(recorded, 'recorded network')} (docs/evidence.md; {left_out(references)})")
     if taught:
         lines.append(f"prior      what the trials of {', '.join(taught)} taught")
     if not feasible:
@@ -262,6 +273,7 @@ def plan_text(settings: SearchSettings) -> str:
     torch.set_num_threads(settings.cluster.threads_per_worker)
     trainer = Trainer(typical, data, settings.training, seed=settings.seed)
     lines += [f"text       {line}" for line in trainer.unread_text()]
+    lines += [f"supernet   {line}" for line in supernet_plan(settings, data)]
     seconds = seconds_per_step(trainer)
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
     disk = settings.trials * kept + workers * while_running
@@ -273,14 +285,3 @@ def plan_text(settings: SearchSettings) -> str:
         f"disk       about {disk / 1e6:.0f} MB in {where} ({disk_free_bytes(where) / 1e9:.0f} GB free)",
     ]
     return "\n".join(lines)
-
-
-def seconds_per_step(trainer: Trainer) -> float:
-    """Measured here: the fastest of a few training steps, the first left out."""
-    trainer.train_to(1)
-    took = []
-    for step in range(2, 2 + STEPS_TIMED):
-        began = time.perf_counter()
-        trainer.train_to(step)
-        took.append(time.perf_counter() - began)
-    return min(took)

@@ -12,6 +12,7 @@ from search.confirmation.confirmation import Confirmation
 from search.display import Display
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
 from search.plan import Choosing, named_architecture
+from search.runs.compatibility import READS
 from search.runs.files import (
     EVALUATOR_FOLDER,
     PROMPTS_NAME,
@@ -20,6 +21,7 @@ from search.runs.files import (
     SAMPLES_SHOWN,
 )
 from search.runs.header import noise_here, noise_of_rule
+from search.runs.moved import reads_of
 from search.runs.record import MemoryRecord, Record
 from search.samplers.factory import make_sampler
 from search.scoring.evaluator import describe, prepare_evaluator
@@ -114,7 +116,8 @@ def start_scores(
 
 
 def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> dict[str, Any]:
-    return {
+    reads = reads_of(settings)
+    header = {
         "name": folder.name,
         "overrides": overrides,
         "seed": settings.seed,
@@ -132,6 +135,7 @@ def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> d
         "noise": noise_to_plain(settings.noise),
         "references": list(settings.confirmation.references),
     }
+    return header | ({READS: reads} if reads else {})
 
 
 def search_strategy(settings: Choosing, record: MemoryRecord, noise: Noise) -> Strategy:

@@ -19,12 +19,12 @@ from search.confirmation.unmeasured import noise_note, what_to_measure, why_unkn
 from search.custom import keep_custom
 from search.display import Display, make_display
 from search.formats import counted, score, states_in_words
-from search.plan import check
+from search.plan import check, compared_with
 from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
 from search.runs.commands import more_seeds_command
 from search.runs.compatibility import abridged
 from search.runs.files import BEST_NAME, EVALUATOR_FOLDER, PROVENANCE_NAME
-from search.runs.folder import begin_record, claim_folder, moved_data
+from search.runs.folder import begin_record, claim_folder, moved_places
 from search.runs.header import objectives_of
 from search.runs.prior import take_prior, take_recorded
 from search.runs.provenance import provenance
@@ -32,6 +32,7 @@ from search.runs.record import History, Record
 from search.runs.results import Listener, Results
 from search.runs.rows import choices_of, rung_rows, trial_rows
 from search.runs.scores import all_of, best_first
+from search.runs.teachers import known_references, reference_note
 from search.settings import SearchSettings
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
@@ -84,7 +85,7 @@ class RunResult:
         return Architecture.load(path) if path.is_file() else None
 
 
-def run_search(
+def execute(
     settings: SearchSettings,
     overrides: list[str] | None = None,
     listeners: Sequence[Listener] = (),
@@ -151,18 +152,21 @@ def _run(
         display.message(f"noise: {note}")
     if not (folder / PROVENANCE_NAME).is_file():
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))
+    references = compared_with(settings)
     if not record.history.sessions:
         take_prior(record, settings.prior)
-        if settings.recorded and (differences := take_recorded(record)):
+        if settings.recorded and (differences := take_recorded(record, references.values())):
             display.message(f"the recorded networks say nothing here: {'; '.join(abridged(differences))}")
     if record.history.prior:
         runs = Counter(trial.source for trial in record.history.prior)
         known = ", ".join(f"{counted(trials, 'trial')} of {run}" for run, trials in runs.items())
         display.message(f"prior knowledge: {known}")
+    if note := reference_note(known_references(record.history.prior, references.values())):
+        display.message(f"prior knowledge: {note}")
     uses = {name: getattr(getattr(settings, name), "use", None) for name in ("sampler", "stopping")}
     kept = keep_custom(folder, record.history, display.message, **uses)
     record.append(
-        "session", trials=settings.trials, backend=settings.backend, own=kept, **moved_data(settings)
+        "session", trials=settings.trials, backend=settings.backend, own=kept, **moved_places(settings)
     )
 
     strategy = phases_of(settings, record)
@@ -211,7 +215,7 @@ def _drive(
 def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrupted: bool) -> None:
     if interrupted:
         display.message(f"interrupted; go on with: {resume_command(folder)}")
-    for phase in strategy.phases:
+    for phase in strategy.parts:
         if isinstance(phase, ArchitectureSearch) and phase.exhausted:
             display.message("the sampler found no further architecture that is new and fits the budget")
         if isinstance(phase, Confirmation) and phase.undecided:

@@ -11,11 +11,28 @@ from typing import Literal, Protocol
 
 from search.runs.record import Purpose, State
 from space.architecture import Architecture
+from space.budget import Budget
+from space.choices import Space
+
+
+@dataclass(frozen=True)
+class SharedTraining:
+    """What a job trains that is no candidate: weights for all of a space within a budget, at a learning rate
+    with this `decay`. At its last rung `candidates` are scored with what they inherit: by the loss on so many
+    held-out images, and by generated `images` if that is true."""
+
+    space: Space
+    budget: Budget
+    candidates: tuple[Architecture, ...]
+    decay: Literal["none", "linear", "cosine"]
+    validation_images: int
+    images: bool = False
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training run that a backend should start or go on with: plain enough to travel to a worker."""
+    """A training run that a backend should start or go on with: plain enough to travel to a worker. Where it
+    is `shared`, `architecture` is the largest of the space."""
 
     key: str
     purpose: Purpose
@@ -23,16 +40,19 @@ class Job:
     architecture: Architecture
     seed: int
     rungs: tuple[int, ...]
+    shared: SharedTraining | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a worker measured at a rung; `deviations` of scores are those of resampled images."""
+    """What a worker measured at a rung; `deviations` of scores are those of resampled images, `inherited` the
+    scores of a shared training's candidates, in their order."""
 
     step: int
     scores: dict[str, float]
     seconds: dict[str, float]
     deviations: dict[str, float] = field(default_factory=dict)
+    inherited: tuple[dict[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -34,17 +32,20 @@ from search.runs.files import (
     job_folder,
     make_job_folder,
 )
-from search.strategy import Job, Report
+from search.strategy import Job, Report, SharedTraining
+from space.architecture import Architecture
 from space.proxy import Proxy, narrow
+from space.shared.files import remove_unfinished, replacing_files
 from space.shared.plain import InputError
 from space.shared.retries import Waiting, patiently, storage_error
 from training.data.factory import DataSettings, load_data
 from training.generation.grid import save_grid
 from training.loop import Diverged
 from training.settings import TrainingSettings
+from training.supernet import SupernetTrainer
 from training.trainer import Trainer
 
-_UNFINISHED = ".writing-"  # what a killed worker left half written is in folders of this name
+SAVED_EVERY_SECONDS = 600  # between rungs
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,7 @@ class TrialWorker:
     def _begin(self, job: Job) -> tuple[Trainer, str | None]:
         """The training where it was left, or from step 0 and why the state that there is is of no use."""
         folder = make_job_folder(Path(self.settings.run_folder), job.key)
-        for left in folder.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        remove_unfinished(folder)
         (folder / ARCHITECTURE_NAME).write_text(job.architecture.to_yaml(), encoding="utf-8")
         trainer, state = self._trainer(job), folder / STATE_NAME
         if state.is_file():
@@ -113,15 +113,21 @@ class TrialWorker:
         return trainer, None
 
     def _trainer(self, job: Job) -> Trainer:
-        architecture = narrow(job.architecture, self.settings.proxy)
+        proxy, shared = self.settings.proxy, job.shared
+        architecture = narrow(job.architecture, proxy)
         training = replace(self.settings.training, steps=job.rungs[-1])
+        if shared is not None:
+            training = replace(training, decay=shared.decay, validation_images=shared.validation_images)
+            return SupernetTrainer(shared.space, shared.budget, proxy, self.data, training, seed=job.seed)
         return Trainer(architecture, self.data, training, seed=job.seed)
 
     def _to_rung(self, trainer: Trainer, job: Job, work: _Work) -> Report:
         """May be called again after an OSError, and then goes on with what is left to do."""
+        if isinstance(trainer, SupernetTrainer) and job.shared is not None:
+            return self._to_shared_rung(trainer, job, job.shared, work)
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
         with _timed(seconds, "training"):
-            trainer.train_to(work.to_step)
+            trainer.train_to(work.to_step, _saving(trainer, folder, work))
         with _timed(seconds, "validation"):
             validation_loss = trainer.validation_loss()
         with _timed(seconds, "sampling"):
@@ -129,11 +135,11 @@ class TrialWorker:
         with _timed(seconds, "features"):
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
         with _timed(seconds, "writing"):
-            with _filling(folder) as own:
+            with replacing_files(folder, last=STATE_NAME) as own:
                 save_grid(images[:SAMPLES_SHOWN], own / SAMPLES_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
                 trainer.save_weights(own)
                 trainer.save_state(own / STATE_NAME)
-            _log(folder, work)
+            _log(folder, work, work.to_step)
         scores[VALIDATION_LOSS] = validation_loss
         broken = [name for name, value in scores.items() if not np.isfinite(value)]
         if broken:
@@ -141,37 +147,81 @@ class TrialWorker:
         plain = {name: float(value) for name, value in scores.items()}
         return Report(work.to_step, plain, seconds, deviations)
 
+    def _to_shared_rung(
+        self, trainer: SupernetTrainer, job: Job, shared: SharedTraining, work: _Work
+    ) -> Report:
+        """Its score is the first candidate's; at the last rung all candidates have theirs."""
+        folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
+        with _timed(seconds, "training"):
+            trainer.train_to(work.to_step, _saving(trainer, folder, work))
+        with _timed(seconds, "writing"):
+            with replacing_files(folder, last=STATE_NAME) as own:
+                trainer.save_state(own / STATE_NAME)
+            _log(folder, work, work.to_step)
+        candidates = shared.candidates if work.to_step == job.rungs[-1] else shared.candidates[:1]
+        with _timed(seconds, "inherited scores"):
+            inherited = tuple(
+                self._inherited(trainer, candidate, job, shared.images) for candidate in candidates
+            )
+        if not any(inherited):
+            raise Diverged(f"no inherited score is a number at step {work.to_step}")
+        first = next(scores for scores in inherited if scores)
+        return Report(
+            work.to_step, first, seconds, inherited=inherited if work.to_step == job.rungs[-1] else ()
+        )
 
-@dataclass(frozen=True)
+    def _inherited(
+        self, trainer: SupernetTrainer, candidate: Architecture, job: Job, images: bool
+    ) -> dict[str, float]:
+        """What is no number is left out."""
+        trainer.inherit(candidate)
+        scores = {VALIDATION_LOSS: trainer.validation_loss()}
+        if images and np.isfinite(scores[VALIDATION_LOSS]):
+            made = trainer.generate(self.captions, seed=job.seed, batch_size=self.settings.generation_batch)
+            scores |= self.evaluator.score(made, self.captions)
+        return {name: float(value) for name, value in scores.items() if np.isfinite(value)}
+
+
+@dataclass
 class _Work:
-    """From one rung to the next. `seconds` grow with every attempt."""
+    """From one rung to the next. `seconds` grow with every attempt, `from_step` with every state saved."""
 
     from_step: int
     to_step: int
     seconds: dict[str, float]
 
 
-@contextmanager
-def _filling(folder: Path) -> Iterator[Path]:
-    """A folder to write files to. Once the block is done they take their places in `folder`, each whole and
-    the state last; if it failed, nothing has changed."""
-    own = Path(tempfile.mkdtemp(dir=folder, prefix=_UNFINISHED))
-    try:
-        yield own
-        for file in sorted(own.iterdir(), key=lambda file: file.name == STATE_NAME):
-            with open(file, "rb") as written:
-                os.fsync(written.fileno())
-            os.replace(file, folder / file.name)
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
+def _saving(trainer: Trainer, folder: Path, work: _Work) -> Callable[[int, float], None]:
+    """After each step: a state now and then, so that a long way to a rung need not be gone in one go."""
+    last = time.monotonic()
+
+    def after(step: int, loss: float) -> None:
+        nonlocal last
+        if step < work.to_step and time.monotonic() - last >= SAVED_EVERY_SECONDS:
+            with replacing_files(folder, last=STATE_NAME) as own:
+                trainer.save_state(own / STATE_NAME)
+            _log(folder, work, step)
+            last = time.monotonic()
+
+    return after
 
 
-def _log(folder: Path, work: _Work) -> None:
+def _log(folder: Path, work: _Work, step: int) -> None:
     """Who trained what: a line once a state is on the disk."""
     done = {"host": socket.gethostname(), "pid": os.getpid(), "time": round(time.time(), 3)}
-    line = json.dumps({"from_step": work.from_step, "to_step": work.to_step} | done)
+    line = json.dumps({"from_step": work.from_step, "to_step": step} | done)
     with open(folder / WORK_NAME, "a", encoding="utf-8") as file:
         file.write(line + "\n")
+    work.from_step = step
+
+
+def saved_step(run_folder: Path, key: str) -> int:
+    """Up to which step a job has left states, as its log says; 0 where nothing can be read of it."""
+    try:
+        lines = (job_folder(run_folder, key) / WORK_NAME).read_text(encoding="utf-8").splitlines()
+        return max((int(json.loads(line)["to_step"]) for line in lines), default=0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def evaluation_captions(held_out: Sequence[str], count: int) -> list[str]:

@@ -1,22 +1,26 @@
-"""What no file in git may hold, how long one may be, and that a trial needs neither Ray, Optuna nor Hydra.
+"""What no file in git may hold, how long one may be, and what a trial and a test leave alone.
 
 Who may import whom is the import contract in pyproject.toml, checked by `make lint`.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from grimp import ImportGraph
 
 from tests.import_contract import AcyclicFiles
+from tests.privates import privates_of
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("space", "training", "evaluators", "search", "analysis", "conf", "mdsearch", "benchmarks", "tests")
+PACKAGES = ("space", "training", "evaluators", "search", "analysis", "conf", "mdsearch")
+FOLDERS = (*PACKAGES, "benchmarks", "tests")
 MOST_LINES = 300
 TABLES_OF_DATA: set[str] = set()  # may be longer
 
@@ -60,6 +64,60 @@ def test_no_file_is_too_long_to_read() -> None:
     assert long == {}
 
 
+SUFFIXES = "csv|db|gz|html|ipynb|json|jsonl|md|npz|onnx|png|pt|safetensors|txt|yaml"
+FILE_NAME = re.compile(rf"[\w-][\w.-]*\.({SUFFIXES})")
+OF_CONTRACT = {"main"}  # what every command has
+OLDER_NAMES = {"search"}  # `search.search`, until the next release
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for name in tracked():
+        if name.endswith(".py") and name.partition("/")[0] in PACKAGES:
+            yield name, ast.parse((ROOT / name).read_text())
+
+
+def test_no_file_name_stands_in_two_files() -> None:
+    holders: dict[str, set[str]] = {}
+    for name, tree in sources():
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and FILE_NAME.fullmatch(text):
+                holders.setdefault(text, set()).add(name)
+    assert {text: found for text, found in holders.items() if len(found) > 1} == {}
+
+
+def public_names(tree: ast.Module) -> Iterator[str]:
+    """Functions, classes, constants and names of types; a `TypeVar` is of its file alone."""
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names = [name]
+            case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar"))):
+                names = []
+            case ast.Assign(targets=targets):
+                names = [part.id for each in targets for part in ast.walk(each) if isinstance(part, ast.Name)]
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names = [name]
+            case _:
+                names = []
+        yield from (name for name in names if not name.startswith("_"))
+
+
+def test_no_two_public_things_of_one_name() -> None:
+    homes: dict[str, set[str]] = {}
+    for file, tree in sources():
+        for name in public_names(tree):
+            homes.setdefault(name, set()).add(file)
+    twice = {name: found for name, found in homes.items() if len(found) > 1}
+    assert {name: found for name, found in twice.items() if name not in OF_CONTRACT | OLDER_NAMES} == {}
+    assert twice.keys() == OF_CONTRACT | OLDER_NAMES
+
+
+def test_public_names_are_those_of_constants_and_types_too() -> None:
+    text = "T = TypeVar('T')\na, B = 1, 2\nC: int = 3\n_d = 4\nclass E: f = 5\ndef g(): h = 6"
+    assert list(public_names(ast.parse(text))) == ["a", "B", "C", "E", "g"]
+
+
 def test_the_import_contract_sees_a_circle_of_files() -> None:
     graph = ImportGraph()
     for importer, imported in (("a.one", "b.two"), ("b.two", "a.three")):
@@ -69,6 +127,50 @@ def test_the_import_contract_sees_a_circle_of_files() -> None:
     graph.add_import(importer="a.three", imported="a.one")
     broken = contract.check(graph, False)
     assert not broken.kept and set(broken.metadata["circle"]) == {"a.one", "b.two", "a.three"}
+
+
+# Of libraries, for want of anything public that does it; none of ours stands here.
+PRIVATES_OF_LIBRARIES = {
+    "_replace": "collections.namedtuple: public, with an underscore lest it be taken for a field",
+    "_read1": "zipfile: how much of an archive was unpacked, whichever way it is read",
+    "_compare": "optuna: what TPE compares, and so whether it was asked at all",
+    "_hypervolume": "optuna: a second opinion of ours",
+    "_load_ip_adapter_weights": "diffusers: the name by which its pipelines load into any UNet, ours too",
+    "_cdata": "torch: which storage a view is of",
+    "_python_dispatch": "torch: what every operation allocates",
+    "_py_driver_sys_path": "ray: where its workers import from",
+    "_get_proto_job_config": "ray: what its workers are told",
+}
+
+
+def test_tests_and_benchmarks_leave_private_parts_alone() -> None:
+    files = [name for name in tracked() if re.match(r"(tests|benchmarks)/.*\.py$", name)]
+    touched = {name: privates_of((ROOT / name).read_text(encoding="utf-8")) for name in files}
+    allowed = PRIVATES_OF_LIBRARIES.keys()
+    assert {name: found - allowed for name, found in touched.items() if found - allowed} == {}
+    assert allowed == set().union(*touched.values())  # none is left over
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("from search.run import _drive", {"_drive"}),
+        ("from a._b import c", {"_b"}),
+        ("import a._b", {"_b"}),
+        ("record._lines._file", {"_lines", "_file"}),
+        ("network._device = 3", {"_device"}),
+        ("monkeypatch.setattr(search.run, '_run', None)", {"_run"}),
+        ("monkeypatch.setattr('search.run._run', None)", {"_run"}),
+        ("mock.patch.object(run, attribute='_run')", {"_run"}),
+        ("getattr(a, '_b')", {"_b"}),
+        ("a.__dict__['_b'], vars(a)['_c']", {"_b", "_c"}),
+        ("class Mine(Theirs):\n    def f(self): return self._theirs", {"_theirs"}),
+        ("class Mine:\n    def f(self): self._mine = 3\n    def g(self): return self._mine", set()),
+        ("from __future__ import annotations\na.__dict__, {'_b': 3}['_b'], f(_b=3)", set()),
+    ],
+)
+def test_a_private_part_is_seen_however_it_is_touched(text: str, found: set[str]) -> None:
+    assert privates_of(text) == found
 
 
 # Spelled in parts, so that this file does not hold what it looks for.

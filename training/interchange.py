@@ -23,10 +23,10 @@ from training.pretrained import load_autoencoder, load_clip_text
 from training.settings import TrainingSettings
 from training.text import TextSettings
 
-KIND = "StableDiffusionPipeline"
-PARTS = ("vae", "text_encoder", "tokenizer", "scheduler", "unet")  # folders of a pipeline
+PIPELINE_CLASS = "StableDiffusionPipeline"
+PIPELINE_FOLDERS = ("vae", "text_encoder", "tokenizer", "scheduler", "unet")  # folders of a pipeline
 OF_SAMPLING = ("timestep_spacing", "set_alpha_to_one", "clip_sample", "thresholding")  # beside noise levels
-GUIDANCE, STEPS = 7.5, 50  # of Stable Diffusion's pipeline, where a call says nothing else
+PIPELINE_GUIDANCE, PIPELINE_STEPS = 7.5, 50  # of Stable Diffusion's pipeline, where a call says nothing else
 
 
 def save_scheduler(settings: ModelSettings, folder: str | Path) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def save_parts(settings: ModelSettings, folder: str | Path) -> dict[str, Any]:
         "scheduler": _scheduler(settings.diffusion, None),
     }
     index: dict[str, Any] = {
-        "_class_name": KIND,
+        "_class_name": PIPELINE_CLASS,
         "_diffusers_version": diffusers.__version__,
         "requires_safety_checker": False,
         **{name: [None, None] for name in ("safety_checker", "feature_extractor", "image_encoder")},
@@ -112,18 +112,18 @@ def settings_of_pipeline(folder: str | Path, architecture: Architecture) -> Mode
     """
     folder = Path(folder)
     kind = read_plain(folder / PIPELINE_FILE).get("_class_name")
-    if kind != KIND:
-        raise InputError(f"{folder}: is a {kind}; a model of ours generates as a {KIND} does")
-    for part in PARTS:
+    if kind != PIPELINE_CLASS:
+        raise InputError(f"{folder}: is a {kind}; a model of ours generates as a {PIPELINE_CLASS} does")
+    for part in PIPELINE_FOLDERS:
         if not (folder / part).is_dir():
-            raise InputError(f"{folder}: has no {part}/; a model of ours needs {', '.join(PARTS)}")
+            raise InputError(f"{folder}: has no {part}/; a model of ours needs {', '.join(PIPELINE_FOLDERS)}")
     latents = LatentSettings(codec="vae", folder=str((folder / "vae").resolve()))
     factor = make_codec(latents, torch.device("cpu")).factor
     return ModelSettings(
         image_size_px=architecture.latent_size * factor,
         vocabulary=(),
-        guidance=GUIDANCE,
-        sampling_steps=STEPS,
+        guidance=PIPELINE_GUIDANCE,
+        sampling_steps=PIPELINE_STEPS,
         diffusion=_diffusion(read_plain(folder / "scheduler" / "scheduler_config.json")),
         latents=latents,
         text=TextSettings(encoder="clip", folder=str((folder / "text_encoder").resolve())),

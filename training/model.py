@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from space.architecture import Architecture
-from space.shared.files import replacing
+from space.shared.files import replacing, write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.seeds import generator
 from space.unet import UNet
 from training.devices import choose_device
 from training.diffusion import Diffusion, DiffusionSettings
+from training.files import MODEL_NAME
 from training.latents import Codec, LatentSettings, make_codec
 from training.text import TextEncoder, TextSettings, make_text_encoder
 
@@ -50,10 +51,17 @@ class FrozenParts:
 class Model(nn.Module):
     """A UNet with all that turns captions into images. Its parameters are those that are trained and saved.
 
-    Raises InputError where the parts don't fit.
+    `network` makes what stands in the place of the UNet, and is called as one. Raises InputError where the
+    parts don't fit.
     """
 
-    def __init__(self, architecture: Architecture, settings: ModelSettings, device: torch.device) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        settings: ModelSettings,
+        device: torch.device,
+        network: Callable[[Architecture], nn.Module] = UNet,
+    ) -> None:
         super().__init__()
         self.architecture, self.settings, self.device = architecture, settings, device
         codec = make_codec(settings.latents, device)
@@ -67,7 +75,7 @@ class Model(nn.Module):
             architecture.context_width,
             is_read=architecture.cross_attention_layers > 0,
         ).to(device)
-        self.unet = UNet(architecture).to(device)
+        self.unet = network(architecture).to(device)
         if device.type == "cpu":  # about a quarter faster there
             self.unet = self.unet.to(memory_format=torch.channels_last)
         self.text = None if text.frozen else text
@@ -164,7 +172,7 @@ class Model(nn.Module):
         return {"unet": self.unet} | ({} if self.text is None else {"text": self.text})
 
     def save(self, folder: str | Path) -> None:
-        """Write weights (safetensors) and model.json, the architecture among it: what `load_model` reads."""
+        """Write weights (safetensors) and what the model is: what `load_model` reads."""
         parts = {name: part.state_dict() for name, part in self.saved_parts().items()}
         write_model(folder, self.architecture, self.settings, parts)
 
@@ -184,7 +192,7 @@ def write_model(
         with replacing(folder / f"{name}.safetensors") as own:
             save_file({key: tensor.contiguous() for key, tensor in weights.items()}, own)
     plain = {"architecture": architecture.to_plain(), "settings": to_plain(settings)}
-    (folder / "model.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
+    write_whole(folder / MODEL_NAME, json.dumps(plain, indent=1))
 
 
 def load_model(folder: str | Path, device: str = "auto") -> Model:
@@ -210,13 +218,13 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
 def read_description(folder: str | Path) -> tuple[Architecture, ModelSettings]:
     """What a saved model is, without its weights. Raises InputError for a folder that holds none."""
     try:
-        plain: Any = json.loads((Path(folder) / "model.json").read_text(encoding="utf-8"))
+        plain: Any = json.loads((Path(folder) / MODEL_NAME).read_text(encoding="utf-8"))
         return (
-            Architecture.from_plain(plain["architecture"], "model.json: architecture"),
-            from_plain(ModelSettings, plain["settings"], "model.json: settings"),
+            Architecture.from_plain(plain["architecture"], f"{MODEL_NAME}: architecture"),
+            from_plain(ModelSettings, plain["settings"], f"{MODEL_NAME}: settings"),
         )
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{str(folder)!r} holds no trained model (model.json): {error}") from None
+        raise InputError(f"{str(folder)!r} holds no trained model ({MODEL_NAME}): {error}") from None
 
 
 COORDINATES = 2  # channels: across and down

@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 
-from space.interchange.weight_files import read_plain
+from space.interchange.weight_files import CONFIG_FILE, read_plain
 from space.shared.plain import InputError, first_few
 
-CONFIG = "config.json"
 CLIP_TYPES = ("clip_text_model", "clip")  # a text tower, or a whole CLIP, of which the text tower is taken
 OF_TEXT_TOWER = ("embeddings.", "encoder.", "final_layer_norm.")
 TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
@@ -109,7 +108,7 @@ def load_whole(
         if names:
             raise InputError(
                 f"{what}: {len(names)} of its weights are {how} ({first_few(sorted(names))}); needed: those "
-                f"that belong to its {CONFIG}"
+                f"that belong to its {CONFIG_FILE}"
             )
     return model
 
@@ -133,11 +132,11 @@ def _quiet_libraries() -> Iterator[None]:
 
 def read_config(folder: str | Path, field: str, what: str) -> dict[str, Any]:
     """Raises InputError where the folder holds none, naming the folders inside it that do."""
-    path = Path(folder).expanduser() / CONFIG
+    path = Path(folder).expanduser() / CONFIG_FILE
     if not path.is_file():
-        inside = sorted(found.parent.name for found in path.parent.glob(f"*/{CONFIG}"))
+        inside = sorted(found.parent.name for found in path.parent.glob(f"*/{CONFIG_FILE}"))
         nearest = f"; its folders {', '.join(inside)} hold one" if inside else ""
-        raise InputError(f"{field}: {str(folder)!r} holds no {CONFIG} of {what}{nearest}")
+        raise InputError(f"{field}: {str(folder)!r} holds no {CONFIG_FILE} of {what}{nearest}")
     return _read_json(path, field)
 
 

@@ -14,6 +14,7 @@ from space.shared.files import replacing
 from space.shared.plain import InputError
 
 FORM = 2  # the first one held lists, in the order of the parameters
+STATE_BYTES_PER_PARAMETER = 4 * 4  # weights, their average, and AdamW's two moments, in fp32
 StateDict = dict[str, Any]
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from space.architecture import Architecture
 from space.shared.seeds import derived_seed
+from space.unet import UNet
 from training.data.dataset import Dataset
 from training.devices import choose_device
+from training.frozen_folders import folder_digests
 from training.loop import TrainingLoop
 from training.model import Model, ModelSettings
 from training.objectives.base import TrainingObjective
@@ -30,6 +34,10 @@ class Trainer(TrainingLoop[Model]):
     What a step learns from derives from (seed, step) alone, and initial weights from the seed: see the
     objective.
 
+    Args:
+        network: makes the network; by default the UNet.
+        identity: what a state has to be of beside architecture, data and seed.
+
     Attributes:
         parameters: of the UNet.
 
@@ -45,16 +53,19 @@ class Trainer(TrainingLoop[Model]):
         *,
         seed: int,
         objective: MakesObjective = DiffusionObjective,
+        network: Callable[[Architecture], nn.Module] = UNet,
+        identity: Mapping[str, str | int] = MappingProxyType({}),
     ) -> None:
         self.architecture, self.data, self.seed = architecture, data, seed
         device = choose_device(settings.device)
         with _random("weights", seed):
-            model = Model(architecture, _model_settings(data, settings), device)
+            model = Model(architecture, _model_settings(data, settings), device, network)
         check_told_apart(model.text_encoder, data.train_captions)
         with _random("objective", seed):
             made = objective(model, data, settings, seed)
-        identity: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
-        super().__init__(made, settings, device, identity)
+        own: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
+        own |= folder_digests(settings)
+        super().__init__(made, settings, device, own | dict(identity))
         self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
 
     def generate(self, captions: Sequence[str], *, seed: int, batch_size: int = 64) -> np.ndarray:

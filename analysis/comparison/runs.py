@@ -109,7 +109,7 @@ class RunLedger:
     """Counts of a run. `steps` were trained by the search, `saved` spared by stopping."""
 
     complete: int
-    halted: int
+    stopped: int
     failed: int
     running: int
     over_budget: int
@@ -177,7 +177,7 @@ def progress(history: History, objectives: Objectives) -> list[Moment]:
 
 # ---------------------------------------------------------------------- winners
 
-WinnersWord = Literal["better", "worse", "mixed", "equivalent", "undecided", "the same network"]
+WinnersWord = Literal["better", "worse", "mixed", "equivalent", "no worse", "undecided", "the same network"]
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def _ledger_cells(place: int, run: Run, counts: RunLedger) -> list[Cell]:
         _name(place, run),
         number(trials_asked(run.history)),
         number(counts.complete),
-        number(counts.halted),
+        number(counts.stopped),
         number(counts.failed),
         number(counts.over_budget),
         number(counts.duplicates),

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
 
-from analysis.evidence.metrics import Metric, goodness, metrics_of, with_shared_seeds
+from analysis.evidence.metrics import (
+    SOUND,
+    Metric,
+    goodness,
+    metrics_of,
+    sound_networks,
+    with_shared_seeds,
+)
 from analysis.evidence.resampling import bootstrap_interval, mean_spearman
 from analysis.evidence.sources import RecordedEvidence
-from analysis.evidence.text import Chapter, markdown, missing, with_interval
+from analysis.evidence.text import Chapter, correlation_text, markdown, missing, with_interval
 from analysis.replay.table import RecordedTable
 from search.statistics.verdicts import Interval
 
@@ -40,7 +47,7 @@ class RungCorrelation:
 @dataclass(frozen=True)
 class Correlations:
     """Every metric at every rung; over how many networks each kind was taken, and whether the longer runs had
-    another seed than the runs that are held against them."""
+    another seed than the runs that are held against them. `sound` is the same of the sound networks alone."""
 
     rungs: tuple[RungCorrelation, ...]
     networks: int
@@ -49,15 +56,24 @@ class Correlations:
     longer_steps: int
     longer_other_seed: bool
     of_longer: tuple[RungCorrelation, ...]
+    sound: Correlations | None = None
 
     def at(self, name: str, step: int) -> RungCorrelation:
         return next(each for each in self.rungs if (each.metric.name, each.step) == (name, step))
 
 
 def correlations(table: RecordedTable, spread: Collection[str], long: RecordedTable | None) -> Correlations:
-    """Over the space-filling networks of the table."""
+    """Over the space-filling networks of the table, and over those of them that are sound."""
+    everything, sound = table.runs.keys() | (long.runs.keys() if long else set()), sound_networks(table)
+    return replace(_among(everything, table, spread, long), sound=_among(sound, table, spread, long))
+
+
+def _among(
+    among: Collection[str], table: RecordedTable, spread: Collection[str], long: RecordedTable | None
+) -> Correlations:
+    spread = {key for key in spread if key in among}
     metrics = metrics_of(table)
-    far = Far(table, long)
+    far = Far(table, long, among)
     found = [
         RungCorrelation(
             metric,
@@ -79,7 +95,7 @@ def correlations(table: RecordedTable, spread: Collection[str], long: RecordedTa
         long.rungs[-1] if long else 0,
         far.other_seed,
         tuple(
-            RungCorrelation(metric, step, _of_one_run(long, metric, step, long.runs), None, None, None)
+            RungCorrelation(metric, step, _of_one_run(long, metric, step, far.networks), None, None, None)
             for metric, step in own
             if long is not None
         ),
@@ -89,9 +105,9 @@ def correlations(table: RecordedTable, spread: Collection[str], long: RecordedTa
 class Far:
     """The longer runs and the table's runs of the same networks: with other seeds, if all have some."""
 
-    def __init__(self, table: RecordedTable, long: RecordedTable | None) -> None:
+    def __init__(self, table: RecordedTable, long: RecordedTable | None, among: Collection[str]) -> None:
         self.table, self.long = table, long
-        self.networks = [key for key in (long.runs if long else ()) if key in table.runs]
+        self.networks = [key for key in (long.runs if long else ()) if key in table.runs and key in among]
         seeds = {key: {run.seed for run in table.runs[key]} for key in self.networks}
         own = {key: {run.seed for run in long.runs[key]} for key in self.networks} if long else {}
         shared = (
@@ -154,27 +170,29 @@ def _of_two_runs(
 def correlation_chapter(evidence: RecordedEvidence, found: Correlations, plot: str) -> Chapter:
     if evidence.table is None or found.networks < FEWEST_TO_CORRELATE:
         return missing(_TITLE, f"{FEWEST_TO_CORRELATE} space-filling networks of full length (run `table`)")
-    parts = [_intro(evidence.table, found), markdown([_row(each, found) for each in found.rungs]), plot]
+    parts = [_intro(evidence.table, found), markdown([_row(each, found) for each in found.rungs])]
+    if found.sound is not None and found.sound.networks >= FEWEST_TO_CORRELATE:
+        parts += [_intro_sound(), markdown([_row(each, found.sound) for each in found.sound.rungs])]
+    parts.append(plot)
     if found.of_longer:
-        parts.append(
-            "The rungs of the longer training against its own end, read off one run each (n = "
-            f"{found.longer}):"
-        )
-        parts.append(
-            markdown(
-                [
-                    {
-                        "metric": each.metric.name,
-                        "step": str(each.step),
-                        f"with step {found.longer_steps}": with_interval(each.same_run),
-                    }
-                    for each in found.of_longer
-                ]
-            )
-        )
+        parts.append("The rungs of the longer training against its own end, read off one run each:")
+        parts.append(markdown([_longer_row(place, found) for place in range(len(found.of_longer))]))
     else:
         parts.append("Not recorded yet: networks of the table trained longer (run `long`).")
     return Chapter(_TITLE, tuple(parts), tuple(_findings(evidence.table, found)))
+
+
+def _longer_row(place: int, found: Correlations) -> dict[str, str]:
+    each, title = found.of_longer[place], f"with step {found.longer_steps}"
+    row = {
+        "metric": each.metric.name,
+        "step": str(each.step),
+        f"{title} (n = {found.longer})": with_interval(each.same_run),
+    }
+    if found.sound is not None and found.sound.longer >= FEWEST_TO_CORRELATE:
+        own = found.sound.of_longer[place]
+        row[f"{title}, sound (n = {found.sound.longer})"] = with_interval(own.same_run)
+    return row
 
 
 def _row(each: RungCorrelation, found: Correlations) -> dict[str, str]:
@@ -205,6 +223,14 @@ def _intro(table: RecordedTable, found: Correlations) -> str:
     return text
 
 
+def _intro_sound() -> str:
+    return (
+        f"The same among networks that are {SOUND}: what a search has to tell apart in the end. The figures "
+        "above are carried by the networks that fail, which is seen early and under every seed. An interval "
+        "that holds zero leaves undecided whether the rung says anything."
+    )
+
+
 def _soonest(table: RecordedTable, found: Correlations, name: str) -> str:
     """From which rung on the order is not known to be worse than that of a full run."""
     rungs = [found.at(name, step) for step in table.rungs[:-1]]
@@ -228,12 +254,29 @@ def _findings(table: RecordedTable, found: Correlations) -> list[str]:
         if early.other_seed is not None:
             text += f" in the same run and by {with_interval(early.other_seed)} with another seed's, where "
             text += f"{with_interval(end.other_seed)} is what two runs of full length agree by"
-        lines.append(f"{text}.")
+        lines.append(f"{text}.{_sound_finding(table, found, name)}")
         if early.other_seed is not None:
             lines.append(_soonest(table, found, name))
         if end.longer is not None:
-            lines.append(
-                f"{name} at step {last} correlates with {name} at step {found.longer_steps} by "
-                f"{with_interval(end.longer)} ({found.longer} networks)."
-            )
+            text = f"{name} at step {last} correlates with {name} at step {found.longer_steps} by "
+            text += correlation_text(end.longer, found.longer)
+            if found.sound is not None and found.sound.longer >= FEWEST_TO_CORRELATE:
+                own = found.sound.at(name, last).longer
+                text += f", among the sound by {correlation_text(own, found.sound.longer)}"
+            lines.append(f"{text}.")
     return lines
+
+
+def _sound_finding(table: RecordedTable, found: Correlations, name: str) -> str:
+    """What the same figures are among the sound networks; empty where too few are."""
+    sound = found.sound
+    if sound is None or sound.networks < FEWEST_TO_CORRELATE:
+        return ""
+    early, end = sound.at(name, table.rungs[0]), sound.at(name, table.rungs[-1])
+    text = f" Among networks that are {SOUND} it is {correlation_text(early.same_run, sound.networks)} in the"
+    text += " same run"
+    if sound.repeated >= FEWEST_TO_CORRELATE:
+        ceiling = correlation_text(end.other_seed, sound.repeated)
+        text += f" and {correlation_text(early.other_seed, sound.repeated)} with another seed's, where two "
+        text += f"runs of full length agree by {ceiling}"
+    return f"{text}."

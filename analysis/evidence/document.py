@@ -20,9 +20,11 @@ from analysis.evidence import (
     properties,
     standing,
     transfer,
+    width,
+    width_plot,
     winners,
 )
-from analysis.evidence.metrics import metrics_of
+from analysis.evidence.metrics import WHAT_IS_SOUND, metrics_of, sound_networks
 from analysis.evidence.sources import RecordedEvidence, mean_run_seconds
 from analysis.evidence.text import NOT_RECORDED, Chapter, missing
 from analysis.replay.table import RecordedTable
@@ -70,10 +72,12 @@ class Answers:
     main_effects: list[main_effects.MainEffect]
     places: list[standing.RankAmong]
     places_longer: list[standing.RankAmong]
+    properties_of_sound: list[properties.Property]
     properties: list[properties.Property]
     alike: tuple[str, str, float] | None
     winners: winners.Winners | None
     transfer: transfer.Transfer | None
+    width: width.WidthAgainstDepth | None
 
 
 def document(
@@ -95,7 +99,7 @@ def document(
     parts = [
         "# Evidence: what recorded networks say",
         f"Made by `{page.command}`; nothing on this page is edited by hand. Intervals are 95 %. What lies "
-        "inside the noise is called undecided.",
+        f"inside the noise is called undecided. {WHAT_IS_SOUND}",
         f"## What was found\n\n{found}",
         origins.recorded_chapter(evidence).text(),
         *(section.text() for section in sections),
@@ -147,10 +151,12 @@ def _answers(
         main_effects.main_effects(table, spread),
         places,
         longer,
+        properties.property_ranks(table, spread & sound_networks(table)),
         properties.property_ranks(table, spread),
         properties.most_alike(table, spread),
         of_searches,
         transfer.transfer(table, evidence.bigger, named, won) if evidence.bigger else None,
+        width.width_against_depth(evidence.paper, md, references["md"].budget) if evidence.paper else None,
     )
 
 
@@ -166,15 +172,17 @@ def _sections(
     scores = page.plot("scores", "Scores against GMACs")
     curves = page.plot("curves", "Learning curves of the space-filling networks")
     proxies = page.plot("proxies", "The same networks under both proxies")
+    widths = page.plot("width", "FID and CLIP against the innermost width, at one budget")
     sections = [
         noise.noise_chapter(evidence, answers.noise),
         correlation.correlation_chapter(evidence, answers.ranks, correlations),
         prediction_text.prediction_chapter(answers.forecasts, table.rungs),
         effects_text.effects_chapter(answers.effect_sizes, answers.main_effects, decisions),
         standing.standing_chapter(answers.places, answers.places_longer, scores),
-        properties.properties_chapter(answers.properties, answers.alike, curves),
+        properties.properties_chapter(answers.properties, answers.properties_of_sound, answers.alike, curves),
         winners.winners_chapter(evidence.roles.searches, answers.winners, references["md"].architecture),
         transfer.transfer_chapter(answers.transfer, proxies),
+        width.width_chapter(answers.width, widths),
     ]
     return [*sections, limits.limits_chapter(sections, answers.noise, table, mean_run_seconds(table))]
 
@@ -197,6 +205,8 @@ def _plot(
         plots.plot_curves(folder / "curves.png", table, evidence.spread, named)
     if answers.transfer is not None:
         plots.plot_proxies(folder / "proxies.png", answers.transfer)
+    if answers.width is not None:
+        width_plot.plot_width(folder / "width.png", answers.width)
 
 
 def _beginning(section: Chapter) -> str:

@@ -23,7 +23,7 @@ FEWEST_PAIRS = 3
 POWER = 0.8
 MOST_PAIRS_COUNTED = 100_000
 
-EffectWord = Literal["better", "worse", "mixed", "undecided", "too few pairs"]
+EffectWord = Literal["better", "worse", "mixed", "no worse", "undecided", "too few pairs"]
 PaperAgreement = Literal["agrees", "disagrees", "undecided"]
 
 
@@ -66,7 +66,9 @@ class Needed:
 @dataclass(frozen=True)
 class EffectSize:
     """A decision: its pairs, what it does to each metric, to parameters and MACs (as shares, mean, smallest
-    and largest), the pair of MD itself, and what would decide half of it."""
+    and largest), the pair of MD itself, and what would decide half of it. `no_worse_p` is the adjusted
+    p-value of the paper's side being worse by its margin, in the metric where that is likelier;
+    `no_worse_pairs` would show with probability `POWER` that it is not, if both sides are equal."""
 
     decision: PaperDecision
     pairs: tuple[MatchedPair, ...]
@@ -75,11 +77,26 @@ class EffectSize:
     macs: Interval | None
     at_md: tuple[Interval, ...] | None
     needed: tuple[Needed, ...]
-    agreement: PaperAgreement
+    margins: tuple[float, ...]
+    no_worse_p: float
+    no_worse_pairs: int
 
     @property
     def word(self) -> EffectWord:
-        return word_of([effect.sign for effect in self.effects], len(self.pairs))
+        word = word_of([effect.sign for effect in self.effects], len(self.pairs))
+        return "no worse" if word == "undecided" and self.is_no_worse else word
+
+    @property
+    def is_no_worse(self) -> bool:
+        return self.no_worse_p <= ERROR_RATE
+
+    @property
+    def agreement(self) -> PaperAgreement:
+        """Whether the paper's side came out as the paper says. No worse is also what is worse beyond chance,
+        and known to be so by less than the margin."""
+        if self.word == "better" or (self.decision.claim == "no worse" and self.is_no_worse):
+            return "agrees"
+        return "disagrees" if self.word == "worse" else "undecided"
 
 
 def effect_sizes(
@@ -105,6 +122,13 @@ def effect_sizes(
     tested = [effect for found in effects.values() for effect in found if effect.interval is not None]
     adjusted = iter(holm([effect.p for effect in tested]))
     level = ERROR_RATE / max(1, len(tested))
+    margins = [stated.no_worse(metric.objective) or 0.0 for metric in metrics]
+    never_worse = {
+        decision: max(map(no_worse_p, both, margins))
+        for decision, both in effects.items()
+        if all(effect.interval is not None for effect in both)
+    }
+    never_worse = dict(zip(never_worse, holm(list(never_worse.values())), strict=True))
     found = []
     for decision, pairs in paired.items():
         counted = tuple(
@@ -120,7 +144,12 @@ def effect_sizes(
                 _cost_change(pairs, 1),
                 _at(md, pairs, table, metrics, noise),
                 tuple(needed(effect, noise[effect.metric.name], level, core_seconds) for effect in counted),
-                agreement(decision, counted, stated, level),
+                tuple(margins),
+                never_worse.get(decision, 1.0),
+                max(
+                    pairs_needed(_deviation(effect, noise[effect.metric.name]), margin, 2 * level)
+                    for effect, margin in zip(counted, margins, strict=True)
+                ),
             )
         )
     return found
@@ -131,7 +160,7 @@ def effect_of(metric: Metric, differences: Sequence[float]) -> Effect:
     if len(differences) < FEWEST_PAIRS:
         return Effect(metric, tuple(differences), None, 1.0, 1.0)
     interval = _student(differences, ERROR_RATE)
-    error, freedom = stdev(differences) / len(differences) ** 0.5, len(differences) - 1
+    error, freedom = _error(differences), len(differences) - 1
     p = 2 * float(stdtr(freedom, -abs(interval.middle) / error)) if error else float(interval.middle == 0)
     return Effect(metric, tuple(differences), interval, p, p)
 
@@ -145,42 +174,35 @@ def word_of(signs: Sequence[int], pairs: int) -> EffectWord:
     return "better" if 1 in signs else "worse" if -1 in signs else "undecided"
 
 
-def agreement(
-    decision: PaperDecision, effects: Sequence[Effect], stated: Noise, level: float
-) -> PaperAgreement:
-    """Whether the paper's side came out as the paper says. "No worse" is agreed to where it is better, or
-    where the interval (of that level) leaves no more than the stated equivalence on the worse side."""
-    word = word_of([effect.sign for effect in effects], len(effects[0].differences))
-    if word == "better":
-        return "agrees"
-    if word == "worse":
-        return "disagrees"
-    if word != "undecided" or decision.claim == "better":
-        return "undecided"
-    margins = [
-        stated.equivalent_fid_relative if e.metric.logarithmic else stated.equivalent_clip for e in effects
-    ]
-    near = [
-        _student(effect.differences, level).low > -margin
-        for effect, margin in zip(effects, margins, strict=True)
-    ]
-    return "agrees" if all(near) else "undecided"
+def no_worse_p(effect: Effect, margin: float) -> float:
+    """The p-value of being worse by the margin, one-sided, of an effect that was tested."""
+    error, freedom = _error(effect.differences), len(effect.differences) - 1
+    above = fmean(effect.differences) + margin
+    return float(stdtr(freedom, -above / error)) if error else float(above <= 0)
 
 
 def needed(effect: Effect, noise: Variance, level: float, core_seconds: float) -> Needed:
     """For half the effect where it is decided, else for half of what its interval leaves open; both networks
     of a pair are trained. Where there are too few pairs, their deviation is what noise alone gives."""
+    deviation = _deviation(effect, noise)
     if effect.interval is None:
-        deviation = (2 * noise.value) ** 0.5
         size = deviation / 2
     else:
-        deviation = stdev(effect.differences)
         open_to = (effect.interval.high - effect.interval.low) / 2
         size = (abs(effect.interval.middle) if effect.sign else open_to) / 2
     at_hand = len(effect.differences)
     reach = deviation * _quantiles(at_hand, level) / at_hand**0.5 if effect.interval is not None else None
     pairs = pairs_needed(deviation, size, level)
     return Needed(effect.metric, size, pairs, pairs * 2 * core_seconds / 3600, reach)
+
+
+def _deviation(effect: Effect, noise: Variance) -> float:
+    """Of one pair; by noise alone where there are too few."""
+    return (2 * noise.value) ** 0.5 if effect.interval is None else stdev(effect.differences)
+
+
+def _error(differences: Sequence[float]) -> float:
+    return stdev(differences) / len(differences) ** 0.5
 
 
 def pairs_needed(deviation: float, size: float, level: float) -> int:

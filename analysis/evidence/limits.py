@@ -55,9 +55,16 @@ def _of_noise(noise: Sequence[MetricNoise], stated: Noise, core_seconds: float) 
             f"({hours(2 * seeds * core_seconds / 3600)} core-hours at {each.step} steps)."
         )
         if each.spread:
-            runs = max(1, ceil(RELIABLE / (1 - RELIABLE) * each.seeds.value / each.spread**2))
+            among_sound = ""
+            if each.sound is not None and each.sound.spread:
+                among_sound = f", between sound ones with {counted(_seeds_to_rely(each.sound), 'seed')}"
             lines.append(
                 f"{RELIABLE:.0%} of the variance of {each.metric.name} between networks is not noise once "
-                f"each is trained with {counted(runs, 'seed')}."
+                f"each is trained with {counted(_seeds_to_rely(each), 'seed')}{among_sound}."
             )
     return lines
+
+
+def _seeds_to_rely(each: MetricNoise) -> int:
+    assert each.spread
+    return max(1, ceil(RELIABLE / (1 - RELIABLE) * each.seeds.value / each.spread**2))

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import expm1, log
+from math import exp, expm1, log
+from statistics import fmean
 from typing import Literal
 
 from analysis.replay.table import RecordedRun, RecordedTable
 from search.objectives import SMALLEST_LOGARITHMIC, VALIDATION_LOSS, Objective
+
+# A network is sound if its mean FID at the last rung of the table is below this: MD and MD-Lite are.
+# Of networks that end above it some seeds have left the first plateau by then and some have not; below it all
+# have, and one run's noise is a third of that above (docs/evidence.md, noise by tertile).
+SOUND_FID = 500.0
+SOUND = "sound"
+WHAT_IS_SOUND = (
+    f"*Sound* networks are those whose mean FID is under {SOUND_FID:.0f} at the end of the table, MD and "
+    "MD-Lite among them: of worse ones some seeds have left the first plateau by then and some have not. "
+    "They are chosen by what is then correlated, which narrows it; that is what a search has to tell apart."
+)
 
 ByNetwork = Mapping[str, Mapping[int, float]]  # network -> seed -> goodness
 
@@ -37,6 +49,11 @@ class Metric:
 
     def goodness(self, value: float) -> float:
         return self.sign * (log(max(value, SMALLEST_LOGARITHMIC)) if self.logarithmic else value)
+
+    def raw(self, goodness: float) -> float:
+        """The score itself."""
+        value = self.sign * goodness
+        return exp(value) if self.logarithmic else value
 
     def change(self, goodness: float) -> float:
         """A difference of goodness as one says it: of a logarithmic score the share by which it is larger
@@ -79,6 +96,14 @@ def goodness(
         for key, runs in table.runs.items()
         if networks is None or key in networks
     }
+
+
+def sound_networks(table: RecordedTable) -> frozenset[str]:
+    """Those of the table whose seeds' mean FID (of its logarithm) at the last rung is below `SOUND_FID`."""
+    fid = metrics_of(table)[0]
+    bound = fid.goodness(SOUND_FID)
+    ends = goodness(table, fid, table.rungs[-1])
+    return frozenset(key for key, by_seed in ends.items() if fmean(by_seed.values()) > bound)
 
 
 def repeated(values: ByNetwork) -> ByNetwork:

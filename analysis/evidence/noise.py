@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, pvariance
 
 import numpy as np
 from scipy.special import fdtri
 
-from analysis.evidence.metrics import ByNetwork, Metric, goodness, metrics_of, repeated, with_shared_seeds
+from analysis.evidence.metrics import (
+    SOUND,
+    ByNetwork,
+    Metric,
+    goodness,
+    metrics_of,
+    repeated,
+    sound_networks,
+    with_shared_seeds,
+)
+from analysis.evidence.noise_levels import deviation_text as _deviation
+from analysis.evidence.noise_levels import elsewhere_parts, levels_finding, levels_parts, noise_levels
 from analysis.evidence.resampling import ERROR_RATE
 from analysis.evidence.sources import RecordedEvidence
 from analysis.evidence.text import Chapter, markdown, missing, share_with_interval
@@ -27,7 +38,8 @@ class MetricNoise:
     """Of one metric at one rung. `seeds` is the variance of a run from seed to seed, `paired` what is left of
     it when a seed's effect on all networks alike is taken out, `better_half` that of the networks whose mean
     is in the better half. `kept` is the share of a difference's variance that common seeds leave (1: they do
-    not help). `spread` is the deviation between true scores of networks of the space."""
+    not help). `spread` is the deviation between true scores of networks of the space. `sound` is the same of
+    the sound networks alone (None: too few)."""
 
     metric: Metric
     step: int
@@ -37,6 +49,7 @@ class MetricNoise:
     better_half: Variance
     kept: Interval | None
     spread: float | None
+    sound: MetricNoise | None = None
 
     @property
     def reliability(self) -> float | None:
@@ -47,12 +60,19 @@ class MetricNoise:
 
 
 def noise_by_rung(table: RecordedTable, spread: Collection[str]) -> list[MetricNoise]:
-    """Of every metric at every rung; empty where too few networks have two seeds. `spread` are the networks
-    that the space's own spread is taken from."""
+    """Of every metric at every rung, of all networks and of the sound ones; empty where too few have two
+    seeds. `spread` are the networks that the space's own spread is taken from."""
+    of_all, of_sound = (_noise_among(among, table, spread) for among in (table.runs, sound_networks(table)))
+    if not of_sound:
+        return of_all
+    return [replace(each, sound=sound) for each, sound in zip(of_all, of_sound, strict=True)]
+
+
+def _noise_among(among: Collection[str], table: RecordedTable, spread: Collection[str]) -> list[MetricNoise]:
     found = []
     for metric in metrics_of(table):
         for step in table.rungs:
-            values = goodness(table, metric, step)
+            values = goodness(table, metric, step, among)
             twice = repeated(values)
             if len(twice) < _FEWEST_NETWORKS:
                 return []
@@ -135,8 +155,9 @@ def noise_chapter(evidence: RecordedEvidence, found: Sequence[MetricNoise]) -> C
             "paired": _deviation(each.metric, each.paired),
             "kept by common seeds": share_with_interval(each.kept),
             "between networks": "-" if each.spread is None else each.metric.deviation(each.spread),
-            "not noise": "-" if each.reliability is None else f"{each.reliability:.0%}",
+            "not noise": _share(each.reliability),
         }
+        | ({} if each.sound is None else _sound_columns(each.sound))
         for each in found
     ]
     first = found[0]
@@ -148,14 +169,29 @@ def noise_chapter(evidence: RecordedEvidence, found: Sequence[MetricNoise]) -> C
         "taken out. *Kept by common seeds*: the variance of a difference between two networks trained with "
         "one seed, as a share of that with two (exact interval, over seeds as well as networks). *Between "
         "networks*: the deviation of the true scores over the space-filling networks, and *not noise* its "
-        "share of the variance between single runs."
+        f"share of the variance between single runs. *Sound*: of networks that are {SOUND}."
     )
-    return Chapter(_TITLE, (intro, markdown(rows)), tuple(_findings(table, found)))
+    levels = noise_levels(table)
+    others = {
+        "longer training": evidence.long,
+        "the bigger proxy": evidence.bigger,
+        "the paper's own search": evidence.paper,
+    }
+    parts = (intro, markdown(rows), *levels_parts(levels), *elsewhere_parts(others))
+    findings = (*_findings(table, found), *levels_finding(levels, table.rungs[-1]))
+    return Chapter(_TITLE, parts, findings)
 
 
-def _deviation(metric: Metric, variance: Variance) -> str:
-    low, high = (metric.deviation(end) for end in variance.deviation_interval())
-    return f"{metric.deviation(variance.deviation)} ({low} to {high})"
+def _sound_columns(sound: MetricNoise) -> dict[str, str]:
+    return {
+        f"sound: one run (n = {sound.networks})": _deviation(sound.metric, sound.seeds),
+        "sound: between networks": "-" if sound.spread is None else sound.metric.deviation(sound.spread),
+        "sound: not noise": _share(sound.reliability),
+    }
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
 
 
 def _findings(table: RecordedTable, found: Sequence[MetricNoise]) -> list[str]:
@@ -169,6 +205,13 @@ def _findings(table: RecordedTable, found: Sequence[MetricNoise]) -> list[str]:
         sizes += (
             f"; of the variance between single runs of different networks {clip.reliability:.0%} (CLIP) and "
             f"{fid.reliability:.0%} (FID) is not noise"
+        )
+    if clip.sound is not None and fid.sound is not None:
+        of_sound = (clip.sound.reliability, fid.sound.reliability)
+        sizes += (
+            f". Of networks that are {SOUND} it is {_deviation(fid.metric, fid.sound.seeds)} and "
+            f"{_deviation(clip.metric, clip.sound.seeds)}, and {_share(of_sound[0])} (CLIP) and "
+            f"{_share(of_sound[1])} (FID) are not noise"
         )
     return [f"{sizes}.", _common_seeds(clip)]
 

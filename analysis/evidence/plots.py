@@ -29,30 +29,36 @@ METRIC_COLOURS = (OTHER_COLOUR, OWN_COLOUR, SAVED, "#7a4fa3")
 
 
 def plot_correlations(path: Path, found: Correlations) -> None:
-    """Rank correlation with the end, by rung and metric: same run, another seed, the longer training."""
+    """Rank correlation with the end, by rung and metric: same run, another seed, the longer training; above
+    of all networks, below of the sound ones."""
     kinds = [
         ("same_run", "the end of the same run"),
         ("other_seed", "the end of another seed"),
         ("longer", f"the end of {found.longer_steps} steps"),
     ]
     shown = [kind for kind in kinds if any(getattr(each, kind[0]) is not None for each in found.rungs)]
-    names = list(dict.fromkeys(each.metric.name for each in found.rungs))
-    with plot_file(path, (3.6 * max(1, len(shown)) + 0.6, 3.8)) as figure:
-        panels = figure.subplots(1, max(1, len(shown)), sharey=True, squeeze=False)[0]
-        for axes, (kind, title) in zip(panels, shown, strict=False):
-            for place, name in enumerate(names):
-                points = [
-                    (each.step * 1.03 ** (place - 1.5), getattr(each, kind))
-                    for each in found.rungs
-                    if each.metric.name == name and getattr(each, kind) is not None
-                ]
-                own = METRIC_COLOURS[place] if place < len(METRIC_COLOURS) else look(place).colour
-                _with_bars(axes, points, name, own)
-            _steps_axis(axes, [each.step for each in found.rungs])
-            axes.axhline(0, color=QUIET, lw=0.8)
-            axes.set_title(f"with {title}", loc="left", fontsize=10)
-        panels[0].set_ylabel("rank correlation, 95 %")
-        panels[0].legend(frameon=False, loc="lower right", fontsize=8)
+    rows = [("all", found), *([("sound", found.sound)] if found.sound is not None else [])]
+    with plot_file(path, (3.6 * max(1, len(shown)) + 0.6, 3.6 * len(rows) + 0.2)) as figure:
+        grid = figure.subplots(len(rows), max(1, len(shown)), sharey=True, squeeze=False)
+        for panels, (which, own) in zip(grid, rows, strict=True):
+            for axes, (kind, title) in zip(panels, shown, strict=False):
+                _correlations(axes, own, kind)
+                axes.set_title(f"{which}: with {title}", loc="left", fontsize=10)
+            panels[0].set_ylabel("rank correlation, 95 %")
+        grid[0][0].legend(frameon=False, loc="lower right", fontsize=8)
+
+
+def _correlations(axes: Axes, found: Correlations, kind: str) -> None:
+    for place, name in enumerate(dict.fromkeys(each.metric.name for each in found.rungs)):
+        points = [
+            (each.step * 1.03 ** (place - 1.5), getattr(each, kind))
+            for each in found.rungs
+            if each.metric.name == name and getattr(each, kind) is not None
+        ]
+        own = METRIC_COLOURS[place] if place < len(METRIC_COLOURS) else look(place).colour
+        _with_bars(axes, points, name, own)
+    _steps_axis(axes, [each.step for each in found.rungs])
+    axes.axhline(0, color=QUIET, lw=0.8)
 
 
 def _with_bars(axes: Axes, points: Sequence[tuple[float, Interval]], name: str, colour: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -13,7 +13,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from analysis.evidence.metrics import Metric, goodness, metrics_of, with_shared_seeds
+from analysis.evidence.metrics import Metric, goodness, metrics_of, sound_networks, with_shared_seeds
 from analysis.evidence.resampling import Array, percentiles, resamples, share_interval, spearman
 from analysis.replay.table import RecordedRun, RecordedTable
 from search.statistics.pareto import Point, best_order
@@ -49,12 +49,17 @@ class Predicted:
 
 @dataclass(frozen=True)
 class ForecastSetting:
-    """What the forecasts of one table were held against, over how many networks."""
+    """What the forecasts of one table were held against, over how many networks; `sound` is the same among
+    the sound networks alone (None: too few)."""
 
     truth: str
     networks: int
     independent: bool
     predicted: tuple[Predicted, ...]
+    sound: ForecastSetting | None = None
+
+    def at(self, name: str, step: int) -> Predicted | None:
+        return next((each for each in self.predicted if (each.name, each.step) == (name, step)), None)
 
 
 # ---------------------------------------------------------------------- forecasts
@@ -178,7 +183,16 @@ def forecast_settings(
     table: RecordedTable, spread: frozenset[str], long: RecordedTable | None
 ) -> list[ForecastSetting]:
     """Held against the mean of other seeds, against the longer training, and over all space-filling networks
-    against their own end; those that were recorded for enough networks."""
+    against their own end; those that were recorded for enough networks, each also among the sound ones."""
+    sound = {each.truth: each for each in _among(sound_networks(table), table, spread, long)}
+    everything = table.runs.keys() | (long.runs.keys() if long else set())
+    return [replace(each, sound=sound.get(each.truth)) for each in _among(everything, table, spread, long)]
+
+
+def _among(
+    among: Collection[str], table: RecordedTable, spread: frozenset[str], long: RecordedTable | None
+) -> list[ForecastSetting]:
+    spread = frozenset(key for key in spread if key in among)
     metrics = metrics_of(table)
     end = goodness(table, metrics[0], table.rungs[-1], spread)
     keys, seeds = with_shared_seeds(end)
@@ -193,7 +207,7 @@ def forecast_settings(
             )
         )
     if long is not None:
-        both = [key for key in long.runs if key in table.runs]
+        both = [key for key in long.runs if key in table.runs and key in among]
         if len(both) >= FEWEST_TO_FORECAST:
             found.append(_against_long(table, long, metrics, both))
     if len(end) >= FEWEST_TO_FORECAST:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis.evidence.metrics import SOUND
 from analysis.evidence.prediction import (
     FEWEST_TO_FORECAST,
     FOLDS,
@@ -12,7 +13,14 @@ from analysis.evidence.prediction import (
     ForecastSetting,
     Predicted,
 )
-from analysis.evidence.text import Chapter, markdown, missing, share_with_interval, with_interval
+from analysis.evidence.text import (
+    Chapter,
+    correlation_text,
+    markdown,
+    missing,
+    share_with_interval,
+    with_interval,
+)
 
 _TITLE = "What predicts the end"
 
@@ -27,7 +35,7 @@ def prediction_chapter(found: Sequence[ForecastSetting], steps: Sequence[int]) -
         parts.append(
             f"### Held against {setting.truth}, {setting.networks} networks\n\n{flatter.strip()}".strip()
         )
-        parts.append(markdown([_row(each) for each in setting.predicted]))
+        parts.append(markdown([_row(each, setting.sound) for each in setting.predicted]))
     if not found[0].independent:
         parts.append(
             "Not recorded yet: the same networks under other seeds (runs `seeds-*`), without which noise "
@@ -44,23 +52,32 @@ def _intro() -> str:
         "difference that holds zero is undecided. What a stopping rule needs is the rest: how much of the "
         "true best 20 % (5 %) is among the best quarter (half) by forecast, with the exact 95 % interval of "
         f"that share. The ridge regression is fitted to other networks than it forecasts ({FOLDS} folds). "
-        "Step 0 needs no training. The improvement since the start is no forecast of its own: all networks "
+        f"*Among sound* is the same order, and how far behind, among networks that are {SOUND}. Step 0 needs "
+        "no training. The improvement since the start is no forecast of its own: all networks "
         "share the scores of one untrained network, so it orders them as the score itself does."
     )
 
 
-def _row(each: Predicted) -> dict[str, str]:
+def _row(each: Predicted, among_sound: ForecastSetting | None) -> dict[str, str]:
     caught = {
         f"best {top:.0%} in the best {'quarter' if kept == 0.25 else 'half'}": share_with_interval(found)
         for (top, kept), found in each.caught.items()
     }
-    behind = "best" if each.best else with_interval(each.behind)
-    return {
+    row = {
         "step": str(each.step),
         "forecast": each.name,
         "order": with_interval(each.order),
-        "behind": behind,
-    } | caught
+        "behind": _behind(each),
+    }
+    if among_sound is not None:
+        own = among_sound.at(each.name, each.step)
+        row[f"among sound (n = {among_sound.networks})"] = "-" if own is None else with_interval(own.order)
+        row["behind among sound"] = "-" if own is None else _behind(own)
+    return row | caught
+
+
+def _behind(each: Predicted) -> str:
+    return "best" if each.best else with_interval(each.behind)
 
 
 def _findings(found: Sequence[ForecastSetting], steps: Sequence[int]) -> list[str]:
@@ -80,6 +97,18 @@ def _finding(setting: ForecastSetting, step: int) -> str:
         f"At step {step} the best forecast of {setting.truth} is {best.name} (rank correlation "
         f"{with_interval(best.order)}, {setting.networks} networks); its better half holds "
         f"{share_with_interval(caught)} of the best {TOP_SHARES[0]:.0%}. {_tied(tied, len(of_step))}"
+        f"{_sound_finding(setting.sound, step)}"
+    )
+
+
+def _sound_finding(sound: ForecastSetting | None, step: int) -> str:
+    if sound is None:
+        return ""
+    of_step = [each for each in sound.predicted if each.step == step]
+    best = next(each for each in of_step if each.best)
+    return (
+        f" Among networks that are {SOUND} it is {best.name} "
+        f"({correlation_text(best.order, sound.networks)}), the highest of {len(of_step)}, which flatters it."
     )
 
 

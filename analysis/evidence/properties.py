@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from analysis.evidence.metrics import ByNetwork, goodness, metrics_of
+from analysis.evidence.metrics import SOUND, ByNetwork, goodness, metrics_of
 from analysis.evidence.resampling import ERROR_RATE, Array, bootstrap_interval, holm, spearman
 from analysis.evidence.text import Chapter, decimal, listed, markdown, missing, with_interval
 from analysis.replay.table import RecordedTable
@@ -120,17 +120,24 @@ def _question(name: str, values: Sequence[Any]) -> str:
 # ---------------------------------------------------------------------- in words
 
 
-def properties_chapter(found: Sequence[Property], alike: tuple[str, str, float] | None, plot: str) -> Chapter:
+def properties_chapter(
+    found: Sequence[Property],
+    sound: Sequence[Property],
+    alike: tuple[str, str, float] | None,
+    plot: str,
+) -> Chapter:
+    """`sound` are the properties of the sound networks alone."""
     if not found:
         return missing(_TITLE, f"{_FEWEST_NETWORKS} space-filling networks of full length (run `table`)")
-    parts = [_intro(), markdown([_row(each) for each in found])]
+    by_name = {each.name: each for each in sound}
+    parts = [_intro(), markdown([_row(each) | _sound_columns(by_name.get(each.name)) for each in found])]
     if alike is not None:
         one, other, correlation = alike
         parts.append(
             f"The two choices that these networks tell apart least are {one} and {other} (rank correlation "
             f"{decimal(correlation)}): what goes with one of them goes with the other."
         )
-    return Chapter(_TITLE, (*parts, plot), tuple(_findings(found)))
+    return Chapter(_TITLE, (*parts, plot), (_finding(found), _sound_finding(sound)))
 
 
 def _intro() -> str:
@@ -140,7 +147,7 @@ def _intro() -> str:
         "itself; a star where it stands with all properties counted (Holm, 5 %). Inactive parameters "
         "of a network are left out of its count. Networks over the budget were never trained, so "
         "properties that cost much are not independent of each other: this says what goes together, not "
-        "what causes what."
+        f"what causes what. On the right the same among networks that are {SOUND}."
     )
 
 
@@ -153,9 +160,32 @@ def _row(each: Property) -> dict[str, str]:
     }
 
 
-def _findings(found: Sequence[Property]) -> list[str]:
+def _sound_columns(each: Property | None) -> dict[str, str]:
+    if each is None:
+        return {"sound": "-", "FID among sound": "-", "CLIP among sound": "-"}
+    own = _row(each)
+    return {"sound": own["networks"], "FID among sound": own["FID"], "CLIP among sound": own["CLIP"]}
+
+
+def _finding(found: Sequence[Property]) -> str:
     both = [each for each in found if each.fid_counts and each.clip_counts]
     if not both:
-        return ["No single property goes with FID and CLIP beyond chance, with all of them counted."]
+        return "No single property goes with FID and CLIP beyond chance, with all of them counted."
     words = [f"{each.name} ({with_interval(each.clip)} with CLIP)" for each in both[:PROPERTIES_NAMED]]
-    return [f"What goes with a good score beyond chance, in FID and in CLIP: {listed(words)}."]
+    return f"What goes with a good score beyond chance, in FID and in CLIP: {listed(words)}."
+
+
+def _sound_finding(sound: Sequence[Property]) -> str:
+    """Of the sound networks, by either score."""
+    if not sound:
+        return f"Too few networks are {SOUND} to say what goes with a good score among them."
+    words = [
+        f"{each.name} ({with_interval(own)} with {name})"
+        for each in sound
+        for name, own, counts in (("FID", each.fid, each.fid_counts), ("CLIP", each.clip, each.clip_counts))
+        if counts
+    ]
+    among = f"Among networks that are {SOUND}"
+    if not words:
+        return f"{among} no single property goes with FID or CLIP beyond chance, with all of them counted."
+    return f"{among} beyond chance, with all counted: {listed(words[:PROPERTIES_NAMED])}."

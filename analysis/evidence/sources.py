@@ -16,12 +16,13 @@ SPACE_FILLING = ("sobol", "random", "grid")
 @dataclass(frozen=True)
 class Roles:
     """Patterns of names of runs: those of the table, all of one protocol; the same networks trained longer;
-    whole searches; the same networks under a bigger proxy."""
+    whole searches; the same networks under a bigger proxy; networks of the paper's own search."""
 
     table: tuple[str, ...]
     long: tuple[str, ...]
     searches: tuple[str, ...]
     bigger: tuple[str, ...]
+    paper: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class RecordedEvidence:
     table: RecordedTable | None
     long: RecordedTable | None
     bigger: RecordedTable | None
+    paper: RecordedTable | None
     searches: Mapping[str, History]
     spread: frozenset[str]
 
@@ -52,6 +54,7 @@ class RecordedEvidence:
             *self.roles.long,
             *self.roles.searches,
             *self.roles.bigger,
+            *self.roles.paper,
         ]
         known = of_names(self.histories, patterns)
         return [name for name in self.histories if name not in known]
@@ -73,6 +76,7 @@ def evidence_of(runs: Iterable[Bundled], roles: Roles) -> RecordedEvidence:
         table,
         _table(of_names(histories, roles.long)),
         _table(of_names(histories, roles.bigger)),
+        _table(of_names(histories, roles.paper)),
         of_names(histories, roles.searches),
         frozenset(spread & table.runs.keys()) if table else frozenset(),
     )

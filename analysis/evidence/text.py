@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.rendering import render_table
+from search.formats import counted
 from search.statistics.verdicts import Interval
 
 NOT_RECORDED = "Not recorded yet"
@@ -45,6 +46,15 @@ def with_interval(found: Interval | None, digits: int = 2) -> str:
         return "-"
     middle, low, high = (decimal(value, digits) for value in (found.middle, found.low, found.high))
     return f"{middle} ({low} to {high})"
+
+
+def correlation_text(found: Interval | None, networks: int) -> str:
+    """.25 (-.42 to .75; 11 networks; undecided): of few networks a correlation is seldom decided."""
+    if found is None:
+        return f"- ({counted(networks, 'network')})"
+    middle, low, high = (decimal(value) for value in (found.middle, found.low, found.high))
+    word = "" if found.sign else "; undecided"
+    return f"{middle} ({low} to {high}; {counted(networks, 'network')}{word})"
 
 
 def share_with_interval(found: Interval | None) -> str:

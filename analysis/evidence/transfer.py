@@ -9,10 +9,18 @@ from statistics import fmean
 
 import numpy as np
 
-from analysis.evidence.metrics import goodness, metrics_of
+from analysis.evidence.metrics import SOUND, ByNetwork, goodness, metrics_of, sound_networks
 from analysis.evidence.resampling import bootstrap_interval, spearman
 from analysis.evidence.sources import mean_run_seconds
-from analysis.evidence.text import Chapter, decimal, hours, markdown, missing, with_interval
+from analysis.evidence.text import (
+    Chapter,
+    correlation_text,
+    decimal,
+    hours,
+    markdown,
+    missing,
+    with_interval,
+)
 from analysis.evidence.winners import Winner, scores_text, tally, verdict_text
 from analysis.replay.table import RecordedTable
 from search.formats import counted, gmacs, label, millions
@@ -31,12 +39,15 @@ PRECISE = 0.1  # half the interval of a rank correlation that is known well
 
 @dataclass(frozen=True)
 class Order:
-    """The rank correlation of one metric at a rung of the bigger proxy with the last rung of the table."""
+    """The rank correlation of one metric at a rung of the bigger proxy with the last rung of the table, and
+    the same among those that are sound in the table."""
 
     metric: str
     step: int
     networks: int
     correlation: Interval | None
+    sound_networks: int
+    among_sound: Interval | None
 
 
 @dataclass(frozen=True)
@@ -112,18 +123,25 @@ def transfer(
 def orders(table: RecordedTable, bigger: RecordedTable) -> list[Order]:
     """By each metric that both recorded, over the networks that both trained; means over each one's seeds."""
     theirs = {metric.name: metric for metric in metrics_of(bigger)}
-    found = []
+    found, sound = [], sound_networks(table)
     for metric in metrics_of(table):
         if metric.name not in theirs:
             continue
         near = goodness(table, metric, table.rungs[-1])
         for step in bigger.rungs:
             far = goodness(bigger, theirs[metric.name], step)
-            keys = [key for key in near if key in far]
-            rows = np.array([[fmean(near[key].values()), fmean(far[key].values())] for key in keys])
-            correlation = bootstrap_interval(rows, spearman) if len(keys) >= _FEWEST_NETWORKS else None
-            found.append(Order(metric.name, step, len(keys), correlation))
+            of_all = [key for key in near if key in far]
+            of_sound = [key for key in of_all if key in sound]
+            correlations = [_correlation(near, far, keys) for keys in (of_all, of_sound)]
+            found.append(
+                Order(metric.name, step, len(of_all), correlations[0], len(of_sound), correlations[1])
+            )
     return found
+
+
+def _correlation(near: ByNetwork, far: ByNetwork, keys: Sequence[str]) -> Interval | None:
+    rows = np.array([[fmean(near[key].values()), fmean(far[key].values())] for key in keys])
+    return bootstrap_interval(rows, spearman) if len(keys) >= _FEWEST_NETWORKS else None
 
 
 def networks_needed(correlation: float, half: float) -> int:
@@ -159,8 +177,9 @@ def transfer_chapter(found: Transfer | None, plot: str) -> Chapter:
         return missing(_TITLE, "networks of the table trained under a bigger proxy (run `bigger`)")
     parts = [
         "Spearman's rank correlation of a metric at each rung of the bigger proxy with the same metric at "
-        "the last rung of the table, over the networks that both trained (means over the seeds of each); 95 "
-        f"% bootstrap over networks. The proxies differ in: {'; '.join(found.differences) or 'nothing'}.",
+        "the last rung of the table, over the networks that both trained (means over the seeds of each), and "
+        f"over those that are {SOUND} in the table; 95 % bootstrap over networks. The "
+        f"proxies differ in: {'; '.join(found.differences) or 'nothing'}.",
         markdown([_order_row(each) for each in found.orders]),
         "Each network under both, the lowest FID under the bigger proxy (*there*) first; *place* counts the "
         "networks of the table by FID. Winners are called after their searches; on the left are their "
@@ -179,6 +198,8 @@ def _order_row(each: Order) -> dict[str, str]:
         "step": str(each.step),
         "networks": str(each.networks),
         "rank correlation": with_interval(each.correlation),
+        "sound": str(each.sound_networks),
+        "among sound": with_interval(each.among_sound),
     }
 
 
@@ -217,8 +238,9 @@ def _places(fids: Mapping[str, float]) -> dict[str, int]:
 
 def _findings(found: Transfer) -> list[str]:
     lines = [
-        f"{each.metric} under the bigger proxy orders {each.networks} networks as the table does to a rank "
-        f"correlation of {with_interval(each.correlation)}."
+        f"{each.metric} under the bigger proxy orders networks as the table does to a rank correlation of "
+        f"{correlation_text(each.correlation, each.networks)}, and those that are {SOUND} in the table of "
+        f"{correlation_text(each.among_sound, each.sound_networks)}."
         for each in _at_the_end(found)
     ]
     near, far = places(found.of_table)

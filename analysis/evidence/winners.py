@@ -220,7 +220,8 @@ def verdict_text(verdict: Verdict | None, none: str) -> str:
         _difference_text(objective, found)
         for objective, found in zip(verdict.objectives, verdict.differences, strict=True)
     ]
-    text = f"{verdict.word} ({'; '.join([*parts, counted(verdict.seeds, 'seed')])})"
+    parts += [*verdict.notes(), counted(verdict.seeds, "seed")]
+    text = f"{verdict.word} ({'; '.join(parts)})"
     return text.replace("-", "\u2212")
 
 

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from analysis.replay.tries import Replayed
-from analysis.series import COLOURS, look, spans_magnitudes
+from analysis.series import SERIES_COLOURS, look, spans_magnitudes
 from search.formats import counted, share
 from space.shared.files import write_whole
 
@@ -25,7 +25,7 @@ POINTS_PER_CURVE = 240
 ALONG = ("steps", "seconds")
 CSV_COLUMNS = (
     "strategy", "seed", "steps_to_top", "seconds_to_top", "place", "covered",
-    "trials", "halted", "steps", "top_tried", "top_stopped",
+    "trials", "stopped", "steps", "top_tried", "top_stopped",
 )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ class Summary:
     place: Quartiles
     covered: Quartiles
     trials: float
-    halted: float
+    stopped: float
     steps: float
     top_tried: int
     top_stopped: int
@@ -79,7 +79,7 @@ def summarise(name: str, replays: Sequence[Replayed]) -> Summary:
         quartiles([replay.place[-1] if replay.place else 1.0 for replay in replays]),
         quartiles([replay.covered[-1] if replay.covered else 0.0 for replay in replays]),
         float(np.mean([replay.trials for replay in replays])),
-        float(np.mean([replay.halted for replay in replays])),
+        float(np.mean([replay.stopped for replay in replays])),
         float(np.mean([replay.steps_spent for replay in replays])),
         sum(replay.top_tried for replay in replays),
         sum(replay.top_stopped for replay in replays),
@@ -104,7 +104,7 @@ def summary_table(summaries: Sequence[Summary], top: int, recorded: int) -> Rich
             one.seconds_to_top.text(lambda value: f"{value / seconds:,.1f}"),
             one.place.text(share),
             one.covered.text(share),
-            f"{one.trials:.0f}, {one.halted:.0f}",
+            f"{one.trials:.0f}, {one.stopped:.0f}",
             f"{one.top_stopped} of {one.top_tried}",
         )
     return table
@@ -148,7 +148,7 @@ def write_replays(
         for seed, one in enumerate(found):
             place, covered = (values[-1] if values else "" for values in (one.place, one.covered))
             top = ["" if math.isinf(v) else v for v in (one.steps_to_top, one.seconds_to_top)]
-            counts = one.trials, one.halted, one.steps_spent, one.top_tried, one.top_stopped
+            counts = one.trials, one.stopped, one.steps_spent, one.top_tried, one.top_stopped
             writer.writerow([name, seed, *top, place, covered, *counts])
     written.append(write_whole(folder / "replay.csv", text.getvalue()))
     written.append(plot_replays(folder / "replay.png", replays, steps, caption))
@@ -162,7 +162,7 @@ def plot_replays(path: Path, replays: dict[str, list[Replayed]], steps: int, cap
     done = [one for found in replays.values() for one in found if one.seconds]
     longest = max((one.seconds[-1] for one in done), default=1.0)
     unit, clock_unit = _unit(longest)
-    faint = 0.12 if len(replays) <= len(COLOURS) else 0.04
+    faint = 0.12 if len(replays) <= len(SERIES_COLOURS) else 0.04
     first = {along: min((getattr(one, along)[0] for one in done), default=0.0) for along in ALONG}
     with plot_file(path, (10, 7 + 0.08 * len(replays))) as figure:
         panels = figure.subplots(2, 2, sharex="col", sharey="row")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,12 @@ class RecordedTable:
     def objectives(self) -> Objectives:
         return objectives_from_plain(self.header["objectives"])
 
-    @property
+    @cached_property
     def space(self) -> Space:
         space: Space = from_plain(Space, self.header["space"])
         return space
 
-    @property
+    @cached_property
     def budget(self) -> Budget:
         budget: Budget = from_plain(Budget, self.header["budget"])
         return budget
@@ -82,6 +83,19 @@ class RecordedTable:
     @property
     def architectures(self) -> list[Architecture]:
         return [runs[0].architecture for runs in self.runs.values()]
+
+    @cached_property
+    def candidates(self) -> tuple[tuple[Architecture, dict[str, Any]], ...]:
+        """The recorded architectures that are points of the space and fit the budget, with their choices."""
+        found = []
+        for architecture in self.architectures:
+            try:
+                params = self.space.encode(architecture)
+            except InputError:
+                continue
+            if not self.budget.excess(architecture):
+                found.append((architecture, params))
+        return tuple(found)
 
     def run(self, job: Job, seed: int) -> Iterator[Report]:
         """What a job reports, from one recorded run of its architecture; `seed` chooses among several.

@@ -53,9 +53,10 @@ class TableSampler:
 
     exhaustive = True  # what is not recorded cannot be tried, so nothing is shrunk into the budget
 
-    def __init__(self, sampler: Sampler, candidates: Sequence[Architecture], space: Space) -> None:
-        self.sampler, self.coordinates = sampler, Coordinates(space)
-        self.candidates = [(architecture, space.encode(architecture)) for architecture in candidates]
+    def __init__(
+        self, sampler: Sampler, candidates: Sequence[tuple[Architecture, dict[str, Any]]], space: Space
+    ) -> None:
+        self.sampler, self.coordinates, self.candidates = sampler, Coordinates(space), candidates
         self.points = np.stack([self.coordinates(params) for _, params in self.candidates])
 
     def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
@@ -149,7 +150,7 @@ class Replayed:
     top_tried: int = 0
     top_stopped: int = 0
     trials: int = 0
-    halted: int = 0
+    stopped: int = 0
     steps_spent: int = 0
     usage: Usage = field(default_factory=Usage)
 
@@ -206,7 +207,7 @@ class _Watch:
         trial, outcome = history.by_key[key], self.outcome
         is_top = trial.architecture.id in self.truth.top
         if trial.state == "halted":
-            outcome.halted += 1
+            outcome.stopped += 1
             outcome.top_stopped += is_top
         if trial.state != "complete":
             return
@@ -244,7 +245,7 @@ def replay(
     record = MemoryRecord(clock)
     record.append("start", scores=table.start_scores, protocol={})
     write_prior(record, ((trial, trial.source, trial.name) for trial in prior))
-    space, candidates = table.space, feasible(table)
+    space, candidates = table.space, table.candidates
     rungs = strategy.rungs or table.rungs
     task = SearchTask(
         space=space,
@@ -276,14 +277,6 @@ def feasible(table: RecordedTable) -> list[Architecture]:
     Raises:
         InputError: if none is.
     """
-    space, budget, found = table.space, table.budget, []
-    for architecture in table.architectures:
-        try:
-            space.encode(architecture)
-        except InputError:
-            continue
-        if not budget.excess(architecture):
-            found.append(architecture)
-    if not found:
+    if not table.candidates:
         raise InputError("runs: no recorded architecture is a point of the space and fits the budget")
-    return found
+    return [architecture for architecture, _ in table.candidates]

@@ -18,7 +18,8 @@ from space.shared.plain import InputError, from_plain
 from training.data.captions import read_prompts
 from training.data.factory import load_data
 from training.devices import choose_device
-from training.generation.identity import OWN_MODEL, model_kind
+from training.files import MODEL_NAME
+from training.generation.identity import model_kind
 from training.generation.settings import GenerationSettings
 from training.model import read_description
 
@@ -96,7 +97,7 @@ def of_protocol(
 
 def _own(model: Path) -> dict[str, Any]:
     """What a model of ours says of itself; a pipeline says nothing."""
-    if model_kind(model) != OWN_MODEL:
+    if model_kind(model) != MODEL_NAME:
         return {}
     _, own = read_description(model)
     return {"image_size_px": own.image_size_px, "steps": own.sampling_steps, "guidance": own.guidance}

@@ -64,7 +64,7 @@ class Plan:
     worker_hours: float
     saved: float
     complete: float
-    halted: float
+    stopped: float
     failed: float
     top_stopped: float
     training: float
@@ -103,7 +103,7 @@ def _simulated(world: World, searching: Searching, conditions: Conditions) -> Pl
         worker_hours=(usage.training + usage.wasted) / 3600,
         saved=1 - usage.training / without.training if without.training else 0.0,
         complete=states.count("complete"),
-        halted=states.count("halted"),
+        stopped=states.count("halted"),
         failed=states.count("failed"),
         top_stopped=fmean(trial.state == "halted" for trial in top),
         training=usage.training / reserved,

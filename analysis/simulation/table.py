@@ -27,7 +27,7 @@ def plans_table(plans: Sequence[Plan], title: str, devices_per_worker: int) -> T
         ),
         ("workers' time saved by stopping", lambda p: share(p.saved)),
         ("of the best 5 %, stopped", lambda p: share(p.top_stopped)),
-        ("complete, stopped, failed", lambda p: f"{p.complete:.0f}, {p.halted:.0f}, {p.failed:.0f}"),
+        ("complete, stopped, failed", lambda p: f"{p.complete:.0f}, {p.stopped:.0f}, {p.failed:.0f}"),
         ("workers' time: training", lambda p: share(p.training)),
         ("  lost with workers", lambda p: share(p.wasted)),
         ("  starting, waiting for the driver", lambda p: share(p.waiting)),

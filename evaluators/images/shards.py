@@ -17,7 +17,7 @@ from space.shared.decoding import Unreadable, decode_image, image_size, image_su
 from space.shared.image_files import RESOURCE_FORK, PassedOver, printable
 from space.shared.plain import InputError
 
-CAPTIONS = (".txt", ".json")  # in the order in which an image's are taken
+TEXT_SUFFIXES = (".txt", ".json")  # in the order in which an image's are taken
 HEADER_BYTES = 2**16  # of an image, in which its size usually stands
 DOTTED = "of dotted names, of which webdataset takes all behind the first dot for the suffix"
 
@@ -52,7 +52,7 @@ class ShardImages:
                 key, suffix = _key_and_suffix(member.name)
                 if suffix in image_suffixes():
                     self._images.append(member)
-                elif suffix in CAPTIONS:
+                elif suffix in TEXT_SUFFIXES:
                     self._texts[shard, key, suffix] = member
                 else:
                     self.passed_over.add(_kind(suffix), member.shown)
@@ -96,7 +96,7 @@ class ShardImages:
         found = []
         for image in self._images:
             key, _ = _key_and_suffix(image.name)
-            beside = [self._texts.get((image.shard, key, suffix)) for suffix in CAPTIONS]
+            beside = [self._texts.get((image.shard, key, suffix)) for suffix in TEXT_SUFFIXES]
             if (text := _first_text([member for member in beside if member is not None])) is not None:
                 found.append((image.shown, *text))
         return found

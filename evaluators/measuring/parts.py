@@ -29,7 +29,7 @@ from space.shared.decoding import Unreadable
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 
-FORMAT = 1  # of the files; raised when an old part would no longer be measured the same
+FORMAT = 2  # of the files; raised when an old part would no longer be measured the same
 AHEAD = 2  # batches that are read while one is looked at
 JPEG = (".jpg", ".jpeg")
 

@@ -137,6 +137,17 @@ def check_reference_source(source: str, field: str) -> None:
         open_images(source, field)
 
 
+def reference_digest(source: str, field: str) -> str:
+    """Of what statistics or images hold, wherever they lie. Raises InputError where they cannot be read."""
+    path = Path(source).expanduser()
+    if source.endswith(REFERENCE_SUFFIX) or is_moments_file(source):
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        except OSError as error:
+            raise InputError(f"{field}: {source!r} cannot be read: {error.strerror}") from None
+    return _content(open_images(source, field), lambda done, of: None)[:16]
+
+
 def _check_count(count: int | None, wanted: int | None) -> None:
     if count is not None and wanted not in (None, count):
         raise InputError(f"reference: {count:,} images, where the protocol compares with {wanted:,}")

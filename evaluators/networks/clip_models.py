@@ -20,6 +20,7 @@ from evaluators.networks.tokens import VOCABULARY, bpe
 from evaluators.networks.weights import PublishedWeights, load_tensors
 from space.shared.plain import InputError, nearest
 
+WEIGHTS = "open_clip_model.safetensors"  # as open_clip names them on the hub
 CLIP_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # beside the tensors of OpenAI's archives
 OPENAI_NUMBERS = {"input_resolution", "context_length", "vocab_size"}
@@ -115,7 +116,7 @@ def published(model: str, tag: str | None) -> PublishedWeights | None:
     repository, _, name = config.get("hf_hub", "").rpartition("/")
     if not repository:
         return PublishedWeights((f"{stem}.pt",), url=url or None)
-    names = (name,) if name else ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    names = (name,) if name else (WEIGHTS, "open_clip_pytorch_model.bin")
     return PublishedWeights(files, hub=(repository, names))
 
 

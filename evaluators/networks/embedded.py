@@ -17,13 +17,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from evaluators.metrics.clip_score import check_pairs, cosines
+from evaluators.networks.clip_models import WEIGHTS
 from evaluators.networks.embedded_model import Vocabulary, build_embedded
 from evaluators.networks.features import CHUNK, Images, in_chunks, weights_digest
 from evaluators.networks.tokens import bpe
 from space.shared.files import replacing
 from space.shared.plain import InputError
 
-WEIGHTS, CONFIG, ABOUT = "open_clip_model.safetensors", "open_clip_config.json", "embedded_clip.json"
+CONFIG, ABOUT = "open_clip_config.json", "embedded_clip.json"
 LEAST_ABOVE_CHANCE = 3.0  # retrieval under so many times chance makes a metric network not worth using
 
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import sys
-import uuid
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +19,7 @@ import numpy as np
 from evaluators.networks.embedded import ABOUT, EmbeddedClip
 from evaluators.networks.embedded_model import EmbeddedSettings, model_config
 from evaluators.networks.embedded_training import ReadPairs, train_clip
+from space.shared.files import making_folder
 from space.shared.plain import to_plain
 from space.shared.retries import storage_error
 
@@ -84,12 +82,10 @@ def kept(clip: EmbeddedClip, folder: Path) -> EmbeddedClip:
 
 
 def publish(clip: EmbeddedClip, folder: Path) -> None:
-    """Write beside, then rename: the folder is there whole or not at all."""
-    own = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+    """The folder is there whole or not at all."""
     try:
-        clip.save(own)
-        os.rename(own, folder)
-    except Exception:  # another process was first, and a folder with files in it is not replaced; or no room
-        shutil.rmtree(own, ignore_errors=True)
+        with making_folder(folder) as own:
+            clip.save(own)
+    except Exception:  # another process was first, or no room
         if not (folder / ABOUT).is_file():
             raise

@@ -6,7 +6,6 @@ anywhere else. A file there is whole or absent: workers that start at once wait 
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import shutil
 import urllib.request
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from space.shared.caches import cache_folder, can_be_written, own_temporary, usual_cache
-from space.shared.files import replacing
+from space.shared.files import file_digest, replacing
 from space.shared.plain import InputError
 
 if TYPE_CHECKING:
@@ -145,12 +144,6 @@ def is_torchscript(path: Path) -> bool:
         return any(name.partition("/")[2].startswith("code/") for name in archive.namelist())
 
 
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 # ---------------------------------------------------------------------- fetching
 
 
@@ -186,7 +179,7 @@ def _from_address(url: str, path: Path, sha256: str | None) -> Path:
                         raise _CannotFetch(
                             f"{url} ended after {own.stat().st_size:,} of {int(whole):,} bytes"
                         )
-                    if sha256 is not None and (found := file_digest(own)) != sha256:
+                    if sha256 is not None and (found := file_digest(own).hex()) != sha256:
                         raise _CannotFetch(f"what {url} sent has the SHA-256 {found}")
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
         raise _CannotFetch(f"{url}: {getattr(error, 'reason', error)}") from None
@@ -210,7 +203,7 @@ def _from_hub(repository: str, names: tuple[str, ...], download: bool) -> Path:
 
 
 def _checked(path: Path, sha256: str | None, what: str) -> Path:
-    if sha256 is not None and (found := file_digest(path)) != sha256:
+    if sha256 is not None and (found := file_digest(path).hex()) != sha256:
         raise InputError(
             f"{what}: {path} has the SHA-256 {found}, not {sha256}; it is another file, or damaged: delete "
             "it, or name the right one"

@@ -85,7 +85,7 @@ class Evaluator(Scorer):
         data_digest: str,
         cache_folder: Path,
         captions: CaptionList | None = None,
-        drawing: Sampling | None = None,
+        sampling: Sampling | None = None,
         on_step: Callable[[int, int, float], None] | None = None,
     ) -> Evaluator:
         """Write into `folder` what a worker needs to score: models, reference moments, protocol.
@@ -94,7 +94,7 @@ class Evaluator(Scorer):
         first `reference_images` of the held-out images, so that no feature set has learned them by heart.
 
         Args:
-            captions, drawing: of the images that will be scored, for the protocol.
+            captions, sampling: of the images that will be scored, for the protocol.
 
         Raises:
             InputError: fewer than two held-out images.
@@ -117,7 +117,7 @@ class Evaluator(Scorer):
         reference = held_out_images[: settings.reference_images]
         references = {features.name: Moments.of(features(reference)) for features in (clip, random_conv)}
         protocol = _protocol(settings, clip, random_conv, reference, data_digest)
-        samples = {"captions": captions, "drawing": drawing}
+        samples = {"captions": captions, "drawing": sampling}
         protocol |= {name: to_plain(said) for name, said in samples.items() if said is not None}
 
         clip.save(folder / CLIP_FOLDER)

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from conf.compose import compose
-from conf.words import as_text
+from conf.words import as_text, fields_of_today
 from mdsearch.commands.train import TrainCommand
 from search.confirmation.leading import trial_folder
 from search.runs.files import ARCHITECTURE_NAME, CONFIG_NAME, RECORD_NAME
@@ -28,12 +28,12 @@ from space.interchange.checkpoints import (
     save,
     save_diffusers,
 )
-from space.interchange.weight_files import read_plain, read_tensors
+from space.interchange.weight_files import CONFIG_FILE, read_plain, read_tensors
 from space.proxy import Proxy, narrow
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from space.unet import UNet
-from training.generation.identity import OWN_MODEL
+from training.files import MODEL_NAME
 from training.generation.settings import PRECISIONS
 from training.interchange import (
     not_of_a_pipeline,
@@ -138,7 +138,7 @@ def read_source(path: Path, command: ConvertCommand) -> Source:
     """Raises InputError for what is none of the things that conf/convert.yaml lists."""
     if (path / RECORD_NAME).is_file():
         path = trial_folder(path)
-    if (path / OWN_MODEL).is_file():
+    if (path / MODEL_NAME).is_file():
         return _from_model(path)
     if path.suffix == ".pt":
         return _from_state(path)
@@ -157,7 +157,7 @@ def read_source(path: Path, command: ConvertCommand) -> Source:
 def _check_is_one(path: Path) -> None:
     """Something with the configuration of a network, in it or beside it."""
     beside = path.parent if path.is_file() else path
-    if not any((folder / "config.json").is_file() for folder in (beside, beside / UNET)):
+    if not any((folder / CONFIG_FILE).is_file() for folder in (beside, beside / UNET)):
         there = "holds no model" if path.is_dir() else "is no model" if path.exists() else "is not there"
         raise InputError(
             f"model: {str(path)!r} {there}; allowed: a run, a trial's folder, what train wrote, a state.pt, "
@@ -198,7 +198,8 @@ def _trained_as(folder: Path) -> tuple[Proxy, TrainingSettings]:
         return settings.proxy, settings.training
     path = folder / CONFIG_NAME
     try:
-        command = from_plain(TrainCommand, yaml.safe_load(path.read_text(encoding="utf-8")))
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        command = from_plain(TrainCommand, fields_of_today(plain, "train"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, InputError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as the settings of a training: {reason}") from None

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from analysis.efficiency.draws import Draw, halves, shares, teachers
 from analysis.efficiency.figures import BASE, DEFAULT
 from analysis.efficiency.replays import (
     EfficiencySettings,
-    in_half,
+    Replaying,
+    efficiency_text,
     replay_strategy,
     replayed_all,
-    teachers,
-    text_of,
     write_efficiency,
 )
-from analysis.replay.table import table_of
+from analysis.replay.table import RecordedTable, table_of
 from conf.compose import compose
 from conf.words import as_lists, divided, gathered_words
+from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.repeats import estimated, refined
+from search.plan import named_architecture
 from search.runs.bundle import histories_of
+from search.runs.record import History
 from space.shared.command_lines import typed_words
 from space.shared.plain import InputError, from_plain
 
@@ -33,7 +36,9 @@ COMPARED_STRATEGIES: dict[str, Sequence[str]] = {  # by the words of the search 
     "TPE, no stopping": ("sampler=tpe", "stopping=none", "recorded=false"),
     "NSGA-II, no stopping": ("sampler=nsga2", "stopping=none", "recorded=false"),
     "TPE, no stopping, taught": ("sampler=tpe", "stopping=none"),
+    "our default, not taught, no stopping": ("stopping=none", "recorded=false"),
     "our default, not taught": ("recorded=false",),
+    "our default, no stopping": ("stopping=none",),
     DEFAULT: (),
 }
 
@@ -51,17 +56,27 @@ def main(words: list[str]) -> int:
     # a search of today would go by what is stated today, not by what was when the table was begun
     table = replace(table, header=table.header | {"noise": plain[DEFAULT]["noise"]})
     noise = refined(table.noise, estimated(list(histories.values()), table.noise))
-    table = in_half(table, settings.half)
     strategies = {name: replay_strategy(name, chosen, table) for name, chosen in plain.items()}
-    taught = teachers(histories)
-    known = {name: taught for name, chosen in plain.items() if chosen["recorded"]}
-    found = replayed_all(table, list(strategies.values()), noise, settings, known, Console())
-    text = text_of(found, table, strategies[DEFAULT].rungs or table.rungs, settings)
+    taught = frozenset(name for name, chosen in plain.items() if chosen["recorded"])
+    replaying = Replaying(tuple(strategies.values()), taught, noise, settings.budgets)
+    draws = _draws(table, histories, settings)
+    found = replayed_all(draws, replaying, settings.processes, Console())
+    text = efficiency_text(found, draws, replaying, strategies[DEFAULT].rungs or table.rungs, settings)
     print(text)
     if settings.out is not None:
         folder = Path(settings.out)
         try:
-            write_efficiency(folder, text, found, table, settings)
+            write_efficiency(folder, text, found, draws, settings)
         except OSError as error:
             raise InputError(f"out: {folder} cannot be written: {error.strerror}") from None
     return 0
+
+
+def _draws(
+    table: RecordedTable, histories: Mapping[str, History], settings: EfficiencySettings
+) -> list[Draw]:
+    references = [named_architecture(name) for name in ConfirmationSettings().references]
+    known = teachers(histories, references, table.space)
+    if settings.halves is None:
+        return list(shares(table, known, settings.half, settings.share, settings.seeds))
+    return list(halves(table, known, settings.half, settings.halves, settings.seeds))

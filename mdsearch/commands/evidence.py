@@ -30,6 +30,7 @@ class EvidenceSettings:
     long: tuple[str, ...]
     searches: tuple[str, ...]
     bigger: tuple[str, ...]
+    paper: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if not self.out.endswith(".md"):
@@ -39,7 +40,7 @@ class EvidenceSettings:
 
     @property
     def roles(self) -> Roles:
-        return Roles(self.table, self.long, self.searches, self.bigger)
+        return Roles(self.table, self.long, self.searches, self.bigger, self.paper)
 
 
 def main(words: list[str]) -> int:

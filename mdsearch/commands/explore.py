@@ -34,19 +34,19 @@ class ExploreSettings:
 
     space: Space
     budget: Budget
-    draws: int = 1_000_000
+    samples: int = 1_000_000
     seed: int = 0
     near: str | None = "md"
     neighbours: int = 5
     out: str | None = None
-    picture: str | None = None
+    plot: str | None = None
     format: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
-        for name, least in (("draws", 1), ("seed", 0), ("neighbours", 0)):
+        for name, least in (("samples", 1), ("seed", 0), ("neighbours", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
-        for name, endings in (("out", WRITERS), ("picture", PLOT_ENDINGS)):
+        for name, endings in (("out", WRITERS), ("plot", PLOT_ENDINGS)):
             if getattr(self, name) is not None:
                 check_path(name, Path(getattr(self, name)), endings)
 
@@ -59,10 +59,10 @@ def main(words: list[str]) -> int:
         print(json.dumps(to_json(found), indent=2))
     else:
         print_map(found, settings.neighbours, Console())
-    if settings.picture is not None:
+    if settings.plot is not None:
         from space.explore.plot import plot_map  # matplotlib takes a second to import
 
-        plot_map(found, Path(settings.picture))
+        plot_map(found, Path(settings.plot))
     return 0
 
 
@@ -103,14 +103,14 @@ def explore(settings: ExploreSettings) -> Map:
 
 def _sample(grid: Grid, settings: ExploreSettings, known: dict[str, Cost], progress: Progress) -> Survey:
     file = None if settings.out is None else CandidateFile(Path(settings.out), grid)
-    task = progress.add_task("sampling, pricing", total=settings.draws)
+    task = progress.add_task("sampling, pricing", total=settings.samples)
 
     def each(rows: Any, costs: Any, fits: Any) -> None:
         if file is not None:
             file.write(rows, costs, fits)
         progress.advance(task, len(rows))
 
-    arguments = (grid, settings.draws, settings.seed, settings.budget, known, each)
+    arguments = (grid, settings.samples, settings.seed, settings.budget, known, each)
     if file is None:
         return survey(*arguments)
     with file:

@@ -9,6 +9,7 @@ from conf.compose import compose
 from conf.words import divided
 from search.formats import counted
 from search.runs.bundle import BUNDLE_SUFFIX, Bundled, gathered, write_bundle
+from search.runs.header import trained_elsewhere
 from space.shared.plain import InputError, from_plain
 
 
@@ -45,4 +46,6 @@ def _contents(run: Bundled) -> str:
     complete = sum(t.state == "complete" for t in [*history.trials, *history.confirmations])
     others = len(history.trials) + len(history.confirmations) - complete
     text = f"{counted(complete, 'run')} of full length"
-    return f"{text}, {others} others" if others else text
+    text = f"{text}, {others} others" if others else text
+    elsewhere = "; its training was elsewhere, so there is no provenance"
+    return text + elsewhere * trained_elsewhere(history)

@@ -26,7 +26,7 @@ class GenerateCommand:
 
     model: str
     prompt: str
-    out: str = "picture.png"
+    out: str = "image.png"
     count: int = 1
     seed: int = 0
     steps: int | None = None

@@ -13,7 +13,8 @@ from conf.words import as_text
 from mdsearch.progress import shown_progress
 from space.shared.plain import InputError, from_plain
 from training.data.captions import read_prompts
-from training.generation.identity import OWN_MODEL, model_kind
+from training.files import MODEL_NAME
+from training.generation.identity import model_kind
 from training.generation.samples import Shard, generate_samples
 from training.generation.settings import GenerationSettings
 from training.model import read_description
@@ -50,7 +51,7 @@ class SamplesCommand:
         if self.count is not None and self.count > captions:
             raise InputError(f"count: {self.count}, but {self.captions} holds {captions} captions")
         defaults: dict[str, Any] = {"count": captions, "sampler": self.scheduler}
-        if model_kind(self.model) == OWN_MODEL:
+        if model_kind(self.model) == MODEL_NAME:
             _, known = read_description(self.model)
             defaults["image_size_px"] = known.image_size_px
             defaults |= {"steps": known.sampling_steps, "guidance": known.guidance}

@@ -6,11 +6,11 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.noise import NOISE_NOTE, exact_row, preset
+from analysis.noise import NOISE_NOTE, exact_row, measured_up_to, preset
 from analysis.rendering import Format, render_table, write_text
 from conf.compose import compose
 from conf.words import divided
-from search.confirmation.repeats import estimated, from_repeats, noise_row, refined
+from search.confirmation.repeats import estimated, fid_range, from_repeats, noise_row, refined
 from search.confirmation.unmeasured import measure_command, why_unknown
 from search.runs.bundle import histories_of
 from search.runs.compatibility import protocol_parts
@@ -48,6 +48,7 @@ def main(words: list[str]) -> int:
         how = f"; first: {resume_command(first)}" if Path(first).is_dir() else ""
         raise InputError(f"{first}: states no noise yet{how}")
     found = estimated(list(histories.values()), noise, settings.best)
+    measured_on = fid_range(list(histories.values()), settings.best)
     print(
         render_table(
             [exact_row(each) for each in found], [noise_row(each) for each in found], settings.format
@@ -57,6 +58,8 @@ def main(words: list[str]) -> int:
     history = histories[first]
     if settings.format == "table":
         print(NOISE_NOTE)
+        if measured_on is not None:
+            print(f"Their mean FIDs at the end: {measured_on[0]:,.1f} to {measured_on[1]:,.1f}.")
         if (why := why_unknown(history.header)) and not noise.known(objectives_of(history)):
             print(f"Not stated here: {why}.")
     if settings.out is None:
@@ -70,7 +73,9 @@ def main(words: list[str]) -> int:
         source += f" (the best {settings.best:.0%} of their networks)"
     if settings.stated and noise.known(objectives_of(history)):
         source = f"what was stated and {source}"
-    write_text(preset(replace(together, measured_under=protocol_parts(history.header)), source), settings.out)
+    said = protocol_parts(history.header), measured_up_to(noise, measured_on, settings.stated)
+    together = replace(together, measured_under=said[0], measured_up_to_fid=said[1])
+    write_text(preset(together, source), settings.out)
     if together.degrees_of_freedom < FEWEST_REPEATS:
         repeats = f"{together.degrees_of_freedom:g} repeats"
         print(f"Of {repeats} alone: too few to call one run better than another.", file=sys.stderr)

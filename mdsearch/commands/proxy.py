@@ -24,7 +24,7 @@ from space.shared.command_lines import setting_word, typed_line
 from space.shared.plain import InputError, from_plain, to_plain
 from training.settings import TrainingSettings
 
-SAMPLES_PRICED = 200
+TYPICAL_OF = 200
 TEXT_FEATURES = 12, 48, 96  # of the small encoder, trained along: tokens, and the least and most width
 PAPER_CONTEXT_WIDTH = 768
 TOO_SLOW = 2.0  # times the time allowed: nothing larger is measured
@@ -97,10 +97,10 @@ def _measured(command: ProxyCommand) -> Iterator[MeasuredProxy]:
     """The cheapest first, until it takes too long."""
     import torch
 
-    from search.plan import seconds_per_step
     from training.data.factory import load_data
     from training.data.scenes import ScenesSettings
     from training.latents import make_codec
+    from training.loop import seconds_per_step
     from training.model import COORDINATES
     from training.trainer import Trainer
 
@@ -160,7 +160,7 @@ def _proxies(command: ProxyCommand, sizes: list[int], channels: int) -> Iterator
 def _typical(command: ProxyCommand) -> list[Architecture]:
     """Random networks within the budget; of all of them where none is."""
     chance = random.Random(command.seed)
-    sampled = [command.space.sample(UniformSuggestions(chance)) for _ in range(SAMPLES_PRICED)]
+    sampled = [command.space.sample(UniformSuggestions(chance)) for _ in range(TYPICAL_OF)]
     return [a for a in sampled if not command.budget.excess(a)] or sampled
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -26,6 +25,7 @@ from search.samplers.random import RandomSettings
 from search.stopping.factory import StoppingSettings
 from search.stopping.none import NoStoppingSettings
 from space.shared.plain import InputError, from_plain
+from space.shared.workers import in_workers
 
 NO_STRATEGY = ("runs", "seeds", "steps", "top_share", "gaps", "processes", "check", "out")
 
@@ -174,8 +174,21 @@ def _replays(tasks: list[ReplayTask], processes: int) -> Iterable[Replayed]:
     if processes == 1:
         yield from map(_one, tasks)
         return
-    with ProcessPoolExecutor(processes) as pool:
-        yield from pool.map(_one, tasks, chunksize=4)
+    yield from in_workers(
+        _one,
+        tasks,
+        processes,
+        _nothing_to_prepare,
+        method="forkserver",
+        preload=[__name__],  # imported once for all
+        in_order=True,
+        setting="processes",
+        advice="none of it is kept; run it again",
+    )
+
+
+def _nothing_to_prepare(worker: int) -> None:
+    pass
 
 
 def _one(task: ReplayTask) -> Replayed:

@@ -79,11 +79,12 @@ def _named(combinations: list[list[str]], planned: list[SearchSettings]) -> Iter
 def _finish(result: RunResult) -> int:
     from analysis.tables import result_table
     from search.runs.commands import train_command
+    from search.runs.files import BEST_NAME
 
     Console().print(result_table(result.history))
     print(f"\nreport: {result.report}")
     if result.best is not None:
-        best = result.folder / "best.yaml"
+        best = result.folder / BEST_NAME
         print(f"winner: {best}")
         print(f"train it for longer: {train_command(result.folder, result.history.header['rungs'][-1])}")
     if result.interrupted:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hmac
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from space.shared.plain import InputError, from_plain, nearest
 
 if TYPE_CHECKING:
     from search.ask_tell import Asked, AskTell
+    from search.ask_tell_settings import ServeAddress
 
 MOST_BYTES = 1 << 20  # of a request
+TOKEN_BYTES = 24
+AUTHORIZATION, BEARER = "Authorization", "Bearer "
 Answer = dict[str, Any]
 
 
@@ -23,7 +29,7 @@ Answer = dict[str, Any]
 class TellRequest:
     """What /tell takes."""
 
-    key: str
+    key: str | int
     step: int
     scores: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
@@ -33,7 +39,7 @@ class TellRequest:
 class FailRequest:
     """What /fail takes."""
 
-    key: str
+    key: str | int
     reason: str
 
 
@@ -47,9 +53,15 @@ def main(words: list[str]) -> int:
 
     settings, where, overrides = serve_settings(words)
     with AskTell(settings, overrides, STANDARD) as search:
-        with server_of(search, where.host, where.port) as server:
-            host, port = server.server_address[:2]
-            print(f"{search.folder}: http://{host!s}:{port}; Ctrl-C ends it, and resume= goes on", flush=True)
+        with server_of(search, where) as server:
+            address, port = server.server_address[:2]
+            print(
+                f"{search.folder}: http://{address!s}:{port}; Ctrl-C ends it, and resume= goes on", flush=True
+            )
+            if server.token is not None and where.token is None:
+                print(
+                    f"who asks or tells sends the header {AUTHORIZATION}: {BEARER}{server.token}", flush=True
+                )
             with suppress(KeyboardInterrupt):
                 server.serve_forever()
         result = search.close()
@@ -58,23 +70,54 @@ def main(words: list[str]) -> int:
     return 130 if result.interrupted else 0
 
 
-def server_of(search: AskTell, host: str, port: int | None) -> ThreadingHTTPServer:
+class Server(ThreadingHTTPServer):
+    """With what its requests must bring along: the token, if any."""
+
+    def __init__(self, where: ServeAddress, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__((where.host, where.port or 0), handler)
+        self.token = where.token
+        if self.token is None and not ip_address(str(self.server_address[0])).is_loopback:
+            self.token = secrets.token_urlsafe(TOKEN_BYTES)
+
+    def admits(self, header: str | None) -> bool:
+        if self.token is None:
+            return True
+        given = (header or "").encode("latin-1", "replace")
+        return hmac.compare_digest(given, f"{BEARER}{self.token}".encode())
+
+
+def server_of(search: AskTell, where: ServeAddress) -> Server:
     """Raises InputError where the address cannot be had."""
 
     class Handler(BaseHTTPRequestHandler):
+        server: Server
+
         def do_GET(self) -> None:
-            self._answer(HTTPStatus.OK, {"finished": search.finished, "folder": str(search.folder)})
+            if self._is_admitted():
+                self._answer(HTTPStatus.OK, {"finished": search.finished, "folder": str(search.folder)})
 
         def do_POST(self) -> None:
+            if not self._is_admitted():
+                return
             try:
                 self._answer(HTTPStatus.OK, answer(search, self.path, self._body()))
             except InputError as error:
                 self._answer(HTTPStatus.BAD_REQUEST, {"error": str(error)})
 
+        def _is_admitted(self) -> bool:
+            if self.server.admits(self.headers.get(AUTHORIZATION)):
+                return True
+            wanted = f"{AUTHORIZATION}: missing or another token; needed: {BEARER}<token>"
+            self._answer(HTTPStatus.UNAUTHORIZED, {"error": wanted})
+            return False
+
         def _body(self) -> Any:
-            length = int(self.headers.get("Content-Length") or 0)
-            if length > MOST_BYTES:
-                raise InputError(f"request: {length} bytes are too many; allowed: up to {MOST_BYTES}")
+            try:
+                length = int(self.headers.get("Content-Length") or 0)
+            except ValueError:
+                raise InputError("request: its Content-Length is no number") from None
+            if not 0 <= length <= MOST_BYTES:
+                raise InputError(f"request: {length} bytes are not taken; allowed: up to {MOST_BYTES}")
             try:
                 return json.loads(self.rfile.read(length) or b"{}")
             except ValueError as error:
@@ -83,6 +126,8 @@ def server_of(search: AskTell, host: str, port: int | None) -> ThreadingHTTPServ
         def _answer(self, status: HTTPStatus, plain: Answer) -> None:
             text = json.dumps(plain).encode()
             self.send_response(status)
+            if status == HTTPStatus.UNAUTHORIZED:
+                self.send_header("WWW-Authenticate", BEARER.strip())
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
@@ -92,9 +137,10 @@ def server_of(search: AskTell, host: str, port: int | None) -> ThreadingHTTPServ
             """The record says what happened."""
 
     try:
-        return ThreadingHTTPServer((host, port or 0), Handler)
-    except OSError as error:
-        raise InputError(f"host, port: {host}:{port} cannot be had: {error.strerror}") from None
+        return Server(where, Handler)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"host, port: {where.host}:{where.port} cannot be had: {reason}") from None
 
 
 def answer(search: AskTell, path: str, body: Any) -> Answer:

@@ -14,8 +14,8 @@ def main(words: list[str]) -> int:
     settings = from_plain(TableSettings, compose("table1", words))
     table = counted_networks()
     write_text(table1_text(table, settings), settings.out)
-    if settings.picture is not None:
+    if settings.plot is not None:
         from analysis.paper.plots import PlottedNetwork, plot_networks  # matplotlib takes a second to import
 
-        plot_networks([PlottedNetwork(*measures(row)) for row in table], Path(settings.picture))
+        plot_networks([PlottedNetwork(*measures(row)) for row in table], Path(settings.plot))
     return 0

@@ -22,19 +22,19 @@ from conf.words import as_text, first_line, path_of
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.command_lines import command_line, setting_word
-from space.shared.files import alone_in
+from space.shared.files import alone_in, write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
+from training.files import ARCHITECTURE_NAME, CONFIG_NAME, CURVE_NAME, SAMPLES_NAME, STATE_NAME
 from training.generation.grid import save_grid
 from training.loop import Diverged
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
 TRAIN_TEXTS = ("arch_file", "run", "out", "resume")
-OF_RUN = ("proxy", "data", "training")
+OF_RUN, WORDS = ("proxy", "data", "training"), "overrides.yaml"
 STEPS = {"steps": None}  # of a training; they do not tell one from another
-STATE, WORDS, SETTINGS, CURVE = "state.pt", "overrides.yaml", "config.yaml", "curve.jsonl"
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class TrainCommand:
     run: str | None = None
     resume: str | None = None
     state_every_steps: int = 200
-    pictures: int = 48
+    images: int = 48
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("state_every_steps", "pictures"):
+        for name in ("state_every_steps", "images"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
 
@@ -85,14 +85,14 @@ def train(command: TrainCommand, words: list[str]) -> Path:
         print(line)
     with _held(folder):
         _prepare(folder, command, words)
-        if (folder / STATE).is_file():
-            _go_on(trainer, folder / STATE)
-            _cut_curve(folder / CURVE, trainer.step)
+        if (folder / STATE_NAME).is_file():
+            _go_on(trainer, folder / STATE_NAME)
+            _cut_curve(folder / CURVE_NAME, trainer.step)
         print(
             f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
             f"steps {trainer.step} to {command.training.steps}, in {folder}"
         )
-        with _interruption() as stopped, (folder / CURVE).open("a", encoding="utf-8") as curve:
+        with _interruption() as stopped, (folder / CURVE_NAME).open("a", encoding="utf-8") as curve:
             _train_in_parts(trainer, command, folder, curve, console, stopped)
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
@@ -109,7 +109,7 @@ def _train_in_parts(
     stopped: Callable[[], bool],
 ) -> None:
     """Part after part of `state_every_steps`, writing state, weights and images behind each."""
-    captions = trainer.data.held_out_captions[: command.pictures]
+    captions = trainer.data.held_out_captions[: command.images]
     last = command.training.steps
     with _progress(console, last, trainer.step) as advance:
 
@@ -124,14 +124,14 @@ def _train_in_parts(
             try:
                 trainer.train_to(min(last, (trainer.step // part + 1) * part), on_step)
             except _Stop:
-                trainer.save_state(folder / STATE)
+                trainer.save_state(folder / STATE_NAME)
                 break
             validation = {"step": trainer.step, "validation_loss": round(trainer.validation_loss(), 6)}
             curve.write(json.dumps(validation) + "\n")
             curve.flush()
             trainer.save_weights(folder)
-            save_grid(trainer.generate(captions, seed=command.seed), folder / "samples.png", enlarge=3)
-            trainer.save_state(folder / STATE)
+            save_grid(trainer.generate(captions, seed=command.seed), folder / SAMPLES_NAME, enlarge=3)
+            trainer.save_state(folder / STATE_NAME)
 
 
 class _Stop(Exception):
@@ -196,10 +196,10 @@ def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
     """The folder with what is needed to go on: the words, the resolved settings, the architecture."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "architecture.yaml").write_text(command.architecture().to_yaml(), encoding="utf-8")
-        (folder / WORDS).write_text(yaml.safe_dump(words), encoding="utf-8")
+        write_whole(folder / ARCHITECTURE_NAME, command.architecture().to_yaml())
+        write_whole(folder / WORDS, yaml.safe_dump(words))
         settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
-        (folder / SETTINGS).write_text(settings, encoding="utf-8")
+        write_whole(folder / CONFIG_NAME, settings)
     except OSError as error:
         raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
 
@@ -216,7 +216,7 @@ def _cut_curve(curve: Path, step: int) -> None:
     if curve.is_file():
         lines = curve.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        curve.write_text("".join(kept), encoding="utf-8")
+        write_whole(curve, "".join(kept))
 
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
@@ -231,11 +231,11 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     before = list(map(str, _read(resume, WORDS, list)))
     added = [word for word in words if not word.startswith("resume=")]
     merged = [*without(before, added), *added]
-    stored = _read(resume, SETTINGS, dict) if (resume / SETTINGS).is_file() else {}
+    stored = _read(resume, CONFIG_NAME, dict) if (resume / CONFIG_NAME).is_file() else {}
     from_run = OF_RUN if path_of(merged, "run") else ()  # the run itself may be gone
     of_run = {name: stored[name] for name in from_run if name in stored}
     resumed = _composed(words, of_run, before, stored.get("presets", {}))
-    return replace(resumed, arch_file=str(resume / "architecture.yaml")), merged
+    return replace(resumed, arch_file=str(resume / ARCHITECTURE_NAME)), merged
 
 
 def _composed(

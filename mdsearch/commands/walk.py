@@ -14,9 +14,9 @@ def main(words: list[str]) -> int:
     settings = from_plain(TableSettings, compose("walk", words))
     walk = steps()
     write_text(walk_text(walk, settings), settings.out)
-    if settings.picture is not None:
+    if settings.plot is not None:
         from analysis.paper.plots import plot_waterfall  # matplotlib takes a second to import
 
         title = "From SD-1.5 to MobileDiffusion, decision by decision"
-        plot_waterfall(totals(walk), Path(settings.picture), title)
+        plot_waterfall(totals(walk), Path(settings.plot), title)
     return 0

@@ -21,7 +21,7 @@ class ClusterSettings:
 
     `workers` null: one for each `cpus_per_worker` of the cluster's CPUs (or GPU, if they take one).
     `dashboard_port` null: Ray's own, or the next that is free.
-    `max_worker_deaths` are those of one trial without a new rung in between; those of whole nodes, which
+    `max_worker_deaths` are those of one trial without new steps in between; those of whole nodes, which
     are no trial's doing, do not count.
     """
 

@@ -13,8 +13,8 @@ _STUCK = re.compile(r"^.*\bStuck: (.+)$", re.MULTILINE)
 class WorkerDeaths:
     """The deaths of workers under each job, in the words of `ray.exceptions`, and when they are too many.
 
-    What counts are deaths since the job last came further: on machines that are taken away now and then every
-    long job sees many. Those of whole nodes never count, since no job does that.
+    What counts are deaths since the job last came further, to a rung or a saved state: on machines that are
+    taken away now and then every long job sees many. Those of whole nodes never count: no job does that.
 
     Ray sees that a worker of another process is gone, not by which signal. Whether it was the kernel, for
     want of memory, shows on this machine in /proc/vmstat (`oom_kill`), and on others not at all.
@@ -24,7 +24,7 @@ class WorkerDeaths:
         self.most, self.vmstat = most, vmstat
         self.killed_for_memory = _oom_kills(vmstat)
         self._last: dict[str, str] = {}
-        self._since: dict[str, int] = {}  # its last rung
+        self._since: dict[str, int] = {}  # it came further
         self._reached: dict[str, int] = {}
 
     def add(self, key: str, told: str) -> str:
@@ -37,7 +37,7 @@ class WorkerDeaths:
         return f"its worker gave up: {stuck[-1]}" if stuck else f"its worker died: {cause}"
 
     def reached(self, key: str, step: int) -> None:
-        """The job has come to a rung; one that it was at before is no progress."""
+        """The job has come to a step that was reported or saved; one that it was at before is no progress."""
         if step > self._reached.get(key, 0):
             self._reached[key] = step
             self._since[key] = 0
@@ -54,7 +54,7 @@ class WorkerDeaths:
     def reason(self, key: str) -> str:
         """For the record."""
         return (
-            f"its worker died {self._since[key]} times without a new rung in between, the last time: "
+            f"its worker died {self._since[key]} times without coming further in between, the last time: "
             f"{self._last[key]}"
         )
 

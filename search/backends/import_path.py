@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-OURS = Path(__file__).resolve().parents[2]
+OUR_FOLDER = Path(__file__).resolve().parents[2]
 
 
 class _ImportPath(list[str]):
@@ -14,7 +14,7 @@ class _ImportPath(list[str]):
     `training/` or `search.py` of the user's would stand for ours; that of our own checkout may stay."""
 
     def extend(self, folders: Iterable[str]) -> None:
-        super().extend(folder for folder in folders if Path(folder).resolve() == OURS)
+        super().extend(folder for folder in folders if Path(folder).resolve() == OUR_FOLDER)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A plain list, to a head node that has none of our code."""

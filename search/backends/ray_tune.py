@@ -29,7 +29,7 @@ from search.formats import run_name
 from search.objectives import Objectives
 from search.runs.record import History, State
 from search.strategy import Job, Report, Strategy
-from search.trial import StartsAgain, TrialSettings, TrialWorker, why_failed
+from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step, why_failed
 from space.shared.plain import InputError
 from space.shared.retries import Waiting, once, patiently, storage_error, timed_out
 
@@ -38,8 +38,9 @@ class Stuck(Exception):
     """A worker cannot work where it is: storage is away, or what it needs cannot be read there."""
 
 
-class _TrialActor(tune.Trainable):
-    """A worker as Tune knows it: a step is a rung. One process serves many trials (`reuse_actors`)."""
+class TrialActor(tune.Trainable):
+    """A worker as Tune knows it: a step is a rung. One process serves many trials (`reuse_actors`); Ray
+    names the process after this class."""
 
     _worker: TrialWorker | None = None
     _reports: Iterator[Report | Waiting | StartsAgain] | None = None
@@ -165,7 +166,9 @@ class _StrategyScheduler(_NotPickled, FIFOScheduler):
         """Called at each death of a trial's worker, before `on_trial_complete`."""
         job = self.searcher.jobs[trial.trial_id]
         told = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
-        self.say(f"{run_name(job)}: {self.searcher.deaths.add(job.key, told)}")
+        deaths, run_folder = self.searcher.deaths, Path(self.searcher.common["settings"].run_folder)
+        deaths.reached(job.key, saved_step(run_folder, job.key))
+        self.say(f"{run_name(job)}: {deaths.add(job.key, told)}")
 
     def _answer(self, job: Job, result: dict[str, Any]) -> Any:
         if "waiting" in result:
@@ -204,9 +207,7 @@ def run_on_ray(
     storage._get_ray_train_session_dir = lambda: str(scratch)
     try:
         tune.run(
-            tune.with_resources(
-                _TrialActor, {"cpu": cluster.cpus_per_worker, "gpu": cluster.gpus_per_worker}
-            ),
+            tune.with_resources(TrialActor, {"cpu": cluster.cpus_per_worker, "gpu": cluster.gpus_per_worker}),
             search_alg=searcher,
             scheduler=_StrategyScheduler(searcher, announce),
             num_samples=-1,

@@ -1,4 +1,4 @@
-"""The best few race again with new seeds, beside the reference points that no sampler ever saw."""
+"""The best few race again with new seeds, beside the reference points, of which no recorded network tells."""
 
 from __future__ import annotations
 
@@ -185,6 +185,7 @@ class Confirmation:
 
     def expected_seconds(self, steps: int) -> float:
         """What a run of so many steps should take: the median pace of the complete runs so far."""
-        complete = [trial for trial in self.history.by_key.values() if trial.state == "complete"]
+        trained = [*self.history.trials, *self.history.confirmations]
+        complete = [trial for trial in trained if trial.state == "complete"]
         paces = [trial.seconds / trial.last_step for trial in complete if trial.last_step]
         return median(paces or [0.0]) * steps

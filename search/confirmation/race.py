@@ -1,11 +1,12 @@
 """Which confirmation run next: a race, in which seeds go where they decide something.
 
-A finalist that is worse than another one is out. A comparison is open while it is undecided and both of its
-networks are in; a reference point always is. Every network gets the first seed. After that a run goes to the
-open comparison that should be decided with the fewest further runs, if the difference stays what it is, and
-to whichever of its two networks has fewer seeds; comparisons that no allowed number of seeds should decide
-come last, fewest seeds first. What is under way counts as planned, and decides nothing yet. Where nobody has
-measured what is noise, seeds go on until their repeats say it, also where nothing is open.
+A finalist that is worse than another one is out. A comparison is open while nobody knows who is better and
+both of its networks are in; a reference point always is. So "no worse" closes none: the race asks who is
+better, and a network that is no worse may still be found to be. Every network gets the first seed. After that
+a run goes to the open comparison that should be decided with the fewest further runs, if the difference stays
+what it is, and to whichever of its two networks has fewer seeds; comparisons that no allowed number of seeds
+should decide come last, fewest seeds first. What is under way counts as planned, and decides nothing yet.
+Where nobody has measured what is noise, seeds go on until their repeats say it, also where nothing is open.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from search.formats import counted, label
 from search.objectives import Objectives
 from search.runs.record import Trial
 from search.statistics.noise import FEWEST_REPEATS, Noise
-from search.statistics.verdicts import Evidence, confirmation_runs
+from search.statistics.verdicts import OPEN, Evidence, Word, confirmation_runs
 
 FAILURES_ALLOWED = 1  # a network that failed more often, and more often than it ended, gets no more seeds
 Pair = tuple[str, str]
@@ -89,7 +90,7 @@ class Standing:
         """Comparisons that matter and are not decided."""
         pairs = [(name, reference) for name in self.still_in for reference in self.race.references]
         pairs += combinations(self.still_in, 2)
-        return [pair for pair in pairs if self._word(pair) == "undecided"]
+        return [pair for pair in pairs if self._word(pair) in OPEN]
 
     def next_move(self) -> Move | None:
         """The most useful run; None where nothing is open or unknown, or all its seeds have been started."""
@@ -113,7 +114,7 @@ class Standing:
         fewest = min(runs, key=lambda name: len(self.started[name]))
         return Move(*runs[fewest], f"what is noise is not known after {counted(repeats, 'repeat')}")
 
-    def _word(self, pair: Pair) -> str:
+    def _word(self, pair: Pair) -> Word:
         verdict = self.evidence.verdict(*pair)
         return verdict.word if verdict else "undecided"
 

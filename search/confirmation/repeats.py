@@ -7,13 +7,13 @@ is left out: its own scores are what it was chosen for, and lie away from its me
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from statistics import median
 
-from search.objectives import Objective, Objectives
-from search.runs.compatibility import protocol_difference
+from search.objectives import FID, Objective, Objectives
+from search.runs.compatibility import NO_DECAY, protocol_difference
 from search.runs.header import objectives_of
 from search.runs.record import History, Rung, Trial
 from search.runs.scores import point_of
@@ -57,19 +57,39 @@ def estimated(histories: Sequence[History], noise: Noise, best: float = 1.0) -> 
         best: the share of the repeated networks that count, by where their seeds end on average. A network
             that still learns what the best have learned differs more from seed to seed than they do.
 
+    Runs of other lengths count too where their learning rate does not decay: then a shorter run is the
+    beginning of a longer one.
+
     Raises:
         InputError: records of different protocols.
     """
     first, *others = histories
     for other in others:
-        if differences := protocol_difference(first, other):
+        if differences := _differences(first, other):
             names = [str(history.header.get("name", "a run")) for history in (first, other)]
             raise InputError(f"{' and '.join(names)} do not share a protocol: {'; '.join(differences)}")
     objectives, runs = objectives_of(first), list(_full_length(histories))
     if best < 1:
-        among = _best_repeated(runs, objectives, best)
+        among = _best_of(_repeated_means(runs, objectives), best)
         runs = [trial for trial in runs if trial.architecture.id in among]
-    return [found for step in first.header.get("rungs", []) for found in _at(step, runs, objectives, noise)]
+    steps = sorted({step for history in histories for step in history.header.get("rungs", [])})
+    return [found for step in steps for found in _at(step, runs, objectives, noise)]
+
+
+def _differences(first: History, other: History) -> list[str]:
+    decays = first.header.get("training", {}).get("decay", NO_DECAY) != NO_DECAY
+    return [each for each in protocol_difference(first, other) if decays or not each.startswith("rungs: ")]
+
+
+def fid_range(histories: Sequence[History], best: float = 1.0) -> tuple[float, float] | None:
+    """The lowest and the highest mean FID, at the end, of the repeated networks that count (`estimated`);
+    None where there is no FID, or nothing repeated."""
+    objectives = objectives_of(histories[0])
+    if objectives[0].label != FID:
+        return None
+    means = _repeated_means(list(_full_length(histories)), objectives)
+    fids = sorted(means[key].values[0] for key in _best_of(means, best))
+    return (fids[0], fids[-1]) if fids else None
 
 
 def refined(noise: Noise, found: Sequence[ScoreNoise]) -> Noise:
@@ -137,12 +157,19 @@ def _full_length(histories: Sequence[History]) -> Iterator[Trial]:
         yield from (trial for trial in [*chosen, *history.confirmations] if trial.steps == length)
 
 
-def _best_repeated(runs: Sequence[Trial], objectives: Objectives, share: float) -> set[str]:
+def _repeated_means(runs: Sequence[Trial], objectives: Objectives) -> dict[str, Point]:
+    """Where the seeds of each repeated network end on average."""
     ends: dict[str, dict[int, Point]] = {}
+    longest = max((trial.steps for trial in runs), default=0)
     for trial in runs:
-        if trial.state == "complete" and (point := point_of(trial, objectives)) is not None:
+        if (trial.state, trial.steps) == ("complete", longest) and (
+            point := point_of(trial, objectives)
+        ) is not None:
             ends.setdefault(trial.architecture.id, {}).setdefault(trial.seed, point)
-    means = {key: mean_point(list(by_seed.values())) for key, by_seed in ends.items() if len(by_seed) > 1}
+    return {key: mean_point(list(by_seed.values())) for key, by_seed in ends.items() if len(by_seed) > 1}
+
+
+def _best_of(means: Mapping[str, Point], share: float) -> set[str]:
     order = best_order(list(means.values()))
     return {list(means)[place] for place in order[: ceil(share * len(means))]}
 

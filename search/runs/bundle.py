@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from search.runs.bundled_prior import in_full, prior_as_references
 from search.runs.files import PROVENANCE_NAME, RECORD_NAME
+from search.runs.header import ELSEWHERE, trained_elsewhere
 from search.runs.record import History, folded, read_events, read_history
 from space.shared.command_lines import typed_line
 from space.shared.files import write_whole
@@ -172,16 +173,21 @@ def _file_of(source: str) -> str:
 
 
 def _of_folder(folder: Path) -> Bundled:
-    read_history(folder)  # which says what is wrong with it
+    history = read_history(folder)  # which says what is wrong with it
     record = folder / RECORD_NAME
     events = tuple(_without_places(event) for event in read_events(record))
+    provenance = {} if trained_elsewhere(history) else _provenance(folder)
+    digest = hashlib.sha256(record.read_bytes()).hexdigest()
+    return Bundled(folder.resolve().name, provenance, digest, events)
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
     try:
-        provenance = json.loads((folder / PROVENANCE_NAME).read_text(encoding="utf-8"))
+        provenance: dict[str, Any] = json.loads((folder / PROVENANCE_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: {PROVENANCE_NAME} cannot be read: {error}") from None
     provenance.pop("protocol", None)  # in the record, and the host's name in neither
-    digest = hashlib.sha256(record.read_bytes()).hexdigest()
-    return Bundled(folder.resolve().name, provenance, digest, events)
+    return provenance
 
 
 def _without_places(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,5 +206,6 @@ def _is_place(word: str) -> bool:
 def commands(runs: Sequence[Bundled]) -> Iterator[str]:
     """What each run was started with, as one would type it."""
     for run in runs:
-        words: list[str] = next((event["overrides"] for event in run.events if event["event"] == "run"), [])
-        yield typed_line("search", words)
+        header = next((event for event in run.events if event["event"] == "run"), {})
+        command = "serve" if header.get("training") == ELSEWHERE else "search"
+        yield typed_line(command, header.get("overrides", []))

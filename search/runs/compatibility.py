@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from search.objectives import objectives_from_plain, objectives_to_plain
+from search.objectives import VALIDATION_LOSS, objectives_from_plain, objectives_to_plain
 from search.runs.record import History
 from space.choices import Space
 from space.shared.plain import to_plain
@@ -34,6 +34,11 @@ FOLLOWS_FROM_TRAINING = "protocol.drawing."  # its sampler, steps and guidance; 
 SAID_LATER = "protocol.captions"  # older records do not say it; there it follows from images and count
 FOLLOWS_FROM_DIGEST = "retrieval_accuracy"
 DATA_DIGEST = "data_digest"
+READS = "reads"  # digests of the folders that settings name, by field: wherever those lie
+DEVICE, PRECISION, VALIDATION_IMAGES = "training.device", "training.precision", "training.validation_images"
+PRECISION_ON = {"cpu": "fp32", "cuda": "bf16"}  # what precision=auto is there
+# What moves no score of images stands in a digest as the first digests had it, whatever it is.
+AS_FIRST = {DEVICE: "auto", PRECISION: "auto", VALIDATION_IMAGES: 256}
 # What a space holds in a choice that its header does not name, as those of before the choice do not.
 CHOICES_LEFT_OUT = {
     f"space.{name}": to_plain(field.default)
@@ -49,6 +54,7 @@ _OF_A_PART = {
     "strategy": "strategy",
     "protocol": "evaluators",
 }
+TRIALS_BY_THEMSELVES = ("independent", "supernet")  # strategies; the first is what older records hold
 NO_DECAY = "none"
 MOST_CHARACTERS = 60
 MOST_NAMED = 8
@@ -73,8 +79,15 @@ def space_difference(one: History, other: History) -> list[str]:
 
 def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """The fields of two headers that differ, by dotted name, with both values."""
-    names = list(names)
-    ours, theirs = (_deciding(header, names) for header in (one, other))
+    names, validated = list(names), _is_validated(one) or _is_validated(other)
+    read = one.get(READS, {}).keys() & other.get(READS, {}).keys()
+    ours, theirs = (
+        _of_scores(_deciding(header, names), validated, {name: header[READS][name] for name in read})
+        for header in (one, other)
+    )
+    trained_in = [_precision(_deciding(header, names)) for header in (one, other)]
+    if None not in trained_in:
+        ours, theirs = ours | {PRECISION: trained_in[0]}, theirs | {PRECISION: trained_in[1]}
     if "space" in names:
         ours, theirs = CHOICES_LEFT_OUT | ours, CHOICES_LEFT_OUT | theirs
     if data_digest(one) is not None and data_digest(other) is not None:
@@ -90,8 +103,9 @@ def field_differences(one: Mapping[str, Any], other: Mapping[str, Any], names: I
     ]
 
 
-def protocol_parts(header: Mapping[str, Any]) -> tuple[str, ...]:
-    """What decides a score at a step, a word a part with the digest of its fields: `("data-5d1f...", ...)`.
+def protocol_parts(header: Mapping[str, Any], *, as_before: bool = False) -> tuple[str, ...]:
+    """What decides a score at a step, a word a part with the digest of its fields: `("data-5d1f...", ...)`;
+    with `as_before`, as versions stored them that also counted what moves no score.
 
     Equal parts are what the noise of a score belongs to. The rungs are none of them, since noise is stated by
     step; the length of a run is, where its learning rate decays towards the end. Before the evaluators'
@@ -99,6 +113,8 @@ def protocol_parts(header: Mapping[str, Any]) -> tuple[str, ...]:
     """
     digest = data_digest(header)
     fields = _deciding(header, [name for name in _OF_A_PART if header.get(name) is not None])
+    if not as_before:
+        fields = _of_scores(fields, _is_validated(header), header.get(READS, {}))
     parts: dict[str, dict[str, Any]] = {"data": {"digest": digest}} if digest is not None else {}
     for name, value in fields.items():
         part = _OF_A_PART[name.partition(".")[0]]
@@ -110,11 +126,15 @@ def protocol_parts(header: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{part}-{_digest(parts[part])}" for part in sorted(parts))
 
 
-def foreign_parts(measured_under: Sequence[str], parts: Sequence[str]) -> list[str]:
-    """The parts of a protocol that something was measured otherwise under; what one of the two does not name
-    is no difference."""
-    theirs, ours = (dict(word.split("-", 1) for word in words) for words in (measured_under, parts))
-    return [part for part in ours if part in theirs and ours[part] != theirs[part]]
+def foreign_parts(measured_under: Sequence[str], header: Mapping[str, Any]) -> list[str]:
+    """The parts of a header's protocol that something was measured otherwise under, by digests of any
+    version; what one of the two does not name is no difference."""
+    theirs = dict(word.split("-", 1) for word in measured_under)
+    ours, before = (
+        dict(word.split("-", 1) for word in protocol_parts(header, as_before=as_before))
+        for as_before in (False, True)
+    )
+    return [part for part in ours if part in theirs and theirs[part] not in (ours[part], before[part])]
 
 
 def _deciding(header: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -129,6 +149,27 @@ def _deciding(header: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]
     }
 
 
+def _of_scores(fields: dict[str, Any], validated: bool, read: Mapping[str, str]) -> dict[str, Any]:
+    """Fields without what moves no score: the device, a precision named that `auto` is there, and, unless
+    the validation loss is an objective, the images that give it. `read` are digests in place of folders."""
+    chosen_anyway = fields.get(PRECISION) == PRECISION_ON.get(fields.get(DEVICE, ""))
+    held = {DEVICE, *([PRECISION] if chosen_anyway else []), *([] if validated else [VALIDATION_IMAGES])}
+    held_at = {name: AS_FIRST[name] for name in held} | dict(read)
+    return {name: held_at.get(name, value) for name, value in fields.items()}
+
+
+def _precision(fields: Mapping[str, Any]) -> str | None:
+    """What a network is trained in; None where settings leave it to the device that is found."""
+    named = fields.get(PRECISION)
+    return PRECISION_ON.get(fields.get(DEVICE, "")) if named == "auto" else named
+
+
+def _is_validated(header: Mapping[str, Any]) -> bool:
+    """Whether the validation loss is one of the scores that decide."""
+    objectives = objectives_from_plain(header.get("objectives"))
+    return any(objective.name == VALIDATION_LOSS for objective in objectives)
+
+
 def _as_number(value: Any) -> Any:
     """1 and 1.0 are one setting."""
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -139,7 +180,10 @@ def _digest(fields: Mapping[str, Any]) -> str:
 
 
 def _in_common(name: str, value: Any) -> Any:
-    """Further objectives decide what a search wants, and not what a score means."""
+    """Further objectives decide what a search wants, and not what a score means; nor does a strategy that has
+    every trial trained by itself from its own start."""
+    if name == "strategy" and isinstance(value, Mapping) and value.get("name") in TRIALS_BY_THEMSELVES:
+        return {"name": TRIALS_BY_THEMSELVES[0]}
     if name != "objectives" or not isinstance(value, list):
         return value
     return objectives_to_plain(objectives_from_plain(value)[:2])

@@ -16,9 +16,14 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from training.files import ARCHITECTURE_NAME as ARCHITECTURE_NAME
+from training.files import CONFIG_NAME as CONFIG_NAME
+from training.files import CURVE_NAME as CURVE_NAME
+from training.files import SAMPLES_NAME as SAMPLES_NAME
+from training.files import STATE_NAME as STATE_NAME
+
 RECORD_NAME = "record.jsonl"
 HOLDER_NAME = ".driver"
-CONFIG_NAME = "config.yaml"
 PROVENANCE_NAME = "provenance.json"
 EVALUATOR_FOLDER = "evaluator"
 CUSTOM_FOLDER = "own"  # as the first version named it
@@ -31,17 +36,16 @@ STUDY_NAME = "study.db"
 REWRITTEN = (BEST_NAME, CSV_NAME, RUNGS_NAME, REPORT_NAME)  # whole, again and again
 
 TRIALS_FOLDER, CONFIRM_FOLDER = "trials", "confirm"
-ARCHITECTURE_NAME = "architecture.yaml"
-SAMPLES_NAME = "samples.png"
+SHARED_KEY = "supernet"  # of a training that trials share; its folder too
 SAMPLES_SHOWN, SAMPLES_COLUMNS = 32, 8  # images of that sheet, and of one of its rows
 REAL_NAME, PROMPTS_NAME = "real.png", "prompts.json"  # of the evaluator's folder: the same for real images
-CURVE_NAME = "curve.jsonl"
 WORK_NAME = "work.jsonl"
-STATE_NAME = "state.pt"
 
 
 def job_folder(run_folder: Path, key: str) -> Path:
-    """Where a job's files are: trials/<n>, or confirm/<key> for confirmation runs."""
+    """Where a job's files are: trials/<n>, confirm/<key> for confirmation runs, or supernet."""
+    if key == SHARED_KEY:
+        return run_folder / key
     return run_folder / (TRIALS_FOLDER if key.isdigit() else CONFIRM_FOLDER) / key
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from search.runs.compatibility import data_digest
 from search.runs.earlier import current
 from search.runs.files import BEST_NAME, CONFIG_NAME, HOLDER_NAME, RECORD_NAME
+from search.runs.moved import moves, moves_of, with_places_of
 from search.runs.record import Record, read_events, read_history
 from search.settings import SearchSettings, changed_fields, settings_from_plain
-from space.shared.command_lines import command_line, setting_word
+from space.shared.command_lines import command_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, at_home, to_plain
 from space.shared.retries import resume_command
@@ -37,9 +37,11 @@ def stored_settings(folder: Path) -> SearchSettings:
     if isinstance(plain, dict) and "start" in plain:
         go_on = command_line("serve", resume=folder)
         raise InputError(f"{folder}: its training is elsewhere; go on with: {go_on}")
-    moved = moves_of(folder)
     try:
-        return settings_from_plain(at_home(current(plain) | (moved[-1]["settings"] if moved else {})))
+        plain = current(plain)
+        for move in moves_of(folder):
+            plain |= move["settings"]
+        return settings_from_plain(at_home(plain))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -58,19 +60,9 @@ def stored_overrides(folder: Path) -> list[str]:
     return overrides
 
 
-def moves_of(folder: Path) -> list[dict[str, Any]]:
-    """What sessions of a run said of data that lay elsewhere than before: settings, and words for them."""
-    sessions = [event for event in read_events(folder / RECORD_NAME) if event["event"] == "session"]
-    return [session["moved"] for session in sessions if "moved" in session]
-
-
-def moved_data(settings: SearchSettings) -> dict[str, Any]:
-    """What a session's event says of data that a resumed run finds elsewhere; empty where it does not."""
-    if settings.resume is None:
-        return {}
-    before, now = (to_plain(each.data) for each in (stored_settings(Path(settings.resume)), settings))
-    words = [setting_word(f"data.{name}", now[name]) for name in now if now[name] != before.get(name)]
-    return {"moved": {"settings": {"data": now}, "words": words}} if words else {}
+def moved_places(settings: SearchSettings) -> dict[str, Any]:
+    """What a session's event says of what a resumed run finds elsewhere."""
+    return {} if settings.resume is None else moves(stored_settings(Path(settings.resume)), settings)
 
 
 def trained_with(folder: Path) -> dict[str, Any]:
@@ -111,14 +103,12 @@ def claim_folder(settings: SearchSettings, digest: str = "") -> Path:
     """
     if settings.resume is not None:
         folder = Path(settings.resume)
-        changed = changed_fields(stored_settings(folder), settings)
-        if "data" in changed:
-            _check_same_images(folder, digest)
-            changed.remove("data")
-        if changed:
+        before = stored_settings(folder)
+        there = with_places_of(before, settings, read_history(folder), digest, folder)
+        if changed := changed_fields(before, there):
             raise InputError(
                 f"resume: {', '.join(changed)} differ from what {folder} was made with; a resumed search may "
-                "change trials, confirmation, cluster, backend, compute and weights only, and where data lies"
+                "change trials, confirmation, cluster, backend, compute and weights only, and where files lie"
             )
         return folder
     return folder_for(Path(settings.runs_folder), settings.name, resume_command)
@@ -142,17 +132,6 @@ def folder_for(runs: Path, name: str | None, go_on: Callable[[Path], str]) -> Pa
     except OSError as error:
         raise _not_written(folder, error) from None
     return folder
-
-
-def _check_same_images(folder: Path, digest: str) -> None:
-    """Raises InputError unless the images are those that a run was begun with."""
-    before = data_digest(read_history(folder).header)
-    if before != digest:
-        said = f"digest {digest} against {before}" if before else "and it recorded no digest to know them by"
-        raise InputError(
-            f"resume: data differ from what {folder} was made with ({said}); allowed: the same images and "
-            "captions, wherever they lie"
-        )
 
 
 def new_folder(runs: Path, suffix: str = "") -> Path:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from search.objectives import Objectives, objectives_from_plain
-from search.runs.compatibility import foreign_parts, protocol_parts
+from search.runs.compatibility import foreign_parts
 from search.runs.record import History
 from search.statistics.noise import NO_NOISE, Noise, noise_from_plain
 from space.choices import Space
@@ -62,10 +62,9 @@ def foreign_to(measured_under: Sequence[str] | None, header: Mapping[str, Any]) 
     """In which parts of its protocol a header differs from the one that its noise was measured under; None
     where nobody knows. Records of earlier versions do not say it: their presets were measured under the
     default of their time."""
-    parts = protocol_parts(header)
     if MEASURED_UNDER not in header.get("noise", {}):
-        return min((foreign_parts(each, parts) for each in EARLIER_DEFAULTS), key=len)
-    return None if measured_under is None else foreign_parts(measured_under, parts)
+        return min((foreign_parts(each, header) for each in EARLIER_DEFAULTS), key=len)
+    return None if measured_under is None else foreign_parts(measured_under, header)
 
 
 def space_of(history: History) -> Space:

@@ -2,28 +2,35 @@
 
 They are observations for the sampler, peers for the stopping rule, and networks that are not tried again.
 They are never this search's trials, nor its winner. Networks that were recorded for the package
-(docs/evidence.md) are prior knowledge of every search that measures as they were measured.
+(docs/evidence.md) are prior knowledge of every search that measures as they were measured, but for those that
+would tell it of its reference points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from search.objectives import objectives_to_plain
 from search.runs.bundle import RECORDED, RECORDED_FILE, histories_of, of_names, read_bundle
 from search.runs.compatibility import (
     DATA_DIGEST,
+    DECIDES_A_SCORE,
+    READS,
     abridged,
     data_digest,
     field_differences,
     protocol_difference,
     space_difference,
 )
+from search.runs.header import space_of
+from search.runs.moved import training_reads
 from search.runs.prior_event import prior_event
 from search.runs.record import History, MemoryRecord, Record, Trial
+from search.runs.teachers import tells_of
 from search.settings import SearchSettings
 from search.statistics.noise import noise_to_plain
+from space.architecture import Architecture
 from space.shared.plain import InputError, to_plain
 
 SETTLED_BY_SETTINGS = ("space", "objectives", "rungs", "proxy", "training", "strategy")
@@ -41,16 +48,22 @@ def check_prior(settings: SearchSettings, digest: str) -> None:
         _refuse(source, _settled_differences(settings, digest, history))
 
 
-def recorded_that_teach(settings: SearchSettings, digest: str) -> int:
+def refuse_prior_of_others(sources: Sequence[str], header: Mapping[str, Any]) -> None:
+    """The same by a whole header, its protocol included."""
+    for source, history in histories_of(sources).items():
+        _refuse(source, field_differences(history.header, header, ("space", *DECIDES_A_SCORE)))
+
+
+def recorded_that_teach(settings: SearchSettings, digest: str, references: Collection[Architecture]) -> int:
     """How many recorded trials will teach this search, as far as its settings and data tell; each once,
-    however many of the runs hold it."""
+    however many of the runs hold it, and none that tells of its reference points."""
     if not settings.recorded:
         return 0
     teachers = {
         trial.identity
         for name, history in _recorded().items()
         if not _settled_differences(settings, digest, history)
-        for trial, _, _ in _worth_knowing(name, history)
+        for trial, _, _ in _teachers(name, history, references)
     }
     return len(teachers)
 
@@ -70,13 +83,14 @@ def take_prior(record: Record, sources: Sequence[str]) -> None:
         write_prior(record, _worth_knowing(source, history))
 
 
-def take_recorded(record: Record) -> list[str]:
-    """The same with the networks recorded for the package; empty, or why none of them says anything here."""
+def take_recorded(record: Record, references: Collection[Architecture]) -> list[str]:
+    """The same with the networks recorded for the package, but for those that tell of the reference points;
+    empty, or why none of them says anything here."""
     runs = _recorded()
     differences = {name: _differences(record, history) for name, history in runs.items()}
     for name, history in runs.items():
         if not differences[name]:
-            write_prior(record, _worth_knowing(f"{RECORDED}:{name}", history))
+            write_prior(record, _teachers(f"{RECORDED}:{name}", history, references))
     return next(iter(differences.values()), []) if all(differences.values()) else []
 
 
@@ -100,6 +114,7 @@ def settled_header(settings: SearchSettings, digest: str) -> dict[str, Any]:
         "objectives": objectives_to_plain(settings.objectives),
         "noise": noise_to_plain(settings.noise),
         "protocol": {DATA_DIGEST: digest},
+        READS: training_reads(settings),
     }
 
 
@@ -122,6 +137,17 @@ def _refuse(source: str, differences: Sequence[str]) -> None:
             f"prior: {source} was another search than this one, so its trials say nothing here: "
             f"{'; '.join(abridged(differences))}"
         )
+
+
+def _teachers(
+    run: str, history: History, references: Collection[Architecture]
+) -> Iterator[tuple[Trial, str, str]]:
+    space = space_of(history)
+    return (
+        known
+        for known in _worth_knowing(run, history)
+        if not tells_of(known[0].architecture, references, space)
+    )
 
 
 def _worth_knowing(run: str, history: History) -> Iterator[tuple[Trial, str, str]]:

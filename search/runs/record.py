@@ -7,7 +7,8 @@ strategy keeps one as it goes, and reading the file gives an equal one. Events:
     start     the protocol, and the scores of an untrained network, where every learning curve begins
     prior     a trial of an earlier run, whole: known to sampler and stopping, never this search's own
     rejected  a proposal that never became a trial: over budget, or a network tried before
-    proposed  a priced candidate became a trial, or a confirmation run
+    proposed  a priced candidate became a trial, or a confirmation run; or a training that trials share
+    inherited what candidates score with weights that they inherit from a shared training, the best first
     rung      a trial was evaluated at a step, and what was decided
     ended     complete, halted or failed, and why
     session   a driver opened the record: the first, or a resumed one
@@ -30,7 +31,7 @@ from space.prices.macs import Cost
 from space.shared.plain import InputError
 
 State = Literal["running", "complete", "halted", "failed"]
-Purpose = Literal["search", "confirm", "prior"]
+Purpose = Literal["search", "confirm", "prior", "supernet"]
 
 
 @dataclass
@@ -51,8 +52,8 @@ class Rung:
 class Trial:
     """A candidate that is or was trained. Confirmation runs are trials too, with `purpose` confirm and
     the name of what they confirm ("trial 7", "md") and `why` they were started; they are never told to the
-    sampler. Trials of earlier runs have the purpose prior, numbers below zero, and their run's folder as
-    `source`."""
+    sampler. A training that trials share has the purpose supernet. Trials of earlier runs have the purpose
+    prior, numbers below zero, and their run's folder as `source`."""
 
     key: str
     number: int
@@ -122,6 +123,8 @@ class History:
     by_key: dict[str, Trial] = field(default_factory=dict)
     trials: list[Trial] = field(default_factory=list)  # of the search, by number
     confirmations: list[Trial] = field(default_factory=list)
+    shared: list[Trial] = field(default_factory=list)  # trainings that trials share
+    inherited: dict[str, Any] = field(default_factory=dict)  # the last event of that name
     prior: list[Trial] = field(default_factory=list)  # of earlier runs; not in `by_key`
     by_architecture: dict[str, Trial] = field(default_factory=dict)  # the search's and prior, by id
     sessions: list[dict[str, Any]] = field(default_factory=list)
@@ -153,8 +156,12 @@ class History:
             if trial.purpose == "search":
                 self.trials.append(trial)
                 self.by_architecture.setdefault(event["architecture_id"], trial)
+            elif trial.purpose == "supernet":
+                self.shared.append(trial)
             else:
                 self.confirmations.append(trial)
+        elif kind == "inherited":
+            self.inherited = dict(event)
         elif kind == "rung":
             fields = {name: event[name] for name in Rung.__dataclass_fields__ if name != "deviations"}
             fields["deviations"] = event.get("deviations", {})

@@ -103,9 +103,10 @@ def trial_rows(history: History) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def rung_rows(history: History) -> tuple[list[str], list[dict[str, Any]]]:
-    """Column names and a row for each evaluation, of confirmation runs too: whose it was, at which step, what
-    was decided, seconds since the one before, every score under its full name, and the choices."""
-    choices, trials = choices_of(history), [*history.trials, *history.confirmations]
+    """Column names and a row for each evaluation, of confirmation runs and shared trainings too: whose it
+    was, at which step, what was decided, seconds since the one before, every score under its full name, and
+    the choices."""
+    choices, trials = choices_of(history), [*history.shared, *history.trials, *history.confirmations]
     scores = _scores(trials, set())
     rows: list[dict[str, Any]] = [
         {

@@ -69,6 +69,8 @@ def within_noise(trials: Sequence[Trial], objectives: Objectives, noise: Noise) 
 def curve_of(trial: Trial, objectives: Objectives) -> Curve:
     """The rungs of a trial that hold all objectives."""
     scored = [
-        (rung.step, point) for rung in trial.rungs if (point := point_in(rung.scores, objectives)) is not None
+        (rung.step, point, rung.scores)
+        for rung in trial.rungs
+        if (point := point_in(rung.scores, objectives)) is not None
     ]
-    return Curve(tuple(step for step, _ in scored), tuple(point for _, point in scored))
+    return Curve(*map(tuple, zip(*scored, strict=True))) if scored else Curve()

@@ -39,7 +39,7 @@ def prepare_embedded(
         data_digest=data.digest,
         cache_folder=settings.cache,
         captions=caption_list(settings, data),
-        drawing=sampling_of(settings),
+        sampling=sampling_of(settings),
     )
 
 

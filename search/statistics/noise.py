@@ -17,7 +17,7 @@ from space.shared.plain import InputError, from_plain, to_plain
 
 SMALLEST_LEVEL = 1e-100  # so that intervals end
 FEWEST_REPEATS = 6  # degrees of freedom: by fewer, one run is never called better than another
-_EQUIVALENT = ("equivalent_fid_relative", "equivalent_clip")
+_MARGINS = ("equivalent_fid_relative", "equivalent_clip", "no_worse_fid_relative", "no_worse_clip")
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,13 @@ class Noise:
     often a verdict on equal networks may be wrong (`level`). `degrees_of_freedom` is how much the figures
     weigh against repeated seeds: what they were measured with, a run beyond the first of each network. Two
     networks are called equivalent once they are known to differ by less than `equivalent_fid_relative` of
-    the FID, `equivalent_clip`, and what `equivalent_others` says by name of other objectives.
+    the FID, `equivalent_clip`, and what `equivalent_others` says by name of other objectives; one is called
+    no worse than another once it is known to be worse by less than `no_worse_fid_relative`, `no_worse_clip`
+    and `no_worse_others`.
     `measured_under` names what decides a score, as it was when this was measured
     (`search.runs.compatibility.protocol_parts`): elsewhere it says nothing. A part that is not named may be
-    any; None: nobody knows, so that it holds nowhere.
+    any; None: nobody knows, so that it holds nowhere. `measured_up_to_fid` is the highest mean FID, at the
+    last rung, of the networks that it was measured on: of worse ones it is another (None: nobody knows).
     """
 
     rungs: tuple[RungNoise, ...]
@@ -81,13 +84,18 @@ class Noise:
     equivalent_fid_relative: float = 0.05
     equivalent_clip: float = 0.01
     equivalent_others: dict[str, float] = field(default_factory=dict)
+    no_worse_fid_relative: float = 0.05
+    no_worse_clip: float = 0.01
+    no_worse_others: dict[str, float] = field(default_factory=dict)
     measured_under: tuple[str, ...] | None = field(default=None, compare=False)  # says where, not how much
+    measured_up_to_fid: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.rungs:
             raise InputError("rungs: empty; allowed: the noise of one step or more")
-        bounds = {name: getattr(self, name) for name in ("deviations", *_EQUIVALENT)}
-        bounds |= {f"equivalent_others.{name}": bound for name, bound in self.equivalent_others.items()}
+        bounds = {name: getattr(self, name) for name in ("deviations", *_MARGINS)}
+        for others in ("equivalent_others", "no_worse_others"):
+            bounds |= {f"{others}.{name}": bound for name, bound in getattr(self, others).items()}
         for name, bound in bounds.items():
             if bound < 0:
                 raise InputError(f"{name}: {bound} is negative; allowed: 0 or more")
@@ -119,11 +127,30 @@ class Noise:
         """Whether it says anything of any of them at any step."""
         return any(each is not None for rung in self.rungs for each in rung.deviations(objectives))
 
+    def out_of_range(self, objective: Objective, mean: float, step: int, seeds: int) -> bool:
+        """Whether a network with this mean, on the even scale, over so many seeds is worse than those that
+        this was measured on, by more than the noise of its mean."""
+        deviation = self.at(step).deviation(objective)
+        if objective.label != FID or self.measured_up_to_fid is None or deviation is None:
+            return False
+        above = mean - objective.even(self.measured_up_to_fid)
+        return above > self.deviations * deviation / seeds**0.5
+
     def equivalent(self, objective: Objective) -> float | None:
         """By how much equivalent networks may differ, on the objective's even scale; None: none are."""
         stated = {FID: self.equivalent_fid_relative, CLIP: self.equivalent_clip}
         bound = stated.get(objective.label, self.equivalent_others.get(objective.name))
         return log1p(bound) if bound is not None and objective.scale == "log" else bound
+
+    def no_worse(self, objective: Objective) -> float | None:
+        """By how much a network that is no worse may be worse, on the objective's even scale; None: never."""
+        stated = {FID: self.no_worse_fid_relative, CLIP: self.no_worse_clip}
+        bound = stated.get(objective.label, self.no_worse_others.get(objective.name))
+        if bound is None or objective.scale == "linear":
+            return bound
+        if not objective.lower_is_better and bound >= 1:
+            return None  # a share below zero
+        return log1p(bound) if objective.lower_is_better else -log1p(-bound)
 
 
 NO_NOISE = Noise((RungNoise(1, inf, inf),))  # of a search that states none
@@ -148,7 +175,8 @@ def without_noise(noise: Noise, objectives: Sequence[Objective]) -> list[str]:
 def noise_to_plain(noise: Noise) -> dict[str, Any]:
     """As records and presets hold it: nothing of other objectives where there are none."""
     plain = to_plain(noise)
-    for fields, name in [(plain, "equivalent_others"), *((rung, "others") for rung in plain["rungs"])]:
+    of_others = [(plain, "equivalent_others"), (plain, "no_worse_others")]
+    for fields, name in [*of_others, *((rung, "others") for rung in plain["rungs"])]:
         if not fields[name]:
             del fields[name]
     return cast("dict[str, Any]", plain)

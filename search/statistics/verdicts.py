@@ -1,4 +1,4 @@
-"""Better, worse, equivalent, mixed or undecided: what runs of two networks with the same seeds say of them.
+"""Better, worse, mixed, equivalent, no worse or undecided: what runs of two networks with the same seeds say.
 
 Runs are paired by seed, and differences are of the FID's logarithm and of the CLIP score (of any objective,
 on the scale on which its noise is even). The variance of a run, with what a seed does to all networks alike
@@ -9,6 +9,10 @@ degrees of freedom. Verdicts may be looked at after every seed, and the objectiv
 the look at n seeds has the share 1 / (n (n + 1)) of the level, in equal parts for each objective. The shares
 sum to one however long one looks, so that two equal networks are told apart, ever, with at most that
 probability (Bonferroni's inequality).
+
+No worse is one-sided: in every objective the end on the worse side lies within its margin, at the whole share
+of the look, since all must. So a network that is worse by the margin, in any objective, is ever called no
+worse with at most the level's probability.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ from search.statistics.pareto import Point
 from search.statistics.variance import UNKNOWN, Variance, within_paired
 
 MOST_LOG_RATIO = 20.0  # a ratio of FIDs beyond this says no more
-Word = Literal["better", "worse", "mixed", "equivalent", "undecided"]
+Word = Literal["better", "worse", "mixed", "equivalent", "no worse", "undecided"]
+OPEN: tuple[Word, ...] = ("no worse", "undecided")  # who is better is not known, and more seeds may tell
 Runs = Mapping[str, Mapping[int, Point]]  # network -> seed -> scores
 
 
@@ -61,7 +66,9 @@ class Verdict:
     `differences` are one for each objective: by what share the FID of `name` is above that of `against`
     (-.2: 20 % lower, which is better), as of every score on the log scale; of others, as of CLIP, the
     difference. Better is beyond the noise in one and not worse in the others, worse likewise; mixed is better
-    in one and worse in another.
+    in one and worse in another. Of what else is known, equivalent says more than no worse. `at_worst` is how
+    far the differences reach to the worse side, one-sided, as no worse has it. `beyond` says where one of the
+    two is worse than the networks that the stated noise was measured on.
     """
 
     name: str
@@ -71,6 +78,8 @@ class Verdict:
     steps: int
     differences: tuple[Interval, ...]
     objectives: Objectives = FID_AND_CLIP
+    at_worst: tuple[float, ...] = ()
+    beyond: str = ""
 
     def difference(self, label: str) -> Interval:
         """Of the objective with this label."""
@@ -80,7 +89,16 @@ class Verdict:
     def sentence(self) -> str:
         count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''} of {self.steps} steps"
         found = map(_difference_text, self.objectives, self.differences)
-        return f"{self.name} against {self.against}: {self.word} ({'; '.join([*found, count])})"
+        parts = [*found, *self.notes(), count]
+        return f"{self.name} against {self.against}: {self.word} ({'; '.join(parts)})"
+
+    def notes(self) -> list[str]:
+        """How far a network that is no worse may be worse, and where the stated noise says nothing."""
+        ends = [
+            f"{o.label} {o.difference_text(e)}" for o, e in zip(self.objectives, self.at_worst, strict=False)
+        ]
+        worst = [f"at worst {' and '.join(ends)}"] if self.word == "no worse" else []
+        return [*worst, *([self.beyond] if self.beyond else [])]
 
 
 def _difference_text(objective: Objective, found: Interval) -> str:
@@ -97,54 +115,95 @@ class Evidence:
         points = [point for by_seed in runs.values() for point in by_seed.values()]
         self.objectives = points[0].objectives if points else FID_AND_CLIP
         stated = noise.at(steps).deviations(self.objectives)
-        self.variances = [self._variance(place, deviation) for place, deviation in enumerate(stated)]
+        self.repeats = [self._repeats(place) for place in range(len(stated))]
+        self.variances = [
+            own.with_prior(UNKNOWN if deviation is None else Variance(deviation**2, noise.degrees_of_freedom))
+            for own, deviation in zip(self.repeats, stated, strict=True)
+        ]
 
     def verdict(self, name: str, against: str) -> Verdict | None:
         """None where the two share no seed."""
         seeds = len(self._shared(name, against))
         if not seeds:
             return None
+        beyond = self._beyond(name, against)
         found = self._intervals(name, against, seeds)
         shown = tuple(_shown(*each) for each in zip(self.objectives, found, strict=True))
-        return Verdict(name, against, self._word(found), seeds, self.steps, shown, self.objectives)
+        worst = self._worst_ends(found, seeds, bool(beyond))
+        at_worst = tuple(map(_shown_end, self.objectives, worst))
+        word = self._word(found, worst)
+        return Verdict(name, against, word, seeds, self.steps, shown, self.objectives, at_worst, beyond)
 
     def seeds_to_decide(self, name: str, against: str, most: int) -> int | None:
         """How many seeds would decide, if the mean difference stays what it is; None if `most` would not."""
         known = len(self._shared(name, against))
         for count in range(known, most + 1) if known else ():
-            if self._word(self._intervals(name, against, count)) != "undecided":
+            found = self._intervals(name, against, count)
+            worst = self._worst_ends(found, count, bool(self._beyond(name, against)))
+            if self._word(found, worst) not in OPEN:
                 return count
         return None
 
     def reach(self, seeds: int) -> list[float]:
         """From how far apart on, in each objective on its even scale, two networks are told apart after so
         many shared seeds; infinite where its noise is not known."""
-        level = self.noise.level / (seeds * (seeds + 1)) / len(self.objectives)
-        return [variance.half_width(seeds, level) for variance in self.variances]
+        return self._reach(seeds, self.variances)
 
-    def _variance(self, place: int, deviation: float | None) -> Variance:
+    def _reach(self, seeds: int, variances: Sequence[Variance]) -> list[float]:
+        level = self._look(seeds) / len(self.objectives)
+        return [variance.half_width(seeds, level) for variance in variances]
+
+    def _beyond(self, name: str, against: str) -> str:
+        """Which of the two is worse than the networks that the stated noise was measured on; empty where none
+        is. Of such a pair the repeated seeds of these runs alone say what is noise."""
+        for each in (name, against):
+            values = [point.even for point in self.runs[each].values()]
+            for place, objective in enumerate(self.objectives):
+                mean = fmean(even[place] for even in values)
+                if self.noise.out_of_range(objective, mean, self.steps, len(values)):
+                    return (
+                        f"{each}'s FID of {objective.roughly(objective.from_even(mean))} is above "
+                        f"{self.noise.measured_up_to_fid:g}, up to which noise was measured: the repeated "
+                        "seeds alone decide"
+                    )
+        return ""
+
+    def _look(self, seeds: int) -> float:
+        """The share of the level that the look after so many seeds has."""
+        return self.noise.level / (seeds * (seeds + 1))
+
+    def _worst_ends(self, found: Sequence[Interval], seeds: int, alone: bool) -> list[float]:
+        """Of each objective's difference the end on the worse side, on its even scale, one-sided."""
+        variances = self.repeats if alone else self.variances
+        halves = [variance.half_width(seeds, 2 * self._look(seeds)) for variance in variances]
+        return [
+            own.middle + (half if objective.lower_is_better else -half)
+            for objective, own, half in zip(self.objectives, found, halves, strict=True)
+        ]
+
+    def _repeats(self, place: int) -> Variance:
         runs = {
             name: {seed: point.even[place] for seed, point in by_seed.items()}
             for name, by_seed in self.runs.items()
         }
-        stated = UNKNOWN if deviation is None else Variance(deviation**2, self.noise.degrees_of_freedom)
-        return within_paired(runs).with_prior(stated)
+        return within_paired(runs)
 
     def _shared(self, name: str, against: str) -> list[int]:
         return sorted(self.runs.get(name, {}).keys() & self.runs.get(against, {}).keys())
 
     def _intervals(self, name: str, against: str, count: int) -> list[Interval]:
         """Of each objective on its even scale, as wide as after `count` seeds."""
+        variances = self.repeats if self._beyond(name, against) else self.variances
         pairs = [
             (self.runs[name][seed].even, self.runs[against][seed].even)
             for seed in self._shared(name, against)
         ]
         return [
             _around(fmean(a[place] - b[place] for a, b in pairs), half)
-            for place, half in enumerate(self.reach(count))
+            for place, half in enumerate(self._reach(count, variances))
         ]
 
-    def _word(self, found: Sequence[Interval]) -> Word:
+    def _word(self, found: Sequence[Interval], worst: Sequence[float]) -> Word:
         each = list(zip(self.objectives, found, strict=True))
         gains = [-own.sign if objective.lower_is_better else own.sign for objective, own in each]
         if max(gains) > 0 and min(gains) < 0:
@@ -157,18 +216,24 @@ class Evidence:
             return "worse"
         bounds = [(own, self.noise.equivalent(objective)) for objective, own in each]
         alike = all(bound is not None and own.within(bound) for own, bound in bounds)
-        return "equivalent" if alike else "undecided"
+        if alike:
+            return "equivalent"
+        return "no worse" if all(map(self._within_margin, self.objectives, worst)) else "undecided"
+
+    def _within_margin(self, objective: Objective, worst: float) -> bool:
+        margin = self.noise.no_worse(objective)
+        return margin is not None and (worst if objective.lower_is_better else -worst) <= margin
 
 
 def _shown(objective: Objective, found: Interval) -> Interval:
     """Of the log scale as shares."""
+    return Interval(*(_shown_end(objective, end) for end in (found.middle, found.low, found.high)))
+
+
+def _shown_end(objective: Objective, end: float) -> float:
     if objective.scale == "linear":
-        return found
-    ends = (
-        end if not isfinite(end) else min(end, MOST_LOG_RATIO)
-        for end in (found.middle, found.low, found.high)
-    )
-    return Interval(*map(expm1, ends))
+        return end
+    return expm1(end if not isfinite(end) else min(end, MOST_LOG_RATIO))
 
 
 def _around(middle: float, half: float) -> Interval:

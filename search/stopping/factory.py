@@ -12,6 +12,7 @@ RULES = {
     "asha": "search.stopping.asha:AshaSettings",
     "custom": "search.stopping.custom:CustomRuleSettings",
     "extrapolate": "search.stopping.extrapolate:ExtrapolateSettings",
+    "leaders": "search.stopping.leaders:LeadersSettings",
     "median": "search.stopping.median:MedianSettings",
     "none": "search.stopping.none:NoStoppingSettings",
     "paper": "search.stopping.paper:PaperSettings",

@@ -7,6 +7,9 @@ from typing import Annotated
 from search.strategies.base import MakesStrategy
 from space.shared.plain import ByName
 
-STRATEGIES = {"independent": "search.strategies.independent:IndependentSettings"}
+STRATEGIES = {
+    "independent": "search.strategies.independent:IndependentSettings",
+    "supernet": "search.strategies.supernet:SupernetSettings",
+}
 StrategySettings = Annotated[MakesStrategy, ByName(STRATEGIES)]
 """The settings of any of them: a field of this type is read by its `name`."""

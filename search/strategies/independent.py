@@ -167,7 +167,7 @@ class ArchitectureSearch:
         before = self.curves.get(key, Curve())
         here = all_of(report.scores, self.objectives)
         reason = self.rule.reason_to_stop(
-            Curve((*before.steps, report.step), (*before.points, here)),
+            Curve((*before.steps, report.step), (*before.points, here), (*before.scores, report.scores)),
             [self.curves.get(peer.key, Curve()) for peer in self.history.known if peer.key != key],
             all_of(self.history.start_scores, self.objectives),
             self.rungs[-1],

@@ -32,5 +32,11 @@ class Phases:
         self.phases[-1].take_result(key, state, reason)
 
     @property
+    def parts(self) -> list[Strategy]:
+        """Those that were made so far, also within one that is phases itself."""
+        nested = (phase.parts if isinstance(phase, Phases) else [phase] for phase in self.phases)
+        return [part for parts in nested for part in parts]
+
+    @property
     def finished(self) -> bool:
         return self.phases[-1].finished and all(make().finished for make in self.waiting)

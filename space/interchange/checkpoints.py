@@ -27,15 +27,19 @@ from space.interchange.weight_files import (
 from space.shared.plain import InputError
 from space.unet import UNet
 
-PREFIX = "unet."  # of our own folders: `PipelineUNet` holds the network under this name
+UNET_PREFIX = "unet."  # of our own folders: `PipelineUNet` holds the network under this name
 PIPELINE_FILE = "model_index.json"
 # Beside the weights of a `PipelineUNet`, by the name under which diffusers looks for its class: so a pipeline
 # around one loads with trust_remote_code=True wherever mdsearch is installed.
 CLASS_FILE = "space.interchange.pipeline_unet.py"
-CLASS_TEXT = """try:
-    from space.interchange.pipeline_unet import PipelineUNet  # noqa: F401
-except ImportError as error:
-    raise ImportError("this UNet needs the package mdsearch: pip install mdsearch") from error
+CLASS_TEXT = """from importlib import import_module
+
+try:  # by name: for what is imported by a statement diffusers would have people install a package so called
+    PipelineUNet = import_module("space.interchange.pipeline_unet").PipelineUNet
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "space":
+        raise
+    raise ImportError(f"this UNet needs the package mdsearch: pip install mdsearch ({error})") from None
 """
 
 
@@ -78,7 +82,7 @@ def empty_unet(architecture: Architecture) -> UNet:
 def save(unet: UNet, folder: str | Path) -> None:
     """Write any `unet` as a folder that `load` reads, and `PipelineUNet.from_pretrained` for a pipeline."""
     config = {"_class_name": "PipelineUNet", "architecture": unet.architecture.to_plain()}
-    weights = {f"{PREFIX}{name}": tensor for name, tensor in unet.state_dict().items()}
+    weights = {f"{UNET_PREFIX}{name}": tensor for name, tensor in unet.state_dict().items()}
     write_network(Path(folder), config, weights)
     write_class(folder)
 
@@ -123,7 +127,7 @@ def load(path: str | Path, *, variant: str | None = None, size_numbers: int | No
     weights = read_weights(folder, variant) if weights is None else weights
     if "architecture" in config:
         architecture = Architecture.from_plain(config["architecture"], str(folder / CONFIG_FILE))
-        return assign(empty_unet(architecture), weights, lambda ours: f"{PREFIX}{ours}")
+        return assign(empty_unet(architecture), weights, lambda ours: f"{UNET_PREFIX}{ours}")
     architecture = architecture_from_diffusers(
         config,
         size_numbers=size_numbers,

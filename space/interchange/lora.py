@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.loaders.peft import PeftAdapterMixin
 from diffusers.utils import convert_unet_state_dict_to_peft
@@ -26,6 +27,7 @@ from space.unet import UNet
 
 PREFIX = "unet"  # of our names, in what holds the network; of diffusers' names, in a file for a pipeline
 _PATTERNS = ("rank_pattern", "alpha_pattern")
+_ALL = "all-linear"  # peft's word
 
 
 class LoraMixin(PeftAdapterMixin):
@@ -127,12 +129,20 @@ class LoraMixin(PeftAdapterMixin):
         given = dict(cross_attention_kwargs)
         scale = given.pop("scale", None)
         if given:
-            raise InputError(f"cross_attention_kwargs: {', '.join(given)} not supported; allowed: scale")
+            raise InputError(
+                f"cross_attention_kwargs: {', '.join(given)} not supported; allowed: scale, and "
+                "ip_adapter_masks with an IP-Adapter"
+            )
         if scale in (None, 1.0):
             yield
             return
         if not getattr(self, "peft_config", None):
             raise InputError(f"cross_attention_kwargs.scale: {scale}, but no adapter is loaded; allowed: 1")
+        if self.unet.gradient_checkpointing and torch.is_grad_enabled():
+            raise InputError(
+                f"cross_attention_kwargs.scale: {scale}, which checkpointed gradients would leave out; "
+                "allowed: 1 (set_adapters takes weights)"
+            )
         from diffusers.utils import scale_lora_layers, unscale_lora_layers
 
         scale_lora_layers(self, scale)
@@ -157,7 +167,12 @@ class LoraMixin(PeftAdapterMixin):
         layers, changed = self._layers(), dict(fields)
         for field in ("target_modules", "exclude_modules"):
             wanted = fields.get(field)
-            if not wanted or wanted == "all-linear":
+            if not wanted:
+                continue
+            if wanted == _ALL:  # of the network: peft would take an IP-Adapter's too
+                changed[field] = [
+                    f"{PREFIX}.{name}" for name, layer in self._named_layers() if isinstance(layer, nn.Linear)
+                ]
                 continue
             matches = _matcher(wanted)
             changed[field] = [
@@ -183,6 +198,13 @@ class LoraMixin(PeftAdapterMixin):
             raise InputError("peft: adapters need it; pip install peft")
         if any(isinstance(part, Attention) and part.fused is not None for part in self.unet.modules()):
             raise InputError("adapter: projections are fused, past which it would act; unfuse them first")
+
+    def check_plain(self, what: str) -> None:
+        """Raises InputError where adapters stand on layers, which then have other names."""
+        if any(hasattr(part, "base_layer") for part in self.unet.modules()):
+            raise InputError(
+                f"{what}: LoRA stands on the layers; allowed: after unload_lora (save_lora_weights keeps it)"
+            )
 
     def _check_shapes(self, state: Mapping[str, Tensor]) -> None:
         shapes = {f"{PREFIX}.{PREFIX}.{name}": layer.weight.shape for name, layer in self._named_layers()}

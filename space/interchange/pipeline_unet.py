@@ -21,9 +21,9 @@ from diffusers.utils.torch_utils import apply_freeu
 from torch import Tensor
 
 from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture
-from space.interchange.attention_processors import ProcessorsMixin
 from space.interchange.checkpoints import write_class
 from space.interchange.diffusers_config import diffusers_config
+from space.interchange.ip_adapter import IPAdapterMixin
 from space.interchange.lora import LoraMixin
 from space.shared.plain import InputError
 from space.unet import Residuals, UNet, WayUp
@@ -31,7 +31,7 @@ from space.unet import Residuals, UNet, WayUp
 _CONDITIONS = {"text_embeds": "pooled", "time_ids": "sizes"}  # diffusers' names, and ours
 
 
-class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, ProcessorsMixin):
+class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, IPAdapterMixin):
     """Our `UNet` behind the interface of diffusers' `UNet2DConditionModel`."""
 
     _internal_dict: FrozenDict  # the arguments of __init__, kept by ConfigMixin
@@ -42,6 +42,7 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, ProcessorsMixin):
     def __init__(self, architecture: Mapping[str, Any]) -> None:
         """Args: architecture: what its YAML holds, as plain data (`Architecture.to_plain`)."""
         super().__init__()
+        self.encoder_hid_proj = None
         self.unet = UNet(Architecture.from_plain(architecture))
 
     @classmethod
@@ -72,10 +73,16 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, ProcessorsMixin):
         return super().from_config(config, return_unused_kwargs, **kwargs)
 
     def save_pretrained(self, save_directory: str | Path, *arguments: Any, **kwargs: Any) -> None:
-        """As diffusers does, and the file by which a pipeline finds this class."""
-        super().save_pretrained(  # type: ignore[misc]
-            save_directory, *arguments, **kwargs
-        )
+        """As diffusers does, but without IP-Adapters; and the file by which a pipeline finds this class.
+
+        Raises:
+            InputError: LoRA on its layers, whose names would not be found again.
+        """
+        self.check_plain("save_pretrained")
+        with self.network_alone():
+            super().save_pretrained(  # type: ignore[misc]
+                save_directory, *arguments, **kwargs
+            )
         write_class(save_directory)
 
     @property
@@ -83,6 +90,11 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, ProcessorsMixin):
         """SDXL's pipeline compares the width of its added conditions with this layer's."""
         width = self.unet.architecture.added_width
         return SimpleNamespace(linear_1=SimpleNamespace(in_features=width)) if width else None
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("down_blocks", "up_blocks") and name not in self._modules:  # what scales IP-Adapters
+            raise AttributeError(f"{name}: not before load_ip_adapter, nor after unload_ip_adapter")
+        return super().__getattr__(name)
 
     # ------------------------------------------------------------------ FreeU
 
@@ -124,7 +136,8 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, ProcessorsMixin):
 
         Raises:
             InputError: for an argument or a condition of that forward which our networks have no place for
-                (attention masks, embedded images, ...), unless it is None or empty.
+                (attention masks, ...) or lack the adapter (images, their masks, scales), unless it is None
+                or empty.
         """
         for name, value in unsupported.items():
             if value is not None and not (isinstance(value, dict) and not value):
@@ -139,22 +152,22 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, ProcessorsMixin):
             mid_block_additional_residual,
             down_intrablock_additional_residuals or (),
         )
-        with self.scaled(cross_attention_kwargs) if cross_attention_kwargs else nullcontext():
+        asked = {name: value for name, value in (cross_attention_kwargs or {}).items() if value is not None}
+        conditions = dict(added_cond_kwargs or {})
+        context: Any = encoder_hidden_states
+        if self.encoder_hid_proj is not None:
+            images, masks = conditions.pop("image_embeds", None), asked.pop("ip_adapter_masks", None)
+            context = self.prompt(encoder_hidden_states, images, masks)
+        with self.scaled(asked) if asked else nullcontext():
             output = self.unet(
                 sample,
                 torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0]),
-                encoder_hidden_states,
-                **_conditions(added_cond_kwargs or {}),
+                context,
+                **_conditions(conditions),
                 guidance=timestep_cond,
                 residuals=residuals,
             )
         return UNet2DConditionOutput(sample=output) if return_dict else (output,)
-
-    def _load_ip_adapter_weights(self, state_dicts: Any, low_cpu_mem_usage: bool = False) -> None:
-        raise InputError(
-            "IP-Adapter: not supported by PipelineUNet; an architecture with a diffusers layout can carry it "
-            "as UNet2DConditionModel (mdsearch convert to=diffusers)"
-        )
 
 
 def _asked(a: Architecture) -> dict[str, Any]:
@@ -162,21 +175,37 @@ def _asked(a: Architecture) -> dict[str, Any]:
         layout = diffusers_config(a)
     except InputError:
         layout = {}
+    blocks = [len(level.down) for level in a.levels]
     return {
         **{key: value for key, value in layout.items() if not key.startswith("_")},
         "in_channels": a.input_channels,
         "out_channels": a.latent_channels,
         "sample_size": a.latent_size,
         "cross_attention_dim": a.context_width,
+        "layers_per_block": blocks[0] if len(set(blocks)) == 1 else _Uneven(blocks),
         "time_cond_proj_dim": a.guidance_width or None,
         "addition_time_embed_dim": SIZE_EMBEDDING_WIDTH if a.size_embeddings else None,
     }
+
+
+class _Uneven(list[int]):
+    """Blocks of each level. Pipelines add 1 for the way up, and count by it in scales of single layers."""
+
+    def __add__(self, more: Any) -> Any:
+        return _Uneven(number + more for number in self) if isinstance(more, int) else super().__add__(more)
+
+    def __index__(self) -> int:
+        raise InputError(
+            f"scale: by layers needs as many blocks in each level, here {list(self)}; allowed: a number, or "
+            "the `scale` of single attn_processors"
+        )
 
 
 def _conditions(added: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in added.items():
         if name not in _CONDITIONS and value is not None:
             raise InputError(
-                f"added_cond_kwargs.{name}: not supported by PipelineUNet; allowed: {', '.join(_CONDITIONS)}"
+                f"added_cond_kwargs.{name}: not supported by PipelineUNet; allowed: "
+                f"{', '.join(_CONDITIONS)}, and image_embeds with an IP-Adapter (load_ip_adapter)"
             )
     return {ours: added[name] for name, ours in _CONDITIONS.items() if added.get(name) is not None}

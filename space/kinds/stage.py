@@ -52,9 +52,10 @@ class Kind:
     """What is known of a kind of stage.
 
     `cost` counts parameters and MACs of one image. `held` counts, in elements of one image, the most that
-    lives beside the stage's input while it runs (its result included). `build` makes the module; a norm
-    that stands in front of a projection or of the last convolution belongs to what surrounds it.
-    `options` names, with the fields of `Architecture`, what the kind depends on beside widths and size.
+    lives beside the stage's input while it runs (its result included); `held_in_batch` the same where an
+    image has others beside it, if that is more. `build` makes the module; a norm that stands in front of a
+    projection or of the last convolution belongs to what surrounds it. `options` names, with the fields of
+    `Architecture`, what the kind depends on beside widths and size.
     """
 
     label: str
@@ -62,3 +63,4 @@ class Kind:
     held: Callable[[Stage], int]
     build: Callable[[Stage], nn.Module]
     options: Any = NoOptions
+    held_in_batch: Callable[[Stage], int] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from space.kinds.rules import NOTHING, Cost, embedding, linear, norm
@@ -58,41 +59,53 @@ def _layer_cost(stage: Stage) -> Cost:
     return cost
 
 
-def _layer_held(stage: Stage) -> int:
+def _layer_held(stage: Stage, several: bool = False) -> int:
     """Its first sum is held to the end of the layer."""
     options, tokens = stage.options, stage.inputs * stage.pixels
     peaks, held = [], 0
     if options.self_attention:
         keys = 1 if options.shared_key_value else 2
-        peaks.append(_attention_held(stage, stage.pixels, keys))
+        peaks.append(_attention_held(stage, stage.pixels, keys, several))
         held = tokens
     if options.cross_attention:
-        peaks.append(held + _attention_held(stage, options.context_length, 2))
+        peaks.append(held + _attention_held(stage, options.context_length, 2, several))
         held = tokens
     gated = tokens + 4 * options.feed_forward_ratio * tokens  # normed, both halves, the gate's, the product
     return max([*peaks, held + gated])
 
 
-def _attention_held(stage: Stage, length: int, keys: int) -> int:
+def _attention_held(stage: Stage, length: int, keys: int, several: bool) -> int:
     """Normed input, query, keys and values; then what the kind of attention holds beside them."""
     base = 2 * stage.inputs * stage.pixels + keys * stage.inputs * length
-    return base + entry_of(ATTENTION_MEMORY, stage.options.attention, "attention")(stage, length)
+    return base + entry_of(ATTENTION_MEMORY, stage.options.attention, "attention")(stage, length, several)
 
 
-def _softmax_held(stage: Stage, length: int) -> int:
+def _softmax_held(stage: Stage, length: int, several: bool) -> int:
     """The heads' output and its projection: a fused kernel holds no matrix of scores."""
     return 2 * stage.inputs * stage.pixels
 
 
-def _relu_held(stage: Stage, length: int) -> int:
-    """Scores, and the most of: a scaled query, scores after the relu, the output of heads side by side."""
+def _relu_held(stage: Stage, length: int, several: bool) -> int:
+    """The most of four moments: scaled queries and scores; scores before and after the relu; scores and the
+    heads' output; that, the heads side by side, and their projection.
+
+    A batched product copies heads whose strides do not fold into those of the batch: not with one image, one
+    head or one token. Side by side, heads are copied but where that moves nothing: one head, one token, or
+    heads one channel wide.
+    """
     tokens, heads = stage.inputs * stage.pixels, stage.options.heads
     scores = heads * stage.pixels * length
-    joined = 3 * tokens if heads > 1 else 2 * tokens  # heads are copied beside each other
-    return scores + max(tokens, scores, joined)
+    copied = several and heads > 1
+    query = tokens if copied and stage.pixels > 1 else 0
+    keys = stage.inputs * length if copied and length > 1 else 0  # later the values
+    joined = tokens if 1 < heads < stage.inputs and stage.pixels > 1 else 0
+    return max(tokens + query + keys + scores, 2 * scores, scores + keys + tokens, 2 * tokens + joined)
 
 
-ATTENTION_MEMORY: Mapping[str, Callable[[Stage, int], int]] = {"softmax": _softmax_held, "relu": _relu_held}
+ATTENTION_MEMORY: Mapping[str, Callable[[Stage, int, bool], int]] = {
+    "softmax": _softmax_held,
+    "relu": _relu_held,
+}
 
 
 def _layer(stage: Stage) -> nn.Module:
@@ -112,7 +125,9 @@ def _layer(stage: Stage) -> nn.Module:
     )
 
 
-LAYER = Kind("transformer", _layer_cost, _layer_held, _layer, LayerOptions)
+LAYER = Kind(
+    "transformer", _layer_cost, _layer_held, _layer, LayerOptions, partial(_layer_held, several=True)
+)
 
 # ---------------------------------------------------------------------- around a stack of layers
 

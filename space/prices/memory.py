@@ -36,13 +36,13 @@ def peak_activation_bytes(a: Architecture, precision: str = "fp32", batch: int =
     """
     if batch < 1:
         raise InputError(f"batch: {batch} is not possible; allowed: 1 or more")
-    return batch * _peak_elements(a) * entry_of(BYTES, precision, "precision")
+    return batch * _peak_elements(a, in_batch=batch > 1) * entry_of(BYTES, precision, "precision")
 
 
-def _peak_elements(a: Architecture) -> int:
+def _peak_elements(a: Architecture, in_batch: bool) -> int:
     """Of one image. The embedded time lives throughout."""
     embedding, *rest = stages(a)
-    pass_ = _Pass()
+    pass_ = _Pass(in_batch)
     for stage in rest:
         if stage.where != "embeddings":  # over before the first convolution
             pass_.run(stage)
@@ -50,14 +50,16 @@ def _peak_elements(a: Architecture) -> int:
 
 
 @lru_cache(maxsize=65_536)
-def _held(stage: Stage) -> int:
-    return kind_of(stage).held(stage)
+def _held(stage: Stage, in_batch: bool) -> int:
+    kind = kind_of(stage)
+    return ((in_batch and kind.held_in_batch) or kind.held)(stage)
 
 
 class _Pass:
     """A forward pass, stage by stage: which maps are alive, in elements of one image.
 
     Attributes:
+        in_batch: whether the image has others beside it.
         current: the map that the next stage takes.
         own: whether that is a tensor of its own; as the last skip it lives with the skips.
         skipped: the skips not yet taken, together.
@@ -66,7 +68,8 @@ class _Pass:
         inside: what the present unit holds beside the input of its next stage.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, in_batch: bool) -> None:
+        self.in_batch = in_batch
         self.peak = self.current = self.skipped = self.entry = self.outside = self.inside = 0
         self.own, self.where = False, ""
         self.skips: list[int] = []
@@ -93,7 +96,7 @@ class _Pass:
                 pass
             case _:
                 raise AssertionError(f"{stage.kind}: what lives beside this kind is not written down")
-        self.peak = max(self.peak, alive + _held(stage))
+        self.peak = max(self.peak, alive + _held(stage, self.in_batch))
         self.current, self.own = stage.outputs * pixels, True
         if stage.skip == "push":
             self.skips.append(self.current)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,12 +21,36 @@ def command_line(command: str, *sources: object, **settings: object) -> str:
     "mdsearch compare runs/a 'runs/b c' 'out=\"d (1).html\"'"
     """
     words = [*map(source_word, sources), *(setting_word(name, value) for name, value in settings.items())]
-    return shlex.join(["mdsearch", *command.split(), *words])
+    return typed_line(command, words)
 
 
 def typed_line(command: str, words: Iterable[str]) -> str:
     """The same of words as somebody typed them."""
-    return shlex.join(["mdsearch", *command.split(), *words])
+    return " ".join(map(shell_word, ["mdsearch", *command.split(), *words]))
+
+
+def shell_word(word: str) -> str:
+    """Quoted for a shell. What standard output cannot show, in an ASCII terminal or of a name that is not
+    UTF-8, stands as the bytes that it is: `$'f\\xc3\\xbcr'`, which bash and zsh read in any locale."""
+    try:
+        word.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        return shlex.quote(word)
+    except UnicodeEncodeError:
+        return f"$'{''.join(map(_shell_byte, _name_bytes(word)))}'"
+
+
+def _name_bytes(word: str) -> bytes:
+    try:
+        return os.fsencode(word)
+    except UnicodeEncodeError:  # of a file, under a locale that could not name it
+        return word.encode("utf-8", "surrogateescape")
+
+
+def _shell_byte(byte: int) -> str:
+    character = chr(byte)
+    if not character.isascii() or not character.isprintable() or character == "!":  # the last: of history
+        return f"\\x{byte:02x}"
+    return f"\\{character}" if character in "'\\" else character
 
 
 def typed_words(text: str) -> list[str]:

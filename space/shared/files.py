@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +59,49 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         own.unlink(missing_ok=True)
 
 
+UNFINISHED = ".writing-"  # what a killed process left half written is in folders of this name
+
+
+@contextmanager
+def replacing_files(folder: Path, last: str) -> Iterator[Path]:
+    """A folder to write files to. Once the block is done the disk has them, and they take their places in
+    `folder` one by one, each whole and that named `last` after the others; if it failed, nothing has changed.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    own = Path(tempfile.mkdtemp(dir=folder, prefix=UNFINISHED))
+    try:
+        yield own
+        for file in sorted(own.iterdir(), key=lambda file: file.name == last):
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(file, folder / file.name)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """What killed processes left of `replacing_files`; not while one of them writes."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def making_folder(folder: Path) -> Iterator[Path]:
+    """A path beside `folder` to make a folder at, which becomes `folder` once the block is done.
+
+    Raises:
+        OSError: it cannot be written, or `folder` holds files, maybe of another process; these stay.
+    """
+    own = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        yield own
+        os.rename(own, folder)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
 def _readable_as_any_other(file: Path) -> None:
     """Some libraries, safetensors among them, make files that their owner alone may read."""
     if file.stat().st_mode & 0o077:
@@ -66,6 +112,12 @@ def _readable_as_any_other(file: Path) -> None:
         file.chmod(usual.stat().st_mode & 0o777)
     finally:
         usual.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> bytes:
+    """The SHA-256 of what is in a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> Path:

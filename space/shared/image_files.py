@@ -12,6 +12,7 @@ from space.shared.captions import READERS
 from space.shared.decoding import image_suffixes
 from space.shared.plain import NAMED_AT_MOST
 
+SAMPLES_MANIFEST = "manifest.json"  # beside generated images: how they were made
 RESOURCE_FORK = "._"  # what macOS lays beside a file, under the file's own suffix
 
 

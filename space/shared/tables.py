@@ -9,7 +9,7 @@ from pathlib import Path
 
 REMEDY = 'write a quote inside a quoted text twice (""), or use .jsonl'
 
-FILE, WORD = re.compile(r".*\.\w{2,5}"), re.compile(r"\S+")
+_FILE, _WORD = re.compile(r".*\.\w{2,5}"), re.compile(r"\S+")
 
 
 class WrongForm(ValueError):
@@ -79,4 +79,4 @@ def _check_swallowed(
 
 def _is_name(text: str, own: str) -> bool:
     """Whether it may be a name of a file, as `own` is one; without a suffix there, any word may."""
-    return (FILE if FILE.fullmatch(own.strip()) else WORD).fullmatch(text.strip()) is not None
+    return (_FILE if _FILE.fullmatch(own.strip()) else _WORD).fullmatch(text.strip()) is not None

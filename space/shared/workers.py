@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from space.shared.plain import InputError
 from space.shared.sockets import socket_folder, temporary_files_in
+from space.shared.workers_path import path_for_workers
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -28,8 +29,12 @@ def in_workers(
     *,
     method: Literal["spawn", "forkserver"] = "spawn",
     preload: Sequence[str] = (),
+    in_order: bool = False,
+    setting: str = "workers",
+    advice: str = "what is finished stays, and the same command goes on",
 ) -> Iterator[Result]:
-    """The result of each task, as workers finish them. What is not awaited any more is killed.
+    """The result of each task, as workers finish them or in the tasks' order. What is not awaited any more is
+    killed.
 
     Args:
         work: a function of a module, as all that goes to another process by name.
@@ -37,6 +42,7 @@ def in_workers(
             is raised here. What tasks need it leaves in its module.
         method: how processes start; neither inherits anything of CUDA.
         preload: modules that a fork server imports once for all workers.
+        setting, advice: the field that says how many, and what to do when one was ended, for the message.
 
     Raises:
         InputError: a worker was ended from outside.
@@ -50,15 +56,16 @@ def in_workers(
     before, children = set(active_children()), set[BaseProcess]()
     pool = ProcessPoolExecutor(workers, context, _begin, (context.Value("i", 0), prepare))
     try:
-        futures = [pool.submit(_finish, work, task) for task in tasks]
+        with path_for_workers():
+            futures = [pool.submit(_finish, work, task) for task in tasks]
         children |= set(active_children()) - before
-        for future in as_completed(futures):
+        for future in futures if in_order else as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
         pool.shutdown(wait=True)  # it has ended the others, and only then is known how each ended
         raise InputError(
-            f"workers: one was ended by {_what_ended(children)} (out of memory?); what is finished stays, "
-            "and the same command goes on, with fewer workers= if need be"
+            f"{setting}: one was ended by {_what_ended(children)} (out of memory?); {advice}, with fewer "
+            f"{setting}= if need be"
         ) from None
     finally:
         for child in children | (set(active_children()) - before):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from analysis.noise import measured_up_to
 from conf.compose import compose
 from mdsearch.commands import noise as command
-from search.confirmation.repeats import estimated, refined
+from search.confirmation.repeats import estimated, fid_range, refined
 from search.runs.header import noise_of
 from search.runs.record import History, Record
 from search.statistics.noise import Noise, RungNoise, noise_from_plain
@@ -104,7 +106,7 @@ def test_the_same_network_in_several_runs_of_one_protocol_is_repeated(tmp_path: 
     assert found[100, "FID"].seeds.value == pytest.approx(np.var(np.log([10, 11, 12]), ddof=1))
     other = open_run(tmp_path / "other", proxy={"width_divisor": 2})
     other.close()
-    with pytest.raises(InputError, match=r"do not share a protocol: proxy\.width_divisor: 16 against 2"):
+    with pytest.raises(InputError, match=r"proxy\.width_divisor: 16 against 2"):
         estimated([histories[0], other.history], STATED)
 
 
@@ -191,12 +193,45 @@ def test_the_repeats_alone_make_a_preset_for_a_protocol_that_nothing_was_stated_
     noise = from_plain(Noise, yaml.safe_load(out.read_text()))
     seeds = {(each.step, each.score): each.seeds for each in estimated([record.history], STATED)}
     assert noise.degrees_of_freedom == 2
+    (mean,) = {float(f"{end:.4g}") for end in fid_range([record.history]) or ()}  # of one network
+    assert noise.measured_up_to_fid == pytest.approx(mean) and 1 < mean < 5
     for step in RUNGS:
         assert noise.at(step).fid_relative == pytest.approx(seeds[step, "FID"].deviation, rel=1e-3)
         assert noise.at(step).clip == pytest.approx(seeds[step, "CLIP"].deviation, rel=1e-3)
     open_run(tmp_path / "b").close()
     with pytest.raises(InputError, match="no network was trained with two seeds"):
         command.main([str(tmp_path / "b"), f"out={out}", "stated=false"])
+
+
+def test_runs_of_other_lengths_say_what_noise_is_at_each_of_their_steps(tmp_path: Path) -> None:
+    """Without a decaying rate a shorter run is the beginning of a longer one, so that a seed counts once."""
+    short, long = open_run(tmp_path / "a"), open_run(tmp_path / "b", rungs=[400, 1600])
+    repeat(short, "md", MD, (1000, 1001))
+    for seed, fids in ((1001, (99.0, 3.0)), (1002, (2.0, 4.0))):
+        fields = {"purpose": "confirm", "name": "md", "seed": seed, "steps": 1600, "number": seed}
+        key = propose(long, MD, key=f"md-{seed}", **fields)
+        for step, fid in zip((400, 1600), fids, strict=True):
+            score(long, key, step, fid, 0.5)
+        end(long, key)
+    found = found_in(short.history, long.history)
+    freedom = {step: found[step, "FID"].seeds.degrees_of_freedom for step in (100, 400, 1600)}
+    assert freedom == {100: 1, 400: 2, 1600: 1}  # of three seeds at 400, one of which both runs hold
+    assert found[1600, "FID"].seeds.value == pytest.approx(np.var(np.log([3.0, 4.0]), ddof=1))
+    long.history.header["training"] = short.history.header["training"] = {"decay": "cosine"}
+    with pytest.raises(InputError, match="do not share a protocol: rungs"):
+        found_in(short.history, long.history)
+    for record in (short, long):
+        record.close()
+
+
+def test_up_to_which_fid_noise_was_measured() -> None:
+    stated = replace(STATED, measured_up_to_fid=300.0)
+    assert measured_up_to(stated, (100.0, 400.0), True) == 400.0
+    assert measured_up_to(stated, (100.0, 200.0), True) == 300.0
+    assert measured_up_to(stated, (100.0, 200.0), False) == 200.0  # what was stated does not count
+    assert measured_up_to(STATED, (100.0, 200.0), True) is None  # of what was stated nobody knows
+    assert measured_up_to(stated.unknown, (100.0, 200.0), True) == 200.0
+    assert measured_up_to(STATED, None, False) is None
 
 
 def test_the_command_takes_the_latest_run_and_tells_machines_exact_figures(
@@ -216,7 +251,7 @@ def test_what_the_command_refuses(tmp_path: Path) -> None:
         command.main([str(tmp_path / "nowhere")])
     with pytest.raises(InputError, match=r"allowed: a file that ends in \.yaml"):
         command.main([str(tmp_path), "out=noise.txt"])
-    with pytest.raises(InputError, match=r"best: 0 is not a share; allowed: above 0, up to 1"):
+    with pytest.raises(InputError, match=r"^best: 0 .*allowed: above 0, up to 1"):
         command.main([str(tmp_path), "best=0"])
     Record(tmp_path).close()
     with pytest.raises(InputError, match="states no noise yet"):

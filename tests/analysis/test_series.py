@@ -8,7 +8,7 @@ import pytest
 
 from analysis.comparison.charts import curves_of_progress, fronts_of_runs
 from analysis.comparison.runs import read_runs
-from analysis.series import COLOURS, look, spans_magnitudes
+from analysis.series import SERIES_COLOURS, look, spans_magnitudes
 from tests.search.histories import write_history
 
 
@@ -17,7 +17,7 @@ def test_no_two_of_many_lines_look_alike() -> None:
     assert len({(one.colour, one.dashes) for one in looks}) == 60
     assert len({str(one.line) for one in looks}) == len({str(one.plotly_line) for one in looks}) == 60
     assert len({(one.colour, one.symbol) for one in looks}) == 60
-    assert [one.colour for one in looks[:8]] == list(COLOURS)
+    assert [one.colour for one in looks[:8]] == list(SERIES_COLOURS)
     assert {one.plotly_line["dash"] for one in looks[:8]} == {"solid"}
 
 

@@ -125,7 +125,7 @@ def test_a_result_is_a_frame_and_one_short_line(tmp_path: Path) -> None:
     searched = rungs[rungs.purpose == "search"]
     assert list(searched.architecture) == [trial.architecture.id for trial in trials]
     assert list(searched.step) == [rung.step for trial in result.history.trials for rung in trial.rungs]
-    with pytest.raises(InputError, match="rows: 'rung' is no table of a run; did you mean 'rungs'"):
+    with pytest.raises(InputError, match=r"^rows: 'rung' .*'rungs'"):
         result.frame("rung")  # type: ignore[arg-type]
     line = repr(result)
     assert str(result) == line and "\n" not in line and len(line) < 120 + len(str(tmp_path))

@@ -176,7 +176,7 @@ def test_every_protocol_has_only_fields_of_one(name: str) -> None:
 def test_a_command_repeats_its_defaults(name: str) -> None:
     plain = read(name)
     if name == "serve":
-        address = {field: plain.pop(field) for field in ("host", "port")}
+        address = {field: plain.pop(field) for field in ("host", "port", "token")}
         assert list(differences(ServeAddress, address)) == []
     assert list(differences(COMMANDS[name], plain)) == []
 

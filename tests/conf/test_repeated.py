@@ -24,7 +24,7 @@ from space.shared.strict_yaml import RepeatedKey, read_yaml
         ("search", ["budget=md", "budget=md_lite"], "budget"),
         ("search", ["budget={gmacs: 9}", "budget.gmacs=8"], "budget.gmacs"),
         ("search", ["scoring={images: 9}", "scoring={images: 8, reference: a}"], "scoring.images"),
-        ("search", ["sampler=own", "sampler=custom"], "sampler"),
+        ("search", ["sampler=tpe", "sampler=custom"], "sampler"),
         ("search", ["sampler=tpe", "sampler.name=random"], "sampler"),
         ("search", ["sampler=tpe", "sampler={name: random}"], "sampler"),
         ("search", ["data.name=folder", "data=scenes"], "data"),
@@ -40,6 +40,11 @@ def test_a_name_given_twice_is_refused_with_both_words(main: str, words: list[st
     both = [word for word in words if name.partition(".")[0] in word.partition("=")[0]]
     assert told.startswith(f"{name}: given twice")
     assert [word for word in both if repr(word.removeprefix("++")) not in told] == []
+
+
+def test_an_old_name_and_its_new_one_are_one_name() -> None:
+    with pytest.raises(InputError, match=r"^sampler: given twice"):
+        compose("search", ["sampler=own", "sampler=custom"])
 
 
 def test_what_a_shell_made_of_braces_is_told_to_be_quoted() -> None:
@@ -92,7 +97,7 @@ def test_a_key_given_twice_in_a_mapping_is_refused(tmp_path: Path) -> None:
     file.write_text("context_width: 1\nlevels: []\ncontext_width: 2\n")
     with pytest.raises(InputError, match=r"mine\.yaml: .*'context_width' is given twice.* line 3"):
         Architecture.load(file)
-    with pytest.raises(RepeatedKey, match="'a' is given twice, the second time in line 2"):
+    with pytest.raises(RepeatedKey, match=r"'a' .* twice.* line 2"):
         read_yaml("b: {a: 1,\n a: 2}")
     assert read_yaml("a: {b: 1}\nc: {b: 1}") == {"a": {"b": 1}, "c": {"b": 1}}
 
@@ -125,3 +130,29 @@ def test_a_run_counts_once_however_it_is_written(tmp_path: Path) -> None:
     (run / "record.jsonl").write_text("")
     with pytest.raises(InputError, match="named twice"):
         noise.main([str(run), f"{tmp_path}/./run/"])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (
+            "sampler.name=random",
+            "sampler.name: 'random' has other fields than 'linear'; write sampler=random",
+        ),
+        (
+            "stopping={name: asha}",
+            "stopping.name: 'asha' has other fields than 'leaders'; write stopping=asha",
+        ),
+        ("data.name=digits", "data.name: 'digits' has other fields than 'scenes'; write data=digits"),
+    ],
+)
+def test_a_name_of_another_preset_chooses_none(word: str, said: str) -> None:
+    """Its fields would stay those of the preset that is there."""
+    with pytest.raises(InputError) as caught:
+        compose("search", [word])
+    assert str(caught.value) == said
+
+
+def test_the_name_of_the_preset_that_is_there_is_no_fault() -> None:
+    assert compose("search", ["sampler.name=linear"])["sampler"] == compose("search", [])["sampler"]
+    assert compose("search", ["sampler=random", "sampler.name=random"])["sampler"] == {"name": "random"}

@@ -194,5 +194,5 @@ def test_constant_images_are_a_point_against_a_gaussian(
 def test_fewer_samples_than_features_give_a_number(clip: EmbeddedClip, generated: Squares) -> None:
     reference = Moments.of(clip(generated.images))
     assert np.isfinite(frechet_distance(Moments.of(clip(generated.images[:2])), reference))
-    with pytest.raises(ValueError, match="two samples or more in each set, got 1"):
+    with pytest.raises(ValueError, match=r"two samples or more .* 1"):
         frechet_distance(Moments.of(clip(generated.images[:1])), reference)

@@ -82,7 +82,7 @@ def test_sets_of_one_size_keep_the_protocol_that_names_it(tmp_path: Path, packed
 def test_what_does_not_resize_or_fit_is_refused(tmp_path: Path) -> None:
     real = folder_of(tmp_path / "real", images(4, 2, ((16, 16),)))
     words = [f"images={folder_of(tmp_path / 'samples', images(6, 1, SIDES))}", RANDOM_CONV]
-    with pytest.raises(InputError, match=r"images\.size_px: null, images of several sizes, and random-conv"):
+    with pytest.raises(InputError, match=r"images\.size_px: null, .* random-conv"):
         score(tmp_path, "out", *words, f"reference={real}")
     shared = tmp_path / "real.safetensors"
     assert evaluate.main([f"statistics={shared}", f"reference={real}", RANDOM_CONV]) == 0
@@ -120,7 +120,7 @@ def test_mu_and_sigma_of_pytorch_fid_are_a_reference(tmp_path: Path) -> None:
         evaluate.main(
             [f"statistics={tmp_path / 'a.safetensors'}", f"reference={tmp_path / 'real.npz'}", RANDOM_CONV]
         )
-    with pytest.raises(InputError, match=r"images: .*holds the arrays mu, sigma; needed: arr_0"):
+    with pytest.raises(InputError, match=r"images: .* mu, sigma; needed: arr_0"):
         score(
             tmp_path,
             "out",

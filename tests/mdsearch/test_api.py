@@ -22,7 +22,7 @@ class Absent:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
 import mdsearch
-print(sorted(name for name in ("torch", "yaml", "space", "search") if name in sys.modules))
+print(sorted(name for name in ("torch", "yaml", "space.architecture", "search.run") if name in sys.modules))
 from mdsearch import Architecture, Budget, Curve, InputError, Proposal, Sampler, StoppingRule, price
 print(price(Architecture.load("conf/arch/md.yaml")).parameters)
 """
@@ -51,7 +51,7 @@ def test_settings_are_those_of_the_command_line() -> None:
 
 def test_a_search_is_run_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[mdsearch.SearchSettings, list[str]]] = []
-    monkeypatch.setattr("search.run.run_search", lambda settings, words, *_: asked.append((settings, words)))
+    monkeypatch.setattr("search.run.execute", lambda settings, words, *_: asked.append((settings, words)))
     mdsearch.search("trials=2", f"runs_folder={tmp_path}")
     [(settings, words)] = asked
     assert (settings.trials, words) == (2, ["trials=2", f"runs_folder={tmp_path}"])

@@ -171,9 +171,8 @@ def test_a_run_and_files_of_diffusers_are_read(
         "variant=fp16",
         "precision=fp32",
     )
-    assert converted(capsys, *words)["left_out"] == [
-        "scheduler: a network alone says neither noise levels nor prediction"
-    ]
+    (left_out,) = converted(capsys, *words)["left_out"]
+    assert left_out.startswith("scheduler: ")
     weight = model.unet.conv_in.weight
     assert torch.equal(load(tmp_path / "a").conv_in.weight, weight.half().float())
 
@@ -195,7 +194,7 @@ def test_a_training_state_is_read_as_it_is_trained(
     state = {"averaged": {f"unet.{name}": tensor for name, tensor in unet.state_dict().items()}}
     write_state(state | {"identity": {"architecture": narrow.id}}, tmp_path / "state.pt")
     words = [f"model={tmp_path / 'state.pt'}", f"out={tmp_path / 'out'}", "to=diffusers"]
-    with pytest.raises(InputError, match=r"config.yaml: cannot be read as the settings of a training"):
+    with pytest.raises(InputError, match=r"config.yaml: cannot be read"):
         convert.main(words)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_plain(command)))
     (tmp_path / "architecture.yaml").write_text(wide.to_yaml())
@@ -204,9 +203,10 @@ def test_a_training_state_is_read_as_it_is_trained(
     scheduler = DDIMScheduler.from_pretrained(tmp_path / "out" / "scheduler")
     assert scheduler.config.prediction_type == "v_prediction"
     told = converted(capsys, words[0], f"out={tmp_path / 'ours'}", "to=mdsearch")
-    assert told["left_out"] == ["text.encoder: small, whose words a training state does not hold"]
+    (left_out,) = told["left_out"]
+    assert left_out.startswith("text.encoder: small, ")
     write_state(state | {"identity": {"architecture": "another"}}, tmp_path / "state.pt")
-    with pytest.raises(InputError, match=f"is of architecture another, but its folder says {narrow.id}"):
+    with pytest.raises(InputError, match=f" another, .* {narrow.id}"):
         convert.main([words[0], f"out={tmp_path / 'other'}", "to=diffusers"])
 
 

@@ -90,6 +90,6 @@ def test_its_search_runs_and_its_winner_is_trained(proposed: Path, brought: Path
     assert sum(event.get("state") == "complete" for event in record) == 2
     best = Architecture.load(brought / "runs/phone/best.yaml")
     assert (best.latent_channels, best.latent_size, best.context_width) == (4, 96, 1024)
-    small = ("proxy=./small.yaml", "training.steps=1", "training.batch_size=2", "pictures=1", "out=trained")
+    small = ("proxy=./small.yaml", "training.steps=1", "training.batch_size=2", "images=1", "out=trained")
     assert main(words_of("train", *small)) == 0
     assert (brought / "trained" / "unet.safetensors").is_file()

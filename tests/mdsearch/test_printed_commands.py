@@ -6,6 +6,7 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -14,10 +15,10 @@ from analysis.evidence.network_files import search_command
 from analysis.report.page import Page
 from analysis.report.sections.next import next_section
 from conf.compose import compose
-from conf.words import as_text, divided, expand
+from conf.words import as_text, divided
 from mdsearch.__main__ import main
 from mdsearch.api import settings_of
-from mdsearch.commands import divide, search, train
+from mdsearch.commands import divide, train
 from search.confirmation.confirmation import ConfirmationSettings
 from search.plan import named_architecture
 from search.preparation import header_of
@@ -29,6 +30,8 @@ from space.shared.command_lines import command_line
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import resume_command
 from tests.search.histories import end, open_run, propose
+from tests.search.sweeps import searches_of
+from training.data.dataset import Dataset
 
 NAMES = ["2024", "-größe=3 [it's]?"]  # more of them in tests/conf/test_pasted.py
 OWN = (  # what none of the defaults is
@@ -76,7 +79,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[SearchSettings]:
         asked.append(settings)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("search.run.run_search", take)
+    monkeypatch.setattr("search.run.execute", take)
     return asked
 
 
@@ -138,6 +141,32 @@ def test_a_run_that_was_told_its_scores_is_gone_on_with_by_serve(tmp_path: Path)
     assert [words_of(line)[0] for _, line in found["commands"]] == ["serve"]
 
 
+class Interrupted:
+    """A trainer whose training is interrupted at its first step."""
+
+    step = parameters = 0
+    device = "cpu"
+
+    def __init__(self, architecture: object, data: Dataset, training: object, seed: int) -> None:
+        self.data = data
+
+    def unread_text(self) -> list[str]:
+        return []
+
+    def train_to(self, *given: object) -> None:
+        raise KeyboardInterrupt
+
+
+def interrupt(command: train.TrainCommand, words: list[str]) -> None:
+    """A training that leaves its folder behind, and no state."""
+    data = SimpleNamespace(notes=list, train_images=0, held_out_captions=[])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train, "load_data", lambda settings: data)
+        patched.setattr(train, "Trainer", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(command, words)
+
+
 def test_what_trains_for_longer_has_the_data_of_the_run(run: Path) -> None:
     name, *words = words_of(train_command(run, 20))
     assert name == "train"
@@ -151,12 +180,8 @@ def test_what_trains_for_longer_has_the_data_of_the_run(run: Path) -> None:
     assert changed.data.name == "digits"
     assert changed.training == replace(command.training, batch_size=3)
     assert changed.architecture() == named_architecture("md")
-    resumed_with_its_settings(run, command, kept)  # the run itself being gone
-
-
-def resumed_with_its_settings(run: Path, command: train.TrainCommand, kept: list[str]) -> None:
-    folder = Path("trained") / run.name
-    train._prepare(folder, command, kept)
+    folder = command.folder()
+    interrupt(command, kept)
     run.rename("elsewhere")
     name, *words = words_of(command_line("train", resume=folder))
     resumed, _ = train.command_of([*words, "training.steps=300"])
@@ -208,9 +233,7 @@ def test_networks_are_trained_again_as_their_run_trained(name: str, tmp_path: Pa
 
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_a_sweep_names_its_searches_as_they_were_named(name: str) -> None:
-    combinations = expand([f"name={name}", "seed=1,2"])
-    planned = [settings_of(words)[0] for words in combinations]
-    named = [settings_of(words)[0] for words in search._named(combinations, planned)]
+    named = searches_of([f"name={name}", "seed=1,2"], 2)
     assert [(settings.name, settings.seed) for settings in named] == [(f"{name}-1", 1), (f"{name}-2", 2)]
 
 
@@ -228,7 +251,8 @@ def test_nothing_else_makes_a_command_to_paste() -> None:
     root = Path(__file__).parents[2]
     rooms = ("mdsearch", "analysis", "search", "training", "evaluators", "conf", "space")
     files = {file: file.read_text(encoding="utf-8") for room in rooms for file in (root / room).rglob("*.py")}
-    quoting = [str(file.relative_to(root)) for file, text in files.items() if "shlex.join" in text]
-    assert quoting == ["space/shared/command_lines.py"]
+    quoting = [str(file.relative_to(root)) for file, text in files.items() if "shlex." in text]
+    completion = "mdsearch/commands/completion.py"  # a script, and no command
+    assert sorted(quoting) == [completion, "space/shared/command_lines.py"]
     unquoted = re.compile(r"[`: ]mdsearch [a-z]+(?: [a-z]+)? [^\n`\"']*\{[a-z]")
     assert [str(file.relative_to(root)) for file, text in files.items() if unquoted.search(text)] == []

@@ -26,7 +26,7 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def start(*arguments: object) -> None:
         raise Started
 
-    monkeypatch.setattr(search.run, "_run", start)
+    monkeypatch.setattr(search.run, "evaluator_of", start)
     yield
 
 
@@ -192,7 +192,7 @@ def test_confirming_needs_a_run_with_trials(tmp_path: Path) -> None:
         confirm.main(["run=a", "b"])
     with pytest.raises(Started):
         main(["data.scenes=64", "name=begun", f"runs_folder={tmp_path}"])
-    with pytest.raises(InputError, match="has no trial to confirm; first: mdsearch search resume="):
+    with pytest.raises(InputError, match=r"no trial .*: mdsearch search resume="):
         confirm.main([f"runs_folder={tmp_path}"])
 
 

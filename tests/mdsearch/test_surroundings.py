@@ -110,10 +110,8 @@ def test_a_reader_that_has_had_enough_ends_a_command_quietly(tmp_path: Path) -> 
 @pytest.mark.parametrize("words", ["count", "--help"])  # by rich, and by print
 def test_a_full_disk_under_the_output_is_one_line(words: str, tmp_path: Path) -> None:
     ran = run("bash", "-c", f"{COMMAND} {words} > /dev/full", cwd=tmp_path)
-    assert (ran.returncode, ran.stderr) == (
-        1,
-        "error: the output cannot be written: No space left on device\n",
-    )
+    assert ran.returncode == 1 and ran.stderr.count("\n") == 1
+    assert ran.stderr.startswith("error: ") and ran.stderr.endswith(": No space left on device\n")
 
 
 @pytest.mark.parametrize("home", [None, "/dev/null", "absent"])

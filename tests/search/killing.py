@@ -116,7 +116,7 @@ def workers_of(process: psutil.Process) -> list[psutil.Process]:
             command = " ".join(child.cmdline())
         except psutil.Error:
             continue
-        if any(name in command for name in ("_TrialActor", "LightActor", "ResourceTrainable")):
+        if any(name in command for name in ("TrialActor", "LightActor", "ResourceTrainable")):
             named.append(child)
     return named
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import threading
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import mdsearch
+from analysis.evidence.origins import provenance_chapter
 from analysis.replay.recheck import rechecks
-from mdsearch.commands.serve import server_of
+from mdsearch.commands import gather
 from search.ask_tell import Asked, AskTell, Told
 from search.ask_tell_settings import AskTellSettings
+from search.runs.bundle import commands, read_bundle
 from search.runs.header import noise_of
 from search.runs.record import Record, read_history
 from search.runs.rows import trial_rows
@@ -177,10 +177,21 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path) -> None:
         for value, said in (
             (None, "None is no number"),
             ("x", "'x' is no number"),
+            ("3", "'3' is no number"),
+            (True, "True is no number"),
+            (np.bool_(True), "is no number"),
+            (10**400, "is no number"),
+            (math.inf, "inf is no number"),
             (-3.0, "-3 has no logarithm"),
         ):
             assert f"{NAMES[0]}" in (told := refused("0", 100, good | {NAMES[0]: value})) and said in told  # type: ignore[dict-item]
-        search.tell(asked, 100, good)
+        for seconds in (math.nan, math.inf, -math.inf, -1.0, True, "2", None):
+            assert "seconds" in refused("0", 100, good | {"seconds": seconds})  # type: ignore[dict-item]
+        for step in (True, 100.0, "100", None, math.nan):
+            assert f"step: {step!r} is no whole number" in refused("0", step, good)  # type: ignore[arg-type]
+        for key in (7, None, True, 0.0, ["0"]):
+            assert f"trial {key}: was never asked for" in refused(key, 100, good)  # type: ignore[arg-type]
+        search.tell(0, np.int64(100), good | {"seconds": np.float32(2)})  # type: ignore[arg-type]
         assert "differs from" in refused("0", 100, good | {NAMES[0]: 1.0})
         search.fail(asked, "diverged")
         assert "trial 0: has ended already: failed" in refused("0", 200, good)
@@ -190,7 +201,7 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path) -> None:
         search.tell(asked, 200, good)
     with pytest.raises(InputError, match="seed differ from what"):
         AskTell(settings_in(tmp_path, seed=3, resume=str(tmp_path / "told")))
-    with pytest.raises(InputError, match="holds a run already; go on with it: mdsearch serve resume="):
+    with pytest.raises(InputError, match=r"holds a run .*: mdsearch serve resume="):
         AskTell(settings_in(tmp_path))
 
 
@@ -223,7 +234,7 @@ def test_words_make_one_and_its_folder_is_no_other_search(tmp_path: Path) -> Non
     assert checked.agrees
     assert noise_of(read_history(tmp_path / "a")) == NO_NOISE
     assert (tmp_path / "a" / "report.html").is_file() and (tmp_path / "a" / "rungs.csv").is_file()
-    with pytest.raises(InputError, match=r"its training is elsewhere; go on with:? mdsearch serve"):
+    with pytest.raises(InputError, match=r"elsewhere; .*:? mdsearch serve"):
         mdsearch.settings(f"resume={tmp_path}/a")
     with pytest.raises(InputError, match=r"^start: missing \(required\)"):
         mdsearch.ask_tell("rungs=[10]")
@@ -240,31 +251,31 @@ def test_what_cannot_be_asked_for_is_refused(tmp_path: Path) -> None:
         AskTell(settings_in(tmp_path, budget=replace(BUDGET, gmacs=0.1)))
 
 
-def test_over_http_it_is_the_same(tmp_path: Path) -> None:
-    with AskTell(settings_in(tmp_path, trials=1)) as search, server_of(search, "127.0.0.1", None) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+def test_earlier_runs_teach_one_that_is_told(tmp_path: Path) -> None:
+    with AskTell(settings_in(tmp_path, name="before", protocol="mine")) as search:
+        drive_told(search)
+    taught = settings_in(tmp_path, protocol="mine", prior=(str(tmp_path / "before"),), seed=1)
+    with AskTell(taught) as search:
+        known = {trial.architecture.id for trial in read_history(search.folder).prior}
+        asked = search.ask()
+        assert asked is not None and asked.architecture.id not in known
+    before = read_history(tmp_path / "before").trials
+    assert len(known) == len({trial.architecture.id for trial in before}) > 3
+    with AskTell(replace(taught, resume=str(tmp_path / "told"))):
+        assert len(read_history(tmp_path / "told").prior) == len(before)  # once
+    with pytest.raises(InputError, match=r"prior: .*before was .*protocol\.told: mine against x"):
+        AskTell(replace(taught, name="other", protocol="x"))
+    assert not (tmp_path / "other").exists()
 
-        def post(path: str, body: Any) -> Any:
-            url = f"http://127.0.0.1:{server.server_address[1]}{path}"
-            data = body if isinstance(body, bytes) else json.dumps(body).encode()
-            try:
-                with urllib.request.urlopen(urllib.request.Request(url, data), timeout=60) as answer:
-                    return json.loads(answer.read())
-            except urllib.error.HTTPError as error:
-                return error.code, json.loads(error.read())["error"]
 
-        asked = post("/ask", {})
-        assert (asked["key"], asked["rungs"], asked["finished"]) == ("0", list(RUNGS), False)
-        network = mdsearch.Architecture.from_plain(asked["architecture"])
-        assert network.id == asked["id"] and post("/ask", {})["key"] is None
-        point = dict(zip(NAMES, scores_at(network, 100).values, strict=True))
-        assert post("/tell", {"key": "0", "step": 100, "scores": point})["state"] == "running"
-        assert post("/tell", {"key": "0", "step": 100}) == (
-            400,
-            f"trial 0: objectives: {NAMES[0]!r} is no score of this search; Valid: (none)",
-        )
-        assert post("/tell", b"{")[0] == 400 and "did you mean '/tell'" in post("/tel", {})[1]
-        assert post("/fail", {"key": "0", "reason": "lost"}) == {"finished": True}
-        server.shutdown()
-        thread.join()
+def test_a_told_run_has_no_provenance_and_is_gathered_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with AskTell(settings_in(tmp_path), ["rungs=[100]"]) as search:
+        drive_told(search)
+    assert gather.main([str(tmp_path / "told"), f"out={tmp_path / 'a.jsonl.gz'}"]) == 0
+    assert "training was elsewhere, so there is no provenance" in capsys.readouterr().out
+    bundle = read_bundle(tmp_path / "a.jsonl.gz")
+    assert bundle["told"].provenance == {} and len(bundle["told"].history.trials) == 9
+    assert list(commands(list(bundle.values()))) == ["mdsearch serve 'rungs=[100]'"]
+    assert "told" in provenance_chapter(list(bundle.values())).text()

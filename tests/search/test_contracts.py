@@ -54,6 +54,10 @@ class TestGrid(SamplerContract):
     make = partial(sampler, "grid")
 
 
+class TestLeaders(RuleContract):
+    make = partial(rule, "leaders")
+
+
 class TestPaper(RuleContract):
     make = partial(rule, "paper")
 

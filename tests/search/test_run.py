@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import search.run
 from conf.compose import compose
-from search.backends.connection import RayConnection
-from search.display import PlainDisplay
-from search.run import _drive
+from search.run import RunResult, run_search
+from search.runs.folder import begin_record
+from search.runs.record import Record
 from search.settings import settings_from_plain
 from search.strategies.phases import Phases
 from tests.search.worlds import drive, make_search
+
+QUICK = ("recorded=false", "confirmation=none")
+
+
+def gone_on_with(folder: Path, trials: int, monkeypatch: pytest.MonkeyPatch) -> RunResult:
+    """A run of the made-up world, gone on with by workers of Ray."""
+    settings = settings_from_plain(compose("search", [*QUICK, f"resume={folder}", f"trials={trials}"]))
+    assert settings.backend == "ray"
+    evaluator = SimpleNamespace(protocol={}, protocol_id="made up")
+    monkeypatch.setattr(search.run, "check", lambda settings: SimpleNamespace(digest=""))
+    monkeypatch.setattr(search.run, "evaluator_of", lambda *given: evaluator)
+    monkeypatch.setattr(
+        search.run,
+        "phases_of",
+        lambda settings, record: Phases(make_search(folder, record=record, trials=trials)),
+    )
+    return run_search(settings)
 
 
 def test_where_nothing_is_left_to_do_ray_is_not_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search = make_search(tmp_path, trials=1)
-    drive(search)
-    done = Phases(search, lambda: make_search(tmp_path, record=search.record, trials=1))
+    settings, record = settings_from_plain(compose("search", [*QUICK, "trials=1"])), Record(tmp_path)
+    begin_record(settings, tmp_path, record, {})
+    drive(make_search(tmp_path, record=record, trials=1))
+    record.close()
     monkeypatch.setitem(sys.modules, "search.backends.ray_cluster", None)  # an import fails
-    settings, display = settings_from_plain(compose("search", [])), PlainDisplay(search.objectives)
-    ray = RayConnection()
-    _drive(done, settings, None, search.record, display, ray)  # type: ignore[arg-type]
-    more = Phases(search, lambda: make_search(tmp_path, record=search.record, trials=2))
-    with pytest.raises(ImportError):
-        _drive(more, settings, None, search.record, display, ray)  # type: ignore[arg-type]
+    assert not gone_on_with(tmp_path, 1, monkeypatch).interrupted
+    with pytest.raises(ImportError, match="ray_cluster"):
+        gone_on_with(tmp_path, 2, monkeypatch)

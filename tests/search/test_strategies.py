@@ -47,9 +47,10 @@ def test_the_strategy_is_made_by_its_settings() -> None:
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("strategy=supernet", "strategy: no preset 'supernet'; .*Valid: independent"),
+        ("strategy=supernets", "strategy: no preset 'supernets'; did you mean 'supernet'"),
         ("experiment=scene", "experiment: no preset 'scene'; did you mean 'scenes'"),
-        ("strategy.name=supernet", r"strategy\.name: 'supernet' is not a choice here; .*Valid: independent"),
+        ("strategy.name=evolution", r"strategy\.name: 'evolution' is not a choice .*Valid: independent"),
+        ("strategy.steps=3", r"strategy\.steps: no such key"),
     ],
 )
 def test_what_is_not_there_is_named(word: str, said: str) -> None:

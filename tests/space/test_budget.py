@@ -72,7 +72,7 @@ def test_prices_are_those_of_the_architecture(a: Architecture) -> None:
 
 def test_of_a_cost_alone_what_is_summed_can_be_told() -> None:
     assert Budget(280, 156).excess(price(MD)) == Budget(280, 156).excess(MD)
-    with pytest.raises(InputError, match="peak_activations_mib: follows from no sum over stages"):
+    with pytest.raises(InputError, match=r"peak_activations_mib: .*sum"):
         Budget(peak_activations_mib=1).excess(price(MD))
 
 

@@ -82,7 +82,7 @@ def test_what_is_no_point_of_the_space_is_told_why(change, why):
 
 def test_a_width_outside_the_ranges_is_named():
     levels = (*MD.levels[:2], replace(MD.levels[2], channels=1536))
-    with pytest.raises(InputError, match=r"level_3\.channels: 1536 is not in the space; allowed: "):
+    with pytest.raises(InputError, match=r"level_3\.channels: 1536 .*allowed: "):
         md_space().encode(replace(MD, levels=levels))
 
 

@@ -60,5 +60,5 @@ def test_a_space_of_odd_multiples_has_heads_and_groups_that_divide() -> None:
 
 def test_a_space_without_a_common_divisor_is_refused() -> None:
     prime = Space(levels={"a": LevelRanges((34, 38))}, base={"norm_groups": 2, "head_width": 1})
-    with pytest.raises(InputError, match=r"^space: its widths and time_width = 1280 divide by no number"):
+    with pytest.raises(InputError, match=r"^space: .*time_width = 1280 "):
         proposed_proxies(prime, [4], 14, None)

@@ -62,10 +62,10 @@ def test_a_width_that_would_have_to_be_rounded_is_refused():
 
 
 def test_a_proxy_that_no_network_can_take_says_so():
-    with pytest.raises(InputError, match="the proxy of architecture e7d9e606fec8 is impossible: latent_size"):
+    with pytest.raises(InputError, match=r"e7d9e606fec8 .*: latent_size"):
         narrow(MD, Proxy(latent_size=18))
 
 
 def test_the_divisor_is_one_or_more():
-    with pytest.raises(InputError, match="width_divisor: 0 is not possible; allowed: 1 or more"):
+    with pytest.raises(InputError, match=r"width_divisor: 0 .*allowed: 1 or more"):
         Proxy(width_divisor=0)

@@ -29,14 +29,15 @@ def test_a_batch_is_used_as_it_is_on_a_cpu() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_step_does_not_synchronise_a_gpu(
-    tiny: Architecture, scenes: Dataset, settings: TrainingSettings
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = Trainer(tiny, scenes, replace(settings, device="cuda"), seed=0)
     trainer.train_to(2)
     batch = trainer.objective.batch(2)
+    monkeypatch.setattr(trainer.objective, "batch", lambda step: batch)  # making one may wait
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        trainer._take_step(used_here(batch, trainer.device))
+        trainer.train_to(3)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -86,7 +86,7 @@ def test_latents_of_4x96x96_are_trained_on(
     assert trainer.averaged.latent_shape == (4, 96, 96)
     trainer.train_to(1)
     assert trainer.averaged.codec.decode(torch.zeros(1, 4, 96, 96)).shape == (1, 3, 768, 768)
-    with pytest.raises(InputError, match="latent_channels: the architecture has 12, but the codec makes 4"):
+    with pytest.raises(InputError, match=r"latent_channels: .* 12, .* codec .* 4"):
         Trainer(replace(own, latent_channels=12), data, alone, seed=0)
     with pytest.raises(InputError, match="needed: image_size_px = 512"):
         Trainer(replace(own, latent_size=64), data, alone, seed=0)

@@ -85,6 +85,20 @@ def test_a_state_of_something_else_is_refused(
         Trainer(tiny, scenes, settings, seed=1).load_state(tmp_path / "broken.pt")
 
 
+def test_a_state_by_another_text_encoder_is_refused_and_one_that_does_not_say_is_taken(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings, tmp_path: Path
+) -> None:
+    trainer, path = Trainer(tiny, scenes, settings, seed=1), tmp_path / "state.pt"
+    trainer.save_state(path)
+    ours = trainer.identity | {"text.folder": "0123"}
+    trainer.identity = ours
+    trainer.load_state(path)  # of before such a digest was kept
+    trainer.save_state(path)
+    trainer.identity = ours | {"text.folder": "4567"}
+    with pytest.raises(InputError, match=r"is of another text\.folder \(0123\) than this training \(4567\)"):
+        trainer.load_state(path)
+
+
 @pytest.mark.parametrize("name", ["identity", "step", "averaged", "parts"])
 @pytest.mark.parametrize("wrong", [None, [1]])
 def test_a_state_that_lacks_something_is_refused_in_one_line(
@@ -117,7 +131,7 @@ def test_a_state_of_an_earlier_version_is_refused(
     listed = list(trainer.objective.model.state_dict().values())
     before = {"identity": identity, "step": 7, "weights": listed, "averaged": listed, "optimizer": {}}
     torch.save(before, tmp_path / "state.pt")
-    with pytest.raises(InputError, match=r"state\.pt: is of an earlier version of mdsearch"):
+    with pytest.raises(InputError, match=r"state\.pt: .* earlier version"):
         trainer.load_state(tmp_path / "state.pt")
     assert trainer.step == 0
 
@@ -131,5 +145,5 @@ def test_a_state_that_lacks_a_tensor_is_refused(
     state = torch.load(tmp_path / "state.pt")
     del state["parts"]["model"]["weights"]["unet.conv_in.weight"]
     torch.save(state, tmp_path / "state.pt")
-    with pytest.raises(InputError, match=r"does not hold what is trained here: .*unet\.conv_in\.weight"):
+    with pytest.raises(InputError, match=r"state\.pt: .*unet\.conv_in\.weight"):
         trainer.load_state(tmp_path / "state.pt")

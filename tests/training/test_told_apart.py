@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,9 +40,7 @@ def test_a_tokenizer_that_loses_the_captions_ends_training_before_it_begins(
     clip = replace(settings, text=TextSettings(encoder="clip", folder=str(clip_folder)))
     architecture = replace(tiny, context_length=10)
     lost = captioned([f"no {10 ** (number % 2) * number}" for number in range(8)])  # of one digit and two
-    with pytest.raises(
-        InputError, match=r"6 of 6 different captions are the same tokens .* 'no 0' and 'no 10'"
-    ):
+    with pytest.raises(InputError, match=r"6 of 6 .* tokens .* 'no 0' and 'no 10'"):
         Trainer(architecture, lost, clip, seed=0)
     Trainer(architecture, captioned([f"no {letter}" for letter in "abcdefgh"]), clip, seed=0)
 
@@ -71,9 +70,8 @@ def test_captions_that_are_cut_are_refused_where_nothing_is_left_of_them(small: 
     with pytest.raises(InputError, match="context_length above 4"):
         check_told_apart(small, long)
     check_told_apart(small, [*long, "blue"])
-    assert unread_text(small, [*long, "blue"]) == [
-        "warning: captions: 2 of 3 are longer than the 4 tokens that the text encoder reads, and cut"
-    ]
+    (line,) = unread_text(small, [*long, "blue"])
+    assert re.match("warning: captions: 2 of 3 .* 4 tokens .*text encoder .* cut$", line)
 
 
 def test_case_punctuation_and_one_caption_for_all_are_no_loss(small: SmallTextEncoder) -> None:

@@ -46,7 +46,7 @@ def words(tiny: Architecture, tmp_path: Path) -> list[str]:
         "training.validation_images=8",
         "training.device=cpu",
         "state_every_steps=4",
-        "pictures=6",
+        "images=6",
     ]
 
 
@@ -64,7 +64,7 @@ def test_training_writes_weights_that_generate_uses(
     assert Image.open(out / "samples.png").size == (3 * 16 * 3, 2 * 16 * 3)
     assert len({file.stat().st_mode for file in out.iterdir()}) == 1  # as the umask says
 
-    image = tmp_path / "generated" / "picture.png"
+    image = tmp_path / "generated" / "image.png"
     prompt = "prompt=a large red circle, {in} the 'top left' on navy"
     assert generate.main([f"model={out}", prompt, f"out={image}", "count=3", "enlarge=2", "seed=1"]) == 0
     assert Image.open(image).size == (2 * 16 * 2, 2 * 16 * 2)
@@ -130,7 +130,7 @@ def test_what_cannot_be_used_is_said(words: list[str], tmp_path: Path) -> None:
         train.main([f"resume={tmp_path}"])
     with pytest.raises(InputError, match=r"nothing\.yaml: cannot be read as an architecture"):
         train.main(["arch_file=nothing.yaml"])
-    with pytest.raises(InputError, match=r"latent_channels: the architecture has 8, but the codec makes 14"):
+    with pytest.raises(InputError, match=r"latent_channels: .* 8, .* codec .* 14"):
         train.main(["proxy=full", "data.scenes=96"])
     with pytest.raises(InputError, match="holds no trained model"):
         generate.main([f"model={tmp_path}", "prompt=x"])
@@ -160,15 +160,18 @@ def test_presets_hold_the_values_of_the_paper_and_of_the_code() -> None:
         compose("train", ["data=folder"])
 
 
-def test_it_goes_on_when_the_presets_that_it_was_made_of_are_gone(words: list[str], tmp_path: Path) -> None:
+def test_it_goes_on_when_the_presets_that_it_was_made_of_are_gone(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     preset = tmp_path / "mine.yaml"
     preset.write_text("defaults: [short, _self_]\ngradient_clip: 0.5\n")
-    command, words = train.command_of([f"training={preset}", *words])
-    folder = Path(command.folder())
-    folder.mkdir(parents=True)
-    train._prepare(folder, command, words)
+    words = [f"training={preset}", *words]
+    command, _ = train.command_of(words)
+    monkeypatch.setattr(Trainer, "train_to", _pressing_ctrl_c_at(1, Trainer.train_to))
+    with pytest.raises(KeyboardInterrupt):
+        train.main(words)
     preset.unlink()
-    resumed, _ = train.command_of([f"resume={folder}"])
+    resumed, _ = train.command_of([f"resume={command.folder()}"])
     assert (resumed.training, resumed.presets) == (command.training, command.presets)
     assert resumed.training.gradient_clip == 0.5
     with pytest.raises(InputError, match=r"training: no file"):

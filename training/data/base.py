@@ -13,7 +13,7 @@ from space.shared.image_files import PassedOver
 from space.shared.plain import InputError
 
 
-class Images(Protocol):
+class ImageSource(Protocol):
     """Where the images of a data set come from: `pixels(indices)` is (B, H, W, 3) uint8.
 
     Attributes:
@@ -85,7 +85,7 @@ class CommonSettings(ABC):
             raise InputError(f"seed: {self.seed} is not possible; allowed: 0 or more")
 
     @abstractmethod
-    def load(self) -> Images:
+    def load(self) -> ImageSource:
         """Raises InputError where the images cannot be had."""
 
     @property

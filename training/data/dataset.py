@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from space.shared.plain import InputError, first_few
-from training.data.base import CommonSettings, Images
+from training.data.base import CommonSettings, ImageSource
 from training.data.captions import words
 
 
@@ -32,7 +32,7 @@ class Dataset:
         unreadable: names of files that could not be read and were left out.
     """
 
-    def __init__(self, settings: CommonSettings, images: Images) -> None:
+    def __init__(self, settings: CommonSettings, images: ImageSource) -> None:
         self.name, self.image_size_px = settings.name, settings.image_size_px
         self.unreadable = images.unreadable
         self._images, self._image_of = images, np.asarray(images.image_of, dtype=np.int64)

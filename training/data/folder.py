@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from space.shared.decoding import Unreadable, decode_image, image_suffixes
+from space.shared.decoding import Unreadable, decode_image, image_suffixes, is_decoded_otherwise
 from space.shared.image_files import PassedOver, by_normal_form, files_under, normal_form
 from space.shared.plain import InputError, first_few
 from training.data.base import CommonSettings
@@ -105,11 +105,17 @@ class FolderPixels:
         return {n: (self._names[n], same) for same in alike.values() if len(same) > 1 for n in same}
 
     def content(self) -> Iterable[bytes | memoryview]:
-        """Pixels where they are in memory; names and sizes on disk where they are too many for that."""
+        """Pixels where they are in memory; names and sizes on disk where they are too many for that, and
+        which of them an earlier version saw otherwise."""
         if self.pixels_in_memory is not None:
             return [self.pixels_in_memory.data]
         stated = zip(self._names, self._files, strict=True)
-        return [f"{name}:{file.stat().st_size};".encode() for name, file in stated]
+        with ThreadPoolExecutor() as pool:
+            otherwise = pool.map(is_decoded_otherwise, self._files)
+            return [
+                f"{name}:{file.stat().st_size}{':turned' * turned};".encode()
+                for (name, file), turned in zip(stated, otherwise, strict=True)
+            ]
 
 
 def open_folder(

@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from space.interchange.checkpoints import PIPELINE_FILE
 from space.shared.plain import InputError
-from training.generation.identity import PIPELINE, model_kind
+from training.generation.identity import model_kind
 from training.generation.settings import PRECISIONS, GenerationSettings
 from training.model import Model, load_model, read_description
 from training.told_apart import unread_text
@@ -34,7 +35,7 @@ class Generator(Protocol):
 
 def open_generator(folder: str | Path, settings: GenerationSettings, device: torch.device) -> Generator:
     """Load the model of a folder, ours or a pipeline. Raises InputError where settings do not fit it."""
-    if model_kind(folder) == PIPELINE:
+    if model_kind(folder) == PIPELINE_FILE:
         from training.generation.pipelines import (
             PipelineGenerator,  # diffusers' pipelines take seconds to import
         )
@@ -46,7 +47,7 @@ def open_generator(folder: str | Path, settings: GenerationSettings, device: tor
 
 def check_settings(folder: str | Path, settings: GenerationSettings) -> None:
     """Raises InputError where settings do not fit a model, as far as that is known without loading it."""
-    if model_kind(folder) == PIPELINE:
+    if model_kind(folder) == PIPELINE_FILE:
         return
     _, model = read_description(folder)
     if settings.image_size_px != model.image_size_px:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from space.interchange.checkpoints import PIPELINE_FILE
 from space.shared.plain import InputError
-from training.pretrained import tokenizer_folder
-
-OWN_MODEL, PIPELINE = "model.json", "model_index.json"
-WEIGHT_SUFFIXES = (".safetensors", ".bin")  # in the order in which diffusers looks for them
-DESCRIPTIONS = (".json", ".txt", ".model")  # configurations, vocabularies, merges
+from training.files import MODEL_NAME
+from training.frozen_folders import digest_of_parts, folder_parts, frozen_parts, unchanged_digest
 
 
 def model_identity(folder: str | Path) -> dict[str, str]:
@@ -26,23 +23,23 @@ def model_identity(folder: str | Path) -> dict[str, str]:
     kind = model_kind(folder)
     try:
         plain: Any = json.loads((folder / kind).read_text(encoding="utf-8"))
-        if kind == OWN_MODEL:
-            return {"kind": "mdsearch", "digest": _digest(_own_parts(folder, plain))}
-        return {"kind": str(plain["_class_name"]), "digest": _digest(_pipeline_parts(folder, plain))}
+        if kind == MODEL_NAME:
+            return {"kind": "mdsearch", "digest": digest_of_parts(_own_parts(folder, plain))}
+        return {"kind": str(plain["_class_name"]), "digest": digest_of_parts(_pipeline_parts(folder, plain))}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"model: {str(folder / kind)!r} cannot be read: {error}") from None
 
 
 def model_kind(folder: str | Path) -> str:
-    """OURS or PIPELINE. Raises InputError for a folder of neither."""
-    for kind in (OWN_MODEL, PIPELINE):
+    """MODEL_NAME or PIPELINE_FILE. Raises InputError for a folder of neither."""
+    for kind in (MODEL_NAME, PIPELINE_FILE):
         if (Path(folder) / kind).is_file():
             return kind
     if not Path(folder).is_dir():
         raise InputError(f"model: {str(folder)!r} is no folder")
     raise InputError(
-        f"model: {str(folder)!r} has no {OWN_MODEL} (a trained model of ours) and no {PIPELINE} (a diffusers "
-        "pipeline)"
+        f"model: {str(folder)!r} has no {MODEL_NAME} (a trained model of ours) and no {PIPELINE_FILE} (a "
+        "diffusers pipeline)"
     )
 
 
@@ -51,13 +48,9 @@ def _own_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, bytes
     for name in ("latents", "text"):
         frozen = plain["settings"][name].pop("folder", None)
         if frozen is not None:
-            yield from _files(Path(frozen), name)
-        if frozen is not None and name == "text":
-            tokenizer = tokenizer_folder(frozen, "text.folder")
-            if not tokenizer.samefile(frozen):
-                yield from _files(tokenizer, "tokenizer")
-    yield OWN_MODEL, json.dumps(plain, sort_keys=True).encode()
-    yield from ((file.name, _sha(file)) for file in sorted(folder.glob("*.safetensors")))
+            yield from frozen_parts(name, frozen)
+    yield MODEL_NAME, json.dumps(plain, sort_keys=True).encode()
+    yield from ((file.name, unchanged_digest(file)) for file in sorted(folder.glob("*.safetensors")))
 
 
 def _pipeline_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, bytes]]:
@@ -65,30 +58,7 @@ def _pipeline_parts(folder: Path, plain: dict[str, Any]) -> Iterable[tuple[str, 
     components = {name: value for name, value in plain.items() if not name.startswith("_")}
     for name in ("safety_checker", "requires_safety_checker"):
         components.pop(name, None)
-    yield PIPELINE, json.dumps([plain["_class_name"], components], sort_keys=True).encode()
+    yield PIPELINE_FILE, json.dumps([plain["_class_name"], components], sort_keys=True).encode()
     for name in sorted(components):
         if (folder / name).is_dir():
-            yield from _files(folder / name, name)
-
-
-def _files(folder: Path, name: str) -> Iterable[tuple[str, bytes]]:
-    files = sorted(folder.iterdir())
-    weights = next(
-        (suffix for suffix in WEIGHT_SUFFIXES if any(file.suffix == suffix for file in files)), None
-    )
-    for file in filter(Path.is_file, files):
-        if file.suffix in DESCRIPTIONS or file.suffix == weights:
-            yield f"{name}/{file.name}", _sha(file)
-
-
-def _sha(file: Path) -> bytes:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").digest()
-
-
-def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
-    """Sixteen hexadecimal digits."""
-    sha = hashlib.sha256()
-    for name, content in parts:
-        sha.update(f"{name} {len(content)}\n".encode() + content)
-    return sha.hexdigest()[:16]
+            yield from folder_parts(folder / name, name)

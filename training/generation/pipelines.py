@@ -13,10 +13,10 @@ import numpy as np
 import torch
 import transformers
 
+from space.interchange.checkpoints import PIPELINE_FILE
 from space.shared.plain import InputError
 from space.shared.seeds import generator
 from training.generation.components import check_text, cut_text, load_parts
-from training.generation.identity import PIPELINE
 from training.generation.schedulers import rescheduled
 from training.generation.settings import PRECISIONS, GenerationSettings
 
@@ -57,7 +57,7 @@ class PipelineGenerator:
 
 
 def _loaded(folder: Path, dtype: torch.dtype) -> Any:
-    index = json.loads((folder / PIPELINE).read_text(encoding="utf-8"))
+    index = json.loads((folder / PIPELINE_FILE).read_text(encoding="utf-8"))
     unsafe = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}
     networks = load_parts(folder, {name: index[name] for name in index if name not in unsafe}, dtype)
     try:

@@ -12,9 +12,10 @@ from typing import IO, Any
 import numpy as np
 
 from space.shared.files import replacing
+from space.shared.image_files import SAMPLES_MANIFEST
 from space.shared.plain import InputError
 
-MANIFEST, CAPTIONS = "manifest.json", "captions.jsonl"
+CAPTIONS_NAME = "captions.jsonl"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class SampleFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             there = os.listdir(self.path)
             begun = any(name.endswith(".png") for name in there)
-            if MANIFEST not in there and any(not name.startswith(".") for name in there):
+            if SAMPLES_MANIFEST not in there and any(not name.startswith(".") for name in there):
                 raise InputError(f"out: {self.path} holds files that are not samples; give another out=")
             if begun:
                 self.check(manifest)
@@ -65,9 +66,9 @@ class SampleFolder:
             rows = ({"file": self.image(i).name, "caption": text} for i, text in enumerate(captions))
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             # The manifest first: whoever finds captions or images finds it too.
-            self._write(MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
+            self._write(SAMPLES_MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1).encode()))
             self.check(manifest)  # another shard may have come between
-            self._write(CAPTIONS, lambda file: file.write(lines.encode()))
+            self._write(CAPTIONS_NAME, lambda file: file.write(lines.encode()))
         except OSError as error:
             raise InputError(f"out: {self.path} cannot be written: {error.strerror}") from None
 
@@ -116,7 +117,7 @@ class SampleFolder:
     def tidy(self) -> None:
         """With all images there, remove what killed workers left half written."""
         if not self.missing():
-            for name in ("*.png", MANIFEST, CAPTIONS):
+            for name in ("*.png", SAMPLES_MANIFEST, CAPTIONS_NAME):
                 for file in self.path.glob(f".{name}.*"):  # as `replacing` names them
                     file.unlink(missing_ok=True)
 
@@ -129,11 +130,11 @@ class SampleFolder:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """How the samples of a folder were made. Raises InputError where that cannot be read."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / SAMPLES_MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"out: {folder / MANIFEST} cannot be read as a manifest: {error}") from None
+        raise InputError(f"out: {folder / SAMPLES_MANIFEST} cannot be read as a manifest: {error}") from None
     if not isinstance(manifest, dict):
-        raise InputError(f"out: {folder / MANIFEST} is not a manifest: it holds no mapping")
+        raise InputError(f"out: {folder / SAMPLES_MANIFEST} is not a manifest: it holds no mapping")
     return manifest
 
 

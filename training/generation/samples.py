@@ -29,7 +29,7 @@ from training.generation.identity import model_identity
 from training.generation.sample_folder import SampleFolder
 from training.generation.settings import GenerationSettings
 
-PACKAGES = ("mdsearch", "diffusers", "transformers", "numpy", "pillow")
+VERSIONS_KEPT = ("mdsearch", "diffusers", "transformers", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def manifest_of(
         "settings": to_plain(settings),
         "captions": hashlib.sha256(text.encode()).hexdigest()[:16],
         "device": _device_name(choose_device(device)),
-        "versions": {"torch": str(torch.__version__)} | {name: _version(name) for name in PACKAGES},
+        "versions": {"torch": str(torch.__version__)} | {name: _version(name) for name in VERSIONS_KEPT},
     }
 
 

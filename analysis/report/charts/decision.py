@@ -33,7 +33,7 @@ from search.statistics.pareto import Point
 from space.prices.macs import Cost
 
 Scored = Sequence[tuple[Trial, Point]]
-PRICES: dict[str, tuple[str, Callable[[Cost], float]]] = {  # bound of a budget -> axis and value
+PRICE_AXES: dict[str, tuple[str, Callable[[Cost], float]]] = {  # bound of a budget -> axis and value
     "gmacs": ("GMACs an evaluation", lambda cost: cost.gmacs),
     "parameters_millions": ("parameters (M)", lambda cost: cost.parameters / 1e6),
 }
@@ -46,7 +46,7 @@ def decision(history: History, winner: Trial | None, place: int, priced: str) ->
     if not complete or noise is None:
         return None
     objective, own = objectives[place], network_marks(history, winner)
-    plane = _Plane(place, PRICES[priced][1], noise)
+    plane = _Plane(place, PRICE_AXES[priced][1], noise)
     bars = noise.deviations / 2**0.5 if len(complete) <= MOST_BARS else None
     traces = [
         *plane.front(complete, objective),
@@ -68,7 +68,7 @@ def decision(history: History, winner: Trial | None, place: int, priced: str) ->
     limit = history.header.get("budget", {}).get(priced)
     line = {"color": COLOUR_OF["failed"], "width": 1.5, "dash": "dash"}
     layout = go.Layout(
-        xaxis=titled(f"{PRICES[priced][0]}, at the paper's scale"),
+        xaxis=titled(f"{PRICE_AXES[priced][0]}, at the paper's scale"),
         yaxis=titled(objective.title, **scale),
         shapes=[bound(line, x=limit)] if limit is not None else [],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from analysis.findings import refusals, seconds_by_kind
+from analysis.findings import ranking_in_words, refusals, seconds_by_kind
 from analysis.importances import LEAST_TRIALS_FOR_IMPORTANCES, importances
 from analysis.report.charts.costs import costs
 from analysis.report.charts.importances import importance_bars
@@ -25,6 +25,7 @@ def budget_section(page: Page) -> dict[str, Any]:
         "charts": {"costs": costs(history, page.winner, page.references)},
         "refused": len(history.rejections),
         "trained": len(history.trials),
+        "ranking": ranking_in_words(history),
         "kinds": PageTable(["refused for", "proposals"], kinds, numbers=[1]),
         "refusals": _refusals(history),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from math import expm1
 from typing import Any
 
 from analysis.findings import steps_saved
@@ -21,6 +22,7 @@ from space.prices.macs import price
 UNSURE = {  # verdict -> how the claim says it
     "undecided": "undecided against",
     "equivalent": "equivalent to",
+    "no worse": "no worse than",
     "mixed": "better in one score and worse in the other than",
 }
 
@@ -69,7 +71,7 @@ def _claim(page: Page) -> str:
 
 def _words_of(verdicts: Sequence[Verdict], name: str) -> dict[str, str]:
     """Verdict -> the networks that it is said of, from the side of `name`."""
-    turned: dict[str, str] = {"better": "worse", "worse": "better"}
+    turned: dict[str, str] = {"better": "worse", "worse": "better", "no worse": "undecided"}
     sides = [(str(v.word), v.against) for v in verdicts if v.name == name]
     sides += [(turned.get(v.word, v.word), v.name) for v in verdicts if v.against == name]
     return {word: _and([other for said, other in sides if said == word]) for word, _ in sides}
@@ -142,7 +144,15 @@ def scope_section(page: Page) -> dict[str, Any] | None:
         "level": noise.level if noise is not None else None,
         "noise": _noise_in_words(noise, objectives, steps) if noise is not None else None,
         "unknown": page.noise_unknown,
+        "margins": _margins_in_words(noise, objectives) if noise is not None else None,
     }
+
+
+def _margins_in_words(noise: Noise, objectives: Objectives) -> str:
+    """`5% of the FID, 0.010 of CLIP`: by how much a network that is no worse may be worse."""
+    bounds = [(objective, noise.no_worse(objective)) for objective in objectives]
+    shares = [(each, expm1(bound) if each.scale == "log" else bound) for each, bound in bounds if bound]
+    return ", ".join(_deviation_in_words(each, abs(bound)) for each, bound in shares)
 
 
 def _noise_in_words(noise: Noise, objectives: Objectives, steps: Any) -> str:

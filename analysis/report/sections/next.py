@@ -16,6 +16,7 @@ from search.runs.folder import stored_settings
 from search.runs.header import trials_asked
 from search.runs.record import Trial
 from search.statistics.noise import FEWEST_REPEATS
+from search.statistics.verdicts import OPEN
 from space.shared.command_lines import command_line
 from space.shared.plain import InputError
 
@@ -53,7 +54,7 @@ def _of_training(page: Page, winner: Trial) -> Iterator[tuple[str, str]]:
     unmeasured = page.noise_unknown and repeats_of(history) < FEWEST_REPEATS
     if unmeasured:
         yield "Measure what is noise here, by new seeds", measure_command(history, folder)
-    elif not page.verdicts or any(verdict.word == "undecided" for verdict in page.verdicts):
+    elif not page.verdicts or any(verdict.word in OPEN for verdict in page.verdicts):
         more = more_seeds_command(folder, _confirmation(folder))
         yield "More seeds for what is undecided, ten minutes", more
     if page.noise_unknown and not unmeasured:

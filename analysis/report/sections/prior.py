@@ -12,6 +12,7 @@ from search.objectives import Objectives
 from search.runs.header import objectives_of
 from search.runs.record import Trial
 from search.runs.scores import best_first
+from search.runs.teachers import known_references, reference_note
 
 PRIOR_TRIALS_SHOWN = 20
 
@@ -28,8 +29,10 @@ def prior_section(page: Page) -> dict[str, Any] | None:
     heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps"]
     heads += [objective.label for objective in objectives]
     rows = [Row(_cells(trial, objectives)) for trial in shown]
+    held = known_references(known, page.references.values())
     return {
         "known": len(known),
+        "held": reference_note(held),
         "runs": runs,
         "shown": len(shown),
         "table": PageTable(heads, rows, numbers=range(3, len(heads)), sortable=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.report.charts.curves import learning_curves
-from analysis.report.charts.decision import PRICES, decision
+from analysis.report.charts.decision import PRICE_AXES, decision
 from analysis.report.charts.marks import FIRST_TWO
 from analysis.report.charts.scores import pareto, planes
 from analysis.report.html import Cell, PageTable, Row, number
@@ -32,7 +32,7 @@ def decision_section(page: Page) -> dict[str, Any] | None:
     charts = {
         f"cost-{objective.label.lower()}-{priced}": decision(page.history, page.winner, place, priced)
         for place, objective in enumerate(objectives_of(page.history))
-        for priced in PRICES
+        for priced in PRICE_AXES
     }
     shown = any(chart is not None for chart in charts.values())
     return {"charts": charts, "bars": _has_bars(page)} if shown else None

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from analysis.efficiency.draws import half_of, halves, in_half, part_of, shares, subset_of, teachers
 from analysis.efficiency.figures import StrategyFigures, figure, oracle, ratio_of_means
-from analysis.efficiency.replays import half_of, in_half, replay_strategy, subset_of, teachers
+from analysis.efficiency.replays import Replaying, replay_strategy
+from analysis.evidence.decisions import PAPER_DECISIONS
 from analysis.replay.table import RecordedRun, RecordedTable
 from analysis.replay.tries import Replayed, ReplayStrategy, Truth, replay
 from conf.compose import compose
@@ -113,7 +115,7 @@ def test_a_replay_that_stopped_all_of_the_best_pays_for_training_them_again():
     truth = Truth(table.runs, table.objectives, 0.05)
     found = StrategyFigures()
     never = Replayed(
-        steps=[400], named=[networks()[5].id], halted=38, steps_spent=4600, top_tried=2, top_stopped=2
+        steps=[400], named=[networks()[5].id], stopped=38, steps_spent=4600, top_tried=2, top_stopped=2
     )
     never.usage.wall = 600.0
     found.add(never, table, truth, (networks()[5].id,), (0.5, 1))
@@ -173,19 +175,85 @@ def test_a_taught_strategy_finds_what_its_teachers_point_to():
     assert set(steps[True]) == {RUNGS[-1]} and np.mean(steps[False]) > 2 * RUNGS[-1]
 
 
-def test_teachers_are_of_the_tuning_half_and_each_network_once():
-    table = planted(lambda place: 1.0)
+def histories_of(table):
     trials = list(trials_of(table, table.runs))
-    histories = {
-        name: SimpleNamespace(trials=trials, confirmations=[], prior=[]) for name in ("table", "again")
-    }
-    found = [trial.architecture.id for trial in teachers(histories)]
-    assert found == list(in_half(table, "tuning").runs)
-    trials[0].state = "halted"
-    assert trials[0].architecture.id not in {trial.architecture.id for trial in teachers(histories)}
+    return {name: SimpleNamespace(trials=trials, confirmations=[], prior=[]) for name in ("table", "again")}
+
+
+def test_teachers_are_complete_and_each_network_once():
+    table = planted(lambda place: 1.0)
+    histories = histories_of(table)
+    found = [trial.architecture.id for trial in teachers(histories, [], md_space())]
+    assert found == list(table.runs)
+    first = histories["table"].trials[0]
+    without = teachers(histories, [first.architecture], md_space())
+    assert [trial.architecture.id for trial in without] == found[1:]
+    first.state = "halted"
+    assert found[0] not in ids_of(teachers(histories, [], md_space()))
+
+
+def test_a_share_is_taught_by_what_the_tuning_half_has_besides():
+    table = planted(lambda place: 1.0)
+    known = teachers(histories_of(table), [], md_space())
+    (one,) = shares(table, known, "held_out", 0.5, 1)
+    assert one.table.runs == subset_of(in_half(table, "held_out"), 0.5, 0).runs and one.seeds == (0,)
+    assert ids_of(one.teachers) == set(in_half(table, "tuning").runs)
+    (one,) = shares(table, known, "all", 0.5, 1)
+    assert ids_of(one.teachers) == set(in_half(table, "tuning").runs) - set(one.table.runs)
+
+
+def ids_of(trials):
+    return {trial.architecture.id for trial in trials}
 
 
 # ---------------------------------------------------------------------- halves
+
+
+@cache
+def paired():
+    """The planted table with partners of its first networks, each in one decision."""
+    decision = next(each for each in PAPER_DECISIONS if each.slug == "relu")
+    pairs = [(one, decision.partner(one, md_space())) for one in networks()[:12]]
+    table = planted(lambda place: 1.0)
+    (first, *_), clustered = table.runs.values(), [{one.id, two.id} for one, two in pairs if two]
+    more = {two.id: (replace(first[0], architecture=two),) for _, two in pairs if two}
+    return replace(table, runs=table.runs | more), clustered
+
+
+def test_partners_in_one_decision_are_on_one_side_of_every_half():
+    table, pairs = paired()
+    assert len(pairs) > 5
+    for half in ("all", "tuning", "held_out"):
+        for draw in halves(table, teachers(histories_of(table), [], md_space()), half, 6, 2):
+            drawn, taught = set(draw.table.runs), ids_of(draw.teachers)
+            assert not drawn & taught
+            assert all(pair <= drawn or not pair & drawn for pair in pairs)
+            assert all(pair <= taught or not pair & taught for pair in pairs)
+
+
+def test_every_half_is_drawn_anew_and_taught_by_all_others_that_may_be_seen():
+    table, _ = paired()
+    known, seen = teachers(histories_of(table), [], md_space()), {}
+    for half in ("all", "tuning", "held_out"):
+        draws = list(halves(table, known, half, 6, 2))
+        assert [draw.seeds for draw in draws] == [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)]
+        assert len({frozenset(draw.table.runs) for draw in draws}) == 6
+        seen[half] = [set(draw.table.runs) | ids_of(draw.teachers) for draw in draws]
+        drawn = {key for draw in draws for key in draw.table.runs}
+        for draw in draws:
+            assert 0 <= len(draw.table.runs) - len(drawn) / 2 < 2  # a cluster more than half at most
+        if half == "held_out":
+            assert not drawn & seen["tuning"][0]
+    assert seen["all"] == seen["held_out"] == [set(table.runs)] * 6
+    assert seen["tuning"] == [seen["tuning"][0]] * 6 and len(seen["tuning"][0]) < len(table.runs)
+
+
+def test_a_cluster_is_where_most_of_its_networks_are():
+    tuning, held_out = (sorted(in_half(planted(float), half).runs) for half in ("tuning", "held_out"))
+    assert part_of((tuning[0], *held_out[:2])) == "held_out"
+    assert part_of((held_out[0], *tuning[:2])) == "tuning"
+    for pair in (tuple(sorted((held_out[0], tuning[0]))), (tuning[0],)):
+        assert part_of(pair) == half_of(pair[0])
 
 
 def test_halves_are_fixed_and_share_nothing():
@@ -215,3 +283,18 @@ def test_a_strategy_is_the_searchs():
     plain = compose("search", ["sampler=random", "stopping=none"])
     expected = ReplayStrategy("uniform", RANDOM, NoStoppingSettings(), rungs=RUNGS)
     assert replay_strategy("uniform", plain, planted(lambda place: 1.0)) == expected
+
+
+def test_stopping_is_held_against_the_same_strategy_without_it():
+    strategies = [
+        ReplayStrategy(name, sampler, stopping)
+        for name, sampler, stopping in (
+            ("random", RANDOM, NoStoppingSettings()),
+            ("random, halving", RANDOM, AshaSettings()),
+            ("linear, halving", LinearSettings(), AshaSettings()),
+            ("taught", LinearSettings(), NoStoppingSettings()),
+            ("taught, halving", LinearSettings(), AshaSettings()),
+        )
+    ]
+    replaying = Replaying(tuple(strategies), frozenset({"taught", "taught, halving"}), NOISE, (1.0,))
+    assert replaying.without_stopping == {"random, halving": "random", "taught, halving": "taught"}

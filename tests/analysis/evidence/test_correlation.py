@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from analysis.evidence.correlation import correlations
-from tests.analysis.evidence.tables import FORTY, TWENTY, seeded, table
-from tests.search.made_up import RUNGS, World
+from analysis.evidence.metrics import sound_networks
+from analysis.evidence.text import correlation_text
+from tests.analysis.evidence.tables import FORTY, TWENTY, half_fail, seeded, table
+from tests.search.made_up import RUNGS, World, by_size
 
 
 def test_correlations_of_a_world_without_noise_and_of_noise_alone() -> None:
@@ -33,3 +35,22 @@ def test_an_early_rung_is_below_the_ceiling_where_its_noise_is_larger() -> None:
     assert first.other_seed is not None and last.other_seed is not None
     assert first.short.middle == pytest.approx(last.other_seed.middle - first.other_seed.middle)
     assert last.short is None
+
+
+def test_what_only_failures_carry_is_nothing_among_the_sound() -> None:
+    """Sound networks are equal in truth, so that two seeds, a rung and the longer training agree by chance
+    alone; those that fail carry the correlation over all."""
+    world = World(truth=half_fail, noise=0.05)
+    table_ = seeded(world, FORTY, range(2))
+    sound = {network.id for network in FORTY if by_size(network) > 0.6}
+    assert sound_networks(table_) == sound and 10 < len(sound) < 30
+    long = table(World(truth=half_fail, noise=0.05, rungs=(400, 1600)).run("long", [(n, 2) for n in FORTY]))
+    found = correlations(table_, table_.runs.keys(), long)
+    assert found.sound is not None and found.sound.networks == found.sound.longer == len(sound)
+    for name in ("FID", "CLIP"):
+        end, own = found.at(name, RUNGS[-1]), found.sound.at(name, RUNGS[-1])
+        for kind in ("other_seed", "longer"):
+            assert getattr(end, kind).low > 0.4 and getattr(own, kind).sign == 0
+    own = found.sound.at("CLIP", RUNGS[-1]).longer
+    assert correlation_text(own, len(sound)).endswith("networks; undecided)")
+    assert "undecided" not in correlation_text(found.at("CLIP", RUNGS[-1]).longer, 40)

@@ -8,14 +8,15 @@ from dataclasses import replace
 import pytest
 from scipy.stats import nct, t, ttest_1samp
 
-from analysis.evidence.decisions import PAPER_DECISIONS
+from analysis.evidence.decisions import PAPER_DECISIONS, MatchedPair
 from analysis.evidence.effects import (
     MOST_PAIRS_COUNTED,
     Effect,
-    agreement,
+    EffectSize,
     effect_of,
     effect_sizes,
     needed,
+    no_worse_p,
     pairs_needed,
     word_of,
 )
@@ -56,17 +57,46 @@ def test_agreement_with_what_the_paper_says() -> None:
             effect_of(metric, [middle - spread, middle, middle + spread, middle]) for metric in (FID, CLIP)
         ]
 
-    for decision, middle, spread, expected in (
-        (better, 0.5, 0.01, "agrees"),
-        (better, -0.5, 0.01, "disagrees"),
-        (better, 0.0, 0.5, "undecided"),
-        (better, 0.0, 0.0001, "undecided"),  # equivalent is not better
-        (no_worse, 0.5, 0.01, "agrees"),
-        (no_worse, -0.5, 0.01, "disagrees"),
-        (no_worse, 0.0, 0.5, "undecided"),
-        (no_worse, 0.0, 0.0001, "agrees"),
+    pair = MatchedPair(MD, MD_LITE)
+    margins = tuple(NOISE.no_worse(metric.objective) for metric in (FID, CLIP))
+    assert margins == (pytest.approx(0.04879, rel=1e-4), 0.01)  # 5 % of the logarithm
+    for decision, middle, spread, word, expected in (
+        (better, 0.5, 0.01, "better", "agrees"),
+        (better, -0.5, 0.01, "worse", "disagrees"),
+        (better, 0.0, 0.5, "undecided", "undecided"),
+        (better, 0.0, 0.0001, "no worse", "undecided"),  # which is not better
+        (no_worse, 0.5, 0.01, "better", "agrees"),
+        (no_worse, -0.5, 0.01, "worse", "disagrees"),
+        (no_worse, -0.005, 0.0001, "worse", "agrees"),  # by less than the margin
+        (no_worse, 0.0, 0.5, "undecided", "undecided"),
+        (no_worse, 0.0, 0.0001, "no worse", "agrees"),
     ):
-        assert agreement(decision, effects(middle, spread), NOISE, 0.05) == expected
+        found = effects(middle, spread)
+        p = max(no_worse_p(effect, margin) for effect, margin in zip(found, margins, strict=True))
+        size = EffectSize(decision, (pair,) * 4, tuple(found), None, None, None, (), margins, p, 1)
+        assert (size.word, size.agreement) == (word, expected)
+
+
+def test_the_p_value_of_being_worse_by_the_margin_is_students() -> None:
+    differences = [0.1, 0.3, -0.05, 0.2]
+    expected = ttest_1samp(differences, -0.04, alternative="greater").pvalue
+    assert no_worse_p(effect_of(CLIP, differences), 0.04) == pytest.approx(expected)
+    same = effect_of(CLIP, [0.0] * 3)
+    assert (no_worse_p(same, 0.01), no_worse_p(same, 0.0)) == (0.0, 1.0)
+
+
+def test_a_side_that_is_worse_by_the_margin_is_called_no_worse_as_seldom_as_stated() -> None:
+    """Seven decisions, each worse by exactly the margin in one score and equal in the other."""
+    chance, wrong = random.Random(0), 0
+    for _ in range(300):
+        found = []
+        for _ in range(7):
+            worse, equal = (
+                effect_of(CLIP, [chance.gauss(mean, 0.02) for _ in range(8)]) for mean in (-0.01, 0.0)
+            )
+            found.append(max(no_worse_p(worse, 0.01), no_worse_p(equal, 0.01)))
+        wrong += min(holm(found)) <= 0.05
+    assert wrong <= 28  # 5 % of 300 families, and three deviations
 
 
 @pytest.mark.parametrize(

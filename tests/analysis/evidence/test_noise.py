@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from analysis.evidence.noise import noise_at, noise_by_rung, variance_share_of_common_seeds
+from analysis.evidence.noise_levels import noise_levels
 from search.statistics.variance import Variance
-from tests.analysis.evidence.tables import CLIP, FID, FORTY, TWENTY, seeded
+from tests.analysis.evidence.tables import CLIP, FID, FORTY, TWENTY, half_fail, seeded, table
 from tests.search.made_up import NOISE, RUNGS, World, by_size
 
 
@@ -23,6 +24,24 @@ def test_noise_is_found_as_it_was_planted() -> None:
     sizes = [by_size(network) for network in FORTY]
     assert clip.spread == pytest.approx(np.std(sizes), rel=0.25)
     assert clip.reliability == pytest.approx(clip.spread**2 / (clip.spread**2 + clip.seeds.value))
+
+
+def test_noise_by_level_is_that_of_each_third() -> None:
+    """Of nine networks with two seeds, whose FIDs differ by 1, 2 and 3 tenths of the logarithm."""
+    events = World(noise=0.0, truth=lambda n: FORTY.index(n) / 10).run(
+        "table", [(network, seed) for seed in (0, 1) for network in FORTY[:9]]
+    )
+    for event in events.events:
+        if event["event"] == "rung" and event["key"] in {str(number) for number in range(9, 18)}:
+            place = int(event["key"]) - 9
+            event["scores"]["fid_embedded_clip"] *= np.exp(0.1 * (1 + place // 3))
+    best, middle, worst = noise_levels(table(events))
+    for level, tenths in ((worst, 1), (middle, 2), (best, 3)):  # a later network is better
+        assert level.networks == 3
+        assert level.noise[FID, RUNGS[-1]].deviation == pytest.approx(0.1 * tenths / 2**0.5)
+    assert best.to_fid < middle.from_fid < middle.to_fid < worst.from_fid
+    assert worst.to_fid == pytest.approx(1000 * np.exp(0.05))
+    assert noise_levels(seeded(World(), TWENTY[:8], range(2))) == []
 
 
 def test_too_few_repeats_say_nothing_and_the_stated_noise_stands() -> None:
@@ -59,3 +78,10 @@ def test_common_seeds_help_where_they_do_and_seldom_elsewhere() -> None:
 
     assert helps(0.0, 200) <= 12  # 2.5 % of them, in truth
     assert helps(0.8, 40) >= 35
+
+
+def test_of_the_variance_between_sound_networks_that_are_equal_all_is_noise() -> None:
+    found = noise_by_rung(seeded(World(truth=half_fail, noise=0.05), FORTY, range(2)), [n.id for n in FORTY])
+    clip = next(each for each in found if each.metric == CLIP and each.step == RUNGS[-1])
+    assert clip.reliability is not None and clip.reliability > 0.8
+    assert clip.sound is not None and clip.sound.reliability is not None and clip.sound.reliability < 0.4

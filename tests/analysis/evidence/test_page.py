@@ -16,6 +16,7 @@ from search.runs.bundle import Bundled, write_bundle
 from space.architecture import Architecture
 from space.proxy import Proxy
 from space.shared.plain import InputError, to_plain
+from tests.analysis.evidence.tables import near_budget
 from tests.search.made_up import RUNGS, World, networks
 from tests.search.worlds import md_space, preset
 
@@ -32,6 +33,7 @@ SECTIONS = (
     "What goes with a good score",
     "What searches found",
     "A bigger proxy",
+    "Width against depth at one budget",
     "What this proxy cannot decide",
     "Provenance",
 )
@@ -74,7 +76,10 @@ def everything() -> list[Bundled]:
         *(WORLD.run(f"seeds-{seed}", [(n, seed) for n in first], source="enqueued") for seed in (1, 2)),
         WORLD.run("pairs", [(partner, 0) for partner in partners.values()], source="enqueued"),
         World(rungs=(400, 1600)).run("long", [(n, 0) for n in first], source="enqueued"),
-        World(header={"proxy": wide}).run("bigger", [(n, 0) for n in first], source="enqueued"),
+        World(header={"proxy": wide}).run(
+            "bigger", [(n, 0) for n in first] + [(n, 1) for n in first[:3]], source="enqueued"
+        ),
+        World(rungs=(400, 1600)).run("paper-0", [(n, 0) for n in near_budget()], source="enqueued"),
     ]
     for number in range(4):
         tried = networks(3, seed=number + 1)
@@ -114,12 +119,14 @@ def test_the_page_of_everything(tmp_path: Path) -> None:
     check(page, tmp_path)
     assert titles(page) == SECTIONS
     assert "Not recorded yet" not in page
-    assert len(re.findall(r"\]\(page/\w+\.png\)", page)) == 5
+    assert len(re.findall(r"\]\(page/\w+\.png\)", page)) == 6
     for line in (
         "| of them space-filling | 16 | - |",
         "| of them with three seeds or more | 12 | 30 |",
         "Runs that have no part here: stray.",
         "Different for the bigger proxy: proxy.width_divisor: 16 against 4.",
+        "### By level of quality",
+        "| the bigger proxy | 3 | 400 |",
         "- before-3: `mdsearch search name=before-3`",
         "Of 4 searches `before` the winners are, in their confirmation, against MD:",
     ):
@@ -142,7 +149,13 @@ def test_the_page_of_a_table_that_has_just_begun(count: int, tmp_path: Path) -> 
     page = write(tmp_path, [a_table(count)])
     check(page, tmp_path)
     assert titles(page) == SECTIONS
-    for waiting in ("runs `seeds-*`", "run `pairs`", "runs `before-*` and `after-*`", "run `bigger`"):
+    for waiting in (
+        "runs `seeds-*`",
+        "run `pairs`",
+        "runs `before-*` and `after-*`",
+        "run `bigger`",
+        "run `paper`",
+    ):
         assert waiting in page
     assert ("| FID | 100 |" in page) == (count == 6)
 

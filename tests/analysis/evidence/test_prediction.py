@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from analysis.evidence import prediction_text
+from analysis.evidence.metrics import sound_networks
 from analysis.evidence.prediction import forecast_settings, forecasts, place_order
-from tests.analysis.evidence.tables import FORTY, TWENTY, seeded, table
+from tests.analysis.evidence.tables import FORTY, TWENTY, half_fail, seeded, table
 from tests.search.made_up import RUNGS, World
 
 
@@ -56,3 +57,13 @@ def test_the_better_forecast_is_named_and_keeps_the_best() -> None:
     assert (
         forecast_settings(seeded(World(), TWENTY[:5], range(1)), frozenset(n.id for n in TWENTY), None) == []
     )
+
+
+def test_among_the_sound_a_forecast_of_failures_is_worth_nothing() -> None:
+    both = seeded(World(truth=half_fail, noise=0.05), FORTY, range(2))
+    (setting, _) = forecast_settings(both, frozenset(both.runs), None)
+    of_all, sound = setting.at("CLIP", RUNGS[-1]), setting.sound
+    assert sound is not None and sound.networks == len(sound_networks(both)) < 30
+    of_sound = sound.at("CLIP", RUNGS[-1])
+    assert of_all is not None and of_all.order is not None and of_all.order.low > 0.4
+    assert of_sound is not None and of_sound.order is not None and of_sound.order.sign == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analysis.evidence.metrics import sound_networks
 from analysis.evidence.resampling import spearman
 from analysis.evidence.transfer import networks_needed, orders, transfer, transfer_chapter
 from analysis.evidence.winners import winners_of
@@ -18,6 +19,8 @@ def test_what_carries_over_to_another_proxy() -> None:
     fid, clip, *_ = orders(near, far)
     assert (fid.networks, clip.networks) == (12, 12)
     assert fid.correlation is not None and fid.correlation.middle == pytest.approx(1)
+    assert fid.sound_networks == len(sound_networks(near) & far.runs.keys()) < 12
+    assert fid.among_sound is not None and fid.among_sound.middle == pytest.approx(1)
     few = table(World().run("bigger", [(network, 0) for network in TWENTY[:4]]))
     assert orders(near, few)[0].correlation is None
 

@@ -97,7 +97,7 @@ def test_the_document_is_what_the_command_writes() -> None:
 
 def test_table_and_plot_are_written(tmp_path: Path) -> None:
     out, plot = tmp_path / "deep" / "table.json", tmp_path / "picture.svg"
-    assert main(["format=json", f"out={out}", f"picture={plot}"]) == 0
+    assert main(["format=json", f"out={out}", f"plot={plot}"]) == 0
     assert [row["model"] for row in json.loads(out.read_text())] == NAMES
     plotted = plot.read_text()
     assert all(
@@ -109,9 +109,9 @@ def test_table_and_plot_are_written(tmp_path: Path) -> None:
     ("word", "message"),
     [
         ("format=jsn", "format: 'jsn' is not a choice here; did you mean 'json'"),
-        ("picture=a.gif", "picture: 'a.gif' is no image file; allowed: .png, .svg, .pdf"),
+        ("plot=a.gif", "plot: 'a.gif' is no image file; allowed: .png, .svg, .pdf"),
         ("out=pyproject.toml/x", "out: pyproject.toml/x cannot be written"),
-        ("picture=pyproject.toml/x.png", "picture: pyproject.toml/x.png cannot be written"),
+        ("plot=pyproject.toml/x.png", "plot: pyproject.toml/x.png cannot be written"),
     ],
 )
 def test_bad_input_is_refused(word: str, message: str) -> None:

@@ -86,7 +86,7 @@ def test_the_document_is_what_the_command_writes() -> None:
 
 
 def test_the_waterfall_names_every_decision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([f"picture={tmp_path / 'walk.svg'}"]) == 0
+    assert main([f"plot={tmp_path / 'walk.svg'}"]) == 0
     plotted, printed = (tmp_path / "walk.svg").read_text(), capsys.readouterr().out
     for decision in DECISIONS:
         assert decision.name in printed

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.replay.table import RecordedRun
-from analysis.replay.tries import ReplayStrategy, TableSampler, Truth, feasible, replay
+from analysis.replay.tries import ReplayStrategy, TableSampler, Truth, replay
 from search.backends.virtual import Conditions
 from search.objectives import FID_AND_CLIP
 from search.runs.record import Rung
@@ -25,7 +25,7 @@ def test_a_replay_tries_every_recorded_network_once_and_finds_the_best(table, sa
     strategy = ReplayStrategy(sampler, preset("sampler", sampler, SamplerSettings), NoStoppingSettings(), 3)
     truth = Truth(table.runs, FID_AND_CLIP, 0.05)
     found = replay(table, strategy, truth, seed=1)
-    assert found.trials == 40 and found.halted == 0 and found.steps_spent == 40 * 400
+    assert found.trials == 40 and found.stopped == 0 and found.steps_spent == 40 * 400
     assert found.place[-1] == 1 / 40 and found.covered[-1] == pytest.approx(1.0)
     assert found.top_tried == len(truth.top) == 2 and found.top_stopped == 0
     assert found.usage.training == 40 * (400 + 3 * 2.0)
@@ -55,7 +55,7 @@ def test_stopping_saves_steps_and_what_it_stopped_wrongly_is_counted(table):
     truth = Truth(table.runs, FID_AND_CLIP, 0.2)
     halving = ReplayStrategy("asha", RandomSettings(), AshaSettings(minimum_peers=1))
     found = [replay(table, halving, truth, seed=seed) for seed in range(5)]
-    assert all(one.halted > 5 and one.steps_spent < 40 * 400 for one in found)
+    assert all(one.stopped > 5 and one.steps_spent < 40 * 400 for one in found)
     assert all(0 <= one.top_stopped <= one.top_tried == len(truth.top) for one in found)
 
 
@@ -75,7 +75,7 @@ def test_without_a_rank_the_nearest_recorded_network_is_proposed(table):
             return RandomSampler(5).proposals(space, past, 0)
 
     space = table.space
-    sampler = TableSampler(Pointing(), feasible(table), space)
+    sampler = TableSampler(Pointing(), table.candidates, space)
     wanted = space.encode(next(RandomSampler(5).proposals(space, [], 0)).architecture)
     order = [proposal.params for proposal in sampler.proposals(space, [], 0)]
     assert len(order) == 40

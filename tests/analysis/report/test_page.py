@@ -14,7 +14,7 @@ from PIL import Image
 
 from analysis import findings
 from analysis.report import contents, write_report
-from analysis.report.charts.decision import PRICES
+from analysis.report.charts.decision import PRICE_AXES
 from search.runs.record import History
 from tests.analysis.report.pages import HOSTILE, Tree, body_of, figures_in, words_in, words_of
 from tests.search.histories import MD, confirm, end, open_run, propose, score, write_history
@@ -76,7 +76,7 @@ def test_charts_are_valid_and_each_has_its_place(finished: tuple[Path, History, 
     figures = figures_in(finished[2])
     expected = {"confirmation", "race-fid", "race-clip", "pareto", "curve-fid", "curve-clip", "costs"}
     expected |= {"importances"}
-    expected |= {f"cost-{label}-{priced}" for label in ("fid", "clip") for priced in PRICES}
+    expected |= {f"cost-{label}-{priced}" for label in ("fid", "clip") for priced in PRICE_AXES}
     assert set(figures) == expected
     assert expected <= set(Tree(finished[2]).ids)
     for figure in figures.values():

@@ -84,14 +84,14 @@ def test_without_stopping_or_trouble_a_plan_is_plain_arithmetic():
     found = plan(world(), searching(16, "none"), [Conditions(workers=8)])
     assert found.wall_hours == pytest.approx(2 * 4.0) == found.wall_hours_without_stopping
     assert found.worker_hours == pytest.approx(16 * 4.0)
-    assert (found.saved, found.complete, found.halted, found.failed) == (0, 16, 0, 0)
+    assert (found.saved, found.complete, found.stopped, found.failed) == (0, 16, 0, 0)
     assert found.training == pytest.approx(1) and found.idle == pytest.approx(0)
 
 
 def test_stopping_saves_time_and_what_it_stops_wrongly_is_counted():
     found = plan(world(), searching(80), [Conditions(workers=8, seed=seed) for seed in (0, 1)])
     assert found.saved > 0.3 and found.wall_hours < 0.8 * found.wall_hours_without_stopping
-    assert found.complete + found.halted + found.failed == 80
+    assert found.complete + found.stopped + found.failed == 80
     assert 0 <= found.top_stopped <= 0.5
     assert found.training + found.wasted + found.waiting + found.idle == pytest.approx(1)
 

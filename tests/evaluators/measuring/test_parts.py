@@ -196,15 +196,13 @@ def test_a_part_without_any_readable_image_is_empty(work: Work) -> None:
 
 
 def test_images_that_may_not_be_resized_must_have_the_size(work: Work) -> None:
-    with pytest.raises(InputError, match=r"images: 0\.png has 10x12 px where the protocol scores 8x8"):
+    with pytest.raises(InputError, match=r"^images: 0\.png has 10x12 px .* 8x8"):
         measure_set(replace(work, form=ImageForm(size_px=8)), small_networks())
 
 
 def test_samples_must_have_been_generated_at_the_protocols_size_and_references_not(work: Work) -> None:
     sized = replace(work, form=replace(FORM, drawn_size_px=12))
-    with pytest.raises(
-        InputError, match=r"images: 0\.png has 10x12 px where the protocol's samples have 12x12"
-    ):
+    with pytest.raises(InputError, match=r"^images: 0\.png has 10x12 px .* samples .* 12x12"):
         measure_set(sized, small_networks())
     assert len(measure_set(replace(sized, samples=False), small_networks()).measured) == COUNT
 
@@ -253,8 +251,10 @@ def test_a_device_whose_memory_is_full_is_one_message(work: Work) -> None:
 
 
 def test_features_that_are_not_finite_name_their_images(work: Work) -> None:
-    networks = small_networks()
-    broken = networks.features[0]
-    broken.__dict__["_filters"] = [filters * float("nan") for filters in broken.__dict__["_filters"]]
-    with pytest.raises(InputError, match="images: images 0 to 4: NaN or infinite features in 5 of 5"):
+    class Broken(RandomConv):
+        def __call__(self, images: np.ndarray) -> np.ndarray:
+            return super().__call__(images) * float("nan")
+
+    networks = Networks((Broken(RandomConvSettings(channels=(4, 6))),))
+    with pytest.raises(InputError, match=r"^images: images 0 to 4: NaN .* 5 of 5"):
         measure_set(work, networks)

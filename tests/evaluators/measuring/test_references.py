@@ -105,7 +105,7 @@ def test_a_part_of_the_images_by_a_list(
     some, _ = computed(tmp_path / "real", FORM, settings, wanted=3, only=str(tmp_path / "list.csv"))
     expected = load().features[0](images[[2, 4, 9]])
     assert np.allclose(some.features["random-conv"], expected, rtol=1e-6)
-    with pytest.raises(InputError, match="reference: 30 images, where the protocol compares with 3"):
+    with pytest.raises(InputError, match=r"^reference: 30 images, .* 3"):
         computed(tmp_path / "real", FORM, settings, wanted=3)
 
 
@@ -148,7 +148,7 @@ def test_a_shared_file_of_another_preparation_is_refused(
     ours, _ = computed(tmp_path / "real", FORM, settings)
     about = {**ours.about, "preparation": '{"random-conv": "squared"}'}
     replace(ours, about=about).save(tmp_path / "shared.safetensors")
-    with pytest.raises(InputError, match="another protocol: random-conv 'squared' there and 'as it is"):
+    with pytest.raises(InputError, match="random-conv 'squared' there and 'as it is"):
         computed(tmp_path / "shared.safetensors", FORM, settings)
     replace(ours, about={}).save(tmp_path / "shared.safetensors")
     with pytest.raises(InputError, match="does not say of which images it is"):
@@ -160,7 +160,7 @@ def test_unreadable_references_are_named(
 ) -> None:
     for name in ("5.png", "11.png"):
         (tmp_path / "real" / name).write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"reference: 2 of 30 images cannot be read: 5\.png, 11\.png"):
+    with pytest.raises(InputError, match=r"^reference: 2 of 30 .*: 5\.png, 11\.png"):
         computed(tmp_path / "real", FORM, settings)
     some, _ = computed(tmp_path / "real", FORM, replace(settings, max_unreadable=2))
     assert int(some.about["images"]) == 28

@@ -88,7 +88,7 @@ def test_precision_and_preparation_stand_in_the_protocol(
     whole = networks.similarities[0].text_similarity(images, CAPTIONS[:5])
     rounded = half.similarities[0].text_similarity(images, CAPTIONS[:5])
     assert 0 < np.abs(whole - rounded).max() < 0.05
-    with pytest.raises(InputError, match=f"{TINY_CLIP}: preparation .*bf16, where the protocol says .*fp32"):
+    with pytest.raises(InputError, match=f"{TINY_CLIP}: preparation .*bf16.* fp32"):
         load_networks(exact, weights, ComputeSettings("cpu", "bf16"))
     other = exact.with_network(NetworkSpec("open-clip", TINY_CLIP, digest="0" * 16))
     with pytest.raises(InputError, match="where the protocol says 0000000000000000"):
@@ -161,7 +161,7 @@ def test_what_open_clip_does_not_know_is_refused(tmp_path: Path) -> None:
     config = {**TINY_CONFIG, "text_cfg": {**TINY_CONFIG["text_cfg"], "vocab_size": 32000}}
     (tmp_path / "other-tokens.json").write_text(json.dumps(config))
     open_clip.add_model_config(tmp_path / "other-tokens.json")
-    with pytest.raises(InputError, match="embeds 32,000 tokens, but open_clip's tokenizer has 49,408"):
+    with pytest.raises(InputError, match=r"32,000 tokens, .* 49,408"):
         build_open_clip("other-tokens")
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="not weights of this architecture"):

@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 
 from evaluators.metrics.clip_score import cosines
 from evaluators.networks import conv_tower
-from evaluators.networks.embedded import ABOUT, WEIGHTS, EmbeddedClip
+from evaluators.networks.clip_models import WEIGHTS
+from evaluators.networks.embedded import ABOUT, EmbeddedClip
 from evaluators.networks.embedded_model import EmbeddedSettings, Vocabulary
 from evaluators.networks.embedded_store import embedded_clip, kept, publish
 from evaluators.networks.embedded_training import contrastive_loss

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from evaluators.networks import inception
 from evaluators.networks.features import weights_digest
 from evaluators.networks.inception import (
     CleanInception,
@@ -133,10 +134,10 @@ def written_out(x: Tensor, state: object) -> Tensor:
 
 @pytest.mark.parametrize("kind", [CleanInception, PytorchInception])
 def test_an_image_becomes_the_same_input_alone_and_among_other_sizes(
-    kind: type[Inception], images: np.ndarray
+    kind: type[Inception], images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = object.__new__(kind)  # without weights, which no preparation needs
-    network._device = "cpu"
+    monkeypatch.setattr(inception, "load_inception", lambda *given: (None, ""))  # not needed here
+    network = kind(Path("nowhere"))
     others = [np.zeros((300, 20, 3), np.uint8), *images]
     assert torch.equal(network.prepare(others)[1:], network.prepare(images))
 
@@ -169,7 +170,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 def test_a_script_of_other_features_is_refused(tmp_path: Path) -> None:
     torch.jit.script(Layers()).save(str(tmp_path / "other.pt"))
-    with pytest.raises(InputError, match=r"other\.pt: a network of 3 features; needed: Inception's 2,048"):
+    with pytest.raises(InputError, match=r"other\.pt: .* 3 features; needed: .* 2,048"):
         CleanInception(tmp_path / "other.pt")(np.zeros((1, 8, 8, 3), np.uint8))
 
 

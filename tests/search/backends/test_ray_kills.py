@@ -56,7 +56,10 @@ def test_a_hundred_killed_workers_lose_no_trial(
         ray.use(CLUSTER, said.append)
         from search.backends import ray_tune
 
-        monkeypatch.setattr(ray_tune, "_TrialActor", LightActor)
+        with_resources = ray_tune.tune.with_resources
+        monkeypatch.setattr(
+            ray_tune.tune, "with_resources", lambda actor, needed: with_resources(LightActor, needed)
+        )
         killer.start()
         ray_tune.run_on_ray(search, SimpleNamespace(run_folder=str(tmp_path)), CLUSTER, said.append)  # type: ignore[arg-type]
         killer.over.set()

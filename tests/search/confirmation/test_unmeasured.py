@@ -23,8 +23,8 @@ from search.confirmation.unmeasured import (
     why_unknown,
 )
 from search.runs.bundle import RECORDED_FILE, read_bundle
-from search.runs.compatibility import protocol_parts
-from search.runs.header import noise_here, noise_of, noise_of_rule, objectives_of
+from search.runs.compatibility import field_differences, protocol_difference, protocol_parts
+from search.runs.header import foreign_to, noise_here, noise_of, noise_of_rule, objectives_of
 from search.runs.record import History
 from search.statistics.noise import Noise, noise_from_plain
 from space.shared.plain import InputError, from_plain, to_plain
@@ -71,7 +71,7 @@ def test_noise_of_another_protocol_decides_nothing(
     history = searched(tmp_path / "run", list(parts_of(tmp_path)), **changes)
     (verdict,) = all_verdicts(history)
     assert verdict.word == "undecided" and not any(each.known for each in verdict.differences)
-    assert why_unknown(history.header) == f"the stated noise was measured under other {part}"
+    assert why_unknown(history.header).endswith(f" other {part}")
     noise = noise_of(history)
     assert noise is not None and not noise.known(objectives_of(history))
     assert noise_of_rule(history).at(400).deviations(objectives_of(history)) == [None, None]
@@ -86,7 +86,7 @@ def test_noise_of_which_nobody_knows_where_it_was_measured_decides_nothing(tmp_p
 def test_what_is_stated_for_other_steps_says_nothing_of_a_longer_run(tmp_path: Path) -> None:
     history = searched(tmp_path, [])
     longer = history.header | {"rungs": [100, 800, 1600]}
-    assert why_unknown(longer) == "no noise is stated for step 1600"
+    assert why_unknown(longer).endswith(" step 1600")
     between = history.header | {"rungs": [100, 300, 400]}
     assert why_unknown(between) == "" and "for step 300, where it stops no trial" in noise_note(between)
     assert noise_note(history.header) == ""
@@ -216,3 +216,70 @@ def test_a_run_of_before_is_gone_on_with_although_its_settings_do_not_say_where_
 
 def _known_at(history: History, step: int) -> bool:
     return noise_here(history.header).at(step).deviations(objectives_of(history)) != [None, None]
+
+
+# ---------------------------------------------------------------------- what moves no score
+
+
+VALIDATED = [
+    {"name": "fid_embedded_clip", "direction": "minimize", "scale": "log", "label": "FID"},
+    {"name": "clip_embedded", "direction": "maximize", "scale": "linear", "label": "CLIP"},
+    {"name": "validation_loss", "direction": "minimize", "scale": "log", "label": "validation_loss"},
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "foreign"),
+    [
+        ({}, []),
+        ({"device": "cpu"}, []),
+        ({"device": "cpu", "precision": "fp32"}, []),
+        ({"device": "cuda"}, []),
+        ({"validation_images": 64}, []),
+        ({"device": "cpu", "precision": "bf16"}, ["training"]),
+        ({"precision": "bf16"}, ["training"]),
+        ({"learning_rate": 0.002}, ["training"]),
+        ({"sampling_steps": 12}, ["training"]),
+    ],
+)
+def test_the_noise_of_the_default_decides_wherever_its_scores_are_the_same(
+    recorded: dict[str, History], changes: dict[str, Any], foreign: list[str]
+) -> None:
+    """A device that is named, and how many images are validated, move no score of images."""
+    header = dict(recorded["table"].header)
+    header |= {"training": header["training"] | changes, "noise": compose("search", [])["noise"]}
+    assert foreign_to(header["noise"]["measured_under"], header) == foreign
+    other = History(header=header)
+    assert bool(protocol_difference(recorded["table"], other)) == bool(foreign)
+
+
+def test_validation_images_count_where_the_validation_loss_is_an_objective(
+    recorded: dict[str, History],
+) -> None:
+    ours = recorded["table"].header | {"objectives": VALIDATED}
+    theirs = ours | {"training": ours["training"] | {"validation_images": 64}}
+    assert foreign_to(protocol_parts(ours), ours) == []
+    assert foreign_to(protocol_parts(ours), theirs) == ["training"]
+    assert field_differences(ours, theirs, ["training"]) == ["training.validation_images: 256 against 64"]
+
+
+def test_two_devices_of_two_precisions_do_not_compare(recorded: dict[str, History]) -> None:
+    """Each by itself is what `auto` would be; together their settings say that they differ."""
+    header = recorded["table"].header
+    on_cpu, on_cuda = (
+        header | {"training": header["training"] | {"device": device}} for device in ("cpu", "cuda")
+    )
+    assert field_differences(on_cpu, on_cuda, ["training"]) == ["training.precision: fp32 against bf16"]
+    same = on_cuda | {"training": on_cuda["training"] | {"precision": "fp32"}}
+    assert field_differences(on_cpu, same, ["training"]) == []
+
+
+def test_digests_that_an_earlier_version_stored_of_such_settings_stay_valid(
+    recorded: dict[str, History],
+) -> None:
+    """They counted the device and the validated images."""
+    header = recorded["table"].header
+    header = header | {"training": header["training"] | {"device": "cpu", "validation_images": 64}}
+    stored = protocol_parts(header, as_before=True)
+    assert "training-f6cb149907f5" in protocol_parts(header) and "training-f6cb149907f5" not in stored
+    assert foreign_to(stored, header | {"noise": {"measured_under": list(stored)}}) == []

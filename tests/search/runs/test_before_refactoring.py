@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from search.run import run_search
+from search.run import execute
 from search.runs.folder import stored_overrides, stored_settings
 from search.runs.record import read_history
 
@@ -29,7 +29,7 @@ def resumed(tmp_path_factory):
     state.unlink()
     settings = replace(stored_settings(folder), resume=str(folder), cache_folder=str(folder.parent / "cache"))
     with redirect_stdout(StringIO()) as said:
-        assert not run_search(settings, stored_overrides(folder)).interrupted
+        assert not execute(settings, stored_overrides(folder)).interrupted
     (folder / "said.txt").write_text(said.getvalue())
     return folder
 

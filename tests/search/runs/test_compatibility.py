@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from search.runs.compatibility import DECIDES_A_SCORE, abridged, protocol_difference, space_difference
+from search.runs.compatibility import (
+    DECIDES_A_SCORE,
+    abridged,
+    protocol_difference,
+    protocol_parts,
+    space_difference,
+)
 from search.runs.record import History
 from search.settings import SearchSettings
 from tests.search.histories import header
@@ -67,6 +73,18 @@ def test_what_decides_a_score_is_named_with_both_values(changes: dict[str, Any],
     assert protocol_difference(history(), history(**changes)) == [said]
 
 
+def test_a_strategy_counts_only_where_trials_are_not_trained_by_themselves() -> None:
+    alone, ranked = history(strategy={"name": "independent"}), history(strategy=SUPERNET)
+    assert protocol_difference(alone, ranked) == []
+    assert protocol_parts(alone.header) == protocol_parts(ranked.header)
+    assert protocol_difference(alone, history(strategy={"name": "heirs"})) == [
+        "strategy.name: independent against heirs"
+    ]
+
+
+SUPERNET = {"name": "supernet", "steps": 2000, "rank_by": "validation_loss"}
+
+
 def test_of_many_differences_a_few_are_named() -> None:
     found = protocol_difference(history(), history(protocol={"images": 1} | {f"f{n}": n for n in range(20)}))
     named = abridged(found)
@@ -81,7 +99,8 @@ def test_images_without_a_digest_are_compared_by_their_settings() -> None:
 
 def test_a_run_without_a_protocol_compares_with_none() -> None:
     begun = History(header=header())
-    assert protocol_difference(begun, begun) == ["protocol: not recorded yet; nothing was scored"]
+    (difference,) = protocol_difference(begun, begun)
+    assert difference.startswith("protocol: not recorded")
 
 
 def test_spaces_differ_by_choice() -> None:

@@ -20,10 +20,9 @@ from analysis.report.html import body
 from analysis.report.page import Page
 from analysis.study import sync_study
 from analysis.tables import write_tables
-from mdsearch.commands.search import settings_of
 from search.objectives import FID_AND_CLIP
-from search.runs.bundle import bundled_of, histories_of, write_bundle
-from search.runs.prior import recorded_that_teach, take_prior, take_recorded
+from search.runs.bundle import bundled_of, write_bundle
+from search.runs.prior import take_prior, take_recorded
 from search.runs.record import Record, Trial, read_history
 from search.runs.scores import best_first
 from search.samplers.base import observations
@@ -31,7 +30,6 @@ from search.strategies.independent import ArchitectureSearch
 from space.shared.plain import InputError, to_plain
 from tests.search.test_strategy import decisions
 from tests.search.worlds import NOISE, RUNGS, START, drive, make_search, md_space
-from training.data.factory import load_data
 
 
 def begin(folder: Path, prior: Sequence[str] = (), *, trials: int, **changes: Any) -> ArchitectureSearch:
@@ -253,10 +251,10 @@ def test_recorded_networks_teach_but_not_those_that_a_search_chose(
     after = provenanced(str(tmp_path / "b"))
     recorded(monkeypatch, tmp_path, table=provenanced(earlier), **{"after-0": after})
     search = begin(tmp_path / "c", trials=1)
-    assert take_recorded(search.record) == []
+    assert take_recorded(search.record, []) == []
     known = [f"{t.name} of recorded:table" for t in worth_knowing(earlier)]
     assert [t.name for t in search.history.prior] == known
-    assert take_recorded(search.record) == [] and len(search.history.prior) == len(known)  # each once
+    assert take_recorded(search.record, []) == [] and len(search.history.prior) == len(known)  # each once
     search.record.close()
 
 
@@ -265,7 +263,7 @@ def test_recorded_networks_of_another_protocol_say_nothing_and_refuse_nothing(
 ) -> None:
     recorded(monkeypatch, tmp_path, table=provenanced(earlier))
     search = begin(tmp_path / "c", trials=1, header_rungs=(100, 200))
-    assert take_recorded(search.record) == ["rungs: [100, 200, 400] against [100, 200]"]
+    assert take_recorded(search.record, []) == ["rungs: [100, 200, 400] against [100, 200]"]
     assert search.history.prior == []
     search.record.close()
 
@@ -277,19 +275,6 @@ def test_a_space_filling_run_goes_on_where_the_recorded_one_ended(tmp_path: Path
     run(tmp_path / "a", trials=7, **words)
     rest = run(tmp_path / "b", [str(tmp_path / "a")], trials=5, **words).history.trials
     assert [trial.architecture for trial in rest] == [trial.architecture for trial in whole[7:]]
-
-
-def test_the_default_search_is_taught_by_what_the_package_records() -> None:
-    """Defaults that changed what a score means would leave the recorded networks behind."""
-    settings = settings_of([])[0]
-    digest = load_data(settings.data).digest
-    assert recorded_that_teach(settings, digest) >= 150
-    runs = histories_of(["recorded:table*", "recorded:pairs*"]).values()
-    own = sum(trial.state in ("complete", "halted") for run in runs for trial in run.trials)
-    assert recorded_that_teach(settings, digest) == own  # though a later run holds an earlier one's, too
-    assert recorded_that_teach(settings_of(["recorded=false"])[0], digest) == 0
-    assert recorded_that_teach(settings_of(["training.learning_rate=0.01"])[0], digest) == 0
-    assert recorded_that_teach(settings, "of other pictures") == 0
 
 
 def test_a_folder_without_a_record_is_named(tmp_path: Path) -> None:

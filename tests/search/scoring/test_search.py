@@ -23,15 +23,14 @@ from evaluators.measuring.scoring import scores as exact_scores
 from evaluators.networks.embedded import ABOUT
 from evaluators.networks.embedded_store import SHIPPED
 from evaluators.protocols.protocol import EvaluationProtocol, captions_digest
-from evaluators.scorers.by_protocol import load_evaluator, stored_protocol
+from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, load_pinned, stored_protocol
 from evaluators.scorers.embedded import Evaluator
 from mdsearch.commands import generate_curves as curves
 from mdsearch.commands.search import settings_of as search_settings
-from search import trial
 from search.confirmation.unmeasured import why_unknown
 from search.plan import check
 from search.preparation import header_of
-from search.run import run_search
+from search.run import execute
 from search.runs.bundle import RECORDED_FILE, read_bundle
 from search.runs.compatibility import field_differences, protocol_difference, protocol_parts
 from search.runs.folder import stored_settings
@@ -87,7 +86,7 @@ def words(folder: Path, tiny_clip_weights: Path) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def undisturbed(folder: Path, words: tuple[str, ...]) -> Path:
     every = [*words, "name=undisturbed"]
-    return run_search(settings_of(*every), every).folder
+    return execute(settings_of(*every), every).folder
 
 
 @pytest.fixture(scope="module")
@@ -136,20 +135,21 @@ def test_its_protocol_is_stored_beside_the_scores_and_is_its_own(undisturbed: Pa
 def test_an_interrupted_one_goes_on_to_the_same_scores(
     undisturbed: Path, folder: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, rungs, to_rung = folder / "interrupted", list[int](), trial.TrialWorker._to_rung
+    run, rungs, scored = folder / "interrupted", list[int](), ProtocolEvaluator.score_and_deviations
 
     def stopped_at_the_third(*arguments: Any) -> Any:
+        """Trained and generated, but neither scored nor kept."""
         rungs.append(1)
         if len(rungs) == 3:
             raise KeyboardInterrupt
-        return to_rung(*arguments)
+        return scored(*arguments)
 
     every = [*words, "name=interrupted"]
     with monkeypatch.context() as patched:
-        patched.setattr(trial.TrialWorker, "_to_rung", stopped_at_the_third)
-        assert run_search(settings_of(*every), every).interrupted
+        patched.setattr(ProtocolEvaluator, "score_and_deviations", stopped_at_the_third)
+        assert execute(settings_of(*every), every).interrupted
     every.append(f"resume={run}")
-    assert not run_search(settings_of(*every), every).interrupted
+    assert not execute(settings_of(*every), every).interrupted
     scores = [
         [rung.scores for each in read_history(path).trials for rung in each.rungs]
         for path in (run, undisturbed)
@@ -168,8 +168,8 @@ def test_a_resumed_one_takes_the_weights_that_it_began_with_alone(
         (f"weights.files.{TINY_CLIP}={other_weights}", "digest"),
         ("compute.precision=bf16", "preparation .* fp32"),
     ):
-        with pytest.raises(InputError, match=f"{TINY_CLIP}: {said}.* the very weights that it began with"):
-            run_search(settings_of(*without(again, [changed]), changed), [])
+        with pytest.raises(InputError, match=f"^weights: {TINY_CLIP}: {said}"):
+            execute(settings_of(*without(again, [changed]), changed), [])
 
 
 def test_curves_of_sampling_score_as_the_run_did(undisturbed: Path) -> None:
@@ -188,11 +188,12 @@ def test_scores_are_those_of_the_command_for_anybodys_images(undisturbed: Path) 
     """The same images through measurements and scoring, one at a time."""
     settings = stored_settings(undisturbed)
     evaluator = load_evaluator(undisturbed / "evaluator", settings.weights, settings.compute)
-    protocol = evaluator.stated  # type: ignore[attr-defined]
+    stored = stored_protocol(undisturbed / "evaluator")
+    assert stored is not None
+    networks, protocol = load_pinned(stored, settings.weights, settings.compute)
     data = load_data(settings.data)
     in_range, captions = data.held_out(range(12))
     images = ((in_range + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    networks = evaluator._networks  # type: ignore[attr-defined]
     measured = Measurements.by(networks)
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         measured.add(networks, [index], prepare(image, protocol.images)[None], [caption])
@@ -222,7 +223,7 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
     assert told[0].startswith(f"protocol own networks on scenes ({first.protocol_id})\n")
     assert "inception-v3: 3 samples for 2,048 features" in told[-2]
     assert "inception-v3: 3 references for 2,048 features" in told[-1]
-    monkeypatch.setattr("evaluators.scorers.by_protocol._measured", None)  # the second time it is kept
+    monkeypatch.setattr(Measurements, "by", None)  # the second time it is kept, and nothing is measured
     assert prepare_evaluator(settings, tmp_path / "second", data).protocol_id == first.protocol_id
 
 
@@ -236,7 +237,7 @@ def test_given_statistics_are_the_reference(
     assert evaluator.references[TINY_CLIP].count == 40
     assert evaluator.protocol["reference"]["name"] == "own"
     pinned = "{name: COCO, images: 41, chosen: all}"
-    with pytest.raises(InputError, match="reference: 40 images, where the protocol compares with 41"):
+    with pytest.raises(InputError, match=r"^reference: 40 images, .* 41$"):
         prepare_evaluator(
             settings_of(*words, f"scoring.reference={shared}", f"evaluators.reference={pinned}"),
             tmp_path / "two",

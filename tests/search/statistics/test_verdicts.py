@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,8 @@ def test_words_of_one_seed_worked_by_hand() -> None:
     assert verdict([Point.of(6.9, 0.5)], md).word == "better"
     assert verdict([Point.of(6.9, 0.43)], md).word == "better"  # not worse beyond the noise
     assert verdict([Point.of(6.9, 0.42)], md).word == "mixed"
-    assert verdict([Point.of(7.1, 0.57)], md).word == "undecided"
+    assert verdict([Point.of(7.1, 0.57)], md).word == "no worse"  # two deviations below, on one side
+    assert verdict([Point.of(8.1, 0.57)], md).word == "undecided"
     assert verdict([Point.of(10, 0.58)], md).word == "better"
     assert verdict([Point.of(14.5, 0.5)], md).word == "worse"
     assert verdict([Point.of(14.5, 0.42)], md).word == "worse"
@@ -115,6 +117,54 @@ def test_networks_that_differ_by_less_than_matters_are_equivalent_with_seeds_eno
     assert [verdict(same * n, same * n, noise).word for n in (1, 20, 80)] == ["undecided"] * 2 + [
         "equivalent"
     ]
+
+
+def test_no_worse_is_one_sided_and_says_less_than_equivalent() -> None:
+    """Nine seeds: .0455 / 90 on one side are 3.286 deviations of a mean difference, of FID's logarithm
+    3.286 * .1 * sqrt(2 / 9) = .1549."""
+    noise = replace(NOISE, no_worse_fid_relative=0.1, no_worse_clip=0.06)
+    md = [Point.of(10, 0.5)] * 9
+    reach = stats.norm.ppf(1 - NOISE.level / 90) * 0.1 * (2 / 9) ** 0.5
+    assert reach == pytest.approx(0.1549, abs=1e-3)
+    for at, word in ((-0.001, "no worse"), (0.001, "undecided")):  # inside the margin, and outside
+        found = verdict([Point.of(10 * 1.1 * np.exp(at - reach), 0.5)] * 9, md, noise)
+        assert found.word == word
+        assert found.at_worst[0] == pytest.approx(1.1 * np.exp(at) - 1)
+    clip = stats.norm.ppf(1 - NOISE.level / 90) * 0.02 * (2 / 9) ** 0.5
+    low = [Point.of(9.3, 0.5 - 0.06 + clip - 0.001)] * 9
+    assert verdict(low, md, noise).word == "undecided"  # no worse in FID alone
+    wide = replace(noise, equivalent_fid_relative=0.3, equivalent_clip=0.06)
+    assert verdict([Point.of(9.3, 0.5)] * 9, md, wide).word == "equivalent"
+    assert verdict([Point.of(7.5, 0.5)] * 9, md, wide).word == "better"
+    sentence = verdict([Point.of(9.3, 0.5)] * 9, md, noise).sentence()
+    assert "no worse (" in sentence and "at worst FID +9% and CLIP -0.031" in sentence
+    assert "at worst" not in verdict([Point.of(10, 0.5)] * 9, md, noise).sentence()
+
+
+def test_no_worse_decides_nothing_that_more_seeds_could() -> None:
+    noise = replace(NOISE, no_worse_fid_relative=10.0, no_worse_clip=1.0)  # anything is no worse
+    mine, theirs = [Point.of(8.0, 0.5)], [Point.of(10, 0.5)]
+    assert verdict(mine, theirs, noise).word == "no worse"
+    evidence = Evidence({"a": {0: mine[0]}, "b": {0: theirs[0]}}, 400, noise)
+    expected = Evidence({"a": {0: mine[0]}, "b": {0: theirs[0]}}, 400, NOISE).seeds_to_decide("a", "b", 40)
+    assert evidence.seeds_to_decide("a", "b", 40) == expected is not None
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0.005, 0.5), st.floats(0.0, 0.5), st.integers(1, 30), st.floats(1.0, 3.0))
+def test_worse_by_the_margin_is_ever_called_no_worse_with_at_most_the_levels_probability(
+    deviation: float, margin: float, seeds: int, deviations: float
+) -> None:
+    """Of known noise the mean of n differences is normal around the margin: the word needs it to lie below
+    by what `at_worst` adds, whose probabilities sum to no more than the level however many the looks."""
+    noise = Noise((RungNoise(400, deviation, 1.0),), deviations, KNOWN, no_worse_fid_relative=margin)
+    points = dict(enumerate([Point.of(10 * (1 + margin), 0.5)] * seeds))
+    theirs = dict(enumerate([Point.of(10, 0.5)] * seeds))
+    found = Evidence({"a": points, "b": theirs}, 400, noise).verdict("a", "b")
+    assert found is not None and found.word != "no worse"
+    reach = np.log1p(found.at_worst[0]) - np.log1p(margin)  # how far below the margin the mean must come
+    chance = stats.norm.sf(reach / (deviation * (2 / seeds) ** 0.5))
+    assert chance == pytest.approx(noise.level / (seeds * (seeds + 1)), rel=1e-4)
 
 
 def test_how_many_seeds_would_decide_is_what_they_do() -> None:
@@ -178,3 +228,22 @@ def test_reruns_of_stopped_trials_are_no_verdict(tmp_path: Path) -> None:
     confirm(record, "md", MD, [(10, 0.5)])
     assert verdicts(record.history, FID_AND_CLIP, NOISE, ["md"]) == []
     record.close()
+
+
+def test_of_networks_worse_than_the_noise_was_measured_on_only_repeats_decide() -> None:
+    """Measured on networks of an FID up to 12: one of 40 has another noise. One seed of each says nothing
+    then, though it is nine deviations away; repeats of the run itself decide."""
+    noise = replace(NOISE, measured_up_to_fid=12.0)
+    poor, md = Point.of(40, 0.2), Point.of(10, 0.5)
+    assert verdict([poor], [md]).word == "worse" and verdict([poor], [md]).beyond == ""
+    found = verdict([poor], [md], noise)
+    assert found.word == "undecided" and not found.differences[0].known
+    assert found.beyond.startswith("trial 1's FID of 40.0 is above 12") and found.beyond in found.sentence()
+    runs = [[Point.of(fid * f, c + s) for f, s in ((1.0, 0.0), (1.02, 0.01), (0.98, 0.02), (1.01, 0.0))]
+            for fid, c in ((40, 0.2), (10, 0.5))]  # fmt: skip
+    runs[0][0] = Point.of(41, 0.201)
+    assert verdict(*runs, noise).word == "worse" and verdict(*runs, noise).beyond
+    near = verdict([Point.of(13, 0.5)], [md], noise)  # above 12 by less than two deviations
+    assert near.beyond == "" and near.differences[0].known
+    unknown = replace(noise.unknown, measured_up_to_fid=12.0)
+    assert verdict([poor], [md], unknown).beyond == ""  # there is nothing to borrow

@@ -30,13 +30,13 @@ PINNED = (
     "space.levels.level_1={channels:[320],conv:[full],blocks:[1],layers_down:[0],layers_up:[0]}",
     "space.levels.level_2.channels=[640]",
 )
-COMMAND_WORDS = ("draws=300", *PINNED)
+COMMAND_WORDS = ("samples=300", *PINNED)
 
 
 @pytest.fixture(scope="module")
 def command_json(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     folder = tmp_path_factory.mktemp("map")
-    words = [f"out={folder / 'map.parquet'}", f"picture={folder / 'map.png'}", "format=json"]
+    words = [f"out={folder / 'map.parquet'}", f"plot={folder / 'map.png'}", "format=json"]
     with redirect_stdout(StringIO()) as printed:
         assert main([*COMMAND_WORDS, *words]) == 0
     return json.loads(printed.getvalue()), folder
@@ -98,7 +98,7 @@ def test_a_space_too_large_to_count_is_estimated(
 ) -> None:
     monkeypatch.setattr(counting, "MOST_PAIRS", 0)
     monkeypatch.setattr(fronts, "MOST_GROUPS", 0)
-    assert main([*COMMAND_WORDS, f"picture={tmp_path / 'map.svg'}"]) == 0
+    assert main([*COMMAND_WORDS, f"plot={tmp_path / 'map.svg'}"]) == 0
     text = capsys.readouterr().out
     assert "estimated from a sample" in text
     assert "95 % interval" in text
@@ -118,9 +118,9 @@ def test_a_table_broken_off_leaves_no_file(md: Grid, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["draws=0"], "draws: 0 is not possible; allowed: 1 or more"),
+        (["samples=0"], "samples: 0 is not possible; allowed: 1 or more"),
         (["out=map.txt"], "out: 'map.txt' ends in '.txt'; allowed: .parquet, .csv"),
-        (["picture=nowhere/map.png"], "picture: there is no folder 'nowhere'"),
+        (["plot=nowhere/map.png"], "plot: there is no folder 'nowhere'"),
         (["budget.peak_activations_mib=100"], "budget.peak_activations_mib: a map adds up"),
         (["near=mdd"], "near: no preset 'mdd'; did you mean 'md'"),
         (["near=sd15"], "near: sd15 is no point of this space: 4 levels; the space has 3"),

@@ -59,7 +59,7 @@ def test_residuals_of_controlnet_give_what_diffusers_gives(pair: Pair) -> None:
     assert (after - before).abs().max() > 0.01
     with pytest.raises(InputError, match=r"residuals.skips: 5; this architecture has 6 skips"):
         both(pair, down_block_additional_residuals=skips[1:], mid_block_additional_residual=middle)
-    with pytest.raises(InputError, match=r"residuals.middle: \[16, 16, 16\] is not the map"):
+    with pytest.raises(InputError, match=r"residuals.middle: \[16, 16, 16\] "):
         both(pair, down_block_additional_residuals=skips, mid_block_additional_residual=skips[0])
     with pytest.raises(InputError, match="ControlNet gives both"):
         pair[0](**given(down_block_additional_residuals=skips))
@@ -72,7 +72,7 @@ def test_residuals_of_a_t2i_adapter_give_what_diffusers_gives(
     before = alike(pair)
     after = alike(pair, down_intrablock_additional_residuals=residuals(shapes))
     assert (after - before).abs().max() > 0.01
-    with pytest.raises(InputError, match=r"residuals.inside: 5; this architecture takes at most 4"):
+    with pytest.raises(InputError, match=r"residuals.inside: 5; .* at most 4"):
         pair[0](**given(down_intrablock_additional_residuals=residuals([(16, 16)] * 5)))
 
 
@@ -190,11 +190,12 @@ def test_conditions_beside_the_noise_enter(channels: int) -> None:
         assert (wrapper(latents, 5, text).sample - expected).abs().max() < 1e-4
 
 
-def test_an_ip_adapter_is_refused_by_name(pair: Pair) -> None:
-    with pytest.raises(InputError, match="IP-Adapter: not supported by PipelineUNet"):
-        pair[0]._load_ip_adapter_weights([{}])
+def test_images_without_an_ip_adapter_are_refused_by_name(pair: Pair) -> None:
     images = {"image_embeds": torch.zeros(2, 1, 4)}
     with pytest.raises(InputError, match=r"added_cond_kwargs.image_embeds: not supported"):
         pair[0](**given(added_cond_kwargs=images))
     with pytest.raises(InputError, match="cross_attention_kwargs: ip_adapter_masks not supported"):
         pair[0](**given(cross_attention_kwargs={"ip_adapter_masks": 1}))
+    for name in ("gligen", "anything"):
+        with pytest.raises(InputError, match=f"cross_attention_kwargs: {name} not supported; allowed: scale"):
+            pair[0](**given(cross_attention_kwargs={name: {}}))

@@ -119,10 +119,10 @@ def test_an_adapter_of_ours_gives_in_stable_diffusion_what_it_gives_here(
 ) -> None:
     ours, theirs = pair
     ours.add_adapter(config(rank_pattern={"mid_block.*to_q": 3}, alpha_pattern={"to_k": 1}))
-    assert "down_blocks.0.attentions.0.proj_in" in ours._layers()
     ours.save_lora_weights(tmp_path)
     state, alphas, told = StableDiffusionPipeline.lora_state_dict(tmp_path, return_lora_metadata=True)
     assert "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight" in state
+    assert "unet.down_blocks.0.attentions.0.proj_in.lora_A.weight" in state
     StableDiffusionPipeline.load_lora_into_unet(state, alphas, theirs, metadata=told)
     alike(pair)
 
@@ -161,3 +161,23 @@ def test_adapters_that_do_not_fit_are_refused_by_name(pair: Pair, tmp_path: Path
     pair[0].add_adapter(config())
     with pytest.raises(InputError, match=r"fuse_qkv_projections: not beside peft"):
         pair[0].fuse_qkv_projections()
+
+
+def test_what_an_adapter_would_silently_change_is_refused(pair: Pair, tmp_path: Path) -> None:
+    """Layers under it have other names, in which a folder would load as if untrained; a scale is gone once
+    checkpointed activations are computed again."""
+    ours = pair[0]
+    ours.add_adapter(config())
+    with pytest.raises(InputError, match="save_pretrained: LoRA stands on the layers"):
+        ours.save_pretrained(tmp_path / "unet")
+    assert not (tmp_path / "unet").exists()
+    ours.enable_gradient_checkpointing()
+    with pytest.raises(InputError, match=r"cross_attention_kwargs.scale: 0.5, which checkpointed gradients"):
+        ours(**given(cross_attention_kwargs={"scale": 0.5}))
+    alike_ours = ours(**given(cross_attention_kwargs={"scale": 1.0})).sample
+    with torch.no_grad():
+        assert not torch.equal(ours(**given(cross_attention_kwargs={"scale": 0.5})).sample, alike_ours)
+    ours.unload_lora()
+    ours.save_pretrained(tmp_path / "unet")
+    again = PipelineUNet.from_pretrained(tmp_path / "unet").unet
+    assert torch.equal(again.conv_out.weight, ours.unet.conv_out.weight)

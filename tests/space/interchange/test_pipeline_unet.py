@@ -213,7 +213,7 @@ def test_what_our_networks_have_no_place_for_is_refused() -> None:
     for name in ("image_embeds", "hint", "something_new"):
         with pytest.raises(InputError, match=rf"added_cond_kwargs.{name}: not supported by PipelineUNet"):
             unet(latents, 3, context, added_cond_kwargs={name: torch.zeros(1)})
-    with pytest.raises(InputError, match="pooled: 20 numbers an image; this architecture takes 0"):
+    with pytest.raises(InputError, match=r"pooled: 20 .* takes 0"):
         unet(latents, 3, context, added_cond_kwargs={"text_embeds": torch.zeros(1, 20)})
     assert unet(latents, 3, context, cross_attention_kwargs={}, return_dict=False)[0].shape == latents.shape
 

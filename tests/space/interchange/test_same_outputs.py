@@ -90,11 +90,11 @@ def test_conditions_that_are_another_networks_are_refused() -> None:
     plain = UNet(architecture_from_diffusers(LAYOUTS["plain"]))
     given = inputs(plain.architecture)
     for name in ("pooled", "sizes", "guidance"):
-        with pytest.raises(InputError, match=f"{name}: 6 numbers an image; this architecture takes 0"):
+        with pytest.raises(InputError, match=f"{name}: 6 .* takes 0"):
             plain(**given | {name: torch.zeros(2, 6)})
     sdxl = architecture_from_diffusers(LAYOUTS["sdxl"])
     refiners = inputs(replace(sdxl, size_embeddings=5))
-    with pytest.raises(InputError, match="sizes: 5 numbers an image; this architecture takes 6"):
+    with pytest.raises(InputError, match=r"sizes: 5 .* takes 6"):
         UNet(sdxl)(**refiners)
     with pytest.raises(InputError, match="pooled: missing"):
         UNet(sdxl)(**refiners | {"pooled": None})

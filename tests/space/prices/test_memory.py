@@ -71,10 +71,28 @@ def test_equals_the_measured_peak(architecture: Architecture, batch: int) -> Non
 
 
 @pytest.mark.slow
-@settings(max_examples=300, **SETTINGS)
+@settings(max_examples=600, **SETTINGS)
 @given(architectures(), st.integers(1, 3))
 def test_equals_the_measured_peak_of_many(architecture: Architecture, batch: int) -> None:
     assert peak_activation_bytes(architecture, batch=batch) == measured_peak(architecture, batch)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])  # one; some; one channel wide
+@pytest.mark.parametrize("context_length", [1, 2, 9])
+def test_relu_attention_copies_heads_only_where_strides_ask_for_it(heads: int, context_length: int) -> None:
+    level = Level(4, "full", (1,), (1, 0), self_attention=True, cross_attention=True)
+    for latent_size in (1, 2, 3):
+        a = replace(
+            ONE_LEVEL,
+            levels=(level,),
+            attention="relu",
+            heads=heads,
+            feed_forward_ratio=1,
+            latent_size=latent_size,
+            context_length=context_length,
+        )
+        for batch in (1, 2):
+            assert peak_activation_bytes(a, batch=batch) == measured_peak(a, batch), (latent_size, batch)
 
 
 ONE_LEVEL = Architecture(

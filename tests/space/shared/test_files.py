@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evaluators.files import save_arrays
-from space.shared.files import replacing, write_whole
+from space.shared.files import making_folder, remove_unfinished, replacing, replacing_files, write_whole
 
 
 def test_text_and_bytes_take_the_place_of_what_was_there(tmp_path: Path) -> None:
@@ -81,3 +82,38 @@ def test_files_are_for_whom_the_umask_says_whatever_wrote_them(tmp_path: Path) -
         "arrays.safetensors": 0o640,
         "text": 0o640,
     }
+
+
+def test_a_set_of_files_takes_its_places_with_the_named_one_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("old")
+    placed: list[str] = []
+    whole = os.replace
+    monkeypatch.setattr(os, "replace", lambda source, to: (placed.append(to.name), whole(source, to)))
+    with replacing_files(tmp_path, last="a") as own:
+        for name in "abc":
+            (own / name).write_text("new")
+        assert (tmp_path / "a").read_text() == "old"
+    assert placed[-1] == "a" and sorted(placed) == ["a", "b", "c"]
+    with pytest.raises(OSError), replacing_files(tmp_path, last="a") as own:
+        (own / "a").write_text("half of")
+        raise OSError
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == dict.fromkeys("abc", "new")
+    (tmp_path / ".writing-killed").mkdir()
+    remove_unfinished(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+def test_a_folder_is_there_whole_or_not_at_all_and_the_first_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    with pytest.raises(KeyboardInterrupt), making_folder(folder) as own:
+        own.mkdir()
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    for text, expected in (("first", None), ("second", OSError)):
+        with pytest.raises(expected) if expected else nullcontext(), making_folder(folder) as own:
+            own.mkdir()
+            (own / "about").write_text(text)
+    assert (folder / "about").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [folder]

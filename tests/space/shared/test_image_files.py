@@ -23,10 +23,11 @@ def test_all_that_is_passed_over_is_counted_and_named(tmp_path: Path) -> None:
         "without a suffix": ["README"],
         ".md": ["d/notes.md"],
     }
-    assert str(found.passed_over) == (
-        "passed over: 1 hidden (.hidden.png); 1 without a suffix (README); 2 .heic (b.heic, c.HEIC); "
-        "1 .md (d/notes.md)"
-    )
+    _, _, told = str(found.passed_over).partition(": ")
+    assert told.split("; ") == [
+        "1 hidden (.hidden.png)", "1 without a suffix (README)", "2 .heic (b.heic, c.HEIC)",
+        "1 .md (d/notes.md)",
+    ]  # fmt: skip
     assert str(PassedOver()) == ""
     for index in range(1002):
         found.passed_over.add(".cls", f"{index}.cls")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from functools import partial
 from multiprocessing import active_children
 
@@ -64,6 +65,20 @@ def test_errors_come_as_they_were_raised_and_end_all_workers(
 ) -> None:
     with pytest.raises(InputError, match=message):
         list(in_workers(work, range(4), 2, begin, method="forkserver"))  # type: ignore[arg-type]
+    assert active_children() == []
+
+
+def slow_at_first(task: int) -> int:
+    if task == 0:
+        time.sleep(0.3)
+    return task
+
+
+def test_results_come_in_order_where_asked_and_the_message_names_the_setting() -> None:
+    begin = partial(prepare, 0)
+    assert list(in_workers(slow_at_first, range(6), 2, begin, in_order=True)) == list(range(6))
+    with pytest.raises(InputError, match=r"^processes: .* SIGKILL .*; again, with fewer processes="):
+        list(in_workers(ended, [1], 1, begin, in_order=True, setting="processes", advice="again"))
     assert active_children() == []
 
 

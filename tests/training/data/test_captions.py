@@ -19,12 +19,12 @@ def test_captions_come_from_lines_and_from_captions_files(tmp_path: Path) -> Non
     table.write_text("file,caption\n" + "".join(f'{text[0]}.png,"{text}"\n' for text in texts))
     assert read_prompts(plain) == read_prompts(rows) == read_prompts(table) == texts
     plain.write_text("a\n\nb\n")
-    with pytest.raises(InputError, match=r"captions\.txt, line 2 needs the text of a caption; it is empty"):
+    with pytest.raises(InputError, match=r"captions\.txt, line 2 .* empty"):
         read_prompts(plain)
     with pytest.raises(InputError, match=r"cannot be read: .*No such file"):
         read_prompts(tmp_path / "none.txt")
     with pytest.raises(
         InputError,
-        match=r"'captions\.xml' has no known form; allowed: \.txt, \.jsonl, \.json, \.csv, \.tsv, \.parquet",
+        match=r"'captions\.xml' .*allowed: \.txt, \.jsonl, \.json, \.csv, \.tsv, \.parquet",
     ):
         read_prompts(tmp_path / "captions.xml")

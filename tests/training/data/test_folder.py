@@ -80,7 +80,7 @@ def test_unreadable_images_are_named_counted_and_left_out(folder: Path) -> None:
     data = load_data(folder_settings(folder, max_unreadable_share=0.1))
     assert data.unreadable == ["4.png", "6.png"]
     assert "image 4" not in data.train_captions + data.held_out_captions
-    with pytest.raises(InputError, match=r"2 of 20 images cannot be read \(4\.png, 6\.png\).*at most 5%"):
+    with pytest.raises(InputError, match=r"2 of 20 .*\(4\.png, 6\.png\).*at most 5%"):
         load_data(folder_settings(folder))
 
 
@@ -125,10 +125,10 @@ def test_what_no_caption_names_and_what_is_no_image_is_told(folder: Path) -> Non
     for name in ("new.png", "a.heic"):
         (folder / name).write_bytes((folder / "0.png").read_bytes())
     (folder / "4.png").write_bytes(b"no image")
-    assert load_data(folder_settings(folder)).notes() == [
-        "left out, unreadable: 1 (4.png)",
-        "left out, passed over: 1 .heic (a.heic); 1 without a caption (new.png)",
-    ]
+    unreadable, passed_over = load_data(folder_settings(folder)).notes()
+    assert unreadable.endswith("unreadable: 1 (4.png)")
+    assert "passed over: " in passed_over
+    assert "1 .heic (a.heic)" in passed_over and "1 without a caption (new.png)" in passed_over
 
 
 def test_a_copy_that_is_held_out_is_told(folder: Path) -> None:
@@ -138,8 +138,8 @@ def test_a_copy_that_is_held_out_is_told(folder: Path) -> None:
     (folder / f"{trained[1]}.png").write_bytes((folder / f"{trained[0]}.png").read_bytes())
     assert load_data(folder_settings(folder)).notes() == []
     (folder / f"{held_out}.png").write_bytes((folder / f"{trained[0]}.png").read_bytes())
-    told = load_data(folder_settings(folder)).notes()
-    assert told == [f"held out though a copy is trained on: 1 ({held_out}.png)"]
+    (told,) = load_data(folder_settings(folder)).notes()
+    assert told.startswith("held out ") and told.endswith(f": 1 ({held_out}.png)")
 
 
 def test_an_image_is_found_in_another_unicode_form(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -62,13 +63,11 @@ def test_a_tokenizer_of_more_tokens_than_its_encoder_is_refused(pipeline: Path) 
     tokenizer = CLIPTokenizer.from_pretrained(pipeline / "tokenizer")
     tokenizer.add_tokens(["zebra"])
     tokenizer.save_pretrained(pipeline / "tokenizer")
-    with pytest.raises(
-        InputError, match="model: its text_encoder embeds 54 tokens, but its tokenizer has 55"
-    ):
+    with pytest.raises(InputError, match=r"^model: .*text_encoder .* 54 tokens, .*tokenizer .* 55"):
         open_generator(pipeline, SETTINGS, CPU)
 
 
 def test_captions_that_a_pipeline_cuts_are_counted(whole: Path) -> None:
     """Twelve tokens, of which the start and the end take two."""
     (line,) = open_generator(whole, SETTINGS, CPU).unread_text(["a red cat", "a red circle, a blue one"])
-    assert line == "warning: captions: 1 of 2 are longer than the 12 tokens that the tokenizer takes, and cut"
+    assert re.match("warning: captions: 1 of 2 .* 12 tokens .*tokenizer .* cut$", line)

@@ -130,7 +130,7 @@ def test_images_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     broken = stable_diffusion(own_unet(), FOUND)
     torch.nn.init.constant_(broken.vae.decoder.conv_out.bias, float("nan"))
     broken.save_pretrained(tmp_path / "model")
-    with pytest.raises(InputError, match="images 0 to 1 are not finite; precision: fp32"):
+    with pytest.raises(InputError, match=r"images 0 to 1 .*precision: fp32"):
         generate_samples(tmp_path / "model", PROMPTS, PIPELINE, tmp_path / "out", device="cpu")
     assert list((tmp_path / "out").glob("0*.png")) == []
 
@@ -162,7 +162,5 @@ def test_a_pipeline_that_needs_a_image_is_refused(tmp_path: Path) -> None:
         requires_safety_checker=False,
     )  # fmt: skip
     made.save_pretrained(tmp_path)
-    with pytest.raises(
-        InputError, match="a StableDiffusionImg2ImgPipeline does not generate from captions alone"
-    ):
+    with pytest.raises(InputError, match=r"StableDiffusionImg2ImgPipeline .*captions"):
         open_generator(tmp_path, PIPELINE, CPU)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import psutil
@@ -184,7 +184,7 @@ def test_other_captions_and_other_weights_are_other_samples(
 
 def test_folders_of_others_are_left_alone(model: Path, captions: list[str], tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("words")
-    with pytest.raises(InputError, match="holds files that are not samples; give another out="):
+    with pytest.raises(InputError, match=r"files that are not samples; .* out="):
         generate_samples(model, captions, OURS, tmp_path, device="cpu")
     with pytest.raises(InputError, match=r"out: .* cannot be written: Not a directory"):
         generate_samples(model, captions, OURS, tmp_path / "thesis.txt" / "out", device="cpu")
@@ -214,15 +214,17 @@ def test_a_folder_without_a_image_yet_is_taken_over(
 
 
 def test_of_two_claims_at_once_the_later_one_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, write = SampleFolder(tmp_path, 1, 1), SampleFolder._write
+    folder = SampleFolder(tmp_path, 1, 1)
 
-    def interrupted(self: SampleFolder, name: str, content: Callable[[IO[bytes]], object]) -> None:
-        write(self, name, content)
+    def overtaken(self: SampleFolder, manifest: dict[str, Any]) -> None:
+        """The manifest of the one is there when the other claims the folder, from beginning to end."""
+        assert read_manifest(tmp_path) == {"seed": 1}
         monkeypatch.undo()
         folder.claim({"seed": 2}, ["of the other"])
+        self.check(manifest)
 
-    monkeypatch.setattr(SampleFolder, "_write", interrupted)
-    with pytest.raises(InputError, match=r"made otherwise \(seed 2 there and 1 now\); give another out="):
+    monkeypatch.setattr(SampleFolder, "check", overtaken)
+    with pytest.raises(InputError, match=r"\(seed 2 there and 1 now\); .* out="):
         folder.claim({"seed": 1}, ["of the one"])
     assert read_manifest(tmp_path) == {"seed": 2}
     assert "of the other" in (tmp_path / "captions.jsonl").read_text()
@@ -238,7 +240,7 @@ def test_a_shard_whose_folder_was_claimed_by_another_leaves_no_image_in_it(
         return generation_samples.open_generator(*arguments)
 
     monkeypatch.setattr(generation_samples, "open_generator", slowly)
-    with pytest.raises(InputError, match=r"made otherwise \(settings\.seed 5 there and 6 now\)"):
+    with pytest.raises(InputError, match=r"\(settings\.seed 5 there and 6 now\)"):
         generate_samples(
             model, captions, replace(OURS, seed=6), tmp_path / "out", shard=Shard(1, 2), device="cpu"
         )

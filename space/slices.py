@@ -1,0 +1,245 @@
+"""Which slices of shared weights the parameters of an architecture are.
+
+A width takes the leading channels, a number of blocks or layers the first ones (on the way up the last block,
+which joins what entered the level, is the last of all), a smaller kernel the centre. What a block's input was
+joined from, the halves of a gate, sines and cosines, and heads are segments, each cut by itself. The kinds of
+conv block have weights of their own; activation, kind of attention and shared keys and values share theirs.
+
+Names, shapes and segments come from `stages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate, groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from space.architecture import Architecture
+from space.kinds.stage import Stage
+from space.kinds.table import CONV_BLOCKS, build
+from space.shared.plain import entry_of
+from space.stages import RESAMPLING, Stages, stages
+
+
+class Axis(NamedTuple):
+    """A dimension of a weight: the lengths of its segments, each the first part of the shared one, or, if
+    centred, its middle."""
+
+    segments: tuple[int, ...]
+    centred: bool = False
+
+
+class Piece(NamedTuple):
+    """A parameter of a candidate, by its name in the UNet, and what it is of the supernet's."""
+
+    name: str
+    shared: str
+    axes: tuple[Axis, ...]
+    owner: type[nn.Module]
+
+
+def longer(one: Axis, other: Axis) -> Axis:
+    """Each segment as long as the longer of two, and as many as there are in the one that has more."""
+    count = max(len(one.segments), len(other.segments))
+    padded = [axis.segments + (0,) * (count - len(axis.segments)) for axis in (one, other)]
+    return Axis(tuple(map(max, *padded)), one.centred)
+
+
+def taken(parameter: Tensor, axes: Sequence[Axis], most: Sequence[Axis]) -> Tensor:
+    for dimension, (own, whole) in enumerate(zip(axes, most, strict=True)):
+        if own == whole:
+            continue
+        parts = [parameter.narrow(dimension, start, length) for start, length in ranges(own, whole)]
+        parameter = parts[0] if len(parts) == 1 else torch.cat(parts, dim=dimension)
+    return parameter
+
+
+@lru_cache(65_536)
+def ranges(own: Axis, whole: Axis) -> tuple[tuple[int, int], ...]:
+    """Starts and lengths of the segments within the shared axis; neighbours are one."""
+    found: list[tuple[int, int]] = []
+    for start, length, most in zip(
+        (0, *accumulate(whole.segments)), own.segments, whole.segments, strict=False
+    ):
+        begin = start + (most - length) // 2 if own.centred else start
+        if found and sum(found[-1]) == begin:
+            found[-1] = found[-1][0], found[-1][1] + length
+        elif length:
+            found.append((begin, length))
+    return tuple(found)
+
+
+# ---------------------------------------------------------------------- the parameters of an architecture
+
+
+def pieces(architecture: Architecture) -> Iterator[Piece]:
+    """The parameters of `UNet(architecture)`, in the order of the forward pass."""
+    width = 0
+    for where, part in groupby(stages(architecture), attrgetter("where")):
+        inside = tuple(part)
+        named = _names(architecture, where, inside)
+        for stage, (name, shared) in zip(inside, named, strict=True):
+            inputs = Axis((width, stage.inputs - width) if stage.skip == "pop" else (stage.inputs,))
+            yield from _of_stage(stage, inputs, name, shared)
+            width = stage.outputs
+
+
+def _of_stage(stage: Stage, inputs: Axis, name: str, shared: str) -> Iterator[Piece]:
+    axes = entry_of(AXES, stage.kind, "kind")(stage, inputs)
+    for own, shape, owner in _parameters(stage):
+        module, _, parameter = own.rpartition(".")
+        leading = axes[module] if parameter == "weight" else axes[module][:1]
+        whole = (*leading, *(Axis((length,)) for length in shape[len(leading) :]))
+        yield Piece(f"{name}.{own}", f"{shared}/{own.replace('.', '/')}", whole, owner)
+    if stage.kind in NORM_BEFORE:  # it belongs to what surrounds the stage
+        norm = NORM_BEFORE[stage.kind]
+        around = name.rpartition(".")[0]
+        for own in ("weight", "bias"):
+            path = f"{around}.{norm}.{own}" if around else f"{norm}.{own}"
+            yield Piece(path, f"{shared}/{norm}/{own}", (inputs,), nn.GroupNorm)
+
+
+NORM_BEFORE = {"project in": "norm", "conv out": "norm_out"}
+
+
+@lru_cache(4096)
+def _parameters(stage: Stage) -> tuple[tuple[str, tuple[int, ...], type[nn.Module]], ...]:
+    """Name, shape and whose it is, of every parameter of a stage's module."""
+    with torch.device("meta"):
+        module = build(stage)
+    owners = dict(module.named_modules())
+    return tuple(
+        (name, tuple(parameter.shape), type(owners[name.rpartition(".")[0]]))
+        for name, parameter in module.named_parameters()
+    )
+
+
+def _names(architecture: Architecture, where: str, part: Stages) -> Iterator[tuple[str, str]]:
+    """Of the stages of one place: the module's name in `UNet`, and a name that all candidates have."""
+    side, _, level = where.partition("-")
+    place = {
+        "down": f"down.{int(level or 1) - 1}",
+        "up": f"up.{len(architecture.levels) - int(level or 1)}",
+    }.get(side, side)
+    blocks, block, layer = sum(stage.kind in CONV_BLOCKS for stage in part), -1, 0
+    for stage in part:
+        if stage.kind in ALONE:
+            yield ALONE[stage.kind], ALONE[stage.kind]
+        elif stage.kind in RESAMPLING:
+            yield f"{place}.{stage.kind}", f"{where}/{stage.kind}"
+        else:
+            if stage.kind in CONV_BLOCKS:
+                block, layer = block + 1, 0
+            unit = f"{place}.{block}" if side == "middle" else f"{place}.stages.{block}"
+            shared = f"{where}/{'last' if side == 'up' and block == blocks - 1 else block}"
+            if stage.kind in CONV_BLOCKS:
+                yield f"{unit}.conv", f"{shared}/{stage.kind}"
+            elif stage.kind == "transformer":
+                yield f"{unit}.stack.layers.{layer}", f"{shared}/layer-{layer}"
+                layer += 1
+            else:
+                kind = stage.kind.replace(" ", "_")
+                yield f"{unit}.stack.{kind}", f"{shared}/{kind}"
+
+
+ALONE = {
+    "time embedding": "time",
+    "added conditions": "added",
+    "guidance": "guidance",
+    "conv in": "conv_in",
+    "conv out": "conv_out",
+}
+
+WeightAxes = Mapping[str, tuple[Axis, ...]]
+"""By the name of a module within a stage: the first axes of its weight. A bias has the first; further ones
+are the same for all candidates."""
+
+
+def _full(stage: Stage, inputs: Axis) -> WeightAxes:
+    out, time = Axis((stage.outputs,)), Axis((stage.options.time_width,))
+    return {
+        "norm1": (inputs,),
+        "conv1": (out, inputs),
+        "time": (out, time),
+        "norm2": (out,),
+        "conv2": (out, out),
+        "shortcut": (out, inputs),
+    }
+
+
+def _separable(stage: Stage, inputs: Axis) -> WeightAxes:
+    out, time = Axis((stage.outputs,)), Axis((stage.options.time_width,))
+    hidden = Axis((stage.options.separable_expansion * stage.outputs,))
+    kernel = Axis((stage.options.separable_kernel,), centred=True)
+    return {
+        "depthwise": (inputs, Axis((1,)), kernel, kernel),
+        "norm": (inputs,),
+        "expand": (hidden, inputs),
+        "reduce": (out, hidden),
+        "time": (out, time),
+        "shortcut": (out, inputs),
+    }
+
+
+def _transformer(stage: Stage, inputs: Axis) -> WeightAxes:
+    options = stage.options
+    wide = options.feed_forward_ratio * stage.inputs
+    heads = Axis((stage.inputs // options.heads,) * options.heads)
+    of_attention = {"query": (heads, inputs), "out": (inputs, heads)}
+    of_source = {"self": inputs, "cross": Axis((options.context_width,))}
+    attentions = {
+        f"{name}_attention.{module}": axes
+        for name, source in of_source.items()
+        for module, axes in (of_attention | {"key": (heads, source), "value": (heads, source)}).items()
+    }
+    return attentions | {
+        "self_norm": (inputs,),
+        "cross_norm": (inputs,),
+        "feed_norm": (inputs,),
+        "feed_forward.expand": (Axis((wide, wide)), inputs),
+        "feed_forward.reduce": (inputs, Axis((wide,))),
+    }
+
+
+def _embedding(stage: Stage, inputs: Axis) -> WeightAxes:
+    width = Axis((stage.outputs,))
+    return {"0": (width, inputs), "2": (width, width)}
+
+
+def _halves(length: int) -> Axis:
+    """Cosines, then sines."""
+    return Axis((length // 2, length // 2))
+
+
+def _time(stage: Stage, inputs: Axis) -> WeightAxes:
+    return _embedding(stage, _halves(stage.inputs))
+
+
+def _guidance(stage: Stage, inputs: Axis) -> WeightAxes:
+    return {"": (_halves(stage.outputs), inputs)}
+
+
+def _one_product(stage: Stage, inputs: Axis) -> WeightAxes:
+    """A convolution or a linear layer, itself or as `conv`."""
+    return dict.fromkeys(("", "conv"), (Axis((stage.outputs,)), inputs))
+
+
+AXES: Mapping[str, Callable[[Stage, Axis], WeightAxes]] = {  # of every kind in space/kinds/table.py
+    "full": _full,
+    "separable": _separable,
+    "time embedding": _time,
+    "added conditions": _embedding,
+    "guidance": _guidance,
+    "conv in": _one_product,
+    "project in": _one_product,
+    "transformer": _transformer,
+    "project out": _one_product,
+    "downsample": _one_product,
+    "upsample": _one_product,
+    "conv out": _one_product,
+}
