@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from search.runs.record import History, Trial, read_history
     from search.samplers.base import Observation, Proposal, Sampler
     from search.samplers.hard_budget import HardBudgetSampler
+    from search.samplers.lasso import LassoSampler
     from search.samplers.linear import LinearSampler
     from search.samplers.studies import report_scores
     from search.settings import SearchSettings
@@ -62,6 +63,7 @@ __all__ = [
     "HardBudgetSampler",
     "History",
     "InputError",
+    "LassoSampler",
     "LinearSampler",
     "Objective",
     "Observation",
@@ -100,6 +102,7 @@ _NAMES_IN = {
     "search.runs.record": ("History", "Trial", "read_history"),
     "search.samplers.base": ("Observation", "Proposal", "Sampler"),
     "search.samplers.hard_budget": ("HardBudgetSampler",),
+    "search.samplers.lasso": ("LassoSampler",),
     "search.samplers.linear": ("LinearSampler",),
     "search.samplers.studies": ("report_scores",),
     "search.settings": ("SearchSettings",),

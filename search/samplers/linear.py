@@ -10,7 +10,7 @@ import numpy as np
 from search.samplers.base import Sampler
 from search.samplers.modelled import check_modelled
 from search.samplers.optuna import ModelSampler, once
-from search.samplers.pooled import TIES, PoolSampler
+from search.samplers.pooled import TIES, PoolSampler, standardized
 from search.samplers.studies import Translation
 
 EXPLAINED = 2.0  # variance of the effects together, where that of the noise is 1: the prior
@@ -46,10 +46,7 @@ class LinearSampler(PoolSampler):
         """The expected standing of each, in standard deviations over the trials."""
         if len(rows) < 2:
             return np.zeros(len(candidates))
-        everybody = np.concatenate([rows, candidates])
-        centre, spread = everybody.mean(axis=0), everybody.std(axis=0)
-        varied = spread > 1e-9
-        rows, candidates = ((x - centre)[:, varied] / spread[varied] for x in (rows, candidates))
+        rows, candidates = standardized(rows, candidates)
         penalty = rows.shape[1] / EXPLAINED
         inner = rows @ rows.T + penalty * np.eye(len(rows))  # as many equations as trials, not as columns
         effects = rows.T @ np.linalg.solve(inner, scores - scores.mean())

@@ -95,3 +95,11 @@ class PoolSampler(BudgetedSampler, abc.ABC):
         if key not in self._rows:
             self._rows[key] = properties(self.space.architecture(self.space.pinned() | seen.params))
         return self._rows[key]
+
+
+def standardized(rows: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The properties that vary, in standard deviations over trials and candidates together."""
+    everybody = np.concatenate([rows, candidates])
+    centre, spread = everybody.mean(axis=0), everybody.std(axis=0)
+    varied = spread > 1e-9
+    return (rows - centre)[:, varied] / spread[varied], (candidates - centre)[:, varied] / spread[varied]

@@ -18,7 +18,7 @@ from optuna.study import Study
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveSamplerTestCase
 from optuna.trial import TrialState
 
-from mdsearch import HardBudgetSampler, InputError, LinearSampler, report_scores
+from mdsearch import HardBudgetSampler, InputError, LassoSampler, LinearSampler, report_scores
 from search.runs.record import MemoryRecord
 from search.samplers.linear import LinearSettings
 from search.stopping.none import NoStopping
@@ -36,6 +36,7 @@ def under_budget(inner: Callable[[int], BaseSampler]) -> Make:
 
 SAMPLERS: dict[str, Make] = {
     "linear": lambda seed: LinearSampler(SPACE, BUDGET, seed=seed),
+    "lasso": lambda seed: LassoSampler(SPACE, BUDGET, seed=seed),
     "tpe": under_budget(
         lambda seed: optuna.samplers.TPESampler(n_startup_trials=3, multivariate=True, seed=seed)
     ),
