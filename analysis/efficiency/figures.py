@@ -68,7 +68,7 @@ class StrategyFigures:
         self.top_tried.append(replayed.top_tried)
         self.top_stopped.append(replayed.top_stopped)
         self.trials.append(replayed.trials)
-        self.stopped.append(replayed.halted)
+        self.stopped.append(replayed.stopped)
         for budget in budgets:
             done = sum(steps <= budget * full for steps in replayed.steps)
             named = replayed.named[done - 1] if done else None
