@@ -167,7 +167,7 @@ def _lot(architecture: Architecture, seed: int, purpose: str, number: int) -> in
     return numbered_seed(seed, f"{purpose} {architecture.id}", number)
 
 
-def ranked(
+def by_value(
     candidates: Sequence[Architecture],
     values_of: Callable[[list[Architecture]], Sequence[float] | None],
     seed: int,
@@ -183,7 +183,7 @@ def ranked(
     return [order[index] for index in sorted(range(len(order)), key=lambda index: -values[index])]
 
 
-def ranked_pool(
+def pool_by_value(
     pool: Sequence[Proposal], values: Sequence[float], seed: int, purpose: str, number: int
 ) -> list[Proposal]:
     """The same of a pool, whose order is always the same: only equals need their ids, which take time."""

@@ -10,12 +10,12 @@ import numpy as np
 
 from search.samplers.base import Sampler
 from search.samplers.modelled import check_modelled
-from search.samplers.optuna import ModelSampler, once
+from search.samplers.optuna import ModelSampler, one_for_all
 from search.samplers.pooled import TIES, PoolSampler, standardized
 from search.samplers.studies import Translation
 
 PENALTY = 0.05  # of the sum of effects, per trial, where standings have variance 1
-EXPLAINED = 8.0  # variance of the effects together, where that of the noise is 1: how unsure they are
+UNEXPLORED = 8.0  # variance of the effects together, where that of the noise is 1: how unsure they are
 FEWEST_TRIALS = 3  # of two, any property explains the difference
 
 
@@ -33,7 +33,7 @@ class LassoSettings:
         def sampler(known: Translation, seed: int, number: int) -> LassoSampler:
             return LassoSampler(known.space, seed=seed, modelled_trials=self.modelled_trials)
 
-        return ModelSampler(once(sampler), self.modelled_trials, seed, TIES)
+        return ModelSampler(one_for_all(sampler), self.modelled_trials, seed, TIES)
 
 
 class LassoSampler(PoolSampler):
@@ -64,7 +64,7 @@ def _expected(rows: np.ndarray, scores: np.ndarray, candidates: np.ndarray) -> n
 
 def _deviation(rows: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """(N,) standard deviations of expected standings, by ridge regression."""
-    prior = EXPLAINED / rows.shape[1]
+    prior = UNEXPLORED / rows.shape[1]
     inner = prior * rows @ rows.T + np.eye(len(rows))
     shared = prior * rows @ candidates.T
     known = (shared * np.linalg.solve(inner, shared)).sum(axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from search.samplers.base import Sampler
 from search.samplers.modelled import check_modelled
-from search.samplers.optuna import ModelSampler, once
+from search.samplers.optuna import ModelSampler, one_for_all
 from search.samplers.pooled import TIES, PoolSampler, standardized
 from search.samplers.studies import Translation
 
@@ -30,7 +30,7 @@ class LinearSettings:
         def sampler(known: Translation, seed: int, number: int) -> LinearSampler:
             return LinearSampler(known.space, seed=seed, modelled_trials=self.modelled_trials)
 
-        return ModelSampler(once(sampler), self.modelled_trials, seed, TIES)
+        return ModelSampler(one_for_all(sampler), self.modelled_trials, seed, TIES)
 
 
 class LinearSampler(PoolSampler):

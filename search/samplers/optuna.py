@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial
 
-from search.samplers.base import Observation, Proposal, objectives_of_past, ranked
+from search.samplers.base import Observation, Proposal, by_value, objectives_of_past
 from search.samplers.hard_budget import BudgetedSampler
 from search.samplers.modelled import thinned, with_finite_scores
 from search.samplers.optuna_private import GENERATION
@@ -33,7 +33,7 @@ class MakesBudgeted(Protocol):
     def __call__(self, known: Translation, seed: int, number: int) -> BudgetedSampler: ...
 
 
-def once(make: MakesBudgeted) -> MakesBudgeted:
+def one_for_all(make: MakesBudgeted) -> MakesBudgeted:
     """The same for all trials of a search: of a sampler that keeps no more than what networks are made of."""
     made: list[tuple[Translation, BudgetedSampler]] = []
 
@@ -46,7 +46,7 @@ def once(make: MakesBudgeted) -> MakesBudgeted:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedTrial:
     """A trial of a study that holds what is modelled of the past, and the sampler to ask for it.
     `generations_left_out` are those of NSGA-II that are not modelled."""
 
@@ -81,7 +81,7 @@ class OptunaSampler:
         for params in asked.proposals():
             yield Proposal.of(space, params, asked.attributes())
 
-    def _ask(self, space: Space, past: Sequence[Observation], number: int) -> Asked:
+    def _ask(self, space: Space, past: Sequence[Observation], number: int) -> AskedTrial:
         translation = self._translated(space)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -94,7 +94,7 @@ class OptunaSampler:
         study = optuna.create_study(directions=directions, sampler=sampler)
         study.add_trials([translation.frozen_trial(seen, left_out) for seen in modelled])
         study.ask().set_user_attr(NUMBER, number)
-        return Asked(sampler, study, study.get_trials(deepcopy=False)[-1], left_out)
+        return AskedTrial(sampler, study, study.get_trials(deepcopy=False)[-1], left_out)
 
     def _translated(self, space: Space) -> Translation:
         if self._translation is None or self._translation.space is not space:
@@ -115,7 +115,7 @@ class ModelSampler(OptunaSampler):
     ) -> list[int]:
         """Places of the candidates, the most wanted first; at random before anything is modelled."""
         asked = self._ask(space, past, number)
-        return ranked(
+        return by_value(
             candidates,
             lambda found: asked.sampler.values(asked.study, asked.trial, found),
             self.seed,

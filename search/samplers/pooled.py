@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from search.samplers.base import Observation, Proposal, ranked_pool
+from search.samplers.base import Observation, Proposal, pool_by_value
 from search.samplers.hard_budget import BudgetedSampler
 from search.samplers.modelled import thinned, with_finite_scores
 from search.samplers.properties import properties
@@ -63,7 +63,7 @@ class PoolSampler(BudgetedSampler, abc.ABC):
                 proposal = Proposal(suggestions.params, self.space.sample(suggestions))
                 pool.append(self._proposal(proposal.params | fixed) if fixed else proposal)
             values = self._value(rows, scores, [proposal.architecture for proposal in pool])
-            for proposal in ranked_pool(pool, values, self.seed, TIES, number):
+            for proposal in pool_by_value(pool, values, self.seed, TIES, number):
                 yield proposal.params
 
     def values(

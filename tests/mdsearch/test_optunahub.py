@@ -23,7 +23,7 @@ def test_the_registry_finds_what_it_asks_for() -> None:
     assert "sampler" in front["tags"] and front["license"] == "MIT License"
     assert (FOLDER / "LICENSE").read_text().startswith(front["license"])
     headings = re.findall(r"^## (.*)$", readme, re.MULTILINE)
-    assert headings == ["Abstract", "APIs", "Installation", "Example"]
+    assert headings == ["Abstract", "APIs", "Installation", "Example", "Others"]
     assert "<" not in re.sub(r"```.*?```", "", readme, flags=re.DOTALL)  # it takes no HTML
 
 
@@ -39,7 +39,7 @@ def test_the_package_is_the_public_api_and_imports_nothing_else_of_ours() -> Non
 
 def test_the_example_keeps_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.samplers.pooled.POOL", 40)
-    for study in example.studies(trials=4):
+    for study in example.example_studies(trials=4):
         assert len(study.trials) == 4 and all(trial.values[0] <= 120 for trial in study.trials)
 
 

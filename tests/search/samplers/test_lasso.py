@@ -11,7 +11,7 @@ from sklearn.gaussian_process.kernels import DotProduct
 from sklearn.linear_model import Lasso
 
 from search.samplers.base import Observation
-from search.samplers.lasso import EXPLAINED, PENALTY, LassoSampler, LassoSettings
+from search.samplers.lasso import PENALTY, UNEXPLORED, LassoSampler, LassoSettings
 from search.statistics.curves import Curve
 from search.toy import BUDGET, RUNGS, SPACE, quality, scores_at
 from space.architecture import Architecture
@@ -34,7 +34,7 @@ def test_it_adds_what_is_not_known_to_what_lasso_expects() -> None:
     rows, candidates, scores = everybody[:10], everybody[10:], chance.normal(size=10)
     centred = scores - scores.mean()
     expected = Lasso(PENALTY, max_iter=10_000).fit(rows, centred).predict(candidates)
-    scale = (EXPLAINED / 7) ** 0.5
+    scale = (UNEXPLORED / 7) ** 0.5
     process = GaussianProcessRegressor(DotProduct(0, sigma_0_bounds="fixed"), alpha=1.0, optimizer=None)
     _, deviation = process.fit(scale * rows, centred).predict(scale * candidates, return_std=True)
     found = LassoSampler(SPACE, BUDGET, seed=0).promise(rows, scores, candidates)
