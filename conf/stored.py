@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-KIND = "name"  # of a field that may be any of several kinds
+from conf.repeated import KIND
 
 
 def changed_by_words(
@@ -23,8 +23,14 @@ def changed_by_words(
         before, own = then.get(name), fields.get(name)
         if name in then and value == before:
             continue
-        fields[name] = value
-        if isinstance(value, Mapping) and isinstance(before, Mapping) and isinstance(own, Mapping):
-            if value.get(KIND) == before.get(KIND) and KIND not in value.keys() ^ own.keys():
-                fields[name] = changed_by_words(own, before, value)
+        fields[name] = _merged(own, before, value)
     return fields
+
+
+def _merged(own: Any, before: Any, value: Any) -> Any:
+    """`value` whole where new words chose another, and only its changed fields otherwise."""
+    if not (isinstance(own, Mapping) and isinstance(before, Mapping) and isinstance(value, Mapping)):
+        return value
+    if value.get(KIND) != before.get(KIND) or (KIND in value) != (KIND in own):
+        return value
+    return changed_by_words(own, before, value)
