@@ -33,6 +33,7 @@ def captions_of(images: ImageSet, file: str | None) -> list[str]:
             f"captions: {len(captions.texts):,} in {source} for {len(images.names):,} images; without image "
             f"names they go by order, one a line"
         )
+    _check_order(images.names, captions, source)
     return captions.texts
 
 
@@ -92,6 +93,18 @@ def _by_name(images: list[str], captions: Captions, source: str) -> list[str]:
     raise _mismatch(images, captions, source)
 
 
+def _check_order(images: list[str], captions: Captions, source: str) -> None:
+    """Raises InputError where a field that is not read names these images in another order."""
+    wanted = [_number_or_name(_bare(name)) for name in images]
+    for field, values in captions.others.items():
+        there = [_number_or_name(_bare(str(value))) for value in values]
+        if there != wanted and sorted(there) == sorted(wanted):
+            raise InputError(
+                f"captions: {source} would go by order, but its {field} names the images in another one; "
+                f"allowed: names under {', '.join(NAME_FIELDS)}"
+            )
+
+
 def _mismatch(images: list[str], captions: Captions, source: str) -> InputError:
     assert captions.names is not None
     repeated = [name for name, count in Counter(captions.names).items() if count > 1]
@@ -129,6 +142,11 @@ def _without_suffix(name: str) -> str:
 def _suffixes() -> frozenset[str]:
     """That a name may lack: `img.v1` has none."""
     return image_suffixes() | READERS.keys()
+
+
+def _number_or_name(name: str) -> str:
+    """`7` for `007`, as an image of the number 7 may be called."""
+    return str(int(name)) if name.isdecimal() else name
 
 
 def _base(name: str) -> str:

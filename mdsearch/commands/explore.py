@@ -76,7 +76,8 @@ def explore(settings: ExploreSettings) -> Map:
     try:
         around = [] if near is None else neighbours(grid, near)
     except InputError as error:
-        raise InputError(f"near: {settings.near} is no point of this space: {error}") from None
+        said = f"near: {settings.near} is no point of this space: {error}; near=null looks around none"
+        raise InputError(said) from None
     with _progress() as progress:
         task = progress.add_task("counting, edges", total=1 + len(MEANS))
         within = count_within(grid, budget)

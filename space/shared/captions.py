@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,12 +24,14 @@ OF_AN_IMAGE = re.compile(r"(?!.*://).*\.(png|jpe?g|webp|bmp|tiff?|gif|heic|avif)
 class Captions:
     """Texts in the file's order, with the names of their images where the file gives them.
 
-    `more_than_images` is for the annotations of a whole data set, of which the images may be a part.
+    `more_than_images` is for the annotations of a whole data set, of which the images may be a part; `others`
+    are the fields that are not read, of rows without a name: they may say of which image they are.
     """
 
     texts: list[str]
     names: list[str] | None = None
     more_than_images: bool = False
+    others: Mapping[str, list[Any]] = dataclasses.field(default_factory=dict)
 
 
 def captions_beside(folder: Path) -> Path | None:
@@ -178,8 +181,9 @@ def _columns(schema: Any, path: Path) -> list[str]:
     if nameless and not any(column.partition(".")[0] in NAME_FIELDS for column in columns):
         raise WrongForm(f"{nameless}; allowed: names as text or whole numbers, or structs with a path")
     if not any(column.partition(".")[0] in NAME_FIELDS for column in columns):
-        texts = [column.name for column in schema if any(is_kind(column.type) for is_kind in of_texts)]
-        columns += [name for name in texts if name not in columns]  # which may hold names nevertheless
+        may_name = (*of_texts, types.is_integer)  # nevertheless
+        more = [column.name for column in schema if any(is_kind(column.type) for is_kind in may_name)]
+        columns += [name for name in more if name not in columns]
     return columns
 
 
@@ -205,6 +209,7 @@ def _rows(rows: Iterable[tuple[str, Any]]) -> Captions:
     have one."""
     texts: list[str] = []
     names: list[str] = []
+    others: dict[str, list[Any]] = {}
     nameless = ""
     for where, row in rows:
         text = _first(row, TEXT_FIELDS) if isinstance(row, Mapping) else None
@@ -216,11 +221,13 @@ def _rows(rows: Iterable[tuple[str, Any]]) -> Captions:
         if name is None:
             _check_unnamed(row, where)
             nameless = nameless or where
+            for field in row.keys() - {*NAME_FIELDS, *TEXT_FIELDS}:
+                others.setdefault(field, []).append(row[field])
         else:
             names.append(name)
     if names and nameless:
         raise WrongForm(f"{nameless} lacks the {' or '.join(NAME_FIELDS)} that others have")
-    return Captions(texts, names or None)
+    return Captions(texts, names or None, others={} if names else others)
 
 
 def _check_unnamed(row: Mapping[str, Any], where: str) -> None:

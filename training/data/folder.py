@@ -162,11 +162,11 @@ def open_folder(
 
 
 def _rows_by_image(root: Path, rows: list[tuple[str, str]]) -> dict[Path, list[tuple[str, str]]]:
-    """An image that several rows name, in whatever form, is one."""
+    """An image that several rows name, in whatever form, from the folder or from the root, is one."""
     first: dict[str, Path] = {}
     by_image: dict[Path, list[tuple[str, str]]] = {}
     for file, row in zip(_files(root, [name for name, _ in rows]), rows, strict=True):
-        by_image.setdefault(first.setdefault(os.path.normpath(file), file), []).append(row)
+        by_image.setdefault(first.setdefault(os.path.abspath(file), file), []).append(row)
     return by_image
 
 
@@ -200,9 +200,9 @@ def _passed_over(root: Path, files: list[Path]) -> PassedOver:
         unread = PassedOver()
         unread.add("folder that cannot be read", str(error.filename))
         return unread
-    named = {os.path.normpath(file) for file in files}
+    named = {os.path.abspath(file) for file in files}
     for name in found.images:
-        if os.path.normpath(root / name) not in named:
+        if os.path.abspath(root / name) not in named:
             found.passed_over.add("without a caption", name)
     return found.passed_over
 

@@ -166,3 +166,32 @@ def test_names_meet_in_any_unicode_form_and_with_dots(tmp_path: Path) -> None:
         (tmp_path / "a.json").write_text(json.dumps(rows))
         assert sorted(captions_of(images, str(tmp_path / "a.json"))) == ["a", "b"]
         assert len(named_in(str(tmp_path / "a.json"), images, "reference_list").names) == 2
+
+
+@pytest.mark.parametrize("form", [".jsonl", ".csv", ".parquet"])
+def test_a_field_that_is_not_read_and_names_the_images_in_another_order_is_refused(
+    tmp_path: Path, form: str
+) -> None:
+    import pandas
+
+    folder, file = tmp_path / "images", tmp_path / f"captions{form}"
+    folder.mkdir()
+    for name in ("001", "002", "010"):
+        (folder / f"{name}.png").write_bytes(png(random_images(1)[0]))
+    images = open_images(str(folder))
+
+    def written(numbers: list[int]) -> str:
+        rows = pandas.DataFrame({"image_id": numbers, "caption": [f"caption {n}" for n in numbers]})
+        if form == ".parquet":
+            rows.to_parquet(file)
+        elif form == ".csv":
+            rows.to_csv(file, index=False)
+        else:
+            rows.to_json(file, orient="records", lines=True)
+        return str(file)
+
+    with pytest.raises(InputError, match="its image_id names the images in another"):
+        captions_of(images, written([10, 2, 1]))
+    for as_they_stand in ([1, 2, 10], [0, 1, 2]):
+        wanted = [f"caption {number}" for number in as_they_stand]
+        assert captions_of(images, written(as_they_stand)) == wanted

@@ -123,7 +123,7 @@ def test_a_table_broken_off_leaves_no_file(md: Grid, tmp_path: Path) -> None:
         (["plot=nowhere/map.png"], "plot: there is no folder 'nowhere'"),
         (["budget.peak_activations_mib=100"], "budget.peak_activations_mib: a map adds up"),
         (["near=mdd"], "near: no preset 'mdd'; did you mean 'md'"),
-        (["near=sd15"], "near: sd15 is no point of this space: 4 levels; the space has 3"),
+        (["near=sd15"], "near: sd15 is no point of this space: 4 levels; the space has 3; near=null"),
         (["spce=md"], "did you mean 'space'"),
     ],
 )

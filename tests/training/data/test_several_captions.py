@@ -47,6 +47,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_an_image_named_from_the_root_too_is_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder's own path being relative."""
+    monkeypatch.chdir(tmp_path.parent)
+    rows = [(f"{index}.png", f"image {index}") for index in range(IMAGES)]
+    write_captions(tmp_path, rows + [(str(tmp_path / name), f"{text} again") for name, text in rows])
+    data = loaded(Path(tmp_path.name))
+    assert (data.train_images, len(data.train_captions)) == (15, 30)
+    assert not set(greys(data, "train")) & set(greys(data, "held_out"))
+
+
 def loaded(folder: Path, **changes: float) -> Dataset:
     settings = FolderSettings(folder=str(folder), image_size_px=8, held_out_share=0.25, **changes)  # type: ignore[arg-type]
     return load_data(settings)
