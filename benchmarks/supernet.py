@@ -56,7 +56,8 @@ def main() -> None:
     words.add_argument("--sources", nargs="+", default=SOURCES)
     words.add_argument("--steps", type=int, nargs="+", default=[125, 250, 500, 1000])
     words.add_argument("--words", nargs="*", default=[], help="of the search: strategy.decay=none")
-    words.add_argument("--halves", type=int, default=20, help="of the table, five replays of each")
+    words.add_argument("--halves", type=int, default=20, help="of the table, for the replay")
+    words.add_argument("--seeds", type=int, default=2, help="of each half")
     chosen = words.parse_args()
     torch.set_num_threads(1)
     histories = histories_of(chosen.sources)
@@ -72,7 +73,7 @@ def main() -> None:
     noise = refined(table.noise, estimated(list(histories.values()), table.noise))
     references = [named_architecture(name) for name in ConfirmationSettings().references]
     known = teachers(histories, references, table.space)
-    draws = list(halves(table, known, "all", chosen.halves, 5))
+    draws = list(halves(table, known, "all", chosen.halves, chosen.seeds))
     compared = tuple(strategies(losses, table))
     taught = frozenset(each.name for each in compared if TAUGHT in each.name)
     found = replayed_all(draws, Replaying(compared, taught, noise, (4.0,)), 1, Console())
