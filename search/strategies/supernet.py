@@ -38,7 +38,7 @@ class SupernetSettings:
     that they generate."""
 
     name: Literal["supernet"] = "supernet"
-    steps: int = 250
+    steps: int = 500
     every: int = 125
     decay: Literal["none", "linear", "cosine"] = "cosine"
     candidates: int = 200

@@ -240,7 +240,7 @@ def test_the_plan_says_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     data = load_data(settings.data)
     cost, steps = supernet_plan(settings, data)
     assert (
-        "4.90 M shared parameters" in cost and "250 steps of 0.500 s" in cost and "200 candidates of" in cost
+        "4.90 M shared parameters" in cost and "500 steps of 0.500 s" in cost and "200 candidates of" in cost
     )
-    assert steps == "as many steps as 0.5 trials of full length"
+    assert steps == "as many steps as 1.0 trials of full length"
     assert supernet_plan(replace(settings, strategy=IndependentSettings()), data) == []
