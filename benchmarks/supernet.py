@@ -1,9 +1,9 @@
 """How well do inherited scores rank networks, and at what cost? `python -m benchmarks.supernet FOLDER`.
 
-Trains a supernet of the default search (resumable: FOLDER holds its states), and at every so many steps has
-each recorded network of the sources score with the weights that it inherits. Against the recorded
-stand-alone scores: rank correlations, of all networks and of the sound ones; and on replay the steps until
-one of the best 5 % is complete, the shared training counted.
+Trains supernets of the default search, one of each length (resumable: FOLDER holds their states), and has
+each recorded network of the sources score with the weights that it inherits. Against the recorded stand-alone
+scores: rank correlations, of all networks and of the sound ones; and on replay the steps until one of the
+best 5 % is complete, without the shared training and with it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from analysis.efficiency.figures import BASE, StrategyFigures, figure, mean, rat
 from analysis.efficiency.replays import Replaying, replay_strategy, replayed_all
 from analysis.evidence.metrics import Metric, metrics_of
 from analysis.evidence.resampling import bootstrap_interval, spearman
+from analysis.evidence.sources import mean_run_seconds
 from analysis.evidence.text import with_interval
 from analysis.rendering import render_table
 from analysis.replay.table import RecordedTable, table_of
@@ -36,7 +37,8 @@ from search.runs.bundle import histories_of
 from search.samplers.base import Observation, Proposal
 from search.samplers.factory import make_sampler
 from search.samplers.linear import LinearSettings
-from search.settings import settings_from_plain
+from search.settings import SearchSettings, settings_from_plain
+from search.strategies.supernet import SupernetSettings
 from space.architecture import Architecture
 from space.choices import Space
 from training.data.factory import load_data
@@ -44,91 +46,80 @@ from training.supernet import SupernetTrainer
 
 SOURCES = [f"recorded:{name}" for name in ("table", "table-2", "table-3", "pairs")]
 SOUND_FID = 500.0  # at the end: below it a network has learnt more than grey
-SCORES_NAME = "scores.json"
+STEPS_KEPT = 125  # between two saved states
 Losses = dict[str, float]  # by architecture id
 
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     words.add_argument("folder", type=Path)
-    words.add_argument("sources", nargs="*", default=SOURCES)
-    words.add_argument("--steps", type=int, default=4000)
-    words.add_argument("--every", type=int, default=500)
-    words.add_argument("--images", type=int, default=64, help="held-out images of an inherited score")
-    words.add_argument(
-        "--words", nargs="*", default=[], help="of the search that it serves: training.decay=none"
-    )
+    words.add_argument("--sources", nargs="+", default=SOURCES)
+    words.add_argument("--steps", type=int, nargs="+", default=[125, 250, 500, 1000])
+    words.add_argument("--words", nargs="*", default=[], help="of the search: strategy.decay=none")
     words.add_argument("--halves", type=int, default=20, help="of the table, for the replay")
+    words.add_argument("--seeds", type=int, default=2, help="of each half")
     chosen = words.parse_args()
-    chosen.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     histories = histories_of(chosen.sources)
     table = table_of(histories)
-    networks = feasible(table)
-    losses = scored(chosen.folder, networks, chosen.words, chosen.steps, chosen.every, chosen.images)
-    full = table.rungs[-1]
-    print(f"{len(networks)} networks; steps of shared training, in full lengths of {full}\n")
+    networks, full = feasible(table), table.rungs[-1]
+    settings = settings_from_plain(compose("search", ["strategy=supernet", *chosen.words]))
+    losses = {
+        steps: inherited_losses(chosen.folder / str(steps), networks, settings, steps)
+        for steps in chosen.steps
+    }
+    print(f"{len(networks)} networks; a trial: {full} steps, {mean_run_seconds(table):.0f} s as recorded\n")
     print(render_table([], correlation_rows(losses, table), "markdown"))
     noise = refined(table.noise, estimated(list(histories.values()), table.noise))
-    known = teachers(
-        histories, [named_architecture(n) for n in ConfirmationSettings().references], table.space
-    )
-    draws = list(halves(table, known, "all", chosen.halves, 5))
-    replaying = Replaying(tuple(strategies(losses, table)), frozenset({TAUGHT}), noise, (4.0,))
-    found = replayed_all(draws, replaying, 1, Console())
+    references = [named_architecture(name) for name in ConfirmationSettings().references]
+    known = teachers(histories, references, table.space)
+    draws = list(halves(table, known, "all", chosen.halves, chosen.seeds))
+    compared = tuple(strategies(losses, table))
+    taught = frozenset(each.name for each in compared if TAUGHT in each.name)
+    found = replayed_all(draws, Replaying(compared, taught, noise, (4.0,)), 1, Console())
     print(render_table([], replay_rows(found, full), "markdown"))
 
 
 # ---------------------------------------------------------------------- inherited scores
 
 
-def scored(
-    folder: Path,
-    networks: Sequence[Architecture],
-    words: Sequence[str],
-    steps: int,
-    every: int,
-    images: int,
-) -> dict[int, Losses]:
-    """The inherited validation loss of each network after each so many steps, kept in the folder."""
-    settings = settings_from_plain(compose("search", list(words)))
-    scoring = replace(settings.training, steps=steps, validation_images=images)
-    data, file = load_data(settings.data), folder / SCORES_NAME
-    known: dict[str, Losses] = json.loads(file.read_text()) if file.is_file() else {}
-    trainer = SupernetTrainer(
-        settings.space, settings.budget, settings.proxy, data, scoring, seed=settings.seed
+def inherited_losses(
+    folder: Path, networks: Sequence[Architecture], settings: SearchSettings, steps: int
+) -> Losses:
+    """Of each network, after a shared training of so many steps; kept in the folder."""
+    scores, state, strategy = folder / "scores.json", folder / "state.pt", settings.strategy
+    known: Losses = json.loads(scores.read_text()) if scores.is_file() else {}
+    if known.keys() >= {network.id for network in networks}:
+        return known
+    assert isinstance(strategy, SupernetSettings)
+    folder.mkdir(parents=True, exist_ok=True)
+    training = replace(
+        settings.training,
+        steps=steps,
+        decay=strategy.decay,
+        validation_images=strategy.validation_images,
     )
-    for step in range(every, steps + 1, every):
-        if set(known.get(str(step), {})) >= {network.id for network in networks}:
-            continue
-        began = time.process_time()
-        _train_to(trainer, folder, step)
-        trained = time.process_time()
-        known[str(step)] = dict(_inherited(trainer, networks))
-        file.write_text(json.dumps(known))
-        print(
-            f"step {step}: {trained - began:.0f} s of training, {time.process_time() - trained:.0f} s for "
-            f"{len(networks)} scores",
-            flush=True,
-        )
-    return {int(step): losses for step, losses in known.items() if int(step) <= steps}
-
-
-def _train_to(trainer: SupernetTrainer, folder: Path, step: int) -> None:
-    """From the latest state on the way there."""
-    states = {int(file.stem.partition("-")[2]): file for file in folder.glob("state-*.pt")}
-    before = max((at for at in states if trainer.step < at <= step), default=None)
-    if before is not None:
-        trainer.load_state(states[before])
-    if trainer.step < step:
-        trainer.train_to(step)
-        trainer.save_state(folder / f"state-{step}.pt")
-
-
-def _inherited(trainer: SupernetTrainer, networks: Sequence[Architecture]) -> Iterator[tuple[str, float]]:
+    data = load_data(settings.data)
+    trainer = SupernetTrainer(
+        settings.space, settings.budget, settings.proxy, data, training, seed=settings.seed
+    )
+    if state.is_file():
+        trainer.load_state(state)
+    began = time.process_time()
+    while trainer.step < steps:
+        trainer.train_to(min(steps, trainer.step + STEPS_KEPT))
+        trainer.save_state(state)
+    trained = time.process_time()
     for network in networks:
         trainer.inherit(network)
-        yield network.id, trainer.validation_loss()
+        known[network.id] = trainer.validation_loss()
+    scores.write_text(json.dumps(known))
+    seconds = trained - began, time.process_time() - trained
+    print(
+        f"{steps} steps: {seconds[0]:.0f} s to train, {seconds[1]:.0f} s for {len(networks)} scores",
+        flush=True,
+    )
+    return known
 
 
 # ---------------------------------------------------------------------- rank correlations
@@ -162,7 +153,7 @@ def _ends(table: RecordedTable, metric: Metric) -> dict[str, float]:
 
 # ---------------------------------------------------------------------- replay
 
-TAUGHT = "linear, taught"
+TAUGHT, UNTAUGHT = "linear, taught by others", "linear alone"
 
 
 @dataclass(frozen=True)
@@ -194,20 +185,15 @@ class InheritedRanks:
 
 
 def strategies(losses: Mapping[int, Losses], table: RecordedTable) -> Iterator[ReplayStrategy]:
-    """Random and linear as they are; then inherited ranks of each number of steps. None stops early."""
-    for name, words in (
-        (BASE, ("sampler=random", "stopping=none")),
-        ("linear, untaught", ("stopping=none",)),
-        (TAUGHT, ("stopping=none",)),
-    ):
-        yield replay_strategy(name, compose("search", list(words)), table)
-    none = replay_strategy("", compose("search", ["stopping=none"]), table)
-    for step, inherited in sorted(losses.items()):
-        for with_linear in (False, True):
-            beside = " + linear, untaught" if with_linear else ""
-            yield replace(
-                none, name=f"{step} shared steps{beside}", sampler=InheritedRanks(inherited, with_linear)
-            )
+    """Random and linear as they are; then inherited ranks, alone and beside linear ones. None stops early."""
+    random = replay_strategy(BASE, compose("search", ["sampler=random", "stopping=none"]), table)
+    linear = replay_strategy(TAUGHT, compose("search", ["stopping=none"]), table)
+    yield from (random, replace(linear, name=UNTAUGHT), linear)
+    for steps, inherited in sorted(losses.items()):
+        name = f"{steps} shared steps"
+        yield replace(linear, name=name, sampler=InheritedRanks(inherited))
+        for beside in (UNTAUGHT, TAUGHT):
+            yield replace(linear, name=f"{name}, {beside}", sampler=InheritedRanks(inherited, True))
 
 
 def replay_rows(found: Mapping[str, StrategyFigures], full: int) -> list[dict[str, str]]:
