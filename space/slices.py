@@ -10,7 +10,7 @@ Names, shapes and segments come from `stages`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, groupby
 from operator import attrgetter
@@ -20,18 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from space.architecture import Architecture
-from space.kinds.stage import Stage
-from space.kinds.table import CONV_BLOCKS, build
-from space.shared.plain import entry_of
+from space.kinds.stage import Axis, Stage
+from space.kinds.table import CONV_BLOCKS, build, kind_of
 from space.stages import RESAMPLING, Stages, stages
-
-
-class Axis(NamedTuple):
-    """A dimension of a weight: the lengths of its segments, each the first part of the shared one, or, if
-    centred, its middle."""
-
-    segments: tuple[int, ...]
-    centred: bool = False
 
 
 class Piece(NamedTuple):
@@ -90,7 +81,7 @@ def pieces(architecture: Architecture) -> Iterator[Piece]:
 
 
 def _of_stage(stage: Stage, inputs: Axis, name: str, shared: str) -> Iterator[Piece]:
-    axes = entry_of(AXES, stage.kind, "kind")(stage, inputs)
+    axes = kind_of(stage).axes(stage, inputs)
     for own, shape, owner in _parameters(stage):
         module, _, parameter = own.rpartition(".")
         leading = axes[module] if parameter == "weight" else axes[module][:1]
@@ -153,93 +144,4 @@ ALONE = {
     "guidance": "guidance",
     "conv in": "conv_in",
     "conv out": "conv_out",
-}
-
-WeightAxes = Mapping[str, tuple[Axis, ...]]
-"""By the name of a module within a stage: the first axes of its weight. A bias has the first; further ones
-are the same for all candidates."""
-
-
-def _full(stage: Stage, inputs: Axis) -> WeightAxes:
-    out, time = Axis((stage.outputs,)), Axis((stage.options.time_width,))
-    return {
-        "norm1": (inputs,),
-        "conv1": (out, inputs),
-        "time": (out, time),
-        "norm2": (out,),
-        "conv2": (out, out),
-        "shortcut": (out, inputs),
-    }
-
-
-def _separable(stage: Stage, inputs: Axis) -> WeightAxes:
-    out, time = Axis((stage.outputs,)), Axis((stage.options.time_width,))
-    hidden = Axis((stage.options.separable_expansion * stage.outputs,))
-    kernel = Axis((stage.options.separable_kernel,), centred=True)
-    return {
-        "depthwise": (inputs, Axis((1,)), kernel, kernel),
-        "norm": (inputs,),
-        "expand": (hidden, inputs),
-        "reduce": (out, hidden),
-        "time": (out, time),
-        "shortcut": (out, inputs),
-    }
-
-
-def _transformer(stage: Stage, inputs: Axis) -> WeightAxes:
-    options = stage.options
-    wide = options.feed_forward_ratio * stage.inputs
-    heads = Axis((stage.inputs // options.heads,) * options.heads)
-    of_attention = {"query": (heads, inputs), "out": (inputs, heads)}
-    of_source = {"self": inputs, "cross": Axis((options.context_width,))}
-    attentions = {
-        f"{name}_attention.{module}": axes
-        for name, source in of_source.items()
-        for module, axes in (of_attention | {"key": (heads, source), "value": (heads, source)}).items()
-    }
-    return attentions | {
-        "self_norm": (inputs,),
-        "cross_norm": (inputs,),
-        "feed_norm": (inputs,),
-        "feed_forward.expand": (Axis((wide, wide)), inputs),
-        "feed_forward.reduce": (inputs, Axis((wide,))),
-    }
-
-
-def _embedding(stage: Stage, inputs: Axis) -> WeightAxes:
-    width = Axis((stage.outputs,))
-    return {"0": (width, inputs), "2": (width, width)}
-
-
-def _halves(length: int) -> Axis:
-    """Cosines, then sines."""
-    return Axis((length // 2, length // 2))
-
-
-def _time(stage: Stage, inputs: Axis) -> WeightAxes:
-    return _embedding(stage, _halves(stage.inputs))
-
-
-def _guidance(stage: Stage, inputs: Axis) -> WeightAxes:
-    return {"": (_halves(stage.outputs), inputs)}
-
-
-def _one_product(stage: Stage, inputs: Axis) -> WeightAxes:
-    """A convolution or a linear layer, itself or as `conv`."""
-    return dict.fromkeys(("", "conv"), (Axis((stage.outputs,)), inputs))
-
-
-AXES: Mapping[str, Callable[[Stage, Axis], WeightAxes]] = {  # of every kind in space/kinds/table.py
-    "full": _full,
-    "separable": _separable,
-    "time embedding": _time,
-    "added conditions": _embedding,
-    "guidance": _guidance,
-    "conv in": _one_product,
-    "project in": _one_product,
-    "transformer": _transformer,
-    "project out": _one_product,
-    "downsample": _one_product,
-    "upsample": _one_product,
-    "conv out": _one_product,
 }

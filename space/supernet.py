@@ -16,10 +16,11 @@ from torch.func import functional_call
 
 from space.architecture import Architecture
 from space.choices import Space
+from space.kinds.stage import Axis
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError
-from space.slices import Axis, Piece, longer, pieces, taken
+from space.slices import Piece, longer, pieces, taken
 from space.unet import UNet
 
 

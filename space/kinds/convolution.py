@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from space.kinds.rules import NOTHING, Cost, conv, linear, norm
-from space.kinds.stage import Kind, Stage
+from space.kinds.stage import Axis, Kind, Stage, WeightAxes, one_product
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +40,19 @@ def _full_block(stage: Stage) -> nn.Module:
     return FullBlock(stage.inputs, stage.outputs, stage.options.time_width, stage.options.norm_groups)
 
 
-FULL = Kind("full conv block", _full_cost, _full_held, _full_block, FullOptions)
+def _full_axes(stage: Stage, inputs: Axis) -> WeightAxes:
+    out, time = Axis((stage.outputs,)), Axis((stage.options.time_width,))
+    return {
+        "norm1": (inputs,),
+        "conv1": (out, inputs),
+        "time": (out, time),
+        "norm2": (out,),
+        "conv2": (out, out),
+        "shortcut": (out, inputs),
+    }
+
+
+FULL = Kind("full conv block", _full_cost, _full_held, _full_block, _full_axes, FullOptions)
 
 # ---------------------------------------------------------------------- the separable block, section 3.3
 
@@ -75,7 +87,28 @@ def _separable_block(stage: Stage) -> nn.Module:
     return SeparableBlock(stage.inputs, stage.outputs, *stage.options)
 
 
-SEPARABLE = Kind("separable conv block", _separable_cost, _separable_held, _separable_block, SeparableOptions)
+def _separable_axes(stage: Stage, inputs: Axis) -> WeightAxes:
+    out, time = Axis((stage.outputs,)), Axis((stage.options.time_width,))
+    hidden = Axis((stage.options.separable_expansion * stage.outputs,))
+    kernel = Axis((stage.options.separable_kernel,), centred=True)
+    return {
+        "depthwise": (inputs, Axis((1,)), kernel, kernel),
+        "norm": (inputs,),
+        "expand": (hidden, inputs),
+        "reduce": (out, hidden),
+        "time": (out, time),
+        "shortcut": (out, inputs),
+    }
+
+
+SEPARABLE = Kind(
+    "separable conv block",
+    _separable_cost,
+    _separable_held,
+    _separable_block,
+    _separable_axes,
+    SeparableOptions,
+)
 
 # ---------------------------------------------------------------------- around the blocks
 
@@ -98,7 +131,7 @@ def _in_conv(stage: Stage) -> nn.Module:
     return nn.Conv2d(stage.inputs, stage.outputs, 3, padding=1)
 
 
-CONV_IN = Kind("conv in", _in_cost, _in_held, _in_conv)
+CONV_IN = Kind("conv in", _in_cost, _in_held, _in_conv, one_product)
 
 
 def _out_cost(stage: Stage) -> Cost:
@@ -117,7 +150,7 @@ def _out_conv(stage: Stage) -> nn.Module:
     return zero_conv(stage.inputs, stage.outputs)
 
 
-CONV_OUT = Kind("conv out", _out_cost, _out_held, _out_conv, OutOptions)
+CONV_OUT = Kind("conv out", _out_cost, _out_held, _out_conv, one_product, OutOptions)
 
 
 def _down_cost(stage: Stage) -> Cost:
@@ -134,7 +167,7 @@ def _down(stage: Stage) -> nn.Module:
     return Downsample(stage.inputs)
 
 
-DOWNSAMPLE = Kind("downsample", _down_cost, _down_held, _down)
+DOWNSAMPLE = Kind("downsample", _down_cost, _down_held, _down, one_product)
 
 
 def _up_cost(stage: Stage) -> Cost:
@@ -152,7 +185,7 @@ def _up(stage: Stage) -> nn.Module:
     return Upsample(stage.inputs)
 
 
-UPSAMPLE = Kind("upsample", _up_cost, _up_held, _up)
+UPSAMPLE = Kind("upsample", _up_cost, _up_held, _up, one_product)
 
 # ---------------------------------------------------------------------- what blocks have in common
 

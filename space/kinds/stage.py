@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -47,6 +47,19 @@ class Stage:
         return self.size * self.size
 
 
+class Axis(NamedTuple):
+    """A dimension of a weight that is a slice of a larger one: the lengths of its segments, each the first
+    part of the larger's, or, if centred, its middle."""
+
+    segments: tuple[int, ...]
+    centred: bool = False
+
+
+WeightAxes = Mapping[str, tuple[Axis, ...]]
+"""By the name of a module within a stage: the first axes of its weight. A bias has the first; further ones
+are the same for all candidates."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """What is known of a kind of stage.
@@ -54,13 +67,20 @@ class Kind:
     `cost` counts parameters and MACs of one image. `held` counts, in elements of one image, the most that
     lives beside the stage's input while it runs (its result included); `held_in_batch` the same where an
     image has others beside it, if that is more. `build` makes the module; a norm that stands in front of a
-    projection or of the last convolution belongs to what surrounds it. `options` names, with the fields of
-    `Architecture`, what the kind depends on beside widths and size.
+    projection or of the last convolution belongs to what surrounds it. `axes` says, given the axis of its
+    input, what its weights are of those that candidates share (`space/slices.py`). `options` names, with the
+    fields of `Architecture`, what the kind depends on beside widths and size.
     """
 
     label: str
     cost: Callable[[Stage], Cost]
     held: Callable[[Stage], int]
     build: Callable[[Stage], nn.Module]
+    axes: Callable[[Stage, Axis], WeightAxes]
     options: Any = NoOptions
     held_in_batch: Callable[[Stage], int] | None = None
+
+
+def one_product(stage: Stage, inputs: Axis) -> WeightAxes:
+    """A convolution or a linear layer, itself or as `conv`."""
+    return dict.fromkeys(("", "conv"), (Axis((stage.outputs,)), inputs))

@@ -7,7 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from space.kinds.rules import NOTHING, Cost, embedding, linear, norm
-from space.kinds.stage import Activation, AttentionKind, Kind, Projection, Stage
+from space.kinds.stage import (
+    Activation,
+    AttentionKind,
+    Axis,
+    Kind,
+    Projection,
+    Stage,
+    WeightAxes,
+    one_product,
+)
 from space.shared.plain import entry_of
 
 if TYPE_CHECKING:
@@ -125,8 +134,34 @@ def _layer(stage: Stage) -> nn.Module:
     )
 
 
+def _layer_axes(stage: Stage, inputs: Axis) -> WeightAxes:
+    options = stage.options
+    wide = options.feed_forward_ratio * stage.inputs
+    heads = Axis((stage.inputs // options.heads,) * options.heads)
+    of_attention = {"query": (heads, inputs), "out": (inputs, heads)}
+    of_source = {"self": inputs, "cross": Axis((options.context_width,))}
+    attentions = {
+        f"{name}_attention.{module}": axes
+        for name, source in of_source.items()
+        for module, axes in (of_attention | {"key": (heads, source), "value": (heads, source)}).items()
+    }
+    return attentions | {
+        "self_norm": (inputs,),
+        "cross_norm": (inputs,),
+        "feed_norm": (inputs,),
+        "feed_forward.expand": (Axis((wide, wide)), inputs),
+        "feed_forward.reduce": (inputs, Axis((wide,))),
+    }
+
+
 LAYER = Kind(
-    "transformer", _layer_cost, _layer_held, _layer, LayerOptions, partial(_layer_held, several=True)
+    "transformer",
+    _layer_cost,
+    _layer_held,
+    _layer,
+    _layer_axes,
+    LayerOptions,
+    partial(_layer_held, several=True),
 )
 
 # ---------------------------------------------------------------------- around a stack of layers
@@ -162,8 +197,12 @@ def _projection(stage: Stage) -> nn.Module:
     return make_projection(stage.options.stack_projection, stage.inputs)
 
 
-PROJECT_IN = Kind("projections", _project_in_cost, _project_in_held, _projection, ProjectionOptions)
-PROJECT_OUT = Kind("projections", _project_out_cost, _project_out_held, _projection, ProjectionOptions)
+PROJECT_IN = Kind(
+    "projections", _project_in_cost, _project_in_held, _projection, one_product, ProjectionOptions
+)
+PROJECT_OUT = Kind(
+    "projections", _project_out_cost, _project_out_held, _projection, one_product, ProjectionOptions
+)
 
 # ---------------------------------------------------------------------- one vector an image
 
@@ -182,8 +221,22 @@ def _embedding(stage: Stage) -> nn.Module:
     return Embedding(stage.inputs, stage.outputs)
 
 
-TIME = Kind("time embedding", _embedding_cost, _embedding_held, _embedding)
-ADDED = Kind("added conditions", _embedding_cost, _embedding_held, _embedding)
+def _embedding_axes(stage: Stage, inputs: Axis) -> WeightAxes:
+    width = Axis((stage.outputs,))
+    return {"0": (width, inputs), "2": (width, width)}
+
+
+def _halves(length: int) -> Axis:
+    """Cosines, then sines."""
+    return Axis((length // 2, length // 2))
+
+
+def _time_axes(stage: Stage, inputs: Axis) -> WeightAxes:
+    return _embedding_axes(stage, _halves(stage.inputs))
+
+
+TIME = Kind("time embedding", _embedding_cost, _embedding_held, _embedding, _time_axes)
+ADDED = Kind("added conditions", _embedding_cost, _embedding_held, _embedding, _embedding_axes)
 
 
 def _guidance_cost(stage: Stage) -> Cost:
@@ -197,4 +250,8 @@ def _guidance(stage: Stage) -> nn.Module:
     return nn.Linear(stage.inputs, stage.outputs, bias=False)
 
 
-GUIDANCE = Kind("guidance embedding", _guidance_cost, _embedding_held, _guidance)
+def _guidance_axes(stage: Stage, inputs: Axis) -> WeightAxes:
+    return {"": (_halves(stage.outputs), inputs)}
+
+
+GUIDANCE = Kind("guidance embedding", _guidance_cost, _embedding_held, _guidance, _guidance_axes)

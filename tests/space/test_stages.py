@@ -15,13 +15,14 @@ from space import blocks
 from space.architecture import Architecture
 from space.kinds import transformer
 from space.kinds.convolution import FullOptions, SeparableOptions
-from space.kinds.stage import Activation, AttentionKind, ConvKind, Kind, Projection, Stage
+from space.kinds.stage import Activation, AttentionKind, Axis, ConvKind, Kind, Projection, Stage
 from space.kinds.table import CONV_BLOCKS, KINDS, OWN_OPTIONS, build
 from space.kinds.transformer import LayerOptions, ProjectionOptions
 from space.levels import Level, Middle
 from space.prices.counters import example_inputs, parameter_count
 from space.prices.macs import cost_of, price
 from space.shared.plain import InputError
+from space.slices import pieces
 from space.stages import STACK, stages, units
 from space.unet import UNet
 from tests.space.strategies import architectures
@@ -189,7 +190,7 @@ class Pointwise(nn.Module):
 
 
 def test_a_block_is_its_class_and_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With an entry in the table a further block is built, priced and held like the others."""
+    """With an entry in the table a further block is built, priced, held and shared like the others."""
     from space.kinds import rules
 
     entry = Kind(
@@ -197,6 +198,7 @@ def test_a_block_is_its_class_and_one_entry(monkeypatch: pytest.MonkeyPatch) -> 
         lambda s: rules.conv(s.inputs, s.outputs, 1, s.size) + rules.linear(16, s.outputs, 1),
         lambda s: 2 * s.outputs * s.pixels + s.outputs,
         lambda s: Pointwise(s.inputs, s.outputs, s.options.time_width),
+        lambda s, inputs: {"conv": (width := Axis((s.outputs,)), inputs), "time": (width, Axis((16,)))},
         FullOptions,
     )
     for table in (CONV_BLOCKS, KINDS):
@@ -207,3 +209,4 @@ def test_a_block_is_its_class_and_one_entry(monkeypatch: pytest.MonkeyPatch) -> 
     network = UNet(a)
     assert parameter_count(network) == price(a).parameters
     assert network(*example_inputs(a)).shape == (1, 3, 6, 6)
+    assert {piece.name for piece in pieces(a)} == network.state_dict().keys()
