@@ -25,8 +25,8 @@ from search.objectives import Objectives
 from search.runs.files import STUDY_NAME
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
-from search.samplers.optuna import distributions
 from search.samplers.optuna_private import StoredTrial, insert_trials, stored_attributes
+from search.samplers.studies import distributions
 from space.choices import Space
 
 MARK = "trial"  # the user attribute that holds a trial's number in the record; prior ones are below zero

@@ -19,7 +19,9 @@ from space.shared.renamed import note_renamed
 RENAMED = {f"{group}=own": f"{group}=custom" for group in ("sampler", "stopping")}
 # Settings of a command, likewise.
 RENAMED_SETTINGS = {
+    "confirm": {"halted": "stopped"},
     "explore": {"draws": "samples", "picture": "plot"},
+    "search": {"confirmation.halted": "confirmation.stopped"},
     "table1": {"picture": "plot"},
     "train": {"pictures": "images"},
     "walk": {"picture": "plot"},

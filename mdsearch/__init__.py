@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from search.run import RunResult
     from search.runs.record import History, Trial, read_history
     from search.samplers.base import Observation, Proposal, Sampler
+    from search.samplers.hard_budget import HardBudgetSampler
+    from search.samplers.lasso import LassoSampler
+    from search.samplers.linear import LinearSampler
+    from search.samplers.studies import report_scores
     from search.settings import SearchSettings
     from search.statistics.curves import Curve, points_at
     from search.statistics.pareto import Point
@@ -56,8 +60,11 @@ __all__ = [
     "Budget",
     "Cost",
     "Curve",
+    "HardBudgetSampler",
     "History",
     "InputError",
+    "LassoSampler",
+    "LinearSampler",
     "Objective",
     "Observation",
     "Point",
@@ -80,6 +87,7 @@ __all__ = [
     "read_captions",
     "read_history",
     "read_run",
+    "report_scores",
     "run_search",
     "search",
     "settings",
@@ -93,6 +101,10 @@ _NAMES_IN = {
     "search.run": ("RunResult",),
     "search.runs.record": ("History", "Trial", "read_history"),
     "search.samplers.base": ("Observation", "Proposal", "Sampler"),
+    "search.samplers.hard_budget": ("HardBudgetSampler",),
+    "search.samplers.lasso": ("LassoSampler",),
+    "search.samplers.linear": ("LinearSampler",),
+    "search.samplers.studies": ("report_scores",),
     "search.settings": ("SearchSettings",),
     "search.statistics.curves": ("Curve", "points_at"),
     "search.statistics.pareto": ("Point",),

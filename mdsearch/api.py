@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from conf.compose import architecture_texts, compose_and_keep, naming_files
 from conf.folders import config_folders
+from conf.stored import changed_by_words
 from conf.words import as_entries, as_text, as_typed, path_of
-from space.shared.plain import from_plain
+from space.shared.plain import from_plain, to_plain
 
 if TYPE_CHECKING:
     from search.ask_tell import AskTell
@@ -86,10 +87,9 @@ def _resumed(folder: Path, new: list[str]) -> tuple[SearchSettings, list[str]]:
     from search.settings import settings_from_plain
 
     words, stored = stored_overrides(folder), stored_settings(folder)
-    plain, texts = _composed(new, words, stored.presets)
-    if not any(word.startswith("enqueue") for word in new):
-        plain["enqueue"] = list(stored.enqueue)  # the files of a folder that may be gone
-    settings = settings_from_plain(plain)
+    now, texts = _composed(new, words, stored.presets)
+    then, _ = _composed([], words, stored.presets)
+    settings = settings_from_plain(changed_by_words(to_plain(stored), then, now))
     references = settings.confirmation.references if any(word.startswith("conf") for word in new) else ()
     texts = architecture_texts(settings.enqueue) | texts | stored.presets | architecture_texts(references)
     return replace(settings, presets=texts), [*words, *new]
@@ -116,19 +116,24 @@ def serve_settings(overrides: Sequence[str]) -> tuple[AskTellSettings, ServeAddr
     """The settings of `mdsearch serve`, and the words that they are made of, a resumed search's own first."""
     from search.ask_tell_settings import AskTellSettings, ServeAddress, stored_ask_tell
 
-    before, kept, resume = list[str](), dict[str, str](), path_of(overrides, "resume")
+    before, kept, was, resume = list[str](), dict[str, str](), None, path_of(overrides, "resume")
     if resume is not None:
         from search.runs.folder import stored_overrides
 
-        before, kept = stored_overrides(resume), stored_ask_tell(resume).presets
+        before, was = stored_overrides(resume), stored_ask_tell(resume)
+        kept = was.presets
     texts_of_it = ["name", "resume", "protocol", "token"]
     new, earlier = (as_text(words, texts_of_it) for words in (overrides, before))
     plain, texts = compose_and_keep("serve", new, before=earlier, kept=kept)
+    if was is not None:
+        then, _ = compose_and_keep("serve", [], before=earlier, kept=kept)
+        address = {name: plain[name] for name in ADDRESS}
+        plain = changed_by_words(to_plain(was), then, plain) | address
     texts = architecture_texts(plain["enqueue"]) | texts | kept
-    address: ServeAddress = from_plain(ServeAddress, {name: plain.pop(name) for name in ADDRESS})
+    where: ServeAddress = from_plain(ServeAddress, {name: plain.pop(name) for name in ADDRESS})
     settings: AskTellSettings = from_plain(AskTellSettings, plain | {"presets": texts})
     kept_words = [word for word in overrides if word.lstrip("+").partition("=")[0] != "token"]  # a secret
-    return settings, address, [*before, *kept_words]
+    return settings, where, [*before, *kept_words]
 
 
 def read_run(folder: str | Path) -> RunResult:

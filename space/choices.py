@@ -89,11 +89,21 @@ class Space:
 
     def choices(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         """Every choice by its name ("level_3.channels") with its values, in a fixed order."""
-        for key in sorted(self.levels):
-            for name in LevelRanges.__dataclass_fields__:
-                yield f"{key}.{name}", getattr(self.levels[key], name)
-        for name in _GLOBAL:
-            yield name, getattr(self, name)
+        return iter(self._choices)
+
+    @cached_property
+    def _choices(self) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+        """Kept: a sampler looks at them for every network of every pool."""
+        of_levels = [
+            (f"{key}.{name}", getattr(self.levels[key], name))
+            for key in sorted(self.levels)
+            for name in LevelRanges.__dataclass_fields__
+        ]
+        return (*of_levels, *((name, getattr(self, name)) for name in _GLOBAL))
+
+    @cached_property
+    def _steps(self) -> dict[str, int | None]:
+        return {name: step_of(values) for name, values in self._choices}
 
     @cached_property
     def first(self) -> Architecture:
@@ -111,7 +121,10 @@ class Space:
 
     def sample(self, trial: Suggests) -> Architecture:
         """One architecture, from a trial's suggestions."""
-        return self.architecture({name: _suggest(trial, name, values) for name, values in self.choices()})
+        steps = self._steps
+        return self.architecture(
+            {name: _suggest(trial, name, values, steps[name]) for name, values in self._choices}
+        )
 
     def architecture(self, chosen: Mapping[str, Any]) -> Architecture:
         """The architecture of a full set of choices, of which ignored ones leave no trace; `base` stays.
@@ -228,10 +241,9 @@ def step_of(values: Sequence[Any]) -> int | None:
     return steps.pop() if len(steps) == 1 and min(steps) > 0 else None
 
 
-def _suggest(trial: Suggests, name: str, values: tuple[Any, ...]) -> Any:
+def _suggest(trial: Suggests, name: str, values: tuple[Any, ...], step: int | None) -> Any:
     if len(values) == 1:
         return values[0]
-    step = step_of(values)
     if step is not None:  # an order that a model of the space can use
         return trial.suggest_int(name, values[0], values[-1], step=step)
     return trial.suggest_categorical(name, values)

@@ -28,7 +28,7 @@ class ConfirmationSettings:
     conf/arch) race with new seeds, for `steps` (null: as in the search), until the verdict is clear. Each is
     trained with at most `seeds` of them, all together `runs` times, with those that the record holds
     (null: no limit). A run is started only if it should end within `minutes` (null: no limit) of the phase's
-    beginning. `halted` reruns so many stopped trials to the search's full length, whatever `steps`, with its
+    beginning. `stopped` reruns so many stopped trials to the search's full length, whatever `steps`, with its
     own seed, so that wrong stops can be counted against its complete trials.
     """
 
@@ -38,10 +38,10 @@ class ConfirmationSettings:
     steps: int | None = None
     minutes: float | None = 6.0
     runs: int | None = None
-    halted: int = 0
+    stopped: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("best", "seeds", "halted"):
+        for name in ("best", "seeds", "stopped"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}: {getattr(self, name)} is negative; allowed: 0 or more")
         if self.steps is not None and self.steps < 1:
@@ -160,7 +160,7 @@ class Confirmation:
         return None if self.out_of_time else found
 
     def _reruns(self, seed: int) -> list[Job]:
-        stopped = [trial for trial in self.history.trials if trial.state == "halted"][: self.settings.halted]
+        stopped = [trial for trial in self.history.trials if trial.state == "halted"][: self.settings.stopped]
         jobs = [self._job(trial.name, trial.architecture, seed, self.rungs[-1]) for trial in stopped]
         return [job for job in jobs if job.key not in self.history.by_key]
 

@@ -31,7 +31,7 @@ def train_command(folder: Path, steps: int) -> str:
 def more_seeds_command(folder: Path, settings: ConfirmationSettings) -> str:
     """To race the same networks over the same steps with more seeds."""
     usual = ConfirmationSettings()  # conf/confirm.yaml says the same of these, but for more seeds
-    names = ("best", "references", "steps", "halted")
+    names = ("best", "references", "steps", "stopped")
     asked = {name: getattr(settings, name) for name in names}
     chosen = {name: value for name, value in asked.items() if value != getattr(usual, name)}
     if settings.seeds != usual.seeds:

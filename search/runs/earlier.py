@@ -44,6 +44,10 @@ def current(stored: Mapping[str, Any]) -> dict[str, Any]:
     for group, active in ACTIVE.items():
         if isinstance(plain.get(group), Mapping):
             plain[group] = _current(plain[group], active)
+    confirmation = plain.get("confirmation")
+    if isinstance(confirmation, Mapping) and "halted" in confirmation:
+        rest = {field: value for field, value in confirmation.items() if field != "halted"}
+        plain["confirmation"] = {"stopped": confirmation["halted"]} | rest
     cluster = plain.get("cluster")
     if isinstance(cluster, Mapping) and cluster.get("dashboard_port") == 8265:
         plain["cluster"] = {**cluster, "dashboard_port": None}  # the default then, seldom meant

@@ -8,7 +8,8 @@ proposals drowns a model of quality.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -158,8 +159,38 @@ def objectives_of_past(past: Sequence[Observation]) -> Objectives:
 
 def random_order(candidates: Sequence[Architecture], seed: int, purpose: str, number: int) -> list[int]:
     """Places of the candidates, shuffled by their ids: in whichever order they come, they end in the same."""
-    places = {
-        index: numbered_seed(seed, f"{purpose} {architecture.id}", number)
-        for index, architecture in enumerate(candidates)
-    }
-    return sorted(places, key=lambda index: places[index])
+    places = [_lot(architecture, seed, purpose, number) for architecture in candidates]
+    return sorted(range(len(places)), key=lambda index: places[index])
+
+
+def _lot(architecture: Architecture, seed: int, purpose: str, number: int) -> int:
+    return numbered_seed(seed, f"{purpose} {architecture.id}", number)
+
+
+def by_value(
+    candidates: Sequence[Architecture],
+    values_of: Callable[[list[Architecture]], Sequence[float] | None],
+    seed: int,
+    purpose: str,
+    number: int,
+) -> list[int]:
+    """Places of the candidates, the highest value first, equals at random; all at random where there are no
+    values."""
+    order = random_order(candidates, seed, purpose, number)
+    values = values_of([candidates[place] for place in order])
+    if values is None:
+        return order
+    return [order[index] for index in sorted(range(len(order)), key=lambda index: -values[index])]
+
+
+def pool_by_value(
+    pool: Sequence[Proposal], values: Sequence[float], seed: int, purpose: str, number: int
+) -> list[Proposal]:
+    """The same of a pool, whose order is always the same: only equals need their ids, which take time."""
+    count = Counter(values)
+
+    def place(pair: tuple[Proposal, float]) -> tuple[float, int]:
+        proposal, value = pair
+        return -value, _lot(proposal.architecture, seed, purpose, number) if count[value] > 1 else 0
+
+    return [proposal for proposal, _ in sorted(zip(pool, values, strict=True), key=place)]

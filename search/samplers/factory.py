@@ -11,6 +11,7 @@ SAMPLERS = {
     "custom": "search.samplers.custom:CustomSamplerSettings",
     "gp": "search.samplers.gp:GaussianProcessSettings",
     "grid": "search.samplers.grid:GridSettings",
+    "lasso": "search.samplers.lasso:LassoSettings",
     "linear": "search.samplers.linear:LinearSettings",
     "nsga2": "search.samplers.nsga2:Nsga2Settings",
     "random": "search.samplers.random:RandomSettings",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from search.samplers.base import Sampler
 from search.samplers.modelled import check_modelled, check_startup
+from space.shared.seeds import numbered_seed
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,16 @@ class GaussianProcessSettings:
     def make(self, seed: int) -> Sampler:
         from search.samplers.optuna import ModelSampler
 
-        return ModelSampler(self.name, partial(_gaussian_process, self), self.modelled_trials, seed)
+        return ModelSampler(partial(_gaussian_process, self), self.modelled_trials, seed, self.name)
 
 
-def _gaussian_process(settings: GaussianProcessSettings, seed: int) -> Any:
+def _gaussian_process(settings: GaussianProcessSettings, known: Any, seed: int, number: int) -> Any:
+    from search.samplers.acquisition import GaussianProcessSampler
     from search.samplers.optuna_private import RememberingGP
 
-    return RememberingGP(n_startup_trials=settings.startup_trials, seed=seed, warn_independent_sampling=False)
+    sampler = RememberingGP(
+        n_startup_trials=settings.startup_trials,
+        seed=numbered_seed(seed, settings.name, number),
+        warn_independent_sampling=False,
+    )
+    return GaussianProcessSampler(sampler, known, seed)

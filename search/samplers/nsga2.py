@@ -9,6 +9,7 @@ from typing import Any, Literal
 from search.samplers.base import Sampler
 from search.samplers.modelled import check_modelled
 from space.shared.plain import InputError
+from space.shared.seeds import numbered_seed
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,15 @@ class Nsga2Settings:
     def make(self, seed: int) -> Sampler:
         from search.samplers.optuna import OptunaSampler
 
-        return OptunaSampler(self.name, partial(_nsga2, self), self.modelled_trials, seed)
+        return OptunaSampler(partial(_nsga2, self), self.modelled_trials, seed)
 
 
-def _nsga2(settings: Nsga2Settings, seed: int) -> Any:
+def _nsga2(settings: Nsga2Settings, known: Any, seed: int, number: int) -> Any:
     import optuna
 
-    return optuna.samplers.NSGAIISampler(population_size=settings.population, seed=seed)
+    from search.samplers.hard_budget import HardBudgetSampler
+
+    sampler = optuna.samplers.NSGAIISampler(
+        population_size=settings.population, seed=numbered_seed(seed, settings.name, number)
+    )
+    return HardBudgetSampler(sampler, known.space, seed=seed)

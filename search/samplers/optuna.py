@@ -1,147 +1,126 @@
-"""What TPE, NSGA-II and a Gaussian process by Optuna share: no state between proposals.
+"""How a search asks Optuna's samplers, ours among them: on a study in memory that holds the recorded past.
 
-Each proposal asks a study in memory that holds the recorded past and nothing else. Optuna's own objects
-never travel between processes, and a resumed search needs no pickle. What stays from call to call is the
-translation of past trials, which is a function of them.
+Each proposal has a study of its own, so that no state of Optuna's travels between processes and a resumed
+search needs no pickle. What stays from call to call is the translation of past trials, which is a function of
+them.
 """
 
 from __future__ import annotations
 
-import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from search.samplers.base import Observation, Proposal, objectives_of_past, random_order
-from search.samplers.modelled import Settled, thinned, with_finite_scores
-from search.samplers.optuna_private import GENERATION, RememberingGP, Shared, generation_of
+from search.samplers.base import Observation, Proposal, by_value, objectives_of_past
+from search.samplers.hard_budget import BudgetedSampler
+from search.samplers.modelled import thinned, with_finite_scores
+from search.samplers.optuna_private import GENERATION
+from search.samplers.studies import NUMBER, Translation
 from space.architecture import Architecture
-from space.choices import Space, UniformSuggestions, step_of
-from space.shared.plain import InputError
-from space.shared.seeds import numbered_seed
+from space.choices import Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-GP_POOL = 100  # random samples, of which the GP's acquisition orders the proposals after the first
+
+
+class MakesBudgeted(Protocol):
+    """Makes Optuna's sampler for one trial of a search, without a budget: the search keeps that itself, since
+    it writes down what it refuses."""
+
+    def __call__(self, known: Translation, seed: int, number: int) -> BudgetedSampler: ...
+
+
+def one_for_all(make: MakesBudgeted) -> MakesBudgeted:
+    """The same for all trials of a search: of a sampler that keeps no more than what networks are made of."""
+    made: list[tuple[Translation, BudgetedSampler]] = []
+
+    def kept(known: Translation, seed: int, number: int) -> BudgetedSampler:
+        if not made or made[0][0] is not known:
+            made[:] = [(known, make(known, seed, number))]
+        return made[0][1]
+
+    return kept
+
+
+@dataclass(frozen=True)
+class AskedTrial:
+    """A trial of a study that holds what is modelled of the past, and the sampler to ask for it.
+    `generations_left_out` are those of NSGA-II that are not modelled."""
+
+    sampler: Any
+    study: optuna.Study
+    trial: FrozenTrial
+    generations_left_out: int
+
+    def proposals(self) -> Iterator[dict[str, Any]]:
+        proposals: Iterator[dict[str, Any]] = self.sampler.proposals(self.study, self.trial)
+        return proposals
+
+    def attributes(self) -> dict[str, Any]:
+        """What the sampler wants to find beside the proposal later."""
+        genetic = getattr(self.sampler, "sampler", None)
+        if not isinstance(genetic, optuna.samplers.NSGAIISampler):
+            return {}
+        generation = genetic.get_trial_generation(self.study, self.trial)
+        return {GENERATION: generation + self.generations_left_out}
 
 
 class OptunaSampler:
-    """All objectives that the past has scores of. Running trials are known to TPE and GP as such, so that
-    workers in parallel don't all try the same place. `make` gives Optuna's sampler for a seed; `name` goes
-    into the seeds, `modelled_trials` of a longer past are modelled."""
+    """All objectives that the past has scores of. Running trials are known as such, so that workers in
+    parallel don't all try the same place. `modelled_trials` of a longer past are modelled."""
 
-    def __init__(self, name: str, make: Callable[[int], Any], modelled_trials: int, seed: int) -> None:
-        self.name, self.make, self.modelled_trials, self.seed = name, make, modelled_trials, seed
+    def __init__(self, make: MakesBudgeted, modelled_trials: int, seed: int) -> None:
+        self.make, self.modelled_trials, self.seed = make, modelled_trials, seed
         self._translation: Translation | None = None
 
     def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
-        sampler = self._sampler(number)
-        study, generations_left_out = self._study(space, past, sampler)
-        while True:
-            trial = study.ask()
-            architecture = space.sample(trial)
-            generation = generation_of(study, trial)
-            attributes = {} if generation is None else {GENERATION: generation + generations_left_out}
-            yield Proposal(dict(trial.params), architecture, attributes)
-            study.tell(trial, state=TrialState.FAIL)  # not taken: invisible to what is sampled next
-            if isinstance(sampler, RememberingGP) and sampler.acquisition is not None:
-                yield from self._by_acquisition(space, sampler, number)
+        asked = self._ask(space, past, number)
+        for params in asked.proposals():
+            yield Proposal.of(space, params, asked.attributes())
 
-    def _sampler(self, number: int) -> Any:
+    def _ask(self, space: Space, past: Sequence[Observation], number: int) -> AskedTrial:
+        translation = self._translated(space)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             warnings.simplefilter("ignore", FutureWarning)  # gamma goes in Optuna 6; we require 5
-            return self.make(numbered_seed(self.seed, self.name, number))
-
-    def _translated(self, space: Space) -> Translation:
-        if self._translation is None or self._translation.space is not space:
-            self._translation = Translation(space)
-        return self._translation
-
-    def _study(self, space: Space, past: Sequence[Observation], sampler: Any) -> tuple[optuna.Study, int]:
-        """A study that holds what is modelled of the past, and how many of NSGA-II's generations are not."""
-        translation = self._translated(space)
+            sampler = self.make(translation, self.seed, number)
         known = with_finite_scores(past)
         modelled = thinned(known, self.modelled_trials)
         left_out = _first_generation(modelled) if len(modelled) < len(known) else 0
         directions = [objective.direction for objective in objectives_of_past(modelled)]
         study = optuna.create_study(directions=directions, sampler=sampler)
         study.add_trials([translation.frozen_trial(seen, left_out) for seen in modelled])
-        return study, left_out
+        study.ask().set_user_attr(NUMBER, number)
+        return AskedTrial(sampler, study, study.get_trials(deepcopy=False)[-1], left_out)
 
-    def _by_acquisition(self, space: Space, sampler: RememberingGP, number: int) -> Iterator[Proposal]:
-        """Without end: random samples, pool by pool, each in the order in which the fitted GP wants them. To
-        fit anew for each proposal that is over budget would take a second each."""
-        chance = random.Random(numbered_seed(self.seed, "gp pool", number))
-        settled = self._translated(space).settled
-        while True:
-            pool = []
-            for _ in range(GP_POOL):
-                suggestions = UniformSuggestions(chance)
-                pool.append(Proposal(suggestions.params, space.sample(suggestions)))
-            wanted = sampler.acquisition_values([settled.params(proposal.params) for proposal in pool])
-            yield from (pool[place] for place in np.argsort(-wanted, kind="stable"))
+    def _translated(self, space: Space) -> Translation:
+        if self._translation is None or self._translation.space is not space:
+            self._translation = Translation(space)
+        return self._translation
 
 
 class ModelSampler(OptunaSampler):
-    """TPE or GP, which model what is wanted and so can value any network; NSGA-II mates and mutates."""
+    """One whose sampler models what is wanted, and so can value any network, by its method `values`; `ties`
+    names the chance by which equals are ordered."""
+
+    def __init__(self, make: MakesBudgeted, modelled_trials: int, seed: int, ties: str) -> None:
+        super().__init__(make, modelled_trials, seed)
+        self.ties = ties
 
     def rank(
         self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
     ) -> list[int]:
-        """Places of the candidates, the most wanted first: by the acquisition that TPE (log l - log g) or the
-        GP (expected improvement of the hypervolume) maximises; at random before anything is modelled.
-        Candidates that are no points of the space come last.
-        """
-        sampler = self._sampler(number)
-        sampler.searches = False
-        study, _ = self._study(space, past, sampler)
-        space.sample(study.ask())  # makes the sampler build its model
-        order = random_order(candidates, self.seed, self.name, number)
-        known = self._translated(space).settled
-        points, others = [], []
-        for place in order:
-            try:
-                points.append((place, known.of(candidates[place])))
-            except InputError:
-                others.append(place)
-        wanted = sampler.acquisition_values([params for _, params in points]) if points else None
-        if wanted is not None:
-            points = [points[place] for place in np.argsort(-wanted, kind="stable")]
-        return [place for place, _ in points] + others
-
-
-class Translation:
-    """Observations as trials of Optuna studies over one space."""
-
-    def __init__(self, space: Space) -> None:
-        self.space, self.settled = space, Settled(space)
-        self.distributions = Shared(distributions(space))
-
-    def frozen_trial(self, seen: Observation, generations_left_out: int = 0) -> FrozenTrial:
-        """An observation as a trial: complete, or running while it has no scores."""
-        # what no genetic sampler proposed (an enqueued architecture) belongs to the first generation
-        generation = seen.attributes.get(GENERATION, 0) - generations_left_out
-        now = datetime.now()
-        # not by create_trial, which compares each distribution with its kind's of earlier versions
-        return FrozenTrial(
-            number=-1,
-            trial_id=-1,
-            state=TrialState.RUNNING if seen.point is None else TrialState.COMPLETE,
-            value=None,
-            values=None if seen.point is None else list(seen.point.values),
-            datetime_start=now,
-            datetime_complete=None if seen.point is None else now,
-            params=self.settled.params(seen.params),
-            distributions=self.distributions,
-            user_attrs={},
-            system_attrs={GENERATION: max(generation, 0)},
-            intermediate_values={},
+        """Places of the candidates, the most wanted first; at random before anything is modelled."""
+        asked = self._ask(space, past, number)
+        return by_value(
+            candidates,
+            lambda found: asked.sampler.values(asked.study, asked.trial, found),
+            self.seed,
+            self.ties,
+            number,
         )
 
 
@@ -150,16 +129,3 @@ def _first_generation(modelled: Sequence[Observation]) -> int:
     it too, as parents of what follows."""
     newer = modelled[len(modelled) // 2 :]
     return min((seen.attributes[GENERATION] for seen in newer if GENERATION in seen.attributes), default=0)
-
-
-def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """What each free choice of a space is to Optuna; as `Space.sample` suggests it."""
-    found: dict[str, BaseDistribution] = {}
-    for name, values in space.free().items():
-        step = step_of(values)
-        found[name] = (
-            CategoricalDistribution(values)
-            if step is None
-            else IntDistribution(values[0], values[-1], step=step)
-        )
-    return found

@@ -6,9 +6,10 @@ What each is reached for, and why nothing public does:
   densities once for many proposals. Publicly TPE only samples.
 - `GPSampler._optimize_acqf`, and the acquisition function that it is given: the same for the GP, whose
   search for an optimum takes seconds that a ranking does not need.
-- `Study._storage`, `Trial._trial_id` and the key of NSGA-II's generation: Optuna keeps the generation of a
-  trial as a system attribute, which it shows of finished trials alone.
-- `deepcopy` of distributions: a study copies each trial that it takes, and most of that time goes into these.
+- The key of NSGA-II's generation: by it a study that is made anew says which trials are whose parents, for
+  which NSGA-II has no argument. (Which generation a trial is of, it says publicly.)
+- The key of an enqueued trial's parameters: a sampler has to know them before they are suggested, to price
+  the whole network, and no public method names them.
 - The tables of its SQLite storage (schema 12): its own way to add a trial takes 50 ms each; a search has
   thousands, and a killed driver must leave no half of one.
 """
@@ -19,18 +20,39 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.trial import FrozenTrial
 
 GENERATION = "NSGAIISampler:generation"  # where Optuna's NSGA-II keeps the generation of a trial
+FIXED = "fixed_params"  # where Optuna keeps what was enqueued
+
+
+class Remembers(Protocol):
+    """A sampler that keeps its model. `searches` is false where the model is wanted and no proposal."""
+
+    searches: bool
+
+    @property
+    def has_model(self) -> bool: ...
+
+    def acquisition_values(self, choices: Sequence[dict[str, Any]]) -> np.ndarray:
+        """(N,) how much each is wanted."""
+        ...
 
 
 class RememberingTPE(optuna.samplers.TPESampler):
     """Keeps the two densities that it built: good, l, and bad, g. They stay the same from sample to sample of
     one study, since what is told in between has failed, which TPE does not read."""
+
+    searches = True
+
+    @property
+    def has_model(self) -> bool:
+        return "densities" in self.__dict__
 
     def _build_parzen_estimator(
         self, study: Any, search_space: dict[str, BaseDistribution], trials: Any, handle_below: bool
@@ -42,10 +64,8 @@ class RememberingTPE(optuna.samplers.TPESampler):
             self.densities = (search_space, built.get((key[0], True)), built.get((key[0], False)))
         return built[key]
 
-    def acquisition_values(self, choices: Sequence[dict[str, Any]]) -> np.ndarray | None:
-        """(N,) log l - log g of each; None before there is a model."""
-        if "densities" not in self.__dict__:
-            return None
+    def acquisition_values(self, choices: Sequence[dict[str, Any]]) -> np.ndarray:
+        """(N,) log l - log g of each."""
         search_space, good, bad = self.densities
         samples = {
             name: np.array([distribution.to_internal_repr(params[name]) for params in choices])
@@ -62,32 +82,27 @@ class RememberingGP(optuna.samplers.GPSampler):
     acquisition: Any = None
     searches = True
 
+    @property
+    def has_model(self) -> bool:
+        return self.acquisition is not None
+
     def _optimize_acqf(self, acqf: Any, best_params: np.ndarray | None) -> np.ndarray:
         self.acquisition = acqf
         if not self.searches and best_params is not None:
             return best_params[0]
         return super()._optimize_acqf(acqf, best_params)
 
-    def acquisition_values(self, choices: Sequence[dict[str, Any]]) -> Any:
-        """(N,) log expected improvement of the hypervolume of each; None before there is a model."""
-        if self.acquisition is None:
-            return None
+    def acquisition_values(self, choices: Sequence[dict[str, Any]]) -> np.ndarray:
+        """(N,) log expected improvement of the hypervolume of each."""
         search_space = self.acquisition.search_space
         normalized = search_space.get_normalized_params([None] * len(choices), list(choices))
-        return self.acquisition.eval_acqf_no_grad(normalized)
+        found: np.ndarray = self.acquisition.eval_acqf_no_grad(normalized)
+        return found
 
 
-def generation_of(study: optuna.Study, trial: optuna.Trial) -> int | None:
-    """The generation that NSGA-II gave to a trial that was just asked for; None by another sampler."""
-    found = study._storage.get_trial_system_attrs(trial._trial_id)
-    return found.get(GENERATION)
-
-
-class Shared(dict[str, BaseDistribution]):
-    """Distributions that studies share: nobody changes them, so none needs a copy."""
-
-    def __deepcopy__(self, memo: Any) -> Shared:
-        return self
+def fixed_params(trial: FrozenTrial) -> dict[str, Any]:
+    """What was enqueued for a trial; empty where nothing was."""
+    return dict(trial.system_attrs.get(FIXED, {}))
 
 
 # ---------------------------------------------------------------------- the storage of a study

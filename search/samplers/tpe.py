@@ -10,6 +10,7 @@ from typing import Any, Literal
 from search.samplers.base import Sampler
 from search.samplers.modelled import check_modelled, check_startup
 from space.shared.plain import InputError
+from space.shared.seeds import numbered_seed
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,18 @@ class TpeSettings:
     def make(self, seed: int) -> Sampler:
         from search.samplers.optuna import ModelSampler
 
-        return ModelSampler(self.name, partial(_tpe, self), self.modelled_trials, seed)
+        return ModelSampler(partial(_tpe, self), self.modelled_trials, seed, self.name)
 
 
-def _tpe(settings: TpeSettings, seed: int) -> Any:
+def _tpe(settings: TpeSettings, known: Any, seed: int, number: int) -> Any:
+    from search.samplers.acquisition import AcquisitionSampler
     from search.samplers.optuna_private import RememberingTPE
 
-    return RememberingTPE(
+    sampler = RememberingTPE(
         n_startup_trials=settings.startup_trials,
         gamma=lambda count: math.ceil(settings.good_share * count),
         multivariate=True,
         constant_liar=True,
-        seed=seed,
+        seed=numbered_seed(seed, settings.name, number),
     )
+    return AcquisitionSampler(sampler, known, seed)

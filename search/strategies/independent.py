@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import islice
 from typing import Any, Literal
 
 from search.runs.record import MemoryRecord, State, Trial
 from search.runs.scores import all_of, curve_of
 from search.samplers.base import Proposal, observations
-from search.samplers.repair import repaired
+from search.samplers.repair import FirstAccepted
 from search.statistics.curves import Curve
 from search.strategies.base import SearchTask
 from search.strategies.ledger import Ledger
 from search.strategy import Decision, Job, Report, Strategy
 from space.architecture import Architecture
-from space.budget import PAPERS, smallest_of
 from space.prices.macs import price
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
-
-PROPOSALS_BEFORE_REPAIR = 200  # proposals for one trial before the last ones are shrunk into the budget
 
 
 @dataclass(frozen=True)
@@ -42,6 +37,7 @@ class ArchitectureSearch:
     def __init__(self, record: MemoryRecord, task: SearchTask) -> None:
         self.ledger, self.record, self.history = Ledger(record), record, record.history
         self.space, self.budget, self.proxy = task.space, task.budget, task.proxy
+        self.first_accepted = FirstAccepted(task.space, task.budget)
         self.sampler, self.rule, self.objectives = task.sampler, task.rule, task.objectives
         self.rungs, self.trials, self.seed, self.enqueued = task.rungs, task.trials, task.seed, task.enqueued
         self.interrupted = [trial for trial in self.history.trials if trial.state == "running"]
@@ -99,27 +95,13 @@ class ArchitectureSearch:
         """The sampler's first proposal that fits the budget and is new; else its last ones, shrunk, unless it
         goes through the whole space and so has come by those as well."""
         past = observations(self.history.known, self.objectives, self.curves)
-        proposals = self.sampler.proposals(self.space, past, number)
-        proposed = []
-        for proposal in islice(proposals, None if self.exhaustive else PROPOSALS_BEFORE_REPAIR):
-            proposed.append(proposal)
-            if self._accepts(number, proposal.architecture):
-                return proposal
-        for index, proposal in enumerate([] if self.exhaustive else reversed(proposed)):
-            seed = numbered_seed(self.seed, f"repair {number}", index)
-            for smallest in self._smallest_params:
-                shrunk = repaired(self.space, proposal, smallest, self._is_new_and_fits, seed)
-                if shrunk is not None:
-                    return shrunk
-        return None
-
-    @cached_property
-    def _smallest_params(self) -> list[dict[str, Any]]:
-        """What proposals are shrunk towards: the fewest MACs, then the least of each further bound."""
-        further = [name for name in self.budget.bounds() if name not in PAPERS]
-        found = [self.space.smallest(lambda a: price(a).macs)]
-        found += [smallest_of(self.space, self.budget, name) for name in further]
-        return [self.space.encode(architecture) for architecture in found]
+        return self.first_accepted.of(
+            self.sampler.proposals(self.space, past, number),
+            lambda proposal: self._accepts(number, proposal.architecture),
+            self._is_new_and_fits,
+            lambda index: numbered_seed(self.seed, f"repair {number}", index),
+            exhaustive=self.exhaustive,
+        )
 
     def _is_new_and_fits(self, architecture: Architecture) -> bool:
         return not self.budget.excess(architecture) and self._duplicate(architecture) is None

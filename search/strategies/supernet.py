@@ -17,9 +17,10 @@ from search.objectives import VALIDATION_LOSS, Objectives
 from search.runs.files import SHARED_KEY
 from search.runs.record import History, MemoryRecord, State
 from search.samplers.base import Observation, Proposal, observations
+from search.samplers.repair import PROPOSALS_BEFORE_REPAIR
 from search.statistics.pareto import Point, best_order
 from search.strategies.base import SearchTask
-from search.strategies.independent import PROPOSALS_BEFORE_REPAIR, ArchitectureSearch
+from search.strategies.independent import ArchitectureSearch
 from search.strategies.ledger import Ledger
 from search.strategies.phases import Phases
 from search.strategy import Decision, Job, Report, SharedTraining, Strategy

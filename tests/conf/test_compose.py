@@ -167,6 +167,7 @@ def test_what_cannot_be_swept_is_refused(word: str) -> None:
         ("table1", "picture=a.svg", "plot", "a.svg"),
         ("walk", "picture=a.svg", "plot", "a.svg"),
         ("train", "pictures=6", "images", 6),
+        ("confirm", "halted=6", "stopped", 6),
     ],
 )
 def test_older_names_of_settings_are_taken_for_one_release(
@@ -179,6 +180,10 @@ def test_older_names_of_settings_are_taken_for_one_release(
     assert noted.startswith("note: ") and f"{name}=" in noted and noted.count("\n") == 1
     with pytest.raises(InputError):
         compose(command, [word, f"{name}={value}"])
+
+
+def test_an_older_name_within_a_preset_is_taken_too() -> None:
+    assert compose("search", ["confirmation.halted=3"])["confirmation"]["stopped"] == 3
 
 
 def test_what_an_earlier_version_kept_is_read_by_the_names_of_now() -> None:

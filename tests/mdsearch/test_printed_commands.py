@@ -92,7 +92,7 @@ def test_what_resumes_a_run_has_its_settings(run: Path, searches: list[SearchSet
 
 
 def test_what_confirms_a_run_has_its_settings(run: Path, searches: list[SearchSettings]) -> None:
-    own = ConfirmationSettings(best=3, references=("mine (2).yaml",), seeds=5, steps=40, halted=1)
+    own = ConfirmationSettings(best=3, references=("mine (2).yaml",), seeds=5, steps=40, stopped=1)
     with pytest.raises(KeyboardInterrupt):
         main(words_of(more_seeds_command(run, own)))
     [asked] = searches

@@ -42,6 +42,10 @@ class TestLinear(SamplerContract):
     make = partial(sampler, "linear")
 
 
+class TestLasso(SamplerContract):
+    make = partial(sampler, "lasso")
+
+
 class TestRandom(SamplerContract):
     make = RandomSampler
 

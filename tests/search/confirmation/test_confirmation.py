@@ -226,21 +226,21 @@ def test_wrong_stops_are_counted_by_rerunning_stopped_trials_with_the_searchs_ow
     search = searched(tmp_path, trials=12, stopping="paper")
     stopped = [trial.name for trial in search.history.trials if trial.state == "halted"]
     started = []
-    drive(confirmation(search.record, best=0, references=(), halted=99), started=started.append)
+    drive(confirmation(search.record, best=0, references=(), stopped=99), started=started.append)
     assert [job.name for job in started] == stopped and {job.seed for job in started} == {0}
 
 
 def test_wrong_stops_are_counted_at_the_searchs_length_however_long_the_confirmation(tmp_path):
     search = searched(tmp_path, trials=12, stopping="paper")
     started = []
-    drive(confirmation(search.record, seeds=1, steps=800, halted=1), started=started.append)
+    drive(confirmation(search.record, seeds=1, steps=800, stopped=1), started=started.append)
     assert [job.rungs for job in started] == [RUNGS, (800,), (800,), (800,)]
 
 
 def test_reruns_that_did_not_fit_are_said(tmp_path):
     search = searched(tmp_path, trials=12, stopping="paper")
     stopped = [trial.name for trial in search.history.trials if trial.state == "halted"]
-    phase = confirmation(search.record, best=0, references=(), halted=99, minutes=1e-6)
+    phase = confirmation(search.record, best=0, references=(), stopped=99, minutes=1e-6)
     assert phase.propose() is None
     assert phase.undecided == [f"whether {name} was stopped wrongly" for name in stopped] != []
 
@@ -259,7 +259,7 @@ def test_without_any_complete_trial_there_is_nothing_to_confirm(tmp_path):
     assert phase.propose() is None and phase.finished
 
 
-@pytest.mark.parametrize("field", ["best", "seeds", "halted", "minutes", "runs"])
+@pytest.mark.parametrize("field", ["best", "seeds", "stopped", "minutes", "runs"])
 def test_what_cannot_be_is_refused(field):
     with pytest.raises(InputError, match=f"{field}: -1 is negative"):
         ConfirmationSettings(**{field: -1})

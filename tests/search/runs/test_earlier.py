@@ -10,6 +10,7 @@ import yaml
 
 from analysis.comparison.runs import Run, settings_that_differ
 from conf.compose import compose
+from mdsearch.api import settings_of
 from search.runs.compatibility import protocol_difference
 from search.runs.earlier import current
 from search.runs.files import CONFIG_NAME, RECORD_NAME
@@ -74,6 +75,7 @@ def test_what_the_sampler_acts_on_stays_and_what_nobody_knew_is_refused() -> Non
     assert current({"sampler": {"name": "tpe", **ALL, "good_share": 0.5}})["sampler"] == {
         "name": "tpe", "startup_trials": 4, "good_share": 0.5, "modelled_trials": 200,
     }  # fmt: skip
+    assert current({"confirmation": {"halted": 2, "best": 3}})["confirmation"] == {"stopped": 2, "best": 3}
     assert current({"stopping": {"name": "asha", "gama": 2}})["stopping"] == {"name": "asha", "gama": 2}
 
 
@@ -86,12 +88,13 @@ def test_an_earlier_run_folder_is_gone_on_with(tmp_path: Path, word: str) -> Non
     found = stored_settings(folder)
     assert found.sampler == (RandomSettings() if name == "random" else LinearSettings())
     assert found.stopping == PaperSettings()
-    now = settings_from_plain(compose("search", [word, f"resume={folder}", "trials=20"]))
+    now = settings_of([f"resume={folder}", "trials=20"])[0]
+    assert (now.trials, now.stopping) == (20, PaperSettings())  # what stops by default now is another rule
     assert claim_folder(now) == folder
     assert yaml.safe_load((folder / CONFIG_NAME).read_text()) == stored
-    other = settings_from_plain(compose("search", ["sampler=tpe", f"resume={folder}"]))
-    with pytest.raises(InputError, match="resume: sampler differ"):
-        claim_folder(other)
+    for changed, field in (("sampler=tpe", "sampler"), ("stopping.deviations=3", "stopping")):
+        with pytest.raises(InputError, match=f"^resume: {field} differ"):
+            claim_folder(settings_of([f"resume={folder}", changed])[0])
 
 
 def test_a_class_that_was_stored_as_own_is_a_custom_one(tmp_path: Path) -> None:

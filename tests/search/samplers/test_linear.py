@@ -14,7 +14,8 @@ from sklearn.linear_model import Ridge
 
 from search.plan import named_architecture
 from search.samplers.base import Observation
-from search.samplers.linear import EXPLAINED, LinearSampler, properties
+from search.samplers.linear import EXPLAINED, LinearSettings
+from search.samplers.properties import properties
 from search.samplers.random import RandomSampler
 from search.samplers.standings import standings
 from search.statistics.curves import Curve
@@ -108,7 +109,9 @@ def test_the_order_is_that_of_scikit_learns_ridge_regression():
     scores = np.array([NormalDist().inv_cdf(place) for place in places])
     model = Ridge(alpha=rows.shape[1] / EXPLAINED, fit_intercept=False).fit(rows, scores - scores.mean())
     expected = model.predict(candidates)
-    found = [expected[place] for place in LinearSampler(0, 200).rank(SPACE, others, past, 14)]
+    found = [
+        expected[place] for place in LinearSettings(modelled_trials=200).make(0).rank(SPACE, others, past, 14)
+    ]
     assert found == pytest.approx(sorted(expected, reverse=True), abs=1e-6)
 
 
@@ -116,7 +119,7 @@ def test_it_finds_what_is_good_where_effects_add_up_also_from_stopped_trials():
     """Ten trials that were all stopped at the first rung teach which networks to try."""
     past = past_of(sampled(10), rungs=1)
     candidates = [architecture for _, architecture in sampled(40, seed=2)]
-    ranked = LinearSampler(0, 200).rank(SPACE, candidates, past, 10)
+    ranked = LinearSettings(modelled_trials=200).make(0).rank(SPACE, candidates, past, 10)
     best, worst = ([quality(candidates[place]) for place in part] for part in (ranked[:8], ranked[-8:]))
     assert fmean(best) > fmean(map(quality, candidates)) + 0.15 > fmean(worst) + 0.3
 
@@ -124,17 +127,20 @@ def test_it_finds_what_is_good_where_effects_add_up_also_from_stopped_trials():
 def test_before_two_trials_have_scores_the_order_is_random_and_the_seeds_own():
     candidates = [architecture for _, architecture in sampled(12)]
     running = [Observation(0, sampled(1)[0][0], None, {})]
-    orders = {tuple(LinearSampler(seed, 200).rank(SPACE, candidates, running, 1)) for seed in range(6)}
+    orders = {
+        tuple(LinearSettings(modelled_trials=200).make(seed).rank(SPACE, candidates, running, 1))
+        for seed in range(6)
+    }
     assert len(orders) == 6 and all(sorted(order) == list(range(12)) for order in orders)
 
 
 def test_what_it_keeps_of_one_space_does_not_stand_for_another():
     """The same choices are other networks where what is not searched differs."""
-    past, kept = past_of(sampled(10)), LinearSampler(0, 200)
+    past, kept = past_of(sampled(10)), LinearSettings(modelled_trials=200).make(0)
     for latent_size in (32, 128, 32):
         space = replace(SPACE, base={**SPACE.base, "latent_size": latent_size})
         candidates = [space.architecture(space.pinned() | params) for params, _ in sampled(40, seed=3)]
-        fresh = LinearSampler(0, 200).rank(space, candidates, past, 10)
+        fresh = LinearSettings(modelled_trials=200).make(0).rank(space, candidates, past, 10)
         assert kept.rank(space, candidates, past, 10) == fresh
 
 
@@ -165,7 +171,7 @@ def test_cross_attention_that_nothing_is_drawn_through_is_not_as_cross_attention
 
 def test_a_pool_comes_in_the_order_of_its_rank_and_then_another():
     past = past_of(sampled(9))
-    sampler = LinearSampler(3, 200)
+    sampler = LinearSettings(modelled_trials=200).make(3)
     found = [proposal.architecture for proposal in islice(sampler.proposals(SPACE, past, 9), 250)]
     again = sampler.rank(SPACE, found[:200], past, 9)
     values = [quality(network) for network in found]

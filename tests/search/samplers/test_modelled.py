@@ -16,7 +16,7 @@ from search.samplers.factory import SamplerSettings, make_sampler
 from search.samplers.linear import LinearSettings
 from search.samplers.modelled import Settled, thinned, with_finite_scores
 from search.samplers.nsga2 import Nsga2Settings
-from search.samplers.optuna import GENERATION
+from search.samplers.optuna_private import GENERATION
 from search.statistics.pareto import Point, fronts
 from search.testing import some_past, with_other_inactive
 from search.toy import SPACE

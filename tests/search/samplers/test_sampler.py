@@ -12,8 +12,8 @@ from search.samplers.base import Observation, Ranks, observations
 from search.samplers.factory import SamplerSettings, make_sampler
 from search.samplers.gp import GaussianProcessSettings
 from search.samplers.nsga2 import Nsga2Settings
-from search.samplers.optuna import distributions
 from search.samplers.random import RandomSettings
+from search.samplers.studies import distributions
 from search.samplers.tpe import TpeSettings
 from search.statistics.pareto import Point
 from space.architecture import Architecture

@@ -33,7 +33,7 @@ def some_past(count: int) -> list[Observation]:
     return seen
 
 
-@pytest.mark.parametrize("name", ["linear", "tpe", "nsga2", "gp", "random", "sobol"])
+@pytest.mark.parametrize("name", ["linear", "lasso", "tpe", "nsga2", "gp", "random", "sobol"])
 def test_every_sampler_proposes_by_three(name: str) -> None:
     past = some_past(12)
     past[5] = replace(past[5], point=None)  # under way
@@ -44,7 +44,7 @@ def test_every_sampler_proposes_by_three(name: str) -> None:
     assert [p.params for p in islice(again.proposals(SPACE, past, 12), 3)] == [p.params for p in found]
 
 
-@pytest.mark.parametrize("name", ["linear", "tpe"])
+@pytest.mark.parametrize("name", ["linear", "lasso", "tpe"])
 def test_what_is_wanted_depends_on_the_third(name: str) -> None:
     past = some_past(30)
     two = [

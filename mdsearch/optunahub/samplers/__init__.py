@@ -1,0 +1,1 @@
+"""Samplers for OptunaHub, a folder each."""
