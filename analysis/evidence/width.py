@@ -20,7 +20,7 @@ from scipy.special import stdtrit
 from analysis.evidence.metrics import Metric, goodness, metrics_of
 from analysis.evidence.resampling import ERROR_RATE
 from analysis.evidence.text import Chapter, markdown, missing, with_interval
-from analysis.evidence.winners import verdict_text
+from analysis.evidence.winners import tally, verdict_text
 from analysis.replay.table import RecordedTable
 from search.formats import counted, gmacs, millions
 from search.runs.scores import all_of
@@ -75,12 +75,14 @@ class WidthFit:
 
 @dataclass(frozen=True)
 class WidthAgainstDepth:
-    """What networks of one budget say, widest first; `md` is the reference's id."""
+    """What networks of one budget say, widest first; `md` is the reference's id, `deviations` are one run's
+    at the end, of FID's logarithm and of CLIP."""
 
     networks: tuple[NearBudget, ...]
     seeds: tuple[int, ...]
     fits: tuple[WidthFit, ...]
     md: str
+    deviations: tuple[float, ...]
 
 
 def width_against_depth(table: RecordedTable, md: Architecture, budget: Budget) -> WidthAgainstDepth | None:
@@ -112,8 +114,9 @@ def width_against_depth(table: RecordedTable, md: Architecture, budget: Budget) 
             values = goodness(table, metric, step, near)
             means = [fmean(values[key][seed] for seed in seeds) for key in near]
             fits.append(fitted(metric, step, [widths[key] for key in near], means))
+    deviations = tuple(variance.deviation for variance in evidence.variances[:2])
     networks.sort(key=lambda each: (-each.width, each.layers))
-    return WidthAgainstDepth(tuple(networks), tuple(seeds), tuple(fits), md.id)
+    return WidthAgainstDepth(tuple(networks), tuple(seeds), tuple(fits), md.id, deviations)
 
 
 def used(architecture: Architecture, budget: Budget) -> float:
@@ -190,7 +193,8 @@ def width_chapter(found: WidthAgainstDepth | None, plot: str) -> Chapter:
         plot,
     ]
     last = [each for each in found.fits if each.step == found.fits[-1].step]
-    return Chapter(TITLE, tuple(parts), tuple(_finding(each, found) for each in last))
+    findings = (*(_finding(each, found) for each in last), *_against_md(found.networks))
+    return Chapter(TITLE, tuple(parts), findings)
 
 
 def _row(each: NearBudget, found: WidthAgainstDepth) -> dict[str, str]:
@@ -252,4 +256,15 @@ def _finding(fit: WidthFit, found: WidthAgainstDepth) -> str:
             f"{of} has no peak that could be located: {wider} networks are better "
             f"({_change(fit.metric, fit.slope)} for each doubling of width)."
         )
-    return f"{of} shows neither a peak nor a slope: where the optimum lies is undecided."
+    return (
+        f"{of} shows neither a peak nor a slope ({_change(fit.metric, fit.slope)} for each doubling of "
+        "width): where the optimum lies is undecided."
+    )
+
+
+def _against_md(networks: Sequence[NearBudget]) -> list[str]:
+    said = [(each.against_md,) for each in networks if each.against_md is not None]
+    if not said:
+        return []
+    words = tally(said, said[0][0].against)
+    return [f"Of the {counted(len(said), 'other')} at MD's budget, against MD: {words}."]

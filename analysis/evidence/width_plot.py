@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from analysis.evidence.width import NearBudget, WidthAgainstDepth, WidthFit
-from analysis.plotting import GRID_COLOUR, log_ticks, plot_file
+from analysis.plotting import GRID_COLOUR, plot_file
 from search.statistics.pareto import Point
 from space.explore.style import OTHER_COLOUR, OWN_COLOUR
 
@@ -19,29 +19,30 @@ def plot_width(path: Path, found: WidthAgainstDepth) -> None:
     last = [each for each in found.fits if each.step == found.fits[-1].step]
     with plot_file(path, (10, 4)) as figure:
         panels = figure.subplots(1, len(last), squeeze=False)[0]
-        for axes, fit in zip(panels, last, strict=True):
-            _networks(axes, fit, found.networks, found.md)
+        for axes, fit, deviation in zip(panels, last, found.deviations, strict=True):
+            _networks(axes, fit, found, deviation)
             _parabola(axes, fit, found.networks)
             _widths_axis(axes, found.networks)
             axes.set_ylabel(f"{fit.metric.name} at step {fit.step:,}")
-            if fit.metric.logarithmic:
-                axes.set_yscale("log")
-                log_ticks(axes.yaxis)
         panels[0].legend(frameon=False, fontsize=8)
 
 
-def _networks(axes: Axes, fit: WidthFit, networks: Sequence[NearBudget], md: str) -> None:
+def _networks(axes: Axes, fit: WidthFit, found: WidthAgainstDepth, deviation: float) -> None:
+    """With 95 % of what noise leaves of a mean."""
     for is_md, colour, name in ((False, OTHER_COLOUR, "networks of one budget"), (True, OWN_COLOUR, "MD")):
-        shown = [each for each in networks if (each.architecture.id == md) == is_md]
-        scores = [_score(each.mean, fit) for each in shown]
+        shown = [each for each in found.networks if (each.architecture.id == found.md) == is_md]
+        for each in shown:
+            middle, half = _even(each.mean, fit), 1.96 * deviation / each.seeds**0.5
+            ends = [_shown(middle + sign * half, fit) for sign in (-1, 1)]
+            axes.plot([each.width] * 2, ends, color=colour, lw=1, alpha=0.4, zorder=2)
+        scores = [_shown(_even(each.mean, fit), fit) for each in shown]
         axes.scatter([each.width for each in shown], scores, s=36, color=colour, label=name, zorder=3)
 
 
 def _parabola(axes: Axes, fit: WidthFit, networks: Sequence[NearBudget]) -> None:
     widths = [each.width for each in networks]
     across = np.geomspace(min(widths), max(widths), 100)
-    raw = [fit.metric.sign * fit.at(float(width)) for width in across]
-    values = np.exp(raw) if fit.metric.logarithmic else np.array(raw)
+    values = [_shown(fit.metric.sign * fit.at(float(width)), fit) for width in across]
     axes.plot(across, values, color=OTHER_COLOUR, lw=1.2)
     if fit.optimum is not None and fit.located:
         axes.axvspan(fit.optimum.low, fit.optimum.high, color=GRID_COLOUR, zorder=0, label="optimum, 95 %")
@@ -62,6 +63,10 @@ def _widths_axis(axes: Axes, networks: Sequence[NearBudget]) -> None:
     axes.set_axisbelow(True)
 
 
-def _score(mean: Point, fit: WidthFit) -> float:
-    places = [objective.name for objective in mean.objectives]
-    return mean.values[places.index(fit.metric.score)]
+def _even(mean: Point, fit: WidthFit) -> float:
+    names = [objective.name for objective in mean.objectives]
+    return mean.even[names.index(fit.metric.score)]
+
+
+def _shown(even: float, fit: WidthFit) -> float:
+    return float(np.exp(even)) if fit.metric.logarithmic else even

@@ -108,7 +108,8 @@ def test_networks_near_the_budget_are_compared_and_others_left_out() -> None:
 def test_what_is_said_of_md() -> None:
     inside, outside = measured(best=1030, noise=0.01), measured(best=1100, noise=0.001)
     assert inside is not None and outside is not None
-    (_, near), (_, far) = (width_chapter(each, "").findings for each in (inside, outside))
+    (_, near, _), (_, far, others) = (width_chapter(each, "").findings for each in (inside, outside))
+    assert others.startswith("Of the 7 others at MD's budget, against MD: ") and "better" in others
     assert "MD's 1024 is inside" in near and "MD's 1024 is outside" in far
     assert "1024 (MD)" in width_chapter(inside, "").text()
 
