@@ -10,7 +10,7 @@ import pytest
 
 import search.run
 from conf.compose import compose
-from search.run import RunResult, run_search
+from search.run import RunResult, execute
 from search.runs.folder import begin_record
 from search.runs.record import Record
 from search.settings import settings_from_plain
@@ -32,7 +32,7 @@ def gone_on_with(folder: Path, trials: int, monkeypatch: pytest.MonkeyPatch) -> 
         "phases_of",
         lambda settings, record: Phases(make_search(folder, record=record, trials=trials)),
     )
-    return run_search(settings)
+    return execute(settings)
 
 
 def test_where_nothing_is_left_to_do_ray_is_not_started(

@@ -14,7 +14,7 @@ KINDS = ("proposed", "rejected", "rung")
 TESTS = Path(__file__).parents[2]
 STOPPING = TESTS / "search" / "baseline.jsonl.gz"  # taught by nothing (recorded=false), and stopping trials
 
-# Counted by the code of before the refactoring. Of each run: proposals, rejections, decisions at rungs.
+# Counted by the code of before the refactoring, but for the last three. Of each run: proposals, rejections, decisions at rungs.
 RECORDED = {
     "table": (85, 61, 253),
     "seeds-1": (32, 0, 96),
@@ -36,6 +36,9 @@ RECORDED = {
     "table-3": (39, 40, 117),
     "bigger": (17, 0, 51),
     "bigger-2": (7, 0, 21),
+    "paper-seed-0": (12, 0, 36),
+    "paper-seed-1": (12, 0, 36),
+    "paper-seed-2": (12, 0, 36),
 }
 QUICK = ("before-4", "after-2", "bigger-2")  # TPE, linear with teachers, and what a user put first
 STOPPED = {  # and of these, stopped
