@@ -14,7 +14,8 @@ KINDS = ("proposed", "rejected", "rung")
 TESTS = Path(__file__).parents[2]
 STOPPING = TESTS / "search" / "baseline.jsonl.gz"  # taught by nothing (recorded=false), and stopping trials
 
-# Counted by the code of before the refactoring, but for the last three. Of each run: proposals, rejections, decisions at rungs.
+# Counted by the code of before the refactoring, but for the last three. Of each run: proposals, rejections,
+# decisions at rungs.
 RECORDED = {
     "table": (85, 61, 253),
     "seeds-1": (32, 0, 96),
