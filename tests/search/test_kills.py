@@ -171,8 +171,9 @@ def test_a_killed_node_leaves_its_work_to_the_others(folder, words, nodes):
 def test_a_disk_that_fills_up_while_workers_write_changes_no_decision(undisturbed, words, tmp_path):
     moments = random.Random(6)
     with small_disk(tmp_path / "disk", "128m") as disk:
-        run, own = disk / "full", f"runs_folder={disk}"
-        driver = start(tmp_path, "name=full", "backend=inline", *words, own, *WITHOUT_CONFIRMATION)
+        run = disk / "full"
+        elsewhere = [word for word in words if not word.startswith("runs_folder=")] + [f"runs_folder={disk}"]
+        driver = start(tmp_path, "name=full", "backend=inline", *elsewhere, *WITHOUT_CONFIRMATION)
         # no delay on top: on a quiet machine what is left of the search takes two seconds
         least = moments.randrange(1, 5)
         wait_for(lambda: recorded(run) >= least, driver, tmp_path)

@@ -1,5 +1,5 @@
-"""The stopping rule on real training: planted failures are stopped, a sound network is not (about four
-minutes on two cores)."""
+"""The paper's stopping rule on real training: planted failures are stopped, a sound network is not (about
+four minutes on two cores)."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def test_planted_failures_are_stopped_and_a_sound_network_is_not(tmp_path: Path)
         f"enqueue=[{','.join(map(str, files))}]",
         f"trials={len(files)}",
         "confirmation=none",
+        "stopping=paper",
         "cluster.dashboard=false",
         f"runs_folder={tmp_path}",
         "name=planted",
