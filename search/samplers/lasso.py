@@ -10,9 +10,7 @@ import numpy as np
 
 from search.samplers.base import Sampler
 from search.samplers.modelled import check_modelled
-from search.samplers.optuna import ModelSampler, one_for_all
-from search.samplers.pooled import TIES, PoolSampler, standardized
-from search.samplers.studies import Translation
+from search.samplers.pooled import PoolSampler, asked_by_search, standardized
 
 PENALTY = 0.05  # of the sum of effects, per trial, where standings have variance 1
 UNEXPLORED = 8.0  # variance of the effects together, where that of the noise is 1: how unsure they are
@@ -30,10 +28,7 @@ class LassoSettings:
         check_modelled(self.modelled_trials)
 
     def make(self, seed: int) -> Sampler:
-        def sampler(known: Translation, seed: int, number: int) -> LassoSampler:
-            return LassoSampler(known.space, seed=seed, modelled_trials=self.modelled_trials)
-
-        return ModelSampler(one_for_all(sampler), self.modelled_trials, seed, TIES)
+        return asked_by_search(LassoSampler, seed, self.modelled_trials)
 
 
 class LassoSampler(PoolSampler):

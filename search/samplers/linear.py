@@ -9,9 +9,7 @@ import numpy as np
 
 from search.samplers.base import Sampler
 from search.samplers.modelled import check_modelled
-from search.samplers.optuna import ModelSampler, one_for_all
-from search.samplers.pooled import TIES, PoolSampler, standardized
-from search.samplers.studies import Translation
+from search.samplers.pooled import PoolSampler, asked_by_search, standardized
 
 EXPLAINED = 2.0  # variance of the effects together, where that of the noise is 1: the prior
 
@@ -27,10 +25,7 @@ class LinearSettings:
         check_modelled(self.modelled_trials)
 
     def make(self, seed: int) -> Sampler:
-        def sampler(known: Translation, seed: int, number: int) -> LinearSampler:
-            return LinearSampler(known.space, seed=seed, modelled_trials=self.modelled_trials)
-
-        return ModelSampler(one_for_all(sampler), self.modelled_trials, seed, TIES)
+        return asked_by_search(LinearSampler, seed, self.modelled_trials)
 
 
 class LinearSampler(PoolSampler):

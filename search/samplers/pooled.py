@@ -15,9 +15,10 @@ from optuna.trial import FrozenTrial
 from search.samplers.base import Observation, Proposal, pool_by_value
 from search.samplers.hard_budget import BudgetedSampler
 from search.samplers.modelled import thinned, with_finite_scores
+from search.samplers.optuna import ModelSampler, one_for_all
 from search.samplers.properties import properties
 from search.samplers.standings import standings
-from search.samplers.studies import number_of, observations_in
+from search.samplers.studies import Translation, number_of, observations_in
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space, UniformSuggestions
@@ -95,6 +96,15 @@ class PoolSampler(BudgetedSampler, abc.ABC):
         if key not in self._rows:
             self._rows[key] = properties(self.space.architecture(self.space.pinned() | seen.params))
         return self._rows[key]
+
+
+def asked_by_search(kind: type[PoolSampler], seed: int, modelled_trials: int) -> ModelSampler:
+    """How a search asks one of these: the same one for all of its trials."""
+
+    def make(known: Translation, seed: int, number: int) -> PoolSampler:
+        return kind(known.space, seed=seed, modelled_trials=modelled_trials)
+
+    return ModelSampler(one_for_all(make), modelled_trials, seed, TIES)
 
 
 def standardized(rows: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

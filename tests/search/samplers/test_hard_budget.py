@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -32,13 +30,7 @@ from tests.search.plain_studies import (
     study_of,
 )
 
-
-@pytest.fixture(autouse=True)
-def quick_and_quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("search.samplers.pooled.POOL", 40)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_and_quiet")
 
 
 @every_sampler
