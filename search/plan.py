@@ -16,7 +16,6 @@ from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.unmeasured import noise_note
 from search.formats import counted, duration
 from search.objectives import Objectives
-from search.runs.folder import disk_free_bytes
 from search.runs.prior import check_prior, recorded_that_teach, settled_header
 from search.runs.teachers import left_out
 from search.samplers.base import ChecksSpace
@@ -32,6 +31,7 @@ from space.budget import Budget, smallest_of
 from space.choices import Space, UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
+from space.shared.disk import disk_free_bytes
 from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
