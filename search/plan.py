@@ -15,6 +15,7 @@ from search.backends.cluster import check_devices
 from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.unmeasured import noise_note
 from search.formats import counted, duration
+from search.latency import check_lists, latency_notes
 from search.objectives import Objectives
 from search.runs.prior import check_prior, recorded_that_teach, settled_header
 from search.runs.teachers import left_out
@@ -126,7 +127,8 @@ def _check_order(space: Space) -> None:
 
 
 def _check_budget(settings: Choosing) -> None:
-    """Each bound alone leaves something of the space."""
+    """Price lists price all of the space, and each bound alone leaves something of it."""
+    check_lists(settings.budget, settings.space)
     for bound in settings.budget.bounds():
         alone = settings.budget.alone(bound)
         smallest = smallest_of(settings.space, alone, bound)
@@ -256,6 +258,8 @@ def plan_text(settings: SearchSettings) -> str:
         f"trials     {settings.trials} by {settings.sampler.name}, rungs {list(settings.rungs)}, "
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
+    lines += [f"latency    by {one.describe()}" for one in settings.budget.lists]
+    lines += latency_notes(settings.budget)
     lines += [f"scores     {line}" for line in scoring_plan(settings, data)]
     if note := noise_note(settled_header(settings, data.digest)):
         lines.append(f"noise      {note}")

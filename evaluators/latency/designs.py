@@ -3,62 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from itertools import product
-from typing import Any
 
-from space.architecture import Architecture
-from space.choices import LevelRanges, Space
-from space.prices.parts import Family, Part, parts
+from space.choices import Space
+from space.prices.coverage import parts_of_space
+from space.prices.parts import Family, TimedPart
 from space.shared.plain import InputError
 
 MOST_ENTRIES = 300
 
 
-def parts_of_space(space: Space) -> list[Part]:
-    """Every part that a network of the space can have, in a fixed order.
-
-    A conv block depends on the widths of neighbouring levels and on its own choices, a layer on its level's
-    width and on what is chosen for layers: the two are gone through one after the other.
-    """
-    found: dict[Part, None] = {}
-    for network in _varied(space):
-        found.update(dict.fromkeys(parts(network)))
-    return list(found)
-
-
-def _varied(space: Space) -> Iterator[Architecture]:
-    first = {name: values[0] for name, values in space.choices()}
-    choices = dict(space.choices())
-    levels = sorted(space.levels)
-    of_blocks = [f"{key}.{name}" for key in levels for name in ("channels", "conv", "blocks")]
-    for chosen in _product(choices, [*of_blocks, "separable_expansion", "separable_kernel"]):
-        yield space.architecture(first | chosen)
-    of_layers = ("shared_key_value", "attention", "feed_forward_ratio", "activation")
-    most = {f"{key}.{side}": max(getattr(space.levels[key], side)) for key in levels for side in _SIDES}
-    for key in levels:
-        own = [f"{key}.{name}" for name in ("channels", "self_attention", "cross_attention")]
-        for chosen in _product(choices, [*own, *of_layers]):
-            yield space.architecture(first | most | chosen)
-
-
-_SIDES = ("layers_down", "layers_up")
-assert set(_SIDES) < set(LevelRanges.__dataclass_fields__)
-
-
-def _product(choices: Mapping[str, tuple[Any, ...]], names: list[str]) -> Iterator[dict[str, Any]]:
-    for values in product(*(choices[name] for name in names)):
-        yield dict(zip(names, values, strict=True))
-
-
-def design(space: Space, most: int = MOST_ENTRIES) -> list[Part]:
+def design(space: Space, most: int = MOST_ENTRIES) -> list[TimedPart]:
     """At most so many parts, among them the least and the most width of every family: nothing of the space
     lies outside, and what lies within can be interpolated.
 
     Raises:
         InputError: `most` are too few for that.
     """
-    families: dict[Family, list[Part]] = defaultdict(list)
+    families: dict[Family, list[TimedPart]] = defaultdict(list)
     for part in parts_of_space(space):
         families[part.family].append(part)
     if sum(map(len, families.values())) <= most:
@@ -74,7 +35,7 @@ def design(space: Space, most: int = MOST_ENTRIES) -> list[Part]:
         per_family, chosen = per_family + 1, more
 
 
-def spread_out(group: list[Part], count: int) -> list[Part]:
+def spread_out(group: list[TimedPart], count: int) -> list[TimedPart]:
     """The extremes of both widths, and then, up to `count`, always what is farthest from the chosen ones."""
     by_inputs = sorted(group, key=lambda part: (part.inputs, part.outputs))
     by_outputs = sorted(group, key=lambda part: (part.outputs, part.inputs))
@@ -84,7 +45,7 @@ def spread_out(group: list[Part], count: int) -> list[Part]:
         max(1, by_outputs[-1].outputs - by_outputs[0].outputs),
     )
 
-    def apart(one: Part) -> float:
+    def apart(one: TimedPart) -> float:
         return min(
             ((one.inputs - other.inputs) / wide[0]) ** 2 + ((one.outputs - other.outputs) / wide[1]) ** 2
             for other in chosen

@@ -30,7 +30,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ListVerdict:
     """Errors are shares of the measured time; `macs_error` is the mean one of a line through MACs, fitted to
     these very networks; `equal_pairs` of them differ by at most 5 % in MACs, and of these a share of
     `equal_in_order` is ranked as measured (a half is chance)."""
@@ -56,7 +56,7 @@ class Verdict:
         )
 
 
-def judged(networks: Sequence[Whole], equal: Sequence[Whole] = ()) -> Verdict:
+def verdict_of_list(networks: Sequence[Whole], equal: Sequence[Whole] = ()) -> ListVerdict:
     """`equal` are networks of about the same MACs, beside the random ones.
 
     Raises:
@@ -78,7 +78,7 @@ def judged(networks: Sequence[Whole], equal: Sequence[Whole] = ()) -> Verdict:
     in_order = [
         (one.predicted - other.predicted) * (one.measured - other.measured) > 0 for one, other in pairs
     ]
-    return Verdict(
+    return ListVerdict(
         networks=len(networks),
         median_error=float(np.median(errors)),
         mean_error=float(errors.mean()),

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 
 from evaluators.latency.journal import Journal
-from evaluators.latency.probes import Pair, Probe, build_probe, pair
+from evaluators.latency.probes import ChainPair, Probe, build_probe, pair
 from evaluators.latency.runtimes import Place, runner, versions_of
-from evaluators.latency.timing import Clock, Run, Timing, alternating, once, rounds_within
+from evaluators.latency.timing import Clock, TimedRun, Timing, alternating, rounds_within, timed_once
 from evaluators.latency.whole import seeded, whole_timing
 from space.architecture import Architecture
 from space.choices import Space, UniformSuggestions
 from space.prices.latency import Entry, PriceList
-from space.prices.parts import Part
+from space.prices.parts import TimedPart
 from space.shared.plain import to_plain
 from space.shared.seeds import numbered_seed
 
-OnDone = Callable[[int, int], None]
+_OnDone = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Effort:
 
 def measured_list(
     space: Space,
-    design: Sequence[Part],
+    design: Sequence[TimedPart],
     networks: Sequence[Architecture],
     runtime: str,
     place: Place,
     journal: Path,
     *,
     effort: Effort = Effort(),
-    on_done: OnDone = lambda done, of: None,
+    on_done: _OnDone = lambda done, of: None,
 ) -> PriceList:
     """Entries for all of a design, and `networks` that calibrate their sum. What `journal` holds of it is not
     measured again; it is removed by whoever has kept the list.
@@ -142,11 +142,11 @@ def calibration(sums: Sequence[float], whole: Sequence[float]) -> tuple[float, f
 
 
 def _timed_pairs(
-    parts: Sequence[Part], runtime: str, place: Place, effort: Effort
-) -> Iterator[tuple[Part, dict[str, Any]]]:
+    parts: Sequence[TimedPart], runtime: str, place: Place, effort: Effort
+) -> Iterator[tuple[TimedPart, dict[str, Any]]]:
     """Pairs that share a chain follow each other, so that it is made once."""
     pairs = sorted((pair(part) for part in parts), key=lambda one: one.fewer.name())
-    held: dict[Probe, tuple[TemporaryDirectory[str], Run]] = {}
+    held: dict[Probe, tuple[TemporaryDirectory[str], TimedRun]] = {}
     try:
         for one in pairs:
             for probe in [probe for probe in held if probe != one.fewer]:
@@ -155,21 +155,21 @@ def _timed_pairs(
                 if probe not in held:
                     folder = TemporaryDirectory(prefix="mdsearch-latency-")
                     held[probe] = folder, probe_run(probe, runtime, place, Path(folder.name))
-            yield one.part, difference(one, held[one.more][1], held[one.fewer][1], effort)
+            yield one.part, timed_difference(one, held[one.more][1], held[one.fewer][1], effort)
     finally:
         for folder, _ in held.values():
             folder.cleanup()
 
 
-def probe_run(probe: Probe, runtime: str, place: Place, folder: Path) -> Run:
+def probe_run(probe: Probe, runtime: str, place: Place, folder: Path) -> TimedRun:
     module, takes = build_probe(probe)
     again = {name: seeded(tuple(value.shape), 1) for name, value in takes.items()}
     return runner(module, [takes, again], runtime, place, folder)
 
 
-def difference(one: Pair, more: Run, fewer: Run, effort: Effort) -> dict[str, Any]:
+def timed_difference(one: ChainPair, more: TimedRun, fewer: TimedRun, effort: Effort) -> dict[str, Any]:
     """Count, mean and spread of what one part takes, from the differences of the chains round by round."""
-    warm = sum(once(run, number, effort.clock) for number in range(2) for run in (more, fewer)) / 2
+    warm = sum(timed_once(run, number, effort.clock) for number in range(2) for run in (more, fewer)) / 2
     rounds = rounds_within(effort.seconds, warm, effort.least, effort.most)
     timed = alternating({"more": more, "fewer": fewer}, rounds, warm_up=0, clock=effort.clock)
     rows = zip(timed["more"].times, timed["fewer"].times, strict=True)

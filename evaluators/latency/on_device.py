@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
+STAGES_FILE = "stages.json"
 LEAST_ROUNDS, MOST_ROUNDS = 5, 51
-Clock = Callable[[], float]
+_Clock = Callable[[], float]
 Call = Callable[[int], Any]
 PROVIDERS = {
     "onnx": ["CPUExecutionProvider"],
@@ -35,11 +36,11 @@ PROVIDERS = {
 }
 
 
-def main(words: list[str] | None = None, clock: Clock = time.perf_counter) -> int:
+def main(words: list[str] | None = None, clock: _Clock = time.perf_counter) -> int:
     options = _options(words)
     folder = Path(options.stages)
     try:
-        stages = json.loads((folder / "stages.json").read_text(encoding="utf-8"))
+        stages = json.loads((folder / STAGES_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         return _refuse(f"{folder}: no folder of exported stages: {error}")
     if (options.runtime == "coreml") != (stages["to"] == "coreml"):
@@ -126,7 +127,7 @@ def _coreml_call(coremltools: Any, file: Path, inputs: Any) -> Call:
 
 
 def _measured(
-    stages: Any, folder: Path, journal: Path, about: Any, runner: Any, seconds: float, clock: Clock
+    stages: Any, folder: Path, journal: Path, about: Any, runner: Any, seconds: float, clock: _Clock
 ) -> list[Any] | None:
     """Entries in the list's form; None, said in a line, where `journal` is of another measurement."""
     lines = []
@@ -150,7 +151,7 @@ def _measured(
 
 
 def _timed(
-    entry: Any, stages: Any, folder: Path, runner: Any, seconds: float, clock: Clock
+    entry: Any, stages: Any, folder: Path, runner: Any, seconds: float, clock: _Clock
 ) -> dict[str, Any]:
     """A part's time: chains that differ by so many of it, in turns, and their differences round by round."""
     more, fewer = (_call(stages["chains"][entry[name]], folder, runner) for name in ("more", "fewer"))
@@ -177,7 +178,7 @@ def _call(chain: Any, folder: Path, runner: Any) -> Call:
     return runner(folder / chain["file"], inputs)
 
 
-def _ms(call: Call, number: int, clock: Clock) -> float:
+def _ms(call: Call, number: int, clock: _Clock) -> float:
     start = clock()
     call(number)
     return 1e3 * (clock() - start)

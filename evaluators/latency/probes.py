@@ -20,7 +20,7 @@ from space.kinds.stage import Stage
 from space.kinds.table import CONV_BLOCKS, KINDS, build
 from space.kinds.transformer import LayerOptions, ProjectionOptions
 from space.prices.macs import cost_of
-from space.prices.parts import Part
+from space.prices.parts import TimedPart
 from space.shared.plain import InputError
 
 MORE_WORK = 2e9  # MACs: what is at least this much needs no repetition to stand out from the noise
@@ -32,7 +32,7 @@ TIME_WIDTH = 1280  # of a block that only stands between two stacks
 class Probe(NamedTuple):
     """A chain: what it is made of decides it, so that two parts may share one."""
 
-    part: Part
+    part: TimedPart
     times: int
     width: int = 0  # of stacks: layers in all
 
@@ -41,53 +41,55 @@ class Probe(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pair:
+class ChainPair:
     """Two chains, the one with `times` more of a part."""
 
-    part: Part
+    part: TimedPart
     more: Probe
     fewer: Probe
     times: int
 
 
-def pair(part: Part) -> Pair:
+def pair(part: TimedPart) -> ChainPair:
     times = _times(part)
     if part.kind in ("self-attention", "cross-attention"):
-        plain = Part("feed-forward", part.size, part.inputs, part.outputs, tuple(PLAIN_FEED_FORWARD.items()))
-        return Pair(part, Probe(part, times), Probe(plain, times), times)
+        plain = TimedPart(
+            "feed-forward", part.size, part.inputs, part.outputs, tuple(PLAIN_FEED_FORWARD.items())
+        )
+        return ChainPair(part, Probe(part, times), Probe(plain, times), times)
     if part.kind == "stack":
-        return Pair(part, Probe(part, 3, 3), Probe(part, 1, 3), 2)
-    return Pair(part, Probe(part, 1 + times), Probe(part, 1), times)
+        return ChainPair(part, Probe(part, 3, 3), Probe(part, 1, 3), 2)
+    return ChainPair(part, Probe(part, 1 + times), Probe(part, 1), times)
 
 
-def macs(part: Part) -> int:
+def macs(part: TimedPart) -> int:
     """Of what a part does."""
     if part.kind == "stack":
         return 0
     return cost_of(stage_of(part)).macs - (_feed_forward_macs(part) if "attention" in part.kind else 0)
 
 
-def _times(part: Part) -> int:
+def _times(part: TimedPart) -> int:
     work = max(1, macs(part))
     return max(1, min(MOST_TIMES, round(MORE_WORK / work)))
 
 
-def _feed_forward_macs(part: Part) -> int:
-    return cost_of(stage_of(Part("feed-forward", *part[1:4], tuple(PLAIN_FEED_FORWARD.items())))).macs
+def _feed_forward_macs(part: TimedPart) -> int:
+    return cost_of(stage_of(TimedPart("feed-forward", *part[1:4], tuple(PLAIN_FEED_FORWARD.items())))).macs
 
 
 def probe_parameters(probe: Probe) -> int:
     """Of all weights of a chain; of stacks without the blocks between them."""
     part = probe.part
     if part.kind == "stack":
-        part = Part("feed-forward", *part[1:4], tuple(PLAIN_FEED_FORWARD.items()))
+        part = TimedPart("feed-forward", *part[1:4], tuple(PLAIN_FEED_FORWARD.items()))
     return max(probe.times, probe.width) * cost_of(stage_of(part)).parameters
 
 
 # ---------------------------------------------------------------------- parts as stages
 
 
-def stage_of(part: Part) -> Stage:
+def stage_of(part: TimedPart) -> Stage:
     """The stage that a part is of; of an attention the layer that has it and a plain feed-forward."""
     options = dict(part.options)
     if part.kind not in _OPTIONS:
@@ -96,12 +98,12 @@ def stage_of(part: Part) -> Stage:
     return Stage(kind, part.inputs, part.outputs, part.size, made)
 
 
-def _block(part: Part, options: dict[str, Any]) -> tuple[str, Any]:
+def _block(part: TimedPart, options: dict[str, Any]) -> tuple[str, Any]:
     names = KINDS[part.kind].options
     return part.kind, names(*[options[name] for name in names._fields])
 
 
-def _attention(part: Part, options: dict[str, Any]) -> tuple[str, Any]:
+def _attention(part: TimedPart, options: dict[str, Any]) -> tuple[str, Any]:
     own = part.kind == "self-attention"
     heads = part.inputs // options.pop("head_width")
     return "transformer", LayerOptions(
@@ -109,7 +111,7 @@ def _attention(part: Part, options: dict[str, Any]) -> tuple[str, Any]:
     )
 
 
-def _feed_forward(part: Part, options: dict[str, Any]) -> tuple[str, Any]:
+def _feed_forward(part: TimedPart, options: dict[str, Any]) -> tuple[str, Any]:
     return "transformer", LayerOptions(False, False, options["feed_forward_ratio"], options["activation"])
 
 
@@ -149,7 +151,7 @@ def build_probe(probe: Probe) -> tuple[nn.Module, dict[str, Tensor]]:
 class _Chain(nn.Module):
     """Gives what rotates through it: its map, the embedded time where blocks take it, a text."""
 
-    def __init__(self, part: Part, modules: list[nn.Module]) -> None:
+    def __init__(self, part: TimedPart, modules: list[nn.Module]) -> None:
         super().__init__()
         self.part, self.each = part, nn.ModuleList(modules)
 
@@ -164,7 +166,7 @@ class _Blocks(_Chain):
     """Conv blocks in a row. One that joins a skip takes the same again; one that widens is cut, one that
     narrows without a skip gets its lost channels back."""
 
-    def __init__(self, part: Part, times: int) -> None:
+    def __init__(self, part: TimedPart, times: int) -> None:
         super().__init__(part, [build(stage_of(part)) for _ in range(times)])
         self.joined = dict(part.options)["joined"]
 
@@ -192,7 +194,7 @@ class _Blocks(_Chain):
 class _Layers(_Chain):
     """Transformer layers on tokens."""
 
-    def __init__(self, part: Part, times: int) -> None:
+    def __init__(self, part: TimedPart, times: int) -> None:
         super().__init__(part, [build(stage_of(part)) for _ in range(times)])
 
     def takes(self) -> dict[str, Tensor]:
@@ -211,8 +213,8 @@ class _Layers(_Chain):
 class _Stacks(_Chain):
     """As many separable blocks and layers, whether these stand in one stack or behind a block each."""
 
-    def __init__(self, part: Part, times: int, layers: int) -> None:
-        plain = Part("feed-forward", *part[1:4], tuple(PLAIN_FEED_FORWARD.items()))
+    def __init__(self, part: TimedPart, times: int, layers: int) -> None:
+        plain = TimedPart("feed-forward", *part[1:4], tuple(PLAIN_FEED_FORWARD.items()))
         super().__init__(part, [build(stage_of(plain)) for _ in range(layers)])
         block = Stage(
             "separable",
@@ -244,7 +246,7 @@ class _Stacks(_Chain):
 class _Projections(_Chain):
     """Projections in a row, each behind its norm where it leads into a stack."""
 
-    def __init__(self, part: Part, times: int) -> None:
+    def __init__(self, part: TimedPart, times: int) -> None:
         super().__init__(part, [build(stage_of(part)) for _ in range(times)])
         options = ProjectionOptions(**dict(part.options))
         self.on_map = options.stack_projection == "conv"
@@ -267,7 +269,7 @@ class _Projections(_Chain):
 class _Apart(_Chain):
     """What cannot follow itself: side by side on inputs of their own, results added."""
 
-    def __init__(self, part: Part, times: int) -> None:
+    def __init__(self, part: TimedPart, times: int) -> None:
         super().__init__(part, [build(stage_of(part)) for _ in range(times)])
         self.vector = part.kind in ("time embedding", "added conditions", "guidance")
         norms = []

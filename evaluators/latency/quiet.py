@@ -39,7 +39,7 @@ class Quietness:
 
 
 @dataclass(frozen=True)
-class Moment:
+class CpuMoment:
     """CPU seconds since the machine and this process began, by a clock."""
 
     at: float
@@ -47,7 +47,7 @@ class Moment:
     own: float
 
     @classmethod
-    def now(cls) -> Moment:
+    def now(cls) -> CpuMoment:
         import psutil
 
         times, own = psutil.cpu_times(), psutil.Process().cpu_times()
@@ -57,7 +57,7 @@ class Moment:
         return cls(time.monotonic(), sum(times) - idle - guests, spent)
 
 
-def quietness(begin: Moment, end: Moment, cpus: int, timings: Iterable[Timing]) -> Quietness:
+def quietness(begin: CpuMoment, end: CpuMoment, cpus: int, timings: Iterable[Timing]) -> Quietness:
     """Between two moments, from what was timed in between."""
     seconds = max(end.at - begin.at, 1e-9)
     others = max(0.0, (end.busy - begin.busy) - (end.own - begin.own)) / seconds

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from evaluators.latency.timing import Run
+from evaluators.latency.timing import TimedRun
 from space.shared.cpus import available_cpus
 from space.shared.plain import InputError, entry_of
 
@@ -57,7 +57,7 @@ class Place:
         return f"{_processor()}, {available_cpus()} CPUs"
 
 
-def runner(module: nn.Module, inputs: Inputs, runtime: str, place: Place, folder: Path) -> Run:
+def runner(module: nn.Module, inputs: Inputs, runtime: str, place: Place, folder: Path) -> TimedRun:
     """A module ready to be timed. `folder` is where an exported file goes.
 
     Raises:
@@ -89,11 +89,11 @@ def _processor() -> str:
 # ---------------------------------------------------------------------- PyTorch
 
 
-def _eager(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> Run:
+def _eager(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> TimedRun:
     return _of_torch(*_moved(module, inputs, place), place)
 
 
-def _compiled(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> Run:
+def _compiled(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> TimedRun:
     module, moved = _moved(module, inputs, place)
     return _of_torch(torch.compile(module, dynamic=False), moved, place)
 
@@ -107,7 +107,7 @@ def _moved(module: nn.Module, inputs: Inputs, place: Place) -> tuple[nn.Module, 
     return module.to(place.device, dtype), [tuple(map(moved, one.values())) for one in inputs]
 
 
-def _of_torch(call: Callable[..., Any], inputs: Sequence[tuple[Tensor, ...]], place: Place) -> Run:
+def _of_torch(call: Callable[..., Any], inputs: Sequence[tuple[Tensor, ...]], place: Place) -> TimedRun:
     def run(number: int) -> float | None:
         with torch.inference_mode():
             return timed(lambda: call(*inputs[number % len(inputs)]))
@@ -130,7 +130,7 @@ def _by_events(call: Callable[[], Any]) -> float:
     return float(begin.elapsed_time(end))
 
 
-def _graph(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> Run:
+def _graph(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> TimedRun:
     """Recorded once, replayed: no operator is launched by Python. Inputs are copied into the graph's own."""
     module, moved = _moved(module, inputs, place)
     own = tuple(tensor.clone() for tensor in moved[0])
@@ -156,11 +156,11 @@ def _graph(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> Run
 # ---------------------------------------------------------------------- ONNX Runtime
 
 
-def _onnx(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> Run:
+def _onnx(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> TimedRun:
     return _session_run(_exported(module, inputs, folder), inputs, place)
 
 
-def _onnx_int8(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> Run:
+def _onnx_int8(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> TimedRun:
     from space.interchange.onnx_files import weight_only_int8
 
     file = _exported(module, inputs, folder)
@@ -178,7 +178,7 @@ def _exported(module: nn.Module, inputs: Inputs, folder: Path) -> Path:
     return file
 
 
-def _session_run(file: Path, inputs: Inputs, place: Place) -> Run:
+def _session_run(file: Path, inputs: Inputs, place: Place) -> TimedRun:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -195,7 +195,7 @@ def _session_run(file: Path, inputs: Inputs, place: Place) -> Run:
     return run
 
 
-RUNTIMES: Mapping[str, Callable[[nn.Module, Inputs, Place, Path], Run]] = {
+RUNTIMES: Mapping[str, Callable[[nn.Module, Inputs, Place, Path], TimedRun]] = {
     "eager": _eager,
     "compiled": _compiled,
     "onnx": _onnx,

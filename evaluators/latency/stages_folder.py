@@ -14,24 +14,24 @@ from evaluators.latency import on_device
 from evaluators.latency.probes import Probe, build_probe, pair, probe_parameters
 from evaluators.latency.runtimes import OUTPUT
 from space.choices import Space
-from space.prices.latency import FORM
-from space.prices.parts import Part
+from space.prices.latency import LIST_FORM
+from space.prices.parts import TimedPart
 from space.shared.files import making_folder
 from space.shared.plain import InputError, to_plain
 
-STAGES_FILE, SCRIPT_FILE = "stages.json", "measure.py"
-BYTES = {"onnx": 4, "coreml": 2}
-PRECISION = {"onnx": "fp32", "coreml": "fp16"}
+SCRIPT_FILE = "measure.py"
+STAGE_BYTES = {"onnx": 4, "coreml": 2}
+STAGE_PRECISION = {"onnx": "fp32", "coreml": "fp16"}
 
 
-def stages_bytes(parts: Sequence[Part], to: str) -> int:
+def stages_bytes(parts: Sequence[TimedPart], to: str) -> int:
     """Of all weights together, about."""
-    return BYTES[to] * sum(map(probe_parameters, _probes(parts)))
+    return STAGE_BYTES[to] * sum(map(probe_parameters, _probes(parts)))
 
 
 def write_stages(
     space: Space,
-    parts: Sequence[Part],
+    parts: Sequence[TimedPart],
     folder: Path,
     to: str,
     on_done: Callable[[int, int], None] = lambda done, of: None,
@@ -72,20 +72,20 @@ def write_stages(
             for one in [pair(part)]
         ]
         plain = {
-            "form": FORM,
+            "form": LIST_FORM,
             "to": to,
-            "precision": PRECISION[to],
+            "precision": STAGE_PRECISION[to],
             "versions": versions,
             "space": to_plain(space),
             "chains": chains,
             "entries": entries,
         }
-        (own / STAGES_FILE).write_text(json.dumps(plain, indent=1), encoding="utf-8")
+        (own / on_device.STAGES_FILE).write_text(json.dumps(plain, indent=1), encoding="utf-8")
         script = Path(on_device.__file__).read_text(encoding="utf-8")
         (own / SCRIPT_FILE).write_text(script, encoding="utf-8")
 
 
-def _probes(parts: Sequence[Part]) -> list[Probe]:
+def _probes(parts: Sequence[TimedPart]) -> list[Probe]:
     both = (probe for part in parts for one in [pair(part)] for probe in (one.more, one.fewer))
     return list(dict.fromkeys(both))
 

@@ -10,7 +10,7 @@ PAPERS_DEVICE = "iPhone 15 Pro"
 
 
 @dataclass(frozen=True)
-class Row:
+class Table4Row:
     """A line: ms of the text encoder, the decoder and one UNet step, steps, and all together.
 
     `low` and `high` bound the total: the sums of the intervals' ends. None is what was not measured.
@@ -29,16 +29,16 @@ class Row:
 
 # The paper prints 357 ms a step and 20 steps as 7429 in all; its totals are taken as they stand.
 PAPERS_ROWS = (
-    Row("SD-1.5", PAPERS_DEVICE, 4, 285, 357, 20, 7429),
-    Row("SnapFusion", PAPERS_DEVICE, 4, 112, 203, 8, 1740),
-    Row("UFOGen", PAPERS_DEVICE, 4, 285, 357, 1, 646),
-    Row("MD one-step", PAPERS_DEVICE, 4, 92, 142, 1, 238),
+    Table4Row("SD-1.5", PAPERS_DEVICE, 4, 285, 357, 20, 7429),
+    Table4Row("SnapFusion", PAPERS_DEVICE, 4, 112, 203, 8, 1740),
+    Table4Row("UFOGen", PAPERS_DEVICE, 4, 285, 357, 1, 646),
+    Table4Row("MD one-step", PAPERS_DEVICE, 4, 92, 142, 1, 238),
 )
 
 
 def row_of(
     model: str, device: str, text: Timing | None, decoder: Timing | None, unet: Timing | None, steps: int
-) -> Row:
+) -> Table4Row:
     """Guidance would evaluate the UNet twice a step; here, as in the paper, a step is one evaluation."""
     parts = [(text, 1), (decoder, 1), (unet, steps)]
     measured = [(timing, times) for timing, times in parts if timing is not None]
@@ -47,7 +47,7 @@ def row_of(
     def total(at: int) -> float | None:
         return sum(timing.interval[at] * times for timing, times in measured) if whole else None
 
-    return Row(
+    return Table4Row(
         model,
         device,
         _median(text),

@@ -9,7 +9,7 @@ from functools import cached_property
 from math import ceil
 from statistics import fmean, median, pstdev
 
-Run = Callable[[int], float | None]
+TimedRun = Callable[[int], float | None]
 """Runs once with the input of this number; gives its ms where it has a clock of its own (a GPU's events)."""
 Clock = Callable[[], float]
 COVERED = 0.95
@@ -61,7 +61,7 @@ def order_rank(count: int) -> int:
 
 
 def alternating(
-    runs: Mapping[str, Run],
+    runs: Mapping[str, TimedRun],
     rounds: int,
     *,
     warm_up: int = 1,
@@ -72,14 +72,14 @@ def alternating(
     found: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(-warm_up, rounds):
         for name in runs if number % 2 == 0 else reversed(list(runs)):
-            elapsed = once(runs[name], number + warm_up, clock)
+            elapsed = timed_once(runs[name], number + warm_up, clock)
             if number >= 0:
                 found[name].append(elapsed)
         on_round(max(0, number + 1), rounds)
     return {name: Timing(tuple(times)) for name, times in found.items()}
 
 
-def once(run: Run, number: int, clock: Clock = time.perf_counter) -> float:
+def timed_once(run: TimedRun, number: int, clock: Clock = time.perf_counter) -> float:
     """ms of one run."""
     start = clock()
     own = run(number)

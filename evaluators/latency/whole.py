@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.latency.runtimes import Place, runner
-from evaluators.latency.timing import Clock, Timing, alternating, once, rounds_within
+from evaluators.latency.timing import Clock, Timing, alternating, rounds_within, timed_once
 from space.architecture import Architecture
 from space.unet import UNet
 
 ROTATING = 3  # inputs, so that no run finds the last one's results warm
-TOKENS, VOCABULARY = 77, 49_408
+TOKENS, CLIP_VOCABULARY = 77, 49_408
 DECODER_CHANNELS = (128, 256, 512, 512)
 
 
@@ -67,7 +67,7 @@ def unet_module(a: Architecture) -> nn.Module:
     return Positional(UNet(a))
 
 
-class TextEncoder(nn.Module):
+class ClipText(nn.Module):
     """CLIP ViT-L/14's text tower, with random weights: tokens (1, 77) to features (1, 77, 768)."""
 
     def __init__(self, **fields: Any) -> None:
@@ -75,7 +75,7 @@ class TextEncoder(nn.Module):
 
         super().__init__()
         wide = {"hidden_size": 768, "intermediate_size": 3072, "projection_dim": 768}
-        deep = {"num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": VOCABULARY}
+        deep = {"num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": CLIP_VOCABULARY}
         self.model = CLIPTextModel(
             CLIPTextConfig(**wide | deep | {"max_position_embeddings": TOKENS} | fields)
         )
@@ -84,7 +84,7 @@ class TextEncoder(nn.Module):
         return self.model(input_ids=tokens).last_hidden_state
 
 
-def text_inputs(vocabulary: int = VOCABULARY, count: int = ROTATING) -> list[dict[str, Tensor]]:
+def text_inputs(vocabulary: int = CLIP_VOCABULARY, count: int = ROTATING) -> list[dict[str, Tensor]]:
     chance = torch.Generator().manual_seed(0)
     return [{"tokens": torch.randint(0, vocabulary, (1, TOKENS), generator=chance)} for _ in range(count)]
 
@@ -120,7 +120,7 @@ def whole_timing(
     """A network measured whole, in about these seconds, at least and at most so many rounds."""
     with TemporaryDirectory(prefix="mdsearch-latency-") as folder:
         run = runner(unet_module(a), unet_inputs(a), runtime, place, Path(folder))
-        warm = once(run, 0, clock)
+        warm = timed_once(run, 0, clock)
         rounds = rounds_within(seconds, warm, least, most)
         return alternating({"": run}, rounds, clock=clock)[""]
 

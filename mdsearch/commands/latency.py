@@ -16,13 +16,13 @@ from rich.table import Table
 from conf.compose import compose
 from conf.repeated import refuse_beside
 from conf.words import as_text
-from evaluators.latency.quiet import Moment, Quietness, quietness
+from evaluators.latency.quiet import CpuMoment, Quietness, quietness
 from evaluators.latency.runtimes import Inputs, Place, Runtime, runner, versions_of
-from evaluators.latency.table4 import PAPERS_ROWS, Row, row_of
+from evaluators.latency.table4 import PAPERS_ROWS, Table4Row, row_of
 from evaluators.latency.timing import Timing, alternating
 from evaluators.latency.whole import (
+    ClipText,
     Decoder,
-    TextEncoder,
     decoder_inputs,
     text_inputs,
     unet_inputs,
@@ -124,7 +124,7 @@ def architecture_of(command: LatencyCommand) -> Architecture:
 def measure(a: Architecture, command: LatencyCommand, place: Place, on_done: OnDone) -> Measured:
     """One part after the other, its runtimes in turns."""
     timings: dict[str, Mapping[str, Timing]] = {}
-    total, begin = command.rounds * len(command.parts), Moment.now()
+    total, begin = command.rounds * len(command.parts), CpuMoment.now()
     for number, part in enumerate(command.parts):
 
         def on_round(done: int, of: int, before: int = number) -> None:
@@ -132,7 +132,7 @@ def measure(a: Architecture, command: LatencyCommand, place: Place, on_done: OnD
 
         timings[part] = part_timings(part, a, command.runtimes, place, command.rounds, on_round)
     every = [timing for by_runtime in timings.values() for timing in by_runtime.values()]
-    return Measured(timings, quietness(begin, Moment.now(), available_cpus(), every))
+    return Measured(timings, quietness(begin, CpuMoment.now(), available_cpus(), every))
 
 
 def part_timings(
@@ -146,14 +146,14 @@ def part_timings(
 
 
 _PARTS: Mapping[str, Callable[[Architecture], tuple[Callable[[], Any], Inputs]]] = {
-    "text": lambda a: (TextEncoder, text_inputs()),
+    "text": lambda a: (ClipText, text_inputs()),
     "unet": lambda a: (lambda: unet_module(a), unet_inputs(a)),
     "decoder": lambda a: (lambda: Decoder(a.latent_channels), decoder_inputs(a)),
 }
 
 
-def table_rows(a: Architecture, command: LatencyCommand, place: Place, measured: Measured) -> list[Row]:
-    def row(runtime: str, steps: int) -> Row:
+def table_rows(a: Architecture, command: LatencyCommand, place: Place, measured: Measured) -> list[Table4Row]:
+    def row(runtime: str, steps: int) -> Table4Row:
         text, decoder, unet = (
             measured.timings.get(part, {}).get(runtime) for part in ("text", "decoder", "unet")
         )
@@ -166,7 +166,7 @@ def table_rows(a: Architecture, command: LatencyCommand, place: Place, measured:
 
 
 def as_json(
-    a: Architecture, command: LatencyCommand, place: Place, measured: Measured, rows: list[Row]
+    a: Architecture, command: LatencyCommand, place: Place, measured: Measured, rows: list[Table4Row]
 ) -> dict[str, Any]:
     versions: dict[str, str] = {}
     for runtime in command.runtimes:
@@ -198,7 +198,7 @@ def as_json(
 
 
 def _print(
-    a: Architecture, command: LatencyCommand, place: Place, measured: Measured, rows: list[Row]
+    a: Architecture, command: LatencyCommand, place: Place, measured: Measured, rows: list[Table4Row]
 ) -> None:
     threads = f", {place.threads} thread{'s' * (place.threads > 1)}" if place.device == "cpu" else ""
     print(f"{place.name()}{threads}; network {a.id} at {a.latent_size}x{a.latent_size} latents; ms")
@@ -222,7 +222,7 @@ def _print(
     print("The paper's rows are of another device; the decoder here is SD's, not the paper's.")
 
 
-def _add(table: Table, row: Row, name: str) -> None:
+def _add(table: Table, row: Table4Row, name: str) -> None:
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 

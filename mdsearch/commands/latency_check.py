@@ -13,10 +13,10 @@ from rich.console import Console
 
 from conf.compose import compose
 from conf.words import as_text
-from evaluators.latency.held_out import EQUAL_MACS, Verdict, Whole, judged
+from evaluators.latency.held_out import EQUAL_MACS, ListVerdict, Whole, verdict_of_list
 from evaluators.latency.journal import Journal
 from evaluators.latency.lists import sampled_networks
-from evaluators.latency.quiet import Moment, quietness
+from evaluators.latency.quiet import CpuMoment, quietness
 from evaluators.latency.runtimes import Place
 from evaluators.latency.whole import whole_timing
 from mdsearch.progress import shown_progress
@@ -63,10 +63,10 @@ def main(words: list[str]) -> int:
     random, equal = chosen_networks(command)
     for a in (*random, *equal):
         prices.milliseconds(a)  # refuses what the list does not hold before anything is measured
-    begin = Moment.now()
+    begin = CpuMoment.now()
     measured = _measured(command, prices, place, [*random, *equal])
-    verdict = judged(measured[: len(random)], measured[len(random) :])
-    quiet = quietness(begin, Moment.now(), available_cpus(), [])
+    verdict = verdict_of_list(measured[: len(random)], measured[len(random) :])
+    quiet = quietness(begin, CpuMoment.now(), available_cpus(), [])
     if command.format == "json":
         plain = {"list": prices.describe(), "holds": verdict.holds, "quiet": quiet.sentence()}
         print(json.dumps(plain | to_plain(verdict) | {"measured": to_plain(measured)}, indent=2))
@@ -128,7 +128,7 @@ def _measured(
     return found
 
 
-def _print(verdict: Verdict, measured: Sequence[Whole], prices: PriceList) -> None:
+def _print(verdict: ListVerdict, measured: Sequence[Whole], prices: PriceList) -> None:
     print("network        GMACs  predicted  measured (ms)  error")
     for one in measured:
         print(f"{one.id}  {one.gmacs:6.1f}  {one.predicted:9.1f}  {one.measured:13.1f}  {one.error:.1%}")

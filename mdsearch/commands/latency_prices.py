@@ -12,7 +12,7 @@ from conf.compose import compose
 from conf.words import as_text
 from evaluators.latency.designs import MOST_ENTRIES, design
 from evaluators.latency.lists import Effort, measured_list, sampled_networks
-from evaluators.latency.quiet import Moment, quietness
+from evaluators.latency.quiet import CpuMoment, quietness
 from evaluators.latency.runtimes import Place, Runtime
 from mdsearch.progress import shown_progress
 from space.budget import Budget
@@ -74,7 +74,7 @@ def main(words: list[str]) -> int:
     networks = sampled_networks(
         command.space, command.networks, command.seed, "calibration", lambda a: not command.budget.excess(a)
     )
-    journal, begin = Path(f"{command.out}.begun"), Moment.now()
+    journal, begin = Path(f"{command.out}.begun"), CpuMoment.now()
     with shown_progress(Console(stderr=True), "entries and networks") as on_done:
         found = measured_list(
             command.space,
@@ -90,7 +90,7 @@ def main(words: list[str]) -> int:
     journal.unlink()
     for line in summary(found):
         print(line)
-    print(quietness(begin, Moment.now(), available_cpus(), []).sentence())
+    print(quietness(begin, CpuMoment.now(), available_cpus(), []).sentence())
     print(f"wrote {command.out}")
     return 0
 

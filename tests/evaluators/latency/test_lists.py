@@ -12,15 +12,16 @@ import torch
 from torch import nn
 
 from evaluators.latency import runtimes
-from evaluators.latency.designs import design, parts_of_space, spread_out
-from evaluators.latency.held_out import Whole, judged
+from evaluators.latency.designs import design, spread_out
+from evaluators.latency.held_out import Whole, verdict_of_list
 from evaluators.latency.lists import Effort, calibration, measured_list, sampled_networks
 from evaluators.latency.probes import MOST_TIMES, Probe, build_probe, macs, pair
-from evaluators.latency.runtimes import Inputs, Place, Run
+from evaluators.latency.runtimes import Inputs, Place, TimedRun
 from space.architecture import Architecture
 from space.choices import LevelRanges, Space
+from space.prices.coverage import parts_of_space
 from space.prices.macs import price
-from space.prices.parts import Part, parts
+from space.prices.parts import TimedPart, parts
 from space.shared.plain import InputError
 from space.unet import UNet
 from tests.space.price_lists import by_widths
@@ -43,7 +44,7 @@ def anywhere(a: Architecture) -> bool:
     return True
 
 
-def made_runtime(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> Run:
+def made_runtime(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> TimedRun:
     """Whose clock gives `by_widths` for each part; a call 3 ms more, and a whole network a tenth more."""
     unet = getattr(module, "unet", None)
     if isinstance(unet, UNet):
@@ -62,8 +63,8 @@ def chain_ms(chain: Any) -> float:
     return times * (by_widths(part) + ("attention" in part.kind) * plain_feed_forward(part))
 
 
-def plain_feed_forward(part: Part) -> float:
-    return by_widths(Part("feed-forward", part.size, part.inputs, part.outputs))
+def plain_feed_forward(part: TimedPart) -> float:
+    return by_widths(TimedPart("feed-forward", part.size, part.inputs, part.outputs))
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_a_design_holds_the_extremes_of_every_family() -> None:
 
 
 def test_widths_are_spread() -> None:
-    group = [Part("stack", 8, width, width) for width in (8, 16, 24, 32, 40)]
+    group = [TimedPart("stack", 8, width, width) for width in (8, 16, 24, 32, 40)]
     assert [part.inputs for part in spread_out(group, 3)] == [8, 40, 24]
 
 
@@ -150,9 +151,9 @@ def test_a_list_gives_back_what_was_put_in(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_made")
 def test_an_interrupted_list_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    timed: list[Part] = []
+    timed: list[TimedPart] = []
 
-    def counting(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> Run:
+    def counting(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> TimedRun:
         timed.append(cast(Any, module).part)
         if len(timed) == 20:
             raise KeyboardInterrupt
@@ -190,14 +191,14 @@ def test_a_verdict_by_hand() -> None:
     """Predictions a tenth too large, in order, where MACs go the other way."""
     networks = [Whole(str(ms), 100 - ms, 1.1 * ms, ms) for ms in (10.0, 20.0, 30.0, 40.0)]
     equal = [Whole(str(ms), 200.0, 1 / ms, ms) for ms in (1.0, 2.0, 3.0, 4.0)]
-    verdict = judged(networks, equal)
+    verdict = verdict_of_list(networks, equal)
     assert verdict.median_error == verdict.mean_error == pytest.approx(0.1)
     assert (verdict.rank_correlation, verdict.macs_rank_correlation) == (1, -1)
     assert verdict.macs_error == pytest.approx(0, abs=1e-9)  # the line is fitted to these very networks
     assert not verdict.holds
     assert (verdict.equal_pairs, verdict.equal_in_order, verdict.equal_rank_correlation) == (6, 0, -1)
     with pytest.raises(InputError, match="networks: 3 say nothing"):
-        judged(networks[:3])
+        verdict_of_list(networks[:3])
 
 
 def test_networks_of_another_purpose_are_others() -> None:
@@ -210,4 +211,4 @@ def test_networks_of_another_purpose_are_others() -> None:
 
 def test_a_kind_without_a_chain_is_refused() -> None:
     with pytest.raises(InputError, match="no chain is known"):
-        build_probe(Probe(Part("pooling", 8, 8, 8), 1))
+        build_probe(Probe(TimedPart("pooling", 8, 8, 8), 1))

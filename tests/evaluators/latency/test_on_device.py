@@ -17,7 +17,7 @@ import pytest
 from torch import Tensor, nn
 
 from evaluators.latency.designs import design
-from evaluators.latency.stages_folder import SCRIPT_FILE, STAGES_FILE, stages_bytes, write_stages
+from evaluators.latency.stages_folder import SCRIPT_FILE, stages_bytes, write_stages
 from space.choices import LevelRanges, Space
 from space.prices.latency import PriceList
 from space.shared.plain import InputError
@@ -75,7 +75,7 @@ def words(out: Path, *more: str) -> list[str]:
 
 
 def test_the_folder(folder: Path) -> None:
-    plain = json.loads((folder / STAGES_FILE).read_text())
+    plain = json.loads((folder / "stages.json").read_text())
     assert len(plain["entries"]) == len(PARTS) == 2
     assert all((folder / chain["file"]).is_file() for chain in plain["chains"].values())
     assert len(plain["chains"]) == 4

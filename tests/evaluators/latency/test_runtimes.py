@@ -16,8 +16,8 @@ from evaluators.latency.runtimes import Place, runner, versions_of
 from evaluators.latency.table4 import PAPERS_ROWS, row_of
 from evaluators.latency.timing import Timing
 from evaluators.latency.whole import (
+    ClipText,
     Decoder,
-    TextEncoder,
     decoder_inputs,
     text_inputs,
     unet_inputs,
@@ -120,7 +120,7 @@ def test_on_a_gpu_events_tell_the_time(runtime: str, tmp_path: Path) -> None:
 def test_what_stands_before_and_behind_a_network() -> None:
     """The text tower and the decoder give the shapes of SD's, here narrow."""
     narrow = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = TextEncoder(**narrow, vocab_size=50).eval()
+    text = ClipText(**narrow, vocab_size=50).eval()
     with torch.no_grad():
         assert text(text_inputs(50)[0]["tokens"]).shape == (1, 77, 16)
         latents = decoder_inputs(SMALL)[0]["latents"]

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 from scipy.stats import binom
 
-from evaluators.latency.quiet import Moment, Quietness, quietness
+from evaluators.latency.quiet import CpuMoment, Quietness, quietness
 from evaluators.latency.timing import Timing, alternating, order_rank, rounds_within
 
 
@@ -54,20 +54,20 @@ def test_rounds_fill_the_time_within_bounds() -> None:
 def test_what_others_do_is_seen() -> None:
     """In ten seconds the machine was busy for nineteen CPU seconds, ten of them ours."""
     steady = [Timing((10.0,) * 8)]
-    busy = quietness(Moment(0, 100, 7), Moment(10, 119, 17), 2, steady)
+    busy = quietness(CpuMoment(0, 100, 7), CpuMoment(10, 119, 17), 2, steady)
     assert (busy.others, busy.spread, busy.believable) == (pytest.approx(0.9), 0, False)
     assert "NOT quiet: other processes kept 0.90 of 2 CPUs busy" in busy.sentence()
-    quiet = quietness(Moment(0, 100, 7), Moment(10, 110.5, 17), 2, steady)
+    quiet = quietness(CpuMoment(0, 100, 7), CpuMoment(10, 110.5, 17), 2, steady)
     assert quiet.believable and quiet.sentence().startswith("quiet enough: ")
     restless = [Timing((9.0, 9.0, 9.0, 10.0, 10.0, 11.0, 11.0, 11.0))]
-    assert quietness(Moment(0, 0, 0), Moment(10, 10, 10), 2, restless).spread == pytest.approx(0.1)
-    assert not quietness(Moment(0, 0, 0), Moment(10, 10, 10), 2, restless).believable
+    assert quietness(CpuMoment(0, 0, 0), CpuMoment(10, 10, 10), 2, restless).spread == pytest.approx(0.1)
+    assert not quietness(CpuMoment(0, 0, 0), CpuMoment(10, 10, 10), 2, restless).believable
 
 
 def test_a_moment_of_this_machine() -> None:
     """Whatever else runs, this process's own seconds are among the busy ones."""
-    begin = Moment.now()
+    begin = CpuMoment.now()
     sum(range(2_000_000))
-    end = Moment.now()
+    end = CpuMoment.now()
     assert end.at > begin.at and end.busy >= begin.busy and end.own > begin.own
     assert isinstance(quietness(begin, end, 2, []), Quietness)
