@@ -93,7 +93,7 @@ def test_the_searches_that_it_prints_train_them(bundle: Path, tmp_path: Path, ca
         assert (each.seed, each.trials, each.recorded) == (3, 5, False)
         assert (each.stopping.name, each.confirmation.seeds) == ("none", 0)
         assert each.proxy.latent_size == each.data.image_size_px // each.training.latents.factor
-    assert [searches[f"{name}-seed-3"].rungs[-1] for name in ("proxy-tokens", "reference")] == [1000, 1600]
+    assert [searches[f"{name}-seed-3"].rungs[-1] for name in ("proxy-tokens", "reference")] == [500, 1600]
 
 
 def test_what_cannot_be_used_is_refused(bundle: Path, tmp_path: Path) -> None:
