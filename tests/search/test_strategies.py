@@ -30,10 +30,12 @@ def test_words_choose_on_top_of_an_experiment() -> None:
 def test_the_dearer_experiment_trains_what_its_proxy_says() -> None:
     usual, plain = compose("search", []), compose("search", ["experiment=thorough"])
     settings = settings_from_plain(plain)
-    assert settings.proxy.latent_size == settings.data.image_size_px // settings.training.latents.factor == 24
+    latents = settings.training.latents
+    assert settings.proxy.latent_size == settings.data.image_size_px // latents.factor == 24
+    assert settings.proxy.latent_channels == 3 * latents.factor**2 + 2
     assert (settings.rungs, settings.training.batch_size) == ((250, 500, 1000), 8)
     changed = {name for name in plain if plain[name] != usual[name]}
-    assert changed == {"proxy", "data", "training", "rungs", "confirmation"}  # all else is the default search
+    assert changed == {"proxy", "training", "rungs", "confirmation"}  # scores are the default's
 
 
 def test_help_lists_complete_configurations_first_and_strategies() -> None:

@@ -92,7 +92,9 @@ def test_the_searches_that_it_prints_train_them(bundle: Path, tmp_path: Path, ca
         assert [Path(one).name for one in each.enqueue] == [file.name for file in files]
         assert (each.seed, each.trials, each.recorded) == (3, 5, False)
         assert (each.stopping.name, each.confirmation.seeds) == ("none", 0)
-        assert each.proxy.latent_size == each.data.image_size_px // each.training.latents.factor
+        factor = each.training.latents.factor
+        assert each.proxy.latent_size == each.data.image_size_px // factor
+        assert each.proxy.latent_channels == 3 * factor**2 + 2
     assert [searches[f"{name}-seed-3"].rungs[-1] for name in ("proxy-tokens", "reference")] == [500, 1600]
 
 
