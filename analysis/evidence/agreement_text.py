@@ -25,7 +25,7 @@ def agreement_chapter(found: Agreements | None, plot: str) -> Chapter:
         return missing(TITLE, what)
     parts = [_intro(found), markdown([_row(row) for row in found.rows]), _intro_ceiling(found)]
     parts += [markdown([_ceiling_row(name, found) for name in found.ceilings]), plot]
-    return Chapter(TITLE, tuple(parts), tuple(_findings(found)), tuple(_limits(found)))
+    return Chapter(TITLE, tuple(parts), tuple(_findings(found)), tuple(limits_of(found)))
 
 
 def _intro(found: Agreements) -> str:
@@ -119,7 +119,9 @@ def _sentence(row: ProxyAtRung, found: Agreements) -> str:
     )
 
 
-def _limits(found: Agreements) -> list[str]:
+def limits_of(found: Agreements) -> list[str]:
+    """What stayed undecided; of a gain, how many networks would decide it, if intervals narrow as the square
+    root of them."""
     lines = []
     for row in found.judged:
         if row.verdict != "undecided" or row.gain is None:

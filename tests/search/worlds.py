@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -40,6 +41,7 @@ MD_BUDGET = Budget(400, 200)
 MD_WIDTHS = 768, 1280
 
 
+@cache
 def preset(group: str, name: str, kind: type) -> object:
     return from_plain(kind, yaml.safe_load((CONF / group / f"{name}.yaml").read_text()), group)
 
