@@ -41,11 +41,11 @@ MD_BUDGET = Budget(400, 200)
 MD_WIDTHS = 768, 1280
 
 
-@cache
 def preset(group: str, name: str, kind: type) -> object:
     return from_plain(kind, yaml.safe_load((CONF / group / f"{name}.yaml").read_text()), group)
 
 
+@cache
 def md_space() -> Space:
     space = preset("space", "md", Space)
     assert isinstance(space, Space)
