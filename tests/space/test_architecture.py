@@ -155,9 +155,8 @@ def test_difference_in_a_line_stands_by_levels_and_ends_after_a_dozen() -> None:
         "level 2: self attention no -> yes; middle: none -> blocks [2]; activation swish -> gelu"
     )
     assert difference_in_a_line(MD, replace(MD, levels=MD.levels[:2])) == "level 3: removed (1024 channels)"
-    many = Architecture(
-        levels=[Level(64, "separable", (0,), (1, 1), cross_attention=True)] * 3, activation="gelu"
-    )
+    level = Level(64, "separable", (0,), (1, 1), cross_attention=True)
+    many = Architecture(levels=(level,) * 3, activation="gelu", feed_forward_ratio=2, separable_expansion=2)
     count = len(difference(MD, many))
     assert count > 12 and difference_in_a_line(MD, many).endswith(f"; {count - 12} more")
 
