@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from analysis.evidence.agreement import (
-    DEFAULT,
+    DEFAULT_PROXY,
     Agreements,
     ProxyAtRung,
     agreements,
@@ -72,7 +72,7 @@ def middles(row: ProxyAtRung, name: str) -> tuple[float, float]:
 
 def test_a_planted_order_is_found_and_a_shuffled_default_is_beaten() -> None:
     found = compared(shuffled(1), mine=PLACES)
-    own, default = full(found, "mine"), full(found, DEFAULT)
+    own, default = full(found, "mine"), full(found, DEFAULT_PROXY)
     for name in ("FID", "CLIP", "validation loss"):
         assert middles(own, name) == (pytest.approx(1), pytest.approx(1))
     assert abs(middles(default, "FID")[0]) < 0.4
@@ -114,7 +114,10 @@ def test_price_seeds_and_networks_of_a_row() -> None:
     few = table(planted(PLACES).run("proxy-b", [(network, 0) for network in SIXTEEN[:4]]))
     both = agreements(trained(planted(PLACES), "table"), {"a": some, "b": few}, reference())
     assert both is not None
-    assert {(row.proxy, row.networks, row.seeds) for row in both.rows} == {(DEFAULT, 16, 2), ("a", 16, 1)}
+    assert {(row.proxy, row.networks, row.seeds) for row in both.rows} == {
+        (DEFAULT_PROXY, 16, 2),
+        ("a", 16, 1),
+    }
 
 
 def test_what_would_decide_is_said() -> None:
