@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.evidence import (
+    agreement,
+    agreement_plot,
+    agreement_text,
     correlation,
     effects,
     effects_text,
@@ -23,10 +26,12 @@ from analysis.evidence import (
     width,
     width_plot,
     winners,
+    winners_text,
 )
 from analysis.evidence.metrics import WHAT_IS_SOUND, metrics_of, sound_networks
 from analysis.evidence.sources import RecordedEvidence, mean_run_seconds
 from analysis.evidence.text import NOT_RECORDED, Chapter, missing
+from analysis.evidence.winners import Winners
 from analysis.replay.table import RecordedTable
 from space.architecture import Architecture
 from space.budget import Budget
@@ -75,9 +80,11 @@ class Answers:
     properties_of_sound: list[properties.Property]
     properties: list[properties.Property]
     alike: tuple[str, str, float] | None
-    winners: winners.Winners | None
+    winners: Winners | None
     transfer: transfer.Transfer | None
     width: width.WidthAgainstDepth | None
+    paper_winners: Winners | None
+    agreement: agreement.Agreements | None
 
 
 def document(
@@ -157,7 +164,23 @@ def _answers(
         of_searches,
         transfer.transfer(table, evidence.bigger, named, won) if evidence.bigger else None,
         width.width_against_depth(evidence.paper, md, references["md"].budget) if evidence.paper else None,
+        _paper_winners(evidence, evidence.paper, references["md"]) if evidence.paper else None,
+        agreement.agreements(table, _other_proxies(evidence), evidence.reference)
+        if evidence.reference
+        else None,
     )
+
+
+def _paper_winners(evidence: RecordedEvidence, paper: RecordedTable, md: ReferenceNetwork) -> Winners | None:
+    """Beside all networks of that space within the budget."""
+    searches = evidence.of_role(evidence.roles.paper_searches)
+    others = winners.networks_within(paper.space, md.budget) if searches else []
+    return winners.winners_of(searches, md.architecture, others, paper)
+
+
+def _other_proxies(evidence: RecordedEvidence) -> dict[str, RecordedTable]:
+    longer = {agreement_text.LONGER_PROXY: evidence.long} if evidence.long else {}
+    return {**longer, **evidence.proxies}
 
 
 def _sections(
@@ -167,11 +190,13 @@ def _sections(
     page: EvidencePage,
     answers: Answers,
 ) -> list[Chapter]:
+    md = references["md"].architecture
     correlations = page.plot("correlation", "Rank correlation by rung and metric")
     decisions = page.plot("effects", "Effects of the decisions")
     scores = page.plot("scores", "Scores against GMACs")
     curves = page.plot("curves", "Learning curves of the space-filling networks")
     proxies = page.plot("proxies", "The same networks under both proxies")
+    agreeing = page.plot("agreement", "What proxies agree with the reference, against their price")
     widths = page.plot("width", "FID and CLIP against the innermost width, at one budget")
     sections = [
         noise.noise_chapter(evidence, answers.noise),
@@ -180,9 +205,13 @@ def _sections(
         effects_text.effects_chapter(answers.effect_sizes, answers.main_effects, decisions),
         standing.standing_chapter(answers.places, answers.places_longer, scores),
         properties.properties_chapter(answers.properties, answers.properties_of_sound, answers.alike, curves),
-        winners.winners_chapter(evidence.roles.searches, answers.winners, references["md"].architecture),
+        winners_text.winners_chapter(evidence.roles.searches, answers.winners, md),
         transfer.transfer_chapter(answers.transfer, proxies),
         width.width_chapter(answers.width, widths),
+        winners_text.winners_chapter(
+            evidence.roles.paper_searches, answers.paper_winners, md, winners_text.PAPER_SEARCHES
+        ),
+        agreement_text.agreement_chapter(answers.agreement, agreeing),
     ]
     return [*sections, limits.limits_chapter(sections, answers.noise, table, mean_run_seconds(table))]
 
@@ -207,6 +236,8 @@ def _plot(
         plots.plot_proxies(folder / "proxies.png", answers.transfer)
     if answers.width is not None:
         width_plot.plot_width(folder / "width.png", answers.width)
+    if answers.agreement is not None:
+        agreement_plot.plot_agreement(folder / "agreement.png", answers.agreement)
 
 
 def _beginning(section: Chapter) -> str:

@@ -31,6 +31,9 @@ class EvidenceSettings:
     searches: tuple[str, ...]
     bigger: tuple[str, ...]
     paper: tuple[str, ...]
+    paper_searches: tuple[str, ...]
+    proxies: tuple[str, ...]
+    reference: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if not self.out.endswith(".md"):
@@ -40,7 +43,16 @@ class EvidenceSettings:
 
     @property
     def roles(self) -> Roles:
-        return Roles(self.table, self.long, self.searches, self.bigger, self.paper)
+        return Roles(
+            self.table,
+            self.long,
+            self.searches,
+            self.bigger,
+            self.paper,
+            self.paper_searches,
+            self.proxies,
+            self.reference,
+        )
 
 
 def main(words: list[str]) -> int:
