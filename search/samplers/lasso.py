@@ -13,7 +13,7 @@ from search.samplers.modelled import check_modelled
 from search.samplers.pooled import PoolSampler, asked_by_search, standardized
 
 PENALTY = 0.05  # lasso's, of the sum of effects, per trial, where standings have variance 1
-EXPLAINED = 8.0  # ridge's: variance of the effects together, where that of the noise is 1
+PRIOR_VARIANCE = 8.0  # ridge's: variance of the effects together, where that of the noise is 1
 HANDED_OVER = 20.0  # trials after which lasso counts for as much as ridge
 
 
@@ -55,7 +55,7 @@ def _expected(rows: np.ndarray, scores: np.ndarray, candidates: np.ndarray) -> n
     from sklearn.linear_model import Lasso
 
     scores = scores - scores.mean()
-    prior = EXPLAINED / max(1, rows.shape[1])
+    prior = PRIOR_VARIANCE / max(1, rows.shape[1])
     weights = np.linalg.solve(prior * rows @ rows.T + np.eye(len(rows)), scores)
     by_ridge = prior * candidates @ (rows.T @ weights)
     with warnings.catch_warnings():
@@ -68,7 +68,7 @@ def _expected(rows: np.ndarray, scores: np.ndarray, candidates: np.ndarray) -> n
 
 def _deviation(rows: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """(N,) standard deviations of expected standings, by ridge regression, once those that run have ended."""
-    prior = EXPLAINED / max(1, rows.shape[1])
+    prior = PRIOR_VARIANCE / max(1, rows.shape[1])
     inner = prior * rows @ rows.T + np.eye(len(rows))
     shared = prior * rows @ candidates.T
     known = (shared * np.linalg.solve(inner, shared)).sum(axis=0)

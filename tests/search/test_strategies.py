@@ -27,6 +27,17 @@ def test_words_choose_on_top_of_an_experiment() -> None:
     assert (plain["sampler"]["name"], plain["budget"]["gmacs"], plain["trials"]) == ("tpe", 120, 3)
 
 
+def test_the_dearer_experiment_trains_what_its_proxy_says() -> None:
+    usual, plain = compose("search", []), compose("search", ["experiment=thorough"])
+    settings = settings_from_plain(plain)
+    latents = settings.training.latents
+    assert settings.proxy.latent_size == settings.data.image_size_px // latents.factor == 24
+    assert settings.proxy.latent_channels == 3 * latents.factor**2 + 2
+    assert (settings.rungs, settings.training.batch_size) == ((250, 500, 1000), 8)
+    changed = {name for name in plain if plain[name] != usual[name]}
+    assert changed == {"proxy", "training", "rungs", "confirmation"}  # scores are the default's
+
+
 def test_help_lists_complete_configurations_first_and_strategies() -> None:
     found = groups("search")
     assert list(found)[:2] == ["experiment", "strategy"]

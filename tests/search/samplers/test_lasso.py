@@ -11,7 +11,7 @@ from sklearn.gaussian_process.kernels import DotProduct
 from sklearn.linear_model import Lasso, Ridge
 
 from search.samplers.base import Observation
-from search.samplers.lasso import EXPLAINED, PENALTY, LassoSampler, LassoSettings
+from search.samplers.lasso import PRIOR_VARIANCE, PENALTY, LassoSampler, LassoSettings
 from search.samplers.linear import LinearSampler
 from search.statistics.curves import Curve
 from search.toy import BUDGET, RUNGS, SPACE, quality, scores_at
@@ -37,7 +37,7 @@ def some_trials(count: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def deviation(rows: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Of a Gaussian process with a linear kernel and noise of variance 1."""
-    scale = (EXPLAINED / rows.shape[1]) ** 0.5
+    scale = (PRIOR_VARIANCE / rows.shape[1]) ** 0.5
     process = GaussianProcessRegressor(DotProduct(0, sigma_0_bounds="fixed"), alpha=1.0, optimizer=None)
     process.fit(scale * rows, np.zeros(len(rows)))
     found: np.ndarray = process.predict(scale * candidates, return_std=True)[1]
@@ -50,7 +50,7 @@ def test_it_adds_what_is_not_known_to_what_ridge_and_lasso_expect() -> None:
         rows, scores, candidates = some_trials(count)
         centred = scores - scores.mean()
         by_lasso = Lasso(PENALTY, max_iter=10_000).fit(rows, centred).predict(candidates)
-        by_ridge = Ridge(7 / EXPLAINED, fit_intercept=False).fit(rows, centred).predict(candidates)
+        by_ridge = Ridge(7 / PRIOR_VARIANCE, fit_intercept=False).fit(rows, centred).predict(candidates)
         expected = share * by_ridge + (1 - share) * by_lasso + deviation(rows, candidates)
         found = LassoSampler(SPACE, BUDGET, seed=0).promise(rows, scores, candidates)
         assert found == pytest.approx(expected, abs=1e-3)
