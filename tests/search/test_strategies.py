@@ -19,7 +19,7 @@ def test_the_default_experiment_is_the_default_search() -> None:
     assert "experiment" not in usual
     chosen = ("space", "budget", "proxy", "data", "training", "evaluators", "sampler", "stopping", "noise")
     assert {"strategy", "confirmation", "cluster", "trials", "rungs", *chosen} <= usual.keys()
-    assert (usual["sampler"]["name"], usual["trials"], usual["rungs"]) == ("lasso", 8, [125, 250, 500])
+    assert (usual["sampler"]["name"], usual["trials"], usual["rungs"]) == ("lasso", 12, [125, 250, 500])
 
 
 def test_words_choose_on_top_of_an_experiment() -> None:
@@ -35,7 +35,7 @@ def test_the_dearer_experiment_trains_what_its_proxy_says() -> None:
     assert settings.proxy.latent_channels == 3 * latents.factor**2 + 2
     assert (settings.rungs, settings.training.batch_size) == ((250, 500, 1000), 8)
     changed = {name for name in plain if plain[name] != usual[name]}
-    assert changed == {"proxy", "training", "rungs", "confirmation"}  # scores are the default's
+    assert changed == {"proxy", "training", "rungs", "trials", "confirmation"}  # scores are the default's
 
 
 def test_help_lists_complete_configurations_first_and_strategies() -> None:

@@ -11,7 +11,7 @@ from sklearn.gaussian_process.kernels import DotProduct
 from sklearn.linear_model import Lasso, Ridge
 
 from search.samplers.base import Observation
-from search.samplers.lasso import PRIOR_VARIANCE, PENALTY, LassoSampler, LassoSettings
+from search.samplers.lasso import PENALTY, PRIOR_VARIANCE, LassoSampler, LassoSettings
 from search.samplers.linear import LinearSampler
 from search.statistics.curves import Curve
 from search.toy import BUDGET, RUNGS, SPACE, quality, scores_at
