@@ -20,13 +20,13 @@ from analysis.evidence.resampling import ERROR_RATE, Array, bootstrap_interval, 
 from analysis.replay.table import RecordedTable
 from search.statistics.verdicts import Interval
 
-DEFAULT = "the default"
-FEWEST_NETWORKS = 5
+DEFAULT_PROXY = "the default"
+FEWEST_COMPARED = 5
 DECIDING = 2  # metrics, FID and CLIP, whose correlations together make the verdict
 
 
 @dataclass(frozen=True)
-class Agreement:
+class RankAgreement:
     """Of one metric with the reference: rank correlation, and the share of pairs of networks in its order, of
     those that all its seeds order alike."""
 
@@ -49,7 +49,7 @@ class ProxyAtRung:
     averaged: int
     networks: int
     core_minutes: float
-    by_metric: Mapping[str, Agreement]
+    by_metric: Mapping[str, RankAgreement]
     gain: Interval | None = None
     verdict: str = ""
 
@@ -80,7 +80,7 @@ class Agreements:
         return [row for row in self.rows if row.verdict]
 
 
-class Reference:
+class ProxyReference:
     """The longer and larger training: networks with two seeds or more, and the seeds that all share."""
 
     def __init__(self, table: RecordedTable) -> None:
@@ -116,12 +116,12 @@ def agreements(
     table: RecordedTable, others: Mapping[str, RecordedTable], reference: RecordedTable
 ) -> Agreements | None:
     """Of the table's proxy, which is the default, and the others by their names; None where fewer than
-    `FEWEST_NETWORKS` have two seeds of the reference."""
-    held = Reference(reference)
-    if len(held.keys) < FEWEST_NETWORKS:
+    `FEWEST_COMPARED` have two seeds of the reference."""
+    held = ProxyReference(reference)
+    if len(held.keys) < FEWEST_COMPARED:
         return None
-    proxies = {name: _Proxy(each, held) for name, each in {DEFAULT: table, **others}.items()}
-    usable = {name: each for name, each in proxies.items() if len(each.keys) >= FEWEST_NETWORKS}
+    proxies = {name: _Proxy(each, held) for name, each in {DEFAULT_PROXY: table, **others}.items()}
+    usable = {name: each for name, each in proxies.items() if len(each.keys) >= FEWEST_COMPARED}
     rows = []
     for name, each in usable.items():
         rows += [each.at(name, step, averaged=1) for step in each.table.rungs]
@@ -141,7 +141,7 @@ def agreements(
 class _Proxy:
     """A proxy's runs of the reference's networks, with the seeds that all of these share."""
 
-    def __init__(self, table: RecordedTable, reference: Reference) -> None:
+    def __init__(self, table: RecordedTable, reference: ProxyReference) -> None:
         self.table, self.reference = table, reference
         self.metrics = {each.name: each for each in metrics_of(table) if each.name in reference.metrics}
         end = goodness(table, next(iter(self.metrics.values())), table.rungs[-1], reference.keys)
@@ -158,7 +158,7 @@ class _Proxy:
             own = _averaged(self.values(metric, step, self.keys), averaged)
             ends, columns = self.reference.ends(metric.name, self.keys), own.shape[1]
             rows = np.column_stack([own, ends.mean(axis=1), ends])
-            by_metric[metric.name] = Agreement(
+            by_metric[metric.name] = RankAgreement(
                 bootstrap_interval(rows, with_last(columns, columns)),
                 bootstrap_interval(rows, pair_accuracy(columns, columns + 1)),
             )
@@ -227,17 +227,17 @@ def _core_minutes(table: RecordedTable, keys: Collection[str], step: int) -> flo
 
 def _is_judged(row: ProxyAtRung, proxy: _Proxy) -> bool:
     """One full run of each proxy beside the default: what a search could be made of."""
-    return row.proxy != DEFAULT and row.averaged == 1 and row.step == proxy.table.rungs[-1]
+    return row.proxy != DEFAULT_PROXY and row.averaged == 1 and row.step == proxy.table.rungs[-1]
 
 
 def _against_default(
-    row: ProxyAtRung, proxies: Mapping[str, _Proxy], reference: Reference, judged: int
+    row: ProxyAtRung, proxies: Mapping[str, _Proxy], reference: ProxyReference, judged: int
 ) -> ProxyAtRung:
-    default, own = proxies.get(DEFAULT), proxies[row.proxy]
+    default, own = proxies.get(DEFAULT_PROXY), proxies[row.proxy]
     if default is None or (own is default and row.averaged == 1 and row.step == default.table.rungs[-1]):
         return row  # itself
     keys = [key for key in own.keys if key in default.keys]
-    if len(keys) < FEWEST_NETWORKS:
+    if len(keys) < FEWEST_COMPARED:
         return row
     matrix, statistic = _gain(row, own, default, reference, keys)
     gain = bootstrap_interval(matrix, statistic)
@@ -249,7 +249,7 @@ def _against_default(
 
 
 def _gain(
-    row: ProxyAtRung, own: _Proxy, default: _Proxy, reference: Reference, keys: Sequence[str]
+    row: ProxyAtRung, own: _Proxy, default: _Proxy, reference: ProxyReference, keys: Sequence[str]
 ) -> tuple[Array, Callable[[Array], Array]]:
     """Columns and the statistic: the mean over FID and CLIP of the correlations' difference."""
     columns: list[Array] = []

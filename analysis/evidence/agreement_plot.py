@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from analysis.evidence.agreement import DEFAULT, Agreements
+from analysis.evidence.agreement import DEFAULT_PROXY, Agreements
 from analysis.plotting import GRID_COLOUR, legend_outside, log_ticks, plot_file
 from space.explore.style import OWN_COLOUR, QUIET
 
@@ -34,8 +34,10 @@ def plot_agreement(path: Path, found: Agreements) -> None:
 
 
 def _proxies(axes: Axes, metric: str, found: Agreements) -> None:
-    others = [name for name in dict.fromkeys(row.proxy for row in found.rows) if name != DEFAULT]
-    colours = {DEFAULT: OWN_COLOUR} | {name: _COLOURS[at % len(_COLOURS)] for at, name in enumerate(others)}
+    others = [name for name in dict.fromkeys(row.proxy for row in found.rows) if name != DEFAULT_PROXY]
+    colours = {DEFAULT_PROXY: OWN_COLOUR} | {
+        name: _COLOURS[at % len(_COLOURS)] for at, name in enumerate(others)
+    }
     for name, colour in colours.items():
         shown = [
             (row, each)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from math import ceil
 
-from analysis.evidence.agreement import DEFAULT, FEWEST_NETWORKS, Agreements, ProxyAtRung
+from analysis.evidence.agreement import DEFAULT_PROXY, FEWEST_COMPARED, Agreements, ProxyAtRung
 from analysis.evidence.metrics import SOUND
 from analysis.evidence.text import Chapter, decimal, hours, listed, markdown, missing, with_interval
 from search.formats import counted
 from search.statistics.verdicts import Interval
 
-TITLE = "Is there a better proxy?"
-LONGER = f"{DEFAULT}, longer"
+_TITLE = "Is there a better proxy?"
+LONGER_PROXY = f"{DEFAULT_PROXY}, longer"
 _SHOWN = ("FID", "CLIP", "validation loss")
 _OF_PAIRS = ("FID", "CLIP")
 
@@ -19,13 +19,13 @@ _OF_PAIRS = ("FID", "CLIP")
 def agreement_chapter(found: Agreements | None, plot: str) -> Chapter:
     if found is None:
         what = (
-            f"{FEWEST_NETWORKS} {SOUND} networks or more with two seeds of a longer and larger training "
+            f"{FEWEST_COMPARED} {SOUND} networks or more with two seeds of a longer and larger training "
             "(runs `reference-*` beside `proxy-*`; `mdsearch evidence sound`)"
         )
-        return missing(TITLE, what)
+        return missing(_TITLE, what)
     parts = [_intro(found), markdown([_row(row) for row in found.rows]), _intro_ceiling(found)]
     parts += [markdown([_ceiling_row(name, found) for name in found.ceilings]), plot]
-    return Chapter(TITLE, tuple(parts), tuple(_findings(found)), tuple(_limits(found)))
+    return Chapter(_TITLE, tuple(parts), tuple(_findings(found)), tuple(limits_of(found)))
 
 
 def _intro(found: Agreements) -> str:
@@ -87,7 +87,7 @@ def _ceiling_row(name: str, found: Agreements) -> dict[str, str]:
 def _findings(found: Agreements) -> list[str]:
     judged = found.judged
     if not judged:
-        return [f"No other proxy was trained on {FEWEST_NETWORKS} of the reference's networks yet."]
+        return [f"No other proxy was trained on {FEWEST_COMPARED} of the reference's networks yet."]
     better = [row.proxy for row in judged if row.verdict.startswith("better")]
     count = f"{len(judged)} other {'proxy' if len(judged) == 1 else 'proxies'}"
     than = "better with the longer and larger training than the default does, beyond chance"
@@ -101,8 +101,8 @@ def _findings(found: Agreements) -> list[str]:
 
 
 def _is_default(row: ProxyAtRung, found: Agreements) -> bool:
-    last = max(each.step for each in found.rows if each.proxy == DEFAULT)
-    return row.proxy == DEFAULT and row.averaged == 1 and row.step == last
+    last = max(each.step for each in found.rows if each.proxy == DEFAULT_PROXY)
+    return row.proxy == DEFAULT_PROXY and row.averaged == 1 and row.step == last
 
 
 def _sentence(row: ProxyAtRung, found: Agreements) -> str:
@@ -119,7 +119,9 @@ def _sentence(row: ProxyAtRung, found: Agreements) -> str:
     )
 
 
-def _limits(found: Agreements) -> list[str]:
+def limits_of(found: Agreements) -> list[str]:
+    """What stayed undecided; of a gain, how many networks would decide it, if intervals narrow as the square
+    root of them."""
     lines = []
     for row in found.judged:
         if row.verdict != "undecided" or row.gain is None:

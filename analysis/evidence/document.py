@@ -179,7 +179,7 @@ def _paper_winners(evidence: RecordedEvidence, paper: RecordedTable, md: Referen
 
 
 def _other_proxies(evidence: RecordedEvidence) -> dict[str, RecordedTable]:
-    longer = {agreement_text.LONGER: evidence.long} if evidence.long else {}
+    longer = {agreement_text.LONGER_PROXY: evidence.long} if evidence.long else {}
     return {**longer, **evidence.proxies}
 
 

@@ -33,9 +33,9 @@ def test_the_dearer_experiment_trains_what_its_proxy_says() -> None:
     latents = settings.training.latents
     assert settings.proxy.latent_size == settings.data.image_size_px // latents.factor == 24
     assert settings.proxy.latent_channels == 3 * latents.factor**2 + 2
-    assert (settings.rungs, settings.training.batch_size) == ((250, 500, 1000), 8)
+    assert (settings.trials, settings.rungs, settings.training.batch_size) == (8, (250, 500, 1000), 8)
     changed = {name for name in plain if plain[name] != usual[name]}
-    assert changed == {"proxy", "training", "rungs", "trials", "confirmation"}  # scores are the default's
+    assert changed == {"proxy", "training", "trials", "rungs", "confirmation"}  # scores are the default's
 
 
 def test_help_lists_complete_configurations_first_and_strategies() -> None:

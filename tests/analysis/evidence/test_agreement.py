@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from analysis.evidence.agreement import (
-    DEFAULT,
+    DEFAULT_PROXY,
     Agreements,
     ProxyAtRung,
     agreements,
@@ -18,9 +19,10 @@ from analysis.evidence.agreement import (
     with_mean_of,
 )
 from analysis.evidence.agreement_plot import plot_agreement
-from analysis.evidence.agreement_text import agreement_chapter
+from analysis.evidence.agreement_text import agreement_chapter, limits_of
 from analysis.evidence.sources import proxy_name
 from analysis.replay.table import RecordedTable
+from search.statistics.verdicts import Interval
 from tests.analysis.evidence.tables import FORTY, MD, table
 from tests.search.made_up import World
 
@@ -70,7 +72,7 @@ def middles(row: ProxyAtRung, name: str) -> tuple[float, float]:
 
 def test_a_planted_order_is_found_and_a_shuffled_default_is_beaten() -> None:
     found = compared(shuffled(1), mine=PLACES)
-    own, default = full(found, "mine"), full(found, DEFAULT)
+    own, default = full(found, "mine"), full(found, DEFAULT_PROXY)
     for name in ("FID", "CLIP", "validation loss"):
         assert middles(own, name) == (pytest.approx(1), pytest.approx(1))
     assert abs(middles(default, "FID")[0]) < 0.4
@@ -112,7 +114,24 @@ def test_price_seeds_and_networks_of_a_row() -> None:
     few = table(planted(PLACES).run("proxy-b", [(network, 0) for network in SIXTEEN[:4]]))
     both = agreements(trained(planted(PLACES), "table"), {"a": some, "b": few}, reference())
     assert both is not None
-    assert {(row.proxy, row.networks, row.seeds) for row in both.rows} == {(DEFAULT, 16, 2), ("a", 16, 1)}
+    assert {(row.proxy, row.networks, row.seeds) for row in both.rows} == {
+        (DEFAULT_PROXY, 16, 2),
+        ("a", 16, 1),
+    }
+
+
+def test_what_would_decide_is_said() -> None:
+    """A gain of .2 that lies within .3 is decided by (.3 / .2) ^ 2 = 2.25 times the networks, each trained
+    twice for a minute and twice for nine."""
+    row = ProxyAtRung("mine", 400, 2, 1, 16, 1.0, {}, Interval(0.2, -0.1, 0.5), "undecided")
+    found = Agreements((row,), {}, 16, 2, 1600, 9.0)
+    assert limits_of(found) == [
+        "Whether mine agrees better than the default with a longer and larger training (gain 0.20 "
+        "(\u22120.10 to 0.50), 16 networks): a gain of 0.20 takes 36 networks (12 core-hours)."
+    ]
+    worse = replace(row, gain=Interval(-0.2, -0.5, 0.1))
+    (line,) = limits_of(replace(found, rows=(worse,)))
+    assert "takes" not in line
 
 
 def test_without_two_seeds_of_the_reference_nothing_is_said() -> None:

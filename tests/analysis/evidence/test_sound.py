@@ -95,7 +95,7 @@ def test_the_searches_that_it_prints_train_them(bundle: Path, tmp_path: Path, ca
         factor = each.training.latents.factor
         assert each.proxy.latent_size == each.data.image_size_px // factor
         assert each.proxy.latent_channels == 3 * factor**2 + 2
-    assert [searches[f"{name}-seed-3"].rungs[-1] for name in ("proxy-tokens", "reference")] == [500, 1600]
+    assert [searches[f"{name}-seed-3"].rungs[-1] for name in ("proxy-tokens", "reference")] == [1000, 2000]
 
 
 def test_what_cannot_be_used_is_refused(bundle: Path, tmp_path: Path) -> None:
