@@ -96,8 +96,8 @@ class SmallTextEncoder(TextEncoder):
         super().__init__()
         if width % heads:
             raise InputError(f"text.heads: {heads} does not divide the context width {width}")
-        self.length, self.width = length, width
-        self._tokens = {word: index for index, word in enumerate(vocabulary, start=UNKNOWN_TOKEN + 1)}
+        self.length, self.width, self.heads = length, width, heads
+        self.vocabulary = {word: index for index, word in enumerate(vocabulary, start=UNKNOWN_TOKEN + 1)}
         self.words = nn.Embedding(UNKNOWN_TOKEN + 1 + len(vocabulary), width)
         self.positions = nn.Parameter(torch.randn(length, width) * 0.5)
         layer = nn.TransformerEncoderLayer(
@@ -120,7 +120,7 @@ class SmallTextEncoder(TextEncoder):
 
     def unknown_words(self, captions: Sequence[str]) -> list[str]:
         every = {word for caption in set(captions) for word in words(caption)}
-        return sorted(every - self._tokens.keys())
+        return sorted(every - self.vocabulary.keys())
 
     @property
     def would_tell_apart(self) -> str:
@@ -134,7 +134,7 @@ class SmallTextEncoder(TextEncoder):
         return x if tokens.rows is None else x[tokens.rows]
 
     def _ids(self, caption: str) -> list[int]:
-        known = [self._tokens.get(word, UNKNOWN_TOKEN) for word in words(caption)]
+        known = [self.vocabulary.get(word, UNKNOWN_TOKEN) for word in words(caption)]
         tokens = [START_TOKEN, *known][: self.length]
         return tokens + [PADDING] * (self.length - len(tokens))
 
