@@ -146,8 +146,8 @@ class ClipTextEncoder(TextEncoder):
 
     def __init__(self, folder: str, length: int, width: int, is_read: bool = True) -> None:
         super().__init__()
-        model, self._tokenizer = load_clip_text(folder, "text.folder")
-        self._folder, unknown = folder, self._tokenizer.unk_token_id
+        model, self.tokenizer = load_clip_text(folder, "text.folder")
+        self._folder, unknown = folder, self.tokenizer.unk_token_id
         self.unknown_token = -1 if unknown is None else unknown
         self.length, self.width = model.config.max_position_embeddings, model.config.hidden_size
         if is_read and (self.length, self.width) != (length, width):
@@ -159,13 +159,13 @@ class ClipTextEncoder(TextEncoder):
         self.tower = model.eval().requires_grad_(False)
 
     def tokenize(self, captions: list[str]) -> Tokens:
-        tokens = self._tokenizer(
+        tokens = self.tokenizer(
             captions, padding="max_length", truncation=True, max_length=self.length, return_tensors="pt"
         )
         return Tokens(tokens.input_ids)
 
     def too_long(self, captions: Sequence[str]) -> int:
-        return sum(len(ids) > self.length for ids in self._tokenizer(list(captions), verbose=False).input_ids)
+        return sum(len(ids) > self.length for ids in self.tokenizer(list(captions), verbose=False).input_ids)
 
     @property
     def would_tell_apart(self) -> str:
