@@ -23,10 +23,12 @@ from analysis.evidence import (
     width,
     width_plot,
     winners,
+    winners_text,
 )
 from analysis.evidence.metrics import WHAT_IS_SOUND, metrics_of, sound_networks
 from analysis.evidence.sources import RecordedEvidence, mean_run_seconds
 from analysis.evidence.text import NOT_RECORDED, Chapter, missing
+from analysis.evidence.winners import Winners
 from analysis.replay.table import RecordedTable
 from space.architecture import Architecture
 from space.budget import Budget
@@ -75,9 +77,10 @@ class Answers:
     properties_of_sound: list[properties.Property]
     properties: list[properties.Property]
     alike: tuple[str, str, float] | None
-    winners: winners.Winners | None
+    winners: Winners | None
     transfer: transfer.Transfer | None
     width: width.WidthAgainstDepth | None
+    paper_winners: Winners | None
 
 
 def document(
@@ -157,7 +160,15 @@ def _answers(
         of_searches,
         transfer.transfer(table, evidence.bigger, named, won) if evidence.bigger else None,
         width.width_against_depth(evidence.paper, md, references["md"].budget) if evidence.paper else None,
+        _paper_winners(evidence, evidence.paper, references["md"]) if evidence.paper else None,
     )
+
+
+def _paper_winners(evidence: RecordedEvidence, paper: RecordedTable, md: ReferenceNetwork) -> Winners | None:
+    """Beside all networks of that space within the budget."""
+    searches = evidence.of_role(evidence.roles.paper_searches)
+    others = winners.networks_within(paper.space, md.budget) if searches else []
+    return winners.winners_of(searches, md.architecture, others, paper)
 
 
 def _sections(
@@ -167,6 +178,7 @@ def _sections(
     page: EvidencePage,
     answers: Answers,
 ) -> list[Chapter]:
+    md = references["md"].architecture
     correlations = page.plot("correlation", "Rank correlation by rung and metric")
     decisions = page.plot("effects", "Effects of the decisions")
     scores = page.plot("scores", "Scores against GMACs")
@@ -180,9 +192,12 @@ def _sections(
         effects_text.effects_chapter(answers.effect_sizes, answers.main_effects, decisions),
         standing.standing_chapter(answers.places, answers.places_longer, scores),
         properties.properties_chapter(answers.properties, answers.properties_of_sound, answers.alike, curves),
-        winners.winners_chapter(evidence.roles.searches, answers.winners, references["md"].architecture),
+        winners_text.winners_chapter(evidence.roles.searches, answers.winners, md),
         transfer.transfer_chapter(answers.transfer, proxies),
         width.width_chapter(answers.width, widths),
+        winners_text.winners_chapter(
+            evidence.roles.paper_searches, answers.paper_winners, md, winners_text.PAPER_SEARCHES
+        ),
     ]
     return [*sections, limits.limits_chapter(sections, answers.noise, table, mean_run_seconds(table))]
 

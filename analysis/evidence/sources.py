@@ -16,13 +16,15 @@ SPACE_FILLING = ("sobol", "random", "grid")
 @dataclass(frozen=True)
 class Roles:
     """Patterns of names of runs: those of the table, all of one protocol; the same networks trained longer;
-    whole searches; the same networks under a bigger proxy; networks of the paper's own search."""
+    whole searches; the same networks under a bigger proxy; networks of the paper's own search; whole
+    searches of its space."""
 
     table: tuple[str, ...]
     long: tuple[str, ...]
     searches: tuple[str, ...]
     bigger: tuple[str, ...]
     paper: tuple[str, ...] = ()
+    paper_searches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class RecordedEvidence:
             *self.roles.searches,
             *self.roles.bigger,
             *self.roles.paper,
+            *self.roles.paper_searches,
         ]
         known = of_names(self.histories, patterns)
         return [name for name in self.histories if name not in known]

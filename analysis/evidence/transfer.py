@@ -21,7 +21,8 @@ from analysis.evidence.text import (
     missing,
     with_interval,
 )
-from analysis.evidence.winners import Winner, scores_text, tally, verdict_text
+from analysis.evidence.winners import Winner
+from analysis.evidence.winners_text import scores_text, tally, verdict_text
 from analysis.replay.table import RecordedTable
 from search.formats import counted, gmacs, label, millions
 from search.runs.compatibility import DECIDES_A_SCORE, field_differences

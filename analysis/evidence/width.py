@@ -20,7 +20,7 @@ from scipy.special import stdtrit
 from analysis.evidence.metrics import Metric, goodness, metrics_of
 from analysis.evidence.resampling import ERROR_RATE
 from analysis.evidence.text import Chapter, markdown, missing, with_interval
-from analysis.evidence.winners import tally, verdict_text
+from analysis.evidence.winners_text import tally, verdict_text
 from analysis.replay.table import RecordedTable
 from search.formats import counted, gmacs, millions
 from search.runs.scores import all_of

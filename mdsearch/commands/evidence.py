@@ -31,6 +31,7 @@ class EvidenceSettings:
     searches: tuple[str, ...]
     bigger: tuple[str, ...]
     paper: tuple[str, ...]
+    paper_searches: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if not self.out.endswith(".md"):
@@ -40,7 +41,7 @@ class EvidenceSettings:
 
     @property
     def roles(self) -> Roles:
-        return Roles(self.table, self.long, self.searches, self.bigger, self.paper)
+        return Roles(self.table, self.long, self.searches, self.bigger, self.paper, self.paper_searches)
 
 
 def main(words: list[str]) -> int:

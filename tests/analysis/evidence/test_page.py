@@ -16,7 +16,7 @@ from search.runs.bundle import Bundled, write_bundle
 from space.architecture import Architecture
 from space.proxy import Proxy
 from space.shared.plain import InputError, to_plain
-from tests.analysis.evidence.tables import near_budget
+from tests.analysis.evidence.tables import PAPER, near_budget
 from tests.search.made_up import RUNGS, World, networks
 from tests.search.worlds import md_space, preset
 
@@ -34,6 +34,7 @@ SECTIONS = (
     "What searches found",
     "A bigger proxy",
     "Width against depth at one budget",
+    "Where the paper's own searches end",
     "What this proxy cannot decide",
     "Provenance",
 )
@@ -71,6 +72,7 @@ def everything() -> list[Bundled]:
             if partner is not None:
                 partners[partner.id] = partner
     wide = to_plain(replace(preset("proxy", "embedded", Proxy), width_divisor=4))
+    paper = World(rungs=(400, 1600), header={"space": to_plain(PAPER)})
     runs = [
         a_table(16),
         *(WORLD.run(f"seeds-{seed}", [(n, seed) for n in first], source="enqueued") for seed in (1, 2)),
@@ -79,7 +81,8 @@ def everything() -> list[Bundled]:
         World(header={"proxy": wide}).run(
             "bigger", [(n, 0) for n in first] + [(n, 1) for n in first[:3]], source="enqueued"
         ),
-        World(rungs=(400, 1600)).run("paper-0", [(n, 0) for n in near_budget()], source="enqueued"),
+        paper.run("paper-0", [(n, 0) for n in near_budget()], source="enqueued"),
+        *(paper.run(f"md-{seed}", [(MD, seed), (MD_LITE, seed)]) for seed in range(4)),
     ]
     for number in range(4):
         tried = networks(3, seed=number + 1)
@@ -128,6 +131,7 @@ def test_the_page_of_everything(tmp_path: Path) -> None:
         "### By level of quality",
         "| the bigger proxy | 3 | 400 |",
         "- before-3: `mdsearch search name=before-3`",
+        "Of 4 searches `md` the winners are, in their confirmation, against MD: 4 not confirmed;",
         "Of 4 searches `before` the winners are, in their confirmation, against MD:",
     ):
         assert line in page

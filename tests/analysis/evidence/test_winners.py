@@ -6,12 +6,23 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.evidence import winners
-from analysis.evidence.winners import distance, shared_choices, winners_of
+from analysis.evidence.winners import FEWEST_WINNERS, distance, networks_within, shared_choices, winners_of
+from analysis.evidence.winners_text import PAPER_SEARCHES, winners_chapter
 from search.runs.record import History
-from tests.analysis.evidence.tables import FORTY, MD, MD_LITE, TWENTY, seeded
+from space.shared.plain import to_plain
+from tests.analysis.evidence.tables import (
+    FORTY,
+    MD,
+    MD_LITE,
+    PAPER,
+    TWENTY,
+    near_budget,
+    of_papers_space,
+    seeded,
+    table,
+)
 from tests.search.made_up import RUNGS, World, by_size, networks
-from tests.search.worlds import md_space
+from tests.search.worlds import MD_BUDGET, md_space
 
 
 def test_distance_counts_choices_that_act() -> None:
@@ -37,10 +48,10 @@ def test_a_winner_stands_beside_md_in_its_own_confirmation() -> None:
     (verdict,) = winner.verdicts
     assert (verdict.against, verdict.seeds) == ("MD", 2)
     distances = [distance(network, MD, md_space()) or 0 for network in FORTY]
-    assert found.space_filling_distance == pytest.approx(sum(distances) / 40)
+    assert found.others_distance == pytest.approx(sum(distances) / 40)
     assert found.distance is None and found.shared == ()  # of one winner
     assert winners_of({}, MD, FORTY, of_table) is None
-    assert "otherwise" not in winners.winners_chapter(("before-*",), found, MD).text()
+    assert "otherwise" not in winners_chapter(("before-*",), found, MD).text()
 
 
 def test_a_winner_of_another_protocol_says_in_what_it_was_measured_otherwise() -> None:
@@ -49,7 +60,7 @@ def test_a_winner_of_another_protocol_says_in_what_it_was_measured_otherwise() -
     of_table = seeded(world, FORTY, range(1))
     header = of_table.header | {"rungs": [1, 2]}
     found = winners_of({"before-0": run.history}, MD, FORTY, replace(of_table, header=header))
-    said = winners.winners_chapter(("before-*",), found, MD).text()
+    said = winners_chapter(("before-*",), found, MD).text()
     assert "compare with each other only: `before-0` (the table's first: rungs: [1, 2] against" in said
 
 
@@ -70,7 +81,7 @@ def test_what_winners_share_is_said_of_those_measured_as_the_table_was() -> None
     away = [distance(network, MD, md_space()) or 0 for network in groups["after"]]
     assert found.distance is not None and found.distance.middle == sum(away) / 4
     assert list(found.shared) == shared_choices(groups["after"], FORTY, md_space())
-    said = winners.winners_chapter(("before-*",), found, MD).text()
+    said = winners_chapter(("before-*",), found, MD).text()
     assert f"the 4 winners measured as the table was differ from MD in {sum(away) / 4:.1f} (" in said
 
 
@@ -86,7 +97,7 @@ def test_the_share_of_searches_whose_winner_is_better_than_both(quality: float, 
     confirmations = [(*each, seed) for seed in (7, 8, 9) for each in (best, ("md", MD), ("md_lite", MD_LITE))]
     run = world.run("after-0", [(TWENTY[0], 0)], confirmations=confirmations)
     found = winners_of({"after-0": run.history}, MD, FORTY, seeded(world, FORTY, range(1)))
-    assert said in winners.winners_chapter(("after-*",), found, MD).findings[0]
+    assert said in winners_chapter(("after-*",), found, MD).findings[0]
 
 
 def test_what_winners_share_beyond_chance() -> None:
@@ -96,3 +107,24 @@ def test_what_winners_share_beyond_chance() -> None:
     assert (first.choice, first.value, first.counts) == ("activation", "gelu", True)
     assert first.winners.middle == 1 and not any(each.counts for each in others)
     assert shared_choices(found[:3], sampled, space) == []
+
+
+def test_searches_of_the_papers_space_are_held_against_all_its_networks() -> None:
+    assert networks_within(md_space(), MD_BUDGET) == []  # thousands of millions
+    within = networks_within(PAPER, MD_BUDGET)
+    assert len({each.id for each in within}) == len(within) == 99 and MD.id in {each.id for each in within}
+    world = World(noise=0.02, header={"space": to_plain(PAPER)})
+    of_table = table(world.run("paper-0", [(each, 0) for each in near_budget()]))
+    searches = {
+        f"md-{seed}": world.run(f"md-{seed}", [(of_papers_space(960, 3, 3), seed), (MD_LITE, seed)]).history
+        for seed in range(FEWEST_WINNERS)
+    }
+    found = winners_of(searches, MD, within, of_table)
+    assert found is not None and found.choices == 3 and found.distance is not None
+    assert {(each.distance, each.complete, each.stopped, each.saved.steps) for each in found.winners} == {
+        (1, 2, 0, 0)
+    }
+    assert found.distance.middle == 1 < 2 < (found.others_distance or 0) < 3
+    assert found.shared[0].counts and found.shared[0].winners.middle == 1
+    chapter = winners_chapter(("md-*",), found, MD, PAPER_SEARCHES)
+    assert chapter.title == PAPER_SEARCHES.title and "nearer to it than all networks" in chapter.findings[-2]
