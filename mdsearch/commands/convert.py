@@ -53,6 +53,7 @@ from training.state import read_state
 from training.text import SmallTextEncoder
 
 CONVERT_TEXTS = ("model", "out")
+Layout = Literal["diffusers", "pipeline_unet", "mdsearch"]
 UNET, SCHEDULER = "unet", "scheduler"
 
 
@@ -62,7 +63,7 @@ class ConvertCommand:
 
     model: str
     out: str
-    to: Literal["diffusers", "pipeline_unet", "mdsearch"]
+    to: Layout
     variant: str | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
     size_numbers: int | None = None
@@ -114,15 +115,10 @@ def convert(command: ConvertCommand) -> dict[str, Any]:
     out = Path(command.out).expanduser()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"out: {command.out!r} is there already; allowed: a new folder")
-    source = read_source(Path(command.model).expanduser(), command)
+    source = read_source(Path(command.model).expanduser(), command.variant, command.size_numbers)
     if command.precision is not None:
         source.unet.to(PRECISIONS[command.precision])
-    writes = {
-        "diffusers": _write_diffusers,
-        "pipeline_unet": _write_pipeline_unet,
-        "mdsearch": _write_mdsearch,
-    }
-    left_out = writes[command.to](source, out)
+    left_out = write_source(source, out, command.to)
     weight = source.unet.conv_in.weight
     assert isinstance(weight, torch.Tensor)
     return {
@@ -141,7 +137,7 @@ def convert(command: ConvertCommand) -> dict[str, Any]:
 # ---------------------------------------------------------------------- reading
 
 
-def read_source(path: Path, command: ConvertCommand) -> Source:
+def read_source(path: Path, variant: str | None = None, size_numbers: int | None = None) -> Source:
     """Raises InputError for what is none of the things that conf/convert.yaml lists."""
     if (path / RECORD_NAME).is_file():
         path = trial_folder(path)
@@ -150,7 +146,7 @@ def read_source(path: Path, command: ConvertCommand) -> Source:
     if path.suffix == ".pt":
         return _from_state(path)
     _check_is_one(path)
-    unet = load(path, variant=command.variant, size_numbers=command.size_numbers)
+    unet = load(path, variant=variant, size_numbers=size_numbers)
     source = Source(path, unet, coordinates=reads_coordinates(path))
     if not (path / PIPELINE_FILE).is_file():
         return replace(source, unknown="scheduler: a network alone says neither noise levels nor prediction")
@@ -216,6 +212,16 @@ def _trained_as(folder: Path) -> tuple[Proxy, TrainingSettings]:
 
 
 # ---------------------------------------------------------------------- writing
+
+
+def write_source(source: Source, out: Path, to: Layout) -> list[str]:
+    """Returns what was left out, a line each. Raises InputError where `to` has no layout for it."""
+    writes = {
+        "diffusers": _write_diffusers,
+        "pipeline_unet": _write_pipeline_unet,
+        "mdsearch": _write_mdsearch,
+    }
+    return writes[to](source, out)
 
 
 def _write_diffusers(source: Source, out: Path) -> list[str]:
