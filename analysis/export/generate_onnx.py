@@ -23,7 +23,7 @@ import numpy as np
 
 SETTINGS, TOKENIZER = "pipeline.json", "tokenizer/tokenizer.json"
 BLANKS = re.compile(r"(?:(?![\x1c-\x1f])\s)+")  # of CLIP's tokenizer; Python has four more
-PARTS = ("text_encoder", "unet", "vae_decoder")  # each a folder with its model.onnx
+FOLDERS = ("text_encoder", "unet", "vae_decoder")  # each with its ONNX file
 
 
 class Pipeline:
@@ -38,7 +38,8 @@ class Pipeline:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._sessions = {
-            part: onnxruntime.InferenceSession(folder / part / "model.onnx", options) for part in PARTS
+            part: onnxruntime.InferenceSession(next((folder / part).glob("*.onnx")), options)
+            for part in FOLDERS
         }
 
     def generate(
@@ -258,7 +259,7 @@ def write_png(image: np.ndarray, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("prompt", nargs="+", help="one image of each")
-    parser.add_argument("--out", type=Path, default=Path("image.png"))
+    parser.add_argument("--out", type=Path, default=Path("generated.png"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="as in training, unless given")
     parser.add_argument("--guidance", type=float, help="as in training, unless given")

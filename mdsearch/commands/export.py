@@ -10,12 +10,15 @@ from typing import Any, Literal
 from analysis.export.checks import Bits
 from analysis.export.components import random_unet
 from analysis.export.formats import (
+    FORMATS,
     ExportFormat,
     bytes_needed,
     chosen_format,
     network_digest,
     write_component,
 )
+from analysis.export.pipeline import write_pipeline
+from analysis.export.pipeline_components import coordinates_inside
 from conf.compose import compose
 from conf.repeated import refuse_beside
 from conf.words import as_text
@@ -26,6 +29,8 @@ from space.architecture import Architecture
 from space.interchange.diffusers_config import diffusers_config
 from space.shared.files import making_folder
 from space.shared.plain import InputError, from_plain
+from training.files import MODEL_NAME
+from training.model import load_model
 
 EXPORT_TEXTS = ("run", "model", "arch_file", "out")
 SOURCES = ("run", "model", "arch_file", "arch")
@@ -81,17 +86,25 @@ def export(command: ExportCommand) -> dict[str, Any]:
     format_, precision = chosen_format(command.to, command.precision)
     source = _source(command)
     _check_disk(out, format_, precision, source)
-    component = format_.component(source.unet.float().eval())
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with making_folder(out) as folder:
             folder.mkdir()
-            manifest = write_component(
-                component, command.to, folder, precision=precision, about=_about(source)
-            )
+            manifest = _write(source, command.to, folder, precision)
     except OSError as error:
         raise InputError(f"out: {command.out!r} cannot be written: {error}") from None
     return {**manifest, "written": _files(out), "left_out": []}
+
+
+def _write(source: Source, to: str, folder: Path, precision: Bits) -> dict[str, Any]:
+    """The network; in ONNX all that its model generates with. Returns the network's manifest."""
+    if to == "onnx" and (source.path / MODEL_NAME).is_file():
+        model = load_model(source.path, "cpu")
+        return write_pipeline(model, folder, precision=precision, about=_about(source))["unet"]
+    component = FORMATS[to].component(source.unet.float().eval())
+    if source.coordinates:
+        component = coordinates_inside(component)
+    return write_component(component, to, folder, precision=precision, about=_about(source))
 
 
 def _one_source(words: list[str]) -> None:
@@ -148,9 +161,10 @@ def _as_diffusers(command: ExportCommand, out: Path) -> dict[str, Any]:
     about = _about(source)
     try:
         diffusers_config(source.unet.architecture)
-        left_out = write_source(source, out, "diffusers")
+        own_layout = not source.coordinates
     except InputError:
-        left_out = write_source(source, out, "pipeline_unet")
+        own_layout = False
+    left_out = write_source(source, out, "diffusers" if own_layout else "pipeline_unet")
     told = {**about, "format": "diffusers", "precision": "fp32", "check": None, "to_verify": None}
     return {**told, "written": _files(out), "left_out": left_out}
 
