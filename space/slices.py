@@ -80,6 +80,14 @@ def pieces(architecture: Architecture) -> Iterator[Piece]:
             width = stage.outputs
 
 
+def stage_modules(architecture: Architecture) -> Iterator[tuple[Stage, str]]:
+    """The stages in the order of the forward pass, each with the name of its module in `UNet`."""
+    for where, part in groupby(stages(architecture), attrgetter("where")):
+        inside = tuple(part)
+        for stage, (name, _) in zip(inside, _names(architecture, where, inside), strict=True):
+            yield stage, name
+
+
 def _of_stage(stage: Stage, inputs: Axis, name: str, shared: str) -> Iterator[Piece]:
     axes = kind_of(stage).axes(stage, inputs)
     for own, shape, owner in _parameters(stage):

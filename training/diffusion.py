@@ -79,7 +79,8 @@ class Diffusion:
         self.settings, self._device = settings, device
         scheduler = ddim_scheduler(settings, bound)
         self._scheduler = scheduler
-        alphas_cumprod: Tensor = scheduler.alphas_cumprod.double()
+        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.double()
+        alphas_cumprod = self.alphas_cumprod
         self._signal = alphas_cumprod.sqrt().float().to(device)
         self._noise = (1 - alphas_cumprod).sqrt().float().to(device)
         self._weight = self._weights(alphas_cumprod).float().to(device)

@@ -72,29 +72,29 @@ class Vae:
 
     def __init__(self, folder: str, device: torch.device) -> None:
         vae = load_autoencoder(folder, "latents.folder")
-        self._vae = vae.to(device).eval().requires_grad_(False)
+        self.autoencoder = vae.to(device).eval().requires_grad_(False)
         config = vae.config
         self.channels = int(config.latent_channels)
         self.factor = 2 ** (len(config.block_out_channels) - 1)
-        self._scale: float | Tensor = float(config.scaling_factor)
-        self._shift: float | Tensor = float(config.shift_factor or 0.0)
+        self.scale: float | Tensor = float(config.scaling_factor)
+        self.shift: float | Tensor = float(config.shift_factor or 0.0)
         if config.latents_mean is not None and config.latents_std is not None:
             mean, deviation = (
                 torch.tensor(values, device=device).view(1, -1, 1, 1)
                 for values in (config.latents_mean, config.latents_std)
             )
-            self._scale, self._shift = self._scale / deviation, mean
+            self.scale, self.shift = self.scale / deviation, mean
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         some = images.split(self._at_once(images.shape[-1]))
-        mean = torch.cat([self._vae.encode(part).latent_dist.mode() for part in some])
-        return (mean - self._shift) * self._scale
+        mean = torch.cat([self.autoencoder.encode(part).latent_dist.mode() for part in some])
+        return (mean - self.shift) * self.scale
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        some = (latents / self._scale + self._shift).split(self._at_once(latents.shape[-1] * self.factor))
-        return torch.cat([self._vae.decode(part).sample for part in some]).clamp(-1, 1)
+        some = (latents / self.scale + self.shift).split(self._at_once(latents.shape[-1] * self.factor))
+        return torch.cat([self.autoencoder.decode(part).sample for part in some]).clamp(-1, 1)
 
     @staticmethod
     def _at_once(size_px: int) -> int:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from space.architecture import Architecture
+from space.coordinates import COORDINATES, with_coordinates
 from space.shared.files import replacing, write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.seeds import generator
@@ -100,8 +101,7 @@ class Model(nn.Module):
         if not self.settings.latents.coordinates:
             prediction: Tensor = self.unet(latents, timesteps, context)
             return prediction
-        beside = torch.cat([latents, _coordinates(latents)], dim=1)
-        return self.unet(beside, timesteps, context)[:, : latents.shape[1]]
+        return self.unet(with_coordinates(latents), timesteps, context)[:, : latents.shape[1]]
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -225,17 +225,6 @@ def read_description(folder: str | Path) -> tuple[Architecture, ModelSettings]:
         )
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{str(folder)!r} holds no trained model ({MODEL_NAME}): {error}") from None
-
-
-COORDINATES = 2  # channels: across and down
-
-
-def _coordinates(latents: Tensor) -> Tensor:
-    """(B, 2, H, W): where each latent pixel is, from -1 to 1 across and down."""
-    batch, _, height, width = latents.shape
-    down, across = (torch.linspace(-1, 1, n, device=latents.device) for n in (height, width))
-    grid = torch.stack(torch.meshgrid(across, down, indexing="xy"))
-    return grid.to(latents.dtype).expand(batch, COORDINATES, height, width)
 
 
 def _check_fit(architecture: Architecture, settings: ModelSettings, codec: Codec) -> None:

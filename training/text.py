@@ -96,8 +96,8 @@ class SmallTextEncoder(TextEncoder):
         super().__init__()
         if width % heads:
             raise InputError(f"text.heads: {heads} does not divide the context width {width}")
-        self.length, self.width = length, width
-        self._tokens = {word: index for index, word in enumerate(vocabulary, start=UNKNOWN_TOKEN + 1)}
+        self.length, self.width, self.heads = length, width, heads
+        self.vocabulary = {word: index for index, word in enumerate(vocabulary, start=UNKNOWN_TOKEN + 1)}
         self.words = nn.Embedding(UNKNOWN_TOKEN + 1 + len(vocabulary), width)
         self.positions = nn.Parameter(torch.randn(length, width) * 0.5)
         layer = nn.TransformerEncoderLayer(
@@ -120,7 +120,7 @@ class SmallTextEncoder(TextEncoder):
 
     def unknown_words(self, captions: Sequence[str]) -> list[str]:
         every = {word for caption in set(captions) for word in words(caption)}
-        return sorted(every - self._tokens.keys())
+        return sorted(every - self.vocabulary.keys())
 
     @property
     def would_tell_apart(self) -> str:
@@ -134,7 +134,7 @@ class SmallTextEncoder(TextEncoder):
         return x if tokens.rows is None else x[tokens.rows]
 
     def _ids(self, caption: str) -> list[int]:
-        known = [self._tokens.get(word, UNKNOWN_TOKEN) for word in words(caption)]
+        known = [self.vocabulary.get(word, UNKNOWN_TOKEN) for word in words(caption)]
         tokens = [START_TOKEN, *known][: self.length]
         return tokens + [PADDING] * (self.length - len(tokens))
 
@@ -146,8 +146,8 @@ class ClipTextEncoder(TextEncoder):
 
     def __init__(self, folder: str, length: int, width: int, is_read: bool = True) -> None:
         super().__init__()
-        model, self._tokenizer = load_clip_text(folder, "text.folder")
-        self._folder, unknown = folder, self._tokenizer.unk_token_id
+        model, self.tokenizer = load_clip_text(folder, "text.folder")
+        self._folder, unknown = folder, self.tokenizer.unk_token_id
         self.unknown_token = -1 if unknown is None else unknown
         self.length, self.width = model.config.max_position_embeddings, model.config.hidden_size
         if is_read and (self.length, self.width) != (length, width):
@@ -159,13 +159,13 @@ class ClipTextEncoder(TextEncoder):
         self.tower = model.eval().requires_grad_(False)
 
     def tokenize(self, captions: list[str]) -> Tokens:
-        tokens = self._tokenizer(
+        tokens = self.tokenizer(
             captions, padding="max_length", truncation=True, max_length=self.length, return_tensors="pt"
         )
         return Tokens(tokens.input_ids)
 
     def too_long(self, captions: Sequence[str]) -> int:
-        return sum(len(ids) > self.length for ids in self._tokenizer(list(captions), verbose=False).input_ids)
+        return sum(len(ids) > self.length for ids in self.tokenizer(list(captions), verbose=False).input_ids)
 
     @property
     def would_tell_apart(self) -> str:

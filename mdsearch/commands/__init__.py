@@ -71,7 +71,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "Exchange": {
         "convert": Command("a network with its weights, to and from diffusers"),
-        "export": _planned("ONNX, Core ML, ExecuTorch"),
+        "export": Command("a network for ONNX Runtime, Core ML, ExecuTorch or torch.export"),
     },
     "The shell": {
         "completion": Command("bash or zsh completes commands, presets and fields"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,11 +20,12 @@ from search.runs.files import ARCHITECTURE_NAME, CONFIG_NAME, RECORD_NAME
 from search.runs.folder import stored_settings
 from space.architecture import Architecture
 from space.interchange.checkpoints import (
-    CLASS_FILE,
     PIPELINE_FILE,
+    PIPELINE_UNET,
     assign,
     empty_unet,
     load,
+    reads_coordinates,
     save,
     save_diffusers,
 )
@@ -35,7 +36,9 @@ from space.shared.plain import InputError, from_plain
 from space.unet import UNet
 from training.files import MODEL_NAME
 from training.generation.settings import PRECISIONS
-from training.interchange import (
+from training.interchange.pipelines import (
+    WITHOUT_COORDINATES,
+    WITHOUT_WORDS,
     not_of_a_pipeline,
     not_of_our_sampling,
     save_parts,
@@ -43,11 +46,14 @@ from training.interchange import (
     settings_of_pipeline,
     settings_of_training,
 )
+from training.interchange.words import read_words
 from training.model import ModelSettings, read_description, write_model
 from training.settings import TrainingSettings
 from training.state import read_state
+from training.text import SmallTextEncoder
 
 CONVERT_TEXTS = ("model", "out")
+Layout = Literal["diffusers", "pipeline_unet", "mdsearch"]
 UNET, SCHEDULER = "unet", "scheduler"
 
 
@@ -57,7 +63,7 @@ class ConvertCommand:
 
     model: str
     out: str
-    to: Literal["diffusers", "pipeline_unet", "mdsearch"]
+    to: Layout
     variant: str | None = None
     precision: Literal["fp32", "fp16", "bf16"] | None = None
     size_numbers: int | None = None
@@ -71,16 +77,18 @@ class Source:
     Attributes:
         settings: what a model of ours is beside its weights, as far as the source says it.
         unknown: why there are no settings.
-        text: weights of the text encoder that was trained with it.
+        words: the text encoder that was trained with it.
         pipeline: the folder of diffusers that it is a part of.
+        coordinates: whether two of its channels are coordinates.
     """
 
     path: Path
     unet: UNet
     settings: ModelSettings | None = None
     unknown: str = ""
-    text: Mapping[str, torch.Tensor] | None = None
+    words: SmallTextEncoder | None = None
     pipeline: Path | None = None
+    coordinates: bool = False
 
 
 def main(words: list[str]) -> int:
@@ -107,15 +115,10 @@ def convert(command: ConvertCommand) -> dict[str, Any]:
     out = Path(command.out).expanduser()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"out: {command.out!r} is there already; allowed: a new folder")
-    source = read_source(Path(command.model).expanduser(), command)
+    source = read_source(Path(command.model).expanduser(), command.variant, command.size_numbers)
     if command.precision is not None:
         source.unet.to(PRECISIONS[command.precision])
-    writes = {
-        "diffusers": _write_diffusers,
-        "pipeline_unet": _write_pipeline_unet,
-        "mdsearch": _write_mdsearch,
-    }
-    left_out = writes[command.to](source, out)
+    left_out = write_source(source, out, command.to)
     weight = source.unet.conv_in.weight
     assert isinstance(weight, torch.Tensor)
     return {
@@ -134,7 +137,7 @@ def convert(command: ConvertCommand) -> dict[str, Any]:
 # ---------------------------------------------------------------------- reading
 
 
-def read_source(path: Path, command: ConvertCommand) -> Source:
+def read_source(path: Path, variant: str | None = None, size_numbers: int | None = None) -> Source:
     """Raises InputError for what is none of the things that conf/convert.yaml lists."""
     if (path / RECORD_NAME).is_file():
         path = trial_folder(path)
@@ -143,15 +146,14 @@ def read_source(path: Path, command: ConvertCommand) -> Source:
     if path.suffix == ".pt":
         return _from_state(path)
     _check_is_one(path)
-    unet = load(path, variant=command.variant, size_numbers=command.size_numbers)
+    unet = load(path, variant=variant, size_numbers=size_numbers)
+    source = Source(path, unet, coordinates=reads_coordinates(path))
     if not (path / PIPELINE_FILE).is_file():
-        return Source(
-            path, unet, unknown="scheduler: a network alone says neither noise levels nor prediction"
-        )
+        return replace(source, unknown="scheduler: a network alone says neither noise levels nor prediction")
     try:
-        return Source(path, unet, settings_of_pipeline(path, unet.architecture), pipeline=path)
+        return replace(source, settings=settings_of_pipeline(path, unet.architecture), pipeline=path)
     except InputError as error:
-        return Source(path, unet, unknown=str(error), pipeline=path)
+        return replace(source, unknown=str(error), pipeline=path)
 
 
 def _check_is_one(path: Path) -> None:
@@ -168,8 +170,8 @@ def _check_is_one(path: Path) -> None:
 def _from_model(path: Path) -> Source:
     architecture, settings = read_description(path)
     unet = assign(empty_unet(architecture), read_tensors(path / "unet.safetensors"))
-    text = None if settings.text.encoder == "clip" else read_tensors(path / "text.safetensors")
-    return Source(path, unet, settings, text=text)
+    words = read_words(path, architecture, settings)
+    return Source(path, unet, settings, words=words, coordinates=settings.latents.coordinates)
 
 
 def _from_state(path: Path) -> Source:
@@ -186,7 +188,10 @@ def _from_state(path: Path) -> Source:
         if name.startswith("unet.")
     }
     return Source(
-        path, assign(empty_unet(architecture), weights), settings_of_training(training, architecture)
+        path,
+        assign(empty_unet(architecture), weights),
+        settings_of_training(training, architecture),
+        coordinates=training.latents.coordinates,
     )
 
 
@@ -209,30 +214,44 @@ def _trained_as(folder: Path) -> tuple[Proxy, TrainingSettings]:
 # ---------------------------------------------------------------------- writing
 
 
+def write_source(source: Source, out: Path, to: Layout) -> list[str]:
+    """Returns what was left out, a line each. Raises InputError where `to` has no layout for it."""
+    writes = {
+        "diffusers": _write_diffusers,
+        "pipeline_unet": _write_pipeline_unet,
+        "mdsearch": _write_mdsearch,
+    }
+    return writes[to](source, out)
+
+
 def _write_diffusers(source: Source, out: Path) -> list[str]:
     save_diffusers(source.unet, out / UNET)
     return _write_around(source, out, ("diffusers", "UNet2DConditionModel"))
 
 
 def _write_pipeline_unet(source: Source, out: Path) -> list[str]:
-    save(source.unet, out / UNET)
-    return _write_around(source, out, (CLASS_FILE.removesuffix(".py"), "PipelineUNet"))
+    save(source.unet, out / UNET, coordinates=source.coordinates)
+    return _write_around(source, out, PIPELINE_UNET)
 
 
 def _write_around(source: Source, out: Path, kind: tuple[str, str]) -> list[str]:
     """What belongs to a pipeline beside its network; what of it there is not, a line each."""
+    without_coordinates = source.coordinates and kind != PIPELINE_UNET
+    reasons = [WITHOUT_COORDINATES] if without_coordinates else []
     if source.pipeline is not None:
         index = read_plain(source.pipeline / PIPELINE_FILE)
         for name in index.keys() - {UNET}:
             if (source.pipeline / name).is_dir():
                 shutil.copytree(source.pipeline / name, out / name)
+        if reasons:
+            return reasons
     elif source.settings is None:
-        return [source.unknown]
-    elif reasons := not_of_a_pipeline(source.settings):
+        return [source.unknown, *reasons]
+    elif reasons := not_of_a_pipeline(source.settings, has_words=source.words is not None) + reasons:
         save_scheduler(source.settings, out / SCHEDULER)
         return reasons
     else:
-        index = save_parts(source.settings, out)
+        index = save_parts(source.settings, out, source.words)
     write_whole(out / PIPELINE_FILE, json.dumps(index | {UNET: list(kind)}, indent=2) + "\n")
     return []
 
@@ -241,15 +260,14 @@ def _write_mdsearch(source: Source, out: Path) -> list[str]:
     """A model that generates where the source says all that one needs; else the network alone."""
     architecture, settings = source.unet.architecture, source.settings
     unknown = source.unknown
-    if settings is not None and settings.text.encoder != "clip" and source.text is None:
-        unknown = f"text.encoder: {settings.text.encoder}, whose words a training state does not hold"
+    if settings is not None and settings.text.encoder == "small" and source.words is None:
+        unknown = WITHOUT_WORDS
     if settings is None or unknown:
-        save(source.unet, out)
+        save(source.unet, out, coordinates=source.coordinates)
     else:
         parts: dict[str, Mapping[str, torch.Tensor]] = {"unet": source.unet.state_dict()}
-        write_model(
-            out, architecture, settings, parts | ({} if source.text is None else {"text": source.text})
-        )
+        words = {} if source.words is None else {"text": source.words.state_dict()}
+        write_model(out, architecture, settings, parts | words)
     write_whole(out / ARCHITECTURE_NAME, architecture.to_yaml())
     if unknown or settings is None or source.pipeline is None:
         return [unknown] if unknown else []

@@ -97,11 +97,11 @@ def _measured(command: ProxyCommand) -> Iterator[MeasuredProxy]:
     """The cheapest first, until it takes too long."""
     import torch
 
+    from space.coordinates import COORDINATES
     from training.data.factory import load_data
     from training.data.scenes import ScenesSettings
     from training.latents import make_codec
     from training.loop import seconds_per_step
-    from training.model import COORDINATES
     from training.trainer import Trainer
 
     torch.set_num_threads(command.threads)

@@ -29,17 +29,17 @@ from space.unet import UNet
 
 UNET_PREFIX = "unet."  # of our own folders: `PipelineUNet` holds the network under this name
 PIPELINE_FILE = "model_index.json"
-# Beside the weights of a `PipelineUNet`, by the name under which diffusers looks for its class: so a pipeline
-# around one loads with trust_remote_code=True wherever mdsearch is installed.
-CLASS_FILE = "space.interchange.pipeline_unet.py"
+PIPELINE_UNET = ("space.interchange.pipeline_unet", "PipelineUNet")  # module and class, in a pipeline's index
+# Beside the weights of a class of ours, by the name under which diffusers looks for it: so a pipeline around
+# one loads with trust_remote_code=True wherever mdsearch is installed.
 CLASS_TEXT = """from importlib import import_module
 
 try:  # by name: for what is imported by a statement diffusers would have people install a package so called
-    PipelineUNet = import_module("space.interchange.pipeline_unet").PipelineUNet
+    {name} = import_module("{module}").{name}
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "space":
         raise
-    raise ImportError(f"this UNet needs the package mdsearch: pip install mdsearch ({error})") from None
+    raise ImportError(f"{name} needs the package mdsearch: pip install mdsearch ({{error}})") from None
 """
 
 
@@ -79,17 +79,23 @@ def empty_unet(architecture: Architecture) -> UNet:
 # ---------------------------------------------------------------------- folders
 
 
-def save(unet: UNet, folder: str | Path) -> None:
-    """Write any `unet` as a folder that `load` reads, and `PipelineUNet.from_pretrained` for a pipeline."""
-    config = {"_class_name": "PipelineUNet", "architecture": unet.architecture.to_plain()}
+def save(unet: UNet, folder: str | Path, *, coordinates: bool = False) -> None:
+    """Write any `unet` as a folder that `load` reads, and `PipelineUNet.from_pretrained` for a pipeline.
+
+    With `coordinates` the latter adds them to the latents, as the network was trained.
+    """
+    config: dict[str, Any] = {"_class_name": PIPELINE_UNET[1], "architecture": unet.architecture.to_plain()}
+    if coordinates:
+        config["coordinates"] = True
     weights = {f"{UNET_PREFIX}{name}": tensor for name, tensor in unet.state_dict().items()}
     write_network(Path(folder), config, weights)
-    write_class(folder)
+    write_class(folder, *PIPELINE_UNET)
 
 
-def write_class(folder: str | Path) -> None:
-    """What lets diffusers find the class of a `PipelineUNet` that lies in this folder."""
-    (Path(folder) / CLASS_FILE).write_text(CLASS_TEXT, encoding="utf-8")
+def write_class(folder: str | Path, module: str, name: str) -> None:
+    """What lets diffusers find a class of ours that lies in this folder."""
+    text = CLASS_TEXT.format(module=module, name=name)
+    (Path(folder) / f"{module}.py").write_text(text, encoding="utf-8")
 
 
 def save_diffusers(unet: UNet, folder: str | Path) -> None:
@@ -115,14 +121,8 @@ def load(path: str | Path, *, variant: str | None = None, size_numbers: int | No
     Raises:
         InputError: naming the file that cannot be read, the config key or the layer that does not fit.
     """
-    folder = Path(path)
-    if (folder / PIPELINE_FILE).is_file() or (
-        not (folder / CONFIG_FILE).is_file() and (folder / "unet").is_dir()
-    ):
-        folder = folder / "unet"
-    weights = None
-    if folder.suffix in SUFFIXES and folder.is_file():
-        weights, folder = read_tensors(folder), folder.parent
+    file, folder = Path(path), _network_folder(Path(path))
+    weights = read_tensors(file) if file.parent == folder and file.is_file() else None
     config = read_plain(folder / CONFIG_FILE)
     weights = read_weights(folder, variant) if weights is None else weights
     if "architecture" in config:
@@ -135,6 +135,19 @@ def load(path: str | Path, *, variant: str | None = None, size_numbers: int | No
         context_length=_number_beside(folder, "text_encoder", "max_position_embeddings"),
     )
     return assign(empty_unet(architecture), weights, diffusers_name)
+
+
+def reads_coordinates(path: str | Path) -> bool:
+    """Whether a network that `load` reads is one that `save` wrote with coordinates."""
+    return bool(read_plain(_network_folder(Path(path)) / CONFIG_FILE).get("coordinates", False))
+
+
+def _network_folder(path: Path) -> Path:
+    if path.suffix in SUFFIXES and path.is_file():
+        return path.parent
+    has_own = (path / CONFIG_FILE).is_file() and not (path / PIPELINE_FILE).is_file()
+    has_unet = (path / PIPELINE_FILE).is_file() or (path / "unet").is_dir()
+    return path / "unet" if has_unet and not has_own else path
 
 
 def _number_beside(folder: Path, part: str, key: str) -> int | None:

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from space.shared.files import replacing_files
 
-OPSET = (
-    20  # has Gelu; the newest that both PyTorch's exporter writes without conversion and older runtimes read
-)
+Axes = Sequence[int] | Mapping[int, str]
+OPSET = 20  # has Gelu as one operation; runtimes of the last two years read it
 LARGEST_FILE = 2_000_000_000  # bytes; protobuf ends at 2 GiB
 FOLDED_AT_MOST = 1 << 40  # elements: a weight is transposed in the file, not at each start
 
@@ -35,14 +34,15 @@ def write_onnx(
     outputs: Sequence[str],
     path: Path,
     *,
-    dynamic: Mapping[str, Sequence[int]] | None = None,
+    dynamic: Mapping[str, Axes] | None = None,
 ) -> None:
     """Export `module`, called with `inputs` in their order, whose keys name the inputs of the file.
 
     Args:
         inputs: examples. A dynamic axis needs a length above 1, or torch takes it as fixed.
         outputs: names, in the order of what `module` returns.
-        dynamic: by input, the axes of any length. Axis 0 is `batch`, the same in all; others are their own.
+        dynamic: by input, the axes of any length, with their names: those of one name are of one length.
+            Without names axis 0 is `batch`, others are their own.
 
     Raises:
         torch.onnx.OnnxExporterError: an operation that ONNX, or the exporter, does not have.
@@ -57,7 +57,7 @@ def onnx_program(
     module: nn.Module,
     inputs: Mapping[str, Tensor],
     outputs: Sequence[str],
-    dynamic: Mapping[str, Sequence[int]],
+    dynamic: Mapping[str, Axes],
 ) -> torch.onnx.ONNXProgram:
     """What `write_onnx` writes. Raises torch.onnx.OnnxExporterError."""
     with warnings.catch_warnings(), torch.no_grad():
@@ -78,13 +78,17 @@ def onnx_program(
     return program
 
 
-def dynamic_shapes(inputs: Mapping[str, Tensor], dynamic: Mapping[str, Sequence[int]]) -> tuple[Any, ...]:
+def dynamic_shapes(inputs: Mapping[str, Tensor], dynamic: Mapping[str, Axes]) -> tuple[Any, ...]:
     """As torch.export takes them, by position."""
-    batch = torch.export.Dim("batch")
-    return tuple(
-        {axis: torch.export.Dim(f"{name}_{axis}") if axis else batch for axis in dynamic.get(name, ())}
-        for name in inputs
-    )
+    named = {name: _named(name, dynamic.get(name, ())) for name in inputs}
+    sizes = {called: torch.export.Dim(called) for axes in named.values() for called in axes.values()}
+    return tuple({axis: sizes[called] for axis, called in axes.items()} for axes in named.values())
+
+
+def _named(name: str, axes: Axes) -> Mapping[int, str]:
+    if isinstance(axes, Mapping):
+        return axes
+    return {axis: f"{name}_{axis}" if axis else "batch" for axis in axes}
 
 
 def _fold(program: torch.onnx.ONNXProgram) -> None:
@@ -106,6 +110,10 @@ def _fold(program: torch.onnx.ONNXProgram) -> None:
         passes.NameFixPass(),
     ):
         tidy(model)
+    for node in model.graph:  # what PyTorch notes of each: whole stack traces, with the paths of this machine
+        kept = {key: value for key, value in node.metadata_props.items() if key == "namespace"}
+        node.metadata_props.clear()
+        node.metadata_props.update(kept)
 
 
 # ---------------------------------------------------------------------- fewer bits

@@ -21,7 +21,8 @@ from diffusers.utils.torch_utils import apply_freeu
 from torch import Tensor
 
 from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture
-from space.interchange.checkpoints import write_class
+from space.coordinates import COORDINATES, with_coordinates
+from space.interchange.checkpoints import PIPELINE_UNET, write_class
 from space.interchange.diffusers_config import diffusers_config
 from space.interchange.ip_adapter import IPAdapterMixin
 from space.interchange.lora import LoraMixin
@@ -39,17 +40,21 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, IPAdapterMixin):
     _repeated_blocks = ("TransformerLayer",)
 
     @register_to_config
-    def __init__(self, architecture: Mapping[str, Any]) -> None:
-        """Args: architecture: what its YAML holds, as plain data (`Architecture.to_plain`)."""
+    def __init__(self, architecture: Mapping[str, Any], coordinates: bool = False) -> None:
+        """
+        Args:
+            architecture: what its YAML holds, as plain data (`Architecture.to_plain`).
+            coordinates: whether two of its channels are coordinates, which pipelines then need not know of.
+        """
         super().__init__()
         self.encoder_hid_proj = None
         self.unet = UNet(Architecture.from_plain(architecture))
 
     @classmethod
-    def wrapping(cls, unet: UNet) -> PipelineUNet:
+    def wrapping(cls, unet: UNet, *, coordinates: bool = False) -> PipelineUNet:
         """A network that is already there, not copied."""
         with torch.device("meta"):
-            wrapper = cls(unet.architecture.to_plain())
+            wrapper = cls(unet.architecture.to_plain(), coordinates)
         wrapper.unet = unet
         return wrapper
 
@@ -57,7 +62,8 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, IPAdapterMixin):
     def config(self) -> FrozenDict:
         """What is stored (`architecture`) and what pipelines ask for beside it; where diffusers has a layout
         for the architecture, all that its own config would say."""
-        return FrozenDict({**_asked(self.unet.architecture), **self._internal_dict})
+        stored = self._internal_dict
+        return FrozenDict({**_asked(self.unet.architecture, stored["coordinates"]), **stored})
 
     @classmethod
     def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
@@ -66,7 +72,7 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, IPAdapterMixin):
         if isinstance(config, Mapping):
             if "architecture" not in config:
                 raise InputError("architecture: missing (required); this is not the config of a PipelineUNet")
-            asked = _asked(Architecture.from_plain(config["architecture"], "architecture"))
+            asked = _asked(Architecture.from_plain(config["architecture"], "architecture"), False)
             # nor does diffusers' note of what was left at a default, which an argument by position is for it
             left_out = {*asked, "_use_default_values"}
             config = {key: value for key, value in config.items() if key not in left_out}
@@ -83,7 +89,7 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, IPAdapterMixin):
             super().save_pretrained(  # type: ignore[misc]
                 save_directory, *arguments, **kwargs
             )
-        write_class(save_directory)
+        write_class(save_directory, *PIPELINE_UNET)
 
     @property
     def add_embedding(self) -> SimpleNamespace | None:
@@ -158,19 +164,22 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, IPAdapterMixin):
         if self.encoder_hid_proj is not None:
             images, masks = conditions.pop("image_embeds", None), asked.pop("ip_adapter_masks", None)
             context = self.prompt(encoder_hidden_states, images, masks)
+        coordinates = self._internal_dict["coordinates"]
         with self.scaled(asked) if asked else nullcontext():
             output = self.unet(
-                sample,
+                with_coordinates(sample) if coordinates else sample,
                 torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0]),
                 context,
                 **_conditions(conditions),
                 guidance=timestep_cond,
                 residuals=residuals,
             )
+        output = output[:, :-COORDINATES] if coordinates else output
         return UNet2DConditionOutput(sample=output) if return_dict else (output,)
 
 
-def _asked(a: Architecture) -> dict[str, Any]:
+def _asked(a: Architecture, coordinates: bool) -> dict[str, Any]:
+    beside = COORDINATES * coordinates
     try:
         layout = diffusers_config(a)
     except InputError:
@@ -178,8 +187,8 @@ def _asked(a: Architecture) -> dict[str, Any]:
     blocks = [len(level.down) for level in a.levels]
     return {
         **{key: value for key, value in layout.items() if not key.startswith("_")},
-        "in_channels": a.input_channels,
-        "out_channels": a.latent_channels,
+        "in_channels": a.input_channels - beside,
+        "out_channels": a.latent_channels - beside,
         "sample_size": a.latent_size,
         "cross_attention_dim": a.context_width,
         "layers_per_block": blocks[0] if len(set(blocks)) == 1 else _Uneven(blocks),

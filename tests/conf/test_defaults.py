@@ -25,6 +25,7 @@ from mdsearch.commands.evidence_again import AgainSettings
 from mdsearch.commands.evidence_pairs import PairsSettings
 from mdsearch.commands.evidence_sound import SoundSettings
 from mdsearch.commands.explore import ExploreSettings
+from mdsearch.commands.export import ExportCommand
 from mdsearch.commands.gather import GatherSettings
 from mdsearch.commands.generate import GenerateCommand
 from mdsearch.commands.generate_curves import CurvesCommand
@@ -80,6 +81,7 @@ COMMANDS = {
     "evaluate": EvaluateCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,
+    "export": ExportCommand,
     "gather": GatherSettings,
     "generate": GenerateCommand,
     "noise": NoiseSettings,

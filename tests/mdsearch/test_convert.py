@@ -134,16 +134,16 @@ def test_a_trained_model_generates_the_same_images_as_a_pipeline_and_back(
 
 
 def test_prediction_travels_where_the_rest_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    architecture = replace(MD_LIKE, latent_channels=12)
-    model = trained(architecture, settings(prediction="x0"), tmp_path / "trial")
+    architecture, what = replace(MD_LIKE, latent_channels=12, latent_size=6), settings(prediction="x0")
+    model = trained(architecture, replace(what, image_size_px=12), tmp_path / "trial")
     out = tmp_path / "out"
     told = converted(
         capsys, f"model={tmp_path / 'trial'}", f"out={out}", "to=pipeline_unet", "precision=fp16"
     )
-    assert [line.partition(":")[0] for line in told["left_out"]] == ["latents.codec", "text.encoder"]
+    assert [line.partition(":")[0] for line in told["left_out"]] == ["image_size_px"]
     assert told["precision"] == "fp16" and load(out / "unet").conv_in.weight.dtype == torch.float16
     scheduler = DDIMScheduler.from_pretrained(out / "scheduler")
-    assert scheduler.config.prediction_type == "sample" and scheduler.config.clip_sample
+    assert scheduler.config.prediction_type == "sample" and scheduler.config.thresholding
     assert scheduler.config.beta_schedule == "scaled_linear" and scheduler.config.rescale_betas_zero_snr
     back = converted(capsys, f"model={out}", f"out={tmp_path / 'back'}", "to=mdsearch")
     assert back["left_out"] and back["architecture"] == architecture.id

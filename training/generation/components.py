@@ -10,23 +10,29 @@ from typing import Any
 import torch
 import transformers
 
+from space.interchange.clipped_ddim import ClippedDDIMScheduler
 from space.interchange.pipeline_unet import PipelineUNet
+from space.interchange.pixel_autoencoder import PixelAutoencoder
 from space.shared.plain import InputError
 from training.pretrained import check_vocabulary, knows_words, load_whole
 from training.told_apart import LOOKED_AT
 
 LIBRARIES = ("diffusers", "transformers")
+OUR_CLASSES = {kind.__name__: kind for kind in (PipelineUNet, PixelAutoencoder, ClippedDDIMScheduler)}
 
 
 def load_parts(folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
-    """The networks of a pipeline by name, but for classes that stand elsewhere and folders that are missing.
+    """The networks of a pipeline by name, and what else is of a class of ours, but for classes that stand
+    elsewhere and folders that are missing.
 
     Raises:
         InputError: one lacks weights, or has them in another shape.
     """
     kinds = {name: _network_class(entry) for name, entry in index.items() if (folder / name).is_dir()}
     return {
-        name: load_whole(kind, folder / name, "model", dtype=dtype)
+        name: kind.from_pretrained(folder / name, local_files_only=True)
+        if kind is ClippedDDIMScheduler
+        else load_whole(kind, folder / name, "model", dtype=dtype)
         for name, kind in kinds.items()
         if kind is not None
     }
@@ -68,9 +74,11 @@ def cut_text(components: Mapping[str, Any], captions: Sequence[str]) -> list[str
 def _network_class(entry: Any) -> Any:
     """The class that an entry of the index names, where it is a network of a library that is known here: of
     ours by its name alone, so that no code of the folder runs."""
-    if isinstance(entry, list) and entry[1:] == [PipelineUNet.__name__]:
-        return PipelineUNet
-    if not isinstance(entry, list) or len(entry) != 2 or entry[0] not in LIBRARIES:
+    if not isinstance(entry, list) or len(entry) != 2:
+        return None
+    if entry[1] in OUR_CLASSES:
+        return OUR_CLASSES[entry[1]]
+    if entry[0] not in LIBRARIES:
         return None
     kind = getattr(importlib.import_module(entry[0]), str(entry[1]), None)
     is_network = isinstance(kind, type) and issubclass(kind, torch.nn.Module)

@@ -46,7 +46,7 @@ def rescheduled(own: Any, name: str) -> Any:
     kind = possible.get(_short(name))
     if kind is None:
         raise InputError(f"scheduler: {name!r} is none of this pipeline's; {nearest(name.lower(), possible)}")
-    if kind is type(own):
+    if isinstance(own, kind):  # its own class, or the one that ours refines
         return own
     if missing := getattr(kind, "_backends", [])[1:]:  # of diffusers' stand-in for what it cannot import
         raise InputError(f"scheduler: {kind.__name__} needs {', '.join(missing)}, which is not installed")
@@ -67,7 +67,7 @@ def rescheduled(own: Any, name: str) -> Any:
 
 
 def _possible(own: Any) -> list[type]:
-    names = _FAMILY if type(own).__name__ in _FAMILY else ()
+    names = _FAMILY if any(kind.__name__ in _FAMILY for kind in type(own).__mro__) else ()
     family = [getattr(diffusers, name) for name in names if hasattr(diffusers, name)]
     return list(dict.fromkeys([type(own), *own.compatibles, *family]))
 

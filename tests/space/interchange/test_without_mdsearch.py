@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from diffusers.utils import dynamic_modules_utils
 
-from space.interchange.checkpoints import CLASS_FILE, write_class
+from space.interchange.checkpoints import PIPELINE_UNET, write_class
 from space.interchange.pipeline_unet import PipelineUNet
 from tests.space.interchange.test_pipeline_unet import FOUND, randomised, stable_diffusion
 
-ADVICE = "this UNet needs the package mdsearch: pip install mdsearch (No module named 'space')"
+CLASS_FILE = f"{PIPELINE_UNET[0]}.py"
+ADVICE = "PipelineUNet needs the package mdsearch: pip install mdsearch (No module named 'space')"
 LOADING = """
 import sys
 class Absent:
@@ -46,7 +47,7 @@ def hide(monkeypatch: pytest.MonkeyPatch, hidden: str, named: str) -> None:
 def test_the_class_beside_a_network_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_class(tmp_path)
+    write_class(tmp_path, *PIPELINE_UNET)
     code = (tmp_path / CLASS_FILE).read_text()
     warned: list[str] = []
     monkeypatch.setattr(dynamic_modules_utils.logger, "warning", warned.append)
@@ -59,7 +60,7 @@ def test_the_class_beside_a_network_says_what_to_install(
 
 
 def test_what_mdsearch_itself_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_class(tmp_path)
+    write_class(tmp_path, *PIPELINE_UNET)
     hide(monkeypatch, PipelineUNet.__module__, "safetensors")
     with pytest.raises(ModuleNotFoundError, match=r"^No module named 'safetensors'$"):
         exec((tmp_path / CLASS_FILE).read_text(), {})

@@ -1,7 +1,7 @@
 """How does a trained model become a diffusers pipeline, and a pipeline a model of ours?
 
-What decides images travels along: noise levels and prediction as the scheduler's configuration, and the
-frozen autoencoder and text encoder where they are diffusers' and transformers' own.
+What decides images travels along: noise levels and prediction as the scheduler's configuration, autoencoder
+and text encoder as diffusers' and transformers' own, or the same in their form.
 """
 
 from __future__ import annotations
@@ -17,75 +17,111 @@ from space.interchange.checkpoints import PIPELINE_FILE
 from space.interchange.weight_files import CONFIG_FILE, read_plain
 from space.shared.plain import InputError
 from training.diffusion import DIFFUSERS_PREDICTION, DIFFUSERS_SCHEDULE, DiffusionSettings, ddim_scheduler
+from training.interchange.words import clip_text_model, save_text_model, word_tokenizer
 from training.latents import LatentSettings, make_codec
 from training.model import ModelSettings
 from training.pretrained import load_autoencoder, load_clip_text
 from training.settings import TrainingSettings
-from training.text import TextSettings
+from training.text import SmallTextEncoder, TextSettings
 
 PIPELINE_CLASS = "StableDiffusionPipeline"
 PIPELINE_FOLDERS = ("vae", "text_encoder", "tokenizer", "scheduler", "unet")  # folders of a pipeline
 OF_SAMPLING = ("timestep_spacing", "set_alpha_to_one", "clip_sample", "thresholding")  # beside noise levels
+PIPELINE_PIXELS = 8  # images a side are multiples of it
 PIPELINE_GUIDANCE, PIPELINE_STEPS = 7.5, 50  # of Stable Diffusion's pipeline, where a call says nothing else
+WITHOUT_WORDS = "text.encoder: small, whose words a training state does not hold"
+WITHOUT_COORDINATES = (
+    "latents.coordinates: channels that UNet2DConditionModel does not add; allowed: to=pipeline_unet"
+)
 
 
-def save_scheduler(settings: ModelSettings, folder: str | Path) -> dict[str, Any]:
-    """Write the scheduler that generates as the model does; returns its configuration."""
-    bound = (
-        None if settings.latents.codec == "vae" else make_codec(settings.latents, torch.device("cpu")).bound
-    )
-    scheduler = _scheduler(settings.diffusion, bound)
-    scheduler.save_pretrained(folder)
-    return {name: value for name, value in scheduler.config.items() if not name.startswith("_")}
+def save_scheduler(settings: ModelSettings, folder: str | Path) -> None:
+    """Write the scheduler that generates as the model does."""
+    _scheduler(settings.diffusion, _bound(settings.latents)).save_pretrained(folder)
 
 
-def not_of_a_pipeline(settings: ModelSettings) -> list[str]:
-    """What keeps a model from being a whole `StableDiffusionPipeline`, a line each; empty: nothing."""
-    reasons = []
-    if settings.latents.codec != "vae":
-        reasons.append(f"latents.codec: {settings.latents.codec} is no autoencoder of diffusers")
-    if settings.text.encoder != "clip":
-        reasons.append(f"text.encoder: {settings.text.encoder} is no text model of transformers")
-    if settings.latents.coordinates:
-        reasons.append("latents.coordinates: channels that no pipeline adds")
-    if not reasons:
-        config = read_plain(Path(str(settings.latents.folder)).expanduser() / CONFIG_FILE)
+def not_of_a_pipeline(settings: ModelSettings, *, has_words: bool) -> list[str]:
+    """What keeps a model from being a whole `StableDiffusionPipeline`, a line each; empty: nothing.
+
+    Args:
+        has_words: whether weights and vocabulary of a text encoder that was trained along are there.
+    """
+    reasons, latents = [], settings.latents
+    if latents.codec == "vae":
+        config = read_plain(Path(str(latents.folder)).expanduser() / CONFIG_FILE)
         moved = [name for name in ("shift_factor", "latents_mean", "latents_std") if config.get(name)]
         reasons += [f"{name}: latents are moved, which StableDiffusionPipeline leaves out" for name in moved]
+    elif latents.factor & (latents.factor - 1):
+        reasons.append(f"latents.factor: {latents.factor}; pipelines know powers of two alone: 1, 2, 4, 8")
+    if settings.image_size_px % PIPELINE_PIXELS:
+        reasons.append(
+            f"image_size_px: {settings.image_size_px}; {PIPELINE_CLASS} takes multiples of {PIPELINE_PIXELS}"
+        )
+    if settings.text.encoder == "small" and not has_words:
+        reasons.append(WITHOUT_WORDS)
     return reasons
 
 
-def save_parts(settings: ModelSettings, folder: str | Path) -> dict[str, Any]:
+def save_parts(settings: ModelSettings, folder: str | Path, words: SmallTextEncoder | None) -> dict[str, Any]:
     """Write all folders of a `StableDiffusionPipeline` but its network; returns its index, without that.
+
+    Args:
+        words: the text encoder that was trained along.
 
     Raises:
         InputError: parts that do not load.
     """
     import diffusers
 
-    text, tokenizer = load_clip_text(str(settings.text.folder), "text.folder")
-    tokenizer.model_max_length = text.config.max_position_embeddings  # captions are cut there
-    parts = {
-        "vae": load_autoencoder(str(settings.latents.folder), "latents.folder"),
-        "text_encoder": text,
-        "tokenizer": tokenizer,
-        "scheduler": _scheduler(settings.diffusion, None),
-    }
+    folder = Path(folder)
+    parts = {"vae": _autoencoder(settings.latents)}
+    if words is None:
+        text, tokenizer = load_clip_text(str(settings.text.folder), "text.folder")
+        tokenizer.model_max_length = text.config.max_position_embeddings  # captions are cut there
+        parts["text_encoder"] = text
+    else:
+        text, tokenizer = clip_text_model(words), word_tokenizer(words)
+        save_text_model(text, folder / "text_encoder")
+    parts |= {"tokenizer": tokenizer, "scheduler": _scheduler(settings.diffusion, _bound(settings.latents))}
     index: dict[str, Any] = {
         "_class_name": PIPELINE_CLASS,
         "_diffusers_version": diffusers.__version__,
         "requires_safety_checker": False,
         **{name: [None, None] for name in ("safety_checker", "feature_extractor", "image_encoder")},
     }
+    for name, part in (parts | {"text_encoder": text}).items():
+        kind = type(part)
+        library = kind.__module__.split(".")[0]
+        index[name] = [kind.__module__ if library == "space" else library, kind.__name__]
     for name, part in parts.items():
-        part.save_pretrained(Path(folder) / name)
-        index[name] = [type(part).__module__.split(".")[0], type(part).__name__]
+        part.save_pretrained(folder / name)
     return index
 
 
+def _autoencoder(settings: LatentSettings) -> Any:
+    from space.interchange.pixel_autoencoder import PixelAutoencoder
+
+    if settings.codec == "vae":
+        return load_autoencoder(str(settings.folder), "latents.folder")
+    return PixelAutoencoder(settings.factor)
+
+
+def _bound(settings: LatentSettings) -> float | None:
+    return None if settings.codec == "vae" else make_codec(settings, torch.device("cpu")).bound
+
+
 def _scheduler(settings: DiffusionSettings, bound: float | None) -> Any:
-    """Steps that trail are not offset; 1 is what diffusers' pipelines expect to read there."""
+    """With which a `StableDiffusionPipeline` steps as `Diffusion.sample` does.
+
+    Steps that trail are not offset; 1 is what diffusers' pipelines expect to read there.
+    """
     scheduler = ddim_scheduler(settings, bound)
+    if bound is not None:
+        from space.interchange.clipped_ddim import ClippedDDIMScheduler
+
+        scheduler = ClippedDDIMScheduler.from_config(
+            dict(scheduler.config), clip_sample=False, thresholding=True, sample_max_value=bound
+        )
     scheduler.register_to_config(steps_offset=1)
     return scheduler
 
@@ -133,7 +169,7 @@ def settings_of_pipeline(folder: str | Path, architecture: Architecture) -> Mode
 def not_of_our_sampling(folder: str | Path, settings: ModelSettings) -> list[str]:
     """How a pipeline's scheduler samples otherwise than the model made of it, in a line; empty: alike."""
     theirs = _own_scheduler(read_plain(Path(folder) / "scheduler" / "scheduler_config.json"))
-    ours = _scheduler(settings.diffusion, None)
+    ours = _scheduler(settings.diffusion, _bound(settings.latents))
     others = [
         f"{name} {theirs.config[name]} (ours {ours.config[name]})"
         for name in OF_SAMPLING

@@ -1,0 +1,118 @@
+"""A whole trained model, text to image, as the components of an ONNX pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from analysis.export.components import BATCH, Component, unet_component
+from space.coordinates import COORDINATES, with_coordinates
+from space.interchange.pixel_autoencoder import PixelAutoencoder
+from space.shared.seeds import generator
+from space.unet import UNet
+from training.interchange.words import clip_text_model, word_tokenizer
+from training.latents import Vae
+from training.model import Model
+from training.text import ClipTextEncoder, SmallTextEncoder
+
+
+def components(model: Model) -> Iterator[Component]:
+    """By the contract of ONNX pipelines, each of any batch.
+
+    Raises:
+        InputError: a text encoder that transformers has no class for.
+    """
+    text, tokenizer = text_and_tokenizer(model)
+    yield text_component(text, tokenizer.pad_token_id)
+    assert isinstance(model.unet, UNet)
+    unet = unet_component(model.unet)
+    yield coordinates_inside(unet) if model.settings.latents.coordinates else unet
+    codec = model.codec
+    vae = codec.autoencoder if isinstance(codec, Vae) else PixelAutoencoder(codec.factor)
+    yield decoder_component(vae, model.latent_shape)
+
+
+def text_and_tokenizer(model: Model) -> tuple[Any, Any]:
+    """A `CLIPTextModel` and its tokenizer."""
+    encoder = model.text_encoder
+    if isinstance(encoder, ClipTextEncoder):
+        return encoder.tower, encoder.tokenizer
+    assert isinstance(encoder, SmallTextEncoder)
+    return clip_text_model(encoder), word_tokenizer(encoder)
+
+
+def text_component(text: Any, padding: int) -> Component:
+    """`input_ids` -> `last_hidden_state`; which of them is padding it sees itself."""
+    length = text.config.max_position_embeddings
+    ids = torch.randint(text.config.vocab_size, (BATCH, length), generator=generator("input_ids"))
+    layers = [(f"encoder.layers.{at}", layer) for at, layer in enumerate(text.encoder.layers)]
+    return Component(
+        "text_encoder",
+        _TextEncoder(text, padding).eval(),
+        {"input_ids": ids},
+        ("last_hidden_state",),
+        {"input_ids": {0: "batch"}},
+        [*layers, ("final_layer_norm", text.final_layer_norm)],
+    )
+
+
+def decoder_component(vae: Any, latent_shape: tuple[int, int, int]) -> Component:
+    """`latent_sample`, scaled as the autoencoder has it, -> `sample`, images from about -1 to 1."""
+    decoder = getattr(vae, "decoder", None)
+    blocks = [] if decoder is None else [decoder.conv_in, decoder.mid_block, *decoder.up_blocks]
+    names = {id(module): f"vae.{name}" for name, module in vae.named_modules()}
+    latents = torch.randn((BATCH, *latent_shape), generator=generator("latent_sample"))
+    return Component(
+        "vae_decoder",
+        _Decoder(vae).eval(),
+        {"latent_sample": latents},
+        ("sample",),
+        {"latent_sample": {0: "batch"}},
+        [(names[id(block)], block) for block in blocks],
+    )
+
+
+def coordinates_inside(component: Component) -> Component:
+    """Of a UNet that was trained with coordinates: the same, to which latents alone are given."""
+    latents = component.inputs["sample"][:, :-COORDINATES]
+    return replace(
+        component,
+        module=_WithCoordinates(component.module).eval(),
+        inputs={**component.inputs, "sample": latents},
+    )
+
+
+class _TextEncoder(nn.Module):
+    def __init__(self, text: Any, padding: int) -> None:
+        super().__init__()
+        self.text, self.padding = text, padding
+        self.is_masked = bool(getattr(text.config, "use_attention_mask", False))
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        mask = (input_ids != self.padding).long() if self.is_masked else None
+        features: Tensor = self.text(input_ids, attention_mask=mask)[0]
+        return features
+
+
+class _WithCoordinates(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
+        output: Tensor = self.network(with_coordinates(sample), timestep, encoder_hidden_states)
+        return output[:, :-COORDINATES]
+
+
+class _Decoder(nn.Module):
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, latent_sample: Tensor) -> Tensor:
+        images: Tensor = self.vae.decode(latent_sample, return_dict=False)[0]
+        return images

@@ -1,0 +1,146 @@
+"""A whole trained model generates the same images in ONNX Runtime, without PyTorch and without us."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import normalizers
+from transformers import CLIPTextConfig
+
+from analysis.export.generate_onnx import Pipeline
+from analysis.export.onnx_component import write_onnx_component
+from analysis.export.pipeline import write_pipeline
+from analysis.export.pipeline_components import text_component
+from mdsearch.commands import export
+from space.architecture import Architecture, Level
+from space.shared.plain import InputError
+from tests.mdsearch.test_convert import settings, trained
+from tests.space.interchange.test_pipeline_unet import parts
+from tests.training.conftest import tiny_autoencoder
+from training.latents import LatentSettings
+from training.model import Model
+from training.text import TextSettings
+
+WITH_WORDS = Architecture(
+    (Level(8, "separable", (1,), (0, 0), cross_attention=True),),
+    head_width=None, heads=2, norm_groups=4, time_width=16,
+    latent_channels=14, latent_size=8, context_length=6, context_width=16,
+)  # fmt: skip
+FROZEN = replace(WITH_WORDS, latent_channels=4)
+PROMPTS = ["A red circle, a red circle.", "", "other red things"]
+BLOCKED = (
+    "torch", "transformers", "diffusers", "tokenizers", "safetensors", "PIL",
+    "mdsearch", "analysis", "search", "evaluators", "training", "conf", "space",
+)  # fmt: skip
+ALONE = f"""
+import runpy, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {BLOCKED}:
+            raise ModuleNotFoundError(f"{{name}} is blocked")
+sys.meta_path.insert(0, Absent())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def with_words(base: Path) -> tuple[Model, Path]:
+    """As the default trains it."""
+    latents, text = LatentSettings(coordinates=True), TextSettings(layers=1, heads=4)
+    what = replace(settings(prediction="x0"), latents=latents, text=text)
+    return trained(WITH_WORDS, what, base / "model"), base / "model"
+
+
+def frozen(folder: Path) -> tuple[Model, Path]:
+    """As the paper does: a CLIP text encoder and an AutoencoderKL, here with latents that are moved."""
+    tiny_autoencoder(folder / "vae", levels=2)
+    for name in ("text_encoder", "tokenizer"):
+        parts(FROZEN)[name].save_pretrained(folder / name)
+    return trained(FROZEN, settings(folder), folder / "model"), folder / "model"
+
+
+# Slow, the second: three parts more that PyTorch exports in six seconds.
+@pytest.fixture(scope="module", params=[with_words, pytest.param(frozen, marks=pytest.mark.slow)])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
+    """By the command, as the docs say it."""
+    base = tmp_path_factory.mktemp("whole")
+    model, place = request.param(base)
+    folder = base / "exported"
+    assert export.main([f"model={place}", "to=onnx", f"out={folder}", "format=json"]) == 0
+    for name in ("text_encoder", "unet", "vae_decoder"):
+        manifest = json.loads((folder / name / "manifest.json").read_text())
+        assert manifest["component"] == name and manifest["verified"]
+        if name == "unet":
+            assert manifest["inputs"]["sample"]["shape"] == ["batch", model.codec.channels, 8, 8]
+    return model, folder
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_latents_and_images_are_the_same(guidance: float, exported: tuple[Model, Path]) -> None:
+    model, folder = exported
+    pipeline, noise = Pipeline(folder, threads=1), model.initial_noise(5, range(3))
+    latents = model.diffusion.sample(
+        model.eval(), noise, model.text_encoder.encode(PROMPTS), model.text_encoder.encode([""]),
+        steps=6, guidance=guidance,
+    )  # fmt: skip
+    made = pipeline.denoise(PROMPTS, noise.numpy(), 6, guidance)
+    assert latents.std(dim=0).max() > 0.1 and np.abs(made - latents.numpy()).max() < 1e-3
+    images = model.codec.decode(latents).permute(0, 2, 3, 1).numpy()
+    assert np.abs(pipeline.decode(made) - images).max() < 1e-3
+
+
+def test_the_script_alone_gives_the_image_of_the_seed(exported: tuple[Model, Path], tmp_path: Path) -> None:
+    model, folder = exported
+    away = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    words = [*PROMPTS, "--out", "images.npy", "--seed", "5", "--guidance", "3", "--threads", "1"]
+    ran = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, str(folder / "generate.py"), *words],
+        cwd=tmp_path, env=away, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr, ran.stdout) == (0, "", "images.npy\n")
+    made, ours = np.load(tmp_path / "images.npy"), model.generate(PROMPTS, seed=5, guidance=3.0)
+    assert made.dtype == np.uint8 and len({image.tobytes() for image in ours}) == 3
+    assert np.abs(made.astype(int) - ours).max() <= 1
+
+
+def test_a_tokenizer_that_the_script_does_not_read_is_refused(tmp_path: Path) -> None:
+    model, _ = frozen(tmp_path / "frozen")
+    backend: Any = model.text_encoder.tokenizer.backend_tokenizer  # type: ignore[operator, union-attr]
+    backend.normalizer = normalizers.StripAccents()
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=r"text.folder: its tokenizer reads .* otherwise than CLIP's"):
+        write_pipeline(model, tmp_path / "out", about={})
+
+
+def test_a_text_encoder_that_cannot_be_exported_names_the_module(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^text_encoder: encoder.layers.1 cannot be exported: .*airy_ai"):
+        write_onnx_component(text_component(OddText(), 0), tmp_path / "model.onnx", "fp32")
+
+
+class OddLayer(torch.nn.Module):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.special.airy_ai(features)
+
+
+class OddText(torch.nn.Module):
+    """As much of a CLIP text model as an export asks for, with a layer that no runtime knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = CLIPTextConfig(vocab_size=5, max_position_embeddings=4)
+        self.encoder = torch.nn.Module()
+        self.encoder.layers = torch.nn.ModuleList([torch.nn.Embedding(5, 4), OddLayer()])
+        self.final_layer_norm = torch.nn.LayerNorm(4)
+
+    def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor | None) -> tuple[torch.Tensor]:
+        first, second = self.encoder.layers
+        return (self.final_layer_norm(second(first(ids))),)
