@@ -21,7 +21,7 @@ from space.shared.plain import InputError
 Bits = Literal["fp32", "fp16", "int8"]
 MOST_RELATIVE_ERROR = 1e-3  # in fp32
 LEAST_PSNR_DB = 35.0  # in fewer bits
-LEAST_DEVIATION = 0.1  # of the output; of a network that predicts zero a check would say nothing
+LEAST_DEVIATION = 1e-6  # of the output; errors are shares of it, and of zero a check would say nothing
 
 NAMED_OPERATOR = (  # in the errors of PyTorch's exporters, of coremltools
     r"target=torch\.ops\.(\w+\.\w+)",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from analysis.export.checks import Bits
 from analysis.export.components import random_unet
 from analysis.export.formats import (
@@ -24,9 +26,9 @@ from conf.repeated import refuse_beside
 from conf.words import as_text
 from mdsearch.commands.convert import Source, read_source, write_source
 from search.runs.files import RECORD_NAME
-from search.runs.folder import disk_free_bytes
 from space.architecture import Architecture
 from space.interchange.diffusers_config import diffusers_config
+from space.shared.disk import refuse_little_disk
 from space.shared.files import making_folder
 from space.shared.plain import InputError, from_plain
 from training.files import MODEL_NAME
@@ -72,7 +74,7 @@ def main(words: list[str]) -> int:
 
 
 def export(command: ExportCommand) -> dict[str, Any]:
-    """WriteFile, check, and say what was done: the manifest, and which files there are.
+    """Write, check, and say what was done: the manifest, and which files there are.
 
     Raises:
         InputError: an `out` that is there, too little disk, a package that is missing, a network that cannot
@@ -85,7 +87,7 @@ def export(command: ExportCommand) -> dict[str, Any]:
         return _as_diffusers(command, out)
     format_, precision = chosen_format(command.to, command.precision)
     source = _source(command)
-    _check_disk(out, format_, precision, source)
+    _check_disk(out, format_, precision, source.unet)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with making_folder(out) as folder:
@@ -100,6 +102,7 @@ def _write(source: Source, to: str, folder: Path, precision: Bits) -> dict[str, 
     """The network; in ONNX all that its model generates with. Returns the network's manifest."""
     if to == "onnx" and (source.path / MODEL_NAME).is_file():
         model = load_model(source.path, "cpu")
+        _check_disk(folder, *chosen_format(to, precision), model)
         return write_pipeline(model, folder, precision=precision, about=_about(source))["unet"]
     component = FORMATS[to].component(source.unet.float().eval())
     if source.coordinates:
@@ -144,13 +147,9 @@ def _about(source: Source) -> dict[str, Any]:
     }
 
 
-def _check_disk(out: Path, format_: ExportFormat, precision: Bits, source: Source) -> None:
-    parameters = sum(parameter.numel() for parameter in source.unet.parameters())
-    needed, free = bytes_needed(format_, precision, parameters), disk_free_bytes(out)
-    if needed > free:
-        raise InputError(
-            f"out: {str(out)!r}: {free / 1e9:.1f} GB are free there, the export takes {needed / 1e9:.1f} GB"
-        )
+def _check_disk(out: Path, format_: ExportFormat, precision: Bits, module: nn.Module) -> None:
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    refuse_little_disk(bytes_needed(format_, precision, parameters), out)
 
 
 def _as_diffusers(command: ExportCommand, out: Path) -> dict[str, Any]:

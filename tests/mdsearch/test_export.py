@@ -114,6 +114,6 @@ def test_what_cannot_be_is_one_line(
         ([f"model={tmp_path}", "to=onnx", out], "holds no model"),
     ):
         assert told in refused(words, capsys), words
-    monkeypatch.setattr(export, "disk_free_bytes", lambda folder: 1_000_000)
-    assert "0.0 GB are free there, the export takes 0.1 GB" in refused([network, "to=onnx", out], capsys)
+    monkeypatch.setattr("space.shared.disk.disk_free_bytes", lambda folder: 1_000_000)
+    assert "0.0 GB are free; needed: 0.1 GB" in refused([network, "to=onnx", out], capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
