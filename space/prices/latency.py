@@ -1,0 +1,224 @@
+"""What a network takes on a device, in closed form: the entries of a price list, added up over its stages.
+
+A list is one small JSON file. It was measured on one device with one runtime (`mdsearch latency prices`, or
+the stand-alone script on a phone), and holds a time for parts of stages as they run inside a network
+(`space/prices/parts.py`). Between measured widths a time is interpolated; nothing is ever extrapolated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from space.architecture import Architecture
+from space.prices.interpolation import WidthFit
+from space.prices.parts import Family, Instance, Part, parts_of
+from space.shared.files import write_whole
+from space.shared.plain import InputError, from_plain, to_plain
+from space.stages import walk
+
+FORM = 1
+KEPT = 65_536
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The time of one part: `count` measurements, their mean and standard deviation, in ms."""
+
+    kind: str
+    size: int
+    inputs: int
+    outputs: int
+    count: int
+    mean_ms: float
+    spread_ms: float
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("size", "inputs", "outputs", "count"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
+        for name in ("mean_ms", "spread_ms"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value >= 0):
+                raise InputError(f"{name}: {value} is no time; allowed: 0 or more milliseconds")
+
+    @classmethod
+    def of(cls, part: Part, count: int, mean_ms: float, spread_ms: float) -> Entry:
+        options = dict(part.options)
+        return cls(part.kind, part.size, part.inputs, part.outputs, count, mean_ms, spread_ms, options)
+
+    @property
+    def part(self) -> Part:
+        return Part(self.kind, self.size, self.inputs, self.outputs, tuple(sorted(self.options.items())))
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """The latencies of one device and runtime.
+
+    Attributes:
+        runtime: "onnx", "onnx int8", "eager", "compiled", "coreml".
+        versions: of the runtime and of what made its input, by name.
+        precision: of weights and activations, such as fp32.
+        threads: of the CPU; 0: the runtime's own choice.
+        date: of the measurement, as 2026-11-29.
+        space: what the parts were taken from, as plain data: a space, or the name of a network.
+        entries: one a part.
+        overhead_ms: what a call costs beside the parts.
+        factor: by which the sum over the parts is multiplied, from `calibrated_on` whole networks.
+        source: the file that it was read from, if any; never written.
+    """
+
+    device: str
+    runtime: str
+    versions: dict[str, str]
+    precision: str
+    threads: int
+    date: str
+    space: dict[str, Any]
+    entries: tuple[Entry, ...]
+    overhead_ms: float = 0.0
+    factor: float = 1.0
+    calibrated_on: int = 0
+    form: int = FORM
+    source: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if self.form != FORM:
+            raise InputError(f"form: {self.form} is not known; allowed: {FORM}")
+        if not self.entries:
+            raise InputError("entries: empty; allowed: one or more")
+        if self.threads < 0:
+            raise InputError(f"threads: {self.threads} is not possible; allowed: 0 or more")
+        if not (isfinite(self.overhead_ms) and self.overhead_ms >= 0):
+            raise InputError(f"overhead_ms: {self.overhead_ms} is no time; allowed: 0 or more milliseconds")
+        if not (isfinite(self.factor) and self.factor > 0):
+            raise InputError(f"factor: {self.factor} is not possible; allowed: more than 0")
+        twice = [part for part, count in Counter(entry.part for entry in self.entries).items() if count > 1]
+        if twice:
+            raise InputError(f"entries: {twice[0]} stands twice; allowed: each part once")
+
+    # ------------------------------------------------------------------ reading and writing
+
+    @classmethod
+    def load(cls, path: str | Path) -> PriceList:
+        """Raises InputError: the file cannot be read, or holds no price list."""
+        try:
+            plain = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(
+                f"{path}: cannot be read as a price list: {' '.join(str(error).split())}"
+            ) from None
+        if not isinstance(plain, Mapping) or "entries" not in plain:
+            raise InputError(f"{path}: is no price list; allowed: what mdsearch latency prices wrote")
+        found: PriceList = from_plain(cls, {**plain, "source": str(path)}, str(path))
+        return found
+
+    def to_plain(self) -> dict[str, Any]:
+        plain = to_plain(self)
+        del plain["source"]
+        return {"form": plain.pop("form"), **plain}
+
+    def write(self, path: str | Path) -> Path:
+        """An entry a line. Raises OSError."""
+        plain = self.to_plain()
+        entries = ",\n".join(f"    {json.dumps(entry)}" for entry in plain.pop("entries"))
+        head = json.dumps(plain, indent=2).removesuffix("\n}")
+        return write_whole(Path(path), f'{head},\n  "entries": [\n{entries}\n  ]\n}}\n')
+
+    def describe(self) -> str:
+        """The list in a few words, as reports name it."""
+        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else ""
+        return f"{self.runtime} in {self.precision} on {self.device}{threads}, {self.date}"
+
+    # ------------------------------------------------------------------ prediction
+
+    def milliseconds(self, architecture: Architecture) -> float:
+        """One forward pass of one image.
+
+        Raises:
+            InputError: a kind or a size that the list does not hold, or a width outside what was measured.
+        """
+        kept, total, inside = self._kept, 0.0, False
+        for stage, _, skip in walk(architecture):
+            layer = stage.kind == "transformer"
+            key = (id(stage), skip == "pop", layer and not inside)
+            inside = layer
+            found = kept.get(key)
+            if found is None or found[0] is not stage:
+                instance = Instance(stage, *key[1:])
+                if len(kept) >= KEPT:
+                    kept.clear()
+                found = kept[key] = (stage, sum(map(self.part_ms, parts_of(instance))))
+            total += found[1]
+        return self.overhead_ms + self.factor * total
+
+    def part_ms(self, part: Part) -> float:
+        """Of one part, before `factor`: as measured, or between measured widths. Raises as `milliseconds`."""
+        measured = self._measured.get(part)
+        if measured is None:
+            fit = self._fits.get(part.family) or self._refuse(part)
+            try:
+                measured = fit(part.inputs, part.outputs)
+            except ValueError as error:
+                raise InputError(f"{part}: {error} of {self._name}, which is never extrapolated") from None
+            self._measured[part] = measured
+        return measured
+
+    def interpolation_errors(self) -> dict[Family, list[float]]:
+        """By family, how far off each entry would be, as a share of it, were it not in the list: entries at
+        the edge cannot be left out, and families of two widths have none inside."""
+        families = self._families.items()
+        return {family: found for family, rows in families if (found := WidthFit.held_out(rows))}
+
+    @cached_property
+    def _kept(self) -> dict[tuple[int, bool, bool], tuple[Any, float]]:
+        """By the identity of a stage, which is faster than its hash; held, so that no other gets it."""
+        return {}
+
+    @cached_property
+    def _measured(self) -> dict[Part, float]:
+        return {entry.part: entry.mean_ms for entry in self.entries}
+
+    @cached_property
+    def _families(self) -> dict[Family, list[tuple[int, int, float]]]:
+        found: dict[Family, list[tuple[int, int, float]]] = defaultdict(list)
+        for entry in self.entries:
+            found[entry.part.family].append((entry.inputs, entry.outputs, entry.mean_ms))
+        return dict(found)
+
+    @cached_property
+    def _fits(self) -> dict[Family, WidthFit]:
+        return {family: WidthFit.of(rows) for family, rows in self._families.items()}
+
+    @property
+    def _name(self) -> str:
+        return self.source or f"the list of {self.device}"
+
+    def _refuse(self, part: Part) -> Any:
+        """Raises InputError that says what of a part the list does not hold."""
+        alike = [family for family in self._families if family.kind == part.kind]
+        if not alike:
+            kinds = sorted({family.kind for family in self._families})
+            raise InputError(f"{part}: {self._name} holds no {part.kind!r}; allowed: {', '.join(kinds)}")
+        sizes = sorted({family.size for family in alike})
+        if part.size not in sizes:
+            allowed = ", ".join(f"{size}x{size}" for size in sizes)
+            raise InputError(f"{part}: {self._name} holds that kind at other sizes; allowed: {allowed}")
+        there = [family for family in alike if family.size == part.size]
+        nearest = max(there, key=lambda family: len(set(family.options) & set(part.options)))
+        differing = [
+            f"{name}={value}" for name, value in part.options if (name, value) not in nearest.options
+        ]
+        if not differing:
+            differing = ["the same width in and out" if part.inputs == part.outputs else "a change of width"]
+        raise InputError(
+            f"{part}: {self._name} does not hold it with {', '.join(differing)}; nearest: {nearest}"
+        )
