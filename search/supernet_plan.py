@@ -9,6 +9,7 @@ from search.formats import duration, millions
 from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
 from search.strategies.supernet import SupernetSettings
+from space.paths import SpacePaths
 from space.shared.plain import InputError
 from training.data.dataset import Dataset
 from training.loop import seconds_of_steps
@@ -37,9 +38,8 @@ def supernet_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     if not isinstance(strategy, SupernetSettings):
         return []
     training = replace(settings.training, validation_images=strategy.validation_images)
-    trainer = SupernetTrainer(
-        settings.space, settings.budget, settings.proxy, data, training, seed=settings.seed
-    )
+    paths = SpacePaths(settings.space, settings.budget)
+    trainer = SupernetTrainer(paths, settings.proxy, data, training, seed=settings.seed)
     took = seconds_of_steps(trainer, STEPS_TIMED)
     a_step, began = sum(took) / len(took), time.perf_counter()
     trainer.validation_loss()
