@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -14,7 +12,9 @@ import torch
 from search.backends.cluster import check_devices
 from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.unmeasured import noise_note
+from search.evolution_plan import check_evolution, evolution_plan
 from search.formats import counted, duration
+from search.named import named_architecture as named_architecture
 from search.objectives import Objectives
 from search.runs.folder import disk_free_bytes
 from search.runs.prior import check_prior, recorded_that_teach, settled_header
@@ -54,8 +54,11 @@ def check(settings: SearchSettings) -> Dataset:
     """
     check_devices(settings.cluster)
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
+    if start := settings.named[len(settings.enqueue) :]:
+        named["strategy.start"] = start
     _check_objectives(settings)
     check_supernet(settings)
+    check_evolution(settings)
     check_choosing(settings, named)
     for group, names in named.items():
         for name in names:
@@ -215,22 +218,6 @@ def _check_chosen(settings: Choosing) -> None:
         sampler.check(settings.space)
 
 
-def named_architecture(name: str, own: Mapping[str, str] = MappingProxyType({})) -> Architecture:
-    """A preset of conf/arch by name, or a YAML file by path; `own` holds texts that stand for the user's."""
-    if f"arch={name}" in own:
-        return Architecture.from_yaml(own[f"arch={name}"], name)
-    if name.endswith((".yaml", ".yml")) or "/" in name:
-        return Architecture.load(name)
-    presets = {
-        entry.name.removesuffix(".yaml"): entry
-        for entry in resources.files("conf").joinpath("arch").iterdir()
-        if entry.name.endswith(".yaml") and "levels:" in entry.read_text(encoding="utf-8")  # DiT has none
-    }
-    if name not in presets:
-        raise InputError(f"architecture {name!r}: no such preset, nor a .yaml file; {nearest(name, presets)}")
-    return Architecture.from_yaml(presets[name].read_text(encoding="utf-8"), name)
-
-
 def compared_with(settings: SearchSettings) -> dict[str, Architecture]:
     """By name what this search is compared with, or may be by a later confirmation: its reference points, MD
     and MD-Lite."""
@@ -274,6 +261,7 @@ def plan_text(settings: SearchSettings) -> str:
     trainer = Trainer(typical, data, settings.training, seed=settings.seed)
     lines += [f"text       {line}" for line in trainer.unread_text()]
     lines += [f"supernet   {line}" for line in supernet_plan(settings, data)]
+    lines += [f"evolution  {line}" for line in evolution_plan(settings, data)]
     seconds = seconds_per_step(trainer)
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
     disk = settings.trials * kept + workers * while_running

@@ -1,0 +1,272 @@
+"""SnapFusion's search (Li et al., 2023): a network learns to do without its stages, and loses or copies some.
+
+One job after another goes on with one training, in which each stage runs with a probability. At the end of
+each the score without each stage is known, and the stages that are worth least for what they cost go, or the
+best are copied (search/strategies/actions.py). What evolved is then trained by itself, as any trial: the last
+network first, then those on the way that fit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from search.named import named_architecture
+from search.objectives import CLIP, VALIDATION_LOSS, Objective, Objectives
+from search.runs.files import SHARED_KEY
+from search.runs.record import MemoryRecord, State
+from search.strategies.actions import CostOf, Limit, chosen, valued
+from search.strategies.base import SearchTask
+from search.strategies.independent import ArchitectureSearch
+from search.strategies.ledger import Ledger
+from search.strategies.phases import Phases
+from search.strategy import Decision, Job, Report, SharedTraining, Strategy
+from space.architecture import Architecture
+from space.choices import Space
+from space.corners import corners
+from space.paths import RobustPaths
+from space.prices.latency import PriceList
+from space.prices.macs import price
+from space.shared.plain import InputError
+from space.subnet import Subnet
+
+UNITS = {"latency_ms": "ms", "gmacs": "GMACs"}
+
+
+@dataclass(frozen=True)
+class EvolveSettings:
+    """`rounds` of robust training of so many `steps`, in which each stage runs with a `probability`; after
+    each at most so many `actions`, until the network costs `at_most`.
+
+    `start` names an architecture; null is the largest of the space. `cost` is what actions save: latency_ms
+    by a price list, or gmacs, a stand-in. Stages are valued by the CLIP score of generated images, or by the
+    loss on `validation_images`.
+    """
+
+    name: Literal["evolve"] = "evolve"
+    start: str | None = None
+    cost: Literal["latency_ms", "gmacs"] = "latency_ms"
+    prices: str | None = None
+    at_most: float | None = None
+    probability: float = 0.9
+    rounds: int = 4
+    steps: int = 250
+    decay: Literal["none", "linear", "cosine"] = "none"
+    actions: int = 3
+    rank_by: Literal["clip", "validation_loss"] = "clip"
+    validation_images: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "steps", "actions", "validation_images"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
+        if not 0 < self.probability <= 1:
+            raise InputError(f"probability: {self.probability:g} is not possible; allowed: over 0, up to 1")
+        if self.at_most is not None and not self.at_most > 0:
+            raise InputError(f"at_most: {self.at_most:g} is not possible; allowed: more than 0 {self.unit}")
+
+    @property
+    def unit(self) -> str:
+        return UNITS[self.cost]
+
+    def objective(self, objectives: Objectives) -> Objective:
+        """The score that values stages."""
+        if self.rank_by == "validation_loss":
+            return Objective(VALIDATION_LOSS, "minimize", "log", "validation loss")
+        return next(each for each in objectives if each.label == CLIP)
+
+    def started(self, space: Space, presets: Mapping[str, str]) -> Architecture:
+        return corners(space)[0] if self.start is None else named_architecture(self.start, presets)
+
+    def make(self, record: MemoryRecord, task: SearchTask) -> Strategy:
+        evolution = Evolution(record, task, self)
+
+        def trials() -> Strategy:
+            known = {architecture.id for architecture in task.enqueued}
+            evolved = [network for network in evolution.fitting if network.id not in known]
+            enqueued = (*task.enqueued, *evolved)
+            trials = min(task.trials, len(enqueued))
+            return ArchitectureSearch(record, replace(task, enqueued=enqueued, trials=trials))
+
+        return Phases(evolution, trials)
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """What networks cost by the settings; `said` names a price list by what it says and by its digest."""
+
+    settings: EvolveSettings
+    said: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: EvolveSettings) -> Pricing:
+        """Raises InputError, naming the setting that is missing or that nothing acts on."""
+        if settings.at_most is None:
+            raise InputError(
+                f"strategy.at_most: missing; needed: what the network may cost, in {settings.unit}"
+            )
+        if settings.cost != "latency_ms":
+            if settings.prices is not None:
+                raise InputError(
+                    f"strategy.prices: {settings.prices} is of no use with strategy.cost={settings.cost}; "
+                    "allowed: null, or strategy.cost=latency_ms"
+                )
+            return cls(settings)
+        if settings.prices is None:
+            raise InputError(
+                "strategy.prices: missing; needed: a price list of a device, or strategy.cost=gmacs, which "
+                "values by multiply-accumulates in the place of milliseconds"
+            )
+        found = PriceList.load(settings.prices)
+        text = json.dumps(found.to_plain(), sort_keys=True)
+        return cls(
+            settings, {"list": found.describe(), "digest": hashlib.sha256(text.encode()).hexdigest()[:12]}
+        )
+
+    @cached_property
+    def cost_of(self) -> CostOf:
+        """At the paper's scale."""
+        if self.settings.prices is None:
+            return lambda architecture: price(architecture).gmacs
+        return PriceList.load(self.settings.prices).milliseconds
+
+
+class Evolution:
+    """A strategy of one training in several jobs, each with what the one before made of the network."""
+
+    def __init__(self, record: MemoryRecord, task: SearchTask, settings: EvolveSettings) -> None:
+        self.ledger, self.record, self.history = Ledger(record), record, record.history
+        self.task, self.settings, self.running = task, settings, False
+
+    @property
+    def finished(self) -> bool:
+        trial = self.history.by_key.get(SHARED_KEY)
+        return trial is not None and trial.state != "running"
+
+    def propose(self) -> Job | None:
+        if self.finished or self.running:
+            return None
+        if self._all_done():  # killed before this was written
+            self._write_ended()
+            return None
+        self.running, network = True, self.networks[-1]
+        untils = [self.settings.steps * number for number in range(1, len(self.networks) + 1)]
+        paths = [RobustPaths(each, self.settings.probability) for each in self.networks]
+        shared = SharedTraining(
+            tuple(zip(paths, untils, strict=True)),
+            (network, *(network.without(stage) for stage in network.stages)),
+            self.settings.steps * self.settings.rounds,
+            self.settings.decay,
+            self.settings.validation_images,
+            self.settings.rank_by == "clip",
+        )
+        start, seed = self.networks[0].whole, self.task.seed
+        job = Job(SHARED_KEY, "supernet", SHARED_KEY, start, seed, (untils[-1],), shared)
+        if SHARED_KEY not in self.history.by_key:
+            whole = replace(job, rungs=(self.settings.steps * self.settings.rounds,))
+            said: dict[str, Any] = {"source": "strategy", "params": None, "sampler_attributes": {}}
+            self.ledger.write_proposed(whole, 0, price(start), self.task.proxy, **said)
+        return job
+
+    def judge(self, key: str, report: Report) -> Decision:
+        recorded = self.ledger.recorded(key, report.step)
+        if recorded is not None:
+            return recorded
+        if report.inherited:
+            self._write_evolved(report)  # before the rung: where that is recorded, this is
+        return self.ledger.write_rung(key, report, Decision("end"))
+
+    def take_result(self, key: str, state: State, reason: str = "") -> None:
+        self.running = False
+        if state != "complete":
+            self.ledger.write_ended(key, state, reason)
+        elif self._all_done():
+            self._write_ended()
+
+    # ------------------------------------------------------------------ what is recorded so far
+
+    @property
+    def networks(self) -> list[Subnet]:
+        """What each round trains: the start, then what the actions of each round made of it."""
+        found = [Subnet.of(self._start)]
+        for event in self._events():
+            found.append(found[-1].after(event["actions"]))
+        return found
+
+    @property
+    def fitting(self) -> list[Architecture]:
+        """The networks that fit, the last first, each once."""
+        if not self._events():
+            return []
+        over = [*(event["over"] for event in self._events()), self._events()[-1]["over_after"]]
+        each = zip(reversed(self.networks), reversed(over), strict=True)
+        found = [network.architecture for network, too_much in each if not too_much]
+        return list({architecture.id: architecture for architecture in found}.values())
+
+    @property
+    def shortfall(self) -> str:
+        """Why the last network is not within; empty if it is."""
+        events = self._events()
+        if not events or not events[-1]["over_after"]:
+            return ""
+        last, unit = events[-1], self.settings.unit
+        left = "nothing that can go saves anything" if not last["actions"] else "no round is left"
+        bounds = self.task.budget.excess(self.networks[-1].architecture)
+        cost = f"{last['cost_after'] or float('nan'):.4g} of at most {self.settings.at_most:g} {unit}"
+        return "; ".join([f"evolved to {cost}: {left}", *bounds])
+
+    @cached_property
+    def limit(self) -> Limit:
+        """Raises InputError where the price list is not what the record was made with."""
+        pricing = Pricing.of(self.settings)
+        for event in self.history.evolved:
+            if event["prices"] != pricing.said:
+                now, before = (" ".join(said.values()) for said in (pricing.said, event["prices"]))
+                raise InputError(f"strategy.prices: {now}; this search began with another list: {before}")
+        assert self.settings.at_most is not None
+        fits = lambda architecture: not self.task.budget.excess(architecture)  # noqa: E731
+        return Limit(pricing.cost_of, self.settings.at_most, fits)
+
+    @cached_property
+    def _start(self) -> Architecture:
+        begun = self.history.by_key.get(SHARED_KEY)
+        return begun.architecture if begun else self.settings.started(self.task.space, self.task.presets)
+
+    def _events(self) -> list[dict[str, Any]]:
+        """Of rounds whose rung is recorded too."""
+        trial = self.history.by_key.get(SHARED_KEY)
+        return [] if trial is None else [e for e in self.history.evolved if e["step"] <= trial.last_step]
+
+    def _all_done(self) -> bool:
+        events = self._events()
+        return len(events) >= self.settings.rounds or bool(events and not events[-1]["actions"])
+
+    def _write_ended(self) -> None:
+        self.ledger.write_ended(SHARED_KEY, "complete", self.shortfall)
+
+    def _write_evolved(self, report: Report) -> None:
+        network, objective = self.networks[-1], self.settings.objective(self.task.objectives)
+        rows = valued(network, report.inherited, objective, self.limit)
+        actions = chosen(network, rows, self.limit, self.settings.actions)
+        after = network.after(actions)
+        self.record.append(
+            "evolved",
+            key=SHARED_KEY,
+            step=report.step,
+            round=len(self.networks),
+            ranked_by=objective.name,
+            cost=self.settings.cost,
+            prices=Pricing.of(self.settings).said,
+            at_most=self.settings.at_most,
+            over=self.limit.over(network),
+            score=report.inherited[0].get(objective.name),
+            cost_before=self.limit.cost(network),
+            stages=[asdict(row) for row in rows],
+            actions=actions,
+            cost_after=self.limit.cost(after),
+            over_after=self.limit.over(after),
+        )

@@ -1,0 +1,362 @@
+"""A network sheds and copies stages: values by hand, what is recorded, and going on after a kill."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conf.compose import compose
+from search.evolution_plan import check_evolution, evolution_plan
+from search.objectives import FID_AND_CLIP, VALIDATION_LOSS
+from search.runs.files import SHARED_KEY
+from search.runs.record import MemoryRecord, Record, read_history
+from search.samplers.random import RandomSampler
+from search.settings import settings_from_plain
+from search.stopping.none import NoStopping
+from search.strategies.actions import Limit, Valued, chosen, fewest_actions, valued
+from search.strategies.base import SearchTask
+from search.strategies.evolve import EvolveSettings
+from search.strategy import Job, Report, Strategy
+from search.toy import RUNGS, SPACE, decisions
+from space.architecture import Architecture
+from space.budget import Budget
+from space.corners import corners
+from space.levels import Level
+from space.paths import RobustPaths
+from space.prices.macs import price
+from space.proxy import Proxy
+from space.shared.plain import InputError
+from space.subnet import Subnet
+from tests.space.price_lists import made_list
+from training.data.factory import load_data
+
+FID, CLIP = FID_AND_CLIP
+LAYERS = Architecture((Level(64, "full", (2,), (2, 0), cross_attention=True),), latent_size=8)
+NETWORK = Subnet.of(LAYERS)
+A, B, C, D = NETWORK.stages  # two layers down, two up, all of one price
+LAYER = price(LAYERS).gmacs - price(NETWORK.without(A).architecture).gmacs
+
+
+def limit(removals: float) -> Limit:
+    """What the network costs after so many of its layers have gone."""
+    most = price(LAYERS).gmacs - removals * LAYER
+    return Limit(lambda a: price(a).gmacs, most * (1 + 1e-9), lambda a: True)
+
+
+def rows(*values: float | None) -> list[Valued]:
+    return [Valued(stage, 0.0, 0.0, value) for stage, value in zip(NETWORK.stages, values, strict=True)]
+
+
+def test_values_by_hand() -> None:
+    """What the CLIP score loses for each GMAC saved; of a loss, by how much it grows, as a share."""
+    clip = [{CLIP.name: score} for score in (0.5, 0.4, 0.5, 0.55)] + [{}]
+    found = valued(NETWORK, clip, CLIP, limit(0))
+    assert [row.stage for row in found] == [A, B, C, D]
+    assert [row.value for row in found] == [
+        pytest.approx(0.1 / LAYER),
+        0.0,
+        pytest.approx(-0.05 / LAYER),
+        None,
+    ]
+    assert found[0].cost == price(NETWORK.without(A).architecture).gmacs and found[3].score is None
+    loss = EvolveSettings(rank_by="validation_loss").objective(FID_AND_CLIP)
+    assert EvolveSettings().objective(FID_AND_CLIP) == CLIP
+    grown = valued(NETWORK, [{VALIDATION_LOSS: x} for x in (0.1, 0.2, 0.1, 0.1, 0.1)], loss, limit(0))
+    assert grown[0].value == pytest.approx(0.6931472 / LAYER)
+    free = Limit(lambda a: 1.0, 0.5, lambda a: True)  # the network costs no less without them
+    assert [row.value for row in valued(NETWORK, [clip[0]] * 5, CLIP, free)] == [None] * 4
+
+
+def test_by_a_list_values_are_per_millisecond_and_what_it_does_not_hold_has_none() -> None:
+    prices = made_list([LAYERS])
+    ms = Limit(prices.milliseconds, 1.0, lambda a: True)
+    (first, *_) = valued(NETWORK, [{CLIP.name: 0.5}, *[{CLIP.name: 0.3}] * 4], CLIP, ms)
+    saved = prices.milliseconds(LAYERS) - prices.milliseconds(NETWORK.without(A).architecture)
+    assert saved > 0 and first.value == pytest.approx(0.2 / saved)
+    other = made_list([replace(LAYERS, activation="gelu")])
+    unknown = Limit(other.milliseconds, 1.0, lambda a: True)
+    assert unknown.over(NETWORK) and unknown.cost(NETWORK) is None
+    found = valued(NETWORK, [{CLIP.name: 0.5}, *[{CLIP.name: 0.3}] * 4], CLIP, unknown)
+    assert [row.value for row in found] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("values", "removals", "most", "actions"),
+    [
+        ((0.3, -0.1, 0.2, 0.1), 1, 3, [f"remove {B}"]),  # over: the least loss first, until it is within
+        ((0.3, -0.1, 0.2, 0.1), 2, 3, [f"remove {B}", f"remove {D}"]),
+        ((0.3, -0.1, 0.2, 0.1), 4, 3, [f"remove {B}", f"remove {D}", f"remove {C}"]),
+        ((None, 0.2, None, 0.1), 3, 9, [f"remove {D}", f"remove {B}"]),
+        ((0.3, -0.1, 0.2, 0.1), -1, 3, [f"copy {A}"]),  # within: the best is copied, where it fits
+        ((0.3, -0.1, 0.2, 0.1), -9, 2, [f"copy {A}", f"copy {C}"]),
+        ((0.0, -0.1, None, 0.0), -9, 3, []),  # what is worth nothing is not copied
+        ((0.3, -0.1, 0.2, 0.1), 0, 3, []),  # none fits
+    ],
+)
+def test_over_the_least_go_and_within_the_best_are_copied(
+    values: tuple[float | None, ...], removals: float, most: int, actions: list[str]
+) -> None:
+    assert chosen(NETWORK, rows(*values), limit(removals), most) == actions
+
+
+def test_another_bound_is_kept_too() -> None:
+    most = price(LAYERS).parameters - 1
+    bounded = Limit(lambda a: 1.0, 2.0, lambda a: price(a).parameters <= most)
+    assert chosen(NETWORK, rows(3, 1, 2, 4), bounded, 9) == [f"remove {B}"]
+    assert fewest_actions(NETWORK, bounded) == 1 and fewest_actions(NETWORK, limit(2.5)) == 3
+    assert fewest_actions(NETWORK, limit(-1)) == 0 and fewest_actions(NETWORK, limit(4.5)) is None
+
+
+# ---------------------------------------------------------------------- a search of the toy world
+
+LARGEST = corners(SPACE)[0]  # two levels, each side a stack of layers
+COST = price(LARGEST).gmacs
+SETTINGS = EvolveSettings(cost="gmacs", at_most=0.88 * COST, rounds=4, steps=10, actions=2)
+
+
+def worth(network: Subnet) -> dict[str, float]:
+    """What is outside or on the way up is worth more, a copy as much as a half."""
+    total = 0.0
+    for number, stage in enumerate(network.stages):
+        best = stage.startswith(("up", "down-1"))
+        total += (0.5 if "+" in stage else 1.0) * (0.02 if best else 0.002 * number)
+    return {CLIP.name: total, FID.name: 50.0, VALIDATION_LOSS: 0.1}
+
+
+def strategy_on(record: MemoryRecord, trials: int = 3, **changes: Any) -> Strategy:
+    if not record.history.start_scores:
+        record.append("run", name="toy", trials=trials)
+        record.append("start", scores={FID.name: 100.0, CLIP.name: 0.0}, protocol={})
+    task = SearchTask(
+        SPACE,
+        changes.pop("budget", Budget(500, 500)),
+        Proxy(),
+        RandomSampler(0),
+        NoStopping(),
+        FID_AND_CLIP,
+        RUNGS,
+        trials,
+        seed=0,
+        enqueued=changes.pop("enqueued", ()),
+    )
+    return replace(SETTINGS, **changes).make(record, task)
+
+
+def drive(strategy: Strategy, most_reports: int | None = None) -> list[Job]:
+    """An inline backend; stops dead on demand."""
+    jobs, reported = [], 0
+    while (job := strategy.propose()) is not None:
+        jobs.append(job)
+        for step in job.rungs:
+            if reported == most_reports:
+                return jobs
+            reported += 1
+            report = Report(step, {CLIP.name: 0.1, FID.name: 50.0}, {"training": 1.0})
+            if job.shared is not None:
+                candidates = [Subnet.of(each) for each in job.shared.candidates]
+                inherited = tuple(map(worth, candidates))
+                report = Report(step, inherited[0], {"training": 2.0}, inherited=inherited)
+            if strategy.judge(job.key, report).word == "end":
+                strategy.take_result(job.key, "complete")
+    assert strategy.finished
+    return jobs
+
+
+def test_a_network_evolves_and_what_fits_is_trained_by_itself() -> None:
+    record = MemoryRecord(lambda: 0.0)
+    jobs = drive(strategy_on(record))
+    history, shared = record.history, [job for job in jobs if job.shared is not None]
+    assert [(job.key, job.rungs) for job in shared] == [(SHARED_KEY, (10 * n,)) for n in (1, 2, 3)]
+    for number, job in enumerate(shared):
+        assert job.shared is not None and (job.shared.steps, job.shared.images) == (40, True)
+        paths = [path for path, _ in job.shared.rounds]
+        assert [until for _, until in job.shared.rounds] == [10 * n for n in range(1, number + 2)]
+        assert all(isinstance(path, RobustPaths) and path.probability == 0.9 for path in paths)
+    events = history.evolved
+    over = [event["over"] for event in events]
+    assert over == [True, False, False]
+    assert [event["actions"] for event in events] == [
+        ["remove down-2/0/layer-0", "remove down-2/0/layer-1"],  # worth least, and all alike in cost
+        ["copy down-1/0/layer-0"],  # nothing else fits
+        [],
+    ]
+    network = Subnet.of(LARGEST)
+    for event in events:
+        assert event["cost_before"] == price(network.architecture).gmacs
+        for row in event["stages"]:
+            without = price(network.without(row["stage"]).architecture).gmacs
+            lost = event["score"] - row["score"]
+            assert row["value"] == pytest.approx(lost / (event["cost_before"] - without))
+        network = network.after(event["actions"])
+    assert (events[0]["cost"], events[0]["prices"], events[0]["ranked_by"]) == ("gmacs", {}, CLIP.name)
+    (trained,) = history.shared
+    assert (trained.state, trained.reason, trained.steps, trained.architecture) == (
+        "complete",
+        "",
+        40,
+        LARGEST,
+    )
+    assert [rung.step for rung in trained.rungs] == [10, 20, 30]
+    final, *earlier = history.trials
+    assert final.architecture == network.architecture and final.cost.gmacs <= 0.88 * COST
+    assert all(trial.cost.gmacs <= 0.88 * COST for trial in earlier)
+    assert len({trial.architecture.id for trial in history.trials}) == len(history.trials)
+    assert final.state == "complete" and final.params is None
+
+
+@pytest.mark.parametrize("reports", [0, 1, 2, 3, 4, 6])
+def test_killed_anywhere_it_goes_on_as_if_it_never_was(tmp_path: Path, reports: int) -> None:
+    folders = tmp_path / "straight", tmp_path / "killed"
+    for folder in folders:
+        folder.mkdir()
+        record = Record(folder)
+        if folder is folders[1]:
+            drive(strategy_on(record), most_reports=reports)
+            record.close()
+            record = Record(folder)
+        drive(strategy_on(record))
+        record.close()
+    straight, killed = map(read_history, folders)
+    assert decisions(folders[1]) == decisions(folders[0])
+    strip = [
+        [{k: v for k, v in e.items() if k != "time"} for e in each.evolved] for each in (straight, killed)
+    ]
+    assert strip[0] == strip[1] and len(strip[0]) >= 3
+
+
+@pytest.mark.parametrize("last", ["evolved", "rung"])
+def test_killed_between_two_events_of_a_round(last: str) -> None:
+    """Actions count once the rung is recorded too; the end is written where only that was missing."""
+    whole = MemoryRecord(lambda: 0.0)
+    events: list[tuple[str, dict[str, Any]]] = []
+    whole.listeners.append(lambda event, _: events.append((event["event"], dict(event))))
+    drive(strategy_on(whole, trials=1))
+    places = [
+        place
+        for place, (name, event) in enumerate(events)
+        if name == last and event.get("key") == SHARED_KEY and event["step"] == 30
+    ]
+    record = MemoryRecord(lambda: 0.0)
+    for _, event in events[: places[0] + 1]:
+        record.history.apply(event)
+    drive(strategy_on(record, trials=1))
+    assert record.history.trials[0].architecture == whole.history.trials[0].architecture
+    assert record.history.evolved == whole.history.evolved
+    assert record.history.shared[0].state == "complete"
+
+
+def test_where_the_budget_is_not_reached_it_says_why_and_trains_nothing_over_it() -> None:
+    record = MemoryRecord(lambda: 0.0)
+    drive(strategy_on(record, rounds=1, actions=1))
+    (trained,) = record.history.shared
+    assert trained.reason.startswith("evolved to ") and trained.reason.endswith("no round is left")
+    assert f"of at most {0.88 * COST:g} GMACs" in trained.reason
+    assert record.history.trials == []
+    stuck = MemoryRecord(lambda: 0.0)
+    strategy = strategy_on(stuck)
+    job = strategy.propose()
+    assert job is not None and job.shared is not None and strategy.propose() is None
+    strategy.judge(job.key, Report(10, {}, {}, inherited=({},) * len(job.shared.candidates)))
+    strategy.take_result(job.key, "complete")
+    assert stuck.history.shared[0].reason.endswith("nothing that can go saves anything")
+    assert strategy.propose() is None and strategy.finished
+
+
+def test_if_it_fails_what_was_enqueued_is_still_trained() -> None:
+    record = MemoryRecord(lambda: 0.0)
+    strategy = strategy_on(record, enqueued=(SPACE.first,))
+    job = strategy.propose()
+    assert job is not None
+    strategy.take_result(job.key, "failed", "diverged")
+    assert [each.architecture for each in drive(strategy)] == [SPACE.first]
+
+
+# ---------------------------------------------------------------------- chosen by words
+
+
+def settings_of(*words: str) -> Any:
+    return settings_from_plain(compose("search", ["strategy=evolve", *words]))
+
+
+GMACS = {"strategy.cost": "gmacs", "strategy.at_most": "150", "strategy.start": "md", "trials": "1"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), r"strategy\.at_most: missing; needed: .* in ms"),
+        (("strategy.at_most=5",), r"strategy\.prices: missing; needed: a price list .* strategy\.cost=gmacs"),
+        (
+            ("gmacs", "strategy.prices=a.json"),
+            r"strategy\.prices: a\.json is of no use with strategy\.cost=gmacs",
+        ),
+        (
+            ("strategy.at_most=5", "strategy.prices=absent.json"),
+            r"absent\.json: cannot be read as a price list",
+        ),
+        (
+            ("gmacs", "strategy.at_most=20"),
+            r"strategy\.at_most: 20 GMACs is not reached: without all 19 stages",
+        ),
+        (
+            ("gmacs", "strategy.rounds=1"),
+            r"strategy\.actions: 1 rounds of 3 .*takes 8 .*nearest: strategy\.actions=8",
+        ),
+        (("gmacs", "enqueue=[md_lite]"), r"trials: 1 are all enqueued .*nearest: 2"),
+        (("gmacs", "strategy.start=mb"), r"architecture 'mb': no such preset"),
+        (("gmacs", "strategy.at_most=-1"), r"at_most: -1 is not possible; allowed: more than 0 GMACs"),
+        (("gmacs", "strategy.probability=0"), r"probability: 0 is not possible; allowed: over 0, up to 1"),
+        (("gmacs", "strategy.rounds=0"), r"rounds: 0 is not possible"),
+        (("gmacs", "strategy.rank_by=fid"), r"strategy\.rank_by: 'fid' is not a choice"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_a_line(words: tuple[str, ...], said: str) -> None:
+    chosen_words = (GMACS if words[:1] == ("gmacs",) else {}) | dict(
+        word.split("=", 1) for word in words if word != "gmacs"
+    )
+    with pytest.raises(InputError, match=said) as caught:
+        check_evolution(settings_of(*("=".join(pair) for pair in chosen_words.items())))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_that_does_not_cover_the_start_or_has_changed_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "list.json"
+    made_list([LAYERS]).write(file)
+    by_list = ("strategy.at_most=5", f"strategy.prices={file}")
+    with pytest.raises(
+        InputError, match=r"strategy\.prices: .* holds that kind at other sizes|strategy\.prices: "
+    ):
+        check_evolution(settings_of(*by_list))
+    made_list([LARGEST]).write(file)
+    record = MemoryRecord(lambda: 0.0)
+    words: dict[str, Any] = {"cost": "latency_ms", "prices": str(file), "at_most": 0.01, "rounds": 2}
+    drive(strategy_on(record, **words), most_reports=1)
+    (event,) = record.history.evolved
+    assert event["prices"]["list"] == "onnx in fp32 on made, 1 thread, 2026-01-02" and event["over"]
+    made_list([LARGEST], lambda part: 1.0).write(file)
+    with pytest.raises(InputError, match=r"strategy\.prices: onnx .*this search began with another list"):
+        drive(strategy_on(record, **words))
+
+
+def test_the_experiment_and_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = (
+        "data.scenes=192",
+        "training.batch_size=2",
+        "evaluators.images=2",
+        "strategy.validation_images=2",
+    )
+    plain = compose("search", ["experiment=snapfusion", *quick])
+    settings = settings_from_plain(plain)
+    assert (
+        isinstance(settings.strategy, EvolveSettings) and settings.budget.gmacs == settings.strategy.at_most
+    )
+    monkeypatch.setattr("search.evolution_plan.seconds_of_steps", lambda trainer, count: [0.25, 0.75])
+    check_evolution(settings)
+    data = load_data(settings.data)
+    what, cost = evolution_plan(settings, data)
+    assert what == "from 203.8 to 170 GMACs (a stand-in for latency: no price list)"
+    assert "4 rounds of 250 steps of 0.500 s and 25 scores of" in cost
+    assert evolution_plan(settings_from_plain(compose("search", [])), data) == []
