@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from search.formats import COST_UNITS, cost_in_words
 from search.named import named_architecture
 from search.objectives import CLIP, VALIDATION_LOSS, Objective, Objectives
 from search.runs.files import SHARED_KEY
@@ -33,8 +34,6 @@ from space.prices.latency import PriceList
 from space.prices.macs import price
 from space.shared.plain import InputError
 from space.subnet import Subnet
-
-UNITS = {"latency_ms": "ms", "gmacs": "GMACs"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class EvolveSettings:
 
     @property
     def unit(self) -> str:
-        return UNITS[self.cost]
+        return COST_UNITS[self.cost]
 
     def objective(self, objectives: Objectives) -> Objective:
         """The score that values stages."""
@@ -213,11 +212,11 @@ class Evolution:
         events = self._events()
         if not events or not events[-1]["over_after"]:
             return ""
-        last, unit = events[-1], self.settings.unit
-        left = "nothing that can go saves anything" if not last["actions"] else "no round is left"
+        last = events[-1]
+        left = "no round is left" if last["actions"] else "nothing that can go saves anything"
         bounds = self.task.budget.excess(self.networks[-1].architecture)
-        cost = f"{last['cost_after'] or float('nan'):.4g} of at most {self.settings.at_most:g} {unit}"
-        return "; ".join([f"evolved to {cost}: {left}", *bounds])
+        cost = cost_in_words(last["cost_after"], last["cost"])
+        return "; ".join([f"evolved to {cost} of at most {last['at_most']:g}: {left}", *bounds])
 
     @cached_property
     def limit(self) -> Limit:

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from analysis.findings import evolution_in_words
 from conf.compose import compose
+from search import trial as trials
+from search.display import round_in_words
 from search.evolution_plan import check_evolution, evolution_plan
 from search.objectives import FID_AND_CLIP, VALIDATION_LOSS
-from search.runs.files import SHARED_KEY
-from search.runs.record import MemoryRecord, Record, read_history
+from search.runs.files import SHARED_KEY, STATE_NAME
+from search.runs.record import History, MemoryRecord, Record, read_history
 from search.samplers.random import RandomSampler
 from search.settings import settings_from_plain
 from search.stopping.none import NoStopping
@@ -21,6 +25,7 @@ from search.strategies.base import SearchTask
 from search.strategies.evolve import EvolveSettings
 from search.strategy import Job, Report, Strategy
 from search.toy import RUNGS, SPACE, decisions
+from search.trial import TrialSettings, TrialWorker
 from space.architecture import Architecture
 from space.budget import Budget
 from space.corners import corners
@@ -30,8 +35,14 @@ from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import InputError
 from space.subnet import Subnet
+from tests.search.strategies.test_supernet import Brightness
 from tests.space.price_lists import made_list
+from tests.training.objectives.test_supernet import BUDGET as TINY_BUDGET
+from tests.training.objectives.test_supernet import PROXY as TINY_PROXY
+from tests.training.objectives.test_supernet import SPACE as TINY_SPACE
 from training.data.factory import load_data
+from training.data.scenes import ScenesSettings
+from training.settings import TrainingSettings
 
 FID, CLIP = FID_AND_CLIP
 LAYERS = Architecture((Level(64, "full", (2,), (2, 0), cross_attention=True),), latent_size=8)
@@ -205,6 +216,13 @@ def test_a_network_evolves_and_what_fits_is_trained_by_itself() -> None:
     assert all(trial.cost.gmacs <= 0.88 * COST for trial in earlier)
     assert len({trial.architecture.id for trial in history.trials}) == len(history.trials)
     assert final.state == "complete" and final.params is None
+    assert round_in_words(events[1]).startswith(
+        "round 2: 155 GMACs of at most 160.412: copy down-1/0/layer-0: "
+    )
+    said = evolution_in_words(history)
+    assert "in 3 rounds from 182.3 GMACs to 159.9 GMACs, at most 160.412 (a stand-in for latency" in said
+    assert "2 stages removed, 1 copied, valued by clip embedded lost" in said and "Not reached" not in said
+    assert evolution_in_words(History()) == ""
 
 
 @pytest.mark.parametrize("reports", [0, 1, 2, 3, 4, 6])
@@ -253,8 +271,9 @@ def test_where_the_budget_is_not_reached_it_says_why_and_trains_nothing_over_it(
     drive(strategy_on(record, rounds=1, actions=1))
     (trained,) = record.history.shared
     assert trained.reason.startswith("evolved to ") and trained.reason.endswith("no round is left")
-    assert f"of at most {0.88 * COST:g} GMACs" in trained.reason
+    assert f" GMACs of at most {0.88 * COST:g}: " in trained.reason
     assert record.history.trials == []
+    assert f"Not reached: {trained.reason}." in evolution_in_words(record.history)
     stuck = MemoryRecord(lambda: 0.0)
     strategy = strategy_on(stuck)
     job = strategy.propose()
@@ -272,6 +291,48 @@ def test_if_it_fails_what_was_enqueued_is_still_trained() -> None:
     assert job is not None
     strategy.take_result(job.key, "failed", "diverged")
     assert [each.architecture for each in drive(strategy)] == [SPACE.first]
+
+
+# ---------------------------------------------------------------------- with training
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialWorker:
+    monkeypatch.setattr(trials, "load_evaluator", lambda *arguments: Brightness())
+    training = TrainingSettings(batch_size=2, sampling_steps=2, validation_images=4, device="cpu")
+    data = ScenesSettings(scenes=32, image_size_px=16)
+    return TrialWorker(TrialSettings(str(tmp_path), "", TINY_PROXY, data, training))
+
+
+def test_a_worker_trains_on_from_round_to_round(worker: TrialWorker, tmp_path: Path) -> None:
+    """Killed before the driver heard of a report, or with its state lost, it reports the same again."""
+    record = MemoryRecord(lambda: 0.0)
+    record.append("start", scores={FID.name: 100.0, CLIP.name: 0.0}, protocol={})
+    task = SearchTask(
+        TINY_SPACE, TINY_BUDGET, TINY_PROXY, RandomSampler(0), NoStopping(), FID_AND_CLIP, (1,), 1, seed=0
+    )
+    settings = EvolveSettings(cost="gmacs", at_most=0.05, rounds=2, steps=1, actions=3, validation_images=4)
+    strategy, state = settings.make(record, task), tmp_path / SHARED_KEY / STATE_NAME
+    for place in range(2):
+        job = strategy.propose()
+        assert job is not None and job.shared is not None
+        report = reported(worker, job)
+        assert len(report.inherited) == len(job.shared.candidates) and report.scores == report.inherited[0]
+        assert strategy.judge(job.key, report).word == "end"
+        strategy.take_result(job.key, "complete")
+        saved = torch.load(state, weights_only=True)
+        assert (saved["step"], saved["identity"].get("round", 0)) == (place + 1, place)
+    assert reported(worker, job).inherited == report.inherited
+    state.unlink()
+    assert reported(worker, job).inherited == report.inherited
+    first, second = record.history.evolved
+    assert len(first["actions"]) == 3 and len(second["stages"]) == len(first["stages"]) - 3
+    assert len({row["score"] for row in first["stages"]}) > 1
+
+
+def reported(worker: TrialWorker, job: Job) -> Report:
+    (report,) = [each for each in worker.run(job) if isinstance(each, Report)]
+    return report
 
 
 # ---------------------------------------------------------------------- chosen by words
