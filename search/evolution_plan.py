@@ -50,10 +50,11 @@ def check_evolution(settings: SearchSettings) -> None:
             f"left{bounds}; nearest: more than that"
         )
     if fewest > strategy.rounds * strategy.actions:
-        needed = -(-fewest // strategy.rounds)
+        needed, within = -(-fewest // strategy.rounds), " within the budget" * bool(settings.budget.bounds())
         raise InputError(
             f"strategy.actions: {strategy.rounds} rounds of {strategy.actions} are too few: from {cost:.4g} "
-            f"to {strategy.at_most:g} {unit} takes {fewest} at least; nearest: strategy.actions={needed}"
+            f"to {strategy.at_most:g} {unit}{within} takes {fewest} at least; nearest: "
+            f"strategy.actions={needed}"
         )
 
 

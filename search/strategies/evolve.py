@@ -262,6 +262,7 @@ class Evolution:
             prices=Pricing.of(self.settings).said,
             at_most=self.settings.at_most,
             over=self.limit.over(network),
+            inherited=list(report.inherited),
             score=report.inherited[0].get(objective.name),
             cost_before=self.limit.cost(network),
             stages=[asdict(row) for row in rows],

@@ -17,7 +17,7 @@ from tests.training.examples import weights
 from training.data.dataset import Dataset
 from training.objectives.supernet import supernet_of
 from training.settings import TrainingSettings
-from training.supernet import Round, SharedTrainer
+from training.supernet import Round, SharedTrainer, SupernetTrainer
 
 
 def rounds_of(tiny: Architecture) -> list[Round]:
@@ -49,7 +49,7 @@ def test_a_round_takes_over_weights_averages_and_moments(
 ) -> None:
     trainer = trainer_of(rounds, scenes, settings)
     trainer.train_to(4)
-    before, now = trainer.now, trainer._of(2)
+    before, now = trainer.now, SupernetTrainer(rounds[2].paths, Proxy(), scenes, settings, seed=0, place=2)
     now.take_over(before)
     old, new = (dict(supernet_of(one.averaged).shared) for one in (before, now))
     assert now.step == 4 and new.keys() > old.keys()
