@@ -9,6 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
 
 from search.formats import cost_in_words, counted, duration, label
 from search.objectives import Objectives
@@ -17,6 +19,8 @@ from search.runs.record import History, Trial
 from search.runs.scores import point_of
 from search.statistics.pareto import Point, fronts, mean_point
 from search.statistics.verdicts import Verdict, verdicts
+from space.architecture import Architecture
+from space.shared.plain import InputError
 
 # ---------------------------------------------------------------------- front and confirmation
 
@@ -101,15 +105,37 @@ def reruns(history: History) -> list[tuple[Trial, Point, bool]]:
     ]
 
 
+def reference_networks(history: History) -> dict[str, Architecture]:
+    """The reference networks by name: as confirmed, or else as conf/arch has them."""
+    known = {trial.name: trial.architecture for trial in history.confirmations}
+    found = {name: known[name] for name in references_of(history)}
+    for entry in history.header.get("references", []):
+        name = Path(entry).stem
+        if name not in found and (preset := preset_network(name)) is not None:
+            found[name] = preset
+    return found
+
+
+def preset_network(name: str) -> Architecture | None:
+    """Of conf/arch; None where it has none of that name, or a network of another kind."""
+    entry = resources.files("conf").joinpath("arch", f"{name}.yaml")
+    try:
+        return Architecture.from_yaml(entry.read_text(encoding="utf-8"), name) if entry.is_file() else None
+    except InputError:
+        return None
+
+
 # ---------------------------------------------------------------------- stopping, time, refusals
 
 
 @dataclass(frozen=True)
 class Savings:
-    """Training steps that stopping spared, of those that all ended trials would have taken."""
+    """Training steps that stopping spared, of those that all ended trials would have taken, and a worker's
+    seconds for them: each trial at its own pace so far, scoring with it."""
 
     steps: int
     of_steps: int
+    seconds: float = 0.0
 
     @property
     def share(self) -> float:
@@ -118,9 +144,11 @@ class Savings:
 
 def steps_saved(trials: Sequence[Trial]) -> Savings:
     ended = [trial for trial in trials if trial.state in ("complete", "halted")]
+    left = [(trial, trial.steps - trial.last_step) for trial in ended if trial.state == "halted"]
     return Savings(
-        sum(trial.steps - trial.last_step for trial in ended if trial.state == "halted"),
+        sum(steps for _, steps in left),
         sum(trial.steps for trial in ended),
+        sum(steps * trial.seconds / trial.last_step for trial, steps in left if trial.last_step),
     )
 
 

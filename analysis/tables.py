@@ -11,9 +11,10 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.findings import all_verdicts, steps_saved
+from analysis.findings import all_verdicts
+from analysis.summary import blind_spot, found_sentences, stopped_sentences
 from search.confirmation.leading import Lead, lead
-from search.formats import counted, millions, score, share, states_in_words
+from search.formats import counted, millions, score, states_in_words
 from search.runs.files import CSV_NAME, RUNGS_NAME
 from search.runs.header import objectives_of
 from search.runs.record import History
@@ -68,17 +69,18 @@ def result_table(history: History) -> Table:
 
 
 def _caption(history: History, leading: Lead | None) -> list[str]:
-    saved, refused = steps_saved(history.trials), Counter(r.kind for r in history.rejections)
-    lines = [leading.sentence()] if leading else []
-    if not leading:
-        lines.append("No trial has been trained to its full length: nothing is decided.")
-    lines.append(
-        f"Refused for the budget: {counted(refused['budget'], 'proposal')}. Stopping saved {saved.steps} "
-        f"training steps ({share(saved.share)})."
-    )
+    """What was found, how sure that is, and what was stopped."""
+    if leading:
+        lines = [*found_sentences(history, leading.winner), leading.sentence()]
+    else:
+        lines = ["No trial has been trained to its full length: nothing is decided."]
     verdicts = all_verdicts(history)
     of_winner = leading.winner.name if leading else ""
     lines += [f"{v.sentence()}." for v in verdicts if of_winner in (v.name, v.against)]
     if leading and not verdicts:
         lines.append("Not confirmed: nothing has been trained again beside the reference points.")
-    return lines
+    if leading:
+        lines.append(blind_spot(history))
+    refused = Counter(r.kind for r in history.rejections)
+    stopped = " ".join(stopped_sentences(history))
+    return [*lines, f"Stopped: {stopped} Refused for the budget: {counted(refused['budget'], 'proposal')}."]

@@ -1,7 +1,8 @@
-"""Wall time and memory of a search, and where they go: `python -m benchmarks.default_search [overrides]`.
+"""Wall time and memory of a search, and where they go: `python -m benchmarks.default_search [overrides]`; and
+the table of docs/results.md from run folders: `python -m benchmarks.default_search table runs/a runs/b ...`.
 
-Runs `mdsearch search` with the overrides as a child, samples the memory of its processes, and reads the
-rest from the record: start-up (until the first trial begins), what the workers did (training, sampling,
+The first runs `mdsearch search` with the overrides as a child, samples the memory of its processes, and reads
+the rest from the record: start-up (until the first trial begins), what the workers did (training, sampling,
 features, ...), what they waited for (orchestration), and the report at the end.
 """
 
@@ -12,10 +13,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from analysis.evidence.resampling import share_interval
+from analysis.findings import Confirmed, all_verdicts, confirmed, steps_saved
+from search.confirmation.leading import lead
+from search.formats import counted, label, millions, share
+from search.objectives import CLIP, FID
+from search.runs.record import History, read_history
+from search.statistics.verdicts import Verdict
 
 SAMPLE_SECONDS = 1.0
 MIB = 2**20
@@ -81,7 +91,95 @@ def phases(run: Path) -> dict[str, float]:
     }
 
 
+# ---------------------------------------------------------------------- what several searches found
+
+
+def results(histories: Sequence[History], references: Sequence[str] = ("md", "md_lite")) -> str:
+    """A Markdown table with a row for each search, by seed, and what all of them say together. FID and CLIP
+    are means over each network's runs in the race; minutes go from a record's first event to its last end."""
+    names = [label(name) for name in references]
+    heads = ["seed", "minutes", "winner (parameters, GMACs)", "FID, CLIP: winner", *names]
+    heads += [f"FID against {name}" for name in names] + ["trials stopped", "steps saved"]
+    rows = [_row(each, references) for each in sorted(histories, key=lambda each: each.header["seed"])]
+    lines = [heads, ["---"] * len(heads), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join([table, *_together(histories, names)])
+
+
+def _row(history: History, references: Sequence[str]) -> list[str]:
+    leading = lead(history)
+    if leading is None:
+        raise SystemExit(f"{history.header['name']}: no trial is complete")
+    winner, raced = leading.winner, {group.name: group for group in confirmed(history)}
+    found, saved = _verdicts(history), steps_saved(history.trials)
+    stopped = sum(trial.state == "halted" for trial in history.trials)
+    return [
+        str(history.header["seed"]),
+        _minutes(history),
+        f"{millions(winner.cost.parameters)}, {winner.cost.gmacs:.1f}",
+        *(_scores(raced.get(name)) for name in (winner.name, *references)),
+        *(_against(found.get(label(name))) for name in references),
+        f"{stopped} of {len(history.trials)}",
+        f"{saved.steps:,} of {saved.of_steps:,} ({share(saved.share)})",
+    ]
+
+
+def _verdicts(history: History) -> dict[str, Verdict]:
+    """Of the winner, by the network that it is against."""
+    leading = lead(history)
+    return {v.against: v for v in all_verdicts(history) if leading and v.name == leading.winner.name}
+
+
+def _minutes(history: History) -> str:
+    if len(history.sessions) > 1:
+        return "resumed"  # with a pause of unknown length
+    ends = [trial.ended for trial in history.by_key.values()]
+    return f"{(max(ends) - history.header['time']) / 60:.1f}"
+
+
+def _scores(group: Confirmed | None) -> str:
+    if group is None:
+        return "-"
+    fid, clip = group.mean.fid, group.mean.clip
+    return f"{fid:.0f}, {clip:.3f}".replace(" 0.", " .")
+
+
+def _against(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "not confirmed"
+    fid = verdict.difference(FID)
+    reach = f"({100 * fid.low:+.0f} to {100 * fid.high:+.0f})" if fid.known else "(unknown)"
+    beyond = verdict.difference(CLIP).sign
+    also = f", CLIP {'up' if beyond > 0 else 'down'} beyond the noise" if beyond else ""
+    return f"*{verdict.word}*: {100 * fid.middle:+.0f} % {reach}{also}"
+
+
+def _together(histories: Sequence[History], names: Sequence[str]) -> list[str]:
+    lines = []
+    for name in names:
+        words = [found[name].word for each in histories if name in (found := _verdicts(each))]
+        better = share_interval(words.count("better"), len(words))
+        if better is not None:
+            lines.append(
+                f"Better than {name}: {words.count('better')} of {counted(len(words), 'winner')} "
+                f"(95 %: {100 * better.low:.0f} to {100 * better.high:.0f} %)."
+            )
+    saved = steps_saved([trial for each in histories for trial in each.trials])
+    stopped = sum(trial.state == "halted" for each in histories for trial in each.trials)
+    trials = sum(len(each.trials) for each in histories)
+    return [
+        *lines,
+        f"Stopped: {stopped} of {trials} trials; saved {saved.steps:,} of {saved.of_steps:,} steps.",
+    ]
+
+
+# ---------------------------------------------------------------------- commands
+
+
 def main(words: list[str]) -> None:
+    if words[:1] == ["table"]:
+        print(results([read_history(Path(folder)) for folder in words[1:]]))
+        return
     with tempfile.TemporaryDirectory() as scratch:
         name = next((word.split("=", 1)[1] for word in words if word.startswith("name=")), "benchmark")
         folder = next((w.split("=", 1)[1] for w in words if w.startswith("runs_folder=")), scratch)

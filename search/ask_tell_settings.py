@@ -64,7 +64,7 @@ class AskTellSettings:
     proxy: Proxy = field(default_factory=Proxy)
     strategy: StrategySettings = field(default_factory=IndependentSettings)
     noise: Noise | None = None
-    trials: int = 8
+    trials: int = 12
     seed: int = 0
     fid: str = "fid"
     clip: str = "clip"

@@ -13,7 +13,8 @@ from search.backends.cluster import check_devices
 from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.unmeasured import noise_note
 from search.evolution_plan import check_evolution, evolution_plan
-from search.formats import counted, duration
+from search.expected_time import measured_pace, time_lines
+from search.formats import counted
 from search.named import named_architecture as named_architecture
 from search.objectives import Objectives
 from search.runs.folder import disk_free_bytes
@@ -35,7 +36,6 @@ from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
-from training.loop import seconds_per_step
 from training.state import STATE_BYTES_PER_PARAMETER
 from training.trainer import Trainer
 
@@ -228,7 +228,7 @@ def compared_with(settings: SearchSettings) -> dict[str, Architecture]:
 def plan_text(settings: SearchSettings) -> str:
     """The plan in words: the space, the feasible share, steps, expected time and disk.
 
-    Time is measured here: a few training steps of one random feasible candidate of the median size.
+    Time is measured here: a few steps and images of one random feasible candidate of the median size.
     """
     data = check(settings)
     generator = random.Random(settings.seed)
@@ -262,14 +262,13 @@ def plan_text(settings: SearchSettings) -> str:
     lines += [f"text       {line}" for line in trainer.unread_text()]
     lines += [f"supernet   {line}" for line in supernet_plan(settings, data)]
     lines += [f"evolution  {line}" for line in evolution_plan(settings, data)]
-    seconds = seconds_per_step(trainer)
+    pace = measured_pace(trainer, settings, data)
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
     disk = settings.trials * kept + workers * while_running
     where = Path(settings.runs_folder).expanduser()
     lines += [
-        f"proxy      a typical candidate: {parameters / 1e6:.2f} M parameters, {seconds:.3f} s per step here",
-        f"time       at most about {duration(steps * seconds / workers)} of training, {workers} at a time as "
-        "here (without evaluation, stopping and confirmation)",
+        f"proxy      a typical candidate: {parameters / 1e6:.2f} M parameters, {pace.step:.3f} s a step here",
+        *(f"time       {line}" for line in time_lines(settings, pace, workers)),
         f"disk       about {disk / 1e6:.0f} MB in {where} ({disk_free_bytes(where) / 1e9:.0f} GB free)",
     ]
     return "\n".join(lines)

@@ -60,7 +60,7 @@ class SearchSettings:
     cluster: ClusterSettings
     strategy: StrategySettings = field(default_factory=IndependentSettings)
     backend: Literal["ray", "inline"] = "ray"
-    trials: int = 8
+    trials: int = 12
     rungs: tuple[int, ...] = (125, 250, 500)
     seed: int = 0
     enqueue: tuple[str, ...] = ()

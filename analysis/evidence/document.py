@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.evidence import (
+    agreement,
+    agreement_plot,
+    agreement_text,
     correlation,
     effects,
     effects_text,
@@ -81,6 +84,7 @@ class Answers:
     transfer: transfer.Transfer | None
     width: width.WidthAgainstDepth | None
     paper_winners: Winners | None
+    agreement: agreement.Agreements | None
 
 
 def document(
@@ -161,6 +165,9 @@ def _answers(
         transfer.transfer(table, evidence.bigger, named, won) if evidence.bigger else None,
         width.width_against_depth(evidence.paper, md, references["md"].budget) if evidence.paper else None,
         _paper_winners(evidence, evidence.paper, references["md"]) if evidence.paper else None,
+        agreement.agreements(table, _other_proxies(evidence), evidence.reference)
+        if evidence.reference
+        else None,
     )
 
 
@@ -169,6 +176,11 @@ def _paper_winners(evidence: RecordedEvidence, paper: RecordedTable, md: Referen
     searches = evidence.of_role(evidence.roles.paper_searches)
     others = winners.networks_within(paper.space, md.budget) if searches else []
     return winners.winners_of(searches, md.architecture, others, paper)
+
+
+def _other_proxies(evidence: RecordedEvidence) -> dict[str, RecordedTable]:
+    longer = {agreement_text.LONGER_PROXY: evidence.long} if evidence.long else {}
+    return {**longer, **evidence.proxies}
 
 
 def _sections(
@@ -184,6 +196,7 @@ def _sections(
     scores = page.plot("scores", "Scores against GMACs")
     curves = page.plot("curves", "Learning curves of the space-filling networks")
     proxies = page.plot("proxies", "The same networks under both proxies")
+    agreeing = page.plot("agreement", "What proxies agree with the reference, against their price")
     widths = page.plot("width", "FID and CLIP against the innermost width, at one budget")
     sections = [
         noise.noise_chapter(evidence, answers.noise),
@@ -198,6 +211,7 @@ def _sections(
         winners_text.winners_chapter(
             evidence.roles.paper_searches, answers.paper_winners, md, winners_text.PAPER_SEARCHES
         ),
+        agreement_text.agreement_chapter(answers.agreement, agreeing),
     ]
     return [*sections, limits.limits_chapter(sections, answers.noise, table, mean_run_seconds(table))]
 
@@ -222,6 +236,8 @@ def _plot(
         plots.plot_proxies(folder / "proxies.png", answers.transfer)
     if answers.width is not None:
         width_plot.plot_width(folder / "width.png", answers.width)
+    if answers.agreement is not None:
+        agreement_plot.plot_agreement(folder / "agreement.png", answers.agreement)
 
 
 def _beginning(section: Chapter) -> str:

@@ -176,6 +176,8 @@ def noise_chapter(evidence: RecordedEvidence, found: Sequence[MetricNoise]) -> C
         "longer training": evidence.long,
         "the bigger proxy": evidence.bigger,
         "the paper's own search": evidence.paper,
+        **{f"the proxy {name}": each for name, each in evidence.proxies.items()},
+        "the reference of the proxies": evidence.reference,
     }
     parts = (intro, markdown(rows), *levels_parts(levels), *elsewhere_parts(others))
     findings = (*_findings(table, found), *levels_finding(levels, table.rungs[-1]))

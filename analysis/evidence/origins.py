@@ -5,7 +5,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
 
-from analysis.evidence.sources import RecordedEvidence, all_trials, mean_run_seconds, times, worker_seconds
+from analysis.evidence.sources import (
+    RecordedEvidence,
+    all_trials,
+    by_proxy,
+    mean_run_seconds,
+    times,
+    worker_seconds,
+)
 from analysis.evidence.text import Chapter, listed, markdown
 from analysis.replay.table import RecordedTable
 from search.formats import counted
@@ -13,7 +20,7 @@ from search.runs.bundle import Bundled, commands
 from search.runs.compatibility import DECIDES_A_SCORE, field_differences, flat, setting_text
 from search.runs.record import History
 
-GOALS = {"networks": 150, "three seeds": 30, "longer": 20, "bigger": 12}
+GOALS = {"networks": 150, "three seeds": 30, "longer": 20, "bigger": 12, "sound": 16}
 SHOWN_SETTINGS = (
     "proxy.width_divisor",
     "data.name",
@@ -40,6 +47,9 @@ def recorded_chapter(evidence: RecordedEvidence) -> Chapter:
         _count("of them with three seeds or more", _with_seeds(table, 3), GOALS["three seeds"]),
         _count("of them trained longer", _also(table, evidence.long), GOALS["longer"]),
         _count("of them under the bigger proxy", _also(table, evidence.bigger), GOALS["bigger"]),
+        _count(
+            "of them under the reference of the proxies", _also(table, evidence.reference), GOALS["sound"]
+        ),
         _count("whole searches", len(evidence.searches), None),
         _count("runs, of any kind and length", sum(1 for _ in all_trials(evidence.histories.values())), None),
         {
@@ -88,13 +98,17 @@ def _protocols(evidence: RecordedEvidence) -> list[str]:
         "them, do not compare.",
         f"Protocol of the table: rungs at {list(evidence.table.rungs)}; {'; '.join(settings)}.",
     ]
-    for name, of_role in (
-        ("the longer training", evidence.of_role(evidence.roles.long)),
-        ("the searches", evidence.of_role(evidence.roles.searches)),
-        ("the bigger proxy", evidence.of_role(evidence.roles.bigger)),
-    ):
-        if of_role:
-            differences = _differences(header, of_role.values())
+    proxies = by_proxy(evidence.of_role(evidence.roles.proxies))
+    parts = {
+        "the longer training": evidence.of_role(evidence.roles.long).values(),
+        "the searches": evidence.of_role(evidence.roles.searches).values(),
+        "the bigger proxy": evidence.of_role(evidence.roles.bigger).values(),
+        **{f"the proxy {name}": runs.values() for name, runs in proxies.items()},
+        "the reference of the proxies": evidence.of_role(evidence.roles.reference).values(),
+    }
+    for name, histories in parts.items():
+        if histories:
+            differences = _differences(header, histories)
             lines.append(f"Different for {name}: {'; '.join(differences) or 'nothing'}.")
     return ["\n".join(f"- {line}" for line in lines)]
 

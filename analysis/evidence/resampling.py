@@ -23,24 +23,26 @@ def resamples(networks: int, seed: int = 0) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(networks, size=(BOOTSTRAP_SAMPLES, networks))
 
 
-def bootstrap_interval(rows: Array, statistic: Callable[[Array], Array]) -> Interval | None:
+def bootstrap_interval(
+    rows: Array, statistic: Callable[[Array], Array], level: float = ERROR_RATE
+) -> Interval | None:
     """A statistic of networks (rows; columns are whatever was recorded of each), with the interval that
-    resampling the networks gives; None for too few.
+    resampling the networks gives, outside which lies `level` of the samples; None for too few.
 
     `statistic` takes samples x networks x columns and gives one number per sample.
     """
     if len(rows) < FEWEST:
         return None
     middle = float(statistic(rows[None])[0])
-    return percentiles(middle, statistic(rows[resamples(len(rows))]))
+    return percentiles(middle, statistic(rows[resamples(len(rows))]), level)
 
 
-def percentiles(middle: float, sampled: Array) -> Interval | None:
+def percentiles(middle: float, sampled: Array, level: float = ERROR_RATE) -> Interval | None:
     """Of samples that hold a number: a sample of one network again and again ranks nothing."""
     finite = sampled[np.isfinite(sampled)]
     if not np.isfinite(middle) or not len(finite):
         return None
-    low, high = np.quantile(finite, [ERROR_RATE / 2, 1 - ERROR_RATE / 2])
+    low, high = np.quantile(finite, [level / 2, 1 - level / 2])
     return Interval(middle, float(low), float(high))
 
 

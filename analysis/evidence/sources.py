@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -17,7 +18,8 @@ SPACE_FILLING = ("sobol", "random", "grid")
 class Roles:
     """Patterns of names of runs: those of the table, all of one protocol; the same networks trained longer;
     whole searches; the same networks under a bigger proxy; networks of the paper's own search; whole
-    searches of its space."""
+    searches of its space; sound networks under other proxies (`proxy-<name>-seed-<n>`), and under the longer
+    and larger training that these are held against."""
 
     table: tuple[str, ...]
     long: tuple[str, ...]
@@ -25,6 +27,8 @@ class Roles:
     bigger: tuple[str, ...]
     paper: tuple[str, ...] = ()
     paper_searches: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
+    reference: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class RecordedEvidence:
     long: RecordedTable | None
     bigger: RecordedTable | None
     paper: RecordedTable | None
+    proxies: Mapping[str, RecordedTable]
+    reference: RecordedTable | None
     searches: Mapping[str, History]
     spread: frozenset[str]
 
@@ -58,6 +64,8 @@ class RecordedEvidence:
             *self.roles.bigger,
             *self.roles.paper,
             *self.roles.paper_searches,
+            *self.roles.proxies,
+            *self.roles.reference,
         ]
         known = of_names(self.histories, patterns)
         return [name for name in self.histories if name not in known]
@@ -80,6 +88,8 @@ def evidence_of(runs: Iterable[Bundled], roles: Roles) -> RecordedEvidence:
         _table(of_names(histories, roles.long)),
         _table(of_names(histories, roles.bigger)),
         _table(of_names(histories, roles.paper)),
+        _tables_of(by_proxy(of_names(histories, roles.proxies))),
+        _table(of_names(histories, roles.reference)),
         of_names(histories, roles.searches),
         frozenset(spread & table.runs.keys()) if table else frozenset(),
     )
@@ -113,6 +123,25 @@ def times(history: History) -> tuple[float, float]:
     trials = list(all_trials([history]))
     begun = min((trial.started for trial in trials), default=inf)
     return begun, max((max(trial.started, trial.ended) for trial in trials), default=begun)
+
+
+def proxy_name(run: str) -> str:
+    """`tokens` of proxy-tokens-seed-0."""
+    return re.sub(r"-seed-\d+$", "", run).removeprefix("proxy-")
+
+
+def by_proxy(histories: Mapping[str, History]) -> dict[str, dict[str, History]]:
+    """The runs of each proxy, by its name."""
+    groups: dict[str, dict[str, History]] = {}
+    for name, history in histories.items():
+        groups.setdefault(proxy_name(name), {})[name] = history
+    return groups
+
+
+def _tables_of(groups: Mapping[str, Mapping[str, History]]) -> dict[str, RecordedTable]:
+    """Of those of which something was trained to its end."""
+    tables = {name: _table(histories) for name, histories in groups.items()}
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def _table(histories: Mapping[str, History]) -> RecordedTable | None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 
-from analysis.findings import all_verdicts
+from analysis.findings import all_verdicts, reference_networks
 from search.confirmation.leading import Lead, lead
 from search.confirmation.unmeasured import why_unknown
-from search.runs.header import references_of
 from search.runs.record import History, Trial
 from search.statistics.verdicts import Verdict
 from space.architecture import Architecture
-from space.shared.plain import InputError
 
 
 @dataclass
@@ -51,19 +48,4 @@ class Page:
 
     @cached_property
     def references(self) -> dict[str, Architecture]:
-        """The reference networks: as confirmed, or else as conf/arch has them."""
-        known = {trial.name: trial.architecture for trial in self.history.confirmations}
-        found = {name: known[name] for name in references_of(self.history)}
-        for entry in self.history.header.get("references", []):
-            name = Path(entry).stem
-            if name not in found and (preset := _preset(name)) is not None:
-                found[name] = preset
-        return found
-
-
-def _preset(name: str) -> Architecture | None:
-    entry = resources.files("conf").joinpath("arch", f"{name}.yaml")
-    try:
-        return Architecture.from_yaml(entry.read_text(encoding="utf-8"), name) if entry.is_file() else None
-    except InputError:  # a preset of another kind of network
-        return None
+        return reference_networks(self.history)

@@ -40,6 +40,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "evidence": Command("what recorded runs say, as one page"),
         "evidence again": Command("recorded networks as files, to train them again"),
         "evidence pairs": Command("partners that differ in one decision of the paper"),
+        "evidence sound": Command("sound networks, to compare proxies on"),
         "gather": Command("records of many runs in one small file"),
         "efficiency": Command("strategies compared in pairs on recorded runs"),
         "serve": Command("ask and tell for training that runs elsewhere"),

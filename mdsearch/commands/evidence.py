@@ -32,6 +32,8 @@ class EvidenceSettings:
     bigger: tuple[str, ...]
     paper: tuple[str, ...]
     paper_searches: tuple[str, ...]
+    proxies: tuple[str, ...]
+    reference: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if not self.out.endswith(".md"):
@@ -41,7 +43,16 @@ class EvidenceSettings:
 
     @property
     def roles(self) -> Roles:
-        return Roles(self.table, self.long, self.searches, self.bigger, self.paper, self.paper_searches)
+        return Roles(
+            self.table,
+            self.long,
+            self.searches,
+            self.bigger,
+            self.paper,
+            self.paper_searches,
+            self.proxies,
+            self.reference,
+        )
 
 
 def main(words: list[str]) -> int:

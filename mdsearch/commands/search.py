@@ -77,8 +77,9 @@ def _named(combinations: list[list[str]], planned: list[SearchSettings]) -> Iter
 
 
 def _finish(result: RunResult) -> int:
+    from analysis.findings import reruns
     from analysis.tables import result_table
-    from search.runs.commands import train_command
+    from search.runs.commands import count_stops_command, train_command
     from search.runs.files import BEST_NAME
 
     Console().print(result_table(result.history))
@@ -87,6 +88,8 @@ def _finish(result: RunResult) -> int:
         best = result.folder / BEST_NAME
         print(f"winner: {best}")
         print(f"train it for longer: {train_command(result.folder, result.history.header['rungs'][-1])}")
+    if any(trial.state == "halted" for trial in result.history.trials) and not reruns(result.history):
+        print(f"count how many were stopped wrongly: {count_stops_command(result.folder)}")
     if result.interrupted:
         return 130
     return 0 if result.best is not None else 1

@@ -11,6 +11,7 @@ from space.shared.retries import resume_command
 
 LONGER = 10  # times the steps of a full trial
 MORE = 3  # times as many seeds
+ALL = 99  # more than are stopped in any search of hours
 
 
 def go_on_command(folder: Path, history: History) -> str:
@@ -37,3 +38,8 @@ def more_seeds_command(folder: Path, settings: ConfirmationSettings) -> str:
     if settings.seeds != usual.seeds:
         chosen["seeds"] = MORE * settings.seeds
     return command_line("confirm", folder, **chosen)
+
+
+def count_stops_command(folder: Path) -> str:
+    """To train its stopped trials to full length, which counts those that were stopped wrongly."""
+    return command_line("confirm", folder, best=0, references=[], stopped=ALL, minutes=None)

@@ -87,10 +87,13 @@ class Verdict:
         return self.differences[labels.index(label)]
 
     def sentence(self) -> str:
+        return f"{self.name} against {self.against}: {self.word} ({self.figures()})"
+
+    def figures(self) -> str:
+        """The differences, what is noted of them, and of how many seeds they are."""
         count = f"{self.seeds} seed{'s' if self.seeds != 1 else ''} of {self.steps} steps"
         found = map(_difference_text, self.objectives, self.differences)
-        parts = [*found, *self.notes(), count]
-        return f"{self.name} against {self.against}: {self.word} ({'; '.join(parts)})"
+        return "; ".join([*found, *self.notes(), count])
 
     def notes(self) -> list[str]:
         """How far a network that is no worse may be worse, and where the stated noise says nothing."""

@@ -8,7 +8,7 @@ checked afterwards and a resumed search decides the same. The paper (section 5.1
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from search.statistics.curves import Curve
 from search.statistics.noise import Noise
@@ -45,6 +45,14 @@ class MakesRule(Protocol):
     def name(self) -> str: ...
 
     def make(self, noise: Noise) -> StoppingRule: ...
+
+
+@runtime_checkable
+class StatesDoubt(Protocol):
+    """Settings of a rule that says how often it stops wrongly, by its own reckoning."""
+
+    @property
+    def doubt(self) -> str: ...
 
 
 VERB, OLD_VERB = "reason_to_stop", "reason_to_halt"

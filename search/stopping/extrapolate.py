@@ -44,6 +44,10 @@ class ExtrapolateSettings:
         if not 0.5 <= self.confidence < 1:
             raise InputError(f"confidence: {self.confidence} is none; allowed: from 0.5 to under 1")
 
+    @property
+    def doubt(self) -> str:
+        return f"by its model a score ends better than it allows for with {1 - self.confidence:.0%}"
+
     def make(self, noise: Noise) -> StoppingRule:
         return ExtrapolatingRule(noise, self.minimum_peers, self.confidence)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import NormalDist, fmean
 from typing import Literal
 
 from search.objectives import VALIDATION_LOSS, Objective, checked
@@ -48,6 +48,11 @@ class LeadersSettings:
         if self.deviations < 0:
             raise InputError(f"deviations: {self.deviations} is negative; allowed: 0 or more")
         checked(self.further)
+
+    @property
+    def doubt(self) -> str:
+        once = round(1 / (1 - NormalDist().cdf(self.deviations)))
+        return f"noise alone stops a network as good as its leaders once in {once} rungs at most"
 
     def make(self, noise: Noise) -> StoppingRule:
         return LeadersRule(noise, self.minimum_peers, self.leading_share, self.deviations, self.further)

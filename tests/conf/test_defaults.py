@@ -23,6 +23,7 @@ from mdsearch.commands.evaluate import EvaluateCommand
 from mdsearch.commands.evidence import EvidenceSettings
 from mdsearch.commands.evidence_again import AgainSettings
 from mdsearch.commands.evidence_pairs import PairsSettings
+from mdsearch.commands.evidence_sound import SoundSettings
 from mdsearch.commands.explore import ExploreSettings
 from mdsearch.commands.gather import GatherSettings
 from mdsearch.commands.generate import GenerateCommand
@@ -83,6 +84,7 @@ COMMANDS = {
     "generate": GenerateCommand,
     "noise": NoiseSettings,
     "evidence_pairs": PairsSettings,
+    "evidence_sound": SoundSettings,
     "count": PriceSettings,
     "proxy": ProxyCommand,
     "replay": ReplaySettings,

@@ -190,7 +190,7 @@ def test_a_project_that_says_something_else_is_refused() -> None:
     write("pyproject.toml", "[tool.mdsearch]\nconfig_dir = 3\n")
     assert "tool.mdsearch.config_dir: 3 is no folder" in refusal()
     write("pyproject.toml", '[tool.other]\nname = "x"\n')
-    assert compose("search", [])["trials"] == 8
+    assert compose("search", [])["trials"] == 12
 
 
 @pytest.mark.parametrize(

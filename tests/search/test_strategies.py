@@ -19,12 +19,23 @@ def test_the_default_experiment_is_the_default_search() -> None:
     assert "experiment" not in usual
     chosen = ("space", "budget", "proxy", "data", "training", "evaluators", "sampler", "stopping", "noise")
     assert {"strategy", "confirmation", "cluster", "trials", "rungs", *chosen} <= usual.keys()
-    assert (usual["sampler"]["name"], usual["trials"], usual["rungs"]) == ("linear", 8, [125, 250, 500])
+    assert (usual["sampler"]["name"], usual["trials"], usual["rungs"]) == ("linear", 12, [125, 250, 500])
 
 
 def test_words_choose_on_top_of_an_experiment() -> None:
     plain = compose("search", ["experiment=scenes", "sampler=tpe", "budget.gmacs=120", "trials=3"])
     assert (plain["sampler"]["name"], plain["budget"]["gmacs"], plain["trials"]) == ("tpe", 120, 3)
+
+
+def test_the_dearer_experiment_trains_what_its_proxy_says() -> None:
+    usual, plain = compose("search", []), compose("search", ["experiment=thorough"])
+    settings = settings_from_plain(plain)
+    latents = settings.training.latents
+    assert settings.proxy.latent_size == settings.data.image_size_px // latents.factor == 24
+    assert settings.proxy.latent_channels == 3 * latents.factor**2 + 2
+    assert (settings.trials, settings.rungs, settings.training.batch_size) == (8, (250, 500, 1000), 8)
+    changed = {name for name in plain if plain[name] != usual[name]}
+    assert changed == {"proxy", "training", "trials", "rungs", "confirmation"}  # scores are the default's
 
 
 def test_help_lists_complete_configurations_first_and_strategies() -> None:

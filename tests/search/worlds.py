@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -44,6 +45,7 @@ def preset(group: str, name: str, kind: type) -> object:
     return from_plain(kind, yaml.safe_load((CONF / group / f"{name}.yaml").read_text()), group)
 
 
+@cache
 def md_space() -> Space:
     space = preset("space", "md", Space)
     assert isinstance(space, Space)

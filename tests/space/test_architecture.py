@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from space.architecture import Architecture, Level, Middle
-from space.difference import difference
+from space.difference import difference, difference_in_a_line
 from space.shared.plain import InputError
 from tests.space.strategies import architectures
 
@@ -145,6 +145,20 @@ def test_difference_in_words() -> None:
     shorter = replace(MD, levels=MD.levels[:2])
     assert difference(MD, shorter)[0] == "level 3: removed (1024 channels)"
     assert difference(shorter, MD)[0] == "level 3: added (1024 channels)"
+
+
+def test_difference_in_a_line_stands_by_levels_and_ends_after_a_dozen() -> None:
+    assert difference_in_a_line(MD, MD) == ""
+    assert difference_in_a_line(MD, MD_LITE) == "level 3: channels 1024 -> 896, up [3, 3, 3] -> [2, 2, 2]"
+    changed = replace(with_level(1, self_attention=True), middle=Middle((2,)), activation="gelu")
+    assert difference_in_a_line(MD, changed) == (
+        "level 2: self attention no -> yes; middle: none -> blocks [2]; activation swish -> gelu"
+    )
+    assert difference_in_a_line(MD, replace(MD, levels=MD.levels[:2])) == "level 3: removed (1024 channels)"
+    level = Level(64, "separable", (0,), (1, 1), cross_attention=True)
+    many = Architecture(levels=(level,) * 3, activation="gelu", feed_forward_ratio=2, separable_expansion=2)
+    count = len(difference(MD, many))
+    assert count > 12 and difference_in_a_line(MD, many).endswith(f"; {count - 12} more")
 
 
 # ---------------------------------------------------------------------- what cannot be

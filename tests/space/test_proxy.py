@@ -37,6 +37,15 @@ def test_distinct_architectures_stay_distinct():
     assert len({narrow(a, proxy).id for a in sampled.values()}) == len(sampled) > 990
 
 
+@pytest.mark.parametrize(("name", "inner_tokens"), [("tokens", 36), ("thorough", 36), ("reference", 64)])
+def test_a_dearer_proxy_holds_for_every_network_of_the_space(name, inner_tokens):
+    space, proxy, chance = md_space(), preset(name), random.Random(0)
+    sampled = {a.id: a for a in (space.sample(UniformSuggestions(chance)) for _ in range(200))}
+    narrowed = {narrow(a, proxy).id: narrow(a, proxy) for a in sampled.values()}
+    assert len(narrowed) == len(sampled)
+    assert {a.size_at(2) ** 2 for a in narrowed.values()} == {inner_tokens}
+
+
 def test_every_innermost_width_has_a_proxy_width_of_its_own():
     widths = md_space().levels["level_3"].channels
     chosen = {name: values[0] for name, values in md_space().choices()}

@@ -1,4 +1,5 @@
-"""What won, and how sure that is: no more than the verdicts say; then the run in six figures."""
+"""The first screen: what won, how sure that is, and what was stopped, no more than the verdicts say; then the
+run in six figures."""
 
 from __future__ import annotations
 
@@ -6,19 +7,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from math import expm1
-from typing import Any
+from typing import Any, NamedTuple
 
 from analysis.findings import steps_saved
 from analysis.report.page import Page
-from search.formats import counted, duration, gmacs, label, millions, share, size
+from analysis.summary import blind_spot, found_sentences, stopped_sentences
+from search.formats import counted, duration, share
 from search.objectives import CLIP, FID, Objective, Objectives
 from search.runs.commands import go_on_command
 from search.runs.header import noise_of, objectives_of, trials_asked
+from search.runs.record import Trial
 from search.statistics.noise import Noise
 from search.statistics.verdicts import Verdict
 from space.budget import bounds_in_words
-from space.prices.macs import price
 
+VERDICTS_NAMED = 4
 UNSURE = {  # verdict -> how the claim says it
     "undecided": "undecided against",
     "equivalent": "equivalent to",
@@ -40,7 +43,8 @@ def headline_section(page: Page) -> dict[str, Any]:
         *(f"{kind} {settings.get('name', '?')}" for kind, settings in named if settings),
         f"seed {header.get('seed', '?')}",
     ]
-    return {"facts": facts, "claim": _claim(page), "lines": list(_lead(page))}
+    answers = list(_answers(page))
+    return {"facts": facts, "claim": _claim(page), "lines": list(_unfinished(page)), "answers": answers}
 
 
 def _budget_words(budget: dict[str, Any]) -> str:
@@ -81,35 +85,58 @@ def _and(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _lead(page: Page) -> Iterator[str]:
-    history, winner = page.history, page.winner
+def _unfinished(page: Page) -> Iterator[str]:
+    history = page.history
     asked, ended = trials_asked(history), sum(t.state != "running" for t in history.trials)
     if ended < asked and not page.running:
         under_way = sum(trial.state == "running" for trial in history.trials)
+        were = "was" if under_way == 1 else "were"
         yield (
-            f"This search is not finished: {ended} of {asked} trials had ended and {under_way} were under "
+            f"This search is not finished: {ended} of {asked} trials had ended and {under_way} {were} under "
             "way when this page was written. If it was interrupted, go on with: "
             f"{go_on_command(page.folder, history)}"
         )
-    if winner is not None:
-        yield f"The winner has {size(winner.cost)} at the paper's scale" + _beside_references(page) + "."
-    if page.lead is not None:
-        yield page.lead.sentence()
-    for verdict in page.verdicts:
-        if winner is None or winner.name not in (verdict.name, verdict.against):
-            continue
-        sentence = verdict.sentence()
-        yield f"{sentence[0].upper()}{sentence[1:]}."
     waiting = sum(trial.state == "running" for trial in history.confirmations)
     if waiting:
         were = "was" if waiting == 1 else "were"
         yield f"{counted(waiting, 'confirmation run')} {were} under way when this page was written."
 
 
-def _beside_references(page: Page) -> str:
-    costs = {label(name): price(architecture) for name, architecture in page.references.items()}
-    said = [f"{name}: {millions(cost.parameters)}, {gmacs(cost.gmacs)}" for name, cost in costs.items()]
-    return f" ({'; '.join(said)})" if said else ""
+# ---------------------------------------------------------------------- what, how sure, what was stopped
+
+
+class Line(NamedTuple):
+    """A sentence, or one about a verdict, whose word is a badge between `who` and what follows."""
+
+    text: str
+    who: str = ""
+    badge: str = ""
+
+
+def _answers(page: Page) -> Iterator[tuple[str, list[Line]]]:
+    if page.winner is not None:
+        yield "Found", [Line(sentence) for sentence in found_sentences(page.history, page.winner)]
+        yield "How sure", list(_how_sure(page, page.winner))
+    if any(trial.state != "running" for trial in page.history.trials):
+        yield "Stopped", list(_stopped(page))
+
+
+def _how_sure(page: Page, winner: Trial) -> Iterator[Line]:
+    found = [verdict for verdict in page.verdicts if winner.name in (verdict.name, verdict.against)]
+    for verdict in found[:VERDICTS_NAMED]:
+        name = verdict.name[0].upper() + verdict.name[1:]
+        yield Line(f"({verdict.figures()}).", f"{name} against {verdict.against}: ", verdict.word)
+    if len(found) > VERDICTS_NAMED:
+        yield Line(f"{len(found) - VERDICTS_NAMED} more verdicts below.")
+    if not found:
+        yield Line("Nothing has been trained again with new seeds: one run each says all this.")
+    if page.lead is not None:
+        yield Line(page.lead.sentence())
+    yield Line(blind_spot(page.history))
+
+
+def _stopped(page: Page) -> Iterator[Line]:
+    yield Line(" ".join(stopped_sentences(page.history)))
 
 
 def tiles_section(page: Page) -> dict[str, Any]:

@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from analysis.findings import reruns
 from analysis.report.page import Page
 from analysis.report.sections.images import prompts_of
 from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.unmeasured import keep_command, measure_command, repeats_of
-from search.runs.commands import go_on_command, more_seeds_command, train_command, trained_here
+from search.runs.commands import (
+    count_stops_command,
+    go_on_command,
+    more_seeds_command,
+    train_command,
+    trained_here,
+)
 from search.runs.files import BEST_NAME, job_folder
 from search.runs.folder import stored_settings
 from search.runs.header import trials_asked
@@ -57,6 +64,8 @@ def _of_training(page: Page, winner: Trial) -> Iterator[tuple[str, str]]:
     elif not page.verdicts or any(verdict.word in OPEN for verdict in page.verdicts):
         more = more_seeds_command(folder, _confirmation(folder))
         yield "More seeds for what is undecided, ten minutes", more
+    if any(trial.state == "halted" for trial in history.trials) and not reruns(history):
+        yield "Count how many were stopped wrongly", count_stops_command(folder)
     if page.noise_unknown and not unmeasured:
         yield "Keep the noise that these runs show, for the next search", keep_command(folder)
     model, prompt = job_folder(folder, winner.key), next(iter(prompts_of(folder)), PROMPT)

@@ -35,6 +35,7 @@ SECTIONS = (
     "A bigger proxy",
     "Width against depth at one budget",
     "Where the paper's own searches end",
+    "Is there a better proxy?",
     "What this proxy cannot decide",
     "Provenance",
 )
@@ -83,6 +84,11 @@ def everything() -> list[Bundled]:
         ),
         paper.run("paper-0", [(n, 0) for n in near_budget()], source="enqueued"),
         *(paper.run(f"md-{seed}", [(MD, seed), (MD_LITE, seed)]) for seed in range(4)),
+        World(header={"proxy": wide}).run("proxy-mine-seed-0", [(n, 0) for n in first], source="enqueued"),
+        *(
+            World(rungs=(400, 1600)).run(f"reference-seed-{seed}", [(n, seed) for n in first])
+            for seed in (0, 1)
+        ),
     ]
     for number in range(4):
         tried = networks(3, seed=number + 1)
@@ -122,12 +128,16 @@ def test_the_page_of_everything(tmp_path: Path) -> None:
     check(page, tmp_path)
     assert titles(page) == SECTIONS
     assert "Not recorded yet" not in page
-    assert len(re.findall(r"\]\(page/\w+\.png\)", page)) == 6
+    assert len(re.findall(r"\]\(page/\w+\.png\)", page)) == 7
     for line in (
         "| of them space-filling | 16 | - |",
         "| of them with three seeds or more | 12 | 30 |",
         "Runs that have no part here: stray.",
         "Different for the bigger proxy: proxy.width_divisor: 16 against 4.",
+        "Different for the proxy mine: proxy.width_divisor: 16 against 4.",
+        "| the reference of the proxies | 12 | 400 |",
+        "| the default, longer | 400 | 1 of 1 |",
+        "| mine | 400 | 1 of 1 |",
         "### By level of quality",
         "| the bigger proxy | 3 | 400 |",
         "- before-3: `mdsearch search name=before-3`",
@@ -159,6 +169,7 @@ def test_the_page_of_a_table_that_has_just_begun(count: int, tmp_path: Path) -> 
         "runs `before-*` and `after-*`",
         "run `bigger`",
         "run `paper`",
+        "runs `reference-*` beside `proxy-*`",
     ):
         assert waiting in page
     assert ("| FID | 100 |" in page) == (count == 6)

@@ -37,7 +37,7 @@ def test_header_alone_and_proposals_alone(tmp_path: Path) -> None:
     words = words_of(tmp_path)
     record.close()
     assert "Nothing is decided" in words
-    assert "0 of 12 trials had ended and 1 were under way" in words
+    assert "0 of 12 trials had ended and 1 was under way" in words
     assert f"go on with: {resume_command(tmp_path)}" in words
     assert "under way or interrupted" in words
     assert "No trial has been evaluated yet." in words

@@ -1,0 +1,79 @@
+"""Before anything starts: how long a search would take here, as a few steps and images of one network go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from search.confirmation.confirmation import ConfirmationSettings
+from search.formats import duration
+from search.scoring.inputs import scored_captions
+from search.settings import SearchSettings
+from search.strategies.supernet import SupernetSettings
+from training.data.dataset import Dataset
+from training.loop import seconds_per_step
+from training.trainer import Trainer
+
+IMAGES_TIMED = 32
+SLOW_SECONDS = 1.0  # an image: one says enough then
+FORWARD_SHARE = 1 / 3  # of a training step
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of one worker: a training step, and what each rung adds: images, and the validation loss."""
+
+    step: float
+    rung: float
+
+    def of_run(self, steps: int, rungs: int) -> float:
+        return steps * self.step + rungs * self.rung
+
+
+def measured_pace(trainer: Trainer, settings: SearchSettings, data: Dataset) -> Pace:
+    """Of training and of generating. The networks that score are left out: they may not be here yet."""
+    a_step = seconds_per_step(trainer)
+    captions = scored_captions(settings, data)
+    an_image = _seconds_to_generate(trainer, captions[:1])
+    if an_image < SLOW_SECONDS:
+        timed = captions[:IMAGES_TIMED]
+        an_image = _seconds_to_generate(trainer, timed) / len(timed)
+    batches = settings.training.validation_images / settings.training.batch_size
+    return Pace(a_step, len(captions) * an_image + batches * FORWARD_SHARE * a_step)
+
+
+def _seconds_to_generate(trainer: Trainer, captions: Sequence[str]) -> float:
+    began = time.perf_counter()
+    trainer.generate(captions, seed=0)
+    return time.perf_counter() - began
+
+
+def time_lines(settings: SearchSettings, pace: Pace, workers: int) -> list[str]:
+    """The whole and its parts; where no trial is stopped, which is the most that it takes."""
+    steps, rungs = settings.rungs[-1], len(settings.rungs)
+    a_trial = pace.of_run(steps, rungs)
+    trials = ceil(settings.trials / workers) * a_trial
+    race = _race_seconds(settings.confirmation, settings, pace, workers)
+    shared = "the shared training, " if isinstance(settings.strategy, SupernetSettings) else ""
+    return [
+        f"at most about {duration(trials + race)}, {workers} at a time as here (beside {shared}preparation, "
+        "the networks that score, and stopped trials rerun)",
+        f"trials {duration(trials)}, each {duration(a_trial)}: {steps} steps in "
+        f"{duration(steps * pace.step)}, {rungs} times {settings.scored_images} images and the "
+        f"validation loss in {duration(rungs * pace.rung)}; what is stopped takes less",
+        f"race {duration(race)} at most" if race else "no race",
+    ]
+
+
+def _race_seconds(
+    confirmation: ConfirmationSettings, settings: SearchSettings, pace: Pace, workers: int
+) -> float:
+    """By its runs at most, or by its minutes: a run starts only if it should end within them."""
+    runs = (confirmation.best + len(confirmation.references)) * confirmation.seeds if confirmation.best else 0
+    runs = runs if confirmation.runs is None else min(runs, confirmation.runs)
+    steps = confirmation.steps or settings.rungs[-1]
+    a_run = pace.of_run(steps, len(settings.rungs) if steps == settings.rungs[-1] else 1)
+    most = ceil(runs / workers) * a_run
+    return most if confirmation.minutes is None else min(most, 60.0 * confirmation.minutes)
