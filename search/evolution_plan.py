@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from search.formats import duration, millions
-from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
 from search.strategies.actions import Limit, fewest_actions
 from search.strategies.evolve import EvolveSettings, Pricing
+from search.supernet_plan import shared_pace
 from space.paths import RobustPaths
 from space.shared.plain import InputError
 from space.subnet import Subnet
 from training.data.dataset import Dataset
-from training.loop import seconds_of_steps
 from training.state import STATE_BYTES_PER_PARAMETER
 from training.supernet import SupernetTrainer
-
-STEPS_TIMED = 8  # each without other stages
 
 
 def check_evolution(settings: SearchSettings) -> None:
@@ -67,13 +63,8 @@ def evolution_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     training = replace(settings.training, validation_images=strategy.validation_images)
     paths = RobustPaths(network, strategy.probability)
     trainer = SupernetTrainer(paths, settings.proxy, data, training, seed=settings.seed)
-    took = seconds_of_steps(trainer, STEPS_TIMED)
-    a_step, began = sum(took) / len(took), time.perf_counter()
-    trainer.inherit(network)
-    trainer.validation_loss()
-    if strategy.rank_by == "clip":
-        trainer.generate(scored_captions(settings, data), seed=settings.seed)
-    a_stage, stages = time.perf_counter() - began, len(network.stages) + 1
+    a_step, a_stage = shared_pace(trainer, settings, data, images=strategy.rank_by == "clip")
+    stages = len(network.stages) + 1
     whole = strategy.rounds * (strategy.steps * a_step + stages * a_stage)
     state = trainer.parameters * STATE_BYTES_PER_PARAMETER
     by = pricing.said.get("list", "a stand-in for latency: no price list")

@@ -26,6 +26,7 @@ from search.scoring.evaluator import check_scoring, scoring_plan
 from search.settings import SearchSettings
 from search.statistics.noise import NO_NOISE, Noise
 from search.stopping.factory import StoppingSettings, make_rule
+from search.strategies.evolve import EvolveSettings
 from search.strategies.factory import StrategySettings
 from search.supernet_plan import check_supernet, supernet_plan
 from space.architecture import Architecture
@@ -150,6 +151,10 @@ def _check_objectives(settings: SearchSettings) -> None:
             )
 
 
+def _who_chooses(settings: SearchSettings) -> str:
+    return "evolution" if isinstance(settings.strategy, EvolveSettings) else settings.sampler.name
+
+
 def _macs(architecture: Architecture) -> int:
     return price(architecture).macs
 
@@ -240,7 +245,7 @@ def plan_text(settings: SearchSettings) -> str:
         f"space      {len(settings.space.free())} choices, {settings.space.encodings:.3g} combinations",
         f"budget     {', '.join(settings.budget.words()) or 'no bound'}",
         f"feasible   {len(feasible) / SAMPLES_PRICED:.1%} of {SAMPLES_PRICED} random samples",
-        f"trials     {settings.trials} by {settings.sampler.name}, rungs {list(settings.rungs)}, "
+        f"trials     {settings.trials} by {_who_chooses(settings)}, rungs {list(settings.rungs)}, "
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
     lines += [f"scores     {line}" for line in scoring_plan(settings, data)]

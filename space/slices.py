@@ -23,7 +23,7 @@ from space.architecture import Architecture
 from space.kinds.stage import Axis, Stage
 from space.kinds.table import CONV_BLOCKS, build, kind_of
 from space.stages import RESAMPLING, Stages, stages
-from space.subnet import Unit, Units, units_of
+from space.subnet import NamedUnit, NamedUnits, units_of
 
 
 class Piece(NamedTuple):
@@ -69,7 +69,7 @@ def ranges(own: Axis, whole: Axis) -> tuple[tuple[int, int], ...]:
 # ---------------------------------------------------------------------- the parameters of an architecture
 
 
-def pieces(architecture: Architecture, units: Units | None = None) -> Iterator[Piece]:
+def pieces(architecture: Architecture, units: NamedUnits | None = None) -> Iterator[Piece]:
     """The parameters of `UNet(architecture)`, in the order of the forward pass; `units` are what its blocks
     and layers are called in shared weights, by default what all architectures have."""
     width, names = 0, units_of(architecture) if units is None else units
@@ -112,7 +112,7 @@ def _parameters(stage: Stage) -> tuple[tuple[str, tuple[int, ...], type[nn.Modul
     )
 
 
-def _names(levels: int, where: str, part: Stages, units: Sequence[Unit]) -> Iterator[tuple[str, str]]:
+def _names(levels: int, where: str, part: Stages, units: Sequence[NamedUnit]) -> Iterator[tuple[str, str]]:
     """Of the stages of one place: the module's name in `UNet`, and its name in shared weights."""
     side, _, level = where.partition("-")
     place = {

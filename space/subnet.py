@@ -22,14 +22,14 @@ from space.shared.plain import InputError, nearest
 COPY = re.compile(r"\+\d+/")
 
 
-class Unit(NamedTuple):
+class NamedUnit(NamedTuple):
     """A conv block and the layers that follow it, by their names at a place: "0" and "0/layer-1", say."""
 
     conv: str
     layers: tuple[str, ...]
 
 
-Units = Mapping[str, tuple[Unit, ...]]
+NamedUnits = Mapping[str, tuple[NamedUnit, ...]]
 """By place ("down-1", "middle", "up-1"), in the order of the forward pass."""
 
 
@@ -38,7 +38,7 @@ class Subnet:
     """`whole` says all but how many conv blocks and layers there are, which follows from `units`."""
 
     whole: Architecture
-    units: Units
+    units: NamedUnits
 
     @classmethod
     def of(cls, network: Architecture | Subnet) -> Subnet:
@@ -116,7 +116,7 @@ class Subnet:
         subnet = self
         for at, its in self._blocks(place, index):
             units = self.units[at]
-            copy = Unit(_copy_of(units[its].conv, [unit.conv for unit in units]), ())
+            copy = NamedUnit(_copy_of(units[its].conv, [unit.conv for unit in units]), ())
             its += at == place  # on the way up it stands before, so that copies are a pair as well
             subnet = subnet._with(at, (*units[:its], copy, *units[its:]))
         return subnet
@@ -141,11 +141,11 @@ class Subnet:
                 return place, index, unit.layers.index(name)
         raise AssertionError(stage)
 
-    def _with(self, place: str, units: tuple[Unit, ...]) -> Subnet:
+    def _with(self, place: str, units: tuple[NamedUnit, ...]) -> Subnet:
         return replace(self, units={**self.units, place: units})
 
 
-def units_of(architecture: Architecture) -> dict[str, tuple[Unit, ...]]:
+def units_of(architecture: Architecture) -> dict[str, tuple[NamedUnit, ...]]:
     """By names that all architectures have: numbers, but on the way up the last block, which joins what
     entered the level, is "last" of all."""
     levels = list(enumerate(architecture.levels, 1))
@@ -155,12 +155,12 @@ def units_of(architecture: Architecture) -> dict[str, tuple[Unit, ...]]:
     return found | {f"up-{number}": _numbered(level.up, last="last") for number, level in reversed(levels)}
 
 
-def _numbered(layers: tuple[int, ...], last: str = "") -> tuple[Unit, ...]:
+def _numbered(layers: tuple[int, ...], last: str = "") -> tuple[NamedUnit, ...]:
     names = [str(index) for index in range(len(layers))]
     if last:
         names[-1] = last
     return tuple(
-        Unit(name, tuple(f"{name}/layer-{index}" for index in range(count)))
+        NamedUnit(name, tuple(f"{name}/layer-{index}" for index in range(count)))
         for name, count in zip(names, layers, strict=True)
     )
 

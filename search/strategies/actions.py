@@ -64,7 +64,7 @@ def valued(
     return rows
 
 
-def chosen(network: Subnet, rows: Sequence[Valued], limit: Limit, most: int) -> list[str]:
+def next_actions(network: Subnet, rows: Sequence[Valued], limit: Limit, most: int) -> list[str]:
     """The next actions in words, at most so many; none where nothing is left to be done."""
     known = sorted((row for row in rows if row.value is not None), key=lambda row: row.value or 0.0)
     actions: list[str] = []

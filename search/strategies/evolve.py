@@ -20,7 +20,7 @@ from search.named import named_architecture
 from search.objectives import CLIP, VALIDATION_LOSS, Objective, Objectives
 from search.runs.files import SHARED_KEY
 from search.runs.record import MemoryRecord, State
-from search.strategies.actions import CostOf, Limit, chosen, valued
+from search.strategies.actions import CostOf, Limit, next_actions, valued
 from search.strategies.base import SearchTask
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.ledger import Ledger
@@ -250,7 +250,7 @@ class Evolution:
     def _write_evolved(self, report: Report) -> None:
         network, objective = self.networks[-1], self.settings.objective(self.task.objectives)
         rows = valued(network, report.inherited, objective, self.limit)
-        actions = chosen(network, rows, self.limit, self.settings.actions)
+        actions = next_actions(network, rows, self.limit, self.settings.actions)
         after = network.after(actions)
         self.record.append(
             "evolved",

@@ -15,7 +15,7 @@ from space.paths import RobustPaths
 from space.prices.parts import counted_parts
 from space.proxy import Proxy
 from space.shared.plain import InputError
-from space.subnet import Subnet, Unit, origin
+from space.subnet import NamedUnit, Subnet, origin
 from space.supernet import Supernet
 from space.unet import UNet
 from tests.space.price_lists import made_list
@@ -82,8 +82,8 @@ def test_actions_by_hand_and_that_they_are_priced_as_the_difference(action: str,
 
 def test_names_stay_and_copies_are_taken_back() -> None:
     moved = WHOLE.without("down-2/1")
-    assert moved.units["down-2"] == (Unit("0", ("0/layer-0", "0/layer-1", "1/layer-0")),)
-    assert moved.units["up-2"][0] == Unit("0", ("0/layer-0", "1/layer-0", "1/layer-1"))
+    assert moved.units["down-2"] == (NamedUnit("0", ("0/layer-0", "0/layer-1", "1/layer-0")),)
+    assert moved.units["up-2"][0] == NamedUnit("0", ("0/layer-0", "1/layer-0", "1/layer-1"))
     assert "down-2/1/layer-0" in moved.stages and "down-2/1" not in moved.stages
     for stage in WHOLE.stages:
         copied = WHOLE.with_copy(stage)

@@ -1,4 +1,4 @@
-"""A network sheds and copies stages: values by hand, what is recorded, and going on after a kill."""
+"""A network sheds and copies stages: what is recorded, and going on after a kill."""
 
 from __future__ import annotations
 
@@ -10,26 +10,20 @@ import pytest
 import torch
 
 from analysis.findings import evolution_in_words
-from conf.compose import compose
 from search import trial as trials
 from search.display import round_in_words
-from search.evolution_plan import check_evolution, evolution_plan
 from search.objectives import FID_AND_CLIP, VALIDATION_LOSS
 from search.runs.files import SHARED_KEY, STATE_NAME
 from search.runs.record import History, MemoryRecord, Record, read_history
 from search.samplers.random import RandomSampler
-from search.settings import settings_from_plain
 from search.stopping.none import NoStopping
-from search.strategies.actions import Limit, Valued, chosen, fewest_actions, valued
 from search.strategies.base import SearchTask
 from search.strategies.evolve import EvolveSettings
 from search.strategy import Job, Report, Strategy
 from search.toy import RUNGS, SPACE, decisions
 from search.trial import TrialSettings, TrialWorker
-from space.architecture import Architecture
 from space.budget import Budget
 from space.corners import corners
-from space.levels import Level
 from space.paths import RobustPaths
 from space.prices.macs import price
 from space.proxy import Proxy
@@ -40,89 +34,10 @@ from tests.space.price_lists import made_list
 from tests.training.objectives.test_supernet import BUDGET as TINY_BUDGET
 from tests.training.objectives.test_supernet import PROXY as TINY_PROXY
 from tests.training.objectives.test_supernet import SPACE as TINY_SPACE
-from training.data.factory import load_data
 from training.data.scenes import ScenesSettings
 from training.settings import TrainingSettings
 
 FID, CLIP = FID_AND_CLIP
-LAYERS = Architecture((Level(64, "full", (2,), (2, 0), cross_attention=True),), latent_size=8)
-NETWORK = Subnet.of(LAYERS)
-A, B, C, D = NETWORK.stages  # two layers down, two up, all of one price
-LAYER = price(LAYERS).gmacs - price(NETWORK.without(A).architecture).gmacs
-
-
-def limit(removals: float) -> Limit:
-    """What the network costs after so many of its layers have gone."""
-    most = price(LAYERS).gmacs - removals * LAYER
-    return Limit(lambda a: price(a).gmacs, most * (1 + 1e-9), lambda a: True)
-
-
-def rows(*values: float | None) -> list[Valued]:
-    return [Valued(stage, 0.0, 0.0, value) for stage, value in zip(NETWORK.stages, values, strict=True)]
-
-
-def test_values_by_hand() -> None:
-    """What the CLIP score loses for each GMAC saved; of a loss, by how much it grows, as a share."""
-    clip = [{CLIP.name: score} for score in (0.5, 0.4, 0.5, 0.55)] + [{}]
-    found = valued(NETWORK, clip, CLIP, limit(0))
-    assert [row.stage for row in found] == [A, B, C, D]
-    assert [row.value for row in found] == [
-        pytest.approx(0.1 / LAYER),
-        0.0,
-        pytest.approx(-0.05 / LAYER),
-        None,
-    ]
-    assert found[0].cost == price(NETWORK.without(A).architecture).gmacs and found[3].score is None
-    loss = EvolveSettings(rank_by="validation_loss").objective(FID_AND_CLIP)
-    assert EvolveSettings().objective(FID_AND_CLIP) == CLIP
-    grown = valued(NETWORK, [{VALIDATION_LOSS: x} for x in (0.1, 0.2, 0.1, 0.1, 0.1)], loss, limit(0))
-    assert grown[0].value == pytest.approx(0.6931472 / LAYER)
-    free = Limit(lambda a: 1.0, 0.5, lambda a: True)  # the network costs no less without them
-    assert [row.value for row in valued(NETWORK, [clip[0]] * 5, CLIP, free)] == [None] * 4
-
-
-def test_by_a_list_values_are_per_millisecond_and_what_it_does_not_hold_has_none() -> None:
-    prices = made_list([LAYERS])
-    ms = Limit(prices.milliseconds, 1.0, lambda a: True)
-    (first, *_) = valued(NETWORK, [{CLIP.name: 0.5}, *[{CLIP.name: 0.3}] * 4], CLIP, ms)
-    saved = prices.milliseconds(LAYERS) - prices.milliseconds(NETWORK.without(A).architecture)
-    assert saved > 0 and first.value == pytest.approx(0.2 / saved)
-    other = made_list([replace(LAYERS, activation="gelu")])
-    unknown = Limit(other.milliseconds, 1.0, lambda a: True)
-    assert unknown.over(NETWORK) and unknown.cost(NETWORK) is None
-    found = valued(NETWORK, [{CLIP.name: 0.5}, *[{CLIP.name: 0.3}] * 4], CLIP, unknown)
-    assert [row.value for row in found] == [None] * 4
-
-
-@pytest.mark.parametrize(
-    ("values", "removals", "most", "actions"),
-    [
-        ((0.3, -0.1, 0.2, 0.1), 1, 3, [f"remove {B}"]),  # over: the least loss first, until it is within
-        ((0.3, -0.1, 0.2, 0.1), 2, 3, [f"remove {B}", f"remove {D}"]),
-        ((0.3, -0.1, 0.2, 0.1), 4, 3, [f"remove {B}", f"remove {D}", f"remove {C}"]),
-        ((None, 0.2, None, 0.1), 3, 9, [f"remove {D}", f"remove {B}"]),
-        ((0.3, -0.1, 0.2, 0.1), -1, 3, [f"copy {A}"]),  # within: the best is copied, where it fits
-        ((0.3, -0.1, 0.2, 0.1), -9, 2, [f"copy {A}", f"copy {C}"]),
-        ((0.0, -0.1, None, 0.0), -9, 3, []),  # what is worth nothing is not copied
-        ((0.3, -0.1, 0.2, 0.1), 0, 3, []),  # none fits
-    ],
-)
-def test_over_the_least_go_and_within_the_best_are_copied(
-    values: tuple[float | None, ...], removals: float, most: int, actions: list[str]
-) -> None:
-    assert chosen(NETWORK, rows(*values), limit(removals), most) == actions
-
-
-def test_another_bound_is_kept_too() -> None:
-    most = price(LAYERS).parameters - 1
-    bounded = Limit(lambda a: 1.0, 2.0, lambda a: price(a).parameters <= most)
-    assert chosen(NETWORK, rows(3, 1, 2, 4), bounded, 9) == [f"remove {B}"]
-    assert fewest_actions(NETWORK, bounded) == 1 and fewest_actions(NETWORK, limit(2.5)) == 3
-    assert fewest_actions(NETWORK, limit(-1)) == 0 and fewest_actions(NETWORK, limit(4.5)) is None
-
-
-# ---------------------------------------------------------------------- a search of the toy world
-
 LARGEST = corners(SPACE)[0]  # two levels, each side a stack of layers
 COST = price(LARGEST).gmacs
 SETTINGS = EvolveSettings(cost="gmacs", at_most=0.88 * COST, rounds=4, steps=10, actions=2)
@@ -335,62 +250,8 @@ def reported(worker: TrialWorker, job: Job) -> Report:
     return report
 
 
-# ---------------------------------------------------------------------- chosen by words
-
-
-def settings_of(*words: str) -> Any:
-    return settings_from_plain(compose("search", ["strategy=evolve", *words]))
-
-
-GMACS = {"strategy.cost": "gmacs", "strategy.at_most": "150", "strategy.start": "md", "trials": "1"}
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ((), r"strategy\.at_most: missing; needed: .* in ms"),
-        (("strategy.at_most=5",), r"strategy\.prices: missing; needed: a price list .* strategy\.cost=gmacs"),
-        (
-            ("gmacs", "strategy.prices=a.json"),
-            r"strategy\.prices: a\.json is of no use with strategy\.cost=gmacs",
-        ),
-        (
-            ("strategy.at_most=5", "strategy.prices=absent.json"),
-            r"absent\.json: cannot be read as a price list",
-        ),
-        (
-            ("gmacs", "strategy.at_most=20"),
-            r"strategy\.at_most: 20 GMACs is not reached: without all 19 stages",
-        ),
-        (
-            ("gmacs", "strategy.rounds=1"),
-            r"strategy\.actions: 1 rounds of 3 .*takes 8 .*nearest: strategy\.actions=8",
-        ),
-        (("gmacs", "enqueue=[md_lite]"), r"trials: 1 are all enqueued .*nearest: 2"),
-        (("gmacs", "strategy.start=mb"), r"architecture 'mb': no such preset"),
-        (("gmacs", "strategy.at_most=-1"), r"at_most: -1 is not possible; allowed: more than 0 GMACs"),
-        (("gmacs", "strategy.probability=0"), r"probability: 0 is not possible; allowed: over 0, up to 1"),
-        (("gmacs", "strategy.rounds=0"), r"rounds: 0 is not possible"),
-        (("gmacs", "strategy.rank_by=fid"), r"strategy\.rank_by: 'fid' is not a choice"),
-    ],
-)
-def test_what_cannot_work_is_refused_in_a_line(words: tuple[str, ...], said: str) -> None:
-    chosen_words = (GMACS if words[:1] == ("gmacs",) else {}) | dict(
-        word.split("=", 1) for word in words if word != "gmacs"
-    )
-    with pytest.raises(InputError, match=said) as caught:
-        check_evolution(settings_of(*("=".join(pair) for pair in chosen_words.items())))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_list_that_does_not_cover_the_start_or_has_changed_is_refused(tmp_path: Path) -> None:
+def test_a_list_that_has_changed_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "list.json"
-    made_list([LAYERS]).write(file)
-    by_list = ("strategy.at_most=5", f"strategy.prices={file}")
-    with pytest.raises(
-        InputError, match=r"strategy\.prices: .* holds that kind at other sizes|strategy\.prices: "
-    ):
-        check_evolution(settings_of(*by_list))
     made_list([LARGEST]).write(file)
     record = MemoryRecord(lambda: 0.0)
     words: dict[str, Any] = {"cost": "latency_ms", "prices": str(file), "at_most": 0.01, "rounds": 2}
@@ -400,24 +261,3 @@ def test_a_list_that_does_not_cover_the_start_or_has_changed_is_refused(tmp_path
     made_list([LARGEST], lambda part: 1.0).write(file)
     with pytest.raises(InputError, match=r"strategy\.prices: onnx .*this search began with another list"):
         drive(strategy_on(record, **words))
-
-
-def test_the_experiment_and_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = (
-        "data.scenes=192",
-        "training.batch_size=2",
-        "evaluators.images=2",
-        "strategy.validation_images=2",
-    )
-    plain = compose("search", ["experiment=snapfusion", *quick])
-    settings = settings_from_plain(plain)
-    assert (
-        isinstance(settings.strategy, EvolveSettings) and settings.budget.gmacs == settings.strategy.at_most
-    )
-    monkeypatch.setattr("search.evolution_plan.seconds_of_steps", lambda trainer, count: [0.25, 0.75])
-    check_evolution(settings)
-    data = load_data(settings.data)
-    what, cost = evolution_plan(settings, data)
-    assert what == "from 203.8 to 170 GMACs (a stand-in for latency: no price list)"
-    assert "4 rounds of 250 steps of 0.500 s and 25 scores of" in cost
-    assert evolution_plan(settings_from_plain(compose("search", [])), data) == []

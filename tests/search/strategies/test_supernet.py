@@ -217,7 +217,7 @@ def test_it_is_chosen_by_its_name_and_refuses_what_cannot_work() -> None:
     with pytest.raises(InputError, match=r"strategy: every: 0 is not possible|strategy\.every: 0 is not"):
         settings_of("strategy=supernet", "strategy.every=0")
     few = settings_from_plain(compose("search", ["strategy=supernet", "strategy.candidates=5"]))
-    with pytest.raises(InputError, match=r"strategy\.candidates: 5 are ranked, and 8 .*allowed: 8 or more"):
+    with pytest.raises(InputError, match=r"strategy\.candidates: 5 are ranked, and 12 .*allowed: 12 or more"):
         check(few)
 
 
