@@ -182,7 +182,7 @@ def evolution_in_words(history: History) -> str:
     first, last = history.evolved[0], history.evolved[-1]
     actions = [action for event in history.evolved for action in event["actions"]]
     removed = sum(action.startswith("remove") for action in actions)
-    by = first["prices"].get("list", "a stand-in for latency: no price list was given")
+    by = ", ".join(first["lists"]) or "in the place of latency: no price list"
     reasons = [f"Not reached: {trial.reason}." for trial in history.shared if trial.reason]
     return " ".join(
         [

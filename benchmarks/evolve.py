@@ -43,7 +43,6 @@ levels:
 - {channels: 1024, conv: separable, down: [3, 3], up: [3, 3, 3], self_attention: true, cross_attention: true}
 """
 ALIKE = ("stopping=none", "confirmation=none", "recorded=false")
-UNBOUND = ("budget=none", "budget.gmacs=null")  # the experiment has one of its own
 RIVALS = ("random", "linear")
 JUDGED = 1000  # added to a seed where winners are trained again
 
@@ -94,8 +93,8 @@ def value_rows(searches: Searches, steps: int, seeds: Sequence[int]) -> list[dic
     start = Architecture.from_yaml(START)
     file = _written(searches.folder / "start.yaml", start)
     network, cost = Subnet.of(start), price(start).gmacs
-    robust = ("experiment=snapfusion", "space=md", *UNBOUND, f"strategy.start={file}", "trials=1")
-    once = ("strategy.rounds=1", f"strategy.steps={steps}", f"strategy.at_most={0.999 * cost:.4f}")
+    robust = ("experiment=snapfusion", "space=md", "budget=none", f"strategy.start={file}", "trials=1")
+    once = ("strategy.rounds=1", f"strategy.steps={steps}", f"budget.gmacs={0.999 * cost:.4f}")
     history = searches.history("values", *robust, *once, "strategy.actions=1", "confirmation=none")
     (event,) = history.evolved
     children = {stage: network.without(stage).architecture for stage in network.stages}

@@ -13,5 +13,6 @@ A file imports from its own line and from those below it, never upwards:
     metrics/                     the numbers that features and cosines give, and how sure they are
     images/                      anybody's images and captions, in a protocol's form
     protocols/                   what a score means, and which two may be compared
+    latency/                     how fast a network is here, whole and in parts
     files                        arrays in one file
 """

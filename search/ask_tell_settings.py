@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from search.latency import recorded_lists
 from search.objectives import Objective, Objectives, checked, fid_and_clip, objectives_to_plain
 from search.runs.files import CONFIG_NAME, RECORD_NAME
 from search.runs.folder import folder_for
@@ -138,6 +139,7 @@ def header_of_told(settings: AskTellSettings, name: str, overrides: list[str]) -
     header |= {key: plain[key] for key in ("sampler", "stopping")}
     header |= {"name": name, "overrides": overrides, "budget": settings.budget.to_plain(), "references": []}
     header |= {"objectives": objectives_to_plain(settings.objectives), "training": ELSEWHERE}
+    header |= recorded_lists(settings.budget)
     return header | ({} if settings.noise is None else {"noise": noise_to_plain(settings.noise)})
 
 

@@ -15,9 +15,9 @@ from search.confirmation.unmeasured import noise_note
 from search.evolution_plan import check_evolution, evolution_plan
 from search.expected_time import measured_pace, time_lines
 from search.formats import counted
+from search.latency import check_lists, latency_notes
 from search.named import named_architecture as named_architecture
 from search.objectives import Objectives
-from search.runs.folder import disk_free_bytes
 from search.runs.prior import check_prior, recorded_that_teach, settled_header
 from search.runs.teachers import left_out
 from search.samplers.base import ChecksSpace
@@ -34,6 +34,7 @@ from space.budget import Budget, smallest_of
 from space.choices import Space, UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
+from space.shared.disk import disk_free_bytes
 from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
@@ -130,7 +131,8 @@ def _check_order(space: Space) -> None:
 
 
 def _check_budget(settings: Choosing) -> None:
-    """Each bound alone leaves something of the space."""
+    """Price lists price all of the space, and each bound alone leaves something of it."""
+    check_lists(settings.budget, settings.space)
     for bound in settings.budget.bounds():
         alone = settings.budget.alone(bound)
         smallest = smallest_of(settings.space, alone, bound)
@@ -248,6 +250,8 @@ def plan_text(settings: SearchSettings) -> str:
         f"trials     {settings.trials} by {_who_chooses(settings)}, rungs {list(settings.rungs)}, "
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
+    lines += [f"latency    by {one.describe()}" for one in settings.budget.lists]
+    lines += latency_notes(settings.budget)
     lines += [f"scores     {line}" for line in scoring_plan(settings, data)]
     if note := noise_note(settled_header(settings, data.digest)):
         lines.append(f"noise      {note}")

@@ -10,6 +10,7 @@ from typing import Any
 from evaluators.scorers.scorer import Scorer
 from search.confirmation.confirmation import Confirmation
 from search.display import Display
+from search.latency import latency_score, recorded_lists
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
 from search.plan import Choosing, named_architecture
 from search.runs.compatibility import READS
@@ -112,6 +113,7 @@ def start_scores(
     scores = evaluator.score(trainer.generate(captions, seed=settings.seed), captions)
     if any(objective.name == VALIDATION_LOSS for objective in settings.objectives):
         scores[VALIDATION_LOSS] = trainer.validation_loss()
+    scores |= latency_score(settings.budget, settings.space.smallest(lambda a: price(a).macs))
     return {name: float(score) for name, score in scores.items()}
 
 
@@ -135,7 +137,7 @@ def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> d
         "noise": noise_to_plain(settings.noise),
         "references": list(settings.confirmation.references),
     }
-    return header | ({READS: reads} if reads else {})
+    return header | ({READS: reads} if reads else {}) | recorded_lists(settings.budget)
 
 
 def search_strategy(settings: Choosing, record: MemoryRecord, noise: Noise) -> Strategy:
@@ -176,4 +178,4 @@ def phases_of(settings: SearchSettings, record: Record) -> Phases:
         )
 
     search = search_strategy(settings, record, noise_of_rule(record.history))
-    return Phases(search, confirmation)
+    return Phases(search, confirmation, scores=lambda a: latency_score(settings.budget, a), record=record)

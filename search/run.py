@@ -19,6 +19,7 @@ from search.confirmation.unmeasured import noise_note, what_to_measure, why_unkn
 from search.custom import keep_custom
 from search.display import Display, make_display
 from search.formats import counted, score, states_in_words
+from search.latency import check_same_lists, latency_notes
 from search.plan import check, compared_with
 from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
 from search.runs.commands import more_seeds_command
@@ -117,6 +118,7 @@ def _run_with(
     record = Record(folder)
     try:
         begin_record(settings, folder, record, header_of(settings, folder, overrides))
+        check_same_lists(record.history.header, settings.budget)
         with make_display(settings.trials, settings.objectives) as display:
             record.announce = display.message
             try:
@@ -151,6 +153,8 @@ def _run(
     all_of(record.history.start_scores, settings.objectives)
     if note := noise_note(record.history.header):
         display.message(f"noise: {note}")
+    for note in latency_notes(settings.budget):
+        display.message(note)
     if not (folder / PROVENANCE_NAME).is_file():
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))
     references = compared_with(settings)

@@ -22,7 +22,7 @@ from search.statistics.noise import Noise
 from search.stopping.factory import StoppingSettings
 from search.strategies.factory import StrategySettings
 from search.strategies.independent import IndependentSettings
-from space.budget import Budget
+from space.budget import LATENCY, Budget
 from space.choices import Space
 from space.proxy import Proxy
 from space.shared.caches import cache_folder
@@ -110,7 +110,7 @@ class SearchSettings:
         """All that trials record, by name."""
         protocol = self.evaluators
         own = score_names(protocol) if isinstance(protocol, EvaluationProtocol) else SCORES
-        return (*own, VALIDATION_LOSS)
+        return (*own, VALIDATION_LOSS, *((LATENCY,) if self.budget.files else ()))
 
     @property
     def named(self) -> tuple[str, ...]:

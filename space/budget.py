@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal
 
 from space.architecture import Architecture
 from space.choices import Space
+from space.prices.latency import PriceList
 from space.prices.macs import Cost, price
 from space.prices.memory import peak_activation_bytes, weight_bytes
-from space.shared.plain import InputError, check_choices
+from space.shared.plain import InputError, check_choices, to_plain
 
 MIB = 2**20
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
+LATENCY = "latency_ms"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ def _bound(unit: str, per: float, amount: Callable[[Any, str], int], **kind: boo
 class Budget:
     """Hard upper bounds at the paper's scale. None is no bound. A further price is one more entry here.
 
-    `precision` is that of weights and activations where their bytes are bounded.
+    `precision` is that of weights and activations where their bytes are bounded. `latency_ms` bounds what the
+    price lists in the files `prices` predict: one bound for the slowest, or one for each.
     """
 
     parameters_millions: float | None = _bound("M parameters", 1e6, lambda cost, _: cost.parameters)
@@ -51,20 +55,68 @@ class Budget:
     peak_activations_mib: float | None = _bound(
         "MiB of activations", MIB, peak_activation_bytes, summed=False, at_precision=True
     )
+    latency_ms: tuple[float, ...] | float | None = _bound("ms", 1, lambda *_: 0, summed=False)
     precision: Precision = "fp16"
+    prices: tuple[str, ...] | str | None = None
 
     def __post_init__(self) -> None:
         check_choices(self)
         for name in PRICES:
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name}: {value} is no budget; allowed: more than 0, or null for no bound")
+            for bound in value if isinstance(value, tuple) else (value,):
+                if bound is not None and not bound > 0:
+                    raise InputError(
+                        f"{name}: {bound} is no budget; allowed: more than 0, or null for no bound"
+                    )
+        self._check_latency()
+
+    def _check_latency(self) -> None:
+        files, bound = self.files, self.latency_ms
+        if len(set(files)) < len(files) or self.prices == ():
+            raise InputError(f"prices: {list(files)}; allowed: one file or more, each once, or null")
+        if bound is not None and not files:
+            raise InputError(
+                f"{LATENCY}: needs a price list, prices=<file>, which mdsearch latency prices measures"
+            )
+        if isinstance(bound, tuple) and len(bound) != len(files):
+            raise InputError(
+                f"{LATENCY}: {len(bound)} bounds for {len(files)} price lists; allowed: one for the slowest, "
+                "or one for each"
+            )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Of the price lists."""
+        return (self.prices,) if isinstance(self.prices, str) else self.prices or ()
+
+    @cached_property
+    def lists(self) -> tuple[PriceList, ...]:
+        """Read when they are first asked for. Raises InputError."""
+        try:
+            return tuple(map(PriceList.load, self.files))
+        except InputError as error:
+            raise InputError(f"prices: {error}") from None
+
+    def latencies(self, architecture: Architecture) -> tuple[float, ...]:
+        """ms by each price list. Raises InputError for what one does not hold."""
+        return tuple(one.milliseconds(architecture) for one in self.lists)
+
+    def latency(self, architecture: Architecture) -> float:
+        """The slowest of them; with a bound for each, what is nearest to its bound, on the first's scale."""
+        scales = [self._bounds_ms[0] / bound for bound in self._bounds_ms]
+        return max(ms * scale for ms, scale in zip(self.latencies(architecture), scales, strict=True))
+
+    @property
+    def _bounds_ms(self) -> tuple[float, ...]:
+        bound = self.latency_ms
+        return bound if isinstance(bound, tuple) else (bound or 1.0,) * len(self.files)
 
     def bounds(self) -> dict[str, float]:
-        """Those that are set, by name."""
-        return {name: bound for name in PRICES if (bound := getattr(self, name)) is not None}
+        """Those that are set, by name; of a bound for each price list the first."""
+        found = {name: bound for name in PRICES if (bound := getattr(self, name)) is not None}
+        return found | ({LATENCY: self._bounds_ms[0]} if LATENCY in found else {})
 
-    def prices(self, network: Architecture | Cost) -> dict[str, float]:
+    def amounts(self, network: Architecture | Cost) -> dict[str, float]:
         """What is bounded, by name, in the unit of its bound.
 
         Raises:
@@ -75,12 +127,18 @@ class Budget:
 
     def excess(self, network: Architecture | Cost) -> list[str]:
         """Why a network is over budget, a clause for each bound it breaks; empty when it fits. Raises as
-        `prices`."""
+        `amounts`."""
         bounds = self.bounds()
-        return [
+        clauses = [
             f"{value:.1f} {self.unit(name)} > {bounds[name]:g}"
-            for name, value in self.prices(network).items()
-            if value > bounds[name]
+            for name, value in self.amounts(network).items()
+            if value > bounds[name] and name != LATENCY
+        ]
+        if LATENCY not in bounds or not isinstance(network, Architecture):
+            return clauses
+        slow = zip(self.latencies(network), self._bounds_ms, self.lists, strict=True)
+        return clauses + [
+            f"{ms:.1f} ms > {bound:g} ({one.describe()})" for ms, bound, one in slow if ms > bound
         ]
 
     def unit(self, name: str) -> str:
@@ -92,14 +150,16 @@ class Budget:
 
     def alone(self, name: str) -> Budget:
         """One of the bounds, without the others."""
-        return Budget(**{name: getattr(self, name)}, precision=self.precision)
+        lists = self.prices if name == LATENCY else None
+        return Budget(**{name: getattr(self, name)}, precision=self.precision, prices=lists)
 
     def to_plain(self) -> dict[str, Any]:
         """As records hold it: the bounds of the paper always, the others and the precision where they act."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in PAPERS}
-        plain |= self.bounds()
+        plain |= {name: to_plain(getattr(self, name)) for name in self.bounds()}
         at_precision = any(PRICES[name].at_precision for name in self.bounds())
-        return plain | ({"precision": self.precision} if at_precision else {})
+        lists = {"prices": list(self.files)} if self.files else {}
+        return plain | ({"precision": self.precision} if at_precision else {}) | lists
 
     def _priced(self, name: str, network: Architecture | Cost, cost: Cost) -> float:
         priced = PRICES[name]
@@ -107,6 +167,8 @@ class Budget:
             return priced.amount(cost, self.precision) / priced.per
         if isinstance(network, Cost):
             raise InputError(f"{name}: follows from no sum over stages, so not from a cost alone")
+        if name == LATENCY:
+            return self.latency(network)
         return priced.amount(network, self.precision) / priced.per
 
 
@@ -122,17 +184,21 @@ def smallest_of(space: Space, budget: Budget, name: str) -> Architecture:
     """The corner of a space that is cheapest by one of the bounded prices, by MACs where that is a tie: of a
     peak many choices are."""
     one = budget.alone(name)
-    return space.smallest(lambda a: (one.prices(a)[name], price(a).macs))
+    return space.smallest(lambda a: (one.amounts(a)[name], price(a).macs))
 
 
 def bounds_in_words(recorded: Mapping[str, Any]) -> list[str]:
     """Each bound that a header holds as "400 M parameters"; a price that is not known by its name."""
     precision = recorded.get("precision", "fp16")
     return [
-        f"{bound:g} {_unit(name, precision)}"
+        f"{_number(bound)} {_unit(name, precision)}"
         for name, bound in recorded.items()
-        if name != "precision" and bound is not None
+        if name not in ("precision", "prices") and bound is not None
     ]
+
+
+def _number(bound: float | Sequence[float]) -> str:
+    return f"{bound:g}" if isinstance(bound, (int, float)) else " and ".join(f"{one:g}" for one in bound)
 
 
 def _unit(name: str, precision: str) -> str:

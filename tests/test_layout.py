@@ -66,7 +66,7 @@ def test_no_file_is_too_long_to_read() -> None:
 
 SUFFIXES = "csv|db|gz|html|ipynb|json|jsonl|md|npz|onnx|png|pt|safetensors|txt|yaml"
 FILE_NAME = re.compile(rf"[\w-][\w.-]*\.({SUFFIXES})")
-OF_CONTRACT = {"main"}  # what every command has
+OF_CONTRACT = {"main"}  # what every command, and every script, has
 OLDER_NAMES = {"search"}  # `search.search`, until the next release
 
 

@@ -51,7 +51,10 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "table1": Command("the networks of the paper's Table 1, counted"),
         "walk": Command("from SD-1.5 to MobileDiffusion, decision by decision"),
         "proxy": Command("a proxy for a space of your own, by what a step takes here"),
-        "latency": _planned("how long a network takes on a device"),
+        "latency": Command("how long a network takes here, laid out like the paper's Table 4"),
+        "latency prices": Command("a price list of this device, by which budgets bound latency"),
+        "latency check": Command("predictions of a price list beside networks measured whole"),
+        "latency stages": Command("stages and a script that measures a price list on a phone"),
     },
     "Training and images": {
         "train": Command("one architecture for longer than a search can"),

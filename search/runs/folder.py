@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -168,9 +167,3 @@ def begin_record(settings: SearchSettings, folder: Path, record: Record, header:
     if not record.history.header:
         write_whole(folder / CONFIG_NAME, yaml.safe_dump(to_plain(settings), sort_keys=False))
         record.append("run", **header)
-
-
-def disk_free_bytes(folder: Path) -> int:
-    """Free space where a folder is or would be."""
-    existing = next(parent for parent in [folder.resolve(), *folder.resolve().parents] if parent.exists())
-    return shutil.disk_usage(existing).free

@@ -38,8 +38,11 @@ class Limit:
 
     def over(self, network: Subnet) -> bool:
         """Also where it is not known what it costs."""
-        cost = self.cost(network)
-        return cost is None or cost > self.at_most or not self.fits(network.architecture)
+        try:
+            own = self.cost_of(network.architecture)
+            return own > self.at_most or not self.fits(network.architecture)
+        except InputError:
+            return True
 
     def cost(self, network: Subnet) -> float | None:
         """None where it is not known: a price list may not hold what a stage would become."""

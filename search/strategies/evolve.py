@@ -8,29 +8,27 @@ network first, then those on the way that fit.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from search.formats import COST_UNITS, cost_in_words
+from search.formats import cost_in_words
 from search.named import named_architecture
 from search.objectives import CLIP, VALIDATION_LOSS, Objective, Objectives
 from search.runs.files import SHARED_KEY
 from search.runs.record import MemoryRecord, State
-from search.strategies.actions import CostOf, Limit, next_actions, valued
+from search.strategies.actions import Limit, next_actions, valued
 from search.strategies.base import SearchTask
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.ledger import Ledger
 from search.strategies.phases import Phases
 from search.strategy import Decision, Job, Report, SharedTraining, Strategy
 from space.architecture import Architecture
+from space.budget import LATENCY, Budget
 from space.choices import Space
 from space.corners import corners
 from space.paths import RobustPaths
-from space.prices.latency import PriceList
 from space.prices.macs import price
 from space.shared.plain import InputError
 from space.subnet import Subnet
@@ -39,18 +37,16 @@ from space.subnet import Subnet
 @dataclass(frozen=True)
 class EvolveSettings:
     """`rounds` of robust training of so many `steps`, in which each stage runs with a `probability`; after
-    each at most so many `actions`, until the network costs `at_most`.
+    each at most so many `actions`, until the network is within the budget.
 
-    `start` names an architecture; null is the largest of the space. `cost` is what actions save: latency_ms
-    by a price list, or gmacs, a stand-in. Stages are valued by the CLIP score of generated images, or by the
-    loss on `validation_images`.
+    `start` names an architecture; null is the largest of the space. `cost` is what actions save, of which
+    the budget holds the bound: latency_ms by its price lists, or gmacs, a stand-in. Stages are valued by the
+    CLIP score of generated images, or by the loss on `validation_images`.
     """
 
     name: Literal["evolve"] = "evolve"
     start: str | None = None
     cost: Literal["latency_ms", "gmacs"] = "latency_ms"
-    prices: str | None = None
-    at_most: float | None = None
     probability: float = 0.9
     rounds: int = 4
     steps: int = 250
@@ -65,12 +61,6 @@ class EvolveSettings:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
         if not 0 < self.probability <= 1:
             raise InputError(f"probability: {self.probability:g} is not possible; allowed: over 0, up to 1")
-        if self.at_most is not None and not self.at_most > 0:
-            raise InputError(f"at_most: {self.at_most:g} is not possible; allowed: more than 0 {self.unit}")
-
-    @property
-    def unit(self) -> str:
-        return COST_UNITS[self.cost]
 
     def objective(self, objectives: Objectives) -> Objective:
         """The score that values stages."""
@@ -94,44 +84,22 @@ class EvolveSettings:
         return Phases(evolution, trials)
 
 
-@dataclass(frozen=True)
-class Pricing:
-    """What networks cost by the settings; `said` names a price list by what it says and by its digest."""
+def limit_of(settings: EvolveSettings, budget: Budget) -> Limit:
+    """What networks cost, at the paper's scale, and may cost by the budget.
 
-    settings: EvolveSettings
-    said: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, settings: EvolveSettings) -> Pricing:
-        """Raises InputError, naming the setting that is missing or that nothing acts on."""
-        if settings.at_most is None:
-            raise InputError(
-                f"strategy.at_most: missing; needed: what the network may cost, in {settings.unit}"
-            )
-        if settings.cost != "latency_ms":
-            if settings.prices is not None:
-                raise InputError(
-                    f"strategy.prices: {settings.prices} is of no use with strategy.cost={settings.cost}; "
-                    "allowed: null, or strategy.cost=latency_ms"
-                )
-            return cls(settings)
-        if settings.prices is None:
-            raise InputError(
-                "strategy.prices: missing; needed: a price list of a device, or strategy.cost=gmacs, which "
-                "values by multiply-accumulates in the place of milliseconds"
-            )
-        found = PriceList.load(settings.prices)
-        text = json.dumps(found.to_plain(), sort_keys=True)
-        return cls(
-            settings, {"list": found.describe(), "digest": hashlib.sha256(text.encode()).hexdigest()[:12]}
+    Raises:
+        InputError: the budget has no bound on it.
+    """
+    bound = budget.bounds().get(settings.cost)
+    if bound is None and settings.cost == LATENCY:
+        raise InputError(
+            "budget.latency_ms: missing; needed with budget.prices, a price list of a device; or, with "
+            "strategy.cost=gmacs, multiply-accumulates in the place of milliseconds"
         )
-
-    @cached_property
-    def cost_of(self) -> CostOf:
-        """At the paper's scale."""
-        if self.settings.prices is None:
-            return lambda architecture: price(architecture).gmacs
-        return PriceList.load(self.settings.prices).milliseconds
+    if bound is None:
+        raise InputError("budget.gmacs: missing; needed: what the network may cost")
+    cost_of = budget.latency if settings.cost == LATENCY else lambda a: price(a).gmacs
+    return Limit(cost_of, bound, lambda a: not budget.excess(a))
 
 
 class Evolution:
@@ -214,21 +182,12 @@ class Evolution:
             return ""
         last = events[-1]
         left = "no round is left" if last["actions"] else "nothing that can go saves anything"
-        bounds = self.task.budget.excess(self.networks[-1].architecture)
-        cost = cost_in_words(last["cost_after"], last["cost"])
-        return "; ".join([f"evolved to {cost} of at most {last['at_most']:g}: {left}", *bounds])
+        over = "; ".join(self.task.budget.excess(self.networks[-1].architecture))
+        return f"evolved to {cost_in_words(last['cost_after'], last['cost'])}, over budget ({over}): {left}"
 
     @cached_property
     def limit(self) -> Limit:
-        """Raises InputError where the price list is not what the record was made with."""
-        pricing = Pricing.of(self.settings)
-        for event in self.history.evolved:
-            if event["prices"] != pricing.said:
-                now, before = (" ".join(said.values()) for said in (pricing.said, event["prices"]))
-                raise InputError(f"strategy.prices: {now}; this search began with another list: {before}")
-        assert self.settings.at_most is not None
-        fits = lambda architecture: not self.task.budget.excess(architecture)  # noqa: E731
-        return Limit(pricing.cost_of, self.settings.at_most, fits)
+        return limit_of(self.settings, self.task.budget)
 
     @cached_property
     def _start(self) -> Architecture:
@@ -259,8 +218,8 @@ class Evolution:
             round=len(self.networks),
             ranked_by=objective.name,
             cost=self.settings.cost,
-            prices=Pricing.of(self.settings).said,
-            at_most=self.settings.at_most,
+            lists=[one.describe() for one in self.task.budget.lists] if self.settings.cost == LATENCY else [],
+            at_most=self.limit.at_most,
             over=self.limit.over(network),
             inherited=list(report.inherited),
             score=report.inherited[0].get(objective.name),

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from search.runs.record import State
+from search.runs.record import MemoryRecord, State
 from search.strategy import Decision, Job, Report, Strategy
+from space.architecture import Architecture
 
 
 class Phases:
     """Strategies one after the other, as one: the next is made when the one before has finished.
 
-    Backends keep their workers from one phase to the next.
+    Backends keep their workers from one phase to the next. `scores` of an architecture, which need no
+    training, join those that a worker reports.
     """
 
-    def __init__(self, first: Strategy, *then: Callable[[], Strategy]) -> None:
+    def __init__(
+        self,
+        first: Strategy,
+        *then: Callable[[], Strategy],
+        scores: Callable[[Architecture], dict[str, float]] = lambda a: {},
+        record: MemoryRecord | None = None,
+    ) -> None:
         self.phases: list[Strategy] = [first]
         self.waiting = list(then)
+        self.scores, self.record = scores, record
 
     def propose(self) -> Job | None:
         job = self.phases[-1].propose()
@@ -26,6 +36,9 @@ class Phases:
         return job
 
     def judge(self, key: str, report: Report) -> Decision:
+        if self.record is not None:
+            architecture = self.record.history.by_key[key].architecture
+            report = replace(report, scores=report.scores | self.scores(architecture))
         return self.phases[-1].judge(key, report)
 
     def take_result(self, key: str, state: State, reason: str = "") -> None:

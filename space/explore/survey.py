@@ -81,7 +81,7 @@ def fits_budget(budget: Budget, costs: Costs) -> NDArray[np.bool_]:
     """Which of (rows, 3) costs fit, as `Budget.excess` would say one by one. Raises as that does."""
     fits = np.ones(len(costs), dtype=bool)
     bounds, columns = budget.bounds(), Cost(*costs.T)
-    for name, prices in budget.prices(columns).items():
+    for name, prices in budget.amounts(columns).items():
         fits &= prices <= bounds[name]
     return fits
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Row = tuple[int, int, float]
+MeasuredWidths = tuple[int, int, float]
 """Channels in, channels out, ms."""
 SCALE = 1000.0  # channels: terms of one order of magnitude
 AT_LEAST = 1e-6  # ms: a part that takes nothing weighs as this
@@ -23,7 +23,7 @@ def _terms(inputs: NDArray[np.float64], outputs: NDArray[np.float64]) -> NDArray
 
 
 @dataclass(frozen=True)
-class WidthFit:
+class TimesByWidth:
     """ms of a stage by its channels in and out, within what was measured."""
 
     shares: tuple[float, ...]
@@ -31,7 +31,7 @@ class WidthFit:
     outputs: tuple[int, int]
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> WidthFit:
+    def of(cls, rows: Sequence[MeasuredWidths]) -> TimesByWidth:
         from scipy.optimize import nnls
 
         inputs, outputs, times = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
@@ -56,7 +56,7 @@ class WidthFit:
         return float(terms @ np.array(self.shares))
 
     @staticmethod
-    def held_out(rows: Sequence[Row]) -> list[float]:
+    def held_out(rows: Sequence[MeasuredWidths]) -> list[float]:
         """Each row inside the others, predicted by them: the error as a share of its time."""
         found = []
         for index, (inputs, outputs, time) in enumerate(rows):
@@ -64,7 +64,7 @@ class WidthFit:
             if len(others) < 2 or not time:
                 continue
             try:
-                found.append(abs(WidthFit.of(others)(inputs, outputs) - time) / time)
+                found.append(abs(TimesByWidth.of(others)(inputs, outputs) - time) / time)
             except ValueError:
                 continue
         return found

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from space.architecture import Architecture
-from space.prices.interpolation import WidthFit
-from space.prices.parts import Family, Instance, Part, parts_of
+from space.prices.interpolation import TimesByWidth
+from space.prices.parts import Family, Instance, TimedPart, instance_parts
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 from space.stages import walk
 
-FORM = 1
-KEPT = 65_536
+LIST_FORM = 1
+MOST_KEPT = 65_536
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Entry:
                 raise InputError(f"{name}: {value} is no time; allowed: 0 or more milliseconds")
 
     @classmethod
-    def of(cls, part: Part, count: int, mean_ms: float, spread_ms: float) -> Entry:
+    def of(cls, part: TimedPart, count: int, mean_ms: float, spread_ms: float) -> Entry:
         options = dict(part.options)
         return cls(part.kind, part.size, part.inputs, part.outputs, count, mean_ms, spread_ms, options)
 
     @property
-    def part(self) -> Part:
-        return Part(self.kind, self.size, self.inputs, self.outputs, tuple(sorted(self.options.items())))
+    def part(self) -> TimedPart:
+        return TimedPart(self.kind, self.size, self.inputs, self.outputs, tuple(sorted(self.options.items())))
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ class PriceList:
     overhead_ms: float = 0.0
     factor: float = 1.0
     calibrated_on: int = 0
-    form: int = FORM
+    form: int = LIST_FORM
     source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if self.form != FORM:
-            raise InputError(f"form: {self.form} is not known; allowed: {FORM}")
+        if self.form != LIST_FORM:
+            raise InputError(f"form: {self.form} is not known; allowed: {LIST_FORM}")
         if not self.entries:
             raise InputError("entries: empty; allowed: one or more")
         if self.threads < 0:
@@ -154,13 +154,13 @@ class PriceList:
             found = kept.get(key)
             if found is None or found[0] is not stage:
                 instance = Instance(stage, *key[1:])
-                if len(kept) >= KEPT:
+                if len(kept) >= MOST_KEPT:
                     kept.clear()
-                found = kept[key] = (stage, sum(map(self.part_ms, parts_of(instance))))
+                found = kept[key] = (stage, sum(map(self.part_ms, instance_parts(instance))))
             total += found[1]
         return self.overhead_ms + self.factor * total
 
-    def part_ms(self, part: Part) -> float:
+    def part_ms(self, part: TimedPart) -> float:
         """Of one part, before `factor`: as measured, or between measured widths. Raises as `milliseconds`."""
         measured = self._measured.get(part)
         if measured is None:
@@ -176,7 +176,7 @@ class PriceList:
         """By family, how far off each entry would be, as a share of it, were it not in the list: entries at
         the edge cannot be left out, and families of two widths have none inside."""
         families = self._families.items()
-        return {family: found for family, rows in families if (found := WidthFit.held_out(rows))}
+        return {family: found for family, rows in families if (found := TimesByWidth.held_out(rows))}
 
     @cached_property
     def _kept(self) -> dict[tuple[int, bool, bool], tuple[Any, float]]:
@@ -184,7 +184,7 @@ class PriceList:
         return {}
 
     @cached_property
-    def _measured(self) -> dict[Part, float]:
+    def _measured(self) -> dict[TimedPart, float]:
         return {entry.part: entry.mean_ms for entry in self.entries}
 
     @cached_property
@@ -195,14 +195,14 @@ class PriceList:
         return dict(found)
 
     @cached_property
-    def _fits(self) -> dict[Family, WidthFit]:
-        return {family: WidthFit.of(rows) for family, rows in self._families.items()}
+    def _fits(self) -> dict[Family, TimesByWidth]:
+        return {family: TimesByWidth.of(rows) for family, rows in self._families.items()}
 
     @property
     def _name(self) -> str:
         return self.source or f"the list of {self.device}"
 
-    def _refuse(self, part: Part) -> Any:
+    def _refuse(self, part: TimedPart) -> Any:
         """Raises InputError that says what of a part the list does not hold."""
         alike = [family for family in self._families if family.kind == part.kind]
         if not alike:

@@ -16,7 +16,7 @@ from space.kinds.table import CONV_BLOCKS
 from space.stages import walk
 
 
-class Part(NamedTuple):
+class TimedPart(NamedTuple):
     """What is timed once. `size` is that of the map that goes in; `options` are pairs of names and values."""
 
     kind: str
@@ -31,12 +31,13 @@ class Part(NamedTuple):
 
     @property
     def family(self) -> Family:
-        return Family(self.kind, self.size, self.inputs == self.outputs, self.options)
+        even = self.kind in CONV_BLOCKS and self.inputs == self.outputs
+        return Family(self.kind, self.size, even, self.options)
 
 
 class Family(NamedTuple):
-    """Parts that differ in their widths alone. A block that changes the width has a
-    shortcut: another family."""
+    """Parts that differ in their widths alone. A conv block that changes the
+    width has a shortcut, one that is `even` has none."""
 
     kind: str
     size: int
@@ -65,7 +66,7 @@ def instances(a: Architecture) -> Iterator[Instance]:
         inside = layer
 
 
-def parts_of(instance: Instance) -> list[Part]:
+def instance_parts(instance: Instance) -> list[TimedPart]:
     stage = instance.stage
     if stage.kind in CONV_BLOCKS:
         return [_part(stage, stage.kind, joined=instance.joined, **stage.options._asdict())]
@@ -75,16 +76,16 @@ def parts_of(instance: Instance) -> list[Part]:
     return [_part(stage, stage.kind, **stage.options._asdict())]
 
 
-def parts(a: Architecture) -> list[Part]:
+def parts(a: Architecture) -> list[TimedPart]:
     """All parts of a network, one for each time that it runs."""
-    return [part for instance in instances(a) for part in parts_of(instance)]
+    return [part for instance in instances(a) for part in instance_parts(instance)]
 
 
-def _part(stage: Stage, kind: str, **options: Any) -> Part:
-    return Part(kind, stage.size, stage.inputs, stage.outputs, tuple(sorted(options.items())))
+def _part(stage: Stage, kind: str, **options: Any) -> TimedPart:
+    return TimedPart(kind, stage.size, stage.inputs, stage.outputs, tuple(sorted(options.items())))
 
 
-def _self_attention(stage: Stage) -> Part:
+def _self_attention(stage: Stage) -> TimedPart:
     options = stage.options
     return _part(
         stage,
@@ -95,7 +96,7 @@ def _self_attention(stage: Stage) -> Part:
     )
 
 
-def _cross_attention(stage: Stage) -> Part:
+def _cross_attention(stage: Stage) -> TimedPart:
     options = stage.options
     return _part(
         stage,
@@ -107,7 +108,7 @@ def _cross_attention(stage: Stage) -> Part:
     )
 
 
-def _feed_forward(stage: Stage) -> Part:
+def _feed_forward(stage: Stage) -> TimedPart:
     options = stage.options
     return _part(
         stage,
@@ -117,16 +118,16 @@ def _feed_forward(stage: Stage) -> Part:
     )
 
 
-_LAYER: tuple[tuple[Callable[[Any], bool], Callable[[Stage], Part]], ...] = (
+_LAYER: tuple[tuple[Callable[[Any], bool], Callable[[Stage], TimedPart]], ...] = (
     (lambda options: options.self_attention, _self_attention),
     (lambda options: options.cross_attention, _cross_attention),
     (lambda options: True, _feed_forward),
 )
 
 
-def counted_parts(networks: Iterable[Architecture]) -> Mapping[Part, int]:
+def counted_parts(networks: Iterable[Architecture]) -> Mapping[TimedPart, int]:
     """Every part of some networks, with how often it runs in all of them."""
-    counts: dict[Part, int] = {}
+    counts: dict[TimedPart, int] = {}
     for network in networks:
         for part in parts(network):
             counts[part] = counts.get(part, 0) + 1

@@ -24,33 +24,27 @@ def settings_of(*words: str) -> Any:
     return settings_from_plain(compose("search", ["strategy=evolve", *words]))
 
 
-GMACS = {"strategy.cost": "gmacs", "strategy.at_most": "150", "strategy.start": "md", "trials": "1"}
+GMACS = {
+    "strategy.cost": "gmacs",
+    "budget.gmacs": "150",
+    "budget.parameters_millions": "null",
+    "strategy.start": "md",
+    "trials": "1",
+}
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), r"strategy\.at_most: missing; needed: .* in ms"),
-        (("strategy.at_most=5",), r"strategy\.prices: missing; needed: a price list .* strategy\.cost=gmacs"),
-        (
-            ("gmacs", "strategy.prices=a.json"),
-            r"strategy\.prices: a\.json is of no use with strategy\.cost=gmacs",
-        ),
-        (
-            ("strategy.at_most=5", "strategy.prices=absent.json"),
-            r"absent\.json: cannot be read as a price list",
-        ),
-        (
-            ("gmacs", "strategy.at_most=20"),
-            r"strategy\.at_most: 20 GMACs is not reached: without all 19 stages",
-        ),
+        ((), r"budget\.latency_ms: missing; needed with budget\.prices, a price list .*strategy\.cost=gmacs"),
+        (("gmacs", "budget.gmacs=null"), r"budget\.gmacs: missing"),
+        (("gmacs", "budget.gmacs=20"), r"budget\.gmacs: 20 is not reached from 183\.6 GMACs: without all 19"),
         (
             ("gmacs", "strategy.rounds=1"),
             r"strategy\.actions: 1 rounds of 3 .*takes 8 .*nearest: strategy\.actions=8",
         ),
         (("gmacs", "enqueue=[md_lite]"), r"trials: 1 are all enqueued .*nearest: 2"),
         (("gmacs", "strategy.start=mb"), r"architecture 'mb': no such preset"),
-        (("gmacs", "strategy.at_most=-1"), r"at_most: -1 is not possible; allowed: more than 0 GMACs"),
         (("gmacs", "strategy.probability=0"), r"probability: 0 is not possible; allowed: over 0, up to 1"),
         (("gmacs", "strategy.rounds=0"), r"rounds: 0 is not possible"),
         (("gmacs", "strategy.rank_by=fid"), r"strategy\.rank_by: 'fid' is not a choice"),
@@ -74,14 +68,12 @@ def test_the_experiment_and_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     plain = compose("search", ["experiment=snapfusion", *quick])
     settings = settings_from_plain(plain)
-    assert (
-        isinstance(settings.strategy, EvolveSettings) and settings.budget.gmacs == settings.strategy.at_most
-    )
+    assert isinstance(settings.strategy, EvolveSettings) and settings.budget.gmacs == 170
     monkeypatch.setattr("search.supernet_plan.seconds_of_steps", lambda trainer, count: [0.25, 0.75])
     check_evolution(settings)
     data = load_data(settings.data)
     what, cost = evolution_plan(settings, data)
-    assert what == "from 203.8 to 170 GMACs (a stand-in for latency: no price list)"
+    assert what == "from 203.8 GMACs to 170, in the place of latency"
     assert "4 rounds of 250 steps of 0.500 s and 25 scores of" in cost
     assert evolution_plan(settings_from_plain(compose("search", [])), data) == []
 
@@ -89,8 +81,6 @@ def test_the_experiment_and_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_list_that_does_not_cover_the_start_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "list.json"
     made_list([LAYERS]).write(file)
-    by_list = ("strategy.at_most=5", f"strategy.prices={file}")
-    with pytest.raises(
-        InputError, match=r"strategy\.prices: .* holds that kind at other sizes|strategy\.prices: "
-    ):
+    by_list = ("budget.latency_ms=5", f"budget.prices={file}")
+    with pytest.raises(InputError, match=r"budget\.prices: time embedding|budget\.prices: .*list\.json"):
         check_evolution(settings_of(*by_list))

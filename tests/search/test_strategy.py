@@ -79,7 +79,7 @@ def test_every_bound_holds_in_a_search_and_refusals_name_it(budget, unit, tmp_pa
 def test_a_peak_that_hardly_anything_holds_is_met_by_repair(tmp_path):
     space = md_space()
     least = Budget(peak_activations_mib=1)
-    peak = least.prices(smallest_of(space, least, "peak_activations_mib"))["peak_activations_mib"]
+    peak = least.amounts(smallest_of(space, least, "peak_activations_mib"))["peak_activations_mib"]
     budget = Budget(peak_activations_mib=1.001 * peak)
     search = make_search(tmp_path, trials=2, budget=budget)
     drive(search)

@@ -13,6 +13,7 @@ from analysis.findings import steps_saved
 from analysis.report.page import Page
 from analysis.summary import blind_spot, found_sentences, stopped_sentences
 from search.formats import counted, duration, share
+from search.latency import lists_in_words
 from search.objectives import CLIP, FID, Objective, Objectives
 from search.runs.commands import go_on_command
 from search.runs.header import noise_of, objectives_of, trials_asked
@@ -40,6 +41,7 @@ def headline_section(page: Page) -> dict[str, Any]:
         page.name,
         when,
         f"budget {_budget_words(header.get('budget', {}))}",
+        *(f"latency by {words}" for words in lists_in_words(header)),
         *(f"{kind} {settings.get('name', '?')}" for kind, settings in named if settings),
         f"seed {header.get('seed', '?')}",
     ]

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from space.architecture import Architecture, Level
-from space.prices.interpolation import WidthFit
+from space.prices.interpolation import TimesByWidth
 from space.prices.latency import PriceList
-from space.prices.parts import Part, parts
+from space.prices.parts import TimedPart, parts
 from space.shared.plain import InputError
 from tests.space.price_lists import by_widths, made_list
 
@@ -88,10 +88,10 @@ def test_what_the_list_does_not_hold_is_refused_by_name(change: dict[str, Any], 
 
 def test_a_stage_is_priced_once() -> None:
     """Ten thousand a second: a network that came by costs a look-up for each of its stages."""
-    asked: list[Part] = []
+    asked: list[TimedPart] = []
 
     class Counting(PriceList):
-        def part_ms(self, part: Part) -> float:
+        def part_ms(self, part: TimedPart) -> float:
             asked.append(part)
             return super().part_ms(part)
 
@@ -158,6 +158,6 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 def test_interpolation_finds_the_products_of_widths() -> None:
     rows = [(i, o, 1 + 3e-6 * i * o + 2e-6 * o * o) for i in (320, 640, 1280) for o in (320, 480, 640)]
-    fit = WidthFit.of(rows)
+    fit = TimesByWidth.of(rows)
     assert fit(960, 512) == pytest.approx(1 + 3e-6 * 960 * 512 + 2e-6 * 512**2)
-    assert max(WidthFit.held_out(rows)) < 1e-6
+    assert max(TimesByWidth.held_out(rows)) < 1e-6

@@ -1,0 +1,177 @@
+"""A price list measured here: pairs of chains for every part, then whole networks that calibrate the sum."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from evaluators.latency.journal import Journal
+from evaluators.latency.probes import ChainPair, Probe, build_probe, pair
+from evaluators.latency.runtimes import Place, runner, versions_of
+from evaluators.latency.timing import Clock, TimedRun, Timing, alternating, rounds_within, timed_once
+from evaluators.latency.whole import seeded, whole_timing
+from space.architecture import Architecture
+from space.choices import Space, UniformSuggestions
+from space.prices.latency import Entry, PriceList
+from space.prices.parts import TimedPart
+from space.shared.plain import to_plain
+from space.shared.seeds import numbered_seed
+
+_OnDone = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long an entry and a whole network are measured."""
+
+    seconds: float = 5.0
+    least: int = 5
+    most: int = 21
+    clock: Clock = time.perf_counter
+
+
+def measured_list(
+    space: Space,
+    design: Sequence[TimedPart],
+    networks: Sequence[Architecture],
+    runtime: str,
+    place: Place,
+    journal: Path,
+    *,
+    effort: Effort = Effort(),
+    on_done: _OnDone = lambda done, of: None,
+) -> PriceList:
+    """Entries for all of a design, and `networks` that calibrate their sum. What `journal` holds of it is not
+    measured again; it is removed by whoever has kept the list.
+
+    Raises:
+        InputError: a journal of another measurement, or a runtime that does not run here.
+        OSError: the journal cannot be written.
+    """
+    place.check(runtime)
+    about = about_list(space, runtime, place)
+    kept = Journal(journal, {**about, "entries": len(design), "networks": [a.id for a in networks]})
+    total = len(design) + len(networks)
+    on_done(len(kept.results), total)
+    left = [part for part in design if str(part) not in kept.results]
+    for part, found in _timed_pairs(left, runtime, place, effort):
+        kept.add(str(part), **found)
+        on_done(len(kept.results), total)
+    for a in networks:
+        if a.id not in kept.results:
+            timing = whole_timing(
+                a,
+                runtime,
+                place,
+                seconds=2 * effort.seconds,
+                least=effort.least,
+                most=effort.most,
+                clock=effort.clock,
+            )
+            kept.add(a.id, count=len(timing.times), mean_ms=timing.mean, spread_ms=timing.spread)
+        on_done(len(kept.results), total)
+    fields = ("count", "mean_ms", "spread_ms")
+    entries = tuple(Entry.of(part, *(kept.results[str(part)][name] for name in fields)) for part in design)
+    today = date.today().isoformat()
+    sums = PriceList(**about, date=today, entries=entries)
+    whole = [kept.results[a.id]["mean_ms"] for a in networks]
+    overhead, factor = calibration([sums.milliseconds(a) for a in networks], whole)
+    return PriceList(
+        **about,
+        entries=entries,
+        overhead_ms=overhead,
+        factor=factor,
+        calibrated_on=len(networks),
+        date=today,
+    )
+
+
+def about_list(space: Space, runtime: str, place: Place) -> dict[str, Any]:
+    """What a list says of itself, but for its date."""
+    return {
+        "device": place.name(),
+        "runtime": runtime,
+        "versions": versions_of(runtime),
+        "precision": place.precision,
+        "threads": place.threads if place.device == "cpu" else 0,
+        "space": to_plain(space),
+    }
+
+
+def sampled_networks(
+    space: Space, count: int, seed: int, purpose: str, fits: Callable[[Architecture], bool]
+) -> list[Architecture]:
+    """So many different networks that fit, at random; of another purpose others. Fewer where the space has no
+    more, or they are hard to find."""
+    found: dict[str, Architecture] = {}
+    for number in range(200 * count):
+        if len(found) == count:
+            break
+        chance = random.Random(numbered_seed(seed, f"latency {purpose}", number))
+        a = space.sample(UniformSuggestions(chance))
+        if fits(a):
+            found.setdefault(a.id, a)
+    return list(found.values())
+
+
+def calibration(sums: Sequence[float], whole: Sequence[float]) -> tuple[float, float]:
+    """Overhead in ms and factor, neither negative, that come nearest to whole networks, as shares of them; of
+    fewer than three networks the factor alone."""
+    from scipy.optimize import nnls
+
+    if not whole:
+        return 0.0, 1.0
+    measured = np.array(whole)
+    if len(whole) < 3:
+        return 0.0, fmean(measured / np.array(sums))
+    rows = np.stack([np.ones(len(whole)), np.array(sums)], axis=1)
+    (overhead, factor), _ = nnls(rows / measured[:, None], np.ones(len(whole)))
+    return float(overhead), float(factor)
+
+
+# ---------------------------------------------------------------------- pairs of chains
+
+
+def _timed_pairs(
+    parts: Sequence[TimedPart], runtime: str, place: Place, effort: Effort
+) -> Iterator[tuple[TimedPart, dict[str, Any]]]:
+    """Pairs that share a chain follow each other, so that it is made once."""
+    pairs = sorted((pair(part) for part in parts), key=lambda one: one.fewer.name())
+    held: dict[Probe, tuple[TemporaryDirectory[str], TimedRun]] = {}
+    try:
+        for one in pairs:
+            for probe in [probe for probe in held if probe != one.fewer]:
+                held.pop(probe)[0].cleanup()
+            for probe in (one.fewer, one.more):
+                if probe not in held:
+                    folder = TemporaryDirectory(prefix="mdsearch-latency-")
+                    held[probe] = folder, probe_run(probe, runtime, place, Path(folder.name))
+            yield one.part, timed_difference(one, held[one.more][1], held[one.fewer][1], effort)
+    finally:
+        for folder, _ in held.values():
+            folder.cleanup()
+
+
+def probe_run(probe: Probe, runtime: str, place: Place, folder: Path) -> TimedRun:
+    module, takes = build_probe(probe)
+    again = {name: seeded(tuple(value.shape), 1) for name, value in takes.items()}
+    return runner(module, [takes, again], runtime, place, folder)
+
+
+def timed_difference(one: ChainPair, more: TimedRun, fewer: TimedRun, effort: Effort) -> dict[str, Any]:
+    """Count, mean and spread of what one part takes, from the differences of the chains round by round."""
+    warm = sum(timed_once(run, number, effort.clock) for number in range(2) for run in (more, fewer)) / 2
+    rounds = rounds_within(effort.seconds, warm, effort.least, effort.most)
+    timed = alternating({"more": more, "fewer": fewer}, rounds, warm_up=0, clock=effort.clock)
+    rows = zip(timed["more"].times, timed["fewer"].times, strict=True)
+    each = Timing(tuple((long - short) / one.times for long, short in rows))
+    return {"count": rounds, "mean_ms": max(0.0, each.mean), "spread_ms": each.spread}

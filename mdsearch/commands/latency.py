@@ -1,0 +1,231 @@
+"""`mdsearch latency`: how long a network takes here, laid out like the paper's Table 4."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from conf.compose import compose
+from conf.repeated import refuse_beside
+from conf.words import as_text
+from evaluators.latency.quiet import CpuMoment, Quietness, quietness
+from evaluators.latency.runtimes import Inputs, Place, Runtime, runner, versions_of
+from evaluators.latency.table4 import PAPERS_ROWS, Table4Row, row_of
+from evaluators.latency.timing import Timing, alternating
+from evaluators.latency.whole import (
+    ClipText,
+    Decoder,
+    decoder_inputs,
+    text_inputs,
+    unet_inputs,
+    unet_module,
+)
+from mdsearch.progress import OnDone, shown_progress
+from search.runs.files import BEST_NAME
+from space.architecture import Architecture
+from space.prices.macs import price
+from space.shared.cpus import available_cpus
+from space.shared.disk import refuse_little_disk
+from space.shared.plain import InputError, from_plain, to_plain
+
+WholePart = Literal["text", "unet", "decoder"]
+LATENCY_TEXTS = ("arch_file", "run")
+OTHER_PARAMETERS = {"text": 123_060_480, "decoder": 49_490_199}
+FILES_PER_PARAMETER = 6  # bytes: fp32 and int8, and what an export writes beside
+
+
+@dataclass(frozen=True)
+class LatencyCommand:
+    """The fields of conf/latency.yaml."""
+
+    arch: dict[str, Any]
+    arch_file: str | None = None
+    run: str | None = None
+    size: int | None = None
+    steps: tuple[int, ...] = (1, 8)
+    parts: tuple[WholePart, ...] = ("text", "unet", "decoder")
+    runtimes: tuple[Runtime, ...] = ("eager", "compiled", "onnx", "onnx_int8")
+    threads: int | None = None
+    device: str = "cpu"
+    precision: str = "fp32"
+    rounds: int = 11
+    format: Literal["text", "json"] = "text"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "parts", "runtimes"):
+            values = getattr(self, name)
+            if not values or len(set(values)) != len(values):
+                raise InputError(f"{name}: {list(values)}; allowed: one or more, each once")
+        if min(self.steps) < 1:
+            raise InputError(f"steps: {min(self.steps)} is too few; allowed: 1 or more")
+        if self.rounds < 1:
+            raise InputError(f"rounds: {self.rounds} is too few; allowed: 1 or more")
+
+    def place(self) -> Place:
+        threads = available_cpus() if self.threads is None else self.threads
+        place = Place(self.device, threads, self.precision)
+        for runtime in self.runtimes:
+            place.check(runtime)
+        return place
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All timings by part and runtime, and whether the machine was quiet."""
+
+    timings: Mapping[str, Mapping[str, Timing]]
+    quiet: Quietness
+
+
+def main(words: list[str]) -> int:
+    refuse_beside(words, "arch_file", ["arch", "run"], "which is an architecture itself")
+    refuse_beside(words, "run", ["arch"], "whose best is an architecture itself")
+    command: LatencyCommand = from_plain(LatencyCommand, compose("latency", as_text(words, LATENCY_TEXTS)))
+    a, place = architecture_of(command), command.place()
+    parameters = {"unet": price(a).parameters} | OTHER_PARAMETERS
+    if any(runtime.startswith("onnx") for runtime in command.runtimes):
+        refuse_little_disk(FILES_PER_PARAMETER * max(parameters[part] for part in command.parts))
+    with shown_progress(Console(stderr=True), "rounds") as on_done:
+        measured = measure(a, command, place, on_done)
+    rows = table_rows(a, command, place, measured)
+    if command.format == "json":
+        print(json.dumps(as_json(a, command, place, measured, rows), indent=2))
+    else:
+        _print(a, command, place, measured, rows)
+    return 0
+
+
+def architecture_of(command: LatencyCommand) -> Architecture:
+    """Raises InputError: none is there, or it does not fit the size."""
+    if command.arch_file is not None:
+        a = Architecture.load(command.arch_file)
+    elif command.run is not None:
+        best = Path(command.run) / BEST_NAME
+        if not best.is_file():
+            raise InputError(
+                f"run: {command.run} has no {BEST_NAME}; allowed: a run folder with a complete trial"
+            )
+        a = Architecture.load(best)
+    elif "patch" in command.arch:
+        raise InputError("arch: a DiT is no UNet; allowed: the other presets")
+    else:
+        a = Architecture.from_plain(command.arch, "arch")
+    return a if command.size is None else replace(a, latent_size=command.size)
+
+
+def measure(a: Architecture, command: LatencyCommand, place: Place, on_done: OnDone) -> Measured:
+    """One part after the other, its runtimes in turns."""
+    timings: dict[str, Mapping[str, Timing]] = {}
+    total, begin = command.rounds * len(command.parts), CpuMoment.now()
+    for number, part in enumerate(command.parts):
+
+        def on_round(done: int, of: int, before: int = number) -> None:
+            on_done(before * of + done, total)
+
+        timings[part] = part_timings(part, a, command.runtimes, place, command.rounds, on_round)
+    every = [timing for by_runtime in timings.values() for timing in by_runtime.values()]
+    return Measured(timings, quietness(begin, CpuMoment.now(), available_cpus(), every))
+
+
+def part_timings(
+    part: str, a: Architecture, runtimes: Sequence[str], place: Place, rounds: int, on_round: OnDone
+) -> Mapping[str, Timing]:
+    make, inputs = _PARTS[part](a)
+    with ExitStack() as folders:
+        exported = Path(folders.enter_context(TemporaryDirectory(prefix="mdsearch-latency-")))
+        runs = {runtime: runner(make(), inputs, runtime, place, exported) for runtime in runtimes}
+        return alternating(runs, rounds, warm_up=2, on_round=on_round)
+
+
+_PARTS: Mapping[str, Callable[[Architecture], tuple[Callable[[], Any], Inputs]]] = {
+    "text": lambda a: (ClipText, text_inputs()),
+    "unet": lambda a: (lambda: unet_module(a), unet_inputs(a)),
+    "decoder": lambda a: (lambda: Decoder(a.latent_channels), decoder_inputs(a)),
+}
+
+
+def table_rows(a: Architecture, command: LatencyCommand, place: Place, measured: Measured) -> list[Table4Row]:
+    def row(runtime: str, steps: int) -> Table4Row:
+        text, decoder, unet = (
+            measured.timings.get(part, {}).get(runtime) for part in ("text", "decoder", "unet")
+        )
+        return row_of(runtime, place.name(), text, decoder, unet, steps)
+
+    return [row(runtime, steps) for runtime in command.runtimes for steps in command.steps]
+
+
+# ---------------------------------------------------------------------- what is printed
+
+
+def as_json(
+    a: Architecture, command: LatencyCommand, place: Place, measured: Measured, rows: list[Table4Row]
+) -> dict[str, Any]:
+    versions: dict[str, str] = {}
+    for runtime in command.runtimes:
+        versions |= versions_of(runtime)
+    return {
+        "id": a.id,
+        "latent_size": a.latent_size,
+        "device": place.name(),
+        "threads": place.threads if place.device == "cpu" else 0,
+        "precision": place.precision,
+        "versions": versions,
+        "quiet": measured.quiet.believable,
+        "others": measured.quiet.sentence(),
+        "parts": {
+            part: {
+                runtime: {
+                    "median_ms": timing.median,
+                    "interval_ms": timing.interval,
+                    "rounds": len(timing.times),
+                    "times_ms": timing.times,
+                }
+                for runtime, timing in by_runtime.items()
+            }
+            for part, by_runtime in measured.timings.items()
+        },
+        "rows": [to_plain(row) for row in rows],
+        "paper": [to_plain(row) for row in PAPERS_ROWS],
+    }
+
+
+def _print(
+    a: Architecture, command: LatencyCommand, place: Place, measured: Measured, rows: list[Table4Row]
+) -> None:
+    threads = f", {place.threads} thread{'s' * (place.threads > 1)}" if place.device == "cpu" else ""
+    print(f"{place.name()}{threads}; network {a.id} at {a.latent_size}x{a.latent_size} latents; ms")
+    table = Table()
+    for name in ("", "text encoder", "decoder", "UNet", "steps", "overall", "95 %"):
+        table.add_column(name, justify="left" if not name else "right")
+    for row in rows:
+        _add(table, row, row.model)
+    table.add_section()
+    for row in PAPERS_ROWS:
+        _add(table, row, f"{row.model} (paper, {row.device})")
+    Console().print(table)
+    for part, by_runtime in measured.timings.items():
+        for runtime, timing in by_runtime.items():
+            low, high = timing.interval
+            print(
+                f"{part} {runtime}: median {timing.median:.2f} ({low:.2f} to {high:.2f}), "
+                f"{len(timing.times)} rounds"
+            )
+    print(measured.quiet.sentence())
+    print("The paper's rows are of another device; the decoder here is SD's, not the paper's.")
+
+
+def _add(table: Table, row: Table4Row, name: str) -> None:
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+    bounds = f"{number(row.low)} to {number(row.high)}" if row.low is not None else ""
+    cells = (row.text, row.decoder, row.unet)
+    table.add_row(name, *map(number, cells), str(row.steps), number(row.overall), bounds)

@@ -1,0 +1,111 @@
+"""`mdsearch latency prices`: a price list of this device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from conf.compose import compose
+from conf.words import as_text
+from evaluators.latency.designs import MOST_ENTRIES, design
+from evaluators.latency.lists import Effort, measured_list, sampled_networks
+from evaluators.latency.quiet import CpuMoment, quietness
+from evaluators.latency.runtimes import Place, Runtime
+from mdsearch.progress import shown_progress
+from space.budget import Budget
+from space.choices import Space
+from space.prices.latency import PriceList
+from space.shared.cpus import available_cpus
+from space.shared.disk import refuse_little_disk
+from space.shared.plain import InputError, from_plain
+
+PRICES_TEXTS = ("out",)
+LARGEST_NETWORK = 4_000_000_000  # bytes: 400 M parameters, exported, with what the exporter writes beside
+
+
+@dataclass(frozen=True)
+class PricesCommand:
+    """The fields of conf/latency_prices.yaml."""
+
+    space: Space
+    budget: Budget
+    out: str
+    runtime: Runtime = "onnx"
+    threads: int | None = None
+    device: str = "cpu"
+    precision: str = "fp32"
+    entries: int = MOST_ENTRIES
+    networks: int = 6
+    seconds: float = 5.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_json(self.out)
+        if self.networks < 0:
+            raise InputError(f"networks: {self.networks} is not possible; allowed: 0 or more")
+        if not self.seconds > 0:
+            raise InputError(f"seconds: {self.seconds:g} is no time; allowed: above 0")
+
+
+def check_json(out: str) -> None:
+    """Raises InputError: no .json file, or one that is there, or nowhere to write it."""
+    path = Path(out)
+    if path.suffix != ".json":
+        raise InputError(f"out: {out!r} is no price list; allowed: a file that ends in .json")
+    if path.exists():
+        raise InputError(f"out: {out} is there; allowed: a new file")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"out: {path.parent} is no folder; allowed: a file in a folder that is there")
+
+
+def main(words: list[str]) -> int:
+    command: PricesCommand = from_plain(
+        PricesCommand, compose("latency_prices", as_text(words, PRICES_TEXTS))
+    )
+    command.space.check_order()
+    threads = available_cpus() if command.threads is None else command.threads
+    place = Place(command.device, threads, command.precision)
+    place.check(command.runtime)
+    refuse_little_disk(LARGEST_NETWORK)
+    parts = design(command.space, command.entries)
+    networks = sampled_networks(
+        command.space, command.networks, command.seed, "calibration", lambda a: not command.budget.excess(a)
+    )
+    journal, begin = Path(f"{command.out}.begun"), CpuMoment.now()
+    with shown_progress(Console(stderr=True), "entries and networks") as on_done:
+        found = measured_list(
+            command.space,
+            parts,
+            networks,
+            command.runtime,
+            place,
+            journal,
+            effort=Effort(seconds=command.seconds),
+            on_done=on_done,
+        )
+    found.write(command.out)
+    journal.unlink()
+    for line in summary(found):
+        print(line)
+    print(quietness(begin, CpuMoment.now(), available_cpus(), []).sentence())
+    print(f"wrote {command.out}")
+    return 0
+
+
+def summary(prices: PriceList) -> list[str]:
+    """What a list holds, and how far its interpolation is off at entries left out."""
+    errors = [error for found in prices.interpolation_errors().values() for error in found]
+    lines = [
+        prices.describe(),
+        f"{len(prices.entries)} entries; the sum times {prices.factor:.3f} and {prices.overhead_ms:.1f} ms, "
+        f"by {prices.calibrated_on} whole networks",
+    ]
+    if errors:
+        lines.append(
+            f"between widths: median error {np.median(errors):.1%}, worst {max(errors):.1%}, of "
+            f"{len(errors)} entries left out in turn"
+        )
+    return lines

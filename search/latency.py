@@ -1,0 +1,77 @@
+"""What price lists mean to a search: a bound, a score beside FID and CLIP, and which lists they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from space.architecture import Architecture
+from space.budget import LATENCY, Budget
+from space.choices import Space
+from space.prices.coverage import check_covers
+from space.shared.files import file_digest
+from space.shared.plain import InputError
+
+LISTS = "price_lists"  # of a record's header
+
+
+def check_lists(budget: Budget, space: Space) -> None:
+    """Raises InputError: a list cannot be read, or does not price all of the space."""
+    try:
+        for one in budget.lists:
+            check_covers(one, space)
+    except InputError as error:
+        raise InputError(f"budget.prices: {str(error).removeprefix('prices: ')}") from None
+
+
+def latency_score(budget: Budget, architecture: Architecture) -> dict[str, float]:
+    """Beside the scores that a trial measures; nothing without a list."""
+    return {LATENCY: budget.latency(architecture)} if budget.files else {}
+
+
+def recorded_lists(budget: Budget) -> dict[str, Any]:
+    """For a record's header: which lists, in words, and their digests."""
+    if not budget.files:
+        return {}
+    return {
+        LISTS: [
+            {"file": file, "list": one.describe(), "digest": file_digest(Path(file).expanduser()).hex()[:16]}
+            for file, one in zip(budget.files, budget.lists, strict=True)
+        ]
+    }
+
+
+def check_same_lists(header: Mapping[str, Any], budget: Budget) -> None:
+    """Raises InputError where a run that goes on finds other lists than it was begun with."""
+    before = [one["digest"] for one in header.get(LISTS, [])]
+    now = [one["digest"] for one in recorded_lists(budget).get(LISTS, [])]
+    if before != now:
+        raise InputError(
+            "resume: budget.prices differ from what the run was begun with (by their digests); allowed: the "
+            "same price lists"
+        )
+
+
+def lists_in_words(header: Mapping[str, Any]) -> list[str]:
+    return [one["list"] for one in header.get(LISTS, [])]
+
+
+def latency_notes(budget: Budget) -> list[str]:
+    """A line for each list of another device, or of other versions, than are here."""
+    from evaluators.latency.runtimes import Place, versions_of
+
+    notes = []
+    for one in budget.lists:
+        here = Place().name()
+        versions = versions_of(one.runtime)
+        others = [
+            f"{name} {version} (here {versions[name]})"
+            for name, version in one.versions.items()
+            if name in versions and versions[name] != version
+        ]
+        if one.device != here:
+            notes.append(f"latency: {one.source} is of {one.device}, another device than this ({here})")
+        elif others:
+            notes.append(f"latency: {one.source} was measured with {', '.join(others)}")
+    return notes

@@ -1,0 +1,155 @@
+"""`mdsearch latency` and its kin: what they print, on networks that take no time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from evaluators.latency import runtimes
+from mdsearch.commands import latency, latency_check, latency_prices, latency_stages
+from space.architecture import Architecture, Level
+from space.prices.latency import PriceList
+from space.shared.plain import InputError
+
+SMALL = Architecture(
+    (Level(16, "full", (1,), (0, 0), cross_attention=True), Level(32, "separable", (1,), (1, 1))),
+    norm_groups=8,
+    head_width=16,
+    time_width=32,
+    latent_size=4,
+    context_width=16,
+)
+NARROW = """
+levels:
+  level_1: {channels: [16], blocks: [1, 2]}
+  level_2: {channels: [16, 32, 64], conv: [full, separable], layers_up: [0, 1, 2]}
+base: {latent_size: 4, norm_groups: 8, time_width: 16}
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> str:
+    (tmp_path / "narrow.yaml").write_text(NARROW)
+    return f"space={tmp_path / 'narrow.yaml'}"
+
+
+@pytest.fixture
+def arch_file(tmp_path: Path) -> str:
+    (tmp_path / "small.yaml").write_text(SMALL.to_yaml())
+    return f"arch_file={tmp_path / 'small.yaml'}"
+
+
+def test_json_holds_what_was_measured(arch_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "parts=[unet]",
+        "runtimes=[eager]",
+        "rounds=3",
+        "threads=1",
+        "format=json",
+        "size=6",
+        "steps=[1,4]",
+    ]
+    assert latency.main([arch_file, *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["id"] == replace(SMALL, latent_size=6).id
+    assert (found["threads"], found["precision"], found["latent_size"]) == (1, "fp32", 6)
+    unet = found["parts"]["unet"]["eager"]
+    assert unet["rounds"] == len(unet["times_ms"]) == 3
+    assert unet["interval_ms"][0] <= unet["median_ms"] <= unet["interval_ms"][1]
+    assert [row["steps"] for row in found["rows"]] == [1, 4]
+    assert [row["overall"] for row in found["rows"]] == [None, None]  # not all parts
+    assert found["paper"][-1]["overall"] == 238 and found["paper"][-1]["device"] == "iPhone 15 Pro"
+    assert isinstance(found["quiet"], bool) and "torch" in found["versions"]
+
+
+def test_text_has_the_papers_row_beside_ours(arch_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert latency.main([arch_file, "parts=[unet]", "runtimes=[eager]", "rounds=2", "threads=1"]) == 0
+    text = capsys.readouterr().out
+    assert ", 1 thread; network" in text.replace("\n", " ")
+    assert "MD one-step" in text and "iPhone" in text and "238" in text
+    assert "quiet" in text and "another device" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["runtimes=[graph]"], "runtime: graph replays on a GPU"),
+        (["runtimes=[tflite]"], r"runtimes\[0\]: 'tflite' is not a choice here"),
+        (["device=tpu"], "device: 'tpu'"),
+        (["parts=[]"], r"parts: \[\]; allowed: one or more"),
+        (["steps=[0]"], "steps: 0 is too few"),
+        (["rounds=0"], "rounds: 0 is too few"),
+        (["size=5"], "latent_size: 5 cannot be halved"),
+        (["run=nowhere"], "run: has no effect beside arch_file="),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(arch_file: str, words: list[str], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        latency.main([arch_file, *words])
+
+
+def test_a_run_without_a_best(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"run: .* has no best.yaml"):
+        latency.main([f"run={tmp_path}"])
+
+
+def test_a_list_is_measured_and_checked(
+    space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a runtime whose times are MACs, which sums give back exactly."""
+    from tests.evaluators.latency.test_lists import made_runtime
+
+    monkeypatch.setitem(cast(Any, runtimes.RUNTIMES), "onnx", made_runtime)
+    out = tmp_path / "prices.json"
+    words = ["runtime=onnx", "threads=1", f"out={out}", "networks=4", "seconds=0.001", "entries=60"]
+    assert latency_prices.main([space, *words]) == 0
+    text = capsys.readouterr().out
+    prices = PriceList.load(out)
+    assert f"{len(prices.entries)} entries; the sum times 1.100 and 3.0 ms, by 4 whole networks" in text
+    assert not Path(f"{out}.begun").exists()
+    with pytest.raises(InputError, match="is there; allowed: a new file"):
+        latency_prices.main([space, *words])
+    check = [f"prices={out}", "networks=6", "equal=0", "rounds=1", "format=json"]
+    status = latency_check.main([space, *check])
+    found = json.loads(capsys.readouterr().out)
+    assert found["networks"] == len(found["measured"]) == 6
+    assert found["worst_error"] < 1e-6 and found["rank_correlation"] == pytest.approx(1)
+    assert status == 0 and found["holds"]
+    latency_check.main([space, *check[:-1]])
+    assert "6 networks never measured for the list: error median 0.0%" in capsys.readouterr().out
+    other = replace(prices, device="a phone")
+    other.write(tmp_path / "phone.json")
+    with pytest.raises(InputError, match=r"is of a phone, and this is .*; allowed: a list of this device"):
+        latency_check.main([space, f"prices={tmp_path / 'phone.json'}", *check[1:]])
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "named"),
+    [
+        (latency_prices, ["out=prices.csv"], "out: 'prices.csv' is no price list"),
+        (latency_prices, ["out=nowhere/prices.json"], "out: nowhere is no folder"),
+        (latency_prices, ["out=a.json", "entries=3"], "entries: 3 are too few for this space"),
+        (latency_prices, ["out=a.json", "device=tpu"], "device: 'tpu'"),
+        (latency_prices, ["out=a.json", "runtime=ncnn"], "runtime: 'ncnn' is not a choice here"),
+        (latency_check, ["prices=nothing.json"], "cannot be read as a price list"),
+        (latency_check, ["prices=nothing.json", "networks=2"], "networks: 2 is too few"),
+        (latency_stages, ["out=."], r"out: \. is there"),
+        (latency_stages, ["out=stages", "to=tflite"], "to: 'tflite' is not a choice here"),
+    ],
+)
+def test_refusals(
+    command: Any, words: list[str], named: str, space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=named):
+        command.main([space, *words])
+
+
+def test_too_little_disk(arch_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("space.shared.disk.disk_free_bytes", lambda folder: 1000)
+    with pytest.raises(InputError, match=r"0\.0 GB are free; needed: "):
+        latency.main([arch_file, "runtimes=[onnx]"])

@@ -1,0 +1,110 @@
+"""A search bounded by milliseconds, latency as a third objective, and which lists a record holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evaluators.latency.runtimes import Place, versions_of
+from search.latency import (
+    check_lists,
+    check_same_lists,
+    latency_notes,
+    latency_score,
+    lists_in_words,
+    recorded_lists,
+)
+from search.objectives import FID_AND_CLIP, Objective
+from search.runs.record import MemoryRecord
+from search.samplers.random import RandomSampler
+from search.stopping.none import NoStopping
+from search.strategies.base import SearchTask
+from search.strategies.independent import ArchitectureSearch
+from search.strategies.phases import Phases
+from search.toy import RUNGS, SPACE, START, drive
+from space.budget import LATENCY, Budget
+from space.prices.coverage import parts_of_space
+from space.prices.latency import PriceList
+from space.proxy import Proxy
+from space.shared.plain import InputError
+from tests.space.price_lists import list_of
+
+OBJECTIVES = (*FID_AND_CLIP, Objective(LATENCY, "minimize", "log"))
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> PriceList:
+    return PriceList.load(list_of(parts_of_space(SPACE)).write(tmp_path / "list.json"))
+
+
+def test_every_trial_fits_and_has_its_latency_as_a_score(prices: PriceList) -> None:
+    """Of this space about half the networks are faster than the bound."""
+    record = MemoryRecord(lambda: 0.0)
+    smallest = SPACE.smallest(prices.milliseconds)
+    bound = 2 * prices.milliseconds(smallest)
+    budget = Budget(latency_ms=bound, prices=prices.source)
+    start = {"fid_embedded_clip": START.fid, "clip_embedded": START.clip} | latency_score(budget, smallest)
+    record.append("run", name="latency", trials=6, **recorded_lists(budget))
+    record.append("start", scores=start, protocol={})
+    task = SearchTask(
+        space=SPACE,
+        budget=budget,
+        proxy=Proxy(),
+        sampler=RandomSampler(0),
+        rule=NoStopping(),
+        objectives=OBJECTIVES,
+        rungs=RUNGS,
+        trials=6,
+        seed=0,
+    )
+    search = ArchitectureSearch(record, task)
+    drive(Phases(search, scores=lambda a: latency_score(budget, a), record=record), lambda a, step: START)
+    trials = record.history.trials
+    assert len(trials) == 6 and {trial.state for trial in trials} == {"complete"}
+    for trial in trials:
+        assert trial.score(LATENCY) == prices.milliseconds(trial.architecture) <= bound
+    reasons = [event.reason for event in record.history.rejections if event.kind == "budget"]
+    assert reasons and all(f"ms > {bound:g} (onnx in fp32 on made" in reason for reason in reasons)
+    assert lists_in_words(record.history.header) == [prices.describe()]
+
+
+def test_a_list_must_cover_the_space(prices: PriceList, tmp_path: Path) -> None:
+    check_lists(Budget(latency_ms=100, prices=prices.source), SPACE)
+    fewer = replace(prices, entries=prices.entries[:-1])
+    fewer.write(tmp_path / "fewer.json")
+    for file, named in (("fewer.json", "it was measured for another space"), ("none.json", "cannot be read")):
+        with pytest.raises(InputError, match=f"budget.prices: .*{named}"):
+            check_lists(Budget(latency_ms=100, prices=str(tmp_path / file)), SPACE)
+
+
+def test_a_run_goes_on_with_the_same_lists(prices: PriceList, tmp_path: Path) -> None:
+    budget = Budget(latency_ms=100, prices=prices.source)
+    header = recorded_lists(budget)
+    moved = tmp_path / "moved.json"
+    prices.write(moved)
+    check_same_lists(header, Budget(latency_ms=100, prices=str(moved)))
+    check_same_lists({}, Budget(100))
+    replace(prices, factor=2.0).write(moved)
+    with pytest.raises(InputError, match=r"resume: budget\.prices differ"):
+        check_same_lists(header, Budget(latency_ms=100, prices=str(moved)))
+
+
+def test_another_device_or_version_is_said(prices: PriceList, tmp_path: Path) -> None:
+    def notes(**fields: object) -> list[str]:
+        file = tmp_path / "other.json"
+        replace(prices, **fields).write(file)  # type: ignore[arg-type]
+        return latency_notes(Budget(latency_ms=100, prices=str(file)))
+
+    here, versions = Place().name(), versions_of("onnx")
+    assert notes(device=here, versions=versions) == []
+    (device,) = notes(device="Pixel 9", versions=versions)
+    assert "other.json is of Pixel 9, another device than this" in device and here in device
+    (version,) = notes(device=here, versions=versions | {"onnxruntime": "1.0"})
+    assert f"was measured with onnxruntime 1.0 (here {versions['onnxruntime']})" in version
+    assert latency_notes(Budget(100)) == []
+
+
+def test_no_list_no_score() -> None:
+    assert latency_score(Budget(100), SPACE.first) == {} == recorded_lists(Budget(100))
