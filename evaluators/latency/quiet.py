@@ -15,21 +15,21 @@ SPREAD_AT_MOST = 0.05  # of a median: half the distance between the quartiles of
 
 @dataclass(frozen=True)
 class Quietness:
-    """How many CPUs were busy for others, of how many, and how far rounds lay apart, as a share."""
+    """How many CPUs were busy for others, of how many, and how far rounds lay apart, as a share; None where
+    no rounds are looked at."""
 
     others: float
     cpus: int
-    spread: float
+    spread: float | None
 
     @property
     def believable(self) -> bool:
-        return self.others <= OTHERS_AT_MOST and self.spread <= SPREAD_AT_MOST
+        return self.others <= OTHERS_AT_MOST and (self.spread or 0.0) <= SPREAD_AT_MOST
 
     def sentence(self) -> str:
-        seen = (
-            f"other processes kept {self.others:.2f} of {self.cpus} CPUs busy, and rounds lay "
-            f"{self.spread:.1%} around their median"
-        )
+        seen = f"other processes kept {self.others:.2f} of {self.cpus} CPUs busy"
+        if self.spread is not None:
+            seen += f", and rounds lay {self.spread:.1%} around their median"
         if self.believable:
             return f"quiet enough: {seen}"
         return (
@@ -61,7 +61,7 @@ def quietness(begin: CpuMoment, end: CpuMoment, cpus: int, timings: Iterable[Tim
     """Between two moments, from what was timed in between."""
     seconds = max(end.at - begin.at, 1e-9)
     others = max(0.0, (end.busy - begin.busy) - (end.own - begin.own)) / seconds
-    return Quietness(others, cpus, max((_spread(timing) for timing in timings), default=0.0))
+    return Quietness(others, cpus, max((_spread(timing) for timing in timings), default=None))
 
 
 def _spread(timing: Timing) -> float:

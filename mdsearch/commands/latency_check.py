@@ -60,7 +60,7 @@ def main(words: list[str]) -> int:
             f"prices: {command.prices} is of {prices.device}, and this is {place.name()}; allowed: a list of "
             "this device"
         )
-    random, equal = chosen_networks(command)
+    random, equal = held_out_networks(command)
     for a in (*random, *equal):
         prices.milliseconds(a)  # refuses what the list does not hold before anything is measured
     begin = CpuMoment.now()
@@ -76,7 +76,7 @@ def main(words: list[str]) -> int:
     return 0 if verdict.holds else 1
 
 
-def chosen_networks(command: CheckCommand) -> tuple[list[Architecture], list[Architecture]]:
+def held_out_networks(command: CheckCommand) -> tuple[list[Architecture], list[Architecture]]:
     """Random ones that fit the budget; and others within 5 % of the MACs that are the middle of those."""
 
     def fits(a: Architecture) -> bool:
