@@ -88,7 +88,7 @@ def limit_of(settings: EvolveSettings, budget: Budget) -> Limit:
     """What networks cost, at the paper's scale, and may cost by the budget.
 
     Raises:
-        InputError: the budget has no bound on it.
+        InputError: the budget has no bound on it, or a price list cannot be read.
     """
     bound = budget.bounds().get(settings.cost)
     if bound is None and settings.cost == LATENCY:
@@ -98,6 +98,7 @@ def limit_of(settings: EvolveSettings, budget: Budget) -> Limit:
         )
     if bound is None:
         raise InputError("budget.gmacs: missing; needed: what the network may cost")
+    _ = budget.lists  # read now: later an unknown cost is that of one network
     cost_of = budget.latency if settings.cost == LATENCY else lambda a: price(a).gmacs
     return Limit(cost_of, bound, lambda a: not budget.excess(a))
 
