@@ -187,7 +187,7 @@ class InheritedRanks:
 def strategies(losses: Mapping[int, Losses], table: RecordedTable) -> Iterator[ReplayStrategy]:
     """Random and linear as they are; then inherited ranks, alone and beside linear ones. None stops early."""
     random = replay_strategy(BASE, compose("search", ["sampler=random", "stopping=none"]), table)
-    linear = replay_strategy(TAUGHT, compose("search", ["stopping=none"]), table)
+    linear = replay_strategy(TAUGHT, compose("search", ["sampler=linear", "stopping=none"]), table)
     yield from (random, replace(linear, name=UNTAUGHT), linear)
     for steps, inherited in sorted(losses.items()):
         name = f"{steps} shared steps"

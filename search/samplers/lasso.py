@@ -12,9 +12,9 @@ from search.samplers.base import Sampler
 from search.samplers.modelled import check_modelled
 from search.samplers.pooled import PoolSampler, asked_by_search, standardized
 
-PENALTY = 0.05  # of the sum of effects, per trial, where standings have variance 1
-UNEXPLORED = 8.0  # variance of the effects together, where that of the noise is 1: how unsure they are
-FEWEST_TRIALS = 3  # of two, any property explains the difference
+PENALTY = 0.05  # lasso's, of the sum of effects, per trial, where standings have variance 1
+PRIOR_VARIANCE = 8.0  # ridge's: variance of the effects together, where that of the noise is 1
+HANDED_OVER = 20.0  # trials after which lasso counts for as much as ridge
 
 
 @dataclass(frozen=True)
@@ -32,34 +32,43 @@ class LassoSettings:
 
 
 class LassoSampler(PoolSampler):
-    """As `LinearSampler`, but for the model: most properties have no effect (lasso), and a network is wanted
-    for its expected standing plus one standard deviation of what is not known of it (of the same effects with
-    a normal prior). From nothing that tries what differs most; much taught, it hardly matters."""
+    """As `LinearSampler`, but for the model: a network is wanted for its expected standing plus one standard
+    deviation of what is not known of it.
+
+    With few trials each property may matter (ridge regression: effects with a normal prior), with many only
+    some do (lasso). The deviation is that of the effects with the same prior. Where nothing is known, it
+    alone decides: what differs most is tried first, also from what is being tried.
+    """
 
     def promise(self, rows: np.ndarray, scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        if len(rows) < 2:
-            return np.zeros(len(candidates))
         rows, candidates = standardized(rows, candidates)
-        scores = scores - scores.mean()
-        found: np.ndarray = _expected(rows, scores, candidates) + _deviation(rows, candidates)
+        known = ~np.isnan(scores)
+        expected = _expected(rows[known], scores[known], candidates)
+        found: np.ndarray = expected + _deviation(rows, candidates)
         return found.round(6)  # what is equal but for rounding is equal
 
 
 def _expected(rows: np.ndarray, scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """(N,) standings, in standard deviations over the trials."""
-    if len(rows) < FEWEST_TRIALS:
+    if len(rows) < 2:
         return np.zeros(len(candidates))
     from sklearn.linear_model import Lasso
 
+    scores = scores - scores.mean()
+    prior = PRIOR_VARIANCE / max(1, rows.shape[1])
+    weights = np.linalg.solve(prior * rows @ rows.T + np.eye(len(rows)), scores)
+    by_ridge = prior * candidates @ (rows.T @ weights)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the last digits
-        predicted: np.ndarray = Lasso(PENALTY, max_iter=2000).fit(rows, scores).predict(candidates)
-    return predicted
+        by_lasso = Lasso(PENALTY, max_iter=2000).fit(rows, scores).predict(candidates)
+    share = HANDED_OVER / (HANDED_OVER + len(rows))
+    expected: np.ndarray = share * by_ridge + (1 - share) * by_lasso
+    return expected
 
 
 def _deviation(rows: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """(N,) standard deviations of expected standings, by ridge regression."""
-    prior = UNEXPLORED / rows.shape[1]
+    """(N,) standard deviations of expected standings, by ridge regression, once those that run have ended."""
+    prior = PRIOR_VARIANCE / max(1, rows.shape[1])
     inner = prior * rows @ rows.T + np.eye(len(rows))
     shared = prior * rows @ candidates.T
     known = (shared * np.linalg.solve(inner, shared)).sum(axis=0)

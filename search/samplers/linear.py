@@ -39,7 +39,9 @@ class LinearSampler(PoolSampler):
 
     def promise(self, rows: np.ndarray, scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """The expected standing of each, in standard deviations over the trials."""
-        if len(rows) < 2:
+        known = ~np.isnan(scores)
+        rows, scores = rows[known], scores[known]
+        if len(rows) < 2:  # their order is random
             return np.zeros(len(candidates))
         rows, candidates = standardized(rows, candidates)
         penalty = rows.shape[1] / EXPLAINED

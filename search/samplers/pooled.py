@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 import random
 from collections.abc import Iterator, Sequence
 from statistics import NormalDist
@@ -30,8 +31,7 @@ TIES = "random sampler"  # equals come as uniform sampling has them
 
 class PoolSampler(BudgetedSampler, abc.ABC):
     """Proposes the network of a random pool that the model wants most, without chance on top: the pool is new
-    for every trial, and what is known after a few trials is worth more than what could be tried out. Before
-    two trials have scores its order is random.
+    for every trial.
 
     `seed` and a trial's number decide the pool; of a longer past `modelled_trials` are modelled.
     """
@@ -50,8 +50,8 @@ class PoolSampler(BudgetedSampler, abc.ABC):
 
     @abc.abstractmethod
     def promise(self, rows: np.ndarray, scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """(M, D) properties and (M,) standings of trials, (N, D) of candidates, to (N,): how much each is
-        wanted; equal numbers where nothing is known."""
+        """(M, D) properties and (M,) standings of trials, NaN of those that have no scores yet, and (N, D)
+        properties of candidates, to (N,): how much each is wanted; equal numbers where nothing is known."""
 
     def proposals(self, study: optuna.Study, trial: FrozenTrial) -> Iterator[dict[str, Any]]:
         number, fixed = number_of(trial), self._fixed(trial)
@@ -76,19 +76,18 @@ class PoolSampler(BudgetedSampler, abc.ABC):
     def _value(
         self, rows: np.ndarray, scores: np.ndarray, candidates: Sequence[Architecture]
     ) -> Sequence[float]:
-        found: list[float] = self.promise(rows, scores, np.stack([*map(properties, candidates)])).tolist()
+        properties_of = np.stack([*map(properties, candidates)])
+        rows = rows.reshape(len(rows), properties_of.shape[1])  # also of no trial
+        found: list[float] = self.promise(rows, scores, properties_of).tolist()
         return found
 
     def _taught(self, study: optuna.Study) -> tuple[np.ndarray, np.ndarray]:
-        """Properties (M, D) and standings as normal scores (M,) of the trials that have any."""
+        """Properties (M, D) of the trials, and their standings as normal scores (M,)."""
         past = observations_in(study, self.space)
         known = thinned(with_finite_scores(past), self.modelled_trials)
-        rows, scores = [], []
-        for seen, place in zip(known, standings([seen.curve for seen in known]), strict=True):
-            if place is not None:
-                rows.append(self._properties(seen))
-                scores.append(NormalDist().inv_cdf(place))
-        return np.array(rows), np.array(scores)
+        places = standings([seen.curve for seen in known])
+        scores = [math.nan if place is None else NormalDist().inv_cdf(place) for place in places]
+        return np.array([self._properties(seen) for seen in known]), np.array(scores)
 
     def _properties(self, seen: Observation) -> np.ndarray:
         """Those of a trial's network, kept from proposal to proposal."""

@@ -137,7 +137,7 @@ def test_a_run_counts_once_however_it_is_written(tmp_path: Path) -> None:
     [
         (
             "sampler.name=random",
-            "sampler.name: 'random' has other fields than 'linear'; write sampler=random",
+            "sampler.name: 'random' has other fields than 'lasso'; write sampler=random",
         ),
         (
             "stopping={name: asha}",
@@ -154,5 +154,5 @@ def test_a_name_of_another_preset_chooses_none(word: str, said: str) -> None:
 
 
 def test_the_name_of_the_preset_that_is_there_is_no_fault() -> None:
-    assert compose("search", ["sampler.name=linear"])["sampler"] == compose("search", [])["sampler"]
+    assert compose("search", ["sampler.name=lasso"])["sampler"] == compose("search", [])["sampler"]
     assert compose("search", ["sampler=random", "sampler.name=random"])["sampler"] == {"name": "random"}

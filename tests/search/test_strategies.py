@@ -19,7 +19,7 @@ def test_the_default_experiment_is_the_default_search() -> None:
     assert "experiment" not in usual
     chosen = ("space", "budget", "proxy", "data", "training", "evaluators", "sampler", "stopping", "noise")
     assert {"strategy", "confirmation", "cluster", "trials", "rungs", *chosen} <= usual.keys()
-    assert (usual["sampler"]["name"], usual["trials"], usual["rungs"]) == ("linear", 12, [125, 250, 500])
+    assert (usual["sampler"]["name"], usual["trials"], usual["rungs"]) == ("lasso", 12, [125, 250, 500])
 
 
 def test_words_choose_on_top_of_an_experiment() -> None:

@@ -32,7 +32,7 @@ def test_the_command_checks(tmp_path, capsys):
     run = write_run(tmp_path / "a", "trials=4")
     assert main([f"runs=[{run}]", "check=true"]) == 0
     (_, row) = capsys.readouterr().out.splitlines()
-    assert row.split()[:5] == [str(run), "linear", "4", "/", "4"]
+    assert row.split()[:5] == [str(run), "lasso", "4", "/", "4"]
 
 
 def test_one_strategy_stands_beside_uniform_sampling():
