@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,6 +59,26 @@ def test_inputs_rotate_and_nothing_is_kept_for_gradients() -> None:
     assert [float(x) for x in module.calls] == [0, 1, 2, 0]
     assert all(x.is_inference() or not x.requires_grad for x in module.calls)
     assert not module.training
+
+
+class Sum(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1
+
+
+def test_however_many_modules_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains of a list share one `forward`; past torch's limit of one code the rest would run eagerly."""
+    compiled: list[int] = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        compiled.append(len(inputs))
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    for size in range(2, 14):
+        run = runner(Sum(), [{"x": torch.zeros(size)}], "compiled", Place("cpu", 1), Path())
+        assert run(0) is run(1) is None
+    assert len(compiled) == 12
 
 
 def test_an_exported_network_and_its_int8_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
