@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from search.formats import counted, duration, label
+from search.formats import cost_in_words, counted, duration, label
 from search.objectives import Objectives
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial
@@ -172,6 +172,27 @@ def ranking_in_words(history: History) -> str:
     return (
         f"{counted(len(history.inherited['candidates']), 'candidate')} ranked by {by} with weights inherited "
         f"from one shared training of {shared.last_step:,} steps ({duration(shared.seconds)})."
+    )
+
+
+def evolution_in_words(history: History) -> str:
+    """How a network evolved, where one did, and by what its stages were valued."""
+    if not history.evolved:
+        return ""
+    first, last = history.evolved[0], history.evolved[-1]
+    actions = [action for event in history.evolved for action in event["actions"]]
+    removed = sum(action.startswith("remove") for action in actions)
+    by = ", ".join(first["lists"]) or "in the place of latency: no price list"
+    reasons = [f"Not reached: {trial.reason}." for trial in history.shared if trial.reason]
+    return " ".join(
+        [
+            f"One network evolved in {counted(len(history.evolved), 'round')} from "
+            f"{cost_in_words(first['cost_before'], first['cost'])} to "
+            f"{cost_in_words(last['cost_after'], last['cost'])}, at most {first['at_most']:g} ({by}): "
+            f"{counted(removed, 'stage')} removed, {len(actions) - removed} copied, valued by "
+            f"{first['ranked_by'].replace('_', ' ')} lost for cost saved.",
+            *reasons,
+        ]
     )
 
 

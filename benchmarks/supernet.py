@@ -41,6 +41,7 @@ from search.settings import SearchSettings, settings_from_plain
 from search.strategies.supernet import SupernetSettings
 from space.architecture import Architecture
 from space.choices import Space
+from space.paths import SpacePaths
 from training.data.factory import load_data
 from training.supernet import SupernetTrainer
 
@@ -100,9 +101,8 @@ def inherited_losses(
         validation_images=strategy.validation_images,
     )
     data = load_data(settings.data)
-    trainer = SupernetTrainer(
-        settings.space, settings.budget, settings.proxy, data, training, seed=settings.seed
-    )
+    paths = SpacePaths(settings.space, settings.budget)
+    trainer = SupernetTrainer(paths, settings.proxy, data, training, seed=settings.seed)
     if state.is_file():
         trainer.load_state(state)
     began = time.process_time()

@@ -78,7 +78,7 @@ def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
     from search.settings import settings_from_plain
 
     settings = settings_from_plain(plain)
-    named = architecture_texts([*settings.enqueue, *settings.confirmation.references])
+    named = architecture_texts([*settings.named, *settings.confirmation.references])
     return replace(settings, presets=texts | named), words
 
 
@@ -91,7 +91,7 @@ def _resumed(folder: Path, new: list[str]) -> tuple[SearchSettings, list[str]]:
     then, _ = _composed([], words, stored.presets)
     settings = settings_from_plain(changed_by_words(to_plain(stored), then, now))
     references = settings.confirmation.references if any(word.startswith("conf") for word in new) else ()
-    texts = architecture_texts(settings.enqueue) | texts | stored.presets | architecture_texts(references)
+    texts = architecture_texts(settings.named) | texts | stored.presets | architecture_texts(references)
     return replace(settings, presets=texts), [*words, *new]
 
 

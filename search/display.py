@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from search.formats import counted, run_name
+from search.formats import cost_in_words, counted, run_name
 from search.objectives import Objectives
 from search.runs.record import History, Trial
 from search.runs.scores import best_first, point_of
@@ -61,6 +61,8 @@ class PlainDisplay:
             return
         if event["event"] == "inherited":
             self.message(f"{counted(len(event['candidates']), 'candidate')} ranked by {event['ranked_by']}")
+        if event["event"] == "evolved":
+            self.message(round_in_words(event))
         if event["event"] not in ("proposed", "rung", "ended"):
             return
         trial = history.by_key[event["key"]]
@@ -133,6 +135,13 @@ class LiveDisplay:
                 else "",
             )
         return table
+
+
+def round_in_words(event: Mapping[str, Any]) -> str:
+    """`round 2: 195.7 GMACs of at most 170: remove down-3/1, remove up-3/0/layer-2: 183.6`."""
+    costs = [cost_in_words(event[name], event["cost"]) for name in ("cost_before", "cost_after")]
+    done = f"{', '.join(event['actions'])}: {costs[1]}" if event["actions"] else "nothing to be done"
+    return f"round {event['round']}: {costs[0]} of at most {event['at_most']:g}: {done}"
 
 
 def size_of(trial: Trial) -> str:

@@ -11,7 +11,7 @@ from search.confirmation.confirmation import ConfirmationSettings
 from search.formats import duration
 from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
-from search.strategies.supernet import SupernetSettings
+from search.strategies.independent import IndependentSettings
 from training.data.dataset import Dataset
 from training.loop import seconds_per_step
 from training.trainer import Trainer
@@ -56,7 +56,7 @@ def time_lines(settings: SearchSettings, pace: Pace, workers: int) -> list[str]:
     a_trial = pace.of_run(steps, rungs)
     trials = ceil(settings.trials / workers) * a_trial
     race = _race_seconds(settings.confirmation, settings, pace, workers)
-    shared = "the shared training, " if isinstance(settings.strategy, SupernetSettings) else ""
+    shared = "" if isinstance(settings.strategy, IndependentSettings) else "the shared training, "
     return [
         f"at most about {duration(trials + race)}, {workers} at a time as here (beside {shared}preparation, "
         "the networks that score, and stopped trials rerun)",

@@ -10,6 +10,7 @@ from search.strategy import Job
 from space.architecture import Architecture, Level
 from space.prices.macs import Cost
 
+COST_UNITS = {"latency_ms": "ms", "gmacs": "GMACs"}
 _LABELS = {"md": "MD", "md_lite": "MD-Lite"}
 
 
@@ -31,6 +32,12 @@ def millions(parameters: int | float) -> str:
 
 def gmacs(value: float) -> str:
     return f"{value:,.1f} GMACs"
+
+
+def cost_in_words(value: float | None, kind: str) -> str:
+    """What a strategy's record says that a network costs: 183.6 GMACs, 92.14 ms; it may not be known."""
+    unit = COST_UNITS[kind]
+    return f"unknown {unit}" if value is None else f"{value:.4g} {unit}"
 
 
 def size(cost: Cost) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -14,9 +12,11 @@ import torch
 from search.backends.cluster import check_devices
 from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.unmeasured import noise_note
+from search.evolution_plan import check_evolution, evolution_plan
 from search.expected_time import measured_pace, time_lines
 from search.formats import counted
 from search.latency import check_lists, latency_notes
+from search.named import named_architecture as named_architecture
 from search.objectives import Objectives
 from search.runs.prior import check_prior, recorded_that_teach, settled_header
 from search.runs.teachers import left_out
@@ -26,6 +26,7 @@ from search.scoring.evaluator import check_scoring, scoring_plan
 from search.settings import SearchSettings
 from search.statistics.noise import NO_NOISE, Noise
 from search.stopping.factory import StoppingSettings, make_rule
+from search.strategies.evolve import EvolveSettings
 from search.strategies.factory import StrategySettings
 from search.supernet_plan import check_supernet, supernet_plan
 from space.architecture import Architecture
@@ -55,8 +56,11 @@ def check(settings: SearchSettings) -> Dataset:
     """
     check_devices(settings.cluster)
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
+    if start := settings.named[len(settings.enqueue) :]:
+        named["strategy.start"] = start
     _check_objectives(settings)
     check_supernet(settings)
+    check_evolution(settings)
     check_choosing(settings, named)
     for group, names in named.items():
         for name in names:
@@ -149,6 +153,10 @@ def _check_objectives(settings: SearchSettings) -> None:
             )
 
 
+def _who_chooses(settings: SearchSettings) -> str:
+    return "evolution" if isinstance(settings.strategy, EvolveSettings) else settings.sampler.name
+
+
 def _macs(architecture: Architecture) -> int:
     return price(architecture).macs
 
@@ -217,22 +225,6 @@ def _check_chosen(settings: Choosing) -> None:
         sampler.check(settings.space)
 
 
-def named_architecture(name: str, own: Mapping[str, str] = MappingProxyType({})) -> Architecture:
-    """A preset of conf/arch by name, or a YAML file by path; `own` holds texts that stand for the user's."""
-    if f"arch={name}" in own:
-        return Architecture.from_yaml(own[f"arch={name}"], name)
-    if name.endswith((".yaml", ".yml")) or "/" in name:
-        return Architecture.load(name)
-    presets = {
-        entry.name.removesuffix(".yaml"): entry
-        for entry in resources.files("conf").joinpath("arch").iterdir()
-        if entry.name.endswith(".yaml") and "levels:" in entry.read_text(encoding="utf-8")  # DiT has none
-    }
-    if name not in presets:
-        raise InputError(f"architecture {name!r}: no such preset, nor a .yaml file; {nearest(name, presets)}")
-    return Architecture.from_yaml(presets[name].read_text(encoding="utf-8"), name)
-
-
 def compared_with(settings: SearchSettings) -> dict[str, Architecture]:
     """By name what this search is compared with, or may be by a later confirmation: its reference points, MD
     and MD-Lite."""
@@ -255,7 +247,7 @@ def plan_text(settings: SearchSettings) -> str:
         f"space      {len(settings.space.free())} choices, {settings.space.encodings:.3g} combinations",
         f"budget     {', '.join(settings.budget.words()) or 'no bound'}",
         f"feasible   {len(feasible) / SAMPLES_PRICED:.1%} of {SAMPLES_PRICED} random samples",
-        f"trials     {settings.trials} by {settings.sampler.name}, rungs {list(settings.rungs)}, "
+        f"trials     {settings.trials} by {_who_chooses(settings)}, rungs {list(settings.rungs)}, "
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
     lines += [f"latency    by {one.describe()}" for one in settings.budget.lists]
@@ -278,6 +270,7 @@ def plan_text(settings: SearchSettings) -> str:
     trainer = Trainer(typical, data, settings.training, seed=settings.seed)
     lines += [f"text       {line}" for line in trainer.unread_text()]
     lines += [f"supernet   {line}" for line in supernet_plan(settings, data)]
+    lines += [f"evolution  {line}" for line in evolution_plan(settings, data)]
     pace = measured_pace(trainer, settings, data)
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
     disk = settings.trials * kept + workers * while_running

@@ -154,6 +154,7 @@ def search_strategy(settings: Choosing, record: MemoryRecord, noise: Noise) -> S
         trials=settings.trials,
         seed=settings.seed,
         enqueued=tuple(named_architecture(name, settings.presets) for name in settings.enqueue),
+        presets=settings.presets,
     )
     return settings.strategy.make(record, task)
 

@@ -35,6 +35,7 @@ from search.runs.rows import choices_of, rung_rows, trial_rows
 from search.runs.scores import all_of, best_first
 from search.runs.teachers import known_references, reference_note
 from search.settings import SearchSettings
+from search.strategies.evolve import Evolution
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
 from search.strategy import Strategy
@@ -222,6 +223,8 @@ def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrup
     for phase in strategy.parts:
         if isinstance(phase, ArchitectureSearch) and phase.exhausted:
             display.message("the sampler found no further architecture that is new and fits the budget")
+        if isinstance(phase, Evolution) and phase.shortfall:
+            display.message(f"{phase.shortfall}; over it nothing is trained by itself")
         if isinstance(phase, Confirmation) and phase.undecided:
             display.message(
                 f"undecided so far: {', '.join(phase.undecided)}; more seeds: "

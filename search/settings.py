@@ -113,6 +113,12 @@ class SearchSettings:
         return (*own, VALIDATION_LOSS, *((LATENCY,) if self.budget.files else ()))
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """Names of the architectures that a search begins with."""
+        start = getattr(self.strategy, "start", None)
+        return (*self.enqueue, *([start] if start else []))
+
+    @property
     def scored_images(self) -> int:
         """Images per score."""
         return (self.scoring if isinstance(self.evaluators, EvaluationProtocol) else self.evaluators).images

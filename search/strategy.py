@@ -11,19 +11,19 @@ from typing import Literal, Protocol
 
 from search.runs.record import Purpose, State
 from space.architecture import Architecture
-from space.budget import Budget
-from space.choices import Space
+from space.paths import Paths
+from space.subnet import Subnet
 
 
 @dataclass(frozen=True)
 class SharedTraining:
-    """What a job trains that is no candidate: weights for all of a space within a budget, at a learning rate
-    with this `decay`. At its last rung `candidates` are scored with what they inherit: by the loss on so many
-    held-out images, and by generated `images` if that is true."""
+    """What a job trains that is no candidate: in rounds, each of some paths until a step, at a learning rate
+    with this `decay` over so many `steps`. At the job's last rung `candidates` are scored with what they
+    inherit: by the loss on so many held-out images, and by generated `images` if that is true."""
 
-    space: Space
-    budget: Budget
-    candidates: tuple[Architecture, ...]
+    rounds: tuple[tuple[Paths, int], ...]
+    candidates: tuple[Architecture | Subnet, ...]
+    steps: int
     decay: Literal["none", "linear", "cosine"]
     validation_images: int
     images: bool = False
@@ -32,7 +32,7 @@ class SharedTraining:
 @dataclass(frozen=True)
 class Job:
     """A training run that a backend should start or go on with: plain enough to travel to a worker. Where it
-    is `shared`, `architecture` is the largest of the space."""
+    is `shared`, `architecture` is the largest that is trained."""
 
     key: str
     purpose: Purpose

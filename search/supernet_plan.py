@@ -9,6 +9,7 @@ from search.formats import duration, millions
 from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
 from search.strategies.supernet import SupernetSettings
+from space.paths import SpacePaths
 from space.shared.plain import InputError
 from training.data.dataset import Dataset
 from training.loop import seconds_of_steps
@@ -37,15 +38,9 @@ def supernet_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     if not isinstance(strategy, SupernetSettings):
         return []
     training = replace(settings.training, validation_images=strategy.validation_images)
-    trainer = SupernetTrainer(
-        settings.space, settings.budget, settings.proxy, data, training, seed=settings.seed
-    )
-    took = seconds_of_steps(trainer, STEPS_TIMED)
-    a_step, began = sum(took) / len(took), time.perf_counter()
-    trainer.validation_loss()
-    if strategy.rank_by == "objectives":
-        trainer.generate(scored_captions(settings, data), seed=settings.seed)
-    a_candidate = time.perf_counter() - began
+    paths = SpacePaths(settings.space, settings.budget)
+    trainer = SupernetTrainer(paths, settings.proxy, data, training, seed=settings.seed)
+    a_step, a_candidate = shared_pace(trainer, settings, data, images=strategy.rank_by == "objectives")
     whole = strategy.steps * a_step + strategy.candidates * a_candidate
     state = trainer.parameters * STATE_BYTES_PER_PARAMETER
     return [
@@ -54,3 +49,14 @@ def supernet_plan(settings: SearchSettings, data: Dataset) -> list[str]:
         f"{a_candidate:.1f} s ({strategy.rank_by}): about {duration(whole)}, {state / 1e6:.0f} MB",
         f"as many steps as {strategy.steps / settings.rungs[-1]:.1f} trials of full length",
     ]
+
+
+def shared_pace(
+    trainer: SupernetTrainer, settings: SearchSettings, data: Dataset, *, images: bool
+) -> tuple[float, float]:
+    """Seconds of a step, and of scoring one candidate, by images too if asked."""
+    took, began = seconds_of_steps(trainer, STEPS_TIMED), time.perf_counter()
+    trainer.validation_loss()
+    if images:
+        trainer.generate(scored_captions(settings, data), seed=settings.seed)
+    return sum(took) / len(took), time.perf_counter() - began

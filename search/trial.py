@@ -38,11 +38,12 @@ from space.proxy import Proxy, narrow
 from space.shared.files import remove_unfinished, replacing_files
 from space.shared.plain import InputError
 from space.shared.retries import Waiting, patiently, storage_error
+from space.subnet import Subnet
 from training.data.factory import DataSettings, load_data
 from training.generation.grid import save_grid
 from training.loop import Diverged
 from training.settings import TrainingSettings
-from training.supernet import SupernetTrainer
+from training.supernet import Round, SharedTrainer
 from training.trainer import Trainer
 
 SAVED_EVERY_SECONDS = 600  # between rungs
@@ -97,7 +98,7 @@ class TrialWorker:
                 work = _Work(trainer.step, step, {})
                 yield (yield from patiently(partial(self._to_rung, trainer, job, work)))
 
-    def _begin(self, job: Job) -> tuple[Trainer, str | None]:
+    def _begin(self, job: Job) -> tuple[Trainer | SharedTrainer, str | None]:
         """The training where it was left, or from step 0 and why the state that there is is of no use."""
         folder = make_job_folder(Path(self.settings.run_folder), job.key)
         remove_unfinished(folder)
@@ -112,18 +113,24 @@ class TrialWorker:
                 return self._trainer(job), str(error)
         return trainer, None
 
-    def _trainer(self, job: Job) -> Trainer:
+    def _trainer(self, job: Job) -> Trainer | SharedTrainer:
         proxy, shared = self.settings.proxy, job.shared
-        architecture = narrow(job.architecture, proxy)
-        training = replace(self.settings.training, steps=job.rungs[-1])
         if shared is not None:
-            training = replace(training, decay=shared.decay, validation_images=shared.validation_images)
-            return SupernetTrainer(shared.space, shared.budget, proxy, self.data, training, seed=job.seed)
-        return Trainer(architecture, self.data, training, seed=job.seed)
+            training = replace(
+                self.settings.training,
+                steps=shared.steps,
+                decay=shared.decay,
+                validation_images=shared.validation_images,
+            )
+            rounds = [Round(*each) for each in shared.rounds]
+            return SharedTrainer(rounds, proxy, self.data, training, seed=job.seed)
+        training = replace(self.settings.training, steps=job.rungs[-1])
+        return Trainer(narrow(job.architecture, proxy), self.data, training, seed=job.seed)
 
-    def _to_rung(self, trainer: Trainer, job: Job, work: _Work) -> Report:
+    def _to_rung(self, trainer: Trainer | SharedTrainer, job: Job, work: _Work) -> Report:
         """May be called again after an OSError, and then goes on with what is left to do."""
-        if isinstance(trainer, SupernetTrainer) and job.shared is not None:
+        if isinstance(trainer, SharedTrainer):
+            assert job.shared is not None
             return self._to_shared_rung(trainer, job, job.shared, work)
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
         with _timed(seconds, "training"):
@@ -148,7 +155,7 @@ class TrialWorker:
         return Report(work.to_step, plain, seconds, deviations)
 
     def _to_shared_rung(
-        self, trainer: SupernetTrainer, job: Job, shared: SharedTraining, work: _Work
+        self, trainer: SharedTrainer, job: Job, shared: SharedTraining, work: _Work
     ) -> Report:
         """Its score is the first candidate's; at the last rung all candidates have theirs."""
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
@@ -171,7 +178,7 @@ class TrialWorker:
         )
 
     def _inherited(
-        self, trainer: SupernetTrainer, candidate: Architecture, job: Job, images: bool
+        self, trainer: SharedTrainer, candidate: Architecture | Subnet, job: Job, images: bool
     ) -> dict[str, float]:
         """What is no number is left out."""
         trainer.inherit(candidate)
@@ -191,7 +198,7 @@ class _Work:
     seconds: dict[str, float]
 
 
-def _saving(trainer: Trainer, folder: Path, work: _Work) -> Callable[[int, float], None]:
+def _saving(trainer: Trainer | SharedTrainer, folder: Path, work: _Work) -> Callable[[int, float], None]:
     """After each step: a state now and then, so that a long way to a rung need not be gone in one go."""
     last = time.monotonic()
 

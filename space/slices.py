@@ -23,6 +23,7 @@ from space.architecture import Architecture
 from space.kinds.stage import Axis, Stage
 from space.kinds.table import CONV_BLOCKS, build, kind_of
 from space.stages import RESAMPLING, Stages, stages
+from space.subnet import NamedUnit, NamedUnits, units_of
 
 
 class Piece(NamedTuple):
@@ -68,12 +69,13 @@ def ranges(own: Axis, whole: Axis) -> tuple[tuple[int, int], ...]:
 # ---------------------------------------------------------------------- the parameters of an architecture
 
 
-def pieces(architecture: Architecture) -> Iterator[Piece]:
-    """The parameters of `UNet(architecture)`, in the order of the forward pass."""
-    width = 0
+def pieces(architecture: Architecture, units: NamedUnits | None = None) -> Iterator[Piece]:
+    """The parameters of `UNet(architecture)`, in the order of the forward pass; `units` are what its blocks
+    and layers are called in shared weights, by default what all architectures have."""
+    width, names = 0, units_of(architecture) if units is None else units
     for where, part in groupby(stages(architecture), attrgetter("where")):
         inside = tuple(part)
-        named = _names(architecture, where, inside)
+        named = _names(len(architecture.levels), where, inside, names.get(where, ()))
         for stage, (name, shared) in zip(inside, named, strict=True):
             inputs = Axis((width, stage.inputs - width) if stage.skip == "pop" else (stage.inputs,))
             yield from _of_stage(stage, inputs, name, shared)
@@ -118,14 +120,14 @@ def _parameters(stage: Stage) -> tuple[tuple[str, tuple[int, ...], type[nn.Modul
     )
 
 
-def _names(architecture: Architecture, where: str, part: Stages) -> Iterator[tuple[str, str]]:
-    """Of the stages of one place: the module's name in `UNet`, and a name that all candidates have."""
+def _names(levels: int, where: str, part: Stages, units: Sequence[NamedUnit]) -> Iterator[tuple[str, str]]:
+    """Of the stages of one place: the module's name in `UNet`, and its name in shared weights."""
     side, _, level = where.partition("-")
     place = {
         "down": f"down.{int(level or 1) - 1}",
-        "up": f"up.{len(architecture.levels) - int(level or 1)}",
+        "up": f"up.{levels - int(level or 1)}",
     }.get(side, side)
-    blocks, block, layer = sum(stage.kind in CONV_BLOCKS for stage in part), -1, 0
+    block, layer = -1, 0
     for stage in part:
         if stage.kind in ALONE:
             yield ALONE[stage.kind], ALONE[stage.kind]
@@ -135,15 +137,14 @@ def _names(architecture: Architecture, where: str, part: Stages) -> Iterator[tup
             if stage.kind in CONV_BLOCKS:
                 block, layer = block + 1, 0
             unit = f"{place}.{block}" if side == "middle" else f"{place}.stages.{block}"
-            shared = f"{where}/{'last' if side == 'up' and block == blocks - 1 else block}"
             if stage.kind in CONV_BLOCKS:
-                yield f"{unit}.conv", f"{shared}/{stage.kind}"
+                yield f"{unit}.conv", f"{where}/{units[block].conv}/{stage.kind}"
             elif stage.kind == "transformer":
-                yield f"{unit}.stack.layers.{layer}", f"{shared}/layer-{layer}"
+                yield f"{unit}.stack.layers.{layer}", f"{where}/{units[block].layers[layer]}"
                 layer += 1
             else:
                 kind = stage.kind.replace(" ", "_")
-                yield f"{unit}.stack.{kind}", f"{shared}/{kind}"
+                yield f"{unit}.stack.{kind}", f"{where}/{units[block].conv}/{kind}"
 
 
 ALONE = {

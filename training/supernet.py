@@ -1,20 +1,25 @@
-"""A supernet in training: every architecture of a space within a budget, by weights that they share."""
+"""Shared weights in training: for every architecture of a space, or for one whose stages come and go."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor, nn
 
 from space.architecture import Architecture
-from space.budget import Budget
-from space.choices import Space
+from space.paths import Paths
 from space.proxy import Proxy, narrow
-from space.shared.plain import to_plain
-from space.supernet import Supernet, corners
+from space.shared.plain import InputError
+from space.subnet import Subnet, origin
+from space.supernet import Supernet
 from training.data.dataset import Dataset
 from training.objectives.supernet import SupernetObjective, supernet_of
 from training.settings import TrainingSettings
+from training.state import load_optimizer_state, named_optimizer_state, named_tensors, read_state
 from training.trainer import Trainer
 
 
@@ -22,7 +27,7 @@ class SupernetTrainer(Trainer):
     """Resumable as any training. `averaged` generates, and is validated, as the architecture that inherits.
 
     Attributes:
-        largest: of the space, at the paper's scale.
+        largest: that the weights are for, at the paper's scale.
 
     Raises:
         InputError: as `Trainer`.
@@ -30,26 +35,115 @@ class SupernetTrainer(Trainer):
 
     def __init__(
         self,
-        space: Space,
-        budget: Budget,
+        paths: Paths,
         proxy: Proxy,
         data: Dataset,
         settings: TrainingSettings,
         *,
         seed: int,
+        place: int = 0,
     ) -> None:
-        self.largest = corners(space)[0]
-        whole = json.dumps([to_plain(part) for part in (space, budget, proxy)], sort_keys=True)
+        corners = paths.corners
+        self.largest = Subnet.of(corners[0]).architecture
         super().__init__(
             narrow(self.largest, proxy),
             data,
             settings,
             seed=seed,
-            objective=partial(SupernetObjective, space=space, budget=budget),
-            network=lambda _: Supernet(space, proxy),
-            identity={"space": hashlib.sha256(whole.encode()).hexdigest()[:12]},
+            objective=partial(SupernetObjective, paths=paths),
+            network=lambda _: Supernet(corners, proxy),
+            identity={**paths.identity(proxy), **({ROUND: place} if place else {})},
         )
 
-    def inherit(self, architecture: Architecture) -> None:
-        """From now on the averaged model is this architecture of the space, at the paper's scale."""
-        supernet_of(self.averaged).choose(architecture)
+    def inherit(self, network: Architecture | Subnet) -> None:
+        """From now on the averaged model is this architecture, at the paper's scale."""
+        supernet_of(self.averaged).choose(network)
+
+    def take_over(self, before: SupernetTrainer) -> None:
+        """Go on from the training of another network: with the weights, averages and moments of the same
+        names, and those of its original in a copy."""
+        self.step = before.step
+        _take_weights(self.averaged, before.averaged)
+        for name, part in self.objective.parts.items():
+            theirs = before.objective.parts[name]
+            _take_weights(part.module, theirs.module)
+            kept = named_optimizer_state(theirs.optimizer, theirs.module)
+            own = {name: origin(name, kept) for name, _ in part.module.named_parameters()}
+            moments = {name: _copied(kept[old]) for name, old in own.items() if old in kept}
+            load_optimizer_state(part.optimizer, part.module, moments)
+
+
+def _take_weights(module: nn.Module, before: nn.Module) -> None:
+    known = named_tensors(before)
+    module.load_state_dict({name: known[origin(name, known)] for name in module.state_dict()})
+
+
+def _copied(kept: dict[str, Any]) -> dict[str, Any]:
+    """An optimiser counts its steps in a tensor, which two parameters must not have in common."""
+    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in kept.items()}
+
+
+# ---------------------------------------------------------------------- one after another
+
+ROUND = "round"
+
+
+class Round(NamedTuple):
+    """What is trained, until so many steps have been taken in all."""
+
+    paths: Paths
+    until: int
+
+
+class SharedTrainer:
+    """Rounds of shared training as one: each begins with what the one before has learnt.
+
+    What a step learns from derives from its number in all; so does what is trained by the number of the
+    round: without a state, all rounds are gone through again.
+    """
+
+    def __init__(
+        self, rounds: Sequence[Round], proxy: Proxy, data: Dataset, settings: TrainingSettings, *, seed: int
+    ) -> None:
+        self.rounds, self._place = rounds, 0
+        self._make = partial(SupernetTrainer, proxy=proxy, data=data, settings=settings, seed=seed)
+        self.now = self._of(0)
+
+    @property
+    def step(self) -> int:
+        return self.now.step
+
+    def train_to(self, step: int, on_step: Callable[[int, float], None] | None = None) -> None:
+        while True:
+            until = self.rounds[self._place].until
+            self.now.train_to(min(step, until), on_step)
+            if step <= until or self._place == len(self.rounds) - 1:
+                return
+            before, self._place = self.now, self._place + 1
+            self.now = self._of(self._place)
+            self.now.take_over(before)
+
+    def inherit(self, network: Architecture | Subnet) -> None:
+        self.now.inherit(network)
+
+    def validation_loss(self) -> float:
+        return self.now.validation_loss()
+
+    def generate(self, captions: Sequence[str], *, seed: int, batch_size: int = 64) -> np.ndarray:
+        return self.now.generate(captions, seed=seed, batch_size=batch_size)
+
+    def save_state(self, path: str | Path) -> None:
+        self.now.save_state(path)
+
+    def load_state(self, path: str | Path) -> None:
+        """Go on from a state of any round. Raises InputError as `Trainer.load_state`."""
+        identity = read_state(Path(path), self.now.device).get("identity", {})
+        place = int(identity.get(ROUND, 0))
+        if place >= len(self.rounds):
+            raise InputError(f"{path}: is of round {place + 1} of a training of {len(self.rounds)}")
+        if place != self._place:
+            self._place, self.now = place, self._of(place)
+        self.now.load_state(path)
+
+    def _of(self, place: int) -> SupernetTrainer:
+        return self._make(self.rounds[place].paths, place=place)

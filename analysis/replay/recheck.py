@@ -33,6 +33,7 @@ COMPARED = {
     "rejected": ("before_trial", "kind", "architecture_id", "reason"),
     "proposed": ("key", "architecture_id", "seed", "source", "params", "sampler_attributes"),
     "rung": ("key", "step", "decision", "reason"),
+    "evolved": ("step", "stages", "actions", "over_after"),
 }
 NEEDED = (
     "strategy",
@@ -199,6 +200,7 @@ def _compared(name: str, sampler: str, events: Sequence[RecordedEvent], make: Ma
         difference = _difference(recorded, own)
         differences[recorded["event"]].append(difference)
         first = first or difference
+    differences["rung"] += differences.pop("evolved")  # decided there
     counts = {kind: Agreement(found.count(""), len(found)) for kind, found in differences.items()}
     return Recheck(name, sampler, counts["proposed"], counts["rejected"], counts["rung"], first)
 
@@ -240,7 +242,11 @@ class _Driven:
             place = end
 
     def _end_of_decision(self, place: int) -> int:
-        """One call may reject several before it proposes; killed while it did, it proposed none."""
+        """One call may reject several before it proposes; killed while it did, it proposed none. Actions come
+        with the rung that they were decided at."""
+        if self.events[place]["event"] == "evolved":
+            after = self.events[place + 1 : place + 2]
+            return place + 1 + bool(after and after[0]["event"] == "rung")
         while self.events[place]["event"] == "rejected" and place + 1 < len(self.events):
             if self.events[place + 1]["event"] not in ("rejected", "proposed"):
                 break
@@ -252,6 +258,9 @@ class _Driven:
         self.decided = []
         if event["event"] == "rung":
             search.judge(event["key"], Report(event["step"], event["scores"], event["seconds"]))
+        elif event["event"] == "evolved":
+            own, *_ = inherited = tuple(event["inherited"])
+            search.judge(event["key"], Report(event["step"], own, {}, inherited=inherited))
         else:
             search.propose()
         return self.decided

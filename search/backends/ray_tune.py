@@ -119,6 +119,7 @@ class _StrategySearcher(_NotPickled, Searcher):
             if job is None:
                 return Searcher.FINISHED if self.strategy.finished else None
             self.jobs[trial_id] = job
+            self.ended.discard(job.key)  # of a training that goes on in another job
             return self.common | {"job": job}
 
     def on_trial_complete(

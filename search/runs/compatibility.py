@@ -54,7 +54,8 @@ _OF_A_PART = {
     "strategy": "strategy",
     "protocol": "evaluators",
 }
-TRIALS_BY_THEMSELVES = ("independent", "supernet")  # strategies; the first is what older records hold
+# Strategies; the first is what older records hold.
+TRIALS_BY_THEMSELVES = ("independent", "supernet", "evolve")
 NO_DECAY = "none"
 MOST_CHARACTERS = 60
 MOST_NAMED = 8

@@ -9,6 +9,7 @@ strategy keeps one as it goes, and reading the file gives an equal one. Events:
     rejected  a proposal that never became a trial: over budget, or a network tried before
     proposed  a priced candidate became a trial, or a confirmation run; or a training that trials share
     inherited what candidates score with weights that they inherit from a shared training, the best first
+    evolved   what each stage of a network is worth in a shared training, and which went or were copied
     rung      a trial was evaluated at a step, and what was decided
     ended     complete, halted or failed, and why
     session   a driver opened the record: the first, or a resumed one
@@ -125,6 +126,7 @@ class History:
     confirmations: list[Trial] = field(default_factory=list)
     shared: list[Trial] = field(default_factory=list)  # trainings that trials share
     inherited: dict[str, Any] = field(default_factory=dict)  # the last event of that name
+    evolved: list[dict[str, Any]] = field(default_factory=list)  # events of that name, one a round
     prior: list[Trial] = field(default_factory=list)  # of earlier runs; not in `by_key`
     by_architecture: dict[str, Trial] = field(default_factory=dict)  # the search's and prior, by id
     sessions: list[dict[str, Any]] = field(default_factory=list)
@@ -162,6 +164,9 @@ class History:
                 self.confirmations.append(trial)
         elif kind == "inherited":
             self.inherited = dict(event)
+        elif kind == "evolved":  # again where a driver was killed after it
+            before = [each for each in self.evolved if each["step"] < event["step"]]
+            self.evolved = [*before, dict(event)]
         elif kind == "rung":
             fields = {name: event[name] for name in Rung.__dataclass_fields__ if name != "deviations"}
             fields["deviations"] = event.get("deviations", {})

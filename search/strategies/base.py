@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from search.objectives import Objectives
@@ -19,7 +20,8 @@ from space.proxy import Proxy
 @dataclass(frozen=True)
 class SearchTask:
     """What is searched, and by what: the same for every strategy. `enqueued` architectures come before the
-    sampler's, in order; trials are evaluated at `rungs` and may be stopped there; `trials` are to end."""
+    sampler's, in order; trials are evaluated at `rungs` and may be stopped there; `trials` are to end.
+    `presets` are texts that stand for the user's own files (`search.named`)."""
 
     space: Space
     budget: Budget
@@ -31,6 +33,7 @@ class SearchTask:
     trials: int
     seed: int
     enqueued: tuple[Architecture, ...] = ()
+    presets: Mapping[str, str] = field(default_factory=dict)
 
 
 class MakesStrategy(Protocol):

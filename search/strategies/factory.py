@@ -9,6 +9,7 @@ from space.shared.plain import ByName
 
 STRATEGIES = {
     "independent": "search.strategies.independent:IndependentSettings",
+    "evolve": "search.strategies.evolve:EvolveSettings",
     "supernet": "search.strategies.supernet:SupernetSettings",
 }
 StrategySettings = Annotated[MakesStrategy, ByName(STRATEGIES)]

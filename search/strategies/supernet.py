@@ -25,9 +25,10 @@ from search.strategies.ledger import Ledger
 from search.strategies.phases import Phases
 from search.strategy import Decision, Job, Report, SharedTraining, Strategy
 from space.choices import Space
+from space.corners import corners
+from space.paths import SpacePaths
 from space.prices.macs import price
 from space.shared.plain import InputError
-from space.supernet import corners
 
 RankedBy = Literal["validation_loss", "objectives"]
 
@@ -83,9 +84,9 @@ class SupernetTraining:
             return None
         self.started = True
         shared = SharedTraining(
-            self.task.space,
-            self.task.budget,
+            ((SpacePaths(self.task.space, self.task.budget), self.settings.steps),),
             tuple(proposal.architecture for proposal in self.pool),
+            self.settings.steps,
             self.settings.decay,
             self.settings.validation_images,
             self.settings.rank_by == "objectives",

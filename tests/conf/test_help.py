@@ -59,7 +59,7 @@ def test_help_shows_the_fields_of_the_presets_that_the_words_choose() -> None:
     words = ["data=folder", "sampler=own", "budget=md,none", "name=a (b"]
     usual, chosen = help_text("search"), help_text("search", words)
     assert "  data.scenes=5760 " in usual and "  data.folder=" not in usual
-    assert "mdsearch search strategy=supernet --help" in usual
+    assert "mdsearch search strategy=evolve --help" in usual
     assert "  data.folder=...  " in chosen and "required: of the images" in chosen
     assert "  data.scenes" not in chosen and "  sampler.use=" in chosen
     assert "\ndata=... (default scenes; here folder)\n" in chosen

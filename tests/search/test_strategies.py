@@ -60,7 +60,10 @@ def test_the_strategy_is_made_by_its_settings() -> None:
     [
         ("strategy=supernets", "strategy: no preset 'supernets'; did you mean 'supernet'"),
         ("experiment=scene", "experiment: no preset 'scene'; did you mean 'scenes'"),
-        ("strategy.name=evolution", r"strategy\.name: 'evolution' is not a choice .*Valid: independent"),
+        (
+            "strategy.name=evolution",
+            r"strategy\.name: 'evolution' is not a choice .*Valid: evolve, ind",
+        ),
         ("strategy.steps=3", r"strategy\.steps: no such key"),
     ],
 )

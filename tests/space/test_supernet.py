@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from space.architecture import SIZE_EMBEDDING_WIDTH, Architecture
 from space.choices import LevelRanges, Space, UniformSuggestions
+from space.corners import corners
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError
-from space.supernet import Supernet, corners
+from space.supernet import Supernet
 from space.unet import UNet
 
 BASE = {"norm_groups": 2, "time_width": 6, "latent_channels": 3, "latent_size": 2, "context_width": 5}
@@ -56,7 +57,7 @@ def sampled(space: Space, count: int) -> list[Architecture]:
 def supernet(space: Space, proxy: Proxy | None = None) -> Supernet:
     """With weights of a size that no layer vanishes or explodes by, the last convolution among them."""
     torch.manual_seed(0)
-    made = Supernet(space, proxy)
+    made = Supernet(corners(space), proxy)
     nn.init.normal_(made.shared["conv_out/weight"])
     return made
 
@@ -94,13 +95,13 @@ def test_totals_by_hand() -> None:
     around = (8 * 6 + 6 + 6 * 6 + 6) + (3 * 8 * 9 + 8) + 2 * 8 + (8 * 3 * 9 + 3)
     down = 2 * 8 + (8 * 8 * 9 + 8) + (6 * 8 + 8) + 2 * 8 + (8 * 8 * 9 + 8)
     up = 2 * 16 + (16 * 8 * 9 + 8) + (6 * 8 + 8) + 2 * 8 + (8 * 8 * 9 + 8) + (16 * 8 + 8)
-    assert held(Supernet(PLAIN)) == around + 2 * down + 3 * up
+    assert held(Supernet(corners(PLAIN))) == around + 2 * down + 3 * up
     # of both kinds: depthwise and norm, to 4 x 8 and back, time, and on the way up a shortcut
     down_too = (8 * 9 + 8) + 2 * 8 + (8 * 32 + 32) + (32 * 8 + 8) + (6 * 8 + 8)
     up_too = (16 * 9 + 16) + 2 * 16 + (16 * 32 + 32) + (32 * 8 + 8) + (6 * 8 + 8) + (16 * 8 + 8)
     level = replace(PLAIN.levels["level_1"], conv=("full", "separable"))
     both = replace(PLAIN, levels={"level_1": level}, separable_expansion=(2, 4))
-    assert held(Supernet(both)) == around + 2 * (down + down_too) + 3 * (up + up_too)
+    assert held(Supernet(corners(both))) == around + 2 * (down + down_too) + 3 * (up + up_too)
 
 
 def held(module: nn.Module) -> int:
@@ -108,7 +109,7 @@ def held(module: nn.Module) -> int:
 
 
 def test_the_largest_inherits_all_where_no_choice_excludes_another() -> None:
-    made = Supernet(PLAIN)
+    made = Supernet(corners(PLAIN))
     assert (made.largest.levels[0].channels, len(made.largest.levels[0].down)) == (8, 2)
     assert price(made.largest).parameters == held(made)
     shared = {id(parameter) for parameter in made.parameters()}
@@ -147,7 +148,7 @@ def numbered(made: Supernet, name: str) -> Tensor:
 
 def test_what_each_choice_takes() -> None:
     """Eight of 16 channels, 2 heads (4 of 8 each), ratio 1 of 2, a kernel of 3 in the middle of 7."""
-    made = Supernet(TWO)
+    made = Supernet(corners(TWO))
     query = numbered(made, "down-2/0/layer-0/self_attention/query/weight")  # 16 x 16
     expand = numbered(made, "down-2/0/layer-0/feed_forward/expand/weight")  # 2 x 2 x 16, 16
     depthwise = numbered(made, "up-2/0/separable/depthwise/weight")  # 16 from below, 16 skipped to
@@ -176,7 +177,7 @@ def test_a_space_s_corners_are_few_and_under_a_proxy_alike() -> None:
     """A shortcut is there although the largest has none: both its levels are 16 wide."""
     assert len(corners(TWO)) <= 3 * 17  # widths as they are or one narrower, times a switch at each value
     wide = replace(TWO, base=BASE | {"latent_size": 4, "head_width": 4, "time_width": 32, "norm_groups": 2})
-    narrowed = Supernet(wide, Proxy(width_divisor=2, heads=2))
+    narrowed = Supernet(corners(wide), Proxy(width_divisor=2, heads=2))
     shapes = {name: tuple(parameter.shape) for name, parameter in narrowed.shared.items()}
     assert shapes["down-2/0/full/shortcut/weight"] == (8, 8, 1, 1)
     assert shapes["time/2/weight"] == (16, 16)
@@ -187,7 +188,7 @@ def test_a_space_s_corners_are_few_and_under_a_proxy_alike() -> None:
 
 def test_it_begins_as_the_modules_themselves_do() -> None:
     torch.manual_seed(0)
-    made = Supernet(TWO)
+    made = Supernet(corners(TWO))
     weight, bias = made.shared["down-1/0/full/conv1/weight"], made.shared["down-1/0/full/conv1/bias"]
     bound = (16 * 9) ** -0.5
     for parameter in (weight.detach(), bias.detach()):
@@ -198,7 +199,7 @@ def test_it_begins_as_the_modules_themselves_do() -> None:
 
 
 def test_an_architecture_of_another_space_is_refused() -> None:
-    made = Supernet(PLAIN)
+    made = Supernet(corners(PLAIN))
     wider = replace(PLAIN, levels={"level_1": LevelRanges((16,), blocks=(1,))})
     with pytest.raises(InputError, match=r"time\.0\.weight is larger than any of this supernet's"):
         made.choose(wider.first)
@@ -210,5 +211,5 @@ def test_an_architecture_of_another_space_is_refused() -> None:
 def test_added_conditions_are_held_whole() -> None:
     """SDXL's, which nothing trains here: their embedding is the same for all."""
     space = replace(PLAIN, base=BASE | {"pooled_width": 4, "size_embeddings": 2})
-    made = Supernet(space)
+    made = Supernet(corners(space))
     assert made.shared["added/0/weight"].shape == (6, 4 + 2 * SIZE_EMBEDDING_WIDTH)

@@ -1,26 +1,21 @@
-"""Learning to take noise away with the weights of a whole space: at each step one architecture of it."""
+"""Learning to take noise away with weights that many architectures share: at each step one of them."""
 
 from __future__ import annotations
 
-import random
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from space.architecture import Architecture
-from space.budget import Budget
-from space.choices import Space, UniformSuggestions
-from space.shared.plain import InputError
-from space.shared.seeds import numbered_seed
+from space.paths import Paths
+from space.subnet import Subnet
 from space.supernet import Supernet
 from training.data.dataset import Dataset
 from training.model import Model
 from training.objectives.base import TrainingObjective
 from training.objectives.diffusion import DiffusionBatch, DiffusionObjective
 from training.settings import TrainingSettings
-
-MOST_SAMPLES = 20_000  # of one step, before it is said that too little of the space fits
 
 
 class SupernetBatch(NamedTuple):
@@ -31,8 +26,7 @@ class SupernetBatch(NamedTuple):
 
 
 class SupernetObjective(TrainingObjective[SupernetBatch, Model]):
-    """The loss of a training by itself, on one path at a time: each step's architecture is sampled uniformly
-    from what fits the budget, by (seed, step) alone (Guo et al., 2020, single path one-shot).
+    """The loss of a training by itself, on one path at a time.
 
     The model's network is a `Supernet`; batches, noise and validation are the diffusion objective's.
     """
@@ -40,9 +34,9 @@ class SupernetObjective(TrainingObjective[SupernetBatch, Model]):
     name: ClassVar[str] = "supernet"
 
     def __init__(
-        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, space: Space, budget: Budget
+        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, paths: Paths
     ) -> None:
-        self.model, self.seed, self.space, self.budget = model, seed, space, budget
+        self.model, self.seed, self.paths = model, seed, paths
         self.diffusion = DiffusionObjective(model, data, settings, seed)
         self.parts = self.diffusion.parts
 
@@ -57,17 +51,9 @@ class SupernetObjective(TrainingObjective[SupernetBatch, Model]):
         """Of the architecture that was chosen last."""
         return self.diffusion.validation_loss(model)
 
-    def sampled(self, step: int) -> Architecture:
+    def sampled(self, step: int) -> Architecture | Subnet:
         """What step number `step` trains, at the paper's scale."""
-        chance = random.Random(numbered_seed(self.seed, "supernet", step))
-        for _ in range(MOST_SAMPLES):
-            architecture = self.space.sample(UniformSuggestions(chance))
-            if not self.budget.excess(architecture):
-                return architecture
-        raise InputError(
-            f"budget: none of {MOST_SAMPLES:,} random architectures of the space fits, so that nothing can "
-            "be trained for all; allowed: a wider budget, or a smaller space"
-        )
+        return self.paths.at(self.seed, step)
 
 
 def supernet_of(model: Model) -> Supernet:

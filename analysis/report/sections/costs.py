@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from analysis.findings import ranking_in_words, refusals, seconds_by_kind
+from analysis.findings import evolution_in_words, ranking_in_words, refusals, seconds_by_kind
 from analysis.importances import LEAST_TRIALS_FOR_IMPORTANCES, importances
 from analysis.report.charts.costs import costs
 from analysis.report.charts.importances import importance_bars
@@ -25,10 +25,25 @@ def budget_section(page: Page) -> dict[str, Any]:
         "charts": {"costs": costs(history, page.winner, page.references)},
         "refused": len(history.rejections),
         "trained": len(history.trials),
-        "ranking": ranking_in_words(history),
+        "ranking": ranking_in_words(history) or evolution_in_words(history),
+        "rounds": _rounds(history),
         "kinds": PageTable(["refused for", "proposals"], kinds, numbers=[1]),
         "refusals": _refusals(history),
     }
+
+
+def _rounds(history: History) -> PageTable:
+    """Each action with what the network scores and costs before it, and without or with its stage."""
+    rows = []
+    for event in history.evolved:
+        known = {row["stage"]: row for row in event["stages"]}
+        for action in event["actions"]:
+            own = known[action.partition(" ")[2]]
+            figures = [event["score"], own["score"], event["cost_before"], own["cost"], own["value"]]
+            cells = [Cell("" if figure is None else f"{figure:.4g}", css="number") for figure in figures]
+            rows.append(Row([number(event["round"]), Cell(action, code=True), *cells]))
+    heads = ["round", "action", "score", "without", "cost", "without", "value"]
+    return PageTable(heads, rows, numbers=(0, 2, 3, 4, 5, 6))
 
 
 def _refusals(history: History) -> PageTable:

@@ -10,6 +10,7 @@ import torch
 
 from space.budget import Budget
 from space.choices import LevelRanges, Space
+from space.paths import SpacePaths
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError
@@ -38,7 +39,7 @@ BUDGET = Budget(0.2, 200)  # about half of the space
 def trainer_of(
     data: Dataset, settings: TrainingSettings, budget: Budget = BUDGET, seed: int = 0
 ) -> SupernetTrainer:
-    return SupernetTrainer(SPACE, budget, PROXY, data, settings, seed=seed)
+    return SupernetTrainer(SpacePaths(SPACE, budget), PROXY, data, settings, seed=seed)
 
 
 def objective_of(trainer: Trainer) -> SupernetObjective:
@@ -116,7 +117,7 @@ def test_it_goes_on_exactly(scenes: Dataset, settings: TrainingSettings, tmp_pat
 def test_a_budget_that_next_to_nothing_fits_is_named(
     scenes: Dataset, settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.objectives.supernet.MOST_SAMPLES", 50)
+    monkeypatch.setattr("space.paths.MOST_SAMPLES", 50)
     trainer = trainer_of(scenes, settings, replace(BUDGET, parameters_millions=1e-3))
     with pytest.raises(InputError, match="budget: none of 50 random architectures"):
         trainer.train_to(1)
