@@ -72,22 +72,25 @@ def ranges(own: Axis, whole: Axis) -> tuple[tuple[int, int], ...]:
 def pieces(architecture: Architecture, units: NamedUnits | None = None) -> Iterator[Piece]:
     """The parameters of `UNet(architecture)`, in the order of the forward pass; `units` are what its blocks
     and layers are called in shared weights, by default what all architectures have."""
-    width, names = 0, units_of(architecture) if units is None else units
-    for where, part in groupby(stages(architecture), attrgetter("where")):
-        inside = tuple(part)
-        named = _names(len(architecture.levels), where, inside, names.get(where, ()))
-        for stage, (name, shared) in zip(inside, named, strict=True):
-            inputs = Axis((width, stage.inputs - width) if stage.skip == "pop" else (stage.inputs,))
-            yield from _of_stage(stage, inputs, name, shared)
-            width = stage.outputs
+    width = 0
+    for stage, name, shared in _named(architecture, units):
+        inputs = Axis((width, stage.inputs - width) if stage.skip == "pop" else (stage.inputs,))
+        yield from _of_stage(stage, inputs, name, shared)
+        width = stage.outputs
 
 
 def stage_modules(architecture: Architecture) -> Iterator[tuple[Stage, str]]:
     """The stages in the order of the forward pass, each with the name of its module in `UNet`."""
+    return ((stage, name) for stage, name, _ in _named(architecture))
+
+
+def _named(architecture: Architecture, units: NamedUnits | None = None) -> Iterator[tuple[Stage, str, str]]:
+    """Every stage, its module's name in `UNet`, and its name in shared weights."""
+    names = units_of(architecture) if units is None else units
     for where, part in groupby(stages(architecture), attrgetter("where")):
         inside = tuple(part)
-        for stage, (name, _) in zip(inside, _names(architecture, where, inside), strict=True):
-            yield stage, name
+        named = _names(len(architecture.levels), where, inside, names.get(where, ()))
+        yield from ((stage, *both) for stage, both in zip(inside, named, strict=True))
 
 
 def _of_stage(stage: Stage, inputs: Axis, name: str, shared: str) -> Iterator[Piece]:

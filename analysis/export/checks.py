@@ -71,13 +71,19 @@ def _worst(each: Sequence[Figures]) -> Figures:
 
 
 def refuse_silent(component: Component) -> None:
-    """Raises InputError for a module that predicts next to nothing: no check would find what is wrong."""
-    deviation = min(float(tensor.std()) for tensor in component())
+    """Raises InputError for a module that predicts nothing, or a constant: no check would find what is
+    wrong."""
+    deviation = min(map(_within_channels, component()))
     if not deviation > LEAST_DEVIATION:
         raise InputError(
             f"{component.name}: its output deviates by {deviation:.2g}, so that a check would say nothing; "
             f"needed: above {LEAST_DEVIATION}, weights that are trained"
         )
+
+
+def _within_channels(output: Tensor) -> float:
+    rows = output.transpose(0, 1).flatten(1) if output.ndim > 2 else output
+    return float(rows.std(dim=-1).max())
 
 
 def checked_file(

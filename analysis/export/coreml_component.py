@@ -14,7 +14,7 @@ from analysis.export.checks import Bits, unsupported
 from analysis.export.components import Component
 
 KEPT_FP32 = ("sin", "cos")  # and what leads to them: a time of 999 has no room in half precision
-EXAMPLE_FILE, SCRIPT = "example_{}.npy", "verify_on_mac.py"
+EXAMPLE_FILE, VERIFY_SCRIPT = "example_{}.npy", "verify_on_mac.py"
 
 
 def write_mlpackage(component: Component, path: Path, precision: Bits) -> None:
@@ -45,7 +45,7 @@ def write_mlpackage(component: Component, path: Path, precision: Bits) -> None:
         np.save(path.with_name(EXAMPLE_FILE.format(name)), tensor.numpy())
     for name, tensor in component.inputs.items():
         np.save(path.with_name(EXAMPLE_FILE.format(name)), tensor.numpy())
-    path.with_name(SCRIPT).write_bytes(Path(on_a_mac.__file__).read_bytes())
+    path.with_name(VERIFY_SCRIPT).write_bytes(Path(on_a_mac.__file__).read_bytes())
 
 
 def _may_be_half(operation: Any) -> bool:

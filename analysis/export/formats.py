@@ -15,7 +15,7 @@ from torch import nn
 
 from analysis.export.checks import Bits, RunFile, WriteFile, checked_file, refuse_silent
 from analysis.export.components import Component, apple_component, unet_component
-from analysis.export.coreml_component import SCRIPT, write_mlpackage
+from analysis.export.coreml_component import VERIFY_SCRIPT, write_mlpackage
 from analysis.export.onnx_component import run_onnx, write_onnx_component
 from analysis.export.torch_component import fixed, run_program, run_pte, write_program, write_pte
 from space.interchange.onnx_files import OPSET
@@ -117,7 +117,7 @@ def write_component(
         "outputs": list(component.outputs),
         "verified": found is not None,
         "check": None if found is None else asdict(found),
-        "to_verify": f"python {SCRIPT}, on a Mac" if to == "coreml" else None,
+        "to_verify": f"python {VERIFY_SCRIPT}, on a Mac" if to == "coreml" else None,
         "versions": _versions(),
     }
     write_whole(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")

@@ -19,7 +19,7 @@ from space.shared.plain import InputError
 from training.latents import Vae
 from training.model import Model
 
-SCRIPT = "generate.py"
+GENERATE_SCRIPT = "generate.py"
 TOKENIZERS = ("WordLevel", "BPE")
 # Texts that the script must read as the model's own tokenizer does.
 PROBES = ("A photo of 2 red circles, isn't it?", "naïve  CAFÉ — 10% off!!", "", "a " * 200)
@@ -45,7 +45,7 @@ def write_pipeline(
     settings = _settings(model, tokenizer)
     _check_tokens(model, json.loads((folder / generate_onnx.TOKENIZER).read_text(encoding="utf-8")), settings)
     write_whole(folder / generate_onnx.SETTINGS, json.dumps(settings) + "\n")
-    shutil.copyfile(generate_onnx.__file__, folder / SCRIPT)
+    shutil.copyfile(generate_onnx.__file__, folder / GENERATE_SCRIPT)
     manifests = {}
     for component in components(model):
         own = folder / component.name

@@ -30,6 +30,10 @@ from mdsearch.commands.gather import GatherSettings
 from mdsearch.commands.generate import GenerateCommand
 from mdsearch.commands.generate_curves import CurvesCommand
 from mdsearch.commands.generate_samples import SamplesCommand
+from mdsearch.commands.latency import LatencyCommand
+from mdsearch.commands.latency_check import CheckCommand
+from mdsearch.commands.latency_prices import PricesCommand
+from mdsearch.commands.latency_stages import StagesCommand
 from mdsearch.commands.noise import NoiseSettings
 from mdsearch.commands.proxy import ProxyCommand
 from mdsearch.commands.replay import ReplaySettings
@@ -84,6 +88,10 @@ COMMANDS = {
     "export": ExportCommand,
     "gather": GatherSettings,
     "generate": GenerateCommand,
+    "latency": LatencyCommand,
+    "latency_check": CheckCommand,
+    "latency_prices": PricesCommand,
+    "latency_stages": StagesCommand,
     "noise": NoiseSettings,
     "evidence_pairs": PairsSettings,
     "evidence_sound": SoundSettings,

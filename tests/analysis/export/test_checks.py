@@ -78,7 +78,7 @@ def test_a_network_that_predicts_zero_is_no_check() -> None:
     unet = random_unet(MD_LIKE)
     refuse_silent(unet_component(unet))
     nn.init.zeros_(unet.conv_out.weight)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"unet: its output deviates by .*needed: above 0.1"):
+    with pytest.raises(InputError, match=r"unet: its output deviates by .*needed: above 1e-06"):
         refuse_silent(unet_component(unet))
 
 
