@@ -27,6 +27,7 @@ from space.interchange.pipeline_unet import PipelineUNet
 from space.proxy import Proxy
 from space.shared.plain import InputError, to_plain
 from space.unet import UNet
+from tests.analysis.export.networks import MD_LIKE
 from tests.space.interchange.layouts import shaken
 from tests.space.interchange.test_pipeline_unet import parts
 from training.diffusion import DiffusionSettings
@@ -38,14 +39,6 @@ from training.text import TextSettings
 
 CPU = torch.device("cpu")
 PROMPTS = ["a red", "other"]
-MD_LIKE = Architecture(
-    (
-        Level(8, "full", (0,), (0, 0)),
-        Level(16, "separable", (1,), (1, 0), self_attention=True, cross_attention=True),
-    ),
-    head_width=None, heads=2, norm_groups=4, time_width=16,
-    latent_channels=4, latent_size=8, context_length=10, context_width=16,
-)  # fmt: skip
 SD_LIKE = replace(
     MD_LIKE,
     levels=(

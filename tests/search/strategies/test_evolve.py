@@ -28,6 +28,7 @@ from space.paths import RobustPaths
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.subnet import Subnet
+from tests.search.strategies.driving import drive as driven
 from tests.search.strategies.test_supernet import Brightness
 from tests.space.price_lists import by_widths, made_list
 from tests.training.objectives.test_supernet import PROXY as TINY_PROXY
@@ -69,24 +70,15 @@ def strategy_on(record: MemoryRecord, trials: int = 3, **changes: Any) -> Strate
     return replace(SETTINGS, **changes).make(record, task)
 
 
+def report_of(job: Job, step: int) -> Report:
+    if job.shared is None:
+        return Report(step, {CLIP.name: 0.1, FID.name: 50.0}, {"training": 1.0})
+    inherited = tuple(worth(Subnet.of(each)) for each in job.shared.candidates)
+    return Report(step, inherited[0], {"training": 2.0}, inherited=inherited)
+
+
 def drive(strategy: Strategy, most_reports: int | None = None) -> list[Job]:
-    """An inline backend; stops dead on demand."""
-    jobs, reported = [], 0
-    while (job := strategy.propose()) is not None:
-        jobs.append(job)
-        for step in job.rungs:
-            if reported == most_reports:
-                return jobs
-            reported += 1
-            report = Report(step, {CLIP.name: 0.1, FID.name: 50.0}, {"training": 1.0})
-            if job.shared is not None:
-                candidates = [Subnet.of(each) for each in job.shared.candidates]
-                inherited = tuple(map(worth, candidates))
-                report = Report(step, inherited[0], {"training": 2.0}, inherited=inherited)
-            if strategy.judge(job.key, report).word == "end":
-                strategy.take_result(job.key, "complete")
-    assert strategy.finished
-    return jobs
+    return driven(strategy, report_of, most_reports)
 
 
 def test_a_network_evolves_and_what_fits_is_trained_by_itself() -> None:

@@ -32,6 +32,7 @@ from search.toy import BUDGET, RUNGS, SPACE, START, decisions, quality, scores_a
 from search.trial import TrialSettings, TrialWorker
 from space.proxy import Proxy
 from space.shared.plain import InputError
+from tests.search.strategies.driving import drive as driven
 from tests.training.objectives.test_supernet import BUDGET as TINY_BUDGET
 from tests.training.objectives.test_supernet import PROXY as TINY_PROXY
 from tests.training.objectives.test_supernet import SPACE as TINY_SPACE
@@ -53,25 +54,18 @@ def strategy_on(record: MemoryRecord, trials: int = 5, settings: SupernetSetting
     return settings.make(record, task)
 
 
+def report_of(job: Job, step: int) -> Report:
+    """In the toy world, where what is good inherits a low loss."""
+    if job.shared is None:
+        named = zip(FID_AND_CLIP, scores_at(job.architecture, step).values, strict=True)
+        return Report(step, {each.name: value for each, value in named}, {"training": 1.0})
+    losses = [{VALIDATION_LOSS: 1 - quality(a)} for a in job.shared.candidates]
+    inherited = tuple(losses) if step == job.rungs[-1] else ()
+    return Report(step, losses[0], {"training": 2.0}, inherited=inherited)
+
+
 def drive(strategy: Strategy, most_reports: int | None = None) -> list[Job]:
-    """An inline backend in the toy world, where what is good inherits a low loss; stops dead on demand."""
-    jobs, reported = [], 0
-    while (job := strategy.propose()) is not None:
-        jobs.append(job)
-        for step in job.rungs:
-            if reported == most_reports:
-                return jobs
-            reported += 1
-            named = zip(FID_AND_CLIP, scores_at(job.architecture, step).values, strict=True)
-            report = Report(step, {each.name: value for each, value in named}, {"training": 1.0})
-            if job.shared is not None:
-                losses = [{VALIDATION_LOSS: 1 - quality(a)} for a in job.shared.candidates]
-                inherited = tuple(losses) if step == job.rungs[-1] else ()
-                report = Report(step, losses[0], {"training": 2.0}, inherited=inherited)
-            if strategy.judge(job.key, report).word == "end":
-                strategy.take_result(job.key, "complete")
-    assert strategy.finished
-    return jobs
+    return driven(strategy, report_of, most_reports)
 
 
 def test_one_training_ranks_and_the_best_are_trained_by_themselves(tmp_path: Path) -> None:
