@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from space.architecture import Architecture
+from space.interchange.positional_unet import CONDITION_WIDTHS, PositionalUNet, further_conditions
 from space.shared.plain import InputError
 from space.shared.seeds import generator
 from space.slices import stage_modules
@@ -16,11 +17,8 @@ from space.unet import UNet
 
 BATCH = 2  # of the examples; not as many as there are timesteps, so that one is not taken for the other
 TIMESTEPS = (999.0, 481.0, 3.0)
-CONDITIONS = {  # what a UNet of ours takes beside text: the names in ONNX pipelines, and ours
-    "timestep_cond": ("guidance", "guidance_width"),
-    "text_embeds": ("pooled", "pooled_width"),
-    "time_ids": ("sizes", "size_embeddings"),
-}
+PIPELINE_NAMES = {"guidance": "timestep_cond", "pooled": "text_embeds", "sizes": "time_ids"}
+"""What a UNet of ours takes beside text, and its name in ONNX pipelines."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,8 @@ class Component:
         return [made] if isinstance(made, Tensor) else list(made)
 
 
-class _AsPipelinesCall(nn.Module):
+class _AsPipelinesCall(PositionalUNet):
     """`timestep` is one for all images or one for each: pipelines give either."""
-
-    def __init__(self, unet: UNet, conditions: Sequence[str]) -> None:
-        super().__init__()
-        self.unet, self.conditions = unet, tuple(conditions)
 
     def forward(
         self,
@@ -77,11 +71,8 @@ class _AsPipelinesCall(nn.Module):
     ) -> Tensor:
         images = torch.arange(sample.shape[0], device=sample.device)
         last = torch.ones_like(timestep, dtype=torch.int64).sum() - 1
-        given = zip(self.conditions, (first, second, third), strict=False)
-        predicted: Tensor = self.unet(
-            sample, timestep[torch.minimum(images, last)], encoder_hidden_states, **dict(given)
-        )
-        return predicted
+        each = timestep[torch.minimum(images, last)]
+        return super().forward(sample, each, encoder_hidden_states, first, second, third)
 
 
 class _AsAppleCalls(nn.Module):
@@ -105,11 +96,10 @@ def unet_component(unet: UNet) -> Component:
         "timestep": (len(TIMESTEPS),),
         "encoder_hidden_states": (BATCH, a.context_length, a.context_width),
     }
-    conditions = {name: ours for name, (ours, width) in CONDITIONS.items() if getattr(a, width)}
-    shapes |= {name: (BATCH, getattr(a, CONDITIONS[name][1])) for name in conditions}
+    shapes |= {PIPELINE_NAMES[name]: (BATCH, width) for name, width in further_conditions(a).items()}
     return Component(
         "unet",
-        _AsPipelinesCall(unet, list(conditions.values())).eval(),
+        _AsPipelinesCall(unet).eval(),
         {name: _example(name, shape) for name, shape in shapes.items()},
         ("out_sample",),
         {name: {0: "steps" if name == "timestep" else "batch"} for name in shapes},
@@ -124,9 +114,10 @@ def apple_component(unet: UNet) -> Component:
         InputError: conditions that these have no place for.
     """
     a = unet.architecture
-    for _, width in CONDITIONS.values():
-        if value := getattr(a, width):
-            raise InputError(f"{width}: {value}, which Apple's pipelines do not give; allowed with coreml: 0")
+    given = [f"{field}: {width}" for field in CONDITION_WIDTHS.values() if (width := getattr(a, field))]
+    if given:
+        said = ", ".join(given)
+        raise InputError(f"{said}, which Apple's pipelines do not give; allowed with coreml: 0")
     shapes = {
         "sample": (BATCH, a.input_channels, a.latent_size, a.latent_size),
         "timestep": (BATCH,),

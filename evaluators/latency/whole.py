@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from evaluators.latency.runtimes import Place, runner
 from evaluators.latency.timing import Clock, Timing, alternating, rounds_within, timed_once
 from space.architecture import Architecture
+from space.interchange.positional_unet import PositionalUNet, further_conditions
 from space.unet import UNet
 
 ROTATING = 3  # inputs, so that no run finds the last one's results warm
@@ -33,38 +34,14 @@ def unet_inputs(a: Architecture, count: int = ROTATING) -> list[dict[str, Tensor
             "timestep": torch.tensor([999.0 - seed]),
             "encoder_hidden_states": seeded((1, a.context_length, a.context_width), seed + 1),
         }
-        further = {"pooled": a.pooled_width, "sizes": a.size_embeddings, "guidance": a.guidance_width}
-        return found | {name: seeded((1, width), seed) for name, width in further.items() if width}
+        return found | {name: seeded((1, width), seed) for name, width in further_conditions(a).items()}
 
     return [one(seed) for seed in range(count)]
 
 
-class Positional(nn.Module):
-    """A UNet whose conditions, as far as it has them, come one after the other."""
-
-    def __init__(self, unet: UNet) -> None:
-        super().__init__()
-        a = unet.architecture
-        self.unet = unet
-        widths = {"pooled": a.pooled_width, "sizes": a.size_embeddings, "guidance": a.guidance_width}
-        self.names = [name for name, width in widths.items() if width]
-
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        context: Tensor,
-        first: Tensor | None = None,
-        second: Tensor | None = None,
-        third: Tensor | None = None,
-    ) -> Tensor:
-        further = dict(zip(self.names, (first, second, third), strict=False))
-        return self.unet(sample, timestep, context, **further)
-
-
 def unet_module(a: Architecture) -> nn.Module:
     """With new weights, which take as long as trained ones."""
-    return Positional(UNet(a))
+    return PositionalUNet(UNet(a))
 
 
 class ClipText(nn.Module):
