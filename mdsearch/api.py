@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from search.settings import SearchSettings
 
 ADDRESS = ("host", "port", "token")
-SEARCH_TEXTS = ("name", "runs_folder", "cache_folder", "data.folder", "data.captions")
+SEARCH_TEXTS = ("name", "runs_folder", "cache_folder", "data.folder", "data.captions", "data.source")
 
 
 def search(*overrides: str, config_dir: str | Path | None = None) -> RunResult:

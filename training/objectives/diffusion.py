@@ -9,7 +9,6 @@ from torch import Tensor
 
 from space.shared.seeds import generator
 from training.data.dataset import Dataset
-from training.data.order import batch_indices
 from training.model import Model
 from training.objectives.base import TrainedPart, TrainingObjective
 from training.settings import TrainingSettings
@@ -47,8 +46,8 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
 
     def batch(self, step: int) -> DiffusionBatch:
         s, device = self.settings, self.model.device
-        count = len(self.data.train_captions)
-        images, captions = self.data.train(batch_indices(count, s.batch_size, step, self.seed))
+        places = range(step * s.batch_size, (step + 1) * s.batch_size)
+        images, captions = self.data.at(places, self.seed)
         size = len(captions)
         own = generator("step", self.seed, step, device=device)
         noise = torch.randn((size, *self.model.latent_shape), generator=own, device=device)
