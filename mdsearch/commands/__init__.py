@@ -62,7 +62,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "generate samples": Command("an image for each caption of a file, resumable"),
         "generate curves": Command("FID against CLIP over guidance and sampling steps"),
         "data": Command("captioned images, checked and counted before training"),
-        "encode": _planned("latents and text features, ahead of training"),
+        "encode": Command("latents and text features, ahead of training"),
         "distill": _planned("fewer sampling steps for a trained model"),
     },
     "Quality": {

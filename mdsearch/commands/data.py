@@ -22,7 +22,7 @@ from training.data.sources.forms import Form
 from training.data.sources.images import SourceImages
 from training.data.sources.index import Index, open_index
 from training.data.sources.survey import CaptionSurvey, ImageSurvey, survey_captions, survey_images
-from training.data.stream import StreamSettings
+from training.data.stream import StreamSettings, stream_settings
 
 DATA_TEXTS = ("data.source", "data.captions", "data.images", "sheet")
 SHOWN = 48  # images on a contact sheet
@@ -53,7 +53,7 @@ class DataCommand:
 
 
 def main(words: list[str]) -> int:
-    command = command_of(words)
+    command = data_command(words)
     form = command.data.form()
     index = open_index(form, command.data.kept_in(), _say, anew=command.relist)
     captions = survey_captions(index, _too_long(command.text_tokens))
@@ -63,15 +63,15 @@ def main(words: list[str]) -> int:
     if command.sheet is not None and images.shown:
         save_sheet(images.shown, Path(command.sheet).expanduser())
     if command.format == "json":
-        print(json.dumps(as_json(command, index, captions, images) | {"refused": refused}, indent=2))
+        print(json.dumps(_as_json(command, index, captions, images) | {"refused": refused}, indent=2))
     else:
-        print("\n".join(as_lines(command, index, captions, images)))
+        print("\n".join(_as_lines(command, index, captions, images)))
         if refused is not None:
             print(f"training would refuse it: {refused}")
     return 0 if refused is None else 1
 
 
-def command_of(words: list[str]) -> DataCommand:
+def data_command(words: list[str]) -> DataCommand:
     """A word without `name=` is the source."""
     named, chosen = divided(words)
     if len(named) > 1:
@@ -79,7 +79,8 @@ def command_of(words: list[str]) -> DataCommand:
             f"data.source: {', '.join(named)} are {len(named)}; allowed: one, or a pattern in quotes"
         )
     chosen += [f"data.source={source}" for source in named]
-    command: DataCommand = from_plain(DataCommand, compose("data", as_text(chosen, DATA_TEXTS)))
+    plain = compose("data", as_text(chosen, DATA_TEXTS))
+    command: DataCommand = from_plain(DataCommand, plain | {"data": stream_settings(plain["data"])})
     return command
 
 
@@ -103,7 +104,7 @@ def _refused(settings: StreamSettings, form: Form, index: Index) -> str | None:
 # ---------------------------------------------------------------------- what is printed
 
 
-def as_json(
+def _as_json(
     command: DataCommand, index: Index, captions: CaptionSurvey, images: ImageSurvey
 ) -> dict[str, Any]:
     return {
@@ -130,7 +131,7 @@ def as_json(
     }
 
 
-def as_lines(command: DataCommand, index: Index, captions: CaptionSurvey, images: ImageSurvey) -> list[str]:
+def _as_lines(command: DataCommand, index: Index, captions: CaptionSurvey, images: ImageSurvey) -> list[str]:
     lines = [
         f"{command.data.source}: {len(index):,} images in {len(index.parts):,} parts, read as {index.form}"
     ]

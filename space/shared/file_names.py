@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import product
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product, takewhile
 
 
 def braces(pattern: str) -> Iterator[str]:
@@ -37,6 +37,17 @@ def key_and_suffix(name: str) -> tuple[str, str]:
     folder, slash, base = name.rpartition("/")
     key, dot, suffix = base.partition(".")
     return f"{folder}{slash}{key}", f"{dot}{suffix}".lower()
+
+
+def common_folder(files: Sequence[str]) -> str:
+    """The folder that all files are in, or in folders of; of addresses too.
+
+    >>> common_folder(["https://host/data/a/0.tar", "https://host/data/ab/1.tar"])
+    'https://host/data'
+    """
+    folders = [file.rpartition("/")[0].split("/") for file in files]
+    same = takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
+    return "/".join(parts[0] for parts in same)
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

@@ -20,6 +20,7 @@ from mdsearch.commands.completion import CompletionSettings
 from mdsearch.commands.convert import ConvertCommand
 from mdsearch.commands.count import PriceSettings
 from mdsearch.commands.data import DataCommand
+from mdsearch.commands.encode import EncodeCommand
 from mdsearch.commands.evaluate import EvaluateCommand
 from mdsearch.commands.evidence import EvidenceSettings
 from mdsearch.commands.evidence_again import AgainSettings
@@ -84,6 +85,7 @@ COMMANDS = {
     "convert": ConvertCommand,
     "data": DataCommand,
     "efficiency": EfficiencySettings,
+    "encode": EncodeCommand,
     "evaluate": EvaluateCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,

@@ -15,6 +15,7 @@ from training.data.base import CommonSettings
 from training.data.order import BlockOrder
 
 BLOCK_SAMPLES = 1 << 14  # that are shuffled together, if nothing asks for another number
+SPREAD_TEXTS = 1 << 16  # captions whose words a text encoder of ours learns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,6 @@ class LazyTexts(Sequence[str]):
             return [self._read(each) for each in range(*index.indices(self._count))]
         return self._read(range(self._count)[index])
 
-    def spread(self, at_most: int) -> list[str]:
-        """So many of them, from all over."""
+    def spread(self, at_most: int = SPREAD_TEXTS) -> list[str]:
+        """So many of them at most, from all over."""
         return [self._read(index) for index in range(0, self._count, max(1, -(-self._count // at_most)))]

@@ -11,29 +11,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
 
 from space.shared.caches import cache_folder
 from space.shared.files import write_whole
-from space.shared.plain import InputError, first_few
+from space.shared.plain import InputError, first_few, from_plain
 from training.data.dataset import Dataset, Indices, as_floats, words_of
 from training.data.sources.forms import Form
 from training.data.sources.images import SourceImages
 from training.data.sources.index import Index, open_index
 from training.data.sources.place import open_place
-from training.data.sources.recognise import Format, Reading, recognise
+from training.data.sources.recognise import DataFormat, Reading, recognise
 from training.data.split import BLOCK_SAMPLES, LazyTexts, ListedSettings, Split, chosen_caption
 
-VOCABULARY_CAPTIONS = 1 << 16  # from all over the source, whose words a text encoder of ours learns
 TRIED_NEXT = 64  # images after one that cannot be read
-READ_AT_ONCE = 64  # images to hold out
+HELD_OUT_AT_ONCE = 64  # images to hold out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class StreamSettings(ListedSettings):
 
     name: Literal["stream"] = "stream"
     source: str  # a folder, a file, a pattern, or an address
-    format: Format = "auto"
+    format: DataFormat = "auto"
     captions: str | None = None  # a file of them, of captions and coco; None: as it is usually called
     images: str | None = None  # the folder of the images, inside the source
     caption_field: str | None = None
@@ -58,9 +57,9 @@ class StreamSettings(ListedSettings):
             raise InputError("source: missing; data of the name 'stream' needs the place of the images")
         if not 0 <= self.max_unreadable_share <= 1:
             raise InputError(f"max_unreadable_share: {self.max_unreadable_share}; allowed: 0 to 1")
-        for name, least in (("memory_mib", 1), ("patience_seconds", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+        for name in ("memory_mib", "patience_seconds"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 or more")
 
     def load(self) -> Dataset:
         form = self.form()
@@ -92,6 +91,14 @@ class StreamSettings(ListedSettings):
         if captions is not None and Path(captions).is_file():  # else inside the source
             captions = str(Path(captions).resolve())
         return replace(self, source=str(Path(self.source).expanduser().absolute()), captions=captions)
+
+
+def stream_settings(plain: Mapping[str, Any]) -> StreamSettings:
+    """Of a command that reads nothing else. Raises InputError for another kind of data set."""
+    if (name := plain.get("name")) != StreamSettings.name:
+        raise InputError(f"data: {name!r} is nothing to look at or to encode; allowed: {StreamSettings.name}")
+    settings: StreamSettings = from_plain(StreamSettings, plain, "data")
+    return settings
 
 
 class Stream(Dataset):
@@ -153,8 +160,8 @@ class Stream(Dataset):
 
     @cached_property
     def vocabulary(self) -> list[str]:
-        """Of the first captions of as many images, from all over the source."""
-        return words_of(self._texts.spread(VOCABULARY_CAPTIONS))
+        """Of the first captions of images from all over the source."""
+        return words_of(self._texts.spread())
 
     def _caption(self, image: int) -> str:
         return self._index.captions_of(image)[0]
@@ -181,8 +188,8 @@ class Stream(Dataset):
         if known.is_file():
             return np.array(json.loads(known.read_text(encoding="utf-8")), np.int64)
         readable = []
-        for first in range(0, len(images), READ_AT_ONCE):
-            some = images[first : first + READ_AT_ONCE].tolist()
+        for first in range(0, len(images), HELD_OUT_AT_ONCE):
+            some = images[first : first + HELD_OUT_AT_ONCE].tolist()
             for image, found in zip(some, self._images.pixels(some), strict=True):
                 if isinstance(found, str):
                     self._images.tell_unreadable(image, found)
@@ -201,12 +208,12 @@ class Stream(Dataset):
 def _block(settings: StreamSettings, form: Form) -> int:
     """As set; else as usual, or as many samples as can be kept where an image is read with its neighbours."""
     read = form.image_bytes()
-    fits = settings.memory_mib * 2**20 // max(1, read or 1)
-    if settings.block_samples is None:
-        return max(1, min(BLOCK_SAMPLES, fits))
-    if read is not None and settings.block_samples > fits:
+    if read is None:
+        return settings.block_samples or BLOCK_SAMPLES
+    fits = max(1, settings.memory_mib * 2**20 // max(1, read))
+    if settings.block_samples is not None and settings.block_samples > fits:
         raise InputError(
             f"block_samples: {settings.block_samples:,} of {read:,} bytes would be read again and again, "
             f"each with its row group; allowed: at most {fits:,} with memory_mib: {settings.memory_mib}"
         )
-    return settings.block_samples
+    return settings.block_samples or min(BLOCK_SAMPLES, fits)

@@ -7,6 +7,7 @@ import pytest
 from conf.compose import compose
 from space.shared.plain import InputError, from_plain, to_plain
 from training.data.digits import DigitsSettings
+from training.data.encoded import EncodedSettings
 from training.data.factory import DATA_SETS, DataSettings
 from training.data.folder import FolderSettings
 from training.data.scenes import ScenesSettings
@@ -16,6 +17,7 @@ PRESETS = {
     "scenes": (["data=scenes"], ScenesSettings()),
     "digits": (["data=digits"], DigitsSettings()),
     "folder": (["data=folder", "data.folder=images"], FolderSettings(folder="images")),
+    "encoded": (["data=encoded", "data.folder=latents"], EncodedSettings(folder="latents")),
     "stream": (["data=stream", "data.source=images"], StreamSettings(source="images")),
 }
 
@@ -48,7 +50,7 @@ def test_a_preset_holds_the_defaults_of_its_settings(name: str) -> None:
             r"data\.format: 'cocoa' .*did you mean 'coco'",
         ),
         ({"name": "stream", "source": "a", "block_samples": 0}, r"data\.block_samples: 0"),
-        ({"name": "stream", "source": "a", "memory_mib": 0}, r"data\.memory_mib: 0"),
+        ({"name": "stream", "source": "a", "memory_mib": -1}, r"data\.memory_mib: -1"),
     ],
 )
 def test_what_cannot_be_is_said_with_its_field(plain: dict[str, object], message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import fsspec
@@ -108,7 +109,7 @@ def test_a_training_goes_on_at_any_place(tmp_path: Path) -> None:
 
 def test_a_batch_far_on_reads_its_own_images_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shards(tmp_path / "data", IMAGES)
-    data = opened(tmp_path / "data", tmp_path / "cache", memory_mib=1)
+    data = opened(tmp_path / "data", tmp_path / "cache", memory_mib=0)
     memory = StreamSettings.form(settings(tmp_path / "data", tmp_path / "cache"))
     read: list[int] = []
     before = type(memory).read
@@ -142,7 +143,7 @@ def test_an_unreadable_image_is_named_and_the_next_one_taken(
         ("0004.txt", b"4"),
     ]
     tar(tmp_path / "data" / "00001.tar", members)
-    data = opened(tmp_path / "data", tmp_path / "cache", held_out_share=0.1, memory_mib=1)
+    data = opened(tmp_path / "data", tmp_path / "cache", held_out_share=0.1, memory_mib=0)
     images, captions = data.at(range(data.train_images), seed=0)
     assert "broken" not in captions and len(shown(images)) == data.train_images
     assert data.unreadable == ["00001.tar/0003.png"]
@@ -194,7 +195,7 @@ def test_an_address_that_goes_away_is_waited_for_and_then_said(
         if len(paused) == 2:
             away.rename(tmp_path / "data")
 
-    changes = {"patience_seconds": 30.0, "held_out_share": 0.1, "image_size_px": 300, "memory_mib": 1}
+    changes = {"patience_seconds": 30.0, "held_out_share": 0.1, "memory_mib": 0}
     data = opened(tmp_path / "data", tmp_path / "cache", **changes)
     expected = shown(opened(tmp_path / "data", tmp_path / "cache", **changes).at(range(11), seed=0)[0])
     (tmp_path / "data").rename(away)
@@ -265,3 +266,17 @@ def test_what_scores_a_search_sees_it_as_any_other_data(tmp_path: Path) -> None:
     assert data.vocabulary == sorted(
         {"image", "caption", "0", *(text.split()[1] for text in data.train_captions)}
     )
+
+
+def test_a_block_of_parquet_is_what_memory_holds(tmp_path: Path) -> None:
+    """Beyond that, whole groups of rows would be read for each image."""
+    FORMS["parquet"][1](tmp_path / "data", captioned(300))
+    with pytest.raises(InputError, match=r"block_samples: 200 of \d+ bytes .*at most 1 with memory_mib: 0"):
+        opened(tmp_path / "data", tmp_path / "cache", block_samples=200, memory_mib=0)
+    data = opened(tmp_path / "data", tmp_path / "cache", memory_mib=0)
+    numbers = [int(text.split()[1].strip(",")) for text in data.at(range(data.train_images), seed=0)[1]]
+    assert sorted(numbers) == sorted(
+        {*range(300)} - {int(t.split()[1].strip(",")) for t in data.held_out_captions}
+    )
+    runs = sum(abs(one - other) <= 1 for one, other in pairwise(numbers))
+    assert runs > 60  # rows of a group after each other, where both are trained on

@@ -12,9 +12,9 @@ from space.shared.captions import TEXT_FIELDS
 from space.shared.image_files import PassedOver
 from space.shared.plain import InputError, nearest
 from space.shared.tables import WrongForm
-from training.data.sources.place import Place
+from training.data.sources.place import DataPlace
 
-NO_CAPTION, EMPTY, MISSING, TORN = (
+NO_CAPTION, EMPTY, NOT_THERE, TORN = (
     "without a caption",
     "with an empty caption",
     "named and not there",
@@ -22,7 +22,7 @@ NO_CAPTION, EMPTY, MISSING, TORN = (
 )
 
 
-class Item(NamedTuple):
+class ListedImage(NamedTuple):
     """An image with its captions, one or more, as the index lists it.
 
     `offset` and `size` are where it lies: bytes of a shard, a row, or its own file.
@@ -43,7 +43,7 @@ class Located(NamedTuple):
     size: int
 
 
-Listing = Callable[[PassedOver], Iterator[Item]]
+Listing = Callable[[PassedOver], Iterator[ListedImage]]
 """The images of a part; it is told what cannot be trained on."""
 
 
@@ -57,7 +57,7 @@ class Listable(ABC):
 
     name: str
     options: tuple[str | None, ...]
-    place: Place
+    place: DataPlace
 
     @abstractmethod
     def files(self) -> list[str]:
@@ -110,7 +110,7 @@ def captions_in(row: Any, field: str | None, where: str) -> list[str] | None:
     return [text.encode("utf-8", "replace").decode() for text in stripped if text]
 
 
-def captions_beside(content: bytes, suffix: str, field: str | None, where: str) -> list[str]:
+def captions_in_file(content: bytes, suffix: str, field: str | None, where: str) -> list[str]:
     """The captions in a .txt, which is one, or in a .json.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 
 from space.shared.plain import InputError, first_few
 from training.data.pixels import centre_square
-from training.data.sources.forms import MISSING, TORN, Form
+from training.data.sources.forms import NOT_THERE, TORN, Form
 from training.data.sources.index import Index
 
 FEWEST_TO_JUDGE = 100  # images read, before too large a share of unreadable ones is an error
@@ -36,7 +36,7 @@ class SourceImages:
         self._form, self._size, self._share = form, image_size_px, max_unreadable_share
         self._kept, self._read = dict[int, np.ndarray](), 0
         self._may_keep = len(index) * image_size_px**2 * 3 <= keep_bytes
-        for kind, whole in ((TORN, len(index.parts)), (MISSING, len(index))):
+        for kind, whole in ((TORN, len(index.parts)), (NOT_THERE, len(index))):
             found = index.left_out.counts.get(kind, 0)
             self._check(found, whole + found, kind, ", ".join(index.left_out.first.get(kind, [])))
 

@@ -21,11 +21,11 @@ import numpy as np
 from space.shared.files import making_folder
 from space.shared.image_files import PassedOver
 from space.shared.plain import InputError
-from training.data.sources.forms import Item, Listable, Listing, Located
+from training.data.sources.forms import Listable, ListedImage, Listing, Located
 
 VERSION = 1  # of what is kept
 LIST_NAME, SUMMARY_NAME = "images.arrow", "summary.json"
-AT_ONCE = 1 << 14  # images of a part in one batch; a part of more has several
+BATCH_IMAGES = 1 << 14  # images of a part in one batch; a part of more has several
 
 
 class Index:
@@ -124,8 +124,8 @@ def _write(form: Listable, file: Path) -> dict[str, Any]:
         for part, listing in form.parts():
             items, passed_over = form.place.patiently(partial(_listed, listing))
             left_out.add_all(passed_over)
-            for first in range(0, len(items), AT_ONCE):
-                some = items[first : first + AT_ONCE]
+            for first in range(0, len(items), BATCH_IMAGES):
+                some = items[first : first + BATCH_IMAGES]
                 for item in some:
                     digest.update(json.dumps([item.name, item.captions, item.size]).encode())
                     captions += len(item.captions)
@@ -146,13 +146,13 @@ def _write(form: Listable, file: Path) -> dict[str, Any]:
     }
 
 
-def _listed(listing: Listing) -> tuple[list[Item], PassedOver]:
+def _listed(listing: Listing) -> tuple[list[ListedImage], PassedOver]:
     passed_over = PassedOver()
     return list(listing(passed_over)), passed_over
 
 
 @contextmanager
-def _writer(file: Path) -> Iterator[Callable[[Sequence[Item]], None]]:
+def _writer(file: Path) -> Iterator[Callable[[Sequence[ListedImage]], None]]:
     """Writes a batch for each part."""
     import pyarrow as pa
 
@@ -166,7 +166,7 @@ def _writer(file: Path) -> Iterator[Callable[[Sequence[Item]], None]]:
     )
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, schema) as batches:
 
-        def write(items: Sequence[Item]) -> None:
+        def write(items: Sequence[ListedImage]) -> None:
             columns: Iterable[Any] = zip(*items, strict=True)
             arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
             batches.write_batch(pa.record_batch(arrays, schema=schema))

@@ -13,17 +13,17 @@ from space.shared.image_files import PassedOver
 from space.shared.plain import InputError
 from training.data.sources.forms import (
     EMPTY,
-    MISSING,
     NO_CAPTION,
+    NOT_THERE,
     Form,
-    Item,
+    ListedImage,
     Listing,
     Located,
-    captions_beside,
+    captions_in_file,
     texts_beside,
 )
-from training.data.sources.place import Place, Range
-from training.data.sources.rows import Row, by_image, rows_in
+from training.data.sources.place import DataPlace, Range
+from training.data.sources.rows import NamedCaptions, by_image, rows_in
 
 PART_IMAGES = 1024  # of a part of the index, which is what an epoch puts in order
 
@@ -31,7 +31,7 @@ PART_IMAGES = 1024  # of a part of the index, which is what an epoch puts in ord
 class LooseFiles(Form):
     """Images in files, by their names under the place."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DataPlace) -> None:
         self.place = place
 
     def _rows(self) -> Iterator[tuple[str, list[str] | None]]:
@@ -44,17 +44,19 @@ class LooseFiles(Form):
             yield f"files {number}", partial(self._items, some)
             number += 1
 
-    def _items(self, rows: Sequence[tuple[str, list[str] | None]], left_out: PassedOver) -> Iterator[Item]:
+    def _items(
+        self, rows: Sequence[tuple[str, list[str] | None]], left_out: PassedOver
+    ) -> Iterator[ListedImage]:
         sizes = self.place.sizes([name for name, _ in rows])
         for (name, captions), size in zip(rows, sizes, strict=True):
             if captions is None:
                 left_out.add(NO_CAPTION, name)
             elif size is None:
-                left_out.add(MISSING, name)
+                left_out.add(NOT_THERE, name)
             elif not captions:
                 left_out.add(EMPTY, name)
             else:
-                yield Item(name, captions, size=size)
+                yield ListedImage(name, captions, size=size)
 
     def read(self, wanted: Sequence[Located]) -> list[bytes | str]:
         ranges = [Range(self.place.path(each.name)) for each in wanted]
@@ -78,7 +80,12 @@ class CaptionsFiles(LooseFiles):
     """
 
     def __init__(
-        self, place: Place, format: str, files: Sequence[str], images: str | None, caption_field: str | None
+        self,
+        place: DataPlace,
+        format: str,
+        files: Sequence[str],
+        images: str | None,
+        caption_field: str | None,
     ) -> None:
         super().__init__(place)
         self.name, self.options = format, (images, caption_field)
@@ -87,10 +94,10 @@ class CaptionsFiles(LooseFiles):
     def files(self) -> list[str]:
         return self._files
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[NamedCaptions]:
         return by_image(self._every_row())
 
-    def _every_row(self) -> Iterator[Row]:
+    def _every_row(self) -> Iterator[NamedCaptions]:
         for file in self._files:
             folder = posixpath.dirname(file) if self._images is None else self._images
             with self.place.local(file) as path:
@@ -109,7 +116,7 @@ class CaptionsFiles(LooseFiles):
 class TextBeside(LooseFiles):
     """Each image with a .txt of the same name beside it, or a .json; in folders of any depth."""
 
-    def __init__(self, place: Place, name: str, caption_field: str | None) -> None:
+    def __init__(self, place: DataPlace, name: str, caption_field: str | None) -> None:
         super().__init__(place)
         self.name, self.options, self._field = name, (caption_field,), caption_field
 
@@ -134,6 +141,6 @@ class TextBeside(LooseFiles):
         for file in files:
             (content,) = self.place.read([Range(self.place.path(file))])
             suffix = os.path.splitext(file)[1]
-            if captions := captions_beside(content or b"", suffix, self._field, file):
+            if captions := captions_in_file(content or b"", suffix, self._field, file):
                 return captions
         return []

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from space.shared.file_names import braces, natural_order
+from space.shared.file_names import braces, common_folder, natural_order
 from space.shared.plain import InputError, nearest
 from space.shared.retries import StorageAway, pauses
 
 T = TypeVar("T")
-SIGNS = "*?["  # of a pattern
+PATTERN_SIGNS = "*?["  # of a pattern
 OF_VERSION = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "md5Hash", "created")
 
 
@@ -36,7 +36,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Place:
+class DataPlace:
     """A folder at an address, with the files in it that were named, if they were.
 
     Attributes:
@@ -181,12 +181,12 @@ class Place:
             time.sleep(pause)
 
 
-def open_place(address: str, patience_seconds: float = 0.0) -> Place:
+def open_place(address: str, patience_seconds: float = 0.0) -> DataPlace:
     """Raises InputError where nothing lies at an address, or no library here can read it."""
     is_plain = not _is_pattern(address)
     patterns = [address] if is_plain else list(braces(address))
     filesystem, path = _filesystem(patterns[0], address)
-    found = Place(address, filesystem, path.rstrip("/") or "/", patience_seconds=patience_seconds)
+    found = DataPlace(address, filesystem, path.rstrip("/") or "/", patience_seconds=patience_seconds)
     try:
         if is_plain:
             return _plain_place(found)
@@ -195,9 +195,9 @@ def open_place(address: str, patience_seconds: float = 0.0) -> Place:
         raise
     except Exception as error:  # of whatever library serves the address
         raise InputError(f"data.source: {address!r} cannot be listed: {_reason(error)}") from None
-    root = posixpath.commonpath([posixpath.dirname(file) for file in files])
-    named = tuple(posixpath.relpath(file, root) for file in files)
-    return Place(address, filesystem, root, named, patience_seconds)
+    root = common_folder(files)
+    named = tuple(file[len(root) + 1 :] for file in files)
+    return DataPlace(address, filesystem, root, named, patience_seconds)
 
 
 def _is_local(address: str) -> bool:
@@ -207,7 +207,7 @@ def _is_local(address: str) -> bool:
 def _is_pattern(address: str) -> bool:
     """Names that exist as they stand are none; ? and [ are usual in addresses."""
     if _is_local(address):
-        return any(sign in address for sign in SIGNS + "{") and not os.path.lexists(
+        return any(sign in address for sign in PATTERN_SIGNS + "{") and not os.path.lexists(
             os.path.expanduser(address)
         )
     return "*" in address or "{" in address
@@ -229,14 +229,14 @@ def _filesystem(pattern: str, address: str) -> tuple[Any, str]:
         ) from None
 
 
-def _plain_place(place: Place) -> Place:
+def _plain_place(place: DataPlace) -> DataPlace:
     filesystem, path = place.filesystem, place.root
     if filesystem.isdir(path):
         return place
     above, base = posixpath.split(path)
     if filesystem.isfile(path):
-        return Place(place.address, filesystem, above, (base,), place.patience_seconds)
-    beside = Place(place.address, filesystem, above)
+        return DataPlace(place.address, filesystem, above, (base,), place.patience_seconds)
+    beside = DataPlace(place.address, filesystem, above)
     names = [name for name, _ in beside.entries()] if filesystem.isdir(above) else []
     raise InputError(
         f"data.source: {place.address!r} is neither a folder nor a file"
@@ -246,7 +246,7 @@ def _plain_place(place: Place) -> Place:
 
 def _matches(filesystem: Any, pattern: str, address: str) -> list[str]:
     _, path = _filesystem(pattern, address)
-    if "*" in path or (_is_local(pattern) and any(sign in path for sign in SIGNS)):
+    if "*" in path or (_is_local(pattern) and any(sign in path for sign in PATTERN_SIGNS)):
         files = natural_order(filesystem.glob(path))
     else:
         files = [path] if filesystem.isfile(path) else []

@@ -13,12 +13,12 @@ from space.shared.file_names import natural_order
 from space.shared.plain import InputError, first_few
 from training.data.sources.forms import Form
 from training.data.sources.loose import CaptionsFiles, TextBeside
-from training.data.sources.place import Place
+from training.data.sources.place import DataPlace
 from training.data.sources.rows import ROW_READERS
 from training.data.sources.tables import ParquetImages, holds_images
 from training.data.sources.tars import TarShards
 
-Format = Literal["auto", "captions", "huggingface", "coco", "txt", "webdataset", "parquet", "img2dataset"]
+DataFormat = Literal["auto", "captions", "huggingface", "coco", "txt", "webdataset", "parquet", "img2dataset"]
 METADATA = tuple(f"metadata.{form}" for form in ("jsonl", "csv", "parquet"))
 ANNOTATIONS_OF_COCO = "captions_"  # and the split, of which the folder of its images has the name
 REPORT_OF_IMG2DATASET = "_stats.json"  # beside each shard
@@ -28,7 +28,7 @@ REPORT_OF_IMG2DATASET = "_stats.json"  # beside each shard
 class Reading:
     """How a source is to be read, where looking does not tell."""
 
-    format: Format = "auto"
+    format: DataFormat = "auto"
     captions: str | None = None
     images: str | None = None
     caption_field: str | None = None
@@ -50,7 +50,7 @@ class _Seen:
     is_img2dataset: bool = False
 
 
-def recognise(place: Place, reading: Reading) -> Form:
+def recognise(place: DataPlace, reading: Reading) -> Form:
     """Raises InputError where nothing here can be read, or several things could be and none is named."""
     if reading.format not in ("auto", "captions", "coco") and reading.captions is not None:
         raise InputError(
@@ -97,7 +97,7 @@ def _described(seen: _Seen, can: list[str]) -> str:
 # ---------------------------------------------------------------------- what lies there
 
 
-def _look(place: Place) -> _Seen:
+def _look(place: DataPlace) -> _Seen:
     seen = _Seen()
     for name in _names(place):
         base, suffix = posixpath.basename(name), posixpath.splitext(name)[1].lower()
@@ -127,7 +127,7 @@ def _look(place: Place) -> _Seen:
     return seen
 
 
-def _names(place: Place) -> Iterator[str]:
+def _names(place: DataPlace) -> Iterator[str]:
     """Of the files at a place, and in the folders of it."""
     if place.named is not None:
         yield from place.named
@@ -142,7 +142,7 @@ def _names(place: Place) -> Iterator[str]:
         yield from (f"{folder}/{name}" for name, is_folder in place.entries(folder) if not is_folder)
 
 
-def _named(place: Place, captions: str) -> str:
+def _named(place: DataPlace, captions: str) -> str:
     """A file of captions by its own path, or by that inside the place."""
     from pathlib import Path
 
@@ -165,31 +165,31 @@ _LIES_THERE: dict[str, Callable[[_Seen], bool]] = {
 # ---------------------------------------------------------------------- the forms
 
 
-def _webdataset(place: Place, reading: Reading, seen: _Seen) -> Form:
+def _webdataset(place: DataPlace, reading: Reading, seen: _Seen) -> Form:
     return TarShards(
         place, _by_img2dataset("webdataset", seen), seen.tars, reading.caption_field, reading.image_field
     )
 
 
-def _parquet(place: Place, reading: Reading, seen: _Seen) -> Form:
+def _parquet(place: DataPlace, reading: Reading, seen: _Seen) -> Form:
     fields = reading.caption_field, reading.image_field
     return ParquetImages(
         place, _by_img2dataset("parquet", seen), seen.parquets, *fields, reading.memory_bytes
     )
 
 
-def _captions(place: Place, reading: Reading, seen: _Seen) -> Form:
+def _captions(place: DataPlace, reading: Reading, seen: _Seen) -> Form:
     images = reading.images
     if images is None and posixpath.isabs(seen.captions[0]):
         images = ""  # a file of captions that lies elsewhere names those of the place
     return CaptionsFiles(place, "captions", seen.captions, images, reading.caption_field)
 
 
-def _huggingface(place: Place, reading: Reading, seen: _Seen) -> Form:
+def _huggingface(place: DataPlace, reading: Reading, seen: _Seen) -> Form:
     return CaptionsFiles(place, "huggingface", seen.metadata, reading.images, reading.caption_field)
 
 
-def _coco(place: Place, reading: Reading, seen: _Seen) -> Form:
+def _coco(place: DataPlace, reading: Reading, seen: _Seen) -> Form:
     files = seen.coco if reading.captions is None else seen.captions
     if len(files) > 1:
         raise InputError(
@@ -200,7 +200,7 @@ def _coco(place: Place, reading: Reading, seen: _Seen) -> Form:
     )
 
 
-def _images_of_coco(place: Place, reading: Reading, file: str) -> str:
+def _images_of_coco(place: DataPlace, reading: Reading, file: str) -> str:
     """As named; or the folder of the split, `train2014` of captions_train2014.json; or the place itself."""
     if reading.images is not None:
         return reading.images
@@ -211,7 +211,7 @@ def _images_of_coco(place: Place, reading: Reading, file: str) -> str:
     )
 
 
-def _txt(place: Place, reading: Reading, seen: _Seen) -> Form:
+def _txt(place: DataPlace, reading: Reading, seen: _Seen) -> Form:
     return TextBeside(place, _by_img2dataset("txt", seen), reading.caption_field)
 
 
@@ -219,7 +219,7 @@ def _by_img2dataset(form: str, seen: _Seen) -> str:
     return f"{form}, by img2dataset" if seen.is_img2dataset else form
 
 
-_FORMS: dict[str, Callable[[Place, Reading, _Seen], Form]] = {
+_FORMS: dict[str, Callable[[DataPlace, Reading, _Seen], Form]] = {
     "webdataset": _webdataset,
     "parquet": _parquet,
     "captions": _captions,

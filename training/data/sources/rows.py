@@ -13,12 +13,12 @@ from space.shared.plain import InputError, nearest
 from space.shared.tables import WrongForm, rows_of
 from training.data.sources.forms import captions_in, in_one_line, lacks_captions
 
-AT_ONCE = 1 << 14  # rows
+CHUNK_ROWS = 1 << 14  # rows
 ANNOTATIONS = "annotations"  # of COCO
-Row = tuple[str, list[str]]  # a name, and captions, maybe none
+NamedCaptions = tuple[str, list[str]]  # a name, and captions, maybe none
 
 
-def rows_in(path: Path, caption_field: str | None) -> Iterator[Row]:
+def rows_in(path: Path, caption_field: str | None) -> Iterator[NamedCaptions]:
     """Names and captions of a .jsonl, .csv, .tsv, .parquet or .json, COCO's annotations too.
 
     Raises:
@@ -38,7 +38,7 @@ def rows_in(path: Path, caption_field: str | None) -> Iterator[Row]:
         raise InputError(f"data.captions: {path.name!r} cannot be read: {error}") from None
 
 
-def by_image(rows: Iterable[Row]) -> Iterator[Row]:
+def by_image(rows: Iterable[NamedCaptions]) -> Iterator[NamedCaptions]:
     """Rows that name one image are its captions, in their order, wherever they stand.
 
     They are gathered by Arrow, in about the bytes of the texts.
@@ -47,19 +47,19 @@ def by_image(rows: Iterable[Row]) -> Iterator[Row]:
 
     schema = pa.schema([("name", pa.large_string()), ("caption", pa.large_string())])
     tables, left = [], iter(rows)
-    while some := list(islice(left, AT_ONCE)):
+    while some := list(islice(left, CHUNK_ROWS)):
         none: list[str | None] = [None]
         pairs = [(name, text) for name, texts in some for text in texts or none]
         tables.append(pa.table(list(zip(*pairs, strict=True)), schema=schema))
     if not tables:
         return
     grouped = pa.concat_tables(tables).group_by("name", use_threads=False).aggregate([("caption", "list")])
-    for batch in grouped.to_batches(AT_ONCE):
+    for batch in grouped.to_batches(CHUNK_ROWS):
         for name, texts in zip(batch["name"].to_pylist(), batch["caption_list"].to_pylist(), strict=True):
             yield name, [text for text in texts if text is not None]
 
 
-def _read(row: Any, caption_field: str | None, where: str) -> Row:
+def _read(row: Any, caption_field: str | None, where: str) -> NamedCaptions:
     if not isinstance(row, Mapping):
         raise InputError(f"data.captions: {where} holds no fields, but {row!r:.40}")
     captions = captions_in(row, caption_field, f"data.captions: {where}")
@@ -101,7 +101,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
                 if not types.is_struct(column.type) or column.type.get_field_index("path") >= 0
             ]
             number = 0
-            for batch in file.iter_batches(AT_ONCE, columns=columns):
+            for batch in file.iter_batches(CHUNK_ROWS, columns=columns):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}, row {number}", row

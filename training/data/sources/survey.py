@@ -14,7 +14,7 @@ from space.shared.decoding import Unreadable, decode_image
 from training.data.sources.forms import Form
 from training.data.sources.index import Index
 
-AT_ONCE = 64  # images
+IMAGES_AT_ONCE = 64  # images
 MOST_FREQUENT = 3  # captions that are named
 
 
@@ -89,8 +89,8 @@ def survey_images(
     shown = set(numbers[:: max(1, count // max(1, show))][:show])
     found, sizes, seen = ImageSurvey(count=count), list[tuple[int, int]](), Counter[bytes]()
     with ThreadPoolExecutor() as pool:
-        for first in range(0, count, AT_ONCE):
-            some = numbers[first : first + AT_ONCE]
+        for first in range(0, count, IMAGES_AT_ONCE):
+            some = numbers[first : first + IMAGES_AT_ONCE]
             contents = form.read([index.located(number) for number in some])
             for number, content, image in zip(some, contents, pool.map(_decoded, contents), strict=True):
                 if isinstance(image, str):

@@ -11,8 +11,8 @@ from typing import Any
 from space.shared.captions import NAME_FIELDS, TEXT_FIELDS
 from space.shared.image_files import PassedOver
 from space.shared.plain import InputError, nearest
-from training.data.sources.forms import EMPTY, NO_CAPTION, Form, Item, Listing, Located, captions_in
-from training.data.sources.place import Place
+from training.data.sources.forms import EMPTY, NO_CAPTION, Form, ListedImage, Listing, Located, captions_in
+from training.data.sources.place import DataPlace
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes")
 KEY_COLUMNS = ("__key__", "key", "id", *NAME_FIELDS)  # whose value may be an image's name
@@ -29,7 +29,7 @@ class ParquetImages(Form):
 
     def __init__(
         self,
-        place: Place,
+        place: DataPlace,
         name: str,
         files: Sequence[str],
         caption_field: str | None,
@@ -63,12 +63,12 @@ class ParquetImages(Form):
         with self.place.open(name) as opened:
             return int(_opened(opened, name).num_row_groups)
 
-    def _items(self, name: str, group: int, left_out: PassedOver) -> Iterator[Item]:
+    def _items(self, name: str, group: int, left_out: PassedOver) -> Iterator[ListedImage]:
         with self.place.open(name) as opened:
             file = _opened(opened, name)
             yield from self._listed(file, name, group, left_out)
 
-    def _listed(self, file: Any, name: str, group: int, left_out: PassedOver) -> Iterator[Item]:
+    def _listed(self, file: Any, name: str, group: int, left_out: PassedOver) -> Iterator[ListedImage]:
         schema, where = file.schema_arrow, f"data.source: {name}, row group {group}"
         self._image_column(schema, name)
         columns = [
@@ -92,7 +92,7 @@ class ParquetImages(Form):
             elif not captions:
                 left_out.add(EMPTY if captions is not None else NO_CAPTION, shown)
             else:
-                yield Item(shown, captions, number)
+                yield ListedImage(shown, captions, number)
 
     def read(self, wanted: Sequence[Located]) -> list[bytes | str]:
         groups: dict[str, Any] = {}
@@ -129,7 +129,7 @@ class ParquetImages(Form):
         return f"{wanted}.bytes" if _is_struct(schema, wanted) else wanted
 
 
-def holds_images(place: Place, name: str) -> bool:
+def holds_images(place: DataPlace, name: str) -> bool:
     """Whether a parquet file has a column of bytes, as images are; others hold captions alone."""
     with place.patiently(lambda: place.open(name)) as opened:
         schema = _opened(opened, name).schema_arrow

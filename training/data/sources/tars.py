@@ -21,13 +21,13 @@ from training.data.sources.forms import (
     NO_CAPTION,
     TORN,
     Form,
-    Item,
+    ListedImage,
     Listing,
     Located,
-    captions_beside,
+    captions_in_file,
     texts_beside,
 )
-from training.data.sources.place import Place, Range
+from training.data.sources.place import DataPlace, Range
 
 BLOCK_BYTES = 512  # of a tar; two of zeros end it
 Members = dict[str, tarfile.TarInfo]  # of one sample, by suffix
@@ -42,7 +42,7 @@ class TarShards(Form):
 
     def __init__(
         self,
-        place: Place,
+        place: DataPlace,
         name: str,
         files: Sequence[str],
         caption_field: str | None,
@@ -61,7 +61,7 @@ class TarShards(Form):
     def parts(self) -> Iterator[tuple[str, Listing]]:
         return ((shard, partial(self._items, shard)) for shard in self._files)
 
-    def _items(self, shard: str, left_out: PassedOver) -> Iterator[Item]:
+    def _items(self, shard: str, left_out: PassedOver) -> Iterator[ListedImage]:
         """Of what is whole: a torn shard ends before the sample at which it is torn."""
         samples = 0
         try:
@@ -97,7 +97,7 @@ class TarShards(Form):
 
     def _item(
         self, shard: str, key: str, members: Members, archive: tarfile.TarFile, left_out: PassedOver
-    ) -> Iterator[Item]:
+    ) -> Iterator[ListedImage]:
         """One, where the sample has an image and a caption."""
         images = [suffix for suffix in members if suffix in image_suffixes()]
         suffix = self._image if self._image in members else next(iter(images), None)
@@ -114,12 +114,12 @@ class TarShards(Form):
             left_out.add(EMPTY, name)
             return
         image = members[suffix]
-        yield Item(name, captions, image.offset_data, image.size)
+        yield ListedImage(name, captions, image.offset_data, image.size)
 
     def _captions(self, archive: tarfile.TarFile, member: tarfile.TarInfo, suffix: str) -> list[str]:
         file = archive.extractfile(member)
         content = b"" if file is None else file.read()
-        return captions_beside(content, suffix, self._field, member.name)
+        return captions_in_file(content, suffix, self._field, member.name)
 
     def read(self, wanted: Sequence[Located]) -> list[bytes | str]:
         ranges = [Range(self.place.path(each.part), each.offset, each.size) for each in wanted]

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from space.shared.image_files import PassedOver
 from space.shared.plain import InputError
 from tests.training.data.forms import FORMS, captioned, coco, image_bytes, json_lines, shards, table, tar
-from training.data.sources.forms import Form, Item
+from training.data.sources.forms import Form, ListedImage
 from training.data.sources.place import open_place
 from training.data.sources.recognise import Reading, recognise
 
@@ -24,7 +24,7 @@ def read(source: Path, **reading: str) -> Form:
     return recognise(open_place(str(source)), Reading(**reading))  # type: ignore[arg-type]
 
 
-def items(form: Form) -> tuple[list[Item], PassedOver]:
+def items(form: Form) -> tuple[list[ListedImage], PassedOver]:
     left_out = PassedOver()
     return [item for _, listing in form.parts() for item in listing(left_out)], left_out
 
