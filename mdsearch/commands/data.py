@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,7 +54,7 @@ class DataCommand:
 def main(words: list[str]) -> int:
     command = data_command(words)
     form = command.data.form()
-    index = open_index(form, command.data.kept_in(), _say, anew=command.relist)
+    index = open_index(form, command.data.kept_in(), anew=command.relist)
     captions = survey_captions(index, _too_long(command.text_tokens))
     with _progress() as advance:
         images = survey_images(form, index, command.check_images, SHOWN if command.sheet else 0, advance)
@@ -180,10 +179,6 @@ def _sizes(images: ImageSurvey) -> dict[str, list[int]]:
 
 def _smaller(command: DataCommand, images: ImageSurvey) -> int:
     return int((images.sizes.min(axis=1) < command.data.image_size_px).sum()) if len(images.sizes) else 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def run(command: EncodeCommand, out: Path) -> int:
         )
     text = ClipTextEncoder(command.text.folder, 0, 0, is_read=False).to(device)
     form = data.form()
-    index = open_index(form, data.kept_in(), print)
+    index = open_index(form, data.kept_in())
     if index.left_out.counts:
         print(f"left out, {index.left_out}")
     images = SourceImages(form, index, data.image_size_px, data.max_unreadable_share, 0)

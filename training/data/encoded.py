@@ -23,11 +23,10 @@ from space.shared.image_files import PassedOver
 from space.shared.plain import InputError
 from training.data.dataset import Dataset, Examples, Indices, words_of
 from training.data.encoded_files import (
-    CAPTIONS,
     ENCODING_NAME,
     FEATURES_TENSOR,
-    IMAGE_NAMES,
     LATENTS_TENSOR,
+    LISTED_IMAGES,
     SHARD_NAMES,
     Encoding,
     read_empty,
@@ -73,7 +72,7 @@ class EncodedSettings(ListedSettings):
                 f"{encoding.image_size_px}; needed: {encoding.image_size_px}"
             )
         shards_of = EncodedShards(open_place(str(folder)))
-        return Encoded(self, open_index(shards_of, cache_folder(self.cache_folder, "data"), print), encoding)
+        return Encoded(self, open_index(shards_of, cache_folder(self.cache_folder, "data")), encoding)
 
     @property
     def title(self) -> str:
@@ -103,9 +102,7 @@ class EncodedShards(Listable):
     def _items(self, name: str, left_out: PassedOver) -> Iterator[ListedImage]:
         texts = _opened(str(Path(self.place.root) / name)).metadata()
         row = 0
-        for number, (image, captions) in enumerate(
-            zip(json.loads(texts[IMAGE_NAMES]), json.loads(texts[CAPTIONS]), strict=True)
-        ):
+        for number, (image, captions) in enumerate(json.loads(texts[LISTED_IMAGES])):
             yield ListedImage(image, captions, number, row)
             row += len(captions)
 

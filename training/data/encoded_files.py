@@ -20,7 +20,7 @@ LATENTS_TENSOR, FEATURES_TENSOR = (
     "latents",
     "text",
 )  # tensors of a shard: (N, C, H, W), and (M, L, W) of all captions in turn
-IMAGE_NAMES, CAPTIONS = "names", "captions"  # texts of a shard, in JSON: of its images, and of each a list
+LISTED_IMAGES = "images"  # [name, captions] of each, in JSON: a second text would stand in any order
 STORED_DTYPES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 Stored = Literal["bf16", "fp16", "fp32"]
 
@@ -62,7 +62,7 @@ def write_shard(
     """Whole or not at all."""
     from safetensors.torch import save_file
 
-    texts = {IMAGE_NAMES: json.dumps(names), CAPTIONS: json.dumps(captions)}
+    texts = {LISTED_IMAGES: json.dumps(list(zip(names, captions, strict=True)))}
     with replacing(file) as own:
         save_file(
             {LATENTS_TENSOR: latents.contiguous(), FEATURES_TENSOR: features.contiguous()},

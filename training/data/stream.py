@@ -63,7 +63,7 @@ class StreamSettings(ListedSettings):
 
     def load(self) -> Dataset:
         form = self.form()
-        return Stream(self, form, open_index(form, self.kept_in(), print))
+        return Stream(self, form, open_index(form, self.kept_in()))
 
     def form(self) -> Form:
         """Raises InputError where nothing can be read there."""

@@ -147,7 +147,7 @@ def test_an_unreadable_image_is_named_and_the_next_one_taken(
     images, captions = data.at(range(data.train_images), seed=0)
     assert "broken" not in captions and len(shown(images)) == data.train_images
     assert data.unreadable == ["00001.tar/0003.png"]
-    assert capsys.readouterr().out.count("unreadable: 00001.tar/0003.png: cannot identify") == 1
+    assert capsys.readouterr().err.count("unreadable: 00001.tar/0003.png: cannot identify") == 1
     assert any(note.endswith("unreadable: 1 (00001.tar/0003.png)") for note in data.notes())
 
 
@@ -250,10 +250,10 @@ def test_a_list_is_made_once_and_anew_for_what_has_changed(
     shards(tmp_path / "data", IMAGES)
     for _ in range(2):
         opened(tmp_path / "data", tmp_path / "cache")
-    assert capsys.readouterr().out.count("listing the images of") == 1
+    assert capsys.readouterr().err.count("listing the images of") == 1
     shards(tmp_path / "data", captioned(15))
     assert opened(tmp_path / "data", tmp_path / "cache").train_images == 11
-    assert capsys.readouterr().out.count("listing the images of") == 1
+    assert capsys.readouterr().err.count("listing the images of") == 1
     assert len(list((tmp_path / "cache").glob("*/*"))) == 1  # the older one is gone
 
 

@@ -11,6 +11,7 @@ from space.shared.plain import InputError, first_few
 from training.data.pixels import centre_square
 from training.data.sources.forms import NOT_THERE, TORN, Form
 from training.data.sources.index import Index
+from training.data.sources.place import to_stderr
 
 FEWEST_TO_JUDGE = 100  # images read, before too large a share of unreadable ones is an error
 
@@ -57,7 +58,7 @@ class SourceImages:
         name = self.index.located(image).name
         if name not in self.unreadable:
             self.unreadable.append(name)
-            print(f"left out, unreadable: {name}: {why}")
+            to_stderr(f"left out, unreadable: {name}: {why}")
         said = f"{first_few(self.unreadable)}; {name}: {why}"
         self._check(len(self.unreadable), max(self._read, FEWEST_TO_JUDGE), "images cannot be read", said)
 

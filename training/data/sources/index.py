@@ -22,6 +22,7 @@ from space.shared.files import making_folder
 from space.shared.image_files import PassedOver
 from space.shared.plain import InputError
 from training.data.sources.forms import Listable, ListedImage, Listing, Located
+from training.data.sources.place import reason_in_words, to_stderr
 
 VERSION = 1  # of what is kept
 LIST_NAME, SUMMARY_NAME = "images.arrow", "summary.json"
@@ -74,12 +75,11 @@ class Index:
         return self.parts[part], self._batch(part), image - int(self._ends[part] - self.counts[part])
 
 
-def open_index(form: Listable, kept_in: Path, say: Callable[[str], None], *, anew: bool = False) -> Index:
+def open_index(form: Listable, kept_in: Path, *, anew: bool = False) -> Index:
     """The list of a source as it is now, made where it is not there yet.
 
     Args:
         kept_in: a folder for what is known of sources.
-        say: told in one line that a list is made, which may take a while.
         anew: though it is there.
 
     Raises:
@@ -88,14 +88,14 @@ def open_index(form: Listable, kept_in: Path, say: Callable[[str], None], *, ane
     place = form.place
     source = hashlib.sha256(json.dumps([form.name, str(place.filesystem.protocol), place.root]).encode())
     versions = hashlib.sha256(json.dumps([VERSION, *form.options]).encode())
-    for file in form.files():
+    for file in place.patiently(form.files):
         versions.update(json.dumps(place.patiently(partial(place.version, file))).encode())
     above = kept_in / source.hexdigest()[:16]
     folder = above / versions.hexdigest()[:16]
     if anew:
         shutil.rmtree(folder, ignore_errors=True)
     if not (folder / SUMMARY_NAME).is_file():
-        say(f"listing the images of {place.address} once, in {folder}")
+        to_stderr(f"listing the images of {place.address} once, in {folder}")
         _make(form, folder)
         for older in above.iterdir():
             if older != folder and not older.name.startswith("."):
@@ -121,7 +121,7 @@ def _write(form: Listable, file: Path) -> dict[str, Any]:
     counts: list[int] = []
     captions = 0
     with _writer(file) as write:
-        for part, listing in form.parts():
+        for part, listing in _parts(form):
             items, passed_over = form.place.patiently(partial(_listed, listing))
             left_out.add_all(passed_over)
             for first in range(0, len(items), BATCH_IMAGES):
@@ -144,6 +144,21 @@ def _write(form: Listable, file: Path) -> dict[str, Any]:
         "left_out": left_out.counts,
         "first_left_out": left_out.first,
     }
+
+
+def _parts(form: Listable) -> Iterator[tuple[str, Listing]]:
+    """Errors of the source are told from those of the folder that the list is written to."""
+    parts = form.parts()
+    while True:
+        try:
+            part = next(parts, None)
+        except OSError as error:
+            raise InputError(
+                f"data.source: {form.place.address!r} cannot be listed: {reason_in_words(error)}"
+            ) from None
+        if part is None:
+            return
+        yield part
 
 
 def _listed(listing: Listing) -> tuple[list[ListedImage], PassedOver]:

@@ -23,16 +23,17 @@ from space.shared.retries import StorageAway, pauses
 
 T = TypeVar("T")
 PATTERN_SIGNS = "*?["  # of a pattern
+OF_CONTENT = ("builtins", "pyarrow", "tarfile", "json")  # whose errors come again, however often one asks
 OF_VERSION = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "md5Hash", "created")
 
 
 @dataclass(frozen=True)
 class Range:
-    """A part of a file; `size` 0 is the whole."""
+    """A part of a file; without a size, the whole."""
 
     path: str
     offset: int = 0
-    size: int = 0
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,8 @@ class DataPlace:
     def _cat(self, ranges: Sequence[Range]) -> list[bytes | Exception]:
         contents: list[bytes | Exception] = self.filesystem.cat_ranges(
             [each.path for each in ranges],
-            [each.offset if each.size else None for each in ranges],
-            [each.offset + each.size if each.size else None for each in ranges],
+            [None if each.size is None else each.offset for each in ranges],
+            [None if each.size is None else each.offset + each.size for each in ranges],
             on_error="return",
         )
         return contents
@@ -166,10 +167,10 @@ class DataPlace:
         while True:
             try:
                 return read()
-            except InputError:
-                raise
-            except Exception as error:  # of whatever library serves the address
-                reason, pause = _reason(error), next(left, None)
+            except Exception as error:
+                if not _may_pass(error):
+                    raise
+                reason, pause = reason_in_words(error), next(left, None)
             if pause is None:
                 raise StorageAway(
                     f"data.source: {self.address!r} cannot be read: {reason}; gave up after "
@@ -177,8 +178,13 @@ class DataPlace:
                 )
             if reason not in self._told:
                 self._told.add(reason)
-                print(f"waiting for {self.address}: {reason}", file=sys.stderr)
+                to_stderr(f"waiting for {self.address}: {reason}")
             time.sleep(pause)
+
+
+def to_stderr(text: str) -> None:
+    """What happens meanwhile: what a command finds goes to standard output, maybe as JSON."""
+    print(text, file=sys.stderr)
 
 
 def open_place(address: str, patience_seconds: float = 0.0) -> DataPlace:
@@ -194,7 +200,7 @@ def open_place(address: str, patience_seconds: float = 0.0) -> DataPlace:
     except InputError:
         raise
     except Exception as error:  # of whatever library serves the address
-        raise InputError(f"data.source: {address!r} cannot be listed: {_reason(error)}") from None
+        raise InputError(f"data.source: {address!r} cannot be listed: {reason_in_words(error)}") from None
     root = common_folder(files)
     named = tuple(file[len(root) + 1 :] for file in files)
     return DataPlace(address, filesystem, root, named, patience_seconds)
@@ -221,7 +227,7 @@ def _filesystem(pattern: str, address: str) -> tuple[Any, str]:
         filesystem, path = fsspec.url_to_fs(os.path.expanduser(pattern))
         return filesystem, str(path)
     except ImportError as error:
-        raise InputError(f"data.source: {address!r} needs a package: {_reason(error)}") from None
+        raise InputError(f"data.source: {address!r} needs a package: {reason_in_words(error)}") from None
     except ValueError:
         known = nearest(protocol, ("file", "gs", "hf", "http", "https", "memory", "s3"))
         raise InputError(
@@ -262,6 +268,12 @@ def _size(path: str) -> int | None:
         return None
 
 
-def _reason(error: BaseException) -> str:
+def _may_pass(error: Exception) -> bool:
+    """Errors of the system, and of whatever library serves the address."""
+    of = type(error).__module__.partition(".")[0]
+    return isinstance(error, OSError) or (not isinstance(error, InputError) and of not in OF_CONTENT)
+
+
+def reason_in_words(error: BaseException) -> str:
     text = " ".join(str(error).split())[:200]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -47,12 +48,14 @@ class ParquetImages(Form):
 
     def image_bytes(self) -> int | None:
         """By the first file, of a row."""
-        with self.place.patiently(lambda: self.place.open(self._files[0])) as opened:
-            file = _opened(opened, self._files[0])
+        return self.place.patiently(self._bytes_of_a_row)
+
+    def _bytes_of_a_row(self) -> int:
+        with _opened(self.place, self._files[0]) as file:
             column = self._image_column(file.schema_arrow, self._files[0])
             groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
         total = sum(_column_bytes(group, column) for group in groups)
-        return total // max(1, sum(group.num_rows for group in groups))
+        return int(total // max(1, sum(group.num_rows for group in groups)))
 
     def parts(self) -> Iterator[tuple[str, Listing]]:
         for name in self._files:
@@ -60,12 +63,11 @@ class ParquetImages(Form):
                 yield f"{name}#{group}", partial(self._items, name, group)
 
     def _groups(self, name: str) -> int:
-        with self.place.open(name) as opened:
-            return int(_opened(opened, name).num_row_groups)
+        with _opened(self.place, name) as file:
+            return int(file.num_row_groups)
 
     def _items(self, name: str, group: int, left_out: PassedOver) -> Iterator[ListedImage]:
-        with self.place.open(name) as opened:
-            file = _opened(opened, name)
+        with _opened(self.place, name) as file:
             yield from self._listed(file, name, group, left_out)
 
     def _listed(self, file: Any, name: str, group: int, left_out: PassedOver) -> Iterator[ListedImage]:
@@ -112,8 +114,7 @@ class ParquetImages(Form):
 
     def _read_group(self, part: str) -> Any:
         name, _, group = part.rpartition("#")
-        with self.place.open(name) as opened:
-            file = _opened(opened, name)
+        with _opened(self.place, name) as file:
             column = self._image_column(file.schema_arrow, name)
             return file.read_row_group(int(group), columns=[column]).column(0).combine_chunks()
 
@@ -131,18 +132,20 @@ class ParquetImages(Form):
 
 def holds_images(place: DataPlace, name: str) -> bool:
     """Whether a parquet file has a column of bytes, as images are; others hold captions alone."""
-    with place.patiently(lambda: place.open(name)) as opened:
-        schema = _opened(opened, name).schema_arrow
-    return any(_is_image(schema, each) for each in schema.names)
+    with _opened(place, name) as file:
+        return any(_is_image(file.schema_arrow, each) for each in file.schema_arrow.names)
 
 
-def _opened(file: Any, name: str) -> Any:
+@contextmanager
+def _opened(place: DataPlace, name: str) -> Iterator[Any]:
+    """Raises InputError where what is read of it is torn."""
     from pyarrow import ArrowException, parquet
 
     try:
-        return parquet.ParquetFile(file)
+        with place.open(name) as file:
+            yield parquet.ParquetFile(file)
     except ArrowException as error:
-        raise InputError(f"data.source: {name} cannot be read as parquet: {error}") from None
+        raise InputError(f"data.source: {name} is torn or no parquet: {error}") from None
 
 
 def _is_image(schema: Any, name: str) -> bool:

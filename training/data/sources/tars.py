@@ -34,10 +34,12 @@ Members = dict[str, tarfile.TarInfo]  # of one sample, by suffix
 
 
 class TarShards(Form):
-    """Args:
-    files: the shards, by their names under the place.
-    caption_field: of a sample's .json.
-    image_field: the suffix of the image, of samples that hold several.
+    """A part is a shard, an image the bytes of a member.
+
+    Args:
+        files: the shards, by their names under the place.
+        caption_field: of a sample's .json.
+        image_field: the suffix of the image, of samples that hold several.
     """
 
     def __init__(
@@ -50,10 +52,8 @@ class TarShards(Form):
     ) -> None:
         self.place, self.name, self._files = place, name, list(files)
         self.options = caption_field, image_field
-        self._field, self._image = (
-            caption_field,
-            None if image_field is None else f".{image_field.lstrip('.')}",
-        )
+        self._field = caption_field
+        self._image = None if image_field is None else f".{image_field.lstrip('.')}"
 
     def files(self) -> list[str]:
         return self._files
@@ -114,6 +114,9 @@ class TarShards(Form):
             left_out.add(EMPTY, name)
             return
         image = members[suffix]
+        if not image.size:
+            left_out.add("empty images", name)
+            return
         yield ListedImage(name, captions, image.offset_data, image.size)
 
     def _captions(self, archive: tarfile.TarFile, member: tarfile.TarInfo, suffix: str) -> list[str]:

@@ -43,6 +43,12 @@ def two_annotations(folder: Path) -> None:
     (folder / "annotations" / "captions_train2014.json").write_text("{}")
 
 
+def torn_table(folder: Path) -> None:
+    other_columns(folder)
+    content = (folder / "0.parquet").read_bytes()
+    (folder / "0.parquet").write_bytes(content[: len(content) // 2])
+
+
 def other_columns(folder: Path) -> None:
     folder.mkdir()
     columns = {"picture": [image_bytes(0)], "captoin": ["a"]}
@@ -59,6 +65,7 @@ def other_columns(folder: Path) -> None:
         (FORMS["csv"][1], {"captions": "other.csv"}, r"data\.captions: 'other\.csv' is no file"),
         (FORMS["csv"][1], {"format": "txt", "captions": "captions.csv"}, r"has no place in data\.format=txt"),
         (FORMS["csv"][1], {"caption_field": "caption_"}, r"has no caption_; did you mean 'caption'"),
+        (torn_table, {}, r"data\.source: 0\.parquet is torn or no parquet"),
         (
             other_columns,
             {},
@@ -74,7 +81,7 @@ def test_what_cannot_be_told_is_refused(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "data"
-    if write in (nothing, two_forms, two_annotations, other_columns):
+    if write in (nothing, two_forms, two_annotations, torn_table, other_columns):
         write(folder)  # type: ignore[call-arg]
     else:
         write(folder, IMAGES)  # type: ignore[call-arg]
@@ -121,6 +128,7 @@ def test_what_of_a_shard_is_no_sample_is_counted(tmp_path: Path) -> None:
         ("1.png", image_bytes(1)),
         ("2.txt", b"no image"),
         ("3.png", image_bytes(3)), ("3.txt", b"  "),
+        ("5.png", b""), ("5.txt", b"empty"),
         ("4.jpg", image_bytes(4, "JPEG")), ("4.seg.png", image_bytes(5)), ("4.txt", "\ufeffvier".encode()),
     ]  # fmt: skip
     tar(tmp_path / "0.tar", members)
@@ -133,6 +141,7 @@ def test_what_of_a_shard_is_no_sample_is_counted(tmp_path: Path) -> None:
         "without a caption": 1,
         "samples without an image": 1,
         "with an empty caption": 1,
+        "empty images": 1,
     }
     content = (tmp_path / "0.tar").read_bytes()
     assert content[found[1].offset :][: found[1].size] == image_bytes(4, "JPEG")
