@@ -13,6 +13,7 @@ from torch import Tensor
 
 from space.shared.files import replacing, write_whole
 from space.shared.plain import InputError
+from training.data.pixels import PREPROCESSING
 
 ENCODING_NAME = "encoding.json"
 SHARD_NAMES = "shard-*.safetensors"
@@ -31,7 +32,7 @@ class Encoding:
 
     Attributes:
         data: the digest of the list of images.
-        image_size_px: of the centre square that was encoded.
+        image_size_px: of the images that were encoded, made by `preprocessing`.
         encoders: digests of the encoders' folders, by the field that names each.
         precision: in which numbers are stored.
         images: of the source, those that could not be read among them.
@@ -45,6 +46,7 @@ class Encoding:
     precision: Stored
     images: int
     shard_images: int
+    preprocessing: str = PREPROCESSING
     format: int = 1
 
     @property

@@ -9,6 +9,9 @@ from PIL import Image
 
 from space.shared.decoding import Unreadable, decode_image
 
+# What stands in files that are made from images; to be changed with what `centre_square` does.
+PREPROCESSING = "centre square, Lanczos, upright, on white"
+
 
 def centre_square(source: bytes | Path, image_size_px: int, *, on_white: bool = False) -> np.ndarray | str:
     """(H, W, 3) uint8: the centre square, resized; or why it cannot be read as an image.
