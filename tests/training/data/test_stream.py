@@ -257,6 +257,17 @@ def test_a_list_is_made_once_and_anew_for_what_has_changed(
     assert len(list((tmp_path / "cache").glob("*/*"))) == 1  # the older one is gone
 
 
+def test_parts_of_one_folder_are_lists_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two trainings, each on some of the shards, would make them again and again."""
+    shards(tmp_path / "data", captioned(12))
+    for _ in range(2):
+        for pattern in ("{00000..00001}", "{00002..00003}"):
+            assert opened(tmp_path / "data" / f"{pattern}.tar", tmp_path / "cache").train_images == 4
+    assert capsys.readouterr().err.count("listing the images of") == 2
+
+
 def test_what_scores_a_search_sees_it_as_any_other_data(tmp_path: Path) -> None:
     shards(tmp_path / "data", SEVERAL)
     data = opened(tmp_path / "data", tmp_path / "cache")

@@ -86,8 +86,8 @@ def open_index(form: Listable, kept_in: Path, *, anew: bool = False) -> Index:
         InputError: the source cannot be read in this form, or holds no image with a caption.
     """
     place = form.place
-    source = hashlib.sha256(json.dumps([form.name, str(place.filesystem.protocol), place.root]).encode())
-    versions = hashlib.sha256(json.dumps([VERSION, *form.options]).encode())
+    stated = [form.name, *form.options, str(place.filesystem.protocol), place.root, *(place.named or ())]
+    source, versions = hashlib.sha256(json.dumps(stated).encode()), hashlib.sha256(str(VERSION).encode())
     for file in place.patiently(form.files):
         versions.update(json.dumps(place.patiently(partial(place.version, file))).encode())
     above = kept_in / source.hexdigest()[:16]

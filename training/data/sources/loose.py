@@ -88,7 +88,7 @@ class CaptionsFiles(LooseFiles):
         caption_field: str | None,
     ) -> None:
         super().__init__(place)
-        self.name, self.options = format, (images, caption_field)
+        self.name, self.options = format, (images, caption_field, *files)
         self._files, self._images, self._field = list(files), images, caption_field
 
     def files(self) -> list[str]:

@@ -212,6 +212,10 @@ def _images_of_coco(place: DataPlace, reading: Reading, file: str) -> str:
 
 
 def _txt(place: DataPlace, reading: Reading, seen: _Seen) -> Form:
+    if place.named is not None:
+        raise InputError(
+            f"data.source: {place.address!r} names images, not where their captions lie; needed: their folder"
+        )
     return TextBeside(place, _by_img2dataset("txt", seen), reading.caption_field)
 
 

@@ -115,6 +115,13 @@ def test_a_file_of_captions_and_a_pattern_are_sources_themselves(tmp_path: Path)
         read(tmp_path / "shards" / "{00000..00004}.tar")
 
 
+def test_images_by_a_pattern_are_no_source(tmp_path: Path) -> None:
+    """The whole folder would be read."""
+    FORMS["text beside"][1](tmp_path, IMAGES)
+    with pytest.raises(InputError, match=r"names images, .*; needed: their folder"):
+        read(tmp_path / "000[01].png")
+
+
 def test_metadata_of_each_split_names_images_beside_it(tmp_path: Path) -> None:
     for split in ("test", "train"):
         json_lines(tmp_path / split, IMAGES, "metadata.jsonl", "text")
