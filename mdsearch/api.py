@@ -135,6 +135,7 @@ def serve_settings(overrides: Sequence[str]) -> tuple[AskTellSettings, ServeAddr
     texts = architecture_texts(plain["enqueue"]) | texts | kept
     where: ServeAddress = from_plain(ServeAddress, {name: plain.pop(name) for name in ADDRESS})
     settings: AskTellSettings = from_plain(AskTellSettings, plain | {"presets": texts})
+    settings = replace(settings, budget=settings.budget.absolute())
     kept_words = [word for word in overrides if word.lstrip("+").partition("=")[0] != "token"]  # a secret
     return settings, where, [*before, *kept_words]
 
