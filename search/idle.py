@@ -34,6 +34,10 @@ def idle_notes(settings: SearchSettings) -> list[str]:
     if isinstance(strategy, EvolveSettings):
         if settings.sampler != LassoSettings():
             notes.append(f"sampler={settings.sampler.name} has no effect: strategy={strategy.name} proposes")
+        if strategy.start is not None:
+            notes.append(
+                f"space bounds no network: the evolution starts from strategy.start={strategy.start}"
+            )
         if (most := trials_at_most(settings)) < settings.trials:
             notes.append(
                 f"trials={settings.trials} are not reached: {counted(strategy.rounds, 'round')} and what is "

@@ -48,6 +48,8 @@ def test_what_promises_too_much_is_said_in_a_line() -> None:
     (note,) = idle_notes(settings("strategy=evolve", "trials=7", "enqueue=[md]"))
     assert note.startswith("trials=7 are not reached") and note.endswith("make 6 at most")
     assert idle_notes(settings("strategy=evolve", "trials=6", "enqueue=[md]")) == []
+    (note,) = idle_notes(settings("strategy=evolve", "trials=5", "strategy.start=md"))
+    assert note == "space bounds no network: the evolution starts from strategy.start=md"
     (note,) = idle_notes(settings("backend=inline", "cluster.workers=4"))
     assert note.startswith("cluster has no effect")
     assert idle_notes(settings("backend=inline")) == []
