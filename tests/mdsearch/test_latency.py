@@ -66,6 +66,22 @@ def test_json_holds_what_was_measured(arch_file: str, capsys: pytest.CaptureFixt
     assert isinstance(found["quiet"], bool) and "torch" in found["versions"]
 
 
+def test_all_that_run_here_are_measured_and_what_is_lacking_is_said(
+    arch_file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.evaluators.latency.test_lists import made_runtime
+
+    for name in runtimes.RUNTIMES:
+        monkeypatch.setitem(cast(Any, runtimes.RUNTIMES), name, made_runtime)
+    monkeypatch.setattr(runtimes, "missing_to_compile", lambda device: "a compiler")
+    assert latency.main([arch_file, "parts=[unet]", "rounds=1", "threads=1"]) == 0
+    text = capsys.readouterr().out
+    assert [name for name in runtimes.RUNTIMES if f"unet {name}:" in text] == ["eager", "onnx", "onnx_int8"]
+    assert "left out: compiled needs a compiler, which is not here" in text
+    with pytest.raises(InputError, match=r"^runtime: compiled needs a compiler, which is not here"):
+        latency.main([arch_file, "runtimes=[eager,compiled]"])
+
+
 def test_text_has_the_papers_row_beside_ours(arch_file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert latency.main([arch_file, "parts=[unet]", "runtimes=[eager]", "rounds=2", "threads=1"]) == 0
     text = capsys.readouterr().out
@@ -113,7 +129,7 @@ def test_a_list_is_measured_and_checked(
     assert not Path(f"{out}.begun").exists()
     with pytest.raises(InputError, match="is there; allowed: a new file"):
         latency_prices.main([space, *words])
-    check = [f"prices={out}", "networks=6", "equal=0", "rounds=1", "format=json"]
+    check = [f"prices={out}", "networks=6", "equal=0", "rounds=2", "format=json"]
     status = latency_check.main([space, *check])
     found = json.loads(capsys.readouterr().out)
     assert found["networks"] == len(found["measured"]) == 6
