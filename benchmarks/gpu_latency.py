@@ -43,7 +43,8 @@ from space.shared.plain import from_plain
 
 NETWORKS = {"MD": "md", "SD-1.5": "sd15", "SDXL": "sdxl"}
 LAYOUTS = ("contiguous", "channels_last")
-LONGER = 2.5  # times: what the next compilation may take, by the longest so far; SDXL has the most layers
+LONGER = 2.5  # times: what the next network's compilation may take, by the longest so far
+ALIKE = 1.3  # times: the same network's, in another layout
 FIRST_COMPILATION = 90.0  # seconds, before any has been seen
 RESERVE = 5.0
 
@@ -159,21 +160,29 @@ def table(chosen: Chosen, place: Place, until: float) -> Iterator[str]:
     journal = Journal(Path(chosen.folder) / "table.jsonl", about | {"narrower": chosen.narrower})
     columns = [(runtime, layout) for runtime in chosen.runtimes for layout in LAYOUTS]
     networks = {name: narrowed(named_architecture(arch), chosen.narrower) for name, arch in NETWORKS.items()}
-    longest = FIRST_COMPILATION / LONGER
     for runtime, layout in columns:  # column by column: what takes longest comes last
         for name, a in networks.items():
             key, begins = f"{name} {runtime} {layout}", time.monotonic()
-            needed = LONGER * longest if runtime == "compiled" else RESERVE
-            if key in journal.results or begins + needed > until:
+            if key in journal.results or begins + _needed(name, runtime, journal) > until:
                 continue
-            journal.add(key, **timed(a, runtime, layout, place, chosen.rounds))
-            if runtime == "compiled":
-                longest = max(longest, time.monotonic() - begins)
+            found = timed(a, runtime, layout, place, chosen.rounds)
+            journal.add(key, **found, seconds=time.monotonic() - begins)
     yield "| | GMACs | " + " | ".join(f"{runtime}, {layout}" for runtime, layout in columns) + " |"
     yield "|---|---|" + "---|" * len(columns)
     for name, a in networks.items():
         cells = [_cell(journal.results.get(f"{name} {runtime} {layout}")) for runtime, layout in columns]
         yield f"| {name} | {price(a).gmacs:.1f} | " + " | ".join(cells) + " |"
+
+
+def _needed(name: str, runtime: str, journal: Journal) -> float:
+    """Seconds, by what was measured so far."""
+    if runtime != "compiled":
+        return RESERVE
+    took = {key: found["seconds"] for key, found in journal.results.items() if " compiled " in key}
+    alike = [seconds for key, seconds in took.items() if key.startswith(f"{name} ")]
+    if alike:
+        return ALIKE * max(alike)
+    return LONGER * max(took.values(), default=FIRST_COMPILATION / LONGER)
 
 
 def timed(a: Architecture, runtime: str, layout: str, place: Place, rounds: int) -> dict[str, Any]:
