@@ -23,10 +23,11 @@ from space.choices import Space, UniformSuggestions
 from space.prices.calibration import MeasuredNetwork
 from space.prices.latency import Entry, PriceList
 from space.prices.parts import TimedPart
-from space.shared.plain import to_plain
+from space.shared.plain import InputError, to_plain
 from space.shared.seeds import numbered_seed
 
 _OnDone = Callable[[int, int], None]
+TRIES = 200  # random networks for each that is wanted
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def sampled_networks(
     """So many different networks that fit, at random; of another purpose others. Fewer where the space has no
     more, or they are hard to find."""
     found: dict[str, Architecture] = {}
-    for number in range(200 * count):
+    for number in range(TRIES * count):
         if len(found) == count:
             break
         chance = random.Random(numbered_seed(seed, f"latency {purpose}", number))
@@ -114,6 +115,19 @@ def sampled_networks(
         if fits(a):
             found.setdefault(a.id, a)
     return list(found.values())
+
+
+def calibrating_networks(
+    space: Space, count: int, seed: int, fits: Callable[[Architecture], bool]
+) -> list[Architecture]:
+    """Those to which the sums of a list are fitted. Raises InputError where fewer are found."""
+    found = sampled_networks(space, count, seed, "calibration", fits)
+    if len(found) < count:
+        raise InputError(
+            f"networks: {len(found)} of {count} fit the budget, in {TRIES * count} random ones; "
+            f"allowed: a wider budget; nearest: networks={len(found)}"
+        )
+    return found
 
 
 # ---------------------------------------------------------------------- pairs of chains

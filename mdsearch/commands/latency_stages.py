@@ -11,7 +11,7 @@ from rich.console import Console
 from conf.compose import compose
 from conf.words import as_text
 from evaluators.latency.designs import MOST_ENTRIES, design
-from evaluators.latency.lists import sampled_networks
+from evaluators.latency.lists import calibrating_networks
 from evaluators.latency.stages_folder import SCRIPT_FILE, UNVERIFIED, stages_bytes, write_stages
 from mdsearch.progress import shown_progress
 from space.budget import Budget
@@ -49,8 +49,8 @@ def main(words: list[str]) -> int:
     )
     command.space.check_order()
     parts = design(command.space, command.entries)
-    networks = sampled_networks(
-        command.space, command.networks, command.seed, "calibration", lambda a: not command.budget.excess(a)
+    networks = calibrating_networks(
+        command.space, command.networks, command.seed, lambda a: not command.budget.excess(a)
     )
     needed = stages_bytes(parts, networks, command.to)
     refuse_little_disk(needed, Path(command.out).absolute().parent)

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
 
 from evaluators.latency import runtimes
+from evaluators.latency.lists import sampled_networks
 from mdsearch.commands import latency, latency_check, latency_prices, latency_stages
 from space.architecture import Architecture, Level
+from space.choices import Space
 from space.prices.latency import PriceList
-from space.shared.plain import InputError
+from space.prices.macs import price
+from space.shared.plain import InputError, from_plain
 
 SMALL = Architecture(
     (Level(16, "full", (1,), (0, 0), cross_attention=True), Level(32, "separable", (1,), (1, 1))),
@@ -135,8 +139,16 @@ def test_a_list_is_measured_and_checked(
     assert found["networks"] == len(found["measured"]) == 6
     assert found["worst_error"] < 1e-6 and found["rank_correlation"] == pytest.approx(1)
     assert status == 0 and found["holds"]
+    assert found["spread"]["repeats"] == found["spread"]["ceiling"] == pytest.approx(1)
+    assert found["spread"]["gmacs"] == [
+        min(each["gmacs"] for each in found["measured"]),
+        max(each["gmacs"] for each in found["measured"]),
+    ]
+    monkeypatch.delitem(cast(Any, runtimes.RUNTIMES), "onnx")  # nothing is measured again
     latency_check.main([space, *check[:-1]])
-    assert "6 networks never measured for the list: error median 0.0%" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "6 networks never measured for the list: error median 0.0%" in text
+    assert "no prediction can be expected above 1.000" in text
     other = replace(prices, device="a phone")
     other.write(tmp_path / "phone.json")
     with pytest.raises(InputError, match=r"is of a phone, and this is .*; allowed: a list of this device"):
@@ -154,6 +166,7 @@ def test_a_list_is_measured_and_checked(
         (latency_check, ["prices=nothing.json"], "cannot be read as a price list"),
         (latency_check, ["prices=nothing.json", "networks=2"], "networks: 2 is too few"),
         (latency_stages, ["out=."], r"out: \. is there"),
+        (latency_stages, ["out=stages", "networks=-1"], "networks: -1 is not possible"),
         (latency_stages, ["out=stages", "to=tflite"], "to: 'tflite' is not a choice here"),
     ],
 )
@@ -163,6 +176,25 @@ def test_refusals(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=named):
         command.main([space, *words])
+
+
+def test_stages_come_with_whole_networks_that_fit(
+    space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_space: Space = from_plain(Space, yaml.safe_load(NARROW))
+    gmacs = [price(a).gmacs for a in sampled_networks(of_space, 20, 0, "all", lambda a: True)]
+    middle = f"budget.gmacs={sorted(gmacs)[10]}"
+    written: list[Any] = []
+    monkeypatch.setattr(latency_stages, "write_stages", lambda *given: written.append(given))
+    words = [space, f"out={tmp_path / 'stages'}", "entries=60", "networks=3", "to=coreml"]
+    assert latency_stages.main([*words, middle]) == 0
+    ((_, parts, networks, folder, to, _),) = written
+    assert (len(networks), folder, to) == (3, tmp_path / "stages", "coreml")
+    assert max(price(a).gmacs for a in networks) <= sorted(gmacs)[10]
+    text = capsys.readouterr().out
+    assert f"{len(parts)} entries and 3 whole networks" in text and "unverified: written on a machine" in text
+    with pytest.raises(InputError, match=r"networks: 0 of 3 fit the budget.*nearest: networks=0"):
+        latency_stages.main([*words, "budget.gmacs=0.000001"])
 
 
 def test_too_little_disk(arch_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
