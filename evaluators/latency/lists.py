@@ -36,7 +36,7 @@ class Effort:
 
     seconds: float = 5.0
     least: int = 5
-    most: int = 21
+    most: int = 41
     clock: Clock = time.perf_counter
 
 
