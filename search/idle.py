@@ -19,13 +19,13 @@ from space.shared.plain import InputError
 
 def refuse_idle(named: Iterable[str], settings: SearchSettings) -> None:
     """`named` are dotted names of fields. Raises InputError for the first that changes nothing here."""
-    idle = {"training.steps": "in a search, whose rungs say how long trials train; allowed: rungs=[...]"}
+    idle = {"training.steps": "in a search; allowed: rungs=[...], which say how long trials train"}
     if isinstance(settings.strategy, EvolveSettings):
-        idle["sampler"] = f"beside strategy={settings.strategy.name}, which proposes itself"
+        idle["sampler"] = "beside strategy=evolve, which proposes by itself; allowed: to leave it out"
     for name in named:
         for field, why in idle.items():
             if name == field or name.startswith(f"{field}."):
-                raise InputError(f"{name}: has no effect {why}; or leave it out")
+                raise InputError(f"{name}: has no effect {why}")
 
 
 def idle_notes(settings: SearchSettings) -> list[str]:
@@ -43,6 +43,8 @@ def idle_notes(settings: SearchSettings) -> list[str]:
                 f"trials={settings.trials} are not reached: {counted(strategy.rounds, 'round')} and what is "
                 f"enqueued make {most} at most"
             )
+    if settings.stopping.name != "none" and len(settings.rungs) == 1:
+        notes.append(f"stopping={settings.stopping.name} has no effect: one rung is the end of a trial")
     if settings.prior and (deaf := nobody_learns(settings)):
         notes.append(f"prior={list(settings.prior)} is in the report alone: {deaf}")
     if settings.backend == "inline" and settings.cluster != ClusterSettings():

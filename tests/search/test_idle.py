@@ -53,6 +53,9 @@ def test_what_promises_too_much_is_said_in_a_line() -> None:
     (note,) = idle_notes(settings("backend=inline", "cluster.workers=4"))
     assert note.startswith("cluster has no effect")
     assert idle_notes(settings("backend=inline")) == []
+    (note,) = idle_notes(settings("rungs=[9]"))
+    assert note.startswith("stopping=leaders has no effect")
+    assert idle_notes(settings("rungs=[9]", "stopping=none")) == []
     (note,) = idle_notes(settings("sampler=sobol", "stopping=none", "prior=[runs/a]"))
     assert note.startswith("prior=['runs/a'] is in the report alone: neither sampler=sobol nor stopping=none")
 
