@@ -7,6 +7,7 @@ image then at its place.
 
 from __future__ import annotations
 
+import posixpath
 import tarfile
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from typing import BinaryIO
 
 from space.shared.decoding import image_suffixes
 from space.shared.file_names import key_and_suffix
-from space.shared.image_files import RESOURCE_FORK, PassedOver
+from space.shared.image_files import RESOURCE_FORK, PassedOver, printable
 from space.shared.plain import InputError
 from training.data.sources.forms import (
     EMPTY,
@@ -29,7 +30,10 @@ from training.data.sources.forms import (
 )
 from training.data.sources.place import DataPlace, Range
 
+APART = "members of a sample that do not follow each other"
+DOTTED = "samples whose image has dots in its name, of which a key ends at the first"
 BLOCK_BYTES = 512  # of a tar; two of zeros end it
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # how gzip and others begin
 Members = dict[str, tarfile.TarInfo]  # of one sample, by suffix
 
 
@@ -63,16 +67,32 @@ class TarShards(Form):
 
     def _items(self, shard: str, left_out: PassedOver) -> Iterator[ListedImage]:
         """Of what is whole: a torn shard ends before the sample at which it is torn."""
-        samples = 0
+        samples, halves = 0, set[str]()
         try:
             for archive, key, members in self._samples(shard):
                 samples += 1
-                yield from self._item(shard, key, members, archive, left_out)
+                found = PassedOver()
+                if item := self._item(shard, key, members, archive, found):
+                    yield item
+                elif key in halves:
+                    left_out.add(APART, f"{shard}/{key}")
+                else:
+                    halves.add(key)
+                    left_out.add_all(found)
         except (tarfile.TarError, EOFError) as error:
-            left_out.add(TORN, f"{shard} after {samples:,} samples: {error}")
+            left_out.add(TORN, f"{shard} after {samples:,} samples: {self._compressed(shard) or error}")
+
+    def _compressed(self, shard: str) -> str | None:
+        with self.place.open(shard) as file:
+            start = file.read(max(map(len, COMPRESSED)))
+        return "it is compressed; needed: unpacked" if start.startswith(COMPRESSED) else None
 
     def _samples(self, shard: str) -> Iterator[tuple[tarfile.TarFile, str, Members]]:
-        """Members of one key that follow each other. Raises TarError where the shard is torn."""
+        """Members of one key that follow each other; where a suffix comes again, another sample begins.
+
+        Raises:
+            TarError: the shard is torn.
+        """
         (size,) = self.place.sizes([shard])
         key, members = "", Members()
         with (
@@ -86,38 +106,39 @@ class TarShards(Form):
                 if not member.isfile() or member.name.rpartition("/")[2].startswith(RESOURCE_FORK):
                     continue
                 own, suffix = key_and_suffix(member.name)
-                if own != key and members:
+                if members and (own != key or suffix in members):
                     yield archive, key, members
                     members = {}
-                key = own
-                members.setdefault(suffix, member)
+                key, members[suffix] = own, member
             _check_end(file, archive.offset)
             if members:
                 yield archive, key, members
 
     def _item(
         self, shard: str, key: str, members: Members, archive: tarfile.TarFile, left_out: PassedOver
-    ) -> Iterator[ListedImage]:
-        """One, where the sample has an image and a caption."""
+    ) -> ListedImage | None:
+        """None where the sample lacks an image or a caption."""
         images = [suffix for suffix in members if suffix in image_suffixes()]
         suffix = self._image if self._image in members else next(iter(images), None)
         if suffix is None or (self._image is not None and suffix != self._image):
-            left_out.add("samples without an image", f"{shard}/{key}")
-            return
-        name = f"{shard}/{key}{suffix}"
+            dotted = [each for each in members if posixpath.splitext(each)[1] in image_suffixes()]
+            kind = DOTTED if self._image is None and dotted else "samples without an image"
+            left_out.add(kind, f"{shard}/{key}{dotted[0] if dotted else ''}")
+            return None
+        name = printable(f"{shard}/{key}{suffix}")
         texts = [(members[each], each) for each in texts_beside(self._field) if each in members]
         if not texts:
             left_out.add(NO_CAPTION, name)
-            return
+            return None
         captions = next(filter(None, (self._captions(archive, *text) for text in texts)), [])
         if not captions:
             left_out.add(EMPTY, name)
-            return
+            return None
         image = members[suffix]
         if not image.size:
             left_out.add("empty images", name)
-            return
-        yield ListedImage(name, captions, image.offset_data, image.size)
+            return None
+        return ListedImage(name, captions, image.offset_data, image.size)
 
     def _captions(self, archive: tarfile.TarFile, member: tarfile.TarInfo, suffix: str) -> list[str]:
         file = archive.extractfile(member)
