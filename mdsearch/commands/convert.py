@@ -34,7 +34,7 @@ from space.proxy import Proxy, narrow
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from space.unet import UNet
-from training.files import MODEL_NAME
+from training.files import MODEL_NAME, STATES_FOLDER
 from training.generation.settings import PRECISIONS
 from training.interchange.pipelines import (
     WITHOUT_COORDINATES,
@@ -49,7 +49,7 @@ from training.interchange.pipelines import (
 from training.interchange.words import read_words
 from training.model import ModelSettings, read_description, write_model
 from training.settings import TrainingSettings
-from training.state import read_state
+from training.state import AVERAGED, read_state
 from training.text import SmallTextEncoder
 
 CONVERT_TEXTS = ("model", "out")
@@ -143,7 +143,7 @@ def read_source(path: Path, variant: str | None = None, size_numbers: int | None
         path = trial_folder(path)
     if (path / MODEL_NAME).is_file():
         return _from_model(path)
-    if path.suffix == ".pt":
+    if path.parent.name == STATES_FOLDER and path.suffix == ".json":
         return _from_state(path)
     _check_is_one(path)
     unet = load(path, variant=variant, size_numbers=size_numbers)
@@ -162,8 +162,8 @@ def _check_is_one(path: Path) -> None:
     if not any((folder / CONFIG_FILE).is_file() for folder in (beside, beside / UNET)):
         there = "holds no model" if path.is_dir() else "is no model" if path.exists() else "is not there"
         raise InputError(
-            f"model: {str(path)!r} {there}; allowed: a run, a trial's folder, what train wrote, a state.pt, "
-            "a pipeline, its unet/, weights beside config.json"
+            f"model: {str(path)!r} {there}; allowed: a run, a trial's folder, what train wrote, a "
+            "states/<step>.json, a pipeline, its unet/, weights beside config.json"
         )
 
 
@@ -177,14 +177,14 @@ def _from_model(path: Path) -> Source:
 def _from_state(path: Path) -> Source:
     """The averaged weights of a training state. Beside it lies the architecture at the paper's scale; the
     settings of its run or training say what of that was trained, and how."""
-    state = read_state(path, torch.device("cpu"))
-    proxy, training = _trained_as(path.parent)
-    architecture = narrow(Architecture.load(path.parent / ARCHITECTURE_NAME), proxy)
-    if (identity := state.get("identity", {}).get("architecture")) != architecture.id:
+    state, folder = read_state(path), path.parent.parent
+    proxy, training = _trained_as(folder)
+    architecture = narrow(Architecture.load(folder / ARCHITECTURE_NAME), proxy)
+    if (identity := state.plain.get("identity", {}).get("architecture")) != architecture.id:
         raise InputError(f"{path}: is of architecture {identity}, but its folder says {architecture.id}")
     weights = {
         name.removeprefix("unet."): item
-        for name, item in state.get("averaged", {}).items()
+        for name, item in state.section(AVERAGED).items()
         if name.startswith("unet.")
     }
     return Source(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import IO, Any
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -24,11 +23,12 @@ from space.proxy import Proxy, narrow
 from space.shared.command_lines import command_line, setting_word
 from space.shared.files import alone_in, write_whole
 from space.shared.plain import InputError, from_plain, to_plain
+from space.shared.retries import StorageAway
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
-from training.files import ARCHITECTURE_NAME, CONFIG_NAME, CURVE_NAME, SAMPLES_NAME, STATE_NAME
-from training.generation.grid import save_grid
-from training.loop import Diverged
+from training.failures import Diverged
+from training.files import ARCHITECTURE_NAME, CONFIG_NAME
+from training.run import RunSettings, TrainingRun
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
@@ -51,13 +51,31 @@ class TrainCommand:
     run: str | None = None
     resume: str | None = None
     state_every_steps: int = 200
+    keep_last: int = 2
+    keep_steps: tuple[int, ...] = ()
+    rollbacks: int = 1
     images: int = 48
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("state_every_steps", "images"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
+        for name, least in (("state_every_steps", 1), ("images", 1), ("keep_last", 1), ("rollbacks", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+        if odd := [step for step in self.keep_steps if step < 1 or step % self.state_every_steps]:
+            raise InputError(
+                f"keep_steps: {odd[0]} is no step at which a state is written; allowed: multiples of "
+                f"{self.state_every_steps} (state_every_steps)"
+            )
+
+    def kept(self) -> RunSettings:
+        return RunSettings(
+            seed=self.seed,
+            state_every_steps=self.state_every_steps,
+            keep_last=self.keep_last,
+            keep_steps=self.keep_steps,
+            rollbacks=self.rollbacks,
+            images=self.images,
+        )
 
     def architecture(self) -> Architecture:
         """At the paper's scale."""
@@ -69,10 +87,11 @@ class TrainCommand:
 
 
 def train(command: TrainCommand, words: list[str]) -> Path:
-    """Train to `training.steps`, going on from a state in the folder; returns the folder.
+    """Train to `training.steps`, going on from the last state in the folder; returns the folder.
 
     Raises:
-        Diverged: the loss stopped being a number; the state of before is on the disk.
+        Diverged: training failed, and again after it had gone back; the state of before is on the disk.
+        StorageAway: the folder could not be written for a long time.
         KeyboardInterrupt: after Ctrl-C, the state being on the disk.
     """
     console, folder = Console(), command.folder()
@@ -81,61 +100,23 @@ def train(command: TrainCommand, words: list[str]) -> Path:
         print(line)
     architecture = narrow(command.architecture(), command.proxy)
     trainer = Trainer(architecture, data, command.training, seed=command.seed)
+    trainer.say = print
     for line in trainer.unread_text():
         print(line)
-    with _held(folder):
+    with _held(folder), _interruption() as stopped:
         _prepare(folder, command, words)
-        if (folder / STATE_NAME).is_file():
-            _go_on(trainer, folder / STATE_NAME)
-            _cut_curve(folder / CURVE_NAME, trainer.step)
-        print(
-            f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
-            f"steps {trainer.step} to {command.training.steps}, in {folder}"
-        )
-        with _interruption() as stopped, (folder / CURVE_NAME).open("a", encoding="utf-8") as curve:
-            _train_in_parts(trainer, command, folder, curve, console, stopped)
+        with closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run:
+            run.go_on()
+            print(
+                f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images, "
+                f"steps {trainer.step} to {command.training.steps}, in {folder}"
+            )
+            with _progress(console, command.training.steps, trainer.step) as advance:
+                run.train_to(command.training.steps, advance)
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
         raise KeyboardInterrupt
     return folder
-
-
-def _train_in_parts(
-    trainer: Trainer,
-    command: TrainCommand,
-    folder: Path,
-    curve: IO[str],
-    console: Console,
-    stopped: Callable[[], bool],
-) -> None:
-    """Part after part of `state_every_steps`, writing state, weights and images behind each."""
-    captions = trainer.data.held_out_captions[: command.images]
-    last = command.training.steps
-    with _progress(console, last, trainer.step) as advance:
-
-        def on_step(step: int, loss: float) -> None:
-            curve.write(json.dumps({"step": step, "loss": round(loss, 6)}) + "\n")
-            advance(step, loss)
-            if stopped():
-                raise _Stop
-
-        while trainer.step < last and not stopped():
-            part = command.state_every_steps
-            try:
-                trainer.train_to(min(last, (trainer.step // part + 1) * part), on_step)
-            except _Stop:
-                trainer.save_state(folder / STATE_NAME)
-                break
-            validation = {"step": trainer.step, "validation_loss": round(trainer.validation_loss(), 6)}
-            curve.write(json.dumps(validation) + "\n")
-            curve.flush()
-            trainer.save_weights(folder)
-            save_grid(trainer.generate(captions, seed=command.seed), folder / SAMPLES_NAME, enlarge=3)
-            trainer.save_state(folder / STATE_NAME)
-
-
-class _Stop(Exception):
-    """Ctrl-C was pressed; raised between two steps, where the state is whole."""
 
 
 @contextmanager
@@ -202,21 +183,6 @@ def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
         write_whole(folder / CONFIG_NAME, settings)
     except OSError as error:
         raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
-
-
-def _go_on(trainer: Trainer, state: Path) -> None:
-    try:
-        trainer.load_state(state)
-    except InputError as error:
-        raise InputError(f"{error}; with this file deleted, training starts again from step 0") from None
-
-
-def _cut_curve(curve: Path, step: int) -> None:
-    """Drop lines behind the state that training goes on from."""
-    if curve.is_file():
-        lines = curve.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        write_whole(curve, "".join(kept))
 
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
@@ -291,10 +257,14 @@ def _read(folder: Path, name: str, kind: type) -> Any:
 
 
 def main(words: list[str]) -> int:
+    command, words = command_of(words)
     try:
-        folder = train(*command_of(words))
+        folder = train(command, words)
     except Diverged as error:
         print(f"{error}; a lower training.learning_rate may help")
+        return 1
+    except StorageAway as error:
+        print(error)
         return 1
     print(f"trained: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
     return 0

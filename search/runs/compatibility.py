@@ -23,6 +23,8 @@ DECIDES_A_SCORE = ("objectives", "rungs", "proxy", "data", "training", "protocol
 FOLLOWS = frozenset(
     {
         "training.steps",
+        "training.micro_batch",
+        "training.spike_factor",
         "data.memory_mib",
         "data.max_unreadable_share",
         "protocol.name",

@@ -216,6 +216,16 @@ def _dataclass_from_plain(cls: type[T], value: Any, where: str) -> T:
         raise InputError(f"{prefix}{error}") from None
 
 
+UNLESS = "stored unless default"
+
+
+def unless(default: V) -> V:
+    """A field that is stored only where it holds something else: what was stored before there was one
+    stays as it is, digests among it."""
+    field: V = dataclasses.field(default=default, metadata={UNLESS: True})
+    return field
+
+
 def to_plain(value: Any, *, omit_defaults: bool = False) -> Any:
     """Dataclasses to dictionaries, tuples to lists: what YAML and JSON hold.
 
@@ -228,7 +238,7 @@ def to_plain(value: Any, *, omit_defaults: bool = False) -> Any:
             if not field.init:
                 continue
             item = getattr(value, field.name)
-            if omit_defaults and item == field.default:
+            if (omit_defaults or field.metadata.get(UNLESS)) and item == field.default:
                 continue
             plain[field.name] = to_plain(item, omit_defaults=omit_defaults)
         return plain

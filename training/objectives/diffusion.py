@@ -45,15 +45,16 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         )
         self.parts = {"model": TrainedPart(model, optimizer)}
 
-    def batch(self, step: int) -> DiffusionBatch:
+    def batch(self, step: int, rows: range | None = None) -> DiffusionBatch:
         s, device = self.settings, self.model.device
         count = len(self.data.train_captions)
-        images, captions = self.data.train(batch_indices(count, s.batch_size, step, self.seed))
-        size = len(captions)
+        part = slice(None) if rows is None else slice(rows.start, rows.stop)
+        images, captions = self.data.train(batch_indices(count, s.batch_size, step, self.seed)[part])
+        # Of the whole batch, so that it is the same however it is divided.
         own = generator("step", self.seed, step, device=device)
-        noise = torch.randn((size, *self.model.latent_shape), generator=own, device=device)
-        timesteps = torch.randint(s.diffusion.timesteps, (size,), generator=own, device=device)
-        dropped = torch.rand(size, generator=own, device=device) < s.caption_dropout
+        noise = torch.randn((s.batch_size, *self.model.latent_shape), generator=own, device=device)[part]
+        timesteps = torch.randint(s.diffusion.timesteps, (s.batch_size,), generator=own, device=device)[part]
+        dropped = torch.rand(s.batch_size, generator=own, device=device)[part] < s.caption_dropout
         kept = ["" if drop else text for drop, text in zip(dropped.tolist(), captions, strict=True)]
         tokens = self.model.text_encoder.tokenize(kept).to(device)
         return DiffusionBatch(images.to(device), tokens, noise, timesteps)
