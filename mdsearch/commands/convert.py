@@ -34,6 +34,7 @@ from space.proxy import Proxy, narrow
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from space.unet import UNet
+from training.diffusion import check_ddim
 from training.files import MODEL_NAME, STATES_FOLDER
 from training.generation.settings import PRECISIONS
 from training.interchange.pipelines import (
@@ -221,6 +222,8 @@ def write_source(source: Source, out: Path, to: Layout) -> list[str]:
         "pipeline_unet": _write_pipeline_unet,
         "mdsearch": _write_mdsearch,
     }
+    if source.settings is not None and to != "mdsearch":
+        check_ddim(source.settings.diffusion)
     return writes[to](source, out)
 
 
