@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,10 @@ from training.checkpoints import Checkpoints
 from training.failures import Diverged
 from training.files import CURVE_NAME, SAMPLES_NAME
 from training.generation.grid import save_grid
+from training.model import Model
 from training.trainer import Trainer
+
+Scores = Callable[[Model], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class TrainingRun:
 
     Args:
         stopped: whether to end behind the step that is at work.
+
+    Attributes:
+        scores: of a model, beside its validation loss; None: none.
     """
 
     def __init__(
@@ -48,7 +54,8 @@ class TrainingRun:
     ) -> None:
         self.trainer, self.folder, self.settings, self._stopped = trainer, folder, settings, stopped
         self._states = Checkpoints(folder, keep_last=settings.keep_last, keep_steps=settings.keep_steps)
-        self._lines: list[dict[str, float]] = []  # of the curve, since the last part
+        self.scores: Scores | None = None
+        self._lines: list[dict[str, object]] = []  # of the curve, since the last part
 
     def go_on(self) -> None:
         """From the last state that is whole, if there is one. Raises InputError where none can be used."""
@@ -63,6 +70,17 @@ class TrainingRun:
         for line in self._states.damaged:
             self.trainer.say(f"{line}; going on from step {self.trainer.step}")
         self._patiently(self._cut_curve)
+
+    def measured(self, model: Model) -> dict[str, float]:
+        """The validation loss of a model, and its scores, if there are any."""
+        with self.trainer.settings.autocast(self.trainer.device):
+            scores = {} if self.scores is None else self.scores(model)
+        loss = self.trainer.objective.validation_loss(model)
+        return {name: round(value, 6) for name, value in ({"validation_loss": loss} | scores).items()}
+
+    def note(self, line: Mapping[str, object]) -> None:
+        """A line of the curve of what no step gives."""
+        self._lines.append({"step": self.trainer.step, **line})
 
     def train_to(self, last: int, on_step: Callable[[int, float], None]) -> None:
         """Part after part of `state_every_steps`; `on_step(step, loss)` follows each step.
@@ -97,12 +115,12 @@ class TrainingRun:
         """Validation, weights and images of this step, and its state; but for the last, that is written while
         training goes on."""
         trainer, captions = self.trainer, self.trainer.data.held_out_captions[: self.settings.images]
-        validation_loss = trainer.validation_loss()
+        measured = self.measured(trainer.averaged)
         trainer.save_weights(self.folder)
         images = trainer.generate(captions, seed=self.settings.seed)
         save_grid(images, self.folder / SAMPLES_NAME, enlarge=3)
-        validation = {"step": trainer.step, "validation_loss": round(validation_loss, 6)}
-        self._lines = [line for line in self._lines if "validation_loss" not in line] + [validation]
+        self._lines = [line for line in self._lines if "validation_loss" not in line or "before" in line]
+        self.note(measured)
         self._write_curve()
         self._states.save(trainer.state())
         if is_last:

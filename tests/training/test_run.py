@@ -107,15 +107,18 @@ def test_it_ends_with_the_reason_where_going_back_has_not_helped_or_is_not_to_be
     assert last_state(tmp_path) == last
 
 
-def test_a_spike_is_a_failure_where_that_is_asked_for(make: MakesTrainer, tmp_path: Path) -> None:
+def test_a_spike_is_a_failure_where_that_is_asked_for(
+    make: MakesTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A batch of images forty times as bright, as a broken file may be."""
-    trainer = make({22: 40.0}, spike_factor=20.0)
-    with pytest.raises(Diverged, match=r"loss is .* at step 23, .* times the median of the last 22"):
-        trainer.train_to(24)
+    monkeypatch.setattr("training.loop.FEWEST_LATELY", 4)
+    trainer = make({5: 40.0}, spike_factor=20.0)
+    with pytest.raises(Diverged, match=r"loss is .* at step 6, .* times the median of the last 5"):
+        trainer.train_to(7)
     expected = make()
-    expected.train_to(22)
+    expected.train_to(5)
     assert all(map(torch.equal, weights(trainer), weights(expected)))  # as they were before that step
-    make({22: 40.0}).train_to(23)  # unless it is not asked for
+    make({5: 40.0}).train_to(6)  # unless it is not asked for
 
 
 def test_gradients_that_are_no_numbers_never_reach_the_weights(make: MakesTrainer) -> None:
