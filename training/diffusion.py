@@ -87,7 +87,9 @@ def ddim_scheduler(settings: DiffusionSettings, bound: float | None) -> Any:
     )
 
 
-Step = Callable[[Tensor, int, Tensor], Tensor]  # what is predicted, timestep, latents: the next latents
+SamplingStep = Callable[
+    [Tensor, int, Tensor], Tensor
+]  # what is predicted, timestep, latents: the next latents
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(latents (B, C, H, W), timesteps (B,), context (B, L, W)) to a prediction (B, C, H, W)."""
 
@@ -145,7 +147,7 @@ class Diffusion:
             latents = step(prediction, int(timestep), latents)
         return latents
 
-    def _ddim(self, steps: int) -> tuple[Tensor, Step]:
+    def _ddim(self, steps: int) -> tuple[Tensor, SamplingStep]:
         self._scheduler.set_timesteps(steps, device=self._device)
 
         def step(prediction: Tensor, timestep: int, latents: Tensor) -> Tensor:
@@ -156,7 +158,7 @@ class Diffusion:
 
         return self._scheduler.timesteps, step
 
-    def _euler(self, steps: int) -> tuple[Tensor, Step]:
+    def _euler(self, steps: int) -> tuple[Tensor, SamplingStep]:
         """From noise level to noise level along the velocity, as far from each other as DDIM's here."""
         count = self.settings.timesteps
         timesteps = torch.arange(count, 0, -count / steps, dtype=torch.float64).round().long()[:steps] - 1

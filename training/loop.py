@@ -22,10 +22,12 @@ from training.failures import Diverged, is_out_of_memory
 from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER
 from training.learning_rate import learning_rate
 from training.objectives.base import Trained, TrainingObjective
+from training.power_averages import PowerAverages
 from training.settings import TrainingSettings
 from training.state import (
     AVERAGED,
     OF_PARTS,
+    POWERS,
     TrainingState,
     from_file,
     in_file,
@@ -55,6 +57,7 @@ class TrainingLoop(Generic[Trained]):
         rollbacks: how often training has gone back and left out what it failed at.
         objective: what is minimised, with all that is trained.
         averaged: a copy of the objective's model, with the running mean of its weights.
+        power_averages: further averages, if the settings have any.
         micro_batch: images of a batch whose gradients are taken at once.
         gradient_norm: of the last step, before it was clipped.
         say: where it goes what a person should know.
@@ -72,6 +75,8 @@ class TrainingLoop(Generic[Trained]):
         self.step = self.data_offset = self.rollbacks = 0
         self.averaged = copy.deepcopy(objective.model).requires_grad_(False)
         self.micro_batch, self.is_halved = settings.micro_batch or settings.batch_size, False
+        lengths = settings.ema_lengths
+        self.power_averages = PowerAverages(objective.model, lengths) if lengths else None
         self.gradient_norm: Scalar | None = None
         self.say: Callable[[str], None] = to_stderr
         self._lately: deque[float] = deque(maxlen=LATELY)
@@ -207,6 +212,8 @@ class TrainingLoop(Generic[Trained]):
         decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
         averaged, trained = self._means
         torch._foreach_lerp_(averaged, trained, 1 - decay)
+        if self.power_averages is not None:
+            self.power_averages.update(self.step + 1)
 
     def validation_loss(self) -> float:
         """Of the averaged weights."""
@@ -221,6 +228,9 @@ class TrainingLoop(Generic[Trained]):
             kept, plain[name] = in_file(named_optimizer_state(part.optimizer, part.module))
             tensors |= named(f"{OF_PARTS}/{name}/weights", named_tensors(part.module))
             tensors |= named(f"{OF_PARTS}/{name}/optimizer", kept)
+        if self.power_averages is not None:
+            for length, average in self.power_averages.tensors.items():
+                tensors |= named(f"{POWERS}/{length}", average)
         return TrainingState(
             {
                 "identity": self.identity,
@@ -245,6 +255,9 @@ class TrainingLoop(Generic[Trained]):
             self._check_identity(state.plain["identity"], name)
             plain, step = state.plain, state.step
             self.averaged.load_state_dict(state.section(AVERAGED))
+            if self.power_averages is not None:
+                lengths = self.power_averages.tensors
+                self.power_averages.load({length: state.section(POWERS, length) for length in lengths})
             for part_name, part in self.objective.parts.items():
                 part.module.load_state_dict(state.section(OF_PARTS, part_name, "weights"))
                 kept = state.section(OF_PARTS, part_name, "optimizer")

@@ -17,6 +17,7 @@ from training.failures import Diverged
 from training.files import CURVE_NAME, SAMPLES_NAME
 from training.generation.grid import save_grid
 from training.model import Model
+from training.power_averages import remove_behind, store
 from training.trainer import Trainer
 
 Scores = Callable[[Model], dict[str, float]]
@@ -122,6 +123,8 @@ class TrainingRun:
         self._lines = [line for line in self._lines if "validation_loss" not in line or "before" in line]
         self.note(measured)
         self._write_curve()
+        if trainer.power_averages is not None:
+            store(trainer.power_averages, trainer.step, self.folder)
         self._states.save(trainer.state())
         if is_last:
             self._states.wait()
@@ -165,7 +168,8 @@ class TrainingRun:
             ) from None
 
     def _cut_curve(self) -> None:
-        """Drop the lines behind the step that training is at."""
+        """Drop the lines, and averages, behind the step that training is at."""
+        remove_behind(self.folder, self.trainer.step)
         path, step = self.folder / CURVE_NAME, self.trainer.step
         if path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

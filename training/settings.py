@@ -34,6 +34,7 @@ class TrainingSettings:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA
     micro_batch: int | None = unless(None)  # images whose gradients are taken at once; null: the batch's
+    ema_lengths: tuple[float, ...] = unless(())  # of averages beside it, from which any other is made later
     spike_factor: float | None = unless(None)  # a loss above so many medians of the last is a failure
     diffusion: DiffusionSettings = field(default_factory=DiffusionSettings)
     latents: LatentSettings = field(default_factory=LatentSettings)
@@ -56,6 +57,13 @@ class TrainingSettings:
             raise InputError(
                 f"micro_batch: {self.micro_batch} is not possible; "
                 f"allowed: 1 to {self.batch_size} (batch_size)"
+            )
+        lengths = self.ema_lengths
+        fitting = all(0 < length < 0.28 for length in lengths) and len(set(lengths)) == len(lengths)
+        if not fitting or len(lengths) == 1:
+            raise InputError(
+                f"ema_lengths: {list(lengths)} is not possible; allowed: none, or two or more, "
+                "each above 0 and below 0.28"
             )
         if self.spike_factor is not None and not self.spike_factor > 1:
             raise InputError(f"spike_factor: {self.spike_factor} is not possible; allowed: above 1, or null")

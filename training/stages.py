@@ -94,7 +94,7 @@ def run_stages(
         trainer = make(place)
 
 
-def stage_of(folder: Path) -> int:
+def last_stage(folder: Path) -> int:
     """The number of the stage that the last state is of; whatever is wrong with that is said where it is gone
     on with."""
     try:

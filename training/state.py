@@ -19,7 +19,7 @@ from training.failures import Diverged
 
 FORM = 3  # the first one held lists, in the order of the parameters; the second was pickled
 STATE_BYTES_PER_PARAMETER = 4 * 4  # weights, their average, and AdamW's two moments, in fp32
-AVERAGED, OF_PARTS = "averaged", "parts"
+AVERAGED, OF_PARTS, POWERS = "averaged", "parts", "powers"
 BETWEEN = "/"  # no name of a parameter holds one
 
 

@@ -26,7 +26,7 @@ from training.failures import Diverged
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.initial import begin_with
 from training.run import Scores, TrainingRun
-from training.stages import STAGE, check_same_weights, run_stages, stage_of
+from training.stages import STAGE, check_same_weights, last_stage, run_stages
 from training.trainer import Trainer
 
 
@@ -41,7 +41,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     console, folder = Console(), command.folder()
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])
-    place = stage_of(folder)
+    place = last_stage(folder)
     first = _trainer(command, place)
 
     def during(run: TrainingRun, end: int) -> None:

@@ -25,6 +25,7 @@ FOLLOWS = frozenset(
         "training.steps",
         "training.micro_batch",
         "training.spike_factor",
+        "training.ema_lengths",
         "data.memory_mib",
         "data.max_unreadable_share",
         "protocol.name",

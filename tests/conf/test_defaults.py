@@ -15,6 +15,7 @@ from analysis.rendering import TableSettings
 from analysis.simulation.stated import StatedCurves
 from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.scorers.embedded import EvaluatorSettings
+from mdsearch.commands.average import AverageCommand
 from mdsearch.commands.compare import CompareSettings
 from mdsearch.commands.completion import CompletionSettings
 from mdsearch.commands.convert import ConvertCommand
@@ -77,6 +78,7 @@ STATED = {
     "training": TrainingSettings,
 }
 COMMANDS = {
+    "average": AverageCommand,
     "evidence_again": AgainSettings,
     "compare": CompareSettings,
     "completion": CompletionSettings,

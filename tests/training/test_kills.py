@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ MakesTrainer = Callable[[], Trainer]
 
 @pytest.fixture(scope="module")
 def make(tiny: Architecture, scenes: Dataset, settings: TrainingSettings) -> MakesTrainer:
+    settings = replace(settings, ema_lengths=(0.05, 0.1))
     return lambda: Trainer(tiny, scenes, settings, seed=3)
 
 
