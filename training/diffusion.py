@@ -58,6 +58,11 @@ class DiffusionSettings:
                 "noise where there is noise alone); allowed: false, or prediction v or x0"
             )
 
+    @property
+    def sampler(self) -> str:
+        """How a network that was trained so generates, as protocols and manifests name it."""
+        return "euler" if self.prediction == FLOW else "ddim"
+
 
 DIFFUSERS_SCHEDULE = {"linear": "linear", "scaled_linear": "scaled_linear", "cosine": "squaredcos_cap_v2"}
 DIFFUSERS_PREDICTION = {"epsilon": "epsilon", "v": "v_prediction", "x0": "sample"}

@@ -41,7 +41,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     console, folder = Console(), command.folder()
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])
-    place = last_stage(folder)
+    place = last_stage(folder) if command.stages else 0
     first = _trainer(command, place)
 
     def during(run: TrainingRun, end: int) -> None:

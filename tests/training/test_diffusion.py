@@ -156,6 +156,7 @@ def test_what_does_not_go_with_flow_is_refused(words: dict[str, object], message
 
 def test_what_steps_by_ddim_refuses_flow() -> None:
     flow = make("flow")
+    assert (flow.settings.sampler, make("v").settings.sampler) == ("euler", "ddim")
     for ask in (lambda: flow.alphas_cumprod, lambda: ddim_scheduler(flow.settings, None)):
         with pytest.raises(InputError, match="prediction: flow, which no DDIM generates by"):
             ask()
