@@ -27,7 +27,9 @@ from training.run import RunSettings
 from training.settings import TrainingSettings
 from training.stages import StageSettings
 
-TRAIN_TEXTS = ("arch_file", "run", "out", "resume", "init_from")
+TRAIN_TEXTS = (
+    "arch_file", "run", "out", "resume", "init_from", "data.folder", "data.captions", "data.source",
+)  # fmt: skip
 OF_RUN, WORDS = ("proxy", "data", "training"), "overrides.yaml"
 CPU = torch.device("cpu")
 STEPS = {"steps": None}  # of a training; they do not tell one from another

@@ -28,6 +28,8 @@ FOLLOWS = frozenset(
         "training.ema_lengths",
         "data.memory_mib",
         "data.max_unreadable_share",
+        "data.patience_seconds",
+        "data.cache_folder",
         "protocol.name",
         "protocol.reference.name",  # what a folder is called; digests say what is in it
         "protocol.captions.name",
