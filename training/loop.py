@@ -41,7 +41,7 @@ SAID_SINCE = (TEXT_FOLDER, LATENTS_FOLDER)  # states of before do not say which 
 LATELY, FEWEST_LATELY = 100, 20  # losses that a spike stands out from
 
 
-def to_stderr(text: str) -> None:
+def note_to_stderr(text: str) -> None:
     print(f"note: {text}", file=sys.stderr)
 
 
@@ -78,7 +78,7 @@ class TrainingLoop(Generic[Trained]):
         lengths = settings.ema_lengths
         self.power_averages = PowerAverages(objective.model, lengths) if lengths else None
         self.gradient_norm: Scalar | None = None
-        self.say: Callable[[str], None] = to_stderr
+        self.say: Callable[[str], None] = note_to_stderr
         self._lately: deque[float] = deque(maxlen=LATELY)
         self._of_step: list[float] = []  # losses of the parts that this step has trained already
         self._is_stepping = False

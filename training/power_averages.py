@@ -58,7 +58,7 @@ class PowerAverages:
                 tensor.copy_(stored[length][name])
 
 
-class Stored(NamedTuple):
+class StoredAverage(NamedTuple):
     """An average on the disk: of which step and length."""
 
     step: int
@@ -76,12 +76,12 @@ def store(averages: PowerAverages, step: int, folder: Path) -> None:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, own)
 
 
-def stored_in(folder: Path) -> list[Stored]:
+def stored_in(folder: Path) -> list[StoredAverage]:
     """In the order of their steps."""
     found = []
     for path in sorted((folder / FOLDER).glob("*-*.safetensors")):
         step, _, length = path.stem.partition("-")
-        found.append(Stored(int(step), length, path))
+        found.append(StoredAverage(int(step), length, path))
     return sorted(found)
 
 
@@ -92,7 +92,7 @@ def remove_behind(folder: Path, step: int) -> None:
             stored.path.unlink()
 
 
-def shares(stored: Sequence[tuple[int, float]], wanted: tuple[int, float]) -> np.ndarray:
+def post_hoc_shares(stored: Sequence[tuple[int, float]], wanted: tuple[int, float]) -> np.ndarray:
     """How much of each (step, length) makes up, as near as can be, the one that is wanted."""
     together = np.array([[_overlap(one, other) for other in stored] for one in stored])
     with_wanted = np.array([_overlap(one, wanted) for one in stored])
@@ -123,11 +123,11 @@ def average_of(folder: Path, length: float, step: int | None = None) -> tuple[in
         )
     if not 0 < length < LONGEST:
         raise InputError(f"length: {length:g} is not possible; allowed: above 0, below {LONGEST}")
-    parts = shares([(stored.step, float(stored.length)) for stored in found], (at, length))
+    parts = post_hoc_shares([(stored.step, float(stored.length)) for stored in found], (at, length))
     return at, dict(_combined(found, parts))
 
 
-def _combined(found: Sequence[Stored], parts: np.ndarray) -> Iterator[tuple[str, Tensor]]:
+def _combined(found: Sequence[StoredAverage], parts: np.ndarray) -> Iterator[tuple[str, Tensor]]:
     """Tensor by tensor, so that memory holds no more than one of each file."""
     from safetensors import safe_open
 
