@@ -5,4 +5,5 @@ ARCHITECTURE_NAME = "architecture.yaml"
 CONFIG_NAME = "config.yaml"  # the settings that it was made with
 SAMPLES_NAME = "samples.png"
 CURVE_NAME = "curve.jsonl"
+CARD_NAME = "README.md"  # of a trained model: what it is, and whom its images are by
 STATE_NAME = "state.pt"

@@ -29,6 +29,7 @@ from training.data.scenes import ScenesSettings
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME, CURVE_NAME, SAMPLES_NAME, STATE_NAME
 from training.generation.grid import save_grid
 from training.loop import Diverged
+from training.model_card import write_card
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
@@ -85,6 +86,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
         print(line)
     with _held(folder):
         _prepare(folder, command, words)
+        write_card(folder, trainer, command.data)
         if (folder / STATE_NAME).is_file():
             _go_on(trainer, folder / STATE_NAME)
             _cut_curve(folder / CURVE_NAME, trainer.step)
@@ -110,7 +112,7 @@ def _train_in_parts(
 ) -> None:
     """Part after part of `state_every_steps`, writing state, weights and images behind each."""
     captions = trainer.data.held_out_captions[: command.images]
-    last = command.training.steps
+    last, part = command.training.steps, command.state_every_steps
     with _progress(console, last, trainer.step) as advance:
 
         def on_step(step: int, loss: float) -> None:
@@ -120,7 +122,6 @@ def _train_in_parts(
                 raise _Stop
 
         while trainer.step < last and not stopped():
-            part = command.state_every_steps
             try:
                 trainer.train_to(min(last, (trainer.step // part + 1) * part), on_step)
             except _Stop:
@@ -195,7 +196,6 @@ def _held(folder: Path) -> Iterator[None]:
 def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
     """The folder with what is needed to go on: the words, the resolved settings, the architecture."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / ARCHITECTURE_NAME, command.architecture().to_yaml())
         write_whole(folder / WORDS, yaml.safe_dump(words))
         settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)

@@ -10,6 +10,7 @@ from training.data.dataset import Dataset
 
 DATA_SETS = {
     "digits": "training.data.digits:DigitsSettings",
+    "emoji": "training.data.emoji:EmojiSettings",
     "folder": "training.data.folder:FolderSettings",
     "scenes": "training.data.scenes:ScenesSettings",
 }

@@ -138,7 +138,17 @@ def test_real_images_and_captions_stand_beside_samples(tmp_path: Path) -> None:
     Image.new("RGB", (256, 128), "navy").save(tmp_path / "trials" / "1" / "samples.png")
     sheets = sample_sheets(tmp_path, history, history.trials[1])
     assert [sheet.title for sheet in sheets] == ["Real", "The winner, trial 1"]
-    assert len(prompts_of(tmp_path)) == 8 and prompts[0] in words_of(tmp_path)
+    assert prompts_of(tmp_path) == prompts and all(prompt in words_of(tmp_path) for prompt in prompts[:9])
+
+
+@pytest.mark.parametrize(
+    ("data", "named"), [({"name": "scenes"}, False), ({"name": "emoji"}, True), ({}, False)]
+)
+def test_whom_the_images_are_by_stands_beside_them(tmp_path: Path, data: dict[str, str], named: bool) -> None:
+    raced(tmp_path, data=data)
+    (tmp_path / "trials" / "1").mkdir(parents=True)
+    Image.new("RGB", (256, 128), "navy").save(tmp_path / "trials" / "1" / "samples.png")
+    assert ("OpenMoji" in words_of(tmp_path) and "CC BY-SA 4.0" in words_of(tmp_path)) == named
 
 
 def test_no_sentence_runs_into_the_next(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from conf.compose import compose
 from space.shared.plain import InputError, from_plain, to_plain
 from training.data.digits import DigitsSettings
+from training.data.emoji import EmojiSettings
 from training.data.factory import DATA_SETS, DataSettings
 from training.data.folder import FolderSettings
 from training.data.scenes import ScenesSettings
@@ -14,6 +15,7 @@ from training.data.scenes import ScenesSettings
 PRESETS = {
     "scenes": (["data=scenes"], ScenesSettings()),
     "digits": (["data=digits"], DigitsSettings()),
+    "emoji": (["data=emoji"], EmojiSettings()),
     "folder": (["data=folder", "data.folder=images"], FolderSettings(folder="images")),
 }
 
