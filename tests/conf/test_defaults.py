@@ -22,6 +22,7 @@ from mdsearch.commands.count import PriceSettings
 from mdsearch.commands.evaluate import EvaluateCommand
 from mdsearch.commands.evidence import EvidenceSettings
 from mdsearch.commands.evidence_again import AgainSettings
+from mdsearch.commands.evidence_elsewhere import ElsewhereSettings
 from mdsearch.commands.evidence_pairs import PairsSettings
 from mdsearch.commands.evidence_sound import SoundSettings
 from mdsearch.commands.explore import ExploreSettings
@@ -94,6 +95,7 @@ COMMANDS = {
     "latency_stages": StagesCommand,
     "noise": NoiseSettings,
     "evidence_pairs": PairsSettings,
+    "evidence_elsewhere": ElsewhereSettings,
     "evidence_sound": SoundSettings,
     "count": PriceSettings,
     "proxy": ProxyCommand,
