@@ -14,16 +14,20 @@ from statistics import fmean
 
 import numpy as np
 
-from analysis.evidence.agreement import pair_accuracy, with_common_seed, with_last, with_mean_of
+from analysis.evidence.agreement import (
+    DECIDING,
+    FEWEST_COMPARED,
+    pair_accuracy,
+    with_common_seed,
+    with_last,
+    with_mean_of,
+)
 from analysis.evidence.decisions import PAPER_DECISIONS, MatchedPair, PaperDecision, pairs_among
 from analysis.evidence.metrics import ByNetwork, Metric, goodness, metrics_of, repeated, sound_networks
 from analysis.evidence.resampling import ERROR_RATE, Array, bootstrap_interval, mean_spearman, spearman
 from analysis.replay.table import RecordedTable
 from search.statistics.variance import within_paired
 from search.statistics.verdicts import Interval
-
-FEWEST_COMPARED = 5  # networks
-DECIDING = 2  # metrics by which a decision comes out: FID and CLIP
 
 
 @dataclass(frozen=True)

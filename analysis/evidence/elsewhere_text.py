@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.evidence.elsewhere import FEWEST_COMPARED, CarriedOver, DecisionElsewhere, Elsewhere
+from analysis.evidence.agreement import FEWEST_COMPARED
+from analysis.evidence.elsewhere import CarriedOver, DecisionElsewhere, Elsewhere
 from analysis.evidence.metrics import WHAT_IS_SOUND, Metric
 from analysis.evidence.origins import provenance_chapter
 from analysis.evidence.sources import mean_run_seconds

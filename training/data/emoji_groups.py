@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-GROUPS = {
+EMOJI_GROUPS = {
     "smileys": (
         "2620 2639-263A 2763-2764 1F479-1F47B 1F47D-1F480 1F48B-1F48C 1F493-1F49F 1F4A2 1F4A4-1F4A6 "
         "1F4A8-1F4A9 1F4AB-1F4AD 1F4AF 1F573 1F5A4 1F5E8-1F5EF 1F600-1F644 1F648-1F64A 1F90D-1F90E "
@@ -70,7 +70,7 @@ def group_of(code_points: str) -> str | None:
 @cache
 def _by_first() -> dict[int, str]:
     found: dict[int, str] = {}
-    for group, text in GROUPS.items():
+    for group, text in EMOJI_GROUPS.items():
         for one in text.split():
             first, _, last = one.partition("-")
             found |= dict.fromkeys(range(int(first, 16), int(last or first, 16) + 1), group)

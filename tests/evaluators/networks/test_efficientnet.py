@@ -155,7 +155,7 @@ def test_to_decide_by_it_takes_its_settings() -> None:
 
 def test_it_knows_two_photographs() -> None:
     """By ImageNet's numbers: 985 is the daisy, 698 the palace."""
-    pytest.importorskip(efficientnet.PACKAGE, reason="of the extra mdsearch[emoji]")
+    pytest.importorskip(efficientnet.WEIGHTS_PACKAGE, reason="of the extra mdsearch[emoji]")
     from sklearn.datasets import load_sample_image
 
     network = EfficientNet(find_efficientnet(WeightsSettings()), EfficientNetSettings())

