@@ -68,7 +68,11 @@ def test_help_shows_the_fields_of_the_presets_that_the_words_choose() -> None:
 @pytest.mark.parametrize(
     ("main", "word", "said"),
     [
-        ("search", "data=photos", "data: no preset 'photos'; Valid: digits, emoji, folder, scenes, or a .yaml file"),
+        (
+            "search",
+            "data=photos",
+            "data: no preset 'photos'; Valid: digits, emoji, folder, scenes, or a .yaml file",
+        ),
         ("train", "sampler=tpe", "sampler: not chosen from here; Valid: arch, data, proxy, training"),
     ],
 )
