@@ -33,6 +33,7 @@ from analysis.evidence.sources import RecordedEvidence, mean_run_seconds
 from analysis.evidence.text import NOT_RECORDED, Chapter, missing
 from analysis.evidence.winners import Winners
 from analysis.replay.table import RecordedTable
+from search.runs.header import space_of
 from space.architecture import Architecture
 from space.budget import Budget
 
@@ -148,7 +149,7 @@ def _answers(
     ]
     space_filling = [runs[0].architecture for key, runs in table.runs.items() if key in spread]
     named = {name: each.architecture for name, each in references.items()}
-    of_searches = winners.winners_of(evidence.searches, md, space_filling, table)
+    of_searches = winners.winners_of(evidence.searches, md, space_filling, table, table.space)
     won = of_searches.winners if of_searches else ()
     return Answers(
         noises,
@@ -172,10 +173,14 @@ def _answers(
 
 
 def _paper_winners(evidence: RecordedEvidence, paper: RecordedTable, md: ReferenceNetwork) -> Winners | None:
-    """Beside all networks of that space within the budget."""
+    """Beside all networks of their space within the budget: the searches', for the recorded networks are
+    points of a larger one too."""
     searches = evidence.of_role(evidence.roles.paper_searches)
-    others = winners.networks_within(paper.space, md.budget) if searches else []
-    return winners.winners_of(searches, md.architecture, others, paper)
+    if not searches:
+        return None
+    space = space_of(next(iter(searches.values())))
+    others = winners.networks_within(space, md.budget)
+    return winners.winners_of(searches, md.architecture, others, paper, space)
 
 
 def _other_proxies(evidence: RecordedEvidence) -> dict[str, RecordedTable]:

@@ -83,10 +83,10 @@ def winners_of(
     md: Architecture,
     others: Sequence[Architecture],
     table: RecordedTable,
+    space: Space,
 ) -> Winners | None:
     """None where no search has a winner. `others` are networks that no search chose; the choices are those
-    of the table's space."""
-    space = table.space
+    of the `space`; the table's protocol is what scores compare with."""
     found = []
     for name, history in searches.items():
         leading = lead(history)

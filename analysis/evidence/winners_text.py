@@ -141,11 +141,9 @@ def _findings(found: Winners, others: str) -> list[str]:
     lines = []
     for group, winners in groups.items():
         said = [winner.verdicts for winner in winners]
-        both = share_interval(sum(map(_is_better_than_both, winners)), len(winners))
         lines.append(
             f"Of {len(winners)} searches `{group}` the winners are, in their confirmation, against MD: "
-            f"{tally(said, 'MD')}; against MD-Lite: {tally(said, 'MD-Lite')}. Better than both: "
-            f"{share_with_interval(both)}."
+            f"{tally(said, 'MD')}; against MD-Lite: {tally(said, 'MD-Lite')}.{_better_than_both(winners)}"
         )
     lines.append(f"{_distance(found)}{_nearness(found, others)}")
     common = [f"{each.choice} = {each.value}" for each in found.shared if each.counts]
@@ -164,9 +162,19 @@ def tally(verdicts: Sequence[Sequence[Verdict]], against: str) -> str:
     return ", ".join([*parts, *([f"{unconfirmed} not confirmed"] if unconfirmed else [])])
 
 
-def _is_better_than_both(winner: Winner) -> bool:
-    better = {verdict.against for verdict in winner.verdicts if verdict.word == "better"}
-    return better >= {"MD", "MD-Lite"}
+def _better_than_both(winners: Sequence[Winner]) -> str:
+    """The share of those that were confirmed against both; a winner that was not says nothing."""
+    both = {"MD", "MD-Lite"}
+    compared = [each for each in winners if {verdict.against for verdict in each.verdicts} >= both]
+    if not compared:
+        return ""
+    better = [
+        {verdict.against for verdict in each.verdicts if verdict.word == "better"} >= both
+        for each in compared
+    ]
+    share = share_with_interval(share_interval(sum(better), len(better)))
+    of = "" if len(compared) == len(winners) else f", of the {len(compared)} compared with both"
+    return f" Better than both: {share}{of}."
 
 
 def _nearness(found: Winners, others: str) -> str:

@@ -39,7 +39,7 @@ def test_a_winner_may_lose_under_the_bigger_proxy() -> None:
         "after-0", [(winner, 0)], confirmations=[("trial 0", winner, 7), ("trial 0", winner, 8)]
     )
     of_table = seeded(seen, all_of_them, range(3))
-    found = winners_of({"after-0": search.history}, MD, FORTY, of_table)
+    found = winners_of({"after-0": search.history}, MD, FORTY, of_table, of_table.space)
     assert found is not None
     both = transfer(
         of_table, table(bigger.run("bigger", runs)), {"md": MD, "md_lite": MD_LITE}, found.winners

@@ -39,7 +39,7 @@ def test_a_winner_stands_beside_md_in_its_own_confirmation() -> None:
     ]
     run = world.run("before-0", [(network, 0) for network in tried], confirmations=confirmations)
     of_table = seeded(world, FORTY, range(1))
-    found = winners_of({"before-0": run.history, "stopped": History()}, MD, FORTY, of_table)
+    found = winners_of({"before-0": run.history, "stopped": History()}, MD, FORTY, of_table, md_space())
     assert found is not None
     (winner,) = found.winners
     assert (winner.trial, winner.architecture) == ("trial 2", tried[2])
@@ -50,7 +50,7 @@ def test_a_winner_stands_beside_md_in_its_own_confirmation() -> None:
     distances = [distance(network, MD, md_space()) or 0 for network in FORTY]
     assert found.others_distance == pytest.approx(sum(distances) / 40)
     assert found.distance is None and found.shared == ()  # of one winner
-    assert winners_of({}, MD, FORTY, of_table) is None
+    assert winners_of({}, MD, FORTY, of_table, md_space()) is None
     assert "otherwise" not in winners_chapter(("before-*",), found, MD).text()
 
 
@@ -59,7 +59,7 @@ def test_a_winner_of_another_protocol_says_in_what_it_was_measured_otherwise() -
     run = world.run("before-0", [(network, 0) for network in TWENTY[:3]])
     of_table = seeded(world, FORTY, range(1))
     header = of_table.header | {"rungs": [1, 2]}
-    found = winners_of({"before-0": run.history}, MD, FORTY, replace(of_table, header=header))
+    found = winners_of({"before-0": run.history}, MD, FORTY, replace(of_table, header=header), md_space())
     said = winners_chapter(("before-*",), found, MD).text()
     assert "compare with each other only: `before-0` (the table's first: rungs: [1, 2] against" in said
 
@@ -75,7 +75,7 @@ def test_what_winners_share_is_said_of_those_measured_as_the_table_was() -> None
     for name, history in searches.items():
         if name.startswith("before"):
             history.header["rungs"] = [1, 2]
-    found = winners_of(searches, MD, FORTY, of_table)
+    found = winners_of(searches, MD, FORTY, of_table, md_space())
     assert found is not None and len(found.winners) == 9
     assert [winner.architecture for winner in found.alike] == groups["after"]
     away = [distance(network, MD, md_space()) or 0 for network in groups["after"]]
@@ -96,8 +96,18 @@ def test_the_share_of_searches_whose_winner_is_better_than_both(quality: float, 
     best = ("trial 0", TWENTY[0])
     confirmations = [(*each, seed) for seed in (7, 8, 9) for each in (best, ("md", MD), ("md_lite", MD_LITE))]
     run = world.run("after-0", [(TWENTY[0], 0)], confirmations=confirmations)
-    found = winners_of({"after-0": run.history}, MD, FORTY, seeded(world, FORTY, range(1)))
+    found = winners_of({"after-0": run.history}, MD, FORTY, seeded(world, FORTY, range(1)), md_space())
     assert said in winners_chapter(("after-*",), found, MD).findings[0]
+
+
+@pytest.mark.parametrize("references", [(), (("md", MD),)])
+def test_winners_that_were_not_compared_with_both_say_nothing_of_both(references) -> None:
+    world, best = World(noise=0.001), ("trial 0", TWENTY[0])
+    confirmations = [(*each, seed) for seed in (7, 8, 9) if references for each in (best, *references)]
+    run = world.run("md-0", [(TWENTY[0], 0)], confirmations=confirmations)
+    found = winners_of({"md-0": run.history}, MD, FORTY, seeded(world, FORTY, range(1)), md_space())
+    said = winners_chapter(("md-*",), found, MD).findings[0]
+    assert "against MD-Lite: 1 not confirmed." in said and "better than both" not in said.lower()
 
 
 def test_what_winners_share_beyond_chance() -> None:
@@ -114,12 +124,14 @@ def test_searches_of_the_papers_space_are_held_against_all_its_networks() -> Non
     within = networks_within(PAPER, MD_BUDGET)
     assert len({each.id for each in within}) == len(within) == 99 and MD.id in {each.id for each in within}
     world = World(noise=0.02, header={"space": to_plain(PAPER)})
-    of_table = table(world.run("paper-0", [(each, 0) for each in near_budget()]))
+    recorded = World(noise=0.02).run("paper-0", [(each, 0) for each in near_budget()])
+    of_table = table(recorded)  # as it was recorded: points of a larger space that a user put first
+    assert of_table.space == md_space() != PAPER
     searches = {
         f"md-{seed}": world.run(f"md-{seed}", [(of_papers_space(960, 3, 3), seed), (MD_LITE, seed)]).history
         for seed in range(FEWEST_WINNERS)
     }
-    found = winners_of(searches, MD, within, of_table)
+    found = winners_of(searches, MD, within, of_table, PAPER)
     assert found is not None and found.choices == 3 and found.distance is not None
     assert {(each.distance, each.complete, each.stopped, each.saved.steps) for each in found.winners} == {
         (1, 2, 0, 0)
