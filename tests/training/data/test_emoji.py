@@ -285,7 +285,6 @@ def test_every_design_of_the_package_has_one_group(installed: None) -> None:
 def test_the_packages_images_are_those_that_the_shipped_clip_learned(installed: None) -> None:
     data = load_data(EmojiSettings())
     assert (data.digest, data.train_images, len(data.held_out_captions)) == (DIGEST, 1437, 477)
-    assert data.train_captions.count("red apple") == 1
 
 
 def test_the_packages_designs_are_rendered_on_white(installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
