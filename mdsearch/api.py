@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from conf.compose import architecture_texts, compose_and_keep, naming_files
 from conf.folders import config_folders
+from conf.repeated import fields_of
 from conf.stored import changed_by_words
-from conf.words import as_entries, as_text, as_typed, path_of
+from conf.words import as_entries, as_text, as_typed, parsed_word, path_of, readable
 from space.shared.plain import from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from search.settings import SearchSettings
 
 ADDRESS = ("host", "port", "token")
-SEARCH_TEXTS = ("name", "runs_folder", "cache_folder", "data.folder", "data.captions")
+SEARCH_TEXTS = ("name", "runs_folder", "cache_folder", "data.folder", "data.captions", "data.source")
 
 
 def search(*overrides: str, config_dir: str | Path | None = None) -> RunResult:
@@ -75,9 +76,11 @@ def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
     if resume is not None:
         return _resumed(resume, words)
     plain, texts = _composed(words)
+    from search.idle import refuse_idle
     from search.settings import settings_from_plain
 
     settings = settings_from_plain(plain)
+    refuse_idle(_fields(words), settings)
     named = architecture_texts([*settings.named, *settings.confirmation.references])
     return replace(settings, presets=texts | named), words
 
@@ -132,6 +135,7 @@ def serve_settings(overrides: Sequence[str]) -> tuple[AskTellSettings, ServeAddr
     texts = architecture_texts(plain["enqueue"]) | texts | kept
     where: ServeAddress = from_plain(ServeAddress, {name: plain.pop(name) for name in ADDRESS})
     settings: AskTellSettings = from_plain(AskTellSettings, plain | {"presets": texts})
+    settings = replace(settings, budget=settings.budget.absolute())
     kept_words = [word for word in overrides if word.lstrip("+").partition("=")[0] != "token"]  # a secret
     return settings, where, [*before, *kept_words]
 
@@ -157,6 +161,12 @@ def _composed(
     words: Sequence[str], before: Sequence[str] = (), kept: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[dict[str, Any], dict[str, str]]:
     return compose_and_keep("search", _as_meant(words), before=_as_meant(before), kept=kept)
+
+
+def _fields(words: Sequence[str]) -> list[str]:
+    """Dotted names of all that words set."""
+    parsed = (parsed_word(readable(word)) for word in _as_meant(words))
+    return [name for override in parsed for name, _ in fields_of(override)]
 
 
 def _as_meant(words: Sequence[str]) -> list[str]:

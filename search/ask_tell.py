@@ -34,6 +34,7 @@ from search.ask_tell_settings import (
 )
 from search.confirmation.unmeasured import noise_note
 from search.custom import keep_custom
+from search.idle import nobody_learns
 from search.plan import check_choosing
 from search.preparation import search_strategy
 from search.run import RunResult
@@ -119,6 +120,8 @@ class AskTell:
             record.append("start", scores=settings.start, protocol=protocol)
         if settings.noise is not None and (note := noise_note(record.history.header)):
             print(f"noise: {note}; measured_under: [] says that it is that of the scores that are told")
+        if settings.prior and (deaf := nobody_learns(settings)):
+            print(f"prior={list(settings.prior)} is in the report alone: {deaf}")
         if not record.history.sessions:
             take_prior(record, settings.prior)
         uses = {name: getattr(getattr(settings, name), "use", None) for name in ("sampler", "stopping")}

@@ -9,6 +9,7 @@ from math import ceil
 
 from search.confirmation.confirmation import ConfirmationSettings
 from search.formats import duration
+from search.idle import trials_at_most
 from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
 from search.strategies.independent import IndependentSettings
@@ -54,7 +55,7 @@ def time_lines(settings: SearchSettings, pace: Pace, workers: int) -> list[str]:
     """The whole and its parts; where no trial is stopped, which is the most that it takes."""
     steps, rungs = settings.rungs[-1], len(settings.rungs)
     a_trial = pace.of_run(steps, rungs)
-    trials = ceil(settings.trials / workers) * a_trial
+    trials = ceil(trials_at_most(settings) / workers) * a_trial
     race = _race_seconds(settings.confirmation, settings, pace, workers)
     shared = "" if isinstance(settings.strategy, IndependentSettings) else "the shared training, "
     return [

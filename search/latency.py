@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,19 @@ def recorded_lists(budget: Budget) -> dict[str, Any]:
         return {}
     return {
         LISTS: [
-            {"file": file, "list": one.describe(), "digest": file_digest(Path(file).expanduser()).hex()[:16]}
+            {"file": file, "list": one.describe(), "digest": lists_digest(file)}
             for file, one in zip(budget.files, budget.lists, strict=True)
         ]
     }
+
+
+def lists_digest(files: str | Sequence[str]) -> str:
+    """Of one file, or of each. Raises InputError for one that cannot be read."""
+    each = (files,) if isinstance(files, str) else files
+    try:
+        return ", ".join(file_digest(Path(file).expanduser()).hex()[:16] for file in each)
+    except OSError as error:
+        raise InputError(f"budget.prices: {error.filename}: cannot be read: {error.strerror}") from None
 
 
 def check_same_lists(header: Mapping[str, Any], budget: Budget) -> None:

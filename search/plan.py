@@ -15,6 +15,7 @@ from search.confirmation.unmeasured import noise_note
 from search.evolution_plan import check_evolution, evolution_plan
 from search.expected_time import measured_pace, time_lines
 from search.formats import counted
+from search.idle import idle_notes, nobody_learns, trials_at_most
 from search.latency import check_lists, latency_notes
 from search.named import named_architecture as named_architecture
 from search.objectives import Objectives
@@ -157,6 +158,10 @@ def _who_chooses(settings: SearchSettings) -> str:
     return "evolution" if isinstance(settings.strategy, EvolveSettings) else settings.sampler.name
 
 
+def _unheard(why: str) -> str:
+    return f"; nobody hears of it: {why}" if why else ""
+
+
 def _macs(architecture: Architecture) -> int:
     return price(architecture).macs
 
@@ -242,12 +247,13 @@ def plan_text(settings: SearchSettings) -> str:
     sampled = [settings.space.sample(UniformSuggestions(generator)) for _ in range(SAMPLES_PRICED)]
     feasible = [a for a in sampled if not settings.budget.excess(a)]
     workers = 1 if settings.backend == "inline" else settings.cluster.workers_here
-    steps = settings.trials * settings.rungs[-1]
+    trials = trials_at_most(settings)
+    steps = trials * settings.rungs[-1]
     lines = [
         f"space      {len(settings.space.free())} choices, {settings.space.encodings:.3g} combinations",
         f"budget     {', '.join(settings.budget.words()) or 'no bound'}",
         f"feasible   {len(feasible) / SAMPLES_PRICED:.1%} of {SAMPLES_PRICED} random samples",
-        f"trials     {settings.trials} by {_who_chooses(settings)}, rungs {list(settings.rungs)}, "
+        f"trials     {trials} by {_who_chooses(settings)}, rungs {list(settings.rungs)}, "
         f"stopping: {settings.stopping.name}; at most {steps} training steps",
     ]
     lines += [f"latency    by {one.describe()}" for one in settings.budget.lists]
@@ -260,7 +266,10 @@ def plan_text(settings: SearchSettings) -> str:
     if recorded := recorded_that_teach(settings, data.digest, references.values()):
         taught.append(f"{counted(recorded, 'recorded network')} (docs/evidence.md; {left_out(references)})")
     if taught:
-        lines.append(f"prior      what the trials of {', '.join(taught)} taught")
+        lines.append(
+            f"prior      what the trials of {', '.join(taught)} taught{_unheard(nobody_learns(settings))}"
+        )
+    lines += [f"note       {note}" for note in idle_notes(settings)]
     if not feasible:
         return "\n".join([*lines, "Too few samples are feasible to estimate time and disk."])
     by_size = sorted(feasible, key=lambda a: price(narrow(a, settings.proxy)).macs)
@@ -273,7 +282,7 @@ def plan_text(settings: SearchSettings) -> str:
     lines += [f"evolution  {line}" for line in evolution_plan(settings, data)]
     pace = measured_pace(trainer, settings, data)
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
-    disk = settings.trials * kept + workers * while_running
+    disk = trials * kept + workers * while_running
     where = Path(settings.runs_folder).expanduser()
     lines += [
         f"proxy      a typical candidate: {parameters / 1e6:.2f} M parameters, {pace.step:.3f} s a step here",

@@ -19,6 +19,7 @@ from search.confirmation.unmeasured import noise_note, what_to_measure, why_unkn
 from search.custom import keep_custom
 from search.display import Display, make_display
 from search.formats import counted, score, states_in_words
+from search.idle import idle_notes, nobody_learns
 from search.latency import check_same_lists, latency_notes
 from search.plan import check, compared_with
 from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
@@ -155,6 +156,8 @@ def _run(
         display.message(f"noise: {note}")
     for note in latency_notes(settings.budget):
         display.message(note)
+    for note in idle_notes(settings):
+        display.message(note)
     if not (folder / PROVENANCE_NAME).is_file():
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))
     references = compared_with(settings)
@@ -165,7 +168,8 @@ def _run(
     if record.history.prior:
         runs = Counter(trial.source for trial in record.history.prior)
         known = ", ".join(f"{counted(trials, 'trial')} of {run}" for run, trials in runs.items())
-        display.message(f"prior knowledge: {known}")
+        deaf = nobody_learns(settings)
+        display.message(f"prior knowledge: {known}{f'; of no use: {deaf}' if deaf else ''}")
     if note := reference_note(known_references(record.history.prior, references.values())):
         display.message(f"prior knowledge: {note}")
     uses = {name: getattr(getattr(settings, name), "use", None) for name in ("sampler", "stopping")}

@@ -158,7 +158,7 @@ def settings_from_plain(plain: dict[str, Any]) -> SearchSettings:
         }
     settings = from_plain(SearchSettings, plain)
     assert isinstance(settings, SearchSettings)
-    return replace(settings, enqueue=tuple(_files(settings.enqueue)))
+    return replace(settings, enqueue=tuple(_files(settings.enqueue)), budget=settings.budget.absolute())
 
 
 def _files(enqueue: Sequence[str]) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from space.architecture import Architecture
@@ -88,6 +89,13 @@ class Budget:
     def files(self) -> tuple[str, ...]:
         """Of the price lists."""
         return (self.prices,) if isinstance(self.prices, str) else self.prices or ()
+
+    def absolute(self) -> Budget:
+        """With whole paths, which mean the same files in a worker's folder and to a resumed search."""
+        if self.prices is None:
+            return self
+        whole = tuple(str(Path(file).expanduser().absolute()) for file in self.files)
+        return replace(self, prices=whole[0] if isinstance(self.prices, str) else whole)
 
     @cached_property
     def lists(self) -> tuple[PriceList, ...]:

@@ -61,7 +61,10 @@ class SpacePaths:
         )
 
     def identity(self, proxy: Proxy) -> Mapping[str, str]:
-        return {"space": _digest([to_plain(part) for part in (self.space, self.budget, proxy)])}
+        budget = to_plain(self.budget)
+        if self.budget.files:  # what they say, wherever they lie
+            budget["prices"] = [_digest(one.to_plain()) for one in self.budget.lists]
+        return {"space": _digest([to_plain(self.space), budget, to_plain(proxy)])}
 
 
 @dataclass(frozen=True)

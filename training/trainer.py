@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from space.architecture import Architecture
+from space.shared.plain import InputError
 from space.shared.seeds import derived_seed
 from space.unet import UNet
 from training.data.dataset import Dataset
@@ -64,7 +65,8 @@ class Trainer(TrainingLoop[Model]):
         with _random("objective", seed):
             made = objective(model, data, settings, seed)
         own: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
-        own |= folder_digests(settings)
+        own |= (folders := folder_digests(settings))
+        _check_encoders(data, folders)
         super().__init__(made, settings, device, own | dict(identity))
         self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
 
@@ -84,6 +86,15 @@ class Trainer(TrainingLoop[Model]):
     def save_weights(self, folder: str | Path) -> None:
         """The averaged weights, for `training.model.load_model` and `mdsearch generate`."""
         self.averaged.save(folder)
+
+
+def _check_encoders(data: Dataset, folders: Mapping[str, str]) -> None:
+    for field, digest in data.encoders.items():
+        if folders.get(field) != digest:
+            raise InputError(
+                f"data: was encoded with another {field} ({digest}) than training.{field} names "
+                f"({folders.get(field, 'none')}); needed: the same, or mdsearch encode again"
+            )
 
 
 def _model_settings(data: Dataset, settings: TrainingSettings) -> ModelSettings:

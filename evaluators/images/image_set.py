@@ -15,9 +15,10 @@ from typing import Protocol
 import numpy as np
 
 from evaluators.images.npz import NpzImages
-from evaluators.images.order import file_stamp, natural_order
 from evaluators.images.shards import ShardImages, expand_shards
+from evaluators.images.stamps import file_stamp
 from space.shared.decoding import Unreadable, decode_image, image_size
+from space.shared.file_names import natural_order
 from space.shared.image_files import PassedOver, files_under, printable
 from space.shared.plain import InputError
 

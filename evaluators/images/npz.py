@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.images.order import file_stamp
+from evaluators.images.stamps import file_stamp
 from space.shared.image_files import PassedOver
 from space.shared.plain import InputError
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from evaluators.images.order import file_stamp, natural_order
+from evaluators.images.stamps import file_stamp
 from space.shared.captions import unmarked
 from space.shared.decoding import Unreadable, decode_image, image_size, image_suffixes
+from space.shared.file_names import braces, key_and_suffix, natural_order
 from space.shared.image_files import RESOURCE_FORK, PassedOver, printable
 from space.shared.plain import InputError
 
@@ -49,7 +48,7 @@ class ShardImages:
         self.passed_over = beside or PassedOver()
         for shard in shards:
             for member in self._members(shard, field):
-                key, suffix = _key_and_suffix(member.name)
+                key, suffix = key_and_suffix(member.name)
                 if suffix in image_suffixes():
                     self._images.append(member)
                 elif suffix in TEXT_SUFFIXES:
@@ -95,7 +94,7 @@ class ShardImages:
     def caption_files(self) -> list[tuple[str, str, str]]:
         found = []
         for image in self._images:
-            key, _ = _key_and_suffix(image.name)
+            key, _ = key_and_suffix(image.name)
             beside = [self._texts.get((image.shard, key, suffix)) for suffix in TEXT_SUFFIXES]
             if (text := _first_text([member for member in beside if member is not None])) is not None:
                 found.append((image.shown, *text))
@@ -109,7 +108,7 @@ def expand_shards(pattern: str, field: str) -> list[Path]:
         InputError: a file that the braces name is missing, or nothing matches.
     """
     found: list[Path] = []
-    for text in _braces(pattern):
+    for text in braces(pattern):
         path = Path(text)
         if any(sign in path.name for sign in "*?["):
             found += [
@@ -122,26 +121,6 @@ def expand_shards(pattern: str, field: str) -> list[Path]:
     if not found:
         raise InputError(f"{field}: no file matches {pattern!r}")
     return found
-
-
-def _braces(pattern: str) -> Iterator[str]:
-    """
-    >>> list(_braces("a-{8..10}.tar"))
-    ['a-8.tar', 'a-9.tar', 'a-10.tar']
-    """
-    parts = re.split(r"\{([^{}]*)\}", pattern)
-    choices = []
-    for index, part in enumerate(parts):
-        span = re.fullmatch(r"(\d+)\.\.(\d+)", part)
-        if index % 2 == 0:
-            choices.append([part])
-        elif span:
-            first, last = span.groups()
-            width = len(first) if first.startswith("0") else 0
-            choices.append([f"{number:0{width}d}" for number in range(int(first), int(last) + 1)])
-        else:
-            choices.append(part.split(","))
-    return ("".join(chosen) for chosen in product(*choices))
 
 
 def _content(member: _Member, at_most: int | None = None) -> bytes:
@@ -170,14 +149,3 @@ def _text(member: _Member) -> str:
 def _kind(suffix: str) -> str:
     """Of a member that is neither image nor caption."""
     return DOTTED if f".{suffix.rpartition('.')[2]}" in image_suffixes() else suffix or "without a suffix"
-
-
-def _key_and_suffix(name: str) -> tuple[str, str]:
-    """webdataset's rule: a key ends at the first dot of the base name.
-
-    >>> _key_and_suffix("a.b/000.seg.png")
-    ('a.b/000', '.seg.png')
-    """
-    folder, slash, base = name.rpartition("/")
-    key, dot, suffix = base.partition(".")
-    return f"{folder}{slash}{key}", f"{dot}{suffix}".lower()

@@ -16,17 +16,38 @@ LEAST_NETWORKS = 4
 
 @dataclass(frozen=True)
 class Whole:
-    """A network: GMACs, what a list predicts, and what was measured, in ms."""
+    """A network: GMACs, what a list predicts, and what was measured, in ms; in a first visit and again in a
+    second one, where there were two."""
 
     id: str
     gmacs: float
     predicted: float
     measured: float
+    first: float | None = None
+    again: float | None = None
 
     @property
     def error(self) -> float:
         """As a share of what was measured."""
         return abs(self.predicted - self.measured) / self.measured
+
+
+@dataclass(frozen=True)
+class TimesSpread:
+    """What there is to be ranked: the least and the most GMACs and ms, the standard deviation of the times as
+    a share of their mean; and how far they agree with themselves.
+
+    `repeats` is the rank correlation of the second visits with the first, `apart` the median of their
+    differences as shares. No prediction can be expected above the `ceiling`: the correlation with what both
+    visits together would say without noise, sqrt(2 r / (1 + r)). None without second visits.
+    """
+
+    gmacs: tuple[float, float]
+    ms: tuple[float, float]
+    deviation: float
+    repeats: float | None
+    ceiling: float | None
+    apart: float | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,8 @@ class ListVerdict:
     equal_in_order: float | None
     equal_networks: int
     equal_rank_correlation: float | None
+    spread: TimesSpread
+    equal_spread: TimesSpread | None
 
     @property
     def holds(self) -> bool:
@@ -94,6 +117,27 @@ def verdict_of_list(networks: Sequence[Whole], equal: Sequence[Whole] = ()) -> L
             if len(equal) >= LEAST_NETWORKS
             else None
         ),
+        spread=spread_of(networks),
+        equal_spread=spread_of(equal) if len(equal) >= LEAST_NETWORKS else None,
+    )
+
+
+def spread_of(networks: Sequence[Whole]) -> TimesSpread:
+    gmacs, ms = ([getattr(one, name) for one in networks] for name in ("gmacs", "measured"))
+    twice = [(one.first, one.again) for one in networks if one.first is not None and one.again is not None]
+    repeats = ceiling = apart = None
+    if len(twice) == len(networks):
+        first, again = (np.array(visit) for visit in zip(*twice, strict=True))
+        repeats = rank_correlation(first, again)
+        ceiling = float(np.sqrt(2 * repeats / (1 + repeats))) if repeats > 0 else 0.0
+        apart = float(np.median(np.abs(first - again) / ((first + again) / 2)))
+    return TimesSpread(
+        (min(gmacs), max(gmacs)),
+        (min(ms), max(ms)),
+        float(np.std(ms) / np.mean(ms)),
+        repeats,
+        ceiling,
+        apart,
     )
 
 

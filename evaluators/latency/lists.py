@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
+import torch
 
 from evaluators.latency.journal import Journal
 from evaluators.latency.probes import ChainPair, Probe, build_probe, pair
@@ -21,12 +20,14 @@ from evaluators.latency.timing import Clock, TimedRun, Timing, alternating, roun
 from evaluators.latency.whole import seeded, whole_timing
 from space.architecture import Architecture
 from space.choices import Space, UniformSuggestions
+from space.prices.calibration import MeasuredNetwork
 from space.prices.latency import Entry, PriceList
 from space.prices.parts import TimedPart
-from space.shared.plain import to_plain
+from space.shared.plain import InputError, to_plain
 from space.shared.seeds import numbered_seed
 
 _OnDone = Callable[[int, int], None]
+TRIES = 200  # random networks for each that is wanted
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Effort:
 
     seconds: float = 5.0
     least: int = 5
-    most: int = 21
+    most: int = 41
     clock: Clock = time.perf_counter
 
 
@@ -82,17 +83,10 @@ def measured_list(
     fields = ("count", "mean_ms", "spread_ms")
     entries = tuple(Entry.of(part, *(kept.results[str(part)][name] for name in fields)) for part in design)
     today = date.today().isoformat()
-    sums = PriceList(**about, date=today, entries=entries)
-    whole = [kept.results[a.id]["mean_ms"] for a in networks]
-    overhead, factor = calibration([sums.milliseconds(a) for a in networks], whole)
-    return PriceList(
-        **about,
-        entries=entries,
-        overhead_ms=overhead,
-        factor=factor,
-        calibrated_on=len(networks),
-        date=today,
+    whole = tuple(
+        MeasuredNetwork(a.to_plain(), *(kept.results[a.id][name] for name in fields)) for a in networks
     )
+    return PriceList(**about, date=today, entries=entries, whole=whole).calibrated()
 
 
 def about_list(space: Space, runtime: str, place: Place) -> dict[str, Any]:
@@ -113,7 +107,7 @@ def sampled_networks(
     """So many different networks that fit, at random; of another purpose others. Fewer where the space has no
     more, or they are hard to find."""
     found: dict[str, Architecture] = {}
-    for number in range(200 * count):
+    for number in range(TRIES * count):
         if len(found) == count:
             break
         chance = random.Random(numbered_seed(seed, f"latency {purpose}", number))
@@ -123,19 +117,17 @@ def sampled_networks(
     return list(found.values())
 
 
-def calibration(sums: Sequence[float], whole: Sequence[float]) -> tuple[float, float]:
-    """Overhead in ms and factor, neither negative, that come nearest to whole networks, as shares of them; of
-    fewer than three networks the factor alone."""
-    from scipy.optimize import nnls
-
-    if not whole:
-        return 0.0, 1.0
-    measured = np.array(whole)
-    if len(whole) < 3:
-        return 0.0, fmean(measured / np.array(sums))
-    rows = np.stack([np.ones(len(whole)), np.array(sums)], axis=1)
-    (overhead, factor), _ = nnls(rows / measured[:, None], np.ones(len(whole)))
-    return float(overhead), float(factor)
+def calibrating_networks(
+    space: Space, count: int, seed: int, fits: Callable[[Architecture], bool]
+) -> list[Architecture]:
+    """Those to which the sums of a list are fitted. Raises InputError where fewer are found."""
+    found = sampled_networks(space, count, seed, "calibration", fits)
+    if len(found) < count:
+        raise InputError(
+            f"networks: {len(found)} of {count} fit the budget, in {TRIES * count} random ones; "
+            f"allowed: a wider budget; nearest: networks={len(found)}"
+        )
+    return found
 
 
 # ---------------------------------------------------------------------- pairs of chains
@@ -162,14 +154,17 @@ def _timed_pairs(
 
 
 def probe_run(probe: Probe, runtime: str, place: Place, folder: Path) -> TimedRun:
-    module, takes = build_probe(probe)
+    with torch.device(place.device):
+        module, takes = build_probe(probe)
     again = {name: seeded(tuple(value.shape), 1) for name, value in takes.items()}
     return runner(module, [takes, again], runtime, place, folder)
 
 
 def timed_difference(one: ChainPair, more: TimedRun, fewer: TimedRun, effort: Effort) -> dict[str, Any]:
     """Count, mean and spread of what one part takes, from the differences of the chains round by round."""
-    warm = sum(timed_once(run, number, effort.clock) for number in range(2) for run in (more, fewer)) / 2
+    for run in (more, fewer):
+        run(0)  # which may compile for minutes
+    warm = sum(timed_once(run, 1, effort.clock) for run in (more, fewer))
     rounds = rounds_within(effort.seconds, warm, effort.least, effort.most)
     timed = alternating({"more": more, "fewer": fewer}, rounds, warm_up=0, clock=effort.clock)
     rows = zip(timed["more"].times, timed["fewer"].times, strict=True)

@@ -36,6 +36,10 @@ PROVIDERS = {
 }
 
 
+class StageFails(Exception):
+    """One that does not load or run here, in words."""
+
+
 def main(words: list[str] | None = None, clock: _Clock = time.perf_counter) -> int:
     options = _options(words)
     folder = Path(options.stages)
@@ -49,7 +53,7 @@ def main(words: list[str] | None = None, clock: _Clock = time.perf_counter) -> i
     if out.exists():
         return _refuse(f"--out: {out} is there; choose a new file")
     try:
-        runner, versions = _runtime(options)
+        runner, versions = runtime_of(options)
     except ImportError as error:
         return _refuse(f"--runtime: {options.runtime} needs a package that is not here: {error}")
     except ValueError as error:
@@ -62,15 +66,22 @@ def main(words: list[str] | None = None, clock: _Clock = time.perf_counter) -> i
         "threads": options.threads,
         "space": stages["space"],
     }
-    entries = _measured(stages, folder, Path(f"{out}.begun"), about, runner, options.seconds, clock)
-    if entries is None:
+    if "note" in stages:
+        print(stages["note"], flush=True)
+    try:
+        measured = _measured(stages, folder, Path(f"{out}.begun"), about, runner, options.seconds, clock)
+    except StageFails as error:
+        return _refuse(str(error))
+    if measured is None:
         return 2
-    plain = {"form": stages["form"], **about, "date": datetime.date.today().isoformat(), "entries": entries}
+    entries, whole = measured
+    plain = {"form": stages["form"], **about, "date": datetime.date.today().isoformat()}
+    plain = {**plain, "whole": whole, "entries": entries}
     partial = Path(f"{out}.writing")
     partial.write_text(json.dumps(plain, indent=1), encoding="utf-8")
     os.replace(partial, out)
     Path(f"{out}.begun").unlink()
-    print(f"wrote {out}: {len(entries)} entries")
+    print(f"wrote {out}: {len(entries)} entries, {len(whole)} whole networks, which calibrate the sums")
     return 0
 
 
@@ -94,7 +105,7 @@ def _refuse(text: str) -> int:
     return 2
 
 
-def _runtime(options: Any) -> tuple[Callable[[Path, Any], Call], dict[str, str]]:
+def runtime_of(options: Any) -> tuple[Callable[[Path, Any], Call], dict[str, str]]:
     """What makes a call that runs a file, and the runtime's version. Raises ImportError, ValueError."""
     if options.runtime == "coreml":
         import coremltools
@@ -128,8 +139,9 @@ def _coreml_call(coremltools: Any, file: Path, inputs: Any) -> Call:
 
 def _measured(
     stages: Any, folder: Path, journal: Path, about: Any, runner: Any, seconds: float, clock: _Clock
-) -> list[Any] | None:
-    """Entries in the list's form; None, said in a line, where `journal` is of another measurement."""
+) -> tuple[list[Any], list[Any]] | None:
+    """Entries and whole networks in the list's form; None, said in a line, where `journal` is of another
+    measurement."""
     lines = []
     if journal.exists():
         text = journal.read_text(encoding="utf-8")
@@ -138,16 +150,24 @@ def _measured(
         _refuse(f"{journal}: is of another measurement; finish or remove it")
         return None
     found = {line["of"]: line["entry"] for line in lines[1:]}
+    parts, networks = stages["entries"], stages["whole"]
+    each: list[tuple[Any, Any, Any]] = [(entry["part"], _timed, entry) for entry in parts]
+    each += [({"architecture": one["architecture"]}, _timed_whole, one) for one in networks]
     with journal.open("w", encoding="utf-8") as file:
         for line in [about, *({"of": of, "entry": entry} for of, entry in found.items())]:
             file.write(json.dumps(line) + "\n")
-        for number, entry in enumerate(stages["entries"]):
+        for number, (about_it, timed, one) in enumerate(each):
             if number not in found:
-                found[number] = {**entry["part"], **_timed(entry, stages, folder, runner, seconds, clock)}
+                try:
+                    found[number] = {**about_it, **timed(one, stages, folder, runner, seconds, clock)}
+                except Exception as error:
+                    line = str(error).strip().partition("\n")[0] or type(error).__name__
+                    raise StageFails(f"{json.dumps(about_it)[:200]}: does not run here: {line}") from error
                 file.write(json.dumps({"of": number, "entry": found[number]}) + "\n")
                 file.flush()
-            print(f"{number + 1} of {len(stages['entries'])}: {found[number]['mean_ms']:.3f} ms", flush=True)
-    return [found[number] for number in sorted(found)]
+            print(f"{number + 1} of {len(each)}: {found[number]['mean_ms']:.3f} ms", flush=True)
+    ordered = [found[number] for number in range(len(each))]
+    return ordered[: len(parts)], ordered[len(parts) :]
 
 
 def _timed(
@@ -157,16 +177,36 @@ def _timed(
     more, fewer = (_call(stages["chains"][entry[name]], folder, runner) for name in ("more", "fewer"))
     for number in range(2):
         warm = _ms(more, number, clock) + _ms(fewer, number, clock)
-    rounds = min(MOST_ROUNDS, max(LEAST_ROUNDS, round(1e3 * seconds / max(warm, 1e-6))))
-    each = []
+    rounds, each = _rounds(seconds, warm), []
     for number in range(rounds):
         pair = (more, fewer) if number % 2 == 0 else (fewer, more)
         times = {call: _ms(call, number, clock) for call in pair}
         each.append((times[more] - times[fewer]) / entry["times"])
-    each.sort()
-    middle = each[rounds // 4 : rounds - rounds // 4]
-    mean, spread = statistics.fmean(middle), statistics.pstdev(middle)
+    mean, spread = _middle(each)
     return {"count": rounds, "mean_ms": max(0.0, mean), "spread_ms": spread}
+
+
+def _timed_whole(
+    one: Any, stages: Any, folder: Path, runner: Any, seconds: float, clock: _Clock
+) -> dict[str, Any]:
+    """A network as it is used."""
+    call = _call(one, folder, runner)
+    for number in range(2):
+        warm = _ms(call, number, clock)
+    rounds = _rounds(2 * seconds, warm)
+    mean, spread = _middle([_ms(call, number, clock) for number in range(rounds)])
+    return {"count": rounds, "mean_ms": mean, "spread_ms": spread}
+
+
+def _rounds(seconds: float, one_round_ms: float) -> int:
+    return min(MOST_ROUNDS, max(LEAST_ROUNDS, round(1e3 * seconds / max(one_round_ms, 1e-6))))
+
+
+def _middle(times: list[float]) -> tuple[float, float]:
+    """Mean and standard deviation of the middle half: what disturbed some of the others is not in it."""
+    ordered, cut = sorted(times), len(times) // 4
+    middle = ordered[cut : len(ordered) - cut]
+    return statistics.fmean(middle), statistics.pstdev(middle)
 
 
 def _call(chain: Any, folder: Path, runner: Any) -> Call:

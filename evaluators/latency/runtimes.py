@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import platform
+import shutil
+import sys
+import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +25,10 @@ Runtime = Literal["eager", "compiled", "onnx", "onnx_int8", "graph"]
 Inputs = Sequence[Mapping[str, Tensor]]
 """What rotates: by name, in the order of the module's arguments."""
 OUTPUT = "out"
+RUNTIMES_OF: Mapping[str, tuple[Runtime, ...]] = {
+    "cpu": ("eager", "compiled", "onnx", "onnx_int8"),
+    "cuda": ("eager", "compiled", "graph"),
+}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -50,12 +59,27 @@ class Place:
                 f"runtime: {runtime} is measured on the CPU in fp32 here, not on {self.device} in "
                 f"{self.precision}; allowed: eager, compiled, graph"
             )
+        if runtime == "compiled" and (missing := missing_to_compile(self.device)):
+            raise InputError(f"runtime: compiled needs {missing}, which is not here; allowed: eager")
 
     def name(self) -> str:
         """Of the device, as people call it."""
         if self.device == "cuda":
             return torch.cuda.get_device_name()
         return f"{_processor()}, {available_cpus()} CPUs"
+
+
+def runtimes_here(place: Place) -> tuple[tuple[Runtime, ...], list[str]]:
+    """Those that a place has, and a line for each that it could have and lacks here."""
+    found: list[Runtime] = []
+    lacking = []
+    for runtime in RUNTIMES_OF[place.device]:
+        try:
+            place.check(runtime)
+            found.append(runtime)
+        except InputError as error:
+            lacking.append(f"left out: {str(error).removeprefix('runtime: ')}")
+    return tuple(found), lacking
 
 
 def runner(module: nn.Module, inputs: Inputs, runtime: str, place: Place, folder: Path) -> TimedRun:
@@ -87,6 +111,18 @@ def _processor() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
+def missing_to_compile(device: str) -> str | None:
+    """What torch.compile lacks to build its kernels: C++ for a CPU, C for what launches those of a GPU."""
+    cxx = "clang++" if sys.platform == "darwin" else "g++"
+    variable, usual = ("CXX", [cxx]) if device == "cpu" else ("CC", ["gcc", "clang"])
+    names = [os.environ[variable]] if os.environ.get(variable) else usual
+    if not any(map(shutil.which, names)):
+        return f"a compiler ({' or '.join(names)}, or what {variable} names)"
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        return "Python's headers (Python.h, of python3-dev)"
+    return None
+
+
 # ---------------------------------------------------------------------- PyTorch
 
 
@@ -95,6 +131,7 @@ def _eager(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> Tim
 
 
 def _compiled(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> TimedRun:
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # warns that a CPU is no GPU
     module, moved = _moved(module, inputs, place)
     return _of_torch(torch.compile(_with_code_of_its_own(module), dynamic=False), moved, place)
 

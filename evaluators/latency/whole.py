@@ -96,8 +96,11 @@ def whole_timing(
 ) -> Timing:
     """A network measured whole, in about these seconds, at least and at most so many rounds."""
     with TemporaryDirectory(prefix="mdsearch-latency-") as folder:
-        run = runner(unet_module(a), unet_inputs(a), runtime, place, Path(folder))
-        warm = timed_once(run, 0, clock)
+        with torch.device(place.device):
+            module = unet_module(a)
+        run = runner(module, unet_inputs(a), runtime, place, Path(folder))
+        run(0)  # which may compile for minutes
+        warm = timed_once(run, 1, clock)
         rounds = rounds_within(seconds, warm, least, most)
         return alternating({"": run}, rounds, clock=clock)[""]
 

@@ -62,8 +62,8 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "generate": Command("images from a prompt, by a trained model"),
         "generate samples": Command("an image for each caption of a file, resumable"),
         "generate curves": Command("FID against CLIP over guidance and sampling steps"),
-        "data": _planned("your images, checked and counted"),
-        "encode": _planned("latents and text features, ahead of training"),
+        "data": Command("captioned images, checked and counted before training"),
+        "encode": Command("latents and text features, ahead of training"),
         "distill": _planned("fewer sampling steps for a trained model"),
     },
     "Quality": {

@@ -17,7 +17,7 @@ from conf.compose import compose
 from conf.repeated import refuse_beside
 from conf.words import as_text
 from evaluators.latency.quiet import CpuMoment, Quietness, quietness
-from evaluators.latency.runtimes import Inputs, Place, Runtime, runner, versions_of
+from evaluators.latency.runtimes import Inputs, Place, Runtime, runner, runtimes_here, versions_of
 from evaluators.latency.table4 import PAPERS_ROWS, Table4Row, row_of
 from evaluators.latency.timing import Timing, alternating
 from evaluators.latency.whole import (
@@ -52,7 +52,7 @@ class LatencyCommand:
     size: int | None = None
     steps: tuple[int, ...] = (1, 8)
     parts: tuple[WholePart, ...] = ("text", "unet", "decoder")
-    runtimes: tuple[Runtime, ...] = ("eager", "compiled", "onnx", "onnx_int8")
+    runtimes: tuple[Runtime, ...] | None = None
     threads: int | None = None
     device: str = "cpu"
     precision: str = "fp32"
@@ -62,6 +62,8 @@ class LatencyCommand:
     def __post_init__(self) -> None:
         for name in ("steps", "parts", "runtimes"):
             values = getattr(self, name)
+            if values is None:
+                continue
             if not values or len(set(values)) != len(values):
                 raise InputError(f"{name}: {list(values)}; allowed: one or more, each once")
         if min(self.steps) < 1:
@@ -71,16 +73,23 @@ class LatencyCommand:
 
     def place(self) -> Place:
         threads = available_cpus() if self.threads is None else self.threads
-        place = Place(self.device, threads, self.precision)
+        return Place(self.device, threads, self.precision)
+
+    def chosen(self, place: Place) -> tuple[tuple[Runtime, ...], list[str]]:
+        """The runtimes, and a line for each usual one that does not run here. Raises InputError where a named
+        one does not."""
+        if self.runtimes is None:
+            return runtimes_here(place)
         for runtime in self.runtimes:
             place.check(runtime)
-        return place
+        return self.runtimes, []
 
 
 @dataclass(frozen=True)
 class Measured:
     """All timings by part and runtime, and whether the machine was quiet."""
 
+    runtimes: Sequence[Runtime]
     timings: Mapping[str, Mapping[str, Timing]]
     quiet: Quietness
 
@@ -90,16 +99,17 @@ def main(words: list[str]) -> int:
     refuse_beside(words, "run", ["arch"], "whose best is an architecture itself")
     command: LatencyCommand = from_plain(LatencyCommand, compose("latency", as_text(words, LATENCY_TEXTS)))
     a, place = architecture_of(command), command.place()
+    runtimes, lacking = command.chosen(place)
     parameters = {"unet": price(a).parameters} | OTHER_PARAMETERS
-    if any(runtime.startswith("onnx") for runtime in command.runtimes):
+    if any(runtime.startswith("onnx") for runtime in runtimes):
         refuse_little_disk(FILES_PER_PARAMETER * max(parameters[part] for part in command.parts))
     with shown_progress(Console(stderr=True), "rounds") as on_done:
-        measured = measure(a, command, place, on_done)
-    rows = table_rows(a, command, place, measured)
+        measured = measure(a, command, runtimes, place, on_done)
+    rows = table_rows(command, place, measured)
     if command.format == "json":
-        print(json.dumps(as_json(a, command, place, measured, rows), indent=2))
+        print(json.dumps(as_json(a, place, measured, rows) | {"lacking": lacking}, indent=2))
     else:
-        _print(a, command, place, measured, rows)
+        _print(a, place, measured, rows, lacking)
     return 0
 
 
@@ -121,7 +131,9 @@ def architecture_of(command: LatencyCommand) -> Architecture:
     return a if command.size is None else replace(a, latent_size=command.size)
 
 
-def measure(a: Architecture, command: LatencyCommand, place: Place, on_done: OnDone) -> Measured:
+def measure(
+    a: Architecture, command: LatencyCommand, runtimes: Sequence[Runtime], place: Place, on_done: OnDone
+) -> Measured:
     """One part after the other, its runtimes in turns."""
     timings: dict[str, Mapping[str, Timing]] = {}
     total, begin = command.rounds * len(command.parts), CpuMoment.now()
@@ -130,9 +142,9 @@ def measure(a: Architecture, command: LatencyCommand, place: Place, on_done: OnD
         def on_round(done: int, of: int, before: int = number) -> None:
             on_done(before * of + done, total)
 
-        timings[part] = part_timings(part, a, command.runtimes, place, command.rounds, on_round)
+        timings[part] = part_timings(part, a, runtimes, place, command.rounds, on_round)
     every = [timing for by_runtime in timings.values() for timing in by_runtime.values()]
-    return Measured(timings, quietness(begin, CpuMoment.now(), available_cpus(), every))
+    return Measured(runtimes, timings, quietness(begin, CpuMoment.now(), available_cpus(), every))
 
 
 def part_timings(
@@ -152,24 +164,22 @@ _PARTS: Mapping[str, Callable[[Architecture], tuple[Callable[[], Any], Inputs]]]
 }
 
 
-def table_rows(a: Architecture, command: LatencyCommand, place: Place, measured: Measured) -> list[Table4Row]:
+def table_rows(command: LatencyCommand, place: Place, measured: Measured) -> list[Table4Row]:
     def row(runtime: str, steps: int) -> Table4Row:
         text, decoder, unet = (
             measured.timings.get(part, {}).get(runtime) for part in ("text", "decoder", "unet")
         )
         return row_of(runtime, place.name(), text, decoder, unet, steps)
 
-    return [row(runtime, steps) for runtime in command.runtimes for steps in command.steps]
+    return [row(runtime, steps) for runtime in measured.runtimes for steps in command.steps]
 
 
 # ---------------------------------------------------------------------- what is printed
 
 
-def as_json(
-    a: Architecture, command: LatencyCommand, place: Place, measured: Measured, rows: list[Table4Row]
-) -> dict[str, Any]:
+def as_json(a: Architecture, place: Place, measured: Measured, rows: list[Table4Row]) -> dict[str, Any]:
     versions: dict[str, str] = {}
-    for runtime in command.runtimes:
+    for runtime in measured.runtimes:
         versions |= versions_of(runtime)
     return {
         "id": a.id,
@@ -198,7 +208,7 @@ def as_json(
 
 
 def _print(
-    a: Architecture, command: LatencyCommand, place: Place, measured: Measured, rows: list[Table4Row]
+    a: Architecture, place: Place, measured: Measured, rows: list[Table4Row], lacking: Sequence[str]
 ) -> None:
     threads = f", {place.threads} thread{'s' * (place.threads > 1)}" if place.device == "cpu" else ""
     print(f"{place.name()}{threads}; network {a.id} at {a.latent_size}x{a.latent_size} latents; ms")
@@ -218,7 +228,8 @@ def _print(
                 f"{part} {runtime}: median {timing.median:.2f} ({low:.2f} to {high:.2f}), "
                 f"{len(timing.times)} rounds"
             )
-    print(measured.quiet.sentence())
+    for line in (measured.quiet.sentence(), *lacking):
+        print(line)
     print("The paper's rows are of another device; the decoder here is SD's, not the paper's.")
 
 

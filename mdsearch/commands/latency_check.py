@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from statistics import median
+from typing import Any, Literal
 
 from rich.console import Console
 
 from conf.compose import compose
 from conf.words import as_text
-from evaluators.latency.held_out import EQUAL_MACS, ListVerdict, Whole, verdict_of_list
+from evaluators.latency.held_out import EQUAL_MACS, ListVerdict, TimesSpread, Whole, verdict_of_list
 from evaluators.latency.journal import Journal
 from evaluators.latency.lists import sampled_networks
 from evaluators.latency.quiet import CpuMoment, quietness
+from evaluators.latency.repeats import measure_twice
 from evaluators.latency.runtimes import Place
-from evaluators.latency.whole import whole_timing
 from mdsearch.progress import shown_progress
 from space.architecture import Architecture
 from space.budget import Budget
@@ -26,8 +27,13 @@ from space.choices import Space
 from space.prices.latency import PriceList
 from space.prices.macs import price
 from space.shared.cpus import available_cpus
+from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain, to_plain
 
+AT_ONCE, BYTES_PER_PARAMETER = (
+    2,
+    10,
+)  # networks that are exported, in fp32 with what the exporter writes beside
 CHECK_TEXTS = ("prices", "out")
 
 
@@ -46,7 +52,7 @@ class CheckCommand:
     format: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
-        for name, least in (("networks", 4), ("equal", 0), ("rounds", 1)):
+        for name, least in (("networks", 4), ("equal", 0), ("rounds", 2)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is too few; allowed: {least} or more")
 
@@ -63,6 +69,9 @@ def main(words: list[str]) -> int:
     random, equal = held_out_networks(command)
     for a in (*random, *equal):
         prices.milliseconds(a)  # refuses what the list does not hold before anything is measured
+    if prices.runtime.startswith("onnx"):
+        largest = max(price(a).parameters for a in (*random, *equal))
+        refuse_little_disk(AT_ONCE * BYTES_PER_PARAMETER * largest)
     begin = CpuMoment.now()
     measured = _measured(command, prices, place, [*random, *equal])
     verdict = verdict_of_list(measured[: len(random)], measured[len(random) :])
@@ -106,26 +115,24 @@ def _measured(
         "rounds": command.rounds,
     }
     journal = Journal(Path(command.out or f"{command.prices}.check"), about)
-    found = []
     with shown_progress(Console(stderr=True), "networks") as on_done:
-        for number, a in enumerate(networks):
-            on_done(number, len(networks))
-            if a.id not in journal.results:
-                timing = whole_timing(
-                    a,
-                    prices.runtime,
-                    place,
-                    seconds=0,
-                    least=command.rounds,
-                    most=command.rounds,
-                    clock=time.perf_counter,
-                )
-                low, high = timing.interval
-                journal.add(a.id, median_ms=timing.median, low_ms=low, high_ms=high)
-            measured = journal.results[a.id]["median_ms"]
-            found.append(Whole(a.id, price(a).gmacs, prices.milliseconds(a), measured))
-        on_done(len(networks), len(networks))
-    return found
+        measure_twice(
+            networks,
+            prices.runtime,
+            place,
+            journal,
+            rounds=command.rounds,
+            clock=time.perf_counter,
+            on_done=on_done,
+        )
+    return [whole_of(a, prices, journal.results[a.id]) for a in networks]
+
+
+def whole_of(a: Architecture, prices: PriceList, visits: Mapping[str, Any]) -> Whole:
+    """A network's prediction beside the median of all its rounds."""
+    first, again = visits["times_ms"], visits["again_ms"]
+    measured = median([*first, *again])
+    return Whole(a.id, price(a).gmacs, prices.milliseconds(a), measured, median(first), median(again))
 
 
 def _print(verdict: ListVerdict, measured: Sequence[Whole], prices: PriceList) -> None:
@@ -152,5 +159,23 @@ def _print(verdict: ListVerdict, measured: Sequence[Whole], prices: PriceList) -
             f"{verdict.equal_networks} networks of about equal MACs: rank correlation "
             f"{verdict.equal_rank_correlation:.3f}"
         )
+    print(spread_in_words(verdict.spread))
+    if verdict.equal_spread is not None:
+        print(f"of about equal MACs: {spread_in_words(verdict.equal_spread)}")
     if not verdict.holds:
         print("falls short of: median error 10 %, rank correlation .95, half the mean error of the line")
+
+
+def spread_in_words(spread: TimesSpread) -> str:
+    """What there was to be ranked, and how high a rank correlation could be."""
+    (fewest, most), (fastest, slowest) = spread.gmacs, spread.ms
+    said = (
+        f"they lie within {fewest:.0f} to {most:.0f} GMACs and {fastest:.0f} to {slowest:.0f} ms (deviation "
+        f"{spread.deviation:.1%})"
+    )
+    if spread.repeats is None or spread.ceiling is None:
+        return said
+    return (
+        f"{said}; measured again they differ by {spread.apart:.1%} and rank as before by "
+        f"{spread.repeats:.3f}: no prediction can be expected above {spread.ceiling:.3f}"
+    )

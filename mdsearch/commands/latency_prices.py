@@ -11,7 +11,7 @@ from rich.console import Console
 from conf.compose import compose
 from conf.words import as_text
 from evaluators.latency.designs import MOST_ENTRIES, design
-from evaluators.latency.lists import Effort, measured_list, sampled_networks
+from evaluators.latency.lists import Effort, calibrating_networks, measured_list
 from evaluators.latency.quiet import CpuMoment, quietness
 from evaluators.latency.runtimes import Place, Runtime
 from mdsearch.progress import shown_progress
@@ -71,8 +71,8 @@ def main(words: list[str]) -> int:
     place.check(command.runtime)
     refuse_little_disk(LARGEST_NETWORK)
     parts = design(command.space, command.entries)
-    networks = sampled_networks(
-        command.space, command.networks, command.seed, "calibration", lambda a: not command.budget.excess(a)
+    networks = calibrating_networks(
+        command.space, command.networks, command.seed, lambda a: not command.budget.excess(a)
     )
     journal, begin = Path(f"{command.out}.begun"), CpuMoment.now()
     with shown_progress(Console(stderr=True), "entries and networks") as on_done:

@@ -11,8 +11,10 @@ from rich.console import Console
 from conf.compose import compose
 from conf.words import as_text
 from evaluators.latency.designs import MOST_ENTRIES, design
-from evaluators.latency.stages_folder import SCRIPT_FILE, stages_bytes, write_stages
+from evaluators.latency.lists import calibrating_networks
+from evaluators.latency.stages_folder import SCRIPT_FILE, UNVERIFIED, stages_bytes, write_stages
 from mdsearch.progress import shown_progress
+from space.budget import Budget
 from space.choices import Space
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain
@@ -25,11 +27,16 @@ class StagesCommand:
     """The fields of conf/latency_stages.yaml."""
 
     space: Space
+    budget: Budget
     out: str
     to: Literal["onnx", "coreml"] = "onnx"
     entries: int = MOST_ENTRIES
+    networks: int = 4
+    seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.networks < 0:
+            raise InputError(f"networks: {self.networks} is not possible; allowed: 0 or more")
         if Path(self.out).exists():
             raise InputError(f"out: {self.out} is there; allowed: a new folder")
         if not Path(self.out).absolute().parent.is_dir():
@@ -42,10 +49,15 @@ def main(words: list[str]) -> int:
     )
     command.space.check_order()
     parts = design(command.space, command.entries)
-    needed = stages_bytes(parts, command.to)
+    networks = calibrating_networks(
+        command.space, command.networks, command.seed, lambda a: not command.budget.excess(a)
+    )
+    needed = stages_bytes(parts, networks, command.to)
     refuse_little_disk(needed, Path(command.out).absolute().parent)
-    print(f"{len(parts)} entries, about {needed / 1e9:.1f} GB", flush=True)
-    with shown_progress(Console(stderr=True), "chains") as on_done:
-        write_stages(command.space, parts, Path(command.out), command.to, on_done)
+    print(f"{len(parts)} entries and {len(networks)} whole networks, about {needed / 1e9:.1f} GB", flush=True)
+    with shown_progress(Console(stderr=True), "chains and networks") as on_done:
+        write_stages(command.space, parts, networks, Path(command.out), command.to, on_done)
+    if command.to == "coreml":
+        print(UNVERIFIED)
     print(f"on the device: python {command.out}/{SCRIPT_FILE} --help")
     return 0

@@ -33,7 +33,7 @@ from training.model_card import write_card
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
-TRAIN_TEXTS = ("arch_file", "run", "out", "resume")
+TRAIN_TEXTS = ("arch_file", "run", "out", "resume", "data.folder", "data.captions", "data.source")
 OF_RUN, WORDS = ("proxy", "data", "training"), "overrides.yaml"
 STEPS = {"steps": None}  # of a training; they do not tell one from another
 

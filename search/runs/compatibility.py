@@ -25,6 +25,8 @@ FOLLOWS = frozenset(
         "training.steps",
         "data.memory_mib",
         "data.max_unreadable_share",
+        "data.patience_seconds",
+        "data.cache_folder",
         "protocol.name",
         "protocol.reference.name",  # what a folder is called; digests say what is in it
         "protocol.captions.name",

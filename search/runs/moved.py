@@ -13,6 +13,7 @@ from typing import Any
 
 from evaluators.measuring.reference_cache import reference_digest
 from search.custom import digest_of
+from search.latency import LISTS, lists_digest
 from search.runs.compatibility import READS, data_digest
 from search.runs.files import RECORD_NAME
 from search.runs.record import History, read_events
@@ -26,11 +27,13 @@ TEXT, LATENTS, SCORING_REFERENCE = (
     f"training.{LATENTS_FOLDER}",
     "scoring.reference",
 )
+PRICE_LISTS = "budget.prices"  # digests of these stand in the header, with what is said of each list
 USES = ("sampler.use", "stopping.use")  # digests of these stand in sessions, as the files may be put right
-DIGEST_OF: Mapping[str, Callable[[str], str]] = {
+DIGEST_OF: Mapping[str, Callable[[Any], str]] = {
     TEXT: lambda folder: frozen_digest(TEXT_FOLDER, folder),
     LATENTS: lambda folder: frozen_digest(LATENTS_FOLDER, folder),
     SCORING_REFERENCE: lambda source: reference_digest(source, SCORING_REFERENCE),
+    PRICE_LISTS: lambda files: lists_digest(files),
     **dict.fromkeys(USES, digest_of),
 }
 
@@ -101,8 +104,10 @@ def moves(before: SearchSettings, now: SearchSettings) -> dict[str, Any]:
     return {"moved": {"settings": settings, "words": words}} if words else {}
 
 
-def _known(name: str, place: str, history: History) -> str | None:
+def _known(name: str, place: Any, history: History) -> str | None:
     """The digest that a run recorded of what lay in a place."""
+    if name == PRICE_LISTS:
+        return ", ".join(one["digest"] for one in history.header.get(LISTS, [])) or None
     if name in USES:
         sessions = [session.get("own", {}) for session in history.sessions]
         return next((own[place] for own in reversed(sessions) if place in own), None)

@@ -18,6 +18,7 @@ SAMPLERS = {
     "sobol": "search.samplers.sobol:SobolSettings",
     "tpe": "search.samplers.tpe:TpeSettings",
 }
+WITHOUT_PAST = ("grid", "random", "sobol")  # what they propose follows from seed and number alone
 SamplerSettings = Annotated[MakesSampler, ByName(SAMPLERS, renamed={"own": "custom"})]
 """The settings of any of them: a field of this type is read by its `name`."""
 

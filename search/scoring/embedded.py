@@ -32,7 +32,7 @@ def prepare_embedded(
         folder,
         chosen,
         # One caption an image: another one of the same image in a batch would count as wrong.
-        train=lambda indices: as_uint8(data.train(data.first_captions[list(indices)])),
+        train=lambda indices: as_uint8(data.one_caption_each(list(indices))),
         train_count=data.train_images,
         held_out_images=held_out_images,
         held_out_captions=held_out_captions,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from search.runs.files import SHARED_KEY
 from search.runs.record import MemoryRecord, State
 from search.strategy import Decision, Job, Report, Strategy
 from space.architecture import Architecture
@@ -36,7 +37,7 @@ class Phases:
         return job
 
     def judge(self, key: str, report: Report) -> Decision:
-        if self.record is not None:
+        if self.record is not None and key != SHARED_KEY:  # whose network is no candidate
             architecture = self.record.history.by_key[key].architecture
             report = replace(report, scores=report.scores | self.scores(architecture))
         return self.phases[-1].judge(key, report)

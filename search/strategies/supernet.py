@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Literal
 
+from search.latency import latency_score
 from search.objectives import VALIDATION_LOSS, Objectives
 from search.runs.files import SHARED_KEY
 from search.runs.record import History, MemoryRecord, State
@@ -131,7 +132,9 @@ class SupernetTraining:
         return list(found.values())
 
     def _write_ranks(self, report: Report) -> None:
-        order = ranked(report.inherited, self.settings.rank_by, self.task.objectives)
+        each = zip(report.inherited, self.pool, strict=True)
+        scores = [own | latency_score(self.task.budget, proposal.architecture) for own, proposal in each]
+        order = ranked(scores, self.settings.rank_by, self.task.objectives)
         self.record.append(
             "inherited",
             key=SHARED_KEY,
@@ -142,7 +145,7 @@ class SupernetTraining:
                     "architecture_id": self.pool[place].architecture.id,
                     "params": self.pool[place].params,
                     "attributes": self.pool[place].attributes,
-                    "scores": report.inherited[place],
+                    "scores": scores[place],
                 }
                 for place in order
             ],

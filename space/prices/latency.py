@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from space.architecture import Architecture
+from space.prices.calibration import MeasuredNetwork, calibration
 from space.prices.interpolation import TimesByWidth
 from space.prices.parts import Family, Instance, TimedPart, instance_parts
 from space.shared.files import write_whole
@@ -73,6 +74,7 @@ class PriceList:
         entries: one a part.
         overhead_ms: what a call costs beside the parts.
         factor: by which the sum over the parts is multiplied, from `calibrated_on` whole networks.
+        whole: those networks, measured.
         source: the file that it was read from, if any; never written.
     """
 
@@ -87,6 +89,7 @@ class PriceList:
     overhead_ms: float = 0.0
     factor: float = 1.0
     calibrated_on: int = 0
+    whole: tuple[MeasuredNetwork, ...] = ()
     form: int = LIST_FORM
     source: str = field(default="", compare=False)
 
@@ -109,7 +112,8 @@ class PriceList:
 
     @classmethod
     def load(cls, path: str | Path) -> PriceList:
-        """Raises InputError: the file cannot be read, or holds no price list."""
+        """Raises InputError: the file cannot be read, or holds no price list. Where a device measured whole
+        networks and fitted nothing to them, that is done here."""
         try:
             plain = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -119,7 +123,7 @@ class PriceList:
         if not isinstance(plain, Mapping) or "entries" not in plain:
             raise InputError(f"{path}: is no price list; allowed: what mdsearch latency prices wrote")
         found: PriceList = from_plain(cls, {**plain, "source": str(path)}, str(path))
-        return found
+        return found.calibrated() if found.whole and not found.calibrated_on else found
 
     def to_plain(self) -> dict[str, Any]:
         plain = to_plain(self)
@@ -129,14 +133,28 @@ class PriceList:
     def write(self, path: str | Path) -> Path:
         """An entry a line. Raises OSError."""
         plain = self.to_plain()
-        entries = ",\n".join(f"    {json.dumps(entry)}" for entry in plain.pop("entries"))
-        head = json.dumps(plain, indent=2).removesuffix("\n}")
-        return write_whole(Path(path), f'{head},\n  "entries": [\n{entries}\n  ]\n}}\n')
+        lines = {name: plain.pop(name) for name in ("whole", "entries")}
+        text = json.dumps(plain, indent=2).removesuffix("\n}")
+        for name, each in lines.items():
+            inside = "".join(f"\n    {json.dumps(one)}," for one in each).removesuffix(",")
+            text += f',\n  "{name}": [{inside}' + ("\n  ]" if each else "]")
+        return write_whole(Path(path), f"{text}\n}}\n")
 
     def describe(self) -> str:
         """The list in a few words, as reports name it."""
         threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else ""
         return f"{self.runtime} in {self.precision} on {self.device}{threads}, {self.date}"
+
+    def calibrated(self) -> PriceList:
+        """The same list, whose sums are fitted to its whole networks. Raises InputError for one with parts
+        that it does not hold."""
+        sums = replace(self, overhead_ms=0.0, factor=1.0)
+        try:
+            predicted = [sums.milliseconds(one.network) for one in self.whole]
+            overhead, factor = calibration(predicted, [one.mean_ms for one in self.whole])
+            return replace(self, overhead_ms=overhead, factor=factor, calibrated_on=len(self.whole))
+        except InputError as error:
+            raise InputError(f"whole: {error}") from None
 
     # ------------------------------------------------------------------ prediction
 

@@ -77,7 +77,7 @@ def caption_in(text: str, where: str) -> str:
     try:
         if not where.lower().endswith(".json"):
             return _text(text.strip(), where)
-        row = _parsed(text, where)
+        row = parsed_json(text, where)
         return _text(_first(row, TEXT_FIELDS) if isinstance(row, Mapping) else None, where)
     except WrongForm as error:
         raise InputError(f"captions: {error}") from None
@@ -104,7 +104,7 @@ def _lines(path: Path) -> list[str]:
 def _json_lines(path: Path) -> Captions:
     return _rows(
         (
-            (where, _parsed(line, where))
+            (where, parsed_json(line, where))
             for where, line in _numbered(path, "line", _lines(path))
             if line.strip()
         )
@@ -112,7 +112,7 @@ def _json_lines(path: Path) -> Captions:
 
 
 def _json(path: Path) -> Captions:
-    value = _parsed(path.read_text("utf-8-sig"), str(path))
+    value = parsed_json(path.read_text("utf-8-sig"), str(path))
     if isinstance(value, dict) and "annotations" in value:
         return _coco(value, path)
     if isinstance(value, dict):
@@ -130,7 +130,7 @@ def _coco(value: dict[str, Any], path: Path) -> Captions:
         images = {image["id"]: image for image in value["images"]}
         for note in sorted(value["annotations"], key=lambda note: note["id"]):
             where, text = f"{path}, annotation {note['id']}", note["caption"].strip()
-            name = _name(images[note["image_id"]], where)
+            name = name_in(images[note["image_id"]], where)
             if name is None:
                 raise WrongForm(f"{where} is of an image that lacks its file_name")
             if text:
@@ -217,7 +217,7 @@ def _rows(rows: Iterable[tuple[str, Any]]) -> Captions:
             there = ", ".join(map(str, row)) if isinstance(row, Mapping) else repr(row)
             raise WrongForm(f"{where} needs a text under {' or '.join(TEXT_FIELDS)}; it has {there}")
         texts.append(_text(text, where))
-        name = _name(row, where)
+        name = name_in(row, where)
         if name is None:
             _check_unnamed(row, where)
             nameless = nameless or where
@@ -249,7 +249,7 @@ def _text(text: Any, where: str) -> str:
     return _encodable(text, where)
 
 
-def _name(row: Mapping[str, Any], where: str) -> str | None:
+def name_in(row: Mapping[str, Any], where: str) -> str | None:
     """An image's name; None where the row has no field of one. Raises WrongForm for anything but a name."""
     field = next((name for name in NAME_FIELDS if row.get(name) is not None), None)
     if field is None:
@@ -280,7 +280,7 @@ def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     return next((row[name] for name in names if row.get(name) is not None), None)
 
 
-def _parsed(text: str, where: str) -> Any:
+def parsed_json(text: str, where: str) -> Any:
     def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         """JSON itself would take the last, unseen."""
         found = dict(pairs)

@@ -4,7 +4,8 @@ Whoever trains on images and whoever scores them reads them alike. An image is t
 says, so that it stands as everybody sees it; clean-fid leaves it lying. Otherwise it becomes RGB as clean-fid
 makes it: alpha dropped, greyscale in three equal channels, the first frame of an animation, colour profiles
 ignored. Greyscale of 16 bits, or 12, keeps its highest eight, as PIL keeps those of 16-bit colour. Whatever
-else PIL cannot turn into RGB is unreadable.
+else PIL cannot turn into RGB is unreadable. `on_white` shows what is transparent as viewers do: what lies
+beneath alpha is often black, or noise that nobody has seen.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 ORIENTATION, AS_STORED = 0x0112, 1  # of EXIF
 TURNS = {  # as PIL's exif_transpose has them, which fails where it cannot write a note without them
@@ -39,12 +40,13 @@ def image_suffixes() -> frozenset[str]:
     return frozenset(suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN)
 
 
-def decode_image(source: bytes | Path, least_px: int | None = None) -> np.ndarray:
+def decode_image(source: bytes | Path, least_px: int | None = None, *, on_white: bool = False) -> np.ndarray:
     """An image file, or its bytes, as (H, W, 3) uint8, by the rules above.
 
     Args:
         least_px: a JPEG may come smaller, by a half, a quarter or an eighth, while no side falls below this;
             on photographs that is several times faster.
+        on_white: what is transparent lies on white; otherwise alpha is dropped.
 
     Raises:
         Unreadable: whatever is wrong with it.
@@ -53,9 +55,11 @@ def decode_image(source: bytes | Path, least_px: int | None = None) -> np.ndarra
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             if least_px is not None:
                 image.draft("RGB", (least_px, least_px))
-            return _as_rgb(image)
+            return _as_rgb(image, on_white)
     except Unreadable:
         raise
+    except UnidentifiedImageError:  # whose message gives the address of bytes in memory
+        raise Unreadable("cannot identify image file") from None
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from None
     except Exception as error:  # PIL's plugins raise what they like on damaged files
@@ -83,7 +87,7 @@ def is_decoded_otherwise(source: bytes | Path) -> bool:
         return False
 
 
-def _as_rgb(image: Image.Image) -> np.ndarray:
+def _as_rgb(image: Image.Image, on_white: bool) -> np.ndarray:
     image.load()
     bits, is_inverted = _grey_form(image)
     if (orientation := _orientation(image)) != AS_STORED:
@@ -93,6 +97,9 @@ def _as_rgb(image: Image.Image) -> np.ndarray:
         return np.repeat((255 - grey if is_inverted else grey)[..., None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise Unreadable(f"pixels of PIL's mode {image.mode!r}, whose range is not known")
+    if on_white and image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image.convert("RGB"))
 
 

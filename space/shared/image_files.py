@@ -29,6 +29,12 @@ class PassedOver:
         if self.counts[kind] <= NAMED_AT_MOST:
             self.first.setdefault(kind, []).append(printable(name))
 
+    def add_all(self, other: PassedOver) -> None:
+        for kind, count in other.counts.items():
+            names = self.first.setdefault(kind, []) + other.first[kind]
+            self.first[kind] = names[:NAMED_AT_MOST]
+            self.counts[kind] = self.counts.get(kind, 0) + count
+
     def __str__(self) -> str:
         """One line; empty where there is none."""
         kinds = []

@@ -72,10 +72,12 @@ def reason_of(error: OSError) -> str:
     return f"{error.filename}: {said}" if error.filename else said
 
 
-def pauses() -> Iterator[float]:
-    """Seconds to wait before each further attempt: 1, 2, 4, ... a minute, `PATIENCE_SECONDS` in all."""
+def pauses(patience_seconds: float | None = None) -> Iterator[float]:
+    """Seconds to wait before each further attempt: 1, 2, 4, ... a minute, so many in all; `PATIENCE_SECONDS`
+    if none are stated."""
+    patience = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
     spent, pause = 0.0, 1.0
-    while spent < PATIENCE_SECONDS:
+    while spent < patience:
         yield pause
         spent += pause
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -19,6 +19,8 @@ from mdsearch.commands.compare import CompareSettings
 from mdsearch.commands.completion import CompletionSettings
 from mdsearch.commands.convert import ConvertCommand
 from mdsearch.commands.count import PriceSettings
+from mdsearch.commands.data import DataCommand
+from mdsearch.commands.encode import EncodeCommand
 from mdsearch.commands.evaluate import EvaluateCommand
 from mdsearch.commands.evidence import EvidenceSettings
 from mdsearch.commands.evidence_again import AgainSettings
@@ -82,7 +84,9 @@ COMMANDS = {
     "compare": CompareSettings,
     "completion": CompletionSettings,
     "convert": ConvertCommand,
+    "data": DataCommand,
     "efficiency": EfficiencySettings,
+    "encode": EncodeCommand,
     "evaluate": EvaluateCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
 
 from evaluators.latency import runtimes
+from evaluators.latency.lists import sampled_networks
 from mdsearch.commands import latency, latency_check, latency_prices, latency_stages
 from space.architecture import Architecture, Level
+from space.choices import Space
 from space.prices.latency import PriceList
-from space.shared.plain import InputError
+from space.prices.macs import price
+from space.shared.plain import InputError, from_plain
 
 SMALL = Architecture(
     (Level(16, "full", (1,), (0, 0), cross_attention=True), Level(32, "separable", (1,), (1, 1))),
@@ -66,6 +70,22 @@ def test_json_holds_what_was_measured(arch_file: str, capsys: pytest.CaptureFixt
     assert isinstance(found["quiet"], bool) and "torch" in found["versions"]
 
 
+def test_all_that_run_here_are_measured_and_what_is_lacking_is_said(
+    arch_file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.evaluators.latency.test_lists import made_runtime
+
+    for name in runtimes.RUNTIMES:
+        monkeypatch.setitem(cast(Any, runtimes.RUNTIMES), name, made_runtime)
+    monkeypatch.setattr(runtimes, "missing_to_compile", lambda device: "a compiler")
+    assert latency.main([arch_file, "parts=[unet]", "rounds=1", "threads=1"]) == 0
+    text = capsys.readouterr().out
+    assert [name for name in runtimes.RUNTIMES if f"unet {name}:" in text] == ["eager", "onnx", "onnx_int8"]
+    assert "left out: compiled needs a compiler, which is not here" in text
+    with pytest.raises(InputError, match=r"^runtime: compiled needs a compiler, which is not here"):
+        latency.main([arch_file, "runtimes=[eager,compiled]"])
+
+
 def test_text_has_the_papers_row_beside_ours(arch_file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert latency.main([arch_file, "parts=[unet]", "runtimes=[eager]", "rounds=2", "threads=1"]) == 0
     text = capsys.readouterr().out
@@ -113,14 +133,22 @@ def test_a_list_is_measured_and_checked(
     assert not Path(f"{out}.begun").exists()
     with pytest.raises(InputError, match="is there; allowed: a new file"):
         latency_prices.main([space, *words])
-    check = [f"prices={out}", "networks=6", "equal=0", "rounds=1", "format=json"]
+    check = [f"prices={out}", "networks=6", "equal=0", "rounds=2", "format=json"]
     status = latency_check.main([space, *check])
     found = json.loads(capsys.readouterr().out)
     assert found["networks"] == len(found["measured"]) == 6
     assert found["worst_error"] < 1e-6 and found["rank_correlation"] == pytest.approx(1)
     assert status == 0 and found["holds"]
+    assert found["spread"]["repeats"] == found["spread"]["ceiling"] == pytest.approx(1)
+    assert found["spread"]["gmacs"] == [
+        min(each["gmacs"] for each in found["measured"]),
+        max(each["gmacs"] for each in found["measured"]),
+    ]
+    monkeypatch.delitem(cast(Any, runtimes.RUNTIMES), "onnx")  # nothing is measured again
     latency_check.main([space, *check[:-1]])
-    assert "6 networks never measured for the list: error median 0.0%" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "6 networks never measured for the list: error median 0.0%" in text
+    assert "no prediction can be expected above 1.000" in text
     other = replace(prices, device="a phone")
     other.write(tmp_path / "phone.json")
     with pytest.raises(InputError, match=r"is of a phone, and this is .*; allowed: a list of this device"):
@@ -138,6 +166,7 @@ def test_a_list_is_measured_and_checked(
         (latency_check, ["prices=nothing.json"], "cannot be read as a price list"),
         (latency_check, ["prices=nothing.json", "networks=2"], "networks: 2 is too few"),
         (latency_stages, ["out=."], r"out: \. is there"),
+        (latency_stages, ["out=stages", "networks=-1"], "networks: -1 is not possible"),
         (latency_stages, ["out=stages", "to=tflite"], "to: 'tflite' is not a choice here"),
     ],
 )
@@ -147,6 +176,25 @@ def test_refusals(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=named):
         command.main([space, *words])
+
+
+def test_stages_come_with_whole_networks_that_fit(
+    space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_space: Space = from_plain(Space, yaml.safe_load(NARROW))
+    gmacs = [price(a).gmacs for a in sampled_networks(of_space, 20, 0, "all", lambda a: True)]
+    middle = f"budget.gmacs={sorted(gmacs)[10]}"
+    written: list[Any] = []
+    monkeypatch.setattr(latency_stages, "write_stages", lambda *given: written.append(given))
+    words = [space, f"out={tmp_path / 'stages'}", "entries=60", "networks=3", "to=coreml"]
+    assert latency_stages.main([*words, middle]) == 0
+    ((_, parts, networks, folder, to, _),) = written
+    assert (len(networks), folder, to) == (3, tmp_path / "stages", "coreml")
+    assert max(price(a).gmacs for a in networks) <= sorted(gmacs)[10]
+    text = capsys.readouterr().out
+    assert f"{len(parts)} entries and 3 whole networks" in text and "unverified: written on a machine" in text
+    with pytest.raises(InputError, match=r"networks: 0 of 3 fit the budget.*nearest: networks=0"):
+        latency_stages.main([*words, "budget.gmacs=0.000001"])
 
 
 def test_too_little_disk(arch_file: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from evaluators.latency.runtimes import Place, versions_of
+from mdsearch.api import serve_settings, settings_of
 from search.latency import (
     check_lists,
     check_same_lists,
@@ -25,6 +27,7 @@ from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
 from search.toy import RUNGS, SPACE, START, drive
 from space.budget import LATENCY, Budget
+from space.paths import SpacePaths
 from space.prices.coverage import parts_of_space
 from space.prices.latency import PriceList
 from space.proxy import Proxy
@@ -89,6 +92,35 @@ def test_a_run_goes_on_with_the_same_lists(prices: PriceList, tmp_path: Path) ->
     replace(prices, factor=2.0).write(moved)
     with pytest.raises(InputError, match=r"resume: budget\.prices differ"):
         check_same_lists(header, Budget(latency_ms=100, prices=str(moved)))
+
+
+def test_lists_are_found_from_any_folder(
+    prices: PriceList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker samples within the bound, in a folder of its own; a resumed search stands anywhere."""
+    bound = 2 * prices.milliseconds(SPACE.smallest(prices.milliseconds))
+    words = [f"budget.latency_ms={bound}", "budget.prices=list.json"]
+    told = ["rungs=[1]", "start={fid: 3, clip: 0.1}", "stopping=none"]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    budget = settings_of(words)[0].budget
+    assert budget.files == serve_settings([*words, *told])[0].budget.files == (str(tmp_path / "list.json"),)
+    two = settings_of([words[0], "budget.prices=[list.json,elsewhere/other.json]"])[0].budget
+    assert two.files == (str(tmp_path / "list.json"), str(tmp_path / "elsewhere" / "other.json"))
+    sent = pickle.dumps(SpacePaths(SPACE, budget))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    sampled = [pickle.loads(sent).at(seed, 1) for seed in range(5)]
+    assert all(prices.milliseconds(a) <= bound for a in sampled)
+
+
+def test_a_shared_training_goes_on_wherever_its_list_lies(prices: PriceList, tmp_path: Path) -> None:
+    def identity(file: Path) -> object:
+        return SpacePaths(SPACE, Budget(latency_ms=100, prices=str(file))).identity(Proxy())
+
+    prices.write(tmp_path / "moved.json")
+    replace(prices, factor=2.0).write(tmp_path / "other.json")
+    assert identity(tmp_path / "moved.json") == identity(Path(prices.source))
+    assert identity(tmp_path / "other.json") != identity(Path(prices.source))
 
 
 def test_another_device_or_version_is_said(prices: PriceList, tmp_path: Path) -> None:

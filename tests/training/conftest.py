@@ -77,11 +77,15 @@ def tiny_autoencoder(folder: Path, levels: int) -> Path:
 
 @pytest.fixture
 def clip_folder(tmp_path: Path) -> Path:
+    return tiny_clip(tmp_path / "clip")
+
+
+def tiny_clip(folder: Path) -> Path:
+    """Random weights, 10 x 16 features; its tokens are letters."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     letters = [*"abcdefghijklmnopqrstuvwxyz"]
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    folder = tmp_path / "clip"
     folder.mkdir()
     (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")

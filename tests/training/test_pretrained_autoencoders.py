@@ -17,7 +17,7 @@ from space.shared.plain import InputError
 from tests.training.conftest import tiny_autoencoder
 from tests.training.examples import changed_json, changed_weights
 from training.data.base import InMemory
-from training.data.dataset import Dataset
+from training.data.dataset import SplitImages
 from training.data.scenes import ScenesSettings
 from training.latents import LatentSettings, make_codec
 from training.settings import TrainingSettings
@@ -79,7 +79,7 @@ def test_latents_of_4x96x96_are_trained_on(
     """768 px through an autoencoder of f = 8."""
     folder = tiny_autoencoder(tmp_path / "vae", levels=4)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 768, 768, 3), np.uint8)
-    data = Dataset(ScenesSettings(image_size_px=768), InMemory(pixels, ["red", "blue", "green", "grey"]))
+    data = SplitImages(ScenesSettings(image_size_px=768), InMemory(pixels, ["red", "blue", "green", "grey"]))
     own = replace(tiny, latent_channels=4, latent_size=96)
     alone = replace(settings, batch_size=1, latents=LatentSettings(codec="vae", folder=str(folder)))
     trainer = Trainer(own, data, alone, seed=0)

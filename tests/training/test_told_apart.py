@@ -14,7 +14,7 @@ import torch
 from space.architecture import Architecture
 from space.shared.plain import InputError
 from training.data.base import InMemory
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, SplitImages
 from training.data.scenes import ScenesSettings
 from training.settings import TrainingSettings
 from training.text import SmallTextEncoder, TextSettings, make_text_encoder
@@ -30,7 +30,7 @@ def small() -> SmallTextEncoder:
 
 def captioned(captions: list[str]) -> Dataset:
     pixels = np.zeros((len(captions), 16, 16, 3), np.uint8)
-    return Dataset(ScenesSettings(image_size_px=16, held_out_share=0.25), InMemory(pixels, captions))
+    return SplitImages(ScenesSettings(image_size_px=16, held_out_share=0.25), InMemory(pixels, captions))
 
 
 def test_a_tokenizer_that_loses_the_captions_ends_training_before_it_begins(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -93,8 +93,8 @@ class CommonSettings(ABC):
             raise InputError(f"seed: {self.seed} is not possible; allowed: 0 or more")
 
     @abstractmethod
-    def load(self) -> ImageSource:
-        """Raises InputError where the images cannot be had."""
+    def load(self) -> Any:
+        """An `ImageSource`, or a data set of its own kind. Raises InputError where there are no images."""
 
     @property
     def title(self) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,23 +16,95 @@ from torch import Tensor
 from space.shared.plain import InputError, first_few
 from training.data.base import CommonSettings, ImageSource
 from training.data.captions import words
+from training.data.order import indices_at
+
+Indices = Sequence[int] | np.ndarray | Tensor
 
 
-class Dataset:
-    """Captioned images in two splits. An index is that of a caption.
+class Examples(NamedTuple):
+    """What a network learns from: images and captions; or, encoded ahead, latents and features.
 
-    An image of several captions is trained on with each of them, and held out with its first one alone: what
-    is held out counts images, none of which is trained on.
+    `features` are (B, L, W) of the captions, `empty` (L, W) of the empty caption; None where `inputs` are
+    images.
+    """
+
+    inputs: Tensor
+    captions: list[str]
+    features: Tensor | None = None
+    empty: Tensor | None = None
+
+
+class Dataset(ABC):
+    """Captioned images in two splits that share none: what training, searching and scoring see of them.
+
+    An image of several captions is held out with its first one alone: what is held out counts images, none of
+    which is trained on.
 
     Attributes:
         name: of the settings.
         digest: sixteen hexadecimal digits of the images, captions and split; equal in every process.
         image_size_px: height and width.
-        train_captions: in the order of the indices, those of an image beside each other.
+        train_captions: in the order of the indices.
         held_out_captions: one for each image, in the order of the indices.
         train_images: how many images the training captions are of.
+        unreadable: names of images that could not be read and were left out.
+        encoders: digests of the folders that its latents and features come from, by the settings that name
+            them in a training; none of images.
+    """
+
+    name: str
+    digest: str
+    image_size_px: int
+    train_captions: Sequence[str]
+    held_out_captions: list[str]
+    train_images: int
+    unreadable: list[str]
+    encoders: Mapping[str, str] = MappingProxyType({})
+
+    def examples(self, places: Sequence[int] | np.ndarray, seed: int) -> Examples:
+        """What a network learns from at these places, as `at`."""
+        return Examples(*self.at(places, seed))
+
+    def held_out_examples(self, indices: Sequence[int]) -> Examples:
+        return Examples(*self.held_out(indices))
+
+    @abstractmethod
+    def at(self, places: Sequence[int] | np.ndarray, seed: int) -> tuple[Tensor, list[str]]:
+        """What stands at these places of the endless order of a seed: images and captions, as `train`.
+
+        A place is the number of a sample over all steps and devices (see `training.data.order`).
+        """
+
+    @abstractmethod
+    def train(self, indices: Indices) -> tuple[Tensor, list[str]]:
+        """Images, (B, 3, H, W) float32 in [-1, 1], and captions of the training split."""
+
+    @abstractmethod
+    def one_caption_each(self, indices: Sequence[int]) -> tuple[Tensor, list[str]]:
+        """As `train`, but the indices are those of images, and each comes with its first caption."""
+
+    @abstractmethod
+    def held_out(self, indices: Indices) -> tuple[Tensor, list[str]]:
+        """Images, (B, 3, H, W) float32 in [-1, 1], and captions of the held-out split."""
+
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """What lies there and is not trained on, and whatever else has to be known of it, in lines."""
+
+    @property
+    @abstractmethod
+    def vocabulary(self) -> list[str]:
+        """The words of the training captions, sorted."""
+
+
+class SplitImages(Dataset):
+    """Images whose captions are all known from the start. An index is that of a caption.
+
+    An image of several captions is trained on with each of them.
+
+    Attributes:
+        train_captions: those of an image beside each other.
         first_captions: (train_images,) indices of the first training caption of each image.
-        unreadable: names of files that could not be read and were left out.
     """
 
     def __init__(self, settings: CommonSettings, images: ImageSource) -> None:
@@ -45,12 +120,16 @@ class Dataset:
         self.held_out_captions = [images.captions[index] for index in self._held_out]
         self.digest = self._digest()
 
-    def train(self, indices: Sequence[int] | np.ndarray | Tensor) -> tuple[Tensor, list[str]]:
-        """Images, (B, 3, H, W) float32 in [-1, 1], and captions of the training split."""
+    def at(self, places: Sequence[int] | np.ndarray, seed: int) -> tuple[Tensor, list[str]]:
+        return self.train(indices_at(places, len(self.train_captions), seed))
+
+    def train(self, indices: Indices) -> tuple[Tensor, list[str]]:
         return self._take(self._train, indices)
 
-    def held_out(self, indices: Sequence[int] | np.ndarray | Tensor) -> tuple[Tensor, list[str]]:
-        """Images, (B, 3, H, W) float32 in [-1, 1], and captions of the held-out split."""
+    def one_caption_each(self, indices: Sequence[int]) -> tuple[Tensor, list[str]]:
+        return self.train(self.first_captions[list(indices)])
+
+    def held_out(self, indices: Indices) -> tuple[Tensor, list[str]]:
         return self._take(self._held_out, indices)
 
     def notes(self) -> list[str]:
@@ -75,15 +154,11 @@ class Dataset:
 
     @property
     def vocabulary(self) -> list[str]:
-        """The words of the training captions, sorted."""
-        return sorted({word for caption in set(self.train_captions) for word in words(caption)})
+        return words_of(self.train_captions)
 
-    def _take(
-        self, split: np.ndarray, indices: Sequence[int] | np.ndarray | Tensor
-    ) -> tuple[Tensor, list[str]]:
+    def _take(self, split: np.ndarray, indices: Indices) -> tuple[Tensor, list[str]]:
         chosen = split[np.asarray(indices, dtype=np.int64)]
-        pixels = torch.from_numpy(self._images.pixels(self._image_of[chosen].tolist()))
-        images = pixels.permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
+        images = as_floats(self._images.pixels(self._image_of[chosen].tolist()))
         return images, [self._images.captions[index] for index in chosen]
 
     def _digest(self) -> str:
@@ -94,6 +169,16 @@ class Dataset:
         if self.train_images < len(self.train_captions):
             content.update(self._image_of[self._train].tobytes())
         return content.hexdigest()[:16]
+
+
+def as_floats(pixels: np.ndarray) -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
+
+
+def words_of(captions: Iterable[str]) -> list[str]:
+    """The words of captions, each once, sorted."""
+    return sorted({word for caption in set(captions) for word in words(caption)})
 
 
 def _split(variant_of: Sequence[int], settings: CommonSettings) -> tuple[np.ndarray, np.ndarray]:

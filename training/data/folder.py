@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
-from space.shared.decoding import Unreadable, decode_image, image_suffixes, is_decoded_otherwise
+from space.shared.decoding import image_suffixes, is_decoded_otherwise
 from space.shared.image_files import PassedOver, by_normal_form, files_under, normal_form
 from space.shared.plain import InputError, first_few
 from training.data.base import CommonSettings
 from training.data.captions import captioned_files, captions_file
+from training.data.pixels import centre_square
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class FolderPixels:
         if self.pixels_in_memory is not None:
             return self.pixels_in_memory[np.asarray(indices, dtype=np.int64)]
         with ThreadPoolExecutor() as pool:  # PIL decodes outside Python's lock
-            decoded = list(pool.map(lambda index: _decode(self._files[index], self._size), indices))
+            decoded = list(pool.map(lambda index: centre_square(self._files[index], self._size), indices))
         for index, image in zip(indices, decoded, strict=True):
             if isinstance(image, str):
                 raise InputError(f"{self._files[index]}: cannot be read any more as an image: {image}")
@@ -142,7 +142,7 @@ def open_folder(
     keep = len(files) * image_size_px**2 * 3 <= memory_mib * 2**20
 
     def read(file: Path) -> np.ndarray | str | None:
-        image = _decode(file, image_size_px)
+        image = centre_square(file, image_size_px)
         return image if keep or isinstance(image, str) else None
 
     with ThreadPoolExecutor() as pool:
@@ -207,18 +207,6 @@ def _passed_over(root: Path, files: list[Path]) -> PassedOver:
         if os.path.abspath(root / name) not in named:
             found.passed_over.add("without a caption", name)
     return found.passed_over
-
-
-def _decode(file: Path, image_size_px: int) -> np.ndarray | str:
-    """(H, W, 3) uint8: the centre square, resized; or why the file cannot be read as an image."""
-    try:
-        image = Image.fromarray(decode_image(file, least_px=image_size_px))
-    except Unreadable as error:
-        return str(error)
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.crop((left, top, left + side, top + side))
-    return np.asarray(square.resize((image_size_px, image_size_px), Image.Resampling.LANCZOS))
 
 
 def _check_unreadable(unreadable: list[tuple[str, str]], count: int, max_share: float) -> None:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from space.shared.seeds import generator
-from training.data.dataset import Dataset
-from training.data.order import batch_indices
+from training.data.dataset import Dataset, Examples
 from training.model import Model
 from training.objectives.base import TrainedPart, TrainingObjective
 from training.settings import TrainingSettings
@@ -19,8 +18,8 @@ from training.text import Tokens
 class DiffusionBatch(NamedTuple):
     """What one step learns from."""
 
-    images: Tensor  # (B, 3, image size, image size) in [-1, 1]
-    tokens: Tokens  # of the captions, "" where they are dropped
+    images: Tensor  # (B, 3, image size, image size) in [-1, 1]; latents if they were encoded ahead
+    tokens: Tokens | Tensor  # of the captions, "" where they are dropped; their features if they were, too
     noise: Tensor  # (B, C, H, W) as the latents
     timesteps: Tensor  # (B,)
 
@@ -47,16 +46,15 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
 
     def batch(self, step: int) -> DiffusionBatch:
         s, device = self.settings, self.model.device
-        count = len(self.data.train_captions)
-        images, captions = self.data.train(batch_indices(count, s.batch_size, step, self.seed))
-        size = len(captions)
+        places = range(step * s.batch_size, (step + 1) * s.batch_size)
+        examples = self.data.examples(places, self.seed)
+        size = len(examples.captions)
         own = generator("step", self.seed, step, device=device)
         noise = torch.randn((size, *self.model.latent_shape), generator=own, device=device)
         timesteps = torch.randint(s.diffusion.timesteps, (size,), generator=own, device=device)
         dropped = torch.rand(size, generator=own, device=device) < s.caption_dropout
-        kept = ["" if drop else text for drop, text in zip(dropped.tolist(), captions, strict=True)]
-        tokens = self.model.text_encoder.tokenize(kept).to(device)
-        return DiffusionBatch(images.to(device), tokens, noise, timesteps)
+        tokens = self._tokens(examples, dropped.tolist())
+        return DiffusionBatch(examples.inputs.to(device), tokens, noise, timesteps)
 
     def loss(self, part: str, batch: DiffusionBatch) -> Tensor:
         return self._loss(self.model, batch)
@@ -74,18 +72,29 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
 
     def _held_out(self, indices: range, count: int) -> DiffusionBatch:
         s, device = self.settings, self.model.device
-        images, captions = self.data.held_out(indices)
+        examples = self.data.held_out_examples(indices)
         own = generator("validation", indices.start, s.batch_size)
-        noise = torch.randn((len(captions), *self.model.latent_shape), generator=own).to(device)
+        noise = torch.randn((len(examples.captions), *self.model.latent_shape), generator=own).to(device)
         # Evenly spread over the noise levels, by steps that are prime to most counts.
         spread = [(index * 619 % count + 0.5) / count for index in indices]
         timesteps = torch.tensor([int(share * s.diffusion.timesteps) for share in spread], device=device)
-        tokens = self.model.text_encoder.tokenize(captions).to(device)
-        return DiffusionBatch(images.to(device), tokens, noise, timesteps)
+        tokens = self._tokens(examples, [False] * len(examples.captions))
+        return DiffusionBatch(examples.inputs.to(device), tokens, noise, timesteps)
+
+    def _tokens(self, examples: Examples, dropped: list[bool]) -> Tokens | Tensor:
+        """What the network is told, nothing where the caption is dropped; on the device."""
+        device = self.model.device
+        if examples.features is not None and examples.empty is not None:
+            gone = torch.tensor(dropped).view(-1, 1, 1)
+            return torch.where(gone, examples.empty, examples.features).to(device)
+        kept = ["" if drop else text for drop, text in zip(dropped, examples.captions, strict=True)]
+        return self.model.text_encoder.tokenize(kept).to(device)
 
     def _loss(self, model: Model, batch: DiffusionBatch) -> Tensor:
-        latents = model.codec.encode(batch.images)
+        encoded = batch.tokens if isinstance(batch.tokens, Tensor) else None
+        latents = batch.images if encoded is not None else model.codec.encode(batch.images)
         noisy = model.diffusion.add_noise(latents, batch.noise, batch.timesteps)
         with self.settings.autocast(model.device):
-            prediction = model(noisy, batch.timesteps, model.text_encoder(batch.tokens))
+            context = model.text_encoder(batch.tokens) if encoded is None else encoded
+            prediction = model(noisy, batch.timesteps, context)
         return model.diffusion.loss(prediction, latents, batch.noise, batch.timesteps)

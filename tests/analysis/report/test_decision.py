@@ -23,7 +23,7 @@ from search.runs.record import Record, read_history
 from space.prices.macs import price
 from tests.analysis.report.pages import Tree, body_of, words_of
 from tests.search.histories import MD, MD_LITE, confirm, end, open_run, propose, score
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, SplitImages
 from training.data.digits import DigitsSettings
 from training.data.emoji import Design, EmojiImages, EmojiSettings
 from training.data.factory import load_data
@@ -161,7 +161,7 @@ def of_data(name: str, folder: Path) -> Dataset:
     pixels = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.full((1, 16, 16, 3), 6, np.uint8)
     if name == "emoji":
         designs = [Design(f"{n:X}", f"design {n}", None) for n in range(40)]
-        return Dataset(EmojiSettings(image_size_px=16), EmojiImages(designs, pixels))
+        return SplitImages(EmojiSettings(image_size_px=16), EmojiImages(designs, pixels))
     for n, image in enumerate(pixels):
         Image.fromarray(image).save(folder / f"{n}.png")
     rows = (json.dumps({"file": f"{n}.png", "caption": f"photograph {n}"}) for n in range(40))

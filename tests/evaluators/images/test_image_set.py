@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from evaluators.images.image_set import open_images
-from evaluators.images.order import natural_order
 from space.shared.decoding import Unreadable
+from space.shared.file_names import natural_order
 from space.shared.plain import InputError
 from tests.evaluators.images.written import (
     decoded,

@@ -14,11 +14,12 @@ from torch import nn
 from evaluators.latency import runtimes
 from evaluators.latency.designs import design, spread_out
 from evaluators.latency.held_out import Whole, verdict_of_list
-from evaluators.latency.lists import Effort, calibration, measured_list, sampled_networks
+from evaluators.latency.lists import Effort, measured_list, sampled_networks
 from evaluators.latency.probes import MOST_TIMES, Probe, build_probe, macs, pair
 from evaluators.latency.runtimes import Inputs, Place, TimedRun
 from space.architecture import Architecture
 from space.choices import LevelRanges, Space
+from space.prices.calibration import calibration
 from space.prices.coverage import parts_of_space
 from space.prices.macs import price
 from space.prices.parts import TimedPart, parts
@@ -184,6 +185,7 @@ def test_calibration() -> None:
     assert calibration(sums, [5 + 2 * each for each in sums]) == (pytest.approx(5), pytest.approx(2))
     assert calibration([10.0], [12.0]) == (0, pytest.approx(1.2))
     assert calibration([], []) == (0, 1)
+    assert calibration([1.0, 2.0, 4.0], [8.0, 4.0, 2.0]) == (0, pytest.approx((8 + 2 + 0.5) / 3))
     assert calibration(sums, [each - 1 for each in sums])[0] == 0  # no call takes less than nothing
 
 

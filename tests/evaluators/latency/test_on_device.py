@@ -6,7 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -17,15 +17,23 @@ import pytest
 from torch import Tensor, nn
 
 from evaluators.latency.designs import design
-from evaluators.latency.stages_folder import SCRIPT_FILE, stages_bytes, write_stages
+from evaluators.latency.lists import sampled_networks
+from evaluators.latency.runtimes import Place
+from evaluators.latency.stages_folder import SCRIPT_FILE, UNVERIFIED, stages_bytes, write_stages
 from space.choices import LevelRanges, Space
 from space.prices.latency import PriceList
+from space.prices.macs import price
+from space.prices.parts import parts
 from space.shared.plain import InputError
+from tests.evaluators.latency.test_lists import made_runtime
+from tests.space.price_lists import by_widths
 
-LEVEL = LevelRanges((16,), layers_down=(1,), layers_up=(0,), cross_attention=(True,))
+LEVEL = LevelRanges((16, 32), blocks=(1, 2), layers_down=(0, 1), layers_up=(0, 1), cross_attention=(True,))
 BASE = {"latent_size": 4, "norm_groups": 8, "head_width": 16, "time_width": 32, "context_width": 16}
 SPACE = Space({"level_1": LEVEL}, base=BASE)
-PARTS = [part for part in design(SPACE) if part.kind in ("cross-attention", "conv in")]
+PARTS = design(SPACE)
+NETWORKS = sampled_networks(SPACE, 4, 0, "calibration", lambda a: True)
+TIMES: dict[str, float] = {}  # ms by the name of a file, as made in test_lists.py
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +42,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("stages") / "of"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("space.interchange.onnx_files.write_onnx", write_identity)
-        write_stages(SPACE, PARTS, path, "onnx")
+        write_stages(SPACE, PARTS, NETWORKS, path, "onnx")
     return path
 
 
 def write_identity(module: nn.Module, takes: dict[str, Tensor], outputs: Sequence[str], path: Path) -> None:
+    TIMES[path.name] = made_runtime(module, [], Place(), path)(0) or 0.0
     described = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(value.shape))
         for name, value in takes.items()
@@ -76,24 +85,56 @@ def words(out: Path, *more: str) -> list[str]:
 
 def test_the_folder(folder: Path) -> None:
     plain = json.loads((folder / "stages.json").read_text())
-    assert len(plain["entries"]) == len(PARTS) == 2
-    assert all((folder / chain["file"]).is_file() for chain in plain["chains"].values())
-    assert len(plain["chains"]) == 4
-    assert stages_bytes(PARTS, "coreml") * 2 == stages_bytes(PARTS, "onnx") > 4 * 3 * 3 * 8 * 16
+    assert len(plain["entries"]) == len(PARTS) and len(plain["whole"]) == 4
+    files = [one["file"] for one in (*plain["chains"].values(), *plain["whole"])]
+    assert all((folder / file).is_file() for file in files) and len(set(files)) == len(files)
+    assert list(plain["whole"][0]["inputs"]) == ["sample", "timestep", "encoder_hidden_states"]
+    assert "note" not in plain
+    chains, all_of_it = stages_bytes(PARTS, [], "onnx"), stages_bytes(PARTS, NETWORKS, "onnx")
+    assert stages_bytes(PARTS, NETWORKS, "coreml") * 2 == all_of_it
+    assert all_of_it - chains == 4 * sum(price(a).parameters for a in NETWORKS)
 
 
-def test_its_list_is_one_of_ours(folder: Path, tmp_path: Path) -> None:
-    """A clock that ticks once a run: chains take the same, so that their parts take nothing."""
-    ticks = count()
-    out = tmp_path / "list.json"
-    assert script(folder).main(words(out), clock=lambda: next(ticks)) == 0
+def test_its_list_predicts_as_one_of_ours(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted: a call takes 3 ms more than its parts, and a network a tenth more than the sum."""
+    module, out, now = script(folder), tmp_path / "list.json", [0.0]
+
+    def call_of(file: Path, inputs: Any) -> Callable[[int], None]:
+        def call(number: int) -> None:
+            now[0] += TIMES[file.name] / 1e3
+
+        return call
+
+    monkeypatch.setattr(module, "runtime_of", lambda options: (call_of, {"onnxruntime": "1"}))
+    assert module.main(words(out), clock=lambda: now[0]) == 0
     found = PriceList.load(out)
     assert [entry.part for entry in found.entries] == PARTS
     assert (found.device, found.runtime, found.threads, found.precision) == ("made", "onnx", 1, "fp32")
-    assert {entry.mean_ms for entry in found.entries} == {0.0}
     assert {entry.count for entry in found.entries} == {5}
-    assert "onnxruntime" in found.versions and "torch" in found.versions
+    assert found.versions["onnxruntime"] == "1" and "torch" in found.versions
+    assert (found.calibrated_on, found.factor) == (4, pytest.approx(1.1))
+    assert found.overhead_ms == pytest.approx(3)
+    for a in sampled_networks(SPACE, 6, 0, "check", lambda a: True):
+        assert found.milliseconds(a) == pytest.approx(3 + 1.1 * sum(map(by_widths, parts(a))))
+    assert PriceList.load(found.write(tmp_path / "again.json")) == found
     assert not (tmp_path / "list.json.begun").exists()
+
+
+def test_a_stage_that_does_not_run_is_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = script(folder)
+
+    def call_of(file: Path, inputs: Any) -> Any:
+        raise RuntimeError("no such operator\nand a trace")
+
+    monkeypatch.setattr(module, "runtime_of", lambda options: (call_of, {}))
+    assert module.main(words(tmp_path / "list.json")) == 2
+    said = capsys.readouterr().err
+    assert '"kind": "time embedding"' in said and "does not run here: no such operator\n" in said
+    assert said.count("\n") == 1
 
 
 def test_it_goes_on_where_it_was(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +153,7 @@ def test_it_goes_on_where_it_was(folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert module.main(words(out, "--threads", "2")) == 2
     assert "another measurement" in capsys.readouterr().err
     assert module.main(words(out)) == 0
-    assert len(PriceList.load(out).entries) == 2
+    assert len(PriceList.load(out).entries) == len(PARTS)
 
 
 @pytest.mark.parametrize(
@@ -152,5 +193,17 @@ def test_coreml_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "coremltools", None)
     refused: Any = pytest.raises(InputError, match="to: coreml needs the package coremltools")
     with refused:
-        write_stages(SPACE, PARTS, tmp_path / "of", "coreml")
+        write_stages(SPACE, PARTS, [], tmp_path / "of", "coreml")
     assert not (tmp_path / "of").exists()
+
+
+def test_a_folder_for_core_ml_says_that_it_is_unverified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(module: Any, takes: Any, path: Path) -> Path:
+        return path.with_suffix(".mlpackage")
+
+    monkeypatch.setattr("evaluators.latency.stages_folder.writer_of", lambda to: (written, {}))
+    write_stages(SPACE, PARTS[:1], [], tmp_path / "of", "coreml")
+    plain = json.loads((tmp_path / "of" / "stages.json").read_text())
+    assert (plain["note"], plain["precision"]) == (UNVERIFIED, "fp16")

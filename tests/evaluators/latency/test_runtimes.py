@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.latency import runtimes
-from evaluators.latency.runtimes import Place, runner, versions_of
+from evaluators.latency.runtimes import Place, runner, runtimes_here, versions_of
 from evaluators.latency.table4 import PAPERS_ROWS, row_of
 from evaluators.latency.timing import Timing
 from evaluators.latency.whole import (
@@ -79,6 +79,48 @@ def test_however_many_modules_are_compiled(monkeypatch: pytest.MonkeyPatch) -> N
         run = runner(Sum(), [{"x": torch.zeros(size)}], "compiled", Place("cpu", 1), Path())
         assert run(0) is run(1) is None
     assert len(compiled) == 12
+
+
+class Square(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sin() * x + 1
+
+
+LACKING = "; ".join(runtimes_here(Place())[1])
+
+
+@pytest.mark.slow  # a C++ compiler takes some ten CPU seconds
+@pytest.mark.skipif("compiled" in LACKING, reason=LACKING)
+def test_compiled_by_the_compiler_that_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel of its own that gives what the module gives."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    made: list[Any] = []
+    compile_it = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda *of, **by: made.append(compile_it(*of, **by)) or made[0])
+    inputs = [{"x": torch.linspace(-2, 2, 12) + number} for number in range(2)]
+    run = runner(Square(), inputs, "compiled", Place("cpu", 1), Path())
+    assert run(0) is run(1) is None
+    assert list(tmp_path.rglob("*.so"))
+    torch.testing.assert_close(made[0](inputs[1]["x"]), Square()(inputs[1]["x"]))
+
+
+@pytest.mark.parametrize(
+    ("named", "said"), [("no-such-g++", "no-such-g[+][+], or what CXX names"), ("", "g[+][+]")]
+)
+def test_without_a_compiler(named: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused where it is named, left out with the reason where all that run here are meant."""
+    monkeypatch.setenv("CXX", named)
+    monkeypatch.setattr(runtimes.sys, "platform", "linux")
+    monkeypatch.setattr(runtimes.shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match=rf"compiled needs a compiler \({said}.*not here; allowed: eager"):
+        Place().check("compiled")
+    found, (reason,) = runtimes_here(Place())
+    assert found == ("eager", "onnx", "onnx_int8") and reason.startswith("left out: compiled needs")
+    monkeypatch.setattr(runtimes.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(runtimes.sysconfig, "get_path", lambda name: "/nowhere")
+    with pytest.raises(InputError, match=r"compiled needs Python's headers"):
+        Place().check("compiled")
+    assert runtimes_here(Place(precision="bf16"))[0] == ("eager",)
 
 
 def test_an_exported_network_and_its_int8_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +211,20 @@ def test_conditions_of_a_network_come_in_their_order() -> None:
 def test_a_whole_network_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(cast(Any, runtimes.RUNTIMES), "made", lambda *_: lambda number: 100.0 + number)
     found = whole_timing(SMALL, "made", Place("cpu", 1), seconds=0.5, least=3, most=9, clock=lambda: 0.0)
-    assert found.times == (101, 102, 103, 104, 105)  # half a second of the first run's 100 ms; one warms up
+    assert found.times == (101, 102, 103, 104, 105)  # half a second of 101 ms; one warms up
+
+
+def test_what_the_first_run_takes_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may compile for minutes, of which rounds would be the fewest."""
+    ran: list[int] = []
+
+    def run(number: int) -> float:
+        ran.append(number)
+        return 1e6 if len(ran) == 1 else 50.0
+
+    monkeypatch.setitem(cast(Any, runtimes.RUNTIMES), "made", lambda *_: run)
+    found = whole_timing(SMALL, "made", Place("cpu", 1), seconds=0.5, least=3, most=99, clock=lambda: 0.0)
+    assert found.times == (50.0,) * 10
 
 
 def test_versions_are_those_that_ran() -> None:

@@ -24,6 +24,8 @@ from search.runs.record import Record
 from space.shared.plain import InputError
 from space.shared.retries import storage_error
 from tests.search.sweeps import searches_of
+from tests.space.examples import example
+from tests.space.price_lists import made_list
 from training.data.factory import load_data
 
 
@@ -124,6 +126,7 @@ def test_images_that_have_changed_in_their_place_are_refused(run: Path) -> None:
 
 MODELS = {"training.text.folder": "clip", "training.latents.folder": "vae"}
 PLACES = MODELS | {"scoring.reference": "statistics.safetensors", "sampler.use": "mine.py:Mine"}
+PLACES["budget.prices"] = "list.json"
 
 
 @pytest.fixture
@@ -136,6 +139,7 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             Path(name, file).write_text(f"{name}'s {file}")
     Path("statistics.safetensors").write_text("moments")
     Path("mine.py").write_text("class Mine: ...")
+    made_list([example(0)]).write("list.json")
     words = ["training.text.encoder=clip", "training.latents.codec=vae", "sampler=custom", "evaluators=own"]
     words += [f"{name}={place}" for name, place in PLACES.items()]
     settings, words = settings_of([*words, "runs_folder=runs", "name=a"])
@@ -149,20 +153,23 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_whatever_a_run_names_may_have_moved_where_it_is_the_same(named: Path, name: str) -> None:
+def test_whatever_a_run_names_may_have_moved_where_it_is_the_same(
+    named: Path, name: str, tmp_path: Path
+) -> None:
     old = PLACES[name].partition(":")[0]
     Path("elsewhere").mkdir()
     Path(old).rename(Path("elsewhere", old))
     now, _ = settings_of([f"resume={named}", f"{name}=elsewhere/{PLACES[name]}"])
     assert claim_folder(now) == named
     moved = moved_places(now)["moved"]
-    assert moved["words"] == [f"{name}=elsewhere/{PLACES[name]}"]
+    place = f"elsewhere/{PLACES[name]}" if name != "budget.prices" else tmp_path / "elsewhere" / "list.json"
+    assert moved["words"] == [f"{name}={place}"]
     record = Record(named)
     record.append("session", trials=8, backend="ray", own={}, **moved_places(now))
     record.close()
     again, words = settings_of([f"resume={named}", "trials=9"])
     assert moved_places(again) == {} and claim_folder(again) == named
-    assert f"{name}=elsewhere/{PLACES[name]}" in words and f"{name}={PLACES[name]}" not in words
+    assert f"{name}={place}" in words and f"{name}={PLACES[name]}" not in words
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -172,6 +179,8 @@ def test_other_files_in_another_place_are_refused_by_name(named: Path, name: str
     Path(old).rename(Path("elsewhere", old))
     changed = Path("elsewhere", old) if name not in MODELS else Path("elsewhere", old, "model.safetensors")
     changed.write_text("class Mine: 'another'")
+    if name == "budget.prices":
+        made_list([example(0)], factor=2.0).write(changed)
     now, _ = settings_of([f"resume={named}", f"{name}=elsewhere/{PLACES[name]}"])
     with pytest.raises(InputError, match=rf"resume: {name} differ .*\(digest \w+ against \w+\)"):
         claim_folder(now)

@@ -15,7 +15,8 @@ from analysis.replay.table import RecordedTable
 from conf.compose import compose
 from search import trial as trials
 from search.ask_tell_settings import AskTellSettings
-from search.objectives import FID_AND_CLIP, VALIDATION_LOSS
+from search.latency import latency_score
+from search.objectives import FID_AND_CLIP, VALIDATION_LOSS, Objective
 from search.plan import check
 from search.runs.files import SHARED_KEY, STATE_NAME
 from search.runs.record import History, MemoryRecord, Record, read_history
@@ -25,14 +26,18 @@ from search.settings import settings_from_plain
 from search.stopping.none import NoStopping
 from search.strategies.base import SearchTask
 from search.strategies.independent import IndependentSettings
+from search.strategies.phases import Phases
 from search.strategies.supernet import SupernetSettings, ranked
 from search.strategy import Job, Report, Strategy
 from search.supernet_plan import supernet_plan
 from search.toy import BUDGET, RUNGS, SPACE, START, decisions, quality, scores_at
 from search.trial import TrialSettings, TrialWorker
+from space.budget import LATENCY, Budget
+from space.prices.coverage import parts_of_space
 from space.proxy import Proxy
 from space.shared.plain import InputError
 from tests.search.strategies.driving import drive as driven
+from tests.space.price_lists import list_of
 from tests.training.objectives.test_supernet import BUDGET as TINY_BUDGET
 from tests.training.objectives.test_supernet import PROXY as TINY_PROXY
 from tests.training.objectives.test_supernet import SPACE as TINY_SPACE
@@ -131,6 +136,30 @@ def test_more_trials_take_the_next_in_rank_until_none_is_left() -> None:
     assert [job.key for job in drive(strategy_on(record, trials=40))] == [str(n) for n in range(2, 12)]
     places = [trial.sampler_attributes["inherited"]["place"] for trial in record.history.trials]
     assert places == list(range(1, 13))
+
+
+def test_latency_is_an_objective_of_the_ranking_too(tmp_path: Path) -> None:
+    """Of candidates that inherit the same scores the fastest comes first; the shared training, whose network
+    is no candidate, has none."""
+    prices = list_of(parts_of_space(SPACE)).write(tmp_path / "list.json")
+    budget, record = Budget(latency_ms=1e6, prices=str(prices)), MemoryRecord(lambda: 0.0)
+    objectives = (*FID_AND_CLIP, Objective(LATENCY, "minimize", "log"))
+    record.append("run", name="toy", trials=6)
+    record.append("start", scores=START_SCORES | {LATENCY: 1.0}, protocol={})
+    task = SearchTask(
+        SPACE, budget, Proxy(), RandomSampler(0), NoStopping(), objectives, RUNGS, trials=6, seed=0
+    )
+    strategy = SupernetSettings(steps=2, every=2, candidates=6, rank_by="objectives").make(record, task)
+
+    def scored(job: Job, step: int) -> Report:
+        shared = job.shared.candidates if job.shared else ()
+        return Report(step, START_SCORES, {"training": 1.0}, inherited=(START_SCORES,) * len(shared))
+
+    driven(Phases(strategy, scores=lambda a: latency_score(budget, a), record=record), scored)
+    ranked_by = [each["scores"][LATENCY] for each in record.history.inherited["candidates"]]
+    assert len(set(ranked_by)) > 3 and ranked_by == sorted(ranked_by)
+    assert [trial.score(LATENCY) for trial in record.history.trials] == ranked_by
+    assert record.history.shared[0].score(LATENCY) is None
 
 
 def test_ranks_by_loss_or_by_all_objectives() -> None:

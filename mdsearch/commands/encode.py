@@ -1,0 +1,121 @@
+"""`mdsearch encode`: latents and text features of captioned images, made once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from conf.compose import compose
+from conf.words import as_text
+from space.shared.command_lines import command_line
+from space.shared.plain import InputError, from_plain
+from training.data.encoded_files import Encoding, Stored
+from training.data.sources.images import SourceImages
+from training.data.sources.index import open_index
+from training.data.stream import StreamSettings, stream_settings
+from training.devices import choose_device
+from training.encoding import Encoder
+from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER, frozen_digest
+from training.latents import LatentSettings, make_codec
+from training.text import ClipTextEncoder, TextSettings
+
+ENCODE_TEXTS = ("out", "data.source", "data.captions", "data.images", "latents.folder", "text.folder")
+
+
+@dataclass(frozen=True)
+class EncodeCommand:
+    """What conf/encode.yaml holds."""
+
+    data: StreamSettings
+    latents: LatentSettings
+    text: TextSettings
+    out: str
+    shard_images: int = 1024
+    batch_size: int = 16
+    precision: Stored = "bf16"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("shard_images", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
+        if self.text.encoder != "clip":
+            raise InputError(
+                f"text.encoder: {self.text.encoder!r} learns with the network; allowed here: 'clip'"
+            )
+        if self.latents.codec != "vae":
+            raise InputError(f"latents.codec: {self.latents.codec!r} takes no time; allowed here: 'vae'")
+
+
+def main(words: list[str]) -> int:
+    plain = compose("encode", as_text(words, ENCODE_TEXTS))
+    command: EncodeCommand = from_plain(EncodeCommand, plain | {"data": stream_settings(plain["data"])})
+    out = Path(command.out).expanduser()
+    began = time.perf_counter()
+    try:
+        count = run(command, out)
+    except OSError as error:
+        raise InputError(f"out: {command.out!r} cannot be written: {error}") from None
+    seconds = time.perf_counter() - began
+    print(f"encoded {count:,} images in {seconds:,.0f} s, {count / seconds:.1f} images a second: {out}")
+    then = {"data": "encoded", "data.folder": out, "data.image_size_px": command.data.image_size_px}
+    print(f"train on them: {command_line('train', **then)}")
+    return 0
+
+
+def run(command: EncodeCommand, out: Path) -> int:
+    """How many images were encoded; those of shards that were there already are not."""
+    device, data = choose_device(command.device), command.data
+    assert command.latents.folder is not None and command.text.folder is not None
+    codec = make_codec(command.latents, device)
+    if data.image_size_px % codec.factor:
+        raise InputError(
+            f"data.image_size_px: {data.image_size_px} is no multiple of {codec.factor}, by which the "
+            f"autoencoder shrinks; nearest: {max(1, round(data.image_size_px / codec.factor)) * codec.factor}"
+        )
+    text = ClipTextEncoder(command.text.folder, 0, 0, is_read=False).to(device)
+    form = data.form()
+    index = open_index(form, data.kept_in())
+    if index.left_out.counts:
+        print(f"left out, {index.left_out}")
+    images = SourceImages(form, index, data.image_size_px, data.max_unreadable_share, 0)
+    folders = {LATENTS_FOLDER: command.latents.folder, TEXT_FOLDER: command.text.folder}
+    encoding = Encoding(
+        data=index.digest,
+        image_size_px=data.image_size_px,
+        encoders={field: frozen_digest(field, folder) for field, folder in folders.items()},
+        precision=command.precision,
+        images=len(index),
+        shard_images=command.shard_images,
+    )
+    encoder = Encoder(images, codec, text, encoding, out, command.batch_size, device)
+    with _progress(sum(len(numbers) for _, numbers in encoder.missing())) as advance:
+        return encoder.run(advance)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    parts = (
+        TextColumn("encoding"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeRemainingColumn(),
+    )
+    with Progress(*parts, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda count: progress.advance(task, count)

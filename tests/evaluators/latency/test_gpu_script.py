@@ -1,0 +1,82 @@
+"""The script for a GPU, by made times of made-up devices: what it measures, leaves out and goes on with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from benchmarks import gpu_latency
+from evaluators.latency import runtimes
+from space.budget import Budget
+from tests.evaluators.latency.test_lists import SPACE, made_runtime
+
+WORDS = ("device=cpu", "precision=fp32", "list=eager", "narrower=16", "check=5", "rounds=2", "seconds=0.001")
+
+
+@pytest.fixture
+def layouts(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each whole network that was timed has its weights, and its images, channels last."""
+    seen: list[bool] = []
+
+    def made(module: Any, inputs: Any, *more: Any) -> Any:
+        if (
+            hasattr(module, "unet")
+            and inputs[0]["sample"].shape[1] == 8
+            and module.unet.conv_in.weight.shape[0] == 20
+        ):
+            both = (module.unet.conv_in.weight, inputs[0]["sample"])
+            assert len({_channels_last(x) for x in both}) == 1
+            seen.append(_channels_last(both[0]))
+        return made_runtime(module, inputs, *more)
+
+    for name in ("eager", "compiled"):
+        monkeypatch.setitem(cast(Any, runtimes.RUNTIMES), name, made)
+    monkeypatch.delitem(cast(Any, gpu_latency.NETWORKS), "SDXL")  # the slowest to make
+    monkeypatch.setattr(gpu_latency, "paper_space", lambda narrower: (SPACE, Budget()))
+    return seen
+
+
+def _channels_last(x: Any) -> bool:
+    return bool(x.stride(1) == 1)
+
+
+def test_all_of_it_by_made_times(
+    tmp_path: Path, layouts: list[bool], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sums of the made times are exact; MD as it is and channels last, eager and compiled."""
+    assert gpu_latency.main([str(tmp_path), *WORDS]) == 0
+    text = capsys.readouterr().out
+    assert "by 6 whole networks" in text and "the sum times 1.100 and 3.0 ms" in text
+    assert "5 networks never measured for the list: error median 0.0%" in text
+    assert "rank correlation 1.000" in text and "measured again they differ by 0.0%" in text
+    assert layouts == [False, True, False, True]
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
+    assert [row[0] for row in rows] == ["| MD", "| SD-1.5"]
+    assert all(len(row) == 6 and "not measured" not in " ".join(row) for row in rows)
+    assert gpu_latency.main([str(tmp_path), *WORDS]) == 0
+    assert len(layouts) == 4  # all was there
+
+
+def test_what_would_not_end_in_time_is_not_begun(
+    tmp_path: Path,
+    layouts: list[bool],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A first compilation that is thought to take a day."""
+    monkeypatch.setattr(gpu_latency, "FIRST_COMPILATION", 86_400.0)
+    assert gpu_latency.main([str(tmp_path), *WORDS]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| MD")]
+    assert rows[0].count("not measured: no time") == 2 and layouts == [False, True]
+
+
+def test_the_papers_space_narrowed_is_a_space() -> None:
+    space, budget = gpu_latency.paper_space(16)
+    assert dict(space.choices())["level_3.channels"] == tuple(range(48, 84, 4))
+    assert (space.first.latent_size, space.first.heads, budget.bounds()) == (8, 2, {})
+    full, paper = gpu_latency.paper_space(1)
+    assert full.first.latent_size == 64 and paper.gmacs == 200
+    with pytest.raises(Exception, match=r"minuets: no such field"):
+        gpu_latency.Chosen.of(["out", "minuets=3"])

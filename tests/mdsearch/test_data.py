@@ -1,0 +1,129 @@
+"""What captioned images there are, told before anything trains on them."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mdsearch.commands.data import main
+from space.shared.plain import InputError
+from tests.training.data.forms import captioned, image_bytes, json_lines, shards, tar
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str, cache: Path, status: int = 0) -> Any:
+    capsys.readouterr()
+    assert main([*words, f"data.cache_folder={cache}", "format=json"]) == status
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Ten images, of which one is broken, one missing and two copies; captions empty, long and the same."""
+    folder = tmp_path / "photos"
+    images = captioned(10)
+    images["0001.png"] = images["0000.png"]
+    images["0002.png"] = ["word " * 76]
+    images["0003.png"] = ["cat " * 75]  # and the two ends: as many as are read
+    images["0004.png"] = [" "]
+    images["0007.png"] = images["0000.png"]
+    json_lines(folder, images)
+    (folder / "0005.png").write_bytes(b"no image")
+    (folder / "0006.png").unlink()
+    (folder / "0008.png").write_bytes(image_bytes(9))
+    buffer = io.BytesIO()
+    Image.new("RGB", (30, 20), "red").save(buffer, "JPEG")
+    (folder / "0000.png").write_bytes(buffer.getvalue())
+    return folder
+
+
+def test_counts_sizes_and_what_is_wrong_are_told(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = tmp_path / "sheet.png"
+    words = [str(photos), f"sheet={sheet}", "data.max_unreadable_share=0.5"]
+    found = told(capsys, *words, cache=tmp_path / "cache")
+    assert (found["format"], found["images"], found["refused"]) == ("captions", 8, None)
+    assert found["left_out"] == {"with an empty caption": 1, "named and not there": 1}
+    assert found["first_left_out"]["named and not there"] == ["0006.png"]
+    captions = found["captions"]
+    assert (captions["count"], captions["too_long"], captions["duplicated"]) == (8, 1, 2)
+    assert captions["most_frequent"] == {"image 0, grey": 3}
+    checked = found["checked"]
+    assert (checked["images"], list(checked["broken"]), checked["duplicated"]) == (8, ["0005.png"], 1)
+    sizes = checked["width_and_height"]
+    assert (sizes["smallest"], sizes["median"], sizes["largest"]) == ([8, 8], [8, 8], [30, 20])
+    assert checked["smaller_than_image_size_px"] == 7
+    with Image.open(sheet) as image:
+        colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
+    assert {(255, 255, 255), (90, 90, 90)} <= colours  # paper, and one of the images
+
+
+def test_the_same_is_told_in_lines(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(photos), f"data.cache_folder={tmp_path / 'cache'}"]) == 1
+    out = capsys.readouterr().out
+    assert "8 images in 1 parts, read as captions" in out and "broken: 1 (0005.png: cannot identify" in out
+    assert "captions of more than 77 tokens: 1, such as 'word word" in out
+    assert "training would refuse it: data.source: 1 named and not there (0006.png)" in out
+
+
+def test_a_torn_shard_is_told_and_would_be_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards(tmp_path / "data", captioned(9))
+    torn = tmp_path / "data" / "00001.tar"
+    torn.write_bytes(torn.read_bytes()[:4200])
+    found = told(capsys, str(tmp_path / "data" / "{00000..00002}.tar"), cache=tmp_path / "c", status=1)
+    assert found["left_out"] == {"torn shards": 1} and found["images"] == 7
+    assert found["first_left_out"]["torn shards"][0].startswith("00001.tar after 1 samples")
+    assert "1 torn shards (00001.tar" in found["refused"]
+
+
+def test_images_are_looked_at_evenly_where_they_are_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tar(
+        tmp_path / "a.tar",
+        [(f"{n:03}{end}", image_bytes(n % 20)) for n in range(60) for end in (".png", ".jpg.txt")],
+    )
+    members = [(f"{n:03}.png", image_bytes(n % 20)) for n in range(60)]
+    tar(
+        tmp_path / "a.tar",
+        [each for name, image in members for each in ((name, image), (name[:3] + ".txt", b"a"))],
+    )
+    found = told(capsys, str(tmp_path / "a.tar"), "check_images=6", cache=tmp_path / "cache")
+    assert found["images"] == 60 and found["checked"]["images"] == 6
+
+
+def test_files_changed_behind_their_captions_are_listed_anew_when_asked(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(photos), "data.max_unreadable_share=0.5"]
+    first = told(capsys, *words, cache=tmp_path / "cache")
+    (photos / "0008.png").write_bytes(image_bytes(8) + b"more")
+    with pytest.raises(InputError, match=r"0008\.png has \d+ bytes, and had \d+ .*relist=true"):
+        told(capsys, *words, cache=tmp_path / "cache")
+    assert told(capsys, *words, "relist=true", cache=tmp_path / "cache")["digest"] != first["digest"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], r"data\.source"),
+        (["a", "b"], r"data\.source: a, b are 2"),
+        (["nowhere/at/all"], r"data\.source: 'nowhere/at/all' is neither a folder nor a file"),
+        (["s4://bucket/a"], r"unknown protocol, 's4'; did you mean 's3'"),
+        (["photos", "sheet=sheet.xyz"], r"sheet: 'sheet\.xyz' is no image; allowed"),
+        (["photos", "data.format=webdatset"], r"data\.format: 'webdatset' .*did you mean 'webdataset'"),
+        (["photos", "check_images=0"], r"check_images: 0"),
+        (["photos", "text_tokens=2"], r"text_tokens: 2"),
+        (["data=scenes"], r"data: 'scenes' is nothing to look at .*allowed: stream"),
+    ],
+)
+def test_what_cannot_be_is_said_with_its_field(words: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        main(words)

@@ -1,0 +1,199 @@
+"""Latents and text features that `mdsearch encode` made, in the place of images and captions.
+
+Order, split, and which caption of an image is shown are as of a stream of images. Rows are read at their
+place, so that a step waits for no encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from space.shared.caches import cache_folder
+from space.shared.image_files import PassedOver
+from space.shared.plain import InputError
+from training.data.dataset import Dataset, Examples, Indices, words_of
+from training.data.encoded_files import (
+    ENCODING_NAME,
+    FEATURES_TENSOR,
+    LATENTS_TENSOR,
+    LISTED_IMAGES,
+    SHARD_NAMES,
+    Encoding,
+    read_empty,
+    read_encoding,
+)
+from training.data.sources.forms import Listable, ListedImage, Listing, Located
+from training.data.sources.index import Index, open_index
+from training.data.sources.place import DataPlace, open_place
+from training.data.split import BLOCK_SAMPLES, LazyTexts, ListedSettings, Split, chosen_caption
+
+OPEN_SHARDS = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedSettings(ListedSettings):
+    """What `mdsearch encode` wrote."""
+
+    name: Literal["encoded"] = "encoded"
+    folder: str
+    cache_folder: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.folder:
+            raise InputError("folder: missing; data of the name 'encoded' needs what mdsearch encode wrote")
+
+    def load(self) -> Dataset:
+        folder = Path(self.folder).expanduser()
+        encoding = read_encoding(folder)
+        if encoding is None:
+            raise InputError(
+                f"data.folder: {self.folder!r} holds no {ENCODING_NAME}, which mdsearch encode writes"
+            )
+        shards = len(list(folder.glob(SHARD_NAMES)))
+        if shards < encoding.shards:
+            raise InputError(
+                f"data.folder: {self.folder!r} holds {shards:,} of {encoding.shards:,} shards; mdsearch "
+                "encode, called as before, makes the others"
+            )
+        if encoding.image_size_px != self.image_size_px:
+            raise InputError(
+                f"data.image_size_px: {self.image_size_px}, but {self.folder!r} was encoded from images of "
+                f"{encoding.image_size_px}; needed: {encoding.image_size_px}"
+            )
+        shards_of = EncodedShards(open_place(str(folder)))
+        return Encoded(self, open_index(shards_of, cache_folder(self.cache_folder, "data")), encoding)
+
+    @property
+    def title(self) -> str:
+        return Path(self.folder).name or self.name
+
+    def absolute(self) -> EncodedSettings:
+        return replace(self, folder=str(Path(self.folder).expanduser().absolute()))
+
+
+class EncodedShards(Listable):
+    """An image's `offset` is its row of latents, its `size` the row of its first caption's features."""
+
+    name, options = "encoded", ()
+
+    def __init__(self, place: DataPlace) -> None:
+        self.place = place
+
+    def files(self) -> list[str]:
+        return [ENCODING_NAME, *self._shards()]
+
+    def parts(self) -> Iterator[tuple[str, Listing]]:
+        return ((name, partial(self._items, name)) for name in self._shards())
+
+    def _shards(self) -> list[str]:
+        return sorted(file.name for file in Path(self.place.root).glob(SHARD_NAMES))
+
+    def _items(self, name: str, left_out: PassedOver) -> Iterator[ListedImage]:
+        texts = _opened(str(Path(self.place.root) / name)).metadata()
+        row = 0
+        for number, (image, captions) in enumerate(json.loads(texts[LISTED_IMAGES])):
+            yield ListedImage(image, captions, number, row)
+            row += len(captions)
+
+
+class Encoded(Dataset):
+    """Latents and features, read when they are asked for; there are no images."""
+
+    def __init__(self, settings: EncodedSettings, index: Index, encoding: Encoding) -> None:
+        self.name, self.image_size_px, self.unreadable = settings.name, settings.image_size_px, []
+        self.encoders = encoding.encoders
+        self._folder, self._index, self._encoding = Path(settings.folder).expanduser(), index, encoding
+        self._empty = read_empty(self._folder).float()
+        block = settings.block_samples or BLOCK_SAMPLES
+        self._split = Split(index.counts, settings, block)
+        self.train_images = self._split.train_images
+        self._texts = LazyTexts(self.train_images, lambda sample: self._caption(self._split.image(sample)))
+        self.train_captions = self._texts
+        held_out = self._split.held_out.tolist()
+        self.held_out_captions = [self._caption(image) for image in held_out]
+        of = [index.digest, vars(encoding), held_out, block]
+        self.digest = hashlib.sha256(json.dumps([self.name, *of]).encode()).hexdigest()[:16]
+        self._shard = lru_cache(maxsize=OPEN_SHARDS)(_opened)
+
+    def examples(self, places: Sequence[int] | np.ndarray, seed: int) -> Examples:
+        epochs, samples = self._split.at(places, seed)
+        chosen = []
+        for sample, epoch in zip(samples, epochs, strict=True):
+            image = self._split.image(sample)
+            count = len(self._index.captions_of(image))
+            chosen.append((image, chosen_caption(count, seed, epoch, image)))
+        return self._read(chosen)
+
+    def held_out_examples(self, indices: Sequence[int]) -> Examples:
+        return self._read([(int(image), 0) for image in self._split.held_out[list(indices)]])
+
+    def _read(self, chosen: Sequence[tuple[int, int]]) -> Examples:
+        """Of images, by their numbers, with one caption each."""
+        located = [self._index.located(image) for image, _ in chosen]
+        latents = torch.stack([self._row(each, LATENTS_TENSOR, each.offset) for each in located])
+        features = torch.stack(
+            [
+                self._row(each, FEATURES_TENSOR, each.size + caption)
+                for each, (_, caption) in zip(located, chosen, strict=True)
+            ]
+        )
+        captions = [self._index.captions_of(image)[caption] for image, caption in chosen]
+        return Examples(latents.float(), captions, features.float(), self._empty)
+
+    def _row(self, located: Located, tensor: str, row: int) -> Tensor:
+        shard = self._shard(str(self._folder / located.part))
+        found: Tensor = shard.get_slice(tensor)[row : row + 1][0]
+        return found
+
+    def _caption(self, image: int) -> str:
+        return self._index.captions_of(image)[0]
+
+    def notes(self) -> list[str]:
+        return [
+            f"{self._folder}: latents of {len(self._index):,} images of {self.image_size_px} px, with "
+            f"features of {self._index.captions:,} captions, in {self._encoding.precision}"
+        ]
+
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        return words_of(self._texts.spread())
+
+    def at(self, places: Sequence[int] | np.ndarray, seed: int) -> NoReturn:
+        raise self._without_images()
+
+    def train(self, indices: Indices) -> NoReturn:
+        raise self._without_images()
+
+    def one_caption_each(self, indices: Sequence[int]) -> NoReturn:
+        raise self._without_images()
+
+    def held_out(self, indices: Indices) -> NoReturn:
+        raise self._without_images()
+
+    def _without_images(self) -> InputError:
+        return InputError(
+            f"data: {str(self._folder)!r} holds latents, and what scores a search needs images; "
+            "allowed: mdsearch train, or data=stream"
+        )
+
+
+def _opened(file: str) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(file, framework="pt")
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{file}: is torn or cannot be read: {error}; deleted, mdsearch encode makes it again"
+        ) from None

@@ -1,0 +1,101 @@
+"""What `mdsearch encode` leaves in a folder: shards of latents and text features, and what made them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from space.shared.files import replacing, write_whole
+from space.shared.plain import InputError
+from training.data.pixels import PREPROCESSING
+
+ENCODING_NAME = "encoding.json"
+SHARD_NAMES = "shard-*.safetensors"
+LATENTS_TENSOR, FEATURES_TENSOR = (
+    "latents",
+    "text",
+)  # tensors of a shard: (N, C, H, W), and (M, L, W) of all captions in turn
+LISTED_IMAGES = "images"  # [name, captions] of each, in JSON: a second text would stand in any order
+STORED_DTYPES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+Stored = Literal["bf16", "fp16", "fp32"]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a folder was encoded from, and by what.
+
+    Attributes:
+        data: the digest of the list of images.
+        image_size_px: of the images that were encoded, made by `preprocessing`.
+        encoders: digests of the encoders' folders, by the field that names each.
+        precision: in which numbers are stored.
+        images: of the source, those that could not be read among them.
+        shard_images: in each shard but the last.
+        format: of the files.
+    """
+
+    data: str
+    image_size_px: int
+    encoders: dict[str, str]
+    precision: Stored
+    images: int
+    shard_images: int
+    preprocessing: str = PREPROCESSING
+    format: int = 1
+
+    @property
+    def shards(self) -> int:
+        return -(-self.images // self.shard_images)
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    return folder / SHARD_NAMES.replace("*", f"{number:06}")
+
+
+def write_shard(
+    file: Path, latents: Tensor, features: Tensor, names: Sequence[str], captions: Sequence[Sequence[str]]
+) -> None:
+    """Whole or not at all."""
+    from safetensors.torch import save_file
+
+    texts = {LISTED_IMAGES: json.dumps(list(zip(names, captions, strict=True)))}
+    with replacing(file) as own:
+        save_file(
+            {LATENTS_TENSOR: latents.contiguous(), FEATURES_TENSOR: features.contiguous()},
+            own,
+            metadata=texts,
+        )
+
+
+def write_encoding(folder: Path, encoding: Encoding, empty: Tensor) -> None:
+    """With the features of the empty caption, (L, W)."""
+    from safetensors.torch import save_file
+
+    with replacing(folder / "empty.safetensors") as own:
+        save_file({FEATURES_TENSOR: empty.contiguous()}, own)
+    write_whole(folder / ENCODING_NAME, json.dumps(vars(encoding), indent=1))
+
+
+def read_encoding(folder: Path) -> Encoding | None:
+    """None where the folder has none. Raises InputError for one that cannot be read."""
+    try:
+        plain: Mapping[str, Any] = json.loads((folder / ENCODING_NAME).read_text(encoding="utf-8"))
+        return Encoding(**plain)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{folder / ENCODING_NAME}: cannot be read as an encoding: {error}") from None
+
+
+def read_empty(folder: Path) -> Tensor:
+    """Features of the empty caption, (L, W)."""
+    from safetensors.torch import load_file
+
+    features: Tensor = load_file(folder / "empty.safetensors")[FEATURES_TENSOR]
+    return features

@@ -1,0 +1,143 @@
+"""webdataset's shards: .tar files of members `<key>.jpg` beside `<key>.txt` or `<key>.json`.
+
+The library of that name streams a shard from its start, so that going on inside an epoch means reading it
+again up to there, and its order depends on how many workers read. Here the headers are read once, and an
+image then at its place.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import BinaryIO
+
+from space.shared.decoding import image_suffixes
+from space.shared.file_names import key_and_suffix
+from space.shared.image_files import RESOURCE_FORK, PassedOver
+from space.shared.plain import InputError
+from training.data.sources.forms import (
+    EMPTY,
+    NO_CAPTION,
+    TORN,
+    Form,
+    ListedImage,
+    Listing,
+    Located,
+    captions_in_file,
+    texts_beside,
+)
+from training.data.sources.place import DataPlace, Range
+
+BLOCK_BYTES = 512  # of a tar; two of zeros end it
+Members = dict[str, tarfile.TarInfo]  # of one sample, by suffix
+
+
+class TarShards(Form):
+    """A part is a shard, an image the bytes of a member.
+
+    Args:
+        files: the shards, by their names under the place.
+        caption_field: of a sample's .json.
+        image_field: the suffix of the image, of samples that hold several.
+    """
+
+    def __init__(
+        self,
+        place: DataPlace,
+        name: str,
+        files: Sequence[str],
+        caption_field: str | None,
+        image_field: str | None,
+    ) -> None:
+        self.place, self.name, self._files = place, name, list(files)
+        self.options = caption_field, image_field
+        self._field = caption_field
+        self._image = None if image_field is None else f".{image_field.lstrip('.')}"
+
+    def files(self) -> list[str]:
+        return self._files
+
+    def parts(self) -> Iterator[tuple[str, Listing]]:
+        return ((shard, partial(self._items, shard)) for shard in self._files)
+
+    def _items(self, shard: str, left_out: PassedOver) -> Iterator[ListedImage]:
+        """Of what is whole: a torn shard ends before the sample at which it is torn."""
+        samples = 0
+        try:
+            for archive, key, members in self._samples(shard):
+                samples += 1
+                yield from self._item(shard, key, members, archive, left_out)
+        except (tarfile.TarError, EOFError) as error:
+            left_out.add(TORN, f"{shard} after {samples:,} samples: {error}")
+
+    def _samples(self, shard: str) -> Iterator[tuple[tarfile.TarFile, str, Members]]:
+        """Members of one key that follow each other. Raises TarError where the shard is torn."""
+        (size,) = self.place.sizes([shard])
+        key, members = "", Members()
+        with (
+            self.place.open(shard) as file,
+            tarfile.open(fileobj=file, mode="r:") as archive,
+        ):
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+                if member.offset_data + member.size > (size or 0):
+                    raise tarfile.ReadError(f"{member.name} ends behind its end")
+                if not member.isfile() or member.name.rpartition("/")[2].startswith(RESOURCE_FORK):
+                    continue
+                own, suffix = key_and_suffix(member.name)
+                if own != key and members:
+                    yield archive, key, members
+                    members = {}
+                key = own
+                members.setdefault(suffix, member)
+            _check_end(file, archive.offset)
+            if members:
+                yield archive, key, members
+
+    def _item(
+        self, shard: str, key: str, members: Members, archive: tarfile.TarFile, left_out: PassedOver
+    ) -> Iterator[ListedImage]:
+        """One, where the sample has an image and a caption."""
+        images = [suffix for suffix in members if suffix in image_suffixes()]
+        suffix = self._image if self._image in members else next(iter(images), None)
+        if suffix is None or (self._image is not None and suffix != self._image):
+            left_out.add("samples without an image", f"{shard}/{key}")
+            return
+        name = f"{shard}/{key}{suffix}"
+        texts = [(members[each], each) for each in texts_beside(self._field) if each in members]
+        if not texts:
+            left_out.add(NO_CAPTION, name)
+            return
+        captions = next(filter(None, (self._captions(archive, *text) for text in texts)), [])
+        if not captions:
+            left_out.add(EMPTY, name)
+            return
+        image = members[suffix]
+        if not image.size:
+            left_out.add("empty images", name)
+            return
+        yield ListedImage(name, captions, image.offset_data, image.size)
+
+    def _captions(self, archive: tarfile.TarFile, member: tarfile.TarInfo, suffix: str) -> list[str]:
+        file = archive.extractfile(member)
+        content = b"" if file is None else file.read()
+        return captions_in_file(content, suffix, self._field, member.name)
+
+    def read(self, wanted: Sequence[Located]) -> list[bytes | str]:
+        ranges = [Range(self.place.path(each.part), each.offset, each.size) for each in wanted]
+        contents = self.place.read(ranges)
+        for each, content in zip(wanted, contents, strict=True):
+            if content is None or len(content) != each.size:
+                raise InputError(
+                    f"data.source: {each.part} is torn: of {each.name}, {len(content or b''):,} of "
+                    f"{each.size:,} bytes are there; started again, it is listed anew"
+                )
+        return [content or b"" for content in contents]
+
+
+def _check_end(file: BinaryIO, offset: int) -> None:
+    """`tarfile` ends without a word at a damaged header, and where a shard was cut between two members."""
+    file.seek(offset)
+    if file.read(BLOCK_BYTES) != bytes(BLOCK_BYTES):
+        raise tarfile.ReadError("no member and no end mark follows")
