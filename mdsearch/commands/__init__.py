@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "evidence again": Command("recorded networks as files, to train them again"),
         "evidence pairs": Command("partners that differ in one decision of the paper"),
         "evidence sound": Command("sound networks, to compare proxies on"),
+        "evidence elsewhere": Command("whether the order of networks carries over to other images"),
         "gather": Command("records of many runs in one small file"),
         "efficiency": Command("strategies compared in pairs on recorded runs"),
         "serve": Command("ask and tell for training that runs elsewhere"),

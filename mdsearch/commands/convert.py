@@ -35,7 +35,7 @@ from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from space.unet import UNet
 from training.diffusion import check_ddim
-from training.files import MODEL_NAME, STATES_FOLDER
+from training.files import CARD_NAME, MODEL_NAME, STATES_FOLDER
 from training.generation.settings import PRECISIONS
 from training.interchange.pipelines import (
     WITHOUT_COORDINATES,
@@ -91,6 +91,10 @@ class Source:
     pipeline: Path | None = None
     coordinates: bool = False
 
+    @property
+    def folder(self) -> Path:
+        return self.path if self.path.is_dir() else self.path.parent
+
 
 def main(words: list[str]) -> int:
     command = from_plain(ConvertCommand, compose("convert", as_text(words, CONVERT_TEXTS)))
@@ -120,6 +124,8 @@ def convert(command: ConvertCommand) -> dict[str, Any]:
     if command.precision is not None:
         source.unet.to(PRECISIONS[command.precision])
     left_out = write_source(source, out, command.to)
+    if (card := source.folder / CARD_NAME).is_file():  # it says whom the images are by
+        shutil.copyfile(card, out / CARD_NAME)
     weight = source.unet.conv_in.weight
     assert isinstance(weight, torch.Tensor)
     return {

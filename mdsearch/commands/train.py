@@ -25,6 +25,7 @@ from training.data.factory import load_data
 from training.failures import Diverged
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.initial import begin_with
+from training.model_card import write_card
 from training.run import Scores, TrainingRun
 from training.stages import STAGE, check_same_weights, last_stage, run_stages
 from training.trainer import Trainer
@@ -46,6 +47,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
 
     def during(run: TrainingRun, end: int) -> None:
         trainer = run.trainer
+        write_card(folder, trainer, command.data)
         run.scores = _scores(command, trainer, folder) if command.scores else None
         if trainer.step == 0 and command.init_from is not None:
             _begin(trainer, Path(command.init_from), run)
@@ -168,7 +170,6 @@ def _held(folder: Path) -> Iterator[None]:
 def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
     """The folder with what is needed to go on: the words, the resolved settings, the architecture."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / ARCHITECTURE_NAME, command.architecture().to_yaml())
         write_whole(folder / WORDS, yaml.safe_dump(words))
         settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)

@@ -101,7 +101,9 @@ def test_a_trained_model_generates_the_same_images_as_a_pipeline_and_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     model = trained(architecture, settings(frozen), tmp_path / "trial")
+    (tmp_path / "trial" / "README.md").write_text("Images: by somebody")
     told = converted(capsys, f"model={tmp_path / 'trial'}", f"out={tmp_path / 'out'}", f"to={to}")
+    assert (tmp_path / "out" / "README.md").read_text() == "Images: by somebody"
     assert (told["architecture"], told["precision"], told["left_out"]) == (architecture.id, "fp32", [])
     unet = kind.from_pretrained(tmp_path / "out" / "unet")
     pipeline = DiffusionPipeline.from_pretrained(tmp_path / "out", unet=unet)

@@ -68,6 +68,9 @@ def test_training_writes_weights_that_generate_uses(
     assert [line["step"] for line in curve(out) if "validation_loss" in line] == [4, 6]
     assert Image.open(out / "samples.png").size == (3 * 16 * 3, 2 * 16 * 3)
     assert len({file.stat().st_mode for file in out.rglob("*") if file.is_file()}) == 1  # as the umask says
+    card = (out / "README.md").read_text()
+    assert "on 72 images of scenes, 16 px" in card and f"mdsearch generate model={out}" in card
+    assert "Images:" not in card  # these are by nobody
 
     image = tmp_path / "generated" / "image.png"
     prompt = "prompt=a large red circle, {in} the 'top left' on navy"
