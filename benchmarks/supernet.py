@@ -42,6 +42,7 @@ from search.strategies.supernet import SupernetSettings
 from space.architecture import Architecture
 from space.choices import Space
 from space.paths import SpacePaths
+from training.checkpoints import Checkpoints
 from training.data.factory import load_data
 from training.supernet import SupernetTrainer
 
@@ -88,7 +89,7 @@ def inherited_losses(
     folder: Path, networks: Sequence[Architecture], settings: SearchSettings, steps: int
 ) -> Losses:
     """Of each network, after a shared training of so many steps; kept in the folder."""
-    scores, state, strategy = folder / "scores.json", folder / "state.pt", settings.strategy
+    scores, strategy = folder / "scores.json", settings.strategy
     known: Losses = json.loads(scores.read_text()) if scores.is_file() else {}
     if known.keys() >= {network.id for network in networks}:
         return known
@@ -103,12 +104,14 @@ def inherited_losses(
     data = load_data(settings.data)
     paths = SpacePaths(settings.space, settings.budget)
     trainer = SupernetTrainer(paths, settings.proxy, data, training, seed=settings.seed)
-    if state.is_file():
-        trainer.load_state(state)
+    states = Checkpoints(folder)
+    if (state := states.latest()) is not None:
+        trainer.restore(state)
     began = time.process_time()
     while trainer.step < steps:
         trainer.train_to(min(steps, trainer.step + STEPS_KEPT))
-        trainer.save_state(state)
+        states.write(trainer.state())
+    states.close()
     trained = time.process_time()
     for network in networks:
         trainer.inherit(network)

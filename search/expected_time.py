@@ -14,7 +14,7 @@ from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
 from search.strategies.independent import IndependentSettings
 from training.data.dataset import Dataset
-from training.loop import seconds_per_step
+from training.timing import seconds_per_step
 from training.trainer import Trainer
 
 IMAGES_TIMED = 32

@@ -12,7 +12,7 @@ from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import score_name
 from evaluators.scorers.by_protocol import objective_names, score_names
-from evaluators.scorers.embedded import CLIP_SCORE, SCORES, EvaluatorSettings
+from evaluators.scorers.embedded import CLIP_SCORE, EvaluatorSettings
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
 from search.objectives import VALIDATION_LOSS, Objective, Objectives, checked, fid_and_clip
@@ -109,7 +109,7 @@ class SearchSettings:
     def scores(self) -> tuple[str, ...]:
         """All that trials record, by name."""
         protocol = self.evaluators
-        own = score_names(protocol) if isinstance(protocol, EvaluationProtocol) else SCORES
+        own = score_names(protocol) if isinstance(protocol, EvaluationProtocol) else protocol.scores
         return (*own, VALIDATION_LOSS, *((LATENCY,) if self.budget.files else ()))
 
     @property

@@ -12,9 +12,9 @@ from search.strategies.supernet import SupernetSettings
 from space.paths import SpacePaths
 from space.shared.plain import InputError
 from training.data.dataset import Dataset
-from training.loop import seconds_of_steps
 from training.state import STATE_BYTES_PER_PARAMETER
 from training.supernet import SupernetTrainer
+from training.timing import seconds_of_steps
 
 STEPS_TIMED = 8  # each of another architecture
 

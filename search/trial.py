@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,10 +24,10 @@ from evaluators.scorers.by_protocol import load_evaluator
 from search.objectives import VALIDATION_LOSS
 from search.runs.files import (
     ARCHITECTURE_NAME,
+    MODEL_NAME,
     SAMPLES_COLUMNS,
     SAMPLES_NAME,
     SAMPLES_SHOWN,
-    STATE_NAME,
     WORK_NAME,
     job_folder,
     make_job_folder,
@@ -39,9 +39,10 @@ from space.shared.files import remove_unfinished, replacing_files
 from space.shared.plain import InputError
 from space.shared.retries import Waiting, patiently, storage_error
 from space.subnet import Subnet
+from training.checkpoints import Checkpoints
 from training.data.factory import DataSettings, load_data
+from training.failures import Diverged, is_out_of_memory
 from training.generation.grid import save_grid
-from training.loop import Diverged
 from training.settings import TrainingSettings
 from training.supernet import Round, SharedTrainer
 from training.trainer import Trainer
@@ -90,27 +91,29 @@ class TrialWorker:
             Diverged: when the loss or the scores stop being numbers.
             OSError: when storage did not come back while it waited.
         """
-        trainer, unusable = yield from patiently(partial(self._begin, job))
-        if unusable is not None:
-            yield StartsAgain(unusable)
-        for step in job.rungs:
-            if step >= trainer.step:
-                work = _Work(trainer.step, step, {})
-                yield (yield from patiently(partial(self._to_rung, trainer, job, work)))
+        with closing(Checkpoints(job_folder(Path(self.settings.run_folder), job.key))) as states:
+            trainer, unusable = yield from patiently(partial(self._begin, job, states))
+            if unusable is not None:
+                yield StartsAgain(unusable)
+            for step in job.rungs:
+                if step >= trainer.step:
+                    work = _Work(trainer.step, step, {}, states)
+                    yield (yield from patiently(partial(self._to_rung, trainer, job, work)))
 
-    def _begin(self, job: Job) -> tuple[Trainer | SharedTrainer, str | None]:
+    def _begin(self, job: Job, states: Checkpoints) -> tuple[Trainer | SharedTrainer, str | None]:
         """The training where it was left, or from step 0 and why the state that there is is of no use."""
         folder = make_job_folder(Path(self.settings.run_folder), job.key)
         remove_unfinished(folder)
         (folder / ARCHITECTURE_NAME).write_text(job.architecture.to_yaml(), encoding="utf-8")
-        trainer, state = self._trainer(job), folder / STATE_NAME
-        if state.is_file():
-            try:
-                trainer.load_state(state)
-            except InputError as error:  # torn by a power cut, or of an earlier version: trained again
-                if storage_error(error):
-                    raise
-                return self._trainer(job), str(error)
+        trainer = self._trainer(job)
+        try:
+            state = states.latest()
+            if state is not None:
+                trainer.restore(state, str(states.folder))
+        except InputError as error:  # torn by a power cut, or of an earlier version: trained again
+            if storage_error(error):
+                raise
+            return self._trainer(job), str(error)
         return trainer, None
 
     def _trainer(self, job: Job) -> Trainer | SharedTrainer:
@@ -142,10 +145,10 @@ class TrialWorker:
         with _timed(seconds, "features"):
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
         with _timed(seconds, "writing"):
-            with replacing_files(folder, last=STATE_NAME) as own:
+            with replacing_files(folder, last=MODEL_NAME) as own:
                 save_grid(images[:SAMPLES_SHOWN], own / SAMPLES_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
                 trainer.save_weights(own)
-                trainer.save_state(own / STATE_NAME)
+            work.states.write(trainer.state())
             _log(folder, work, work.to_step)
         scores[VALIDATION_LOSS] = validation_loss
         broken = [name for name, value in scores.items() if not np.isfinite(value)]
@@ -162,8 +165,7 @@ class TrialWorker:
         with _timed(seconds, "training"):
             trainer.train_to(work.to_step, _saving(trainer, folder, work))
         with _timed(seconds, "writing"):
-            with replacing_files(folder, last=STATE_NAME) as own:
-                trainer.save_state(own / STATE_NAME)
+            work.states.write(trainer.state())
             _log(folder, work, work.to_step)
         candidates = shared.candidates if work.to_step == job.rungs[-1] else shared.candidates[:1]
         with _timed(seconds, "inherited scores"):
@@ -196,6 +198,7 @@ class _Work:
     from_step: int
     to_step: int
     seconds: dict[str, float]
+    states: Checkpoints
 
 
 def _saving(trainer: Trainer | SharedTrainer, folder: Path, work: _Work) -> Callable[[int, float], None]:
@@ -205,9 +208,7 @@ def _saving(trainer: Trainer | SharedTrainer, folder: Path, work: _Work) -> Call
     def after(step: int, loss: float) -> None:
         nonlocal last
         if step < work.to_step and time.monotonic() - last >= SAVED_EVERY_SECONDS:
-            with replacing_files(folder, last=STATE_NAME) as own:
-                trainer.save_state(own / STATE_NAME)
-            _log(folder, work, step)
+            work.states.save(trainer.state(), partial(_log, folder, work, step))
             last = time.monotonic()
 
     return after
@@ -242,7 +243,7 @@ def why_failed(error: BaseException) -> str:
     text = " ".join(str(error).split())[:300]
     if isinstance(error, Diverged):
         return f"diverged: {text}"
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate" in text.lower():
+    if is_out_of_memory(error):
         return f"out of memory: {text}" if text else "out of memory"
     return f"{type(error).__name__}: {text}"
 

@@ -2,12 +2,15 @@
 
 Noise levels and the sampler's step come from diffusers' DDIMScheduler. With x0 a clean latent, e noise and
 a_t = sqrt(alphas_cumprod), s_t = sqrt(1 - alphas_cumprod): x_t = a_t x0 + s_t e, and v = a_t e - s_t x0.
+Flow matching (Lipman et al., 2023; Liu et al., 2023) goes straight from one to the other: a_t = 1 - s_t with
+s_t = (t + 1) / T, and the network predicts the velocity e - x0, along which Euler's method steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -15,13 +18,15 @@ from torch import Tensor
 
 from space.shared.plain import InputError
 
+FLOW = "flow"
+
 
 @dataclass(frozen=True)
 class DiffusionSettings:
     """Noise schedule, prediction and the weight of each noise level."""
 
-    prediction: Literal["epsilon", "v", "x0"] = "x0"
-    schedule: Literal["linear", "scaled_linear", "cosine"] = "linear"
+    prediction: Literal["epsilon", "v", "x0", "flow"] = "x0"
+    schedule: Literal["linear", "scaled_linear", "cosine", "flow"] = "linear"
     beta_start: float = 1e-4  # of the linear schedules; Stable Diffusion's: scaled_linear, 0.00085 to 0.012
     beta_end: float = 0.02
     timesteps: int = 1000
@@ -37,21 +42,43 @@ class DiffusionSettings:
                 f"beta_start: {self.beta_start:g}, beta_end: {self.beta_end:g}; allowed: between 0 and 1, "
                 "the end no less than the start"
             )
+        if (self.prediction == FLOW) != (self.schedule == FLOW):
+            raise InputError(
+                f"prediction: {self.prediction} beside schedule: {self.schedule} is not possible; "
+                "allowed: flow for both, or for neither"
+            )
+        if self.schedule == FLOW and not self.zero_terminal_snr:
+            raise InputError(
+                "zero_terminal_snr: false beside schedule: flow is not possible (it ends at noise alone); "
+                "allowed: true"
+            )
         if self.prediction == "epsilon" and self.zero_terminal_snr:
             raise InputError(
                 "zero_terminal_snr: true beside prediction: epsilon is not possible (x0 cannot be told from "
                 "noise where there is noise alone); allowed: false, or prediction v or x0"
             )
 
+    @property
+    def sampler(self) -> str:
+        """How a network that was trained so generates, as protocols and manifests name it."""
+        return "euler" if self.prediction == FLOW else "ddim"
+
 
 DIFFUSERS_SCHEDULE = {"linear": "linear", "scaled_linear": "scaled_linear", "cosine": "squaredcos_cap_v2"}
 DIFFUSERS_PREDICTION = {"epsilon": "epsilon", "v": "v_prediction", "x0": "sample"}
 
 
+def check_ddim(settings: DiffusionSettings) -> None:
+    """Raises InputError where what a network predicts is nothing that DDIM steps by."""
+    if settings.prediction == FLOW:
+        raise InputError("prediction: flow, which no DDIM generates by; mdsearch generate does")
+
+
 def ddim_scheduler(settings: DiffusionSettings, bound: float | None) -> Any:
-    """diffusers' scheduler with these noise levels and this prediction."""
+    """diffusers' scheduler with these noise levels and this prediction. Raises InputError as `check_ddim`."""
     from diffusers import DDIMScheduler
 
+    check_ddim(settings)
     return DDIMScheduler(
         num_train_timesteps=settings.timesteps,
         beta_start=settings.beta_start,
@@ -65,6 +92,9 @@ def ddim_scheduler(settings: DiffusionSettings, bound: float | None) -> Any:
     )
 
 
+SamplingStep = Callable[
+    [Tensor, int, Tensor], Tensor
+]  # what is predicted, timestep, latents: the next latents
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(latents (B, C, H, W), timesteps (B,), context (B, L, W)) to a prediction (B, C, H, W)."""
 
@@ -76,14 +106,10 @@ class Diffusion:
     """
 
     def __init__(self, settings: DiffusionSettings, bound: float | None, device: torch.device) -> None:
-        self.settings, self._device = settings, device
-        scheduler = ddim_scheduler(settings, bound)
-        self._scheduler = scheduler
-        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.double()
-        alphas_cumprod = self.alphas_cumprod
-        self._signal = alphas_cumprod.sqrt().float().to(device)
-        self._noise = (1 - alphas_cumprod).sqrt().float().to(device)
-        self._weight = self._weights(alphas_cumprod).float().to(device)
+        self.settings, self._bound, self._device = settings, bound, device
+        signal, spread = self._of_all_steps()
+        self._signal, self._noise = signal.float().to(device), spread.float().to(device)
+        self._weight = self._weights(signal, spread).float().to(device)
 
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """x_t of (B, C, H, W) latents at (B,) timesteps."""
@@ -115,40 +141,87 @@ class Diffusion:
         guided = guidance != 1
         if guided:
             context = torch.cat([context, empty_context.expand(len(noise), -1, -1)])
-        self._scheduler.set_timesteps(steps, device=self._device)
+        timesteps, step = self._ddim(steps) if self.settings.prediction != FLOW else self._euler(steps)
         latents = noise
-        for timestep in self._scheduler.timesteps:
+        for timestep in timesteps:
             batch = torch.cat([latents, latents]) if guided else latents
             prediction = denoise(batch, timestep.expand(len(batch)), context).float()
             if guided:
                 conditional, empty = prediction.chunk(2)
                 prediction = empty + guidance * (conditional - empty)
-            latents = self._scheduler.step(
-                prediction, int(timestep), latents, use_clipped_model_output=True, return_dict=False
-            )[0]
+            latents = step(prediction, int(timestep), latents)
         return latents
+
+    def _ddim(self, steps: int) -> tuple[Tensor, SamplingStep]:
+        self._scheduler.set_timesteps(steps, device=self._device)
+
+        def step(prediction: Tensor, timestep: int, latents: Tensor) -> Tensor:
+            stepped: Tensor = self._scheduler.step(
+                prediction, timestep, latents, use_clipped_model_output=True, return_dict=False
+            )[0]
+            return stepped
+
+        return self._scheduler.timesteps, step
+
+    def _euler(self, steps: int) -> tuple[Tensor, SamplingStep]:
+        """From noise level to noise level along the velocity, as far from each other as DDIM's here."""
+        count = self.settings.timesteps
+        timesteps = torch.arange(count, 0, -count / steps, dtype=torch.float64).round().long()[:steps] - 1
+        following = dict(zip(timesteps.tolist(), [*timesteps.tolist()[1:], -1], strict=True))
+
+        def step(velocity: Tensor, timestep: int, latents: Tensor) -> Tensor:
+            level, next_level = ((each + 1) / count for each in (timestep, following[timestep]))
+            if self._bound is not None:
+                clean = (latents - level * velocity).clamp(-self._bound, self._bound)
+                velocity = (latents - clean) / level
+            return latents + (next_level - level) * velocity
+
+        return timesteps.to(self._device), step
 
     def _levels(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         shape = (-1, 1, 1, 1)
         return self._signal[timesteps].view(shape), self._noise[timesteps].view(shape)
+
+    @cached_property
+    def _scheduler(self) -> Any:
+        return ddim_scheduler(self.settings, self._bound)
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """(timesteps,) float64. Raises InputError as `check_ddim`."""
+        levels: Tensor = self._scheduler.alphas_cumprod.double()
+        return levels
+
+    def _of_all_steps(self) -> tuple[Tensor, Tensor]:
+        """(timesteps,) each: a_t and s_t, float64."""
+        if self.settings.schedule == FLOW:
+            count = self.settings.timesteps
+            spread = torch.arange(1, count + 1, dtype=torch.float64) / count
+            return 1 - spread, spread
+        alphas_cumprod = self.alphas_cumprod
+        return alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt()
 
     def _target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         if self.settings.prediction == "epsilon":
             return noise
         if self.settings.prediction == "x0":
             return clean
+        if self.settings.prediction == FLOW:
+            return noise - clean
         signal, spread = self._levels(timesteps)
         return signal * noise - spread * clean
 
-    def _weights(self, alphas_cumprod: Tensor) -> Tensor:
+    def _weights(self, signal: Tensor, spread: Tensor) -> Tensor:
         """(timesteps,) weight of the error of what is predicted.
 
-        An error of x0 equals one of v times s^2 (= 1 / (1 + SNR)), and one of e times 1 / SNR, which turns
-        the weight min(SNR, gamma) of the x0 error into that of the other two (Hang et al., 2023).
+        A squared error of x0 equals one of v times s^2 (= 1 / (1 + SNR)), one of e times 1 / SNR, and one of
+        the velocity times s^2, which turns the weight min(SNR, gamma) of the x0 error into that of the others
+        (Hang et al., 2023).
         """
         gamma = self.settings.min_snr_gamma
         if gamma is None:
-            return torch.ones_like(alphas_cumprod)
-        snr = alphas_cumprod / (1 - alphas_cumprod)
+            return torch.ones_like(signal)
+        snr = (signal / spread).square()
         of_x0 = snr.clamp(max=gamma)
-        return of_x0 / {"x0": torch.ones_like(snr), "epsilon": snr, "v": 1 + snr}[self.settings.prediction]
+        parts = {"x0": torch.ones_like(snr), "epsilon": snr, "v": 1 + snr, FLOW: spread.square().reciprocal()}
+        return of_x0 / parts[self.settings.prediction]

@@ -123,7 +123,7 @@ class Model(nn.Module):
         steps: int | None = None,
         guidance: float | None = None,
     ) -> np.ndarray:
-        """(N, H, W, 3) uint8, one image per caption, by DDIM with classifier-free guidance."""
+        """(N, H, W, 3) uint8, one image per caption, with classifier-free guidance."""
         images = [
             self.generate_batch(
                 captions[start : start + batch_size],

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from space.shared.plain import InputError
+from space.shared.plain import InputError, unless
 from training.diffusion import DiffusionSettings
 from training.latents import LatentSettings
 from training.text import TextSettings
@@ -33,6 +33,9 @@ class TrainingSettings:
     validation_images: int = 256
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA
+    micro_batch: int | None = unless(None)  # images whose gradients are taken at once; null: the batch's
+    ema_lengths: tuple[float, ...] = unless(())  # of averages beside it, from which any other is made later
+    spike_factor: float | None = unless(None)  # a loss above so many medians of the last is a failure
     diffusion: DiffusionSettings = field(default_factory=DiffusionSettings)
     latents: LatentSettings = field(default_factory=LatentSettings)
     text: TextSettings = field(default_factory=TextSettings)
@@ -50,6 +53,20 @@ class TrainingSettings:
         for name in ("weight_decay", "warmup_steps"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 or more")
+        if self.micro_batch is not None and not 1 <= self.micro_batch <= self.batch_size:
+            raise InputError(
+                f"micro_batch: {self.micro_batch} is not possible; "
+                f"allowed: 1 to {self.batch_size} (batch_size)"
+            )
+        lengths = self.ema_lengths
+        fitting = all(0 < length < 0.28 for length in lengths) and len(set(lengths)) == len(lengths)
+        if not fitting or len(lengths) == 1:
+            raise InputError(
+                f"ema_lengths: {list(lengths)} is not possible; allowed: none, or two or more, "
+                "each above 0 and below 0.28"
+            )
+        if self.spike_factor is not None and not self.spike_factor > 1:
+            raise InputError(f"spike_factor: {self.spike_factor} is not possible; allowed: above 1, or null")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise InputError(
                 f"betas: {list(self.betas)} is not possible; allowed: two numbers from 0 up to below 1"

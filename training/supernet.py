@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from space.supernet import Supernet
 from training.data.dataset import Dataset
 from training.objectives.supernet import SupernetObjective, supernet_of
 from training.settings import TrainingSettings
-from training.state import load_optimizer_state, named_optimizer_state, named_tensors, read_state
+from training.state import TrainingState, load_optimizer_state, named_optimizer_state, named_tensors
 from training.trainer import Trainer
 
 
@@ -132,18 +131,17 @@ class SharedTrainer:
     def generate(self, captions: Sequence[str], *, seed: int, batch_size: int = 64) -> np.ndarray:
         return self.now.generate(captions, seed=seed, batch_size=batch_size)
 
-    def save_state(self, path: str | Path) -> None:
-        self.now.save_state(path)
+    def state(self) -> TrainingState:
+        return self.now.state()
 
-    def load_state(self, path: str | Path) -> None:
-        """Go on from a state of any round. Raises InputError as `Trainer.load_state`."""
-        identity = read_state(Path(path), self.now.device).get("identity", {})
-        place = int(identity.get(ROUND, 0))
+    def restore(self, state: TrainingState, name: str = "state") -> None:
+        """Go on from a state of any round. Raises InputError as `Trainer.restore`."""
+        place = int(state.plain.get("identity", {}).get(ROUND, 0))
         if place >= len(self.rounds):
-            raise InputError(f"{path}: is of round {place + 1} of a training of {len(self.rounds)}")
+            raise InputError(f"{name}: is of round {place + 1} of a training of {len(self.rounds)}")
         if place != self._place:
             self._place, self.now = place, self._of(place)
-        self.now.load_state(path)
+        self.now.restore(state, name)
 
     def _of(self, place: int) -> SupernetTrainer:
         return self._make(self.rounds[place].paths, place=place)

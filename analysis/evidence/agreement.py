@@ -145,7 +145,7 @@ class _Proxy:
         self.table, self.reference = table, reference
         self.metrics = {each.name: each for each in metrics_of(table) if each.name in reference.metrics}
         end = goodness(table, next(iter(self.metrics.values())), table.rungs[-1], reference.keys)
-        self.keys, self.seeds = _with_common_seed(end)
+        self.keys, self.seeds = with_common_seed(end)
 
     def values(self, metric: Metric, step: int, keys: Sequence[str]) -> Array:
         """Networks x seeds."""
@@ -199,7 +199,7 @@ def _averaged(values: Array, averaged: int) -> Array:
     return values if averaged == 1 else values.mean(axis=1, keepdims=True)
 
 
-def _with_common_seed(values: ByNetwork) -> tuple[list[str], list[int]]:
+def with_common_seed(values: ByNetwork) -> tuple[list[str], list[int]]:
     """The networks that have the commonest seed, and all seeds that these share."""
     counts: dict[int, int] = {}
     for by_seed in values.values():

@@ -76,7 +76,7 @@ def evidence_of(runs: Iterable[Bundled], roles: Roles) -> RecordedEvidence:
     runs = tuple(runs)
     histories = {run.name: run.history for run in runs}
     of_table = of_names(histories, roles.table)
-    table = _table(of_table)
+    table = complete_table(of_table)
     spread = {
         trial.architecture.id for history in of_table.values() for trial in space_filling_trials(history)
     }
@@ -85,11 +85,11 @@ def evidence_of(runs: Iterable[Bundled], roles: Roles) -> RecordedEvidence:
         histories,
         roles,
         table,
-        _table(of_names(histories, roles.long)),
-        _table(of_names(histories, roles.bigger)),
-        _table(of_names(histories, roles.paper)),
+        complete_table(of_names(histories, roles.long)),
+        complete_table(of_names(histories, roles.bigger)),
+        complete_table(of_names(histories, roles.paper)),
         _tables_of(by_proxy(of_names(histories, roles.proxies))),
-        _table(of_names(histories, roles.reference)),
+        complete_table(of_names(histories, roles.reference)),
         of_names(histories, roles.searches),
         frozenset(spread & table.runs.keys()) if table else frozenset(),
     )
@@ -140,11 +140,13 @@ def by_proxy(histories: Mapping[str, History]) -> dict[str, dict[str, History]]:
 
 def _tables_of(groups: Mapping[str, Mapping[str, History]]) -> dict[str, RecordedTable]:
     """Of those of which something was trained to its end."""
-    tables = {name: _table(histories) for name, histories in groups.items()}
+    tables = {name: complete_table(histories) for name, histories in groups.items()}
     return {name: table for name, table in tables.items() if table is not None}
 
 
-def _table(histories: Mapping[str, History]) -> RecordedTable | None:
+def complete_table(histories: Mapping[str, History]) -> RecordedTable | None:
+    """Of the runs of which something was trained to its end; None where nothing was. Raises InputError where
+    they were measured differently."""
     used = {
         name: history
         for name, history in histories.items()

@@ -16,6 +16,7 @@ from analysis.export.formats import write_component
 from analysis.export.pipeline_components import components, text_and_tokenizer
 from space.shared.files import write_whole
 from space.shared.plain import InputError
+from training.diffusion import check_ddim
 from training.latents import Vae
 from training.model import Model
 
@@ -40,6 +41,7 @@ def write_pipeline(
         InputError: as `write_component`, or a tokenizer that the script does not read.
     """
     model.eval()
+    check_ddim(model.settings.diffusion)
     _, tokenizer = text_and_tokenizer(model)
     tokenizer.save_pretrained(folder / "tokenizer")
     settings = _settings(model, tokenizer)

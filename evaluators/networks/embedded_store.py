@@ -1,7 +1,7 @@
 """The embedded CLIP of some data and settings: shipped, kept by content, or trained.
 
-That of the default data comes along (`SHIPPED`): processors round differently, and a model trained anew on
-another one would be another metric network, by which runs of two machines do not compare.
+Those of the default data and of emoji come along (`SHIPPED`): processors round differently, and a model
+trained anew on another one would be another metric network, by which runs of two machines do not compare.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from space.shared.retries import storage_error
 CLIP_FORMAT = (
     1  # of the cached files and of the training; raised when an old file would no longer be the same
 )
+OPEN_CLIP = "open_clip_torch"
 SHIPPED = Path(__file__).parent / "shipped"  # laid out as a cache folder; docs/evaluators.md: how it is made
 
 
@@ -50,9 +51,7 @@ def embedded_clip(
     Two processes at once may both train; whichever finishes first is kept, and both return that one.
     """
     size = held_out_images.shape[1]
-    stamp = [CLIP_FORMAT, data_digest, count, size, to_plain(settings), version("open_clip_torch")]
-    key = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]
-    name = f"embedded-clip-{key}"
+    name = folder_name(data_digest, count, size, settings)
     folder = (SHIPPED if (SHIPPED / name).is_dir() else cache_folder) / name
     if not (folder / ABOUT).is_file():
         model, vocabulary = train_clip(train, count, size, settings, on_step)
@@ -60,12 +59,18 @@ def embedded_clip(
         about["vocabulary"] = vocabulary.known
         found = EmbeddedClip(model, vocabulary, about).retrieve(held_out_images, held_out_captions)
         about |= {"retrieval_accuracy": found, "data_digest": data_digest}
-        about |= {"settings": to_plain(settings), "open_clip": stamp[-1]}
+        about |= {"settings": to_plain(settings), "open_clip": version(OPEN_CLIP)}
         clip = kept(EmbeddedClip(model, vocabulary, about), folder)
     else:
         clip = EmbeddedClip.load(folder)
     clip.about.setdefault("retrieval_captions", len(set(held_out_captions)))
     return clip
+
+
+def folder_name(data_digest: str, count: int, image_size_px: int, settings: EmbeddedSettings) -> str:
+    """By all that decides the weights."""
+    stamp = [CLIP_FORMAT, data_digest, count, image_size_px, to_plain(settings), version(OPEN_CLIP)]
+    return f"embedded-clip-{hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]}"
 
 
 def kept(clip: EmbeddedClip, folder: Path) -> EmbeddedClip:

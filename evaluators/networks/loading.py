@@ -9,6 +9,12 @@ from typing import Literal, cast
 
 from evaluators.networks.clip_models import OpenClip
 from evaluators.networks.clip_models import published as published_clip
+from evaluators.networks.efficientnet import (
+    EFFICIENTNET,
+    EfficientNet,
+    EfficientNetSettings,
+    find_efficientnet,
+)
 from evaluators.networks.embedded import EmbeddedClip
 from evaluators.networks.features import (
     ImageFeatures,
@@ -173,7 +179,18 @@ def _load_inception(kind: type[Inception]) -> Callable[[NetworkSpec, Path | None
     return load
 
 
+def _find_efficientnet(spec: NetworkSpec, weights: WeightsSettings) -> Path:
+    return find_efficientnet(weights)
+
+
+def _load_efficientnet(spec: NetworkSpec, path: Path | None, compute: ComputeSettings) -> EfficientNet:
+    assert path is not None
+    settings = from_plain(EfficientNetSettings, spec.settings, f"{spec.name}.settings")
+    return EfficientNet(path, settings, compute.on)
+
+
 NETWORK_KINDS = {
+    EFFICIENTNET: NetworkKind(_find_efficientnet, _load_efficientnet, True),
     "inception-v3": NetworkKind(_find_inception(CLEAN_FID), _load_inception(CleanInception), True),
     "inception-v3-pytorch": NetworkKind(
         _find_inception(PYTORCH_FID), _load_inception(PytorchInception), True

@@ -63,7 +63,9 @@ class NetworkSpec:
     trained here).
     """
 
-    network: str  # inception-v3, inception-v3-pytorch, open-clip, embedded-clip, random-conv
+    network: (
+        str  # inception-v3, inception-v3-pytorch, open-clip, efficientnet-lite0, embedded-clip, random-conv
+    )
     model: str | None = None  # open-clip: its architecture, ViT-B-32 for instance
     weights: str | None = None  # the tag of published weights; null: the network's only ones, or your file
     file_sha256: str | None = None

@@ -18,11 +18,18 @@ import yaml
 
 from evaluators.metrics.clip_score import check_pairs
 from evaluators.metrics.fid import Moments
+from evaluators.networks.efficientnet import (
+    EFFICIENTNET,
+    EfficientNet,
+    EfficientNetSettings,
+    find_efficientnet,
+)
 from evaluators.networks.embedded import EmbeddedClip
 from evaluators.networks.embedded_model import EmbeddedSettings
 from evaluators.networks.embedded_store import embedded_clip
 from evaluators.networks.embedded_training import ReadPairs
 from evaluators.networks.features import ImageFeatures, RandomConv, RandomConvSettings, check_images
+from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import CaptionList, Sampling
 from evaluators.protocols.score import score_name
 from evaluators.scorers.scorer import Scorer, check_described
@@ -31,7 +38,6 @@ from space.shared.plain import InputError, from_plain, to_plain
 
 PROTOCOL, CLIP_FOLDER = "protocol.yaml", "embedded-clip"
 CLIP_SCORE = "clip_embedded"
-SCORES = (score_name("fid", EmbeddedClip.name), score_name("fid", RandomConv.name), CLIP_SCORE)
 
 
 @dataclass(frozen=True)
@@ -41,18 +47,34 @@ class EvaluatorSettings:
     images: int = 200  # generated images per score
     reference_images: int = 2000  # real ones, held out; all of them where there are fewer
     retrieval_images: int = 1000  # held-out images on which the embedded CLIP is checked
-    fid: Literal["embedded-clip", "random-conv"] = "embedded-clip"
+    fid: Literal["embedded-clip", "random-conv", "efficientnet-lite0"] = "embedded-clip"
     clip: EmbeddedSettings = field(default_factory=EmbeddedSettings)
     random_conv: RandomConvSettings = field(default_factory=RandomConvSettings)
+    efficientnet: EfficientNetSettings | None = None  # features of photographs beside; of mdsearch[emoji]
 
     def __post_init__(self) -> None:
         for name in ("images", "reference_images", "retrieval_images"):
             if getattr(self, name) < 2:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 2 or more")
+        if self.fid == EFFICIENTNET and self.efficientnet is None:
+            raise InputError(
+                f"fid: {EFFICIENTNET} without its settings; needed: efficientnet={{size_px: 224}}"
+            )
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """All that an `Evaluator` scores, by name."""
+        features = (
+            EmbeddedClip.name,
+            RandomConv.name,
+            *([] if self.efficientnet is None else [EFFICIENTNET]),
+        )
+        return (*(score_name("fid", name) for name in features), CLIP_SCORE)
 
 
 class Evaluator(Scorer):
-    """By what a search trains on its own data: the embedded CLIP and a random network."""
+    """By what a search trains on its own data: the embedded CLIP and a random network; and, where it is
+    asked for, a network that learned from photographs."""
 
     clip_name = CLIP_SCORE
 
@@ -62,9 +84,10 @@ class Evaluator(Scorer):
         random_conv: RandomConv,
         references: dict[str, Moments],
         protocol: dict[str, Any],
+        efficientnet: EfficientNet | None = None,
     ) -> None:
-        self.clip, self.random_conv, self.protocol = clip, random_conv, protocol
-        self.references = references
+        self.clip, self.random_conv, self.efficientnet = clip, random_conv, efficientnet
+        self.protocol, self.references = protocol, references
         self.images: int = protocol["images"]
         self.fid_name: str = protocol["objectives"]["fid"]
         text = json.dumps(protocol, sort_keys=True, separators=(",", ":"))
@@ -114,9 +137,13 @@ class Evaluator(Scorer):
             on_step,
         )
         random_conv = RandomConv(settings.random_conv)
+        efficientnet = None if settings.efficientnet is None else _efficientnet(settings.efficientnet)
         reference = held_out_images[: settings.reference_images]
-        references = {features.name: Moments.of(features(reference)) for features in (clip, random_conv)}
+        sets = _sets(clip, random_conv, efficientnet)
+        references = {features.name: Moments.of(features(reference)) for features in sets}
         protocol = _protocol(settings, clip, random_conv, reference, data_digest)
+        if efficientnet is not None:
+            protocol["features"][efficientnet.name] = _described(efficientnet, settings.efficientnet)
         samples = {"captions": captions, "drawing": sampling}
         protocol |= {name: to_plain(said) for name, said in samples.items() if said is not None}
 
@@ -125,7 +152,7 @@ class Evaluator(Scorer):
             moments.save(_reference_path(folder, name))
         text = yaml.safe_dump(protocol, sort_keys=False)
         write_whole(folder / PROTOCOL, text)  # last: a folder with a protocol is complete
-        return cls(clip, random_conv, references, protocol)
+        return cls(clip, random_conv, references, protocol, efficientnet)
 
     @classmethod
     def load(cls, folder: Path) -> Evaluator:
@@ -137,11 +164,16 @@ class Evaluator(Scorer):
             raise InputError(f"{folder}: not a prepared evaluator: {error}") from None
         clip = EmbeddedClip.load(folder / CLIP_FOLDER)
         random_conv = RandomConv(from_plain(RandomConvSettings, features[RandomConv.name]["settings"]))
-        for model in (clip, random_conv):
+        efficientnet = None
+        if EFFICIENTNET in features:
+            efficientnet = _efficientnet(
+                from_plain(EfficientNetSettings, features[EFFICIENTNET]["settings"], EFFICIENTNET)
+            )
+        for model in _sets(clip, random_conv, efficientnet):
             if model.digest != features[model.name]["digest"]:
                 raise InputError(f"{folder}: {model.name} has another digest than its protocol says")
         references = {name: Moments.load(_reference_path(folder, name)) for name in features}
-        return cls(clip, random_conv, references, protocol)
+        return cls(clip, random_conv, references, protocol, efficientnet)
 
     # ------------------------------------------------------------------ scores
 
@@ -154,9 +186,29 @@ class Evaluator(Scorer):
         check_images(images)
         check_pairs(images, captions)
         check_described(images, self.images, self.protocol["image_size_px"])
-        sets: tuple[ImageFeatures, ...] = (self.clip, self.random_conv)
+        sets = _sets(self.clip, self.random_conv, self.efficientnet)
         features = {model.name: model(images) for model in sets}
         return features, self.clip.similarity(features[self.clip.name], captions)
+
+
+def _sets(
+    clip: EmbeddedClip, random_conv: RandomConv, efficientnet: EfficientNet | None
+) -> tuple[ImageFeatures, ...]:
+    return (clip, random_conv) if efficientnet is None else (clip, random_conv, efficientnet)
+
+
+def _efficientnet(settings: EfficientNetSettings) -> EfficientNet:
+    """Raises InputError where its package is not installed."""
+    return EfficientNet(find_efficientnet(WeightsSettings()), settings)
+
+
+def _described(efficientnet: EfficientNet, settings: EfficientNetSettings | None) -> dict[str, Any]:
+    return {
+        "digest": efficientnet.digest,
+        "width": efficientnet.width,
+        "preparation": efficientnet.preparation,
+        "settings": to_plain(settings),
+    }
 
 
 def _reference_path(folder: Path, features: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.measuring.reference import Reference
-from evaluators.networks.features import RandomConv
+from evaluators.networks.features import ImageFeatures, RandomConv
 from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import ImageForm
 from evaluators.scorers.by_protocol import REFERENCE, stored_protocol
@@ -37,12 +37,24 @@ def from_search(folder: str, weights: WeightsSettings) -> tuple[dict[str, Any], 
         "digest": evaluator.random_conv.digest,
         "settings": said["features"][RandomConv.name]["settings"],
     }
+    features = [clip, random_conv]
+    sets: list[ImageFeatures] = [evaluator.clip, evaluator.random_conv]
+    if evaluator.efficientnet is not None:
+        settings = said["features"][evaluator.efficientnet.name]["settings"]
+        features.append(
+            {
+                "network": evaluator.efficientnet.name,
+                "digest": evaluator.efficientnet.digest,
+                "settings": settings,
+            }
+        )
+        sets.append(evaluator.efficientnet)
     real = said["reference"]
     preset = {
         "name": "embedded",
         "samples": None,
         "images": to_plain(ImageForm(size_px=said["image_size_px"])),
-        "features": [clip, random_conv],
+        "features": features,
         "clips": [clip],
         "reference": None,
         "captions": None,
@@ -50,7 +62,7 @@ def from_search(folder: str, weights: WeightsSettings) -> tuple[dict[str, Any], 
     }
     reference = Reference(
         evaluator.references,
-        {network.name: network.digest for network in (evaluator.clip, evaluator.random_conv)},
+        {network.name: network.digest for network in sets},
         about={"images": str(real["images"]), "digest": real["digest"]},
     )
     files = dict(weights.files) | {evaluator.clip.name: str(path / CLIP_FOLDER)}

@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "evidence again": Command("recorded networks as files, to train them again"),
         "evidence pairs": Command("partners that differ in one decision of the paper"),
         "evidence sound": Command("sound networks, to compare proxies on"),
+        "evidence elsewhere": Command("whether the order of networks carries over to other images"),
         "gather": Command("records of many runs in one small file"),
         "efficiency": Command("strategies compared in pairs on recorded runs"),
         "serve": Command("ask and tell for training that runs elsewhere"),
@@ -58,6 +59,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "Training and images": {
         "train": Command("one architecture for longer than a search can"),
+        "average": Command("a trained model with weights averaged over another length"),
         "generate": Command("images from a prompt, by a trained model"),
         "generate samples": Command("an image for each caption of a file, resumable"),
         "generate curves": Command("FID against CLIP over guidance and sampling steps"),

@@ -34,7 +34,8 @@ from space.proxy import Proxy, narrow
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from space.unet import UNet
-from training.files import MODEL_NAME
+from training.diffusion import check_ddim
+from training.files import CARD_NAME, MODEL_NAME, STATES_FOLDER
 from training.generation.settings import PRECISIONS
 from training.interchange.pipelines import (
     WITHOUT_COORDINATES,
@@ -49,7 +50,7 @@ from training.interchange.pipelines import (
 from training.interchange.words import read_words
 from training.model import ModelSettings, read_description, write_model
 from training.settings import TrainingSettings
-from training.state import read_state
+from training.state import AVERAGED, read_state
 from training.text import SmallTextEncoder
 
 CONVERT_TEXTS = ("model", "out")
@@ -90,6 +91,10 @@ class Source:
     pipeline: Path | None = None
     coordinates: bool = False
 
+    @property
+    def folder(self) -> Path:
+        return self.path if self.path.is_dir() else self.path.parent
+
 
 def main(words: list[str]) -> int:
     command = from_plain(ConvertCommand, compose("convert", as_text(words, CONVERT_TEXTS)))
@@ -119,6 +124,8 @@ def convert(command: ConvertCommand) -> dict[str, Any]:
     if command.precision is not None:
         source.unet.to(PRECISIONS[command.precision])
     left_out = write_source(source, out, command.to)
+    if (card := source.folder / CARD_NAME).is_file():  # it says whom the images are by
+        shutil.copyfile(card, out / CARD_NAME)
     weight = source.unet.conv_in.weight
     assert isinstance(weight, torch.Tensor)
     return {
@@ -143,7 +150,7 @@ def read_source(path: Path, variant: str | None = None, size_numbers: int | None
         path = trial_folder(path)
     if (path / MODEL_NAME).is_file():
         return _from_model(path)
-    if path.suffix == ".pt":
+    if path.parent.name == STATES_FOLDER and path.suffix == ".json":
         return _from_state(path)
     _check_is_one(path)
     unet = load(path, variant=variant, size_numbers=size_numbers)
@@ -162,8 +169,8 @@ def _check_is_one(path: Path) -> None:
     if not any((folder / CONFIG_FILE).is_file() for folder in (beside, beside / UNET)):
         there = "holds no model" if path.is_dir() else "is no model" if path.exists() else "is not there"
         raise InputError(
-            f"model: {str(path)!r} {there}; allowed: a run, a trial's folder, what train wrote, a state.pt, "
-            "a pipeline, its unet/, weights beside config.json"
+            f"model: {str(path)!r} {there}; allowed: a run, a trial's folder, what train wrote, a "
+            "states/<step>.json, a pipeline, its unet/, weights beside config.json"
         )
 
 
@@ -177,14 +184,14 @@ def _from_model(path: Path) -> Source:
 def _from_state(path: Path) -> Source:
     """The averaged weights of a training state. Beside it lies the architecture at the paper's scale; the
     settings of its run or training say what of that was trained, and how."""
-    state = read_state(path, torch.device("cpu"))
-    proxy, training = _trained_as(path.parent)
-    architecture = narrow(Architecture.load(path.parent / ARCHITECTURE_NAME), proxy)
-    if (identity := state.get("identity", {}).get("architecture")) != architecture.id:
+    state, folder = read_state(path), path.parent.parent
+    proxy, training = _trained_as(folder)
+    architecture = narrow(Architecture.load(folder / ARCHITECTURE_NAME), proxy)
+    if (identity := state.plain.get("identity", {}).get("architecture")) != architecture.id:
         raise InputError(f"{path}: is of architecture {identity}, but its folder says {architecture.id}")
     weights = {
         name.removeprefix("unet."): item
-        for name, item in state.get("averaged", {}).items()
+        for name, item in state.section(AVERAGED).items()
         if name.startswith("unet.")
     }
     return Source(
@@ -221,6 +228,8 @@ def write_source(source: Source, out: Path, to: Layout) -> list[str]:
         "pipeline_unet": _write_pipeline_unet,
         "mdsearch": _write_mdsearch,
     }
+    if source.settings is not None and to != "mdsearch":
+        check_ddim(source.settings.diffusion)
     return writes[to](source, out)
 
 

@@ -101,7 +101,7 @@ def _measured(command: ProxyCommand) -> Iterator[MeasuredProxy]:
     from training.data.factory import load_data
     from training.data.scenes import ScenesSettings
     from training.latents import make_codec
-    from training.loop import seconds_per_step
+    from training.timing import seconds_per_step
     from training.trainer import Trainer
 
     torch.set_num_threads(command.threads)

@@ -23,6 +23,9 @@ DECIDES_A_SCORE = ("objectives", "rungs", "proxy", "data", "training", "protocol
 FOLLOWS = frozenset(
     {
         "training.steps",
+        "training.micro_batch",
+        "training.spike_factor",
+        "training.ema_lengths",
         "data.memory_mib",
         "data.max_unreadable_share",
         "data.patience_seconds",

@@ -6,7 +6,7 @@ runs/<name>/
     provenance.json       commit, versions, hardware
     evaluator/            what scores, made once; real images and prompts of what samples.png shows
     trials/<number>/      of each trial, and confirm/<key>/ of each confirmation run:
-        architecture.yaml, weights, samples.png, curve.jsonl, work.jsonl, state.pt while it runs
+        architecture.yaml, weights, samples.png, curve.jsonl, work.jsonl, states/ while it runs
     own/                  each version of a custom sampler or stopping rule
     best.yaml, trials.csv, rungs.csv, report.html, study.db    made from the record, and can be made again
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 from training.files import ARCHITECTURE_NAME as ARCHITECTURE_NAME
 from training.files import CONFIG_NAME as CONFIG_NAME
 from training.files import CURVE_NAME as CURVE_NAME
+from training.files import MODEL_NAME as MODEL_NAME
 from training.files import SAMPLES_NAME as SAMPLES_NAME
-from training.files import STATE_NAME as STATE_NAME
 
 RECORD_NAME = "record.jsonl"
 HOLDER_NAME = ".driver"

@@ -13,7 +13,6 @@ from search.runs.files import (
     CURVE_NAME,
     REPORT_NAME,
     REWRITTEN,
-    STATE_NAME,
     job_folder,
     make_job_folder,
 )
@@ -22,6 +21,7 @@ from search.runs.record import History, Record, Trial, read_history
 from space.shared.files import write_whole
 from space.shared.plain import to_plain
 from space.shared.retries import once, reason_of, resume_command
+from training.files import has_states, remove_states
 
 
 class Listener(Protocol):
@@ -92,7 +92,7 @@ class Results:
         folder = job_folder(self.folder, trial.key)
         if trial.state == "running":
             return True
-        return not (folder / CURVE_NAME).is_file() or (folder / STATE_NAME).exists()
+        return not (folder / CURVE_NAME).is_file() or has_states(folder)
 
     def _catch_up(self) -> None:
         """curve.jsonl of trials, a line per rung, and no state of one that has ended. What cannot be written
@@ -104,7 +104,7 @@ class Results:
                 folder = make_job_folder(self.folder, key)
                 write_whole(folder / CURVE_NAME, "".join(line + "\n" for line in lines))
                 if trial.state != "running":
-                    (folder / STATE_NAME).unlink(missing_ok=True)
+                    remove_states(folder)
             except OSError as error:
                 self.say(f"curves cannot be written: {reason_of(error)}; trying again later")
                 return

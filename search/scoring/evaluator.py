@@ -7,6 +7,8 @@ from pathlib import Path
 from evaluators.images.preparation import check_form
 from evaluators.measuring.reference_cache import check_reference_source
 from evaluators.metrics.fid import too_few
+from evaluators.networks.efficientnet import find_efficientnet
+from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import EvaluationProtocol, protocol_text
 from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, load_pinned, stored_protocol
 from evaluators.scorers.embedded import PROTOCOL, Evaluator
@@ -82,12 +84,15 @@ def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
 
 
 def check_scoring(settings: SearchSettings, data: Dataset) -> None:
-    """That a protocol's networks are there, can be loaded, and are those that a resumed run began with.
+    """That networks which are not trained here are there, can be loaded, and are those that a resumed run
+    began with.
 
     Raises:
         InputError: if not, or if the data cannot be brought into the protocol's form.
     """
     if not isinstance(settings.evaluators, EvaluationProtocol):
+        if settings.evaluators.efficientnet is not None:
+            find_efficientnet(WeightsSettings())
         return
     began = stored_protocol(Path(settings.resume) / EVALUATOR_FOLDER) if settings.resume else None
     if began is not None:

@@ -33,4 +33,5 @@ def caption_list(settings: SearchSettings, data: Dataset) -> CaptionList:
 
 def sampling_of(settings: SearchSettings) -> Sampling:
     training = settings.training
-    return Sampling("ddim", training.sampling_steps, training.guidance, settings.seed, SEEDS)
+    sampler, steps = training.diffusion.sampler, training.sampling_steps
+    return Sampling(sampler, steps, training.guidance, settings.seed, SEEDS)

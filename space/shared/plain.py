@@ -216,24 +216,36 @@ def _dataclass_from_plain(cls: type[T], value: Any, where: str) -> T:
         raise InputError(f"{prefix}{error}") from None
 
 
-def to_plain(value: Any, *, omit_defaults: bool = False) -> Any:
+UNLESS = "stored unless default"
+
+
+def unless(default: V) -> V:
+    """A field that is stored only where it holds something else: what was stored before there was one
+    stays as it is, digests among it."""
+    field: V = dataclasses.field(default=default, metadata={UNLESS: True})
+    return field
+
+
+def to_plain(value: Any, *, omit_defaults: bool = False, all_fields: bool = False) -> Any:
     """Dataclasses to dictionaries, tuples to lists: what YAML and JSON hold.
 
     With `omit_defaults`, fields that hold their default are left out, so that what is written does not
-    change when a field with a default joins the dataclass.
+    change when a field with a default joins the dataclass; with `all_fields`, not even those of `unless`.
     """
+
+    def plain(item: Any) -> Any:
+        return to_plain(item, omit_defaults=omit_defaults, all_fields=all_fields)
+
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {}
+        fields = {}
         for field in dataclasses.fields(value):
-            if not field.init:
-                continue
-            item = getattr(value, field.name)
-            if omit_defaults and item == field.default:
-                continue
-            plain[field.name] = to_plain(item, omit_defaults=omit_defaults)
-        return plain
+            item = getattr(value, field.name) if field.init else None
+            left_out = omit_defaults or (field.metadata.get(UNLESS) and not all_fields)
+            if field.init and not (left_out and item == field.default):
+                fields[field.name] = plain(item)
+        return fields
     if isinstance(value, (list, tuple)):
-        return [to_plain(item, omit_defaults=omit_defaults) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: to_plain(item, omit_defaults=omit_defaults) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return value

@@ -15,6 +15,7 @@ from analysis.rendering import TableSettings
 from analysis.simulation.stated import StatedCurves
 from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.scorers.embedded import EvaluatorSettings
+from mdsearch.commands.average import AverageCommand
 from mdsearch.commands.compare import CompareSettings
 from mdsearch.commands.completion import CompletionSettings
 from mdsearch.commands.convert import ConvertCommand
@@ -24,6 +25,7 @@ from mdsearch.commands.encode import EncodeCommand
 from mdsearch.commands.evaluate import EvaluateCommand
 from mdsearch.commands.evidence import EvidenceSettings
 from mdsearch.commands.evidence_again import AgainSettings
+from mdsearch.commands.evidence_elsewhere import ElsewhereSettings
 from mdsearch.commands.evidence_pairs import PairsSettings
 from mdsearch.commands.evidence_sound import SoundSettings
 from mdsearch.commands.explore import ExploreSettings
@@ -79,6 +81,7 @@ STATED = {
     "training": TrainingSettings,
 }
 COMMANDS = {
+    "average": AverageCommand,
     "evidence_again": AgainSettings,
     "compare": CompareSettings,
     "completion": CompletionSettings,
@@ -98,6 +101,7 @@ COMMANDS = {
     "latency_stages": StagesCommand,
     "noise": NoiseSettings,
     "evidence_pairs": PairsSettings,
+    "evidence_elsewhere": ElsewhereSettings,
     "evidence_sound": SoundSettings,
     "count": PriceSettings,
     "proxy": ProxyCommand,
@@ -185,7 +189,8 @@ def test_every_other_preset_can_be_read(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in presets() if name.startswith("evaluators/")])
 def test_every_protocol_has_only_fields_of_one(name: str) -> None:
     if name not in USUAL:
-        assert read(name).keys() <= {field.name for field in dataclasses.fields(EvaluationProtocol)}
+        kind = EvaluatorSettings if name == "evaluators/emoji" else EvaluationProtocol
+        assert read(name).keys() <= {field.name for field in dataclasses.fields(kind)}
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

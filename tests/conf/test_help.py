@@ -71,7 +71,8 @@ def test_help_shows_the_fields_of_the_presets_that_the_words_choose() -> None:
         (
             "search",
             "data=photos",
-            "data: no preset 'photos'; Valid: digits, encoded, folder, scenes, stream, or a .yaml file",
+            "data: no preset 'photos'; Valid: digits, emoji, encoded, folder, scenes, stream, or a .yaml "
+            "file",
         ),
         ("train", "sampler=tpe", "sampler: not chosen from here; Valid: arch, data, proxy, training"),
     ],

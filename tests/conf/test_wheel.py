@@ -46,7 +46,7 @@ def test_the_wheel_works_from_an_empty_folder(tmp_path: Path) -> None:
     assert not {name.partition("/")[0] for name in names} & {"tests", "benchmarks", "docs"}
     information = next(site.glob("*.dist-info"))
     assert "mdsearch = mdsearch.__main__:entry" in (information / "entry_points.txt").read_text()
-    assert (information / "licenses" / "LICENSE").exists()
+    assert all((information / "licenses" / name).exists() for name in ("LICENSE", "NOTICE"))
 
     # An editable install puts the checkout on the path too; the wheel's folder stands before it.
     environment = {**os.environ, "PYTHONPATH": str(site)}

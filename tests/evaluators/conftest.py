@@ -131,6 +131,19 @@ def inception_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
     return files
 
 
+@pytest.fixture(scope="session")
+def efficientnet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of seed 4 under other names, as the package has them."""
+    import timm
+
+    torch.manual_seed(4)
+    state = timm.create_model("tf_efficientnet_lite0").state_dict()
+    file = tmp_path_factory.mktemp("efficientnet") / "efficientnet.pth"
+    renamed = {(f"_{n}" if "num_batches_tracked" not in n else n): item for n, item in state.items()}
+    torch.save(renamed, file)
+    return file
+
+
 class ScriptedInception(nn.Module):
     """The parts of NVIDIA's file that clean-fid uses: `layers`, from normalised images to 2048 features."""
 

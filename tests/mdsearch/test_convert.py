@@ -34,7 +34,7 @@ from training.diffusion import DiffusionSettings
 from training.latents import LatentSettings
 from training.model import Model, ModelSettings, load_model
 from training.settings import TrainingSettings
-from training.state import write_state
+from training.state import TrainingState, write_state
 from training.text import TextSettings
 
 CPU = torch.device("cpu")
@@ -101,7 +101,9 @@ def test_a_trained_model_generates_the_same_images_as_a_pipeline_and_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     model = trained(architecture, settings(frozen), tmp_path / "trial")
+    (tmp_path / "trial" / "README.md").write_text("Images: by somebody")
     told = converted(capsys, f"model={tmp_path / 'trial'}", f"out={tmp_path / 'out'}", f"to={to}")
+    assert (tmp_path / "out" / "README.md").read_text() == "Images: by somebody"
     assert (told["architecture"], told["precision"], told["left_out"]) == (architecture.id, "fp32", [])
     unet = kind.from_pretrained(tmp_path / "out" / "unet")
     pipeline = DiffusionPipeline.from_pretrained(tmp_path / "out", unet=unet)
@@ -184,9 +186,10 @@ def test_a_training_state_is_read_as_it_is_trained(
     )
     narrow = replace(SD_LIKE, latent_channels=12)
     unet = shaken(UNet(narrow))
-    state = {"averaged": {f"unet.{name}": tensor for name, tensor in unet.state_dict().items()}}
-    write_state(state | {"identity": {"architecture": narrow.id}}, tmp_path / "state.pt")
-    words = [f"model={tmp_path / 'state.pt'}", f"out={tmp_path / 'out'}", "to=diffusers"]
+    state = {f"averaged/unet.{name}": tensor for name, tensor in unet.state_dict().items()}
+    identity = {"architecture": narrow.id}
+    path = write_state(TrainingState({"step": 5, "identity": identity}, state), tmp_path / "states")
+    words = [f"model={path}", f"out={tmp_path / 'out'}", "to=diffusers"]
     with pytest.raises(InputError, match=r"config.yaml: cannot be read"):
         convert.main(words)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_plain(command)))
@@ -198,7 +201,9 @@ def test_a_training_state_is_read_as_it_is_trained(
     told = converted(capsys, words[0], f"out={tmp_path / 'ours'}", "to=mdsearch")
     (left_out,) = told["left_out"]
     assert left_out.startswith("text.encoder: small, ")
-    write_state(state | {"identity": {"architecture": "another"}}, tmp_path / "state.pt")
+    write_state(
+        TrainingState({"step": 5, "identity": {"architecture": "another"}}, state), tmp_path / "states"
+    )
     with pytest.raises(InputError, match=f" another, .* {narrow.id}"):
         convert.main([words[0], f"out={tmp_path / 'other'}", "to=diffusers"])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import mdsearch
-import training.loop
+import training.timing
 from mdsearch.commands.proxy import MeasuredProxy, main, proposal
 from search.plan import check
 from space.prices.macs import price
@@ -31,7 +31,7 @@ def measured_by_its_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     def seconds(trainer: Trainer) -> float:
         return price(trainer.architecture).gmacs * 10
 
-    monkeypatch.setattr(training.loop, "seconds_per_step", seconds)
+    monkeypatch.setattr(training.timing, "seconds_per_step", seconds)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "four.yaml").write_text(SPACE)
 

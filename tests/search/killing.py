@@ -137,4 +137,4 @@ def check_nothing_lost_or_doubled(run: Path, trials: int) -> None:
             kept = max(kept, line["to_step"])
         last = max(event["step"] for event in rungs if event["key"] == log.parent.name)
         assert kept == last, f"{log}: {kept} steps trained, {last} recorded"
-        assert not (log.parent / "state.pt").exists()
+        assert not (log.parent / "states").exists()

@@ -63,7 +63,7 @@ def test_a_run_leaves_what_it_promises(undisturbed):
     for number in range(3):
         trial = {path.name for path in (undisturbed / "trials" / str(number)).iterdir()}
         assert trial >= {"architecture.yaml", "curve.jsonl", "samples.png", "unet.safetensors"}
-        assert "state.pt" not in trial
+        assert "states" not in trial
     table = pd.read_csv(undisturbed / "trials.csv")
     assert list(table.columns[:13]) == [
         "number", "state", "reason", "architecture", "parameters", "gmacs", "proxy_parameters",

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from search import trial
 from search.backends import inline
-from search.runs.files import STATE_NAME, WORK_NAME
+from search.runs.files import WORK_NAME
 from search.strategy import Job, Report
 from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step
 from space.architecture import Architecture, Level
 from space.proxy import Proxy
 from tests.search.worlds import make_search
 from training.data.scenes import ScenesSettings
+from training.files import EARLIER_STATE_NAME, STATES_FOLDER, has_states, remove_states
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
@@ -65,10 +65,8 @@ def test_a_state_of_an_earlier_version_is_trained_again_from_step_0_and_said(
     worker: TrialWorker, tmp_path: Path
 ) -> None:
     undisturbed = list(worker.run(JOB))
-    state = tmp_path / "trials" / "0" / STATE_NAME
-    saved = torch.load(state)
-    weights = list(saved["averaged"].values())
-    torch.save({"identity": saved["identity"], "step": 4, "weights": weights, "averaged": weights}, state)
+    remove_states(tmp_path / "trials" / "0")
+    (tmp_path / "trials" / "0" / EARLIER_STATE_NAME).write_bytes(b"as a pickle begins")
     again = list(worker.run(JOB))
     assert isinstance(again[0], StartsAgain) and "state.pt: is of an earlier version" in again[0].reason
     assert reports(again) == reports(undisturbed) and [step for step, _ in reports(again)] == [2, 4]
@@ -77,10 +75,10 @@ def test_a_state_of_an_earlier_version_is_trained_again_from_step_0_and_said(
 
 def test_a_torn_state_is_trained_again_and_said(worker: TrialWorker, tmp_path: Path) -> None:
     undisturbed = list(worker.run(JOB))
-    state = tmp_path / "trials" / "0" / STATE_NAME
-    state.write_bytes(state.read_bytes()[:2000])
+    (tensors,) = (tmp_path / "trials" / "0" / STATES_FOLDER).glob("*.safetensors")
+    tensors.write_bytes(tensors.read_bytes()[:2000])
     again = list(worker.run(JOB))
-    assert isinstance(again[0], StartsAgain) and "cannot be read as a training state" in again[0].reason
+    assert isinstance(again[0], StartsAgain) and "is damaged" in again[0].reason
     assert reports(again) == reports(undisturbed)
 
 
@@ -114,7 +112,7 @@ def test_a_worker_killed_between_rungs_loses_what_it_did_since_its_last_state(
         patched.setattr(Trainer, "generate", killed)
         with pytest.raises(KeyboardInterrupt):
             list(worker.run(JOB))
-    assert saved_step(tmp_path, "0") == 1 and (tmp_path / "trials" / "0" / STATE_NAME).is_file()
+    assert saved_step(tmp_path, "0") == 1 and has_states(tmp_path / "trials" / "0")
     assert reports(list(worker.run(JOB))) == whole
     lines = (tmp_path / "trials" / "0" / WORK_NAME).read_text().splitlines()
     done = [(line["from_step"], line["to_step"]) for line in map(json.loads, lines)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from space.architecture import Architecture
+from training.checkpoints import Checkpoints
+from training.supernet import SharedTrainer
 from training.trainer import Trainer
 
 
@@ -24,6 +27,17 @@ def weights(trainer: Trainer) -> list[torch.Tensor]:
     """Trained ones, then averaged ones."""
     models = (trainer.objective.model, trainer.averaged)
     return [parameter.detach().clone() for model in models for parameter in model.parameters()]
+
+
+def save(trainer: Trainer | SharedTrainer, folder: Path) -> None:
+    with closing(Checkpoints(folder)) as states:
+        states.write(trainer.state())
+
+
+def load(trainer: Trainer | SharedTrainer, folder: Path) -> None:
+    state = Checkpoints(folder).latest()
+    assert state is not None
+    trainer.restore(state, str(folder))
 
 
 def changed_json(file: Path, **changes: object) -> None:

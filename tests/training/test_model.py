@@ -41,10 +41,9 @@ def test_frozen_parts_are_neither_copied_nor_saved(
     assert {name.partition(".")[0] for name in model.state_dict()} == {"unet"}
     assert sum(p.numel() for p in averaged.parameters()) == trainer.parameters
     trainer.train_to(2)
-    trainer.save_state(tmp_path / "state.pt")
-    state = torch.load(tmp_path / "state.pt")
-    for names in (state["averaged"], *state["parts"]["model"].values()):
-        assert {name.partition(".")[0] for name in names} == {"unet"}
+    state = trainer.state()
+    for section in (["averaged"], ["parts", "model", "weights"], ["parts", "model", "optimizer"]):
+        assert {name.partition(".")[0] for name in state.section(*section)} == {"unet"}
     trainer.save_weights(tmp_path / "model")
     assert {file.name for file in (tmp_path / "model").iterdir()} == {"model.json", "unet.safetensors"}
     again = load_model(tmp_path / "model", "cpu")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from space.shared.plain import InputError
-from training.loop import learning_rate
+from training.learning_rate import learning_rate
 from training.settings import TrainingSettings
 
 

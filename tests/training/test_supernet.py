@@ -13,7 +13,7 @@ from space.paths import RobustPaths
 from space.proxy import Proxy
 from space.shared.plain import InputError
 from space.subnet import Subnet
-from tests.training.examples import weights
+from tests.training.examples import load, save, weights
 from training.data.dataset import Dataset
 from training.objectives.supernet import supernet_of
 from training.settings import TrainingSettings
@@ -75,9 +75,9 @@ def test_it_goes_on_exactly_from_any_step_of_any_round(
     straight, first = (trainer_of(rounds, scenes, settings) for _ in range(2))
     straight.train_to(6)
     first.train_to(stop)
-    first.save_state(tmp_path / "state.pt")
+    save(first, tmp_path)
     second = trainer_of(rounds, scenes, settings)
-    second.load_state(tmp_path / "state.pt")
+    load(second, tmp_path)
     assert second.step == stop
     second.train_to(6)
     assert shared(second).keys() == shared(straight).keys() and "up-2/0/layer-0+1" in str(
@@ -93,14 +93,14 @@ def test_one_round_more_goes_on_from_the_one_before(
     for count in (1, 2, 3):
         trainer = trainer_of(rounds[:count], scenes, settings)
         if count > 1:
-            trainer.load_state(tmp_path / "state.pt")
+            load(trainer, tmp_path)
         trainer.train_to(2 * count)
-        trainer.save_state(tmp_path / "state.pt")
+        save(trainer, tmp_path)
     straight = trainer_of(rounds, scenes, settings)
     straight.train_to(6)
     assert all(map(torch.equal, weights(straight.now), weights(trainer.now)))
     with pytest.raises(InputError, match="is of round 3 of a training of 2"):
-        trainer_of(rounds[:2], scenes, settings).load_state(tmp_path / "state.pt")
+        load(trainer_of(rounds[:2], scenes, settings), tmp_path)
     other = [rounds[0], rounds[1], Round(rounds[1].paths, 6)]
     with pytest.raises(InputError, match=r"is of another (architecture|network)"):
-        trainer_of(other, scenes, settings).load_state(tmp_path / "state.pt")
+        load(trainer_of(other, scenes, settings), tmp_path)

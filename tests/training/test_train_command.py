@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from conf.compose import compose
@@ -22,9 +21,11 @@ from training.data.digits import DigitsSettings
 from training.data.factory import DataSettings
 from training.data.folder import FolderSettings
 from training.data.scenes import ScenesSettings
+from training.files import STATES_FOLDER, states_in
 from training.generation.grid import save_grid
 from training.latents import LatentSettings
 from training.settings import TrainingSettings
+from training.state import read_state
 from training.trainer import Trainer
 
 
@@ -54,6 +55,10 @@ def curve(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
 
 
+def states(folder: Path) -> list[int]:
+    return [read_state(path).step for path in states_in(folder / STATES_FOLDER)]
+
+
 def test_training_writes_weights_that_generate_uses(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,7 +67,10 @@ def test_training_writes_weights_that_generate_uses(
     assert [line["step"] for line in curve(out) if "loss" in line] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in curve(out) if "validation_loss" in line] == [4, 6]
     assert Image.open(out / "samples.png").size == (3 * 16 * 3, 2 * 16 * 3)
-    assert len({file.stat().st_mode for file in out.iterdir()}) == 1  # as the umask says
+    assert len({file.stat().st_mode for file in out.rglob("*") if file.is_file()}) == 1  # as the umask says
+    card = (out / "README.md").read_text()
+    assert "on 72 images of scenes, 16 px" in card and f"mdsearch generate model={out}" in card
+    assert "Images:" not in card  # these are by nobody
 
     image = tmp_path / "generated" / "image.png"
     prompt = "prompt=a large red circle, {in} the 'top left' on navy"
@@ -86,7 +94,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
         train.main(words)
     monkeypatch.undo()
     out = tmp_path / "out"
-    assert torch.load(out / "state.pt")["step"] == 5
+    assert states(out) == [4, 5]
     assert train.main([f"resume={out}"]) == 0
     for name in ("unet.safetensors", "text.safetensors"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

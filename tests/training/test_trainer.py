@@ -14,8 +14,8 @@ from tests.training.examples import weights
 from training.data.dataset import Dataset
 from training.data.digits import DigitsSettings
 from training.data.factory import load_data
+from training.failures import Diverged
 from training.latents import LatentSettings
-from training.loop import Diverged
 from training.objectives.diffusion import DiffusionBatch, DiffusionObjective
 from training.settings import TrainingSettings
 from training.trainer import Trainer
@@ -108,10 +108,10 @@ def test_what_is_wrong_with_a_batch_is_raised_in_its_step(
     tiny: Architecture, scenes: Dataset, settings: TrainingSettings
 ) -> None:
     class Unreadable(DiffusionObjective):
-        def batch(self, step: int) -> DiffusionBatch:
+        def batch(self, step: int, rows: range | None = None) -> DiffusionBatch:
             if step == 3:
                 raise InputError("3.png: cannot be read any more as an image")
-            return super().batch(step)
+            return super().batch(step, rows)
 
     trainer = Trainer(tiny, scenes, settings, seed=0, objective=Unreadable)
     with pytest.raises(InputError, match=r"3\.png"):

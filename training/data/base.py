@@ -19,10 +19,14 @@ class ImageSource(Protocol):
     Attributes:
         captions: of all images; an image may have several.
         unreadable: images that were left out.
+        variant_of: a number for each image, the same for near copies, which stay on one side of the split.
+        remarks: lines on where the images come from that a user should know.
     """
 
     captions: list[str]
     unreadable: list[str]
+    variant_of: Sequence[int]
+    remarks: Sequence[str]
 
     @property
     def image_of(self) -> Sequence[int]:
@@ -50,6 +54,8 @@ class InMemory:
     def __init__(self, pixels: np.ndarray, captions: list[str]) -> None:
         self._pixels, self.captions, self.image_of = pixels, captions, range(len(captions))
         self.unreadable: list[str] = []
+        self.variant_of: Sequence[int] = range(len(captions))
+        self.remarks: Sequence[str] = ()
 
     def passed_over(self) -> PassedOver:
         return PassedOver()
@@ -75,6 +81,8 @@ class CommonSettings(ABC):
 
     # Held out are the last ones as they stand, where any last part is a fair sample already.
     held_out_as_they_stand: ClassVar[bool] = False
+    # Whom the images are by, and their licence, where showing them obliges to say so.
+    attribution: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if self.image_size_px < 8:

@@ -111,8 +111,8 @@ class SplitImages(Dataset):
         self.name, self.image_size_px = settings.name, settings.image_size_px
         self.unreadable = images.unreadable
         self._images, self._image_of = images, np.asarray(images.image_of, dtype=np.int64)
-        numbers, first = np.unique(self._image_of, return_index=True)
-        trained, held_out = _split(len(numbers), settings)
+        first = np.unique(self._image_of, return_index=True)[1]
+        trained, held_out = _split(images.variant_of, settings)
         self.train_images = len(trained)
         self._train, self._held_out = _captions_of(trained, self._image_of), first[held_out]
         self.first_captions = np.sort(np.unique(self._image_of[self._train], return_index=True)[1])
@@ -139,7 +139,8 @@ class SplitImages(Dataset):
         lines = ([unreadable] if self.unreadable else []) + [str(self._images.passed_over())]
         copies = self._copies_held_out()
         held_out = f"held out though a copy is trained on: {len(copies):,} ({first_few(copies)})"
-        return [f"left out, {line}" for line in lines if line] + ([held_out] if copies else [])
+        left_out = [f"left out, {line}" for line in lines if line]
+        return [*self._images.remarks, *left_out, *([held_out] if copies else [])]
 
     def _copies_held_out(self) -> list[str]:
         """Names of held-out images that have a copy under another name in the training split."""
@@ -180,15 +181,22 @@ def words_of(captions: Iterable[str]) -> list[str]:
     return sorted({word for caption in set(captions) for word in words(caption)})
 
 
-def _split(count: int, settings: CommonSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Images to train on and held out, each in an order in which any first part is a fair sample."""
+def _split(variant_of: Sequence[int], settings: CommonSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Images to train on and held out, each in an order in which any first part is a fair sample. All
+    variants of one image are on one side; the share held out is of those that are no variants."""
+    names, own = np.unique(np.asarray(variant_of), return_inverse=True)
+    count = len(names)
     held_out = min(max(1, round(count * settings.held_out_share)), count - 1)
     if count < 2:
         raise InputError(f"{settings.name}: {count} image; needed: 2 or more (one is held out)")
-    order = np.arange(count)
+    order, rng = np.arange(count), np.random.default_rng([settings.seed, 0x5B117])
     if not settings.held_out_as_they_stand:
-        order = np.random.default_rng([settings.seed, 0x5B117]).permutation(count)
-    return order[: count - held_out], order[count - held_out :]
+        order = rng.permutation(count)
+    trained, held = order[: count - held_out], order[count - held_out :]
+    if count == len(own):
+        return trained, held
+    sides = [rng.permutation(np.flatnonzero(np.isin(own, side))) for side in (trained, held)]
+    return sides[0], sides[1]
 
 
 def _captions_of(images: np.ndarray, image_of: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from training.data.dataset import Dataset, SplitImages
 
 DATA_SETS = {
     "digits": "training.data.digits:DigitsSettings",
+    "emoji": "training.data.emoji:EmojiSettings",
     "encoded": "training.data.encoded:EncodedSettings",
     "folder": "training.data.folder:FolderSettings",
     "scenes": "training.data.scenes:ScenesSettings",

@@ -78,6 +78,8 @@ class FolderPixels:
         self.captions = [caption for own in captions for caption in own]
         self.image_of = [index for index, own in enumerate(captions) for _ in own]
         self.unreadable: list[str] = []
+        self.variant_of: Sequence[int] = range(len(files))
+        self.remarks: Sequence[str] = ()
         self.looked_for = Path(), list[Path]()  # the folder, and the files that captions name
         self.pixels_in_memory: np.ndarray | None = None
         self._files, self._names, self._size = files, names, image_size_px

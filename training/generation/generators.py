@@ -54,9 +54,10 @@ def check_settings(folder: str | Path, settings: GenerationSettings) -> None:
         raise InputError(
             f"image_size_px: {settings.image_size_px}, but this model generates {model.image_size_px} px"
         )
-    if settings.sampler != "ddim":
+    if settings.sampler != model.diffusion.sampler:
         raise InputError(
-            f"scheduler: {settings.sampler!r} is not possible; allowed: ddim, as our networks generate"
+            f"scheduler: {settings.sampler!r} is not possible; allowed: {model.diffusion.sampler}, as our "
+            f"networks that predict {model.diffusion.prediction} generate"
         )
     if settings.steps > model.diffusion.timesteps:
         raise InputError(
@@ -66,7 +67,7 @@ def check_settings(folder: str | Path, settings: GenerationSettings) -> None:
 
 
 class OurGenerator:
-    """A network of ours, with DDIM; half precision by autocast, as in training."""
+    """A network of ours; half precision by autocast, as in training."""
 
     def __init__(self, model: Model, settings: GenerationSettings) -> None:
         self.model, self.settings = model, settings

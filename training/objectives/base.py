@@ -50,8 +50,9 @@ class TrainingObjective(ABC, Generic[Batch, Trained]):
         return tuple(self.parts)
 
     @abstractmethod
-    def batch(self, step: int) -> Batch:
-        """What step number `step` learns from, on the device, decided by the seed and the step alone.
+    def batch(self, step: int, rows: range | None = None) -> Batch:
+        """These rows (None: all) of what step number `step` learns from, on the device. It is decided by the
+        seed and the step alone, and the same however the batch is divided.
 
         It is made ahead of the step and in another thread, so nothing that training changes may be read.
         """

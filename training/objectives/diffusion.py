@@ -44,15 +44,16 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         )
         self.parts = {"model": TrainedPart(model, optimizer)}
 
-    def batch(self, step: int) -> DiffusionBatch:
+    def batch(self, step: int, rows: range | None = None) -> DiffusionBatch:
         s, device = self.settings, self.model.device
-        places = range(step * s.batch_size, (step + 1) * s.batch_size)
-        examples = self.data.examples(places, self.seed)
-        size = len(examples.captions)
+        part = range(s.batch_size) if rows is None else rows
+        first, cut = step * s.batch_size, slice(part.start, part.stop)
+        examples = self.data.examples(range(first + part.start, first + part.stop), self.seed)
+        # Of the whole batch, so that it is the same however it is divided.
         own = generator("step", self.seed, step, device=device)
-        noise = torch.randn((size, *self.model.latent_shape), generator=own, device=device)
-        timesteps = torch.randint(s.diffusion.timesteps, (size,), generator=own, device=device)
-        dropped = torch.rand(size, generator=own, device=device) < s.caption_dropout
+        noise = torch.randn((s.batch_size, *self.model.latent_shape), generator=own, device=device)[cut]
+        timesteps = torch.randint(s.diffusion.timesteps, (s.batch_size,), generator=own, device=device)[cut]
+        dropped = torch.rand(s.batch_size, generator=own, device=device)[cut] < s.caption_dropout
         tokens = self._tokens(examples, dropped.tolist())
         return DiffusionBatch(examples.inputs.to(device), tokens, noise, timesteps)
 

@@ -40,8 +40,8 @@ class SupernetObjective(TrainingObjective[SupernetBatch, Model]):
         self.diffusion = DiffusionObjective(model, data, settings, seed)
         self.parts = self.diffusion.parts
 
-    def batch(self, step: int) -> SupernetBatch:
-        return SupernetBatch(self.diffusion.batch(step), torch.tensor(step))
+    def batch(self, step: int, rows: range | None = None) -> SupernetBatch:
+        return SupernetBatch(self.diffusion.batch(step, rows), torch.tensor(step))
 
     def loss(self, part: str, batch: SupernetBatch) -> Tensor:
         supernet_of(self.model).choose(self.sampled(int(batch.step)))

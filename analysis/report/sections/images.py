@@ -21,6 +21,9 @@ from search.runs.files import (
 from search.runs.header import objectives_of, references_of
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
+from space.shared.plain import InputError, from_plain
+from training.data.base import CommonSettings
+from training.data.factory import DataSettings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,12 +56,21 @@ def sample_sheets(folder: Path, history: History, winner: Trial | None) -> list[
 
 
 def prompts_of(folder: Path) -> list[str]:
-    """What the first row was generated from; empty for runs of earlier versions, which did not keep it."""
+    """What the images were generated from; empty for runs of earlier versions, which did not keep it."""
     try:
         prompts = json.loads((folder / EVALUATOR_FOLDER / PROMPTS_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return [str(prompt) for prompt in prompts[:SAMPLES_COLUMNS]]
+    return [str(prompt) for prompt in prompts]
+
+
+def attribution_of(history: History) -> str:
+    """Whom the real images are by; empty where nobody is to be named, or the data are of a later version."""
+    try:
+        settings: CommonSettings = from_plain(DataSettings, history.header.get("data"), "data")
+    except InputError:
+        return ""
+    return settings.attribution
 
 
 def _chosen(history: History, winner: Trial | None) -> list[tuple[str, Trial]]:

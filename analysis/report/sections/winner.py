@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.report.page import Page
-from analysis.report.sections.images import prompts_of, sample_sheets
+from analysis.report.sections.images import attribution_of, prompts_of, sample_sheets
 from search.formats import label
 from search.runs.files import SAMPLES_COLUMNS
 from space.difference import difference
@@ -24,4 +24,9 @@ def winner_section(page: Page) -> dict[str, Any] | None:
 
 def image_section(page: Page) -> dict[str, Any]:
     sheets = sample_sheets(page.folder, page.history, page.winner)
-    return {"sheets": sheets, "prompts": prompts_of(page.folder), "columns": SAMPLES_COLUMNS}
+    return {
+        "sheets": sheets,
+        "prompts": prompts_of(page.folder),
+        "columns": SAMPLES_COLUMNS,
+        "attribution": attribution_of(page.history),
+    }

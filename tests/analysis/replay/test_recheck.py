@@ -14,8 +14,8 @@ KINDS = ("proposed", "rejected", "rung")
 TESTS = Path(__file__).parents[2]
 STOPPING = TESTS / "search" / "baseline.jsonl.gz"  # taught by nothing (recorded=false), and stopping trials
 
-# Counted by the code of before the refactoring, but for the last three. Of each run: proposals, rejections,
-# decisions at rungs.
+# Counted by the code of before the refactoring, but for those of paper-seed-0 and later. Of each run:
+# proposals, rejections, decisions at rungs.
 RECORDED = {
     "table": (85, 61, 253),
     "seeds-1": (32, 0, 96),
@@ -40,6 +40,16 @@ RECORDED = {
     "paper-seed-0": (12, 0, 36),
     "paper-seed-1": (12, 0, 36),
     "paper-seed-2": (12, 0, 36),
+    "default-0": (12, 44, 36),
+    "default-1": (12, 50, 36),
+    "default-2": (12, 43, 34),
+    "default-3": (12, 52, 36),
+    "default-4": (12, 36, 36),
+    "md-seed-0": (12, 147, 36),
+    "md-seed-1": (12, 11, 36),
+    "md-seed-2": (12, 7, 32),
+    "md-seed-3": (12, 28, 36),
+    "md-seed-4": (12, 134, 32),
 }
 QUICK = ("before-4", "after-2", "bigger-2")  # TPE, linear with teachers, and what a user put first
 STOPPED = {  # and of these, stopped

@@ -23,7 +23,11 @@ from search.runs.record import Record, read_history
 from space.prices.macs import price
 from tests.analysis.report.pages import Tree, body_of, words_of
 from tests.search.histories import MD, MD_LITE, confirm, end, open_run, propose, score
+from training.data.dataset import Dataset, SplitImages
+from training.data.digits import DigitsSettings
+from training.data.emoji import Design, EmojiImages, EmojiSettings
 from training.data.factory import load_data
+from training.data.folder import FolderSettings
 from training.data.scenes import ScenesSettings
 
 NOISE = {"rungs": [{"step": 400, "fid_relative": 0.08, "clip": 0.02}]}
@@ -138,7 +142,48 @@ def test_real_images_and_captions_stand_beside_samples(tmp_path: Path) -> None:
     Image.new("RGB", (256, 128), "navy").save(tmp_path / "trials" / "1" / "samples.png")
     sheets = sample_sheets(tmp_path, history, history.trials[1])
     assert [sheet.title for sheet in sheets] == ["Real", "The winner, trial 1"]
-    assert len(prompts_of(tmp_path)) == 8 and prompts[0] in words_of(tmp_path)
+    assert prompts_of(tmp_path) == prompts and all(prompt in words_of(tmp_path) for prompt in prompts[:9])
+
+
+@pytest.mark.parametrize(
+    ("data", "named"), [({"name": "scenes"}, False), ({"name": "emoji"}, True), ({}, False)]
+)
+def test_whom_the_images_are_by_stands_beside_them(tmp_path: Path, data: dict[str, str], named: bool) -> None:
+    raced(tmp_path, data=data)
+    (tmp_path / "trials" / "1").mkdir(parents=True)
+    Image.new("RGB", (256, 128), "navy").save(tmp_path / "trials" / "1" / "samples.png")
+    assert ("OpenMoji" in words_of(tmp_path) and "CC BY-SA 4.0" in words_of(tmp_path)) == named
+
+
+def of_data(name: str, folder: Path) -> Dataset:
+    if name == "digits":
+        return load_data(DigitsSettings(image_size_px=16))
+    pixels = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.full((1, 16, 16, 3), 6, np.uint8)
+    if name == "emoji":
+        designs = [Design(f"{n:X}", f"design {n}", None) for n in range(40)]
+        return SplitImages(EmojiSettings(image_size_px=16), EmojiImages(designs, pixels))
+    for n, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{n}.png")
+    rows = (json.dumps({"file": f"{n}.png", "caption": f"photograph {n}"}) for n in range(40))
+    (folder / "captions.jsonl").write_text("\n".join(rows))
+    return load_data(FolderSettings(folder=str(folder), image_size_px=16))
+
+
+@pytest.mark.parametrize("name", ["digits", "folder", "emoji"])
+def test_real_images_of_every_data_set_are_kept_with_their_captions(tmp_path: Path, name: str) -> None:
+    data, evaluator = of_data(name, tmp_path), tmp_path / "evaluator"
+    evaluator.mkdir()
+    count = len(data.held_out_captions)
+    prompts = [data.held_out_captions[n % count] for n in range(32)]
+    keep_real_images(evaluator, data, prompts)
+    assert prompts_of(tmp_path) == prompts
+    with Image.open(evaluator / "real.png") as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    images, _ = data.held_out([n % count for n in range(32)])
+    expected = ((images + 1) * 127.5).round().numpy().astype(np.uint8).transpose(0, 2, 3, 1)
+    for n in (0, 7, 8, 31):
+        top, left = 32 * (n // 8), 32 * (n % 8)
+        assert np.array_equal(pixels[top : top + 32 : 2, left : left + 32 : 2], expected[n])
 
 
 def test_no_sentence_runs_into_the_next(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from search.trial import why_failed
 from space.shared.retries import StorageAway, Waiting
 from tests.search.worlds import make_search, scores_at
 from training.data.factory import load_data
-from training.loop import Diverged
+from training.failures import Diverged
 
 
 class FailingWorker:

@@ -87,3 +87,13 @@ def test_the_embedded_one_stays_the_default() -> None:
     assert (
         not isinstance(settings.evaluators, EvaluationProtocol) and settings.evaluators.fid == "embedded-clip"
     )
+
+
+def test_a_package_that_is_missing_is_said_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluators.networks.efficientnet.find_spec", lambda name: None)
+    settings = settings_of("evaluators=emoji", "data.scenes=192", f"runs_folder={tmp_path}", "name=never")
+    with pytest.raises(InputError, match=r"efficientnet-lite0: its weights come in a package; .*\[emoji\]"):
+        execute(settings)
+    assert not (tmp_path / "never").exists()

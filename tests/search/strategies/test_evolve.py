@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from analysis.findings import evolution_in_words
 from search import trial as trials
 from search.display import round_in_words
 from search.objectives import FID_AND_CLIP, VALIDATION_LOSS
-from search.runs.files import SHARED_KEY, STATE_NAME
+from search.runs.files import SHARED_KEY
 from search.runs.record import History, MemoryRecord, Record, read_history
 from search.samplers.random import RandomSampler
 from search.stopping.none import NoStopping
@@ -33,7 +32,9 @@ from tests.search.strategies.test_supernet import Brightness
 from tests.space.price_lists import by_widths, made_list
 from tests.training.objectives.test_supernet import PROXY as TINY_PROXY
 from tests.training.objectives.test_supernet import SPACE as TINY_SPACE
+from training.checkpoints import Checkpoints
 from training.data.scenes import ScenesSettings
+from training.files import remove_states
 from training.settings import TrainingSettings
 
 FID, CLIP = FID_AND_CLIP
@@ -225,7 +226,7 @@ def test_a_worker_trains_on_from_round_to_round(worker: TrialWorker, tmp_path: P
         seed=0,
     )
     settings = EvolveSettings(cost="gmacs", rounds=2, steps=1, actions=3, validation_images=4)
-    strategy, state = settings.make(record, task), tmp_path / SHARED_KEY / STATE_NAME
+    strategy, folder = settings.make(record, task), tmp_path / SHARED_KEY
     for place in range(2):
         job = strategy.propose()
         assert job is not None and job.shared is not None
@@ -233,10 +234,11 @@ def test_a_worker_trains_on_from_round_to_round(worker: TrialWorker, tmp_path: P
         assert len(report.inherited) == len(job.shared.candidates) and report.scores == report.inherited[0]
         assert strategy.judge(job.key, report).word == "end"
         strategy.take_result(job.key, "complete")
-        saved = torch.load(state, weights_only=True)
-        assert (saved["step"], saved["identity"].get("round", 0)) == (place + 1, place)
+        saved = Checkpoints(folder).latest()
+        assert saved is not None
+        assert (saved.step, saved.plain["identity"].get("round", 0)) == (place + 1, place)
     assert reported(worker, job).inherited == report.inherited
-    state.unlink()
+    remove_states(folder)
     assert reported(worker, job).inherited == report.inherited
     first, second = record.history.evolved
     assert len(first["actions"]) == 3 and len(second["stages"]) == len(first["stages"]) - 3

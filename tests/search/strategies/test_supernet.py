@@ -18,7 +18,7 @@ from search.ask_tell_settings import AskTellSettings
 from search.latency import latency_score
 from search.objectives import FID_AND_CLIP, VALIDATION_LOSS, Objective
 from search.plan import check
-from search.runs.files import SHARED_KEY, STATE_NAME
+from search.runs.files import SHARED_KEY
 from search.runs.record import History, MemoryRecord, Record, read_history
 from search.runs.rows import rung_rows
 from search.samplers.random import RandomSampler
@@ -43,6 +43,7 @@ from tests.training.objectives.test_supernet import PROXY as TINY_PROXY
 from tests.training.objectives.test_supernet import SPACE as TINY_SPACE
 from training.data.factory import load_data
 from training.data.scenes import ScenesSettings
+from training.files import has_states
 from training.settings import TrainingSettings
 
 SETTINGS = SupernetSettings(steps=10, every=4, candidates=12)
@@ -217,7 +218,7 @@ def test_a_worker_trains_it_goes_on_with_it_and_scores_every_candidate(
     assert all(set(s) == {"fid_embedded_clip", "clip_embedded", VALIDATION_LOSS} for s in last.inherited)
     assert len({s[VALIDATION_LOSS] for s in last.inherited}) == 3 and last.seconds["inherited scores"] > 0
     (again,) = [report for report in worker.run(job) if isinstance(report, Report)]  # from its last state
-    assert again.inherited == last.inherited and (tmp_path / SHARED_KEY / STATE_NAME).is_file()
+    assert again.inherited == last.inherited and has_states(tmp_path / SHARED_KEY)
     for report in (first, last):
         strategy.judge(job.key, report)
     strategy.take_result(job.key, "complete")

@@ -7,6 +7,7 @@ import pytest
 from conf.compose import compose
 from space.shared.plain import InputError, from_plain, to_plain
 from training.data.digits import DigitsSettings
+from training.data.emoji import EmojiSettings
 from training.data.encoded import EncodedSettings
 from training.data.factory import DATA_SETS, DataSettings
 from training.data.folder import FolderSettings
@@ -16,6 +17,7 @@ from training.data.stream import StreamSettings
 PRESETS = {
     "scenes": (["data=scenes"], ScenesSettings()),
     "digits": (["data=digits"], DigitsSettings()),
+    "emoji": (["data=emoji"], EmojiSettings()),
     "folder": (["data=folder", "data.folder=images"], FolderSettings(folder="images")),
     "encoded": (["data=encoded", "data.folder=latents"], EncodedSettings(folder="latents")),
     "stream": (["data=stream", "data.source=images"], StreamSettings(source="images")),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from space.architecture import Architecture
+from tests.training.examples import load, save
 from training.data.dataset import Dataset
 from training.loop import TrainingLoop
 from training.model import Model
@@ -38,7 +39,7 @@ class TwoParts(TrainingObjective[Tensor, Model]):
             "generator": TrainedPart(model, torch.optim.SGD(model.parameters(), 0.1, self.momentum)),
         }
 
-    def batch(self, step: int) -> Tensor:
+    def batch(self, step: int, rows: range | None = None) -> Tensor:
         return torch.tensor(3.0)
 
     def loss(self, part: str, batch: Tensor) -> Tensor:
@@ -114,9 +115,11 @@ def test_every_part_is_in_the_state(
     whole, first, second = (Trainer(tiny, scenes, plain, seed=0, objective=WithMomentum) for _ in range(3))
     whole.train_to(5)
     first.train_to(3)
-    first.save_state(tmp_path / "state.pt")
-    assert set(torch.load(tmp_path / "state.pt")["parts"]) == {"critic", "generator"}
-    second.load_state(tmp_path / "state.pt")
+    save(first, tmp_path)
+    assert {"parts/critic/weights/opinion", "parts/critic/optimizer/opinion/momentum_buffer"} <= set(
+        first.state().tensors
+    )
+    load(second, tmp_path)
     second.train_to(5)
     opinions = []
     for trainer in (whole, second):
@@ -136,7 +139,7 @@ class Reconstruction(TrainingObjective[Tensor, nn.Linear]):
         nn.init.zeros_(self.model.bias)
         self.parts = {"model": TrainedPart(self.model, torch.optim.SGD(self.model.parameters(), 0.05))}
 
-    def batch(self, step: int) -> Tensor:
+    def batch(self, step: int, rows: range | None = None) -> Tensor:
         return torch.tensor([2.0])
 
     def loss(self, part: str, batch: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from space.paths import SpacePaths
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError
-from tests.training.examples import weights
+from tests.training.examples import load, save, weights
 from training.data.dataset import Dataset
 from training.objectives.supernet import SupernetObjective, supernet_of
 from training.settings import TrainingSettings
@@ -106,12 +106,12 @@ def test_it_goes_on_exactly(scenes: Dataset, settings: TrainingSettings, tmp_pat
     first.train_to(2)
     held = sum(bool(state) for state in first.objective.parts["model"].optimizer.state.values())
     assert 0 < held < len(list(first.objective.model.parameters()))
-    first.save_state(tmp_path / "state.pt")
-    second.load_state(tmp_path / "state.pt")
+    save(first, tmp_path)
+    load(second, tmp_path)
     second.train_to(4)
     assert second.step == 4 and all(map(torch.equal, weights(straight), weights(second)))
     with pytest.raises(InputError, match="is of another space"):
-        trainer_of(scenes, settings, Budget(0.3, 200)).load_state(tmp_path / "state.pt")
+        load(trainer_of(scenes, settings, Budget(0.3, 200)), tmp_path)
 
 
 def test_a_budget_that_next_to_nothing_fits_is_named(

@@ -1,0 +1,225 @@
+"""What `mdsearch train` is to do: its settings, from a command line and from what an earlier one stored."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+import yaml
+
+from conf.compose import compose_and_keep
+from conf.repeated import refuse_beside, without
+from conf.words import as_text, first_line, path_of
+from space.architecture import Architecture
+from space.proxy import Proxy, narrow
+from space.shared.command_lines import setting_word
+from space.shared.plain import InputError, from_plain, to_plain
+from training.data.factory import DataSettings
+from training.data.scenes import ScenesSettings
+from training.files import ARCHITECTURE_NAME, CONFIG_NAME
+from training.latents import make_codec
+from training.run import RunSettings
+from training.settings import TrainingSettings
+from training.stages import StageSettings
+
+TRAIN_TEXTS = (
+    "arch_file", "run", "out", "resume", "init_from", "data.folder", "data.captions", "data.source",
+)  # fmt: skip
+OF_RUN, WORDS = ("proxy", "data", "training"), "overrides.yaml"
+CPU = torch.device("cpu")
+STEPS = {"steps": None}  # of a training; they do not tell one from another
+
+
+@dataclass(frozen=True)
+class TrainedStage:
+    """Which steps are trained how, on what."""
+
+    training: TrainingSettings
+    data: DataSettings
+    until: int
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """The fields of conf/train.yaml; `presets` are texts of the user's own YAML that they were made of."""
+
+    arch: Architecture
+    proxy: Proxy = field(default_factory=Proxy)
+    data: DataSettings = field(default_factory=ScenesSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    arch_file: str | None = None
+    init_from: str | None = None
+    attention: Literal["softmax", "relu"] | None = None
+    stages: tuple[StageSettings, ...] = ()
+    scores: bool = False
+    seed: int = 0
+    out: str | None = None
+    run: str | None = None
+    resume: str | None = None
+    state_every_steps: int = 200
+    keep_last: int = 2
+    keep_steps: tuple[int, ...] = ()
+    rollbacks: int = 1
+    images: int = 48
+    presets: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in (("state_every_steps", 1), ("images", 1), ("keep_last", 1), ("rollbacks", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+        ends = [stage.until for stage in self.all_stages()]
+        own = [step for step in self.keep_steps if step not in ends]
+        if odd := [step for step in own if step < 1 or step % self.state_every_steps]:
+            raise InputError(
+                f"keep_steps: {odd[0]} is no step at which a state is written; allowed: multiples of "
+                f"{self.state_every_steps} (state_every_steps)"
+            )
+
+    def kept(self) -> RunSettings:
+        return RunSettings(
+            seed=self.seed,
+            state_every_steps=self.state_every_steps,
+            keep_last=self.keep_last,
+            keep_steps=self.keep_steps,
+            rollbacks=self.rollbacks,
+            images=self.images,
+        )
+
+    def architecture(self) -> Architecture:
+        """At the paper's scale."""
+        chosen = self.arch if self.arch_file is None else Architecture.load(self.arch_file)
+        return chosen if self.attention is None else replace(chosen, attention=self.attention)
+
+    def all_stages(self) -> list[TrainedStage]:
+        """One after the other; a training without any is one itself."""
+        if not self.stages:
+            return [TrainedStage(self.training, self.data, self.training.steps)]
+        steps, made, until = sum(stage.steps for stage in self.stages), list[TrainedStage](), 0
+        for stage in self.stages:
+            until += stage.steps
+            batch_size = stage.batch_size or self.training.batch_size
+            training = replace(self.training, steps=steps, batch_size=batch_size)
+            data = replace(self.data, image_size_px=stage.image_size_px)
+            made.append(TrainedStage(training, data, until))
+        return made
+
+    def narrowed(self, stage: TrainedStage) -> Architecture:
+        """As a stage trains it: for latents of its images' size. Raises InputError where none are."""
+        architecture = narrow(self.architecture(), self.proxy)
+        if not self.stages:
+            return architecture
+        factor, size = make_codec(self.training.latents, CPU).factor, stage.data.image_size_px
+        if size % factor:
+            raise InputError(
+                f"stages: image_size_px: {size} is no multiple of {factor}, the pixels of a latent pixel"
+            )
+        return replace(architecture, latent_size=size // factor)
+
+    def folder(self) -> Path:
+        of_run = "" if self.run is None else f"{Path(self.run).resolve().name}-"
+        return Path(self.resume or self.out or f"trained/{of_run}{self.architecture().id}-seed{self.seed}")
+
+
+def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
+    """From a command line; a resumed training starts from its own first words."""
+    refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
+    refuse_beside(words, "resume", ["arch", "arch_file", "out", "run"], "whose folder and architecture go on")
+    refuse_beside(words, "init_from", ["run"], "whose settings the training goes on with")
+    resume, run, start = (path_of(words, name) for name in ("resume", "run", "init_from"))
+    if resume is None:
+        command = _composed(words, _whole(_trained_with(run) or _trained_as(start)))
+        _note_other_settings(command, words)
+        return command, words
+    before = list(map(str, _read(resume, WORDS, list)))
+    added = [word for word in words if not word.startswith("resume=")]
+    merged = [*without(before, added), *added]
+    stored = _read(resume, CONFIG_NAME, dict) if (resume / CONFIG_NAME).is_file() else {}
+    from_run = OF_RUN if path_of(merged, "run") or path_of(merged, "init_from") else ()  # may be gone
+    of_run = _whole({name: stored[name] for name in from_run if name in stored})
+    resumed = _composed(words, of_run, before, stored.get("presets", {}))
+    return replace(resumed, arch_file=str(resume / ARCHITECTURE_NAME)), merged
+
+
+def _composed(
+    words: list[str],
+    of_run: Mapping[str, Any],
+    before: Sequence[str] = (),
+    kept: Mapping[str, str] = MappingProxyType({}),
+) -> TrainCommand:
+    new, earlier = (as_text(each, TRAIN_TEXTS) for each in (words, before))
+    plain, texts = compose_and_keep("train", new, before=earlier, stored=of_run, kept=kept)
+    command: TrainCommand = from_plain(TrainCommand, plain | {"presets": texts})
+    if command.resume is not None or any(word.startswith("arch") for word in words):
+        return command
+    if command.init_from is not None:
+        file = Path(command.init_from) / ARCHITECTURE_NAME
+        return replace(command, arch_file=str(file)) if file.is_file() else command
+    if command.run is None:
+        return command
+    from search.runs.folder import winner_of
+
+    return replace(command, arch_file=str(winner_of(Path(command.run))))
+
+
+def _trained_with(run: Path | None) -> dict[str, Any]:
+    if run is None:
+        return {}
+    from search.runs.folder import trained_with
+
+    return trained_with(run)
+
+
+def _trained_as(model: Path | None) -> dict[str, Any]:
+    """The settings of a trained model, by its run or its own training; empty where there are none."""
+    if model is None:
+        return {}
+    from search.runs.folder import run_around, trained_with
+
+    run = run_around(model / ARCHITECTURE_NAME)
+    if run is not None:
+        return trained_with(run)
+    if not (model / CONFIG_NAME).is_file():
+        return {}
+    stored = _read(model, CONFIG_NAME, dict, "init_from")
+    return {name: stored[name] for name in OF_RUN if name in stored}
+
+
+def _whole(stored: dict[str, Any]) -> dict[str, Any]:
+    """With the fields that are stored only where they differ: words may set them."""
+    if "training" not in stored:
+        return stored
+    training = from_plain(TrainingSettings, stored["training"], "training")
+    return stored | {"training": to_plain(training, all_fields=True)}
+
+
+def _note_other_settings(command: TrainCommand, words: list[str]) -> None:
+    """A winner alone does not bring along what its search trained with."""
+    if command.run is not None or command.arch_file is None or command.init_from is not None:
+        return
+    from search.runs.folder import run_around, trained_with
+
+    run = run_around(Path(command.arch_file))
+    if run is None:
+        return
+    now, left = to_plain(command), [name for name in OF_RUN if not any(w.startswith(name) for w in words)]
+    others = [name for name in left if now[name] | STEPS != trained_with(run)[name] | STEPS]
+    if others:
+        take = setting_word("run", run)
+        print(f"note: {run} had other settings of {', '.join(others)}; {take} takes them", file=sys.stderr)
+
+
+def _read(folder: Path, name: str, kind: type, word: str = "resume") -> Any:
+    """What a training kept of its words or settings."""
+    none = f"{word}: {str(folder)!r} is no folder of a training"
+    try:
+        plain = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{none} ({first_line(error)})") from None
+    if not isinstance(plain, kind):
+        raise InputError(f"{none} ({name} holds something else)")
+    return plain

@@ -1,0 +1,172 @@
+"""Networks trained on other images too: planted orders are found, turned ones told."""
+
+from __future__ import annotations
+
+import shlex
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.evidence.decisions import PAPER_DECISIONS
+from analysis.evidence.elsewhere import CarriedOver, Elsewhere, elsewhere, matching_metrics, reliability
+from analysis.replay.table import RecordedTable
+from mdsearch.commands.evidence_elsewhere import main
+from search.objectives import fid_and_clip, objectives_to_plain
+from search.runs.bundle import write_bundle
+from space.architecture import Architecture
+from space.shared.plain import InputError
+from tests.analysis.evidence.tables import FORTY, MD, table
+from tests.search.made_up import World
+from tests.search.worlds import md_space
+
+SIXTEEN = [MD, *FORTY[:15]]
+PLACES = {network.id: place for place, network in enumerate(SIXTEEN)}
+TURNED = {network: len(PLACES) - 1 - place for network, place in PLACES.items()}
+DECIDES = {"objectives": objectives_to_plain(fid_and_clip("fid_efficientnet_lite0", "clip_embedded"))}
+
+
+class Photographs(World):
+    """Other images, whose FID is by features that are not there at home."""
+
+    def scores(self, network: Architecture, seed: int, step: int) -> dict[str, float]:
+        found = super().scores(network, seed + 100, step)
+        return found | {"fid_efficientnet_lite0": found["fid_embedded_clip"] / 3}
+
+
+def quality(order: dict[str, int]) -> dict[str, float]:
+    return {network: 0.2 + place / 20 for network, place in order.items()}
+
+
+def home(order: dict[str, int], noise: float = 0.0001) -> RecordedTable:
+    world = World(noise=noise, truth=lambda network: quality(order)[network.id])
+    return table(world.run("table", [(network, seed) for seed in (0, 1) for network in SIXTEEN]))
+
+
+def away(order: dict[str, int], noise: float = 0.0001) -> RecordedTable:
+    world = Photographs(noise=noise, truth=lambda network: quality(order)[network.id], header=DECIDES)
+    return table(world.run("emoji-seed-0", [(network, seed) for seed in (0, 1) for network in SIXTEEN]))
+
+
+@cache
+def found(turned: bool = False, noise: float = 0.0001) -> Elsewhere:
+    return elsewhere(home(PLACES, noise), away(TURNED if turned else PLACES, noise))
+
+
+def of(rows: tuple[CarriedOver, ...], here: str, there: str) -> CarriedOver:
+    return next(row for row in rows if (row.here, row.there) == (here, there))
+
+
+def middle(interval: object) -> float:
+    return float(interval.middle)  # type: ignore[attr-defined]
+
+
+FIDS = ("fid_embedded_clip", "fid_efficientnet_lite0")
+
+
+def test_each_score_there_meets_its_like_here() -> None:
+    pairs = [(one.score, other.score) for one, other in matching_metrics(home(PLACES), away(PLACES))]
+    assert pairs == [
+        FIDS,
+        ("clip_embedded", "clip_embedded"),
+        ("validation_loss", "validation_loss"),
+        ("fid_embedded_clip", "fid_embedded_clip"),
+        ("fid_random_conv", "fid_random_conv"),
+    ]
+
+
+@pytest.mark.parametrize(("turned", "expected"), [(False, 1), (True, -1)])
+def test_a_planted_order_is_found(turned: bool, expected: int) -> None:
+    for names in (FIDS, ("clip_embedded", "clip_embedded"), ("validation_loss", "validation_loss")):
+        row = of(found(turned).sound, *names)
+        assert (row.networks, row.seeds) == (13, (2, 2))  # three end with an FID above 500
+        assert middle(row.one_run) == middle(row.means) == pytest.approx(expected)
+        assert middle(row.another_seed) == middle(row.most) == pytest.approx(1)
+        assert middle(row.pairs) == float(expected == 1)
+    assert of(found(turned).all_networks, *FIDS).networks == 16
+    luck = of(found().sound, "fid_random_conv", "fid_random_conv")  # planted nowhere
+    assert luck.means is not None and luck.means.sign == 0
+
+
+def test_under_noise_an_equal_order_is_near_its_ceiling_and_not_at_one() -> None:
+    row = of(found(noise=0.3).all_networks, *FIDS)
+    assert 0.3 < middle(row.means) < 0.97 and middle(row.most) < 0.97
+    assert abs(middle(row.means) - middle(row.most)) < 0.25
+    assert middle(row.one_run) < middle(row.means)
+
+
+def test_the_mean_of_more_seeds_is_more_reliable() -> None:
+    assert reliability(np.array([0.5, -0.2]), 3) == pytest.approx([0.75, 0])
+
+
+def test_with_one_seed_there_is_no_ceiling() -> None:
+    world = Photographs(noise=0.0001, truth=lambda network: quality(PLACES)[network.id], header=DECIDES)
+    one = elsewhere(home(PLACES), table(world.run("emoji-seed-0", [(network, 0) for network in SIXTEEN])))
+    row = of(one.sound, *FIDS)
+    assert middle(row.means) == pytest.approx(1)
+    assert (row.another_seed, row.most, row.pairs) == (None, None, None)
+
+
+def test_networks_that_one_side_lacks_are_left_out() -> None:
+    world = Photographs(truth=lambda network: quality(PLACES)[network.id], header=DECIDES)
+    few = table(world.run("emoji-seed-0", [(network, seed) for seed in (0, 1) for network in SIXTEEN[:4]]))
+    assert elsewhere(home(PLACES), few).all_networks == ()  # fewer than five
+
+
+# ---------------------------------------------------------------------- the paper's decisions
+
+SHARED, SWISH = (next(d for d in PAPER_DECISIONS if d.slug == slug) for slug in ("shared_kv", "swish"))
+
+
+def planted_decisions(turned: tuple[str, ...]) -> Elsewhere:
+    """MD with its two partners: the paper's side is better at home, and worse there in what is turned."""
+    partners = {d.slug: d.partner(MD, md_space()) for d in (SHARED, SWISH)}
+    networks = [MD, *(partner for partner in partners.values() if partner is not None)]
+
+    def truth(sign: dict[str, int]) -> dict[str, float]:
+        less = {p.id: 0.7 - 0.2 * sign[slug] for slug, p in partners.items() if p is not None}
+        return {MD.id: 0.7} | less
+
+    home_truth = truth({"shared_kv": 1, "swish": 1})
+    away_truth = truth({slug: -1 if slug in turned else 1 for slug in partners})
+    entries = [(network, seed) for seed in (0, 1) for network in networks]
+    here = World(noise=0.01, truth=lambda n: home_truth[n.id]).run("table", entries)
+    there = Photographs(noise=0.01, truth=lambda n: away_truth[n.id], header=DECIDES).run("emoji", entries)
+    return elsewhere(table(here), table(there))
+
+
+def test_a_decision_that_comes_out_otherwise_is_told() -> None:
+    told = {each.decision.slug: each for each in planted_decisions(("swish",)).decisions}
+    assert told.keys() == {"shared_kv", "swish"}
+    assert (told["shared_kv"].word, told["swish"].word) == ("as here", "otherwise")
+    assert told["swish"].pairs == 1
+    assert told["swish"].here[1].middle == pytest.approx(0.2, abs=0.05)  # CLIP
+    assert told["swish"].there[1].middle == pytest.approx(-0.2, abs=0.05)
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def test_one_command_writes_the_page(tmp_path: Path) -> None:
+    entries = [(network, seed) for seed in (0, 1) for network in SIXTEEN]
+    here = World(noise=0.01, truth=lambda network: quality(PLACES)[network.id])
+    there = Photographs(noise=0.01, truth=lambda network: quality(PLACES)[network.id], header=DECIDES)
+    write_bundle(tmp_path / "a.jsonl.gz", [here.run("table", entries), there.run("emoji-seed-0", entries)])
+    words = [str(tmp_path / "a.jsonl.gz"), f"out={tmp_path / 'page.md'}"]
+    assert main(words) == 0
+    text = (tmp_path / "page.md").read_text()
+    assert "FID embedded clip here and FID efficientnet lite0 there: 1.00" in text and "carries over" in text
+    assert f"`mdsearch evidence elsewhere {shlex.quote(words[0])}" in text
+    assert "Not recorded yet: pairs of networks" in text
+    main(words)
+    assert (tmp_path / "page.md").read_text() == text
+    for more, said in (
+        ("there=[nobody-*]", "there: no run of full length is called nobody-"),
+        ("here=[]", "here: empty; allowed: one pattern of names or more"),
+        ("out=page.txt", r"out: 'page.txt' is no page"),
+    ):
+        with pytest.raises(InputError, match=said):
+            main([words[0], more] if "out" in more else [*words, more])
+    with pytest.raises(InputError, match="no run named"):
+        main(words[1:])

@@ -1,0 +1,140 @@
+"""Processes killed while they train, at any step and at any moment of writing a state: what goes on from the
+disk ends with the bits of what nobody killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from space.architecture import Architecture
+from training import checkpoints, state
+from training.checkpoints import Checkpoints
+from training.data.dataset import Dataset
+from training.files import STATES_FOLDER
+from training.settings import TrainingSettings
+from training.state import TrainingState
+from training.trainer import Trainer
+
+LAST = 7
+MakesTrainer = Callable[[], Trainer]
+
+
+@pytest.fixture(scope="module")
+def make(tiny: Architecture, scenes: Dataset, settings: TrainingSettings) -> MakesTrainer:
+    settings = replace(settings, ema_lengths=(0.05, 0.1))
+    return lambda: Trainer(tiny, scenes, settings, seed=3)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make: MakesTrainer) -> TrainingState:
+    trainer = make()
+    trainer.train_to(LAST)
+    return trainer.state()
+
+
+def go_on(make: MakesTrainer, folder: Path, kill_at: int = LAST + 1) -> Trainer:
+    """From the last state to the end, with a state written beside every second step."""
+    trainer = make()
+    with closing(Checkpoints(folder, keep_last=2)) as states:
+        if (found := states.latest()) is not None:
+            trainer.restore(found)
+
+        def on_step(step: int, loss: float) -> None:
+            if step % 2 == 0:
+                states.save(trainer.state())
+            if step == kill_at:
+                kill()
+
+        trainer.train_to(LAST, on_step)
+    return trainer
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(work: Callable[[], object]) -> None:
+    """In a process of its own, until it is killed."""
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def assert_same(ours: TrainingState, theirs: TrainingState) -> None:
+    assert ours.plain == theirs.plain and ours.tensors.keys() == theirs.tensors.keys()
+    assert all(torch.equal(ours.tensors[name], theirs.tensors[name]) for name in ours.tensors)
+
+
+@pytest.mark.parametrize("steps", [[1], [2], [3, 4], [5, 5, 6], [7]])
+def test_killed_at_any_step_it_ends_with_the_same_bits(
+    make: MakesTrainer, undisturbed: TrainingState, tmp_path: Path, steps: list[int]
+) -> None:
+    """Weights, averages, moments, and which data come next."""
+    for step in steps:
+        killed(lambda step=step: go_on(make, tmp_path, step))
+    assert_same(go_on(make, tmp_path).state(), undisturbed)
+
+
+MOMENTS = ["before the tensors", "half the tensors", "before the JSON", "half the JSON", "before older go"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_while_it_writes_a_state_it_goes_on_from_the_one_before(
+    make: MakesTrainer,
+    undisturbed: TrainingState,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+) -> None:
+    with monkeypatch.context() as patched:
+        _kill_at(moment, patched, tmp_path)
+        killed(lambda: go_on(make, tmp_path))
+    found = Checkpoints(tmp_path).latest()
+    assert (found.step if found else 0) == (4 if moment == "before older go" else 2)
+    assert_same(go_on(make, tmp_path).state(), undisturbed)
+    assert len(list((tmp_path / STATES_FOLDER).iterdir())) == 4  # two states, and nothing half written
+
+
+def _kill_at(moment: str, patched: pytest.MonkeyPatch, folder: Path) -> None:
+    """Of the second state that is written."""
+    written, file_digest, write_whole = state.write_state, state.file_digest, state.write_whole
+
+    def is_second() -> bool:
+        return len(list((folder / STATES_FOLDER).glob("*.json"))) == 1
+
+    def half(path: Path) -> None:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    def write(one: TrainingState, where: Path) -> Path:
+        if moment == "before the tensors" and is_second():
+            kill()
+        path = written(one, where)
+        if moment == "before older go" and one.step == 4:
+            kill()
+        return path
+
+    def digest(path: Path) -> bytes:
+        if moment == "half the tensors" and is_second():
+            half(path)
+            kill()
+        return file_digest(path)
+
+    def whole(path: Path, text: str, *, durable: bool = False) -> Path:
+        if is_second() and moment in ("before the JSON", "half the JSON"):
+            if moment == "half the JSON":
+                path.with_name(f".{path.name}.0").write_text(text[: len(text) // 2])
+            kill()
+        return write_whole(path, text, durable=durable)
+
+    patched.setattr(checkpoints, "write_state", write)
+    patched.setattr(state, "file_digest", digest)
+    patched.setattr(state, "write_whole", whole)

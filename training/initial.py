@@ -1,0 +1,48 @@
+"""What a training begins with in place of random weights: those of a trained model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from space.difference import difference_in_a_line
+from space.shared.plain import InputError
+from training.model import Model, ModelSettings, load_model
+from training.trainer import Trainer
+
+
+def begin_with(trainer: Trainer, folder: Path) -> Model:
+    """Give a trainer, and its average, the weights of a model; returns the model as it was.
+
+    How keys are weighed may be another: relu in place of softmax, say (section 3.2 of the paper).
+
+    Raises:
+        InputError: the folder holds no model, or weights that mean something else here.
+    """
+    model, own = load_model(folder, trainer.settings.device), trainer.objective.model
+    before = replace(
+        model.architecture,
+        attention=own.architecture.attention,
+        latent_size=own.architecture.latent_size,
+    )
+    if before != own.architecture:
+        found = difference_in_a_line(before, own.architecture)
+        raise InputError(f"init_from: {folder} is of another architecture: {found}; allowed: other attention")
+    for name in ("latents", "text", "diffusion", "vocabulary"):
+        theirs, ours = (_meant(each.settings, name) for each in (model, own))
+        if theirs != ours:
+            raise InputError(
+                f"init_from: {folder} was trained with other training.{name}"
+                if name != "vocabulary"
+                else f"init_from: {folder} knows other words than these captions have"
+            )
+    for made in (own, trainer.averaged):
+        for name, part in model.saved_parts().items():
+            made.saved_parts()[name].load_state_dict(part.state_dict())
+    return model
+
+
+def _meant(settings: ModelSettings, name: str) -> object:
+    """Folders may be spelt otherwise."""
+    value = getattr(settings, name)
+    return replace(value, folder=None) if getattr(value, "folder", None) else value
