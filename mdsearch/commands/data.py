@@ -16,11 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from conf.compose import compose
 from conf.words import as_text, divided
 from space.shared.image_files import PassedOver
-from space.shared.plain import NAMED_AT_MOST, InputError, from_plain
+from space.shared.plain import NAMED_AT_MOST, InputError, first_few, from_plain
 from training.data.sheet import save_sheet
 from training.data.sources.forms import NO_CAPTION, Form
 from training.data.sources.images import SourceImages
 from training.data.sources.index import Index, open_index
+from training.data.sources.loose import CaptionsFiles
 from training.data.sources.survey import CaptionSurvey, ImageSurvey, survey_captions, survey_images
 from training.data.split import Split
 from training.data.stream import StreamSettings, none_held_out, stream_settings
@@ -70,7 +71,7 @@ def main(words: list[str]) -> int:
     if command.format == "json":
         print(json.dumps(_as_json(command, index, captions, images) | {"refused": refused}, indent=2))
     else:
-        print("\n".join(_as_lines(command, index, captions, images)))
+        print("\n".join(_as_lines(command, form, index, captions, images)))
         if refused is not None:
             print(f"training would refuse it: {refused}")
     return 0 if refused is None else 1
@@ -140,9 +141,12 @@ def _as_json(
     }
 
 
-def _as_lines(command: DataCommand, index: Index, captions: CaptionSurvey, images: ImageSurvey) -> list[str]:
+def _as_lines(
+    command: DataCommand, form: Form, index: Index, captions: CaptionSurvey, images: ImageSurvey
+) -> list[str]:
     lines = [
         f"{command.data.source}: {len(index):,} images in {len(index.parts):,} parts, read as {index.form}"
+        + (f", of {first_few(form.files())}" if isinstance(form, CaptionsFiles) else "")
     ]
     lines += [
         f"left out: {kind}, {_named(count, index.left_out.first[kind])}"

@@ -69,7 +69,10 @@ def test_counts_sizes_and_what_is_wrong_are_told(
 def test_the_same_is_told_in_lines(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(photos), f"data.cache_folder={tmp_path / 'cache'}"]) == 1
     out = capsys.readouterr().out
-    assert "8 images in 1 parts, read as captions" in out and "broken: 1 (0005.png: cannot identify" in out
+    assert (
+        "8 images in 1 parts, read as captions, of captions.jsonl" in out
+        and "broken: 1 (0005.png: cannot identify" in out
+    )
     assert "captions of more than 77 tokens: 1, such as 'word word" in out
     assert "training would refuse it: data.source: 1 named and not there (0006.png)" in out
 

@@ -21,7 +21,7 @@ from training.data.sources.tars import TarShards
 DataFormat = Literal["auto", "captions", "huggingface", "coco", "txt", "webdataset", "parquet", "img2dataset"]
 METADATA = tuple(f"metadata.{form}" for form in ("jsonl", "csv", "parquet"))
 ANNOTATIONS_OF_COCO = "captions_"  # and the split, of which the folder of its images has the name
-COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+COMPRESSED_ENDS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 REPORT_OF_IMG2DATASET = "_stats.json"  # beside each shard
 
 
@@ -122,7 +122,7 @@ def _look(place: DataPlace, names: Iterable[str]) -> _Seen:
             seen.parquets.append(name)
         elif suffix == ".json" and base.startswith(ANNOTATIONS_OF_COCO):
             seen.coco.append(name)
-        elif base.lower().endswith(COMPRESSED):
+        elif base.lower().endswith(COMPRESSED_ENDS):
             seen.compressed.append(name)
         elif base.endswith(REPORT_OF_IMG2DATASET):
             seen.is_img2dataset = True

@@ -50,6 +50,7 @@ class ParquetImages(Form):
         self.options = caption_field, image_field
         self._caption_field, self._image_field = caption_field, image_field
         self._memory, self._kept = memory_bytes, OrderedDict[str, Any]()
+        self._versions = dict[str, list[str]]()
         self._alone = Lock()  # batches are made ahead while held-out images are read
 
     def files(self) -> list[str]:
@@ -136,6 +137,11 @@ class ParquetImages(Form):
 
     def _read_group(self, part: str) -> Any:
         name, _, group = part.rpartition("#")
+        version = self.place.version(name)
+        if self._versions.setdefault(name, version) != version:
+            raise InputError(
+                f"data.source: {name} has changed since it was first read; started again, it is listed anew"
+            )
         with _opened(self.place, name) as file:
             column = self._image_column(file.schema_arrow, name)
             return file.read_row_group(int(group), columns=[column]).column(0).combine_chunks()

@@ -31,9 +31,10 @@ from training.data.sources.forms import (
 from training.data.sources.place import DataPlace, Range
 
 APART = "members of a sample that do not follow each other"
-DOTTED = "samples whose image has dots in its name, of which a key ends at the first"
+WITH_DOTS = "samples whose image has dots in its name, of which a key ends at the first"
 BLOCK_BYTES = 512  # of a tar; two of zeros end it
-COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # how gzip and others begin
+COMPRESSED_BEGINS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # how gzip and others begin
+NAME_BYTES = 100  # of a header
 Members = dict[str, tarfile.TarInfo]  # of one sample, by suffix
 
 
@@ -84,8 +85,8 @@ class TarShards(Form):
 
     def _compressed(self, shard: str) -> str | None:
         with self.place.open(shard) as file:
-            start = file.read(max(map(len, COMPRESSED)))
-        return "it is compressed; needed: unpacked" if start.startswith(COMPRESSED) else None
+            start = file.read(max(map(len, COMPRESSED_BEGINS)))
+        return "it is compressed; needed: unpacked" if start.startswith(COMPRESSED_BEGINS) else None
 
     def _samples(self, shard: str) -> Iterator[tuple[tarfile.TarFile, str, Members]]:
         """Members of one key that follow each other; where a suffix comes again, another sample begins.
@@ -122,7 +123,7 @@ class TarShards(Form):
         suffix = self._image if self._image in members else next(iter(images), None)
         if suffix is None or (self._image is not None and suffix != self._image):
             dotted = [each for each in members if posixpath.splitext(each)[1] in image_suffixes()]
-            kind = DOTTED if self._image is None and dotted else "samples without an image"
+            kind = WITH_DOTS if self._image is None and dotted else "samples without an image"
             left_out.add(kind, f"{shard}/{key}{dotted[0] if dotted else ''}")
             return None
         name = printable(f"{shard}/{key}{suffix}")
@@ -146,15 +147,39 @@ class TarShards(Form):
         return captions_in_file(content, suffix, self._field, member.name)
 
     def read(self, wanted: Sequence[Located]) -> list[bytes | str]:
-        ranges = [Range(self.place.path(each.part), each.offset, each.size) for each in wanted]
-        contents = self.place.read(ranges)
+        """With the header before each, by which a shard that was written anew is told."""
+        ranges = [
+            Range(self.place.path(each.part), each.offset - BLOCK_BYTES, each.size + BLOCK_BYTES)
+            for each in wanted
+        ]
+        read = [content or b"" for content in self.place.read(ranges)]
+        contents = [each[BLOCK_BYTES:] for each in read]
         for each, content in zip(wanted, contents, strict=True):
-            if content is None or len(content) != each.size:
+            if len(content) != each.size:
                 raise InputError(
-                    f"data.source: {each.part} is torn: of {each.name}, {len(content or b''):,} of "
+                    f"data.source: {each.part} is torn: of {each.name}, {len(content):,} of "
                     f"{each.size:,} bytes are there; started again, it is listed anew"
                 )
-        return [content or b"" for content in contents]
+        for each, content in zip(wanted, read, strict=True):
+            if not _is_header_of(each, content[:BLOCK_BYTES]):
+                raise InputError(
+                    f"data.source: {each.part} has changed: {each.name} lies no longer where it was listed; "
+                    "started again, it is listed anew"
+                )
+        return list(contents)
+
+
+def _is_header_of(listed: Located, header: bytes) -> bool:
+    """Names that a header alone cannot hold stand before it; of those, the size is compared."""
+    try:
+        member = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return False
+    name = listed.name.removeprefix(printable(f"{listed.part}/"))
+    is_whole = name.isascii() and len(member.name) < NAME_BYTES
+    return member.size == listed.size and (
+        not is_whole or printable("".join(key_and_suffix(member.name))) == name
+    )
 
 
 def _check_end(file: BinaryIO, offset: int) -> None:

@@ -230,3 +230,31 @@ def test_a_torn_file_among_others_is_counted_as_a_shard(tmp_path: Path) -> None:
     (tmp_path / "b.parquet").unlink()
     with pytest.raises(Torn, match=r"data\.source: a\.parquet is torn"):
         read(tmp_path)
+
+
+def test_a_file_that_is_written_anew_gives_no_other_images(tmp_path: Path) -> None:
+    """Where an image was, another one of as many bytes would stand beside its caption."""
+    order = [(f"{n}{end}", content) for n in (0, 1, 2) for end, content in sample(n)]
+    tar(tmp_path / "a.tar", order)
+    form = read(tmp_path / "a.tar")
+    index = open_index(form, tmp_path / "cache")
+    located = [index.located(number) for number in range(3)]
+    assert form.read(located) == [image_bytes(number) for number in range(3)]
+    tar(tmp_path / "a.tar", [*order[2:4], *order[:2], *order[4:]])
+    assert form.read(located[2:]) == [image_bytes(2)]
+    with pytest.raises(InputError, match=r"a\.tar has changed: a\.tar/0\.png lies no longer where"):
+        form.read(located)
+
+    long = "f/" * 60 + "0"  # of which tar's headers hold a part, as of letters beyond ASCII
+    tar(tmp_path / "b.tar", [(f"{name}{end}", each) for name in (long, "ü") for end, each in sample(4)])
+    form = read(tmp_path / "b.tar")
+    index = open_index(form, tmp_path / "cache")
+    assert form.read([index.located(0), index.located(1)]) == [image_bytes(4)] * 2
+
+    torn_group(tmp_path / "c.parquet", "text", 0)
+    form = recognise(open_place(str(tmp_path / "c.parquet")), Reading(memory_bytes=0))
+    index = open_index(form, tmp_path / "cache")
+    form.read([index.located(0)])
+    torn_group(tmp_path / "c.parquet", "text", 3)
+    with pytest.raises(InputError, match=r"c\.parquet has changed since it was first read"):
+        form.read([index.located(5)])
