@@ -61,13 +61,10 @@ def main(words: list[str]) -> int:
     captions = survey_captions(index, _too_long(command.text_tokens))
     with _progress() as advance:
         images = survey_images(form, index, command.check_images, SHOWN if command.sheet else 0, advance)
-    unnamed = PassedOver()
-    for name in form.unnamed():
-        unnamed.add(NO_CAPTION, name)
     refused = _refused(command.data, form, index, images)
     if command.sheet is not None and images.shown:
         save_sheet(images.shown, Path(command.sheet).expanduser())
-    index.left_out.add_all(unnamed)
+    index.left_out.add_all(form.place.patiently(lambda: _unnamed(form)))
     if command.format == "json":
         print(json.dumps(_as_json(command, index, captions, images) | {"refused": refused}, indent=2))
     else:
@@ -96,6 +93,13 @@ def _too_long(tokens: int) -> Callable[[str], bool]:
 
     tokenizer = SimpleTokenizer()
     return lambda text: len(text) > tokens - ENDS and len(tokenizer.encode(text)) > tokens - ENDS
+
+
+def _unnamed(form: Form) -> PassedOver:
+    found = PassedOver()
+    for name in form.unnamed():
+        found.add(NO_CAPTION, name)
+    return found
 
 
 def _refused(settings: StreamSettings, form: Form, index: Index, images: ImageSurvey) -> str | None:

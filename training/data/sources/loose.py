@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 
+import numpy as np
+
 from space.shared.decoding import image_suffixes
 from space.shared.image_files import PassedOver
 from space.shared.plain import InputError
@@ -119,10 +121,10 @@ class CaptionsFiles(LooseFiles):
                     yield self._under_place(folder, name), captions
 
     def unnamed(self) -> Iterator[str]:
-        named = {_short(unicodedata.normalize("NFC", name)) for name, _ in self._every_row()}
-        folders = (
-            [posixpath.dirname(file) for file in self._files] if self._images is None else [self._images]
-        )
+        named = np.sort(np.fromiter((_short(name) for name, _ in self._every_row()), np.uint64))
+        folders = [self._images or ""]
+        if self._images is None and self.place.named is not None:
+            folders = [posixpath.dirname(file) for file in self._files]
         for above in dict.fromkeys(folders):
             for folder, names in self.place.walk(above):
                 paths = (posixpath.normpath(posixpath.join(folder, name)) for name in names)
@@ -130,7 +132,7 @@ class CaptionsFiles(LooseFiles):
                     path
                     for path in paths
                     if os.path.splitext(path)[1].lower() in image_suffixes()
-                    and _short(unicodedata.normalize("NFC", path)) not in named
+                    and not _holds(named, _short(path))
                 )
 
     def _under_place(self, folder: str, name: str) -> str:
@@ -175,8 +177,15 @@ class TextBeside(LooseFiles):
         return []
 
 
-def _short(name: str) -> bytes:
-    return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+def _short(name: str) -> np.uint64:
+    """Eight bytes for a name, however its accents are stored: of many images, names would fill the memory."""
+    letters = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
+    return np.uint64(int.from_bytes(hashlib.blake2b(letters, digest_size=8).digest(), "little"))
+
+
+def _holds(ordered: np.ndarray, value: np.uint64) -> bool:
+    at = int(np.searchsorted(ordered, value))
+    return at < len(ordered) and bool(ordered[at] == value)
 
 
 def _stem_and_suffix(name: str) -> str:

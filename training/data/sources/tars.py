@@ -34,6 +34,7 @@ APART = "members of a sample that do not follow each other"
 WITH_DOTS = "samples whose image has dots in its name, of which a key ends at the first"
 BLOCK_BYTES = 512  # of a tar; two of zeros end it
 COMPRESSED_BEGINS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # how gzip and others begin
+REST_BYTES = 1 << 20  # read at once of what fills a shard up
 NAME_BYTES = 100  # of a header
 Members = dict[str, tarfile.TarInfo]  # of one sample, by suffix
 
@@ -183,7 +184,13 @@ def _is_header_of(listed: Located, header: bytes) -> bool:
 
 
 def _check_end(file: BinaryIO, offset: int) -> None:
-    """`tarfile` ends without a word at a damaged header, and where a shard was cut between two members."""
+    """`tarfile` ends without a word at a damaged header, where a shard was cut between two members, and at
+    the first end of shards that were joined to one file."""
     file.seek(offset)
     if file.read(BLOCK_BYTES) != bytes(BLOCK_BYTES):
         raise tarfile.ReadError("no member and no end mark follows")
+    while rest := file.read(REST_BYTES):
+        if rest.strip(b"\0"):
+            raise tarfile.ReadError(
+                "more follows behind its end mark, as where shards were joined to one file"
+            )

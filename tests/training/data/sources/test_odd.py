@@ -115,6 +115,9 @@ def test_images_that_no_caption_names_are_found(tmp_path: Path) -> None:
     rows = [{"file_name": name, "caption": text} for name, text in (("0000.png", "a"), ("./0001.png", " "))]
     (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert list(read(tmp_path).unnamed()) == ["0002.png", "0003.png", "sub/x.PNG"]
+    json_lines(tmp_path / "split" / "train", IMAGES, "metadata.jsonl", "text")
+    write_images(tmp_path / "split" / "test", {"y.png": [""]})
+    assert list(read(tmp_path / "split").unnamed()) == ["test/y.png"]
 
 
 def test_what_was_not_there_and_is_by_now_is_listed(tmp_path: Path) -> None:
@@ -159,6 +162,18 @@ def test_compressed_shards_are_not_passed_over(tmp_path: Path) -> None:
     assert len(found) == 3 and left_out.first["torn shards"] == [
         "00001.tar after 0 samples: it is compressed; needed: unpacked"
     ]
+
+
+def test_shards_that_were_joined_are_said_to_be(tmp_path: Path) -> None:
+    """Only the first one's members would be found."""
+    shards(tmp_path, captioned(6))
+    content = [(tmp_path / f"0000{number}.tar").read_bytes() for number in range(2)]
+    (tmp_path / "00000.tar").write_bytes(b"".join(content))
+    (tmp_path / "00001.tar").write_bytes(content[1] + bytes(1 << 21))  # filled up
+    found, left_out = items(read(tmp_path))
+    assert {item.name for item in found} >= {f"00001.tar/000{number}.png" for number in (3, 4, 5)}
+    (why,) = left_out.first["torn shards"]
+    assert why.startswith("00000.tar after 2 samples: more follows behind its end mark")
 
 
 def test_members_of_one_name_are_samples_of_their_own(tmp_path: Path) -> None:
