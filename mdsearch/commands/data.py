@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from rich.console import Console
@@ -22,6 +22,7 @@ from training.data.sources.forms import NO_CAPTION, Form
 from training.data.sources.images import SourceImages
 from training.data.sources.index import Index, open_index
 from training.data.sources.loose import CaptionsFiles
+from training.data.sources.recognise import DataFormat
 from training.data.sources.survey import CaptionSurvey, ImageSurvey, survey_captions, survey_images
 from training.data.split import Split
 from training.data.stream import StreamSettings, none_held_out, stream_settings
@@ -83,6 +84,8 @@ def data_command(words: list[str]) -> DataCommand:
         )
     chosen += [f"data.source={source}" for source in named]
     plain = compose("data", as_text(chosen, DATA_TEXTS))
+    if (form := plain["format"]) in get_args(DataFormat):
+        raise InputError(f"format: {form!r} is a form of data; needed: data.format={form}")
     command: DataCommand = from_plain(DataCommand, plain | {"data": stream_settings(plain["data"])})
     return command
 

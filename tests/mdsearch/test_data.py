@@ -164,6 +164,7 @@ def test_files_changed_behind_their_captions_are_listed_anew_when_asked(
         (["s4://bucket/a"], r"unknown protocol, 's4'; did you mean 's3'"),
         (["photos", "sheet=sheet.xyz"], r"sheet: 'sheet\.xyz' is no image; allowed"),
         (["photos", "data.format=webdatset"], r"data\.format: 'webdatset' .*did you mean 'webdataset'"),
+        (["photos", "format=coco"], r"needed: data\.format=coco"),
         (["photos", "check_images=0"], r"check_images: 0"),
         (["photos", "text_tokens=2"], r"text_tokens: 2"),
         (["data=scenes"], r"data: 'scenes' is nothing to look at .*allowed: stream"),

@@ -32,7 +32,7 @@ from training.data.sources.place import open_place
 from training.data.sources.recognise import DataFormat, Reading, recognise
 from training.data.split import BLOCK_SAMPLES, LazyTexts, ListedSettings, Split, chosen_caption
 
-TRIED_NEXT = 64  # images after one that cannot be read
+TRIED_NEXT, TRIED_SINGLY = 64, 8  # images after one that cannot be read; of which the first follow each other
 HELD_OUT_AT_ONCE = 64  # images to hold out
 
 
@@ -185,8 +185,8 @@ class Stream(Dataset):
                 self._images.tell_unreadable(images[at], found)
                 tried += 1
                 if tried > TRIED_NEXT:
-                    raise InputError(f"data.source: {tried} images after each other cannot be read: {found}")
-                images[at] = self._split.image((sample + tried) % self.train_images)
+                    raise InputError(f"data.source: {tried} images after one cannot be read: {found}")
+                images[at] = self._split.image((sample + _on_from(tried)) % self.train_images)
                 (pixels[at],) = self._images.pixels([images[at]])
         return images, np.stack([found for found in pixels if not isinstance(found, str)])
 
@@ -212,6 +212,12 @@ class Stream(Dataset):
     def _digest(self) -> str:
         of = [self._index.digest, self.image_size_px, self._held_out.tolist(), self._block]
         return hashlib.sha256(json.dumps([self.name, *of]).encode()).hexdigest()[:16]
+
+
+def _on_from(tried: int) -> int:
+    """How far on the image of this try is: the next, and ever further, since whole groups of rows may be
+    torn."""
+    return tried if tried <= TRIED_SINGLY else TRIED_SINGLY + 2 ** (tried - TRIED_SINGLY)
 
 
 def none_held_out(count: int, share: float) -> InputError:

@@ -207,10 +207,11 @@ def sample(number: int) -> list[tuple[str, bytes]]:
 # ---------------------------------------------------------------------- parquet
 
 
-def torn_group(file: Path, column: str, group: int) -> None:
-    """Four groups of two rows, of one of which a column is damaged."""
-    rows = pa.table({"image": [image_bytes(n) for n in range(8)], "text": [f"text {n}" for n in range(8)]})
-    parquet.write_table(rows, file, row_group_size=2, use_dictionary=False)
+def torn_group(file: Path, column: str, group: int, rows: int = 2) -> None:
+    """Four groups of rows, of one of which a column is damaged."""
+    count = range(4 * rows)
+    table = pa.table({"image": [image_bytes(n) for n in count], "text": [f"text {n}" for n in count]})
+    parquet.write_table(table, file, row_group_size=rows, use_dictionary=False)
     chunks = parquet.ParquetFile(file).metadata.row_group(group)
     columns = [chunks.column(number) for number in range(chunks.num_columns)]
     chunk = next(each for each in columns if each.path_in_schema == column)
@@ -273,3 +274,13 @@ def test_a_file_that_is_written_anew_gives_no_other_images(tmp_path: Path) -> No
     torn_group(tmp_path / "c.parquet", "text", 3)
     with pytest.raises(InputError, match=r"c\.parquet has changed since it was first read"):
         form.read([index.located(5)])
+
+
+def test_a_torn_group_of_many_rows_is_passed_by(tmp_path: Path) -> None:
+    """Of which no image after another can be read."""
+    torn_group(tmp_path / "0.parquet", "image", 1, rows=100)
+    source, cache = str(tmp_path / "0.parquet"), str(tmp_path / "cache")
+    settings = StreamSettings(source=source, cache_folder=cache, image_size_px=8, max_unreadable_share=0.5)
+    data = settings.load()
+    _, captions = data.at(range(data.train_images), seed=0)
+    assert not {f"text {n}" for n in range(100, 200)} & set(captions) and len(data.unreadable) >= 95
