@@ -128,7 +128,7 @@ def run(command: EncodeCommand, out: Path) -> int:
     )
     encoder = Encoder(images, codec, text, encoding, out, command.batch_size, device)
     with _progress(sum(len(numbers) for _, numbers in encoder.missing())) as advance:
-        return encoder.run(advance)
+        return encoder.run(advance) - len(images.unreadable)
 
 
 @contextmanager

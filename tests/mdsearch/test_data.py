@@ -86,7 +86,7 @@ def test_a_torn_shard_is_told_and_would_be_refused(
     found = told(capsys, str(tmp_path / "data" / "{00000..00002}.tar"), cache=tmp_path / "c", status=1)
     assert found["left_out"] == {"torn shards": 1} and found["images"] == 7
     assert found["first_left_out"]["torn shards"][0].startswith("00001.tar after 1 samples")
-    assert "1 torn shards (00001.tar" in found["refused"]
+    assert "1 torn shards (00001.tar" in found["refused"] and "at most 5% of 3" in found["refused"]
 
 
 def test_what_training_would_refuse_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

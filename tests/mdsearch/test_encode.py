@@ -133,7 +133,7 @@ def test_images_that_cannot_be_read_are_named_and_left_out(
     data = StreamSettings(
         source=str(tmp_path / "0.tar"), image_size_px=16, cache_folder=str(tmp_path / "cache")
     )
-    run(command(folder, data=data), tmp_path / "out")
+    assert run(command(folder, data=data), tmp_path / "out") == 7
     assert "unreadable: 0.tar/2.png" in capsys.readouterr().err
     found = encoded(folder, str(tmp_path / "out"))
     assert found.train_images + len(found.held_out_captions) == 7

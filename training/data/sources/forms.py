@@ -150,6 +150,11 @@ def texts_beside(field: str | None) -> tuple[str, str]:
 
 def lacks_captions(row: Any, field: str | None, where: str) -> InputError:
     """The error to raise where a row has no field of captions."""
+    if len(row) == 1 and any(sign in str(*row) for sign in ";\t|,"):
+        return InputError(
+            f"{where} has one column, {str(*row)!r:.60}; needed: columns divided by commas in .csv, by tabs "
+            "in .tsv"
+        )
     wanted = field or TEXT_FIELDS[0]
     known = " or ".join(TEXT_FIELDS) if field is None else field
     return InputError(

@@ -37,9 +37,10 @@ class SourceImages:
         self._form, self._size, self._share = form, image_size_px, max_unreadable_share
         self._kept, self._read = dict[int, np.ndarray](), 0
         self._may_keep = len(index) * image_size_px**2 * 3 <= keep_bytes
-        for kind, whole in ((TORN, len(index.parts)), (NOT_THERE, len(index))):
+        there = len(index) + index.left_out.counts.get(NOT_THERE, 0)
+        for kind, of in ((TORN, index.listed_parts), (NOT_THERE, there)):
             found = index.left_out.counts.get(kind, 0)
-            self._check(found, whole + found, kind, ", ".join(index.left_out.first.get(kind, [])))
+            self._check(found, of, kind, ", ".join(index.left_out.first.get(kind, [])))
 
     def pixels(self, images: Sequence[int]) -> list[np.ndarray | str]:
         """(H, W, 3) uint8 of each; or why it cannot be read."""

@@ -34,7 +34,8 @@ class Index:
 
     Attributes:
         folder: where the list is kept, and whatever else is known of the source may be.
-        counts: of images in each part.
+        counts: of images in each part; a large shard is several.
+        listed_parts: of the source, whatever was found in them.
         digest: of names, captions and sizes; equal wherever the source lies.
     """
 
@@ -44,6 +45,7 @@ class Index:
         summary = json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8"))
         self.folder, self.parts, self.counts = folder, summary["parts"], np.array(summary["counts"], np.int64)
         self.form, self.digest, self.captions = summary["form"], summary["digest"], summary["captions"]
+        self.listed_parts = int(summary["listed_parts"])
         self.left_out = PassedOver(summary["left_out"], summary["first_left_out"])
         self._ends = np.cumsum(self.counts)
         self._reader = pa.ipc.open_file(pa.memory_map(str(folder / LIST_NAME)))
@@ -127,11 +129,12 @@ def _write(form: Listable, file: Path) -> dict[str, Any]:
     digest, left_out = hashlib.sha256(), PassedOver()
     parts: list[str] = []
     counts: list[int] = []
-    captions = 0
+    captions = listed = 0
     with _writer(file) as write:
         for part, listing in _parts(form):
             items, passed_over = form.place.patiently(partial(_listed, listing))
             left_out.add_all(passed_over)
+            listed += 1
             for first in range(0, len(items), BATCH_IMAGES):
                 some = items[first : first + BATCH_IMAGES]
                 for item in some:
@@ -146,6 +149,7 @@ def _write(form: Listable, file: Path) -> dict[str, Any]:
     return {
         "form": form.name,
         "parts": parts,
+        "listed_parts": listed,
         "counts": counts,
         "captions": captions,
         "digest": digest.hexdigest()[:16],

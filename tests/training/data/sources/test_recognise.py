@@ -43,6 +43,11 @@ def two_annotations(folder: Path) -> None:
     (folder / "annotations" / "captions_train2014.json").write_text("{}")
 
 
+def semicolons(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "captions.csv").write_text("file_name;caption\na.png;a caption\n")
+
+
 def torn_table(folder: Path) -> None:
     other_columns(folder)
     content = (folder / "0.parquet").read_bytes()
@@ -65,6 +70,7 @@ def other_columns(folder: Path) -> None:
         (FORMS["csv"][1], {"captions": "other.csv"}, r"data\.captions: 'other\.csv' is no file"),
         (FORMS["csv"][1], {"format": "txt", "captions": "captions.csv"}, r"has no place in data\.format=txt"),
         (FORMS["csv"][1], {"caption_field": "caption_"}, r"has no caption_; did you mean 'caption'"),
+        (semicolons, {}, r"line 2 has one column, 'file_name;caption'; needed: columns divided by commas"),
         (torn_table, {}, r"data\.source: 0\.parquet is torn or no parquet"),
         (
             other_columns,
@@ -81,7 +87,7 @@ def test_what_cannot_be_told_is_refused(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "data"
-    if write in (nothing, two_forms, two_annotations, torn_table, other_columns):
+    if write in (nothing, two_forms, two_annotations, semicolons, torn_table, other_columns):
         write(folder)  # type: ignore[call-arg]
     else:
         write(folder, IMAGES)  # type: ignore[call-arg]
