@@ -19,6 +19,7 @@ from space.shared.plain import InputError
 from training.data.ahead import ahead
 from training.data.dataset import as_floats
 from training.data.encoded_files import (
+    EMPTY_NAME,
     ENCODING_NAME,
     STORED_DTYPES,
     Encoding,
@@ -143,7 +144,8 @@ class Encoder:
 
     def _check_folder(self) -> None:
         before = read_encoding(self.folder)
-        if before is None and any(self.folder.iterdir()):
+        others = {file.name for file in self.folder.iterdir() if file.name[0] != "."} - {EMPTY_NAME}
+        if before is None and others:  # but for what a kill leaves
             raise InputError(f"out: {str(self.folder)!r} holds other files; choose an empty or a new folder")
         for name, value in vars(self.encoding).items():
             if before is not None and getattr(before, name) != value:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from rich.console import Console
@@ -15,13 +15,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from conf.compose import compose
 from conf.words import as_text, divided
-from space.shared.plain import NAMED_AT_MOST, InputError, from_plain
+from space.shared.image_files import PassedOver
+from space.shared.plain import NAMED_AT_MOST, InputError, first_few, from_plain
 from training.data.sheet import save_sheet
-from training.data.sources.forms import Form
+from training.data.sources.forms import NO_CAPTION, Form
 from training.data.sources.images import SourceImages
 from training.data.sources.index import Index, open_index
+from training.data.sources.loose import CaptionsFiles
+from training.data.sources.recognise import DataFormat
 from training.data.sources.survey import CaptionSurvey, ImageSurvey, survey_captions, survey_images
-from training.data.stream import StreamSettings, stream_settings
+from training.data.split import Split
+from training.data.stream import StreamSettings, none_held_out, stream_settings
 
 DATA_TEXTS = ("data.source", "data.captions", "data.images", "sheet")
 SHOWN = 48  # images on a contact sheet
@@ -58,13 +62,14 @@ def main(words: list[str]) -> int:
     captions = survey_captions(index, _too_long(command.text_tokens))
     with _progress() as advance:
         images = survey_images(form, index, command.check_images, SHOWN if command.sheet else 0, advance)
-    refused = _refused(command.data, form, index)
+    refused = _refused(command.data, form, index, images)
     if command.sheet is not None and images.shown:
         save_sheet(images.shown, Path(command.sheet).expanduser())
+    index.left_out.add_all(form.place.patiently(lambda: _unnamed(form)))
     if command.format == "json":
         print(json.dumps(_as_json(command, index, captions, images) | {"refused": refused}, indent=2))
     else:
-        print("\n".join(_as_lines(command, index, captions, images)))
+        print("\n".join(_as_lines(command, form, index, captions, images)))
         if refused is not None:
             print(f"training would refuse it: {refused}")
     return 0 if refused is None else 1
@@ -79,6 +84,8 @@ def data_command(words: list[str]) -> DataCommand:
         )
     chosen += [f"data.source={source}" for source in named]
     plain = compose("data", as_text(chosen, DATA_TEXTS))
+    if (form := plain["format"]) in get_args(DataFormat):
+        raise InputError(f"format: {form!r} is a form of data; needed: data.format={form}")
     command: DataCommand = from_plain(DataCommand, plain | {"data": stream_settings(plain["data"])})
     return command
 
@@ -91,12 +98,23 @@ def _too_long(tokens: int) -> Callable[[str], bool]:
     return lambda text: len(text) > tokens - ENDS and len(tokenizer.encode(text)) > tokens - ENDS
 
 
-def _refused(settings: StreamSettings, form: Form, index: Index) -> str | None:
-    """Why training on it would not begin."""
+def _unnamed(form: Form) -> PassedOver:
+    found = PassedOver()
+    for name in form.unnamed():
+        found.add(NO_CAPTION, name)
+    return found
+
+
+def _refused(settings: StreamSettings, form: Form, index: Index, images: ImageSurvey) -> str | None:
+    """Why training on it would not begin, or would end."""
     try:
-        SourceImages(form, index, settings.image_size_px, settings.max_unreadable_share, 0)
+        source = SourceImages(form, index, settings.image_size_px, settings.max_unreadable_share, 0)
+        source.check_unreadable(list(images.broken), images.count, "")
+        held_out = Split(index.counts, settings, 1).held_out.tolist()
     except InputError as error:
         return str(error)
+    if all(index.located(image).name in images.broken for image in held_out):
+        return str(none_held_out(len(held_out), settings.held_out_share))
     return None
 
 
@@ -130,9 +148,12 @@ def _as_json(
     }
 
 
-def _as_lines(command: DataCommand, index: Index, captions: CaptionSurvey, images: ImageSurvey) -> list[str]:
+def _as_lines(
+    command: DataCommand, form: Form, index: Index, captions: CaptionSurvey, images: ImageSurvey
+) -> list[str]:
     lines = [
         f"{command.data.source}: {len(index):,} images in {len(index.parts):,} parts, read as {index.form}"
+        + (f", of {first_few(form.files())}" if isinstance(form, CaptionsFiles) else "")
     ]
     lines += [
         f"left out: {kind}, {_named(count, index.left_out.first[kind])}"
@@ -158,7 +179,7 @@ def _as_lines(command: DataCommand, index: Index, captions: CaptionSurvey, image
         lines.append(f"{name} size: {width} x {height} px")
     if smaller := _smaller(command, images):
         lines.append(f"smaller than data.image_size_px={command.data.image_size_px}: {smaller:,}, enlarged")
-    if command.sheet is not None:
+    if command.sheet is not None and images.shown:
         lines.append(f"contact sheet: {command.sheet}")
     return lines
 

@@ -23,7 +23,7 @@ from conf.compose import compose
 from conf.words import as_text
 from space.shared.command_lines import command_line
 from space.shared.plain import InputError, from_plain
-from training.data.encoded_files import Encoding, Stored
+from training.data.encoded_files import Encoding, Stored, latent_shape, read_empty
 from training.data.sources.images import SourceImages
 from training.data.sources.index import open_index
 from training.data.stream import StreamSettings, stream_settings
@@ -72,9 +72,33 @@ def main(words: list[str]) -> int:
         raise InputError(f"out: {command.out!r} cannot be written: {error}") from None
     seconds = time.perf_counter() - began
     print(f"encoded {count:,} images in {seconds:,.0f} s, {count / seconds:.1f} images a second: {out}")
-    then = {"data": "encoded", "data.folder": out, "data.image_size_px": command.data.image_size_px}
-    print(f"train on them: {command_line('train', **then)}")
+    print(f"train on them: {_then(command, out)}")
     return 0
+
+
+def _then(command: EncodeCommand, out: Path) -> str:
+    """With what a network has to have for these latents and features, whatever its proxy."""
+    channels, size, _ = latent_shape(out)
+    length, width = read_empty(out).shape
+    of_training = {
+        f"training.{part}.{name}": value
+        for part, settings, names in (
+            ("latents", command.latents, ("codec", "folder", "coordinates")),
+            ("text", command.text, ("encoder", "folder")),
+        )
+        for name, value in vars(settings).items()
+        if name in names
+    }
+    of_proxy = {
+        "latent_channels": channels,
+        "latent_size": size,
+        "context_length": length,
+        "context_width": width,
+    }
+    data = {"data": "encoded", "data.folder": out, "data.image_size_px": command.data.image_size_px}
+    return command_line(
+        "train", **data, **of_training, **{f"proxy.{name}": of_proxy[name] for name in of_proxy}
+    )
 
 
 def run(command: EncodeCommand, out: Path) -> int:

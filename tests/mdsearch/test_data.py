@@ -13,6 +13,9 @@ from PIL import Image
 from mdsearch.commands.data import main
 from space.shared.plain import InputError
 from tests.training.data.forms import captioned, image_bytes, json_lines, shards, tar
+from training.data.sources.index import open_index
+from training.data.sources.survey import survey_images
+from training.data.stream import StreamSettings
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str, cache: Path, status: int = 0) -> Any:
@@ -66,7 +69,10 @@ def test_counts_sizes_and_what_is_wrong_are_told(
 def test_the_same_is_told_in_lines(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(photos), f"data.cache_folder={tmp_path / 'cache'}"]) == 1
     out = capsys.readouterr().out
-    assert "8 images in 1 parts, read as captions" in out and "broken: 1 (0005.png: cannot identify" in out
+    assert (
+        "8 images in 1 parts, read as captions, of captions.jsonl" in out
+        and "broken: 1 (0005.png: cannot identify" in out
+    )
     assert "captions of more than 77 tokens: 1, such as 'word word" in out
     assert "training would refuse it: data.source: 1 named and not there (0006.png)" in out
 
@@ -81,6 +87,45 @@ def test_a_torn_shard_is_told_and_would_be_refused(
     assert found["left_out"] == {"torn shards": 1} and found["images"] == 7
     assert found["first_left_out"]["torn shards"][0].startswith("00001.tar after 1 samples")
     assert "1 torn shards (00001.tar" in found["refused"]
+
+
+def test_what_training_would_refuse_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One image, too many that are broken, or broken ones alone among those to hold out."""
+    cache = tmp_path / "cache"
+    json_lines(tmp_path / "one", captioned(1))
+    assert "1 image with a caption" in told(capsys, str(tmp_path / "one"), cache=cache, status=1)["refused"]
+    json_lines(tmp_path / "many", captioned(12))
+    for number in range(6):
+        (tmp_path / "many" / f"{number:04}.png").write_bytes(b"no image")
+    refused = told(capsys, str(tmp_path / "many"), cache=cache, status=1)["refused"]
+    assert "6 images cannot be read" in refused and "at most 5% of 100" in refused
+    words = [str(tmp_path / "many"), "data.max_unreadable_share=0.5"]
+    refused = told(capsys, *words, "data.seed=0", cache=cache, status=1)["refused"]
+    assert "none of 1 images to hold out can be read" in refused
+    assert told(capsys, *words, "data.seed=1", cache=cache)["refused"] is None
+
+
+def test_an_image_that_no_caption_names_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    json_lines(tmp_path / "data", captioned(4))
+    (tmp_path / "data" / "more.png").write_bytes(image_bytes(9))
+    found = told(capsys, str(tmp_path / "data"), cache=tmp_path / "cache")
+    assert found["first_left_out"] == {"without a caption": ["more.png"]}
+
+
+def test_a_sheet_frames_small_copies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A white image is one, too; and a photograph is not kept whole until the end."""
+    json_lines(tmp_path / "data", {"0.png": ["white"], "1.png": ["also"]})
+    for name in ("0.png", "1.png"):
+        Image.new("RGB", (640, 320), "white").save(tmp_path / "data" / name)
+    sheet = tmp_path / "new" / "sheet.png"
+    told(capsys, str(tmp_path / "data"), f"sheet={sheet}", cache=tmp_path / "cache")
+    with Image.open(sheet) as image:
+        frame = image.convert("RGB").crop((7, 7, 169, 89))
+    assert {frame.getpixel(at) for at in ((0, 0), (161, 0), (0, 81), (161, 81))} == {(192, 192, 192)}
+    form = StreamSettings(source=str(tmp_path / "data")).form()
+    survey = survey_images(form, open_index(form, tmp_path / "cache"), None, 2)
+    assert [pixels.shape for pixels, _ in survey.shown] == [(80, 160, 3)] * 2
+    assert survey.sizes.tolist() == [[640, 320]] * 2
 
 
 def test_images_are_looked_at_evenly_where_they_are_many(
@@ -119,6 +164,7 @@ def test_files_changed_behind_their_captions_are_listed_anew_when_asked(
         (["s4://bucket/a"], r"unknown protocol, 's4'; did you mean 's3'"),
         (["photos", "sheet=sheet.xyz"], r"sheet: 'sheet\.xyz' is no image; allowed"),
         (["photos", "data.format=webdatset"], r"data\.format: 'webdatset' .*did you mean 'webdataset'"),
+        (["photos", "format=coco"], r"needed: data\.format=coco"),
         (["photos", "check_images=0"], r"check_images: 0"),
         (["photos", "text_tokens=2"], r"text_tokens: 2"),
         (["data=scenes"], r"data: 'scenes' is nothing to look at .*allowed: stream"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from mdsearch.commands.encode import EncodeCommand, main, run
+from mdsearch.train_command import command_of
 from space.architecture import Architecture, Level
 from space.shared.plain import InputError
 from tests.training.conftest import tiny_autoencoder, tiny_clip
@@ -108,6 +110,11 @@ def test_shards_that_are_missing_are_made_again_and_others_left(folder: Path, tm
 def test_another_encoding_in_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"of another precision \(bf16\) than this one \(fp16\)"):
         run(command(folder, precision="fp16"), folder / "out")
+    left = tmp_path / "killed"  # as its encoding.json was to be written
+    left.mkdir()
+    for name in (".encoding.json.1234", "empty.safetensors"):
+        (left / name).write_bytes(b"")
+    assert run(command(folder), left) == IMAGES
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="holds other files"):
         run(command(folder), tmp_path)
@@ -130,6 +137,26 @@ def test_images_that_cannot_be_read_are_named_and_left_out(
     assert "unreadable: 0.tar/2.png" in capsys.readouterr().err
     found = encoded(folder, str(tmp_path / "out"))
     assert found.train_images + len(found.held_out_captions) == 7
+
+
+def test_the_command_that_is_printed_trains(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names what the network has to have: without, training refuses the latents."""
+    given = {
+        "data.source": folder / "data",
+        "data.image_size_px": 16,
+        "data.cache_folder": tmp_path / "cache",
+    }
+    given |= {"latents.folder": folder / "vae", "text.folder": folder / "clip", "device": "cpu"}
+    assert main([f"{name}={value}" for name, value in given.items()] + [f"out={tmp_path / 'my out'}"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "mdsearch train" in line)
+    _, _, *words = shlex.split(line.partition(": ")[2])
+    command, _ = command_of(words)
+    assert isinstance(command.data, EncodedSettings) and command.data.folder == str(tmp_path / "my out")
+    data = encoded(folder, str(tmp_path / "my out"))
+    architecture = command.narrowed(command.all_stages()[0])
+    assert Trainer(architecture, data, command.training, seed=0).validation_loss() > 0
 
 
 def architecture() -> Architecture:

@@ -16,6 +16,7 @@ from space.shared.plain import InputError
 from training.data.pixels import PREPROCESSING
 
 ENCODING_NAME = "encoding.json"
+EMPTY_NAME = "empty.safetensors"
 SHARD_NAMES = "shard-*.safetensors"
 LATENTS_TENSOR, FEATURES_TENSOR = (
     "latents",
@@ -77,7 +78,7 @@ def write_encoding(folder: Path, encoding: Encoding, empty: Tensor) -> None:
     """With the features of the empty caption, (L, W)."""
     from safetensors.torch import save_file
 
-    with replacing(folder / "empty.safetensors") as own:
+    with replacing(folder / EMPTY_NAME) as own:
         save_file({FEATURES_TENSOR: empty.contiguous()}, own)
     write_whole(folder / ENCODING_NAME, json.dumps(vars(encoding), indent=1))
 
@@ -93,9 +94,18 @@ def read_encoding(folder: Path) -> Encoding | None:
         raise InputError(f"{folder / ENCODING_NAME}: cannot be read as an encoding: {error}") from None
 
 
+def latent_shape(folder: Path) -> list[int]:
+    """(C, H, W) of the latents of the first shard."""
+    from safetensors import safe_open
+
+    with safe_open(shard_path(folder, 0), framework="pt") as shard:
+        shape: list[int] = shard.get_slice(LATENTS_TENSOR).get_shape()
+    return shape[1:]
+
+
 def read_empty(folder: Path) -> Tensor:
     """Features of the empty caption, (L, W)."""
     from safetensors.torch import load_file
 
-    features: Tensor = load_file(folder / "empty.safetensors")[FEATURES_TENSOR]
+    features: Tensor = load_file(folder / EMPTY_NAME)[FEATURES_TENSOR]
     return features

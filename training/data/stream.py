@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ import numpy as np
 from torch import Tensor
 
 from space.shared.caches import cache_folder
+from space.shared.command_lines import command_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, first_few, from_plain
 from training.data.dataset import Dataset, Indices, as_floats, words_of
@@ -31,7 +32,7 @@ from training.data.sources.place import open_place
 from training.data.sources.recognise import DataFormat, Reading, recognise
 from training.data.split import BLOCK_SAMPLES, LazyTexts, ListedSettings, Split, chosen_caption
 
-TRIED_NEXT = 64  # images after one that cannot be read
+TRIED_NEXT, TRIED_SINGLY = 64, 8  # images after one that cannot be read; of which the first follow each other
 HELD_OUT_AT_ONCE = 64  # images to hold out
 
 
@@ -75,7 +76,15 @@ class StreamSettings(ListedSettings):
             self.image_field,
             self.memory_mib * 2**20,
         )
-        return recognise(open_place(self.source, self.patience_seconds), reading)
+        form = recognise(open_place(self.source, self.patience_seconds), reading)
+        form.listed_anew_by = command_line("data", self.source, **self._of_the_list(), relist=True)
+        return form
+
+    def _of_the_list(self) -> dict[str, str]:
+        """What decides which list is read, beside the source."""
+        names = ("format", "captions", "images", "caption_field", "image_field", "cache_folder")
+        usual = {each.name: each.default for each in fields(self)}
+        return {f"data.{name}": value for name in names if (value := getattr(self, name)) != usual[name]}
 
     def kept_in(self) -> Path:
         return cache_folder(self.cache_folder, "data")
@@ -176,8 +185,8 @@ class Stream(Dataset):
                 self._images.tell_unreadable(images[at], found)
                 tried += 1
                 if tried > TRIED_NEXT:
-                    raise InputError(f"data.source: {tried} images after each other cannot be read: {found}")
-                images[at] = self._split.image((sample + tried) % self.train_images)
+                    raise InputError(f"data.source: {tried} images after one cannot be read: {found}")
+                images[at] = self._split.image((sample + _on_from(tried)) % self.train_images)
                 (pixels[at],) = self._images.pixels([images[at]])
         return images, np.stack([found for found in pixels if not isinstance(found, str)])
 
@@ -196,13 +205,26 @@ class Stream(Dataset):
                 else:
                     readable.append(image)
         if not readable:
-            raise InputError(f"data.source: none of {len(images)} images to hold out can be read")
+            raise none_held_out(len(images), self._settings.held_out_share)
         write_whole(known, json.dumps(readable))
         return np.array(readable, np.int64)
 
     def _digest(self) -> str:
         of = [self._index.digest, self.image_size_px, self._held_out.tolist(), self._block]
         return hashlib.sha256(json.dumps([self.name, *of]).encode()).hexdigest()[:16]
+
+
+def _on_from(tried: int) -> int:
+    """How far on the image of this try is: the next, and ever further, since whole groups of rows may be
+    torn."""
+    return tried if tried <= TRIED_SINGLY else TRIED_SINGLY + 2 ** (tried - TRIED_SINGLY)
+
+
+def none_held_out(count: int, share: float) -> InputError:
+    return InputError(
+        f"data.source: none of {count:,} images to hold out can be read; another data.seed, or a "
+        f"data.held_out_share above {share:g}, holds out others"
+    )
 
 
 def _block(settings: StreamSettings, form: Form) -> int:

@@ -14,11 +14,12 @@ from space.shared.plain import InputError, nearest
 from space.shared.tables import WrongForm
 from training.data.sources.place import DataPlace
 
-NO_CAPTION, EMPTY, NOT_THERE, TORN = (
+NO_CAPTION, EMPTY, NOT_THERE, TORN, UNNAMEABLE = (
     "without a caption",
     "with an empty caption",
     "named and not there",
     "torn shards",
+    "with a name that is not UTF-8",
 )
 
 
@@ -73,7 +74,17 @@ class Listable(ABC):
 
 
 class Form(Listable):
-    """One of the forms that captioned images come in."""
+    """One of the forms that captioned images come in.
+
+    Attributes:
+        listed_anew_by: the command that lists its images anew.
+    """
+
+    listed_anew_by = "mdsearch data relist=true"
+
+    def unnamed(self) -> Iterator[str]:
+        """Images that lie beside those that captions name, and that none names."""
+        return iter(())
 
     def image_bytes(self) -> int | None:
         """On average, of what has to be read to read one image, where that is more than the image alone."""
@@ -124,6 +135,11 @@ def captions_in_file(content: bytes, suffix: str, field: str | None, where: str)
     if not isinstance(row, Mapping):
         raise InputError(f"data.source: {where} holds no fields, but {row!r:.40}")
     return captions_in(row, None if suffix == ".txt" else field, f"data.source: {where}") or []
+
+
+def is_utf8(name: str) -> bool:
+    """Python keeps other bytes of a name as what no text may hold."""
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def texts_beside(field: str | None) -> tuple[str, str]:

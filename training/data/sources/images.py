@@ -59,8 +59,12 @@ class SourceImages:
         if name not in self.unreadable:
             self.unreadable.append(name)
             to_stderr(f"left out, unreadable: {name}: {why}")
-        said = f"{first_few(self.unreadable)}; {name}: {why}"
-        self._check(len(self.unreadable), max(self._read, FEWEST_TO_JUDGE), "images cannot be read", said)
+        self.check_unreadable(self.unreadable, self._read, f"; {name}: {why}")
+
+    def check_unreadable(self, names: list[str], read: int, why: str) -> None:
+        """Raises InputError where, of so many images that were read, too many could not be."""
+        said = f"{first_few(names)}{why}"
+        self._check(len(names), max(read, FEWEST_TO_JUDGE), "images cannot be read", said)
 
     def _check(self, found: int, of: int, what: str, names: str) -> None:
         if found > self._share * of:

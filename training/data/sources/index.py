@@ -21,10 +21,10 @@ import numpy as np
 from space.shared.files import making_folder
 from space.shared.image_files import PassedOver
 from space.shared.plain import InputError
-from training.data.sources.forms import Listable, ListedImage, Listing, Located
-from training.data.sources.place import reason_in_words, to_stderr
+from training.data.sources.forms import NOT_THERE, Listable, ListedImage, Listing, Located
+from training.data.sources.place import DataPlace, reason_in_words, to_stderr
 
-VERSION = 1  # of what is kept
+VERSION = 2  # of what is kept
 LIST_NAME, SUMMARY_NAME = "images.arrow", "summary.json"
 BATCH_IMAGES = 1 << 14  # images of a part in one batch; a part of more has several
 
@@ -94,6 +94,8 @@ def open_index(form: Listable, kept_in: Path, *, anew: bool = False) -> Index:
     folder = above / versions.hexdigest()[:16]
     if anew:
         shutil.rmtree(folder, ignore_errors=True)
+    if (folder / SUMMARY_NAME).is_file() and _lacked(place, Index(folder)):
+        shutil.rmtree(folder)
     if not (folder / SUMMARY_NAME).is_file():
         to_stderr(f"listing the images of {place.address} once, in {folder}")
         _make(form, folder)
@@ -101,6 +103,12 @@ def open_index(form: Listable, kept_in: Path, *, anew: bool = False) -> Index:
             if older != folder and not older.name.startswith("."):
                 shutil.rmtree(older, ignore_errors=True)
     return Index(folder)
+
+
+def _lacked(place: DataPlace, index: Index) -> bool:
+    """Whether a file that was named and not there is there by now; the first few of them tell."""
+    names = index.left_out.first.get(NOT_THERE, [])
+    return bool(names) and any(size is not None for size in place.patiently(partial(place.sizes, names)))
 
 
 def _make(form: Listable, folder: Path) -> None:

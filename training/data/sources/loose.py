@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
+
+import numpy as np
 
 from space.shared.decoding import image_suffixes
 from space.shared.image_files import PassedOver
@@ -15,11 +19,13 @@ from training.data.sources.forms import (
     EMPTY,
     NO_CAPTION,
     NOT_THERE,
+    UNNAMEABLE,
     Form,
     ListedImage,
     Listing,
     Located,
     captions_in_file,
+    is_utf8,
     texts_beside,
 )
 from training.data.sources.place import DataPlace, Range
@@ -49,7 +55,11 @@ class LooseFiles(Form):
     ) -> Iterator[ListedImage]:
         sizes = self.place.sizes([name for name, _ in rows])
         for (name, captions), size in zip(rows, sizes, strict=True):
-            if captions is None:
+            if size is None and not name.isascii():
+                name, size = self._stored_otherwise(name)
+            if not is_utf8(name):
+                left_out.add(UNNAMEABLE, name)
+            elif captions is None:
                 left_out.add(NO_CAPTION, name)
             elif size is None:
                 left_out.add(NOT_THERE, name)
@@ -58,6 +68,12 @@ class LooseFiles(Form):
             else:
                 yield ListedImage(name, captions, size=size)
 
+    def _stored_otherwise(self, name: str) -> tuple[str, int | None]:
+        """The same letters, as another system stores their accents."""
+        names = list(dict.fromkeys([name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]))
+        found = zip(names, self.place.sizes(names), strict=True)
+        return next((each for each in found if each[1] is not None), (name, None))
+
     def read(self, wanted: Sequence[Located]) -> list[bytes | str]:
         ranges = [Range(self.place.path(each.name)) for each in wanted]
         contents = self.place.read(ranges, may_lack=True)
@@ -65,7 +81,7 @@ class LooseFiles(Form):
             if content is not None and len(content) != each.size:
                 raise InputError(
                     f"data.source: {each.name} has {len(content):,} bytes, and had {each.size:,} when it was "
-                    "listed; mdsearch data relist=true lists the images anew"
+                    f"listed; the images are listed anew by: {self.listed_anew_by}"
                 )
         return [content if content is not None else "the file is not there" for content in contents]
 
@@ -104,6 +120,21 @@ class CaptionsFiles(LooseFiles):
                 for name, captions in rows_in(path, self._field):
                     yield self._under_place(folder, name), captions
 
+    def unnamed(self) -> Iterator[str]:
+        named = np.sort(np.fromiter((_short(name) for name, _ in self._every_row()), np.uint64))
+        folders = [self._images or ""]
+        if self._images is None and self.place.named is not None:
+            folders = [posixpath.dirname(file) for file in self._files]
+        for above in dict.fromkeys(folders):
+            for folder, names in self.place.walk(above):
+                paths = (posixpath.normpath(posixpath.join(folder, name)) for name in names)
+                yield from (
+                    path
+                    for path in paths
+                    if os.path.splitext(path)[1].lower() in image_suffixes()
+                    and not _holds(named, _short(path))
+                )
+
     def _under_place(self, folder: str, name: str) -> str:
         """One name for an image, however a row writes it."""
         name = posixpath.normpath(posixpath.join(folder, name))
@@ -126,13 +157,13 @@ class TextBeside(LooseFiles):
 
     def _rows(self) -> Iterator[tuple[str, list[str] | None]]:
         for folder, names in self.place.walk():
-            there = set(names)
+            there = {_stem_and_suffix(name): name for name in reversed(names)}  # .TXT is one too
             for name in names:
                 stem, suffix = os.path.splitext(name)
                 if suffix.lower() not in image_suffixes():
                     continue
                 path = posixpath.join(folder, name)
-                beside = [stem + each for each in texts_beside(self._field) if stem + each in there]
+                beside = [there[stem + each] for each in texts_beside(self._field) if stem + each in there]
                 found = self._captions([posixpath.join(folder, each) for each in beside])
                 yield path, found if beside else None
 
@@ -140,7 +171,23 @@ class TextBeside(LooseFiles):
         """Of the first file that holds any text."""
         for file in files:
             (content,) = self.place.read([Range(self.place.path(file))])
-            suffix = os.path.splitext(file)[1]
+            suffix = os.path.splitext(file)[1].lower()
             if captions := captions_in_file(content or b"", suffix, self._field, file):
                 return captions
         return []
+
+
+def _short(name: str) -> np.uint64:
+    """Eight bytes for a name, however its accents are stored: of many images, names would fill the memory."""
+    letters = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
+    return np.uint64(int.from_bytes(hashlib.blake2b(letters, digest_size=8).digest(), "little"))
+
+
+def _holds(ordered: np.ndarray, value: np.uint64) -> bool:
+    at = int(np.searchsorted(ordered, value))
+    return at < len(ordered) and bool(ordered[at] == value)
+
+
+def _stem_and_suffix(name: str) -> str:
+    stem, suffix = os.path.splitext(name)
+    return stem + suffix.lower()

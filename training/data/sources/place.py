@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import posixpath
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -75,12 +76,17 @@ class DataPlace:
             if name and name[0] != ".":
                 yield name, info["type"] == "directory"
 
-    def walk(self, folder: str = "") -> Iterator[tuple[str, list[str]]]:
-        """Each folder with the names of its files, in natural order."""
+    def walk(self, folder: str = "", above: frozenset[str] = frozenset()) -> Iterator[tuple[str, list[str]]]:
+        """Each folder with the names of its files, in natural order. A link to a folder above has no end, and
+        is not followed."""
+        if self.is_local:
+            if (real := os.path.realpath(self.path(folder))) in above:
+                return
+            above |= {real}
         entries = list(self.entries(folder))
         yield folder, natural_order(name for name, is_folder in entries if not is_folder)
         for name in natural_order(name for name, is_folder in entries if is_folder):
-            yield from self.walk(posixpath.join(folder, name))
+            yield from self.walk(posixpath.join(folder, name), above)
 
     def version(self, name: str) -> list[str]:
         """What of a file changes with what is in it."""
@@ -88,7 +94,7 @@ class DataPlace:
         return [name, *(f"{key}={info[key]}" for key in OF_VERSION if info.get(key) is not None)]
 
     def sizes(self, names: Sequence[str]) -> list[int | None]:
-        """Of files in bytes; None where there is none."""
+        """Of files in bytes; None where there is none that may be read."""
         if self.is_local:
             found = [_size(self.path(name)) for name in names]
             if None in found and not self._is_there():
@@ -262,10 +268,12 @@ def _matches(filesystem: Any, pattern: str, address: str) -> list[str]:
 
 
 def _size(path: str) -> int | None:
+    """None of folders and pipes too, whatever their names end with."""
     try:
-        return os.stat(path).st_size
+        found = os.stat(path)
     except OSError:
         return None
+    return found.st_size if stat.S_ISREG(found.st_mode) and os.access(path, os.R_OK) else None
 
 
 def _may_pass(error: Exception) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,12 +15,13 @@ from training.data.sources.forms import Form
 from training.data.sources.loose import CaptionsFiles, TextBeside
 from training.data.sources.place import DataPlace
 from training.data.sources.rows import ROW_READERS
-from training.data.sources.tables import ParquetImages, holds_images
+from training.data.sources.tables import ParquetImages, holds_images, is_torn
 from training.data.sources.tars import TarShards
 
 DataFormat = Literal["auto", "captions", "huggingface", "coco", "txt", "webdataset", "parquet", "img2dataset"]
 METADATA = tuple(f"metadata.{form}" for form in ("jsonl", "csv", "parquet"))
 ANNOTATIONS_OF_COCO = "captions_"  # and the split, of which the folder of its images has the name
+COMPRESSED_ENDS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 REPORT_OF_IMG2DATASET = "_stats.json"  # beside each shard
 
 
@@ -46,8 +47,15 @@ class _Seen:
     metadata: list[str] = field(default_factory=list)
     coco: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)  # the first few
+    compressed: list[str] = field(default_factory=list)  # shards
     others: list[str] = field(default_factory=list)
     is_img2dataset: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether anything lies there that training may read."""
+        of = (self.tars, self.parquets, self.captions, self.metadata, self.coco, self.images, self.compressed)
+        return any(of)
 
 
 def recognise(place: DataPlace, reading: Reading) -> Form:
@@ -57,10 +65,13 @@ def recognise(place: DataPlace, reading: Reading) -> Form:
             f"data.captions: {reading.captions!r} has no place in data.format={reading.format}; allowed: "
             "captions, coco"
         )
-    seen = place.patiently(lambda: _look(place))
+    seen = place.patiently(lambda: _look(place, _names(place)))
+    if place.named is None and not seen.any:
+        seen = place.patiently(lambda: _look(place, _all_names(place)))
     if reading.captions is not None:
         seen.captions = [_named(place, reading.captions)]
-        format = "coco" if reading.format == "coco" else "captions"
+        is_coco = reading.format == "coco" or (reading.format == "auto" and seen.captions[0] in seen.coco)
+        format = "coco" if is_coco else "captions"
         return _FORMS[format](place, reading, seen)
     can = [name for name, lies_there in _LIES_THERE.items() if lies_there(seen)]
     if reading.format == "auto":
@@ -97,9 +108,9 @@ def _described(seen: _Seen, can: list[str]) -> str:
 # ---------------------------------------------------------------------- what lies there
 
 
-def _look(place: DataPlace) -> _Seen:
+def _look(place: DataPlace, names: Iterable[str]) -> _Seen:
     seen = _Seen()
-    for name in _names(place):
+    for name in names:
         base, suffix = posixpath.basename(name), posixpath.splitext(name)[1].lower()
         if base in METADATA:
             seen.metadata.append(name)
@@ -111,6 +122,8 @@ def _look(place: DataPlace) -> _Seen:
             seen.parquets.append(name)
         elif suffix == ".json" and base.startswith(ANNOTATIONS_OF_COCO):
             seen.coco.append(name)
+        elif base.lower().endswith(COMPRESSED_ENDS):
+            seen.compressed.append(name)
         elif base.endswith(REPORT_OF_IMG2DATASET):
             seen.is_img2dataset = True
         elif place.named is not None and suffix in ROW_READERS:
@@ -119,12 +132,26 @@ def _look(place: DataPlace) -> _Seen:
             seen.images += [name] * (len(seen.images) < 8)
         else:
             seen.others += [name] * (len(seen.others) < 8)
-    for names in (seen.tars, seen.parquets, seen.metadata, seen.coco):
-        names[:] = natural_order(names)
-    seen.captions = seen.captions if place.named else [name for name in BESIDE if name in seen.captions][:1]
-    if seen.parquets and not holds_images(place, seen.parquets[0]):  # of img2dataset beside its shards, say
-        seen.parquets = []
+    for found in (seen.tars, seen.parquets, seen.metadata, seen.coco):
+        found[:] = natural_order(found)
+    if not place.named:
+        seen.captions = _one_a_folder(seen.captions)
+    whole = next((name for name in seen.parquets if not is_torn(place, name)), None)
+    if seen.parquets and not holds_images(place, whole or seen.parquets[0]):
+        seen.parquets = []  # of img2dataset beside its shards, say
     return seen
+
+
+def _one_a_folder(captions: Sequence[str]) -> list[str]:
+    """That of the place itself, which may name images in its folders; else those of the folders."""
+    known = sorted(captions, key=lambda name: BESIDE.index(posixpath.basename(name)))
+    of = {posixpath.dirname(name): name for name in reversed(known)}
+    return [of[""]] if "" in of else natural_order(of.values())
+
+
+def _all_names(place: DataPlace) -> Iterator[str]:
+    """In folders of any depth."""
+    return (posixpath.join(folder, name) for folder, names in place.walk() for name in names)
 
 
 def _names(place: DataPlace) -> Iterator[str]:
@@ -154,7 +181,7 @@ def _named(place: DataPlace, captions: str) -> str:
 
 
 _LIES_THERE: dict[str, Callable[[_Seen], bool]] = {
-    "webdataset": lambda seen: bool(seen.tars),
+    "webdataset": lambda seen: bool(seen.tars or seen.compressed),
     "captions": lambda seen: bool(seen.captions),
     "huggingface": lambda seen: bool(seen.metadata),
     "coco": lambda seen: bool(seen.coco),
@@ -166,6 +193,11 @@ _LIES_THERE: dict[str, Callable[[_Seen], bool]] = {
 
 
 def _webdataset(place: DataPlace, reading: Reading, seen: _Seen) -> Form:
+    if seen.compressed:
+        raise InputError(
+            f"data.source: {place.address!r} holds compressed shards ({first_few(seen.compressed)}), of "
+            "which no image can be read at its place; needed: .tar, or a pattern that names others alone"
+        )
     return TarShards(
         place, _by_img2dataset("webdataset", seen), seen.tars, reading.caption_field, reading.image_field
     )
@@ -193,7 +225,8 @@ def _coco(place: DataPlace, reading: Reading, seen: _Seen) -> Form:
     files = seen.coco if reading.captions is None else seen.captions
     if len(files) > 1:
         raise InputError(
-            f"data.captions: missing; {place.address!r} holds {', '.join(files)}; one of them is needed"
+            f"data.captions: missing; {place.address!r} holds {', '.join(files)}; one of them is needed, "
+            f"as in data.captions={files[0]}"
         )
     return CaptionsFiles(
         place, "coco", files, _images_of_coco(place, reading, files[0]), reading.caption_field

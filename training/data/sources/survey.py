@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from space.shared.decoding import Unreadable, decode_image
+from training.data.sheet import small_copy
 from training.data.sources.forms import Form
 from training.data.sources.index import Index
 
@@ -43,7 +44,7 @@ class ImageSurvey:
         broken: name and reason of each that cannot be.
         sizes: (N, 2) width and height of the others.
         duplicated: how many have the same bytes as an earlier one.
-        shown: the first of them, with a caption each.
+        shown: some of them, made small, with a caption each.
     """
 
     count: int = 0
@@ -86,21 +87,23 @@ def survey_images(
     """
     count = len(index) if at_most is None else min(at_most, len(index))
     numbers = np.linspace(0, len(index) - 1, count).round().astype(np.int64).tolist()
-    shown = set(numbers[:: max(1, count // max(1, show))][:show])
+    shown = {numbers[at] for at in range(0, count, max(1, count // max(1, show)))[:show]}
     found, sizes, seen = ImageSurvey(count=count), list[tuple[int, int]](), Counter[bytes]()
     with ThreadPoolExecutor() as pool:
         for first in range(0, count, IMAGES_AT_ONCE):
             some = numbers[first : first + IMAGES_AT_ONCE]
             contents = form.read([index.located(number) for number in some])
-            for number, content, image in zip(some, contents, pool.map(_decoded, contents), strict=True):
+            decoded = pool.map(_decoded, contents, [number in shown for number in some])
+            for number, content, image in zip(some, contents, decoded, strict=True):
                 if isinstance(image, str):
                     found.broken[index.located(number).name] = image
                     continue
-                sizes.append((image.shape[1], image.shape[0]))
+                size, small = image
+                sizes.append(size)
                 assert isinstance(content, bytes)
                 seen[hashlib.blake2b(content, digest_size=8).digest()] += 1
-                if number in shown:
-                    found.shown.append((image, index.captions_of(number)[0]))
+                if small is not None:
+                    found.shown.append((small, index.captions_of(number)[0]))
             advance(len(some))
     found.sizes = np.array(sizes, np.int64).reshape(-1, 2)
     found.duplicated = seen.total() - len(seen)
@@ -125,10 +128,12 @@ def _texts_of(index: Index, times: dict[int, int]) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda each: -each[1]))
 
 
-def _decoded(content: bytes | str) -> np.ndarray | str:
+def _decoded(content: bytes | str, is_shown: bool) -> tuple[tuple[int, int], np.ndarray | None] | str:
+    """Width and height, and a small copy of what is shown: whole, photographs would fill the memory."""
     if isinstance(content, str):
         return content
     try:
-        return decode_image(content, on_white=True)
+        pixels = decode_image(content, on_white=True)
     except Unreadable as error:
         return str(error)
+    return (pixels.shape[1], pixels.shape[0]), small_copy(pixels) if is_shown else None

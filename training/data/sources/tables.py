@@ -7,12 +7,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, BinaryIO
 
 from space.shared.captions import NAME_FIELDS, TEXT_FIELDS
 from space.shared.image_files import PassedOver
 from space.shared.plain import InputError, nearest
-from training.data.sources.forms import EMPTY, NO_CAPTION, Form, ListedImage, Listing, Located, captions_in
+from training.data.sources.forms import (
+    EMPTY,
+    NO_CAPTION,
+    TORN,
+    Form,
+    ListedImage,
+    Listing,
+    Located,
+    captions_in,
+)
 from training.data.sources.place import DataPlace
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes")
@@ -41,25 +50,31 @@ class ParquetImages(Form):
         self.options = caption_field, image_field
         self._caption_field, self._image_field = caption_field, image_field
         self._memory, self._kept = memory_bytes, OrderedDict[str, Any]()
+        self._versions = dict[str, list[str]]()
         self._alone = Lock()  # batches are made ahead while held-out images are read
 
     def files(self) -> list[str]:
         return self._files
 
     def image_bytes(self) -> int | None:
-        """By the first file, of a row."""
+        """By the first file that is whole, of a row."""
         return self.place.patiently(self._bytes_of_a_row)
 
     def _bytes_of_a_row(self) -> int:
-        with _opened(self.place, self._files[0]) as file:
-            column = self._image_column(file.schema_arrow, self._files[0])
+        whole = next((name for name in self._files if not is_torn(self.place, name)), self._files[0])
+        with _opened(self.place, whole) as file:
+            column = self._image_column(file.schema_arrow, whole)
             groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
         total = sum(_column_bytes(group, column) for group in groups)
         return int(total // max(1, sum(group.num_rows for group in groups)))
 
     def parts(self) -> Iterator[tuple[str, Listing]]:
         for name in self._files:
-            for group in range(self.place.patiently(partial(self._groups, name))):
+            try:
+                groups = self.place.patiently(partial(self._groups, name))
+            except Torn:
+                groups = 1  # of which listing says it
+            for group in range(groups):
                 yield f"{name}#{group}", partial(self._items, name, group)
 
     def _groups(self, name: str) -> int:
@@ -67,8 +82,12 @@ class ParquetImages(Form):
             return int(file.num_row_groups)
 
     def _items(self, name: str, group: int, left_out: PassedOver) -> Iterator[ListedImage]:
-        with _opened(self.place, name) as file:
-            yield from self._listed(file, name, group, left_out)
+        """None of a group whose captions are torn, as of a shard."""
+        try:
+            with _opened(self.place, name) as file:
+                yield from self._listed(file, name, group, left_out)
+        except Torn as error:
+            left_out.add(TORN, f"{name}#{group}: {error.reason}")
 
     def _listed(self, file: Any, name: str, group: int, left_out: PassedOver) -> Iterator[ListedImage]:
         schema, where = file.schema_arrow, f"data.source: {name}, row group {group}"
@@ -100,13 +119,17 @@ class ParquetImages(Form):
         groups: dict[str, Any] = {}
         for part in dict.fromkeys(each.part for each in wanted):
             groups[part] = self.place.patiently(partial(self._group, part))
-        return [_bytes_of(groups[each.part], each) for each in wanted]
+        found = [(groups[each.part], each) for each in wanted]
+        return [group.reason if isinstance(group, Torn) else _bytes_of(group, each) for group, each in found]
 
     def _group(self, part: str) -> Any:
-        """The images of a group of rows."""
+        """The images of a group of rows; or the error of one that is torn."""
         with self._alone:
             if part not in self._kept:
-                self._kept[part] = self._read_group(part)
+                try:
+                    self._kept[part] = self._read_group(part)
+                except Torn as error:
+                    self._kept[part] = error
             self._kept.move_to_end(part)
             while len(self._kept) > 1 and sum(each.nbytes for each in self._kept.values()) > self._memory:
                 self._kept.popitem(last=False)
@@ -114,6 +137,11 @@ class ParquetImages(Form):
 
     def _read_group(self, part: str) -> Any:
         name, _, group = part.rpartition("#")
+        version = self.place.version(name)
+        if self._versions.setdefault(name, version) != version:
+            raise InputError(
+                f"data.source: {name} has changed since it was first read; started again, it is listed anew"
+            )
         with _opened(self.place, name) as file:
             column = self._image_column(file.schema_arrow, name)
             return file.read_row_group(int(group), columns=[column]).column(0).combine_chunks()
@@ -136,16 +164,55 @@ def holds_images(place: DataPlace, name: str) -> bool:
         return any(_is_image(file.schema_arrow, each) for each in file.schema_arrow.names)
 
 
+def is_torn(place: DataPlace, name: str) -> bool:
+    """Whether a file cannot be opened as parquet; its groups of rows may be torn nevertheless."""
+    try:
+        with _opened(place, name):
+            return False
+    except Torn:
+        return True
+
+
+class Torn(InputError):
+    """A parquet file, or a group of its rows, that cannot be read, though its bytes can."""
+
+    nbytes = 0
+
+    def __init__(self, name: str, error: Exception) -> None:
+        self.reason = f"torn or no parquet: {' '.join(str(error).split())}"
+        super().__init__(f"data.source: {name} is {self.reason}")
+
+
+class _Watched:
+    """A file of which is known whether it could be read: Arrow's errors of content are the system's, too."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.failed = file, False
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._file.read(size)
+        except Exception:
+            self.failed = True
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 @contextmanager
 def _opened(place: DataPlace, name: str) -> Iterator[Any]:
-    """Raises InputError where what is read of it is torn."""
+    """Raises Torn where what is read of it is."""
     from pyarrow import ArrowException, parquet
 
-    try:
-        with place.open(name) as file:
+    with place.open(name) as opened:
+        file = _Watched(opened)
+        try:
             yield parquet.ParquetFile(file)
-    except ArrowException as error:
-        raise InputError(f"data.source: {name} is torn or no parquet: {error}") from None
+        except (ArrowException, OSError) as error:
+            if file.failed:
+                raise
+            raise Torn(name, error) from None
 
 
 def _is_image(schema: Any, name: str) -> bool:
