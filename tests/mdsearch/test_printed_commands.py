@@ -7,6 +7,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -19,6 +20,7 @@ from conf.words import as_text, divided
 from mdsearch.__main__ import main
 from mdsearch.api import settings_of
 from mdsearch.commands import divide, train
+from mdsearch.train_command import TrainCommand
 from search.confirmation.confirmation import ConfirmationSettings
 from search.plan import named_architecture
 from search.preparation import header_of
@@ -31,7 +33,6 @@ from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import resume_command
 from tests.search.histories import end, open_run, propose
 from tests.search.sweeps import searches_of
-from training.data.dataset import Dataset
 
 NAMES = ["2024", "-größe=3 [it's]?"]  # more of them in tests/conf/test_pasted.py
 OWN = (  # what none of the defaults is
@@ -141,28 +142,22 @@ def test_a_run_that_was_told_its_scores_is_gone_on_with_by_serve(tmp_path: Path)
     assert [words_of(line)[0] for _, line in found["commands"]] == ["serve"]
 
 
-class Interrupted:
-    """A trainer whose training is interrupted at its first step."""
+class Untrained:
+    """A trainer that needs no data."""
 
-    step = parameters = 0
-    device = "cpu"
-
-    def __init__(self, architecture: object, data: Dataset, training: object, seed: int) -> None:
-        self.data = data
+    def __init__(self, *given: object, **named: object) -> None:
+        pass
 
     def unread_text(self) -> list[str]:
         return []
 
-    def train_to(self, *given: object) -> None:
-        raise KeyboardInterrupt
 
-
-def interrupt(command: train.TrainCommand, words: list[str]) -> None:
+def interrupt(command: TrainCommand, words: list[str]) -> None:
     """A training that leaves its folder behind, and no state."""
-    data = SimpleNamespace(notes=list, train_images=0, held_out_captions=[])
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(train, "load_data", lambda settings: data)
-        patched.setattr(train, "Trainer", Interrupted)
+        patched.setattr(train, "load_data", lambda settings: SimpleNamespace(notes=list))
+        patched.setattr(train, "Trainer", Untrained)
+        patched.setattr(train, "run_stages", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train.train(command, words)
 

@@ -91,8 +91,12 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], fold
 
 
 def kill(process: subprocess.Popen[str]) -> None:
+    """And wait for its workers, which Ray ends: one that lived on would write what the next search writes."""
+    workers = workers_of(psutil.Process(process.pid))
     process.send_signal(signal.SIGKILL)
     process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE_SECONDS)
+    assert not alive
 
 
 def events(run: Path, *kinds: str) -> list[dict[str, object]]:

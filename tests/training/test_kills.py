@@ -6,9 +6,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -24,23 +23,33 @@ from training.state import TrainingState
 from training.trainer import Trainer
 
 LAST = 7
-MakesTrainer = Callable[[], Trainer]
+
+
+@dataclass(frozen=True)
+class Makes:
+    """A trainer, the same one in any process."""
+
+    architecture: Architecture
+    data: Dataset
+    settings: TrainingSettings
+
+    def __call__(self) -> Trainer:
+        return Trainer(self.architecture, self.data, self.settings, seed=3)
 
 
 @pytest.fixture(scope="module")
-def make(tiny: Architecture, scenes: Dataset, settings: TrainingSettings) -> MakesTrainer:
-    settings = replace(settings, ema_lengths=(0.05, 0.1))
-    return lambda: Trainer(tiny, scenes, settings, seed=3)
+def make(tiny: Architecture, scenes: Dataset, settings: TrainingSettings) -> Makes:
+    return Makes(tiny, scenes, replace(settings, ema_lengths=(0.05, 0.1)))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(make: MakesTrainer) -> TrainingState:
+def undisturbed(make: Makes) -> TrainingState:
     trainer = make()
     trainer.train_to(LAST)
     return trainer.state()
 
 
-def go_on(make: MakesTrainer, folder: Path, kill_at: int = LAST + 1) -> Trainer:
+def go_on(make: Makes, folder: Path, kill_at: int = LAST + 1) -> Trainer:
     """From the last state to the end, with a state written beside every second step."""
     trainer = make()
     with closing(Checkpoints(folder, keep_last=2)) as states:
@@ -61,12 +70,22 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def killed(work: Callable[[], object]) -> None:
-    """In a process of its own, until it is killed."""
-    process = multiprocessing.get_context("fork").Process(target=work)
+def killed(make: Makes, folder: Path, *, kill_at: int = LAST + 1, moment: str = "") -> None:
+    """`go_on` in a process of its own, until it is killed. Forked of a server, for torch cannot go on in a
+    fork of a process whose gradients ran in threads."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training.trainer"])
+    process = context.Process(target=go_on_to_be_killed, args=(make, folder, kill_at, moment))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
+
+
+def go_on_to_be_killed(make: Makes, folder: Path, kill_at: int, moment: str) -> None:
+    torch.set_num_threads(1)
+    if moment:
+        _kill_at(moment, folder)
+    go_on(make, folder, kill_at)
 
 
 def assert_same(ours: TrainingState, theirs: TrainingState) -> None:
@@ -76,11 +95,11 @@ def assert_same(ours: TrainingState, theirs: TrainingState) -> None:
 
 @pytest.mark.parametrize("steps", [[1], [2], [3, 4], [5, 5, 6], [7]])
 def test_killed_at_any_step_it_ends_with_the_same_bits(
-    make: MakesTrainer, undisturbed: TrainingState, tmp_path: Path, steps: list[int]
+    make: Makes, undisturbed: TrainingState, tmp_path: Path, steps: list[int]
 ) -> None:
     """Weights, averages, moments, and which data come next."""
     for step in steps:
-        killed(lambda step=step: go_on(make, tmp_path, step))
+        killed(make, tmp_path, kill_at=step)
     assert_same(go_on(make, tmp_path).state(), undisturbed)
 
 
@@ -89,23 +108,17 @@ MOMENTS = ["before the tensors", "half the tensors", "before the JSON", "half th
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_while_it_writes_a_state_it_goes_on_from_the_one_before(
-    make: MakesTrainer,
-    undisturbed: TrainingState,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    moment: str,
+    make: Makes, undisturbed: TrainingState, tmp_path: Path, moment: str
 ) -> None:
-    with monkeypatch.context() as patched:
-        _kill_at(moment, patched, tmp_path)
-        killed(lambda: go_on(make, tmp_path))
+    killed(make, tmp_path, moment=moment)
     found = Checkpoints(tmp_path).latest()
     assert (found.step if found else 0) == (4 if moment == "before older go" else 2)
     assert_same(go_on(make, tmp_path).state(), undisturbed)
     assert len(list((tmp_path / STATES_FOLDER).iterdir())) == 4  # two states, and nothing half written
 
 
-def _kill_at(moment: str, patched: pytest.MonkeyPatch, folder: Path) -> None:
-    """Of the second state that is written."""
+def _kill_at(moment: str, folder: Path) -> None:
+    """Of the second state that is written; in the process that is to be killed."""
     written, file_digest, write_whole = state.write_state, state.file_digest, state.write_whole
 
     def is_second() -> bool:
@@ -135,6 +148,9 @@ def _kill_at(moment: str, patched: pytest.MonkeyPatch, folder: Path) -> None:
             kill()
         return write_whole(path, text, durable=durable)
 
-    patched.setattr(checkpoints, "write_state", write)
-    patched.setattr(state, "file_digest", digest)
-    patched.setattr(state, "write_whole", whole)
+    for module, name, replaced in (
+        (checkpoints, "write_state", write),
+        (state, "file_digest", digest),
+        (state, "write_whole", whole),
+    ):
+        setattr(module, name, replaced)
