@@ -93,8 +93,12 @@ def _as_rgb(image: Image.Image, on_white: bool) -> np.ndarray:
     if (orientation := _orientation(image)) != AS_STORED:
         image = image.transpose(TURNS[orientation])
     if image.mode.startswith("I;16"):
-        grey = (np.asarray(image, np.uint16) >> (bits - 8)).astype(np.uint8)
-        return np.repeat((255 - grey if is_inverted else grey)[..., None], 3, axis=2)
+        pixels = np.asarray(image, np.uint16)
+        grey = (pixels >> (bits - 8)).astype(np.uint8)
+        grey = 255 - grey if is_inverted else grey
+        if on_white and "transparency" in image.info:  # one value of grey, in a PNG
+            grey[pixels == image.info["transparency"]] = 255
+        return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise Unreadable(f"pixels of PIL's mode {image.mode!r}, whose range is not known")
     if on_white and image.has_transparency_data:

@@ -135,13 +135,14 @@ def tiff(
     return head + content + struct.pack(f"{order}H", len(tags)) + shorts + struct.pack(f"{order}I", 0)
 
 
-def png(bits: int, colours: int, content: bytes) -> bytes:
-    """2 x 1 pixels."""
+def png(bits: int, colours: int, content: bytes, transparent: bytes = b"") -> bytes:
+    """2 x 1 pixels; one value or colour may be transparent."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, bits, colours, 0, 0, 0))
+    head += chunk(b"tRNS", transparent) if transparent else b""
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" + content)) + chunk(b"IEND", b"")
 
 
@@ -171,6 +172,20 @@ def test_depths_are_read_by_their_highest_bits(name: str) -> None:
     content, pixels = DEEP[name]
     assert decode_image(content).tolist() == [pixels]
     assert is_decoded_otherwise(content) == (name in ("12-bit TIFF", "16-bit TIFF, white is zero"))
+
+
+@pytest.mark.parametrize(
+    ("content", "on_white"),
+    [
+        (png(16, 0, struct.pack(">HH", 0x1234, 0xABCD), struct.pack(">H", 0x1234)), [[255] * 3, [0xAB] * 3]),
+        (png(16, 0, struct.pack(">HH", 0x1234, 0x1235), struct.pack(">H", 0x1234)), [[255] * 3, [0x12] * 3]),
+        (png(16, 4, struct.pack(">4H", 0x1234, 0, 0xABCD, 0xFFFF)), [[255] * 3, [0xAB] * 3]),
+        (png(8, 0, bytes([0x12, 0xAB]), struct.pack(">H", 0xAB)), [[0x12] * 3, [255] * 3]),
+    ],
+)
+def test_what_is_transparent_lies_on_white_at_any_depth(content: bytes, on_white: list[list[int]]) -> None:
+    assert decode_image(content, on_white=True).tolist() == [on_white]
+    assert decode_image(content).tolist() != [on_white]
 
 
 def stored(image: Image.Image, form: str, **options: Any) -> bytes:
