@@ -37,10 +37,8 @@ def _against(history: History, winner: Trial) -> Iterator[str]:
     other = references.get(name) or preset_network(name)
     if other is None:
         return
-    changes = len(difference(other, winner.architecture))
-    if changes:
-        said = difference_in_a_line(other, winner.architecture)
-        yield f"It differs from {label(name)} in {counted(changes, 'choice')}: {said}."
+    if difference(other, winner.architecture):
+        yield f"It differs from {label(name)} in {difference_in_a_line(other, winner.architecture)}."
     else:
         yield f"It is {label(name)} itself."
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from PIL import Image
+
 from conf.compose import compose
 from conf.words import as_text
 from space.shared.plain import InputError, from_plain
@@ -40,6 +42,12 @@ class GenerateCommand:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
         if self.steps is not None and self.steps < 1:
             raise InputError(f"steps: {self.steps} is not possible; allowed: 1 or more, or null")
+        Image.init()
+        if Image.registered_extensions().get(Path(self.out).suffix.lower()) not in Image.SAVE:
+            raise InputError(
+                f"out: {self.out!r} does not end as an image file; allowed: .png, .jpg, .webp and others; "
+                f"did you mean {f'{self.out}.png'!r}?"
+            )
 
 
 def generate(command: GenerateCommand) -> Path:

@@ -45,16 +45,14 @@ def test_the_winner_is_said_with_its_cost_and_what_differs_from_md(tmp_path: Pat
     cost, change = found_sentences(history, history.trials[1])
     assert cost.startswith("Trial 1 has 278.2 M parameters, 154.0 GMACs at the paper's scale")
     assert "(MD: 387.4 M, 183.6 GMACs; MD-Lite: 278.2 M, 154.0 GMACs)" in cost
-    assert change.startswith(
-        "It differs from MD in 2 choices: level 3: channels 1024 -> 896, up [3, 3, 3] -> [2"
-    )
+    assert change.startswith("It differs from MD in level 3: channels 1024 -> 896, up [3, 3, 3] -> [2")
     assert found_sentences(history, history.trials[0])[1] == "It is MD itself."
 
 
 def test_without_a_reference_point_md_is_what_a_winner_is_laid_beside(tmp_path: Path) -> None:
     history = closed(a_run(tmp_path, references=[]))
     cost, change = found_sentences(history, history.trials[1])
-    assert cost.endswith("at the paper's scale.") and "differs from MD in 2 choices" in change
+    assert cost.endswith("at the paper's scale.") and "differs from MD in level 3" in change
 
 
 def test_what_a_proxy_cannot_see_has_its_steps_widths_and_data(tmp_path: Path) -> None:
@@ -122,7 +120,7 @@ def test_the_first_part_of_a_page_answers_three_questions(tmp_path: Path) -> Non
     history = closed(record)
     words = words_of(tmp_path).partition(" Verdicts ")[0]
     found, sure, stopped = (words.index(f" {title} ") for title in ("Found", "How sure", "Stopped"))
-    assert found < words.index("It differs from MD in 2 choices") < sure
+    assert found < words.index("It differs from MD in level 3") < sure
     assert sure < words.index("Trial 1 against MD: ") < words.index("Not seen here: ") < stopped
     assert stopped < words.index("1 of 3 trials, by stopping=leaders")
     commands = dict((next_section(Page(tmp_path, history)) or {})["commands"])

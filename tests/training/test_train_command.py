@@ -142,6 +142,9 @@ def test_what_cannot_be_used_is_said(words: list[str], tmp_path: Path) -> None:
         train.main(["proxy=full", "data.scenes=96"])
     with pytest.raises(InputError, match="holds no trained model"):
         generate.main([f"model={tmp_path}", "prompt=x"])
+    for out in ("apple", "red.apple"):  # before anything is generated
+        with pytest.raises(InputError, match=rf"out: '{out}' .*; allowed: \.png.*did you mean '{out}\.png'"):
+            generate.main([f"model={tmp_path}", "prompt=x", f"out={out}"])
     with pytest.raises(InputError, match=r"out: .* cannot be written: unknown file extension"):
         save_grid(np.zeros((1, 2, 2, 3), np.uint8), tmp_path / "picture.nothing")
 
