@@ -6,6 +6,7 @@ import hashlib
 import os
 import posixpath
 import unicodedata
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -40,9 +41,9 @@ class LooseFiles(Form):
     def __init__(self, place: DataPlace) -> None:
         self.place = place
 
+    @abstractmethod
     def _rows(self) -> Iterator[tuple[str, list[str] | None]]:
         """The name of each image and its captions, none if they are empty, or None where it lacks them."""
-        raise NotImplementedError
 
     def parts(self) -> Iterator[tuple[str, Listing]]:
         rows, number = self._rows(), 0
