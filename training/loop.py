@@ -13,7 +13,8 @@ import torch
 from space.shared.plain import InputError
 from training.data.ahead import ahead
 from training.devices import Scalar, on_own_stream, used_here
-from training.distributed.parallel import Parallelism, parallelism
+from training.distributed.base import Parallelism
+from training.distributed.factory import parallelism
 from training.distributed.ranks import Ranks
 from training.failures import LossWatch, OutOfMemory
 from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER

@@ -13,7 +13,8 @@ from space.shared.plain import InputError
 
 def placement(takes: Sequence[dict[str, float]]) -> tune.PlacementGroupFactory:
     """Of a trial's workers: on as few nodes as can be."""
-    return tune.PlacementGroupFactory(list(takes), strategy="PACK")
+    bundles = [{name.upper(): count for name, count in each.items()} for each in takes]  # as Ray calls them
+    return tune.PlacementGroupFactory(bundles, strategy="PACK")
 
 
 def trials_that_fit(cluster: ClusterSettings, announce: Callable[[str], None]) -> int:

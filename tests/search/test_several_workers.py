@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from conf.repeated import without
 from tests.search.killing import (
     LOCAL,
     PATIENT,
@@ -22,7 +23,7 @@ from tests.search.killing import (
     workers_of,
 )
 
-WORDS = ("trials=2", "rungs=[6,30]", "stopping=none", "confirmation=none")
+WORDS = ("trials=2", "rungs=[6,30]", "stopping.minimum_peers=9", "confirmation=none")
 BY_TWO = ("cluster.workers=2", "cluster.workers_per_trial=2")
 
 pytestmark = [PATIENT, pytest.mark.slow]  # two searches, three processes that import all of it
@@ -37,7 +38,12 @@ def scores(run: Path) -> dict[tuple[object, object], dict[str, float]]:
 
 
 def test_trials_of_two_workers_end_as_those_of_one_though_each_kind_is_killed(tmp_path: Path) -> None:
-    words = (*TINY, *WORDS, f"runs_folder={tmp_path}", f"cache_folder={tmp_path / 'cache'}")
+    words = (
+        *without(TINY, [*WORDS, *BY_TWO]),
+        *WORDS,
+        f"runs_folder={tmp_path}",
+        f"cache_folder={tmp_path / 'cache'}",
+    )
     process = start(tmp_path, *words, *LOCAL, *BY_TWO, "name=two")
     driver, run = psutil.Process(process.pid), tmp_path / "two"
     for rungs, found in ((1, peers_of), (3, workers_of)):
