@@ -12,7 +12,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from space.shared.plain import InputError
 from training.objectives.base import TrainingObjective
+from training.settings import TrainingSettings
 
 
 class Parallelism:
@@ -48,6 +50,19 @@ class Parallelism:
             }
             for name, state in kept.items()
         }
+
+
+def check_shares(settings: TrainingSettings, objective: TrainingObjective[Any, Any] | None = None) -> None:
+    """Raises InputError for what workers with shares of the weights cannot do."""
+    for name, allowed in (("ema_lengths", ()), ("compile", "none"), ("memory_format", "auto")):
+        value = getattr(settings, name)
+        if value != allowed and value != "contiguous":
+            raise InputError(
+                f"training.{name}: {value} is not possible beside parallel: fsdp; allowed: "
+                f"{allowed or '[]'}, or parallel: ddp"
+            )
+    if objective is not None and len(objective.parts) > 1:
+        raise InputError(f"parallel: fsdp, where {objective.name} trains two networks; allowed: ddp")
 
 
 class LossModule(nn.Module):

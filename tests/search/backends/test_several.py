@@ -11,6 +11,7 @@ from search.backends.cluster import ClusterSettings, check_devices, check_severa
 from search.backends.ray_places import Places, placement, trials_that_fit
 from search.backends.ray_workers import word_of_peer
 from space.shared.plain import InputError
+from training.settings import TrainingSettings
 
 
 @pytest.fixture
@@ -47,20 +48,29 @@ def test_a_machine_that_holds_no_trial_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("backend", "batch_size", "is_shared", "said"),
+    ("backend", "changes", "is_shared", "said"),
     [
-        ("inline", 16, False, "backend: inline"),
-        ("ray", 3, False, "batches of 3 images"),
-        ("ray", 16, True, "cluster.parallel: fsdp"),
+        ("inline", {}, False, "backend: inline"),
+        ("ray", {"batch_size": 3}, False, "batches of 3 images"),
+        ("ray", {}, True, "cluster.parallel: fsdp"),
+        (
+            "ray",
+            {"ema_lengths": (0.05, 0.1)},
+            False,
+            r"training\.ema_lengths: .* allowed: \[\], or parallel: ddp",
+        ),
+        ("ray", {"compile": "blocks"}, False, "training.compile: blocks"),
+        ("ray", {"memory_format": "channels_last"}, False, "training.memory_format: channels_last"),
     ],
 )
 def test_searches_whose_trials_cannot_be_several_workers(
-    backend: str, batch_size: int, is_shared: bool, said: str
+    backend: str, changes: dict[str, Any], is_shared: bool, said: str
 ) -> None:
+    training = TrainingSettings(**changes)
     with pytest.raises(InputError, match=said):
-        check_several(ClusterSettings(workers_per_trial=4, parallel="fsdp"), backend, batch_size, is_shared)
-    check_several(ClusterSettings(), backend, batch_size, is_shared)
-    check_several(ClusterSettings(workers_per_trial=4), "ray", 4, is_shared=True)
+        check_several(ClusterSettings(workers_per_trial=4, parallel="fsdp"), backend, training, is_shared)
+    check_several(ClusterSettings(), backend, training, is_shared)
+    check_several(ClusterSettings(workers_per_trial=4), "ray", TrainingSettings(batch_size=4), is_shared=True)
 
 
 def test_a_plan_counts_trials_by_their_workers() -> None:
@@ -95,6 +105,22 @@ def test_a_trial_gets_what_is_left_of_a_cluster_that_lost_a_node(nodes: list[int
     nodes[:] = [1]
     with pytest.raises(InputError, match="1 workers are left, where a trial takes 2 or more"):
         places.take("e", "trial 2")
+
+
+def test_what_is_left_is_known_when_dead_nodes_are_noticed(
+    nodes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(ray_places.time, "monotonic", lambda: now[0])
+    places = Places(ClusterSettings(workers_per_trial=2), print)
+    assert places.are_known
+    places.lost_one()
+    assert not places.are_known
+    now[0] += ray_places.NODE_DEATH_SECONDS
+    assert places.are_known
+    nodes[:] = [4]  # one alone runs the driver, too
+    places.lost_one()
+    assert places.are_known
 
 
 def test_workers_asked_for_by_name_are_waited_for(nodes: list[int]) -> None:

@@ -141,7 +141,7 @@ def test_two_parts_are_trained_as_by_one_process_or_refused(worlds: Path, make: 
     told = [json.loads((worlds / "two" / f"rivals-{rank}.json").read_text()) for rank in range(2)]
     assert told == [pytest.approx(two_parts(make))] * 2 and told[0][0] == pytest.approx(2.25)
     refused = json.loads((worlds / "two shares" / "rivals-0.json").read_text())
-    assert refused == "parallel: fsdp, of which two-parts trains two parts; allowed: ddp"
+    assert refused == "parallel: fsdp, where two-parts trains two networks; allowed: ddp"
 
 
 def test_rounds_of_shared_training_are_those_of_one_process(worlds: Path, make: Makes) -> None:

@@ -32,7 +32,8 @@ from training.supernet import SharedTrainer
 from training.trainer import Trainer
 
 CPU = torch.device("cpu")
-HALF, LAST = 3, 6
+HALF, LAST = 2, 4
+END = 6  # of a training that is disturbed
 
 
 class Watched(DiffusionObjective):
@@ -108,7 +109,7 @@ def from_two(ranks: Ranks, make: Makes, folder: Path) -> None:
 
 def gone_back(ranks: Ranks, make: Makes, folder: Path) -> None:
     """To the half, by the trainer that has trained on already."""
-    keep(trained(go_on(trained(make(ranks), 4), folder / "half"), LAST), folder / "gone back" / "states")
+    keep(trained(go_on(trained(make(ranks), 3), folder / "half"), LAST), folder / "gone back" / "states")
 
 
 def breaking(ranks: Ranks, make: Makes, folder: Path) -> None:
@@ -213,7 +214,7 @@ def in_a_run(
     kept = RunSettings(state_every_steps=2, images=2)
     with closing(TrainingRun(trainer, folder, kept)) as run:
         run.go_on()
-        run.train_to(LAST, lambda step, loss: None)
+        run.train_to(END, lambda step, loss: None)
     if ranks.is_first:
         (folder / "world.json").write_text(json.dumps([ranks.size, trainer.micro_batches.most]))
     leave()
