@@ -221,6 +221,7 @@ def train_by_workers(command: TrainCommand, words: list[str]) -> None:
             command.workers,
             least=command.min_workers,
             restarts=command.restarts,
+            say=partial(print, flush=True),  # between the lines of workers
             preload=[__name__],
         )
     elif command.workers in (1, given):
