@@ -39,6 +39,7 @@ from space.shared.disk import disk_free_bytes
 from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
+from training.logs.trackers import check_installed
 from training.state import STATE_BYTES_PER_PARAMETER
 from training.trainer import Trainer
 
@@ -56,6 +57,7 @@ def check(settings: SearchSettings) -> Dataset:
             that score that are missing or others.
     """
     check_devices(settings.cluster)
+    check_installed(settings.logger)
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     if start := settings.named[len(settings.enqueue) :]:
         named["strategy.start"] = start

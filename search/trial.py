@@ -10,11 +10,12 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,10 @@ from training.checkpoints import Checkpoints
 from training.data.factory import DataSettings, load_data
 from training.failures import Diverged, is_out_of_memory
 from training.generation.grid import save_grid
+from training.logs.event_files import EventLog
+from training.logs.meter import Meter, average_gap
+from training.logs.observers import Observers
+from training.loop import TrainingLoop, note_to_stderr
 from training.settings import TrainingSettings
 from training.supernet import Round, SharedTrainer
 from training.trainer import Trainer
@@ -95,9 +100,10 @@ class TrialWorker:
             trainer, unusable = yield from patiently(partial(self._begin, job, states))
             if unusable is not None:
                 yield StartsAgain(unusable)
+            watched = _watched(trainer, states.folder.parent)
             for step in job.rungs:
                 if step >= trainer.step:
-                    work = _Work(trainer.step, step, {}, states)
+                    work = _Work(trainer.step, step, {}, states, *watched)
                     yield (yield from patiently(partial(self._to_rung, trainer, job, work)))
 
     def _begin(self, job: Job, states: Checkpoints) -> tuple[Trainer | SharedTrainer, str | None]:
@@ -144,13 +150,14 @@ class TrialWorker:
             images = trainer.generate(self.captions, seed=job.seed, batch_size=self.settings.generation_batch)
         with _timed(seconds, "features"):
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
+        scores[VALIDATION_LOSS] = validation_loss
         with _timed(seconds, "writing"):
             with replacing_files(folder, last=MODEL_NAME) as own:
                 save_grid(images[:SAMPLES_SHOWN], own / SAMPLES_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
                 trainer.save_weights(own)
+            work.tell(scores | {"ema_gap": average_gap(trainer)}, folder / SAMPLES_NAME)
             work.states.write(trainer.state())
             _log(folder, work, work.to_step)
-        scores[VALIDATION_LOSS] = validation_loss
         broken = [name for name, value in scores.items() if not np.isfinite(value)]
         if broken:
             raise Diverged(f"{', '.join(broken)} is not a number at step {work.to_step}")
@@ -165,6 +172,7 @@ class TrialWorker:
         with _timed(seconds, "training"):
             trainer.train_to(work.to_step, _saving(trainer, folder, work))
         with _timed(seconds, "writing"):
+            work.tell({})
             work.states.write(trainer.state())
             _log(folder, work, work.to_step)
         candidates = shared.candidates if work.to_step == job.rungs[-1] else shared.candidates[:1]
@@ -199,15 +207,37 @@ class _Work:
     to_step: int
     seconds: dict[str, float]
     states: Checkpoints
+    meter: Meter
+    observers: Observers
+
+    def tell(self, scores: Mapping[str, float], grid: Path | None = None) -> None:
+        """Those who watch, of what the state that is written next holds."""
+        self.observers.trained(self.meter.points())
+        if scores:
+            self.observers.measured(self.to_step, scores, grid)
+
+
+def _watched(trainer: Trainer | SharedTrainer, folder: Path) -> tuple[Meter, Observers]:
+    """By TensorBoard's files; of a search, MLflow and the like are told by its driver."""
+
+    def loop() -> TrainingLoop[Any]:
+        return trainer.now if isinstance(trainer, SharedTrainer) else trainer
+
+    observers = Observers([EventLog(folder)], note_to_stderr)
+    observers.begin(trainer.step)
+    return Meter(loop), observers
 
 
 def _saving(trainer: Trainer | SharedTrainer, folder: Path, work: _Work) -> Callable[[int, float], None]:
     """After each step: a state now and then, so that a long way to a rung need not be gone in one go."""
     last = time.monotonic()
+    work.meter.start()
 
     def after(step: int, loss: float) -> None:
         nonlocal last
+        work.meter.step(step, loss)
         if step < work.to_step and time.monotonic() - last >= SAVED_EVERY_SECONDS:
+            work.tell({})
             work.states.save(trainer.state(), partial(_log, folder, work, step))
             last = time.monotonic()
 

@@ -21,12 +21,17 @@ from space.shared.command_lines import command_line
 from space.shared.files import alone_in, write_whole
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
+from training.checkpoints import Checkpoints
 from training.data.factory import load_data
 from training.failures import Diverged
-from training.files import ARCHITECTURE_NAME, CONFIG_NAME
+from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER, SAMPLES_NAME
+from training.handing_over import hand_over, withdraw
 from training.initial import begin_with
-from training.model_card import write_card
-from training.run import Scores, TrainingRun
+from training.logs.following import Follower
+from training.logs.trackers import Described, Ending
+from training.model import Model
+from training.model_card import Card, card_of, write_card
+from training.run import BEFORE, ModelScores, Scores, TrainingRun, last_scored
 from training.stages import STAGE, check_same_weights, last_stage, run_stages
 from training.trainer import Trainer
 
@@ -47,8 +52,11 @@ def train(command: TrainCommand, words: list[str]) -> Path:
 
     def during(run: TrainingRun, end: int) -> None:
         trainer = run.trainer
-        write_card(folder, trainer, command.data)
-        run.scores = _scores(command, trainer, folder) if command.scores else None
+        withdraw(folder)
+        write_card(folder, _card(command, trainer, folder))
+        run.scores = _scored_on(command, trainer, folder) if command.scores else None
+        for follower in followers:
+            run.observers.add(follower)
         if trainer.step == 0 and command.init_from is not None:
             _begin(trainer, Path(command.init_from), run)
         print(
@@ -58,11 +66,13 @@ def train(command: TrainCommand, words: list[str]) -> Path:
         with _progress(console, stages[-1].until, trainer.step) as advance:
             run.train_to(end, advance)
 
-    with _held(folder), _interruption() as stopped:
+    with _held(folder), _interruption() as stopped, _followers(command, first, folder) as followers:
         _prepare(folder, command, words)
         ends = [stage.until for stage in stages]
         make = partial(_trainer, command)
         trainer = run_stages(first, place, make, ends, folder, command.kept(), during, stopped)
+        if not stopped():
+            _hand_over(command, trainer, folder)
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
         raise KeyboardInterrupt
@@ -87,9 +97,9 @@ def _trainer(command: TrainCommand, place: int) -> Trainer:
 def _begin(trainer: Trainer, start: Path, run: TrainingRun) -> None:
     """With the weights of a model: its scores as it was, and right after."""
     model = begin_with(trainer, start)
-    before = run.measured(model)
-    after = run.measured(trainer.averaged)
-    run.note(after | {"init_from": str(start), "before": before})
+    before = run.measured(model).scores
+    after = run.measured(trainer.averaged).scores
+    run.note(after | {"init_from": str(start), BEFORE: before})
     changed = f"{model.architecture.attention} -> {trainer.architecture.attention} attention"
     print(f"{start}, as it was: {_in_words(before)}\nright after {changed}: {_in_words(after)}")
 
@@ -98,7 +108,40 @@ def _in_words(scores: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
 
 
-def _scores(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
+@contextmanager
+def _followers(command: TrainCommand, trainer: Trainer, folder: Path) -> Iterator[list[Follower]]:
+    """The trackers that are asked for; they are told how training has ended, whichever way it did."""
+    ends_at, params = command.all_stages()[-1].until, to_plain(replace(command, resume=None, presets={}))
+    params |= {"architecture": trainer.architecture.id, "data_digest": trainer.data.digest}
+    what = Described("", folder.resolve().name, "train", params)
+    followers = [Follower(name, what, folder, print) for name in command.logger]
+    how: Ending = "failed"
+    try:
+        yield followers
+        state = Checkpoints(folder).latest() if followers else None
+        how = "finished" if state is not None and state.step >= ends_at else "stopped"
+    finally:
+        for follower in followers:
+            made = [folder / name for name in (CARD_NAME, SAMPLES_NAME, ARCHITECTURE_NAME)]
+            follower.close(how, made if how == "finished" else [])
+
+
+def _hand_over(command: TrainCommand, trainer: Trainer, folder: Path) -> None:
+    """The folder of a pipeline, with its card; what keeps it from being one is said."""
+    try:
+        reasons = hand_over(folder, _card(command, trainer, folder))
+    except OSError as error:
+        reasons = [f"it cannot be written: {error}"]
+    for reason in reasons:
+        print(f"no {PIPELINE_FOLDER}/ for diffusers: {reason}")
+
+
+def _card(command: TrainCommand, trainer: Trainer, folder: Path) -> Card:
+    name, scored = folder.resolve().name, last_scored(folder)
+    return card_of(name, trainer, command.data, command.card, scored or ModelScores())
+
+
+def _scored_on(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
     """As trials of a search on this data are scored, by the embedded evaluator."""
     from search.scoring.evaluator import prepare_evaluator
     from search.scoring.inputs import scored_captions
@@ -110,7 +153,12 @@ def _scores(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
     settings = settings_from_plain(compose("search", [f"seed={command.seed}"], stored=groups))
     evaluator = prepare_evaluator(settings, folder / f"evaluator-{data.image_size_px}px", data, print)
     captions = scored_captions(settings, data)
-    return lambda model: evaluator.score(model.generate(captions, seed=command.seed), captions)
+
+    def scored(model: Model) -> ModelScores:
+        images = model.generate(captions, seed=command.seed)
+        return ModelScores(*evaluator.score_and_deviations(images, captions), len(images))
+
+    return scored
 
 
 @contextmanager
@@ -189,4 +237,6 @@ def main(words: list[str]) -> int:
         print(error)
         return 1
     print(f"trained: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
+    if (pipeline := folder / PIPELINE_FOLDER).is_dir():
+        print(f"to hand over: {pipeline} (diffusers loads it; its {CARD_NAME} says how)")
     return 0

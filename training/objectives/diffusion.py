@@ -11,6 +11,7 @@ from space.shared.seeds import generator
 from training.data.dataset import Dataset, Examples
 from training.model import Model
 from training.objectives.base import TrainedPart, TrainingObjective
+from training.objectives.by_timestep import ByTimestep, LossByTimestep
 from training.settings import TrainingSettings
 from training.text import Tokens
 
@@ -43,6 +44,7 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
             fused=True,
         )
         self.parts = {"model": TrainedPart(model, optimizer)}
+        self._by_timestep = LossByTimestep(settings.diffusion.timesteps)
 
     def batch(self, step: int, rows: range | None = None) -> DiffusionBatch:
         s, device = self.settings, self.model.device
@@ -58,7 +60,12 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         return DiffusionBatch(examples.inputs.to(device), tokens, noise, timesteps)
 
     def loss(self, part: str, batch: DiffusionBatch) -> Tensor:
-        return self._loss(self.model, batch)
+        losses = self._losses(self.model, batch)
+        self._by_timestep.add(batch.timesteps, losses)
+        return losses.mean()
+
+    def by_timestep(self) -> ByTimestep | None:
+        return self._by_timestep.take()
 
     @torch.no_grad()
     def validation_loss(self, model: Model) -> float:
@@ -68,7 +75,7 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         total = 0.0
         for start in range(0, count, s.batch_size):
             batch = self._held_out(range(start, min(start + s.batch_size, count)), count)
-            total += float(self._loss(model, batch)) * len(batch.timesteps)
+            total += float(self._losses(model, batch).mean()) * len(batch.timesteps)
         return total / count
 
     def _held_out(self, indices: range, count: int) -> DiffusionBatch:
@@ -91,11 +98,12 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         kept = ["" if drop else text for drop, text in zip(dropped, examples.captions, strict=True)]
         return self.model.text_encoder.tokenize(kept).to(device)
 
-    def _loss(self, model: Model, batch: DiffusionBatch) -> Tensor:
+    def _losses(self, model: Model, batch: DiffusionBatch) -> Tensor:
+        """(B,): of each image."""
         encoded = batch.tokens if isinstance(batch.tokens, Tensor) else None
         latents = batch.images if encoded is not None else model.codec.encode(batch.images)
         noisy = model.diffusion.add_noise(latents, batch.noise, batch.timesteps)
         with self.settings.autocast(model.device):
             context = model.text_encoder(batch.tokens) if encoded is None else encoded
             prediction = model(noisy, batch.timesteps, context)
-        return model.diffusion.loss(prediction, latents, batch.noise, batch.timesteps)
+        return model.diffusion.losses(prediction, latents, batch.noise, batch.timesteps)
