@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from search.formats import run_name
 from search.runs.files import BEST_NAME, CSV_NAME, REPORT_NAME, job_folder
 from search.runs.header import objectives_of
 from search.runs.record import History, State, Trial
@@ -19,17 +21,22 @@ from search.runs.rows import choices_of
 from training.logs.event_files import EventReader, Told
 from training.logs.following import bring
 from training.logs.observers import why
-from training.logs.trackers import Described, Ending, KeptRuns, TrackedRun, Tracker, tracker
+from training.logs.trackers import Described, Ending, KeptRuns, TrackedRun, Tracker, check_installed, tracker
 
 PAUSE_SECONDS = 300.0  # after a failure
 SEARCH_KEY = ""  # of the parent, beside the keys of trials
 JOBS = {"search": "trial", "confirm": "confirm", "supernet": "supernet"}
 ENDINGS_OF_STATES: Mapping[State, Ending] = {"complete": "finished", "halted": "stopped", "failed": "failed"}
-ENDED = {"ended": True}
+ENDED = "ended"  # of a trial that nothing is added to, before what its run is called
 
 
 def tracking(names: Iterable[str]) -> tuple[Listener, ...]:
-    """A listener for each tracker."""
+    """A listener for each tracker. Its library is loaded here: the thread that calls listeners rests long
+    after what took it long. Raises InputError for one that is not installed."""
+    names = list(names)
+    check_installed(names)
+    for name in names:
+        import_module(name)
     return tuple(TrackedSearch(name) for name in names)
 
 
@@ -59,7 +66,7 @@ class TrackedSearch:
         name = str(history.header.get("name", folder.name))
         search = self._run(kept, tracker, folder, _search_described(name, history))
         for trial in history.by_key.values():
-            if kept.get(trial.key) == ENDED:
+            if _has_ended(kept.get(trial.key)):
                 continue
             what = _trial_described(trial, history, (search.id, name))
             run = self._run(kept, tracker, folder, what)
@@ -69,7 +76,7 @@ class TrackedSearch:
                 run.end(ENDINGS_OF_STATES.get(trial.state, "stopped"), trial.reason)
                 del self._runs[trial.key]
             if trial.state != "running":
-                kept.set(trial.key, ENDED)
+                kept.set(trial.key, {ENDED: run.id})
         search.log(_progress(history))
         kept.set(SEARCH_KEY, search.kept)
         if not running:
@@ -84,6 +91,10 @@ class TrackedSearch:
             run = self._runs[what.key] = tracker.open(what, kept.get(what.key), folder)
             kept.set(what.key, run.kept)
         return self._runs[what.key]
+
+
+def _has_ended(kept: Any) -> bool:
+    return isinstance(kept, dict) and ENDED in kept
 
 
 def _search_described(name: str, history: History) -> Described:
@@ -103,7 +114,7 @@ def _trial_described(trial: Trial, history: History, within: tuple[str, str]) ->
         "protocol": history.header.get("protocol"),
         "choices": choices_of(history).at(trial.architecture),
     }
-    return Described(trial.key, trial.name, JOBS.get(trial.purpose, trial.purpose), params, within)
+    return Described(trial.key, run_name(trial), JOBS.get(trial.purpose, trial.purpose), params, within)
 
 
 def _said_by(trial: Trial, folder: Path) -> tuple[list[Told], dict[int, dict[str, float]]]:

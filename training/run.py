@@ -16,11 +16,10 @@ from training.checkpoints import Checkpoints
 from training.failures import Diverged
 from training.files import CURVE_NAME, SAMPLES_NAME
 from training.generation.grid import save_grid
-from training.logs.event_files import EventLog
-from training.logs.meter import Meter, average_gap
-from training.logs.observers import Observers
+from training.logs.watching import Watched
 from training.model import Model
 from training.power_averages import remove_behind, store
+from training.state import TrainingState
 from training.trainer import Trainer
 
 
@@ -60,7 +59,7 @@ class TrainingRun:
 
     Attributes:
         scores: of a model, beside its validation loss; None: none.
-        observers: are told of each part before its state is written; the first writes TensorBoard's files.
+        watched: by TensorBoard's files, and whoever is added.
     """
 
     def __init__(
@@ -74,8 +73,7 @@ class TrainingRun:
         self.trainer, self.folder, self.settings, self._stopped = trainer, folder, settings, stopped
         self._states = Checkpoints(folder, keep_last=settings.keep_last, keep_steps=settings.keep_steps)
         self.scores: Scores | None = None
-        self.observers = Observers([EventLog(folder)], trainer.say)
-        self._meter = Meter(lambda: trainer)
+        self.watched = Watched(lambda: trainer, folder, trainer.say, writes=trainer.ranks.is_first)
         self._lines: list[dict[str, object]] = []  # of the curve, since the last part
 
     def go_on(self) -> None:
@@ -90,7 +88,7 @@ class TrainingRun:
             raise InputError(f"{error}; with what lies there deleted, training starts again") from None
         for line in self._states.damaged:
             self.trainer.say(f"{line}; going on from step {self.trainer.step}")
-        self._patiently(self._cut_curve)
+        self._by_first(self._cut_curve)
 
     def measured(self, model: Model) -> ModelScores:
         """The validation loss of a model, and its scores, if there are any."""
@@ -105,7 +103,8 @@ class TrainingRun:
         self._lines.append({"step": self.trainer.step, **line})
 
     def train_to(self, last: int, on_step: Callable[[int, float], None]) -> None:
-        """Part after part of `state_every_steps`; `on_step(step, loss)` follows each step.
+        """Part after part of `state_every_steps`; `on_step(step, loss)` follows each step. By all workers at
+        once, of which the first measures and writes.
 
         Raises:
             Diverged: it failed, and going back did not help.
@@ -113,31 +112,32 @@ class TrainingRun:
         """
 
         def after(step: int, loss: float) -> None:
-            self._lines.append({"step": step, "loss": round(loss, 6)})
-            self._meter.step(step, loss)
+            if self.trainer.ranks.is_first:
+                self._lines.append({"step": step, "loss": round(loss, 6)})
+                self.watched.step(step, loss)
             on_step(step, loss)
             if self._stopped():
                 raise _Stop
 
-        self.observers.begin(self.trainer.step)
-
+        self.watched.begin(self.trainer.step)
         while self.trainer.step < last and not self._stopped():
             part = self.settings.state_every_steps
             try:
-                self._meter.start()
+                self.watched.start()
                 self.trainer.train_to(min(last, (self.trainer.step // part + 1) * part), after)
-                self._patiently(partial(self._keep, is_last=self.trainer.step >= last))
+                state = self.trainer.state()
+                self._by_first(partial(self._keep, state, is_last=self.trainer.step >= last))
             except Diverged as error:
                 self._go_back(error)
             except _Stop:
                 break
         if self._stopped():
-            self._patiently(self._keep_state)
+            self._by_first(partial(self._keep_state, self.trainer.state()))
 
     def close(self) -> None:
         self._states.close()
 
-    def _keep(self, *, is_last: bool) -> None:
+    def _keep(self, state: TrainingState, *, is_last: bool) -> None:
         """Validation, weights and images of this step, and its state; but for the last, that is written while
         training goes on."""
         trainer, captions = self.trainer, self.trainer.data.held_out_captions[: self.settings.images]
@@ -150,23 +150,22 @@ class TrainingRun:
         self._write_curve()
         if trainer.power_averages is not None:
             store(trainer.power_averages, trainer.step, self.folder)
-        self.observers.trained(self._meter.points())
-        gap = {"ema_gap": average_gap(trainer)}
-        self.observers.measured(trainer.step, measured.scores | gap, self.folder / SAMPLES_NAME)
-        self._states.save(trainer.state())
+        self.watched.tell(state, measured.scores, self.folder / SAMPLES_NAME)
+        self._states.save(state)
         if is_last:
             self._states.wait()
 
-    def _keep_state(self) -> None:
+    def _keep_state(self, state: TrainingState) -> None:
         self._write_curve()
-        self.observers.trained(self._meter.points())
-        self._states.write(self.trainer.state())
+        self.watched.tell(state)
+        self._states.write(state)
 
     def _go_back(self, error: Diverged) -> None:
         """To the last good state, and on behind the batches that led to the failure: with those, an exact
         training would only fail again. Raises Diverged where that has been done often enough."""
         trainer = self.trainer
         self._states.close()
+        trainer.ranks.wait()  # for the first one's
         state = self._states.latest()
         if state is None or trainer.rollbacks >= self.settings.rollbacks:
             kept = "none was written" if state is None else f"step {state.step}"
@@ -178,10 +177,12 @@ class TrainingRun:
         skipped = failed_at + 1 - trainer.step - trainer.data_offset
         trainer.data_offset += skipped
         self._lines = []
-        self._patiently(self._cut_curve)
-        self._meter.drop()
-        self.observers.begin(trainer.step)
+        self._by_first(self._cut_curve)
+        self.watched.begin(trainer.step)
         trainer.say(f"{error}: back to step {trainer.step}, and on without the {skipped} batches since")
+
+    def _by_first(self, work: Callable[[], None]) -> None:
+        self.trainer.ranks.first(partial(self._patiently, work))
 
     def _patiently(self, work: Callable[[], None]) -> None:
         """Raises StorageAway where storage fails the work for too long."""

@@ -15,6 +15,7 @@ import torch
 from training.devices import Scalar
 from training.loop import TrainingLoop
 from training.objectives.by_timestep import ByTimestep
+from training.state import AVERAGED, OF_PARTS, TrainingState
 
 POINT_EVERY = 10  # steps
 
@@ -109,12 +110,16 @@ def peak_memory_mib(device: torch.device) -> float:
 
 
 @torch.no_grad()
-def average_gap(loop: TrainingLoop[Any]) -> float:
-    """How far the averaged weights are from the trained ones, as a share of the length of these."""
-    pairs = zip(loop.averaged.parameters(), loop.objective.model.parameters(), strict=True)
-    parts = [
-        torch.stack([torch.dist(averaged, trained).double(), trained.norm().double()])
-        for averaged, trained in pairs
-    ]
+def average_gap(state: TrainingState) -> float:
+    """How far the averaged weights of a state are from the trained ones, by the length of these."""
+    averaged = state.section(AVERAGED)
+    for part in state.plain["optimizers"]:
+        trained = state.section(OF_PARTS, part, "weights")
+        if trained.keys() == averaged.keys():
+            break
+    else:
+        return math.nan
+    pairs = [(averaged[name], tensor) for name, tensor in trained.items() if tensor.is_floating_point()]
+    parts = [torch.stack([torch.dist(*pair).double(), pair[1].norm().double()]) for pair in pairs]
     gap, length = torch.stack(parts).square().sum(0).sqrt().tolist()
     return float(gap / length) if length else math.nan

@@ -63,7 +63,7 @@ def test_watching_changes_no_weight(
     alone, meter = Trainer(tiny, scenes, replace(settings, micro_batch=3), seed=2), Meter(lambda: made)
     made.train_to(4, meter.step)
     meter.points()
-    average_gap(made)
+    average_gap(made.state())
     made.train_to(6, meter.step)
     alone.train_to(6)
     assert all(map(torch.equal, weights(made), weights(alone)))
@@ -82,4 +82,4 @@ def test_the_gap_is_the_distance_of_the_averaged_weights(made: Trainer) -> None:
     trained = torch.cat([p.detach().flatten() for p in made.objective.model.parameters()])
     averaged = torch.cat([p.detach().flatten() for p in made.averaged.parameters()])
     gap = sqrt(float((averaged - trained).square().sum() / trained.square().sum()))
-    assert average_gap(made) == pytest.approx(gap, rel=1e-4) and gap > 0
+    assert average_gap(made.state()) == pytest.approx(gap, rel=1e-4) and gap > 0
