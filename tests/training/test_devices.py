@@ -46,8 +46,9 @@ def test_a_batch_that_moved_is_of_the_same_kind(
 def step_elsewhere(
     tiny: Architecture, scenes: Dataset, settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], list[bool]]:
-    """A watched step of two micro-batches on a device whose numbers nothing here can know: whatever would wait
-    for one raises, but for `Scalar`. Returns, for each that it read, whether the backward pass was launched."""
+    """A watched step of two micro-batches on a device whose numbers nothing here can know: whatever would
+    wait for one raises, but for `Scalar`. Returns, for each that it read, whether the backward pass was
+    launched."""
     meta = torch.device("meta")
     batches = Trainer(tiny, scenes, settings, seed=0).objective
     monkeypatch.setattr(trainers, "choose_device", lambda name: meta)
