@@ -29,9 +29,10 @@ from search.backends.ray_workers import RayPeers, word_of_peer
 from search.formats import run_name
 from search.runs.record import State
 from search.strategy import Job, Report, Strategy
-from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step, why_failed
+from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step
 from space.shared.retries import Waiting, once, patiently, storage_error, timed_out
 from training.distributed.launch import word_of_error
+from training.failures import why_failed
 
 
 class WorkerLost(Exception):
