@@ -17,7 +17,7 @@ from torch import Tensor
 
 from space.shared.plain import InputError
 from training.data.ahead import ahead
-from training.devices import Scalar, on_own_stream, used_here
+from training.devices import Scalar, clip_gradients, on_own_stream, used_here
 from training.failures import Diverged, is_out_of_memory
 from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER
 from training.learning_rate import learning_rate
@@ -155,7 +155,7 @@ class TrainingLoop(Generic[Trained]):
         loss = losses[0] if len(losses) == 1 else sum(losses)
         if not self._of_step:
             self._check_spike(loss)
-        norm = torch.nn.utils.clip_grad_norm_(self._trained[name], self.settings.gradient_clip)
+        norm = clip_gradients(self._trained[name], self.settings.gradient_clip, self.device)
         self.gradient_norm = Scalar(norm)
         if self.device.type == "cpu":  # elsewhere it would wait for the backward pass: the next loss is NaN
             self._check_finite("gradient", self.gradient_norm.read())
