@@ -40,11 +40,16 @@ from space.shared.plain import InputError
 from space.shared.retries import Waiting, patiently, storage_error
 from space.subnet import Subnet
 from training.checkpoints import Checkpoints
+from training.data.dataset import Dataset
 from training.data.factory import DataSettings, load_data
-from training.failures import Diverged, is_out_of_memory
+from training.distributed.ranks import Ranks
+from training.failures import Diverged
 from training.generation.grid import save_grid
+from training.logs.watching import Watched
+from training.loop import note_to_stderr
 from training.settings import TrainingSettings
-from training.supernet import Round, SharedTrainer
+from training.state import TrainingState
+from training.supernet import Round, SharedTrainer, loop_of
 from training.trainer import Trainer
 
 SAVED_EVERY_SECONDS = 600  # between rungs
@@ -71,11 +76,30 @@ class StartsAgain:
     reason: str
 
 
+class Peers:
+    """The other workers of a trial, as the first one commands them; by default there are none."""
+
+    def begin(self, job: Job, step: int, micro_batch: int | None) -> None:
+        """They have a trainer at this step when this returns."""
+
+    def train_to(self, step: int) -> None:
+        """They begin; asked again for the same step, they just go on."""
+
+    def wait(self) -> None:
+        """Until they have come there."""
+
+
 class TrialWorker:
-    """Runs jobs, one at a time; data and evaluator are loaded once."""
+    """Runs jobs, one at a time; data and evaluator are loaded once.
+
+    Attributes:
+        ranks, peers: where a trial has several workers, of which this is the first.
+        micro_batch: in place of the settings', since memory ran out before.
+    """
 
     def __init__(self, settings: TrialSettings) -> None:
-        self.settings = settings
+        self.settings, self.ranks, self.peers = settings, Ranks(), Peers()
+        self.micro_batch: int | None = None
         self.data = load_data(settings.data)
         self.evaluator = load_evaluator(Path(settings.evaluator_folder), settings.weights, settings.compute)
         self.captions = evaluation_captions(self.data.held_out_captions, self.evaluator.images)
@@ -95,9 +119,12 @@ class TrialWorker:
             trainer, unusable = yield from patiently(partial(self._begin, job, states))
             if unusable is not None:
                 yield StartsAgain(unusable)
+            self.peers.begin(job, trainer.step, self.micro_batch)
+            watched = Watched(lambda: loop_of(trainer), states.folder.parent, note_to_stderr)
+            watched.begin(trainer.step)
             for step in job.rungs:
                 if step >= trainer.step:
-                    work = _Work(trainer.step, step, {}, states)
+                    work = _Work(trainer.step, step, {}, states, watched)
                     yield (yield from patiently(partial(self._to_rung, trainer, job, work)))
 
     def _begin(self, job: Job, states: Checkpoints) -> tuple[Trainer | SharedTrainer, str | None]:
@@ -117,18 +144,7 @@ class TrialWorker:
         return trainer, None
 
     def _trainer(self, job: Job) -> Trainer | SharedTrainer:
-        proxy, shared = self.settings.proxy, job.shared
-        if shared is not None:
-            training = replace(
-                self.settings.training,
-                steps=shared.steps,
-                decay=shared.decay,
-                validation_images=shared.validation_images,
-            )
-            rounds = [Round(*each) for each in shared.rounds]
-            return SharedTrainer(rounds, proxy, self.data, training, seed=job.seed)
-        training = replace(self.settings.training, steps=job.rungs[-1])
-        return Trainer(narrow(job.architecture, proxy), self.data, training, seed=job.seed)
+        return trainer_of(self.settings, self.data, job, self.ranks, self.micro_batch)
 
     def _to_rung(self, trainer: Trainer | SharedTrainer, job: Job, work: _Work) -> Report:
         """May be called again after an OSError, and then goes on with what is left to do."""
@@ -136,36 +152,45 @@ class TrialWorker:
             assert job.shared is not None
             return self._to_shared_rung(trainer, job, job.shared, work)
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
-        with _timed(seconds, "training"):
-            trainer.train_to(work.to_step, _saving(trainer, folder, work))
+        state = self._train(trainer, folder, work)
         with _timed(seconds, "validation"):
             validation_loss = trainer.validation_loss()
         with _timed(seconds, "sampling"):
             images = trainer.generate(self.captions, seed=job.seed, batch_size=self.settings.generation_batch)
         with _timed(seconds, "features"):
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
+        scores[VALIDATION_LOSS] = validation_loss
         with _timed(seconds, "writing"):
             with replacing_files(folder, last=MODEL_NAME) as own:
                 save_grid(images[:SAMPLES_SHOWN], own / SAMPLES_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
                 trainer.save_weights(own)
-            work.states.write(trainer.state())
+            work.watched.tell(state, scores, folder / SAMPLES_NAME)
+            work.states.write(state)
             _log(folder, work, work.to_step)
-        scores[VALIDATION_LOSS] = validation_loss
         broken = [name for name, value in scores.items() if not np.isfinite(value)]
         if broken:
             raise Diverged(f"{', '.join(broken)} is not a number at step {work.to_step}")
         plain = {name: float(value) for name, value in scores.items()}
         return Report(work.to_step, plain, seconds, deviations)
 
+    def _train(self, trainer: Trainer | SharedTrainer, folder: Path, work: _Work) -> TrainingState:
+        """To a rung, by all workers."""
+        with _timed(work.seconds, "training"):
+            self.peers.train_to(work.to_step)
+            trainer.train_to(work.to_step, _saving(trainer, self.ranks, folder, work))
+            state = trainer.state()
+            self.peers.wait()
+        return state
+
     def _to_shared_rung(
         self, trainer: SharedTrainer, job: Job, shared: SharedTraining, work: _Work
     ) -> Report:
         """Its score is the first candidate's; at the last rung all candidates have theirs."""
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
-        with _timed(seconds, "training"):
-            trainer.train_to(work.to_step, _saving(trainer, folder, work))
+        state = self._train(trainer, folder, work)
         with _timed(seconds, "writing"):
-            work.states.write(trainer.state())
+            work.watched.tell(state)
+            work.states.write(state)
             _log(folder, work, work.to_step)
         candidates = shared.candidates if work.to_step == job.rungs[-1] else shared.candidates[:1]
         with _timed(seconds, "inherited scores"):
@@ -191,6 +216,23 @@ class TrialWorker:
         return {name: float(value) for name, value in scores.items() if np.isfinite(value)}
 
 
+def trainer_of(
+    settings: TrialSettings, data: Dataset, job: Job, ranks: Ranks, micro_batch: int | None = None
+) -> Trainer | SharedTrainer:
+    """Of a job, from step 0. With a `micro_batch` in place of the settings', since memory ran out before."""
+    proxy, shared, training = settings.proxy, job.shared, settings.training
+    if micro_batch is not None:
+        training = replace(training, micro_batch=micro_batch)
+    if shared is None:
+        training = replace(training, steps=job.rungs[-1])
+        return Trainer(narrow(job.architecture, proxy), data, training, seed=job.seed, ranks=ranks)
+    training = replace(
+        training, steps=shared.steps, decay=shared.decay, validation_images=shared.validation_images
+    )
+    rounds = [Round(*each) for each in shared.rounds]
+    return SharedTrainer(rounds, proxy, data, training, seed=job.seed, ranks=ranks)
+
+
 @dataclass
 class _Work:
     """From one rung to the next. `seconds` grow with every attempt, `from_step` with every state saved."""
@@ -199,16 +241,23 @@ class _Work:
     to_step: int
     seconds: dict[str, float]
     states: Checkpoints
+    watched: Watched
 
 
-def _saving(trainer: Trainer | SharedTrainer, folder: Path, work: _Work) -> Callable[[int, float], None]:
+def _saving(
+    trainer: Trainer | SharedTrainer, ranks: Ranks, folder: Path, work: _Work
+) -> Callable[[int, float], None]:
     """After each step: a state now and then, so that a long way to a rung need not be gone in one go."""
     last = time.monotonic()
+    work.watched.start()
+    ranks.asks = lambda: time.monotonic() - last >= SAVED_EVERY_SECONDS
 
     def after(step: int, loss: float) -> None:
         nonlocal last
-        if step < work.to_step and time.monotonic() - last >= SAVED_EVERY_SECONDS:
-            work.states.save(trainer.state(), partial(_log, folder, work, step))
+        work.watched.step(step, loss)
+        if step < work.to_step and ranks.asked:
+            work.watched.tell(state := trainer.state())
+            work.states.save(state, partial(_log, folder, work, step))
             last = time.monotonic()
 
     return after
@@ -236,16 +285,6 @@ def evaluation_captions(held_out: Sequence[str], count: int) -> list[str]:
     """The prompts of every evaluation: the first `count` held-out captions, again from the start if there
     are fewer."""
     return [held_out[index % len(held_out)] for index in range(count)]
-
-
-def why_failed(error: BaseException) -> str:
-    """The reason for the record: what a person would say of it, in one line."""
-    text = " ".join(str(error).split())[:300]
-    if isinstance(error, Diverged):
-        return f"diverged: {text}"
-    if is_out_of_memory(error):
-        return f"out of memory: {text}" if text else "out of memory"
-    return f"{type(error).__name__}: {text}"
 
 
 @contextmanager

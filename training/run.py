@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +16,27 @@ from training.checkpoints import Checkpoints
 from training.failures import Diverged
 from training.files import CURVE_NAME, SAMPLES_NAME
 from training.generation.grid import save_grid
+from training.logs.watching import Watched
 from training.model import Model
 from training.power_averages import remove_behind, store
+from training.state import TrainingState
 from training.trainer import Trainer
 
-Scores = Callable[[Model], dict[str, float]]
+
+@dataclass(frozen=True)
+class ModelScores:
+    """Scores of so many images; their deviations over resampled ones, as far as these are known."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    deviations: dict[str, float] = field(default_factory=dict)
+    images: int = 0
+
+
+Scores = Callable[[Model], ModelScores]
+
+# Of a line of the curve, beside scores by their names.
+_LOSS, _DEVIATIONS, _IMAGES = "validation_loss", "deviations", "images"
+BEFORE = "before"  # of the model that training began with
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,7 @@ class TrainingRun:
 
     Attributes:
         scores: of a model, beside its validation loss; None: none.
+        watched: by TensorBoard's files, and whoever is added.
     """
 
     def __init__(
@@ -56,6 +73,7 @@ class TrainingRun:
         self.trainer, self.folder, self.settings, self._stopped = trainer, folder, settings, stopped
         self._states = Checkpoints(folder, keep_last=settings.keep_last, keep_steps=settings.keep_steps)
         self.scores: Scores | None = None
+        self.watched = Watched(lambda: trainer, folder, trainer.say, writes=trainer.ranks.is_first)
         self._lines: list[dict[str, object]] = []  # of the curve, since the last part
 
     def go_on(self) -> None:
@@ -70,21 +88,23 @@ class TrainingRun:
             raise InputError(f"{error}; with what lies there deleted, training starts again") from None
         for line in self._states.damaged:
             self.trainer.say(f"{line}; going on from step {self.trainer.step}")
-        self._patiently(self._cut_curve)
+        self._by_first(self._cut_curve)
 
-    def measured(self, model: Model) -> dict[str, float]:
+    def measured(self, model: Model) -> ModelScores:
         """The validation loss of a model, and its scores, if there are any."""
         with self.trainer.settings.autocast(self.trainer.device):
-            scores = {} if self.scores is None else self.scores(model)
+            scored = ModelScores() if self.scores is None else self.scores(model)
         loss = self.trainer.objective.validation_loss(model)
-        return {name: round(value, 6) for name, value in ({"validation_loss": loss} | scores).items()}
+        scores = {name: round(value, 6) for name, value in ({_LOSS: loss} | scored.scores).items()}
+        return replace(scored, scores=scores)
 
     def note(self, line: Mapping[str, object]) -> None:
         """A line of the curve of what no step gives."""
         self._lines.append({"step": self.trainer.step, **line})
 
     def train_to(self, last: int, on_step: Callable[[int, float], None]) -> None:
-        """Part after part of `state_every_steps`; `on_step(step, loss)` follows each step.
+        """Part after part of `state_every_steps`; `on_step(step, loss)` follows each step. By all workers at
+        once, of which the first measures and writes.
 
         Raises:
             Diverged: it failed, and going back did not help.
@@ -92,52 +112,60 @@ class TrainingRun:
         """
 
         def after(step: int, loss: float) -> None:
-            self._lines.append({"step": step, "loss": round(loss, 6)})
+            if self.trainer.ranks.is_first:
+                self._lines.append({"step": step, "loss": round(loss, 6)})
+                self.watched.step(step, loss)
             on_step(step, loss)
             if self._stopped():
                 raise _Stop
 
+        self.watched.begin(self.trainer.step)
         while self.trainer.step < last and not self._stopped():
             part = self.settings.state_every_steps
             try:
+                self.watched.start()
                 self.trainer.train_to(min(last, (self.trainer.step // part + 1) * part), after)
-                self._patiently(partial(self._keep, is_last=self.trainer.step >= last))
+                state = self.trainer.state()
+                self._by_first(partial(self._keep, state, is_last=self.trainer.step >= last))
             except Diverged as error:
                 self._go_back(error)
             except _Stop:
                 break
         if self._stopped():
-            self._patiently(self._keep_state)
+            self._by_first(partial(self._keep_state, self.trainer.state()))
 
     def close(self) -> None:
         self._states.close()
 
-    def _keep(self, *, is_last: bool) -> None:
+    def _keep(self, state: TrainingState, *, is_last: bool) -> None:
         """Validation, weights and images of this step, and its state; but for the last, that is written while
         training goes on."""
         trainer, captions = self.trainer, self.trainer.data.held_out_captions[: self.settings.images]
         measured = self.measured(trainer.averaged)
         trainer.save_weights(self.folder)
         images = trainer.generate(captions, seed=self.settings.seed)
-        save_grid(images, self.folder / SAMPLES_NAME, enlarge=3)
-        self._lines = [line for line in self._lines if "validation_loss" not in line or "before" in line]
-        self.note(measured)
+        save_grid(images, self.folder / SAMPLES_NAME, enlarge=max(1, min(3, 192 // images.shape[1])))
+        self._lines = [line for line in self._lines if _LOSS not in line or BEFORE in line]
+        self.note(measured.scores | _beside(measured))
         self._write_curve()
         if trainer.power_averages is not None:
             store(trainer.power_averages, trainer.step, self.folder)
-        self._states.save(trainer.state())
+        self.watched.tell(state, measured.scores, self.folder / SAMPLES_NAME)
+        self._states.save(state)
         if is_last:
             self._states.wait()
 
-    def _keep_state(self) -> None:
+    def _keep_state(self, state: TrainingState) -> None:
         self._write_curve()
-        self._states.write(self.trainer.state())
+        self.watched.tell(state)
+        self._states.write(state)
 
     def _go_back(self, error: Diverged) -> None:
         """To the last good state, and on behind the batches that led to the failure: with those, an exact
         training would only fail again. Raises Diverged where that has been done often enough."""
         trainer = self.trainer
         self._states.close()
+        trainer.ranks.wait()  # for the first one's
         state = self._states.latest()
         if state is None or trainer.rollbacks >= self.settings.rollbacks:
             kept = "none was written" if state is None else f"step {state.step}"
@@ -149,8 +177,12 @@ class TrainingRun:
         skipped = failed_at + 1 - trainer.step - trainer.data_offset
         trainer.data_offset += skipped
         self._lines = []
-        self._patiently(self._cut_curve)
+        self._by_first(self._cut_curve)
+        self.watched.begin(trainer.step)
         trainer.say(f"{error}: back to step {trainer.step}, and on without the {skipped} batches since")
+
+    def _by_first(self, work: Callable[[], None]) -> None:
+        self.trainer.ranks.first(partial(self._patiently, work))
 
     def _patiently(self, work: Callable[[], None]) -> None:
         """Raises StorageAway where storage fails the work for too long."""
@@ -189,6 +221,23 @@ class TrainingRun:
                 file.truncate(before)
                 raise
         self._lines = []
+
+
+def _beside(scored: ModelScores) -> dict[str, object]:
+    deviations = {name: round(value, 6) for name, value in scored.deviations.items()}
+    return {_DEVIATIONS: deviations, _IMAGES: scored.images} if scored.images else {}
+
+
+def last_scored(folder: Path) -> ModelScores | None:
+    """What the last line of a training's curve says of its averaged weights; None: none does."""
+    path = folder / CURVE_NAME
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in map(json.loads, reversed(lines)):
+        if _LOSS in line and BEFORE not in line:
+            others = ("step", _DEVIATIONS, _IMAGES)
+            scores = {name: value for name, value in line.items() if name not in others}
+            return ModelScores(scores, line.get(_DEVIATIONS, {}), line.get(_IMAGES, 0))
+    return None
 
 
 class _Stop(Exception):

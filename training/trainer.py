@@ -18,6 +18,7 @@ from space.shared.seeds import derived_seed
 from space.unet import UNet
 from training.data.dataset import Dataset
 from training.devices import choose_device
+from training.distributed.ranks import Ranks
 from training.execution import CompiledBlocks, OnStep, keep_activations, lay_out
 from training.frozen_folders import folder_digests
 from training.loop import TrainingLoop
@@ -39,6 +40,7 @@ class Trainer(TrainingLoop[Model]):
     Args:
         network: makes the network; by default the UNet.
         identity: what a state has to be of beside architecture, data and seed.
+        ranks: the workers that share each batch.
 
     Attributes:
         parameters: of the UNet.
@@ -59,6 +61,7 @@ class Trainer(TrainingLoop[Model]):
         objective: MakesObjective = DiffusionObjective,
         network: Callable[[Architecture], nn.Module] = UNet,
         identity: Mapping[str, str | int] = MappingProxyType({}),
+        ranks: Ranks | None = None,
     ) -> None:
         self.architecture, self.data, self.seed = architecture, data, seed
         device = choose_device(settings.device)
@@ -72,7 +75,7 @@ class Trainer(TrainingLoop[Model]):
         own: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
         own |= (folders := folder_digests(settings))
         _check_encoders(data, folders)
-        super().__init__(made, settings, device, own | dict(identity))
+        super().__init__(made, settings, device, own | dict(identity), ranks)
         self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
         keep_activations(trained, settings.checkpointing)
         self.compiled = CompiledBlocks(trained, device.type) if settings.compile == "blocks" else None

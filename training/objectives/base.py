@@ -10,6 +10,8 @@ from typing import ClassVar, Generic, TypeVar
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from training.objectives.by_timestep import ByTimestep
+
 Batch = TypeVar("Batch")
 Trained = TypeVar("Trained", bound=nn.Module)
 
@@ -64,3 +66,7 @@ class TrainingObjective(ABC, Generic[Batch, Trained]):
     @abstractmethod
     def validation_loss(self, model: Trained) -> float:
         """Of held-out images by `model`, the same for every candidate and every seed."""
+
+    def by_timestep(self) -> ByTimestep | None:
+        """The losses since the last time by the timesteps that they are of; None: there are none."""
+        return None
