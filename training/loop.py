@@ -12,7 +12,7 @@ import torch
 
 from space.shared.plain import InputError
 from training.data.ahead import ahead
-from training.devices import Scalar, on_own_stream, used_here
+from training.devices import Scalar, clip_gradients, on_own_stream, used_here
 from training.distributed.base import Parallelism, check_shares
 from training.distributed.factory import parallelism
 from training.distributed.ranks import RankGroup
@@ -176,7 +176,7 @@ class TrainingLoop(Generic[Trained]):
             self._watch.check_finite("loss", loss, self.step + 1)
         if not self._of_step:
             self._watch.check_spike(loss, self.step + 1)
-        norm = torch.nn.utils.clip_grad_norm_(self._trained[name], self.settings.gradient_clip)
+        norm = clip_gradients(self._trained[name], self.settings.gradient_clip, self.device)
         self.gradient_norm = Scalar(self._parallelism.whole(norm))
         if self.device.type == "cpu":  # elsewhere it would wait for the backward pass: the next loss is NaN
             self._watch.check_finite("gradient", self.gradient_norm.read(), self.step + 1)
