@@ -23,7 +23,7 @@ from training.logs.following import bring
 from training.logs.observers import why
 from training.logs.trackers import Described, Ending, KeptRuns, TrackedRun, Tracker, check_installed, tracker
 
-PAUSE_SECONDS = 300.0  # after a failure
+REST_SECONDS = 300.0  # after a failure
 SEARCH_KEY = ""  # of the parent, beside the keys of trials
 JOBS = {"search": "trial", "confirm": "confirm", "supernet": "supernet"}
 ENDINGS_OF_STATES: Mapping[State, Ending] = {"complete": "finished", "halted": "stopped", "failed": "failed"}
@@ -55,7 +55,7 @@ class TrackedSearch:
             self._tracker = self._tracker or tracker(self._kind)
             self._bring(KeptRuns(folder, self._tracker), self._tracker, folder, history, running)
         except Exception as error:  # whatever it is: of a log alone no search ends
-            self._not_before = time.monotonic() + PAUSE_SECONDS
+            self._not_before = time.monotonic() + REST_SECONDS
             self._runs = {}
             if not self._said:
                 self._said = True

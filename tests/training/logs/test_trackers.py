@@ -101,7 +101,7 @@ def train(folder: Path, begin: int, steps: list[int], said: list[str], how: str 
     follower.begin(begin)
     for step in steps:
         for observer in (log, follower):
-            observer.trained({step: {"loss": 1 / step}})
+            observer.part({step: {"loss": 1 / step}})
     follower.close(how, [folder / "none.md"])  # type: ignore[arg-type]
 
 
