@@ -24,6 +24,7 @@ from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
 from training.data.factory import load_data
 from training.devices import choose_device
+from training.distributed.base import check_shares
 from training.distributed.launch import be_one_of_many, run_workers
 from training.distributed.ranks import Ranks, given_workers, join, leave
 from training.failures import Diverged, WorkersLost
@@ -229,6 +230,8 @@ def train_by_workers(command: TrainCommand, words: list[str]) -> None:
         Exception: as `train`.
     """
     given = given_workers()
+    if command.parallel == "fsdp" and (given or command.workers) > 1:
+        check_shares(command.training)
     if given is None and command.workers == 1:
         train(command, words)
     elif given is None:
@@ -238,6 +241,7 @@ def train_by_workers(command: TrainCommand, words: list[str]) -> None:
             command.workers,
             least=command.min_workers,
             restarts=command.restarts,
+            say=partial(print, flush=True),  # between the lines of workers
             preload=[__name__],
         )
     elif command.workers in (1, given):

@@ -155,6 +155,8 @@ class _StrategySearcher(_NotPickled, Searcher):
             raise
 
     def suggest(self, trial_id: str) -> Any:
+        if self.again and not self.places.are_known:
+            return None
         with self.ours():
             job = self.again.popleft() if self.again else self.strategy.propose()
             if job is None:
@@ -177,6 +179,7 @@ class _StrategySearcher(_NotPickled, Searcher):
                 return
             if not self.deaths.too_many(job.key):
                 self.again.append(job)
+                self.places.lost_one()
                 return
             if stuck := self.deaths.stuck(job.key):
                 raise timed_out(run_name(job), stuck, settings.run_folder)
