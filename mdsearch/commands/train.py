@@ -32,7 +32,7 @@ from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_F
 from training.handing_over import hand_over, withdraw
 from training.initial import begin_with
 from training.logs.following import Follower, followed
-from training.logs.trackers import Described, check_installed
+from training.logs.trackers import Described, check_trackers
 from training.model import Model
 from training.model_card import Card, card_of, write_card
 from training.run import BEFORE, ModelScores, Scores, TrainingRun, last_scored
@@ -54,7 +54,7 @@ def train(
         StorageAway: the folder could not be written for a long time.
         KeyboardInterrupt: after Ctrl-C, the state being on the disk.
     """
-    check_installed(command.logger)
+    check_trackers(command.logger)
     console, folder = Console(), command.folder()
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])

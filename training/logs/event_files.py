@@ -26,7 +26,7 @@ _AROUND = 16  # bytes of a record beside its event
 
 
 @dataclass(frozen=True)
-class Told:
+class LoggedEvent:
     """What one event holds."""
 
     step: int
@@ -96,7 +96,7 @@ class EventReader:
         self._ends: dict[Path, int] = {}
         self._accepted: dict[Path, int] = {}
 
-    def new(self) -> list[Told]:
+    def new(self) -> list[LoggedEvent]:
         """In the order of the files. An event that is still being written comes the next time."""
         self._ends, told = dict(self._accepted), []
         for path in _files(self._folder):
@@ -111,8 +111,8 @@ class EventReader:
         self._accepted = dict(self._ends)
 
 
-def _told(event: Any) -> Told:
-    told = Told(event.step)
+def _told(event: Any) -> LoggedEvent:
+    told = LoggedEvent(event.step)
     for value in event.summary.value:
         if value.HasField("image"):
             told.images[value.tag] = value.image.encoded_image_string

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from training.files import ARCHITECTURE_NAME, CARD_NAME, SAMPLES_NAME, STATES_FOLDER, states_in
-from training.logs.event_files import EventReader, Told
+from training.logs.event_files import EventReader, LoggedEvent
 from training.logs.observers import Evaluated, Points, why
 from training.logs.trackers import Described, Ending, KeptRuns, TrackedRun, tracker
 
@@ -17,7 +17,7 @@ PAUSE_SECONDS = 60.0  # after a failure
 LAST_SECONDS = 120.0  # that the end of a training waits
 
 
-def points_of(told: Iterable[Told]) -> dict[int, dict[str, float]]:
+def points_of(told: Iterable[LoggedEvent]) -> dict[int, dict[str, float]]:
     """The values of events by step, in rising order."""
     points: dict[int, dict[str, float]] = {}
     for event in told:
@@ -25,7 +25,7 @@ def points_of(told: Iterable[Told]) -> dict[int, dict[str, float]]:
     return {step: points[step] for step in sorted(points)}
 
 
-def bring(run: TrackedRun, told: Sequence[Told], beside: Points | None = None) -> None:
+def bring(run: TrackedRun, told: Sequence[LoggedEvent], beside: Points | None = None) -> None:
     """What events say, and what is known `beside` them and goes before, to a run."""
     points = points_of(told)
     for step, values in (beside or {}).items():

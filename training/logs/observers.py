@@ -46,7 +46,7 @@ class Observers:
         self._observers, self._say = list(observers), once(say)
 
     def add(self, observer: Observer) -> None:
-        """Told of what comes after those before it."""
+        """LoggedEvent of what comes after those before it."""
         self._observers.append(observer)
 
     def begin(self, step: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from training.logs.observers import Points
-from training.logs.trackers import Described, Ending, flat
+from training.logs.trackers import Described, Ending, dotted_params
 
 EXPERIMENT = "mdsearch"
 # Unless the user says otherwise: a server that is away is waited for half a minute, not for many.
@@ -62,7 +62,7 @@ class Mlflow:
     def _log_params(self, run: str, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        made = [Param(name, str(value)[:MOST_LETTERS]) for name, value in flat(params).items()]
+        made = [Param(name, str(value)[:MOST_LETTERS]) for name, value in dotted_params(params).items()]
         for some in _batches(made, MOST_PARAMS):
             self._client.log_batch(run, params=some)
 

@@ -33,7 +33,7 @@ class Watched:
         self._observers = Observers([EventLog(folder)] if writes else [], say)
 
     def add(self, observer: Observer) -> None:
-        """Told of what comes after those before it."""
+        """LoggedEvent of what comes after those before it."""
         self._observers.add(observer)
 
     def begin(self, step: int) -> None:

@@ -13,11 +13,11 @@ from PIL import Image
 
 from tests.search.disks import fill, small_disk
 from training.generation.grid import save_grid
-from training.logs.event_files import PATTERN, EventLog, EventReader, Told
+from training.logs.event_files import PATTERN, EventLog, EventReader, LoggedEvent
 from training.logs.observers import Evaluated
 
 
-def told(folder: Path) -> list[Told]:
+def told(folder: Path) -> list[LoggedEvent]:
     return EventReader(folder).new()
 
 
@@ -34,8 +34,8 @@ def test_what_was_told_is_read_back(tmp_path: Path) -> None:
     for _ in range(2):  # a rung may be evaluated again
         log.part({}, Evaluated(20, {"validation_loss": 0.25}, tmp_path / "grid.png"))
     first, second, third = told(tmp_path / "out")
-    assert first == Told(10, {"loss": 0.1234567, "learning_rate": 0.001})
-    assert second == Told(20, {"loss": 0.5}) and third.values == {"validation_loss": 0.25}
+    assert first == LoggedEvent(10, {"loss": 0.1234567, "learning_rate": 0.001})
+    assert second == LoggedEvent(20, {"loss": 0.5}) and third.values == {"validation_loss": 0.25}
     assert np.asarray(Image.open(io.BytesIO(third.images["samples"]))).shape == (16, 16, 3)
 
 
