@@ -101,6 +101,6 @@ def test_what_a_full_disk_had_no_room_for_is_written_later(tmp_path: Path) -> No
 def test_a_large_sheet_is_shown_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.logs.event_files.MOST_PIXELS", 16)
     save_grid(np.zeros((4, 16, 16, 3), np.uint8), tmp_path / "grid.png")
-    EventLog(tmp_path).measured(1, {}, tmp_path / "grid.png")
+    EventLog(tmp_path).part({}, Evaluated(1, {}, tmp_path / "grid.png"))
     (event,) = told(tmp_path)
     assert Image.open(io.BytesIO(event.images["samples"])).size == (16, 16)
