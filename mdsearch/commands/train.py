@@ -32,6 +32,7 @@ from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_F
 from training.handing_over import hand_over, withdraw
 from training.initial import begin_with
 from training.logs.following import Follower, followed
+from training.logs.observers import why
 from training.logs.trackers import Described, check_trackers
 from training.model import Model
 from training.model_card import Card, card_of, write_card
@@ -149,8 +150,8 @@ def _hand_over(command: TrainCommand, trainer: Trainer, folder: Path) -> None:
     """The folder of a pipeline, with its card; what keeps it from being one is said."""
     try:
         reasons = hand_over(folder, _card(command, trainer, folder))
-    except OSError as error:
-        reasons = [f"it cannot be written: {error}"]
+    except Exception as error:  # whatever it is: training has ended, and its weights are safe
+        reasons = [why(error)]
     for reason in reasons:
         print(f"no {PIPELINE_FOLDER}/ for diffusers: {reason}")
 
