@@ -26,7 +26,7 @@ from training.data.factory import load_data
 from training.devices import choose_device
 from training.distributed.base import check_shares
 from training.distributed.launch import be_one_of_many, run_workers
-from training.distributed.ranks import Ranks, given_workers, join, leave
+from training.distributed.ranks import RankGroup, given_workers, join, leave
 from training.failures import Diverged, WorkersLost
 from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER
 from training.handing_over import hand_over, withdraw
@@ -42,7 +42,7 @@ from training.trainer import Trainer
 
 
 def train(
-    command: TrainCommand, words: list[str], ranks: Ranks | None = None, micro_batch: int | None = None
+    command: TrainCommand, words: list[str], ranks: RankGroup | None = None, micro_batch: int | None = None
 ) -> Path:
     """Train to `training.steps`, going on from the last state in the folder; returns the folder.
 
@@ -60,7 +60,7 @@ def train(
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])
     place = last_stage(folder) if command.stages else 0
-    ranks = Ranks() if ranks is None else ranks
+    ranks = RankGroup() if ranks is None else ranks
     make = partial(_trainer, command, ranks, micro_batch)
     first = make(place)
     followers: list[Follower] = []
@@ -105,7 +105,7 @@ def train(
     return folder
 
 
-def _trainer(command: TrainCommand, ranks: Ranks, micro_batch: int | None, place: int) -> Trainer:
+def _trainer(command: TrainCommand, ranks: RankGroup, micro_batch: int | None, place: int) -> Trainer:
     """Of a stage, by its number; says what of the data does not reach it."""
     stage = command.all_stages()[place]
     data = ranks.in_turn(partial(load_data, stage.data))
