@@ -26,7 +26,7 @@ from training.logs.trackers import Described, HowEnded, KeptRuns, TrackedRun, Tr
 REST_SECONDS = 300.0  # after a failure
 SEARCH_KEY = ""  # of the parent, beside the keys of trials
 JOBS = {"search": "trial", "confirm": "confirm", "supernet": "supernet"}
-ENDINGS_OF_STATES: Mapping[State, HowEnded] = {
+HOW_ENDED: Mapping[State, HowEnded] = {
     "complete": "finished",
     "halted": "stopped",
     "failed": "failed",
@@ -77,7 +77,7 @@ class TrackedSearch:
             bring(run, *_said_by(trial, job_folder(folder, trial.key)))
             kept.set(trial.key, run.kept)
             if trial.state != "running" or not running:
-                run.end(ENDINGS_OF_STATES.get(trial.state, "stopped"), trial.reason)
+                run.end(HOW_ENDED.get(trial.state, "stopped"), trial.reason)
                 del self._runs[trial.key]
             if trial.state != "running":
                 kept.set(trial.key, {ENDED: run.id})
