@@ -177,7 +177,11 @@ class TrialWorker:
         """To a rung, by all workers."""
         with _timed(work.seconds, "training"):
             self.peers.train_to(work.to_step)
-            trainer.train_to(work.to_step, _saving(trainer, self.ranks, folder, work))
+            try:
+                trainer.train_to(work.to_step, _saving(trainer, self.ranks, folder, work))
+            except Diverged:
+                work.watched.leave()
+                raise
             state = trainer.state()
             self.peers.wait()
         return state

@@ -6,8 +6,10 @@ runs/<name>/
     provenance.json       commit, versions, hardware
     evaluator/            what scores, made once; real images and prompts of what samples.png shows
     trials/<number>/      of each trial, and confirm/<key>/ of each confirmation run:
-        architecture.yaml, weights, samples.png, curve.jsonl, work.jsonl, states/ while it runs
+        architecture.yaml, weights, samples.png, curve.jsonl, work.jsonl, states/ while it runs,
+        events.out.tfevents.* for TensorBoard
     own/                  each version of a custom sampler or stopping rule
+    tracked.json          its runs in MLflow or W&B, with logger=
     best.yaml, trials.csv, rungs.csv, report.html, study.db    made from the record, and can be made again
 """
 
