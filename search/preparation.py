@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.scorers.scorer import Scorer
+from search.checks import Choosing
 from search.confirmation.confirmation import Confirmation
 from search.display import Display
 from search.latency import latency_score, recorded_lists
+from search.named import named_architecture
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
-from search.plan import Choosing, named_architecture
 from search.runs.compatibility import READS
 from search.runs.files import (
     EVALUATOR_FOLDER,

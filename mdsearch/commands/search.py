@@ -35,7 +35,8 @@ def _sweep(words: list[str]) -> int:
     from analysis.comparison.runs import protocol_differences, read_runs
     from analysis.comparison.table import comparison_table
     from search.backends.connection import RayConnection
-    from search.plan import check, plan_text
+    from search.checks import check
+    from search.plan import plan_text
 
     combinations = expand(words)
     planned = [settings_of(overrides)[0] for overrides in combinations]

@@ -22,6 +22,7 @@ from space.shared.files import alone_in, write_whole
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
 from training.data.factory import load_data
+from training.encoders import with_images
 from training.failures import Diverged
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.initial import begin_with
@@ -104,7 +105,7 @@ def _scores(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
     from search.scoring.inputs import scored_captions
     from search.settings import settings_from_plain
 
-    plain, data = to_plain(command, all_fields=True), trainer.data
+    plain, data = to_plain(command, all_fields=True), with_images(trainer.data, trainer.settings)
     groups: dict[str, dict[str, Any]] = {name: plain[name] for name in OF_RUN}
     groups["data"]["image_size_px"] = data.image_size_px
     settings = settings_from_plain(compose("search", [f"seed={command.seed}"], stored=groups))

@@ -51,6 +51,7 @@ def describe(evaluator: Scorer, settings: SearchSettings, data: Dataset) -> list
     if isinstance(evaluator, ProtocolEvaluator):
         assert isinstance(settings.evaluators, EvaluationProtocol)
         lines += describe_by_protocol(settings.evaluators, evaluator.stated)
+    lines += decoded_note(settings, data)
     lines += describe_counts(evaluator)
     captions = scored_captions(settings, data)
     if cut := evaluator.too_long(captions):
@@ -80,7 +81,15 @@ def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     if isinstance(settings.evaluators, EvaluationProtocol):
         derived = derived_protocol(settings, settings.evaluators, data)
         lines += [derived.name, *describe_by_protocol(settings.evaluators, derived)]
-    return lines
+    return lines + decoded_note(settings, data)
+
+
+def decoded_note(settings: SearchSettings, data: Dataset) -> list[str]:
+    """What scores against images that are latents, decoded, do not say."""
+    if not data.encoders or settings.scoring.reference is not None:
+        return []
+    real = "; scoring.reference=... names real ones" * isinstance(settings.evaluators, EvaluationProtocol)
+    return [f"note: compared with held-out latents, decoded: what the autoencoder loses is in no score{real}"]
 
 
 def check_scoring(settings: SearchSettings, data: Dataset) -> None:

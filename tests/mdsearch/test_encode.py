@@ -210,7 +210,7 @@ def test_other_encoders_than_those_of_the_training_are_refused(folder: Path, tmp
 def test_what_needs_images_is_refused(folder: Path) -> None:
     data = encoded(folder)
     for ask in (data.train, data.held_out, data.one_caption_each):
-        with pytest.raises(InputError, match=r"holds latents, and what scores a search needs images"):
+        with pytest.raises(InputError, match=r"holds latents, and images are asked for"):
             ask([0])
     with pytest.raises(InputError, match=r"image_size_px: 24, but .* encoded from images of 16; needed: 16"):
         encoded(folder, image_size_px=24)

@@ -6,13 +6,14 @@ place, so that a step waits for no encoder.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ class EncodedShards(Listable):
 
 
 class Encoded(Dataset):
-    """Latents and features, read when they are asked for; there are no images."""
+    """Latents and features, read when they are asked for; images are latents, decoded (`decoded_by`)."""
 
     def __init__(self, settings: EncodedSettings, index: Index, encoding: Encoding) -> None:
         self.name, self.image_size_px, self.unreadable = settings.name, settings.image_size_px, []
@@ -125,6 +126,7 @@ class Encoded(Dataset):
         of = [index.digest, vars(encoding), held_out, block]
         self.digest = hashlib.sha256(json.dumps([self.name, *of]).encode()).hexdigest()[:16]
         self._shard = lru_cache(maxsize=OPEN_SHARDS)(_opened)
+        self._decode: Callable[[Tensor], Tensor] | None = None
 
     def examples(self, places: Sequence[int] | np.ndarray, seed: int) -> Examples:
         epochs, samples = self._split.at(places, seed)
@@ -169,23 +171,31 @@ class Encoded(Dataset):
     def vocabulary(self) -> list[str]:
         return words_of(self._texts.spread())
 
-    def at(self, places: Sequence[int] | np.ndarray, seed: int) -> NoReturn:
-        raise self._without_images()
+    def decoded_by(self, decode: Callable[[Tensor], Tensor]) -> Encoded:
+        shown = copy.copy(self)
+        shown._decode = decode
+        return shown
 
-    def train(self, indices: Indices) -> NoReturn:
-        raise self._without_images()
+    def at(self, places: Sequence[int] | np.ndarray, seed: int) -> tuple[Tensor, list[str]]:
+        return self._images(self.examples(places, seed))
 
-    def one_caption_each(self, indices: Sequence[int]) -> NoReturn:
-        raise self._without_images()
+    def train(self, indices: Indices) -> tuple[Tensor, list[str]]:
+        """With the first caption of each."""
+        samples = np.asarray(indices, dtype=np.int64).tolist()
+        return self._images(self._read([(self._split.image(sample), 0) for sample in samples]))
 
-    def held_out(self, indices: Indices) -> NoReturn:
-        raise self._without_images()
+    def one_caption_each(self, indices: Sequence[int]) -> tuple[Tensor, list[str]]:
+        return self.train(indices)
 
-    def _without_images(self) -> InputError:
-        return InputError(
-            f"data: {str(self._folder)!r} holds latents, and what scores a search needs images; "
-            "allowed: mdsearch train, or data=stream"
-        )
+    def held_out(self, indices: Indices) -> tuple[Tensor, list[str]]:
+        return self._images(self.held_out_examples(np.asarray(indices, dtype=np.int64).tolist()))
+
+    def _images(self, examples: Examples) -> tuple[Tensor, list[str]]:
+        if self._decode is None:
+            raise InputError(
+                f"data: {str(self._folder)!r} holds latents, and images are asked for; allowed: data=stream"
+            )
+        return self._decode(examples.inputs), examples.captions
 
 
 def _opened(file: str) -> Any:

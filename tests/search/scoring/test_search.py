@@ -27,8 +27,8 @@ from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, lo
 from evaluators.scorers.embedded import Evaluator
 from mdsearch.commands import generate_curves as curves
 from mdsearch.commands.search import settings_of as search_settings
+from search.checks import check
 from search.confirmation.unmeasured import why_unknown
-from search.plan import check
 from search.preparation import header_of
 from search.run import execute
 from search.runs.bundle import RECORDED_FILE, read_bundle
