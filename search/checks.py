@@ -15,7 +15,7 @@ from search.objectives import Objectives
 from search.runs.prior import check_prior
 from search.samplers.base import ChecksSpace
 from search.samplers.factory import SamplerSettings, make_sampler
-from search.scoring.evaluator import check_scoring
+from search.scoring.evaluator import check_scoring, parts_of_scoring
 from search.settings import SearchSettings
 from search.statistics.noise import NO_NOISE, Noise
 from search.stopping.factory import StoppingSettings, make_rule
@@ -29,7 +29,8 @@ from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
-from training.encoders import with_images
+from training.encoders import frozen_parts_of, with_images
+from training.plan import without_error
 from training.text import make_text_encoder
 from training.trainer import Trainer
 
@@ -45,6 +46,21 @@ def check(settings: SearchSettings) -> Dataset:
             that cannot be made, data that is not there or does not fit the proxy, weights of the networks
             that score that are missing or others.
     """
+    _check_before_data(settings)
+    return _check_with_data(settings, load_data(settings.data))
+
+
+def check_parts(settings: SearchSettings, refused: list[str]) -> Dataset | None:
+    """As `check`; but data, encoders and networks that cannot be read join `refused`, each in one line, and
+    there are no data then."""
+    _check_before_data(settings)
+    data = without_error(refused, lambda: load_data(settings.data))
+    for look in (*frozen_parts_of(settings.training), *parts_of_scoring(settings)):
+        without_error(refused, look)
+    return None if refused or data is None else _check_with_data(settings, data)
+
+
+def _check_before_data(settings: SearchSettings) -> None:
     check_devices(settings.cluster)
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     if start := settings.named[len(settings.enqueue) :]:
@@ -56,7 +72,9 @@ def check(settings: SearchSettings) -> Dataset:
     for group, names in named.items():
         for name in names:
             _check_trains_here(f"{group}: {name}", name, settings)
-    data = load_data(settings.data)
+
+
+def _check_with_data(settings: SearchSettings, data: Dataset) -> Dataset:
     if settings.resume is None:  # a resumed search has their trials in its own record
         check_prior(settings, data.digest)
     if len(data.held_out_captions) < 2:

@@ -16,6 +16,7 @@ from search.named import named_architecture
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
 from search.runs.compatibility import READS
 from search.runs.files import (
+    CAPTIONS_NAME,
     EVALUATOR_FOLDER,
     PROMPTS_NAME,
     REAL_NAME,
@@ -34,7 +35,7 @@ from search.stopping.factory import make_rule
 from search.strategies.base import SearchTask
 from search.strategies.phases import Phases
 from search.strategy import Strategy
-from search.trial import TrialSettings
+from search.trial import TrialSettings, kept_captions
 from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.files import write_whole
@@ -47,20 +48,33 @@ from training.trainer import Trainer
 def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display: Display) -> Scorer:
     """The evaluator; what it is made of lies in the run folder, for the workers."""
     display.message(data_in_words(data))
-    evaluator = prepare_evaluator(settings, folder / EVALUATOR_FOLDER, data, display.message)
-    for line in describe(evaluator, settings, data):
+    own = folder / EVALUATOR_FOLDER
+    evaluator = prepare_evaluator(settings, own, data, display.message)
+    captions = _keep_captions(settings, data, own)
+    for line in describe(evaluator, settings, data, captions):
         display.message(line)
-    if not (folder / EVALUATOR_FOLDER / PROMPTS_NAME).is_file():
-        keep_real_images(folder / EVALUATOR_FOLDER, data, scored_captions(settings, data)[:SAMPLES_SHOWN])
+    if not (own / PROMPTS_NAME).is_file():
+        if settings.scoring.captions is None:
+            _keep_real_images(own, data, captions[:SAMPLES_SHOWN])
+        write_whole(own / PROMPTS_NAME, json.dumps(captions[:SAMPLES_SHOWN], ensure_ascii=False))
     return evaluator
 
 
-def keep_real_images(folder: Path, data: Dataset, prompts: list[str]) -> None:
+def _keep_captions(settings: SearchSettings, data: Dataset, folder: Path) -> list[str]:
+    """The prompts; those of a file stay in the run, for its workers and for when it goes on."""
+    if (kept := kept_captions(folder)) is not None:
+        return kept
+    captions = scored_captions(settings, data)
+    if settings.scoring.captions is not None:
+        write_whole(folder / CAPTIONS_NAME, json.dumps(captions, ensure_ascii=False))
+    return captions
+
+
+def _keep_real_images(folder: Path, data: Dataset, prompts: list[str]) -> None:
     """The held-out images whose captions the first samples are generated from, laid out as samples are."""
     shown = [index % len(data.held_out_captions) for index in range(len(prompts))]
     images, _ = as_uint8(data.held_out(shown))
     save_grid(images, folder / REAL_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
-    write_whole(folder / PROMPTS_NAME, json.dumps(prompts, ensure_ascii=False))
 
 
 def data_in_words(data: Dataset) -> str:

@@ -24,6 +24,7 @@ from evaluators.scorers.by_protocol import load_evaluator
 from search.objectives import VALIDATION_LOSS
 from search.runs.files import (
     ARCHITECTURE_NAME,
+    CAPTIONS_NAME,
     MODEL_NAME,
     SAMPLES_COLUMNS,
     SAMPLES_NAME,
@@ -78,7 +79,8 @@ class TrialWorker:
         self.settings = settings
         self.data = load_data(settings.data)
         self.evaluator = load_evaluator(Path(settings.evaluator_folder), settings.weights, settings.compute)
-        self.captions = evaluation_captions(self.data.held_out_captions, self.evaluator.images)
+        prompts = kept_captions(Path(settings.evaluator_folder)) or self.data.held_out_captions
+        self.captions = evaluation_captions(prompts, self.evaluator.images)
 
     def run(self, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
         """Yields a report at each rung; goes on from the state that an interrupted run left, or says that it
@@ -236,6 +238,12 @@ def evaluation_captions(held_out: Sequence[str], count: int) -> list[str]:
     """The prompts of every evaluation: the first `count` held-out captions, again from the start if there
     are fewer."""
     return [held_out[index % len(held_out)] for index in range(count)]
+
+
+def kept_captions(evaluator_folder: Path) -> list[str] | None:
+    """The prompts that a run keeps, of a file; None where they are the held-out captions of its data."""
+    file = evaluator_folder / CAPTIONS_NAME
+    return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
 def why_failed(error: BaseException) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor
 
 from space.shared.plain import InputError
@@ -12,6 +13,7 @@ from training.devices import choose_device
 from training.frozen_folders import folder_digests
 from training.latents import make_codec
 from training.settings import TrainingSettings
+from training.text import ClipTextEncoder
 
 
 def check_encoders(data: Dataset, folders: Mapping[str, str]) -> None:
@@ -41,3 +43,14 @@ def with_images(data: Dataset, settings: TrainingSettings) -> Dataset:
         return codec.decode(latents.to(device)).float().cpu()
 
     return data.decoded_by(decode)
+
+
+def frozen_parts_of(settings: TrainingSettings) -> list[Callable[[], object]]:
+    """What loads each of the folders that a training names. Each raises InputError where it cannot."""
+    looks: list[Callable[[], object]] = []
+    text = settings.text.folder
+    if settings.latents.codec == "vae":
+        looks.append(lambda: make_codec(settings.latents, torch.device("cpu")))
+    if settings.text.encoder == "clip" and text is not None:
+        looks.append(lambda: ClipTextEncoder(text, 0, 0, is_read=False))
+    return looks

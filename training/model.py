@@ -52,8 +52,8 @@ class FrozenParts:
 class Model(nn.Module):
     """A UNet with all that turns captions into images. Its parameters are those that are trained and saved.
 
-    `network` makes what stands in the place of the UNet, and is called as one. Raises InputError where the
-    parts don't fit.
+    `network` makes what stands in the place of the UNet, and is called as one; `frozen` are codec and text
+    encoder, if they are made already. Raises InputError where the parts don't fit.
     """
 
     def __init__(
@@ -62,19 +62,24 @@ class Model(nn.Module):
         settings: ModelSettings,
         device: torch.device,
         network: Callable[[Architecture], nn.Module] = UNet,
+        frozen: FrozenParts | None = None,
     ) -> None:
         super().__init__()
         self.architecture, self.settings, self.device = architecture, settings, device
-        codec = make_codec(settings.latents, device)
+        codec = make_codec(settings.latents, device) if frozen is None else frozen.codec
         _check_fit(architecture, settings, codec)
         self.diffusion = Diffusion(settings.diffusion, codec.bound, device)
         # The text encoder's initial weights come first, its parameters second.
-        text = make_text_encoder(
-            settings.text,
-            list(settings.vocabulary),
-            architecture.context_length,
-            architecture.context_width,
-            is_read=architecture.cross_attention_layers > 0,
+        text = (
+            make_text_encoder(
+                settings.text,
+                list(settings.vocabulary),
+                architecture.context_length,
+                architecture.context_width,
+                is_read=architecture.cross_attention_layers > 0,
+            )
+            if frozen is None or frozen.text is None
+            else frozen.text
         ).to(device)
         self.unet = network(architecture).to(device)
         if device.type == "cpu":  # about a quarter faster there

@@ -36,7 +36,9 @@ from search.runs.compatibility import field_differences, protocol_difference, pr
 from search.runs.folder import stored_settings
 from search.runs.record import read_history
 from search.scoring.evaluator import describe, prepare_evaluator
+from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
+from search.trial import kept_captions
 from space.shared.plain import InputError
 from tests.evaluators.conftest import TINY_CLIP, inception_files, tiny_clip_weights
 from tests.search.killing import events
@@ -87,6 +89,24 @@ def words(folder: Path, tiny_clip_weights: Path) -> tuple[str, ...]:
 def undisturbed(folder: Path, words: tuple[str, ...]) -> Path:
     every = [*words, "name=undisturbed"]
     return execute(settings_of(*every), every).folder
+
+
+def test_prompts_of_a_file_stay_in_the_run(words: tuple[str, ...], tmp_path: Path) -> None:
+    file, texts = tmp_path / "coco.txt", [f"prompt {number}" for number in range(14)]
+    file.write_text("\n".join(texts))
+    every = without(list(words), ["trials=1", "enqueue=[md]", "rungs=[1]"])
+    every += ["trials=1", "enqueue=[md]", "rungs=[1]", "name=prompts", f"scoring.captions={file}"]
+    folder = execute(settings_of(*every), every).folder
+    history = read_history(folder)
+    assert history.header["protocol"]["captions"]["digest"] == captions_digest(texts[:12])
+    assert kept_captions(folder / "evaluator") == texts[:12]
+    assert not (folder / "evaluator" / "real.png").exists()  # of these captions there are no images
+    moved = file.rename(tmp_path / "moved.txt")
+    again = [f"resume={folder}", f"scoring.captions={moved}"]
+    assert execute(settings_of(*again), again).folder == folder
+    file.write_text("\n".join(texts[:5]))
+    with pytest.raises(InputError, match=r"scoring\.captions: .* holds 5; .* nearest: scoring\.images=5"):
+        check(settings_of(*every))
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +238,7 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
     data = load_data(settings.data)
     first = prepare_evaluator(settings, tmp_path / "first", data)
     assert first.references["inception-v3"].count == 3 and first.references["inception-v3"].width == 2048
-    told = describe(first, settings, data)
+    told = describe(first, settings, data, scored_captions(settings, data))
     assert not any("not own itself" in line for line in told)
     assert told[0].startswith(f"protocol own networks on scenes ({first.protocol_id})\n")
     assert "inception-v3: 3 samples for 2,048 features" in told[-2]
