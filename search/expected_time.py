@@ -14,12 +14,11 @@ from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
 from search.strategies.independent import IndependentSettings
 from training.data.dataset import Dataset
-from training.timing import seconds_per_step
+from training.timing import FORWARD_SHARE, seconds_per_step
 from training.trainer import Trainer
 
 IMAGES_TIMED = 32
 SLOW_SECONDS = 1.0  # an image: one says enough then
-FORWARD_SHARE = 1 / 3  # of a training step
 
 
 @dataclass(frozen=True)

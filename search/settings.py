@@ -85,7 +85,8 @@ class SearchSettings:
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_figures(self.accelerators, self.throughput, self.expected_images)
+        expected = () if self.expected_images is None else (self.expected_images,)
+        check_figures(self.accelerators, self.throughput, *expected)
         if self.format != "text" and not self.dry_run:
             raise InputError(f"format: {self.format!r} is of a plan; allowed: text, or beside dry_run=true")
         if isinstance(self.evaluators, EvaluationProtocol):

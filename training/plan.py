@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 from space.architecture import Architecture
@@ -146,9 +145,9 @@ def latents_on_disk(
     """What latents take that are there, or would; nothing of other data."""
     if not isinstance(data, EncodedSettings):
         return {}
-    there = sum(file.stat().st_size for file in Path(data.folder).expanduser().glob(SHARD_NAMES))
+    there = sum(file.stat().st_size for file in data.place.glob(SHARD_NAMES))
     if there:
-        plan.add("disk", f"{in_bytes(there)} of latents and text features in {data.folder}")
+        plan.add("disk", f"{in_bytes(there)} of latents and text features in {data.place}")
         return {"latents": there}
     one, side = latent_bytes(architecture), architecture.latent_size
     features = LATENT_BYTES * architecture.context_length * architecture.context_width

@@ -67,11 +67,10 @@ def _sweep(words: list[str]) -> int:
 
 def _print_plan(settings: SearchSettings) -> int:
     """1 where the search would not begin."""
+    from mdsearch.plans import print_plan
     from search.plan import search_plan
 
-    plan = search_plan(settings)
-    print(plan.to_json() if settings.format == "json" else plan.text(), flush=True)
-    return 1 if plan.refused else 0
+    return print_plan(search_plan(settings), settings.format)
 
 
 def _named(combinations: list[list[str]], planned: list[SearchSettings]) -> Iterator[list[str]]:

@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.compose import compose
+from mdsearch.plans import print_plan
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
+from mdsearch.train_plan import train_plan
 from space.shared.command_lines import command_line
 from space.shared.files import alone_in, write_whole
 from space.shared.plain import InputError, to_plain
@@ -181,6 +183,8 @@ def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
 
 def main(words: list[str]) -> int:
     command, words = command_of(words)
+    if command.dry_run:
+        return print_plan(train_plan(command), command.format)
     try:
         folder = train(command, words)
     except Diverged as error:

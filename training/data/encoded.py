@@ -39,11 +39,12 @@ from training.data.sources.place import DataPlace, open_place
 from training.data.split import BLOCK_SAMPLES, LazyTexts, ListedSettings, Split, chosen_caption
 
 OPEN_SHARDS = 256
+SIZE = "{px}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedSettings(ListedSettings):
-    """What `mdsearch encode` wrote."""
+    """What `mdsearch encode` wrote. `{px}` in the folder's name stands for the images' size."""
 
     name: Literal["encoded"] = "encoded"
     folder: str
@@ -54,22 +55,27 @@ class EncodedSettings(ListedSettings):
         if not self.folder:
             raise InputError("folder: missing; data of the name 'encoded' needs what mdsearch encode wrote")
 
+    @property
+    def place(self) -> Path:
+        """The folder of this size of images."""
+        return Path(self.folder.replace(SIZE, str(self.image_size_px))).expanduser()
+
     def load(self) -> Dataset:
-        folder = Path(self.folder).expanduser()
+        folder = self.place
         encoding = read_encoding(folder)
         if encoding is None:
             raise InputError(
-                f"data.folder: {self.folder!r} holds no {ENCODING_NAME}, which mdsearch encode writes"
+                f"data.folder: {str(folder)!r} holds no {ENCODING_NAME}, which mdsearch encode writes"
             )
         shards = len(list(folder.glob(SHARD_NAMES)))
         if shards < encoding.shards:
             raise InputError(
-                f"data.folder: {self.folder!r} holds {shards:,} of {encoding.shards:,} shards; mdsearch "
+                f"data.folder: {str(folder)!r} holds {shards:,} of {encoding.shards:,} shards; mdsearch "
                 "encode, called as before, makes the others"
             )
         if encoding.image_size_px != self.image_size_px:
             raise InputError(
-                f"data.image_size_px: {self.image_size_px}, but {self.folder!r} was encoded from images of "
+                f"data.image_size_px: {self.image_size_px}, but {str(folder)!r} was encoded from images of "
                 f"{encoding.image_size_px}; needed: {encoding.image_size_px}"
             )
         shards_of = EncodedShards(open_place(str(folder)))
@@ -77,7 +83,7 @@ class EncodedSettings(ListedSettings):
 
     @property
     def title(self) -> str:
-        return Path(self.folder).name or self.name
+        return self.place.name or self.name
 
     def absolute(self) -> EncodedSettings:
         return replace(self, folder=str(Path(self.folder).expanduser().absolute()))
@@ -114,7 +120,7 @@ class Encoded(Dataset):
     def __init__(self, settings: EncodedSettings, index: Index, encoding: Encoding) -> None:
         self.name, self.image_size_px, self.unreadable = settings.name, settings.image_size_px, []
         self.encoders = encoding.encoders
-        self._folder, self._index, self._encoding = Path(settings.folder).expanduser(), index, encoding
+        self._folder, self._index, self._encoding = settings.place, index, encoding
         self._empty = read_empty(self._folder).float()
         block = settings.block_samples or BLOCK_SAMPLES
         self._split = Split(index.counts, settings, block)
