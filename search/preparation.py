@@ -54,9 +54,7 @@ def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display:
     for line in describe(evaluator, settings, data, captions):
         display.message(line)
     if not (own / PROMPTS_NAME).is_file():
-        if settings.scoring.captions is None:
-            _keep_real_images(own, data, captions[:SAMPLES_SHOWN])
-        write_whole(own / PROMPTS_NAME, json.dumps(captions[:SAMPLES_SHOWN], ensure_ascii=False))
+        keep_prompts(own, captions[:SAMPLES_SHOWN], data if settings.scoring.captions is None else None)
     return evaluator
 
 
@@ -70,11 +68,13 @@ def _keep_captions(settings: SearchSettings, data: Dataset, folder: Path) -> lis
     return captions
 
 
-def _keep_real_images(folder: Path, data: Dataset, prompts: list[str]) -> None:
-    """The held-out images whose captions the first samples are generated from, laid out as samples are."""
-    shown = [index % len(data.held_out_captions) for index in range(len(prompts))]
-    images, _ = as_uint8(data.held_out(shown))
-    save_grid(images, folder / REAL_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
+def keep_prompts(folder: Path, prompts: list[str], data: Dataset | None) -> None:
+    """Those of the first samples; where they are captions of held-out images, these, laid out as samples."""
+    if data is not None:
+        shown = [index % len(data.held_out_captions) for index in range(len(prompts))]
+        images, _ = as_uint8(data.held_out(shown))
+        save_grid(images, folder / REAL_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
+    write_whole(folder / PROMPTS_NAME, json.dumps(prompts, ensure_ascii=False))
 
 
 def data_in_words(data: Dataset) -> str:
