@@ -21,6 +21,7 @@ from space.shared.command_lines import setting_word
 from space.shared.plain import InputError, from_plain, to_plain
 from training.data.factory import DataSettings
 from training.data.scenes import ScenesSettings
+from training.distributed.ranks import Parallel
 from training.figures import check_figures
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.latents import make_codec
@@ -31,6 +32,10 @@ from training.stages import StageSettings
 TRAIN_TEXTS = (
     "arch_file", "run", "out", "resume", "init_from", "data.folder", "data.captions", "data.source",
 )  # fmt: skip
+LEAST = {
+    "state_every_steps": 1, "images": 1, "keep_last": 1, "rollbacks": 0, "workers": 1, "min_workers": 1,
+    "restarts": 0,
+}  # fmt: skip
 OF_RUN, WORDS = ("proxy", "data", "training"), "overrides.yaml"
 CPU = torch.device("cpu")
 STEPS = {"steps": None}  # of a training; they do not tell one from another
@@ -67,20 +72,27 @@ class TrainCommand:
     keep_steps: tuple[int, ...] = ()
     rollbacks: int = 1
     images: int = 48
+    workers: int = 1
+    parallel: Parallel = "ddp"
+    min_workers: int = 1
+    restarts: int = 3
     dry_run: bool = False
     throughput: float | None = None
-    accelerators: int = 1
+    accelerators: int | None = None
     expected_images: tuple[int, ...] = ()
     format: Literal["text", "json"] = "text"
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_figures(self.accelerators, self.throughput, *self.expected_images)
+        fewest = min(self.expected_images, default=None)
+        check_figures(self.throughput, accelerators=self.accelerators, expected_images=fewest)
         if self.format != "text" and not self.dry_run:
             raise InputError(f"format: {self.format!r} is of a plan; allowed: text, or beside dry_run=true")
-        for name, least in (("state_every_steps", 1), ("images", 1), ("keep_last", 1), ("rollbacks", 0)):
+        for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+        if self.min_workers > self.workers and self.min_workers > 1:
+            raise InputError(f"min_workers: {self.min_workers}; allowed: 1 to {self.workers} (workers)")
         ends = [stage.until for stage in self.all_stages()]
         if len(self.expected_images) not in (0, 1, len(ends)):
             raise InputError(
@@ -135,6 +147,11 @@ class TrainCommand:
                 f"stages: image_size_px: {size} is no multiple of {factor}, the pixels of a latent pixel"
             )
         return replace(architecture, latent_size=size // factor)
+
+    @property
+    def together(self) -> int:
+        """How many accelerators train, in a plan."""
+        return self.accelerators or self.workers
 
     def expected(self, place: int) -> int | None:
         """How many images a stage is said to have, by its number."""

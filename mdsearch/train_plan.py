@@ -70,7 +70,7 @@ def train_plan(command: TrainCommand) -> Plan:
     one = pacing(largest, command.training, command.throughput, command.seed)
     plan.add("memory", one.memory_lines())
     plan.add("throughput", one.line())
-    plan.figures |= {"parameters": cost.parameters, "accelerators": command.accelerators} | one.figures()
+    plan.figures |= {"parameters": cost.parameters, "accelerators": command.together} | one.figures()
     _stages(command, networks, data, one, plan)
     _disk(command, networks, data, cost.parameters, plan)
     return plan
@@ -130,7 +130,7 @@ def _stages(
     if one.images_per_second is None:
         plan.add("time", UNKNOWN)
         return
-    whole, many = sum(each.seconds or 0.0 for each in planned), command.accelerators
+    whole, many = sum(each.seconds or 0.0 for each in planned), command.together
     hours = whole * many / HOUR
     plan.figures |= {"seconds": whole, "accelerator_hours": hours}
     together = f", taken as {many} times one; one validates while {many - 1} wait" if many > 1 else ""
@@ -147,7 +147,7 @@ def _seconds(command: TrainCommand, stage: TrainedStage, steps: int, macs: int, 
     looked_at = one.seconds(states * (training.validation_images + command.images * passes), macs)
     if trained is None or looked_at is None:
         return None
-    return trained / command.accelerators + FORWARD_SHARE * looked_at
+    return trained / command.together + FORWARD_SHARE * looked_at
 
 
 def _disk(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from search.backends.cluster import check_devices
+from search.backends.cluster import check_devices, check_several
 from search.confirmation.confirmation import ConfirmationSettings
 from search.evolution_plan import check_evolution
 from search.latency import check_lists
@@ -20,6 +20,7 @@ from search.settings import SearchSettings
 from search.statistics.noise import NO_NOISE, Noise
 from search.stopping.factory import StoppingSettings, make_rule
 from search.strategies.factory import StrategySettings
+from search.strategies.independent import IndependentSettings
 from search.supernet_plan import check_supernet
 from space.architecture import Architecture
 from space.budget import Budget, smallest_of
@@ -62,6 +63,8 @@ def check_parts(settings: SearchSettings, refused: list[str]) -> Dataset | None:
 
 def _check_before_data(settings: SearchSettings) -> None:
     check_devices(settings.cluster)
+    is_shared = not isinstance(settings.strategy, IndependentSettings)
+    check_several(settings.cluster, settings.backend, settings.training.batch_size, is_shared)
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     if start := settings.named[len(settings.enqueue) :]:
         named["strategy.start"] = start

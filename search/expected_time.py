@@ -50,7 +50,9 @@ def paced(settings: SearchSettings, images_per_second: float) -> Pace:
     training, forward = settings.training, FORWARD_SHARE / images_per_second
     passes = training.sampling_steps * (1 if training.guidance == 1 else 2)
     images = settings.scored_images * passes + training.validation_images
-    return Pace(training.batch_size / images_per_second / settings.accelerators, images * forward)
+    return Pace(
+        training.batch_size / images_per_second / settings.cluster.workers_per_trial, images * forward
+    )
 
 
 def _seconds_to_generate(trainer: Trainer, captions: Sequence[str]) -> float:

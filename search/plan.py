@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from search.backends.cluster import several_lines
 from search.checks import check_parts, compared_with
 from search.confirmation.unmeasured import noise_note
 from search.evolution_plan import evolution_plan
@@ -134,7 +136,7 @@ def _measured(settings: SearchSettings, typical: Architecture, data: Dataset, pl
     )
     throughput = settings.training.batch_size / pace.step
     plan.figures["throughput"] = {"images_per_second": throughput, "source": "measured here: whole steps"}
-    return pace
+    return replace(pace, step=pace.step / settings.cluster.workers_per_trial)
 
 
 def _at_scale(settings: SearchSettings, typical: Architecture, plan: Plan) -> Pace | None:
@@ -149,20 +151,16 @@ def _at_scale(settings: SearchSettings, typical: Architecture, plan: Plan) -> Pa
 
 
 def _time(settings: SearchSettings, pace: Pace | None, plan: Plan) -> None:
-    accelerators = settings.accelerators
-    at_once = 1 if settings.backend == "inline" else settings.cluster.workers_here
+    cluster = settings.cluster
+    accelerators = cluster.workers_per_trial
+    at_once = 1 if settings.backend == "inline" else max(1, cluster.trials_here)
     plan.figures |= {"trials_at_once": at_once, "accelerators_per_trial": accelerators}
     plan.figures["accelerators"] = at_once * accelerators
     if pace is None:
         plan.add("time", UNKNOWN)
         return
     plan.add("time", time_lines(settings, pace, at_once))
-    if accelerators > 1:
-        plan.add(
-            "time",
-            f"a trial's {accelerators} accelerators train together, taken as {accelerators} times one; one "
-            f"generates and validates while {accelerators - 1} wait",
-        )
+    plan.add("workers", several_lines(cluster))
     hours = trial_seconds(settings, pace) * trials_at_most(settings) * accelerators / HOUR
     wall = whole_seconds(settings, pace, at_once)
     plan.add(

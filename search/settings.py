@@ -44,8 +44,8 @@ class SearchSettings:
     `further_objectives` decide beside a FID and a CLIP score: any that trials record, by its full name.
     `evaluators` is the embedded evaluator, or a protocol by whose networks `scoring`, `compute` and `weights`
     have candidates scored.
-    `accelerators` of a trial, `throughput` (images a second that one of them trains) and `expected_images` of
-    the data are figures of a plan (`dry_run`), printed in `format`.
+    `throughput` (images a second that one accelerator trains) and `expected_images` of the data are figures
+    of a plan (`dry_run`), printed in `format`.
     `presets` are texts of the user's own YAML that the settings were made of, `group=name` -> text, so that a
     run goes on when their files are gone.
     """
@@ -78,15 +78,13 @@ class SearchSettings:
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     weights: WeightsSettings = field(default_factory=WeightsSettings)
     further_objectives: tuple[Objective, ...] = ()
-    accelerators: int = unless(1)  # of a trial, in a plan
     throughput: float | None = unless(None)
     expected_images: int | None = unless(None)
     format: Literal["text", "json"] = unless("text")
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        expected = () if self.expected_images is None else (self.expected_images,)
-        check_figures(self.accelerators, self.throughput, *expected)
+        check_figures(self.throughput, expected_images=self.expected_images)
         if self.format != "text" and not self.dry_run:
             raise InputError(f"format: {self.format!r} is of a plan; allowed: text, or beside dry_run=true")
         if isinstance(self.evaluators, EvaluationProtocol):
@@ -151,7 +149,6 @@ FREE_ON_RESUME = frozenset(
         "cache_folder",
         "resume",
         "dry_run",
-        "accelerators",
         "throughput",
         "expected_images",
         "format",

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import torch
+
 from space.architecture import Architecture
 from space.prices.macs import price
 from space.shared.plain import InputError
@@ -64,6 +66,7 @@ class Pacing:
     Attributes:
         images_per_second: of the size that the network is for.
         source: where that is from, in words.
+        memory, on_gpu: on this machine, and in the precision of a GPU.
         free: bytes on this machine.
     """
 
@@ -71,6 +74,7 @@ class Pacing:
     images_per_second: float | None
     source: str
     memory: TrainingMemory
+    on_gpu: TrainingMemory
     free: int
     rehearsed: Rehearsed | None
 
@@ -86,10 +90,10 @@ class Pacing:
         return f"{self.images_per_second:.3g} images a second of one accelerator, {self.source}"
 
     def memory_lines(self) -> list[str]:
-        memory, least = self.memory, self.memory.needed(1)
-        held = ", ".join(f"{gib} GiB hold {memory.micro_batch_in(gib * GIB)}" for gib in DEVICES_GIB)
-        fixed, image = in_bytes(memory.fixed), in_bytes(memory.image)
-        lines = [f"{fixed} whatever the batch, {image} an image: as micro-batch {held}"]
+        gpu, least = self.on_gpu, self.memory.needed(1)
+        held = ", ".join(f"{gib} GiB hold {gpu.micro_batch_in(gib * GIB)}" for gib in DEVICES_GIB)
+        fixed, image = in_bytes(gpu.fixed), in_bytes(gpu.image)
+        lines = [f"on a GPU {fixed} whatever the batch, {image} an image: as micro-batch {held}"]
         if self.rehearsed is None:
             lines.append(
                 f"nothing ran here: a micro-batch of 1 needs {in_bytes(least)}; free: {in_bytes(self.free)}"
@@ -106,7 +110,7 @@ class Pacing:
         one = self.rehearsed
         return {
             "throughput": {"images_per_second": self.images_per_second, "source": self.source},
-            "memory_bytes": {"fixed": self.memory.fixed, "an_image": self.memory.image, "free": self.free},
+            "memory_bytes": {"here": vars(self.memory), "on_gpu": vars(self.on_gpu), "free": self.free},
             "rehearsed": None if one is None else vars(one),
         }
 
@@ -118,7 +122,9 @@ def pacing(architecture: Architecture, settings: TrainingSettings, stated: float
         stated: images a second of one accelerator.
     """
     device = choose_device(settings.device)
-    memory, free = training_memory(architecture, settings.is_bf16_on(device)), available_bytes(device)
+    here, gpu = (settings.is_bf16_on(each) for each in (device, torch.device("cuda")))
+    memory, free = training_memory(architecture, here), available_bytes(device)
+    held = memory, training_memory(architecture, gpu), free
     macs, most = price(architecture).macs, settings.micro_batch or settings.batch_size
     images = min(memory.micro_batch_in(free), most, max(1, int(REHEARSED_MACS / macs)))
     one = None
@@ -126,11 +132,11 @@ def pacing(architecture: Architecture, settings: TrainingSettings, stated: float
         print(f"two steps of {images} on random latents ...", file=sys.stderr, flush=True)
         one = rehearse(architecture, settings, images, seed)
     if stated is not None:
-        return Pacing(macs, stated, "stated", memory, free, one)
+        return Pacing(macs, stated, "stated", *held, one)
     if one is None:
-        return Pacing(macs, None, "unknown", memory, free, None)
+        return Pacing(macs, None, "unknown", *held, None)
     source = f"measured here on one {one.device} ({one.threads} threads), which stands for an accelerator"
-    return Pacing(macs, one.images_per_second, source, memory, free, one)
+    return Pacing(macs, one.images_per_second, source, *held, one)
 
 
 def latent_bytes(architecture: Architecture) -> int:

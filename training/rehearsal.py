@@ -16,6 +16,7 @@ from space.coordinates import COORDINATES
 from space.shared.seeds import generator
 from training.data.dataset import Dataset, Examples, Indices
 from training.devices import choose_device
+from training.execution import keep_activations, lay_out
 from training.latents import LatentSettings
 from training.loop import TrainingLoop
 from training.model import FrozenParts, Model, ModelSettings
@@ -48,7 +49,8 @@ class Rehearsed:
 def rehearse(
     architecture: Architecture, settings: TrainingSettings, images: int = 1, seed: int = 0
 ) -> Rehearsed:
-    """Two steps of so many images each, in all else as a training of these settings would take them.
+    """Two steps of so many images each, in all else as a training of these settings would take them, but for
+    what that compiles.
 
     Raises:
         Diverged: a loss is no number.
@@ -61,6 +63,8 @@ def rehearse(
         torch.manual_seed(seed)
         model = _model(architecture, training, device)
     objective = DiffusionObjective(model, RandomLatents(model, architecture), training, seed)
+    lay_out([model], training.memory_format)
+    keep_activations([model], training.checkpointing)
     losses: list[float] = []
     loop = TrainingLoop(objective, training, device, {})
     for step in (1, 2):

@@ -42,7 +42,7 @@ def test_pace_by_hand() -> None:
     assert pace.step == pytest.approx(4096 / 100 / 32)
     assert pace.rung == pytest.approx((30_000 * 100 + 4096) / 300)
     assert trial_seconds(given, pace) == pytest.approx(30_000 * 1.28 + 3 * 10_013.65, rel=1e-6)
-    guided = settings(*PAPER, "training.guidance=1", "accelerators=1")
+    guided = settings(*PAPER, "training.guidance=1", "cluster.workers_per_trial=1")
     assert paced(guided, 100).rung == pytest.approx((30_000 * 50 + 4096) / 300)
 
 
@@ -128,7 +128,6 @@ def test_a_plan_of_a_search_that_fits_here_is_measured(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("accelerators=0",), "accelerators: 0 is not possible"),
         (("throughput=0",), "throughput: 0 is not possible; allowed: above 0, or null"),
         (("expected_images=0",), "expected_images: 0 is not possible"),
         (("format=json",), "format: 'json' is of a plan"),
