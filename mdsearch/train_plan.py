@@ -165,10 +165,11 @@ def _disk(
     averages = -(-steps // command.state_every_steps) * lengths * WEIGHT_BYTES * parameters
     whole = count * state + WEIGHT_BYTES * parameters + averages
     free = disk_free_bytes(command.folder())
+    short = "" if whole < free else ": too little"
     kept = f" and {in_bytes(averages)} of averages" if averages else ""
     plan.add(
         "disk",
-        f"{in_bytes(whole)} in {command.folder()} ({in_bytes(free)} free): {count} states of "
+        f"{in_bytes(whole)} in {command.folder()} ({in_bytes(free)} free{short}): {count} states of "
         f"{in_bytes(state)}{kept}",
     )
     found = {"training": whole, "free": free}

@@ -37,7 +37,7 @@ from space.shared.disk import disk_free_bytes
 from training.data.dataset import Dataset
 from training.devices import choose_device
 from training.memory import available_bytes, training_memory
-from training.plan import HOUR, UNKNOWN, Plan, latents_on_disk, pacing
+from training.plan import HOUR, UNKNOWN, Plan, in_bytes, latents_on_disk, pacing
 from training.state import STATE_BYTES_PER_PARAMETER
 from training.trainer import Trainer
 
@@ -178,7 +178,8 @@ def _disk(settings: SearchSettings, typical: Architecture, plan: Plan) -> None:
     kept, running = (parameters * size for size in (KEPT_BYTES_PER_PARAMETER, STATE_BYTES_PER_PARAMETER))
     disk, where = trials * kept + at_once * running, Path(settings.runs_folder).expanduser()
     free = disk_free_bytes(where)
-    plan.add("disk", f"about {disk / 1e6:.0f} MB in {where} ({free / 1e9:.0f} GB free)")
+    short = "" if disk < free else ": too little"
+    plan.add("disk", f"about {in_bytes(disk)} in {where} ({in_bytes(free)} free{short})")
     plan.figures["disk_bytes"] = {"runs": disk, "free": free} | latents_on_disk(
         settings.data, typical, settings.expected_images, plan
     )

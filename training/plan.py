@@ -21,7 +21,7 @@ from training.memory import TrainingMemory, available_bytes, training_memory
 from training.rehearsal import Rehearsed, rehearse
 from training.settings import TrainingSettings
 
-REHEARSED_MACS = 200e9  # of a step's images, forward: a minute or so on one core
+REHEARSED_MACS = 60e9  # of a step's images, forward: some seconds on one core
 GIB = 2**30
 DEVICES_GIB = (16, 24, 40, 80)  # whose micro-batches are said
 LATENT_BYTES = 2  # bf16 or fp16

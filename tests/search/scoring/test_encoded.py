@@ -12,6 +12,7 @@ import torch
 from mdsearch.commands.encode import EncodeCommand, run
 from mdsearch.commands.search import settings_of as search_settings
 from search.checks import check
+from search.plan import search_plan
 from search.run import execute
 from search.runs.record import read_history
 from search.scoring.evaluator import decoded_note
@@ -113,6 +114,14 @@ def test_real_images_are_held_out_latents_decoded(folder: Path) -> None:
     assert texts == [data.train_captions[3]]
     (note,) = decoded_note(settings, data)
     assert "held-out latents, decoded" in note
+
+
+def test_a_plan_of_it_refuses_nothing(folder: Path) -> None:
+    plan = search_plan(settings_of(folder, "dry_run=true"))
+    assert plan.refused == []
+    assert (
+        plan.figures["disk_bytes"]["latents"] == (folder / "out" / "shard-000000.safetensors").stat().st_size
+    )
 
 
 @pytest.mark.parametrize(
