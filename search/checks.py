@@ -64,7 +64,7 @@ def check_parts(settings: SearchSettings, refused: list[str]) -> Dataset | None:
 def _check_before_data(settings: SearchSettings) -> None:
     check_devices(settings.cluster)
     is_shared = not isinstance(settings.strategy, IndependentSettings)
-    check_several(settings.cluster, settings.backend, settings.training.batch_size, is_shared)
+    check_several(settings.cluster, settings.backend, settings.training, is_shared)
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     if start := settings.named[len(settings.enqueue) :]:
         named["strategy.start"] = start

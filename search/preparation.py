@@ -14,6 +14,7 @@ from search.display import Display
 from search.latency import latency_score, recorded_lists
 from search.named import named_architecture
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
+from search.prompts import kept_captions
 from search.runs.compatibility import READS
 from search.runs.files import (
     CAPTIONS_NAME,
@@ -35,7 +36,7 @@ from search.stopping.factory import make_rule
 from search.strategies.base import SearchTask
 from search.strategies.phases import Phases
 from search.strategy import Strategy
-from search.trial import TrialSettings, kept_captions
+from search.trial import TrialSettings
 from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.files import write_whole

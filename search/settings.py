@@ -29,6 +29,7 @@ from space.shared.caches import cache_folder
 from space.shared.plain import InputError, from_plain, unless
 from training.data.factory import DataSettings
 from training.figures import check_figures
+from training.logs.trackers import TrackerName
 from training.settings import TrainingSettings
 
 
@@ -46,6 +47,7 @@ class SearchSettings:
     have candidates scored.
     `throughput` (images a second that one accelerator trains) and `expected_images` of the data are figures
     of a plan (`dry_run`), printed in `format`.
+    `logger` names trackers beside TensorBoard's files, which are always written.
     `presets` are texts of the user's own YAML that the settings were made of, `group=name` -> text, so that a
     run goes on when their files are gone.
     """
@@ -81,6 +83,7 @@ class SearchSettings:
     throughput: float | None = unless(None)
     expected_images: int | None = unless(None)
     format: Literal["text", "json"] = unless("text")
+    logger: tuple[TrackerName, ...] = unless(())
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -154,6 +157,7 @@ FREE_ON_RESUME = frozenset(
         "format",
         "compute",  # the weights' digest and the precision are held to what the run began with
         "weights",
+        "logger",
         "presets",
     }
 )

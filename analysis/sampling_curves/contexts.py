@@ -11,9 +11,10 @@ from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.run import Request
 from evaluators.scorers.prepared import from_search
+from search.prompts import evaluation_captions, kept_captions
 from search.runs.files import EVALUATOR_FOLDER
 from search.settings import SearchSettings
-from search.trial import TrialSettings, evaluation_captions, kept_captions
+from search.trial import TrialSettings
 from space.shared.plain import InputError, from_plain
 from training.data.captions import read_prompts
 from training.data.factory import load_data

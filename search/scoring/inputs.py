@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from evaluators.protocols.protocol import CaptionList, Sampling
+from search.prompts import evaluation_captions
 from search.settings import SearchSettings
-from search.trial import evaluation_captions
 from space.shared.captions import read_captions
 from space.shared.plain import InputError
 from training.data.dataset import Dataset

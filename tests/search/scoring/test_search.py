@@ -30,6 +30,7 @@ from mdsearch.commands.search import settings_of as search_settings
 from search.checks import check
 from search.confirmation.unmeasured import why_unknown
 from search.preparation import header_of
+from search.prompts import kept_captions
 from search.run import execute
 from search.runs.bundle import RECORDED_FILE, read_bundle
 from search.runs.compatibility import field_differences, protocol_difference, protocol_parts
@@ -38,7 +39,6 @@ from search.runs.record import read_history
 from search.scoring.evaluator import describe, prepare_evaluator
 from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
-from search.trial import kept_captions
 from space.shared.plain import InputError
 from tests.evaluators.conftest import TINY_CLIP, inception_files, tiny_clip_weights
 from tests.search.killing import events
