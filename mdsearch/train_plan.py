@@ -15,7 +15,16 @@ from training.encoders import check_encoders, frozen_parts_of
 from training.frozen_folders import folder_digests
 from training.latents import make_codec
 from training.model import check_fit, read_description
-from training.plan import HOUR, UNKNOWN, Pacing, Plan, in_bytes, latents_on_disk, pacing, without_error
+from training.plan import (
+    HOUR,
+    PACE_UNKNOWN,
+    Pacing,
+    WorkPlan,
+    in_bytes,
+    latents_on_disk,
+    pacing,
+    without_error,
+)
 from training.stages import check_same_weights
 from training.state import STATE_BYTES_PER_PARAMETER
 from training.text import make_text_encoder
@@ -49,13 +58,13 @@ class PlannedStage:
         return f"{self.image_size_px} px, {steps}: {self.images:,} images{times}{took}"
 
 
-def train_plan(command: TrainCommand) -> Plan:
+def train_plan(command: TrainCommand) -> WorkPlan:
     """Steps, images, expected time, memory and disk, and what is not there or does not fit.
 
     Raises:
         InputError: settings that fit nothing, whatever is there.
     """
-    plan = Plan()
+    plan = WorkPlan()
     stages = command.all_stages()
     factor = _pixels_of_a_latent(command, stages)
     networks = [command.narrowed(stage, factor) for stage in stages]
@@ -85,7 +94,7 @@ def _pixels_of_a_latent(command: TrainCommand, stages: list[TrainedStage]) -> in
     return max(1, max(stage.data.image_size_px for stage in stages) // size)
 
 
-def _checked(stage: TrainedStage, network: Architecture, plan: Plan) -> Dataset | None:
+def _checked(stage: TrainedStage, network: Architecture, plan: WorkPlan) -> Dataset | None:
     """The data of a stage, if all that it is trained with is there and fits."""
     before = len(plan.refused)
     data = without_error(plan.refused, lambda: load_data(stage.data))
@@ -112,7 +121,7 @@ def _stages(
     networks: list[Architecture],
     data: list[Dataset | None],
     one: Pacing,
-    plan: Plan,
+    plan: WorkPlan,
 ) -> None:
     """Each with its steps and images, and how long it takes; then the whole."""
     planned, begins = list[PlannedStage](), 0
@@ -128,7 +137,7 @@ def _stages(
     figures = [vars(each) | {"images": each.images, "epochs": each.epochs} for each in planned]
     plan.figures |= {"stages": figures, "steps": begins, "images": sum(each.images for each in planned)}
     if one.images_per_second is None:
-        plan.add("time", UNKNOWN)
+        plan.add("time", PACE_UNKNOWN)
         return
     whole, many = sum(each.seconds or 0.0 for each in planned), command.together
     hours = whole * many / HOUR
@@ -155,7 +164,7 @@ def _disk(
     networks: list[Architecture],
     data: list[Dataset | None],
     parameters: int,
-    plan: Plan,
+    plan: WorkPlan,
 ) -> None:
     """States, weights, averages kept for later, and latents that were made ahead."""
     lengths = len(command.training.ema_lengths)

@@ -35,8 +35,6 @@ from training.plan import without_error
 from training.text import make_text_encoder
 from training.trainer import Trainer
 
-CROSS_ATTENTION = ".cross_attention"
-
 
 def check(settings: SearchSettings) -> Dataset:
     """The data, once it is sure that the settings can work: all that can be known before anything starts.
@@ -93,7 +91,7 @@ def _check_fits(settings: SearchSettings, data: Dataset) -> None:
     Trainer(smallest, data, settings.training, seed=settings.seed)
     text, length, width = settings.training.text, smallest.context_length, smallest.context_width
     may_read = any(
-        name.endswith(CROSS_ATTENTION) and True in values for name, values in settings.space.choices()
+        name.endswith(".cross_attention") and True in values for name, values in settings.space.choices()
     )
     if text.encoder == "clip" and may_read and not smallest.cross_attention_layers:
         make_text_encoder(text, [], length, width)  # others of the space read what it makes

@@ -37,7 +37,7 @@ from space.shared.disk import disk_free_bytes
 from training.data.dataset import Dataset
 from training.devices import choose_device
 from training.memory import available_bytes, training_memory
-from training.plan import HOUR, UNKNOWN, Plan, in_bytes, latents_on_disk, pacing
+from training.plan import HOUR, PACE_UNKNOWN, WorkPlan, in_bytes, latents_on_disk, pacing
 from training.state import STATE_BYTES_PER_PARAMETER
 from training.trainer import Trainer
 
@@ -45,13 +45,13 @@ SAMPLES_PRICED = 2000
 KEPT_BYTES_PER_PARAMETER = 4
 
 
-def search_plan(settings: SearchSettings) -> Plan:
+def search_plan(settings: SearchSettings) -> WorkPlan:
     """The space, the feasible share, steps, images, expected time and disk, and what is missing.
 
     Where all is there and a batch fits, time is that of a few steps and images here, of one random feasible
     candidate of the median size. Else it is as stated, or by two steps on random latents.
     """
-    plan = Plan()
+    plan = WorkPlan()
     data = check_parts(settings, plan.refused)
     generator = random.Random(settings.seed)
     sampled = [settings.space.sample(UniformSuggestions(generator)) for _ in range(SAMPLES_PRICED)]
@@ -75,7 +75,7 @@ def search_plan(settings: SearchSettings) -> Plan:
     return plan
 
 
-def _what(settings: SearchSettings, feasible: float, plan: Plan) -> None:
+def _what(settings: SearchSettings, feasible: float, plan: WorkPlan) -> None:
     """What is tried, and how often it is trained and scored."""
     trials, steps = trials_at_most(settings), settings.rungs[-1]
     batch = settings.training.batch_size
@@ -101,7 +101,7 @@ def _what(settings: SearchSettings, feasible: float, plan: Plan) -> None:
     }
 
 
-def _taught(settings: SearchSettings, data: Dataset, plan: Plan) -> None:
+def _taught(settings: SearchSettings, data: Dataset, plan: WorkPlan) -> None:
     """What scores, its noise, and what is known before the first trial."""
     plan.add("scores", scoring_plan(settings, data))
     if note := noise_note(settled_header(settings, data.digest)):
@@ -123,7 +123,7 @@ def _fits_here(typical: Architecture, settings: SearchSettings) -> bool:
     return memory.micro_batch_in(available_bytes(device)) >= images
 
 
-def _measured(settings: SearchSettings, typical: Architecture, data: Dataset, plan: Plan) -> Pace:
+def _measured(settings: SearchSettings, typical: Architecture, data: Dataset, plan: WorkPlan) -> Pace:
     trainer = Trainer(typical, data, settings.training, seed=settings.seed)
     plan.add("text", trainer.unread_text())
     plan.add("supernet", supernet_plan(settings, data))
@@ -139,7 +139,7 @@ def _measured(settings: SearchSettings, typical: Architecture, data: Dataset, pl
     return replace(pace, step=pace.step / settings.cluster.workers_per_trial)
 
 
-def _at_scale(settings: SearchSettings, typical: Architecture, plan: Plan) -> Pace | None:
+def _at_scale(settings: SearchSettings, typical: Architecture, plan: WorkPlan) -> Pace | None:
     """By the images that an accelerator trains a second; None where nobody knows."""
     one = pacing(typical, settings.training, settings.throughput, settings.seed)
     cost = price(typical)
@@ -150,14 +150,14 @@ def _at_scale(settings: SearchSettings, typical: Architecture, plan: Plan) -> Pa
     return None if one.images_per_second is None else paced(settings, one.images_per_second)
 
 
-def _time(settings: SearchSettings, pace: Pace | None, plan: Plan) -> None:
+def _time(settings: SearchSettings, pace: Pace | None, plan: WorkPlan) -> None:
     cluster = settings.cluster
     accelerators = cluster.workers_per_trial
     at_once = 1 if settings.backend == "inline" else max(1, cluster.trials_here)
     plan.figures |= {"trials_at_once": at_once, "accelerators_per_trial": accelerators}
     plan.figures["accelerators"] = at_once * accelerators
     if pace is None:
-        plan.add("time", UNKNOWN)
+        plan.add("time", PACE_UNKNOWN)
         return
     plan.add("time", time_lines(settings, pace, at_once))
     plan.add("workers", several_lines(cluster))
@@ -171,7 +171,7 @@ def _time(settings: SearchSettings, pace: Pace | None, plan: Plan) -> None:
     plan.figures |= {"accelerator_hours": hours, "seconds": wall}
 
 
-def _disk(settings: SearchSettings, typical: Architecture, plan: Plan) -> None:
+def _disk(settings: SearchSettings, typical: Architecture, plan: WorkPlan) -> None:
     """What stays of every trial, what running ones need, and latents that were made ahead."""
     parameters, trials = price(typical).parameters, trials_at_most(settings)
     at_once = plan.figures["trials_at_once"]

@@ -17,7 +17,7 @@ from search.objectives import VALIDATION_LOSS, objectives_to_plain
 from search.prompts import kept_captions
 from search.runs.compatibility import READS
 from search.runs.files import (
-    CAPTIONS_NAME,
+    ALL_PROMPTS_NAME,
     EVALUATOR_FOLDER,
     PROMPTS_NAME,
     REAL_NAME,
@@ -65,7 +65,7 @@ def _keep_captions(settings: SearchSettings, data: Dataset, folder: Path) -> lis
         return kept
     captions = scored_captions(settings, data)
     if settings.scoring.captions is not None:
-        write_whole(folder / CAPTIONS_NAME, json.dumps(captions, ensure_ascii=False))
+        write_whole(folder / ALL_PROMPTS_NAME, json.dumps(captions, ensure_ascii=False))
     return captions
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.runs.files import CAPTIONS_NAME
+from search.runs.files import ALL_PROMPTS_NAME
 
 
 def evaluation_captions(held_out: Sequence[str], count: int) -> list[str]:
@@ -16,5 +16,5 @@ def evaluation_captions(held_out: Sequence[str], count: int) -> list[str]:
 
 def kept_captions(evaluator_folder: Path) -> list[str] | None:
     """Those that a run keeps, of a file; None where they are the held-out captions of its data."""
-    file = evaluator_folder / CAPTIONS_NAME
+    file = evaluator_folder / ALL_PROMPTS_NAME
     return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None

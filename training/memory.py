@@ -20,12 +20,12 @@ from space.architecture import Architecture
 from space.prices.counters import example_inputs
 from space.prices.macs import price
 from space.prices.memory import peak_activation_bytes
+from space.shared.cpus import CGROUPS
 from space.unet import UNet
 from training.state import STATE_BYTES_PER_PARAMETER
 
 GRADIENT_BYTES_PER_PARAMETER = 4
 USABLE = 0.9  # of what is free
-CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _of_container() -> Iterator[int]:
     """What its limit leaves; without one, no bound."""
     yield 1 << 62
     try:
-        most, used = (CGROUP / name for name in ("memory.max", "memory.current"))
+        most, used = (CGROUPS / name for name in ("memory.max", "memory.current"))
         yield int(most.read_text(encoding="ascii")) - int(used.read_text(encoding="ascii"))
     except (OSError, ValueError):  # no such limit, or "max"
         return

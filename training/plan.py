@@ -26,12 +26,14 @@ GIB = 2**30
 DEVICES_GIB = (16, 24, 40, 80)  # whose micro-batches are said
 LATENT_BYTES = 2  # bf16 or fp16
 HOUR = 3600.0
-UNKNOWN = "unknown: nothing ran here, and throughput=... (images a second of one accelerator) is not stated"
+PACE_UNKNOWN = "unknown: nothing ran here, and throughput=... (images a second of an accelerator) is not stated"
+    "unknown: nothing ran here, and throughput=... (images a second of one accelerator) is not stated"
+)
 T = TypeVar("T")
 
 
 @dataclass
-class Plan:
+class WorkPlan:
     """Lines by what they are of, the figures in them, and why it would not begin."""
 
     lines: list[tuple[str, str]] = field(default_factory=list)
@@ -86,7 +88,7 @@ class Pacing:
 
     def line(self) -> str:
         if self.images_per_second is None:
-            return UNKNOWN
+            return PACE_UNKNOWN
         return f"{self.images_per_second:.3g} images a second of one accelerator, {self.source}"
 
     def memory_lines(self) -> list[str]:
@@ -146,7 +148,7 @@ def latent_bytes(architecture: Architecture) -> int:
 
 
 def latents_on_disk(
-    data: CommonSettings, architecture: Architecture, expected: int | None, plan: Plan
+    data: CommonSettings, architecture: Architecture, expected: int | None, plan: WorkPlan
 ) -> dict[str, int]:
     """What latents take that are there, or would; nothing of other data."""
     if not isinstance(data, EncodedSettings):

@@ -17,7 +17,7 @@ from search.settings import SearchSettings
 from space.shared.plain import InputError
 from training import plan as of_training
 from training.memory import TrainingMemory
-from training.plan import Plan
+from training.plan import WorkPlan
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_figures_that_cannot_be_are_refused(words: tuple[str, ...], said: str) -
 
 
 def test_a_plan_is_text_and_json() -> None:
-    plan = Plan(figures={"steps": 3}, refused=["data.folder: none"])
+    plan = WorkPlan(figures={"steps": 3}, refused=["data.folder: none"])
     plan.add("time", ["1 h", "2 h"])
     assert plan.text().splitlines() == ["refused    data.folder: none", "time       1 h", "time       2 h"]
     said = [{"of": "time", "said": "1 h"}, {"of": "time", "said": "2 h"}]

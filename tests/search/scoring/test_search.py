@@ -30,7 +30,6 @@ from mdsearch.commands.search import settings_of as search_settings
 from search.checks import check
 from search.confirmation.unmeasured import why_unknown
 from search.preparation import header_of
-from search.prompts import kept_captions
 from search.run import execute
 from search.runs.bundle import RECORDED_FILE, read_bundle
 from search.runs.compatibility import field_differences, protocol_difference, protocol_parts
@@ -89,24 +88,6 @@ def words(folder: Path, tiny_clip_weights: Path) -> tuple[str, ...]:
 def undisturbed(folder: Path, words: tuple[str, ...]) -> Path:
     every = [*words, "name=undisturbed"]
     return execute(settings_of(*every), every).folder
-
-
-def test_prompts_of_a_file_stay_in_the_run(words: tuple[str, ...], tmp_path: Path) -> None:
-    file, texts = tmp_path / "coco.txt", [f"prompt {number}" for number in range(14)]
-    file.write_text("\n".join(texts))
-    every = without(list(words), ["trials=1", "enqueue=[md]", "rungs=[1]"])
-    every += ["trials=1", "enqueue=[md]", "rungs=[1]", "name=prompts", f"scoring.captions={file}"]
-    folder = execute(settings_of(*every), every).folder
-    history = read_history(folder)
-    assert history.header["protocol"]["captions"]["digest"] == captions_digest(texts[:12])
-    assert kept_captions(folder / "evaluator") == texts[:12]
-    assert not (folder / "evaluator" / "real.png").exists()  # of these captions there are no images
-    moved = file.rename(tmp_path / "moved.txt")
-    again = [f"resume={folder}", f"scoring.captions={moved}"]
-    assert execute(settings_of(*again), again).folder == folder
-    file.write_text("\n".join(texts[:5]))
-    with pytest.raises(InputError, match=r"scoring\.captions: .* holds 5; .* nearest: scoring\.images=5"):
-        check(settings_of(*every))
 
 
 @pytest.fixture(scope="module")
