@@ -26,7 +26,7 @@ GIB = 2**30
 DEVICES_GIB = (16, 24, 40, 80)  # whose micro-batches are said
 LATENT_BYTES = 2  # bf16 or fp16
 HOUR = 3600.0
-PACE_UNKNOWN = "unknown: nothing ran here, and throughput=... (images a second of an accelerator) is not stated"
+PACE_UNKNOWN = (
     "unknown: nothing ran here, and throughput=... (images a second of one accelerator) is not stated"
 )
 T = TypeVar("T")
