@@ -51,6 +51,7 @@ from search.settings import SearchSettings
 from search.statistics.noise import Noise
 from search.stopping.factory import RULES, StoppingSettings
 from search.strategies.factory import STRATEGIES, StrategySettings
+from space.autoencoder import Autoencoder
 from space.budget import Budget
 from space.choices import Space
 from space.proxy import Proxy
@@ -71,6 +72,7 @@ USUAL = {
     **{f"strategy/{name}": StrategySettings for name in STRATEGIES},
 }
 STATED = {
+    "autoencoder": Autoencoder,
     "budget": Budget,
     "cluster": ClusterSettings,
     "confirmation": ConfirmationSettings,
