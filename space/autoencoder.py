@@ -68,7 +68,8 @@ class Way:
     @property
     def convs(self) -> set[ImageConvKind]:
         """The kinds of its conv blocks."""
-        return {stack.conv for stack in (*self.levels, *([self.middle] if self.middle else []))}
+        middle = set() if self.middle is None else {self.middle.conv}
+        return {level.conv for level in self.levels} | middle
 
     @property
     def attends(self) -> bool:
@@ -80,8 +81,10 @@ class Way:
 
     def canonical(self) -> Way:
         """The same with what nothing acts on at its default."""
-        unused = {} if "separable" in self.convs else {"separable_expansion": 4, "separable_kernel": 3}
-        return replace(self, **unused, norm_groups=self.norm_groups if self.is_normed else 32)
+        way = self if self.is_normed else replace(self, norm_groups=32)
+        if "separable" in self.convs:
+            return way
+        return replace(way, separable_expansion=4, separable_kernel=3)
 
     def __post_init__(self) -> None:
         if not self.levels:

@@ -55,7 +55,7 @@ class ImageStages(nn.Module):
             assert isinstance(place, nn.ModuleList)
             for stage in place:
                 if self.gradient_checkpointing and torch.is_grad_enabled():
-                    x = checkpoint(stage, x, use_reentrant=False)  # type: ignore[assignment]
+                    x = checkpoint(stage, x, use_reentrant=False)
                 else:
                     x = stage(x)
         return x

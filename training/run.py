@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from space.shared.command_lines import command_line
 from space.shared.files import write_whole
@@ -14,13 +15,12 @@ from space.shared.plain import InputError
 from space.shared.retries import StorageAway, patiently, reason_of, storage_error, waiting_time
 from training.checkpoints import Checkpoints
 from training.failures import Diverged
-from training.files import CURVE_NAME, SAMPLES_NAME
-from training.generation.grid import save_grid
-from training.model import Model
+from training.files import CURVE_NAME
+from training.kept import KeptTraining
 from training.power_averages import remove_behind, store
-from training.trainer import Trainer
 
-Scores = Callable[[Model], dict[str, float]]
+Scores = Callable[[Any], dict[str, float]]
+Kept = TypeVar("Kept", bound=KeptTraining[Any])
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RunSettings:
     images: int = 48
 
 
-class TrainingRun:
+class TrainingRun(Generic[Kept]):
     """One training in its folder: weights, states, curve and images, written at the end of each part.
 
     Args:
@@ -47,7 +47,7 @@ class TrainingRun:
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: Kept,
         folder: Path,
         settings: RunSettings,
         *,
@@ -72,7 +72,7 @@ class TrainingRun:
             self.trainer.say(f"{line}; going on from step {self.trainer.step}")
         self._patiently(self._cut_curve)
 
-    def measured(self, model: Model) -> dict[str, float]:
+    def measured(self, model: Any) -> dict[str, float]:
         """The validation loss of a model, and its scores, if there are any."""
         with self.trainer.settings.autocast(self.trainer.device):
             scores = {} if self.scores is None else self.scores(model)
@@ -115,11 +115,10 @@ class TrainingRun:
     def _keep(self, *, is_last: bool) -> None:
         """Validation, weights and images of this step, and its state; but for the last, that is written while
         training goes on."""
-        trainer, captions = self.trainer, self.trainer.data.held_out_captions[: self.settings.images]
+        trainer = self.trainer
         measured = self.measured(trainer.averaged)
         trainer.save_weights(self.folder)
-        images = trainer.generate(captions, seed=self.settings.seed)
-        save_grid(images, self.folder / SAMPLES_NAME, enlarge=3)
+        trainer.save_images(self.folder, self.settings.images, self.settings.seed)
         self._lines = [line for line in self._lines if "validation_loss" not in line or "before" in line]
         self.note(measured)
         self._write_curve()
@@ -164,7 +163,7 @@ class TrainingRun:
                 raise
             raise StorageAway(
                 f"gave up after {waiting_time()}: {reason_of(trouble)}; the last whole state stays; "
-                f"go on with: {command_line('train', resume=self.folder)}"
+                f"go on with: {command_line(self.trainer.command, resume=self.folder)}"
             ) from None
 
     def _cut_curve(self) -> None:

@@ -18,8 +18,10 @@ from space.shared.seeds import derived_seed
 from space.unet import UNet
 from training.data.dataset import Dataset
 from training.devices import choose_device
+from training.files import SAMPLES_NAME
 from training.frozen_folders import folder_digests
-from training.loop import TrainingLoop
+from training.generation.grid import save_grid
+from training.kept import KeptTraining
 from training.model import Model, ModelSettings
 from training.objectives.base import TrainingObjective
 from training.objectives.diffusion import DiffusionObjective
@@ -29,7 +31,7 @@ from training.told_apart import check_told_apart, unread_text
 MakesObjective = Callable[[Model, Dataset, TrainingSettings, int], TrainingObjective[Any, Model]]
 
 
-class Trainer(TrainingLoop[Model]):
+class Trainer(KeptTraining[Model]):
     """One candidate in training; `averaged` is what generates.
 
     What a step learns from derives from (seed, step) alone, and initial weights from the seed: see the
@@ -59,10 +61,10 @@ class Trainer(TrainingLoop[Model]):
     ) -> None:
         self.architecture, self.data, self.seed = architecture, data, seed
         device = choose_device(settings.device)
-        with _random("weights", seed):
+        with seeded("weights", seed):
             model = Model(architecture, _model_settings(data, settings), device, network)
         check_told_apart(model.text_encoder, data.train_captions)
-        with _random("objective", seed):
+        with seeded("objective", seed):
             made = objective(model, data, settings, seed)
         own: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
         own |= (folders := folder_digests(settings))
@@ -87,6 +89,11 @@ class Trainer(TrainingLoop[Model]):
         """The averaged weights, for `training.model.load_model` and `mdsearch generate`."""
         self.averaged.save(folder)
 
+    def save_images(self, folder: Path, count: int, seed: int) -> None:
+        """Of the first held-out captions, as a grid."""
+        images = self.generate(self.data.held_out_captions[:count], seed=seed)
+        save_grid(images, folder / SAMPLES_NAME, enlarge=3)
+
 
 def _check_encoders(data: Dataset, folders: Mapping[str, str]) -> None:
     for field, digest in data.encoders.items():
@@ -110,7 +117,7 @@ def _model_settings(data: Dataset, settings: TrainingSettings) -> ModelSettings:
 
 
 @contextmanager
-def _random(purpose: str, seed: int) -> Iterator[None]:
+def seeded(purpose: str, seed: int) -> Iterator[None]:
     """Random numbers of this purpose and seed, and the global ones as they were afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(purpose, seed))

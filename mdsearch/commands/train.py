@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.compose import compose
+from mdsearch.long_training import held, interruption, progress
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
 from space.shared.command_lines import command_line
-from space.shared.files import alone_in, write_whole
+from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
 from training.data.factory import load_data
@@ -45,7 +42,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     place = last_stage(folder) if command.stages else 0
     first = _trainer(command, place)
 
-    def during(run: TrainingRun, end: int) -> None:
+    def during(run: TrainingRun[Trainer], end: int) -> None:
         trainer = run.trainer
         write_card(folder, trainer, command.data)
         run.scores = _scores(command, trainer, folder) if command.scores else None
@@ -55,10 +52,10 @@ def train(command: TrainCommand, words: list[str]) -> Path:
             f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} images of "
             f"{trainer.data.image_size_px} px, steps {trainer.step} to {end}, in {folder}"
         )
-        with _progress(console, stages[-1].until, trainer.step) as advance:
+        with progress(console, stages[-1].until, trainer.step) as advance:
             run.train_to(end, advance)
 
-    with _held(folder), _interruption() as stopped:
+    with held(folder), interruption() as stopped:
         _prepare(folder, command, words)
         ends = [stage.until for stage in stages]
         make = partial(_trainer, command)
@@ -84,7 +81,7 @@ def _trainer(command: TrainCommand, place: int) -> Trainer:
     return trainer
 
 
-def _begin(trainer: Trainer, start: Path, run: TrainingRun) -> None:
+def _begin(trainer: Trainer, start: Path, run: TrainingRun[Trainer]) -> None:
     """With the weights of a model: its scores as it was, and right after."""
     model = begin_with(trainer, start)
     before = run.measured(model)
@@ -111,60 +108,6 @@ def _scores(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
     evaluator = prepare_evaluator(settings, folder / f"evaluator-{data.image_size_px}px", data, print)
     captions = scored_captions(settings, data)
     return lambda model: evaluator.score(model.generate(captions, seed=command.seed), captions)
-
-
-@contextmanager
-def _interruption() -> Iterator[Callable[[], bool]]:
-    """Remember Ctrl-C instead of breaking a step; a second one breaks it."""
-    pressed = False
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, remember)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress(console: Console, last: int, start: int) -> Iterator[Callable[[int, float], None]]:
-    """A bar on a terminal; elsewhere a line for each twentieth."""
-    if not console.is_terminal:
-        every = max(1, last // 20)
-
-        def line(step: int, loss: float) -> None:
-            if step % every == 0 or step == last:
-                print(f"step {step} of {last}, loss {loss:.4f}")
-
-        yield line
-        return
-    columns = (
-        TextColumn("step {task.completed} of {task.total}"),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("training", total=last, completed=start, loss="-")
-        yield lambda step, loss: progress.update(task, completed=step, loss=f"{loss:.4f}")
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """A folder that no other training writes to meanwhile."""
-    with ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone_in(folder))
-        except BlockingIOError:
-            raise InputError(f"out: another training writes to {folder}; choose another, or wait") from None
-        except OSError as error:
-            raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
-        yield
 
 
 def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:

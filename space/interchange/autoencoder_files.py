@@ -26,29 +26,35 @@ from space.shared.plain import InputError
 
 OWN_CLASS = ("space.interchange.pipeline_autoencoder", "PipelineAutoencoder")  # module and class
 OWN_PREFIX = "network."  # it holds the network under this name
+SCALE_KEYS = ("scaling_factor", "shift_factor", "latents_mean", "latents_std")
 SCALING_FACTOR = 0.18215  # diffusers', where a config says nothing
 
 
 class StoredAutoencoder(NamedTuple):
-    """An autoencoder with its weights, and by what its latents are multiplied before a UNet sees them."""
+    """An autoencoder with its weights, and what its latents go through before a UNet sees them.
+
+    `scale` holds diffusers' keys, as far as they are set: scaling_factor always, shift_factor, latents_mean,
+    latents_std.
+    """
 
     network: AutoencoderNetwork
-    scaling_factor: float
+    scale: dict[str, Any]
 
 
 def save_autoencoder(
-    network: AutoencoderNetwork, folder: str | Path, *, scaling_factor: float, force_upcast: bool = True
+    network: AutoencoderNetwork, folder: str | Path, scale: Mapping[str, Any], *, force_upcast: bool = True
 ) -> None:
     """Write a folder that `read_autoencoder` reads, and diffusers.
 
     Args:
+        scale: as `StoredAutoencoder` has it.
         force_upcast: whether pipelines are to leave fp16 for it.
 
     Raises:
         InputError: it cannot be written.
     """
     a, weights = network.autoencoder, network.state_dict()
-    beside = {"scaling_factor": scaling_factor, "force_upcast": force_upcast}
+    beside = {**scale, "force_upcast": force_upcast}
     if has_kl_layout(a):
         names = kl_names(a)
         weights = {_renamed(name, names): tensor for name, tensor in weights.items()}
@@ -91,8 +97,8 @@ def read_autoencoder(folder: str | Path, *, variant: str | None = None) -> Store
         assign(network, _of_today(weights), lambda ours: _renamed(ours, names))
     else:
         assign(network, weights, lambda ours: f"{OWN_PREFIX}{ours}")
-    scale = config.get("scaling_factor", SCALING_FACTOR)
-    return StoredAutoencoder(network, 1.0 if scale is None else float(scale))
+    given = {name: config[name] for name in SCALE_KEYS if config.get(name) is not None}
+    return StoredAutoencoder(network, {"scaling_factor": SCALING_FACTOR} | given)
 
 
 def _renamed(parameter: str, names: Mapping[str, str]) -> str:

@@ -43,6 +43,7 @@ from mdsearch.commands.proxy import ProxyCommand
 from mdsearch.commands.replay import ReplaySettings
 from mdsearch.commands.simulate import SimulateSettings
 from mdsearch.commands.train import TrainCommand
+from mdsearch.commands.train_autoencoder import AutoencoderCommand
 from search.ask_tell_settings import AskTellSettings, ServeAddress
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
@@ -57,6 +58,7 @@ from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import ByName, from_plain, to_plain
 from training.data.factory import DATA_SETS, DataSettings
+from training.objectives.reconstruction import ReconstructionSettings
 from training.settings import TrainingSettings
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -65,6 +67,7 @@ USUAL = {
     "confirmation/short": ConfirmationSettings,
     "cluster/local": ClusterSettings,
     "evaluators/embedded": EvaluatorSettings,
+    "reconstruction/short": ReconstructionSettings,
     "training/short": TrainingSettings,
     **{f"data/{name}": DataSettings for name in DATA_SETS},
     **{f"sampler/{name}": SamplerSettings for name in SAMPLERS},
@@ -79,6 +82,7 @@ STATED = {
     "curves": StatedCurves,
     "noise": Noise,
     "proxy": Proxy,
+    "reconstruction": ReconstructionSettings,
     "space": Space,
     "training": TrainingSettings,
 }
@@ -115,6 +119,7 @@ COMMANDS = {
     "simulate": SimulateSettings,
     "table1": TableSettings,
     "train": TrainCommand,
+    "train_autoencoder": AutoencoderCommand,
     "walk": TableSettings,
 }
 # What is left to a dataclass for files from before a field was there.

@@ -61,9 +61,9 @@ def test_there_and_back(tmp_path: Path, fields: dict[str, Any]) -> None:
     theirs = stock(**fields)
     theirs.save_pretrained(tmp_path / "theirs")
     stored = read_autoencoder(tmp_path / "theirs")
-    assert stored.scaling_factor == 0.5
+    assert stored.scale == {"scaling_factor": 0.5}
     assert_same(stored.network, theirs)
-    save_autoencoder(stored.network, tmp_path / "ours", scaling_factor=0.25, force_upcast=False)
+    save_autoencoder(stored.network, tmp_path / "ours", {"scaling_factor": 0.25}, force_upcast=False)
     back = AutoencoderKL.from_pretrained(tmp_path / "ours")
     assert (back.config.scaling_factor, back.config.force_upcast) == (0.25, False)
     assert_same(stored.network, back)
@@ -90,11 +90,12 @@ def test_what_diffusers_has_no_layout_for_keeps_a_class_of_ours(tmp_path: Path) 
     with pytest.raises(InputError, match=r"decoder\.levels\[0\]\.conv: 'plain' has no layout"):
         autoencoder_kl_config(pruned)
     network = AutoencoderNetwork(pruned).eval()
-    save_autoencoder(network, tmp_path, scaling_factor=0.25)
+    save_autoencoder(network, tmp_path, {"scaling_factor": 0.25, "shift_factor": 0.125})
     assert read_description(tmp_path) == pruned
     assert_same(read_autoencoder(tmp_path).network, PipelineAutoencoder.from_pretrained(tmp_path))
     again = PipelineAutoencoder.from_pretrained(tmp_path)
     assert (again.config.latent_channels, again.config.scaling_factor) == (5, 0.25)
+    assert read_autoencoder(tmp_path).scale == {"scaling_factor": 0.25, "shift_factor": 0.125}
 
 
 def test_presets_that_have_a_layout() -> None:
