@@ -33,7 +33,7 @@ def interruption() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def progress(console: Console, last: int, start: int) -> Iterator[Callable[[int, float], None]]:
+def training_bar(console: Console, last: int, start: int) -> Iterator[Callable[[int, float], None]]:
     """A bar on a terminal; elsewhere a line for each twentieth."""
     if not console.is_terminal:
         every = max(1, last // 20)

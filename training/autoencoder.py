@@ -30,13 +30,13 @@ from training.objectives.reconstruction import (
     ReconstructionObjective,
     ReconstructionSettings,
 )
-from training.trainer import seeded
+from training.trainer import random_of
 
-RECORD_NAME = "autoencoder.json"
+AUTOENCODER_RECORD = "autoencoder.json"
 FP16_MOST = 65_504.0
 MEASURED_IMAGES, FP16_IMAGES = 256, 8
 MAGNIFIED = 4  # differences in the grid
-LEAST_DEVIATION = 1e-6
+LEAST_SPREAD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
         self.data, self.seed, self.reconstruction = data, seed, settings
         self.scale: dict[str, Any] | None = None  # of a start whose encoder stays
         device = choose_device(settings.device)
-        with seeded("weights", seed):
+        with random_of("weights", seed):
             model = AutoencoderNetwork(self.autoencoder).to(device)
         own: dict[str, str | int] = {"autoencoder": self.autoencoder.id, "data": data.digest, "seed": seed}
         if start is not None:
@@ -107,7 +107,7 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
             model = model.to(memory_format=torch.channels_last)
         if settings.perceptual and perceptual is not None:
             own["perceptual"] = f"{perceptual.name}, {perceptual.digest}"
-        with seeded("objective", seed):
+        with random_of("objective", seed):
             objective = ReconstructionObjective(model, data, settings, seed, perceptual, device)
         super().__init__(objective, settings.of_the_loop(), device, own)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -133,15 +133,13 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
             "latents": asdict(latents),
             "largest_activation": asdict(largest) | {"overflows_fp16": largest.overflows_fp16},
         }
-        write_whole(folder / RECORD_NAME, json.dumps(record, indent=1))
+        write_whole(folder / AUTOENCODER_RECORD, json.dumps(record, indent=1))
 
     def save_images(self, folder: Path, count: int, seed: int) -> None:
         """Rows of held-out images, of what becomes of them, and of the differences magnified around grey."""
         images = self.data.held_out(range(min(count, len(self.data.held_out_captions))))[0]
         given = reconstructed(self.averaged, images, self.device, self.reconstruction.batch_size)
-        difference = (given - images) * MAGNIFIED
-        rows = [as_pixels(part) for part in (images, given, difference)]
-        save_grid(np.concatenate(rows), folder / SAMPLES_NAME, columns=len(images), enlarge=2)
+        save_differences(as_pixels(images), as_pixels(given), folder / SAMPLES_NAME)
 
     def warnings(self) -> list[str]:
         """What of the kept weights a person should know."""
@@ -163,7 +161,7 @@ def check_data(autoencoder: Autoencoder, data: Dataset, settings: Reconstruction
     some = data.at(range(min(64, len(data.train_captions) or 64)), 0)[0]
     if not bool(some.isfinite().all()):
         raise InputError("data: images that are not finite")
-    if float(some.std()) < LEAST_DEVIATION:
+    if float(some.std()) < LEAST_SPREAD:
         raise InputError(
             f"data: {len(some)} images of one and the same colour; nothing is to be learnt of them"
         )
@@ -216,7 +214,7 @@ def measure_latents(
     if not bool(latents.isfinite().all()):
         raise Diverged("latents are not finite")
     deviation = float(latents.std(correction=0))
-    if deviation < LEAST_DEVIATION:
+    if deviation < LEAST_SPREAD:
         raise Diverged(f"latents of {count} images have no spread (deviation {deviation:.2g})")
     means, deviations = latents.mean(1).tolist(), latents.std(1, correction=0).tolist()
     return LatentStatistics(tuple(means), tuple(deviations), 1 / deviation, count)
@@ -262,6 +260,13 @@ def reconstructed(
     network.eval()
     parts = [network(part.to(device)).float().clamp(-1, 1).cpu() for part in images.split(batch_size)]
     return torch.cat(parts)
+
+
+def save_differences(images: np.ndarray, given: np.ndarray, path: Path) -> None:
+    """(N, H, W, 3) uint8 twice as rows: originals, reconstructions, differences magnified around grey."""
+    difference = 128 + (given.astype(np.int64) - images) * MAGNIFIED
+    rows = [images, given, difference.clip(0, 255).astype(np.uint8)]
+    save_grid(np.concatenate(rows), path, columns=len(images), enlarge=2)
 
 
 def as_pixels(images: Tensor) -> np.ndarray:

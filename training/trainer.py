@@ -61,10 +61,10 @@ class Trainer(KeptTraining[Model]):
     ) -> None:
         self.architecture, self.data, self.seed = architecture, data, seed
         device = choose_device(settings.device)
-        with seeded("weights", seed):
+        with random_of("weights", seed):
             model = Model(architecture, _model_settings(data, settings), device, network)
         check_told_apart(model.text_encoder, data.train_captions)
-        with seeded("objective", seed):
+        with random_of("objective", seed):
             made = objective(model, data, settings, seed)
         own: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
         own |= (folders := folder_digests(settings))
@@ -117,7 +117,7 @@ def _model_settings(data: Dataset, settings: TrainingSettings) -> ModelSettings:
 
 
 @contextmanager
-def seeded(purpose: str, seed: int) -> Iterator[None]:
+def random_of(purpose: str, seed: int) -> Iterator[None]:
     """Random numbers of this purpose and seed, and the global ones as they were afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(purpose, seed))

@@ -22,10 +22,8 @@ from space.shared.plain import InputError, entry_of
 from space.shared.seeds import derived_seed
 
 PerceptualName = Literal["none", "lpips-vgg", "efficientnet-lite0", "random"]
-LPIPS_VGG, RANDOM = "lpips-vgg", "random"
-VGG16 = PublishedWeights(  # its name holds the first digits of its SHA-256, as torch.hub has it
-    ("vgg16-397923af.pth",), url="https://download.pytorch.org/models/vgg16-397923af.pth"
-)
+LPIPS_VGG, RANDOM_FEATURES = "lpips-vgg", "random"
+VGG16_FILE = "vgg16-397923af.pth"  # its name holds the first digits of its SHA-256, as torch.hub has it
 RANDOM_WIDTHS = (16, 32, 64)
 STAGES = 4  # of EfficientNet's seven: halved once to four times
 
@@ -72,10 +70,10 @@ class FeatureDistance:
     """
 
     def __init__(self, name: str, network: nn.Module, features: Callable[[Tensor], list[Tensor]]) -> None:
-        self.name, self.digest, self._features = name, weights_digest(network.state_dict()), features
+        self.name, self.digest, self.features = name, weights_digest(network.state_dict()), features
 
     def __call__(self, images: Tensor, others: Tensor) -> Tensor:
-        pairs = zip(self._features(images), self._features(others), strict=True)
+        pairs = zip(self.features(images), self.features(others), strict=True)
         each = [(_unit(one) - _unit(other)).square().sum(1).flatten(1).mean(1) for one, other in pairs]
         return torch.stack(each).mean(0)
 
@@ -118,13 +116,16 @@ def _of_random(weights: WeightsSettings, device: str) -> FeatureDistance:
 
 
 def _of_lpips(weights: WeightsSettings, device: str) -> LpipsVgg:
-    return LpipsVgg(find_weights(LPIPS_VGG, VGG16, weights), device)
+    from torchvision.models import VGG16_Weights
+
+    published = PublishedWeights((VGG16_FILE,), url=VGG16_Weights.IMAGENET1K_V1.url)
+    return LpipsVgg(find_weights(LPIPS_VGG, published, weights), device)
 
 
 PERCEPTUAL: Mapping[str, Callable[[WeightsSettings, str], LpipsVgg | FeatureDistance]] = {
     LPIPS_VGG: _of_lpips,
     EFFICIENTNET: _of_efficientnet,
-    RANDOM: _of_random,
+    RANDOM_FEATURES: _of_random,
 }
 
 

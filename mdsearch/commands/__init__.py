@@ -70,7 +70,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "Quality": {
         "evaluate": Command("FID, KID, precision and recall, CLIP score of anybody's images"),
-        "evaluate reconstruction": _planned("how well an autoencoder gives images back"),
+        "evaluate reconstruction": Command("how well an autoencoder gives images back"),
     },
     "Exchange": {
         "convert": Command("a network with its weights, to and from diffusers"),

@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 
 from conf.compose import compose
-from mdsearch.long_training import held, interruption, progress
+from mdsearch.long_training import held, interruption, training_bar
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
 from space.shared.command_lines import command_line
 from space.shared.files import write_whole
@@ -52,7 +52,7 @@ def train(command: TrainCommand, words: list[str]) -> Path:
             f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} images of "
             f"{trainer.data.image_size_px} px, steps {trainer.step} to {end}, in {folder}"
         )
-        with progress(console, stages[-1].until, trainer.step) as advance:
+        with training_bar(console, stages[-1].until, trainer.step) as advance:
             run.train_to(end, advance)
 
     with held(folder), interruption() as stopped:

@@ -16,7 +16,8 @@ from conf.repeated import refuse_beside, without
 from conf.words import as_entries, as_text, first_line, path_of
 from evaluators.networks.perceptual import PerceptualName, perceptual_network
 from evaluators.networks.weights import WeightsSettings
-from mdsearch.long_training import held, interruption, progress
+from mdsearch.long_training import held, interruption, training_bar
+from mdsearch.train_command import WORDS
 from space.autoencoder import Autoencoder
 from space.interchange.autoencoder_files import read_autoencoder
 from space.interchange.weight_files import CONFIG_FILE
@@ -24,16 +25,19 @@ from space.shared.command_lines import command_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import StorageAway
-from training.autoencoder import RECORD_NAME, AutoencoderTrainer
+from training.autoencoder import AUTOENCODER_RECORD, AutoencoderTrainer
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.devices import choose_device
 from training.failures import Diverged
+from training.files import CONFIG_NAME
 from training.objectives.reconstruction import ReconstructionSettings
 from training.run import RunSettings, TrainingRun
 
-TEXTS = ("out", "resume", "init_from", "data.folder", "data.captions", "data.source", "weights.cache_folder")
-FILES, WORDS, SETTINGS, DESCRIPTION = "weights.files", "overrides.yaml", "settings.yaml", "autoencoder.yaml"
+AUTOENCODER_TEXTS = (
+    "out", "resume", "init_from", "data.folder", "data.captions", "data.source", "weights.cache_folder",
+)  # fmt: skip
+WEIGHTS_FILES, DESCRIPTION = "weights.files", "autoencoder.yaml"
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class AutoencoderCommand:
         )
 
 
-def command_of(words: list[str]) -> tuple[AutoencoderCommand, list[str]]:
+def autoencoder_command(words: list[str]) -> tuple[AutoencoderCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
     refuse_beside(words, "resume", ["autoencoder", "out", "init_from"], "whose folder and autoencoder go on")
     resume = path_of(words, "resume")
@@ -83,8 +87,8 @@ def command_of(words: list[str]) -> tuple[AutoencoderCommand, list[str]]:
     kept: Mapping[str, str] = {}
     if resume is not None:
         before = list(map(str, _read(resume / WORDS, list)))
-        kept = _read(resume / SETTINGS, dict).get("presets", {})
-    new, earlier = (as_entries(as_text(each, TEXTS), FILES) for each in (words, before))
+        kept = _read(resume / CONFIG_NAME, dict).get("presets", {})
+    new, earlier = (as_entries(as_text(each, AUTOENCODER_TEXTS), WEIGHTS_FILES) for each in (words, before))
     plain, texts = compose_and_keep("train_autoencoder", new, before=earlier, kept=kept)
     command: AutoencoderCommand = from_plain(AutoencoderCommand, plain | {"presets": texts})
     added = [word for word in words if not word.startswith("resume=")]
@@ -126,11 +130,11 @@ def make_trainer(command: AutoencoderCommand) -> AutoencoderTrainer:
 def _has_weights(command: AutoencoderCommand) -> bool:
     """Whether a resumed training holds the encoder that stays; what it began with may be gone."""
     return command.resume is not None and all(
-        (command.folder() / name).is_file() for name in (CONFIG_FILE, RECORD_NAME)
+        (command.folder() / name).is_file() for name in (CONFIG_FILE, AUTOENCODER_RECORD)
     )
 
 
-def train(command: AutoencoderCommand, words: list[str]) -> AutoencoderTrainer:
+def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> AutoencoderTrainer:
     """Train to `reconstruction.steps`, going on from the last state in the folder.
 
     Raises:
@@ -149,7 +153,7 @@ def train(command: AutoencoderCommand, words: list[str]) -> AutoencoderTrainer:
                 f"images of {trainer.data.image_size_px} px, steps {trainer.step} to {last}, in {folder}; "
                 f"perceptual network: {trainer.identity.get('perceptual', 'none')}"
             )
-            with progress(Console(), last, trainer.step) as advance:
+            with training_bar(Console(), last, trainer.step) as advance:
                 run.train_to(last, advance)
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line(trainer.command, resume=folder)}")
@@ -163,16 +167,16 @@ def _prepare(folder: Path, command: AutoencoderCommand, words: list[str]) -> Non
         write_whole(folder / DESCRIPTION, command.autoencoder.to_yaml())
         write_whole(folder / WORDS, yaml.safe_dump(words))
         write_whole(
-            folder / SETTINGS, yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
+            folder / CONFIG_NAME, yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
         )
     except OSError as error:
         raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
 
 
 def main(words: list[str]) -> int:
-    command, words = command_of(words)
+    command, words = autoencoder_command(words)
     try:
-        trainer = train(command, words)
+        trainer = train_autoencoder(command, words)
     except Diverged as error:
         print(f"{error}; a lower reconstruction.learning_rate may help")
         return 1

@@ -65,7 +65,7 @@ def save_autoencoder(
     write_class(folder, *OWN_CLASS)
 
 
-def read_description(folder: str | Path) -> Autoencoder:
+def read_autoencoder_description(folder: str | Path) -> Autoencoder:
     """What an autoencoder's folder is of, without its weights. Raises InputError."""
     path = Path(folder) / CONFIG_FILE
     config = read_plain(path)
@@ -88,7 +88,7 @@ def read_autoencoder(folder: str | Path, *, variant: str | None = None) -> Store
         InputError: naming the file that cannot be read, the key or the layer that does not fit.
     """
     folder = Path(folder)
-    a, config = read_description(folder), read_plain(folder / CONFIG_FILE)
+    a, config = read_autoencoder_description(folder), read_plain(folder / CONFIG_FILE)
     weights = {name: tensor.float() for name, tensor in read_weights(folder, variant).items()}
     with torch.device("meta"):
         network = AutoencoderNetwork(a)

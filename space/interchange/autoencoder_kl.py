@@ -15,7 +15,7 @@ from space.kinds.stage import Stage
 from space.shared.plain import InputError
 
 CLASS_NAME = "AutoencoderKL"
-DEFAULTS: Mapping[str, Any] = {  # of diffusers, for the keys that are read
+KL_DEFAULTS: Mapping[str, Any] = {  # of diffusers, for the keys that are read
     "block_out_channels": (64,),
     "layers_per_block": 1,
     "latent_channels": 4,
@@ -90,7 +90,7 @@ def _no_layout(field: str, value: Any, allowed: Any) -> InputError:
 
 def autoencoder_from_kl(config: Mapping[str, Any]) -> Autoencoder:
     """Raises InputError, naming the key and value that an `Autoencoder` cannot express."""
-    values = {**DEFAULTS, **config}
+    values = {**KL_DEFAULTS, **config}
     widths = _numbers(values, "block_out_channels")
     fixed: dict[str, Any] = {
         "in_channels": IMAGE_CHANNELS,
@@ -103,7 +103,7 @@ def autoencoder_from_kl(config: Mapping[str, Any]) -> Autoencoder:
     for key, value in config.items():
         if key in fixed and (list(value) if isinstance(value, tuple) else value) != fixed[key]:
             raise _inexpressible(key, value, fixed[key])
-        known = key in fixed or key in DEFAULTS or key in _BESIDE or key.startswith("_")
+        known = key in fixed or key in KL_DEFAULTS or key in _BESIDE or key.startswith("_")
         if not known and value not in (None, False):
             raise _inexpressible(key, value, "null")
     (blocks,), (channels,), (groups,) = (

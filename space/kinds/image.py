@@ -92,7 +92,7 @@ def _down(stage: Stage) -> nn.Module:
     return PaddedDownsample(stage.inputs)
 
 
-DOWNSAMPLE = Kind("downsample", _down_cost, _down_held, _down, one_product)
+PADDED_DOWNSAMPLE = Kind("downsample", _down_cost, _down_held, _down, one_product)
 
 # ---------------------------------------------------------------------- at both ends
 

@@ -38,7 +38,7 @@ IMAGE_KINDS: Mapping[str, Kind] = {
     "image in": image.IMAGE_IN,
     "latent conv": image.LATENT_CONV,
     "map attention": image.ATTENTION,
-    "padded downsample": image.DOWNSAMPLE,
+    "padded downsample": image.PADDED_DOWNSAMPLE,
     "upsample": convolution.UPSAMPLE,
     "image out": image.IMAGE_OUT,
     "normed out": image.NORMED_OUT,

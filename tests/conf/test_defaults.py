@@ -23,6 +23,7 @@ from mdsearch.commands.count import PriceSettings
 from mdsearch.commands.data import DataCommand
 from mdsearch.commands.encode import EncodeCommand
 from mdsearch.commands.evaluate import EvaluateCommand
+from mdsearch.commands.evaluate_reconstruction import ReconstructionCommand
 from mdsearch.commands.evidence import EvidenceSettings
 from mdsearch.commands.evidence_again import AgainSettings
 from mdsearch.commands.evidence_elsewhere import ElsewhereSettings
@@ -96,6 +97,7 @@ COMMANDS = {
     "efficiency": EfficiencySettings,
     "encode": EncodeCommand,
     "evaluate": EvaluateCommand,
+    "evaluate_reconstruction": ReconstructionCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,
     "export": ExportCommand,

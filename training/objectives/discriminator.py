@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from space.shared.plain import InputError, check_choices
 
 FEWEST_IMAGES = 256  # of fewer a discriminator knows each by heart
-GROUPS = 32
+NORM_GROUPS = 32
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class PatchDiscriminator(nn.Sequential):
             stride = 2 if number < settings.layers else 1
             layers += [
                 nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1, bias=False),
-                nn.GroupNorm(gcd(GROUPS, outputs), outputs),
+                nn.GroupNorm(gcd(NORM_GROUPS, outputs), outputs),
                 nn.LeakyReLU(0.2),
             ]
         super().__init__(*layers, nn.Conv2d(widths[-1], 1, 4, padding=1))

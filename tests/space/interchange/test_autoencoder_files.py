@@ -12,7 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from space.autoencoder import Autoencoder, ImageLevel, Way
 from space.autoencoder_network import AutoencoderNetwork
-from space.interchange.autoencoder_files import read_autoencoder, read_description, save_autoencoder
+from space.interchange.autoencoder_files import (
+    read_autoencoder,
+    read_autoencoder_description,
+    save_autoencoder,
+)
 from space.interchange.autoencoder_kl import autoencoder_from_kl, autoencoder_kl_config
 from space.interchange.pipeline_autoencoder import PipelineAutoencoder
 from space.shared.plain import InputError
@@ -91,7 +95,7 @@ def test_what_diffusers_has_no_layout_for_keeps_a_class_of_ours(tmp_path: Path) 
         autoencoder_kl_config(pruned)
     network = AutoencoderNetwork(pruned).eval()
     save_autoencoder(network, tmp_path, {"scaling_factor": 0.25, "shift_factor": 0.125})
-    assert read_description(tmp_path) == pruned
+    assert read_autoencoder_description(tmp_path) == pruned
     assert_same(read_autoencoder(tmp_path).network, PipelineAutoencoder.from_pretrained(tmp_path))
     again = PipelineAutoencoder.from_pretrained(tmp_path)
     assert (again.config.latent_channels, again.config.scaling_factor) == (5, 0.25)
