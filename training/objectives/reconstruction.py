@@ -14,7 +14,9 @@ from torch.nn import functional as F
 from space.autoencoder_network import AutoencoderNetwork
 from space.shared.plain import InputError, check_choices
 from space.shared.seeds import generator
+from training.adamw import QuickAdamW
 from training.data.dataset import Dataset
+from training.devices import moved
 from training.objectives.base import TrainedPart, TrainingObjective
 from training.objectives.discriminator import ADVERSARIAL_LOSSES, AdversarialSettings, PatchDiscriminator
 from training.settings import TrainingSettings
@@ -118,7 +120,7 @@ class ReconstructionObjective(TrainingObjective[ReconstructionBatch, Autoencoder
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         first, second = self.settings.betas
         decay = self.settings.weight_decay
-        return torch.optim.AdamW(trained, lr=rate, betas=(first, second), weight_decay=decay, fused=True)
+        return QuickAdamW(trained, self.device, lr=rate, betas=(first, second), weight_decay=decay)
 
     def turns(self, step: int) -> Sequence[str]:
         self.is_judged = DISCRIMINATOR in self.parts and step >= self.adversarial.from_step
@@ -131,7 +133,7 @@ class ReconstructionObjective(TrainingObjective[ReconstructionBatch, Autoencoder
         own = generator("step", self.seed, step, device=self.device)
         side = images.shape[-1] // a.factor
         noise = torch.randn((size, a.latent_channels, side, side), generator=own, device=self.device)
-        return ReconstructionBatch(images.to(self.device), noise[part.start : part.stop])
+        return ReconstructionBatch(moved(images, self.device), noise[part.start : part.stop])
 
     def loss(self, part: str, batch: ReconstructionBatch) -> Tensor:
         with self.loop.autocast(self.device):
