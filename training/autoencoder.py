@@ -141,6 +141,16 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
         given = reconstructed(self.averaged, images, self.device, self.reconstruction.batch_size)
         save_differences(as_pixels(images), as_pixels(given), folder / SAMPLES_NAME)
 
+    def scores(self, model: AutoencoderNetwork) -> dict[str, float]:
+        """For the curve: the mean PSNR of held-out images, not yet rounded to 8 bits."""
+        count = min(self.reconstruction.validation_images, len(self.data.held_out_captions))
+        found, size = list[Tensor](), self.reconstruction.batch_size
+        for start in range(0, count, size):
+            images = self.data.held_out(range(start, min(start + size, count)))[0]
+            error = (reconstructed(model, images, self.device, size) - images).square().flatten(1).mean(1)
+            found.append(10 * (4 / error.double().clamp(min=1e-12)).log10())
+        return {"psnr": float(torch.cat(found).mean())}
+
     def warnings(self) -> list[str]:
         """What of the kept weights a person should know."""
         largest = largest_activation(self.averaged, self.data, self.device)

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from evaluators.networks.efficientnet import EFFICIENTNET, find_efficientnet, load_efficientnet
 from evaluators.networks.features import weights_digest
 from evaluators.networks.weights import PublishedWeights, WeightsSettings, find_weights, load_tensors
-from space.shared.plain import InputError, entry_of
+from space.shared.plain import InputError, entry_of, nearest
 from space.shared.seeds import derived_seed
 
 PerceptualName = Literal["none", "lpips-vgg", "efficientnet-lite0", "random"]
@@ -127,6 +127,13 @@ PERCEPTUAL: Mapping[str, Callable[[WeightsSettings, str], LpipsVgg | FeatureDist
     EFFICIENTNET: _of_efficientnet,
     RANDOM_FEATURES: _of_random,
 }
+
+
+def check_files(weights: WeightsSettings, used: Sequence[str]) -> None:
+    """Raises InputError for a file of a network that nothing here looks through."""
+    for name in weights.files:
+        if name not in used:
+            raise InputError(f"weights.files.{name}: has no effect here; {nearest(name, used)}")
 
 
 def perceptual_network(

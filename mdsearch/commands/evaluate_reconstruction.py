@@ -27,7 +27,7 @@ from evaluators.measuring.reconstruction import (
 )
 from evaluators.networks.features import ImageFeatures, to_network
 from evaluators.networks.loading import NETWORK_KINDS, ComputeSettings, pinned
-from evaluators.networks.perceptual import PerceptualName, perceptual_network
+from evaluators.networks.perceptual import PerceptualName, check_files, perceptual_network
 from evaluators.networks.weights import Missing, WeightsSettings
 from evaluators.protocols.protocol import ImageForm, NetworkSpec
 from evaluators.protocols.score import ConfidenceInterval
@@ -142,6 +142,7 @@ def _judges(command: ReconstructionCommand, given: set[str]) -> Judges:
         InputError: one that was asked for is missing.
     """
     left_out, device = list[str](), command.compute.on
+    check_files(command.weights, [command.perceptual, command.features])
     judges = Judges(device=device)
     if command.perceptual != "none":
         try:
@@ -169,13 +170,20 @@ def _features(command: ReconstructionCommand) -> tuple[ImageFeatures, NetworkSpe
     return network, pinned(spec, network)
 
 
+def _network(folder: str) -> AutoencoderNetwork:
+    try:
+        return read_autoencoder(Path(folder).expanduser()).network
+    except InputError as error:
+        raise InputError(f"model: {error}") from None
+
+
 def reconstructor(folder: str, size_px: int, compute: ComputeSettings) -> Callable[[np.ndarray], np.ndarray]:
     """What an autoencoder makes of (B, H, W, 3) uint8 images, as files hold it; by the mean of each latent.
 
     Raises:
         InputError: no autoencoder there, or one whose factor does not divide the images.
     """
-    network: AutoencoderNetwork = read_autoencoder(Path(folder).expanduser()).network
+    network = _network(folder)
     check_divides(network.autoencoder.factor, size_px, "size_px")
     network = network.to(compute.on, AUTOENCODER_DTYPES[compute.precision]).eval()
 

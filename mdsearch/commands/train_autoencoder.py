@@ -14,12 +14,12 @@ from rich.console import Console
 from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
 from conf.words import as_entries, as_text, first_line, path_of
-from evaluators.networks.perceptual import PerceptualName, perceptual_network
+from evaluators.networks.perceptual import PerceptualName, check_files, perceptual_network
 from evaluators.networks.weights import WeightsSettings
 from mdsearch.long_training import held, interruption, training_bar
 from mdsearch.train_command import WORDS
 from space.autoencoder import Autoencoder
-from space.interchange.autoencoder_files import read_autoencoder
+from space.interchange.autoencoder_files import StoredAutoencoder, read_autoencoder
 from space.interchange.weight_files import CONFIG_FILE
 from space.shared.command_lines import command_line
 from space.shared.files import write_whole
@@ -113,6 +113,7 @@ def make_trainer(command: AutoencoderCommand) -> AutoencoderTrainer:
         print(line)
     device = str(choose_device(settings.device))
     is_asked = command.perceptual != "none" and settings.perceptual > 0
+    check_files(command.weights, [command.perceptual] if is_asked else [])
     network = perceptual_network(command.perceptual, command.weights, device) if is_asked else None
     begin = command.folder() if _has_weights(command) else command.init_from and Path(command.init_from)
     trainer = AutoencoderTrainer(
@@ -121,10 +122,17 @@ def make_trainer(command: AutoencoderCommand) -> AutoencoderTrainer:
         settings,
         seed=command.seed,
         perceptual=network,
-        start=read_autoencoder(begin.expanduser()) if begin else None,
+        start=_start(begin) if begin else None,
     )
     trainer.say = print
     return trainer
+
+
+def _start(folder: Path) -> StoredAutoencoder:
+    try:
+        return read_autoencoder(folder.expanduser())
+    except InputError as error:
+        raise InputError(f"init_from: {error}") from None
 
 
 def _has_weights(command: AutoencoderCommand) -> bool:
@@ -147,6 +155,7 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
     with held(folder), interruption() as stopped:
         _prepare(folder, command, words)
         with closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run:
+            run.scores = trainer.scores
             run.go_on()
             print(
                 f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} "

@@ -42,6 +42,7 @@ def test_it_goes_on_as_if_never_stopped(own: Path, capsys: pytest.CaptureFixture
     assert all(whole[name].equal(tensor) for name, tensor in parts.items())
     lines = [json.loads(line) for line in (own / "parts" / CURVE_NAME).read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
+    assert [line["step"] for line in lines if "psnr" in line] == [2, 4]
     assert (own / "parts" / SAMPLES_NAME).is_file()
 
     light = [f"autoencoder={own / 'other.yaml'}", f"init_from={own / 'whole'}", *SHORT]
@@ -61,7 +62,8 @@ def test_mistakes_leave_no_folder(own: Path) -> None:
         ("data.image_size_px=17", r"data\.image_size_px: 17 px .* 2"),
         ("reconstruction.pixel=l3", r"reconstruction\.pixel: 'l3'"),
         ("perceptual=vgg", "perceptual: 'vgg'.*lpips-vgg"),
-        ("init_from=nowhere", "nowhere"),
+        ("init_from=nowhere", "init_from: nowhere"),
+        ("weights.files.lpips-vgg=vgg.pth", "lpips-vgg: has no effect here"),
     ):
         with pytest.raises(InputError, match=found):
             main([*[each for each in words if each.split("=")[0] != word.split("=")[0]], word])

@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from space.architecture import Architecture
 from space.autoencoder import Autoencoder, ImageLevel, ImageMiddle, Way
 from space.interchange.autoencoder_files import read_autoencoder
 from space.shared.plain import InputError
@@ -21,6 +23,8 @@ from training.failures import Diverged
 from training.latents import LatentSettings, make_codec
 from training.objectives.discriminator import ADVERSARIAL_LOSSES, AdversarialSettings
 from training.objectives.reconstruction import ReconstructionObjective, ReconstructionSettings
+from training.settings import TrainingSettings
+from training.trainer import Trainer
 
 TINY = Autoencoder(
     Way((ImageLevel(8, 1), ImageLevel(8, 1)), ImageMiddle(), norm_groups=4),
@@ -144,6 +148,30 @@ def test_its_folder_is_diffusers_own_and_a_codec(scenes: Dataset, tmp_path: Path
     assert stock.config.force_upcast is False
     made.save_images(tmp_path / "kl", 2, 0)
     assert (tmp_path / "kl" / "samples.png").is_file()
+
+
+def test_a_network_for_other_channels_is_refused(scenes: Dataset, tiny: Architecture, tmp_path: Path) -> None:
+    trainer(scenes, LIGHT).save_weights(tmp_path)
+    latents = LatentSettings("vae", folder=str(tmp_path))
+    with pytest.raises(InputError, match="latent_channels: the architecture has 12, but the codec makes 2"):
+        Trainer(tiny, scenes, TrainingSettings(latents=latents, device="cpu"), seed=0)
+
+
+def test_in_half_precision_the_divergence_is_whole(scenes: Dataset) -> None:
+    full, half = (trainer(scenes, precision=each, kl=1.0).objective for each in ("fp32", "bf16"))
+    batch = full.batch(0)
+    assert half.loss("autoencoder", batch).dtype == torch.float32
+    torch.testing.assert_close(
+        half.loss("autoencoder", batch), full.loss("autoencoder", batch), rtol=0.02, atol=0
+    )
+
+
+def test_the_curve_holds_decibels(scenes: Dataset) -> None:
+    made = trainer(scenes)
+    images = scenes.held_out(range(8))[0]
+    given = reconstructed(made.averaged, images, made.device)
+    expected = [10 * np.log10(4 / float((a - b).square().mean())) for a, b in zip(given, images, strict=True)]
+    assert made.scores(made.averaged)["psnr"] == pytest.approx(np.mean(expected), rel=1e-5)
 
 
 def test_latents_are_measured(scenes: Dataset) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from space.autoencoder_network import AutoencoderNetwork
+from space.autoencoder_network import AutoencoderNetwork, Posterior
 from space.shared.plain import InputError, check_choices
 from space.shared.seeds import generator
 from training.adamw import QuickAdamW
@@ -141,12 +141,12 @@ class ReconstructionObjective(TrainingObjective[ReconstructionBatch, Autoencoder
 
     def _of_autoencoder(self, batch: ReconstructionBatch) -> Tensor:
         with torch.set_grad_enabled(not self.settings.decoder_only):
-            posterior = self.model.encode(batch.images)
+            posterior = self._posterior(batch.images)
             latents = posterior.sample(batch.noise)
         given = self.model.decode(latents)
         loss = self._distance(given, batch.images)
         if self.is_judged:
-            judged = self.losses.generator(self.discriminator(given))
+            judged = self.losses.generator(self.discriminator(given).float())
             loss = loss + self._adversarial_weight(loss, judged) * judged
         if self.settings.kl and not self.settings.decoder_only:
             loss = loss + self.settings.kl * posterior.kl().mean() / batch.images[0].numel()
@@ -154,8 +154,13 @@ class ReconstructionObjective(TrainingObjective[ReconstructionBatch, Autoencoder
 
     def _of_discriminator(self, batch: ReconstructionBatch) -> Tensor:
         with torch.no_grad():
-            given = self.model.decode(self.model.encode(batch.images).sample(batch.noise))
-        return self.losses.discriminator(self.discriminator(batch.images), self.discriminator(given))
+            given = self.model.decode(self._posterior(batch.images).sample(batch.noise))
+        logits = (self.discriminator(images).float() for images in (batch.images, given))
+        return self.losses.discriminator(*logits)
+
+    def _posterior(self, images: Tensor) -> Posterior:
+        """In fp32: the divergence is a small difference of large numbers."""
+        return Posterior(*(part.float() for part in self.model.encode(images)))
 
     def _distance(self, given: Tensor, images: Tensor) -> Tensor:
         error = F.mse_loss if self.settings.pixel == "l2" else F.l1_loss
