@@ -14,6 +14,7 @@ from space.kinds.table import build
 from space.stages import Stages
 
 LOG_VARIANCES = (-30.0, 20.0)  # as diffusers bounds them
+INITIAL_LOG_VARIANCE = -6.0  # at 0, noise as large as the latents hides them from the decoder for long
 
 
 class Posterior(NamedTuple):
@@ -75,6 +76,10 @@ class AutoencoderNetwork(nn.Module):
         self.autoencoder = autoencoder
         self.encoder = ImageStages(encoder_stages(autoencoder))
         self.decoder = ImageStages(decoder_stages(autoencoder))
+        last = [each for each in self.encoder.modules() if isinstance(each, nn.Conv2d)][-1]
+        assert last.bias is not None
+        with torch.no_grad():
+            last.bias[autoencoder.latent_channels :] = INITIAL_LOG_VARIANCE
 
     def encode(self, images: Tensor) -> Posterior:
         mean, log_variance = self.encoder(images).chunk(2, dim=1)

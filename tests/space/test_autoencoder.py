@@ -73,6 +73,7 @@ def test_the_network_halves_and_doubles() -> None:
     posterior = network.encode(torch.rand(2, 3, 16, 24))
     assert posterior.mean.shape == posterior.log_variance.shape == (2, 3, 8, 12)
     assert network.decode(posterior.mean).shape == (2, 3, 16, 24)
+    assert -8 < posterior.log_variance.mean() < -4  # the decoder sees the latents from the start
     assert network.decoder.last_weight is network.decoder.places["out"][0].conv.weight
 
 
