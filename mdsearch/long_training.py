@@ -1,4 +1,4 @@
-"""What commands that train for long have in common: a folder of their own, Ctrl-C, and a bar."""
+"""What commands that train for long have in common: a folder of their own, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from space.shared.files import alone_in
 from space.shared.plain import InputError
@@ -30,29 +27,6 @@ def interruption() -> Iterator[Callable[[], bool]]:
         yield lambda: pressed
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def training_bar(console: Console, last: int, start: int) -> Iterator[Callable[[int, float], None]]:
-    """A bar on a terminal; elsewhere a line for each twentieth."""
-    if not console.is_terminal:
-        every = max(1, last // 20)
-
-        def line(step: int, loss: float) -> None:
-            if step % every == 0 or step == last:
-                print(f"step {step} of {last}, loss {loss:.4f}")
-
-        yield line
-        return
-    columns = (
-        TextColumn("step {task.completed} of {task.total}"),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("training", total=last, completed=start, loss="-")
-        yield lambda step, loss: progress.update(task, completed=step, loss=f"{loss:.4f}")
 
 
 @contextmanager

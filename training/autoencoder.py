@@ -30,6 +30,7 @@ from training.objectives.reconstruction import (
     ReconstructionObjective,
     ReconstructionSettings,
 )
+from training.run import ModelScores
 from training.trainer import random_of
 
 AUTOENCODER_RECORD = "autoencoder.json"
@@ -141,7 +142,7 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
         given = reconstructed(self.averaged, images, self.device, self.reconstruction.batch_size)
         save_differences(as_pixels(images), as_pixels(given), folder / SAMPLES_NAME)
 
-    def scores(self, model: AutoencoderNetwork) -> dict[str, float]:
+    def scores(self, model: AutoencoderNetwork) -> ModelScores:
         """For the curve: the mean PSNR of held-out images, not yet rounded to 8 bits."""
         count = min(self.reconstruction.validation_images, len(self.data.held_out_captions))
         found, size = list[Tensor](), self.reconstruction.batch_size
@@ -149,7 +150,9 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
             images = self.data.held_out(range(start, min(start + size, count)))[0]
             error = (reconstructed(model, images, self.device, size) - images).square().flatten(1).mean(1)
             found.append(10 * (4 / error.double().clamp(min=1e-12)).log10())
-        return {"psnr": float(torch.cat(found).mean())}
+        each = torch.cat(found)
+        deviation = float(each.std()) / len(each) ** 0.5 if len(each) > 1 else 0.0
+        return ModelScores({"psnr": float(each.mean())}, {"psnr": deviation}, len(each))
 
     def warnings(self) -> list[str]:
         """What of the kept weights a person should know."""

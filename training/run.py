@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,13 +15,29 @@ from space.shared.plain import InputError
 from space.shared.retries import StorageAway, patiently, reason_of, storage_error, waiting_time
 from training.checkpoints import Checkpoints
 from training.failures import Diverged
-from training.files import CURVE_NAME
+from training.files import CURVE_NAME, SAMPLES_NAME
 from training.kept import KeptTraining
+from training.logs.watching import Watched
 from training.power_averages import remove_behind, store
 from training.state import TrainingState
 
-Scores = Callable[[Any], dict[str, float]]
 Kept = TypeVar("Kept", bound=KeptTraining[Any])
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """Scores of so many images; their deviations over resampled ones, as far as these are known."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    deviations: dict[str, float] = field(default_factory=dict)
+    images: int = 0
+
+
+Scores = Callable[[Any], ModelScores]
+
+# Of a line of the curve, beside scores by their names.
+_LOSS, _DEVIATIONS, _IMAGES = "validation_loss", "deviations", "images"
+BEFORE = "before"  # of the model that training began with
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,7 @@ class TrainingRun(Generic[Kept]):
 
     Attributes:
         scores: of a model, beside its validation loss; None: none.
+        watched: by TensorBoard's files, and whoever is added.
     """
 
     def __init__(
@@ -57,6 +74,7 @@ class TrainingRun(Generic[Kept]):
         self.trainer, self.folder, self.settings, self._stopped = trainer, folder, settings, stopped
         self._states = Checkpoints(folder, keep_last=settings.keep_last, keep_steps=settings.keep_steps)
         self.scores: Scores | None = None
+        self.watched = Watched(lambda: trainer, folder, trainer.say, writes=trainer.ranks.is_first)
         self._lines: list[dict[str, object]] = []  # of the curve, since the last part
 
     def go_on(self) -> None:
@@ -73,12 +91,13 @@ class TrainingRun(Generic[Kept]):
             self.trainer.say(f"{line}; going on from step {self.trainer.step}")
         self._by_first(self._cut_curve)
 
-    def measured(self, model: Any) -> dict[str, float]:
+    def measured(self, model: Any) -> ModelScores:
         """The validation loss of a model, and its scores, if there are any."""
         with self.trainer.settings.autocast(self.trainer.device):
-            scores = {} if self.scores is None else self.scores(model)
+            scored = ModelScores() if self.scores is None else self.scores(model)
         loss = self.trainer.objective.validation_loss(model)
-        return {name: round(value, 6) for name, value in ({"validation_loss": loss} | scores).items()}
+        scores = {name: round(value, 6) for name, value in ({_LOSS: loss} | scored.scores).items()}
+        return replace(scored, scores=scores)
 
     def note(self, line: Mapping[str, object]) -> None:
         """A line of the curve of what no step gives."""
@@ -96,13 +115,16 @@ class TrainingRun(Generic[Kept]):
         def after(step: int, loss: float) -> None:
             if self.trainer.ranks.is_first:
                 self._lines.append({"step": step, "loss": round(loss, 6)})
+                self.watched.step(step, loss)
             on_step(step, loss)
             if self._stopped():
                 raise _Stop
 
+        self.watched.begin(self.trainer.step)
         while self.trainer.step < last and not self._stopped():
             part = self.settings.state_every_steps
             try:
+                self.watched.start()
                 self.trainer.train_to(min(last, (self.trainer.step // part + 1) * part), after)
                 state = self.trainer.state()
                 self._by_first(partial(self._keep, state, is_last=self.trainer.step >= last))
@@ -123,17 +145,19 @@ class TrainingRun(Generic[Kept]):
         measured = self.measured(trainer.averaged)
         trainer.save_weights(self.folder)
         trainer.save_images(self.folder, self.settings.images, self.settings.seed)
-        self._lines = [line for line in self._lines if "validation_loss" not in line or "before" in line]
-        self.note(measured)
+        self._lines = [line for line in self._lines if _LOSS not in line or BEFORE in line]
+        self.note(measured.scores | _beside(measured))
         self._write_curve()
         if trainer.power_averages is not None:
             store(trainer.power_averages, trainer.step, self.folder)
+        self.watched.tell(state, measured.scores, self.folder / SAMPLES_NAME)
         self._states.save(state)
         if is_last:
             self._states.wait()
 
     def _keep_state(self, state: TrainingState) -> None:
         self._write_curve()
+        self.watched.tell(state)
         self._states.write(state)
 
     def _go_back(self, error: Diverged) -> None:
@@ -154,6 +178,7 @@ class TrainingRun(Generic[Kept]):
         trainer.data_offset += skipped
         self._lines = []
         self._by_first(self._cut_curve)
+        self.watched.begin(trainer.step)
         trainer.say(f"{error}: back to step {trainer.step}, and on without the {skipped} batches since")
 
     def _by_first(self, work: Callable[[], None]) -> None:
@@ -196,6 +221,23 @@ class TrainingRun(Generic[Kept]):
                 file.truncate(before)
                 raise
         self._lines = []
+
+
+def _beside(scored: ModelScores) -> dict[str, object]:
+    deviations = {name: round(value, 6) for name, value in scored.deviations.items()}
+    return {_DEVIATIONS: deviations, _IMAGES: scored.images} if scored.images else {}
+
+
+def last_scored(folder: Path) -> ModelScores | None:
+    """What the last line of a training's curve says of its averaged weights; None: none does."""
+    path = folder / CURVE_NAME
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in map(json.loads, reversed(lines)):
+        if _LOSS in line and BEFORE not in line:
+            others = ("step", _DEVIATIONS, _IMAGES)
+            scores = {name: value for name, value in line.items() if name not in others}
+            return ModelScores(scores, line.get(_DEVIATIONS, {}), line.get(_IMAGES, 0))
+    return None
 
 
 class _Stop(Exception):

@@ -18,7 +18,7 @@ from space.shared.seeds import derived_seed
 from space.unet import UNet
 from training.data.dataset import Dataset
 from training.devices import choose_device
-from training.distributed.ranks import Ranks
+from training.distributed.ranks import RankGroup
 from training.execution import CompiledBlocks, OnStep, keep_activations, lay_out
 from training.files import SAMPLES_NAME
 from training.frozen_folders import folder_digests
@@ -63,7 +63,7 @@ class Trainer(KeptTraining[Model]):
         objective: MakesObjective = DiffusionObjective,
         network: Callable[[Architecture], nn.Module] = UNet,
         identity: Mapping[str, str | int] = MappingProxyType({}),
-        ranks: Ranks | None = None,
+        ranks: RankGroup | None = None,
     ) -> None:
         self.architecture, self.data, self.seed = architecture, data, seed
         device = choose_device(settings.device)
@@ -108,7 +108,7 @@ class Trainer(KeptTraining[Model]):
     def save_images(self, folder: Path, count: int, seed: int) -> None:
         """Of the first held-out captions, as a grid."""
         images = self.generate(self.data.held_out_captions[:count], seed=seed)
-        save_grid(images, folder / SAMPLES_NAME, enlarge=3)
+        save_grid(images, folder / SAMPLES_NAME, enlarge=max(1, min(3, 192 // images.shape[1])))
 
 
 def _check_encoders(data: Dataset, folders: Mapping[str, str]) -> None:

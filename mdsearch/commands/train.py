@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ import yaml
 from rich.console import Console
 
 from conf.compose import compose
-from mdsearch.long_training import held, interruption, training_bar
+from mdsearch.long_training import held, interruption
+from mdsearch.progress import training_progress
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
 from space.shared.command_lines import command_line
 from space.shared.files import write_whole
@@ -22,19 +23,25 @@ from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
 from training.data.factory import load_data
 from training.devices import choose_device
+from training.distributed.base import check_shares
 from training.distributed.launch import be_one_of_many, run_workers
-from training.distributed.ranks import Ranks, given_workers, join, leave
+from training.distributed.ranks import RankGroup, given_workers, join, leave
 from training.failures import Diverged, WorkersLost
-from training.files import ARCHITECTURE_NAME, CONFIG_NAME
+from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER
+from training.handing_over import hand_over, withdraw
 from training.initial import begin_with
-from training.model_card import write_card
-from training.run import Scores, TrainingRun
+from training.logs.following import Follower, followed
+from training.logs.observers import why
+from training.logs.trackers import Described, check_trackers
+from training.model import Model
+from training.model_card import Card, card_of, write_card
+from training.run import BEFORE, ModelScores, Scores, TrainingRun, last_scored
 from training.stages import STAGE, check_same_weights, last_stage, run_stages
 from training.trainer import Trainer
 
 
 def train(
-    command: TrainCommand, words: list[str], ranks: Ranks | None = None, micro_batch: int | None = None
+    command: TrainCommand, words: list[str], ranks: RankGroup | None = None, micro_batch: int | None = None
 ) -> Path:
     """Train to `training.steps`, going on from the last state in the folder; returns the folder.
 
@@ -47,17 +54,22 @@ def train(
         StorageAway: the folder could not be written for a long time.
         KeyboardInterrupt: after Ctrl-C, the state being on the disk.
     """
+    check_trackers(command.logger)
     console, folder = Console(), command.folder()
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])
     place = last_stage(folder) if command.stages else 0
-    ranks = Ranks() if ranks is None else ranks
+    ranks = RankGroup() if ranks is None else ranks
     make = partial(_trainer, command, ranks, micro_batch)
     first = make(place)
+    followers: list[Follower] = []
 
     def describe(run: TrainingRun[Trainer]) -> None:
-        write_card(folder, run.trainer, command.data)
-        run.scores = _scores(command, run.trainer, folder) if command.scores else None
+        withdraw(folder)
+        write_card(folder, _card(command, run.trainer, folder))
+        run.scores = _scored_on(command, run.trainer, folder) if command.scores else None
+        for follower in followers:
+            run.watched.add(follower)
 
     def during(run: TrainingRun[Trainer], end: int) -> None:
         trainer = run.trainer
@@ -69,23 +81,30 @@ def train(
             f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} images of "
             f"{trainer.data.image_size_px} px, steps {trainer.step} to {end}, in {folder}{by}"
         )
-        with training_bar(console, stages[-1].until, trainer.step) as advance:
+        with training_progress(console, stages[-1].until, trainer.step) as advance:
             run.train_to(end, advance if ranks.is_first else lambda step, loss: None)
 
     def stopped() -> bool:
         return ranks.asked
 
-    with held(folder) if ranks.is_first else nullcontext(), interruption() as ranks.asks:
+    with ExitStack() as stack:
+        if ranks.is_first:
+            stack.enter_context(held(folder))
+            what = _described(command, first, folder)
+            followers = stack.enter_context(followed(command.logger, what, folder, stages[-1].until))
+        ranks.asks = stack.enter_context(interruption())
         ranks.first(partial(_prepare, folder, command, words))
         ends = [stage.until for stage in stages]
         trainer = run_stages(first, place, make, ends, folder, command.kept(), during, stopped)
+        if not stopped():
+            ranks.first(partial(_hand_over, command, trainer, folder))
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
         raise KeyboardInterrupt
     return folder
 
 
-def _trainer(command: TrainCommand, ranks: Ranks, micro_batch: int | None, place: int) -> Trainer:
+def _trainer(command: TrainCommand, ranks: RankGroup, micro_batch: int | None, place: int) -> Trainer:
     """Of a stage, by its number; says what of the data does not reach it."""
     stage = command.all_stages()[place]
     data = ranks.in_turn(partial(load_data, stage.data))
@@ -106,9 +125,9 @@ def _begin(trainer: Trainer, start: Path, run: TrainingRun[Trainer]) -> None:
     model = begin_with(trainer, start)
 
     def measure() -> None:
-        before = run.measured(model)
-        after = run.measured(trainer.averaged)
-        run.note(after | {"init_from": str(start), "before": before})
+        before = run.measured(model).scores
+        after = run.measured(trainer.averaged).scores
+        run.note(after | {"init_from": str(start), BEFORE: before})
         changed = f"{model.architecture.attention} -> {trainer.architecture.attention} attention"
         print(f"{start}, as it was: {_in_words(before)}\nright after {changed}: {_in_words(after)}")
 
@@ -119,7 +138,29 @@ def _in_words(scores: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
 
 
-def _scores(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
+def _described(command: TrainCommand, trainer: Trainer, folder: Path) -> Described:
+    """For trackers."""
+    params = to_plain(replace(command, resume=None, presets={}))
+    params |= {"architecture": trainer.architecture.id, "data_digest": trainer.data.digest}
+    return Described("", folder.resolve().name, "train", params)
+
+
+def _hand_over(command: TrainCommand, trainer: Trainer, folder: Path) -> None:
+    """The folder of a pipeline, with its card; what keeps it from being one is said."""
+    try:
+        reasons = hand_over(folder, _card(command, trainer, folder))
+    except Exception as error:  # whatever it is: training has ended, and its weights are safe
+        reasons = [why(error)]
+    for reason in reasons:
+        print(f"no {PIPELINE_FOLDER}/ for diffusers: {reason}")
+
+
+def _card(command: TrainCommand, trainer: Trainer, folder: Path) -> Card:
+    name, scored = folder.resolve().name, last_scored(folder)
+    return card_of(name, trainer, command.data, command.card, scored or ModelScores())
+
+
+def _scored_on(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
     """As trials of a search on this data are scored, by the embedded evaluator."""
     from search.scoring.evaluator import prepare_evaluator
     from search.scoring.inputs import scored_captions
@@ -131,7 +172,12 @@ def _scores(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
     settings = settings_from_plain(compose("search", [f"seed={command.seed}"], stored=groups))
     evaluator = prepare_evaluator(settings, folder / f"evaluator-{data.image_size_px}px", data, print)
     captions = scored_captions(settings, data)
-    return lambda model: evaluator.score(model.generate(captions, seed=command.seed), captions)
+
+    def scored(model: Model) -> ModelScores:
+        images = model.generate(captions, seed=command.seed)
+        return ModelScores(*evaluator.score_and_deviations(images, captions), len(images))
+
+    return scored
 
 
 def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
@@ -153,6 +199,8 @@ def train_by_workers(command: TrainCommand, words: list[str]) -> None:
         Exception: as `train`.
     """
     given = given_workers()
+    if command.parallel == "fsdp" and (given or command.workers) > 1:
+        check_shares(command.training)
     if given is None and command.workers == 1:
         train(command, words)
     elif given is None:
@@ -162,6 +210,7 @@ def train_by_workers(command: TrainCommand, words: list[str]) -> None:
             command.workers,
             least=command.min_workers,
             restarts=command.restarts,
+            say=partial(print, flush=True),  # between the lines of workers
             preload=[__name__],
         )
     elif command.workers in (1, given):
@@ -203,4 +252,6 @@ def main(words: list[str]) -> int:
         print(f"{error}; go on with: {command_line('train', resume=folder)}")
         return 1
     print(f"trained: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
+    if (pipeline := folder / PIPELINE_FOLDER).is_dir():
+        print(f"to hand over: {pipeline} (diffusers loads it; its {CARD_NAME} says how)")
     return 0

@@ -16,7 +16,8 @@ from conf.repeated import refuse_beside, without
 from conf.words import as_entries, as_text, first_line, path_of
 from evaluators.networks.perceptual import PerceptualName, check_files, perceptual_network
 from evaluators.networks.weights import WeightsSettings
-from mdsearch.long_training import held, interruption, training_bar
+from mdsearch.long_training import held, interruption
+from mdsearch.progress import training_progress
 from mdsearch.train_command import WORDS
 from space.autoencoder import Autoencoder
 from space.interchange.autoencoder_files import StoredAutoencoder, read_autoencoder
@@ -162,7 +163,7 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
                 f"images of {trainer.data.image_size_px} px, steps {trainer.step} to {last}, in {folder}; "
                 f"perceptual network: {trainer.identity.get('perceptual', 'none')}"
             )
-            with training_bar(Console(), last, trainer.step) as advance:
+            with training_progress(Console(), last, trainer.step) as advance:
                 run.train_to(last, advance)
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line(trainer.command, resume=folder)}")

@@ -171,7 +171,10 @@ def test_the_curve_holds_decibels(scenes: Dataset) -> None:
     images = scenes.held_out(range(8))[0]
     given = reconstructed(made.averaged, images, made.device)
     expected = [10 * np.log10(4 / float((a - b).square().mean())) for a, b in zip(given, images, strict=True)]
-    assert made.scores(made.averaged)["psnr"] == pytest.approx(np.mean(expected), rel=1e-5)
+    scored = made.scores(made.averaged)
+    assert scored.scores["psnr"] == pytest.approx(np.mean(expected), rel=1e-5)
+    assert scored.deviations["psnr"] == pytest.approx(np.std(expected, ddof=1) / 8**0.5, rel=1e-4)
+    assert scored.images == 8
 
 
 def test_latents_are_measured(scenes: Dataset) -> None:

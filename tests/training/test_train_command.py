@@ -17,6 +17,7 @@ from mdsearch.commands import generate, train
 from space.architecture import Architecture
 from space.shared.files import alone_in
 from space.shared.plain import InputError, from_plain
+from tests.training.logs import fake
 from training.data.digits import DigitsSettings
 from training.data.factory import DataSettings
 from training.data.folder import FolderSettings
@@ -24,6 +25,7 @@ from training.data.scenes import ScenesSettings
 from training.files import STATES_FOLDER, states_in
 from training.generation.grid import save_grid
 from training.latents import LatentSettings
+from training.logs import trackers
 from training.settings import TrainingSettings
 from training.state import read_state
 from training.trainer import Trainer
@@ -69,8 +71,13 @@ def test_training_writes_weights_that_generate_uses(
     assert Image.open(out / "samples.png").size == (3 * 16 * 3, 2 * 16 * 3)
     assert len({file.stat().st_mode for file in out.rglob("*") if file.is_file()}) == 1  # as the umask says
     card = (out / "README.md").read_text()
-    assert "on 72 images of scenes, 16 px" in card and f"mdsearch generate model={out}" in card
+    assert "| 72 images of scenes, 16 px, digest" in card and f"mdsearch generate model={out}" in card
     assert "Images:" not in card  # these are by nobody
+    handed = (out / "pipeline" / "README.md").read_text()
+    (loss,) = (line["validation_loss"] for line in curve(out) if line["step"] == 6 and "loss" not in line)
+    assert f"| validation_loss | {loss:.4g} | - |" in handed and "6 steps of 4 images" in handed
+    assert "from_pretrained" in handed and "from_pretrained" not in card
+    assert f"to hand over: {out / 'pipeline'}" in capsys.readouterr().out
 
     image = tmp_path / "generated" / "image.png"
     prompt = "prompt=a large red circle, {in} the 'top left' on navy"
@@ -94,7 +101,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
         train.main(words)
     monkeypatch.undo()
     out = tmp_path / "out"
-    assert states(out) == [4, 5]
+    assert states(out) == [4, 5] and not (out / "pipeline").exists()
     assert train.main([f"resume={out}"]) == 0
     for name in ("unet.safetensors", "text.safetensors"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -187,3 +194,25 @@ def test_it_goes_on_when_the_presets_that_it_was_made_of_are_gone(
     assert resumed.training.gradient_clip == 0.5
     with pytest.raises(InputError, match=r"training: no file"):
         train.command_of([f"training={preset}"])
+
+
+def test_a_tracker_has_what_a_training_told_and_how_it_ended(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = fake.Server()
+    monkeypatch.setattr(fake, "SERVER", server)
+    monkeypatch.setitem(trackers.TRACKERS, "mlflow", f"{fake.__name__}:Fake")
+    monkeypatch.setattr(trackers, "find_spec", lambda name: object())
+    words = [*words, "logger=mlflow"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "train_to", _pressing_ctrl_c_at(5, Trainer.train_to))
+        with pytest.raises(KeyboardInterrupt):
+            train.main(words)
+    (run,) = server.runs
+    assert (run.ended, run.files) == ("stopped", [])
+    assert train.main([f"resume={tmp_path / 'out'}"]) == 0
+    assert server.runs == [run] and run.ended == "finished"
+    assert run.files == ["README.md", "samples.png", "architecture.yaml"]
+    assert [step for step, _ in run.values("loss")] == [4, 5, 6]
+    assert [step for step, _ in run.values("validation_loss")] == [4, 6]
+    assert (run.what.name, run.what.params["training"]["steps"]) == ("out", 6)

@@ -47,7 +47,7 @@ class ReconstructionSettings:
 
     steps: int = 500
     batch_size: int = 16
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     betas: tuple[float, ...] = (0.9, 0.99)
     weight_decay: float = 0.0
     warmup_steps: int = 20
