@@ -94,4 +94,4 @@ def test_an_autoencoder_in_place_of_a_unet(capsys: pytest.CaptureFixture[str], t
     with pytest.raises(InputError, match="arch: has no effect beside autoencoder="):
         main(["autoencoder=light", "arch=md"])
     with pytest.raises(InputError, match=r"autoencoder\.image_size: 100 px .* 8"):
-        main(["autoencoder=light", "+autoencoder.image_size=100"])
+        main(["autoencoder=light", "autoencoder.image_size=100"])
