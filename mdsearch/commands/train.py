@@ -15,8 +15,10 @@ from rich.console import Console
 
 from conf.compose import compose
 from mdsearch.long_training import held, interruption
+from mdsearch.plans import print_plan
 from mdsearch.progress import training_progress
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
+from mdsearch.train_plan import train_plan
 from space.shared.command_lines import command_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
@@ -26,6 +28,7 @@ from training.devices import choose_device
 from training.distributed.base import check_shares
 from training.distributed.launch import be_one_of_many, run_workers
 from training.distributed.ranks import RankGroup, given_workers, join, leave
+from training.encoders import with_images
 from training.failures import Diverged, WorkersLost
 from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER
 from training.handing_over import hand_over, withdraw
@@ -166,7 +169,7 @@ def _scored_on(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
     from search.scoring.inputs import scored_captions
     from search.settings import settings_from_plain
 
-    plain, data = to_plain(command, all_fields=True), trainer.data
+    plain, data = to_plain(command, all_fields=True), with_images(trainer.data, trainer.settings)
     groups: dict[str, dict[str, Any]] = {name: plain[name] for name in OF_RUN}
     groups["data"]["image_size_px"] = data.image_size_px
     settings = settings_from_plain(compose("search", [f"seed={command.seed}"], stored=groups))
@@ -239,6 +242,8 @@ def _check_devices(command: TrainCommand) -> None:
 
 def main(words: list[str]) -> int:
     command, words = command_of(words)
+    if command.dry_run:
+        return print_plan(train_plan(command), command.format)
     folder = command.folder()
     try:
         train_by_workers(command, words)
