@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -16,12 +14,13 @@ import yaml
 from rich.console import Console
 
 from conf.compose import compose
+from mdsearch.long_training import held, interruption
 from mdsearch.plans import print_plan
 from mdsearch.progress import training_progress
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
 from mdsearch.train_plan import train_plan
 from space.shared.command_lines import command_line
-from space.shared.files import alone_in, write_whole
+from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
 from training.data.factory import load_data
@@ -68,14 +67,14 @@ def train(
     first = make(place)
     followers: list[Follower] = []
 
-    def describe(run: TrainingRun) -> None:
+    def describe(run: TrainingRun[Trainer]) -> None:
         withdraw(folder)
         write_card(folder, _card(command, run.trainer, folder))
         run.scores = _scored_on(command, run.trainer, folder) if command.scores else None
         for follower in followers:
             run.watched.add(follower)
 
-    def during(run: TrainingRun, end: int) -> None:
+    def during(run: TrainingRun[Trainer], end: int) -> None:
         trainer = run.trainer
         ranks.first(partial(describe, run))
         if trainer.step == 0 and command.init_from is not None:
@@ -91,12 +90,12 @@ def train(
     def stopped() -> bool:
         return ranks.asked
 
-    with ExitStack() as held:
+    with ExitStack() as stack:
         if ranks.is_first:
-            held.enter_context(_held(folder))
+            stack.enter_context(held(folder))
             what = _described(command, first, folder)
-            followers = held.enter_context(followed(command.logger, what, folder, stages[-1].until))
-        ranks.asks = held.enter_context(_interruption())
+            followers = stack.enter_context(followed(command.logger, what, folder, stages[-1].until))
+        ranks.asks = stack.enter_context(interruption())
         ranks.first(partial(_prepare, folder, command, words))
         ends = [stage.until for stage in stages]
         trainer = run_stages(first, place, make, ends, folder, command.kept(), during, stopped)
@@ -124,7 +123,7 @@ def _trainer(command: TrainCommand, ranks: RankGroup, micro_batch: int | None, p
     return trainer
 
 
-def _begin(trainer: Trainer, start: Path, run: TrainingRun) -> None:
+def _begin(trainer: Trainer, start: Path, run: TrainingRun[Trainer]) -> None:
     """With the weights of a model: its scores as it was, and right after."""
     model = begin_with(trainer, start)
 
@@ -182,37 +181,6 @@ def _scored_on(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
         return ModelScores(*evaluator.score_and_deviations(images, captions), len(images))
 
     return scored
-
-
-@contextmanager
-def _interruption() -> Iterator[Callable[[], bool]]:
-    """Remember Ctrl-C instead of breaking a step; a second one breaks it."""
-    pressed = False
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, remember)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """A folder that no other training writes to meanwhile."""
-    with ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone_in(folder))
-        except BlockingIOError:
-            raise InputError(f"out: another training writes to {folder}; choose another, or wait") from None
-        except OSError as error:
-            raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
-        yield
 
 
 def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:

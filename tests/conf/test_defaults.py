@@ -23,6 +23,7 @@ from mdsearch.commands.count import PriceSettings
 from mdsearch.commands.data import DataCommand
 from mdsearch.commands.encode import EncodeCommand
 from mdsearch.commands.evaluate import EvaluateCommand
+from mdsearch.commands.evaluate_reconstruction import ReconstructionCommand
 from mdsearch.commands.evidence import EvidenceSettings
 from mdsearch.commands.evidence_again import AgainSettings
 from mdsearch.commands.evidence_elsewhere import ElsewhereSettings
@@ -43,6 +44,7 @@ from mdsearch.commands.proxy import ProxyCommand
 from mdsearch.commands.replay import ReplaySettings
 from mdsearch.commands.simulate import SimulateSettings
 from mdsearch.commands.train import TrainCommand
+from mdsearch.commands.train_autoencoder import AutoencoderCommand
 from search.ask_tell_settings import AskTellSettings, ServeAddress
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
@@ -51,11 +53,13 @@ from search.settings import SearchSettings
 from search.statistics.noise import Noise
 from search.stopping.factory import RULES, StoppingSettings
 from search.strategies.factory import STRATEGIES, StrategySettings
+from space.autoencoder import Autoencoder
 from space.budget import Budget
 from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import ByName, from_plain, to_plain
 from training.data.factory import DATA_SETS, DataSettings
+from training.objectives.reconstruction import ReconstructionSettings
 from training.settings import TrainingSettings
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -64,6 +68,7 @@ USUAL = {
     "confirmation/short": ConfirmationSettings,
     "cluster/local": ClusterSettings,
     "evaluators/embedded": EvaluatorSettings,
+    "reconstruction/short": ReconstructionSettings,
     "training/short": TrainingSettings,
     **{f"data/{name}": DataSettings for name in DATA_SETS},
     **{f"sampler/{name}": SamplerSettings for name in SAMPLERS},
@@ -71,12 +76,14 @@ USUAL = {
     **{f"strategy/{name}": StrategySettings for name in STRATEGIES},
 }
 STATED = {
+    "autoencoder": Autoencoder,
     "budget": Budget,
     "cluster": ClusterSettings,
     "confirmation": ConfirmationSettings,
     "curves": StatedCurves,
     "noise": Noise,
     "proxy": Proxy,
+    "reconstruction": ReconstructionSettings,
     "space": Space,
     "training": TrainingSettings,
 }
@@ -90,6 +97,7 @@ COMMANDS = {
     "efficiency": EfficiencySettings,
     "encode": EncodeCommand,
     "evaluate": EvaluateCommand,
+    "evaluate_reconstruction": ReconstructionCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,
     "export": ExportCommand,
@@ -113,6 +121,7 @@ COMMANDS = {
     "simulate": SimulateSettings,
     "table1": TableSettings,
     "train": TrainCommand,
+    "train_autoencoder": AutoencoderCommand,
     "walk": TableSettings,
 }
 # What is left to a dataclass for files from before a field was there.

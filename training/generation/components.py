@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from space.interchange.clipped_ddim import ClippedDDIMScheduler
+from space.interchange.pipeline_autoencoder import PipelineAutoencoder
 from space.interchange.pipeline_unet import PipelineUNet
 from space.interchange.pixel_autoencoder import PixelAutoencoder
 from space.shared.plain import InputError
@@ -18,7 +19,10 @@ from training.pretrained import check_vocabulary, knows_words, load_whole
 from training.told_apart import LOOKED_AT
 
 LIBRARIES = ("diffusers", "transformers")
-OUR_CLASSES = {kind.__name__: kind for kind in (PipelineUNet, PixelAutoencoder, ClippedDDIMScheduler)}
+OUR_CLASSES = {
+    kind.__name__: kind
+    for kind in (PipelineUNet, PipelineAutoencoder, PixelAutoencoder, ClippedDDIMScheduler)
+}
 
 
 def load_parts(folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
