@@ -23,8 +23,8 @@ from training.logs.following import bring
 from training.logs.observers import why
 from training.logs.trackers import (
     Described,
-    RunEnding,
     KeptRuns,
+    RunEnding,
     TrackedRun,
     Tracker,
     check_trackers,

@@ -11,7 +11,7 @@ from typing import ClassVar
 from training.files import ARCHITECTURE_NAME, CARD_NAME, SAMPLES_NAME, STATES_FOLDER, states_in
 from training.logs.event_files import EventReader, LoggedEvent
 from training.logs.observers import Evaluated, Points, why
-from training.logs.trackers import Described, RunEnding, KeptRuns, TrackedRun, tracker
+from training.logs.trackers import Described, KeptRuns, RunEnding, TrackedRun, tracker
 
 PAUSE_SECONDS = 60.0  # after a failure
 LAST_SECONDS = 120.0  # that the end of a training waits
