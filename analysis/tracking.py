@@ -21,12 +21,20 @@ from search.runs.rows import choices_of
 from training.logs.event_files import EventReader, LoggedEvent
 from training.logs.following import bring
 from training.logs.observers import why
-from training.logs.trackers import Described, HowEnded, KeptRuns, TrackedRun, Tracker, check_trackers, tracker
+from training.logs.trackers import (
+    Described,
+    KeptRuns,
+    RunEnding,
+    TrackedRun,
+    Tracker,
+    check_trackers,
+    tracker,
+)
 
 REST_SECONDS = 300.0  # after a failure
 SEARCH_KEY = ""  # of the parent, beside the keys of trials
 JOBS = {"search": "trial", "confirm": "confirm", "supernet": "supernet"}
-HOW_ENDED: Mapping[State, HowEnded] = {
+HOW_ENDED: Mapping[State, RunEnding] = {
     "complete": "finished",
     "halted": "stopped",
     "failed": "failed",

@@ -19,7 +19,7 @@ from training.objectives.by_timestep import ByTimestep
 from training.state import AVERAGED, OF_PARTS, TrainingState
 
 POINT_EVERY = 10  # steps
-PROCESS_STATUS = Path("/proc/self/status")
+OWN_STATUS = Path("/proc/self/status")
 
 
 @dataclass
@@ -108,8 +108,8 @@ def peak_memory_mib(device: torch.device) -> float:
     """The most that this process has held so far: of the device, or of the machine's memory on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    if PROCESS_STATUS.is_file():  # where there is one: a forked process's `ru_maxrss` begins with its parent's
-        line = next(line for line in PROCESS_STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    if OWN_STATUS.is_file():  # where there is one: a forked process's `ru_maxrss` begins with its parent's
+        line = next(line for line in OWN_STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 2**10
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (2**20 if sys.platform == "darwin" else 2**10)
