@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,18 @@ def begin_with(trainer: Trainer, folder: Path) -> Model:
         InputError: the folder holds no model, or weights that mean something else here.
     """
     model, own = load_model(folder, trainer.settings.device), trainer.objective.model
+    check_same(model, own, folder)
+    for made in (own, trainer.averaged):
+        take_weights(made, model)
+    return model
+
+
+def check_same(model: Model, own: Model, folder: Path, *, but_for: Collection[str] = ()) -> None:
+    """That weights of a model, from its folder, mean the same in another one.
+
+    Raises:
+        InputError: they do not.
+    """
     before = replace(
         model.architecture,
         attention=own.architecture.attention,
@@ -30,16 +43,18 @@ def begin_with(trainer: Trainer, folder: Path) -> Model:
         raise InputError(f"init_from: {folder} is of another architecture: {found}; allowed: other attention")
     for name in ("latents", "text", "diffusion", "vocabulary"):
         theirs, ours = (_meant(each.settings, name) for each in (model, own))
-        if theirs != ours:
+        if theirs != ours and name not in but_for:
             raise InputError(
                 f"init_from: {folder} was trained with other training.{name}"
                 if name != "vocabulary"
                 else f"init_from: {folder} knows other words than these captions have"
             )
-    for made in (own, trainer.averaged):
-        for name, part in model.saved_parts().items():
-            made.saved_parts()[name].load_state_dict(part.state_dict())
-    return model
+
+
+def take_weights(own: Model, model: Model) -> None:
+    """Give a model those of another one."""
+    for name, part in model.saved_parts().items():
+        own.saved_parts()[name].load_state_dict(part.state_dict())
 
 
 def _meant(settings: ModelSettings, name: str) -> object:

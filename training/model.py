@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from space.architecture import Architecture
 from space.coordinates import COORDINATES, with_coordinates
 from space.shared.files import replacing, write_whole
-from space.shared.plain import InputError, from_plain, to_plain
+from space.shared.plain import InputError, from_plain, to_plain, unless
 from space.shared.seeds import generator
 from space.unet import UNet
 from training.devices import choose_device
-from training.diffusion import Diffusion, DiffusionSettings
+from training.diffusion import ONE_STEP, Diffusion, DiffusionSettings, SamplerName
 from training.files import MODEL_NAME
 from training.latents import Codec, LatentSettings, make_codec
 from training.text import TextEncoder, TextSettings, make_text_encoder
@@ -36,6 +36,12 @@ class ModelSettings:
     diffusion: DiffusionSettings
     latents: LatentSettings
     text: TextSettings
+    one_step: bool = unless(False)  # whether it is distilled to predict clean latents at once
+
+    @property
+    def sampler(self) -> SamplerName:
+        """How it generates, as protocols and manifests name it."""
+        return ONE_STEP if self.one_step else self.diffusion.sampler
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,12 @@ class Model(nn.Module):
 
     def initial_noise(self, seed: int, indices: Sequence[int]) -> Tensor:
         """(B, C, H, W): image i starts from noise that (seed, i) alone decides, in batches of any size."""
+        return self._noise_of(seed, indices)()
+
+    def _noise_of(self, seed: int, indices: Sequence[int]) -> Callable[[], Tensor]:
+        """What gives the images' initial noise, and when it is called again more of the same streams."""
         own = [generator("initial noise", seed, index) for index in indices]
-        return torch.stack([torch.randn(self.latent_shape, generator=g) for g in own]).to(self.device)
+        return lambda: torch.stack([torch.randn(self.latent_shape, generator=g) for g in own]).to(self.device)
 
     def generate(
         self,
@@ -153,13 +163,16 @@ class Model(nn.Module):
             InputError: an image that is not finite.
         """
         self.eval()
+        noise = self._noise_of(seed, indices)
         latents = self.diffusion.sample(
             self,
-            self.initial_noise(seed, indices),
+            noise(),
             self.text_encoder.encode(list(captions)),
             self.text_encoder.encode([""]),
             steps=steps or self.settings.sampling_steps,
             guidance=self.settings.guidance if guidance is None else guidance,
+            sampler=self.settings.sampler,
+            more_noise=noise,
         )
         images = self.codec.decode(latents).float()
         if not images.isfinite().all():

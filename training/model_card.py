@@ -12,7 +12,7 @@ from training.files import CARD_NAME
 from training.trainer import Trainer
 
 
-def write_card(folder: Path, trainer: Trainer, settings: CommonSettings) -> None:
+def write_card(folder: Path, trainer: Trainer, settings: CommonSettings, command: str = "train") -> None:
     """Markdown with a head as the Hugging Face Hub reads it; `settings` are those of the trainer's data.
 
     Raises:
@@ -27,7 +27,7 @@ def write_card(folder: Path, trainer: Trainer, settings: CommonSettings) -> None
         f"# {folder.name}",
         "",
         f"A text-to-image network of {trainer.parameters:,} parameters (`architecture.yaml`), trained by "
-        f"`mdsearch train` (`config.yaml`) on {data.train_images:,} images of {settings.title}, "
+        f"`mdsearch {command}` (`config.yaml`) on {data.train_images:,} images of {settings.title}, "
         f"{data.image_size_px} px, digest `{data.digest}`; {len(data.held_out_captions):,} are held out.",
         "",
         f"    {command_line('generate', model=folder, prompt=data.train_captions[0])}",

@@ -33,6 +33,7 @@ class RunSettings:
     keep_steps: tuple[int, ...] = ()
     rollbacks: int = 1
     images: int = 48
+    command: str = "train"  # which goes on with it
 
 
 class TrainingRun:
@@ -92,7 +93,8 @@ class TrainingRun:
         """
 
         def after(step: int, loss: float) -> None:
-            self._lines.append({"step": step, "loss": round(loss, 6)})
+            terms = {name: round(value, 6) for name, value in self.trainer.objective.terms().items()}
+            self._lines.append({"step": step, "loss": round(loss, 6), **terms})
             on_step(step, loss)
             if self._stopped():
                 raise _Stop
@@ -164,7 +166,7 @@ class TrainingRun:
                 raise
             raise StorageAway(
                 f"gave up after {waiting_time()}: {reason_of(trouble)}; the last whole state stays; "
-                f"go on with: {command_line('train', resume=self.folder)}"
+                f"go on with: {command_line(self.settings.command, resume=self.folder)}"
             ) from None
 
     def _cut_curve(self) -> None:

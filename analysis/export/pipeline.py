@@ -16,7 +16,7 @@ from analysis.export.formats import write_component
 from analysis.export.pipeline_components import components, text_and_tokenizer
 from space.shared.files import write_whole
 from space.shared.plain import InputError
-from training.diffusion import check_ddim
+from training.diffusion import ONE_STEP, check_ddim
 from training.latents import Vae
 from training.model import Model
 
@@ -42,6 +42,11 @@ def write_pipeline(
     """
     model.eval()
     check_ddim(model.settings.diffusion)
+    if model.settings.one_step and model.settings.sampling_steps > 1:
+        raise InputError(
+            f"model: generates in {model.settings.sampling_steps} steps of {ONE_STEP}, and the script has "
+            "no noise for between them; allowed: 1 step"
+        )
     _, tokenizer = text_and_tokenizer(model)
     tokenizer.save_pretrained(folder / "tokenizer")
     settings = _settings(model, tokenizer)

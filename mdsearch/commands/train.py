@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conf.compose import compose
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
+from mdsearch.training_session import embedded_scores
+from mdsearch.training_session import held_folder as _held
+from mdsearch.training_session import remembered_interruption as _interruption
+from mdsearch.training_session import training_progress as _progress
 from space.shared.command_lines import command_line
-from space.shared.files import alone_in, write_whole
+from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
 from training.data.factory import load_data
@@ -99,72 +97,8 @@ def _in_words(scores: Mapping[str, float]) -> str:
 
 
 def _scores(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
-    """As trials of a search on this data are scored, by the embedded evaluator."""
-    from search.scoring.evaluator import prepare_evaluator
-    from search.scoring.inputs import scored_captions
-    from search.settings import settings_from_plain
-
-    plain, data = to_plain(command, all_fields=True), trainer.data
-    groups: dict[str, dict[str, Any]] = {name: plain[name] for name in OF_RUN}
-    groups["data"]["image_size_px"] = data.image_size_px
-    settings = settings_from_plain(compose("search", [f"seed={command.seed}"], stored=groups))
-    evaluator = prepare_evaluator(settings, folder / f"evaluator-{data.image_size_px}px", data, print)
-    captions = scored_captions(settings, data)
-    return lambda model: evaluator.score(model.generate(captions, seed=command.seed), captions)
-
-
-@contextmanager
-def _interruption() -> Iterator[Callable[[], bool]]:
-    """Remember Ctrl-C instead of breaking a step; a second one breaks it."""
-    pressed = False
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, remember)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress(console: Console, last: int, start: int) -> Iterator[Callable[[int, float], None]]:
-    """A bar on a terminal; elsewhere a line for each twentieth."""
-    if not console.is_terminal:
-        every = max(1, last // 20)
-
-        def line(step: int, loss: float) -> None:
-            if step % every == 0 or step == last:
-                print(f"step {step} of {last}, loss {loss:.4f}")
-
-        yield line
-        return
-    columns = (
-        TextColumn("step {task.completed} of {task.total}"),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("training", total=last, completed=start, loss="-")
-        yield lambda step, loss: progress.update(task, completed=step, loss=f"{loss:.4f}")
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """A folder that no other training writes to meanwhile."""
-    with ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone_in(folder))
-        except BlockingIOError:
-            raise InputError(f"out: another training writes to {folder}; choose another, or wait") from None
-        except OSError as error:
-            raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
-        yield
+    plain = to_plain(command, all_fields=True)
+    return embedded_scores({name: plain[name] for name in OF_RUN}, command.seed, trainer, folder)
 
 
 def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:

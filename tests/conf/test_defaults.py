@@ -43,6 +43,7 @@ from mdsearch.commands.proxy import ProxyCommand
 from mdsearch.commands.replay import ReplaySettings
 from mdsearch.commands.simulate import SimulateSettings
 from mdsearch.commands.train import TrainCommand
+from mdsearch.distill_command import DistillCommand
 from search.ask_tell_settings import AskTellSettings, ServeAddress
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
@@ -56,6 +57,7 @@ from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import ByName, from_plain, to_plain
 from training.data.factory import DATA_SETS, DataSettings
+from training.distillation import OBJECTIVES, DistillationSettings
 from training.settings import TrainingSettings
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -66,6 +68,7 @@ USUAL = {
     "evaluators/embedded": EvaluatorSettings,
     "training/short": TrainingSettings,
     **{f"data/{name}": DataSettings for name in DATA_SETS},
+    **{f"objective/{name}": DistillationSettings for name in OBJECTIVES},
     **{f"sampler/{name}": SamplerSettings for name in SAMPLERS},
     **{f"stopping/{name}": StoppingSettings for name in RULES},
     **{f"strategy/{name}": StrategySettings for name in STRATEGIES},
@@ -87,6 +90,7 @@ COMMANDS = {
     "completion": CompletionSettings,
     "convert": ConvertCommand,
     "data": DataCommand,
+    "distill": DistillCommand,
     "efficiency": EfficiencySettings,
     "encode": EncodeCommand,
     "evaluate": EvaluateCommand,
@@ -212,6 +216,7 @@ def test_every_file_is_compared_with_its_dataclass() -> None:
 def test_the_names_of_the_tables_are_those_of_the_files() -> None:
     for group, table in (
         ("data", DATA_SETS),
+        ("objective", OBJECTIVES),
         ("sampler", SAMPLERS),
         ("stopping", RULES),
         ("strategy", STRATEGIES),

@@ -64,3 +64,7 @@ class TrainingObjective(ABC, Generic[Batch, Trained]):
     @abstractmethod
     def validation_loss(self, model: Trained) -> float:
         """Of held-out images by `model`, the same for every candidate and every seed."""
+
+    def terms(self) -> Mapping[str, float]:
+        """What the losses of the last step are made of, by name, for whoever reads the curve."""
+        return {}

@@ -1,0 +1,93 @@
+"""What commands that train for long share: a folder held, Ctrl-C between two steps, a bar, scores."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from conf.compose import compose
+from space.shared.files import alone_in
+from space.shared.plain import InputError
+from training.run import Scores
+from training.trainer import Trainer
+
+
+def embedded_scores(
+    groups: Mapping[str, Mapping[str, Any]], seed: int, trainer: Trainer, folder: Path
+) -> Scores:
+    """As trials of a search on this data are scored, by the embedded evaluator.
+
+    Args:
+        groups: fields of `training`, of `data` and maybe more, by the names of a search's settings.
+    """
+    from search.scoring.evaluator import prepare_evaluator
+    from search.scoring.inputs import scored_captions
+    from search.settings import settings_from_plain
+
+    data = trainer.data
+    sized = {**groups, "data": {**groups["data"], "image_size_px": data.image_size_px}}
+    settings = settings_from_plain(compose("search", [f"seed={seed}"], stored=sized))
+    evaluator = prepare_evaluator(settings, folder / f"evaluator-{data.image_size_px}px", data, print)
+    captions = scored_captions(settings, data)
+    return lambda model: evaluator.score(model.generate(captions, seed=seed), captions)
+
+
+@contextmanager
+def remembered_interruption() -> Iterator[Callable[[], bool]]:
+    """Remember Ctrl-C instead of breaking a step; a second one breaks it."""
+    pressed = False
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def training_progress(console: Console, last: int, start: int) -> Iterator[Callable[[int, float], None]]:
+    """A bar on a terminal; elsewhere a line for each twentieth."""
+    if not console.is_terminal:
+        every = max(1, last // 20)
+
+        def line(step: int, loss: float) -> None:
+            if step % every == 0 or step == last:
+                print(f"step {step} of {last}, loss {loss:.4f}")
+
+        yield line
+        return
+    columns = (
+        TextColumn("step {task.completed} of {task.total}"),
+        BarColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("training", total=last, completed=start, loss="-")
+        yield lambda step, loss: progress.update(task, completed=step, loss=f"{loss:.4f}")
+
+
+@contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """A folder that no other training writes to meanwhile."""
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone_in(folder))
+        except BlockingIOError:
+            raise InputError(f"out: another training writes to {folder}; choose another, or wait") from None
+        except OSError as error:
+            raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
+        yield

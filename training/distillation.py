@@ -1,0 +1,104 @@
+"""A trained model that learns to generate in fewer steps: any objective of `conf/objective`, one trainer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from space.interchange.checkpoints import PIPELINE_FILE
+from space.shared.command_lines import command_line
+from space.shared.plain import ByName, InputError
+from training.adapters import LORA_FOLDER, has_lora, merged, save_lora
+from training.data.dataset import Dataset
+from training.generation.identity import model_identity, model_kind
+from training.initial import check_same, take_weights
+from training.model import Model, ModelSettings, load_model
+from training.objectives.ufogen import UfogenObjective, UfogenSettings
+from training.settings import TrainingSettings
+from training.trainer import Trainer
+
+OBJECTIVES = {"ufogen": "training.objectives.ufogen:UfogenSettings"}
+DistillationSettings = Annotated[UfogenSettings, ByName(OBJECTIVES)]
+"""The settings of any of them: a field of this type is read by its `name`."""
+OF_MODEL = ("diffusion", "latents", "text")
+
+
+def with_base(training: TrainingSettings, base: ModelSettings, own: UfogenSettings) -> TrainingSettings:
+    """Settings of a training that begins with a model: noise, latents and text are the model's, and how it
+    generates is what the objective makes of it.
+
+    Raises:
+        InputError: the model's noise levels and the objective's do not go together.
+    """
+    diffusion = base.diffusion
+    if own.zero_terminal_snr is not None:
+        diffusion = replace(diffusion, zero_terminal_snr=own.zero_terminal_snr)
+    return replace(
+        training,
+        diffusion=diffusion,
+        latents=base.latents,
+        text=base.text,
+        guidance=1.0,
+        sampling_steps=own.sampling_steps,
+    )
+
+
+class Distiller(Trainer):
+    """Training that begins with the model of a folder, and keeps that folder's digest in its states.
+
+    Raises:
+        InputError: the folder holds no model, or one that does not fit the data; as `Trainer`.
+    """
+
+    def __init__(
+        self, base: Path, data: Dataset, settings: TrainingSettings, own: UfogenSettings, *, seed: int
+    ) -> None:
+        self.own, model = own, load_base(base, settings.device)
+        super().__init__(
+            model.architecture,
+            data,
+            with_base(settings, model.settings, own),
+            seed=seed,
+            objective=partial(_objective, base=model, folder=base, own=own),
+            identity={"base": model_identity(base)["digest"]},
+        )
+        self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
+
+    def save_weights(self, folder: str | Path) -> None:
+        """The averaged weights, adapters among them; and the adapters alone."""
+        merged(self.averaged).save(folder)
+        if has_lora(self.averaged):
+            save_lora(self.averaged, self.own.lora, Path(folder) / LORA_FOLDER)
+
+
+def load_base(folder: Path, device: str) -> Model:
+    """Raises InputError where a folder holds no diffusion model of ours."""
+    if model_kind(folder) == PIPELINE_FILE:
+        raise InputError(
+            f"init_from: {str(folder)!r} is a pipeline of diffusers; needed: a model of ours, as "
+            f"{command_line('convert', model=folder, to='mdsearch', out='base')} makes of it"
+        )
+    model = load_model(folder, device)
+    if model.settings.one_step:
+        raise InputError(
+            f"init_from: {str(folder)!r} generates in one step already; needed: a diffusion model, such as "
+            "the one that it was distilled from"
+        )
+    return model
+
+
+def _objective(
+    model: Model,
+    data: Dataset,
+    settings: TrainingSettings,
+    seed: int,
+    *,
+    base: Model,
+    folder: Path,
+    own: UfogenSettings,
+) -> UfogenObjective:
+    check_same(base, model, folder, but_for=["diffusion"])
+    take_weights(model, base)
+    return UfogenObjective(model, data, settings, seed, own)
