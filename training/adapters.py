@@ -52,11 +52,16 @@ def add_lora(model: Model, settings: LoraSettings) -> None:
     model.requires_grad_(False)
     _wrapped(model).add_adapter(_config(model, settings), ADAPTER)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(".lora_" in name)
+        parameter.requires_grad_(is_lora(name))
 
 
 def has_lora(model: Model) -> bool:
-    return any(".lora_" in name for name, _ in model.unet.named_parameters())
+    return any(is_lora(name) for name, _ in model.unet.named_parameters())
+
+
+def is_lora(name: str) -> bool:
+    """Whether a parameter of this name is an adapter's."""
+    return ".lora_" in name
 
 
 def merged(model: Model) -> Model:
@@ -98,7 +103,7 @@ def _layers(unet: nn.Module, which: str) -> list[str]:
     return [
         name.removesuffix(".base_layer")
         for name, layer in unet.named_modules()
-        if ".lora_" not in name and _is_adapted(layer) and (which == "all" or "attention" in name)
+        if not is_lora(name) and _is_adapted(layer) and (which == "all" or "attention" in name)
     ]
 
 

@@ -110,7 +110,7 @@ class Diffusion:
     """
 
     def __init__(self, settings: DiffusionSettings, bound: float | None, device: torch.device) -> None:
-        self.settings, self._bound, self._device = settings, bound, device
+        self.settings, self.bound, self._device = settings, bound, device
         signal, spread = self._of_all_steps()
         self._signal, self._noise = signal.float().to(device), spread.float().to(device)
         self._weight = self._weights(signal, spread).float().to(device)
@@ -120,14 +120,16 @@ class Diffusion:
         signal, spread = self._levels(timesteps)
         return signal * clean + spread * noise
 
-    def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """As `add_noise`; behind the last level, at -1, the latents are clean."""
+    def levels(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """a_t and s_t, (B, 1, 1, 1) each; behind the last level, at -1, latents are clean: 1 and 0."""
         is_clean = (timesteps < 0).view(-1, 1, 1, 1)
-        return torch.where(is_clean, clean, self.add_noise(clean, noise, timesteps.clamp(min=0)))
+        signal, spread = self._levels(timesteps.clamp(min=0))
+        return torch.where(is_clean, 1.0, signal), torch.where(is_clean, 0.0, spread)
 
-    def signal_share(self, timesteps: Tensor) -> Tensor:
-        """(B,) a_t^2, the share of a level's variance that is signal; 1 at -1."""
-        return torch.where(timesteps < 0, 1.0, self._signal[timesteps.clamp(min=0)].square())
+    def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """As `add_noise`; clean at -1."""
+        signal, spread = self.levels(timesteps)
+        return signal * clean + spread * noise
 
     def clean(self, prediction: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
         """The x0 that a prediction of x_t means; not clipped."""
@@ -196,25 +198,25 @@ class Diffusion:
     def _euler(self, steps: int) -> tuple[Tensor, SamplingStep]:
         """From noise level to noise level along the velocity, as far from each other as DDIM's here."""
         count = self.settings.timesteps
-        timesteps, following = self._trailing(steps)
+        timesteps, following = self.trailing(steps)
 
         def step(velocity: Tensor, timestep: int, latents: Tensor) -> Tensor:
             level, next_level = ((each + 1) / count for each in (timestep, following[timestep]))
-            if self._bound is not None:
-                clean = (latents - level * velocity).clamp(-self._bound, self._bound)
+            if self.bound is not None:
+                clean = (latents - level * velocity).clamp(-self.bound, self.bound)
                 velocity = (latents - clean) / level
             return latents + (next_level - level) * velocity
 
         return timesteps.to(self._device), step
 
     def _one_step(self, steps: int, more_noise: Callable[[], Tensor] | None) -> tuple[Tensor, SamplingStep]:
-        timesteps, following = self._trailing(steps)
+        timesteps, following = self.trailing(steps)
 
         def step(prediction: Tensor, timestep: int, latents: Tensor) -> Tensor:
             at = torch.full((len(latents),), timestep, device=latents.device)
             clean = self.clean(prediction, latents, at)
-            if self._bound is not None:
-                clean = clean.clamp(-self._bound, self._bound)
+            if self.bound is not None:
+                clean = clean.clamp(-self.bound, self.bound)
             if following[timestep] < 0:
                 return clean
             if more_noise is None:
@@ -223,7 +225,7 @@ class Diffusion:
 
         return timesteps.to(self._device), step
 
-    def _trailing(self, steps: int) -> tuple[Tensor, dict[int, int]]:
+    def trailing(self, steps: int) -> tuple[Tensor, dict[int, int]]:
         """Timesteps from the last one on, evenly apart, and which follows each; -1 the last."""
         count = self.settings.timesteps
         timesteps = torch.arange(count, 0, -count / steps, dtype=torch.float64).round().long()[:steps] - 1
@@ -235,7 +237,7 @@ class Diffusion:
 
     @cached_property
     def _scheduler(self) -> Any:
-        return ddim_scheduler(self.settings, self._bound)
+        return ddim_scheduler(self.settings, self.bound)
 
     @property
     def alphas_cumprod(self) -> Tensor:

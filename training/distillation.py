@@ -5,34 +5,39 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from space.interchange.checkpoints import PIPELINE_FILE
 from space.shared.command_lines import command_line
 from space.shared.plain import ByName, InputError
-from training.adapters import LORA_FOLDER, has_lora, merged, save_lora
+from training.adapters import LORA_FOLDER, has_lora, is_lora, merged, save_lora
 from training.data.dataset import Dataset
 from training.generation.identity import model_identity, model_kind
 from training.initial import check_same, take_weights
 from training.model import Model, ModelSettings, load_model
-from training.objectives.ufogen import UfogenObjective, UfogenSettings
+from training.objectives.base import TrainingObjective
+from training.objectives.student import StudentSettings
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
-OBJECTIVES = {"ufogen": "training.objectives.ufogen:UfogenSettings"}
-DistillationSettings = Annotated[UfogenSettings, ByName(OBJECTIVES)]
+OBJECTIVES = {
+    "lcm": "training.objectives.lcm:LcmSettings",
+    "steps": "training.objectives.steps:StepsSettings",
+    "ufogen": "training.objectives.ufogen:UfogenSettings",
+}
+DistillationSettings = Annotated[StudentSettings, ByName(OBJECTIVES)]
 """The settings of any of them: a field of this type is read by its `name`."""
 OF_MODEL = ("diffusion", "latents", "text")
 
 
-def with_base(training: TrainingSettings, base: ModelSettings, own: UfogenSettings) -> TrainingSettings:
+def with_base(training: TrainingSettings, base: ModelSettings, own: StudentSettings) -> TrainingSettings:
     """Settings of a training that begins with a model: noise, latents and text are the model's, and how it
     generates is what the objective makes of it.
 
     Raises:
         InputError: the model's noise levels and the objective's do not go together.
     """
-    diffusion = base.diffusion
+    diffusion, (steps, guidance) = base.diffusion, own.sampled(base)
     if own.zero_terminal_snr is not None:
         diffusion = replace(diffusion, zero_terminal_snr=own.zero_terminal_snr)
     return replace(
@@ -40,8 +45,8 @@ def with_base(training: TrainingSettings, base: ModelSettings, own: UfogenSettin
         diffusion=diffusion,
         latents=base.latents,
         text=base.text,
-        guidance=1.0,
-        sampling_steps=own.sampling_steps,
+        guidance=guidance,
+        sampling_steps=steps,
     )
 
 
@@ -53,18 +58,21 @@ class Distiller(Trainer):
     """
 
     def __init__(
-        self, base: Path, data: Dataset, settings: TrainingSettings, own: UfogenSettings, *, seed: int
+        self, base: Path, data: Dataset, settings: TrainingSettings, own: StudentSettings, *, seed: int
     ) -> None:
         self.own, model = own, load_base(base, settings.device)
         super().__init__(
-            model.architecture,
+            replace(
+                model.architecture, guidance_width=own.guidance_width or model.architecture.guidance_width
+            ),
             data,
             with_base(settings, model.settings, own),
             seed=seed,
             objective=partial(_objective, base=model, folder=base, own=own),
             identity={"base": model_identity(base)["digest"]},
         )
-        self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
+        network = self.averaged.unet.named_parameters()
+        self.parameters = sum(parameter.numel() for name, parameter in network if not is_lora(name))
 
     def save_weights(self, folder: str | Path) -> None:
         """The averaged weights, adapters among them; and the adapters alone."""
@@ -97,8 +105,8 @@ def _objective(
     *,
     base: Model,
     folder: Path,
-    own: UfogenSettings,
-) -> UfogenObjective:
+    own: StudentSettings,
+) -> TrainingObjective[Any, Model]:
     check_same(base, model, folder, but_for=["diffusion"])
     take_weights(model, base)
-    return UfogenObjective(model, data, settings, seed, own)
+    return own.make(model, data, settings, seed, base)

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor, nn
+
 from space.difference import difference_in_a_line
 from space.shared.plain import InputError
 from training.model import Model, ModelSettings, load_model
@@ -37,6 +39,7 @@ def check_same(model: Model, own: Model, folder: Path, *, but_for: Collection[st
         model.architecture,
         attention=own.architecture.attention,
         latent_size=own.architecture.latent_size,
+        guidance_width=own.architecture.guidance_width,
     )
     if before != own.architecture:
         found = difference_in_a_line(before, own.architecture)
@@ -52,9 +55,18 @@ def check_same(model: Model, own: Model, folder: Path, *, but_for: Collection[st
 
 
 def take_weights(own: Model, model: Model) -> None:
-    """Give a model those of another one."""
+    """Give a model those of another one; a guidance embedding that it has alone starts without effect."""
+    unet = own.unet
+    if isinstance(unet.guidance, nn.Linear) and not model.architecture.guidance_width:
+        nn.init.zeros_(unet.guidance.weight)
     for name, part in model.saved_parts().items():
-        own.saved_parts()[name].load_state_dict(part.state_dict())
+        new = {f"guidance.{key}": value for key, value in _guidance(own).items()} if name == "unet" else {}
+        own.saved_parts()[name].load_state_dict({**new, **part.state_dict()})
+
+
+def _guidance(model: Model) -> dict[str, Tensor]:
+    layer = model.unet.guidance
+    return layer.state_dict() if isinstance(layer, nn.Module) else {}
 
 
 def _meant(settings: ModelSettings, name: str) -> object:

@@ -65,7 +65,7 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
     """
     folder, base, last = command.folder(), Path(command.init_from), command.training.steps
     data = load_data(command.data)
-    for line in data.notes():
+    for line in [*data.notes(), *_notes(command)]:
         print(line)
     trainer = Distiller(base, data, command.training, command.objective, seed=command.seed)
     trainer.say = print
@@ -95,6 +95,16 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
         print(f"stopped at step {trainer.step}; go on with: {command_line('distill', resume=folder)}")
         raise KeyboardInterrupt
     return folder
+
+
+def _notes(command: DistillCommand) -> list[str]:
+    dropout = of_base(command).get("training", {}).get("caption_dropout")
+    if command.objective.guides and dropout == 0:
+        return [
+            f"warning: {command.init_from} was trained without caption_dropout, so guidance, from which "
+            f"objective={command.objective.name} learns, means nothing to it"
+        ]
+    return []
 
 
 def _note_base(run: TrainingRun, base: Path) -> None:

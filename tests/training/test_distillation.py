@@ -153,6 +153,20 @@ def test_a_sweep_names_its_cells_and_goes_on(
     assert {cell: (tmp_path / cell / "unet.safetensors").stat().st_mtime_ns for cell in cells} == before
 
 
+@pytest.mark.parametrize("objective", ["steps", "lcm"])
+def test_fewer_steps_by_the_same_command(
+    objective: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"init_from={trained}", f"objective={objective}", "objective.sampling_steps=3", *SMALL]
+    assert distill.main([*words, f"out={tmp_path}", "objective.teacher_steps=6", "training.steps=1"]) == 0
+    told = load_model(tmp_path, "cpu").settings
+    expected = {"steps": (3, 1.0, "ddim"), "lcm": (3, 6.0, "onestep")}[objective]
+    assert (told.sampling_steps, told.guidance, told.sampler) == expected
+    assert "was trained without caption_dropout" in capsys.readouterr().out
+    with pytest.raises(InputError, match="another objective"):
+        distill.main([f"init_from={trained}", f"out={tmp_path}", *SMALL])
+
+
 def test_words_without_effect_are_refused(trained: Path, tmp_path: Path) -> None:
     for word, message in (
         ("training.guidance=3", "training.guidance: has no effect here, where objective decides"),

@@ -21,12 +21,20 @@ from space.shared.seeds import generator
 from tests.mdsearch.test_convert import trained
 from tests.mdsearch.test_convert_default import DEFAULT, PROMPTS, WORDS
 from tests.training.test_diffusion import PREDICTIONS, make
+from training.diffusion import Diffusion
 from training.generation.generators import open_generator, own_settings
 from training.generation.schedulers import rescheduled
 from training.generation.settings import GenerationSettings
 from training.model import Model, load_model
 
 CPU = torch.device("cpu")
+
+
+def signal_share(diffusion: Diffusion, timesteps: Tensor) -> Tensor:
+    """(B,) a_t^2."""
+    return diffusion.levels(timesteps)[0].flatten().square()
+
+
 ASKED = GenerationSettings(
     count=3, image_size_px=16, steps=1, guidance=1.0, sampler="onestep", seed=5, batch_size=3
 )
@@ -36,8 +44,8 @@ ASKED = GenerationSettings(
 def test_the_clean_latents_of_a_prediction(prediction: str) -> None:
     """With a = sqrt(.36) and s = .8, x0 = 1 and e = 2: x_t = .6 + 1.6 = 2.2, v = 1.2 - .8 = .4."""
     diffusion = make(prediction)
-    level = int((diffusion.signal_share(torch.arange(1000)) - 0.36).abs().argmin())
-    share = float(diffusion.signal_share(torch.tensor([level])))
+    level = int((signal_share(diffusion, torch.arange(1000)) - 0.36).abs().argmin())
+    share = float(signal_share(diffusion, torch.tensor([level])))
     a, s = share**0.5, (1 - share) ** 0.5
     if prediction == "flow":  # straight: a + s = 1
         a, s = share**0.5, 1 - share**0.5
@@ -52,7 +60,7 @@ def test_behind_the_last_level_latents_are_clean() -> None:
     diffusion, clean, noise = make(), torch.ones(2, 1, 1, 1), torch.full((2, 1, 1, 1), 3.0)
     noised = diffusion.noised(clean, noise, torch.tensor([-1, 999]))
     assert noised.flatten().tolist() == pytest.approx([1.0, 3.0], abs=1e-3)
-    assert diffusion.signal_share(torch.tensor([-1, 999])).tolist() == pytest.approx([1, 0], abs=1e-6)
+    assert signal_share(diffusion, torch.tensor([-1, 999])).tolist() == pytest.approx([1, 0], abs=1e-6)
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
@@ -91,7 +99,7 @@ def test_between_several_steps_the_prediction_is_noised_again() -> None:
     )
     x = 8.0
     for level, noise in ((666, 1.0), (332, -2.0)):
-        share = float(diffusion.signal_share(torch.tensor([level])))
+        share = float(signal_share(diffusion, torch.tensor([level])))
         x = share**0.5 * x / 2 + (1 - share) ** 0.5 * noise
     assert float(made) == pytest.approx(x / 2, rel=1e-5)
 
@@ -147,6 +155,17 @@ def test_a_stock_pipeline_generates_the_same_pixels(
     assert ours.std(axis=0).max() > 10
     assert np.array_equal((images * 255).round().astype(np.uint8), ours)
     assert np.array_equal(open_generator(pipeline_folder, asked, CPU).generate(PROMPTS, [0, 1, 2]), ours)
+
+
+def test_a_pipeline_tells_the_guidance_scale_as_we_do(tmp_path: Path) -> None:
+    own = replace(WORDS, one_step=True, sampling_steps=2, guidance=4.0)
+    model = trained(replace(DEFAULT, guidance_width=8), own, tmp_path / "model")
+    out = tmp_path / "pipeline"
+    assert convert.main([f"model={tmp_path / 'model'}", f"out={out}", "to=pipeline_unet"]) == 0
+    asked = replace(ASKED, steps=2, guidance=4.0)
+    ours = model.generate(PROMPTS, seed=5)
+    assert np.array_equal(open_generator(out, asked, CPU).generate(PROMPTS, [0, 1, 2]), ours)
+    assert not np.array_equal(model.generate(PROMPTS, seed=5, guidance=2.0), ours)
 
 
 def test_samples_take_the_sampler_of_their_model(

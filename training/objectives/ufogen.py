@@ -11,31 +11,30 @@ The generator minimises -log D(x') instead of log(1 - D(x')), as is usual: the t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from space.shared.plain import InputError
 from space.shared.seeds import generator
-from training.adapters import LoraSettings, add_lora
 from training.data.dataset import Dataset
 from training.devices import Scalar
 from training.failures import Diverged
-from training.model import Model
-from training.objectives.base import TrainedPart, TrainingObjective
-from training.objectives.diffusion import DiffusionBatch, DiffusionObjective
+from training.model import Model, ModelSettings
+from training.objectives.base import TrainedPart
+from training.objectives.diffusion import DiffusionBatch
 from training.objectives.discriminator import Discriminator, as_it_is, network_alone
+from training.objectives.student import GENERATOR, Sampled, StudentObjective, StudentSettings
 from training.settings import TrainingSettings
 
-GENERATOR, DISCRIMINATOR = "model", "discriminator"
+DISCRIMINATOR = "discriminator"
 
 
 @dataclass(frozen=True)
-class UfogenSettings:
+class UfogenSettings(StudentSettings):
     """The fields of conf/objective/ufogen.yaml."""
 
     name: Literal["ufogen"] = "ufogen"
@@ -43,8 +42,6 @@ class UfogenSettings:
     reconstruction_weight: float = 1.0
     gamma: Literal["signal", "one"] = "signal"
     reconstruction_ema_decay: float = 0.999
-    finetune: Literal["full", "lora"] = "full"
-    lora: LoraSettings = field(default_factory=LoraSettings)
     timesteps: Literal["all", "grid", "last"] = "all"
     gap: int = 250
     condition: Literal["t", "t_minus"] = "t_minus"
@@ -53,11 +50,11 @@ class UfogenSettings:
     discriminator_betas: tuple[float, ...] = (0.0, 0.999)
     zero_last_layer: bool = True
     clamp_logits: float | None = 0.5
-    zero_terminal_snr: bool | None = None
     sampling_steps: int = 1
     collapse: float | None = 0.999
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("gap", "discriminator_every", "sampling_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
@@ -83,6 +80,14 @@ class UfogenSettings:
                 "numbers from 0 up to below 1"
             )
 
+    def sampled(self, base: ModelSettings) -> Sampled:
+        return Sampled(self.sampling_steps, 1.0)
+
+    def make(
+        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, base: Model
+    ) -> UfogenObjective:
+        return UfogenObjective(model, data, settings, seed, self)
+
 
 class UfogenBatch(NamedTuple):
     """What one step learns from."""
@@ -93,11 +98,10 @@ class UfogenBatch(NamedTuple):
     step: Tensor  # which one it is
 
 
-class UfogenObjective(TrainingObjective[UfogenBatch, Model]):
+class UfogenObjective(StudentObjective[UfogenBatch]):
     """A generator from noise in one step, and its discriminator.
 
-    Both begin as the base model, whose text encoder stays as it is. Images, timesteps and all noise derive
-    from (seed, step) alone.
+    Both begin as the base model.
     """
 
     name: ClassVar[str] = "ufogen"
@@ -119,25 +123,16 @@ class UfogenObjective(TrainingObjective[UfogenBatch, Model]):
                 f"objective.gap: {own.gap} is not possible; allowed: at most "
                 f"{model.diffusion.settings.timesteps}, the base's timesteps"
             )
-        self.model, self.settings, self.seed, self.own = model, settings, seed, own
+        self.own = own
         model.settings = replace(model.settings, one_step=True)
-        model.requires_grad_(False)
         base = network_alone(model)
         self.teacher = network_alone(model) if own.reconstruction == "distill" else None
-        if own.finetune == "lora":
-            add_lora(model, own.lora)
-        else:
-            model.unet.requires_grad_(True)
+        super().__init__(model, data, settings, seed, own)
         follower = model if own.reconstruction == "ema" else None
         self.discriminator = Discriminator(base, zero_last_layer=own.zero_last_layer, follower=follower)
-        self.diffusion = DiffusionObjective(model, data, settings, seed)
         rate = own.discriminator_learning_rate or settings.learning_rate
-        self.parts = {
-            GENERATOR: TrainedPart(model, self._adam(model, settings.learning_rate, settings.betas)),
-            DISCRIMINATOR: TrainedPart(
-                self.discriminator, self._adam(self.discriminator, rate, own.discriminator_betas)
-            ),
-        }
+        adam = self.adam(self.discriminator, rate, own.discriminator_betas)
+        self.parts = {**self.parts, DISCRIMINATOR: TrainedPart(self.discriminator, adam)}
         self._terms: dict[str, Scalar] = {}
 
     def turns(self, step: int) -> Sequence[str]:
@@ -181,24 +176,21 @@ class UfogenObjective(TrainingObjective[UfogenBatch, Model]):
         so that the term is |x_{t-gap} - x'_{t-gap}|^2 with one noise for both."""
         if self.own.gamma == "one":
             return torch.ones_like(timesteps, dtype=torch.float32)
-        return self.model.diffusion.signal_share(self.before(timesteps))
+        signal, _ = self.model.diffusion.levels(self.before(timesteps))
+        return signal.flatten().square()
 
     def loss(self, part: str, batch: UfogenBatch) -> Tensor:
-        latents, context = self._read(batch.data)
+        latents, context = self.read(batch.data)
         if part == DISCRIMINATOR:
             return self._discriminator_loss(batch, latents, context)
         return self._generator_loss(batch, latents, context)
-
-    def validation_loss(self, model: Model) -> float:
-        """Of the diffusion that the base learnt: how far the generator has gone from it."""
-        return self.diffusion.validation_loss(model)
 
     # ------------------------------------------------------------------ losses
 
     def _generator_loss(self, batch: UfogenBatch, latents: Tensor, context: Tensor) -> Tensor:
         timesteps, critic = batch.data.timesteps, self.discriminator
         noisy = self.model.diffusion.add_noise(latents, batch.data.noise, timesteps)
-        clean = self._clean(self.model, noisy, timesteps, context)
+        clean = self.clean(self.model, noisy, timesteps, context)
         with as_it_is(critic):
             logits = self._judged(clean, batch.fake_noise, timesteps, context)
         adversarial = F.softplus(-logits).mean()  # -log D(x')
@@ -216,7 +208,7 @@ class UfogenObjective(TrainingObjective[UfogenBatch, Model]):
         timesteps = batch.data.timesteps
         with torch.no_grad():
             noisy = self.model.diffusion.add_noise(latents, batch.data.noise, timesteps)
-            clean = self._clean(self.model, noisy, timesteps, context)
+            clean = self.clean(self.model, noisy, timesteps, context)
         real = self._judged(latents, batch.real_noise, timesteps, context)
         fake = self._judged(clean, batch.fake_noise, timesteps, context)
         self.discriminator.watch(real, fake)
@@ -238,24 +230,12 @@ class UfogenObjective(TrainingObjective[UfogenBatch, Model]):
                 "objective.discriminator_learning_rate or another objective.gap may help"
             )
 
-    def _read(self, data: DiffusionBatch) -> tuple[Tensor, Tensor]:
-        """Latents and text features."""
-        if isinstance(data.tokens, Tensor):
-            return data.images, data.tokens
-        with torch.no_grad(), self._autocast():
-            return self.model.codec.encode(data.images), self.model.text_encoder(data.tokens)
-
-    def _clean(self, model: Model, noisy: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        with self._autocast():
-            prediction = model(noisy, timesteps, context)
-        return self.model.diffusion.clean(prediction.float(), noisy, timesteps)
-
     def _judged(self, clean: Tensor, noise: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         """(B,) logits of latents, noised to the level that the discriminator sees."""
         before = self.before(timesteps)
         told = timesteps if self.own.condition == "t" else before.clamp(min=0)
         noised = self.model.diffusion.noised(clean, noise, before)
-        with self._autocast():
+        with self.autocast():
             logits: Tensor = self.discriminator(noised, told, context)
         return logits
 
@@ -263,16 +243,4 @@ class UfogenObjective(TrainingObjective[UfogenBatch, Model]):
     def _target(self, latents: Tensor, noisy: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         """Of the reconstruction term: data, or what a frozen or a slower network makes of the same noise."""
         slower = self.teacher or self.discriminator.follower
-        return latents if slower is None else self._clean(slower, noisy, timesteps, context)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return self.settings.autocast(self.model.device)
-
-    def _adam(self, module: nn.Module, rate: float, betas: Sequence[float]) -> torch.optim.AdamW:
-        return torch.optim.AdamW(
-            [parameter for parameter in module.parameters() if parameter.requires_grad],
-            lr=rate,
-            betas=(betas[0], betas[1]),
-            weight_decay=self.settings.weight_decay,
-            fused=True,
-        )
+        return latents if slower is None else self.clean(slower, noisy, timesteps, context)
