@@ -21,6 +21,7 @@ from space.shared.command_lines import setting_word
 from space.shared.plain import InputError, from_plain, to_plain
 from training.data.factory import DataSettings
 from training.data.scenes import ScenesSettings
+from training.distributed.ranks import Parallel
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.latents import make_codec
 from training.run import RunSettings
@@ -30,6 +31,7 @@ from training.stages import StageSettings
 TRAIN_TEXTS = (
     "arch_file", "run", "out", "resume", "init_from", "data.folder", "data.captions", "data.source",
 )  # fmt: skip
+LEAST = {"workers": 1, "min_workers": 1, "restarts": 0}
 OF_RUN, WORDS = ("proxy", "data", "training"), "overrides.yaml"
 CPU = torch.device("cpu")
 STEPS = {"steps": None}  # of a training; they do not tell one from another
@@ -66,9 +68,18 @@ class TrainCommand:
     keep_steps: tuple[int, ...] = ()
     rollbacks: int = 1
     images: int = 48
+    workers: int = 1
+    parallel: Parallel = "ddp"
+    min_workers: int = 1
+    restarts: int = 3
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+        if self.min_workers > self.workers and self.min_workers > 1:
+            raise InputError(f"min_workers: {self.min_workers}; allowed: 1 to {self.workers} (workers)")
         check_kept(self.kept(), [stage.until for stage in self.all_stages()])
 
     def kept(self) -> RunSettings:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from search.backends.cluster import check_devices
+from search.backends.cluster import check_devices, check_several, several_lines
 from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.unmeasured import noise_note
 from search.evolution_plan import check_evolution, evolution_plan
@@ -29,6 +30,7 @@ from search.statistics.noise import NO_NOISE, Noise
 from search.stopping.factory import StoppingSettings, make_rule
 from search.strategies.evolve import EvolveSettings
 from search.strategies.factory import StrategySettings
+from search.strategies.independent import IndependentSettings
 from search.supernet_plan import check_supernet, supernet_plan
 from space.architecture import Architecture
 from space.budget import Budget, smallest_of
@@ -56,6 +58,8 @@ def check(settings: SearchSettings) -> Dataset:
             that score that are missing or others.
     """
     check_devices(settings.cluster)
+    is_shared = not isinstance(settings.strategy, IndependentSettings)
+    check_several(settings.cluster, settings.backend, settings.training.batch_size, is_shared)
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     if start := settings.named[len(settings.enqueue) :]:
         named["strategy.start"] = start
@@ -246,7 +250,8 @@ def plan_text(settings: SearchSettings) -> str:
     generator = random.Random(settings.seed)
     sampled = [settings.space.sample(UniformSuggestions(generator)) for _ in range(SAMPLES_PRICED)]
     feasible = [a for a in sampled if not settings.budget.excess(a)]
-    workers = 1 if settings.backend == "inline" else settings.cluster.workers_here
+    cluster = settings.cluster
+    at_once = 1 if settings.backend == "inline" else max(1, cluster.trials_here)
     trials = trials_at_most(settings)
     steps = trials * settings.rungs[-1]
     lines = [
@@ -281,12 +286,14 @@ def plan_text(settings: SearchSettings) -> str:
     lines += [f"supernet   {line}" for line in supernet_plan(settings, data)]
     lines += [f"evolution  {line}" for line in evolution_plan(settings, data)]
     pace = measured_pace(trainer, settings, data)
+    of_trial = replace(pace, step=pace.step / cluster.workers_per_trial)
+    lines += several_lines(cluster)
     kept, while_running = parameters * KEPT_BYTES_PER_PARAMETER, parameters * STATE_BYTES_PER_PARAMETER
-    disk = trials * kept + workers * while_running
+    disk = trials * kept + at_once * while_running
     where = Path(settings.runs_folder).expanduser()
     lines += [
         f"proxy      a typical candidate: {parameters / 1e6:.2f} M parameters, {pace.step:.3f} s a step here",
-        *(f"time       {line}" for line in time_lines(settings, pace, workers)),
+        *(f"time       {line}" for line in time_lines(settings, of_trial, at_once)),
         f"disk       about {disk / 1e6:.0f} MB in {where} ({disk_free_bytes(where) / 1e9:.0f} GB free)",
     ]
     return "\n".join(lines)

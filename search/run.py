@@ -214,7 +214,8 @@ def _drive(
         return
     torch.set_num_threads(1)  # a Gaussian process beside the workers would fight them for their cores
     ray.use(settings.cluster, display.message)
-    from search.backends.ray_tune import Gauges, run_on_ray
+    from search.backends.ray_gauges import Gauges
+    from search.backends.ray_tune import run_on_ray
 
     gauges = Gauges(settings.objectives)
     record.listeners.append(lambda event, history: gauges(history))

@@ -40,10 +40,13 @@ from space.shared.plain import InputError
 from space.shared.retries import Waiting, patiently, storage_error
 from space.subnet import Subnet
 from training.checkpoints import Checkpoints
+from training.data.dataset import Dataset
 from training.data.factory import DataSettings, load_data
+from training.distributed.ranks import Ranks
 from training.failures import Diverged, is_out_of_memory
 from training.generation.grid import save_grid
 from training.settings import TrainingSettings
+from training.state import TrainingState
 from training.supernet import Round, SharedTrainer
 from training.trainer import Trainer
 
@@ -71,11 +74,30 @@ class StartsAgain:
     reason: str
 
 
+class Peers:
+    """The other workers of a trial, as the first one commands them; by default there are none."""
+
+    def begin(self, job: Job, step: int, micro_batch: int | None) -> None:
+        """They have a trainer at this step when this returns."""
+
+    def train_to(self, step: int) -> None:
+        """They begin; asked again for the same step, they just go on."""
+
+    def wait(self) -> None:
+        """Until they have come there."""
+
+
 class TrialWorker:
-    """Runs jobs, one at a time; data and evaluator are loaded once."""
+    """Runs jobs, one at a time; data and evaluator are loaded once.
+
+    Attributes:
+        ranks, peers: where a trial has several workers, of which this is the first.
+        micro_batch: in place of the settings', since memory ran out before.
+    """
 
     def __init__(self, settings: TrialSettings) -> None:
-        self.settings = settings
+        self.settings, self.ranks, self.peers = settings, Ranks(), Peers()
+        self.micro_batch: int | None = None
         self.data = load_data(settings.data)
         self.evaluator = load_evaluator(Path(settings.evaluator_folder), settings.weights, settings.compute)
         self.captions = evaluation_captions(self.data.held_out_captions, self.evaluator.images)
@@ -95,6 +117,7 @@ class TrialWorker:
             trainer, unusable = yield from patiently(partial(self._begin, job, states))
             if unusable is not None:
                 yield StartsAgain(unusable)
+            self.peers.begin(job, trainer.step, self.micro_batch)
             for step in job.rungs:
                 if step >= trainer.step:
                     work = _Work(trainer.step, step, {}, states)
@@ -117,18 +140,7 @@ class TrialWorker:
         return trainer, None
 
     def _trainer(self, job: Job) -> Trainer | SharedTrainer:
-        proxy, shared = self.settings.proxy, job.shared
-        if shared is not None:
-            training = replace(
-                self.settings.training,
-                steps=shared.steps,
-                decay=shared.decay,
-                validation_images=shared.validation_images,
-            )
-            rounds = [Round(*each) for each in shared.rounds]
-            return SharedTrainer(rounds, proxy, self.data, training, seed=job.seed)
-        training = replace(self.settings.training, steps=job.rungs[-1])
-        return Trainer(narrow(job.architecture, proxy), self.data, training, seed=job.seed)
+        return trainer_of(self.settings, self.data, job, self.ranks, self.micro_batch)
 
     def _to_rung(self, trainer: Trainer | SharedTrainer, job: Job, work: _Work) -> Report:
         """May be called again after an OSError, and then goes on with what is left to do."""
@@ -136,8 +148,7 @@ class TrialWorker:
             assert job.shared is not None
             return self._to_shared_rung(trainer, job, job.shared, work)
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
-        with _timed(seconds, "training"):
-            trainer.train_to(work.to_step, _saving(trainer, folder, work))
+        state = self._train(trainer, folder, work)
         with _timed(seconds, "validation"):
             validation_loss = trainer.validation_loss()
         with _timed(seconds, "sampling"):
@@ -148,7 +159,7 @@ class TrialWorker:
             with replacing_files(folder, last=MODEL_NAME) as own:
                 save_grid(images[:SAMPLES_SHOWN], own / SAMPLES_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
                 trainer.save_weights(own)
-            work.states.write(trainer.state())
+            work.states.write(state)
             _log(folder, work, work.to_step)
         scores[VALIDATION_LOSS] = validation_loss
         broken = [name for name, value in scores.items() if not np.isfinite(value)]
@@ -157,15 +168,23 @@ class TrialWorker:
         plain = {name: float(value) for name, value in scores.items()}
         return Report(work.to_step, plain, seconds, deviations)
 
+    def _train(self, trainer: Trainer | SharedTrainer, folder: Path, work: _Work) -> TrainingState:
+        """To a rung, by all workers."""
+        with _timed(work.seconds, "training"):
+            self.peers.train_to(work.to_step)
+            trainer.train_to(work.to_step, _saving(trainer, self.ranks, folder, work))
+            state = trainer.state()
+            self.peers.wait()
+        return state
+
     def _to_shared_rung(
         self, trainer: SharedTrainer, job: Job, shared: SharedTraining, work: _Work
     ) -> Report:
         """Its score is the first candidate's; at the last rung all candidates have theirs."""
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
-        with _timed(seconds, "training"):
-            trainer.train_to(work.to_step, _saving(trainer, folder, work))
+        state = self._train(trainer, folder, work)
         with _timed(seconds, "writing"):
-            work.states.write(trainer.state())
+            work.states.write(state)
             _log(folder, work, work.to_step)
         candidates = shared.candidates if work.to_step == job.rungs[-1] else shared.candidates[:1]
         with _timed(seconds, "inherited scores"):
@@ -191,6 +210,23 @@ class TrialWorker:
         return {name: float(value) for name, value in scores.items() if np.isfinite(value)}
 
 
+def trainer_of(
+    settings: TrialSettings, data: Dataset, job: Job, ranks: Ranks, micro_batch: int | None = None
+) -> Trainer | SharedTrainer:
+    """Of a job, from step 0. With a `micro_batch` in place of the settings', since memory ran out before."""
+    proxy, shared, training = settings.proxy, job.shared, settings.training
+    if micro_batch is not None:
+        training = replace(training, micro_batch=micro_batch)
+    if shared is None:
+        training = replace(training, steps=job.rungs[-1])
+        return Trainer(narrow(job.architecture, proxy), data, training, seed=job.seed, ranks=ranks)
+    training = replace(
+        training, steps=shared.steps, decay=shared.decay, validation_images=shared.validation_images
+    )
+    rounds = [Round(*each) for each in shared.rounds]
+    return SharedTrainer(rounds, proxy, data, training, seed=job.seed, ranks=ranks)
+
+
 @dataclass
 class _Work:
     """From one rung to the next. `seconds` grow with every attempt, `from_step` with every state saved."""
@@ -201,13 +237,16 @@ class _Work:
     states: Checkpoints
 
 
-def _saving(trainer: Trainer | SharedTrainer, folder: Path, work: _Work) -> Callable[[int, float], None]:
+def _saving(
+    trainer: Trainer | SharedTrainer, ranks: Ranks, folder: Path, work: _Work
+) -> Callable[[int, float], None]:
     """After each step: a state now and then, so that a long way to a rung need not be gone in one go."""
     last = time.monotonic()
+    ranks.asks = lambda: time.monotonic() - last >= SAVED_EVERY_SECONDS
 
     def after(step: int, loss: float) -> None:
         nonlocal last
-        if step < work.to_step and time.monotonic() - last >= SAVED_EVERY_SECONDS:
+        if step < work.to_step and ranks.asked:
             work.states.save(trainer.state(), partial(_log, folder, work, step))
             last = time.monotonic()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from space.kinds.stage import Stage
 from space.kinds.table import build
 from space.shared.plain import InputError
 from space.stages import RESAMPLING, Stages, stages, units
+
+Checkpointing = Literal["none", "levels", "blocks"]
 
 
 class Unit(nn.Module):
@@ -150,6 +153,16 @@ class UNet(_Part):
                     raise AssertionError(f"{where}: no such place in a UNet")
         self.norm_out = nn.GroupNorm(last.options.norm_groups, last.inputs, eps=CONV_EPS)
         self.conv_out = build(last)
+        self.level_checkpointing = False
+
+    def checkpoint(self, what: Checkpointing) -> None:
+        """From now on the activations within each level, or within each conv block and the layers behind it,
+        are computed again in the backward pass instead of kept. A middle has no levels: there, they are
+        blocks'."""
+        self.level_checkpointing = what == "levels"
+        for part in self.modules():
+            if isinstance(part, _Part):
+                part.gradient_checkpointing = what == "blocks" or (what == "levels" and part is self)
 
     def forward(
         self,
@@ -182,7 +195,7 @@ class UNet(_Part):
         inside = self._inside(beside.inside)
         skips = [self.conv_in(latents)]
         for down, residual in zip(self.down, inside, strict=False):
-            skips += down(skips[-1], time, context, residual)
+            skips += self._level(down, skips[-1], time, context, residual)
         x = skips[-1]
         if beside.skips:
             skips = _all_plus(skips, beside.skips)
@@ -194,8 +207,13 @@ class UNet(_Part):
             assert isinstance(up, WayUp)
             first = len(skips) - len(up.stages)
             own, skips[first:] = skips[first:], []
-            x = up(x, time, context, own, tuple(skips[-1].shape[-2:]) if skips else None)
+            x = self._level(up, x, time, context, own, tuple(skips[-1].shape[-2:]) if skips else None)
         return self.conv_out(F.silu(self.norm_out(x)))
+
+    def _level(self, level: nn.Module, *inputs: Any) -> Any:
+        if self.level_checkpointing and torch.is_grad_enabled():
+            return checkpoint(partial(_leaving_lists, level), *inputs, use_reentrant=False)
+        return level(*inputs)
 
     def _inside(self, residuals: Sequence[Tensor]) -> list[Tensor | None]:
         """One a level, the last for the middle."""
@@ -231,6 +249,11 @@ class UNet(_Part):
         if sizes is not None:
             parts.append(sinusoids(sizes.flatten(), SIZE_EMBEDDING_WIDTH).view(sizes.shape[0], -1))
         return torch.cat([part.to(latents.dtype) for part in parts], dim=1)
+
+
+def _leaving_lists(level: nn.Module, *inputs: Any) -> Any:
+    """A level up empties its list of skips, which it is given a second time in the backward pass."""
+    return level(*(list(each) if isinstance(each, list) else each for each in inputs))
 
 
 def _check_width(name: str, given: Tensor, width: int) -> None:

@@ -46,6 +46,24 @@ class Scalar:
         return float(self._host)
 
 
+def moved(batch: T, device: torch.device) -> T:
+    """Tensors in nested tuples, on a device. To a GPU they go by way of pinned memory, beside the step that
+    is running and without waiting; whoever made the stream waits for it."""
+    if isinstance(batch, Tensor):
+        if device.type != "cuda" or batch.device.type != "cpu":
+            return batch.to(device)  # type: ignore[return-value]
+        return batch.pin_memory().to(device, non_blocking=True)  # type: ignore[return-value]
+    if isinstance(batch, tuple):
+        parts = [moved(part, device) for part in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch
+
+
+def has_fused_optimizer(device: torch.device) -> bool:
+    """Whether AdamW is one kernel there."""
+    return device.type in ("cpu", "cuda")
+
+
 def on_own_stream(make: Callable[[int], T], device: torch.device) -> Callable[[int], T]:
     """`make`, for another thread: on a GPU its copies and random numbers run, and are waited for, beside the
     step that is running."""

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import math
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
-from statistics import median
 from typing import Any, Generic
 
 import torch
-from torch import Tensor
 
 from space.shared.plain import InputError
 from training.data.ahead import ahead
 from training.devices import Scalar, on_own_stream, used_here
-from training.failures import Diverged, is_out_of_memory
+from training.distributed.parallel import Parallelism, parallelism
+from training.distributed.ranks import Ranks
+from training.failures import LossWatch, OutOfMemory
 from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER
 from training.learning_rate import learning_rate
+from training.micro_batches import MicroBatches, Part
 from training.objectives.base import Trained, TrainingObjective
 from training.power_averages import PowerAverages
 from training.settings import TrainingSettings
@@ -36,9 +34,9 @@ from training.state import (
     named_optimizer_state,
     named_tensors,
 )
+from training.weight_average import WeightAverage
 
 SAID_SINCE = (TEXT_FOLDER, LATENTS_FOLDER)  # states of before do not say which folders they were trained with
-LATELY, FEWEST_LATELY = 100, 20  # losses that a spike stands out from
 
 
 def note_to_stderr(text: str) -> None:
@@ -50,6 +48,7 @@ class TrainingLoop(Generic[Trained]):
 
     Args:
         identity: what a state has to be of to be gone on with, such as data and seed.
+        ranks: the workers that share each batch, which all take the same steps.
 
     Attributes:
         step: steps taken so far.
@@ -58,7 +57,7 @@ class TrainingLoop(Generic[Trained]):
         objective: what is minimised, with all that is trained.
         averaged: a copy of the objective's model, with the running mean of its weights.
         power_averages: further averages, if the settings have any.
-        micro_batch: images of a batch whose gradients are taken at once.
+        micro_batches: the parts of a batch whose gradients a worker takes at once.
         gradient_norm: of the last step, before it was clipped.
         say: where it goes what a person should know.
     """
@@ -69,41 +68,61 @@ class TrainingLoop(Generic[Trained]):
         settings: TrainingSettings,
         device: torch.device,
         identity: Mapping[str, str | int],
+        ranks: Ranks | None = None,
     ) -> None:
         self.objective, self.settings, self.device = objective, settings, device
+        self.ranks = Ranks() if ranks is None else ranks
+        self.micro_batches = MicroBatches(settings, self.ranks)
         self.identity = {"objective": objective.name, **identity}
         self.step = self.data_offset = self.rollbacks = 0
-        self.averaged = copy.deepcopy(objective.model).requires_grad_(False)
-        self.micro_batch, self.is_halved = settings.micro_batch or settings.batch_size, False
+        self._average = WeightAverage(objective.model, settings.ema_decay)
+        self.averaged = self._average.model
         lengths = settings.ema_lengths
         self.power_averages = PowerAverages(objective.model, lengths) if lengths else None
         self.gradient_norm: Scalar | None = None
         self.say: Callable[[str], None] = note_to_stderr
-        self._lately: deque[float] = deque(maxlen=LATELY)
+        self._watch = LossWatch(settings.spike_factor)
         self._of_step: list[float] = []  # losses of the parts that this step has trained already
         self._is_stepping = False
-        # Listed once: walking through the modules would take a small network a tenth of a step.
-        self._trained = {name: list(part.module.parameters()) for name, part in objective.parts.items()}
-        self._means: tuple[list[Tensor], list[Tensor]] = (
-            list(self.averaged.parameters()),
-            list(objective.model.parameters()),
-        )
+        self._parallelism, self._has_met = Parallelism(objective), False
+        self._list_trained()
+
+    def _list_trained(self) -> None:
+        """Once: walking through the modules would take a small network a tenth of a step."""
+        self._trained = {name: list(part.module.parameters()) for name, part in self.objective.parts.items()}
 
     def train_to(self, step: int, on_step: Callable[[int, float], None] | None = None) -> None:
         """Train until so many steps have been taken; `on_step(step, loss)` follows each.
 
         Batches are made ahead by a thread, which has ended when this returns or raises. Where memory runs
-        out, micro-batches are halved, once; batches stay what they are.
+        out, micro-batches are halved, once; batches stay what they are. Several workers call it at once.
 
         Raises:
             Diverged: a loss is NaN or infinite, or a spike. The weights that it is of are then those before
-                that step.
+                that step. All workers raise it alike.
+            OutOfMemory: on one of several workers, which cannot go on where the others wait for it.
         """
+        self._meet()
         for part in self.objective.parts.values():
             part.module.train()
         while self.step < step:
             with closing(self._batches_to(step)) as batches:
                 self._train_on(batches, step, on_step)
+
+    def _meet(self) -> None:
+        """Before the first step, with the weights and moments that it starts from."""
+        if self._has_met:
+            return
+        ranks, s = self.ranks, self.settings
+        ranks.check_same({**self.identity, "step": self.step, "batch_size": s.batch_size})
+        if ranks.is_sharded and self.power_averages is not None:
+            raise InputError("ema_lengths: none are kept beside parallel: fsdp; allowed: [], or ddp")
+        if ranks.is_sharded and len(self.objective.parts) > 1:
+            raise InputError(f"parallel: fsdp, of which {self.objective.name} trains two parts; allowed: ddp")
+        self._parallelism, self._has_met = parallelism(self.objective, ranks, self.device), True
+        self._list_trained()
+        if ranks.is_sharded:
+            self._average.share(self.objective.model, self._parallelism)
 
     def _train_on(
         self, batches: Iterator[object], step: int, on_step: Callable[[int, float], None] | None
@@ -111,11 +130,13 @@ class TrainingLoop(Generic[Trained]):
         """Until the steps are taken, or micro-batches have become smaller."""
         while self.step < step:
             try:
-                loss: float | None = self._take_step(islice(batches, len(self._rows())))
+                loss: float | None = self._take_step(islice(batches, len(self.micro_batches.parts())))
             except Exception as error:
-                if not self._can_halve(error):
+                if self._is_stepping or not self.micro_batches.can_halve(error):
                     raise
                 loss, reason = None, " ".join(str(error).split())[:100]
+                if self.ranks.size > 1:
+                    raise OutOfMemory(reason, self.micro_batches.halved()) from None
             if loss is None:  # behind the error, whose frames hold memory
                 self._halve(reason)
                 return
@@ -123,18 +144,13 @@ class TrainingLoop(Generic[Trained]):
             if on_step is not None:
                 on_step(self.step, loss)
 
-    def _rows(self) -> list[range]:
-        """Of a batch, those of each micro-batch."""
-        size, part = self.settings.batch_size, self.micro_batch
-        return [range(start, min(start + part, size)) for start in range(0, size, part)]
-
     def _batches_to(self, step: int) -> Any:
         """The micro-batches of all steps, one after the other."""
-        rows, offset = self._rows(), self.data_offset
-        count = len(rows)
+        parts, offset = self.micro_batches.parts(), self.data_offset
+        count = len(parts)
 
         def make(number: int) -> object:
-            return self.objective.batch(number // count + offset, rows[number % count])
+            return self.objective.batch(number // count + offset, parts[number % count].rows)
 
         return ahead(on_own_stream(make, self.device), range(self.step * count, step * count))
 
@@ -143,22 +159,28 @@ class TrainingLoop(Generic[Trained]):
         held: Iterable[object] = batches if len(names) == 1 else list(batches)
         for name in names[len(self._of_step) :]:
             self._of_step.append(self._train_part(name, held))
-        self._average()
+        self._average.update(self.step)
+        if self.power_averages is not None:
+            self.power_averages.update(self.step + 1)
         losses, self._of_step = self._of_step, []
-        self._lately.append(losses[0])
+        self._watch.add(losses[0])
         return losses[0]
 
     def _train_part(self, name: str, batches: Iterable[object]) -> float:
         part = self.objective.parts[name]
         part.optimizer.zero_grad(set_to_none=True)
-        losses = [self._add_gradients(name, *each) for each in zip(self._rows(), batches, strict=True)]
+        parts = self.micro_batches.parts()
+        losses = [self._add_gradients(name, *each) for each in zip(parts, batches, strict=True)]
         loss = losses[0] if len(losses) == 1 else sum(losses)
+        if self.ranks.size > 1:
+            loss = self.ranks.total(loss)
+            self._watch.check_finite("loss", loss, self.step + 1)
         if not self._of_step:
-            self._check_spike(loss)
+            self._watch.check_spike(loss, self.step + 1)
         norm = torch.nn.utils.clip_grad_norm_(self._trained[name], self.settings.gradient_clip)
-        self.gradient_norm = Scalar(norm)
+        self.gradient_norm = Scalar(self._parallelism.whole(norm))
         if self.device.type == "cpu":  # elsewhere it would wait for the backward pass: the next loss is NaN
-            self._check_finite("gradient", self.gradient_norm.read())
+            self._watch.check_finite("gradient", self.gradient_norm.read(), self.step + 1)
         for group in part.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, part.optimizer.defaults["lr"], self.step)
         self._is_stepping = True
@@ -166,54 +188,28 @@ class TrainingLoop(Generic[Trained]):
         self._is_stepping = False
         return loss
 
-    def _add_gradients(self, name: str, rows: range, batch: object) -> float:
+    def _add_gradients(self, name: str, part: Part, batch: object) -> float:
         """Of a micro-batch, by its share of the batch. Returns its share of the loss."""
-        loss = self.objective.loss(name, used_here(batch, self.device))
-        if len(rows) < self.settings.batch_size:
-            loss = loss * (len(rows) / self.settings.batch_size)
+        ranks = self.ranks
+        loss = self._parallelism.loss(name, used_here(batch, self.device), is_last=part.is_last)
+        if part.share < 1:
+            loss = loss * part.share
         value = Scalar(loss)
-        loss.backward()
+        (loss if ranks.size == 1 else loss * ranks.size).backward()  # the mean over workers follows
         known = value.read()  # while a GPU is at work on the backward pass
-        self._check_finite("loss", known)
+        if ranks.size == 1:  # else all decide alike, when all are done
+            self._watch.check_finite("loss", known, self.step + 1)
         return known
 
-    def _check_finite(self, what: str, value: float) -> None:
-        if not math.isfinite(value):
-            raise Diverged(f"{what} is {'NaN' if math.isnan(value) else 'infinite'} at step {self.step + 1}")
-
-    def _check_spike(self, loss: float) -> None:
-        factor = self.settings.spike_factor
-        if factor is None or len(self._lately) < FEWEST_LATELY:
-            return
-        usual = median(self._lately)
-        if loss > factor * usual:
-            raise Diverged(
-                f"loss is {loss:.4g} at step {self.step + 1}, {loss / usual:.1f} times the median of "
-                f"the last {len(self._lately)} (spike_factor: {factor:g})"
-            )
-
-    def _can_halve(self, error: BaseException) -> bool:
-        """Once; and not where memory ran out while weights were changed."""
-        small = self.is_halved or self.micro_batch < 2
-        return is_out_of_memory(error) and not (small or self._is_stepping)
-
     def _halve(self, reason: str) -> None:
-        before, self.micro_batch, self.is_halved = self.micro_batch, (self.micro_batch + 1) // 2, True
+        parts, before = self.micro_batches, self.micro_batches.most
+        parts.shrink(parts.halved())
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.say(
-            f"out of memory at step {self.step + 1}: from now on micro-batches of {self.micro_batch} images "
+            f"out of memory at step {self.step + 1}: from now on micro-batches of {parts.most} images "
             f"instead of {before}, in batches of {self.settings.batch_size} as before ({reason})"
         )
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Exponential moving average. Its memory grows with the steps taken: the start is forgotten."""
-        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
-        averaged, trained = self._means
-        torch._foreach_lerp_(averaged, trained, 1 - decay)
-        if self.power_averages is not None:
-            self.power_averages.update(self.step + 1)
 
     def validation_loss(self) -> float:
         """Of the averaged weights."""
@@ -222,7 +218,9 @@ class TrainingLoop(Generic[Trained]):
     # ------------------------------------------------------------------ saving
 
     def state(self) -> TrainingState:
-        """Everything that training needs to go on exactly; its tensors are those that training changes."""
+        """Everything that training needs to go on exactly; its tensors are those that training changes, or
+        what workers with shares have gathered: they call it at once, and have the averaged weights then."""
+        self._average.gather()
         tensors, plain = named(AVERAGED, named_tensors(self.averaged)), {}
         for name, part in self.objective.parts.items():
             kept, plain[name] = in_file(named_optimizer_state(part.optimizer, part.module))
@@ -237,11 +235,11 @@ class TrainingLoop(Generic[Trained]):
                 "step": self.step,
                 "data_offset": self.data_offset,
                 "rollbacks": self.rollbacks,
-                "micro_batch": self.micro_batch,
-                "losses": list(self._lately),
+                "micro_batch": self.micro_batches.most,
+                "losses": list(self._watch.lately),
                 "optimizers": plain,
             },
-            tensors,
+            {name: self._parallelism.whole(tensor) for name, tensor in tensors.items()},
         )
 
     def restore(self, state: TrainingState, name: str = "state") -> None:
@@ -253,18 +251,20 @@ class TrainingLoop(Generic[Trained]):
         """
         try:
             self._check_identity(state.plain["identity"], name)
-            plain, step = state.plain, state.step
+            plain, step, held = state.plain, state.step, self._parallelism
             self.averaged.load_state_dict(state.section(AVERAGED))
             if self.power_averages is not None:
                 lengths = self.power_averages.tensors
                 self.power_averages.load({length: state.section(POWERS, length) for length in lengths})
             for part_name, part in self.objective.parts.items():
-                part.module.load_state_dict(state.section(OF_PARTS, part_name, "weights"))
+                weights = state.section(OF_PARTS, part_name, "weights")
+                part.module.load_state_dict(held.shares(weights, part.module))
                 kept = state.section(OF_PARTS, part_name, "optimizer")
                 moments = from_file(kept, plain["optimizers"][part_name])
+                moments = held.shares_of_moments(moments, part.module)
                 load_optimizer_state(part.optimizer, part.module, moments)
             self.data_offset, self.rollbacks = int(plain["data_offset"]), int(plain["rollbacks"])
-            self._lately = deque(map(float, plain["losses"]), maxlen=LATELY)
+            self._watch = LossWatch(self.settings.spike_factor, map(float, plain["losses"]))
             before = int(plain["micro_batch"])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
@@ -272,8 +272,9 @@ class TrainingLoop(Generic[Trained]):
             reason = " ".join(str(error).split())
             raise InputError(f"{name}: does not hold what is trained here: {reason}") from None
         self.step, self._of_step = step, []
-        if before < self.micro_batch:  # memory ran out before: not again
-            self.micro_batch, self.is_halved = before, True
+        if self._has_met and self.ranks.is_sharded:
+            self._average.share(self.objective.model, held)
+        self.micro_batches.shrink(before)
 
     def _check_identity(self, saved: Mapping[str, Any], where: str) -> None:
         for name, value in self.identity.items():

@@ -18,6 +18,7 @@ from training.files import CURVE_NAME, SAMPLES_NAME
 from training.generation.grid import save_grid
 from training.model import Model
 from training.power_averages import remove_behind, store
+from training.state import TrainingState
 from training.trainer import Trainer
 
 Scores = Callable[[Model], dict[str, float]]
@@ -71,7 +72,7 @@ class TrainingRun:
             raise InputError(f"{error}; with what lies there deleted, training starts again") from None
         for line in self._states.damaged:
             self.trainer.say(f"{line}; going on from step {self.trainer.step}")
-        self._patiently(self._cut_curve)
+        self._by_first(self._cut_curve)
 
     def measured(self, model: Model) -> dict[str, float]:
         """The validation loss of a model, and its scores, if there are any."""
@@ -85,7 +86,8 @@ class TrainingRun:
         self._lines.append({"step": self.trainer.step, **line})
 
     def train_to(self, last: int, on_step: Callable[[int, float], None]) -> None:
-        """Part after part of `state_every_steps`; `on_step(step, loss)` follows each step.
+        """Part after part of `state_every_steps`; `on_step(step, loss)` follows each step. By all workers at
+        once, of which the first measures and writes.
 
         Raises:
             Diverged: it failed, and going back did not help.
@@ -93,8 +95,9 @@ class TrainingRun:
         """
 
         def after(step: int, loss: float) -> None:
-            terms = {name: round(value, 6) for name, value in self.trainer.objective.terms().items()}
-            self._lines.append({"step": step, "loss": round(loss, 6), **terms})
+            if self.trainer.ranks.is_first:
+                terms = {name: round(value, 6) for name, value in self.trainer.objective.terms().items()}
+                self._lines.append({"step": step, "loss": round(loss, 6), **terms})
             on_step(step, loss)
             if self._stopped():
                 raise _Stop
@@ -103,18 +106,19 @@ class TrainingRun:
             part = self.settings.state_every_steps
             try:
                 self.trainer.train_to(min(last, (self.trainer.step // part + 1) * part), after)
-                self._patiently(partial(self._keep, is_last=self.trainer.step >= last))
+                state = self.trainer.state()
+                self._by_first(partial(self._keep, state, is_last=self.trainer.step >= last))
             except Diverged as error:
                 self._go_back(error)
             except _Stop:
                 break
         if self._stopped():
-            self._patiently(self._keep_state)
+            self._by_first(partial(self._keep_state, self.trainer.state()))
 
     def close(self) -> None:
         self._states.close()
 
-    def _keep(self, *, is_last: bool) -> None:
+    def _keep(self, state: TrainingState, *, is_last: bool) -> None:
         """Validation, weights and images of this step, and its state; but for the last, that is written while
         training goes on."""
         trainer, captions = self.trainer, self.trainer.data.held_out_captions[: self.settings.images]
@@ -127,19 +131,20 @@ class TrainingRun:
         self._write_curve()
         if trainer.power_averages is not None:
             store(trainer.power_averages, trainer.step, self.folder)
-        self._states.save(trainer.state())
+        self._states.save(state)
         if is_last:
             self._states.wait()
 
-    def _keep_state(self) -> None:
+    def _keep_state(self, state: TrainingState) -> None:
         self._write_curve()
-        self._states.write(self.trainer.state())
+        self._states.write(state)
 
     def _go_back(self, error: Diverged) -> None:
         """To the last good state, and on behind the batches that led to the failure: with those, an exact
         training would only fail again. Raises Diverged where that has been done often enough."""
         trainer = self.trainer
         self._states.close()
+        trainer.ranks.wait()  # for the first one's
         state = self._states.latest()
         if state is None or trainer.rollbacks >= self.settings.rollbacks:
             kept = "none was written" if state is None else f"step {state.step}"
@@ -151,8 +156,11 @@ class TrainingRun:
         skipped = failed_at + 1 - trainer.step - trainer.data_offset
         trainer.data_offset += skipped
         self._lines = []
-        self._patiently(self._cut_curve)
+        self._by_first(self._cut_curve)
         trainer.say(f"{error}: back to step {trainer.step}, and on without the {skipped} batches since")
+
+    def _by_first(self, work: Callable[[], None]) -> None:
+        self.trainer.ranks.first(partial(self._patiently, work))
 
     def _patiently(self, work: Callable[[], None]) -> None:
         """Raises StorageAway where storage fails the work for too long."""

@@ -34,6 +34,9 @@ class TrainingSettings:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on CUDA
     micro_batch: int | None = unless(None)  # images whose gradients are taken at once; null: the batch's
+    memory_format: Literal["auto", "contiguous", "channels_last"] = unless("auto")  # of convolutions
+    compile: Literal["none", "blocks"] = unless("none")
+    checkpointing: Literal["none", "levels", "blocks"] = unless("none")  # computed again rather than kept
     ema_lengths: tuple[float, ...] = unless(())  # of averages beside it, from which any other is made later
     spike_factor: float | None = unless(None)  # a loss above so many medians of the last is a failure
     diffusion: DiffusionSettings = field(default_factory=DiffusionSettings)

@@ -16,6 +16,7 @@ from space.shared.plain import InputError
 from space.subnet import Subnet, origin
 from space.supernet import Supernet
 from training.data.dataset import Dataset
+from training.distributed.ranks import Ranks
 from training.objectives.supernet import SupernetObjective, supernet_of
 from training.settings import TrainingSettings
 from training.state import TrainingState, load_optimizer_state, named_optimizer_state, named_tensors
@@ -41,6 +42,7 @@ class SupernetTrainer(Trainer):
         *,
         seed: int,
         place: int = 0,
+        ranks: Ranks | None = None,
     ) -> None:
         corners = paths.corners
         self.largest = Subnet.of(corners[0]).architecture
@@ -52,6 +54,7 @@ class SupernetTrainer(Trainer):
             objective=partial(SupernetObjective, paths=paths),
             network=lambda _: Supernet(corners, proxy),
             identity={**paths.identity(proxy), **({ROUND: place} if place else {})},
+            ranks=ranks,
         )
 
     def inherit(self, network: Architecture | Subnet) -> None:
@@ -102,10 +105,19 @@ class SharedTrainer:
     """
 
     def __init__(
-        self, rounds: Sequence[Round], proxy: Proxy, data: Dataset, settings: TrainingSettings, *, seed: int
+        self,
+        rounds: Sequence[Round],
+        proxy: Proxy,
+        data: Dataset,
+        settings: TrainingSettings,
+        *,
+        seed: int,
+        ranks: Ranks | None = None,
     ) -> None:
         self.rounds, self._place = rounds, 0
-        self._make = partial(SupernetTrainer, proxy=proxy, data=data, settings=settings, seed=seed)
+        self._make = partial(
+            SupernetTrainer, proxy=proxy, data=data, settings=settings, seed=seed, ranks=ranks
+        )
         self.now = self._of(0)
 
     @property

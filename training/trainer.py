@@ -18,6 +18,8 @@ from space.shared.seeds import derived_seed
 from space.unet import UNet
 from training.data.dataset import Dataset
 from training.devices import choose_device
+from training.distributed.ranks import Ranks
+from training.execution import CompiledBlocks, OnStep, keep_activations, lay_out
 from training.frozen_folders import folder_digests
 from training.loop import TrainingLoop
 from training.model import Model, ModelSettings
@@ -38,12 +40,15 @@ class Trainer(TrainingLoop[Model]):
     Args:
         network: makes the network; by default the UNet.
         identity: what a state has to be of beside architecture, data and seed.
+        ranks: the workers that share each batch.
 
     Attributes:
         parameters: of the UNet.
+        compiled: blocks, if the settings say so.
 
     Raises:
-        InputError: architecture, data and settings do not fit; or captions are the same to the text encoder.
+        InputError: architecture, data and settings do not fit; or captions are the same to the text encoder;
+            or nothing can be compiled here.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Trainer(TrainingLoop[Model]):
         objective: MakesObjective = DiffusionObjective,
         network: Callable[[Architecture], nn.Module] = UNet,
         identity: Mapping[str, str | int] = MappingProxyType({}),
+        ranks: Ranks | None = None,
     ) -> None:
         self.architecture, self.data, self.seed = architecture, data, seed
         device = choose_device(settings.device)
@@ -64,11 +70,21 @@ class Trainer(TrainingLoop[Model]):
         check_told_apart(model.text_encoder, data.train_captions)
         with _random("objective", seed):
             made = objective(model, data, settings, seed)
+        trained = [part.module for part in made.parts.values()]
+        lay_out(trained, settings.memory_format)  # averages copy the layout, too
         own: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
         own |= (folders := folder_digests(settings))
         _check_encoders(data, folders)
-        super().__init__(made, settings, device, own | dict(identity))
+        super().__init__(made, settings, device, own | dict(identity), ranks)
         self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
+        keep_activations(trained, settings.checkpointing)
+        self.compiled = CompiledBlocks(trained, device.type) if settings.compile == "blocks" else None
+
+    def train_to(self, step: int, on_step: OnStep | None = None) -> None:
+        """As any loop; compiling is said, and how much of a step it is."""
+        if self.compiled is not None:
+            on_step = self.compiled.telling(self.say, self.settings.steps, on_step)
+        super().train_to(step, on_step)
 
     def generate(self, captions: Sequence[str], *, seed: int, batch_size: int = 64) -> np.ndarray:
         """(N, H, W, 3) uint8 by the averaged weights; image i starts from noise of (seed, i) alone."""

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import platform
-import shutil
-import sys
-import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from evaluators.latency.timing import TimedRun
+from space.shared.compiling import missing_to_compile, with_own_code
 from space.shared.cpus import available_cpus
 from space.shared.plain import InputError, entry_of
 
@@ -111,18 +106,6 @@ def _processor() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
-def missing_to_compile(device: str) -> str | None:
-    """What torch.compile lacks to build its kernels: C++ for a CPU, C for what launches those of a GPU."""
-    cxx = "clang++" if sys.platform == "darwin" else "g++"
-    variable, usual = ("CXX", [cxx]) if device == "cpu" else ("CC", ["gcc", "clang"])
-    names = [os.environ[variable]] if os.environ.get(variable) else usual
-    if not any(map(shutil.which, names)):
-        return f"a compiler ({' or '.join(names)}, or what {variable} names)"
-    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
-        return "Python's headers (Python.h, of python3-dev)"
-    return None
-
-
 # ---------------------------------------------------------------------- PyTorch
 
 
@@ -131,19 +114,12 @@ def _eager(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> Tim
 
 
 def _compiled(module: nn.Module, inputs: Inputs, place: Place, folder: Path) -> TimedRun:
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # warns that a CPU is no GPU
     module, moved = _moved(module, inputs, place)
-    return _of_torch(torch.compile(_with_code_of_its_own(module), dynamic=False), moved, place)
-
-
-def _with_code_of_its_own(module: nn.Module) -> Callable[..., Any]:
-    """A module as a function that is compiled by itself: torch compiles one piece of code for some eight
-    modules, and runs further ones eagerly without a word."""
 
     def call(*inputs: Tensor) -> Any:
         return module(*inputs)
 
-    return FunctionType(call.__code__.replace(), call.__globals__, "call", None, call.__closure__)
+    return _of_torch(torch.compile(with_own_code(call), dynamic=False), moved, place)
 
 
 def _moved(module: nn.Module, inputs: Inputs, place: Place) -> tuple[nn.Module, list[tuple[Tensor, ...]]]:

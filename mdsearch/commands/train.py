@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import torch
 import yaml
 from rich.console import Console
 
@@ -20,7 +22,10 @@ from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
 from training.data.factory import load_data
-from training.failures import Diverged
+from training.devices import choose_device
+from training.distributed.launch import be_one_of_many, run_workers
+from training.distributed.ranks import Ranks, given_workers, join, leave
+from training.failures import Diverged, WorkersLost
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.initial import begin_with
 from training.model_card import write_card
@@ -29,8 +34,14 @@ from training.stages import STAGE, check_same_weights, last_stage, run_stages
 from training.trainer import Trainer
 
 
-def train(command: TrainCommand, words: list[str]) -> Path:
+def train(
+    command: TrainCommand, words: list[str], ranks: Ranks | None = None, micro_batch: int | None = None
+) -> Path:
     """Train to `training.steps`, going on from the last state in the folder; returns the folder.
+
+    Args:
+        ranks: the workers that share it, this process being one of them; all call it at once.
+        micro_batch: in place of the settings', since memory ran out before.
 
     Raises:
         Diverged: training failed, and again after it had gone back; the state of before is on the disk.
@@ -41,25 +52,33 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])
     place = last_stage(folder) if command.stages else 0
-    first = _trainer(command, place)
+    ranks = Ranks() if ranks is None else ranks
+    make = partial(_trainer, command, ranks, micro_batch)
+    first = make(place)
+
+    def describe(run: TrainingRun) -> None:
+        write_card(folder, run.trainer, command.data)
+        run.scores = _scores(command, run.trainer, folder) if command.scores else None
 
     def during(run: TrainingRun, end: int) -> None:
         trainer = run.trainer
-        write_card(folder, trainer, command.data)
-        run.scores = _scores(command, trainer, folder) if command.scores else None
+        ranks.first(partial(describe, run))
         if trainer.step == 0 and command.init_from is not None:
             _begin(trainer, Path(command.init_from), run)
+        by = "" if ranks.size == 1 else f", by {ranks.size} workers ({ranks.parallel})"
         print(
             f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} images of "
-            f"{trainer.data.image_size_px} px, steps {trainer.step} to {end}, in {folder}"
+            f"{trainer.data.image_size_px} px, steps {trainer.step} to {end}, in {folder}{by}"
         )
         with _progress(console, stages[-1].until, trainer.step) as advance:
-            run.train_to(end, advance)
+            run.train_to(end, advance if ranks.is_first else lambda step, loss: None)
 
-    with _held(folder), _interruption() as stopped:
-        _prepare(folder, command, words)
+    def stopped() -> bool:
+        return ranks.asked
+
+    with _held(folder) if ranks.is_first else nullcontext(), _interruption() as ranks.asks:
+        ranks.first(partial(_prepare, folder, command, words))
         ends = [stage.until for stage in stages]
-        make = partial(_trainer, command)
         trainer = run_stages(first, place, make, ends, folder, command.kept(), during, stopped)
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
@@ -67,15 +86,16 @@ def train(command: TrainCommand, words: list[str]) -> Path:
     return folder
 
 
-def _trainer(command: TrainCommand, place: int) -> Trainer:
+def _trainer(command: TrainCommand, ranks: Ranks, micro_batch: int | None, place: int) -> Trainer:
     """Of a stage, by its number; says what of the data does not reach it."""
     stage = command.all_stages()[place]
-    data = load_data(stage.data)
+    data = ranks.in_turn(partial(load_data, stage.data))
     for line in data.notes():
         print(line)
     identity = {STAGE: place} if command.stages else {}
     architecture = command.narrowed(stage)
-    trainer = Trainer(architecture, data, stage.training, seed=command.seed, identity=identity)
+    trainer = Trainer(architecture, data, stage.training, seed=command.seed, identity=identity, ranks=ranks)
+    trainer.micro_batches.shrink(micro_batch or trainer.micro_batches.most)
     trainer.say = print
     for line in trainer.unread_text():
         print(line)
@@ -85,11 +105,15 @@ def _trainer(command: TrainCommand, place: int) -> Trainer:
 def _begin(trainer: Trainer, start: Path, run: TrainingRun) -> None:
     """With the weights of a model: its scores as it was, and right after."""
     model = begin_with(trainer, start)
-    before = run.measured(model)
-    after = run.measured(trainer.averaged)
-    run.note(after | {"init_from": str(start), "before": before})
-    changed = f"{model.architecture.attention} -> {trainer.architecture.attention} attention"
-    print(f"{start}, as it was: {_in_words(before)}\nright after {changed}: {_in_words(after)}")
+
+    def measure() -> None:
+        before = run.measured(model)
+        after = run.measured(trainer.averaged)
+        run.note(after | {"init_from": str(start), "before": before})
+        changed = f"{model.architecture.attention} -> {trainer.architecture.attention} attention"
+        print(f"{start}, as it was: {_in_words(before)}\nright after {changed}: {_in_words(after)}")
+
+    trainer.ranks.first(measure)
 
 
 def _in_words(scores: Mapping[str, float]) -> str:
@@ -112,15 +136,62 @@ def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
         raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
 
 
+def train_by_workers(command: TrainCommand, words: list[str]) -> None:
+    """By this process, by workers that it starts, or as one of those that the environment speaks of.
+
+    Raises:
+        WorkersLost: so many that no more begin again.
+        Exception: as `train`.
+    """
+    given = given_workers()
+    if given is None and command.workers == 1:
+        train(command, words)
+    elif given is None:
+        _check_devices(command)
+        run_workers(
+            partial(_as_worker, command, words),
+            command.workers,
+            least=command.min_workers,
+            restarts=command.restarts,
+            preload=[__name__],
+        )
+    elif command.workers in (1, given):
+        be_one_of_many(partial(_as_worker, command, words, None))
+    else:
+        raise InputError(
+            f"workers: {command.workers}, where the environment has WORLD_SIZE={given}; allowed: {given}, or "
+            "to leave it out"
+        )
+
+
+def _as_worker(command: TrainCommand, words: list[str], micro_batch: int | None) -> None:
+    ranks = join(choose_device(command.training.device), command.parallel)
+    train(command, words, ranks, micro_batch)
+    leave()
+
+
+def _check_devices(command: TrainCommand) -> None:
+    device = choose_device(command.training.device)
+    if device.type == "cuda" and command.workers > torch.cuda.device_count():
+        raise InputError(
+            f"workers: {command.workers}, where there are {torch.cuda.device_count()} GPUs; allowed: at most "
+            "one for each, or training.device=cpu"
+        )
+
+
 def main(words: list[str]) -> int:
     command, words = command_of(words)
+    folder = command.folder()
     try:
-        folder = train(command, words)
+        train_by_workers(command, words)
     except Diverged as error:
         print(f"{error}; a lower training.learning_rate may help")
         return 1
     except StorageAway as error:
         print(error)
+        return 1
+    except WorkersLost as error:
+        print(f"{error}; go on with: {command_line('train', resume=folder)}")
         return 1
     print(f"trained: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 VMSTAT = Path("/proc/vmstat")
 NODE_DIED = "its node died"
+_LOST = re.compile(r"\bWorkerLost: (worker \d+ of \d+): ")
 _STUCK = re.compile(r"^.*\bStuck: (.+)$", re.MULTILINE)
 
 
@@ -34,7 +35,9 @@ class WorkerDeaths:
         cause = f"Stuck: {stuck[-1]}" if stuck else self._cause(last)
         self._last[key] = cause
         self._since[key] = self._since.get(key, 0) + (cause != NODE_DIED)
-        return f"its worker gave up: {stuck[-1]}" if stuck else f"its worker died: {cause}"
+        lost = _LOST.findall(last)
+        who = f"its {lost[-1]}" if lost else "its worker"
+        return f"its worker gave up: {stuck[-1]}" if stuck else f"{who} died: {cause}"
 
     def reached(self, key: str, step: int) -> None:
         """The job has come to a step that was reported or saved; one that it was at before is no progress."""

@@ -16,22 +16,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
+from ray.exceptions import RayError, RayTaskError
 from ray.train._internal import storage
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.util.metrics import Gauge
 
 from search.backends.cluster import ClusterSettings
 from search.backends.deaths import WorkerDeaths
+from search.backends.ray_places import Places, placement, trials_that_fit
+from search.backends.ray_workers import RayPeers, word_of_peer
 from search.formats import run_name
-from search.objectives import Objectives
-from search.runs.record import History, State
+from search.runs.record import State
 from search.strategy import Job, Report, Strategy
 from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step, why_failed
-from space.shared.plain import InputError
 from space.shared.retries import Waiting, once, patiently, storage_error, timed_out
+from training.distributed.launch import word_of_error
+
+
+class WorkerLost(Exception):
+    """Another worker of the trial is gone; Tune starts all of them again."""
 
 
 class Stuck(Exception):
@@ -43,6 +47,7 @@ class TrialActor(tune.Trainable):
     names the process after this class."""
 
     _worker: TrialWorker | None = None
+    _peers: RayPeers | None = None  # where a trial has several workers
     _reports: Iterator[Report | Waiting | StartsAgain] | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -61,9 +66,10 @@ class TrialActor(tune.Trainable):
         try:
             report = next(self._reports)
         except Exception as error:
-            if self._worker is None or storage_error(error):
+            is_from_here = self._peers is not None or not isinstance(error, RayError)
+            if self._worker is None or storage_error(error) or not is_from_here:
                 raise Stuck(why_failed(error)) from None  # no fault of the trial: Tune starts another worker
-            return {"failed": why_failed(error)}
+            return {"failed": why_failed(error)} if self._peers is None else self._without_peers(error)
         if isinstance(report, Waiting):
             return {"waiting": report.reason}
         if isinstance(report, StartsAgain):
@@ -73,7 +79,33 @@ class TrialActor(tune.Trainable):
     def _work(self, settings: TrialSettings, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
         if self._worker is None:
             self._worker = yield from patiently(lambda: TrialWorker(settings))
+        if self._config["workers"] > 1 and self._peers is None:
+            self._peers = RayPeers(settings, size=self._config["workers"], **self._config["peers"])
+            self._worker.peers, self._worker.ranks = self._peers, self._peers.ranks
         yield from self._worker.run(job)
+
+    def _without_peers(self, error: Exception) -> dict[str, Any]:
+        """What became of the trial when one of its workers raised an error, or noticed that another is gone.
+        The next trial has new ones."""
+        assert self._peers is not None and self._worker is not None
+        number, word = 0, word_of_error(error)
+        if isinstance(error, RayTaskError):
+            word = word_of_peer(error)
+        elif word.kind == "left alone" or isinstance(error, RayError):
+            number, word = self._peers.how_one_ended()
+        who = f"worker {number} of {self._peers.size}"
+        if word.kind in ("killed", "left alone"):
+            raise WorkerLost(f"{who}: {word.text}") from None
+        self._peers.end()
+        self._peers = self._reports = None
+        if word.kind == "memory" and self._worker.micro_batch is None:
+            self._worker.micro_batch = word.micro_batch
+            return {
+                "said": f"out of memory on {who} ({word.text}): all begin again from the last state, with "
+                f"micro-batches of {word.micro_batch} images; batches stay as they are"
+            }
+        is_own = number == 0 and not isinstance(error, RayError)
+        return {"failed": why_failed(error) if is_own else f"{word.name}: {word.text}"}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Nothing for Tune to keep: the worker leaves its state in the run folder at each rung."""
@@ -85,6 +117,11 @@ class TrialActor(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self._config = config
         self._reports = None
+        if self._worker is not None:
+            self._worker.micro_batch = None
+        if self._peers is not None and self._peers.size != config["workers"]:
+            self._peers.end()
+            self._peers = None
 
 
 class _NotPickled:
@@ -97,13 +134,16 @@ class _NotPickled:
 class _StrategySearcher(_NotPickled, Searcher):
     """Hands the strategy's jobs to Tune."""
 
-    def __init__(self, strategy: Strategy, common: dict[str, Any], deaths: WorkerDeaths) -> None:
+    def __init__(
+        self, strategy: Strategy, common: dict[str, Any], deaths: WorkerDeaths, places: Places
+    ) -> None:
         super().__init__(metric="report", mode="max")
         self.strategy, self.common, self.deaths = strategy, common, deaths
         self.jobs: dict[str, Job] = {}
         self.again: deque[Job] = deque()  # their workers died
         self.ended: set[str] = set()
         self.trouble: Exception | None = None  # ours, to be raised again: Tune makes a text of it
+        self.places = places
 
     @contextmanager
     def ours(self) -> Iterator[None]:
@@ -120,13 +160,14 @@ class _StrategySearcher(_NotPickled, Searcher):
                 return Searcher.FINISHED if self.strategy.finished else None
             self.jobs[trial_id] = job
             self.ended.discard(job.key)  # of a training that goes on in another job
-            return self.common | {"job": job}
+            return self.common | {"job": job, "workers": self.places.take(trial_id, run_name(job))}
 
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
     ) -> None:
         """With an error at each death of a trial's worker: the job goes on as another trial of Tune's, whose
         own way of recovering counts all deaths together."""
+        self.places.give_back(trial_id)
         if not error:
             return
         with self.ours():
@@ -175,6 +216,9 @@ class _StrategyScheduler(_NotPickled, FIFOScheduler):
         if "waiting" in result:
             self.say_once(f"{run_name(job)}: waits: {result['waiting']}")
             return TrialScheduler.CONTINUE
+        if "said" in result:
+            self.say(f"{run_name(job)}: {result['said']}")
+            return TrialScheduler.CONTINUE
         if "starts_again" in result:
             self.say(f"{run_name(job)}: trains again from step 0: {result['starts_again']}")
             return TrialScheduler.CONTINUE
@@ -199,20 +243,27 @@ def run_on_ray(
     Raises:
         StorageAway: no worker could work, wherever it was started; its job is left as running.
     """
-    common = {"settings": settings, "threads": cluster.threads_per_worker}
-    searcher = _StrategySearcher(strategy, common, WorkerDeaths(cluster.max_worker_deaths))
-    fit = _workers_that_fit(cluster, announce)
+    takes = {"cpu": cluster.cpus_per_worker, "gpu": cluster.gpus_per_worker}
+    peers = {"threads": cluster.threads_per_worker, "parallel": cluster.parallel, "resources": takes}
+    common = {
+        "settings": settings,
+        "threads": cluster.threads_per_worker,
+        "peers": peers | {"is_local": cluster.address is None},
+    }
+    fit = trials_that_fit(cluster, announce)
+    places = Places(cluster, announce)
+    searcher = _StrategySearcher(strategy, common, WorkerDeaths(cluster.max_worker_deaths), places)
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it lists trials whose workers died
     scratch = Path(tempfile.mkdtemp(prefix="mdsearch-tune-"))
     # by ray:// this machine is no node, and has no session of Ray's, where Tune would keep files
     storage._get_ray_train_session_dir = lambda: str(scratch)
     try:
         tune.run(
-            tune.with_resources(TrialActor, {"cpu": cluster.cpus_per_worker, "gpu": cluster.gpus_per_worker}),
+            tune.with_resources(TrialActor, lambda config: placement([takes] * config["workers"])),
             search_alg=searcher,
             scheduler=_StrategyScheduler(searcher, announce),
             num_samples=-1,
-            max_concurrent_trials=cluster.workers or fit,
+            max_concurrent_trials=fit,
             reuse_actors=True,
             name="tune",
             storage_path=str(scratch),
@@ -229,50 +280,3 @@ def run_on_ray(
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _workers_that_fit(cluster: ClusterSettings, announce: Callable[[str], None]) -> int:
-    """How many workers the nodes hold; a cluster that grows on demand may hold none yet, if so many are asked
-    for by name."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fit = sum(_fitting(node, cluster) for node in nodes)
-    if fit >= 1:
-        return fit
-    cpus, gpus = (max([0, *(node.get(name, 0) for node in nodes)]) for name in ("CPU", "GPU"))
-    said = (
-        f"no worker fits: a node has up to {cpus:g} CPUs and {gpus:g} GPUs, a worker takes "
-        f"{cluster.cpus_per_worker:g} and {cluster.gpus_per_worker:g}"
-    )
-    if cluster.address is None or cluster.workers is None:
-        raise InputError(f"cluster: {said}")
-    announce(f"{said}; waiting for nodes")
-    return cluster.workers
-
-
-def _fitting(node: Mapping[str, float], cluster: ClusterSettings) -> int:
-    fit = int(node.get("CPU", 0) // cluster.cpus_per_worker)
-    if cluster.gpus_per_worker:
-        fit = min(fit, int(node.get("GPU", 0) // cluster.gpus_per_worker))
-    return fit
-
-
-class Gauges:
-    """Progress as Ray metrics: `ray_mdsearch_*` at the node's metrics port and on the dashboard."""
-
-    def __init__(self, objectives: Objectives) -> None:
-        self.objectives = objectives
-        self.trials = Gauge("mdsearch_trials", "Trials of the search by state", tag_keys=("state",))
-        self.best = Gauge("mdsearch_best_score", "Best score of a complete trial", tag_keys=("score",))
-        self.saved = Gauge("mdsearch_steps_saved", "Training steps saved by stopping trials early")
-
-    def __call__(self, history: History) -> None:
-        states = [trial.state for trial in history.trials]
-        for state in ("running", "complete", "halted", "failed"):
-            self.trials.set(states.count(state), tags={"state": state})
-        complete = [trial for trial in history.trials if trial.state == "complete"]
-        for objective in self.objectives:
-            scores = [score for trial in complete if (score := trial.score(objective.name)) is not None]
-            if scores:
-                self.best.set(objective.best(scores), tags={"score": objective.name})
-        stopped = [trial for trial in history.trials if trial.state == "halted"]
-        self.saved.set(sum(trial.steps - trial.last_step for trial in stopped))

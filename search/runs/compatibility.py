@@ -24,6 +24,9 @@ FOLLOWS = frozenset(
     {
         "training.steps",
         "training.micro_batch",
+        "training.memory_format",
+        "training.compile",
+        "training.checkpointing",
         "training.spike_factor",
         "training.ema_lengths",
         "data.memory_mib",

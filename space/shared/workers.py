@@ -48,11 +48,7 @@ def in_workers(
         InputError: a worker was ended from outside.
         Exception: what `prepare` or `work` raised.
     """
-    context = get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(list(preload))
-        with temporary_files_in(socket_folder("pymp-12345678/listener-12345678")):
-            get_temp_dir()  # where the server will listen
+    context = fork_server(preload) if method == "forkserver" else get_context(method)
     before, children = set(active_children()), set[BaseProcess]()
     pool = ProcessPoolExecutor(workers, context, _begin, (context.Value("i", 0), prepare))
     try:
@@ -73,6 +69,15 @@ def in_workers(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def fork_server(preload: Sequence[str]) -> Any:
+    """A context of processes that find these modules imported."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    with temporary_files_in(socket_folder("pymp-12345678/listener-12345678")):
+        get_temp_dir()  # where the server will listen
+    return context
+
+
 def _what_ended(children: Iterable[BaseProcess]) -> str:
     """The signal that one was ended by; a pool that has lost one ends the others by SIGTERM."""
     codes = [child.exitcode for child in children if child.exitcode]
@@ -87,7 +92,7 @@ _failed: list[Exception] = []  # what `prepare` raised, of which a pool would sa
 
 def _begin(numbers: Any, prepare: Callable[[int], None]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     with numbers.get_lock():
         number = numbers.value
         numbers.value += 1
@@ -103,7 +108,7 @@ def _finish(work: Callable[[Task], Result], task: Task) -> Result:
     return work(task)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A parent that was killed can stop nobody."""
     parent = parent_process()
     assert parent is not None

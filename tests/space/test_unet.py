@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from space.architecture import Architecture, Level
 from space.blocks import Attention
+from space.kinds.stage import AttentionKind
 from space.prices.counters import example_inputs, parameter_count
 from space.unet import UNet
 from tests.space.strategies import architectures
@@ -123,6 +126,28 @@ def test_attention_equals_a_plain_formula(kind: str, shared: bool, source: int |
     context = None if source is None else torch.randn(2, 3, source)
     expected = plain_attention(module, x, x if context is None else context)
     torch.testing.assert_close(module(x, context), expected, rtol=1e-5, atol=1e-6)
+
+
+class Operators(TorchDispatchMode):
+    """The names of those that run inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(function.__name__.partition(".")[0])
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("softmax", ["flash"]), ("relu", ["relu"])])
+def test_softmax_is_one_fused_operator_and_relu_never_becomes_it(
+    kind: AttentionKind, expected: list[str]
+) -> None:
+    with torch.no_grad(), Operators() as seen:
+        Attention(8, 2, None, False, kind)(torch.randn(2, 5, 8))
+    found = {"_scaled_dot_product_flash_attention_for_cpu": "flash", "_softmax": "softmax", "relu": "relu"}
+    assert [found[name] for name in seen.names if name in found] == expected
 
 
 def test_shared_key_and_value_is_one_projection() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from space.architecture import Architecture
+from training import trainer as trainers
 from training.data.dataset import Dataset
-from training.devices import Scalar, used_here
+from training.devices import Scalar, moved, used_here
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
@@ -27,14 +31,76 @@ def test_a_batch_is_used_as_it_is_on_a_cpu() -> None:
     assert used_here(batch, torch.device("cpu")) is batch
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_step_does_not_synchronise_a_gpu(
-    tiny: Architecture, scenes: Dataset, settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
+def test_a_batch_that_moved_is_of_the_same_kind(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings
 ) -> None:
-    trainer = Trainer(tiny, scenes, replace(settings, device="cuda"), seed=0)
+    batch = Trainer(tiny, scenes, settings, seed=0).objective.batch(0)
+    assert moved(batch, torch.device("cpu")).tokens.ids is batch.tokens.ids
+    elsewhere = moved(batch, torch.device("meta"))
+    assert type(elsewhere) is type(batch) and type(elsewhere.tokens) is type(batch.tokens)
+    assert {each.device.type for each in (elsewhere.images, elsewhere.tokens.rows)} == {"meta"}
+
+
+@pytest.fixture
+def step_elsewhere(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], list[bool]]:
+    """A step of two micro-batches on a device whose numbers nothing here can know: whatever would wait for
+    one raises, but for `Scalar`. Returns, for each that it read, whether the backward pass was launched."""
+    meta = torch.device("meta")
+    batches = Trainer(tiny, scenes, settings, seed=0).objective
+    monkeypatch.setattr(trainers, "choose_device", lambda name: meta)
+    monkeypatch.setattr(TrainingSettings, "autocast", lambda *_: nullcontext())  # knows no such device
+    trainer = Trainer(tiny, scenes, replace(settings, micro_batch=4), seed=0)
+    monkeypatch.setattr(
+        trainer.objective, "batch", lambda step, rows=None: moved(batches.batch(step, rows), meta)
+    )
+    read: list[bool] = []
+
+    def read_late(scalar: Scalar) -> float:
+        read.append(all(each.grad is not None for each in trainer.objective.model.unet.parameters()))
+        return 1.0
+
+    monkeypatch.setattr(Scalar, "read", read_late)
+
+    def step() -> list[bool]:
+        trainer.train_to(1)
+        return read
+
+    return step
+
+
+def test_a_step_reads_losses_alone_and_behind_the_launch_of_the_backward_pass(
+    step_elsewhere: Callable[[], list[bool]],
+) -> None:
+    assert step_elsewhere() == [True, True]
+
+
+def test_a_hidden_wait_would_be_seen(
+    step_elsewhere: Callable[[], list[bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = partial(torch.nn.utils.clip_grad_norm_, error_if_nonfinite=True)  # looks at the norm
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip)
+    with pytest.raises(RuntimeError, match="meta"):
+        step_elsewhere()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("checkpointing", ["none", "blocks"])
+def test_a_step_does_not_synchronise_a_gpu(
+    tiny: Architecture,
+    scenes: Dataset,
+    settings: TrainingSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    checkpointing: str,
+) -> None:
+    chosen = replace(settings, device="cuda", micro_batch=4, checkpointing=checkpointing)
+    trainer = Trainer(tiny, scenes, chosen, seed=0)
     trainer.train_to(2)
-    batch = trainer.objective.batch(2)
-    monkeypatch.setattr(trainer.objective, "batch", lambda step: batch)  # making one may wait
+    made = [trainer.objective.batch(2, rows) for rows in (range(4), range(4, 8))]
+    monkeypatch.setattr(
+        trainer.objective, "batch", lambda step, rows: made[rows.start // 4]
+    )  # making one may wait
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -163,9 +163,9 @@ def test_a_pipeline_tells_the_guidance_scale_as_we_do(tmp_path: Path) -> None:
     out = tmp_path / "pipeline"
     assert convert.main([f"model={tmp_path / 'model'}", f"out={out}", "to=pipeline_unet"]) == 0
     asked = replace(ASKED, steps=2, guidance=4.0)
-    ours = model.generate(PROMPTS, seed=5)
-    assert np.array_equal(open_generator(out, asked, CPU).generate(PROMPTS, [0, 1, 2]), ours)
-    assert not np.array_equal(model.generate(PROMPTS, seed=5, guidance=2.0), ours)
+    ours, other = (model.generate(PROMPTS, seed=5, guidance=scale).astype(int) for scale in (4.0, 2.0))
+    theirs = open_generator(out, asked, CPU).generate(PROMPTS, [0, 1, 2])
+    assert np.abs(theirs - ours).max() <= 1 < np.abs(other - ours).max()  # of 255: rounded elsewhere
 
 
 def test_samples_take_the_sampler_of_their_model(

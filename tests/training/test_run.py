@@ -111,7 +111,7 @@ def test_a_spike_is_a_failure_where_that_is_asked_for(
     make: MakesTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch of images forty times as bright, as a broken file may be."""
-    monkeypatch.setattr("training.loop.FEWEST_LATELY", 4)
+    monkeypatch.setattr("training.failures.FEWEST_LATELY", 4)
     trainer = make({5: 40.0}, spike_factor=20.0)
     with pytest.raises(Diverged, match=r"loss is .* at step 6, .* times the median of the last 5"):
         trainer.train_to(7)
@@ -164,12 +164,12 @@ def test_out_of_memory_halves_the_micro_batch_once_and_keeps_the_batch(
     state = trainer.state()
     resumed = Trainer(tiny, scenes, settings, seed=2, objective=Large)
     resumed.restore(state)
-    assert (resumed.micro_batch, resumed.is_halved) == (4, True)
+    assert (resumed.micro_batches.most, resumed.micro_batches.is_halved) == (4, True)
     smaller = type("Smaller", (Large,), {"most": 2})
     trainer = Trainer(tiny, scenes, settings, seed=2, objective=smaller)
     with pytest.raises(RuntimeError, match="allocate"):
         trainer.train_to(1)
-    assert trainer.step == 0 and trainer.micro_batch == 4
+    assert trainer.step == 0 and trainer.micro_batches.most == 4
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3, 8])

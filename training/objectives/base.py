@@ -39,9 +39,11 @@ class TrainingObjective(ABC, Generic[Batch, Trained]):
         name: stands in the states that are saved.
         model: what the training is for, in a search what generates. A copy holds the mean of its weights.
         parts: what is trained, by name, `model` among it.
+        skips_parameters: a step may leave some of a part untrained.
     """
 
     name: ClassVar[str]
+    skips_parameters: ClassVar[bool] = False
     model: Trained
     parts: Mapping[str, TrainedPart]
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from space.shared.seeds import generator
+from training.adamw import QuickAdamW
 from training.data.dataset import Dataset, Examples
+from training.devices import moved
 from training.model import Model
 from training.objectives.base import TrainedPart, TrainingObjective
 from training.settings import TrainingSettings
@@ -35,12 +37,12 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
 
     def __init__(self, model: Model, data: Dataset, settings: TrainingSettings, seed: int) -> None:
         self.model, self.data, self.settings, self.seed = model, data, settings, seed
-        optimizer = torch.optim.AdamW(
+        optimizer = QuickAdamW(
             model.parameters(),
+            model.device,
             lr=settings.learning_rate,
             betas=(settings.betas[0], settings.betas[1]),
             weight_decay=settings.weight_decay,
-            fused=True,
         )
         self.parts = {"model": TrainedPart(model, optimizer)}
 
@@ -55,7 +57,7 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         timesteps = torch.randint(s.diffusion.timesteps, (s.batch_size,), generator=own, device=device)[cut]
         dropped = torch.rand(s.batch_size, generator=own, device=device)[cut] < s.caption_dropout
         tokens = self._tokens(examples, dropped.tolist())
-        return DiffusionBatch(examples.inputs.to(device), tokens, noise, timesteps)
+        return DiffusionBatch(moved(examples.inputs, device), tokens, noise, timesteps)
 
     def loss(self, part: str, batch: DiffusionBatch) -> Tensor:
         return self._loss(self.model, batch)
@@ -80,16 +82,16 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         spread = [(index * 619 % count + 0.5) / count for index in indices]
         timesteps = torch.tensor([int(share * s.diffusion.timesteps) for share in spread], device=device)
         tokens = self._tokens(examples, [False] * len(examples.captions))
-        return DiffusionBatch(examples.inputs.to(device), tokens, noise, timesteps)
+        return DiffusionBatch(moved(examples.inputs, device), tokens, noise, timesteps)
 
     def _tokens(self, examples: Examples, dropped: list[bool]) -> Tokens | Tensor:
         """What the network is told, nothing where the caption is dropped; on the device."""
         device = self.model.device
         if examples.features is not None and examples.empty is not None:
             gone = torch.tensor(dropped).view(-1, 1, 1)
-            return torch.where(gone, examples.empty, examples.features).to(device)
+            return moved(torch.where(gone, examples.empty, examples.features), device)
         kept = ["" if drop else text for drop, text in zip(dropped, examples.captions, strict=True)]
-        return self.model.text_encoder.tokenize(kept).to(device)
+        return moved(self.model.text_encoder.tokenize(kept), device)
 
     def _loss(self, model: Model, batch: DiffusionBatch) -> Tensor:
         encoded = batch.tokens if isinstance(batch.tokens, Tensor) else None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from space.shared.plain import InputError
+from training.adamw import QuickAdamW
 from training.adapters import LoraSettings, add_lora
 from training.data.dataset import Dataset
 from training.model import Model, ModelSettings
@@ -89,13 +90,14 @@ class StudentObjective(TrainingObjective[Batch, Model]):
         """Of the diffusion that the base learnt: how far the model has gone from it."""
         return self.diffusion.validation_loss(model)
 
-    def adam(self, module: nn.Module, rate: float, betas: Sequence[float]) -> torch.optim.AdamW:
-        return torch.optim.AdamW(
+    def adam(self, module: nn.Module, rate: float, betas: Sequence[float]) -> QuickAdamW:
+        """Of what is trained in a module."""
+        return QuickAdamW(
             [parameter for parameter in module.parameters() if parameter.requires_grad],
+            self.model.device,
             lr=rate,
             betas=(betas[0], betas[1]),
             weight_decay=self.settings.weight_decay,
-            fused=True,
         )
 
     def autocast(self) -> AbstractContextManager[Any]:

@@ -32,6 +32,7 @@ class SupernetObjective(TrainingObjective[SupernetBatch, Model]):
     """
 
     name: ClassVar[str] = "supernet"
+    skips_parameters: ClassVar[bool] = True
 
     def __init__(
         self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, paths: Paths

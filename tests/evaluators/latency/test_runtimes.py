@@ -26,6 +26,7 @@ from evaluators.latency.whole import (
     whole_timing,
 )
 from space.architecture import Architecture, Level
+from space.shared import compiling
 from space.shared.plain import InputError
 
 SMALL = Architecture(
@@ -110,14 +111,14 @@ def test_compiled_by_the_compiler_that_is_here(tmp_path: Path, monkeypatch: pyte
 def test_without_a_compiler(named: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused where it is named, left out with the reason where all that run here are meant."""
     monkeypatch.setenv("CXX", named)
-    monkeypatch.setattr(runtimes.sys, "platform", "linux")
-    monkeypatch.setattr(runtimes.shutil, "which", lambda name: None)
+    monkeypatch.setattr(compiling.sys, "platform", "linux")
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
     with pytest.raises(InputError, match=rf"compiled needs a compiler \({said}.*not here; allowed: eager"):
         Place().check("compiled")
     found, (reason,) = runtimes_here(Place())
     assert found == ("eager", "onnx", "onnx_int8") and reason.startswith("left out: compiled needs")
-    monkeypatch.setattr(runtimes.shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr(runtimes.sysconfig, "get_path", lambda name: "/nowhere")
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(compiling.sysconfig, "get_path", lambda name: "/nowhere")
     with pytest.raises(InputError, match=r"compiled needs Python's headers"):
         Place().check("compiled")
     assert runtimes_here(Place(precision="bf16"))[0] == ("eager",)

@@ -29,7 +29,7 @@ def asked_of_tune(
     nodes: list[dict[str, Any]],
 ) -> Asked:
     """By a search on a cluster of these nodes, in Ray's form."""
-    from search.backends import ray_tune
+    from search.backends import ray_places, ray_tune
 
     asked: list[Asked] = []
 
@@ -38,6 +38,6 @@ def asked_of_tune(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ray_tune.tune, "run", run)
-        patched.setattr(ray_tune.ray, "nodes", lambda: nodes)
+        patched.setattr(ray_places.ray, "nodes", lambda: nodes)
         ray_tune.run_on_ray(strategy, settings, cluster, announce)  # type: ignore[arg-type]
     return asked[0]

@@ -1,0 +1,53 @@
+"""The other workers of a trial that has several: they train what the first one does, and nothing else.
+
+The first one, a `TrialWorker`, alone reads a job, generates, scores and writes; what it says here they do.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from search.runs.files import job_folder
+from search.strategy import Job
+from search.trial import TrialSettings, trainer_of
+from space.shared.plain import InputError
+from training.checkpoints import Checkpoints
+from training.data.factory import load_data
+from training.distributed.ranks import Ranks
+from training.supernet import SharedTrainer
+from training.trainer import Trainer
+
+
+class PeerWorker:
+    """One of them, for one job after another."""
+
+    def __init__(self, settings: TrialSettings) -> None:
+        self.settings, self._data = settings, load_data(settings.data)
+        self._trainer: Trainer | SharedTrainer | None = None
+
+    def begin(self, job: Job, step: int, micro_batch: int | None, ranks: Ranks) -> None:
+        """Raises InputError where it does not find the state that the first one has begun from."""
+        self._trainer, self._ranks = trainer_of(self.settings, self._data, job, ranks, micro_batch), ranks
+        if step == 0:
+            return
+        with closing(Checkpoints(job_folder(Path(self.settings.run_folder), job.key))) as states:
+            state = states.latest()
+        if state is None or state.step != step:
+            found = "none" if state is None else f"step {state.step}"
+            raise InputError(
+                f"runs_folder: a worker of the trial finds another state ({found}) than the first one (step "
+                f"{step}); needed: storage that all nodes share"
+            )
+        self._trainer.restore(state)
+
+    def train_to(self, to_step: int) -> None:
+        trainer, ranks = self._trainer, self._ranks
+        assert trainer is not None
+
+        def after(step: int, loss: float) -> None:
+            if step < to_step and ranks.asked and ranks.is_sharded:
+                trainer.state()  # the first one saves what all have
+
+        trainer.train_to(to_step, after)
+        trainer.state()

@@ -1,0 +1,91 @@
+"""The benchmarks of a training step, on networks so small that their figures mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import gpu_training, training_loop
+from space.shared.plain import InputError
+
+TINY = ("narrower=40", "size=8")
+ON_CPU = ("device=cpu", "precision=fp32", "first=1", "most=1", "steps=1")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of a moment, no process for the memory, no compiler."""
+    monkeypatch.setattr(training_loop, "SIDE", 64)
+    monkeypatch.setattr(training_loop, "peak_bytes", lambda c, number: 2**20 * (1 + number))
+    monkeypatch.setattr(gpu_training, "LAYOUTS", ("sd15",))
+    monkeypatch.setattr(gpu_training, "matrix_product_gflops", lambda device, dtype: 1e3)
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+
+
+def test_both_networks_train_alike_and_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["layout=sd15", "memory_format=channels_last", "rounds=2", "steps=1", "batch=1", *TINY]
+    assert training_loop.main(words) == 0
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    named = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
+    assert named["diffusers, sd15"][1] == "1" and "to" in named["ours, sd15"][1]
+    assert (named["ours, sd15"][-1], named["diffusers, sd15"][-1]) == ("1", "2")
+
+
+class Made:
+    """A loop with these losses."""
+
+    def __init__(self, *losses: float) -> None:
+        self.losses = losses
+
+    def train_to(self, step: int, on_step: Callable[[int, float], None]) -> None:
+        for number, loss in enumerate(self.losses[:step], 1):
+            on_step(number, loss)
+
+
+def test_two_trainings_that_differ_are_not_compared() -> None:
+    training_loop.check_equal_losses(Made(1.0, 2.0), Made(1.0, 2.001))  # type: ignore[arg-type]
+    with pytest.raises(SystemExit, match="not the same training"):
+        training_loop.check_equal_losses(Made(1.0, 2.0), Made(1.0, 2.1))  # type: ignore[arg-type]
+
+
+def test_what_it_does_not_measure_is_refused() -> None:
+    with pytest.raises(InputError, match="gpu_training"):
+        training_loop.comparisons(["device=cuda"])
+
+
+def test_the_script_for_a_gpu_writes_its_table_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gpu_training.main([str(tmp_path), *TINY, *ON_CPU]) == 0
+    begun = (tmp_path / "training.jsonl").read_text()
+    table = (tmp_path / "training.md").read_text()
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert [row[0] for row in rows] == ["| ours, sd15", "| diffusers, sd15"]
+    assert all(row[1] == "1" and "not measured" not in " ".join(row) for row in rows)
+    assert float(rows[0][-1].rstrip("| ")) > 0 and rows[1][-1].startswith("-")
+    capsys.readouterr()
+    assert gpu_training.main([str(tmp_path), *TINY, *ON_CPU]) == 0
+    assert (tmp_path / "training.jsonl").read_text() == begun  # all was there
+
+
+def test_what_there_is_no_time_for_is_said(tmp_path: Path) -> None:
+    assert gpu_training.main([str(tmp_path), *TINY, *ON_CPU, "minutes=0"]) == 0
+    assert (tmp_path / "training.md").read_text().count("not measured") == 6
+
+
+def test_memory_that_ends_ends_the_doubling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rates of batches 1, 2, 4, 8; the last does not fit."""
+    rates = {1: 10.0, 2: 19.0, 4: 30.0}
+    monkeypatch.setattr(
+        gpu_training,
+        "timed",
+        lambda one, c: {"batch": c.batch, "rate": rates[c.batch]} if c.batch in rates else None,
+    )
+    chosen = gpu_training.Chosen("", device="cpu", first=1)
+    best = gpu_training.best_batch(None, chosen.comparison("md"), chosen)  # type: ignore[arg-type]
+    assert best == {"batch": 4, "rate": 30.0}
+    rates[4] = 19.1  # no faster
+    assert gpu_training.best_batch(None, chosen.comparison("md"), chosen) == {"batch": 2, "rate": 19.0}  # type: ignore[arg-type]

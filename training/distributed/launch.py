@@ -1,0 +1,263 @@
+"""The workers of one training on this machine: started, watched, and started again when one is lost.
+
+They find each other as torchrun's do, so that one training runs under either. Nothing is left to guess when a
+worker ends: it says why, unless it was killed, and those who only notice that another one is gone say that.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import distributed
+
+from space.shared.cpus import available_cpus
+from space.shared.workers import end_with_parent, fork_server
+from space.shared.workers_path import path_for_workers
+from training.distributed.ranks import RAISED_BY_ALL, FirstFailed
+from training.failures import OutOfMemory, WorkersLost
+
+LOOPBACK, LOOPBACK_NAMES = "127.0.0.1", ("lo", "lo0")
+KNOWN_SECONDS = 15.0  # in which the cause shows, once a worker has noticed that another one is gone
+_OF_OTHERS = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
+
+Kind = Literal["done", "raised", "memory", "interrupted", "left alone", "killed"]
+
+
+class Word(NamedTuple):
+    """How a worker ended, as it says itself; one that was killed says nothing."""
+
+    kind: Kind
+    name: str = ""  # of the exception
+    text: str = ""
+    micro_batch: int = 0
+
+
+class _Worker(NamedTuple):
+    process: BaseProcess
+    says: Connection
+    slot: int
+
+
+def run_workers(
+    work: Callable[[int | None], None],
+    count: int,
+    *,
+    least: int = 1,
+    restarts: int = 0,
+    say: Callable[[str], None] = print,
+    preload: Sequence[str] = (),
+) -> None:
+    """`work(micro_batch)` in each of so many workers, until all have ended it.
+
+    A worker that is lost is not replaced: the others begin again, which has to be from a state, at most
+    `restarts` times and while `least` are left. Where memory runs out all begin again with a `micro_batch`.
+    Ctrl-C is for the first worker, and a second one ends all.
+
+    Raises:
+        WorkersLost: too many were lost.
+        KeyboardInterrupt: the workers ended by it.
+        Exception: what a worker raised, if it is of `RAISED_BY_ALL`; RuntimeError for all else.
+    """
+    slots, micro_batch, lost = list(range(count)), None, 0
+    while True:
+        ended = _until_one_ends(work, slots, micro_batch, preload)
+        if ended is None:
+            return
+        number, word = ended
+        if word.kind == "memory" and micro_batch is None:
+            micro_batch = word.micro_batch
+            say(
+                f"out of memory on worker {number} of {len(slots)} ({word.text}): all begin again from the "
+                f"last state, with micro-batches of {micro_batch} images; batches stay as they are"
+            )
+        elif word.kind in ("killed", "left alone"):
+            lost += 1
+            gone = f"worker {number} of {len(slots)} was lost ({word.text})"
+            del slots[number]
+            if lost > restarts or len(slots) < least:
+                allowed = f"restarts: {restarts}" if lost > restarts else f"min_workers: {least}"
+                raise WorkersLost(f"{gone}, and no more begin again ({allowed})")
+            say(f"{gone}: {len(slots)} begin again from the last state")
+        else:
+            raise _raised(number, word)
+
+
+def _raised(number: int, word: Word) -> BaseException:
+    if word.kind == "interrupted":
+        return KeyboardInterrupt()
+    kind = RAISED_BY_ALL.get(word.name)
+    return kind(word.text) if kind else RuntimeError(f"worker {number}: {word.name}: {word.text}")
+
+
+def _until_one_ends(
+    work: Callable[[int | None], None], slots: Sequence[int], micro_batch: int | None, preload: Sequence[str]
+) -> tuple[int, Word] | None:
+    """None where all workers end well; else the one that ended otherwise, the others being killed."""
+    store = distributed.TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)
+    context, workers = fork_server(preload), list[_Worker]()
+    try:
+        with path_for_workers():
+            for rank, slot in enumerate(slots):
+                told, says = context.Pipe(duplex=False)
+                around = _environment(rank, slot, len(slots), store.port)
+                process = context.Process(target=_begin, args=(work, micro_batch, around, says))
+                process.start()
+                says.close()
+                workers.append(_Worker(process, told, slot))
+        with _interruption(workers[0].process):
+            return _watch(workers)
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.join()
+
+
+def _watch(workers: Sequence[_Worker]) -> tuple[int, Word] | None:
+    """The first that ended otherwise than well. One that is left alone waits for the reason to show."""
+    words: dict[int, Word] = {}
+    until: float | None = None
+    while len(words) < len(workers):
+        running = [worker for number, worker in enumerate(workers) if number not in words]
+        pause = None if until is None else max(0.0, until - time.monotonic())
+        if not wait([worker.process.sentinel for worker in running], pause):
+            break
+        for number, worker in enumerate(workers):
+            if number not in words and worker.process.exitcode is not None:
+                words[number] = _last_word(worker)
+                if words[number].kind in ("killed", "raised", "memory"):
+                    return number, words[number]
+        if until is None and any(word.kind == "left alone" for word in words.values()):
+            until = time.monotonic() + KNOWN_SECONDS
+    return next(((number, word) for number, word in words.items() if word.kind != "done"), None)
+
+
+def _last_word(worker: _Worker) -> Word:
+    with suppress(EOFError, OSError):
+        if worker.says.poll():
+            said: Word = worker.says.recv()
+            return said
+    code = worker.process.exitcode or 0
+    return Word("killed", text=signal.Signals(-code).name if code < 0 else f"status {code}")
+
+
+def _environment(rank: int, slot: int, count: int, port: int) -> dict[str, str]:
+    """As torchrun has it."""
+    return {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(count),
+        "LOCAL_RANK": str(slot),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": LOOPBACK,
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_USE_AGENT_STORE": str(True),
+    }
+
+
+@contextmanager
+def _interruption(first: BaseProcess) -> Iterator[None]:
+    """Ctrl-C goes to the first worker, which asks the others to stop; a second one is ours."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if first.pid is not None and first.exitcode is None:
+            os.kill(first.pid, signal.SIGINT)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# ---------------------------------------------------------------------- in a worker
+
+
+def _begin(
+    work: Callable[[int | None], None], micro_batch: int | None, around: dict[str, str], says: Connection
+) -> None:
+    os.setsid()  # Ctrl-C of a terminal is the parent's to pass on
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    os.environ.update(around)
+    meet_on_loopback()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, available_cpus() // int(around["WORLD_SIZE"])))
+    be_silent_unless_first()
+    word = word_of(lambda: work(micro_batch))
+    says.send(word)
+    says.close()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0 if word.kind == "done" else 1)  # threads that wait for the others hold up nobody
+
+
+def meet_on_loopback() -> None:
+    """Workers of this machine alone, whatever its name leads to."""
+    if name := next((each for _, each in socket.if_nameindex() if each in LOOPBACK_NAMES), None):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+
+
+def be_one_of_many(work: Callable[[], Any]) -> None:
+    """Of workers that something else has started, which sees to it that all end when one does."""
+    be_silent_unless_first()
+    word = word_of(work)
+    if word.kind == "done":
+        return
+    if word.kind != "interrupted":
+        advice = f"; training.micro_batch={word.micro_batch} takes less" if word.kind == "memory" else ""
+        print(f"error: worker {os.environ['RANK']}: {word.text}{advice}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(130 if word.kind == "interrupted" else 1)  # as `_begin`
+
+
+def be_silent_unless_first() -> None:
+    """What all workers would say is said once."""
+    if os.environ["RANK"] != "0":
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+
+
+def word_of(work: Callable[[], Any]) -> Word:
+    """How it ends. A bug shows its traceback, as where there is one process."""
+    try:
+        work()
+    except (Exception, KeyboardInterrupt) as error:
+        word = word_of_error(error)
+        if word.kind == "raised" and word.name not in RAISED_BY_ALL:
+            traceback.print_exc()
+        return word
+    return Word("done")
+
+
+def word_of_error(error: BaseException) -> Word:
+    text = " ".join(str(error).split())
+    if isinstance(error, KeyboardInterrupt):
+        return Word("interrupted")
+    if isinstance(error, OutOfMemory):
+        return Word("memory", text=text, micro_batch=error.micro_batch)
+    if is_of_others(error):
+        return Word("left alone", text=f"another worker noticed: {text[:100]}")
+    return Word("raised", type(error).__name__, text[:1000])
+
+
+def is_of_others(error: BaseException) -> bool:
+    """Whether this worker merely noticed that another one is gone."""
+    if isinstance(error, (FirstFailed, distributed.DistError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(word in text for word in _OF_OTHERS)
