@@ -76,7 +76,7 @@ def own_settings(folder: str | Path) -> dict[str, Any]:
     """Fields of `GenerationSettings` that a model says of itself: all of ours; of a pipeline's scheduler
     alone, and that only where it is the one of distilled networks."""
     if model_kind(folder) == PIPELINE_FILE:
-        return {"sampler": ONE_STEP, "steps": 1, "guidance": 1.0} if is_one_step(folder) else {}
+        return {"sampler": ONE_STEP} if is_one_step(folder) else {}
     _, own = read_description(folder)
     return {
         "image_size_px": own.image_size_px,

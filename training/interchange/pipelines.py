@@ -162,11 +162,11 @@ def settings_of_pipeline(folder: str | Path, architecture: Architecture) -> Mode
     latents = LatentSettings(codec="vae", folder=str((folder / "vae").resolve()))
     factor = make_codec(latents, torch.device("cpu")).factor
     scheduler = _scheduler_config(folder)
-    one_step = _is_one_step(scheduler)
+    one_step, is_told = _is_one_step(scheduler), architecture.guidance_width > 0
     return ModelSettings(
         image_size_px=architecture.latent_size * factor,
         vocabulary=(),
-        guidance=1.0 if one_step else PIPELINE_GUIDANCE,
+        guidance=1.0 if one_step and not is_told else PIPELINE_GUIDANCE,
         sampling_steps=1 if one_step else PIPELINE_STEPS,
         diffusion=_diffusion(scheduler),
         latents=latents,
