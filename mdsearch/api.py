@@ -15,7 +15,7 @@ from conf.compose import architecture_texts, compose_and_keep, naming_files
 from conf.folders import config_folders
 from conf.repeated import fields_of
 from conf.stored import changed_by_words
-from conf.words import as_entries, as_text, as_typed, parsed_word, path_of, readable
+from conf.words import as_entries, as_lists, as_text, as_typed, parsed_word, path_of, readable
 from space.shared.plain import from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -63,9 +63,10 @@ def run_search(
         InputError: for settings that cannot work, before anything starts.
     """
     from analysis.live import STANDARD
+    from analysis.tracking import tracking
     from search import run
 
-    return run.execute(settings, list(overrides), STANDARD, ray)
+    return run.execute(settings, list(overrides), (*STANDARD, *tracking(settings.logger)), ray)
 
 
 def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
@@ -170,4 +171,5 @@ def _fields(words: Sequence[str]) -> list[str]:
 
 
 def _as_meant(words: Sequence[str]) -> list[str]:
-    return as_entries(as_typed(as_text(words, ["resume"]), SEARCH_TEXTS), "weights.files")
+    listed = as_lists(words, ["logger"])
+    return as_entries(as_typed(as_text(listed, ["resume"]), SEARCH_TEXTS), "weights.files")

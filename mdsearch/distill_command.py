@@ -15,14 +15,17 @@ from mdsearch.train_command import OF_RUN, WORDS, check_kept, read_kept, trained
 from space.shared.plain import InputError, from_plain
 from training.data.factory import DataSettings
 from training.data.scenes import ScenesSettings
-from training.distillation import OF_MODEL, DistillationSettings, with_base
+from training.distillation import OF_MODEL, DistillationSettings, describe_base, with_base
 from training.files import CONFIG_NAME
-from training.model import read_description
+from training.model_card import CardSettings
 from training.objectives.ufogen import UfogenSettings
 from training.run import RunSettings
 from training.settings import TrainingSettings
 
-DISTILL_TEXTS = ("init_from", "out", "resume", "data.folder", "data.captions", "data.source")
+DISTILL_TEXTS = (
+    "init_from", "out", "resume", "data.folder", "data.captions", "data.source",
+    "card.licence", "card.data_licence",
+)  # fmt: skip
 DECIDED = {  # of what training settings say, by what else
     **{f"training.{name}": "init_from" for name in OF_MODEL},
     "training.guidance": "objective",
@@ -47,6 +50,7 @@ class DistillCommand:
     keep_steps: tuple[int, ...] = ()
     rollbacks: int = 1
     images: int = 48
+    card: CardSettings = field(default_factory=CardSettings)
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -102,6 +106,7 @@ def _composed(
     before: Sequence[str] = (),
     kept: Mapping[str, str] = MappingProxyType({}),
 ) -> DistillCommand:
+    base = describe_base(start)
     if "data" not in stored and not any(word.startswith("data=") for word in (*before, *words)):
         raise InputError(
             f"data: {str(start)!r} does not say what it was trained on; needed: data=folder, data=scenes, ..."
@@ -110,7 +115,6 @@ def _composed(
     of_run = whole_settings({"data": stored["data"]} if "data" in stored else {})
     plain, texts = compose_and_keep("distill", new, before=earlier, stored=of_run, kept=kept)
     command: DistillCommand = from_plain(DistillCommand, plain | {"presets": texts})
-    _, base = read_description(start)
     return replace(command, training=with_base(command.training, base, command.objective))
 
 

@@ -49,3 +49,26 @@ def shown_progress(console: Console, label: str) -> Iterator[OnDone]:
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(label, total=None, pace="")
         yield lambda done, of: progress.update(task, completed=done, total=of, pace=pace(done))
+
+
+@contextmanager
+def training_progress(console: Console, last: int, start: int) -> Iterator[Callable[[int, float], None]]:
+    """A bar on a terminal; elsewhere a line for each twentieth."""
+    if not console.is_terminal:
+        every = max(1, last // 20)
+
+        def line(step: int, loss: float) -> None:
+            if step % every == 0 or step == last:
+                print(f"step {step} of {last}, loss {loss:.4f}")
+
+        yield line
+        return
+    columns = (
+        TextColumn("step {task.completed} of {task.total}"),
+        BarColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("training", total=last, completed=start, loss="-")
+        yield lambda step, loss: progress.update(task, completed=step, loss=f"{loss:.4f}")

@@ -14,7 +14,7 @@ import yaml
 
 from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
-from conf.words import as_text, first_line, path_of
+from conf.words import as_lists, as_text, first_line, path_of
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.command_lines import setting_word
@@ -24,12 +24,15 @@ from training.data.scenes import ScenesSettings
 from training.distributed.ranks import Parallel
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.latents import make_codec
+from training.logs.trackers import TrackerName
+from training.model_card import CardSettings
 from training.run import RunSettings
 from training.settings import TrainingSettings
 from training.stages import StageSettings
 
 TRAIN_TEXTS = (
     "arch_file", "run", "out", "resume", "init_from", "data.folder", "data.captions", "data.source",
+    "card.licence", "card.data_licence",
 )  # fmt: skip
 LEAST = {"workers": 1, "min_workers": 1, "restarts": 0}
 OF_RUN, WORDS = ("proxy", "data", "training"), "overrides.yaml"
@@ -72,6 +75,8 @@ class TrainCommand:
     parallel: Parallel = "ddp"
     min_workers: int = 1
     restarts: int = 3
+    logger: tuple[TrackerName, ...] = ()
+    card: CardSettings = field(default_factory=CardSettings)
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -166,7 +171,7 @@ def _composed(
     before: Sequence[str] = (),
     kept: Mapping[str, str] = MappingProxyType({}),
 ) -> TrainCommand:
-    new, earlier = (as_text(each, TRAIN_TEXTS) for each in (words, before))
+    new, earlier = (as_text(as_lists(each, ["logger"]), TRAIN_TEXTS) for each in (words, before))
     plain, texts = compose_and_keep("train", new, before=earlier, stored=of_run, kept=kept)
     command: TrainCommand = from_plain(TrainCommand, plain | {"presets": texts})
     if command.resume is not None or any(word.startswith("arch") for word in words):

@@ -1,4 +1,4 @@
-"""What commands that train for long share: a folder held, Ctrl-C between two steps, a bar, scores."""
+"""What commands that train for long share: a folder held, Ctrl-C between two steps, scores."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
 from conf.compose import compose
 from space.shared.files import alone_in
 from space.shared.plain import InputError
-from training.run import Scores
+from training.model import Model
+from training.run import ModelScores, Scores
 from training.trainer import Trainer
 
 
@@ -36,7 +34,12 @@ def embedded_scores(
     settings = settings_from_plain(compose("search", [f"seed={seed}"], stored=sized))
     evaluator = prepare_evaluator(settings, folder / f"evaluator-{data.image_size_px}px", data, print)
     captions = scored_captions(settings, data)
-    return lambda model: evaluator.score(model.generate(captions, seed=seed), captions)
+
+    def scored(model: Model) -> ModelScores:
+        images = model.generate(captions, seed=seed)
+        return ModelScores(*evaluator.score_and_deviations(images, captions), len(images))
+
+    return scored
 
 
 @contextmanager
@@ -54,29 +57,6 @@ def remembered_interruption() -> Iterator[Callable[[], bool]]:
         yield lambda: pressed
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def training_progress(console: Console, last: int, start: int) -> Iterator[Callable[[int, float], None]]:
-    """A bar on a terminal; elsewhere a line for each twentieth."""
-    if not console.is_terminal:
-        every = max(1, last // 20)
-
-        def line(step: int, loss: float) -> None:
-            if step % every == 0 or step == last:
-                print(f"step {step} of {last}, loss {loss:.4f}")
-
-        yield line
-        return
-    columns = (
-        TextColumn("step {task.completed} of {task.total}"),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("training", total=last, completed=start, loss="-")
-        yield lambda step, loss: progress.update(task, completed=step, loss=f"{loss:.4f}")
 
 
 @contextmanager

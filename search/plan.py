@@ -59,7 +59,7 @@ def check(settings: SearchSettings) -> Dataset:
     """
     check_devices(settings.cluster)
     is_shared = not isinstance(settings.strategy, IndependentSettings)
-    check_several(settings.cluster, settings.backend, settings.training.batch_size, is_shared)
+    check_several(settings.cluster, settings.backend, settings.training, is_shared)
     named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
     if start := settings.named[len(settings.enqueue) :]:
         named["strategy.start"] = start

@@ -26,8 +26,9 @@ from space.budget import LATENCY, Budget
 from space.choices import Space
 from space.proxy import Proxy
 from space.shared.caches import cache_folder
-from space.shared.plain import InputError, from_plain
+from space.shared.plain import InputError, from_plain, unless
 from training.data.factory import DataSettings
+from training.logs.trackers import TrackerName
 from training.settings import TrainingSettings
 
 
@@ -43,6 +44,7 @@ class SearchSettings:
     `further_objectives` decide beside a FID and a CLIP score: any that trials record, by its full name.
     `evaluators` is the embedded evaluator, or a protocol by whose networks `scoring`, `compute` and `weights`
     have candidates scored.
+    `logger` names trackers beside TensorBoard's files, which are always written.
     `presets` are texts of the user's own YAML that the settings were made of, `group=name` -> text, so that a
     run goes on when their files are gone.
     """
@@ -75,6 +77,7 @@ class SearchSettings:
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     weights: WeightsSettings = field(default_factory=WeightsSettings)
     further_objectives: tuple[Objective, ...] = ()
+    logger: tuple[TrackerName, ...] = unless(())
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -142,6 +145,7 @@ FREE_ON_RESUME = frozenset(
         "dry_run",
         "compute",  # the weights' digest and the precision are held to what the run began with
         "weights",
+        "logger",
         "presets",
     }
 )

@@ -43,11 +43,13 @@ from training.checkpoints import Checkpoints
 from training.data.dataset import Dataset
 from training.data.factory import DataSettings, load_data
 from training.distributed.ranks import Ranks
-from training.failures import Diverged, is_out_of_memory
+from training.failures import Diverged
 from training.generation.grid import save_grid
+from training.logs.watching import Watched
+from training.loop import note_to_stderr
 from training.settings import TrainingSettings
 from training.state import TrainingState
-from training.supernet import Round, SharedTrainer
+from training.supernet import Round, SharedTrainer, loop_of
 from training.trainer import Trainer
 
 SAVED_EVERY_SECONDS = 600  # between rungs
@@ -118,9 +120,11 @@ class TrialWorker:
             if unusable is not None:
                 yield StartsAgain(unusable)
             self.peers.begin(job, trainer.step, self.micro_batch)
+            watched = Watched(lambda: loop_of(trainer), states.folder.parent, note_to_stderr)
+            watched.begin(trainer.step)
             for step in job.rungs:
                 if step >= trainer.step:
-                    work = _Work(trainer.step, step, {}, states)
+                    work = _Work(trainer.step, step, {}, states, watched)
                     yield (yield from patiently(partial(self._to_rung, trainer, job, work)))
 
     def _begin(self, job: Job, states: Checkpoints) -> tuple[Trainer | SharedTrainer, str | None]:
@@ -155,13 +159,14 @@ class TrialWorker:
             images = trainer.generate(self.captions, seed=job.seed, batch_size=self.settings.generation_batch)
         with _timed(seconds, "features"):
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
+        scores[VALIDATION_LOSS] = validation_loss
         with _timed(seconds, "writing"):
             with replacing_files(folder, last=MODEL_NAME) as own:
                 save_grid(images[:SAMPLES_SHOWN], own / SAMPLES_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
                 trainer.save_weights(own)
+            work.watched.tell(state, scores, folder / SAMPLES_NAME)
             work.states.write(state)
             _log(folder, work, work.to_step)
-        scores[VALIDATION_LOSS] = validation_loss
         broken = [name for name, value in scores.items() if not np.isfinite(value)]
         if broken:
             raise Diverged(f"{', '.join(broken)} is not a number at step {work.to_step}")
@@ -184,6 +189,7 @@ class TrialWorker:
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
         state = self._train(trainer, folder, work)
         with _timed(seconds, "writing"):
+            work.watched.tell(state)
             work.states.write(state)
             _log(folder, work, work.to_step)
         candidates = shared.candidates if work.to_step == job.rungs[-1] else shared.candidates[:1]
@@ -235,6 +241,7 @@ class _Work:
     to_step: int
     seconds: dict[str, float]
     states: Checkpoints
+    watched: Watched
 
 
 def _saving(
@@ -242,12 +249,15 @@ def _saving(
 ) -> Callable[[int, float], None]:
     """After each step: a state now and then, so that a long way to a rung need not be gone in one go."""
     last = time.monotonic()
+    work.watched.start()
     ranks.asks = lambda: time.monotonic() - last >= SAVED_EVERY_SECONDS
 
     def after(step: int, loss: float) -> None:
         nonlocal last
+        work.watched.step(step, loss)
         if step < work.to_step and ranks.asked:
-            work.states.save(trainer.state(), partial(_log, folder, work, step))
+            work.watched.tell(state := trainer.state())
+            work.states.save(state, partial(_log, folder, work, step))
             last = time.monotonic()
 
     return after
@@ -275,16 +285,6 @@ def evaluation_captions(held_out: Sequence[str], count: int) -> list[str]:
     """The prompts of every evaluation: the first `count` held-out captions, again from the start if there
     are fewer."""
     return [held_out[index % len(held_out)] for index in range(count)]
-
-
-def why_failed(error: BaseException) -> str:
-    """The reason for the record: what a person would say of it, in one line."""
-    text = " ".join(str(error).split())[:300]
-    if isinstance(error, Diverged):
-        return f"diverged: {text}"
-    if is_out_of_memory(error):
-        return f"out of memory: {text}" if text else "out of memory"
-    return f"{type(error).__name__}: {text}"
 
 
 @contextmanager

@@ -142,9 +142,13 @@ class Diffusion:
 
     def loss(self, prediction: Tensor, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Weighted mean squared error of the prediction, a scalar."""
+        return self.losses(prediction, clean, noise, timesteps).mean()
+
+    def losses(self, prediction: Tensor, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """(B,): that of each image."""
         target = self._target(clean, noise, timesteps)
         error = (prediction.float() - target).square().mean(dim=(1, 2, 3))
-        return (error * self._weight[timesteps]).mean()
+        return error * self._weight[timesteps]
 
     @torch.no_grad()
     def sample(

@@ -12,9 +12,10 @@ from space.shared.command_lines import command_line
 from space.shared.plain import ByName, InputError
 from training.adapters import LORA_FOLDER, has_lora, is_lora, merged, save_lora
 from training.data.dataset import Dataset
-from training.generation.identity import model_identity, model_kind
+from training.files import MODEL_NAME
+from training.generation.identity import model_identity
 from training.initial import check_same, take_weights
-from training.model import Model, ModelSettings, load_model
+from training.model import Model, ModelSettings, load_model, read_description
 from training.objectives.base import TrainingObjective
 from training.objectives.student import StudentSettings
 from training.settings import TrainingSettings
@@ -82,19 +83,28 @@ class Distiller(Trainer):
 
 
 def load_base(folder: Path, device: str) -> Model:
+    """Raises InputError as `describe_base`, or where weights don't fit."""
+    describe_base(folder)
+    return load_model(folder, device)
+
+
+def describe_base(folder: Path) -> ModelSettings:
     """Raises InputError where a folder holds no diffusion model of ours."""
-    if model_kind(folder) == PIPELINE_FILE:
+    if (folder / PIPELINE_FILE).is_file() and not (folder / MODEL_NAME).is_file():
         raise InputError(
             f"init_from: {str(folder)!r} is a pipeline of diffusers; needed: a model of ours, as "
             f"{command_line('convert', model=folder, to='mdsearch', out='base')} makes of it"
         )
-    model = load_model(folder, device)
-    if model.settings.one_step:
+    try:
+        _, settings = read_description(folder)
+    except InputError as error:
+        raise InputError(f"init_from: {error}") from None
+    if settings.one_step:
         raise InputError(
             f"init_from: {str(folder)!r} generates in one step already; needed: a diffusion model, such as "
             "the one that it was distilled from"
         )
-    return model
+    return settings
 
 
 def _objective(

@@ -43,6 +43,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
 
 
+def why_failed(error: BaseException) -> str:
+    """The reason for the record: what a person would say of it, in one line."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, Diverged):
+        return f"diverged: {text}"
+    if is_out_of_memory(error):
+        return f"out of memory: {text}" if text else "out of memory"
+    return f"{type(error).__name__}: {text}"
+
+
 class LossWatch:
     """Raises `Diverged` for what is no number, and a loss above `spike_factor` medians of the last ones."""
 

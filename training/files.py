@@ -10,6 +10,7 @@ CONFIG_NAME = "config.yaml"  # the settings that it was made with
 SAMPLES_NAME = "samples.png"
 CURVE_NAME = "curve.jsonl"
 CARD_NAME = "README.md"  # of a trained model: what it is, and whom its images are by
+PIPELINE_FOLDER = "pipeline"  # what to hand over: it loads in diffusers
 STATES_FOLDER = "states"  # a training goes on from the latest of them
 EARLIER_STATE_NAME = "state.pt"  # of earlier versions: pickled, so it is not read
 

@@ -13,7 +13,8 @@ import torch
 from space.shared.plain import InputError
 from training.data.ahead import ahead
 from training.devices import Scalar, on_own_stream, used_here
-from training.distributed.parallel import Parallelism, parallelism
+from training.distributed.base import Parallelism, check_shares
+from training.distributed.factory import parallelism
 from training.distributed.ranks import Ranks
 from training.failures import LossWatch, OutOfMemory
 from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER
@@ -115,10 +116,8 @@ class TrainingLoop(Generic[Trained]):
             return
         ranks, s = self.ranks, self.settings
         ranks.check_same({**self.identity, "step": self.step, "batch_size": s.batch_size})
-        if ranks.is_sharded and self.power_averages is not None:
-            raise InputError("ema_lengths: none are kept beside parallel: fsdp; allowed: [], or ddp")
-        if ranks.is_sharded and len(self.objective.parts) > 1:
-            raise InputError(f"parallel: fsdp, of which {self.objective.name} trains two parts; allowed: ddp")
+        if ranks.is_sharded:
+            check_shares(s, self.objective)
         self._parallelism, self._has_met = parallelism(self.objective, ranks, self.device), True
         self._list_trained()
         if ranks.is_sharded:

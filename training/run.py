@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +16,27 @@ from training.checkpoints import Checkpoints
 from training.failures import Diverged
 from training.files import CURVE_NAME, SAMPLES_NAME
 from training.generation.grid import save_grid
+from training.logs.watching import Watched
 from training.model import Model
 from training.power_averages import remove_behind, store
 from training.state import TrainingState
 from training.trainer import Trainer
 
-Scores = Callable[[Model], dict[str, float]]
+
+@dataclass(frozen=True)
+class ModelScores:
+    """Scores of so many images; their deviations over resampled ones, as far as these are known."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    deviations: dict[str, float] = field(default_factory=dict)
+    images: int = 0
+
+
+Scores = Callable[[Model], ModelScores]
+
+# Of a line of the curve, beside scores by their names.
+_LOSS, _DEVIATIONS, _IMAGES = "validation_loss", "deviations", "images"
+BEFORE = "before"  # of the model that training began with
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,7 @@ class TrainingRun:
 
     Attributes:
         scores: of a model, beside its validation loss; None: none.
+        watched: by TensorBoard's files, and whoever is added.
     """
 
     def __init__(
@@ -58,6 +74,7 @@ class TrainingRun:
         self.trainer, self.folder, self.settings, self._stopped = trainer, folder, settings, stopped
         self._states = Checkpoints(folder, keep_last=settings.keep_last, keep_steps=settings.keep_steps)
         self.scores: Scores | None = None
+        self.watched = Watched(lambda: trainer, folder, trainer.say, writes=trainer.ranks.is_first)
         self._lines: list[dict[str, object]] = []  # of the curve, since the last part
 
     def go_on(self) -> None:
@@ -74,12 +91,13 @@ class TrainingRun:
             self.trainer.say(f"{line}; going on from step {self.trainer.step}")
         self._by_first(self._cut_curve)
 
-    def measured(self, model: Model) -> dict[str, float]:
+    def measured(self, model: Model) -> ModelScores:
         """The validation loss of a model, and its scores, if there are any."""
         with self.trainer.settings.autocast(self.trainer.device):
-            scores = {} if self.scores is None else self.scores(model)
+            scored = ModelScores() if self.scores is None else self.scores(model)
         loss = self.trainer.objective.validation_loss(model)
-        return {name: round(value, 6) for name, value in ({"validation_loss": loss} | scores).items()}
+        scores = {name: round(value, 6) for name, value in ({_LOSS: loss} | scored.scores).items()}
+        return replace(scored, scores=scores)
 
     def note(self, line: Mapping[str, object]) -> None:
         """A line of the curve of what no step gives."""
@@ -98,13 +116,16 @@ class TrainingRun:
             if self.trainer.ranks.is_first:
                 terms = {name: round(value, 6) for name, value in self.trainer.objective.terms().items()}
                 self._lines.append({"step": step, "loss": round(loss, 6), **terms})
+                self.watched.step(step, loss)
             on_step(step, loss)
             if self._stopped():
                 raise _Stop
 
+        self.watched.begin(self.trainer.step)
         while self.trainer.step < last and not self._stopped():
             part = self.settings.state_every_steps
             try:
+                self.watched.start()
                 self.trainer.train_to(min(last, (self.trainer.step // part + 1) * part), after)
                 state = self.trainer.state()
                 self._by_first(partial(self._keep, state, is_last=self.trainer.step >= last))
@@ -125,18 +146,20 @@ class TrainingRun:
         measured = self.measured(trainer.averaged)
         trainer.save_weights(self.folder)
         images = trainer.generate(captions, seed=self.settings.seed)
-        save_grid(images, self.folder / SAMPLES_NAME, enlarge=3)
-        self._lines = [line for line in self._lines if "validation_loss" not in line or "before" in line]
-        self.note(measured)
+        save_grid(images, self.folder / SAMPLES_NAME, enlarge=max(1, min(3, 192 // images.shape[1])))
+        self._lines = [line for line in self._lines if _LOSS not in line or BEFORE in line]
+        self.note(measured.scores | _beside(measured))
         self._write_curve()
         if trainer.power_averages is not None:
             store(trainer.power_averages, trainer.step, self.folder)
+        self.watched.tell(state, measured.scores, self.folder / SAMPLES_NAME)
         self._states.save(state)
         if is_last:
             self._states.wait()
 
     def _keep_state(self, state: TrainingState) -> None:
         self._write_curve()
+        self.watched.tell(state)
         self._states.write(state)
 
     def _go_back(self, error: Diverged) -> None:
@@ -157,6 +180,7 @@ class TrainingRun:
         trainer.data_offset += skipped
         self._lines = []
         self._by_first(self._cut_curve)
+        self.watched.begin(trainer.step)
         trainer.say(f"{error}: back to step {trainer.step}, and on without the {skipped} batches since")
 
     def _by_first(self, work: Callable[[], None]) -> None:
@@ -199,6 +223,23 @@ class TrainingRun:
                 file.truncate(before)
                 raise
         self._lines = []
+
+
+def _beside(scored: ModelScores) -> dict[str, object]:
+    deviations = {name: round(value, 6) for name, value in scored.deviations.items()}
+    return {_DEVIATIONS: deviations, _IMAGES: scored.images} if scored.images else {}
+
+
+def last_scored(folder: Path) -> ModelScores | None:
+    """What the last line of a training's curve says of its averaged weights; None: none does."""
+    path = folder / CURVE_NAME
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in map(json.loads, reversed(lines)):
+        if _LOSS in line and BEFORE not in line:
+            others = ("step", _DEVIATIONS, _IMAGES)
+            scores = {name: value for name, value in line.items() if name not in others}
+            return ModelScores(scores, line.get(_DEVIATIONS, {}), line.get(_IMAGES, 0))
+    return None
 
 
 class _Stop(Exception):

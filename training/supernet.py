@@ -17,6 +17,7 @@ from space.subnet import Subnet, origin
 from space.supernet import Supernet
 from training.data.dataset import Dataset
 from training.distributed.ranks import Ranks
+from training.loop import TrainingLoop
 from training.objectives.supernet import SupernetObjective, supernet_of
 from training.settings import TrainingSettings
 from training.state import TrainingState, load_optimizer_state, named_optimizer_state, named_tensors
@@ -157,3 +158,8 @@ class SharedTrainer:
 
     def _of(self, place: int) -> SupernetTrainer:
         return self._make(self.rounds[place].paths, place=place)
+
+
+def loop_of(trainer: SharedTrainer | TrainingLoop[Any]) -> TrainingLoop[Any]:
+    """What takes the steps now."""
+    return trainer.now if isinstance(trainer, SharedTrainer) else trainer

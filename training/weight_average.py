@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from training.distributed.parallel import Parallelism
+from training.distributed.base import Parallelism
 
 Averaged = TypeVar("Averaged", bound=nn.Module)
 

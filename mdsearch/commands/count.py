@@ -17,6 +17,7 @@ from mdsearch.second_opinions import as_plain, count_opinions, print_opinions
 from space.architecture import Architecture
 from space.budget import Budget
 from space.difference import difference
+from space.level_table import LEVEL_COLUMNS, level_rows
 from space.prices.macs import Cost, breakdown, price
 from space.prices.memory import peak_activation_bytes, weight_bytes
 from space.shared.plain import InputError, from_plain
@@ -148,24 +149,11 @@ def _print_text(a: Architecture, settings: PriceSettings) -> None:
 
 def _levels_table(a: Architecture) -> Table:
     table = Table(title="architecture", title_justify="left")
-    for name in ("level", "size", "channels", "conv", "transformer layers down", "up", "attention"):
+    for name in LEVEL_COLUMNS:
         table.add_column(name)
-    for index, level in enumerate(a.levels):
-        size = str(a.size_at(index))
-        down, up = (" ".join(map(str, side)) for side in (level.down, level.up))
-        attends = _attends(level.self_attention, level.cross_attention) if level.layers else "-"
-        table.add_row(str(index + 1), size, str(level.channels), level.conv, down, up, attends)
-    if a.middle is not None:
-        middle, size = a.middle, str(a.size_at(len(a.levels) - 1))
-        attends = _attends(middle.self_attention, middle.cross_attention) if middle.layers else "-"
-        layers = " ".join(map(str, middle.blocks))
-        table.add_row("middle", size, str(a.levels[-1].channels), middle.conv, layers, "", attends)
+    for row in level_rows(a):
+        table.add_row(*row)
     return table
-
-
-def _attends(self_attention: bool, cross_attention: bool) -> str:
-    named = [name for name, on in (("SA", self_attention), ("CA", cross_attention)) if on]
-    return " + ".join(named) or "none"
 
 
 def _totals_table(a: Architecture, cost: Cost) -> Table:

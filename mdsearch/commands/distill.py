@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 from rich.console import Console
@@ -17,13 +15,9 @@ from rich.table import Table
 
 from conf.words import expand
 from mdsearch.distill_command import DistillCommand, distill_command_of, of_base
+from mdsearch.progress import training_progress
 from mdsearch.train_command import WORDS
-from mdsearch.training_session import (
-    embedded_scores,
-    held_folder,
-    remembered_interruption,
-    training_progress,
-)
+from mdsearch.training_session import embedded_scores, held_folder, remembered_interruption
 from space.shared.command_lines import command_line, setting_word, typed_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
@@ -31,10 +25,11 @@ from space.shared.retries import StorageAway
 from training.data.factory import load_data
 from training.distillation import Distiller
 from training.failures import Diverged
-from training.files import ARCHITECTURE_NAME, CONFIG_NAME, CURVE_NAME
+from training.files import ARCHITECTURE_NAME, CONFIG_NAME, PIPELINE_FOLDER
+from training.handing_over import hand_over, withdraw
 from training.model import load_model
-from training.model_card import write_card
-from training.run import TrainingRun
+from training.model_card import Card, card_of, write_card
+from training.run import BEFORE, ModelScores, TrainingRun, last_scored
 
 
 def main(words: list[str]) -> int:
@@ -78,7 +73,8 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
     ):
         run.go_on()
         _prepare(folder, command, words)
-        write_card(folder, trainer, command.data, "distill")
+        withdraw(folder)
+        write_card(folder, _card(command, trainer, folder))
         if command.scores:
             plain = to_plain(command, all_fields=True)
             groups = {name: plain[name] for name in ("data", "training")}
@@ -91,6 +87,8 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
         )
         with training_progress(Console(), last, trainer.step) as advance:
             run.train_to(last, advance)
+        if not stopped():
+            _hand_over(command, trainer, folder)
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('distill', resume=folder)}")
         raise KeyboardInterrupt
@@ -110,9 +108,26 @@ def _notes(command: DistillCommand) -> list[str]:
 def _note_base(run: TrainingRun, base: Path) -> None:
     """The scores of the base as it generates, and of its single steps before any training."""
     trainer = run.trainer
-    before = run.measured(load_model(base, str(trainer.device)))
-    run.note(run.measured(trainer.averaged) | {"init_from": str(base), "before": before})
+    before = run.measured(load_model(base, str(trainer.device))).scores
+    run.note(run.measured(trainer.averaged).scores | {"init_from": str(base), BEFORE: before})
     print(f"{base}, as it is: " + ", ".join(f"{name} {value:.4g}" for name, value in before.items()))
+
+
+def _card(command: DistillCommand, trainer: Distiller, folder: Path) -> Card:
+    scored = last_scored(folder) or ModelScores()
+    card = card_of(folder.resolve().name, trainer, command.data, command.card, scored)
+    base = Path(command.init_from).resolve().name
+    return replace(card, protocol=f"{base}, distilled by {command.objective.name}: {card.protocol}")
+
+
+def _hand_over(command: DistillCommand, trainer: Distiller, folder: Path) -> None:
+    """The folder of a pipeline, with its card; what keeps it from being one is said."""
+    try:
+        reasons = hand_over(folder, _card(command, trainer, folder))
+    except OSError as error:
+        reasons = [f"it cannot be written: {error}"]
+    for reason in reasons:
+        print(f"no {PIPELINE_FOLDER}/ for diffusers: {reason}")
 
 
 def _prepare(folder: Path, command: DistillCommand, words: list[str]) -> None:
@@ -137,11 +152,12 @@ def _sweep(words: list[str]) -> int:
         raise InputError("resume: one folder at a time; the same sweep again goes on with all of its own")
     combinations = expand(words)
     cells = {cell: distill_command_of(own) for cell, own in _named(combinations).items()}
-    status, found = 0, dict[str, dict[str, Any]]()
+    status, found = 0, dict[str, dict[str, float] | None]()
     for cell, (command, own) in cells.items():
         print(f"\n=== {typed_line('distill', own)}", flush=True)
         failed, folder = _distilled(command, own)
-        found[cell] = {"failed": True} if failed else _last_measured(folder)
+        scored = None if failed else last_scored(folder)
+        found[cell] = None if scored is None else scored.scores
         status = max(status, failed)
     Console().print(_table(found))
     return status
@@ -167,17 +183,10 @@ def _value(word: str) -> str:
     return plain if plain[:1].isalpha() else f"{name.rpartition('.')[2]}{plain}"
 
 
-def _last_measured(folder: Path) -> dict[str, Any]:
-    lines = map(json.loads, (folder / CURVE_NAME).read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if "validation_loss" in line and "before" not in line][-1]
-
-
-def _table(found: dict[str, dict[str, Any]]) -> Table:
-    names = list(dict.fromkeys(name for scores in found.values() for name in scores if name != "failed"))
+def _table(found: dict[str, dict[str, float] | None]) -> Table:
+    names = list(dict.fromkeys(name for scores in found.values() for name in scores or {}))
     table = Table("", *map(escape, names), header_style="bold")
     for cell, scores in found.items():
-        values = [
-            "failed" if "failed" in scores else f"{scores.get(name, float('nan')):.5g}" for name in names
-        ]
+        values = ["failed" if scores is None else f"{scores[name]:.5g}" for name in names]
         table.add_row(escape(cell), *values)
     return table

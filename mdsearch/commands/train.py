@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,24 +12,27 @@ import torch
 import yaml
 from rich.console import Console
 
+from mdsearch.progress import training_progress
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
-from mdsearch.training_session import embedded_scores
-from mdsearch.training_session import held_folder as _held
-from mdsearch.training_session import remembered_interruption as _interruption
-from mdsearch.training_session import training_progress as _progress
+from mdsearch.training_session import embedded_scores, held_folder, remembered_interruption
 from space.shared.command_lines import command_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
+from training.checkpoints import Checkpoints
 from training.data.factory import load_data
 from training.devices import choose_device
+from training.distributed.base import check_shares
 from training.distributed.launch import be_one_of_many, run_workers
 from training.distributed.ranks import Ranks, given_workers, join, leave
 from training.failures import Diverged, WorkersLost
-from training.files import ARCHITECTURE_NAME, CONFIG_NAME
+from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER, SAMPLES_NAME
+from training.handing_over import hand_over, withdraw
 from training.initial import begin_with
-from training.model_card import write_card
-from training.run import Scores, TrainingRun
+from training.logs.following import Follower
+from training.logs.trackers import Described, Ending, check_installed
+from training.model_card import Card, card_of, write_card
+from training.run import BEFORE, ModelScores, Scores, TrainingRun, last_scored
 from training.stages import STAGE, check_same_weights, last_stage, run_stages
 from training.trainer import Trainer
 
@@ -48,6 +51,7 @@ def train(
         StorageAway: the folder could not be written for a long time.
         KeyboardInterrupt: after Ctrl-C, the state being on the disk.
     """
+    check_installed(command.logger)
     console, folder = Console(), command.folder()
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])
@@ -56,9 +60,14 @@ def train(
     make = partial(_trainer, command, ranks, micro_batch)
     first = make(place)
 
+    followers: list[Follower] = []
+
     def describe(run: TrainingRun) -> None:
-        write_card(folder, run.trainer, command.data)
-        run.scores = _scores(command, run.trainer, folder) if command.scores else None
+        withdraw(folder)
+        write_card(folder, _card(command, run.trainer, folder))
+        run.scores = _scored_on(command, run.trainer, folder) if command.scores else None
+        for follower in followers:
+            run.watched.add(follower)
 
     def during(run: TrainingRun, end: int) -> None:
         trainer = run.trainer
@@ -70,16 +79,22 @@ def train(
             f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} images of "
             f"{trainer.data.image_size_px} px, steps {trainer.step} to {end}, in {folder}{by}"
         )
-        with _progress(console, stages[-1].until, trainer.step) as advance:
+        with training_progress(console, stages[-1].until, trainer.step) as advance:
             run.train_to(end, advance if ranks.is_first else lambda step, loss: None)
 
     def stopped() -> bool:
         return ranks.asked
 
-    with _held(folder) if ranks.is_first else nullcontext(), _interruption() as ranks.asks:
+    with ExitStack() as held:
+        if ranks.is_first:
+            held.enter_context(held_folder(folder))
+            followers = held.enter_context(_followers(command, first, folder))
+        ranks.asks = held.enter_context(remembered_interruption())
         ranks.first(partial(_prepare, folder, command, words))
         ends = [stage.until for stage in stages]
         trainer = run_stages(first, place, make, ends, folder, command.kept(), during, stopped)
+        if not stopped():
+            ranks.first(partial(_hand_over, command, trainer, folder))
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
         raise KeyboardInterrupt
@@ -107,9 +122,9 @@ def _begin(trainer: Trainer, start: Path, run: TrainingRun) -> None:
     model = begin_with(trainer, start)
 
     def measure() -> None:
-        before = run.measured(model)
-        after = run.measured(trainer.averaged)
-        run.note(after | {"init_from": str(start), "before": before})
+        before = run.measured(model).scores
+        after = run.measured(trainer.averaged).scores
+        run.note(after | {"init_from": str(start), BEFORE: before})
         changed = f"{model.architecture.attention} -> {trainer.architecture.attention} attention"
         print(f"{start}, as it was: {_in_words(before)}\nright after {changed}: {_in_words(after)}")
 
@@ -120,7 +135,40 @@ def _in_words(scores: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
 
 
-def _scores(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
+@contextmanager
+def _followers(command: TrainCommand, trainer: Trainer, folder: Path) -> Iterator[list[Follower]]:
+    """The trackers that are asked for; they are told how training has ended, whichever way it did."""
+    ends_at, params = command.all_stages()[-1].until, to_plain(replace(command, resume=None, presets={}))
+    params |= {"architecture": trainer.architecture.id, "data_digest": trainer.data.digest}
+    what = Described("", folder.resolve().name, "train", params)
+    followers = [Follower(name, what, folder, print) for name in command.logger]
+    how: Ending = "failed"
+    try:
+        yield followers
+        state = Checkpoints(folder).latest() if followers else None
+        how = "finished" if state is not None and state.step >= ends_at else "stopped"
+    finally:
+        for follower in followers:
+            made = [folder / name for name in (CARD_NAME, SAMPLES_NAME, ARCHITECTURE_NAME)]
+            follower.close(how, made if how == "finished" else [])
+
+
+def _hand_over(command: TrainCommand, trainer: Trainer, folder: Path) -> None:
+    """The folder of a pipeline, with its card; what keeps it from being one is said."""
+    try:
+        reasons = hand_over(folder, _card(command, trainer, folder))
+    except OSError as error:
+        reasons = [f"it cannot be written: {error}"]
+    for reason in reasons:
+        print(f"no {PIPELINE_FOLDER}/ for diffusers: {reason}")
+
+
+def _card(command: TrainCommand, trainer: Trainer, folder: Path) -> Card:
+    name, scored = folder.resolve().name, last_scored(folder)
+    return card_of(name, trainer, command.data, command.card, scored or ModelScores())
+
+
+def _scored_on(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
     plain = to_plain(command, all_fields=True)
     return embedded_scores({name: plain[name] for name in OF_RUN}, command.seed, trainer, folder)
 
@@ -144,6 +192,8 @@ def train_by_workers(command: TrainCommand, words: list[str]) -> None:
         Exception: as `train`.
     """
     given = given_workers()
+    if command.parallel == "fsdp" and (given or command.workers) > 1:
+        check_shares(command.training)
     if given is None and command.workers == 1:
         train(command, words)
     elif given is None:
@@ -153,6 +203,7 @@ def train_by_workers(command: TrainCommand, words: list[str]) -> None:
             command.workers,
             least=command.min_workers,
             restarts=command.restarts,
+            say=partial(print, flush=True),  # between the lines of workers
             preload=[__name__],
         )
     elif command.workers in (1, given):
@@ -194,4 +245,6 @@ def main(words: list[str]) -> int:
         print(f"{error}; go on with: {command_line('train', resume=folder)}")
         return 1
     print(f"trained: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
+    if (pipeline := folder / PIPELINE_FOLDER).is_dir():
+        print(f"to hand over: {pipeline} (diffusers loads it; its {CARD_NAME} says how)")
     return 0

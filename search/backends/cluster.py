@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from space.shared.cpus import available_cpus
 from space.shared.plain import InputError
+from training.distributed.base import check_shares
 from training.distributed.ranks import Parallel
+from training.settings import TrainingSettings
 
 OWN_TOKEN = secrets.token_hex(16)
 
@@ -106,18 +108,23 @@ def check_devices(cluster: ClusterSettings) -> None:
         )
 
 
-def check_several(cluster: ClusterSettings, backend: str, batch_size: int, is_shared: bool) -> None:
+def check_several(
+    cluster: ClusterSettings, backend: str, training: TrainingSettings, is_shared: bool
+) -> None:
     """Raises InputError where trials cannot have several workers. `is_shared`: some train shared weights."""
     if cluster.workers_per_trial == 1:
         return
     where = f"cluster.workers_per_trial: {cluster.workers_per_trial}"
     if backend == "inline":
         raise InputError(f"{where} beside backend: inline, which is one process; allowed: 1, or backend=ray")
+    batch_size = training.batch_size
     if cluster.workers_per_trial > batch_size:
         raise InputError(
             f"{where} share batches of {batch_size} images (training.batch_size); allowed: at most "
             f"{batch_size}"
         )
+    if cluster.parallel == "fsdp":
+        check_shares(training)
     if cluster.parallel == "fsdp" and is_shared:
         raise InputError(
             "cluster.parallel: fsdp beside a strategy that goes on with the weights of one network in "

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from search.formats import run_name
 from search.strategy import Job, Strategy
-from search.trial import StartsAgain, TrialSettings, TrialWorker, why_failed
+from search.trial import StartsAgain, TrialSettings, TrialWorker
 from space.shared.retries import Waiting, once, reason_of, storage_error, timed_out
+from training.failures import why_failed
 
 
 def run_inline(strategy: Strategy, settings: TrialSettings, announce: Callable[[str], None] = print) -> None:

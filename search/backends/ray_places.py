@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import ray
 from ray import tune
 
 from search.backends.cluster import ClusterSettings
+from search.formats import counted
 from space.shared.plain import InputError
+
+NODE_DEATH_SECONDS = 30.0  # in which Ray notices one
 
 
 def placement(takes: Sequence[dict[str, float]]) -> tune.PlacementGroupFactory:
     """Of a trial's workers: on as few nodes as can be."""
-    return tune.PlacementGroupFactory(list(takes), strategy="PACK")
+    bundles = [{name.upper(): count for name, count in each.items()} for each in takes]  # as Ray calls them
+    return tune.PlacementGroupFactory(bundles, strategy="PACK")
 
 
 def trials_that_fit(cluster: ClusterSettings, announce: Callable[[str], None]) -> int:
@@ -58,12 +63,14 @@ def _fitting(node: Mapping[str, float], cluster: ClusterSettings) -> int:
 class Places:
     """How many workers each trial has: as many as it should, or what is left where nodes were lost.
 
-    A cluster whose workers are named (`cluster.workers`) is waited for.
+    A cluster whose workers are named (`cluster.workers`) is waited for. Where a worker was lost, what is left
+    is known only when Ray has noticed whether its node is.
     """
 
     def __init__(self, cluster: ClusterSettings, announce: Callable[[str], None]) -> None:
         self._cluster, self._say = cluster, announce
         self._held: dict[str, int] = {}
+        self._known_at = 0.0
 
     def take(self, trial: str, name: str) -> int:
         """
@@ -75,6 +82,14 @@ class Places:
 
     def give_back(self, trial: str) -> None:
         self._held.pop(trial, None)
+
+    def lost_one(self) -> None:
+        if self._cluster.workers_per_trial > 1 and len(ray.nodes()) > 1:
+            self._known_at = time.monotonic() + NODE_DEATH_SECONDS
+
+    @property
+    def are_known(self) -> bool:
+        return time.monotonic() >= self._known_at
 
     def _to_take(self, name: str) -> int:
         cluster = self._cluster
@@ -93,6 +108,6 @@ class Places:
         taken = left if left >= least else min(fit, wanted)  # the others' are waited for
         if taken < wanted:
             self._say(
-                f"{name}: by {taken} workers instead of {wanted}, which are what is left of the cluster"
+                f"{name}: by {counted(taken, 'worker')} instead of {wanted}: what is left of the cluster"
             )
         return taken

@@ -29,9 +29,10 @@ from search.backends.ray_workers import RayPeers, word_of_peer
 from search.formats import run_name
 from search.runs.record import State
 from search.strategy import Job, Report, Strategy
-from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step, why_failed
+from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step
 from space.shared.retries import Waiting, once, patiently, storage_error, timed_out
 from training.distributed.launch import word_of_error
+from training.failures import why_failed
 
 
 class WorkerLost(Exception):
@@ -154,6 +155,8 @@ class _StrategySearcher(_NotPickled, Searcher):
             raise
 
     def suggest(self, trial_id: str) -> Any:
+        if self.again and not self.places.are_known:
+            return None
         with self.ours():
             job = self.again.popleft() if self.again else self.strategy.propose()
             if job is None:
@@ -176,6 +179,7 @@ class _StrategySearcher(_NotPickled, Searcher):
                 return
             if not self.deaths.too_many(job.key):
                 self.again.append(job)
+                self.places.lost_one()
                 return
             if stuck := self.deaths.stuck(job.key):
                 raise timed_out(run_name(job), stuck, settings.run_folder)

@@ -16,9 +16,9 @@ from typing import Literal
 
 from search.runs.record import State
 from search.strategy import Job, Report, Strategy
-from search.trial import why_failed
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
+from training.failures import why_failed
 
 MOST_LOSSES_ON_THE_WAY = 1000  # to one report: with more, a simulation may never end
 

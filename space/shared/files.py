@@ -50,7 +50,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     own = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         yield own
-        _readable_as_any_other(own)
+        readable_as_any_other(own)
         if durable:
             with own.open("rb") as file:
                 os.fsync(file.fileno())
@@ -102,7 +102,7 @@ def making_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(own, ignore_errors=True)
 
 
-def _readable_as_any_other(file: Path) -> None:
+def readable_as_any_other(file: Path) -> None:
     """Some libraries, safetensors among them, make files that their owner alone may read."""
     if file.stat().st_mode & 0o077:
         return

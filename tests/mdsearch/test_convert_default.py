@@ -47,6 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
 def pipeline_folder(model: tuple[Model, Path]) -> Path:
     out = model[1].parent / "pipeline"
     assert convert.main([f"model={model[1]}", f"out={out}", "to=pipeline_unet"]) == 0
+    assert len({file.stat().st_mode for file in out.rglob("*") if file.is_file()}) == 1  # as the umask says
     return out
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from conf.repeated import without
 from tests.search.killing import (
     LOCAL,
     PATIENT,
@@ -21,8 +22,9 @@ from tests.search.killing import (
     wait_for,
     workers_of,
 )
+from tests.search.test_kills import Nodes
 
-WORDS = ("trials=2", "rungs=[6,30]", "stopping=none", "confirmation=none")
+WORDS = ("trials=2", "rungs=[6,30]", "stopping.minimum_peers=9", "confirmation=none")
 BY_TWO = ("cluster.workers=2", "cluster.workers_per_trial=2")
 
 pytestmark = [PATIENT, pytest.mark.slow]  # two searches, three processes that import all of it
@@ -37,7 +39,12 @@ def scores(run: Path) -> dict[tuple[object, object], dict[str, float]]:
 
 
 def test_trials_of_two_workers_end_as_those_of_one_though_each_kind_is_killed(tmp_path: Path) -> None:
-    words = (*TINY, *WORDS, f"runs_folder={tmp_path}", f"cache_folder={tmp_path / 'cache'}")
+    words = (
+        *without(TINY, [*WORDS, *BY_TWO]),
+        *WORDS,
+        f"runs_folder={tmp_path}",
+        f"cache_folder={tmp_path / 'cache'}",
+    )
     process = start(tmp_path, *words, *LOCAL, *BY_TWO, "name=two")
     driver, run = psutil.Process(process.pid), tmp_path / "two"
     for rungs, found in ((1, peers_of), (3, workers_of)):
@@ -52,3 +59,21 @@ def test_trials_of_two_workers_end_as_those_of_one_though_each_kind_is_killed(tm
     assert one.keys() == two.keys()
     for at, by_one in one.items():
         assert two[at] == pytest.approx(by_one, rel=2e-2), at
+
+
+def test_a_killed_node_leaves_a_trial_to_fewer_workers(tmp_path: Path) -> None:
+    nodes, run = Nodes(), tmp_path / "nodes"
+    other = nodes.cluster.add_node(num_cpus=1)
+    own = ("trials=1", "rungs=[6,40]", "stopping.minimum_peers=9", "confirmation=none")
+    words = (*without(TINY, [*own, "cluster.workers=1"]), *own, *nodes.words, "cluster.workers_per_trial=2")
+    folders = (f"runs_folder={tmp_path}", f"cache_folder={tmp_path / 'cache'}")
+    try:
+        process = start(tmp_path, *words, *folders, "name=nodes")
+        wait_for(lambda: bool(events(run, "rung")), process, tmp_path)
+        nodes.kill_node()
+        nodes.node = other
+        finish(process, tmp_path)
+    finally:
+        nodes.cluster.shutdown()
+    check_nothing_lost_or_doubled(run, 1)
+    assert "its node died" in told(tmp_path) and "by 1 worker instead of 2" in told(tmp_path)

@@ -19,8 +19,10 @@ from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step
 from space.architecture import Architecture, Level
 from space.proxy import Proxy
 from tests.search.worlds import make_search
+from training.checkpoints import Checkpoints
 from training.data.scenes import ScenesSettings
 from training.files import EARLIER_STATE_NAME, STATES_FOLDER, has_states, remove_states
+from training.logs.event_files import EventReader
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
@@ -117,6 +119,36 @@ def test_a_worker_killed_between_rungs_loses_what_it_did_since_its_last_state(
     lines = (tmp_path / "trials" / "0" / WORK_NAME).read_text().splitlines()
     done = [(line["from_step"], line["to_step"]) for line in map(json.loads, lines)]
     assert done == [(0, 1), (1, 2), (2, 3), (3, 4)]  # no step is trained twice
+
+
+def test_tensorboard_has_every_step_and_rung_once_whatever_was_killed(
+    worker: TrialWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.logs.meter.POINT_EVERY", 1)
+    (tmp_path / "whole").mkdir()
+    list(TrialWorker(replace(worker.settings, run_folder=str(tmp_path / "whole"))).run(JOB))
+    with monkeypatch.context() as patched:  # told of the first rung, but its state is not there
+        patched.setattr(Checkpoints, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(worker.run(JOB))
+    scored = next(iter(worker.run(JOB)))  # and again right behind the first rung
+    assert isinstance(scored, Report) and scored.step == 2
+    list(worker.run(JOB))
+    logged = [events(folder / "trials" / "0") for folder in (tmp_path, tmp_path / "whole")]
+    assert [step for step, name, _ in logged[0] if name == "loss"] == [1, 2, 3, 4]
+    rungs = [(step, value) for step, name, value in logged[0] if name == "brightness"]
+    assert rungs[0] == (2, pytest.approx(scored.scores["brightness"], rel=1e-6)) and len(rungs) == 2
+    changing = ("images_per_second", "memory_mib")
+    without = [[each for each in own if each[1] not in changing] for own in logged]
+    assert sorted(without[0]) == sorted(without[1])
+    names = {name for _, name, _ in logged[0]}
+    assert {"learning_rate", "gradient_norm", "ema_gap", "validation_loss", "samples"} <= names
+
+
+def events(folder: Path) -> list[tuple[int, str, float]]:
+    told = EventReader(folder).new()
+    values = [(each.step, name, value) for each in told for name, value in each.values.items()]
+    return values + [(each.step, name, 0.0) for each in told for name in each.images]
 
 
 def killed(*arguments: object, **keywords: object) -> None:

@@ -14,6 +14,7 @@ from space.architecture import Architecture
 from training import trainer as trainers
 from training.data.dataset import Dataset
 from training.devices import Scalar, moved, used_here
+from training.logs.meter import Meter
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
@@ -45,8 +46,9 @@ def test_a_batch_that_moved_is_of_the_same_kind(
 def step_elsewhere(
     tiny: Architecture, scenes: Dataset, settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], list[bool]]:
-    """A step of two micro-batches on a device whose numbers nothing here can know: whatever would wait for
-    one raises, but for `Scalar`. Returns, for each that it read, whether the backward pass was launched."""
+    """A watched step of two micro-batches on a device whose numbers nothing here can know: whatever would
+    wait for one raises, but for `Scalar`. Returns, for each that it read, whether the backward pass was
+    launched."""
     meta = torch.device("meta")
     batches = Trainer(tiny, scenes, settings, seed=0).objective
     monkeypatch.setattr(trainers, "choose_device", lambda name: meta)
@@ -64,9 +66,10 @@ def step_elsewhere(
     monkeypatch.setattr(Scalar, "read", read_late)
 
     def step() -> list[bool]:
-        trainer.train_to(1)
+        trainer.train_to(1, Meter(lambda: trainer).step)
         return read
 
+    monkeypatch.setattr("training.logs.meter.POINT_EVERY", 1)
     return step
 
 
@@ -101,9 +104,10 @@ def test_a_step_does_not_synchronise_a_gpu(
     monkeypatch.setattr(
         trainer.objective, "batch", lambda step, rows: made[rows.start // 4]
     )  # making one may wait
+    monkeypatch.setattr("training.logs.meter.POINT_EVERY", 1)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        trainer.train_to(3)
+        trainer.train_to(3, Meter(lambda: trainer).step)
     finally:
         torch.cuda.set_sync_debug_mode("default")

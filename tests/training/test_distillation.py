@@ -15,6 +15,7 @@ from tests.training.examples import Makes, load, save, ufogen
 from training.adapters import LoraSettings, has_lora, merged
 from training.data.dataset import Dataset
 from training.distillation import Distiller
+from training.interchange.pipelines import is_one_step
 from training.model import load_model
 from training.objectives.ufogen import UfogenSettings
 from training.settings import TrainingSettings
@@ -82,7 +83,7 @@ def test_bases_that_are_none_are_refused(
     for folder, message in (
         ("done", "generates in one step already"),
         ("pipeline", "mdsearch convert model="),
-        ("none", "is no folder"),
+        ("none", "^init_from: .* holds no trained model"),
     ):
         with pytest.raises(InputError, match=message):
             Distiller(tmp_path / folder, scenes, settings, UfogenSettings(), seed=0)
@@ -124,8 +125,10 @@ def test_the_command_leaves_a_folder_that_generates_in_one_step(
     model = load_model(out, "cpu")
     assert (model.settings.sampling_steps, model.settings.guidance, model.settings.one_step) == (1, 1.0, True)
     assert (out / "architecture.yaml").read_bytes() == (trained / "architecture.yaml").read_bytes()
-    assert "by `mdsearch distill`" in (out / "README.md").read_text()
-    assert "on 72 images" in (out / "README.md").read_text()  # those of the base, by its own settings
+    card = (out / "README.md").read_text()
+    assert "base, distilled by ufogen: 3 steps" in card
+    assert "72 images of scenes" in card  # those of the base, by its own settings
+    assert is_one_step(out / "pipeline")
     assert generate.main([f"model={out}", "prompt=a large red circle", f"out={tmp_path / 'one.png'}"]) == 0
     assert f"mdsearch generate model={out}" in capsys.readouterr().out
 

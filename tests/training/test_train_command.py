@@ -69,8 +69,13 @@ def test_training_writes_weights_that_generate_uses(
     assert Image.open(out / "samples.png").size == (3 * 16 * 3, 2 * 16 * 3)
     assert len({file.stat().st_mode for file in out.rglob("*") if file.is_file()}) == 1  # as the umask says
     card = (out / "README.md").read_text()
-    assert "on 72 images of scenes, 16 px" in card and f"mdsearch generate model={out}" in card
+    assert "| 72 images of scenes, 16 px, digest" in card and f"mdsearch generate model={out}" in card
     assert "Images:" not in card  # these are by nobody
+    handed = (out / "pipeline" / "README.md").read_text()
+    (loss,) = (line["validation_loss"] for line in curve(out) if line["step"] == 6 and "loss" not in line)
+    assert f"| validation_loss | {loss:.4g} | - |" in handed and "6 steps of 4 images" in handed
+    assert "from_pretrained" in handed and "from_pretrained" not in card
+    assert f"to hand over: {out / 'pipeline'}" in capsys.readouterr().out
 
     image = tmp_path / "generated" / "image.png"
     prompt = "prompt=a large red circle, {in} the 'top left' on navy"
@@ -94,7 +99,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
         train.main(words)
     monkeypatch.undo()
     out = tmp_path / "out"
-    assert states(out) == [4, 5]
+    assert states(out) == [4, 5] and not (out / "pipeline").exists()
     assert train.main([f"resume={out}"]) == 0
     for name in ("unet.safetensors", "text.safetensors"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -81,8 +81,9 @@ class CommonSettings(ABC):
 
     # Held out are the last ones as they stand, where any last part is a fair sample already.
     held_out_as_they_stand: ClassVar[bool] = False
-    # Whom the images are by, and their licence, where showing them obliges to say so.
+    # Whom the images are by, where showing them obliges to say so; their licence, where it is known.
     attribution: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if self.image_size_px < 8:

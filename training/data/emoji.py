@@ -55,6 +55,8 @@ class EmojiSettings(CommonSettings):
         "License: CC BY-SA 4.0 (creativecommons.org/licenses/by-sa/4.0)"
     )
 
+    licence: ClassVar[str] = "CC BY-SA 4.0"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for group in self.groups:

@@ -15,6 +15,7 @@ import torch
 from space.architecture import Architecture
 from space.interchange.checkpoints import PIPELINE_FILE
 from space.interchange.weight_files import CONFIG_FILE, read_plain
+from space.shared.files import readable_as_any_other
 from space.shared.plain import InputError
 from training.diffusion import DIFFUSERS_PREDICTION, DIFFUSERS_SCHEDULE, DiffusionSettings, ddim_scheduler
 from training.interchange.words import clip_text_model, save_text_model, word_tokenizer
@@ -96,6 +97,8 @@ def save_parts(settings: ModelSettings, folder: str | Path, words: SmallTextEnco
         index[name] = [kind.__module__ if library == "space" else library, kind.__name__]
     for name, part in parts.items():
         part.save_pretrained(folder / name)
+    for file in folder.rglob("*.safetensors"):
+        readable_as_any_other(file)
     return index
 
 

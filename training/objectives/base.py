@@ -10,6 +10,8 @@ from typing import ClassVar, Generic, TypeVar
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from training.objectives.by_timestep import ByTimestep
+
 Batch = TypeVar("Batch")
 Trained = TypeVar("Trained", bound=nn.Module)
 
@@ -39,11 +41,9 @@ class TrainingObjective(ABC, Generic[Batch, Trained]):
         name: stands in the states that are saved.
         model: what the training is for, in a search what generates. A copy holds the mean of its weights.
         parts: what is trained, by name, `model` among it.
-        skips_parameters: a step may leave some of a part untrained.
     """
 
     name: ClassVar[str]
-    skips_parameters: ClassVar[bool] = False
     model: Trained
     parts: Mapping[str, TrainedPart]
 
@@ -70,3 +70,7 @@ class TrainingObjective(ABC, Generic[Batch, Trained]):
     def terms(self) -> Mapping[str, float]:
         """What the losses of the last step are made of, by name, for whoever reads the curve."""
         return {}
+
+    def by_timestep(self) -> ByTimestep | None:
+        """The losses since the last time by the timesteps that they are of; None: there are none."""
+        return None

@@ -13,6 +13,7 @@ from training.data.dataset import Dataset, Examples
 from training.devices import moved
 from training.model import Model
 from training.objectives.base import TrainedPart, TrainingObjective
+from training.objectives.by_timestep import ByTimestep, LossByTimestep
 from training.settings import TrainingSettings
 from training.text import Tokens
 
@@ -45,6 +46,7 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
             weight_decay=settings.weight_decay,
         )
         self.parts = {"model": TrainedPart(model, optimizer)}
+        self._by_timestep = LossByTimestep(settings.diffusion.timesteps)
 
     def batch(self, step: int, rows: range | None = None) -> DiffusionBatch:
         s, device = self.settings, self.model.device
@@ -60,7 +62,12 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         return DiffusionBatch(moved(examples.inputs, device), tokens, noise, timesteps)
 
     def loss(self, part: str, batch: DiffusionBatch) -> Tensor:
-        return self._loss(self.model, batch)
+        losses = self._losses(self.model, batch)
+        self._by_timestep.add(batch.timesteps, losses)
+        return losses.mean()
+
+    def by_timestep(self) -> ByTimestep | None:
+        return self._by_timestep.take()
 
     @torch.no_grad()
     def validation_loss(self, model: Model) -> float:
@@ -70,7 +77,7 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         total = 0.0
         for start in range(0, count, s.batch_size):
             batch = self._held_out(range(start, min(start + s.batch_size, count)), count)
-            total += float(self._loss(model, batch)) * len(batch.timesteps)
+            total += float(self._losses(model, batch).mean()) * len(batch.timesteps)
         return total / count
 
     def _held_out(self, indices: range, count: int) -> DiffusionBatch:
@@ -93,11 +100,12 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         kept = ["" if drop else text for drop, text in zip(dropped, examples.captions, strict=True)]
         return moved(self.model.text_encoder.tokenize(kept), device)
 
-    def _loss(self, model: Model, batch: DiffusionBatch) -> Tensor:
+    def _losses(self, model: Model, batch: DiffusionBatch) -> Tensor:
+        """(B,): of each image."""
         encoded = batch.tokens if isinstance(batch.tokens, Tensor) else None
         latents = batch.images if encoded is not None else model.codec.encode(batch.images)
         noisy = model.diffusion.add_noise(latents, batch.noise, batch.timesteps)
         with self.settings.autocast(model.device):
             context = model.text_encoder(batch.tokens) if encoded is None else encoded
             prediction = model(noisy, batch.timesteps, context)
-        return model.diffusion.loss(prediction, latents, batch.noise, batch.timesteps)
+        return model.diffusion.losses(prediction, latents, batch.noise, batch.timesteps)

@@ -14,6 +14,7 @@ from space.supernet import Supernet
 from training.data.dataset import Dataset
 from training.model import Model
 from training.objectives.base import TrainingObjective
+from training.objectives.by_timestep import ByTimestep
 from training.objectives.diffusion import DiffusionBatch, DiffusionObjective
 from training.settings import TrainingSettings
 
@@ -32,7 +33,6 @@ class SupernetObjective(TrainingObjective[SupernetBatch, Model]):
     """
 
     name: ClassVar[str] = "supernet"
-    skips_parameters: ClassVar[bool] = True
 
     def __init__(
         self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, paths: Paths
@@ -47,6 +47,9 @@ class SupernetObjective(TrainingObjective[SupernetBatch, Model]):
     def loss(self, part: str, batch: SupernetBatch) -> Tensor:
         supernet_of(self.model).choose(self.sampled(int(batch.step)))
         return self.diffusion.loss(part, batch.data)
+
+    def by_timestep(self) -> ByTimestep | None:
+        return self.diffusion.by_timestep()
 
     def validation_loss(self, model: Model) -> float:
         """Of the architecture that was chosen last."""

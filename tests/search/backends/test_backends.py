@@ -15,11 +15,10 @@ from search.backends import inline
 from search.preparation import worker_settings
 from search.settings import settings_from_plain
 from search.strategy import Job, Report
-from search.trial import why_failed
 from space.shared.retries import StorageAway, Waiting
 from tests.search.worlds import make_search, scores_at
 from training.data.factory import load_data
-from training.failures import Diverged
+from training.failures import Diverged, why_failed
 
 
 class FailingWorker:

@@ -232,7 +232,7 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
     monkeypatch.setattr(
         ScriptedWorker, "outcomes", (Waiting("full"), StartsAgain("torn"), report, ValueError("a bug"))
     )
-    actor = actor_of({"threads": 1, "settings": "here", "job": "0"})
+    actor = actor_of({"threads": 1, "settings": "here", "job": "0", "workers": 1})
     assert [actor.step() for _ in range(4)] == [
         {"waiting": "full"},
         {"starts_again": "torn"},
@@ -240,7 +240,7 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
         {"failed": "ValueError: a bug"},
     ]
     monkeypatch.setattr(ScriptedWorker, "outcomes", (full,))
-    actor.reset_config({"settings": "here", "job": "1"})
+    actor.reset_config({"settings": "here", "job": "1", "workers": 1})
     with pytest.raises(ray_tune.Stuck, match="No space left on device"):
         actor.step()
     with pytest.raises(ray_tune.Stuck, match="not mounted here"):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.distributed.test_many import PRELOAD, check_close, make
 from tests.training.distributed.worlds import (
-    LAST,
+    END,
     Makes,
     in_a_run,
     killed_at,
@@ -38,9 +38,10 @@ def test_where_one_is_killed_the_others_go_on_from_the_last_state(make: Makes, t
     assert json.loads((tmp_path / "world.json").read_text()) == [2, 2]
     state = Checkpoints(tmp_path).latest()
     assert state is not None
-    check_close(state, trained(make(), LAST).state())
+    check_close(state, trained(make(), END).state())
 
 
+@pytest.mark.slow  # three processes each
 @pytest.mark.parametrize(("least", "restarts", "field"), [(3, 1, "min_workers: 3"), (1, 0, "restarts: 0")])
 def test_where_too_few_are_left_it_ends_with_the_reason(
     make: Makes, tmp_path: Path, least: int, restarts: int, field: str
@@ -51,6 +52,7 @@ def test_where_too_few_are_left_it_ends_with_the_reason(
     assert kept_steps(tmp_path) == 2
 
 
+@pytest.mark.slow  # three processes, twice
 def test_out_of_memory_on_one_halves_the_micro_batches_of_all(make: Makes, tmp_path: Path) -> None:
     said: list[str] = []
     whole = Makes(make.architecture, make.data, make.settings)
@@ -58,7 +60,7 @@ def test_out_of_memory_on_one_halves_the_micro_batches_of_all(make: Makes, tmp_p
     run_workers(work, 3, say=said.append, preload=PRELOAD)
     assert len(said) == 1 and "out of memory on worker 1 of 3" in said[0] and "of 2 images" in said[0]
     assert json.loads((tmp_path / "world.json").read_text()) == [3, 2]  # of the largest share, 4
-    assert kept_steps(tmp_path) == LAST
+    assert kept_steps(tmp_path) == END
 
 
 def test_what_one_raises_ends_all_with_its_reason(make: Makes, tmp_path: Path) -> None:

@@ -12,7 +12,17 @@ import pytest
 import torch
 
 from space.architecture import Architecture
-from tests.training.distributed.worlds import HALF, LAST, Makes, Watched, all_worlds, go_on, trained
+from tests.training.distributed.worlds import (
+    HALF,
+    LAST,
+    Makes,
+    Watched,
+    all_worlds,
+    go_on,
+    shared,
+    trained,
+    two_parts,
+)
 from training.data.dataset import Dataset
 from training.distributed.launch import run_workers
 from training.settings import TrainingSettings
@@ -46,14 +56,13 @@ def state(folder: Path) -> TrainingState:
 
 
 def check_close(ours: TrainingState, theirs: TrainingState) -> None:
-    """AdamW's first steps make of a rounding error in a gradient near zero a step of its own size, so that
-    weights are near each other by what that is."""
+    """Attention's bias of keys changes nothing: its gradient is rounding errors, which AdamW makes large."""
     assert ours.tensors.keys() == theirs.tensors.keys()
     for name, tensor in ours.tensors.items():
-        theirs_too = theirs.tensors[name]
-        assert (tensor.shape, tensor.dtype) == (theirs_too.shape, theirs_too.dtype)
+        other, atol = theirs.tensors[name], 1e-2 if "in_proj_bias" in name else 2e-5
+        assert (tensor.shape, tensor.dtype) == (other.shape, other.dtype)
         torch.testing.assert_close(
-            tensor, theirs_too, rtol=1e-3, atol=2e-5, msg=lambda text, n=name: f"{n}: {text}"
+            tensor, other, rtol=1e-3, atol=atol, msg=lambda text, name=name: f"{name}: {text}"
         )
 
 
@@ -126,3 +135,16 @@ def test_what_is_no_number_on_one_worker_is_told_by_all_before_the_weights_chang
     kept = read_state(worlds / "four" / "broken" / "states" / "00000002.json")
     check_close(kept, trained(make(), 2).state())
     assert Watched.broken == (-1, -1)
+
+
+def test_two_parts_are_trained_as_by_one_process_or_refused(worlds: Path, make: Makes) -> None:
+    told = [json.loads((worlds / "two" / f"rivals-{rank}.json").read_text()) for rank in range(2)]
+    assert told == [pytest.approx(two_parts(make))] * 2 and told[0][0] == pytest.approx(2.25)
+    refused = json.loads((worlds / "two shares" / "rivals-0.json").read_text())
+    assert refused == "parallel: fsdp, where two-parts trains two networks; allowed: ddp"
+
+
+def test_rounds_of_shared_training_are_those_of_one_process(worlds: Path, make: Makes) -> None:
+    ours, theirs = state(worlds / "two" / "rounds"), shared(make).state()
+    assert ours.plain["identity"] == theirs.plain["identity"]
+    check_close(ours, theirs)

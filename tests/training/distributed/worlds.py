@@ -15,19 +15,25 @@ import torch
 from torch import Tensor, distributed
 
 from space.architecture import Architecture
+from space.proxy import Proxy
+from space.shared.plain import InputError
+from tests.training.objectives.test_base import TwoParts
+from tests.training.test_supernet import rounds_of
 from training.checkpoints import Checkpoints
 from training.data.dataset import Dataset
-from training.distributed import sharded
+from training.distributed import fsdp
 from training.distributed.ranks import Parallel, Ranks, join, leave
 from training.failures import Diverged
 from training.objectives.diffusion import DiffusionBatch, DiffusionObjective
 from training.run import RunSettings, TrainingRun
 from training.settings import TrainingSettings
 from training.state import write_state
+from training.supernet import SharedTrainer
 from training.trainer import Trainer
 
 CPU = torch.device("cpu")
-HALF, LAST = 3, 6
+HALF, LAST = 2, 4
+END = 6  # of a training that is disturbed
 
 
 class Watched(DiffusionObjective):
@@ -103,7 +109,7 @@ def from_two(ranks: Ranks, make: Makes, folder: Path) -> None:
 
 def gone_back(ranks: Ranks, make: Makes, folder: Path) -> None:
     """To the half, by the trainer that has trained on already."""
-    keep(trained(go_on(trained(make(ranks), 4), folder / "half"), LAST), folder / "gone back" / "states")
+    keep(trained(go_on(trained(make(ranks), 3), folder / "half"), LAST), folder / "gone back" / "states")
 
 
 def breaking(ranks: Ranks, make: Makes, folder: Path) -> None:
@@ -119,6 +125,37 @@ def breaking(ranks: Ranks, make: Makes, folder: Path) -> None:
     keep(trainer, folder / "broken" / "states")
 
 
+def rivals(ranks: Ranks, make: Makes, folder: Path) -> None:
+    """Two parts, of which one's loss leaves gradients in the other."""
+    told = json.dumps(two_parts(make, ranks))
+    (folder / f"rivals-{ranks.rank}.json").write_text(told)
+
+
+def two_parts(make: Makes, ranks: Ranks | None = None) -> object:
+    settings = replace(make.settings, warmup_steps=0, gradient_clip=1e6)
+    trainer = Trainer(make.architecture, make.data, settings, seed=0, objective=TwoParts, ranks=ranks)
+    try:
+        trainer.train_to(2)
+    except InputError as error:
+        return str(error)
+    objective = trainer.objective
+    assert isinstance(objective, TwoParts)
+    return [objective.critic.opinion.item(), *objective.biases.tolist()]
+
+
+def rounds(ranks: Ranks, make: Makes, folder: Path) -> None:
+    """Of shared training: each step leaves weights out."""
+    state = shared(make, ranks).state()
+    ranks.first(lambda: write_state(state.copied(), folder / "rounds" / "states") and None)
+
+
+def shared(make: Makes, ranks: Ranks | None = None) -> SharedTrainer:
+    of_all = rounds_of(make.architecture)
+    trainer = SharedTrainer(of_all, Proxy(), make.data, make.settings, seed=0, ranks=ranks)
+    trainer.train_to(LAST)
+    return trainer
+
+
 @dataclass(frozen=True)
 class Plan:
     """Which of four workers make a world, and what they do in it, in turn."""
@@ -130,15 +167,15 @@ class Plan:
 
 
 PLANS = (
-    Plan("two", (0, 1), "ddp", (uninterrupted, resumed)),
-    Plan("two shares", (2, 3), "fsdp", (uninterrupted, resumed, gone_back)),
+    Plan("two", (0, 1), "ddp", (uninterrupted, resumed, rivals, rounds)),
+    Plan("two shares", (2, 3), "fsdp", (uninterrupted, resumed, gone_back, rivals)),
     Plan("four", (0, 1, 2, 3), "ddp", (uninterrupted, resumed, from_two, breaking)),
 )
 
 
 def all_worlds(make: Makes, folder: Path, micro_batch: int | None) -> None:
     torch.set_num_threads(1)
-    sharded.SHARDED_AT_ONCE = 1
+    fsdp.SHARDED_AT_ONCE = 1
     own = int(os.environ["RANK"])
     for plan in PLANS:
         if own not in plan.workers:
@@ -177,7 +214,7 @@ def in_a_run(
     kept = RunSettings(state_every_steps=2, images=2)
     with closing(TrainingRun(trainer, folder, kept)) as run:
         run.go_on()
-        run.train_to(LAST, lambda step, loss: None)
+        run.train_to(END, lambda step, loss: None)
     if ranks.is_first:
         (folder / "world.json").write_text(json.dumps([ranks.size, trainer.micro_batches.most]))
     leave()

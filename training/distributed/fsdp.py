@@ -12,7 +12,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from training.distributed.parallel import LossModule, Parallelism
+from training.distributed.base import LossModule, Parallelism
 from training.distributed.ranks import Ranks
 from training.objectives.base import TrainedPart, TrainingObjective
 

@@ -1,0 +1,152 @@
+"""`mdsearch train` by several workers, as a person starts it: killed, interrupted, and under torchrun."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mdsearch.commands import train
+from mdsearch.train_command import TrainCommand, command_of
+from space.architecture import Architecture, Level
+from space.shared.plain import InputError
+from tests.search.killing import PATIENT, finish, told, wait_for
+from tests.traps import COMMAND, folder_with_traps, of_a_user
+from training.checkpoints import Checkpoints
+
+STEPS = 24
+TINY = Architecture(
+    levels=(
+        Level(8, "full", (0,), (0, 0)),
+        Level(16, "separable", (1,), (1, 0), self_attention=True, cross_attention=True),
+    ),
+    head_width=None,
+    heads=2,
+    norm_groups=4,
+    time_width=16,
+    latent_channels=12,
+    latent_size=8,
+    context_length=12,
+    context_width=16,
+)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    file = tmp_path_factory.mktemp("tiny") / "tiny.yaml"
+    file.write_text(TINY.to_yaml())
+    return [
+        f"arch_file={file}",
+        "proxy=full",
+        "data.image_size_px=16",
+        "data.scenes=96",
+        f"training.steps={STEPS}",
+        "training.batch_size=7",
+        "training.sampling_steps=2",
+        "training.latents.coordinates=false",
+        "training.validation_images=8",
+        "training.device=cpu",
+        "state_every_steps=4",
+        "images=2",
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    folder = tmp_path_factory.mktemp("alone")
+    assert train.main([*words, f"out={folder}"]) == 0
+    return losses(folder)
+
+
+def started(folder: Path, *words: str, by: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    log = open(folder / "log.txt", "a")  # noqa: SIM115 (the child's, closed with it)
+    return subprocess.Popen(
+        [*by, COMMAND, "train", *words],
+        stdout=log,
+        stderr=log,
+        text=True,
+        cwd=folder_with_traps(folder / ".here"),
+        env=of_a_user(OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1"),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Forked of a server, which is a child of the command."""
+    return [each for child in psutil.Process(process.pid).children() for each in child.children()]
+
+
+def has_state(folder: Path, step: int) -> Callable[[], bool]:
+    return lambda: any(int(path.stem) >= step for path in folder.glob("states/*.json"))
+
+
+def losses(folder: Path) -> dict[str, float]:
+    """Of each step, and on what is held out, at the last state."""
+    lines = list(map(json.loads, (folder / "curve.jsonl").read_text().splitlines()))
+    found = {str(line["step"]): line["loss"] for line in lines if "loss" in line}
+    return found | {"validation": lines[-1]["validation_loss"]}
+
+
+def test_environment_and_setting_must_agree(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    command, _ = command_of([*words, "workers=4"])
+    monkeypatch.setattr(train, "given_workers", lambda: 2)
+    with pytest.raises(InputError, match="workers: 4, where the environment has WORLD_SIZE=2; allowed: 2"):
+        train.train_by_workers(command, words)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("workers=0", "workers: 0"),
+        ("min_workers=3 workers=2", "min_workers: 3; allowed: 1 to 2"),
+        ("restarts=-1", "restarts: -1"),
+        ("parallel=dp", "ddp, fsdp"),
+    ],
+)
+def test_what_cannot_be_is_refused(words: list[str], word: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        command_of([*words, *word.split()])
+
+
+def test_one_process_is_the_default() -> None:
+    assert (TrainCommand(TINY).workers, TrainCommand(TINY).parallel) == (1, "ddp")
+
+
+@PATIENT
+@pytest.mark.slow  # four processes begin twice
+def test_one_of_three_workers_is_killed(words: list[str], alone: dict[str, float], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = started(
+        tmp_path, *words, f"out={out}", "workers=3", "parallel=fsdp", "min_workers=2", "restarts=1"
+    )
+    wait_for(has_state(out, 8), process, tmp_path)
+    workers_of(process)[1].send_signal(signal.SIGKILL)
+    finish(process, tmp_path)
+    said = told(tmp_path)
+    assert said.count("was lost (SIGKILL): 2 begin again from the last state") == 1
+    assert "by 2 workers (fsdp)\n" in said and f"trained: {out}" in said
+    assert losses(out) == pytest.approx(alone, rel=2e-3)
+
+
+@PATIENT
+@pytest.mark.slow  # as above
+def test_ctrl_c_stops_all_and_torchrun_goes_on(
+    words: list[str], alone: dict[str, float], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    process = started(tmp_path, *words, f"out={out}", "workers=2")
+    wait_for(has_state(out, 4), process, tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(600) == 130 and "stopped at step" in told(tmp_path)
+    state = Checkpoints(out).latest()
+    assert state is not None and 4 <= state.step < STEPS
+    torchrun = (sys.executable, "-P", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3")
+    finish(started(tmp_path, f"resume={out}", "workers=3", by=(*torchrun, "--no-python")), tmp_path)
+    assert told(tmp_path).count("by 3 workers (ddp)\n") == 1
+    assert losses(out) == pytest.approx(alone, rel=2e-3)

@@ -1,0 +1,37 @@
+"""Of a log alone no training ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from training.logs.event_files import EventLog
+from training.logs.observers import Observers, Points
+
+
+class Broken:
+    name: ClassVar[str] = "broken"
+
+    def begin(self, step: int) -> None:
+        raise OSError("away")
+
+    def trained(self, points: Points) -> None:
+        raise OSError("away")
+
+    def measured(self, step: int, scores: Mapping[str, float], grid: Path | None = None) -> None:
+        raise KeyError("of the library")
+
+
+def test_what_fails_is_said_once_in_a_line_and_the_others_are_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    observers = Observers([Broken(), EventLog(tmp_path)], said.append)
+    observers.begin(0)
+    for step in (1, 2, 3):
+        observers.trained({step: {"loss": 1.0}})
+        observers.measured(step, {"validation_loss": 1.0})
+    assert said == [
+        "broken: OSError: away; training goes on",
+        "broken: KeyError: 'of the library'; training goes on",
+    ]
+    assert len(list(tmp_path.iterdir())) == 1
