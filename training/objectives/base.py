@@ -68,7 +68,7 @@ class TrainingObjective(ABC, Generic[Batch, Trained]):
         """Of held-out images by `model`, the same for every candidate and every seed."""
 
     def terms(self) -> Mapping[str, float]:
-        """What the losses of the last step are made of, by name, for whoever reads the curve."""
+        """What the losses of the last step, or its last micro-batch, are made of: for the curve."""
         return {}
 
     def by_timestep(self) -> ByTimestep | None:

@@ -134,6 +134,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         adam = self.adam(self.discriminator, rate, own.discriminator_betas)
         self.parts = {**self.parts, DISCRIMINATOR: TrainedPart(self.discriminator, adam)}
         self._terms: dict[str, Scalar] = {}
+        self._told_apart: Scalar | None = None  # by the update before
 
     def turns(self, step: int) -> Sequence[str]:
         """The generator in each, the discriminator in some."""
@@ -198,7 +199,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         target = self._target(latents, noisy, timesteps, context)
         error = (target - clean).square().mean(dim=(1, 2, 3))
         reconstruction = (self.gamma(timesteps) * error).mean()
-        self._terms |= {"adversarial": Scalar(adversarial), "reconstruction": Scalar(reconstruction)}
+        self._terms = {"adversarial": Scalar(adversarial), "reconstruction": Scalar(reconstruction)}
         if self.own.reconstruction == "none":
             return adversarial
         return adversarial + self.own.reconstruction_weight * reconstruction
@@ -212,7 +213,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         real = self._judged(latents, batch.real_noise, timesteps, context)
         fake = self._judged(clean, batch.fake_noise, timesteps, context)
         self.discriminator.watch(real, fake)
-        self._terms["told_apart"] = Scalar(self.discriminator.told_apart)
+        self._told_apart = self._terms["told_apart"] = Scalar(self.discriminator.told_apart)
         # Beyond the clamp a logit that is right counts no more; a wrong one always does.
         if (most := self.own.clamp_logits) is not None:
             real, fake = real.clamp(max=most), fake.clamp(min=-most)
@@ -222,10 +223,10 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
 
     def _check_collapse(self, step: int) -> None:
         """Of the updates so far: where all is told apart for long, the generator no longer follows."""
-        share = self._terms.get("told_apart")
-        if self.own.collapse is not None and share is not None and share.read() > self.own.collapse:
+        share = (self._told_apart or Scalar(self.discriminator.told_apart)).read()
+        if self.own.collapse is not None and share > self.own.collapse:
             raise Diverged(
-                f"the discriminator tells {share.read():.2%} apart by step {step} (objective.collapse: "
+                f"the discriminator tells {share:.2%} apart by step {step} (objective.collapse: "
                 f"{self.own.collapse:g}), which leaves the generator nothing to follow; a smaller "
                 "objective.discriminator_learning_rate or another objective.gap may help"
             )
