@@ -18,12 +18,12 @@ from search.runs.header import objectives_of
 from search.runs.record import History, State, Trial
 from search.runs.results import Listener
 from search.runs.rows import choices_of
-from training.logs.event_files import EventReader, Told
+from training.logs.event_files import EventReader, LoggedEvent
 from training.logs.following import bring
 from training.logs.observers import why
-from training.logs.trackers import Described, Ending, KeptRuns, TrackedRun, Tracker, check_installed, tracker
+from training.logs.trackers import Described, Ending, KeptRuns, TrackedRun, Tracker, check_trackers, tracker
 
-PAUSE_SECONDS = 300.0  # after a failure
+REST_SECONDS = 300.0  # after a failure
 SEARCH_KEY = ""  # of the parent, beside the keys of trials
 JOBS = {"search": "trial", "confirm": "confirm", "supernet": "supernet"}
 ENDINGS_OF_STATES: Mapping[State, Ending] = {"complete": "finished", "halted": "stopped", "failed": "failed"}
@@ -34,7 +34,7 @@ def tracking(names: Iterable[str]) -> tuple[Listener, ...]:
     """A listener for each tracker. Its library is loaded here: the thread that calls listeners rests long
     after what took it long. Raises InputError for one that is not installed."""
     names = list(names)
-    check_installed(names)
+    check_trackers(names)
     for name in names:
         import_module(name)
     return tuple(TrackedSearch(name) for name in names)
@@ -55,7 +55,7 @@ class TrackedSearch:
             self._tracker = self._tracker or tracker(self._kind)
             self._bring(KeptRuns(folder, self._tracker), self._tracker, folder, history, running)
         except Exception as error:  # whatever it is: of a log alone no search ends
-            self._not_before = time.monotonic() + PAUSE_SECONDS
+            self._not_before = time.monotonic() + REST_SECONDS
             self._runs = {}
             if not self._said:
                 self._said = True
@@ -117,7 +117,7 @@ def _trial_described(trial: Trial, history: History, within: tuple[str, str]) ->
     return Described(trial.key, run_name(trial), JOBS.get(trial.purpose, trial.purpose), params, within)
 
 
-def _said_by(trial: Trial, folder: Path) -> tuple[list[Told], dict[int, dict[str, float]]]:
+def _said_by(trial: Trial, folder: Path) -> tuple[list[LoggedEvent], dict[int, dict[str, float]]]:
     """By its events up to the last rung that is recorded, or all where it has ended; and by its rungs, whose
     scores the record holds in full."""
     rungs = {rung.step: rung.scores for rung in trial.rungs}

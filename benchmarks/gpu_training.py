@@ -1,7 +1,7 @@
 """A GPU in under 12 minutes: MD and SD-1.5 in training at 64x64 latents, beside diffusers' modules.
 
     python -m benchmarks.gpu_training FOLDER [minutes=11] [device=cuda] [precision=bf16] [steps=6] [first=8]
-    python -m benchmarks.gpu_training FOLDER narrower=40 size=8 device=cpu precision=fp32 first=1 most=2
+    python -m benchmarks.gpu_training FOLDER narrower=8 size=8 device=cpu precision=fp32 first=1 most=2
 
 The second runs anywhere. For each network the batch is doubled until images a second stop rising or memory
 ends; at the best one it is trained channels_last, too, and in the faster of both layouts with its blocks
@@ -30,7 +30,7 @@ from benchmarks.measure import matrix_product_gflops
 from benchmarks.training_steps import LoopComparison, loop_of
 from evaluators.latency.journal import Journal
 from evaluators.latency.runtimes import DTYPES, Place
-from space.shared.plain import from_plain
+from space.shared.plain import InputError, from_plain
 from training.execution import CompiledBlocks
 from training.failures import is_out_of_memory
 
@@ -73,19 +73,25 @@ Cell = dict[str, Any]
 def main(words: list[str]) -> int:
     given = dict(word.split("=", 1) for word in words[1:])
     plain = {name: yaml.safe_load(value) for name, value in given.items()}
-    chosen: Chosen = from_plain(Chosen, plain | {"folder": words[0]})
+    try:
+        print(report(from_plain(Chosen, plain | {"folder": words[0]})))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def report(chosen: Chosen) -> str:
+    """What there is time for, measured; the table, which FOLDER then holds."""
     until = time.monotonic() + 60 * chosen.minutes
     place = Place(chosen.device, 1, chosen.precision)
     peak = matrix_product_gflops(chosen.device, DTYPES[chosen.precision])
-    about = {"device": place.name()} | {
-        name: value for name, value in vars(chosen).items() if name != "minutes"
-    }
+    about = {"device": place.name(), **{name: vars(chosen)[name] for name in SAME}}
     journal = Journal(Path(chosen.folder) / "training.jsonl", about)
     names = [name for layout in LAYOUTS for name in measured(chosen, layout, journal, until)]
     text = "\n".join(lines(names, chosen, journal, place.name(), peak))
-    print(text)
     (Path(chosen.folder) / "training.md").write_text(text + "\n", encoding="utf-8")
-    return 0
+    return text
 
 
 # ---------------------------------------------------------------------- measuring

@@ -16,7 +16,6 @@ import copy
 import gc
 import itertools
 import multiprocessing
-import resource
 import sys
 from collections.abc import Mapping
 from datetime import date
@@ -117,9 +116,15 @@ def peak_bytes(c: LoopComparison, number: int) -> int:
 
 def _peak_bytes(c: LoopComparison, number: int) -> int:
     torch.set_num_threads(c.threads)
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    before = _resident("VmRSS")
     loop_of(contenders(c)[number], c).train_to(2)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    return _resident("VmHWM") - before
+
+
+def _resident(name: str) -> int:
+    """Bytes of this process, now or at most. Not by `getrusage`, which says what its parent held at most."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) * 1024
 
 
 def comparisons(words: list[str]) -> list[LoopComparison]:

@@ -60,6 +60,8 @@ class OnLatents(TrainingObjective[Inputs, nn.Module]):
 
     def batch(self, step: int, rows: range | None = None) -> Inputs:
         a, c = self.contender.architecture, self.c
+        if rows is not None and len(rows) < c.batch:  # halved where it does not fit: that is another
+            raise torch.OutOfMemoryError(f"a batch of {c.batch} does not fit")
         own = generator("benchmark", step, device=torch.device(c.device))
 
         def normal(*shape: int) -> Tensor:

@@ -12,7 +12,11 @@ from typing import Any
 from conf.compose import compose
 from space.shared.files import alone_in
 from space.shared.plain import InputError
+from training.files import PIPELINE_FOLDER
+from training.handing_over import hand_over
+from training.logs.observers import why
 from training.model import Model
+from training.model_card import Card
 from training.run import ModelScores, Scores
 from training.trainer import Trainer
 
@@ -71,3 +75,13 @@ def held_folder(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
         yield
+
+
+def hand_over_and_say(folder: Path, card: Callable[[], Card]) -> None:
+    """The folder of a pipeline, with its card; what keeps it from being one is said."""
+    try:
+        reasons = hand_over(folder, card())
+    except Exception as error:  # whatever it is: training has ended, and its weights are safe
+        reasons = [why(error)]
+    for reason in reasons:
+        print(f"no {PIPELINE_FOLDER}/ for diffusers: {reason}")

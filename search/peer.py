@@ -14,7 +14,7 @@ from search.trial import TrialSettings, trainer_of
 from space.shared.plain import InputError
 from training.checkpoints import Checkpoints
 from training.data.factory import load_data
-from training.distributed.ranks import Ranks
+from training.distributed.ranks import RankGroup
 from training.supernet import SharedTrainer
 from training.trainer import Trainer
 
@@ -26,7 +26,7 @@ class PeerWorker:
         self.settings, self._data = settings, load_data(settings.data)
         self._trainer: Trainer | SharedTrainer | None = None
 
-    def begin(self, job: Job, step: int, micro_batch: int | None, ranks: Ranks) -> None:
+    def begin(self, job: Job, step: int, micro_batch: int | None, ranks: RankGroup) -> None:
         """Raises InputError where it does not find the state that the first one has begun from."""
         self._trainer, self._ranks = trainer_of(self.settings, self._data, job, ranks, micro_batch), ranks
         if step == 0:

@@ -42,7 +42,7 @@ from space.subnet import Subnet
 from training.checkpoints import Checkpoints
 from training.data.dataset import Dataset
 from training.data.factory import DataSettings, load_data
-from training.distributed.ranks import Ranks
+from training.distributed.ranks import RankGroup
 from training.failures import Diverged
 from training.generation.grid import save_grid
 from training.logs.watching import Watched
@@ -98,7 +98,7 @@ class TrialWorker:
     """
 
     def __init__(self, settings: TrialSettings) -> None:
-        self.settings, self.ranks, self.peers = settings, Ranks(), Peers()
+        self.settings, self.ranks, self.peers = settings, RankGroup(), Peers()
         self.micro_batch: int | None = None
         self.data = load_data(settings.data)
         self.evaluator = load_evaluator(Path(settings.evaluator_folder), settings.weights, settings.compute)
@@ -217,7 +217,7 @@ class TrialWorker:
 
 
 def trainer_of(
-    settings: TrialSettings, data: Dataset, job: Job, ranks: Ranks, micro_batch: int | None = None
+    settings: TrialSettings, data: Dataset, job: Job, ranks: RankGroup, micro_batch: int | None = None
 ) -> Trainer | SharedTrainer:
     """Of a job, from step 0. With a `micro_batch` in place of the settings', since memory ran out before."""
     proxy, shared, training = settings.proxy, job.shared, settings.training
@@ -245,7 +245,7 @@ class _Work:
 
 
 def _saving(
-    trainer: Trainer | SharedTrainer, ranks: Ranks, folder: Path, work: _Work
+    trainer: Trainer | SharedTrainer, ranks: RankGroup, folder: Path, work: _Work
 ) -> Callable[[int, float], None]:
     """After each step: a state now and then, so that a long way to a rung need not be gone in one go."""
     last = time.monotonic()

@@ -13,6 +13,7 @@ from training.devices import has_fused_optimizer
 
 
 class _Lists(NamedTuple):
+    of: list[Tensor]  # the optimiser's own list, which others may put another in the place of
     parameters: list[Tensor]
     means: list[Tensor]
     squares: list[Tensor]
@@ -69,8 +70,10 @@ class QuickAdamW(AdamW):
 
     def _listed(self) -> _Lists | None:
         """None before the first step, and of what torch alone can step."""
+        parameters = self.param_groups[0]["params"]
+        if self._lists is not None and self._lists.of is not parameters:
+            self._lists = None
         if self._lists is None and len(self.param_groups) == 1 and self.defaults["fused"]:
-            parameters = self.param_groups[0]["params"]
             kept: list[dict[str, Tensor]] = [self.state.get(each, {}) for each in parameters]
             alike = {(type(each), each.dtype, each.device) for each in parameters}
             if all(kept) and len(alike) == 1 and type(parameters[0]) is nn.Parameter:
@@ -78,7 +81,7 @@ class QuickAdamW(AdamW):
                 for each, own in zip(kept, own_steps := list(steps.unbind()), strict=True):
                     each["step"] = own
                 means, squares = ([each[name] for each in kept] for name in ("exp_avg", "exp_avg_sq"))
-                self._lists = _Lists(list(parameters), means, squares, steps, own_steps)
+                self._lists = _Lists(parameters, list(parameters), means, squares, steps, own_steps)
         return self._lists
 
     def zero_grad(self, set_to_none: bool = True) -> None:

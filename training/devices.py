@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
+from torch.nn.utils import clip_grad_norm_, clip_grads_with_norm_, get_total_norm
 
 from space.shared.plain import InputError
 
@@ -62,6 +64,18 @@ def moved(batch: T, device: torch.device) -> T:
 def has_fused_optimizer(device: torch.device) -> bool:
     """Whether AdamW is one kernel there."""
     return device.type in ("cpu", "cuda")
+
+
+def clip_gradients(parameters: list[Parameter], most: float, device: torch.device) -> Tensor:
+    """As torch's `clip_grad_norm_`, whose norm a CPU may look at: there, gradients that are short enough are
+    not multiplied by 1."""
+    if device.type == "cpu":
+        norm = get_total_norm([each.grad for each in parameters if each.grad is not None])
+        if type(norm) is Tensor and bool(most / (norm + 1e-6) >= 1):
+            return norm
+        clip_grads_with_norm_(parameters, most, norm)
+        return norm
+    return clip_grad_norm_(parameters, most)
 
 
 def on_own_stream(make: Callable[[int], T], device: torch.device) -> Callable[[int], T]:

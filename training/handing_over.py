@@ -8,10 +8,12 @@ from pathlib import Path
 
 import transformers
 
+from space.architecture import Architecture
 from space.interchange.checkpoints import PIPELINE_FILE, PIPELINE_UNET, assign, empty_unet, save
 from space.interchange.weight_files import read_tensors
 from space.shared.files import making_folder, write_whole
 from space.shared.plain import InputError
+from space.unet import UNet
 from training.files import ARCHITECTURE_NAME, CARD_NAME, PIPELINE_FOLDER, SAMPLES_NAME
 from training.interchange.pipelines import not_of_a_pipeline, save_parts
 from training.interchange.words import read_words
@@ -48,7 +50,7 @@ def _write_pipeline(folder: Path, card: Card) -> list[str]:
     try:
         with making_folder(folder / PIPELINE_FOLDER) as own:
             own.mkdir()
-            unet = assign(empty_unet(architecture), read_tensors(folder / "unet.safetensors"))
+            unet = trained_unet(folder, architecture)
             index = save_parts(settings, own, words)
             save(unet, own / "unet", coordinates=settings.latents.coordinates)
             for name in (SAMPLES_NAME, ARCHITECTURE_NAME):
@@ -60,3 +62,9 @@ def _write_pipeline(folder: Path, card: Card) -> list[str]:
     except InputError as error:  # what it predicts is nothing that diffusers' schedulers step by, say
         return [str(error)]
     return []
+
+
+def trained_unet(folder: Path, architecture: Architecture) -> UNet:
+    """The network of a trained model's folder. Raises InputError where its weights cannot be read, or are
+    another one's."""
+    return assign(empty_unet(architecture), read_tensors(folder / "unet.safetensors"))

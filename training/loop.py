@@ -12,14 +12,14 @@ import torch
 
 from space.shared.plain import InputError
 from training.data.ahead import ahead
-from training.devices import Scalar, on_own_stream, used_here
+from training.devices import Scalar, clip_gradients, on_own_stream, used_here
 from training.distributed.base import Parallelism, check_shares
 from training.distributed.factory import parallelism
-from training.distributed.ranks import Ranks
+from training.distributed.ranks import RankGroup
 from training.failures import LossWatch, OutOfMemory
 from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER
 from training.learning_rate import learning_rate
-from training.micro_batches import MicroBatches, Part
+from training.micro_batches import MicroBatch, MicroBatches
 from training.objectives.base import Trained, TrainingObjective
 from training.power_averages import PowerAverages
 from training.settings import TrainingSettings
@@ -69,10 +69,10 @@ class TrainingLoop(Generic[Trained]):
         settings: TrainingSettings,
         device: torch.device,
         identity: Mapping[str, str | int],
-        ranks: Ranks | None = None,
+        ranks: RankGroup | None = None,
     ) -> None:
         self.objective, self.settings, self.device = objective, settings, device
-        self.ranks = Ranks() if ranks is None else ranks
+        self.ranks = RankGroup() if ranks is None else ranks
         self.micro_batches = MicroBatches(settings, self.ranks)
         self.identity = {"objective": objective.name, **identity}
         self.step = self.data_offset = self.rollbacks = 0
@@ -176,7 +176,7 @@ class TrainingLoop(Generic[Trained]):
             self._watch.check_finite("loss", loss, self.step + 1)
         if not self._of_step:
             self._watch.check_spike(loss, self.step + 1)
-        norm = torch.nn.utils.clip_grad_norm_(self._trained[name], self.settings.gradient_clip)
+        norm = clip_gradients(self._trained[name], self.settings.gradient_clip, self.device)
         self.gradient_norm = Scalar(self._parallelism.whole(norm))
         if self.device.type == "cpu":  # elsewhere it would wait for the backward pass: the next loss is NaN
             self._watch.check_finite("gradient", self.gradient_norm.read(), self.step + 1)
@@ -187,7 +187,7 @@ class TrainingLoop(Generic[Trained]):
         self._is_stepping = False
         return loss
 
-    def _add_gradients(self, name: str, part: Part, batch: object) -> float:
+    def _add_gradients(self, name: str, part: MicroBatch, batch: object) -> float:
         """Of a micro-batch, by its share of the batch. Returns its share of the loss."""
         ranks = self.ranks
         loss = self._parallelism.loss(name, used_here(batch, self.device), is_last=part.is_last)

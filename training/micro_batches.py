@@ -6,12 +6,12 @@ from math import ceil
 from typing import NamedTuple
 
 from space.shared.plain import InputError
-from training.distributed.ranks import Ranks
+from training.distributed.ranks import RankGroup
 from training.failures import is_out_of_memory
 from training.settings import TrainingSettings
 
 
-class Part(NamedTuple):
+class MicroBatch(NamedTuple):
     """Images whose gradients are taken at once, their share of the batch's loss, and whether none follow."""
 
     rows: range
@@ -30,7 +30,7 @@ class MicroBatches:
         InputError: some worker would have nothing to do.
     """
 
-    def __init__(self, settings: TrainingSettings, ranks: Ranks) -> None:
+    def __init__(self, settings: TrainingSettings, ranks: RankGroup) -> None:
         self._batch_size, self._ranks = settings.batch_size, ranks
         self.most, self.is_halved = settings.micro_batch or settings.batch_size, False
         if ranks.size > self._batch_size:
@@ -39,7 +39,7 @@ class MicroBatches:
                 f"most {self._batch_size}"
             )
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[MicroBatch]:
         """All workers have as many, since each waits for the others in each: where one would have fewer, it
         takes its last image again, for nothing."""
         size, most = self._batch_size, self.most
@@ -49,7 +49,7 @@ class MicroBatches:
         missing = ceil(self._largest_share() / most) - len(rows)
         rows, shares = rows + [own[-1:]] * missing, shares + [0.0] * missing
         lasts = [False] * (len(rows) - 1) + [True]
-        return list(map(Part, rows, shares, lasts))
+        return list(map(MicroBatch, rows, shares, lasts))
 
     def can_halve(self, error: BaseException) -> bool:
         return is_out_of_memory(error) and not self.is_halved and self._at_once() > 1

@@ -172,7 +172,8 @@ def _usage(card: Card, folder: Path, *, is_pipeline: bool) -> list[str]:
         f'pipeline({card.prompt!r}, {sampled}).images[0].save("image.png")',
         "```",
         "",
-        f"With `generator=torch.Generator().manual_seed({seed})` it is the image of `{command} seed=0`.",
+        f"With `generator=torch.Generator().manual_seed({seed})` it is, but for rounding, the image of "
+        f"`{command} seed=0`.",
     ]
 
 

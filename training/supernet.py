@@ -16,7 +16,7 @@ from space.shared.plain import InputError
 from space.subnet import Subnet, origin
 from space.supernet import Supernet
 from training.data.dataset import Dataset
-from training.distributed.ranks import Ranks
+from training.distributed.ranks import RankGroup
 from training.loop import TrainingLoop
 from training.objectives.supernet import SupernetObjective, supernet_of
 from training.settings import TrainingSettings
@@ -43,7 +43,7 @@ class SupernetTrainer(Trainer):
         *,
         seed: int,
         place: int = 0,
-        ranks: Ranks | None = None,
+        ranks: RankGroup | None = None,
     ) -> None:
         corners = paths.corners
         self.largest = Subnet.of(corners[0]).architecture
@@ -113,7 +113,7 @@ class SharedTrainer:
         settings: TrainingSettings,
         *,
         seed: int,
-        ranks: Ranks | None = None,
+        ranks: RankGroup | None = None,
     ) -> None:
         self.rounds, self._place = rounds, 0
         self._make = partial(

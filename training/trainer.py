@@ -18,7 +18,7 @@ from space.shared.seeds import derived_seed
 from space.unet import UNet
 from training.data.dataset import Dataset
 from training.devices import choose_device
-from training.distributed.ranks import Ranks
+from training.distributed.ranks import RankGroup
 from training.execution import CompiledBlocks, OnStep, keep_activations, lay_out
 from training.frozen_folders import folder_digests
 from training.loop import TrainingLoop
@@ -61,7 +61,7 @@ class Trainer(TrainingLoop[Model]):
         objective: MakesObjective = DiffusionObjective,
         network: Callable[[Architecture], nn.Module] = UNet,
         identity: Mapping[str, str | int] = MappingProxyType({}),
-        ranks: Ranks | None = None,
+        ranks: RankGroup | None = None,
     ) -> None:
         self.architecture, self.data, self.seed = architecture, data, seed
         device = choose_device(settings.device)

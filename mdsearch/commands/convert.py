@@ -29,7 +29,7 @@ from space.interchange.checkpoints import (
     save,
     save_diffusers,
 )
-from space.interchange.weight_files import CONFIG_FILE, read_plain, read_tensors
+from space.interchange.weight_files import CONFIG_FILE, read_plain
 from space.proxy import Proxy, narrow
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
@@ -37,6 +37,7 @@ from space.unet import UNet
 from training.diffusion import check_ddim
 from training.files import CARD_NAME, MODEL_NAME, STATES_FOLDER
 from training.generation.settings import PRECISIONS
+from training.handing_over import trained_unet
 from training.interchange.pipelines import (
     WITHOUT_COORDINATES,
     WITHOUT_WORDS,
@@ -176,7 +177,7 @@ def _check_is_one(path: Path) -> None:
 
 def _from_model(path: Path) -> Source:
     architecture, settings = read_description(path)
-    unet = assign(empty_unet(architecture), read_tensors(path / "unet.safetensors"))
+    unet = trained_unet(path, architecture)
     words = read_words(path, architecture, settings)
     return Source(path, unet, settings, words=words, coordinates=settings.latents.coordinates)
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -17,7 +18,12 @@ from conf.words import expand
 from mdsearch.distill_command import DistillCommand, distill_command_of, of_base
 from mdsearch.progress import training_progress
 from mdsearch.train_command import WORDS
-from mdsearch.training_session import embedded_scores, held_folder, remembered_interruption
+from mdsearch.training_session import (
+    embedded_scores,
+    hand_over_and_say,
+    held_folder,
+    remembered_interruption,
+)
 from space.shared.command_lines import command_line, setting_word, typed_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
@@ -25,8 +31,8 @@ from space.shared.retries import StorageAway
 from training.data.factory import load_data
 from training.distillation import Distiller
 from training.failures import Diverged
-from training.files import ARCHITECTURE_NAME, CONFIG_NAME, PIPELINE_FOLDER
-from training.handing_over import hand_over, withdraw
+from training.files import ARCHITECTURE_NAME, CONFIG_NAME
+from training.handing_over import withdraw
 from training.model import load_model
 from training.model_card import Card, card_of, write_card
 from training.run import BEFORE, ModelScores, TrainingRun, last_scored
@@ -88,7 +94,7 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
         with training_progress(Console(), last, trainer.step) as advance:
             run.train_to(last, advance)
         if not stopped():
-            _hand_over(command, trainer, folder)
+            hand_over_and_say(folder, partial(_card, command, trainer, folder))
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('distill', resume=folder)}")
         raise KeyboardInterrupt
@@ -118,16 +124,6 @@ def _card(command: DistillCommand, trainer: Distiller, folder: Path) -> Card:
     card = card_of(folder.resolve().name, trainer, command.data, command.card, scored)
     base = Path(command.init_from).resolve().name
     return replace(card, protocol=f"{base}, distilled by {command.objective.name}: {card.protocol}")
-
-
-def _hand_over(command: DistillCommand, trainer: Distiller, folder: Path) -> None:
-    """The folder of a pipeline, with its card; what keeps it from being one is said."""
-    try:
-        reasons = hand_over(folder, _card(command, trainer, folder))
-    except OSError as error:
-        reasons = [f"it cannot be written: {error}"]
-    for reason in reasons:
-        print(f"no {PIPELINE_FOLDER}/ for diffusers: {reason}")
 
 
 def _prepare(folder: Path, command: DistillCommand, words: list[str]) -> None:

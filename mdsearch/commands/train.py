@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,23 +14,27 @@ from rich.console import Console
 
 from mdsearch.progress import training_progress
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
-from mdsearch.training_session import embedded_scores, held_folder, remembered_interruption
+from mdsearch.training_session import (
+    embedded_scores,
+    hand_over_and_say,
+    held_folder,
+    remembered_interruption,
+)
 from space.shared.command_lines import command_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
-from training.checkpoints import Checkpoints
 from training.data.factory import load_data
 from training.devices import choose_device
 from training.distributed.base import check_shares
 from training.distributed.launch import be_one_of_many, run_workers
-from training.distributed.ranks import Ranks, given_workers, join, leave
+from training.distributed.ranks import RankGroup, given_workers, join, leave
 from training.failures import Diverged, WorkersLost
-from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER, SAMPLES_NAME
-from training.handing_over import hand_over, withdraw
+from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER
+from training.handing_over import withdraw
 from training.initial import begin_with
-from training.logs.following import Follower
-from training.logs.trackers import Described, Ending, check_installed
+from training.logs.following import Follower, followed
+from training.logs.trackers import Described, check_trackers
 from training.model_card import Card, card_of, write_card
 from training.run import BEFORE, ModelScores, Scores, TrainingRun, last_scored
 from training.stages import STAGE, check_same_weights, last_stage, run_stages
@@ -38,7 +42,7 @@ from training.trainer import Trainer
 
 
 def train(
-    command: TrainCommand, words: list[str], ranks: Ranks | None = None, micro_batch: int | None = None
+    command: TrainCommand, words: list[str], ranks: RankGroup | None = None, micro_batch: int | None = None
 ) -> Path:
     """Train to `training.steps`, going on from the last state in the folder; returns the folder.
 
@@ -51,15 +55,14 @@ def train(
         StorageAway: the folder could not be written for a long time.
         KeyboardInterrupt: after Ctrl-C, the state being on the disk.
     """
-    check_installed(command.logger)
+    check_trackers(command.logger)
     console, folder = Console(), command.folder()
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])
     place = last_stage(folder) if command.stages else 0
-    ranks = Ranks() if ranks is None else ranks
+    ranks = RankGroup() if ranks is None else ranks
     make = partial(_trainer, command, ranks, micro_batch)
     first = make(place)
-
     followers: list[Follower] = []
 
     def describe(run: TrainingRun) -> None:
@@ -88,20 +91,21 @@ def train(
     with ExitStack() as held:
         if ranks.is_first:
             held.enter_context(held_folder(folder))
-            followers = held.enter_context(_followers(command, first, folder))
+            what = _described(command, first, folder)
+            followers = held.enter_context(followed(command.logger, what, folder, stages[-1].until))
         ranks.asks = held.enter_context(remembered_interruption())
         ranks.first(partial(_prepare, folder, command, words))
         ends = [stage.until for stage in stages]
         trainer = run_stages(first, place, make, ends, folder, command.kept(), during, stopped)
         if not stopped():
-            ranks.first(partial(_hand_over, command, trainer, folder))
+            ranks.first(partial(hand_over_and_say, folder, partial(_card, command, trainer, folder)))
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
         raise KeyboardInterrupt
     return folder
 
 
-def _trainer(command: TrainCommand, ranks: Ranks, micro_batch: int | None, place: int) -> Trainer:
+def _trainer(command: TrainCommand, ranks: RankGroup, micro_batch: int | None, place: int) -> Trainer:
     """Of a stage, by its number; says what of the data does not reach it."""
     stage = command.all_stages()[place]
     data = ranks.in_turn(partial(load_data, stage.data))
@@ -135,32 +139,11 @@ def _in_words(scores: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
 
 
-@contextmanager
-def _followers(command: TrainCommand, trainer: Trainer, folder: Path) -> Iterator[list[Follower]]:
-    """The trackers that are asked for; they are told how training has ended, whichever way it did."""
-    ends_at, params = command.all_stages()[-1].until, to_plain(replace(command, resume=None, presets={}))
+def _described(command: TrainCommand, trainer: Trainer, folder: Path) -> Described:
+    """For trackers."""
+    params = to_plain(replace(command, resume=None, presets={}))
     params |= {"architecture": trainer.architecture.id, "data_digest": trainer.data.digest}
-    what = Described("", folder.resolve().name, "train", params)
-    followers = [Follower(name, what, folder, print) for name in command.logger]
-    how: Ending = "failed"
-    try:
-        yield followers
-        state = Checkpoints(folder).latest() if followers else None
-        how = "finished" if state is not None and state.step >= ends_at else "stopped"
-    finally:
-        for follower in followers:
-            made = [folder / name for name in (CARD_NAME, SAMPLES_NAME, ARCHITECTURE_NAME)]
-            follower.close(how, made if how == "finished" else [])
-
-
-def _hand_over(command: TrainCommand, trainer: Trainer, folder: Path) -> None:
-    """The folder of a pipeline, with its card; what keeps it from being one is said."""
-    try:
-        reasons = hand_over(folder, _card(command, trainer, folder))
-    except OSError as error:
-        reasons = [f"it cannot be written: {error}"]
-    for reason in reasons:
-        print(f"no {PIPELINE_FOLDER}/ for diffusers: {reason}")
+    return Described("", folder.resolve().name, "train", params)
 
 
 def _card(command: TrainCommand, trainer: Trainer, folder: Path) -> Card:

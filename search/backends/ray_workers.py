@@ -18,11 +18,11 @@ from search.peer import PeerWorker
 from search.strategy import Job
 from search.trial import Peers, TrialSettings
 from training.devices import choose_device
-from training.distributed.launch import LOOPBACK, Word, meet_on_loopback, word_of
-from training.distributed.ranks import Parallel, Ranks, join, leave
+from training.distributed.launch import LOOPBACK, LastWord, last_word_of, meet_on_loopback
+from training.distributed.ranks import Parallel, RankGroup, join, leave
 from training.failures import Diverged
 
-KNOWN_SECONDS = 30.0  # in which it shows how a worker ended that others have noticed to be gone
+ENDING_SECONDS = 30.0  # in which it shows how a worker ended that others have noticed to be gone
 MEETING = timedelta(minutes=30)
 
 
@@ -32,7 +32,7 @@ class PeerActor:
     def __init__(self, settings: TrialSettings, threads: int) -> None:
         set_num_threads(threads)
         self._worker = PeerWorker(settings)
-        self._ranks = Ranks()
+        self._ranks = RankGroup()
         self._store: distributed.TCPStore | None = None
 
     def ready(self) -> None:
@@ -58,7 +58,7 @@ class PeerActor:
             except Diverged:
                 return
 
-        word = word_of(work)
+        word = last_word_of(work)
         if word.kind != "done":
             assert self._store is not None
             self._store.set(_place_of(self._ranks.rank), json.dumps(word))
@@ -123,10 +123,10 @@ class RayPeers(Peers):
             ray.kill(actor)
         leave()
 
-    def how_one_ended(self) -> tuple[int, Word]:
+    def how_one_ended(self) -> tuple[int, LastWord]:
         """Its number, and its last word; of one that was killed, what Ray says."""
-        ended = ray.wait(list(self._pending), timeout=KNOWN_SECONDS)[0] if self._pending else []
-        lost: tuple[int, Word] | None = None
+        ended = ray.wait(list(self._pending), timeout=ENDING_SECONDS)[0] if self._pending else []
+        lost: tuple[int, LastWord] | None = None
         for rank, pending in enumerate(self._pending, 1):
             if pending not in ended and not ray.wait([pending], timeout=1)[0]:
                 continue
@@ -137,19 +137,19 @@ class RayPeers(Peers):
                     if word.kind != "left alone":
                         return rank, word
                 else:
-                    lost = rank, Word("killed", text=" ".join(str(error).split())[:1000])
+                    lost = rank, LastWord("killed", text=" ".join(str(error).split())[:1000])
             except RayTaskError as error:
                 return rank, word_of_peer(error)
-        return lost or (0, Word("left alone", text="the connection to a worker broke"))
+        return lost or (0, LastWord("left alone", text="the connection to a worker broke"))
 
-    def _said(self, rank: int) -> Word | None:
+    def _said(self, rank: int) -> LastWord | None:
         place = _place_of(rank)
-        return Word(*json.loads(self._store.get(place))) if self._store.check([place]) else None
+        return LastWord(*json.loads(self._store.get(place))) if self._store.check([place]) else None
 
 
-def word_of_peer(error: RayTaskError) -> Word:
+def word_of_peer(error: RayTaskError) -> LastWord:
     """What it raised where nobody waited for it."""
-    return Word("raised", type(error.cause).__name__, " ".join(str(error.cause).split())[:300])
+    return LastWord("raised", type(error.cause).__name__, " ".join(str(error.cause).split())[:300])
 
 
 def _started(rank: int, settings: TrialSettings, threads: int, resources: dict[str, float]) -> Any:

@@ -13,6 +13,7 @@ from space.shared.plain import to_plain
 from tests.search.histories import MD, MD_LITE, SPACE, confirm, end, open_run, propose, score
 from tests.training.logs import fake
 from training.logs.event_files import EventLog
+from training.logs.observers import Evaluated
 from training.logs.trackers import TRACKERS
 
 
@@ -32,8 +33,8 @@ def train(folder: Path, key: str, steps: range, begin: int = 0) -> None:
     log = EventLog(job_folder(folder, key))
     log.begin(begin)
     for step in steps:
-        log.trained({step: {"loss": 1.0}})
-    log.measured(steps[-1], {"ema_gap": 0.5, "clip_embedded": 0.1234567})
+        log.part({step: {"loss": 1.0}})
+    log.part({}, Evaluated(steps[-1], {"ema_gap": 0.5, "clip_embedded": 0.1234567}))
 
 
 def test_trials_are_nested_runs_with_choices_losses_and_the_scores_of_the_record(
@@ -90,7 +91,7 @@ def test_a_resumed_search_goes_on_in_the_same_runs(server: fake.Server, tmp_path
 def test_a_server_that_is_away_is_said_once_and_given_all_of_it_later(
     server: fake.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("analysis.tracking.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("analysis.tracking.REST_SECONDS", 0.0)
     record, tracked = open_run(tmp_path), TrackedSearch("fake")
     key = propose(record, MD)
     score(record, key, 100, 60.0, 0.1)

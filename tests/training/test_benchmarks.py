@@ -74,6 +74,18 @@ def test_the_script_for_a_gpu_writes_its_table_and_goes_on(
 def test_what_there_is_no_time_for_is_said(tmp_path: Path) -> None:
     assert gpu_training.main([str(tmp_path), *TINY, *ON_CPU, "minutes=0"]) == 0
     assert (tmp_path / "training.md").read_text().count("not measured") == 6
+    assert gpu_training.main([str(tmp_path), "minuets=3"]) == 2
+
+
+def test_a_batch_that_does_not_fit_is_not_measured_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    c = training_loop.comparisons(["layout=sd15", "memory_format=contiguous", *TINY])[0]
+    one = training_loop.contenders(c)[0]
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(one.network, "forward", full)
+    assert gpu_training.timed(one, c) is None
 
 
 def test_memory_that_ends_ends_the_doubling(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from space.architecture import Architecture
+from training import devices
 from training import trainer as trainers
 from training.data.dataset import Dataset
-from training.devices import Scalar, moved, used_here
+from training.devices import Scalar, clip_gradients, moved, used_here
 from training.logs.meter import Meter
 from training.settings import TrainingSettings
 from training.trainer import Trainer
@@ -40,6 +41,19 @@ def test_a_batch_that_moved_is_of_the_same_kind(
     elsewhere = moved(batch, torch.device("meta"))
     assert type(elsewhere) is type(batch) and type(elsewhere.tokens) is type(batch.tokens)
     assert {each.device.type for each in (elsewhere.images, elsewhere.tokens.rows)} == {"meta"}
+
+
+@pytest.mark.parametrize("most", [0.5, 4.9999, 5.0, 5.0001, 50.0, float("nan")])
+def test_gradients_are_clipped_as_torch_does(most: float) -> None:
+    """3, 4 and none: of norm 5."""
+    ours, theirs = ([torch.nn.Parameter(torch.ones(1)) for _ in range(3)] for _ in range(2))
+    for parameters in (ours, theirs):
+        for parameter, value in zip(parameters, (3.0, 4.0), strict=False):
+            parameter.grad = torch.full((1,), value)
+    assert clip_gradients(ours, most, torch.device("cpu")) == 5
+    torch.nn.utils.clip_grad_norm_(theirs, most)
+    for own, other in zip(ours[:2], theirs[:2], strict=True):
+        torch.testing.assert_close(own.grad, other.grad, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.fixture
@@ -83,7 +97,7 @@ def test_a_hidden_wait_would_be_seen(
     step_elsewhere: Callable[[], list[bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = partial(torch.nn.utils.clip_grad_norm_, error_if_nonfinite=True)  # looks at the norm
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip)
+    monkeypatch.setattr(devices, "clip_grad_norm_", clip)
     with pytest.raises(RuntimeError, match="meta"):
         step_elsewhere()
 

@@ -5,28 +5,28 @@ from __future__ import annotations
 import pytest
 
 from space.shared.plain import InputError
-from training.distributed.ranks import Ranks
-from training.micro_batches import MicroBatches, Part
+from training.distributed.ranks import RankGroup
+from training.micro_batches import MicroBatch, MicroBatches
 from training.settings import TrainingSettings
 
 
-def parts(batch_size: int, micro_batch: int | None, rank: int = 0, size: int = 1) -> list[Part]:
+def parts(batch_size: int, micro_batch: int | None, rank: int = 0, size: int = 1) -> list[MicroBatch]:
     settings = TrainingSettings(batch_size=batch_size, micro_batch=micro_batch)
-    return MicroBatches(settings, Ranks(rank, size)).parts()
+    return MicroBatches(settings, RankGroup(rank, size)).parts()
 
 
 def test_one_worker_takes_all_in_parts() -> None:
-    assert parts(8, None) == [Part(range(8), 1.0, True)]
+    assert parts(8, None) == [MicroBatch(range(8), 1.0, True)]
     assert parts(8, 3) == [
-        Part(range(3), 3 / 8, False),
-        Part(range(3, 6), 3 / 8, False),
-        Part(range(6, 8), 2 / 8, True),
+        MicroBatch(range(3), 3 / 8, False),
+        MicroBatch(range(3, 6), 3 / 8, False),
+        MicroBatch(range(6, 8), 2 / 8, True),
     ]
 
 
 def test_a_worker_with_fewer_parts_than_others_takes_its_last_image_again_for_nothing() -> None:
-    assert parts(5, 2, 0, 2) == [Part(range(2), 2 / 5, False), Part(range(1, 2), 0.0, True)]
-    assert parts(5, 2, 1, 2) == [Part(range(2, 4), 2 / 5, False), Part(range(4, 5), 1 / 5, True)]
+    assert parts(5, 2, 0, 2) == [MicroBatch(range(2), 2 / 5, False), MicroBatch(range(1, 2), 0.0, True)]
+    assert parts(5, 2, 1, 2) == [MicroBatch(range(2, 4), 2 / 5, False), MicroBatch(range(4, 5), 1 / 5, True)]
 
 
 @pytest.mark.parametrize("batch_size", [7, 8, 30])
@@ -49,9 +49,9 @@ def test_more_workers_than_images_are_refused() -> None:
 
 
 def test_memory_that_ran_out_halves_what_a_worker_takes_once() -> None:
-    halved = MicroBatches(TrainingSettings(batch_size=20), Ranks(0, 3))  # shares of 6 and 7
+    halved = MicroBatches(TrainingSettings(batch_size=20), RankGroup(0, 3))  # shares of 6 and 7
     assert halved.can_halve(MemoryError()) and halved.halved() == 4
     halved.shrink(4)
     assert (halved.most, halved.is_halved) == (4, True) and not halved.can_halve(MemoryError())
-    single = MicroBatches(TrainingSettings(batch_size=3), Ranks(0, 3))
+    single = MicroBatches(TrainingSettings(batch_size=3), RankGroup(0, 3))
     assert not single.can_halve(MemoryError()) and not halved.can_halve(ValueError())

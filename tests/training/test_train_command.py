@@ -17,6 +17,7 @@ from mdsearch.commands import generate, train
 from space.architecture import Architecture
 from space.shared.files import alone_in
 from space.shared.plain import InputError, from_plain
+from tests.training.logs import fake
 from training.data.digits import DigitsSettings
 from training.data.factory import DataSettings
 from training.data.folder import FolderSettings
@@ -24,6 +25,7 @@ from training.data.scenes import ScenesSettings
 from training.files import STATES_FOLDER, states_in
 from training.generation.grid import save_grid
 from training.latents import LatentSettings
+from training.logs import trackers
 from training.settings import TrainingSettings
 from training.state import read_state
 from training.trainer import Trainer
@@ -192,3 +194,25 @@ def test_it_goes_on_when_the_presets_that_it_was_made_of_are_gone(
     assert resumed.training.gradient_clip == 0.5
     with pytest.raises(InputError, match=r"training: no file"):
         train.command_of([f"training={preset}"])
+
+
+def test_a_tracker_has_what_a_training_told_and_how_it_ended(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = fake.Server()
+    monkeypatch.setattr(fake, "SERVER", server)
+    monkeypatch.setitem(trackers.TRACKERS, "mlflow", f"{fake.__name__}:Fake")
+    monkeypatch.setattr(trackers, "find_spec", lambda name: object())
+    words = [*words, "logger=mlflow"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "train_to", _pressing_ctrl_c_at(5, Trainer.train_to))
+        with pytest.raises(KeyboardInterrupt):
+            train.main(words)
+    (run,) = server.runs
+    assert (run.ended, run.files) == ("stopped", [])
+    assert train.main([f"resume={tmp_path / 'out'}"]) == 0
+    assert server.runs == [run] and run.ended == "finished"
+    assert run.files == ["README.md", "samples.png", "architecture.yaml"]
+    assert [step for step, _ in run.values("loss")] == [4, 5, 6]
+    assert [step for step, _ in run.values("validation_loss")] == [4, 6]
+    assert (run.what.name, run.what.params["training"]["steps"]) == ("out", 6)

@@ -8,11 +8,13 @@ import torch
 
 from training.distributed.base import Parallelism
 from training.distributed.ddp import Replicated
-from training.distributed.ranks import Ranks
+from training.distributed.ranks import RankGroup
 from training.objectives.base import TrainingObjective
 
 
-def parallelism(objective: TrainingObjective[Any, Any], ranks: Ranks, device: torch.device) -> Parallelism:
+def parallelism(
+    objective: TrainingObjective[Any, Any], ranks: RankGroup, device: torch.device
+) -> Parallelism:
     """By all workers at once."""
     if ranks.size == 1:
         return Parallelism(objective)

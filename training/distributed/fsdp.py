@@ -13,7 +13,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from training.distributed.base import LossModule, Parallelism
-from training.distributed.ranks import Ranks
+from training.distributed.ranks import RankGroup
 from training.objectives.base import TrainedPart, TrainingObjective
 
 SHARDED_AT_ONCE = 1_000_000  # parameters of a block; one with less is gathered with what is around it
@@ -23,7 +23,9 @@ class Sharded(Parallelism):
     """The weights of a block are gathered while it is passed through. Parameters are new ones, of which the
     optimisers are told."""
 
-    def __init__(self, objective: TrainingObjective[Any, Any], ranks: Ranks, device: torch.device) -> None:
+    def __init__(
+        self, objective: TrainingObjective[Any, Any], ranks: RankGroup, device: torch.device
+    ) -> None:
         super().__init__(objective)
         mesh = init_device_mesh(device.type, (ranks.size,))
         self._wrapped: dict[str, Any] = {}

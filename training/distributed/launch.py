@@ -33,13 +33,13 @@ LOOPBACK, LOOPBACK_NAMES = "127.0.0.1", ("lo", "lo0")
 KNOWN_SECONDS = 15.0  # in which the cause shows, once a worker has noticed that another one is gone
 _OF_OTHERS = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
 
-Kind = Literal["done", "raised", "memory", "interrupted", "left alone", "killed"]
+Ending = Literal["done", "raised", "memory", "interrupted", "left alone", "killed"]
 
 
-class Word(NamedTuple):
+class LastWord(NamedTuple):
     """How a worker ended, as it says itself; one that was killed says nothing."""
 
-    kind: Kind
+    kind: Ending
     name: str = ""  # of the exception
     text: str = ""
     micro_batch: int = 0
@@ -95,7 +95,7 @@ def run_workers(
             raise _raised(number, word)
 
 
-def _raised(number: int, word: Word) -> BaseException:
+def _raised(number: int, word: LastWord) -> BaseException:
     if word.kind == "interrupted":
         return KeyboardInterrupt()
     kind = RAISED_BY_ALL.get(word.name)
@@ -104,7 +104,7 @@ def _raised(number: int, word: Word) -> BaseException:
 
 def _until_one_ends(
     work: Callable[[int | None], None], slots: Sequence[int], micro_batch: int | None, preload: Sequence[str]
-) -> tuple[int, Word] | None:
+) -> tuple[int, LastWord] | None:
     """None where all workers end well; else the one that ended otherwise, the others being killed."""
     store = distributed.TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)
     context, workers = fork_server(preload), list[_Worker]()
@@ -125,9 +125,9 @@ def _until_one_ends(
             worker.process.join()
 
 
-def _watch(workers: Sequence[_Worker]) -> tuple[int, Word] | None:
+def _watch(workers: Sequence[_Worker]) -> tuple[int, LastWord] | None:
     """The first that ended otherwise than well. One that is left alone waits for the reason to show."""
-    words: dict[int, Word] = {}
+    words: dict[int, LastWord] = {}
     until: float | None = None
     while len(words) < len(workers):
         running = [worker for number, worker in enumerate(workers) if number not in words]
@@ -144,13 +144,13 @@ def _watch(workers: Sequence[_Worker]) -> tuple[int, Word] | None:
     return next(((number, word) for number, word in words.items() if word.kind != "done"), None)
 
 
-def _last_word(worker: _Worker) -> Word:
+def _last_word(worker: _Worker) -> LastWord:
     with suppress(EOFError, OSError):
         if worker.says.poll():
-            said: Word = worker.says.recv()
+            said: LastWord = worker.says.recv()
             return said
     code = worker.process.exitcode or 0
-    return Word("killed", text=signal.Signals(-code).name if code < 0 else f"status {code}")
+    return LastWord("killed", text=signal.Signals(-code).name if code < 0 else f"status {code}")
 
 
 def _environment(rank: int, slot: int, count: int, port: int) -> dict[str, str]:
@@ -198,7 +198,7 @@ def _begin(
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, available_cpus() // int(around["WORLD_SIZE"])))
     be_silent_unless_first()
-    word = word_of(lambda: work(micro_batch))
+    word = last_word_of(lambda: work(micro_batch))
     says.send(word)
     says.close()
     for stream in (sys.stdout, sys.stderr):
@@ -215,7 +215,7 @@ def meet_on_loopback() -> None:
 def be_one_of_many(work: Callable[[], Any]) -> None:
     """Of workers that something else has started, which sees to it that all end when one does."""
     be_silent_unless_first()
-    word = word_of(work)
+    word = last_word_of(work)
     if word.kind == "done":
         return
     if word.kind != "interrupted":
@@ -232,7 +232,7 @@ def be_silent_unless_first() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
 
 
-def word_of(work: Callable[[], Any]) -> Word:
+def last_word_of(work: Callable[[], Any]) -> LastWord:
     """How it ends. A bug shows its traceback, as where there is one process."""
     try:
         work()
@@ -241,18 +241,18 @@ def word_of(work: Callable[[], Any]) -> Word:
         if word.kind == "raised" and word.name not in RAISED_BY_ALL:
             traceback.print_exc()
         return word
-    return Word("done")
+    return LastWord("done")
 
 
-def word_of_error(error: BaseException) -> Word:
+def word_of_error(error: BaseException) -> LastWord:
     text = " ".join(str(error).split())
     if isinstance(error, KeyboardInterrupt):
-        return Word("interrupted")
+        return LastWord("interrupted")
     if isinstance(error, OutOfMemory):
-        return Word("memory", text=text, micro_batch=error.micro_batch)
+        return LastWord("memory", text=text, micro_batch=error.micro_batch)
     if is_of_others(error):
-        return Word("left alone", text=f"another worker noticed: {text[:100]}")
-    return Word("raised", type(error).__name__, text[:1000])
+        return LastWord("left alone", text=f"another worker noticed: {text[:100]}")
+    return LastWord("raised", type(error).__name__, text[:1000])
 
 
 def is_of_others(error: BaseException) -> bool:

@@ -32,7 +32,7 @@ class FirstFailed(RuntimeError):
     """The first worker raised what is nobody else's concern; it says itself what."""
 
 
-class Ranks:
+class RankGroup:
     """One worker of `size`; by default the only one.
 
     Args:
@@ -140,7 +140,7 @@ def join(
     store: distributed.Store | None = None,
     rank: int | None = None,
     size: int | None = None,
-) -> Ranks:
+) -> RankGroup:
     """Meet the other workers, at a store or where the environment says; `leave` ends it.
 
     Raises:
@@ -151,14 +151,14 @@ def join(
     if device.type == "cuda":
         _take_device(int(os.environ.get("LOCAL_RANK", 0)))
     if size == 1:
-        return Ranks(parallel=parallel)
+        return RankGroup(parallel=parallel)
     where: dict[str, Any] = {} if store is None else {"store": store, "rank": rank, "world_size": size}
     if device.type == "cuda":
         distributed.init_process_group("nccl", **where)
     else:
         distributed.init_process_group("gloo", timeout=PATIENCE, **where)
     group = distributed.new_group(backend="gloo", timeout=PATIENCE)
-    return Ranks(rank, size, group, parallel)
+    return RankGroup(rank, size, group, parallel)
 
 
 def leave() -> None:

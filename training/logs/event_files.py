@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from training.logs.observers import Points
+from training.logs.observers import Evaluated, Points
 
 PATTERN = "events.out.tfevents.*"
 SAMPLES_TAG = "samples"
@@ -26,7 +26,7 @@ _AROUND = 16  # bytes of a record beside its event
 
 
 @dataclass(frozen=True)
-class Told:
+class LoggedEvent:
     """What one event holds."""
 
     step: int
@@ -57,16 +57,12 @@ class EventLog:
             self._put(_events().Event(step=step + 1, wall_time=time.time(), session_log=_start()))
             self._write()
 
-    def trained(self, points: Points) -> None:
+    def part(self, points: Points, evaluated: Evaluated | None = None) -> None:
         for step, values in points.items():
             self._put(_event(step, values))
-        self._write()
-
-    def measured(self, step: int, scores: Mapping[str, float], grid: Path | None = None) -> None:
-        if step in self._measured:
-            return
-        self._measured.add(step)
-        self._put(_event(step, scores, grid))
+        if evaluated is not None and evaluated.step not in self._measured:
+            self._measured.add(evaluated.step)
+            self._put(_event(evaluated.step, evaluated.scores, evaluated.grid))
         self._write()
 
     def _put(self, event: Any) -> None:
@@ -100,7 +96,7 @@ class EventReader:
         self._ends: dict[Path, int] = {}
         self._accepted: dict[Path, int] = {}
 
-    def new(self) -> list[Told]:
+    def new(self) -> list[LoggedEvent]:
         """In the order of the files. An event that is still being written comes the next time."""
         self._ends, told = dict(self._accepted), []
         for path in _files(self._folder):
@@ -115,8 +111,8 @@ class EventReader:
         self._accepted = dict(self._ends)
 
 
-def _told(event: Any) -> Told:
-    told = Told(event.step)
+def _told(event: Any) -> LoggedEvent:
+    told = LoggedEvent(event.step)
     for value in event.summary.value:
         if value.HasField("image"):
             told.images[value.tag] = value.image.encoded_image_string

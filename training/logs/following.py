@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from training.logs.event_files import EventReader, Told
-from training.logs.observers import Points, why
+from training.files import ARCHITECTURE_NAME, CARD_NAME, SAMPLES_NAME, STATES_FOLDER, states_in
+from training.logs.event_files import EventReader, LoggedEvent
+from training.logs.observers import Evaluated, Points, why
 from training.logs.trackers import Described, Ending, KeptRuns, TrackedRun, tracker
 
 PAUSE_SECONDS = 60.0  # after a failure
 LAST_SECONDS = 120.0  # that the end of a training waits
 
 
-def points_of(told: Iterable[Told]) -> dict[int, dict[str, float]]:
+def points_of(told: Iterable[LoggedEvent]) -> dict[int, dict[str, float]]:
     """The values of events by step, in rising order."""
     points: dict[int, dict[str, float]] = {}
     for event in told:
@@ -23,7 +25,7 @@ def points_of(told: Iterable[Told]) -> dict[int, dict[str, float]]:
     return {step: points[step] for step in sorted(points)}
 
 
-def bring(run: TrackedRun, told: Sequence[Told], beside: Points | None = None) -> None:
+def bring(run: TrackedRun, told: Sequence[LoggedEvent], beside: Points | None = None) -> None:
     """What events say, and what is known `beside` them and goes before, to a run."""
     points = points_of(told)
     for step, values in (beside or {}).items():
@@ -56,10 +58,7 @@ class Follower:
     def begin(self, step: int) -> None:
         """It is asked what it holds; that stays."""
 
-    def trained(self, points: Points) -> None:
-        self._wake()
-
-    def measured(self, step: int, scores: Mapping[str, float], grid: Path | None = None) -> None:
+    def part(self, points: Points, evaluated: Evaluated | None = None) -> None:
         self._wake()
 
     def close(self, how: Ending, files: Iterable[Path] = ()) -> None:
@@ -114,3 +113,21 @@ class Follower:
         if not self._said:
             self._said = True
             self._say(f"{self._kind}: {text}; training goes on, and what is missing there is brought later")
+
+
+@contextmanager
+def followed(
+    names: Iterable[str], what: Described, folder: Path, until: int, say: Callable[[str], None] = print
+) -> Iterator[list[Follower]]:
+    """A follower for each tracker, told in the end how the training in the block ended: whether its states
+    came as far as `until`; then they are given its card and samples, too."""
+    followers = [Follower(name, what, folder, say) for name in names]
+    how: Ending = "failed"
+    try:
+        yield followers
+        is_there = any(int(state.stem) >= until for state in states_in(folder / STATES_FOLDER))
+        how = "finished" if is_there else "stopped"
+    finally:
+        made = [folder / name for name in (CARD_NAME, SAMPLES_NAME, ARCHITECTURE_NAME)]
+        for follower in followers:
+            follower.close(how, made if how == "finished" else [])

@@ -42,6 +42,7 @@ class Meter:
     """Of a training: `step` follows each step, `points` are those since the last time.
 
     A point is the mean over the steps since the one before it. Nothing makes a device wait within a part.
+    Of several workers, losses by timestep are of the images of the one that is watched.
 
     Args:
         loop: the training at work, which may be another one later.

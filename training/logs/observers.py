@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -10,6 +11,15 @@ from space.shared.retries import once
 
 Points = Mapping[int, Mapping[str, float]]
 """Values by name, by the step at which they stand, in rising order."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a validation or a rung gave; `grid` is a file of samples side by side."""
+
+    step: int
+    scores: Mapping[str, float]
+    grid: Path | None = None
 
 
 class Observer(Protocol):
@@ -24,11 +34,8 @@ class Observer(Protocol):
     def begin(self, step: int) -> None:
         """Training goes on behind this step: what was told of later ones did not stay."""
 
-    def trained(self, points: Points) -> None:
-        """What the steps since the last time gave."""
-
-    def measured(self, step: int, scores: Mapping[str, float], grid: Path | None = None) -> None:
-        """What a validation or a rung gave; `grid` is a file of samples side by side. May come again for a
+    def part(self, points: Points, evaluated: Evaluated | None = None) -> None:
+        """What the steps since the last time gave, and what was evaluated in the end: again, maybe, for a
         step that was evaluated before."""
 
 
@@ -39,17 +46,14 @@ class Observers:
         self._observers, self._say = list(observers), once(say)
 
     def add(self, observer: Observer) -> None:
-        """Told of what comes after those before it."""
+        """LoggedEvent of what comes after those before it."""
         self._observers.append(observer)
 
     def begin(self, step: int) -> None:
         self._tell(lambda each: each.begin(step))
 
-    def trained(self, points: Points) -> None:
-        self._tell(lambda each: each.trained(points))
-
-    def measured(self, step: int, scores: Mapping[str, float], grid: Path | None = None) -> None:
-        self._tell(lambda each: each.measured(step, scores, grid))
+    def part(self, points: Points, evaluated: Evaluated | None = None) -> None:
+        self._tell(lambda each: each.part(points, evaluated))
 
     def _tell(self, what: Callable[[Observer], None]) -> None:
         for observer in self._observers:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from training.logs.observers import Points
-from training.logs.trackers import Described, Ending, flat
+from training.logs.trackers import Described, Ending, dotted_params
 
 EXPERIMENT = "mdsearch"
 # Unless the user says otherwise: a server that is away is waited for half a minute, not for many.
 SOON = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-MOST_METRICS, MOST_PARAMS, LONGEST = 1000, 100, 6000  # of one request; letters of a param
-ENDINGS: dict[Ending, str] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+MOST_METRICS, MOST_PARAMS, MOST_LETTERS = 1000, 100, 6000  # of one request; letters of a param
+STATUSES: dict[Ending, str] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
 class Mlflow:
@@ -62,7 +62,7 @@ class Mlflow:
     def _log_params(self, run: str, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        made = [Param(name, str(value)[:LONGEST]) for name, value in flat(params).items()]
+        made = [Param(name, str(value)[:MOST_LETTERS]) for name, value in dotted_params(params).items()]
         for some in _batches(made, MOST_PARAMS):
             self._client.log_batch(run, params=some)
 
@@ -112,7 +112,7 @@ class MlflowRun:
     def end(self, how: Ending, reason: str = "") -> None:
         if reason:
             self._client.set_tag(self.kept, "mdsearch.reason", reason)
-        self._client.set_terminated(self.kept, ENDINGS[how])
+        self._client.set_terminated(self.kept, STATUSES[how])
 
     def _last_steps(self) -> dict[str, int]:
         names = self._client.get_run(self.kept).data.metrics

@@ -57,6 +57,7 @@ class WandbRun:
 
     def __init__(self, run: Any, kept: dict[str, Any]) -> None:
         self._run, self.kept = run, kept
+        self._open = -1  # the step that this process may add to
 
     @property
     def id(self) -> str:
@@ -64,8 +65,9 @@ class WandbRun:
 
     def log(self, points: Points) -> None:
         for step, values in points.items():
-            if step > self.kept["step"]:
+            if step > self.kept["step"] or step == self._open:
                 self._run.log(dict(values), step=step)
+                self._open = step
                 self.kept = self.kept | {"step": step}
 
     def log_image(self, step: int, name: str, png: bytes) -> None:

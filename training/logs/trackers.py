@@ -78,7 +78,7 @@ def tracker(name: str) -> Tracker:
     return made
 
 
-def check_installed(names: Iterable[str]) -> None:
+def check_trackers(names: Iterable[str]) -> None:
     """Raises InputError for one whose library is not there, or a name given twice."""
     named = list(names)
     for name in named:
@@ -113,16 +113,16 @@ class KeptRuns:
         return plain if isinstance(plain, dict) else {}
 
 
-def flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def dotted_params(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted names, lists as text.
 
-    >>> flat({"a": {"b": 1}, "c": [2, 3]})
+    >>> dotted_params({"a": {"b": 1}, "c": [2, 3]})
     {'a.b': 1, 'c': '[2, 3]'}
     """
     found: dict[str, Any] = {}
     for name, value in plain.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
+            found |= dotted_params(value, f"{prefix}{name}.")
         else:
             found[f"{prefix}{name}"] = json.dumps(value) if isinstance(value, (list, tuple)) else value
     return found

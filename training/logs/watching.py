@@ -8,7 +8,7 @@ from typing import Any
 
 from training.logs.event_files import EventLog
 from training.logs.meter import Meter, average_gap
-from training.logs.observers import Observer, Observers
+from training.logs.observers import Evaluated, Observer, Observers
 from training.loop import TrainingLoop
 from training.state import TrainingState
 
@@ -33,7 +33,7 @@ class Watched:
         self._observers = Observers([EventLog(folder)] if writes else [], say)
 
     def add(self, observer: Observer) -> None:
-        """Told of what comes after those before it."""
+        """LoggedEvent of what comes after those before it."""
         self._observers.add(observer)
 
     def begin(self, step: int) -> None:
@@ -53,6 +53,7 @@ class Watched:
     ) -> None:
         """What the steps to a state gave, and the scores of its averaged weights, where they were evaluated;
         `grid` is a file of samples side by side."""
-        self._observers.trained(self._meter.points())
+        evaluated = None
         if scores is not None:
-            self._observers.measured(state.step, {**scores, "ema_gap": average_gap(state)}, grid)
+            evaluated = Evaluated(state.step, {**scores, "ema_gap": average_gap(state)}, grid)
+        self._observers.part(self._meter.points(), evaluated)

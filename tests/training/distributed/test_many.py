@@ -148,3 +148,11 @@ def test_rounds_of_shared_training_are_those_of_one_process(worlds: Path, make: 
     ours, theirs = state(worlds / "two" / "rounds"), shared(make).state()
     assert ours.plain["identity"] == theirs.plain["identity"]
     check_close(ours, theirs)
+
+
+def test_workers_that_read_other_things_are_refused(worlds: Path) -> None:
+    """Alike, so that nobody waits."""
+    told = [json.loads((worlds / "two" / f"strangers-{rank}.json").read_text()) for rank in range(2)]
+    assert told[0] == told[1] and told[0].startswith(
+        "workers: number 1 has another seed (1) than number 0 (0)"
+    )

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from space.shared.plain import InputError
-from training.distributed.launch import is_of_others, word_of
-from training.distributed.ranks import FirstFailed, Ranks, given_workers
+from training.distributed.launch import is_of_others, last_word_of
+from training.distributed.ranks import FirstFailed, RankGroup, given_workers
 from training.failures import Diverged, OutOfMemory
 
 
@@ -20,7 +20,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_alone_nobody_is_asked() -> None:
-    ranks, done = Ranks(), list[int]()
+    ranks, done = RankGroup(), list[int]()
     ranks.asks = lambda: True
     ranks.first(lambda: done.append(1))
     assert (done, ranks.asked, ranks.is_first, ranks.total(2.5), ranks.in_turn(lambda: 7)) == (
@@ -64,6 +64,6 @@ def test_how_a_worker_ended_is_told_in_a_word(error: BaseException, kind: str, t
     def work() -> None:
         raise error
 
-    word = word_of(work)
+    word = last_word_of(work)
     assert word.kind == kind and word.text.startswith(text) and "\n" not in word.text
     assert is_of_others(error) == (kind == "left alone")

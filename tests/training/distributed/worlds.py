@@ -22,7 +22,7 @@ from tests.training.test_supernet import rounds_of
 from training.checkpoints import Checkpoints
 from training.data.dataset import Dataset
 from training.distributed import fsdp
-from training.distributed.ranks import Parallel, Ranks, join, leave
+from training.distributed.ranks import Parallel, RankGroup, join, leave
 from training.failures import Diverged
 from training.objectives.diffusion import DiffusionBatch, DiffusionObjective
 from training.run import RunSettings, TrainingRun
@@ -58,7 +58,7 @@ class Makes:
     data: Dataset
     settings: TrainingSettings
 
-    def __call__(self, ranks: Ranks | None = None, **changes: object) -> Trainer:
+    def __call__(self, ranks: RankGroup | None = None, **changes: object) -> Trainer:
         settings = replace(self.settings, **changes)  # type: ignore[arg-type]
         return Trainer(self.architecture, self.data, settings, seed=3, objective=Watched, ranks=ranks)
 
@@ -84,10 +84,10 @@ def go_on(trainer: Trainer, folder: Path) -> Trainer:
 
 # ---------------------------------------------------------------------- worlds
 
-World = Callable[[Ranks, Makes, Path], None]
+World = Callable[[RankGroup, Makes, Path], None]
 
 
-def uninterrupted(ranks: Ranks, make: Makes, folder: Path) -> None:
+def uninterrupted(ranks: RankGroup, make: Makes, folder: Path) -> None:
     """States of half of the way and of all; losses; and the rows that each worker asked for."""
     Watched.asked.clear()
     losses: list[float] = []
@@ -97,22 +97,22 @@ def uninterrupted(ranks: Ranks, make: Makes, folder: Path) -> None:
     (folder / f"{ranks.rank}.json").write_text(json.dumps({"losses": losses, "asked": Watched.asked}))
 
 
-def resumed(ranks: Ranks, make: Makes, folder: Path) -> None:
+def resumed(ranks: RankGroup, make: Makes, folder: Path) -> None:
     """From the half of the same world."""
     keep(trained(go_on(make(ranks), folder / "half"), LAST), folder / "resumed" / "states")
 
 
-def from_two(ranks: Ranks, make: Makes, folder: Path) -> None:
+def from_two(ranks: RankGroup, make: Makes, folder: Path) -> None:
     """From the half of the world of two."""
     keep(trained(go_on(make(ranks), folder.parent / "two" / "half"), LAST), folder / "from two" / "states")
 
 
-def gone_back(ranks: Ranks, make: Makes, folder: Path) -> None:
+def gone_back(ranks: RankGroup, make: Makes, folder: Path) -> None:
     """To the half, by the trainer that has trained on already."""
     keep(trained(go_on(trained(make(ranks), 3), folder / "half"), LAST), folder / "gone back" / "states")
 
 
-def breaking(ranks: Ranks, make: Makes, folder: Path) -> None:
+def breaking(ranks: RankGroup, make: Makes, folder: Path) -> None:
     """One worker alone meets what is no number."""
     trainer = make(ranks)
     Watched.broken = (2, 0)
@@ -125,13 +125,13 @@ def breaking(ranks: Ranks, make: Makes, folder: Path) -> None:
     keep(trainer, folder / "broken" / "states")
 
 
-def rivals(ranks: Ranks, make: Makes, folder: Path) -> None:
+def rivals(ranks: RankGroup, make: Makes, folder: Path) -> None:
     """Two parts, of which one's loss leaves gradients in the other."""
     told = json.dumps(two_parts(make, ranks))
     (folder / f"rivals-{ranks.rank}.json").write_text(told)
 
 
-def two_parts(make: Makes, ranks: Ranks | None = None) -> object:
+def two_parts(make: Makes, ranks: RankGroup | None = None) -> object:
     settings = replace(make.settings, warmup_steps=0, gradient_clip=1e6)
     trainer = Trainer(make.architecture, make.data, settings, seed=0, objective=TwoParts, ranks=ranks)
     try:
@@ -143,17 +143,26 @@ def two_parts(make: Makes, ranks: Ranks | None = None) -> object:
     return [objective.critic.opinion.item(), *objective.biases.tolist()]
 
 
-def rounds(ranks: Ranks, make: Makes, folder: Path) -> None:
+def rounds(ranks: RankGroup, make: Makes, folder: Path) -> None:
     """Of shared training: each step leaves weights out."""
     state = shared(make, ranks).state()
     ranks.first(lambda: write_state(state.copied(), folder / "rounds" / "states") and None)
 
 
-def shared(make: Makes, ranks: Ranks | None = None) -> SharedTrainer:
+def shared(make: Makes, ranks: RankGroup | None = None) -> SharedTrainer:
     of_all = rounds_of(make.architecture)
     trainer = SharedTrainer(of_all, Proxy(), make.data, make.settings, seed=0, ranks=ranks)
     trainer.train_to(LAST)
     return trainer
+
+
+def strangers(ranks: RankGroup, make: Makes, folder: Path) -> None:
+    """Each with a seed of its own."""
+    trainer = Trainer(make.architecture, make.data, make.settings, seed=ranks.rank, ranks=ranks)
+    try:
+        trainer.train_to(1)
+    except InputError as error:
+        (folder / f"strangers-{ranks.rank}.json").write_text(json.dumps(str(error)))
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,7 @@ class Plan:
 
 
 PLANS = (
-    Plan("two", (0, 1), "ddp", (uninterrupted, resumed, rivals, rounds)),
+    Plan("two", (0, 1), "ddp", (uninterrupted, resumed, rivals, rounds, strangers)),
     Plan("two shares", (2, 3), "fsdp", (uninterrupted, resumed, gone_back, rivals)),
     Plan("four", (0, 1, 2, 3), "ddp", (uninterrupted, resumed, from_two, breaking)),
 )
@@ -197,7 +206,7 @@ def all_worlds(make: Makes, folder: Path, micro_batch: int | None) -> None:
 
 
 def in_a_run(
-    make: Makes, folder: Path, trouble: Callable[[Ranks, int, int], None], micro_batch: int | None
+    make: Makes, folder: Path, trouble: Callable[[RankGroup, int, int], None], micro_batch: int | None
 ) -> None:
     """A training in its folder, disturbed behind its steps: `trouble(ranks, step, micro_batch)`."""
     torch.set_num_threads(1)
@@ -220,18 +229,18 @@ def in_a_run(
     leave()
 
 
-def killed_at(step: int, ranks: Ranks, at: int, most: int) -> None:
+def killed_at(step: int, ranks: RankGroup, at: int, most: int) -> None:
     """While there are three."""
     if ranks.size == 3 and ranks.rank == 1 and at == step:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def short_of_memory(step: int, ranks: Ranks, at: int, most: int) -> None:
+def short_of_memory(step: int, ranks: RankGroup, at: int, most: int) -> None:
     """On one worker, until micro-batches are small."""
     if ranks.rank == 1 and at == step and most > 2:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
-def wrong(step: int, ranks: Ranks, at: int, most: int) -> None:
+def wrong(step: int, ranks: RankGroup, at: int, most: int) -> None:
     if ranks.rank == 1 and at == step:
         raise ValueError("3.png:\nno such thing")

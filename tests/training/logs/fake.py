@@ -37,7 +37,7 @@ class Fake:
         if kept is None:
             SERVER.runs.append(FakeRun(what, len(SERVER.runs)))
         run = SERVER.runs[-1 if kept is None else kept["number"]]
-        run.ended = ""
+        run.ended, run.open = "", -1
         return run
 
 
@@ -47,7 +47,7 @@ class FakeRun:
         self.logged: list[tuple[int, str, float]] = []
         self.images: list[tuple[int, str]] = []
         self.files: list[str] = []
-        self.ended, self.reason = "", ""
+        self.ended, self.reason, self.open = "", "", -1
 
     @property
     def id(self) -> str:
@@ -56,7 +56,9 @@ class FakeRun:
     def log(self, points: Points) -> None:
         _reach()
         for step, values in points.items():
-            if step > self.kept["step"]:
+            if step > self.kept["step"] or step == self.open:
+                self.open = step
+                self.logged = [each for each in self.logged if (each[0], each[1]) not in _keys(step, values)]
                 self.logged += [(step, name, value) for name, value in values.items()]
                 self.kept = self.kept | {"step": step}
 
@@ -75,6 +77,11 @@ class FakeRun:
 
     def values(self, name: str) -> list[tuple[int, float]]:
         return [(step, value) for step, own, value in self.logged if own == name]
+
+
+def _keys(step: int, values: Iterable[str]) -> set[tuple[int, str]]:
+    """W&B, too, puts what it is given of a step that is open in place of what it was given before."""
+    return {(step, name) for name in values}
 
 
 def _reach() -> None:

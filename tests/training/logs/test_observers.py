@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from training.logs.event_files import EventLog
-from training.logs.observers import Observers, Points
+from training.logs.observers import Evaluated, Observers, Points
 
 
 class Broken:
@@ -16,10 +15,7 @@ class Broken:
     def begin(self, step: int) -> None:
         raise OSError("away")
 
-    def trained(self, points: Points) -> None:
-        raise OSError("away")
-
-    def measured(self, step: int, scores: Mapping[str, float], grid: Path | None = None) -> None:
+    def part(self, points: Points, evaluated: Evaluated | None = None) -> None:
         raise KeyError("of the library")
 
 
@@ -28,8 +24,7 @@ def test_what_fails_is_said_once_in_a_line_and_the_others_are_told(tmp_path: Pat
     observers = Observers([Broken(), EventLog(tmp_path)], said.append)
     observers.begin(0)
     for step in (1, 2, 3):
-        observers.trained({step: {"loss": 1.0}})
-        observers.measured(step, {"validation_loss": 1.0})
+        observers.part({step: {"loss": 1.0}}, Evaluated(step, {"validation_loss": 1.0}))
     assert said == [
         "broken: OSError: away; training goes on",
         "broken: KeyError: 'of the library'; training goes on",

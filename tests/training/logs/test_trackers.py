@@ -16,7 +16,7 @@ from tests.training.logs import fake
 from training.logs import following
 from training.logs.event_files import EventLog
 from training.logs.following import Follower
-from training.logs.trackers import TRACKERS, Described, KeptRuns, check_installed, flat, tracker
+from training.logs.trackers import TRACKERS, Described, KeptRuns, check_trackers, dotted_params, tracker
 
 WHAT = Described("", "md", "train", {"training": {"steps": 3}, "betas": [0.9, 0.99]})
 
@@ -101,7 +101,7 @@ def train(folder: Path, begin: int, steps: list[int], said: list[str], how: str 
     follower.begin(begin)
     for step in steps:
         for observer in (log, follower):
-            observer.trained({step: {"loss": 1 / step}})
+            observer.part({step: {"loss": 1 / step}})
     follower.close(how, [folder / "none.md"])  # type: ignore[arg-type]
 
 
@@ -128,13 +128,17 @@ def test_a_server_that_is_away_is_said_once_and_given_what_it_missed(
 
 
 def test_settings_are_params_by_dotted_names() -> None:
-    assert flat({"a": {"b": 1, "c": {"d": None}}, "e": (1, 2)}) == {"a.b": 1, "a.c.d": None, "e": "[1, 2]"}
+    assert dotted_params({"a": {"b": 1, "c": {"d": None}}, "e": (1, 2)}) == {
+        "a.b": 1,
+        "a.c.d": None,
+        "e": "[1, 2]",
+    }
 
 
 def test_what_is_not_installed_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.logs.trackers.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"logger: wandb is not installed.*'mdsearch\[wandb\]'"):
-        check_installed(["wandb"])
+        check_trackers(["wandb"])
     monkeypatch.setattr("training.logs.trackers.find_spec", lambda name: object())
     with pytest.raises(InputError, match="logger: mlflow is named twice"):
-        check_installed(["mlflow", "wandb", "mlflow"])
+        check_trackers(["mlflow", "wandb", "mlflow"])
