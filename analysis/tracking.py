@@ -21,12 +21,16 @@ from search.runs.rows import choices_of
 from training.logs.event_files import EventReader, LoggedEvent
 from training.logs.following import bring
 from training.logs.observers import why
-from training.logs.trackers import Described, Ending, KeptRuns, TrackedRun, Tracker, check_trackers, tracker
+from training.logs.trackers import Described, HowEnded, KeptRuns, TrackedRun, Tracker, check_trackers, tracker
 
 REST_SECONDS = 300.0  # after a failure
 SEARCH_KEY = ""  # of the parent, beside the keys of trials
 JOBS = {"search": "trial", "confirm": "confirm", "supernet": "supernet"}
-ENDINGS_OF_STATES: Mapping[State, Ending] = {"complete": "finished", "halted": "stopped", "failed": "failed"}
+HOW_ENDED: Mapping[State, HowEnded] = {
+    "complete": "finished",
+    "halted": "stopped",
+    "failed": "failed",
+}
 ENDED = "ended"  # of a trial that nothing is added to, before what its run is called
 
 
@@ -73,7 +77,7 @@ class TrackedSearch:
             bring(run, *_said_by(trial, job_folder(folder, trial.key)))
             kept.set(trial.key, run.kept)
             if trial.state != "running" or not running:
-                run.end(ENDINGS_OF_STATES.get(trial.state, "stopped"), trial.reason)
+                run.end(HOW_ENDED.get(trial.state, "stopped"), trial.reason)
                 del self._runs[trial.key]
             if trial.state != "running":
                 kept.set(trial.key, {ENDED: run.id})

@@ -15,8 +15,8 @@ from statistics import fmean
 import numpy as np
 
 from search.confirmation.race import Move, Race, Standing
+from search.named import named_architecture
 from search.objectives import FID_AND_CLIP
-from search.plan import named_architecture
 from search.runs.record import Rung, State, Trial
 from search.statistics.noise import Noise, RungNoise
 from space.prices.macs import price

@@ -32,7 +32,7 @@ from analysis.replay.tries import ReplayStrategy, feasible
 from conf.compose import compose
 from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.repeats import estimated, refined
-from search.plan import named_architecture
+from search.named import named_architecture
 from search.runs.bundle import histories_of
 from search.samplers.base import Observation, Proposal
 from search.samplers.factory import make_sampler

@@ -37,7 +37,7 @@ from benchmarks.training_steps import CLOCKS, LoopComparison, loop_of
 from space.shared.plain import InputError, from_plain
 from training.loop import TrainingLoop
 
-USUAL = {"layout": "sd15,md", "memory_format": "contiguous,channels_last"}
+USUAL = {"layout": "sd15,md", "memory_format": "contiguous,channels_last", "rounds": "8"}
 PRODUCT = "a matrix product"
 SIDE = 1536
 ALIKE = 1e-3  # of the first losses, by which two orders of summing drift apart

@@ -19,7 +19,7 @@ from evaluators.latency.quiet import CpuMoment, quietness
 from evaluators.latency.runtimes import Place, runner
 from evaluators.latency.timing import Timing, alternating
 from evaluators.latency.whole import unet_inputs, unet_module
-from search.plan import named_architecture
+from search.named import named_architecture
 from space.architecture import Architecture
 from space.prices.macs import price
 from space.shared.cpus import available_cpus

@@ -26,6 +26,8 @@ RENAMED_SETTINGS = {
     "train": {"pictures": "images"},
     "walk": {"picture": "plot"},
 }
+# What a command calls otherwise than others do.
+SAME = {"train": {"experiment": "recipe"}}
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _INTERPOLATION = re.compile(r"(?<!\\)\$\{")
 
@@ -33,6 +35,8 @@ _INTERPOLATION = re.compile(r"(?<!\\)\$\{")
 def in_words_of_today(word: str, command: str) -> str:
     """The word, with the older name of a preset or of a command's setting replaced and that said."""
     name, equals, value = word.partition("=")
+    if equals and name in SAME.get(command, {}):
+        return f"{SAME[command][name]}={value}"
     new = RENAMED_SETTINGS.get(command, {}).get(name)
     if new is not None and equals:
         note_renamed(f"{name}=", f"{new}=")

@@ -22,6 +22,7 @@ from space.shared.plain import InputError, from_plain, to_plain
 from training.data.factory import DataSettings
 from training.data.scenes import ScenesSettings
 from training.distributed.ranks import Parallel
+from training.figures import check_figures
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.latents import make_codec
 from training.logs.trackers import TrackerName
@@ -75,17 +76,32 @@ class TrainCommand:
     parallel: Parallel = "ddp"
     min_workers: int = 1
     restarts: int = 3
+    dry_run: bool = False
+    throughput: float | None = None
+    accelerators: int | None = None
+    expected_images: tuple[int, ...] = ()
+    format: Literal["text", "json"] = "text"
     logger: tuple[TrackerName, ...] = ()
     card: CardSettings = field(default_factory=CardSettings)
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        fewest = min(self.expected_images, default=None)
+        check_figures(self.throughput, accelerators=self.accelerators, expected_images=fewest)
+        if self.format != "text" and not self.dry_run:
+            raise InputError(f"format: {self.format!r} is of a plan; allowed: text, or beside dry_run=true")
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
         if self.min_workers > self.workers and self.min_workers > 1:
             raise InputError(f"min_workers: {self.min_workers}; allowed: 1 to {self.workers} (workers)")
-        check_kept(self.kept(), [stage.until for stage in self.all_stages()])
+        ends = [stage.until for stage in self.all_stages()]
+        if len(self.expected_images) not in (0, 1, len(ends)):
+            raise InputError(
+                f"expected_images: {len(self.expected_images)} of them; allowed: none, one, or one for "
+                f"each of {len(ends)} stages"
+            )
+        check_kept(self.kept(), ends)
 
     def kept(self) -> RunSettings:
         return RunSettings(
@@ -115,17 +131,29 @@ class TrainCommand:
             made.append(TrainedStage(training, data, until))
         return made
 
-    def narrowed(self, stage: TrainedStage) -> Architecture:
-        """As a stage trains it: for latents of its images' size. Raises InputError where none are."""
+    def narrowed(self, stage: TrainedStage, factor: int | None = None) -> Architecture:
+        """As a stage trains it: for latents of its images' size, which are `factor` times larger; None: as
+        the codec has it. Raises InputError where none are."""
         architecture = narrow(self.architecture(), self.proxy)
         if not self.stages:
             return architecture
-        factor, size = make_codec(self.training.latents, CPU).factor, stage.data.image_size_px
+        factor = factor or make_codec(self.training.latents, CPU).factor
+        size = stage.data.image_size_px
         if size % factor:
             raise InputError(
                 f"stages: image_size_px: {size} is no multiple of {factor}, the pixels of a latent pixel"
             )
         return replace(architecture, latent_size=size // factor)
+
+    @property
+    def together(self) -> int:
+        """How many accelerators train, in a plan."""
+        return self.accelerators or self.workers
+
+    def expected(self, place: int) -> int | None:
+        """How many images a stage is said to have, by its number."""
+        told = self.expected_images
+        return told[place if len(told) > 1 else 0] if told else None
 
     def folder(self) -> Path:
         of_run = "" if self.run is None else f"{Path(self.run).resolve().name}-"

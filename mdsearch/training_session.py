@@ -12,6 +12,7 @@ from typing import Any
 from conf.compose import compose
 from space.shared.files import alone_in
 from space.shared.plain import InputError
+from training.encoders import with_images
 from training.files import PIPELINE_FOLDER
 from training.handing_over import hand_over
 from training.logs.observers import why
@@ -33,7 +34,7 @@ def embedded_scores(
     from search.scoring.inputs import scored_captions
     from search.settings import settings_from_plain
 
-    data = trainer.data
+    data = with_images(trainer.data, trainer.settings)
     sized = {**groups, "data": {**groups["data"], "image_size_px": data.image_size_px}}
     settings = settings_from_plain(compose("search", [f"seed={seed}"], stored=sized))
     evaluator = prepare_evaluator(settings, folder / f"evaluator-{data.image_size_px}px", data, print)

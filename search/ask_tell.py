@@ -32,10 +32,10 @@ from search.ask_tell_settings import (
     serve_command,
     told_protocol,
 )
+from search.checks import check_choosing
 from search.confirmation.unmeasured import noise_note
 from search.custom import keep_custom
 from search.idle import nobody_learns
-from search.plan import check_choosing
 from search.preparation import search_strategy
 from search.run import RunResult
 from search.runs.files import CONFIG_NAME

@@ -14,12 +14,11 @@ from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
 from search.strategies.independent import IndependentSettings
 from training.data.dataset import Dataset
-from training.timing import seconds_per_step
+from training.timing import FORWARD_SHARE, seconds_per_step
 from training.trainer import Trainer
 
 IMAGES_TIMED = 32
 SLOW_SECONDS = 1.0  # an image: one says enough then
-FORWARD_SHARE = 1 / 3  # of a training step
 
 
 @dataclass(frozen=True)
@@ -45,23 +44,45 @@ def measured_pace(trainer: Trainer, settings: SearchSettings, data: Dataset) -> 
     return Pace(a_step, len(captions) * an_image + batches * FORWARD_SHARE * a_step)
 
 
+def paced(settings: SearchSettings, images_per_second: float) -> Pace:
+    """By the images that one accelerator trains a second: a trial's accelerators train together, and one of
+    them generates and validates. What decodes and scores images is left out."""
+    training, forward = settings.training, FORWARD_SHARE / images_per_second
+    passes = training.sampling_steps * (1 if training.guidance == 1 else 2)
+    images = settings.scored_images * passes + training.validation_images
+    return Pace(
+        training.batch_size / images_per_second / settings.cluster.workers_per_trial, images * forward
+    )
+
+
 def _seconds_to_generate(trainer: Trainer, captions: Sequence[str]) -> float:
     began = time.perf_counter()
     trainer.generate(captions, seed=0)
     return time.perf_counter() - began
 
 
+def trial_seconds(settings: SearchSettings, pace: Pace) -> float:
+    """One that is not stopped."""
+    return pace.of_run(settings.rungs[-1], len(settings.rungs))
+
+
+def whole_seconds(settings: SearchSettings, pace: Pace, workers: int) -> float:
+    """Trials and race, so many at a time."""
+    trials = ceil(trials_at_most(settings) / workers) * trial_seconds(settings, pace)
+    return trials + _race_seconds(settings.confirmation, settings, pace, workers)
+
+
 def time_lines(settings: SearchSettings, pace: Pace, workers: int) -> list[str]:
     """The whole and its parts; where no trial is stopped, which is the most that it takes."""
     steps, rungs = settings.rungs[-1], len(settings.rungs)
-    a_trial = pace.of_run(steps, rungs)
-    trials = ceil(trials_at_most(settings) / workers) * a_trial
+    a_trial, whole = trial_seconds(settings, pace), whole_seconds(settings, pace, workers)
     race = _race_seconds(settings.confirmation, settings, pace, workers)
+    here = " as here" if settings.cluster.workers is None else ""
     shared = "" if isinstance(settings.strategy, IndependentSettings) else "the shared training, "
     return [
-        f"at most about {duration(trials + race)}, {workers} at a time as here (beside {shared}preparation, "
+        f"at most about {duration(whole)}, {workers} at a time{here} (beside {shared}preparation, "
         "the networks that score, and stopped trials rerun)",
-        f"trials {duration(trials)}, each {duration(a_trial)}: {steps} steps in "
+        f"trials {duration(whole - race)}, each {duration(a_trial)}: {steps} steps in "
         f"{duration(steps * pace.step)}, {rungs} times {settings.scored_images} images and the "
         f"validation loss in {duration(rungs * pace.rung)}; what is stopped takes less",
         f"race {duration(race)} at most" if race else "no race",

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.scorers.scorer import Scorer
+from search.checks import Choosing
 from search.confirmation.confirmation import Confirmation
 from search.display import Display
 from search.latency import latency_score, recorded_lists
+from search.named import named_architecture
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
-from search.plan import Choosing, named_architecture
+from search.prompts import kept_captions
 from search.runs.compatibility import READS
 from search.runs.files import (
+    ALL_PROMPTS_NAME,
     EVALUATOR_FOLDER,
     PROMPTS_NAME,
     REAL_NAME,
@@ -46,19 +49,32 @@ from training.trainer import Trainer
 def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display: Display) -> Scorer:
     """The evaluator; what it is made of lies in the run folder, for the workers."""
     display.message(data_in_words(data))
-    evaluator = prepare_evaluator(settings, folder / EVALUATOR_FOLDER, data, display.message)
-    for line in describe(evaluator, settings, data):
+    own = folder / EVALUATOR_FOLDER
+    evaluator = prepare_evaluator(settings, own, data, display.message)
+    captions = _keep_captions(settings, data, own)
+    for line in describe(evaluator, settings, data, captions):
         display.message(line)
-    if not (folder / EVALUATOR_FOLDER / PROMPTS_NAME).is_file():
-        keep_real_images(folder / EVALUATOR_FOLDER, data, scored_captions(settings, data)[:SAMPLES_SHOWN])
+    if not (own / PROMPTS_NAME).is_file():
+        keep_prompts(own, captions[:SAMPLES_SHOWN], data if settings.scoring.captions is None else None)
     return evaluator
 
 
-def keep_real_images(folder: Path, data: Dataset, prompts: list[str]) -> None:
-    """The held-out images whose captions the first samples are generated from, laid out as samples are."""
-    shown = [index % len(data.held_out_captions) for index in range(len(prompts))]
-    images, _ = as_uint8(data.held_out(shown))
-    save_grid(images, folder / REAL_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
+def _keep_captions(settings: SearchSettings, data: Dataset, folder: Path) -> list[str]:
+    """The prompts; those of a file stay in the run, for its workers and for when it goes on."""
+    if (kept := kept_captions(folder)) is not None:
+        return kept
+    captions = scored_captions(settings, data)
+    if settings.scoring.captions is not None:
+        write_whole(folder / ALL_PROMPTS_NAME, json.dumps(captions, ensure_ascii=False))
+    return captions
+
+
+def keep_prompts(folder: Path, prompts: list[str], data: Dataset | None) -> None:
+    """Those of the first samples; where they are captions of held-out images, these, laid out as samples."""
+    if data is not None:
+        shown = [index % len(data.held_out_captions) for index in range(len(prompts))]
+        images, _ = as_uint8(data.held_out(shown))
+        save_grid(images, folder / REAL_NAME, columns=SAMPLES_COLUMNS, enlarge=2)
     write_whole(folder / PROMPTS_NAME, json.dumps(prompts, ensure_ascii=False))
 
 

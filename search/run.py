@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from search.backends.connection import RayConnection
+from search.checks import check, compared_with
 from search.confirmation.confirmation import Confirmation
 from search.confirmation.unmeasured import noise_note, what_to_measure, why_unknown
 from search.custom import keep_custom
@@ -21,7 +22,6 @@ from search.display import Display, make_display
 from search.formats import counted, score, states_in_words
 from search.idle import idle_notes, nobody_learns
 from search.latency import check_same_lists, latency_notes
-from search.plan import check, compared_with
 from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
 from search.runs.commands import more_seeds_command
 from search.runs.compatibility import abridged

@@ -28,6 +28,7 @@ from space.proxy import Proxy
 from space.shared.caches import cache_folder
 from space.shared.plain import InputError, from_plain, unless
 from training.data.factory import DataSettings
+from training.figures import check_figures
 from training.logs.trackers import TrackerName
 from training.settings import TrainingSettings
 
@@ -44,6 +45,8 @@ class SearchSettings:
     `further_objectives` decide beside a FID and a CLIP score: any that trials record, by its full name.
     `evaluators` is the embedded evaluator, or a protocol by whose networks `scoring`, `compute` and `weights`
     have candidates scored.
+    `throughput` (images a second that one accelerator trains) and `expected_images` of the data are figures
+    of a plan (`dry_run`), printed in `format`.
     `logger` names trackers beside TensorBoard's files, which are always written.
     `presets` are texts of the user's own YAML that the settings were made of, `group=name` -> text, so that a
     run goes on when their files are gone.
@@ -77,10 +80,16 @@ class SearchSettings:
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     weights: WeightsSettings = field(default_factory=WeightsSettings)
     further_objectives: tuple[Objective, ...] = ()
+    throughput: float | None = unless(None)
+    expected_images: int | None = unless(None)
+    format: Literal["text", "json"] = unless("text")
     logger: tuple[TrackerName, ...] = unless(())
     presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_figures(self.throughput, expected_images=self.expected_images)
+        if self.format != "text" and not self.dry_run:
+            raise InputError(f"format: {self.format!r} is of a plan; allowed: text, or beside dry_run=true")
         if isinstance(self.evaluators, EvaluationProtocol):
             _check_protocol(self.evaluators)
         else:
@@ -143,6 +152,9 @@ FREE_ON_RESUME = frozenset(
         "cache_folder",
         "resume",
         "dry_run",
+        "throughput",
+        "expected_images",
+        "format",
         "compute",  # the weights' digest and the precision are held to what the run began with
         "weights",
         "logger",

@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,6 +22,7 @@ from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.scorers.by_protocol import load_evaluator
 from search.objectives import VALIDATION_LOSS
+from search.prompts import evaluation_captions, kept_captions
 from search.runs.files import (
     ARCHITECTURE_NAME,
     MODEL_NAME,
@@ -102,7 +103,8 @@ class TrialWorker:
         self.micro_batch: int | None = None
         self.data = load_data(settings.data)
         self.evaluator = load_evaluator(Path(settings.evaluator_folder), settings.weights, settings.compute)
-        self.captions = evaluation_captions(self.data.held_out_captions, self.evaluator.images)
+        prompts = kept_captions(Path(settings.evaluator_folder)) or self.data.held_out_captions
+        self.captions = evaluation_captions(prompts, self.evaluator.images)
 
     def run(self, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
         """Yields a report at each rung; goes on from the state that an interrupted run left, or says that it
@@ -177,7 +179,11 @@ class TrialWorker:
         """To a rung, by all workers."""
         with _timed(work.seconds, "training"):
             self.peers.train_to(work.to_step)
-            trainer.train_to(work.to_step, _saving(trainer, self.ranks, folder, work))
+            try:
+                trainer.train_to(work.to_step, _saving(trainer, self.ranks, folder, work))
+            except Diverged:
+                work.watched.leave()
+                raise
             state = trainer.state()
             self.peers.wait()
         return state
@@ -279,12 +285,6 @@ def saved_step(run_folder: Path, key: str) -> int:
         return max((int(json.loads(line)["to_step"]) for line in lines), default=0)
     except (OSError, ValueError, KeyError, TypeError):
         return 0
-
-
-def evaluation_captions(held_out: Sequence[str], count: int) -> list[str]:
-    """The prompts of every evaluation: the first `count` held-out captions, again from the start if there
-    are fewer."""
-    return [held_out[index % len(held_out)] for index in range(count)]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import torch
 
 from conf.compose import compose
 from evaluators.protocols.protocol import EvaluationProtocol
-from search.plan import named_architecture
+from search.named import named_architecture
 from space.proxy import Proxy, narrow
 from space.shared.plain import from_plain
 from space.shared.seeds import derived_seed, numbered_seed

@@ -60,8 +60,8 @@ class FrozenParts:
 class Model(nn.Module):
     """A UNet with all that turns captions into images. Its parameters are those that are trained and saved.
 
-    `network` makes what stands in the place of the UNet, and is called as one. Raises InputError where the
-    parts don't fit.
+    `network` makes what stands in the place of the UNet, and is called as one; `frozen` are codec and text
+    encoder, if they are made already. Raises InputError where the parts don't fit.
     """
 
     def __init__(
@@ -70,19 +70,24 @@ class Model(nn.Module):
         settings: ModelSettings,
         device: torch.device,
         network: Callable[[Architecture], nn.Module] = UNet,
+        frozen: FrozenParts | None = None,
     ) -> None:
         super().__init__()
         self.architecture, self.settings, self.device = architecture, settings, device
-        codec = make_codec(settings.latents, device)
-        _check_fit(architecture, settings, codec)
+        codec = make_codec(settings.latents, device) if frozen is None else frozen.codec
+        check_fit(architecture, settings.image_size_px, settings.latents, codec)
         self.diffusion = Diffusion(settings.diffusion, codec.bound, device)
         # The text encoder's initial weights come first, its parameters second.
-        text = make_text_encoder(
-            settings.text,
-            list(settings.vocabulary),
-            architecture.context_length,
-            architecture.context_width,
-            is_read=architecture.cross_attention_layers > 0,
+        text = (
+            make_text_encoder(
+                settings.text,
+                list(settings.vocabulary),
+                architecture.context_length,
+                architecture.context_width,
+                is_read=architecture.cross_attention_layers > 0,
+            )
+            if frozen is None or frozen.text is None
+            else frozen.text
         ).to(device)
         self.unet = network(architecture).to(device)
         if device.type == "cpu":  # about a quarter faster there
@@ -253,19 +258,18 @@ def read_description(folder: str | Path) -> tuple[Architecture, ModelSettings]:
         raise InputError(f"{str(folder)!r} holds no trained model ({MODEL_NAME}): {error}") from None
 
 
-def _check_fit(architecture: Architecture, settings: ModelSettings, codec: Codec) -> None:
-    """Codec, images and architecture agree about the latents."""
+def check_fit(architecture: Architecture, image_size_px: int, latents: LatentSettings, codec: Codec) -> None:
+    """Raises InputError unless codec, images and architecture agree about the latents."""
     for name in ("condition_channels", "pooled_width", "size_embeddings"):
         if value := getattr(architecture, name):
             raise InputError(f"{name}: {value}, which nothing here trains or generates with; allowed: 0")
-    channels = codec.channels + (COORDINATES if settings.latents.coordinates else 0)
+    channels = codec.channels + (COORDINATES if latents.coordinates else 0)
     if channels != architecture.latent_channels:
-        beside = f", {COORDINATES} of them coordinates" if settings.latents.coordinates else ""
+        beside = f", {COORDINATES} of them coordinates" if latents.coordinates else ""
         raise InputError(
             f"latent_channels: the architecture has {architecture.latent_channels}, but the codec makes "
             f"{channels}{beside}; needed: proxy.latent_channels={channels}, or other training.latents"
         )
-    image_size_px = settings.image_size_px
     if image_size_px != architecture.latent_size * codec.factor:
         raise InputError(
             f"image_size_px: {image_size_px} makes latents {image_size_px / codec.factor:g} pixels a side, "

@@ -171,6 +171,7 @@ class TrainingRun:
         state = self._states.latest()
         if state is None or trainer.rollbacks >= self.settings.rollbacks:
             kept = "none was written" if state is None else f"step {state.step}"
+            self.watched.leave()
             again = f", after going back {trainer.rollbacks} time(s)" if trainer.rollbacks else ""
             raise Diverged(f"{error}{again}; last good state: {kept}") from None
         failed_at, rollbacks = trainer.step + trainer.data_offset, trainer.rollbacks

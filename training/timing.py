@@ -7,6 +7,8 @@ from typing import Any
 
 from training.loop import TrainingLoop
 
+FORWARD_SHARE = 1 / 3  # of a training step
+
 
 def seconds_per_step(loop: TrainingLoop[Any]) -> float:
     """Measured here: the fastest of a few training steps, the first left out."""

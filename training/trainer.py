@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from space.architecture import Architecture
-from space.shared.plain import InputError
 from space.shared.seeds import derived_seed
 from space.unet import UNet
 from training.data.dataset import Dataset
 from training.devices import choose_device
 from training.distributed.ranks import RankGroup
+from training.encoders import check_encoders
 from training.execution import CompiledBlocks, OnStep, keep_activations, lay_out
 from training.frozen_folders import folder_digests
 from training.loop import TrainingLoop
@@ -74,7 +74,7 @@ class Trainer(TrainingLoop[Model]):
         lay_out(trained, settings.memory_format)  # averages copy the layout, too
         own: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
         own |= (folders := folder_digests(settings))
-        _check_encoders(data, folders)
+        check_encoders(data, folders)
         super().__init__(made, settings, device, own | dict(identity), ranks)
         self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
         keep_activations(trained, settings.checkpointing)
@@ -102,15 +102,6 @@ class Trainer(TrainingLoop[Model]):
     def save_weights(self, folder: str | Path) -> None:
         """The averaged weights, for `training.model.load_model` and `mdsearch generate`."""
         self.averaged.save(folder)
-
-
-def _check_encoders(data: Dataset, folders: Mapping[str, str]) -> None:
-    for field, digest in data.encoders.items():
-        if folders.get(field) != digest:
-            raise InputError(
-                f"data: was encoded with another {field} ({digest}) than training.{field} names "
-                f"({folders.get(field, 'none')}); needed: the same, or mdsearch encode again"
-            )
 
 
 def _model_settings(data: Dataset, settings: TrainingSettings) -> ModelSettings:

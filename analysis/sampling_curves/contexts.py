@@ -11,9 +11,10 @@ from evaluators.networks.loading import ComputeSettings
 from evaluators.networks.weights import WeightsSettings
 from evaluators.run import Request
 from evaluators.scorers.prepared import from_search
+from search.prompts import evaluation_captions, kept_captions
 from search.runs.files import EVALUATOR_FOLDER
 from search.settings import SearchSettings
-from search.trial import TrialSettings, evaluation_captions
+from search.trial import TrialSettings
 from space.shared.plain import InputError, from_plain
 from training.data.captions import read_prompts
 from training.data.factory import load_data
@@ -48,7 +49,8 @@ def of_run(
         weights = settings.weights  # those of the run
     preset, prepared, weights = from_search(str(run / EVALUATOR_FOLDER), weights)
     count = settings.scored_images
-    captions = evaluation_captions(load_data(settings.data).held_out_captions, count)
+    prompts = kept_captions(run / EVALUATOR_FOLDER) or load_data(settings.data).held_out_captions
+    captions = evaluation_captions(prompts, count)
     bf16 = settings.training.is_bf16_on(choose_device(compute.device))
     usual = {
         **own_settings(model),

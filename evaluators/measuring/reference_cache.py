@@ -132,7 +132,10 @@ def reference_form(source: str) -> Mapping[str, Any] | None:
 def check_reference_source(source: str, field: str) -> None:
     """Raises InputError where there are neither statistics nor images."""
     if source.endswith(REFERENCE_SUFFIX):
-        Reference.load(Path(source).expanduser())
+        try:
+            Reference.load(Path(source).expanduser())
+        except InputError as error:
+            raise InputError(f"{field}: {error}") from None
     elif not is_moments_file(source):
         open_images(source, field)
 

@@ -23,7 +23,7 @@ from conf.compose import compose
 from conf.words import as_lists, divided, gathered_words
 from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.repeats import estimated, refined
-from search.plan import named_architecture
+from search.named import named_architecture
 from search.runs.bundle import histories_of
 from search.runs.record import History
 from space.shared.command_lines import typed_words

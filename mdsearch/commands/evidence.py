@@ -12,7 +12,7 @@ from analysis.evidence.sources import Roles, evidence_of
 from analysis.rendering import write_text
 from conf.compose import compose
 from conf.words import divided
-from search.plan import named_architecture
+from search.named import named_architecture
 from search.runs.bundle import gathered
 from space.budget import Budget
 from space.shared.command_lines import typed_line

@@ -12,7 +12,7 @@ from analysis.rendering import render_table
 from conf.compose import architecture_texts, compose
 from conf.words import divided
 from search.formats import counted
-from search.plan import named_architecture
+from search.named import named_architecture
 from search.runs.bundle import histories_of
 from search.runs.compatibility import protocol_difference
 from search.runs.record import History

@@ -11,7 +11,7 @@ from analysis.evidence.sources import Roles, evidence_of
 from conf.compose import architecture_texts, compose
 from conf.words import divided
 from search.formats import counted
-from search.plan import named_architecture
+from search.named import named_architecture
 from search.runs.bundle import gathered
 from space.shared.command_lines import setting_word
 from space.shared.plain import InputError, from_plain

@@ -21,12 +21,9 @@ if TYPE_CHECKING:
 def main(words: list[str]) -> int:
     if any(word in ("-m", "--multirun") for word in words):
         return _sweep([word for word in words if word not in ("-m", "--multirun")])
-    from search.plan import plan_text
-
     settings, overrides = settings_of(words)
     if settings.dry_run:
-        print(plan_text(settings))
-        return 0
+        return _print_plan(settings)
     return _finish(run_search(settings, overrides))
 
 
@@ -35,18 +32,22 @@ def _sweep(words: list[str]) -> int:
     from analysis.comparison.runs import protocol_differences, read_runs
     from analysis.comparison.table import comparison_table
     from search.backends.connection import RayConnection
-    from search.plan import check, plan_text
+    from search.checks import check
 
     combinations = expand(words)
     planned = [settings_of(overrides)[0] for overrides in combinations]
     for settings in planned:
         if settings.resume is not None:
             raise InputError("resume: one run at a time; leave out -m")
-        check(settings)
+        if not settings.dry_run:
+            check(settings)
     if any(settings.dry_run for settings in planned):
+        status = 0
         for settings, overrides in zip(planned, combinations, strict=True):
-            print(f"\n=== {typed_line('search', overrides)}\n{plan_text(settings)}", flush=True)
-        return 0
+            if settings.format == "text":
+                print(f"\n=== {typed_line('search', overrides)}", flush=True)
+            status = max(status, _print_plan(settings))
+        return status
     searches = [settings_of(overrides) for overrides in _named(combinations, planned)]
     folders, status = [], 0
     with RayConnection() as ray:
@@ -62,6 +63,14 @@ def _sweep(words: list[str]) -> int:
     if len(runs) > 1 and not protocol_differences(runs):
         print(f"\nas a page: {command_line('compare', *folders)}")
     return status
+
+
+def _print_plan(settings: SearchSettings) -> int:
+    """1 where the search would not begin."""
+    from mdsearch.plans import print_plan
+    from search.plan import search_plan
+
+    return print_plan(search_plan(settings), settings.format)
 
 
 def _named(combinations: list[list[str]], planned: list[SearchSettings]) -> Iterator[list[str]]:

@@ -12,8 +12,10 @@ import torch
 import yaml
 from rich.console import Console
 
+from mdsearch.plans import print_plan
 from mdsearch.progress import training_progress
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
+from mdsearch.train_plan import train_plan
 from mdsearch.training_session import (
     embedded_scores,
     hand_over_and_say,
@@ -215,6 +217,8 @@ def _check_devices(command: TrainCommand) -> None:
 
 def main(words: list[str]) -> int:
     command, words = command_of(words)
+    if command.dry_run:
+        return print_plan(train_plan(command), command.format)
     folder = command.folder()
     try:
         train_by_workers(command, words)

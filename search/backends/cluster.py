@@ -137,8 +137,9 @@ def several_lines(cluster: ClusterSettings) -> list[str]:
     if cluster.workers_per_trial == 1:
         return []
     return [
-        f"workers    {cluster.workers_per_trial} a trial ({cluster.parallel}), {cluster.trials_here} trials "
-        f"at a time; a step is taken to be {cluster.workers_per_trial} times as fast as by one"
+        f"{cluster.workers_per_trial} a trial ({cluster.parallel}), {cluster.trials_here} trials at a time; "
+        f"a step is taken to be {cluster.workers_per_trial} times as fast as by one, and one generates and "
+        f"validates while {cluster.workers_per_trial - 1} wait"
     ]
 
 

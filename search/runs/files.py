@@ -6,8 +6,10 @@ runs/<name>/
     provenance.json       commit, versions, hardware
     evaluator/            what scores, made once; real images and prompts of what samples.png shows
     trials/<number>/      of each trial, and confirm/<key>/ of each confirmation run:
-        architecture.yaml, weights, samples.png, curve.jsonl, work.jsonl, states/ while it runs
+        architecture.yaml, weights, samples.png, curve.jsonl, work.jsonl, states/ while it runs,
+        events.out.tfevents.* for TensorBoard
     own/                  each version of a custom sampler or stopping rule
+    tracked.json          its runs in MLflow or W&B, with logger=
     best.yaml, trials.csv, rungs.csv, report.html, study.db    made from the record, and can be made again
 """
 
@@ -39,6 +41,7 @@ TRIALS_FOLDER, CONFIRM_FOLDER = "trials", "confirm"
 SHARED_KEY = "supernet"  # of a training that trials share; its folder too
 SAMPLES_SHOWN, SAMPLES_COLUMNS = 32, 8  # images of that sheet, and of one of its rows
 REAL_NAME, PROMPTS_NAME = "real.png", "prompts.json"  # of the evaluator's folder: the same for real images
+ALL_PROMPTS_NAME = "captions.json"  # beside them: all prompts, where they are of a file (scoring.captions)
 WORK_NAME = "work.jsonl"
 
 

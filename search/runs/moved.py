@@ -12,27 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.measuring.reference_cache import reference_digest
+from evaluators.protocols.protocol import captions_digest
 from search.custom import digest_of
 from search.latency import LISTS, lists_digest
 from search.runs.compatibility import READS, data_digest
 from search.runs.files import RECORD_NAME
 from search.runs.record import History, read_events
 from search.settings import SearchSettings
+from space.shared.captions import read_captions
 from space.shared.command_lines import setting_word
 from space.shared.plain import InputError, to_plain
 from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER, folder_digests, frozen_digest
 
-TEXT, LATENTS, SCORING_REFERENCE = (
-    f"training.{TEXT_FOLDER}",
-    f"training.{LATENTS_FOLDER}",
-    "scoring.reference",
-)
+TEXT, LATENTS = f"training.{TEXT_FOLDER}", f"training.{LATENTS_FOLDER}"
+SCORING_REFERENCE, SCORING_CAPTIONS = "scoring.reference", "scoring.captions"
 PRICE_LISTS = "budget.prices"  # digests of these stand in the header, with what is said of each list
 USES = ("sampler.use", "stopping.use")  # digests of these stand in sessions, as the files may be put right
 DIGEST_OF: Mapping[str, Callable[[Any], str]] = {
     TEXT: lambda folder: frozen_digest(TEXT_FOLDER, folder),
     LATENTS: lambda folder: frozen_digest(LATENTS_FOLDER, folder),
     SCORING_REFERENCE: lambda source: reference_digest(source, SCORING_REFERENCE),
+    SCORING_CAPTIONS: lambda file: captions_digest(read_captions(file, SCORING_CAPTIONS).texts),
     PRICE_LISTS: lambda files: lists_digest(files),
     **dict.fromkeys(USES, digest_of),
 }
@@ -45,8 +45,9 @@ def reads_of(settings: SearchSettings) -> dict[str, str]:
         InputError: one cannot be read.
     """
     digests = training_reads(settings)
-    if (reference := settings.scoring.reference) is not None:
-        digests[SCORING_REFERENCE] = DIGEST_OF[SCORING_REFERENCE](reference)
+    for name in (SCORING_REFERENCE, SCORING_CAPTIONS):
+        if (place := _at(settings, name)) is not None:
+            digests[name] = DIGEST_OF[name](place)
     return digests
 
 

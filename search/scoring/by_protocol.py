@@ -46,9 +46,8 @@ def derived_protocol(
 ) -> EvaluationProtocol:
     """A named protocol's networks and preparation, with the search's own images, captions and sampling."""
     held_out = min(settings.scoring.reference_images, len(data.held_out_captions))
-    real: ReferenceSet | None = ReferenceSet(
-        settings.data.title, held_out, "first of the held-out split", data_digest=data.digest
-    )
+    chosen = f"first of the held-out split{', decoded' if data.encoders else ''}"
+    real: ReferenceSet | None = ReferenceSet(settings.data.title, held_out, chosen, data_digest=data.digest)
     if settings.scoring.reference is not None:
         real = named.reference
     try:

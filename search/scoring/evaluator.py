@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from evaluators.images.preparation import check_form
@@ -22,7 +24,7 @@ from search.scoring.by_protocol import (
     prepare_by_protocol,
 )
 from search.scoring.embedded import describe_embedded, prepare_embedded
-from search.scoring.inputs import scored_captions
+from search.scoring.inputs import captions_of_file
 from search.settings import SearchSettings
 from search.statistics.noise import without_noise
 from training.data.dataset import Dataset
@@ -43,16 +45,18 @@ def prepare_evaluator(
     return prepare_embedded(settings, settings.evaluators, folder, data, say)
 
 
-def describe(evaluator: Scorer, settings: SearchSettings, data: Dataset) -> list[str]:
-    """The protocol, and what must be known before the first score."""
+def describe(
+    evaluator: Scorer, settings: SearchSettings, data: Dataset, captions: Sequence[str]
+) -> list[str]:
+    """The protocol, and what must be known before the first score, which has these prompts."""
     lines = [protocol_text(evaluator.protocol["name"], evaluator.protocol_id, evaluator.protocol)]
     if isinstance(evaluator, Evaluator):
         lines += describe_embedded(evaluator)
     if isinstance(evaluator, ProtocolEvaluator):
         assert isinstance(settings.evaluators, EvaluationProtocol)
         lines += describe_by_protocol(settings.evaluators, evaluator.stated)
+    lines += decoded_note(settings, data)
     lines += describe_counts(evaluator)
-    captions = scored_captions(settings, data)
     if cut := evaluator.too_long(captions):
         lines.append(f"warning: {cut} of {len(captions)} prompts are longer than its text tower, and cut")
     return lines
@@ -80,7 +84,15 @@ def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     if isinstance(settings.evaluators, EvaluationProtocol):
         derived = derived_protocol(settings, settings.evaluators, data)
         lines += [derived.name, *describe_by_protocol(settings.evaluators, derived)]
-    return lines
+    return lines + decoded_note(settings, data)
+
+
+def decoded_note(settings: SearchSettings, data: Dataset) -> list[str]:
+    """What scores against images that are latents, decoded, do not say."""
+    if not data.encoders or settings.scoring.reference is not None:
+        return []
+    real = "; scoring.reference=... names real ones" * isinstance(settings.evaluators, EvaluationProtocol)
+    return [f"note: compared with held-out latents, decoded: what the autoencoder loses is in no score{real}"]
 
 
 def check_scoring(settings: SearchSettings, data: Dataset) -> None:
@@ -103,3 +115,17 @@ def check_scoring(settings: SearchSettings, data: Dataset) -> None:
     load_protocol_networks(settings, protocol)
     if settings.scoring.reference is not None:
         check_reference_source(settings.scoring.reference, "scoring.reference")
+
+
+def parts_of_scoring(settings: SearchSettings) -> list[Callable[[], object]]:
+    """What reads each thing that scores need, and no data. Each raises InputError where it is not there."""
+    named, scoring = settings.evaluators, settings.scoring
+    if settings.resume is not None or not isinstance(named, EvaluationProtocol):
+        return []
+    one_clip = replace(named, clips=named.clips[:1], open_in_source=())
+    looks: list[Callable[[], object]] = [lambda: load_protocol_networks(settings, one_clip)]
+    if (captions := scoring.captions) is not None:
+        looks.append(lambda: captions_of_file(captions, scoring.images))
+    if (reference := scoring.reference) is not None:
+        looks.append(lambda: check_reference_source(reference, "scoring.reference"))
+    return looks

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from evaluators.protocols.protocol import CaptionList, Sampling
+from search.prompts import evaluation_captions
 from search.settings import SearchSettings
-from search.trial import evaluation_captions
+from space.shared.captions import read_captions
+from space.shared.plain import InputError
 from training.data.dataset import Dataset
 
 # as recorded: part of the protocols of earlier runs
@@ -16,8 +20,24 @@ SEEDS = "picture i from (seed, i); the seed is the trial's, a new one for each c
 
 
 def scored_captions(settings: SearchSettings, data: Dataset) -> list[str]:
-    """The prompts of every evaluation."""
-    return evaluation_captions(data.held_out_captions, settings.scored_images)
+    """The prompts of every evaluation: held-out captions, or those of a file.
+
+    Raises:
+        InputError: a file that cannot be read, or has too few.
+    """
+    file, count = settings.scoring.captions, settings.scored_images
+    return captions_of_file(file, count) if file else evaluation_captions(data.held_out_captions, count)
+
+
+def captions_of_file(file: str, count: int) -> list[str]:
+    """The first of `scoring.captions`."""
+    texts = read_captions(file, "scoring.captions").texts
+    if len(texts) < count:
+        raise InputError(
+            f"scoring.captions: {file!r} holds {len(texts):,}; needed: {count:,} (scoring.images); "
+            f"nearest: scoring.images={len(texts)}"
+        )
+    return texts[:count]
 
 
 def as_uint8(batch: tuple[Tensor, list[str]]) -> tuple[np.ndarray, list[str]]:
@@ -27,8 +47,9 @@ def as_uint8(batch: tuple[Tensor, list[str]]) -> tuple[np.ndarray, list[str]]:
 
 
 def caption_list(settings: SearchSettings, data: Dataset) -> CaptionList:
-    name = f"first of the held-out captions of {settings.data.title}"
-    return CaptionList.of(name, scored_captions(settings, data))
+    file = settings.scoring.captions
+    of = f"the held-out captions of {settings.data.title}" if file is None else Path(file).name
+    return CaptionList.of(f"first of {of}", scored_captions(settings, data))
 
 
 def sampling_of(settings: SearchSettings) -> Sampling:

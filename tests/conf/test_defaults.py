@@ -126,6 +126,7 @@ OLDER = {
 ELSEWHERE = {
     "confirm": "its own numbers for the fields of ConfirmationSettings; beside them it finds the run",
     "experiment": "chooses from the groups",
+    "recipe": "likewise, of a training",
     "arch": "read by the tests of architectures",
 }
 

@@ -81,7 +81,7 @@ def test_help_shows_the_fields_of_the_preset_that_a_preset_begins_with() -> None
             "data: no preset 'photos'; Valid: digits, emoji, encoded, folder, scenes, stream, or a .yaml "
             "file",
         ),
-        ("train", "sampler=tpe", "sampler: not chosen from here; Valid: arch, data, proxy, training"),
+        ("train", "sampler=tpe", "sampler: not chosen from here; Valid: arch, data, proxy, recipe, training"),
     ],
 )
 def test_help_refuses_a_preset_that_there_is_not(main: str, word: str, said: str) -> None:

@@ -32,6 +32,7 @@ EVERY_GROUP = {
     "data": ("train", "{name: folder, folder: photos}", "folder", "photos"),
     "evaluators": ("evaluate", "defaults: [own, _self_]\nsamples: 5", "samples", 5),
     "experiment": ("search", "# @package _global_\ndefaults: [scenes, _self_]\ntrials: 3", "", None),
+    "recipe": ("train", "# @package _global_\nimages: 3", "", None),
     "noise": ("search", NOISE, "rungs", [{"step": 500, "fid_relative": 0.2, "clip": 0.03}]),
     "proxy": ("train", "width_divisor: 8", "width_divisor", 8),
     "sampler": ("replay", "{name: tpe, good_share: 0.2}", "good_share", 0.2),
@@ -84,7 +85,8 @@ def test_a_file_of_every_group_is_chosen_by_path_and_by_name(group: str) -> None
     for name in field.split(".") if field else ():
         assert isinstance(found, Mapping)
         found = found[name]
-    assert by_path["trials"] == 3 if group == "experiment" else found == value
+    whole = {"experiment": "trials", "recipe": "images"}  # complete configurations, which set fields beside
+    assert by_path[whole[group]] == 3 if group in whole else found == value
 
 
 @pytest.mark.parametrize("name", ["./phone.yaml", "phone.yml", "sub/phöne (2), [b]=1.yaml", "it's.yaml"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from mdsearch.commands import train
 from mdsearch.commands.encode import EncodeCommand, main, run
 from mdsearch.train_command import command_of
 from space.architecture import Architecture, Level
@@ -157,6 +158,10 @@ def test_the_command_that_is_printed_trains(
     data = encoded(folder, str(tmp_path / "my out"))
     architecture = command.narrowed(command.all_stages()[0])
     assert Trainer(architecture, data, command.training, seed=0).validation_loss() > 0
+    assert train.main([*words, "dry_run=true"]) == 0
+    others = [word for word in words if not word.startswith("proxy.latent_channels=")]
+    assert train.main([*others, "proxy.latent_channels=8", "dry_run=true"]) == 1
+    assert "refused    latent_channels: the architecture has 8" in capsys.readouterr().out
 
 
 def architecture() -> Architecture:
@@ -210,7 +215,7 @@ def test_other_encoders_than_those_of_the_training_are_refused(folder: Path, tmp
 def test_what_needs_images_is_refused(folder: Path) -> None:
     data = encoded(folder)
     for ask in (data.train, data.held_out, data.one_caption_each):
-        with pytest.raises(InputError, match=r"holds latents, and what scores a search needs images"):
+        with pytest.raises(InputError, match=r"holds latents, and images are asked for"):
             ask([0])
     with pytest.raises(InputError, match=r"image_size_px: 24, but .* encoded from images of 16; needed: 16"):
         encoded(folder, image_size_px=24)

@@ -22,7 +22,7 @@ from mdsearch.api import settings_of
 from mdsearch.commands import divide, train
 from mdsearch.train_command import TrainCommand
 from search.confirmation.confirmation import ConfirmationSettings
-from search.plan import named_architecture
+from search.named import named_architecture
 from search.preparation import header_of
 from search.runs.commands import more_seeds_command, train_command
 from search.runs.folder import begin_record, run_around, stored_settings

@@ -10,7 +10,7 @@ import pytest
 import mdsearch
 import training.timing
 from mdsearch.commands.proxy import MeasuredProxy, main, proposal
-from search.plan import check
+from search.checks import check
 from space.prices.macs import price
 from space.proxy import Proxy
 from space.shared.plain import InputError

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conf.compose import compose
+from search.checks import check
 from search.objectives import (
     FID_AND_CLIP,
     Objective,
@@ -16,7 +17,6 @@ from search.objectives import (
     objectives_from_plain,
     objectives_to_plain,
 )
-from search.plan import check
 from search.runs.compatibility import field_differences
 from search.runs.header import objectives_of
 from search.runs.record import History, MemoryRecord, Record, read_history

@@ -19,6 +19,7 @@ from tests.training.examples import weights
 from training.checkpoints import Checkpoints
 from training.data.dataset import Dataset
 from training.failures import Diverged
+from training.logs.event_files import EventReader
 from training.objectives.diffusion import DiffusionBatch, DiffusionObjective
 from training.run import RunSettings, TrainingRun
 from training.settings import TrainingSettings
@@ -62,6 +63,11 @@ def curve(folder: Path) -> list[int]:
     return [line["step"] for line in lines if "loss" in line]
 
 
+def logged(folder: Path) -> list[int]:
+    """The steps at which TensorBoard has points."""
+    return [event.step for event in EventReader(folder).new() if "loss" in event.values]
+
+
 def last_state(folder: Path) -> int:
     state = Checkpoints(folder).latest()
     return 0 if state is None else state.step
@@ -78,6 +84,7 @@ def test_after_a_loss_that_is_no_number_it_goes_on_from_the_last_state_past_the_
     assert all(map(torch.equal, weights(trainer), weights(expected)))
     assert (trainer.rollbacks, trainer.data_offset) == (1, 2)
     assert curve(tmp_path) == list(range(1, 11)) and last_state(tmp_path) == 10
+    assert logged(tmp_path) == [4, 8, 10]  # a point a part, none of the steps that did not stay
     (line,) = make.said  # type: ignore[attr-defined]
     assert "loss is NaN at step 6: back to step 4, and on without the 2 batches since" in line
     resumed = make({5: float("nan")})
@@ -105,6 +112,7 @@ def test_it_ends_with_the_reason_where_going_back_has_not_helped_or_is_not_to_be
     with pytest.raises(Diverged, match=reason):
         run_to(make(factors), tmp_path, 10, **kept)
     assert last_state(tmp_path) == last
+    assert max(logged(tmp_path)) > last  # with the steps that led to it
 
 
 def test_a_spike_is_a_failure_where_that_is_asked_for(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -67,6 +67,10 @@ class Dataset(ABC):
 
     def held_out_examples(self, indices: Sequence[int]) -> Examples:
         return Examples(*self.held_out(indices))
+
+    def decoded_by(self, decode: Callable[[Tensor], Tensor]) -> Dataset:
+        """The same, with images where it holds latents: `decode` makes those, as `train`, of these."""
+        return self
 
     @abstractmethod
     def at(self, places: Sequence[int] | np.ndarray, seed: int) -> tuple[Tensor, list[str]]:

@@ -6,13 +6,14 @@ place, so that a step waits for no encoder.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,11 +39,12 @@ from training.data.sources.place import DataPlace, open_place
 from training.data.split import BLOCK_SAMPLES, LazyTexts, ListedSettings, Split, chosen_caption
 
 OPEN_SHARDS = 256
+SIZE = "{px}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedSettings(ListedSettings):
-    """What `mdsearch encode` wrote."""
+    """What `mdsearch encode` wrote. `{px}` in the folder's name stands for the images' size."""
 
     name: Literal["encoded"] = "encoded"
     folder: str
@@ -53,22 +55,27 @@ class EncodedSettings(ListedSettings):
         if not self.folder:
             raise InputError("folder: missing; data of the name 'encoded' needs what mdsearch encode wrote")
 
+    @property
+    def place(self) -> Path:
+        """The folder of this size of images."""
+        return Path(self.folder.replace(SIZE, str(self.image_size_px))).expanduser()
+
     def load(self) -> Dataset:
-        folder = Path(self.folder).expanduser()
+        folder = self.place
         encoding = read_encoding(folder)
         if encoding is None:
             raise InputError(
-                f"data.folder: {self.folder!r} holds no {ENCODING_NAME}, which mdsearch encode writes"
+                f"data.folder: {str(folder)!r} holds no {ENCODING_NAME}, which mdsearch encode writes"
             )
         shards = len(list(folder.glob(SHARD_NAMES)))
         if shards < encoding.shards:
             raise InputError(
-                f"data.folder: {self.folder!r} holds {shards:,} of {encoding.shards:,} shards; mdsearch "
+                f"data.folder: {str(folder)!r} holds {shards:,} of {encoding.shards:,} shards; mdsearch "
                 "encode, called as before, makes the others"
             )
         if encoding.image_size_px != self.image_size_px:
             raise InputError(
-                f"data.image_size_px: {self.image_size_px}, but {self.folder!r} was encoded from images of "
+                f"data.image_size_px: {self.image_size_px}, but {str(folder)!r} was encoded from images of "
                 f"{encoding.image_size_px}; needed: {encoding.image_size_px}"
             )
         shards_of = EncodedShards(open_place(str(folder)))
@@ -76,7 +83,7 @@ class EncodedSettings(ListedSettings):
 
     @property
     def title(self) -> str:
-        return Path(self.folder).name or self.name
+        return self.place.name or self.name
 
     def absolute(self) -> EncodedSettings:
         return replace(self, folder=str(Path(self.folder).expanduser().absolute()))
@@ -108,12 +115,12 @@ class EncodedShards(Listable):
 
 
 class Encoded(Dataset):
-    """Latents and features, read when they are asked for; there are no images."""
+    """Latents and features, read when they are asked for; images are latents, decoded (`decoded_by`)."""
 
     def __init__(self, settings: EncodedSettings, index: Index, encoding: Encoding) -> None:
         self.name, self.image_size_px, self.unreadable = settings.name, settings.image_size_px, []
         self.encoders = encoding.encoders
-        self._folder, self._index, self._encoding = Path(settings.folder).expanduser(), index, encoding
+        self._folder, self._index, self._encoding = settings.place, index, encoding
         self._empty = read_empty(self._folder).float()
         block = settings.block_samples or BLOCK_SAMPLES
         self._split = Split(index.counts, settings, block)
@@ -125,6 +132,7 @@ class Encoded(Dataset):
         of = [index.digest, vars(encoding), held_out, block]
         self.digest = hashlib.sha256(json.dumps([self.name, *of]).encode()).hexdigest()[:16]
         self._shard = lru_cache(maxsize=OPEN_SHARDS)(_opened)
+        self._decode: Callable[[Tensor], Tensor] | None = None
 
     def examples(self, places: Sequence[int] | np.ndarray, seed: int) -> Examples:
         epochs, samples = self._split.at(places, seed)
@@ -169,23 +177,31 @@ class Encoded(Dataset):
     def vocabulary(self) -> list[str]:
         return words_of(self._texts.spread())
 
-    def at(self, places: Sequence[int] | np.ndarray, seed: int) -> NoReturn:
-        raise self._without_images()
+    def decoded_by(self, decode: Callable[[Tensor], Tensor]) -> Encoded:
+        shown = copy.copy(self)
+        shown._decode = decode
+        return shown
 
-    def train(self, indices: Indices) -> NoReturn:
-        raise self._without_images()
+    def at(self, places: Sequence[int] | np.ndarray, seed: int) -> tuple[Tensor, list[str]]:
+        return self._images(self.examples(places, seed))
 
-    def one_caption_each(self, indices: Sequence[int]) -> NoReturn:
-        raise self._without_images()
+    def train(self, indices: Indices) -> tuple[Tensor, list[str]]:
+        """With the first caption of each."""
+        samples = np.asarray(indices, dtype=np.int64).tolist()
+        return self._images(self._read([(self._split.image(sample), 0) for sample in samples]))
 
-    def held_out(self, indices: Indices) -> NoReturn:
-        raise self._without_images()
+    def one_caption_each(self, indices: Sequence[int]) -> tuple[Tensor, list[str]]:
+        return self.train(indices)
 
-    def _without_images(self) -> InputError:
-        return InputError(
-            f"data: {str(self._folder)!r} holds latents, and what scores a search needs images; "
-            "allowed: mdsearch train, or data=stream"
-        )
+    def held_out(self, indices: Indices) -> tuple[Tensor, list[str]]:
+        return self._images(self.held_out_examples(np.asarray(indices, dtype=np.int64).tolist()))
+
+    def _images(self, examples: Examples) -> tuple[Tensor, list[str]]:
+        if self._decode is None:
+            raise InputError(
+                f"data: {str(self._folder)!r} holds latents, and images are asked for; allowed: data=stream"
+            )
+        return self._decode(examples.inputs), examples.captions
 
 
 def _opened(file: str) -> Any:

@@ -11,7 +11,7 @@ from typing import ClassVar
 from training.files import ARCHITECTURE_NAME, CARD_NAME, SAMPLES_NAME, STATES_FOLDER, states_in
 from training.logs.event_files import EventReader, LoggedEvent
 from training.logs.observers import Evaluated, Points, why
-from training.logs.trackers import Described, Ending, KeptRuns, TrackedRun, tracker
+from training.logs.trackers import Described, HowEnded, KeptRuns, TrackedRun, tracker
 
 PAUSE_SECONDS = 60.0  # after a failure
 LAST_SECONDS = 120.0  # that the end of a training waits
@@ -53,7 +53,7 @@ class Follower:
         self._run: TrackedRun | None = None
         self._woken, self._closed, self._said = threading.Event(), threading.Event(), False
         self._thread: threading.Thread | None = None
-        self._ending: tuple[Ending, list[Path]] = "stopped", []
+        self._ending: tuple[HowEnded, list[Path]] = "stopped", []
 
     def begin(self, step: int) -> None:
         """It is asked what it holds; that stays."""
@@ -61,7 +61,7 @@ class Follower:
     def part(self, points: Points, evaluated: Evaluated | None = None) -> None:
         self._wake()
 
-    def close(self, how: Ending, files: Iterable[Path] = ()) -> None:
+    def close(self, how: HowEnded, files: Iterable[Path] = ()) -> None:
         """Brings the rest, and files where training has finished; waits for that, but not for ever."""
         self._ending = how, [file for file in files if file.is_file()]
         self._closed.set()
@@ -122,7 +122,7 @@ def followed(
     """A follower for each tracker, told in the end how the training in the block ended: whether its states
     came as far as `until`; then they are given its card and samples, too."""
     followers = [Follower(name, what, folder, say) for name in names]
-    how: Ending = "failed"
+    how: HowEnded = "failed"
     try:
         yield followers
         is_there = any(int(state.stem) >= until for state in states_in(folder / STATES_FOLDER))

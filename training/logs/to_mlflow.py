@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from training.logs.observers import Points
-from training.logs.trackers import Described, Ending, dotted_params
+from training.logs.trackers import Described, HowEnded, dotted_params
 
 EXPERIMENT = "mdsearch"
 # Unless the user says otherwise: a server that is away is waited for half a minute, not for many.
 SOON = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 MOST_METRICS, MOST_PARAMS, MOST_LETTERS = 1000, 100, 6000  # of one request; letters of a param
-STATUSES: dict[Ending, str] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+STATUSES: dict[HowEnded, str] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
 class Mlflow:
@@ -109,7 +109,7 @@ class MlflowRun:
         for file in files:
             self._client.log_artifact(self.kept, str(file))
 
-    def end(self, how: Ending, reason: str = "") -> None:
+    def end(self, how: HowEnded, reason: str = "") -> None:
         if reason:
             self._client.set_tag(self.kept, "mdsearch.reason", reason)
         self._client.set_terminated(self.kept, STATUSES[how])

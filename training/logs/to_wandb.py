@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from training.logs.observers import Points
-from training.logs.trackers import Described, Ending
+from training.logs.trackers import Described, HowEnded
 
 PROJECT = "mdsearch"
-EXIT_CODES: dict[Ending, int] = {"finished": 0, "stopped": 0, "failed": 1}
+EXIT_CODES: dict[HowEnded, int] = {"finished": 0, "stopped": 0, "failed": 1}
 
 
 class WeightsAndBiases:
@@ -86,6 +86,6 @@ class WandbRun:
             artifact.add_file(str(file))
         self._run.log_artifact(artifact)
 
-    def end(self, how: Ending, reason: str = "") -> None:
+    def end(self, how: HowEnded, reason: str = "") -> None:
         self._run.summary.update({"ended": how} | ({"reason": reason} if reason else {}))
         self._run.finish(exit_code=EXIT_CODES[how])

@@ -17,7 +17,7 @@ from training.logs.observers import Points
 TrackerName = Literal["mlflow", "wandb"]
 TRACKERS = {"mlflow": "training.logs.to_mlflow:Mlflow", "wandb": "training.logs.to_wandb:WeightsAndBiases"}
 TRACKED_NAME = "tracked.json"
-Ending = Literal["finished", "failed", "stopped"]
+HowEnded = Literal["finished", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TrackedRun(Protocol):
 
     def log_files(self, files: Iterable[Path]) -> None: ...
 
-    def end(self, how: Ending, reason: str = "") -> None: ...
+    def end(self, how: HowEnded, reason: str = "") -> None: ...
 
 
 class Tracker(Protocol):

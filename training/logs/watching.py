@@ -57,3 +57,7 @@ class Watched:
         if scores is not None:
             evaluated = Evaluated(state.step, {**scores, "ema_gap": average_gap(state)}, grid)
         self._observers.part(self._meter.points(), evaluated)
+
+    def leave(self) -> None:
+        """What the last steps gave, of a training that has failed: a curve shows how it came to that."""
+        self._observers.part(self._meter.points())

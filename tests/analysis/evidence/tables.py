@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.evidence.metrics import Metric
 from analysis.replay.table import RecordedTable, table_of
-from search.plan import named_architecture
+from search.named import named_architecture
 from search.runs.bundle import Bundled
 from space.architecture import Architecture
 from space.choices import Space

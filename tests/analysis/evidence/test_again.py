@@ -8,7 +8,7 @@ import pytest
 
 from conf.compose import compose
 from mdsearch.commands.evidence_again import main
-from search.plan import named_architecture
+from search.named import named_architecture
 from search.runs.record import read_history
 from search.settings import settings_from_plain
 from space.shared.plain import InputError

@@ -15,7 +15,7 @@ from analysis.evidence.decisions import (
     Trade,
     pairs_among,
 )
-from search.plan import named_architecture
+from search.named import named_architecture
 from space.architecture import Architecture
 from space.choices import UniformSuggestions
 from space.difference import difference

@@ -11,7 +11,7 @@ import pytest
 from analysis.evidence import resampling, standing
 from analysis.evidence.decisions import PAPER_DECISIONS
 from mdsearch.commands.evidence import main
-from search.plan import named_architecture
+from search.named import named_architecture
 from search.runs.bundle import Bundled, write_bundle
 from space.architecture import Architecture
 from space.proxy import Proxy

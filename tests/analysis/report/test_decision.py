@@ -18,7 +18,7 @@ from analysis.report.sections.next import next_section
 from analysis.report.sections.verdicts import verdict_section
 from conf.compose import compose
 from conf.words import divided
-from search.preparation import keep_real_images
+from search.preparation import keep_prompts
 from search.runs.record import Record, read_history
 from space.prices.macs import price
 from tests.analysis.report.pages import Tree, body_of, words_of
@@ -126,7 +126,7 @@ def test_real_images_and_captions_stand_beside_samples(tmp_path: Path) -> None:
     evaluator.mkdir()
     data = load_data(ScenesSettings(scenes=40, image_size_px=16))
     prompts = [data.held_out_captions[n % len(data.held_out_captions)] for n in range(32)]
-    keep_real_images(evaluator, data, prompts)
+    keep_prompts(evaluator, prompts, data)
     with Image.open(evaluator / "real.png") as sheet:
         pixels = np.asarray(sheet.convert("RGB"))
     assert pixels.shape == (4 * 32, 8 * 32, 3)
@@ -175,7 +175,7 @@ def test_real_images_of_every_data_set_are_kept_with_their_captions(tmp_path: Pa
     evaluator.mkdir()
     count = len(data.held_out_captions)
     prompts = [data.held_out_captions[n % count] for n in range(32)]
-    keep_real_images(evaluator, data, prompts)
+    keep_prompts(evaluator, prompts, data)
     assert prompts_of(tmp_path) == prompts
     with Image.open(evaluator / "real.png") as sheet:
         pixels = np.asarray(sheet.convert("RGB"))

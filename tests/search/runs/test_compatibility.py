@@ -122,7 +122,8 @@ def test_every_setting_is_known_to_decide_a_score_or_not_to() -> None:
     which = {
         "space", "budget", "sampler", "stopping", "noise", "confirmation", "cluster", "backend", "trials",
         "seed", "enqueue", "recorded", "prior", "name", "runs_folder", "cache_folder", "resume", "dry_run",
-        "compute", "weights", "further_objectives", "presets",
+        "compute", "weights", "further_objectives", "presets", "logger", "throughput", "expected_images",
+        "format",
     }  # fmt: skip
     where = {"evaluators", "scoring"}  # in the header as the protocol that they make
     names = {field.name for field in dataclasses.fields(SearchSettings)}

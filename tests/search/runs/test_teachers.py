@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mdsearch.commands.search import settings_of
-from search.plan import compared_with, named_architecture
+from search.checks import compared_with
+from search.named import named_architecture
 from search.runs.bundle import histories_of
 from search.runs.prior import recorded_that_teach, take_recorded
 from search.runs.record import Record

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from search.plan import named_architecture
+from search.named import named_architecture
 from search.samplers.base import Observation
 from search.samplers.linear import EXPLAINED, LinearSettings
 from search.samplers.properties import properties

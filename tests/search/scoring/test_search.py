@@ -27,8 +27,8 @@ from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, lo
 from evaluators.scorers.embedded import Evaluator
 from mdsearch.commands import generate_curves as curves
 from mdsearch.commands.search import settings_of as search_settings
+from search.checks import check
 from search.confirmation.unmeasured import why_unknown
-from search.plan import check
 from search.preparation import header_of
 from search.run import execute
 from search.runs.bundle import RECORDED_FILE, read_bundle
@@ -36,6 +36,7 @@ from search.runs.compatibility import field_differences, protocol_difference, pr
 from search.runs.folder import stored_settings
 from search.runs.record import read_history
 from search.scoring.evaluator import describe, prepare_evaluator
+from search.scoring.inputs import scored_captions
 from search.settings import SearchSettings
 from space.shared.plain import InputError
 from tests.evaluators.conftest import TINY_CLIP, inception_files, tiny_clip_weights
@@ -218,7 +219,7 @@ def test_inception_is_taken_from_its_own_file_and_references_are_kept(
     data = load_data(settings.data)
     first = prepare_evaluator(settings, tmp_path / "first", data)
     assert first.references["inception-v3"].count == 3 and first.references["inception-v3"].width == 2048
-    told = describe(first, settings, data)
+    told = describe(first, settings, data, scored_captions(settings, data))
     assert not any("not own itself" in line for line in told)
     assert told[0].startswith(f"protocol own networks on scenes ({first.protocol_id})\n")
     assert "inception-v3: 3 samples for 2,048 features" in told[-2]

@@ -15,9 +15,9 @@ from analysis.replay.table import RecordedTable
 from conf.compose import compose
 from search import trial as trials
 from search.ask_tell_settings import AskTellSettings
+from search.checks import check
 from search.latency import latency_score
 from search.objectives import FID_AND_CLIP, VALIDATION_LOSS, Objective
-from search.plan import check
 from search.runs.files import SHARED_KEY
 from search.runs.record import History, MemoryRecord, Record, read_history
 from search.runs.rows import rung_rows

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from training.logs.observers import Points
-from training.logs.trackers import Described, Ending
+from training.logs.trackers import Described, HowEnded
 
 
 class Server:
@@ -71,7 +71,7 @@ class FakeRun:
         _reach()
         self.files += [file.name for file in files]
 
-    def end(self, how: Ending, reason: str = "") -> None:
+    def end(self, how: HowEnded, reason: str = "") -> None:
         _reach()
         self.ended, self.reason = how, reason
 
