@@ -68,7 +68,6 @@ class DistillCommand:
             keep_steps=self.keep_steps,
             rollbacks=self.rollbacks,
             images=self.images,
-            command="distill",
         )
 
     def folder(self) -> Path:

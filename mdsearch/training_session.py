@@ -1,17 +1,12 @@
-"""What commands that train for long share: a folder held, Ctrl-C between two steps, scores."""
+"""What commands that train what generates share: its scores on the way, and what is handed over."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from conf.compose import compose
-from space.shared.files import alone_in
-from space.shared.plain import InputError
 from training.encoders import with_images
 from training.files import PIPELINE_FOLDER
 from training.handing_over import hand_over
@@ -45,37 +40,6 @@ def embedded_scores(
         return ModelScores(*evaluator.score_and_deviations(images, captions), len(images))
 
     return scored
-
-
-@contextmanager
-def remembered_interruption() -> Iterator[Callable[[], bool]]:
-    """Remember Ctrl-C instead of breaking a step; a second one breaks it."""
-    pressed = False
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, remember)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def held_folder(folder: Path) -> Iterator[None]:
-    """A folder that no other training writes to meanwhile."""
-    with ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone_in(folder))
-        except BlockingIOError:
-            raise InputError(f"out: another training writes to {folder}; choose another, or wait") from None
-        except OSError as error:
-            raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
-        yield
 
 
 def hand_over_and_say(folder: Path, card: Callable[[], Card]) -> None:

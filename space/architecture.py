@@ -157,8 +157,8 @@ class Architecture:
     def identity_parts(self) -> tuple[str, list[str]]:
         """What the id is made of: the text around the levels, "@" in their place, and one text a level."""
         plain = self.canonical().to_plain()
-        levels = [_compact(level) for level in plain["levels"]]
-        return _compact(plain | {"levels": ["@"]}).replace('"@"', "@"), levels
+        levels = [compact(level) for level in plain["levels"]]
+        return compact(plain | {"levels": ["@"]}).replace('"@"', "@"), levels
 
     # ------------------------------------------------------------------ derived
 
@@ -222,7 +222,7 @@ class Architecture:
         if self.latent_size % deepest:
             raise InputError(
                 f"latent_size: {self.latent_size} cannot be halved {len(self.levels) - 1} times; allowed: "
-                f"multiples of {deepest}, the nearest is {_nearest_multiple(self.latent_size, deepest)}"
+                f"multiples of {deepest}, the nearest is {nearest_multiple(self.latent_size, deepest)}"
             )
         if self.levels[0].channels % 2:
             raise InputError(
@@ -233,7 +233,7 @@ class Architecture:
             if level.channels % self.norm_groups:
                 raise InputError(
                     f"levels[{index}].channels: {level.channels} does not divide into norm_groups = "
-                    f"{self.norm_groups}; nearest: {_nearest_multiple(level.channels, self.norm_groups)}"
+                    f"{self.norm_groups}; nearest: {nearest_multiple(level.channels, self.norm_groups)}"
                 )
 
     def _check_heads(self) -> None:
@@ -254,7 +254,7 @@ class Architecture:
             if attends and channels % divisor:
                 raise InputError(
                     f"{where}.channels: {channels} does not divide into {name} = {divisor}; "
-                    f"nearest: {_nearest_multiple(channels, divisor)}"
+                    f"nearest: {nearest_multiple(channels, divisor)}"
                 )
 
 
@@ -268,9 +268,9 @@ def composed_id(around: str, levels: Iterable[str]) -> str:
     return hashlib.sha256(around.replace("@", ",".join(levels)).encode()).hexdigest()[:12]
 
 
-def _compact(plain: Any) -> str:
+def compact(plain: Any) -> str:
     return json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
 
-def _nearest_multiple(value: int, of: int) -> int:
+def nearest_multiple(value: int, of: int) -> int:
     return max(of, round(value / of) * of)

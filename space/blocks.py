@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from space.kinds.stage import Activation, AttentionKind, Projection
 from space.shared.plain import entry_of
 
-CONV_EPS = 1e-5  # group norms of SD's residual blocks
+CONV_EPS, IMAGE_EPS = 1e-5, 1e-6  # of SD's residual blocks: in its UNet; in its autoencoder, without a time
 STACK_EPS = 1e-6  # group norm in front of SD's transformer stacks
 
 
@@ -36,21 +37,22 @@ class Embedding(nn.Sequential):
 
 
 class FullBlock(nn.Module):
-    """SD's residual block: two 3x3 convolutions, the time embedding added between. (B, inputs, H, W) ->
-    (B, outputs, H, W)."""
+    """SD's residual block: two 3x3 convolutions, the time embedding, if there is one, added between.
+    (B, inputs, H, W) -> (B, outputs, H, W)."""
 
     def __init__(self, inputs: int, outputs: int, time_width: int, groups: int) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, inputs, eps=CONV_EPS)
+        eps = CONV_EPS if time_width else IMAGE_EPS
+        self.norm1 = nn.GroupNorm(groups, inputs, eps=eps)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.time = nn.Linear(time_width, outputs)
-        self.norm2 = nn.GroupNorm(groups, outputs, eps=CONV_EPS)
+        self.time = nn.Linear(time_width, outputs) if time_width else None
+        self.norm2 = nn.GroupNorm(groups, outputs, eps=eps)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x: Tensor, time: Any = None) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
-        h = h + self.time(F.silu(time))[:, :, None, None]
+        h = h if self.time is None else h + self.time(F.silu(time))[:, :, None, None]
         h = self.conv2(F.silu(self.norm2(h)))
         return self.shortcut(x) + h
 
@@ -64,16 +66,17 @@ class SeparableBlock(nn.Module):
         self, inputs: int, outputs: int, time_width: int, groups: int, expansion: int, kernel: int = 3
     ) -> None:
         super().__init__()
+        eps = CONV_EPS if time_width else IMAGE_EPS
         self.depthwise = nn.Conv2d(inputs, inputs, kernel, padding=kernel // 2, groups=inputs)
-        self.norm = nn.GroupNorm(groups, inputs, eps=CONV_EPS)
+        self.norm = nn.GroupNorm(groups, inputs, eps=eps)
         self.expand = nn.Conv2d(inputs, expansion * outputs, 1)
         self.reduce = nn.Conv2d(expansion * outputs, outputs, 1)
-        self.time = nn.Linear(time_width, outputs)
+        self.time = nn.Linear(time_width, outputs) if time_width else None
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x: Tensor, time: Any = None) -> Tensor:
         h = self.reduce(F.silu(self.expand(self.norm(self.depthwise(x)))))
-        h = h + self.time(F.silu(time))[:, :, None, None]
+        h = h if self.time is None else h + self.time(F.silu(time))[:, :, None, None]
         return self.shortcut(x) + h
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from space.architecture import Architecture, Middle
+from space.autoencoder import Autoencoder, ImageMiddle
 
 MOST_IN_A_LINE = 12
 
@@ -16,7 +17,28 @@ def difference(before: Architecture, after: Architecture) -> list[str]:
     >>> difference(md, md_lite)
     ['level 3 channels: 1024 -> 896', 'level 3 up: [3, 3, 3] -> [2, 2, 2]']
     """
-    return [f"{part} {what}".strip() + f": {change}" for part, what, change in _changes(before, after)]
+    return list(map(_as_line, _changes(before, after)))
+
+
+def autoencoder_difference(before: Autoencoder, after: Autoencoder) -> list[str]:
+    """The same of two autoencoders.
+
+    >>> autoencoder_difference(sd, light)
+    ['decoder level 1 channels: 128 -> 64', ...]
+    """
+    old, new = before.canonical(), after.canonical()
+    changes = list(_of_fields("", old, new, skip=("encoder", "decoder")))
+    for way in ("encoder", "decoder"):
+        one, other = getattr(old, way), getattr(new, way)
+        changes += _of_levels(one, other, f"{way} ")
+        changes += _of_middles(one.middle, other.middle, f"{way} middle")
+        changes += _of_fields(way, one, other, skip=("levels", "middle"))
+    return list(map(_as_line, changes))
+
+
+def _as_line(change: tuple[str, str, str]) -> str:
+    part, what, how = change
+    return f"{part} {what}".strip() + f": {how}"
 
 
 def difference_in_a_line(before: Architecture, after: Architecture) -> str:
@@ -37,19 +59,27 @@ def difference_in_a_line(before: Architecture, after: Architecture) -> str:
 def _changes(before: Architecture, after: Architecture) -> Iterator[tuple[str, str, str]]:
     """Where, what of it, and how it changes."""
     old, new = before.canonical(), after.canonical()
+    yield from _of_levels(old, new)
+    yield from _of_middles(old.middle, new.middle, "middle")
+    yield from _of_fields("", old, new, skip=("levels", "middle"))
+
+
+def _of_levels(old: Any, new: Any, way: str = "") -> Iterator[tuple[str, str, str]]:
     for index in range(max(len(old.levels), len(new.levels))):
-        where = f"level {index + 1}"
+        where = f"{way}level {index + 1}"
         if index >= len(new.levels):
             yield where, "", f"removed ({old.levels[index].channels} channels)"
         elif index >= len(old.levels):
             yield where, "", f"added ({new.levels[index].channels} channels)"
         else:
             yield from _of_fields(where, old.levels[index], new.levels[index])
-    if old.middle is not None and new.middle is not None:
-        yield from _of_fields("middle", old.middle, new.middle)
-    elif old.middle != new.middle:
-        yield "middle", "", f"{_shown(old.middle)} -> {_shown(new.middle)}"
-    yield from _of_fields("", old, new, skip=("levels", "middle"))
+
+
+def _of_middles(old: Any, new: Any, where: str) -> Iterator[tuple[str, str, str]]:
+    if old is not None and new is not None:
+        yield from _of_fields(where, old, new)
+    elif old != new:
+        yield where, "", f"{_shown(old)} -> {_shown(new)}"
 
 
 def _of_fields(part: str, old: Any, new: Any, skip: tuple[str, ...] = ()) -> Iterator[tuple[str, str, str]]:
@@ -64,4 +94,6 @@ def _shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Middle):
         return f"blocks {list(value.blocks)}"
+    if isinstance(value, ImageMiddle):
+        return f"{value.blocks} blocks"
     return "none" if value is None else str(list(value) if isinstance(value, tuple) else value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from space.interchange.checkpoints import PIPELINE_FILE
 from space.shared.command_lines import command_line
@@ -57,6 +57,8 @@ class Distiller(Trainer):
     Raises:
         InputError: the folder holds no model, or one that does not fit the data; as `Trainer`.
     """
+
+    command: ClassVar[str] = "distill"
 
     def __init__(
         self, base: Path, data: Dataset, settings: TrainingSettings, own: StudentSettings, *, seed: int

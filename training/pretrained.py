@@ -55,11 +55,19 @@ def load_clip_text(folder: str, field: str) -> tuple[Any, Any]:
 
 
 def load_autoencoder(folder: str, field: str) -> Any:
-    """A diffusers AutoencoderKL in fp32. Raises InputError for another class, or weights that don't fit."""
+    """A diffusers AutoencoderKL, or one of ours in its form, in fp32.
+
+    Raises:
+        InputError: another class, or weights that don't fit.
+    """
     from diffusers import AutoencoderKL
 
+    from space.interchange.pipeline_autoencoder import PipelineAutoencoder
+
     config = read_config(folder, field, "a diffusers AutoencoderKL")
-    if (kind := config.get("_class_name")) != AutoencoderKL.__name__:
+    if (kind := config.get("_class_name")) == PipelineAutoencoder.__name__:
+        return load_whole(PipelineAutoencoder, folder, field, needless=lambda name: False)
+    if kind != AutoencoderKL.__name__:
         raise InputError(f"{field}: {folder!r} holds a {kind}; allowed: {AutoencoderKL.__name__}")
     for name in ("in_channels", "out_channels"):
         if config.get(name, 3) != 3:

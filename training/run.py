@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from space.shared.command_lines import command_line
 from space.shared.files import write_whole
@@ -15,12 +16,12 @@ from space.shared.retries import StorageAway, patiently, reason_of, storage_erro
 from training.checkpoints import Checkpoints
 from training.failures import Diverged
 from training.files import CURVE_NAME, SAMPLES_NAME
-from training.generation.grid import save_grid
+from training.kept import KeptTraining
 from training.logs.watching import Watched
-from training.model import Model
 from training.power_averages import remove_behind, store
 from training.state import TrainingState
-from training.trainer import Trainer
+
+Kept = TypeVar("Kept", bound=KeptTraining[Any])
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ModelScores:
     images: int = 0
 
 
-Scores = Callable[[Model], ModelScores]
+Scores = Callable[[Any], ModelScores]
 
 # Of a line of the curve, beside scores by their names.
 _LOSS, _DEVIATIONS, _IMAGES = "validation_loss", "deviations", "images"
@@ -49,10 +50,9 @@ class RunSettings:
     keep_steps: tuple[int, ...] = ()
     rollbacks: int = 1
     images: int = 48
-    command: str = "train"  # which goes on with it
 
 
-class TrainingRun:
+class TrainingRun(Generic[Kept]):
     """One training in its folder: weights, states, curve and images, written at the end of each part.
 
     Args:
@@ -65,7 +65,7 @@ class TrainingRun:
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: Kept,
         folder: Path,
         settings: RunSettings,
         *,
@@ -91,7 +91,7 @@ class TrainingRun:
             self.trainer.say(f"{line}; going on from step {self.trainer.step}")
         self._by_first(self._cut_curve)
 
-    def measured(self, model: Model) -> ModelScores:
+    def measured(self, model: Any) -> ModelScores:
         """The validation loss of a model, and its scores, if there are any."""
         with self.trainer.settings.autocast(self.trainer.device):
             scored = ModelScores() if self.scores is None else self.scores(model)
@@ -142,11 +142,10 @@ class TrainingRun:
     def _keep(self, state: TrainingState, *, is_last: bool) -> None:
         """Validation, weights and images of this step, and its state; but for the last, that is written while
         training goes on."""
-        trainer, captions = self.trainer, self.trainer.data.held_out_captions[: self.settings.images]
+        trainer = self.trainer
         measured = self.measured(trainer.averaged)
         trainer.save_weights(self.folder)
-        images = trainer.generate(captions, seed=self.settings.seed)
-        save_grid(images, self.folder / SAMPLES_NAME, enlarge=max(1, min(3, 192 // images.shape[1])))
+        trainer.save_images(self.folder, self.settings.images, self.settings.seed)
         self._lines = [line for line in self._lines if _LOSS not in line or BEFORE in line]
         self.note(measured.scores | _beside(measured))
         self._write_curve()
@@ -199,7 +198,7 @@ class TrainingRun:
                 raise
             raise StorageAway(
                 f"gave up after {waiting_time()}: {reason_of(trouble)}; the last whole state stays; "
-                f"go on with: {command_line(self.settings.command, resume=self.folder)}"
+                f"go on with: {command_line(self.trainer.command, resume=self.folder)}"
             ) from None
 
     def _cut_curve(self) -> None:

@@ -66,7 +66,7 @@ def run_stages(
     ends: Sequence[int],
     folder: Path,
     settings: RunSettings,
-    during: Callable[[TrainingRun, int], None],
+    during: Callable[[TrainingRun[Trainer], int], None],
     stopped: Callable[[], bool],
 ) -> Trainer:
     """Train stage after stage in a folder, beginning with a trainer of the stage number `place`.

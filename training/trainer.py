@@ -20,8 +20,10 @@ from training.devices import choose_device
 from training.distributed.ranks import RankGroup
 from training.encoders import check_encoders
 from training.execution import CompiledBlocks, OnStep, keep_activations, lay_out
+from training.files import SAMPLES_NAME
 from training.frozen_folders import folder_digests
-from training.loop import TrainingLoop
+from training.generation.grid import save_grid
+from training.kept import KeptTraining
 from training.model import Model, ModelSettings
 from training.objectives.base import TrainingObjective
 from training.objectives.diffusion import DiffusionObjective
@@ -31,7 +33,7 @@ from training.told_apart import check_told_apart, unread_text
 MakesObjective = Callable[[Model, Dataset, TrainingSettings, int], TrainingObjective[Any, Model]]
 
 
-class Trainer(TrainingLoop[Model]):
+class Trainer(KeptTraining[Model]):
     """One candidate in training; `averaged` is what generates.
 
     What a step learns from derives from (seed, step) alone, and initial weights from the seed: see the
@@ -65,10 +67,10 @@ class Trainer(TrainingLoop[Model]):
     ) -> None:
         self.architecture, self.data, self.seed = architecture, data, seed
         device = choose_device(settings.device)
-        with _random("weights", seed):
+        with random_of("weights", seed):
             model = Model(architecture, _model_settings(data, settings), device, network)
         check_told_apart(model.text_encoder, data.train_captions)
-        with _random("objective", seed):
+        with random_of("objective", seed):
             made = objective(model, data, settings, seed)
         trained = [part.module for part in made.parts.values()]
         lay_out(trained, settings.memory_format)  # averages copy the layout, too
@@ -103,6 +105,11 @@ class Trainer(TrainingLoop[Model]):
         """The averaged weights, for `training.model.load_model` and `mdsearch generate`."""
         self.averaged.save(folder)
 
+    def save_images(self, folder: Path, count: int, seed: int) -> None:
+        """Of the first held-out captions, as a grid."""
+        images = self.generate(self.data.held_out_captions[:count], seed=seed)
+        save_grid(images, folder / SAMPLES_NAME, enlarge=max(1, min(3, 192 // images.shape[1])))
+
 
 def _model_settings(data: Dataset, settings: TrainingSettings) -> ModelSettings:
     return ModelSettings(
@@ -117,7 +124,7 @@ def _model_settings(data: Dataset, settings: TrainingSettings) -> ModelSettings:
 
 
 @contextmanager
-def _random(purpose: str, seed: int) -> Iterator[None]:
+def random_of(purpose: str, seed: int) -> Iterator[None]:
     """Random numbers of this purpose and seed, and the global ones as they were afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(purpose, seed))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from evaluators.protocols.protocol import EvaluationProtocol, differences
 from space.shared.plain import InputError, from_plain, to_plain
 
-LOWER_IS_BETTER = ("fid", "kid")
+LOWER_IS_BETTER = ("fid", "kid", "lpips", "perceptual")
 ScoreVerdict = Literal["better", "worse", "undecided"]
 
 

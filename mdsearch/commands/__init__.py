@@ -59,6 +59,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "Training and images": {
         "train": Command("one architecture for longer than a search can"),
+        "train autoencoder": Command("images to latents and back, or a decoder for latents"),
         "average": Command("a trained model with weights averaged over another length"),
         "generate": Command("images from a prompt, by a trained model"),
         "generate samples": Command("an image for each caption of a file, resumable"),
@@ -69,7 +70,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "Quality": {
         "evaluate": Command("FID, KID, precision and recall, CLIP score of anybody's images"),
-        "evaluate reconstruction": _planned("how well an autoencoder gives images back"),
+        "evaluate reconstruction": Command("how well an autoencoder gives images back"),
     },
     "Exchange": {
         "convert": Command("a network with its weights, to and from diffusers"),

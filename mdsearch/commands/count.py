@@ -13,8 +13,10 @@ from rich.table import Table
 
 from conf.compose import compose
 from conf.repeated import refuse_beside
+from mdsearch.count_autoencoder import USUAL_AGAINST, print_count
 from mdsearch.second_opinions import as_plain, count_opinions, print_opinions
 from space.architecture import Architecture
+from space.autoencoder import Autoencoder
 from space.budget import Budget
 from space.difference import difference
 from space.level_table import LEVEL_COLUMNS, level_rows
@@ -32,6 +34,7 @@ class PriceSettings:
 
     arch: dict[str, Any]
     budget: Budget
+    autoencoder: dict[str, Any] | None = None
     arch_file: str | None = None
     against: str | None = "md"
     check: bool = False
@@ -41,10 +44,15 @@ class PriceSettings:
 def main(words: list[str]) -> int:
     settings: PriceSettings = from_plain(PriceSettings, compose("count", words))
     refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
+    refuse_beside(words, "autoencoder", ["arch", "arch_file", "budget"], "which is no UNet")
     if settings.check and settings.format == "yaml":
         raise InputError(
             "check: has no place in format=yaml, which holds the architecture; allowed: text, json"
         )
+    if settings.autoencoder is not None:
+        chosen = Autoencoder.from_plain(settings.autoencoder, "autoencoder")
+        against = settings.against if _gives(words, "against") else USUAL_AGAINST
+        return print_count(chosen, against, form=settings.format, check=settings.check)
     a = _architecture(settings)
     opinions = count_opinions(a) if settings.check else []
     if settings.format == "yaml":
@@ -55,6 +63,10 @@ def main(words: list[str]) -> int:
         _print_text(a, settings)
         print_opinions(opinions)
     return 1 if disagreements(opinions) else 0
+
+
+def _gives(words: list[str], name: str) -> bool:
+    return any(word.lstrip("+~").partition("=")[0] == name for word in words)
 
 
 def _architecture(settings: PriceSettings) -> Architecture:

@@ -16,14 +16,10 @@ from rich.table import Table
 
 from conf.words import expand
 from mdsearch.distill_command import DistillCommand, distill_command_of, of_base
+from mdsearch.long_training import held, interruption
 from mdsearch.progress import training_progress
 from mdsearch.train_command import WORDS
-from mdsearch.training_session import (
-    embedded_scores,
-    hand_over_and_say,
-    held_folder,
-    remembered_interruption,
-)
+from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line, setting_word, typed_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
@@ -73,8 +69,8 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
     for line in trainer.unread_text():
         print(line)
     with (
-        held_folder(folder),
-        remembered_interruption() as stopped,
+        held(folder),
+        interruption() as stopped,
         closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
     ):
         run.go_on()

@@ -12,16 +12,12 @@ import torch
 import yaml
 from rich.console import Console
 
+from mdsearch.long_training import held, interruption
 from mdsearch.plans import print_plan
 from mdsearch.progress import training_progress
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
 from mdsearch.train_plan import train_plan
-from mdsearch.training_session import (
-    embedded_scores,
-    hand_over_and_say,
-    held_folder,
-    remembered_interruption,
-)
+from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
@@ -67,14 +63,14 @@ def train(
     first = make(place)
     followers: list[Follower] = []
 
-    def describe(run: TrainingRun) -> None:
+    def describe(run: TrainingRun[Trainer]) -> None:
         withdraw(folder)
         write_card(folder, _card(command, run.trainer, folder))
         run.scores = _scored_on(command, run.trainer, folder) if command.scores else None
         for follower in followers:
             run.watched.add(follower)
 
-    def during(run: TrainingRun, end: int) -> None:
+    def during(run: TrainingRun[Trainer], end: int) -> None:
         trainer = run.trainer
         ranks.first(partial(describe, run))
         if trainer.step == 0 and command.init_from is not None:
@@ -90,12 +86,12 @@ def train(
     def stopped() -> bool:
         return ranks.asked
 
-    with ExitStack() as held:
+    with ExitStack() as stack:
         if ranks.is_first:
-            held.enter_context(held_folder(folder))
+            stack.enter_context(held(folder))
             what = _described(command, first, folder)
-            followers = held.enter_context(followed(command.logger, what, folder, stages[-1].until))
-        ranks.asks = held.enter_context(remembered_interruption())
+            followers = stack.enter_context(followed(command.logger, what, folder, stages[-1].until))
+        ranks.asks = stack.enter_context(interruption())
         ranks.first(partial(_prepare, folder, command, words))
         ends = [stage.until for stage in stages]
         trainer = run_stages(first, place, make, ends, folder, command.kept(), during, stopped)
@@ -123,7 +119,7 @@ def _trainer(command: TrainCommand, ranks: RankGroup, micro_batch: int | None, p
     return trainer
 
 
-def _begin(trainer: Trainer, start: Path, run: TrainingRun) -> None:
+def _begin(trainer: Trainer, start: Path, run: TrainingRun[Trainer]) -> None:
     """With the weights of a model: its scores as it was, and right after."""
     model = begin_with(trainer, start)
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from space.architecture import Architecture
 from space.interchange.diffusers_config import diffusers_config
@@ -27,6 +27,7 @@ from space.interchange.weight_files import (
 from space.shared.plain import InputError
 from space.unet import UNet
 
+Network = TypeVar("Network", bound=nn.Module)
 UNET_PREFIX = "unet."  # of our own folders: `PipelineUNet` holds the network under this name
 PIPELINE_FILE = "model_index.json"
 PIPELINE_UNET = ("space.interchange.pipeline_unet", "PipelineUNet")  # module and class, in a pipeline's index
@@ -43,16 +44,16 @@ except ModuleNotFoundError as error:
 """
 
 
-def assign(unet: UNet, weights: Mapping[str, Tensor], name: Callable[[str], str] = str) -> UNet:
-    """Give every parameter of `unet` the tensor that `name` finds for it, without a copy.
+def assign(network: Network, weights: Mapping[str, Tensor], name: Callable[[str], str] = str) -> Network:
+    """Give every parameter of a network the tensor that `name` finds for it, without a copy.
 
     With `name=diffusers_name` the weights are those of a `UNet2DConditionModel`.
 
     Raises:
         InputError: naming the layer (by both of its names) that is missing, left over or of another shape.
     """
-    names = {ours: name(ours) for ours in unet.state_dict()}
-    for ours, parameter in unet.state_dict().items():
+    names = {ours: name(ours) for ours in network.state_dict()}
+    for ours, parameter in network.state_dict().items():
         there = names[ours]
         label = there if there == ours else f"{there} (here {ours})"
         if there not in weights:
@@ -66,8 +67,8 @@ def assign(unet: UNet, weights: Mapping[str, Tensor], name: Callable[[str], str]
     if left:
         more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
         raise InputError(f"{left[0]}: in the checkpoint{more}, but the architecture has no such layer")
-    unet.load_state_dict({ours: weights[there] for ours, there in names.items()}, assign=True)
-    return unet
+    network.load_state_dict({ours: weights[there] for ours, there in names.items()}, assign=True)
+    return network
 
 
 def empty_unet(architecture: Architecture) -> UNet:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from space.shared.files import replacing
+from space.shared.files import replacing, write_whole
 from space.shared.plain import InputError, first_few
 
 CONFIG_FILE = "config.json"
@@ -26,7 +26,7 @@ def write_network(folder: Path, config: Mapping[str, Any], weights: Mapping[str,
     """Raises InputError where the folder cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_whole(folder / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
         tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
         with replacing(folder / WEIGHTS_FILE) as own:
             save_file(tensors, own, metadata={"format": "pt"})

@@ -24,7 +24,7 @@ class FullOptions(NamedTuple):
 def _full_cost(stage: Stage) -> Cost:
     """norm, 3x3, time projection, norm, 3x3, and a 1x1 shortcut where the width changes."""
     inputs, outputs, size = stage.inputs, stage.outputs, stage.size
-    cost = norm(inputs) + conv(inputs, outputs, 3, size) + linear(stage.options.time_width, outputs, 1)
+    cost = norm(inputs) + conv(inputs, outputs, 3, size) + _time(stage)
     return cost + norm(outputs) + conv(outputs, outputs, 3, size) + _shortcut(stage)
 
 
@@ -70,7 +70,7 @@ def _separable_cost(stage: Stage) -> Cost:
     hidden = options.separable_expansion * outputs
     cost = conv(inputs, inputs, options.separable_kernel, size, groups=inputs) + norm(inputs)
     cost += conv(inputs, hidden, 1, size) + conv(hidden, outputs, 1, size)
-    return cost + linear(options.time_width, outputs, 1) + _shortcut(stage)
+    return cost + _time(stage) + _shortcut(stage)
 
 
 def _separable_held(stage: Stage) -> int:
@@ -196,7 +196,15 @@ def _shortcut(stage: Stage) -> Cost:
     return conv(stage.inputs, stage.outputs, 1, stage.size) if changes else NOTHING
 
 
+def _time(stage: Stage) -> Cost:
+    """A projection of the time embedding; an autoencoder has none."""
+    width = stage.options.time_width
+    return linear(width, stage.outputs, 1) if width else NOTHING
+
+
 def _time_added(stage: Stage) -> int:
     """The map, and: the embedding's swish with its projection, or the projection with the sum."""
+    if not stage.options.time_width:
+        return 0
     outputs = stage.outputs * stage.pixels
     return outputs + stage.outputs + max(stage.options.time_width, outputs)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 ConvKind = Literal["full", "separable"]
+ImageConvKind = Literal["full", "separable", "plain"]
 Activation = Literal["swish", "gelu"]
 AttentionKind = Literal["softmax", "relu"]
 Projection = Literal["none", "conv", "linear"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from space.kinds import convolution, transformer
+from space.kinds import convolution, image, transformer
 from space.kinds.stage import Kind, Stage
 from space.shared.plain import entry_of
 
@@ -31,6 +31,19 @@ KINDS: Mapping[str, Kind] = {
     "conv out": convolution.CONV_OUT,
 }
 
+# Those that a level of an autoencoder may consist of (`ImageLevel.conv`), and all that it is made of.
+IMAGE_BLOCKS: Mapping[str, Kind] = {**CONV_BLOCKS, "plain": image.PLAIN}
+IMAGE_KINDS: Mapping[str, Kind] = {
+    **IMAGE_BLOCKS,
+    "image in": image.IMAGE_IN,
+    "latent conv": image.LATENT_CONV,
+    "map attention": image.ATTENTION,
+    "padded downsample": image.PADDED_DOWNSAMPLE,
+    "upsample": convolution.UPSAMPLE,
+    "image out": image.IMAGE_OUT,
+    "normed out": image.NORMED_OUT,
+}
+
 _OF_ALL = ("time_width", "norm_groups")  # fields that act in every network, whatever its blocks
 
 # Of each conv block, the fields of `Architecture` that act on this kind alone: {"separable": (..., ...)}.
@@ -43,7 +56,8 @@ BLOCK_OPTIONS = tuple(dict.fromkeys(option for options in OWN_OPTIONS.values() f
 
 def kind_of(stage: Stage) -> Kind:
     """Raises InputError for a kind without an entry."""
-    return entry_of(KINDS, stage.kind, "kind")
+    table = IMAGE_KINDS if stage.kind in IMAGE_KINDS and stage.kind not in KINDS else KINDS
+    return entry_of(table, stage.kind, "kind")
 
 
 def build(stage: Stage) -> nn.Module:

@@ -55,8 +55,8 @@ def parameter_count(module: nn.Module) -> int:
 # Operators of aten that multiply no matrices: elementwise, reductions along a row, norms, copies, views.
 # fmt: off
 FREE_OPERATORS = frozenset([
-    "add", "arange", "cat", "clone", "cos", "detach", "div", "exp", "expand", "gelu", "mul",
-    "native_group_norm", "native_layer_norm", "relu", "_safe_softmax", "silu", "sin", "slice",
+    "add", "arange", "cat", "clone", "constant_pad_nd", "cos", "detach", "div", "exp", "expand", "gelu",
+    "mul", "native_group_norm", "native_layer_norm", "relu", "_safe_softmax", "silu", "sin", "slice",
     "_softmax", "split", "sub", "t", "_to_copy", "transpose", "_unsafe_index", "_unsafe_view",
     "unsqueeze", "upsample_nearest2d", "view", "zeros",
 ])
@@ -119,7 +119,7 @@ class _Guard(TorchDispatchMode):
 # What a trace holds beside fvcore's own list of ignored operators; elementwise, shapes and views again.
 FREE_TRACED_OPERATORS = frozenset(
     f"aten::{name}"
-    for name in ("add", "cos", "div", "exp", "gelu", "mul", "pow", "silu", "sin", "sub", "unflatten")
+    for name in ("add", "cos", "div", "exp", "gelu", "mul", "pad", "pow", "silu", "sin", "sub", "unflatten")
 )
 _NOT_MACS = ("group_norm", "layer_norm", "upsample_nearest2d")  # which fvcore counts too
 _ATTENTION = ("scaled_dot_product_attention", "matmul")  # a layer's product is traced as `linear`

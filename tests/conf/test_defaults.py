@@ -23,6 +23,7 @@ from mdsearch.commands.count import PriceSettings
 from mdsearch.commands.data import DataCommand
 from mdsearch.commands.encode import EncodeCommand
 from mdsearch.commands.evaluate import EvaluateCommand
+from mdsearch.commands.evaluate_reconstruction import ReconstructionCommand
 from mdsearch.commands.evidence import EvidenceSettings
 from mdsearch.commands.evidence_again import AgainSettings
 from mdsearch.commands.evidence_elsewhere import ElsewhereSettings
@@ -43,6 +44,7 @@ from mdsearch.commands.proxy import ProxyCommand
 from mdsearch.commands.replay import ReplaySettings
 from mdsearch.commands.simulate import SimulateSettings
 from mdsearch.commands.train import TrainCommand
+from mdsearch.commands.train_autoencoder import AutoencoderCommand
 from mdsearch.distill_command import DistillCommand
 from search.ask_tell_settings import AskTellSettings, ServeAddress
 from search.backends.cluster import ClusterSettings
@@ -52,12 +54,14 @@ from search.settings import SearchSettings
 from search.statistics.noise import Noise
 from search.stopping.factory import RULES, StoppingSettings
 from search.strategies.factory import STRATEGIES, StrategySettings
+from space.autoencoder import Autoencoder
 from space.budget import Budget
 from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import ByName, from_plain, to_plain
 from training.data.factory import DATA_SETS, DataSettings
 from training.distillation import OBJECTIVES, DistillationSettings
+from training.objectives.reconstruction import ReconstructionSettings
 from training.settings import TrainingSettings
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -66,6 +70,7 @@ USUAL = {
     "confirmation/short": ConfirmationSettings,
     "cluster/local": ClusterSettings,
     "evaluators/embedded": EvaluatorSettings,
+    "reconstruction/short": ReconstructionSettings,
     "training/short": TrainingSettings,
     **{f"data/{name}": DataSettings for name in DATA_SETS},
     **{f"objective/{name}": DistillationSettings for name in OBJECTIVES},
@@ -74,12 +79,14 @@ USUAL = {
     **{f"strategy/{name}": StrategySettings for name in STRATEGIES},
 }
 STATED = {
+    "autoencoder": Autoencoder,
     "budget": Budget,
     "cluster": ClusterSettings,
     "confirmation": ConfirmationSettings,
     "curves": StatedCurves,
     "noise": Noise,
     "proxy": Proxy,
+    "reconstruction": ReconstructionSettings,
     "space": Space,
     "training": TrainingSettings,
 }
@@ -94,6 +101,7 @@ COMMANDS = {
     "efficiency": EfficiencySettings,
     "encode": EncodeCommand,
     "evaluate": EvaluateCommand,
+    "evaluate_reconstruction": ReconstructionCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,
     "export": ExportCommand,
@@ -117,6 +125,7 @@ COMMANDS = {
     "simulate": SimulateSettings,
     "table1": TableSettings,
     "train": TrainCommand,
+    "train_autoencoder": AutoencoderCommand,
     "walk": TableSettings,
 }
 # What is left to a dataclass for files from before a field was there.

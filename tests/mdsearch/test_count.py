@@ -8,6 +8,7 @@ import pytest
 
 from mdsearch.commands.count import main
 from space.architecture import Architecture
+from space.autoencoder import Autoencoder
 from space.prices.macs import price
 from space.prices.memory import peak_activation_bytes
 from space.shared.plain import InputError
@@ -75,3 +76,22 @@ def test_any_price_may_be_bounded(capsys: pytest.CaptureFixture[str]) -> None:
 def test_mistakes_are_one_message(words: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         main(words)
+
+
+def test_an_autoencoder_in_place_of_a_unet(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    data = json.loads(printed(capsys, "autoencoder=light", "format=json", "check=true"))
+    light = Autoencoder.load(ARCH.parent / "autoencoder" / "light.yaml")
+    assert (data["id"], data["latent_channels"], data["latent_size"]) == (light.id, 8, 64)
+    assert data["decoder"]["parameters"] == 8_219_723
+    by_level = data["decoder"]["by_level"].values()
+    assert sum(part["macs"] for part in by_level) == data["decoder"]["macs"]
+    assert all(opinion["ours"] == opinion["theirs"] for opinion in data["second_opinions"])
+    assert data["difference"]["from"] == "sd"
+    (tmp_path / "own.yaml").write_text(printed(capsys, "autoencoder=light", "format=yaml"), encoding="utf-8")
+    text = printed(capsys, f"autoencoder={tmp_path / 'own.yaml'}", "against=light")
+    assert "8,219,723" in text
+    assert "no difference" in text
+    with pytest.raises(InputError, match="arch: has no effect beside autoencoder="):
+        main(["autoencoder=light", "arch=md"])
+    with pytest.raises(InputError, match=r"autoencoder\.image_size: 100 px .* 8"):
+        main(["autoencoder=light", "autoencoder.image_size=100"])

@@ -68,7 +68,7 @@ def refused(folder: Path, *words: str) -> str:
         ("cluster.cpus_per_worker=0", "cluster.cpus_per_worker: 0 is too few"),
         (
             "cluster.gpus_per_worker=2",
-            "cluster.gpus_per_worker: 2, where a trial trains on one; allowed: 0 to",
+            "cluster.gpus_per_worker: 2, where a worker trains on one; allowed: 0 to",
         ),
         ("cluster.dashboard_port=0", "cluster.dashboard_port: 0 is no port; allowed: 1 to 65535, or null"),
         ("cluster=existing cluster.address=nowhere", "cluster.address: 'nowhere' is no address"),

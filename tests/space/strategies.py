@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from space.architecture import Architecture, Level, Middle
+from space.autoencoder import Autoencoder, ImageLevel, ImageMiddle, Way
 
 UNIT = 4  # channels are multiples of it, and it is a multiple of every group, head count and head width
 
@@ -68,4 +69,33 @@ def architectures(
         guidance_width=draw(st.sampled_from([0, 5])),
         pooled_width=draw(st.sampled_from([0, 5])),
         size_embeddings=draw(st.sampled_from([0, 2])),
+    )
+
+
+CONVS = st.sampled_from(["full", "separable", "plain"])
+
+
+@st.composite
+def ways(draw: st.DrawFn, count: int) -> Way:
+    blocks = st.integers(1, 2)
+    middle = st.builds(ImageMiddle, blocks=st.just(2), attention=st.booleans(), conv=CONVS)
+    return Way(
+        tuple(ImageLevel(draw(channel_widths()), draw(blocks), draw(CONVS)) for _ in range(count)),
+        draw(st.none() | middle | st.just(ImageMiddle(1, False))),
+        separable_expansion=draw(st.integers(1, 4)),
+        separable_kernel=draw(st.sampled_from([1, 3, 5])),
+        norm_groups=draw(st.sampled_from([1, 2, 4])),
+    )
+
+
+@st.composite
+def autoencoders(draw: st.DrawFn) -> Autoencoder:
+    """Any of at most 16 channels, for images of at most 16 pixels."""
+    count = draw(st.integers(1, 3))
+    return Autoencoder(
+        draw(ways(count)),
+        draw(ways(count)),
+        latent_channels=draw(st.integers(1, 4)),
+        latent_convs=draw(st.booleans()),
+        image_size=draw(st.integers(1, 4)) * 2 ** (count - 1),
     )

@@ -12,6 +12,7 @@ import transformers
 
 from space.interchange.clipped_ddim import ClippedDDIMScheduler
 from space.interchange.one_step import OneStepScheduler
+from space.interchange.pipeline_autoencoder import PipelineAutoencoder
 from space.interchange.pipeline_unet import PipelineUNet
 from space.interchange.pixel_autoencoder import PixelAutoencoder
 from space.shared.plain import InputError
@@ -20,7 +21,9 @@ from training.told_apart import LOOKED_AT
 
 LIBRARIES = ("diffusers", "transformers")
 OUR_SCHEDULERS = (ClippedDDIMScheduler, OneStepScheduler)
-OUR_CLASSES = {kind.__name__: kind for kind in (PipelineUNet, PixelAutoencoder, *OUR_SCHEDULERS)}
+OUR_CLASSES = {
+    kind.__name__: kind for kind in (PipelineUNet, PipelineAutoencoder, PixelAutoencoder, *OUR_SCHEDULERS)
+}
 
 
 def load_parts(folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:

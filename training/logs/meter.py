@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from training.objectives.by_timestep import ByTimestep
 from training.state import AVERAGED, OF_PARTS, TrainingState
 
 POINT_EVERY = 10  # steps
+STATUS = Path("/proc/self/status")
 
 
 @dataclass
@@ -106,6 +108,9 @@ def peak_memory_mib(device: torch.device) -> float:
     """The most that this process has held so far: of the device, or of the machine's memory on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    if STATUS.is_file():  # where there is one: a forked process's `ru_maxrss` begins with its parent's
+        line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**10
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (2**20 if sys.platform == "darwin" else 2**10)
 

@@ -1,84 +1,105 @@
-"""What tells generated latents from real ones: a diffusion network that gives one number (section 4.1)."""
+"""What tells images from reconstructions: pix2pix's patches (Isola et al., 2017), and both sides' losses.
+
+Norms are of groups, not of batches: a real and a fake batch then mean the same, however they are divided.
+"""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from math import gcd
+from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from training.model import Model
+from space.shared.plain import InputError, check_choices
 
-KEPT_SHARE = 0.99  # of the running mean of what is told apart, an update
+FEWEST_IMAGES = 256  # of fewer a discriminator knows each by heart
+NORM_GROUPS = 32
 
 
-class Discriminator(nn.Module):
-    """A diffusion network whose output, its mean over channels and places, is the logit of "real".
+@dataclass(frozen=True)
+class AdversarialSettings:
+    """The term by which a discriminator judges reconstructions, from step number `from_step` on.
 
-    Attributes:
-        network: the discriminator itself.
-        follower: the generator's running mean, if a reconstruction term needs it. It lies here, where states
-            hold what the generator's own optimiser does not train.
-        followed: the step whose generator the mean holds last.
-        told_apart: the running share of latents that are told right.
+    With `adaptive` its weight is multiplied by how much larger the gradient of the other terms is at the
+    decoder's last convolution (Esser et al., 2021).
     """
 
-    followed: Tensor
-    told_apart: Tensor
+    kind: Literal["none", "hinge", "non_saturating"] = "none"
+    weight: float = 0.1
+    from_step: int = 250
+    adaptive: bool = True
+    width: int = 64
+    layers: int = 3
+    learning_rate: float = 1e-4
 
-    def __init__(self, base: Model, *, zero_last_layer: bool, follower: Model | None) -> None:
-        super().__init__()
-        self.network = network_alone(base).requires_grad_(True)
-        if zero_last_layer:
-            last = self.network.unet.conv_out
-            assert isinstance(last, nn.Conv2d) and last.bias is not None
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-        self.follower = None if follower is None else network_alone(follower).requires_grad_(False)
-        self.register_buffer("followed", torch.tensor(-1, device=base.device))
-        self.register_buffer("told_apart", torch.tensor(0.5, device=base.device))
+    def __post_init__(self) -> None:
+        check_choices(self)
+        for name, least in (("from_step", 0), ("width", 1), ("layers", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+        if not self.weight >= 0:
+            raise InputError(f"weight: {self.weight} is not possible; allowed: 0 or more")
+        if not self.learning_rate > 0:
+            raise InputError(f"learning_rate: {self.learning_rate} is not possible; allowed: above 0")
 
-    def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        """(B, C, H, W) latents, (B,) timesteps and text to (B,) logits."""
-        logits: Tensor = self.network(latents, timesteps, context).float()
-        return logits.mean(dim=(1, 2, 3))
+    @property
+    def least_px(self) -> int:
+        """The side of images of which one patch is left."""
+        return 3 << self.layers
 
-    @torch.no_grad()
-    def follow(self, model: Model, step: Tensor, decay: float) -> None:
-        """Take the generator as it is before this step into the running mean, once a step."""
-        if self.follower is None or int(step) <= int(self.followed):
+    def check_data(self, images: int, size_px: int) -> None:
+        """Raises InputError where there are too few images, or too small ones."""
+        if self.kind == "none":
             return
-        held: list[Tensor] = list(self.follower.unet.parameters())
-        now: list[Tensor] = list(model.unet.parameters())
-        torch._foreach_lerp_(held, now, 1 - decay)
-        self.followed.fill_(int(step))
-
-    @torch.no_grad()
-    def watch(self, real: Tensor, fake: Tensor) -> None:
-        """Take logits into the running share of what is told apart."""
-        right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
-        self.told_apart.lerp_(right, 1 - KEPT_SHARE)
-
-
-def network_alone(model: Model) -> Model:
-    """A copy without its text encoder, for features that the model itself makes."""
-    text, model.text = model.text, None
-    try:
-        return copy.deepcopy(model)
-    finally:
-        model.text = text
+        if images < FEWEST_IMAGES:
+            raise InputError(
+                f"adversarial.kind: {self.kind} with {images} training images, which a discriminator would "
+                f"know by heart; needed: {FEWEST_IMAGES} or more, or adversarial.kind=none"
+            )
+        if size_px < self.least_px:
+            fitting = max((layers for layers in range(1, self.layers) if 3 << layers <= size_px), default=0)
+            fits = f"; images of {size_px} px take {fitting}" if fitting else ""
+            raise InputError(
+                f"adversarial.layers: {self.layers} needs images of {self.least_px} px or more{fits}"
+            )
 
 
-@contextmanager
-def as_it_is(module: nn.Module) -> Iterator[None]:
-    """Gradients pass through a module within the block, and none are its own."""
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
+class PatchDiscriminator(nn.Sequential):
+    """(B, 3, H, W) images in [-1, 1] to (B, 1, h, w) logits: above 0 is an image, for each patch."""
+
+    def __init__(self, settings: AdversarialSettings) -> None:
+        widths = [settings.width * min(2**layer, 8) for layer in range(settings.layers + 1)]
+        layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        for number, (inputs, outputs) in enumerate(pairwise(widths), start=1):
+            stride = 2 if number < settings.layers else 1
+            layers += [
+                nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1, bias=False),
+                nn.GroupNorm(gcd(NORM_GROUPS, outputs), outputs),
+                nn.LeakyReLU(0.2),
+            ]
+        super().__init__(*layers, nn.Conv2d(widths[-1], 1, 4, padding=1))
+
+
+class AdversarialLoss(NamedTuple):
+    """From logits: of images and reconstructions for the discriminator, of these alone for the decoder."""
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
+def _hinge(real: Tensor, fake: Tensor) -> Tensor:
+    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+
+
+def _logistic(real: Tensor, fake: Tensor) -> Tensor:
+    return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
+
+
+ADVERSARIAL_LOSSES: Mapping[str, AdversarialLoss] = {
+    "hinge": AdversarialLoss(_hinge, lambda fake: -fake.mean()),
+    "non_saturating": AdversarialLoss(_logistic, lambda fake: F.softplus(-fake).mean()),
+}

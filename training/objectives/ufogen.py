@@ -25,8 +25,8 @@ from training.devices import Scalar
 from training.failures import Diverged
 from training.model import Model, ModelSettings
 from training.objectives.base import TrainedPart
+from training.objectives.critic import Discriminator, as_it_is, network_alone
 from training.objectives.diffusion import DiffusionBatch
-from training.objectives.discriminator import Discriminator, as_it_is, network_alone
 from training.objectives.student import GENERATOR, Sampled, StudentObjective, StudentSettings
 from training.settings import TrainingSettings
 

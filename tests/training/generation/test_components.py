@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from space.autoencoder import ImageLevel, Way
+from space.autoencoder_network import AutoencoderNetwork
+from space.interchange.autoencoder_files import OWN_CLASS, read_autoencoder, save_autoencoder
+from space.interchange.checkpoints import PIPELINE_FILE
+from space.interchange.weight_files import WEIGHTS_FILE
 from space.shared.plain import InputError
 from tests.space.interchange.test_pipeline_unet import FOUND, randomised, stable_diffusion
 from training.generation.generators import open_generator
@@ -48,6 +55,22 @@ def test_a_part_without_a_weight_is_refused(pipeline: Path, weights: str, missin
     save_file(held, pipeline / weights, metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"1 of its weights are missing \(.*" + missing.replace(".", r"\.")):
         open_generator(pipeline, SETTINGS, CPU)
+
+
+def test_an_autoencoder_of_our_own_description_decodes(pipeline: Path) -> None:
+    theirs = read_autoencoder(pipeline / "vae").network.autoencoder
+    pruned = Way(tuple(ImageLevel(4, 1, "plain") for _ in theirs.decoder.levels))
+    network = AutoencoderNetwork(replace(theirs, decoder=pruned))
+    shutil.rmtree(pipeline / "vae")
+    save_autoencoder(network, pipeline / "vae", {"scaling_factor": 0.5})
+    index = json.loads((pipeline / PIPELINE_FILE).read_text()) | {"vae": list(OWN_CLASS)}
+    (pipeline / PIPELINE_FILE).write_text(json.dumps(index))
+    images = open_generator(pipeline, SETTINGS, CPU).generate(["a red circle"], [0])
+    assert images.shape == (1, 16, 16, 3)
+    held = load_file(pipeline / "vae" / WEIGHTS_FILE)
+    held["network.decoder.places.out.0.bias"] += 2  # white
+    save_file(held, pipeline / "vae" / WEIGHTS_FILE, metadata={"format": "pt"})
+    assert (open_generator(pipeline, SETTINGS, CPU).generate(["a red circle"], [0]) > 200).all()
 
 
 def test_a_tokenizer_without_its_vocabulary_is_refused(pipeline: Path) -> None:

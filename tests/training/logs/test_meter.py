@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from math import sqrt
 
+import numpy as np
+import psutil
 import pytest
 import torch
 
 from space.architecture import Architecture
 from tests.training.examples import weights
 from training.data.dataset import Dataset
-from training.logs.meter import Meter, average_gap
+from training.logs.meter import Meter, average_gap, peak_memory_mib
 from training.objectives.by_timestep import LossByTimestep
 from training.settings import TrainingSettings
 from training.trainer import Trainer
@@ -83,3 +85,12 @@ def test_the_gap_is_the_distance_of_the_averaged_weights(made: Trainer) -> None:
     averaged = torch.cat([p.detach().flatten() for p in made.averaged.parameters()])
     gap = sqrt(float((averaged - trained).square().sum() / trained.square().sum()))
     assert average_gap(made.state()) == pytest.approx(gap, rel=1e-4) and gap > 0
+
+
+def test_memory_is_the_most_that_this_process_held() -> None:
+    before = peak_memory_mib(torch.device("cpu"))
+    now = psutil.Process().memory_info().rss / 2**20
+    held = np.ones(int(before - now + 64) * 2**17)  # float64: 64 MiB more than ever
+    after = peak_memory_mib(torch.device("cpu"))
+    assert held[-1] == 1
+    assert before + 32 < after < before + 128

@@ -1,0 +1,199 @@
+"""`mdsearch train autoencoder`: images to latents and back, trained in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from conf.compose import compose_and_keep
+from conf.repeated import refuse_beside, without
+from conf.words import as_entries, as_text, first_line, path_of
+from evaluators.networks.perceptual import PerceptualName, check_files, perceptual_network
+from evaluators.networks.weights import WeightsSettings
+from mdsearch.long_training import held, interruption
+from mdsearch.progress import training_progress
+from mdsearch.train_command import WORDS
+from space.autoencoder import Autoencoder
+from space.interchange.autoencoder_files import StoredAutoencoder, read_autoencoder
+from space.interchange.weight_files import CONFIG_FILE
+from space.shared.command_lines import command_line
+from space.shared.files import write_whole
+from space.shared.plain import InputError, from_plain, to_plain
+from space.shared.retries import StorageAway
+from training.autoencoder import AUTOENCODER_RECORD, AutoencoderTrainer
+from training.data.factory import DataSettings, load_data
+from training.data.scenes import ScenesSettings
+from training.devices import choose_device
+from training.failures import Diverged
+from training.files import CONFIG_NAME
+from training.objectives.reconstruction import ReconstructionSettings
+from training.run import RunSettings, TrainingRun
+
+AUTOENCODER_TEXTS = (
+    "out", "resume", "init_from", "data.folder", "data.captions", "data.source", "weights.cache_folder",
+)  # fmt: skip
+WEIGHTS_FILES, DESCRIPTION = "weights.files", "autoencoder.yaml"
+
+
+@dataclass(frozen=True)
+class AutoencoderCommand:
+    """The fields of conf/train_autoencoder.yaml; `presets` are texts of the user's own YAML."""
+
+    autoencoder: Autoencoder
+    data: DataSettings = field(default_factory=ScenesSettings)
+    reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
+    perceptual: PerceptualName = "random"
+    init_from: str | None = None
+    seed: int = 0
+    out: str | None = None
+    resume: str | None = None
+    state_every_steps: int = 200
+    keep_last: int = 2
+    keep_steps: tuple[int, ...] = ()
+    rollbacks: int = 1
+    images: int = 16
+    weights: WeightsSettings = field(default_factory=WeightsSettings)
+    presets: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in (("state_every_steps", 1), ("images", 1), ("keep_last", 1), ("rollbacks", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+
+    def folder(self) -> Path:
+        return Path(self.resume or self.out or f"trained/{self.autoencoder.id}-seed{self.seed}")
+
+    def kept(self) -> RunSettings:
+        return RunSettings(
+            seed=self.seed,
+            state_every_steps=self.state_every_steps,
+            keep_last=self.keep_last,
+            keep_steps=self.keep_steps,
+            rollbacks=self.rollbacks,
+            images=self.images,
+        )
+
+
+def autoencoder_command(words: list[str]) -> tuple[AutoencoderCommand, list[str]]:
+    """From a command line; a resumed training starts from its own first words."""
+    refuse_beside(words, "resume", ["autoencoder", "out", "init_from"], "whose folder and autoencoder go on")
+    resume = path_of(words, "resume")
+    before: list[str] = []
+    kept: Mapping[str, str] = {}
+    if resume is not None:
+        before = list(map(str, _read(resume / WORDS, list)))
+        kept = _read(resume / CONFIG_NAME, dict).get("presets", {})
+    new, earlier = (as_entries(as_text(each, AUTOENCODER_TEXTS), WEIGHTS_FILES) for each in (words, before))
+    plain, texts = compose_and_keep("train_autoencoder", new, before=earlier, kept=kept)
+    command: AutoencoderCommand = from_plain(AutoencoderCommand, plain | {"presets": texts})
+    added = [word for word in words if not word.startswith("resume=")]
+    return command, [*without(before, added), *added]
+
+
+def _read(path: Path, kind: type) -> Any:
+    none = f"resume: {str(path.parent)!r} is no folder of an autoencoder's training"
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{none} ({first_line(error)})") from None
+    if not isinstance(plain, kind):
+        raise InputError(f"{none} ({path.name} holds something else)")
+    return plain
+
+
+def make_trainer(command: AutoencoderCommand) -> AutoencoderTrainer:
+    """Raises InputError where autoencoder, data, networks and the weights to begin with do not fit."""
+    data, settings = load_data(command.data), command.reconstruction
+    for line in data.notes():
+        print(line)
+    device = str(choose_device(settings.device))
+    is_asked = command.perceptual != "none" and settings.perceptual > 0
+    check_files(command.weights, [command.perceptual] if is_asked else [])
+    network = perceptual_network(command.perceptual, command.weights, device) if is_asked else None
+    begin = command.folder() if _has_weights(command) else command.init_from and Path(command.init_from)
+    trainer = AutoencoderTrainer(
+        command.autoencoder,
+        data,
+        settings,
+        seed=command.seed,
+        perceptual=network,
+        start=_start(begin) if begin else None,
+    )
+    trainer.say = print
+    return trainer
+
+
+def _start(folder: Path) -> StoredAutoencoder:
+    try:
+        return read_autoencoder(folder.expanduser())
+    except InputError as error:
+        raise InputError(f"init_from: {error}") from None
+
+
+def _has_weights(command: AutoencoderCommand) -> bool:
+    """Whether a resumed training holds the encoder that stays; what it began with may be gone."""
+    return command.resume is not None and all(
+        (command.folder() / name).is_file() for name in (CONFIG_FILE, AUTOENCODER_RECORD)
+    )
+
+
+def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> AutoencoderTrainer:
+    """Train to `reconstruction.steps`, going on from the last state in the folder.
+
+    Raises:
+        Diverged: training failed, and again after it had gone back; the state of before is on the disk.
+        StorageAway: the folder could not be written for a long time.
+        KeyboardInterrupt: after Ctrl-C, the state being on the disk.
+    """
+    folder, last = command.folder(), command.reconstruction.steps
+    trainer = make_trainer(command)
+    with held(folder), interruption() as stopped:
+        _prepare(folder, command, words)
+        with closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run:
+            run.scores = trainer.scores
+            run.go_on()
+            print(
+                f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} "
+                f"images of {trainer.data.image_size_px} px, steps {trainer.step} to {last}, in {folder}; "
+                f"perceptual network: {trainer.identity.get('perceptual', 'none')}"
+            )
+            with training_progress(Console(), last, trainer.step) as advance:
+                run.train_to(last, advance)
+    if stopped():
+        print(f"stopped at step {trainer.step}; go on with: {command_line(trainer.command, resume=folder)}")
+        raise KeyboardInterrupt
+    return trainer
+
+
+def _prepare(folder: Path, command: AutoencoderCommand, words: list[str]) -> None:
+    """What is needed to go on: the words, the resolved settings, the autoencoder."""
+    try:
+        write_whole(folder / DESCRIPTION, command.autoencoder.to_yaml())
+        write_whole(folder / WORDS, yaml.safe_dump(words))
+        write_whole(
+            folder / CONFIG_NAME, yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
+        )
+    except OSError as error:
+        raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
+
+
+def main(words: list[str]) -> int:
+    command, words = autoencoder_command(words)
+    try:
+        trainer = train_autoencoder(command, words)
+    except Diverged as error:
+        print(f"{error}; a lower reconstruction.learning_rate may help")
+        return 1
+    except StorageAway as error:
+        print(error)
+        return 1
+    for line in trainer.warnings():
+        print(line)
+    print(f"trained: {command.folder()}")
+    return 0

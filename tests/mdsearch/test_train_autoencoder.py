@@ -1,0 +1,72 @@
+"""`mdsearch train autoencoder`: a folder that goes on exactly, and a decoder for the encoder in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from mdsearch.commands.train_autoencoder import main
+from space.shared.plain import InputError
+from training.files import CURVE_NAME, SAMPLES_NAME
+
+TINY = """schema_version: 1
+latent_channels: 2
+encoder: {levels: [{channels: 4, blocks: 1, conv: plain}, {channels: 4, blocks: 1, conv: plain}]}
+decoder: {levels: [{channels: 4, blocks: 1, conv: plain}, {channels: 4, blocks: DECODER, conv: plain}]}
+"""
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+SHORT = (
+    "data.scenes=720", "data.image_size_px=16", "reconstruction.batch_size=4", "state_every_steps=2",
+    "reconstruction.validation_images=4", "images=2", "reconstruction.device=cpu",
+)  # fmt: skip
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("DECODER", "1"))
+    (tmp_path / "other.yaml").write_text(TINY.replace("DECODER", "2"))
+    return tmp_path
+
+
+def test_it_goes_on_as_if_never_stopped(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"autoencoder={own / 'tiny.yaml'}", *SHORT]
+    assert main([*words, f"out={own / 'whole'}", "reconstruction.steps=4"]) == 0
+    assert main([*words, f"out={own / 'parts'}", "reconstruction.steps=2"]) == 0
+    (own / "tiny.yaml").unlink()
+    assert main([f"resume={own / 'parts'}", "reconstruction.steps=4"]) == 0
+    assert "perceptual network: random convolutions" in capsys.readouterr().out
+    whole, parts = (load_file(own / name / WEIGHTS) for name in ("whole", "parts"))
+    assert all(whole[name].equal(tensor) for name, tensor in parts.items())
+    lines = [json.loads(line) for line in (own / "parts" / CURVE_NAME).read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
+    assert [line["step"] for line in lines if "psnr" in line] == [2, 4]
+    assert (own / "parts" / SAMPLES_NAME).is_file()
+
+    light = [f"autoencoder={own / 'other.yaml'}", f"init_from={own / 'whole'}", *SHORT]
+    out = [f"out={own / 'light'}", "reconstruction.steps=2"]
+    with pytest.raises(InputError, match=r"init_from: is of another decoder"):
+        main([*light, *out])
+    assert main([*light, *out, "reconstruction.decoder_only=true"]) == 0
+    record = json.loads((own / "light" / "autoencoder.json").read_text())
+    assert record["scale"] == json.loads((own / "whole" / "autoencoder.json").read_text())["scale"]
+    (own / "whole").rename(own / "away")
+    assert main([f"resume={own / 'light'}", "reconstruction.steps=4"]) == 0
+
+
+def test_mistakes_leave_no_folder(own: Path) -> None:
+    words = [f"autoencoder={own / 'tiny.yaml'}", *SHORT, f"out={own / 'out'}"]
+    for word, found in (
+        ("data.image_size_px=17", r"data\.image_size_px: 17 px .* 2"),
+        ("reconstruction.pixel=l3", r"reconstruction\.pixel: 'l3'"),
+        ("perceptual=vgg", "perceptual: 'vgg'.*lpips-vgg"),
+        ("init_from=nowhere", "init_from: nowhere"),
+        ("weights.files.lpips-vgg=vgg.pth", "lpips-vgg: has no effect here"),
+    ):
+        with pytest.raises(InputError, match=found):
+            main([*[each for each in words if each.split("=")[0] != word.split("=")[0]], word])
+    assert not (own / "out").exists()
+    with pytest.raises(InputError, match=r"resume: .* is no folder of an autoencoder's training"):
+        main([f"resume={own}"])
