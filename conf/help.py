@@ -122,9 +122,25 @@ def fields(main: str, chosen: Mapping[str, str], package: str = PACKAGE) -> Iter
 def fields_of_preset(
     folders: Mapping[str, Mapping[str, str]], group: str, preset: str
 ) -> Iterator[tuple[str, str, str]]:
-    """The same of one preset."""
+    """The same of one preset, with those of presets of its group that it begins with."""
     text = preset_text(folders, group, preset)
-    yield from _of_text(text, "" if is_whole(text) else group.split("@")[-1].replace("/", "."))
+    found: dict[str, tuple[str, str, str]] = {}
+    for base in _begins_with(text):
+        found |= {row[0]: row for row in fields_of_preset(folders, group, base)}
+    for name, value, comment in _of_text(
+        text, "" if is_whole(text) else group.split("@")[-1].replace("/", ".")
+    ):
+        found[name] = name, value, comment or found.get(name, ("", "", ""))[2]
+    yield from found.values()
+
+
+def _begins_with(text: str) -> list[str]:
+    """Presets of its own group in a preset's defaults list."""
+    import yaml
+
+    plain = yaml.safe_load(text)
+    defaults = plain.get("defaults", []) if isinstance(plain, dict) and not is_whole(text) else []
+    return [name for name in defaults if isinstance(name, str) and name != "_self_" and "/" not in name]
 
 
 def _of_text(text: str, prefix: str) -> Iterator[tuple[str, str, str]]:
@@ -139,7 +155,7 @@ def _leaves(mapping: Any, prefix: str, lines: list[str]) -> Iterator[tuple[str, 
     import yaml
 
     for key, value in mapping.value:
-        if not prefix and key.value in ("defaults", "hydra"):
+        if mapping.start_mark.column == 0 and key.value in ("defaults", "hydra"):
             continue
         name = f"{prefix}.{key.value}" if prefix else key.value
         if isinstance(value, yaml.MappingNode) and value.value and not value.flow_style:

@@ -35,10 +35,7 @@ TRAIN_TEXTS = (
     "arch_file", "run", "out", "resume", "init_from", "data.folder", "data.captions", "data.source",
     "card.licence", "card.data_licence",
 )  # fmt: skip
-LEAST = {
-    "state_every_steps": 1, "images": 1, "keep_last": 1, "rollbacks": 0, "workers": 1, "min_workers": 1,
-    "restarts": 0,
-}  # fmt: skip
+LEAST = {"workers": 1, "min_workers": 1, "restarts": 0}
 OF_RUN, WORDS = ("proxy", "data", "training"), "overrides.yaml"
 CPU = torch.device("cpu")
 STEPS = {"steps": None}  # of a training; they do not tell one from another
@@ -104,12 +101,7 @@ class TrainCommand:
                 f"expected_images: {len(self.expected_images)} of them; allowed: none, one, or one for "
                 f"each of {len(ends)} stages"
             )
-        own = [step for step in self.keep_steps if step not in ends]
-        if odd := [step for step in own if step < 1 or step % self.state_every_steps]:
-            raise InputError(
-                f"keep_steps: {odd[0]} is no step at which a state is written; allowed: multiples of "
-                f"{self.state_every_steps} (state_every_steps)"
-            )
+        check_kept(self.kept(), ends)
 
     def kept(self) -> RunSettings:
         return RunSettings(
@@ -168,6 +160,19 @@ class TrainCommand:
         return Path(self.resume or self.out or f"trained/{of_run}{self.architecture().id}-seed{self.seed}")
 
 
+def check_kept(kept: RunSettings, ends: Sequence[int]) -> None:
+    """Raises InputError for counts that are too small, and states at steps that write none."""
+    for name, least in (("state_every_steps", 1), ("images", 1), ("keep_last", 1), ("rollbacks", 0)):
+        if getattr(kept, name) < least:
+            raise InputError(f"{name}: {getattr(kept, name)} is not possible; allowed: {least} or more")
+    own = [step for step in kept.keep_steps if step not in ends]
+    if odd := [step for step in own if step < 1 or step % kept.state_every_steps]:
+        raise InputError(
+            f"keep_steps: {odd[0]} is no step at which a state is written; allowed: multiples of "
+            f"{kept.state_every_steps} (state_every_steps)"
+        )
+
+
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
     refuse_beside(words, "arch_file", ["arch"], "which is an architecture itself")
@@ -175,15 +180,15 @@ def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:
     refuse_beside(words, "init_from", ["run"], "whose settings the training goes on with")
     resume, run, start = (path_of(words, name) for name in ("resume", "run", "init_from"))
     if resume is None:
-        command = _composed(words, _whole(_trained_with(run) or _trained_as(start)))
+        command = _composed(words, whole_settings(_trained_with(run) or trained_as(start)))
         _note_other_settings(command, words)
         return command, words
-    before = list(map(str, _read(resume, WORDS, list)))
+    before = list(map(str, read_kept(resume, WORDS, list)))
     added = [word for word in words if not word.startswith("resume=")]
     merged = [*without(before, added), *added]
-    stored = _read(resume, CONFIG_NAME, dict) if (resume / CONFIG_NAME).is_file() else {}
+    stored = read_kept(resume, CONFIG_NAME, dict) if (resume / CONFIG_NAME).is_file() else {}
     from_run = OF_RUN if path_of(merged, "run") or path_of(merged, "init_from") else ()  # may be gone
-    of_run = _whole({name: stored[name] for name in from_run if name in stored})
+    of_run = whole_settings({name: stored[name] for name in from_run if name in stored})
     resumed = _composed(words, of_run, before, stored.get("presets", {}))
     return replace(resumed, arch_file=str(resume / ARCHITECTURE_NAME)), merged
 
@@ -217,7 +222,7 @@ def _trained_with(run: Path | None) -> dict[str, Any]:
     return trained_with(run)
 
 
-def _trained_as(model: Path | None) -> dict[str, Any]:
+def trained_as(model: Path | None) -> dict[str, Any]:
     """The settings of a trained model, by its run or its own training; empty where there are none."""
     if model is None:
         return {}
@@ -228,11 +233,11 @@ def _trained_as(model: Path | None) -> dict[str, Any]:
         return trained_with(run)
     if not (model / CONFIG_NAME).is_file():
         return {}
-    stored = _read(model, CONFIG_NAME, dict, "init_from")
+    stored = read_kept(model, CONFIG_NAME, dict, "init_from")
     return {name: stored[name] for name in OF_RUN if name in stored}
 
 
-def _whole(stored: dict[str, Any]) -> dict[str, Any]:
+def whole_settings(stored: dict[str, Any]) -> dict[str, Any]:
     """With the fields that are stored only where they differ: words may set them."""
     if "training" not in stored:
         return stored
@@ -256,7 +261,7 @@ def _note_other_settings(command: TrainCommand, words: list[str]) -> None:
         print(f"note: {run} had other settings of {', '.join(others)}; {take} takes them", file=sys.stderr)
 
 
-def _read(folder: Path, name: str, kind: type, word: str = "resume") -> Any:
+def read_kept(folder: Path, name: str, kind: type, word: str = "resume") -> Any:
     """What a training kept of its words or settings."""
     none = f"{word}: {str(folder)!r} is no folder of a training"
     try:

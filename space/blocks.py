@@ -259,11 +259,10 @@ class TransformerStack(nn.Module):
         return tokens
 
 
-class Downsample(nn.Conv2d):
-    """Stride-2 3x3 convolution: (B, C, H, W) -> (B, C, H / 2, W / 2)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, 3, stride=2, padding=1)
+def make_downsample(channels: int) -> nn.Conv2d:
+    """Stride-2 3x3 convolution: (B, C, H, W) -> (B, C, H / 2, W / 2). No class of its own: adapters make
+    another layer of a layer's class."""
+    return nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
 
 class Upsample(nn.Module):

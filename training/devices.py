@@ -98,7 +98,8 @@ def used_here(batch: T, device: torch.device) -> T:
     """A batch of another stream, whose memory is not given away before this stream is done with it."""
     if device.type == "cuda":
         for tensor in _tensors(batch):
-            tensor.record_stream(torch.cuda.current_stream(device))
+            if tensor.device.type == "cuda":  # which step it is stays here
+                tensor.record_stream(torch.cuda.current_stream(device))
     return batch
 
 

@@ -19,6 +19,10 @@ from torch import Tensor
 from space.shared.plain import InputError
 
 FLOW = "flow"
+ONE_STEP: Literal["onestep"] = "onestep"
+"""Of a network that predicts clean latents from noise alone: that in one step. In more, what is predicted is
+noised again in between, by the forward process (Xu et al., 2023, UFOGen; Song et al., 2023)."""
+SamplerName = Literal["ddim", "euler", "onestep"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class DiffusionSettings:
             )
 
     @property
-    def sampler(self) -> str:
+    def sampler(self) -> SamplerName:
         """How a network that was trained so generates, as protocols and manifests name it."""
         return "euler" if self.prediction == FLOW else "ddim"
 
@@ -106,7 +110,7 @@ class Diffusion:
     """
 
     def __init__(self, settings: DiffusionSettings, bound: float | None, device: torch.device) -> None:
-        self.settings, self._bound, self._device = settings, bound, device
+        self.settings, self.bound, self._device = settings, bound, device
         signal, spread = self._of_all_steps()
         self._signal, self._noise = signal.float().to(device), spread.float().to(device)
         self._weight = self._weights(signal, spread).float().to(device)
@@ -115,6 +119,26 @@ class Diffusion:
         """x_t of (B, C, H, W) latents at (B,) timesteps."""
         signal, spread = self._levels(timesteps)
         return signal * clean + spread * noise
+
+    def levels(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """a_t and s_t, (B, 1, 1, 1) each; behind the last level, at -1, latents are clean: 1 and 0."""
+        is_clean = (timesteps < 0).view(-1, 1, 1, 1)
+        signal, spread = self._levels(timesteps.clamp(min=0))
+        return torch.where(is_clean, 1.0, signal), torch.where(is_clean, 0.0, spread)
+
+    def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """As `add_noise`; clean at -1."""
+        signal, spread = self.levels(timesteps)
+        return signal * clean + spread * noise
+
+    def clean(self, prediction: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        """The x0 that a prediction of x_t means; not clipped."""
+        if self.settings.prediction == "x0":
+            return prediction
+        signal, spread = self._levels(timesteps)
+        if self.settings.prediction == "epsilon":
+            return (noisy - spread * prediction) / signal
+        return (1 if self.settings.prediction == FLOW else signal) * noisy - spread * prediction
 
     def loss(self, prediction: Tensor, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Weighted mean squared error of the prediction, a scalar."""
@@ -136,16 +160,24 @@ class Diffusion:
         *,
         steps: int,
         guidance: float,
+        sampler: SamplerName | None = None,
+        more_noise: Callable[[], Tensor] | None = None,
     ) -> Tensor:
-        """DDIM from noise (B, C, H, W) to clean latents.
+        """From noise (B, C, H, W) to clean latents, by the usual sampler of this prediction or another.
 
         Classifier-free guidance: empty + guidance * (conditional - empty); 1 leaves the empty one out.
-        `empty_context` is (1, L, W).
+        `empty_context` is (1, L, W). `more_noise` is drawn between the steps of `onestep`, as (B, C, H, W).
         """
         guided = guidance != 1
         if guided:
             context = torch.cat([context, empty_context.expand(len(noise), -1, -1)])
-        timesteps, step = self._ddim(steps) if self.settings.prediction != FLOW else self._euler(steps)
+        match sampler or self.settings.sampler:
+            case "ddim":
+                timesteps, step = self._ddim(steps)
+            case "euler":
+                timesteps, step = self._euler(steps)
+            case "onestep":
+                timesteps, step = self._one_step(steps, more_noise)
         latents = noise
         for timestep in timesteps:
             batch = torch.cat([latents, latents]) if guided else latents
@@ -170,17 +202,38 @@ class Diffusion:
     def _euler(self, steps: int) -> tuple[Tensor, SamplingStep]:
         """From noise level to noise level along the velocity, as far from each other as DDIM's here."""
         count = self.settings.timesteps
-        timesteps = torch.arange(count, 0, -count / steps, dtype=torch.float64).round().long()[:steps] - 1
-        following = dict(zip(timesteps.tolist(), [*timesteps.tolist()[1:], -1], strict=True))
+        timesteps, following = self.trailing(steps)
 
         def step(velocity: Tensor, timestep: int, latents: Tensor) -> Tensor:
             level, next_level = ((each + 1) / count for each in (timestep, following[timestep]))
-            if self._bound is not None:
-                clean = (latents - level * velocity).clamp(-self._bound, self._bound)
+            if self.bound is not None:
+                clean = (latents - level * velocity).clamp(-self.bound, self.bound)
                 velocity = (latents - clean) / level
             return latents + (next_level - level) * velocity
 
         return timesteps.to(self._device), step
+
+    def _one_step(self, steps: int, more_noise: Callable[[], Tensor] | None) -> tuple[Tensor, SamplingStep]:
+        timesteps, following = self.trailing(steps)
+
+        def step(prediction: Tensor, timestep: int, latents: Tensor) -> Tensor:
+            at = torch.full((len(latents),), timestep, device=latents.device)
+            clean = self.clean(prediction, latents, at)
+            if self.bound is not None:
+                clean = clean.clamp(-self.bound, self.bound)
+            if following[timestep] < 0:
+                return clean
+            if more_noise is None:
+                raise InputError(f"more_noise: missing; {steps} steps of {ONE_STEP} need noise in between")
+            return self.add_noise(clean, more_noise(), torch.full_like(at, following[timestep]))
+
+        return timesteps.to(self._device), step
+
+    def trailing(self, steps: int) -> tuple[Tensor, dict[int, int]]:
+        """Timesteps from the last one on, evenly apart, and which follows each; -1 the last."""
+        count = self.settings.timesteps
+        timesteps = torch.arange(count, 0, -count / steps, dtype=torch.float64).round().long()[:steps] - 1
+        return timesteps, dict(zip(timesteps.tolist(), [*timesteps.tolist()[1:], -1], strict=True))
 
     def _levels(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         shape = (-1, 1, 1, 1)
@@ -188,7 +241,7 @@ class Diffusion:
 
     @cached_property
     def _scheduler(self) -> Any:
-        return ddim_scheduler(self.settings, self._bound)
+        return ddim_scheduler(self.settings, self.bound)
 
     @property
     def alphas_cumprod(self) -> Tensor:

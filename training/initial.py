@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+
+from torch import Tensor, nn
 
 from space.difference import difference_in_a_line
 from space.shared.plain import InputError
@@ -20,26 +23,50 @@ def begin_with(trainer: Trainer, folder: Path) -> Model:
         InputError: the folder holds no model, or weights that mean something else here.
     """
     model, own = load_model(folder, trainer.settings.device), trainer.objective.model
+    check_same(model, own, folder)
+    for made in (own, trainer.averaged):
+        take_weights(made, model)
+    return model
+
+
+def check_same(model: Model, own: Model, folder: Path, *, but_for: Collection[str] = ()) -> None:
+    """That weights of a model, from its folder, mean the same in another one.
+
+    Raises:
+        InputError: they do not.
+    """
     before = replace(
         model.architecture,
         attention=own.architecture.attention,
         latent_size=own.architecture.latent_size,
+        guidance_width=own.architecture.guidance_width,
     )
     if before != own.architecture:
         found = difference_in_a_line(before, own.architecture)
         raise InputError(f"init_from: {folder} is of another architecture: {found}; allowed: other attention")
     for name in ("latents", "text", "diffusion", "vocabulary"):
         theirs, ours = (_meant(each.settings, name) for each in (model, own))
-        if theirs != ours:
+        if theirs != ours and name not in but_for:
             raise InputError(
                 f"init_from: {folder} was trained with other training.{name}"
                 if name != "vocabulary"
                 else f"init_from: {folder} knows other words than these captions have"
             )
-    for made in (own, trainer.averaged):
-        for name, part in model.saved_parts().items():
-            made.saved_parts()[name].load_state_dict(part.state_dict())
-    return model
+
+
+def take_weights(own: Model, model: Model) -> None:
+    """Give a model those of another one; a guidance embedding that it has alone starts without effect."""
+    unet = own.unet
+    if isinstance(unet.guidance, nn.Linear) and not model.architecture.guidance_width:
+        nn.init.zeros_(unet.guidance.weight)
+    for name, part in model.saved_parts().items():
+        new = {f"guidance.{key}": value for key, value in _guidance(own).items()} if name == "unet" else {}
+        own.saved_parts()[name].load_state_dict({**new, **part.state_dict()})
+
+
+def _guidance(model: Model) -> dict[str, Tensor]:
+    layer = model.unet.guidance
+    return layer.state_dict() if isinstance(layer, nn.Module) else {}
 
 
 def _meant(settings: ModelSettings, name: str) -> object:

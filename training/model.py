@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from torch import Tensor, nn
 from space.architecture import Architecture
 from space.coordinates import COORDINATES, with_coordinates
 from space.shared.files import replacing, write_whole
-from space.shared.plain import InputError, from_plain, to_plain
+from space.shared.plain import InputError, from_plain, to_plain, unless
 from space.shared.seeds import generator
 from space.unet import UNet
 from training.devices import choose_device
-from training.diffusion import Diffusion, DiffusionSettings
+from training.diffusion import ONE_STEP, Denoiser, Diffusion, DiffusionSettings, SamplerName
 from training.files import MODEL_NAME
+from training.guidance import guidance_embedding
 from training.latents import Codec, LatentSettings, make_codec
 from training.text import TextEncoder, TextSettings, make_text_encoder
 
@@ -36,6 +38,12 @@ class ModelSettings:
     diffusion: DiffusionSettings
     latents: LatentSettings
     text: TextSettings
+    one_step: bool = unless(False)  # whether it is distilled to predict clean latents at once
+
+    @property
+    def sampler(self) -> SamplerName:
+        """How it generates, as protocols and manifests name it."""
+        return ONE_STEP if self.one_step else self.diffusion.sampler
 
 
 @dataclass(frozen=True)
@@ -98,15 +106,21 @@ class Model(nn.Module):
     def codec(self) -> Codec:
         return self.frozen.codec
 
-    def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+    def forward(
+        self, latents: Tensor, timesteps: Tensor, context: Tensor, guidance: Tensor | None = None
+    ) -> Tensor:
         """The network's prediction, (B, C, H, W) as the latents; with the coordinates beside them, if set.
 
-        The network then has two channels more than the latents, of which its output's are not used.
+        The network then has two channels more than the latents, of which its output's are not used. (B,)
+        guidance scales are told to an architecture that has a place for them.
         """
+        told = {}
+        if guidance is not None and (width := self.architecture.guidance_width):
+            told = {"guidance": guidance_embedding(guidance, width)}
         if not self.settings.latents.coordinates:
-            prediction: Tensor = self.unet(latents, timesteps, context)
+            prediction: Tensor = self.unet(latents, timesteps, context, **told)
             return prediction
-        return self.unet(with_coordinates(latents), timesteps, context)[:, : latents.shape[1]]
+        return self.unet(with_coordinates(latents), timesteps, context, **told)[:, : latents.shape[1]]
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -116,8 +130,12 @@ class Model(nn.Module):
 
     def initial_noise(self, seed: int, indices: Sequence[int]) -> Tensor:
         """(B, C, H, W): image i starts from noise that (seed, i) alone decides, in batches of any size."""
+        return self._noise_of(seed, indices)()
+
+    def _noise_of(self, seed: int, indices: Sequence[int]) -> Callable[[], Tensor]:
+        """What gives the images' initial noise, and when it is called again more of the same streams."""
         own = [generator("initial noise", seed, index) for index in indices]
-        return torch.stack([torch.randn(self.latent_shape, generator=g) for g in own]).to(self.device)
+        return lambda: torch.stack([torch.randn(self.latent_shape, generator=g) for g in own]).to(self.device)
 
     def generate(
         self,
@@ -158,13 +176,21 @@ class Model(nn.Module):
             InputError: an image that is not finite.
         """
         self.eval()
+        noise = self._noise_of(seed, indices)
+        scale = self.settings.guidance if guidance is None else guidance
+        denoise: Denoiser = self
+        if self.architecture.guidance_width:
+            told = torch.full((len(captions),), float(scale), device=self.device)
+            denoise, scale = partial(self, guidance=told), 1
         latents = self.diffusion.sample(
-            self,
-            self.initial_noise(seed, indices),
+            denoise,
+            noise(),
             self.text_encoder.encode(list(captions)),
             self.text_encoder.encode([""]),
             steps=steps or self.settings.sampling_steps,
-            guidance=self.settings.guidance if guidance is None else guidance,
+            guidance=scale,
+            sampler=self.settings.sampler,
+            more_noise=noise,
         )
         images = self.codec.decode(latents).float()
         if not images.isfinite().all():

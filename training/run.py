@@ -114,7 +114,8 @@ class TrainingRun(Generic[Kept]):
 
         def after(step: int, loss: float) -> None:
             if self.trainer.ranks.is_first:
-                self._lines.append({"step": step, "loss": round(loss, 6)})
+                terms = {name: round(value, 6) for name, value in self.trainer.objective.terms().items()}
+                self._lines.append({"step": step, "loss": round(loss, 6), **terms})
                 self.watched.step(step, loss)
             on_step(step, loss)
             if self._stopped():

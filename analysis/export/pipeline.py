@@ -16,7 +16,7 @@ from analysis.export.formats import write_component
 from analysis.export.pipeline_components import components, text_and_tokenizer
 from space.shared.files import write_whole
 from space.shared.plain import InputError
-from training.diffusion import check_ddim
+from training.diffusion import ONE_STEP, check_ddim
 from training.latents import Vae
 from training.model import Model
 
@@ -42,6 +42,7 @@ def write_pipeline(
     """
     model.eval()
     check_ddim(model.settings.diffusion)
+    _check_generates(model)
     _, tokenizer = text_and_tokenizer(model)
     tokenizer.save_pretrained(folder / "tokenizer")
     settings = _settings(model, tokenizer)
@@ -54,6 +55,21 @@ def write_pipeline(
         own.mkdir()
         manifests[component.name] = write_component(component, "onnx", own, precision=precision, about=about)
     return manifests
+
+
+def _check_generates(model: Model) -> None:
+    """As the script does: in DDIM's steps, or one, and with guidance by two passes."""
+    steps = model.settings.sampling_steps
+    if model.settings.one_step and steps > 1:
+        raise InputError(
+            f"model: generates in {steps} steps of {ONE_STEP}, and the script has no noise for between them; "
+            "allowed: 1 step"
+        )
+    if width := model.architecture.guidance_width:
+        raise InputError(
+            f"guidance_width: {width}, by which the network is told its guidance scale, and the script tells "
+            "none; allowed: 0"
+        )
 
 
 def _settings(model: Model, tokenizer: Any) -> dict[str, Any]:

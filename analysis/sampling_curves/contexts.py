@@ -19,10 +19,8 @@ from space.shared.plain import InputError, from_plain
 from training.data.captions import read_prompts
 from training.data.factory import load_data
 from training.devices import choose_device
-from training.files import MODEL_NAME
-from training.generation.identity import model_kind
+from training.generation.generators import own_settings
 from training.generation.settings import GenerationSettings
-from training.model import read_description
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def of_run(
     captions = evaluation_captions(prompts, count)
     bf16 = settings.training.is_bf16_on(choose_device(compute.device))
     usual = {
-        **_own(model),
+        **own_settings(model),
         "count": count,
         "image_size_px": settings.data.image_size_px,
         "seed": settings.seed,
@@ -92,17 +90,9 @@ def of_protocol(
     said = {name: value for name, value in preset.get("drawing", {}).items() if value is not None}
     said.pop("seeds", None)
     size = preset["images"].get("drawn_size_px")
-    usual = _own(model) | said | ({"image_size_px": size} if size else {}) | {"count": count}
+    usual = own_settings(model) | said | ({"image_size_px": size} if size else {}) | {"count": count}
     request = Request("", preset, reference=reference, compute=compute, weights=weights)
     return SamplingContext(prompts[:count], _generation(usual, wanted), request)
-
-
-def _own(model: Path) -> dict[str, Any]:
-    """What a model of ours says of itself; a pipeline says nothing."""
-    if model_kind(model) != MODEL_NAME:
-        return {}
-    _, own = read_description(model)
-    return {"image_size_px": own.image_size_px, "steps": own.sampling_steps, "guidance": own.guidance}
 
 
 def _generation(usual: Mapping[str, Any], wanted: Mapping[str, Any]) -> GenerationSettings:

@@ -12,6 +12,7 @@ from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.protocols.score import Score, check_comparable, score_name
 from evaluators.protocols.sheet import FILE, Sheet
 from space.shared.plain import InputError, nearest
+from training.diffusion import ONE_STEP
 
 VARIED = ("drawing.guidance", "drawing.steps")
 SHARED = ("count", "sampler", "seed")  # of the settings of samples, those that a protocol holds
@@ -39,8 +40,9 @@ class Curves:
     @property
     def protocol(self) -> EvaluationProtocol:
         """What all points share: guidance and steps are left out."""
-        protocol = self._any_score.protocol
-        return replace(protocol, drawing=replace(protocol.drawing, guidance=None, steps=None))
+        protocol, samplers = self._any_score.protocol, ", ".join(_samplers(self.points)) or None
+        drawing = replace(protocol.drawing, guidance=None, steps=None, sampler=samplers)
+        return replace(protocol, drawing=drawing)
 
     @property
     def _any_score(self) -> Score:
@@ -79,19 +81,28 @@ def check_joins(out: Path, made: dict[str, Any]) -> None:
     """Before anything is generated, that its scores will compare with those in `out`, as far as is known.
 
     Raises:
-        InputError: the points there are of other captions, or of samples with another count, sampler or seed.
+        InputError: the points there are of other captions, or of samples with another count, sampler or seed;
+            but points of a network that is distilled to one step join those of others.
     """
     for file in _sheets(out):
         there = Sheet.load(file).about["drawn"]
         shared = [("captions", there["captions"], made["captions"])]
         shared += [(name, there["settings"][name], made["settings"][name]) for name in SHARED]
         differing = [
-            f"{name} {theirs} there and {ours} now" for name, theirs, ours in shared if theirs != ours
+            f"{name} {theirs} there and {ours} now"
+            for name, theirs, ours in shared
+            if theirs != ours and not (name == "sampler" and ONE_STEP in (theirs, ours))
         ]
         if differing:
             raise InputError(
                 f"out: the points in {out} do not compare ({', '.join(differing)}); give another out="
             )
+
+
+def _samplers(points: Iterable[CurvePoint]) -> list[str]:
+    """All of them; networks that are distilled to one step have their own beside the others'."""
+    found = {score.protocol.drawing.sampler for point in points for score in point.scores.values()}
+    return sorted(sampler for sampler in found if sampler is not None)
 
 
 def _sheets(out: Path) -> list[Path]:
@@ -113,10 +124,11 @@ def read_curves(out: Path, fid: str | None, clip: str | None) -> Curves:
             CurvePoint(file.parents[1].name, float(settings["guidance"]), int(settings["steps"]), scores)
         )
     points.sort(key=lambda point: (point.model, point.steps, point.guidance))
+    varied = (*VARIED, "drawing.sampler") if ONE_STEP in _samplers(points) else VARIED
     for point in points[1:]:
         for name, score in point.scores.items():
             if name in points[0].scores:
-                check_comparable(points[0].scores[name], score, VARIED)
+                check_comparable(points[0].scores[name], score, varied)
     protocol = next(iter(points[0].scores.values())).protocol
     first = {
         "fid": score_name("fid", protocol.features[0].name) if protocol.features else "",

@@ -66,7 +66,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "generate curves": Command("FID against CLIP over guidance and sampling steps"),
         "data": Command("captioned images, checked and counted before training"),
         "encode": Command("latents and text features, ahead of training"),
-        "distill": _planned("fewer sampling steps for a trained model"),
+        "distill": Command("fewer sampling steps for a trained model; -m for sweeps"),
     },
     "Quality": {
         "evaluate": Command("FID, KID, precision and recall, CLIP score of anybody's images"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 
@@ -13,11 +13,9 @@ from conf.words import as_text
 from mdsearch.progress import shown_progress
 from space.shared.plain import InputError, from_plain
 from training.data.captions import read_prompts
-from training.files import MODEL_NAME
-from training.generation.identity import model_kind
+from training.generation.generators import own_settings
 from training.generation.samples import Shard, generate_samples
 from training.generation.settings import GenerationSettings
-from training.model import read_description
 
 SAMPLES_TEXTS = ("model", "captions", "out")
 
@@ -31,7 +29,7 @@ class SamplesCommand:
     out: str
     count: int | None = None
     image_size_px: int | None = None
-    scheduler: str = "ddim"
+    scheduler: str | None = None
     steps: int | None = None
     guidance: float | None = None
     seed: int = 0
@@ -50,12 +48,9 @@ class SamplesCommand:
         """
         if self.count is not None and self.count > captions:
             raise InputError(f"count: {self.count}, but {self.captions} holds {captions} captions")
-        defaults: dict[str, Any] = {"count": captions, "sampler": self.scheduler}
-        if model_kind(self.model) == MODEL_NAME:
-            _, known = read_description(self.model)
-            defaults["image_size_px"] = known.image_size_px
-            defaults |= {"steps": known.sampling_steps, "guidance": known.guidance}
+        defaults = {"count": captions, **own_settings(self.model)}
         given = {field.name: getattr(self, field.name, None) for field in fields(GenerationSettings)}
+        given["sampler"] = self.scheduler
         given = {name: value for name, value in given.items() if value is not None}
         settings: GenerationSettings = from_plain(GenerationSettings, defaults | given)
         return settings

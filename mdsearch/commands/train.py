@@ -7,18 +7,17 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
 from rich.console import Console
 
-from conf.compose import compose
 from mdsearch.long_training import held, interruption
 from mdsearch.plans import print_plan
 from mdsearch.progress import training_progress
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
 from mdsearch.train_plan import train_plan
+from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
@@ -28,15 +27,12 @@ from training.devices import choose_device
 from training.distributed.base import check_shares
 from training.distributed.launch import be_one_of_many, run_workers
 from training.distributed.ranks import RankGroup, given_workers, join, leave
-from training.encoders import with_images
 from training.failures import Diverged, WorkersLost
 from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER
-from training.handing_over import hand_over, withdraw
+from training.handing_over import withdraw
 from training.initial import begin_with
 from training.logs.following import Follower, followed
-from training.logs.observers import why
 from training.logs.trackers import Described, check_trackers
-from training.model import Model
 from training.model_card import Card, card_of, write_card
 from training.run import BEFORE, ModelScores, Scores, TrainingRun, last_scored
 from training.stages import STAGE, check_same_weights, last_stage, run_stages
@@ -100,7 +96,7 @@ def train(
         ends = [stage.until for stage in stages]
         trainer = run_stages(first, place, make, ends, folder, command.kept(), during, stopped)
         if not stopped():
-            ranks.first(partial(_hand_over, command, trainer, folder))
+            ranks.first(partial(hand_over_and_say, folder, partial(_card, command, trainer, folder)))
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
         raise KeyboardInterrupt
@@ -148,39 +144,14 @@ def _described(command: TrainCommand, trainer: Trainer, folder: Path) -> Describ
     return Described("", folder.resolve().name, "train", params)
 
 
-def _hand_over(command: TrainCommand, trainer: Trainer, folder: Path) -> None:
-    """The folder of a pipeline, with its card; what keeps it from being one is said."""
-    try:
-        reasons = hand_over(folder, _card(command, trainer, folder))
-    except Exception as error:  # whatever it is: training has ended, and its weights are safe
-        reasons = [why(error)]
-    for reason in reasons:
-        print(f"no {PIPELINE_FOLDER}/ for diffusers: {reason}")
-
-
 def _card(command: TrainCommand, trainer: Trainer, folder: Path) -> Card:
     name, scored = folder.resolve().name, last_scored(folder)
     return card_of(name, trainer, command.data, command.card, scored or ModelScores())
 
 
 def _scored_on(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
-    """As trials of a search on this data are scored, by the embedded evaluator."""
-    from search.scoring.evaluator import prepare_evaluator
-    from search.scoring.inputs import scored_captions
-    from search.settings import settings_from_plain
-
-    plain, data = to_plain(command, all_fields=True), with_images(trainer.data, trainer.settings)
-    groups: dict[str, dict[str, Any]] = {name: plain[name] for name in OF_RUN}
-    groups["data"]["image_size_px"] = data.image_size_px
-    settings = settings_from_plain(compose("search", [f"seed={command.seed}"], stored=groups))
-    evaluator = prepare_evaluator(settings, folder / f"evaluator-{data.image_size_px}px", data, print)
-    captions = scored_captions(settings, data)
-
-    def scored(model: Model) -> ModelScores:
-        images = model.generate(captions, seed=command.seed)
-        return ModelScores(*evaluator.score_and_deviations(images, captions), len(images))
-
-    return scored
+    plain = to_plain(command, all_fields=True)
+    return embedded_scores({name: plain[name] for name in OF_RUN}, command.seed, trainer, folder)
 
 
 def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:

@@ -195,7 +195,7 @@ class LoraMixin(PeftAdapterMixin):
 
     def _check_ready(self) -> None:
         if not is_peft_available():
-            raise InputError("peft: adapters need it; pip install peft")
+            raise InputError("peft: adapters need it; pip install 'mdsearch[lora]'")
         if any(isinstance(part, Attention) and part.fused is not None for part in self.unet.modules()):
             raise InputError("adapter: projections are fused, past which it would act; unfuse them first")
 

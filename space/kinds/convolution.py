@@ -162,9 +162,9 @@ def _down_held(stage: Stage) -> int:
 
 
 def _down(stage: Stage) -> nn.Module:
-    from space.blocks import Downsample
+    from space.blocks import make_downsample
 
-    return Downsample(stage.inputs)
+    return make_downsample(stage.inputs)
 
 
 DOWNSAMPLE = Kind("downsample", _down_cost, _down_held, _down, one_product)

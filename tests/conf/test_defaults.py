@@ -45,6 +45,7 @@ from mdsearch.commands.replay import ReplaySettings
 from mdsearch.commands.simulate import SimulateSettings
 from mdsearch.commands.train import TrainCommand
 from mdsearch.commands.train_autoencoder import AutoencoderCommand
+from mdsearch.distill_command import DistillCommand
 from search.ask_tell_settings import AskTellSettings, ServeAddress
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
@@ -59,6 +60,7 @@ from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import ByName, from_plain, to_plain
 from training.data.factory import DATA_SETS, DataSettings
+from training.distillation import OBJECTIVES, DistillationSettings
 from training.objectives.reconstruction import ReconstructionSettings
 from training.settings import TrainingSettings
 
@@ -71,6 +73,7 @@ USUAL = {
     "reconstruction/short": ReconstructionSettings,
     "training/short": TrainingSettings,
     **{f"data/{name}": DataSettings for name in DATA_SETS},
+    **{f"objective/{name}": DistillationSettings for name in OBJECTIVES},
     **{f"sampler/{name}": SamplerSettings for name in SAMPLERS},
     **{f"stopping/{name}": StoppingSettings for name in RULES},
     **{f"strategy/{name}": StrategySettings for name in STRATEGIES},
@@ -94,6 +97,7 @@ COMMANDS = {
     "completion": CompletionSettings,
     "convert": ConvertCommand,
     "data": DataCommand,
+    "distill": DistillCommand,
     "efficiency": EfficiencySettings,
     "encode": EncodeCommand,
     "evaluate": EvaluateCommand,
@@ -222,6 +226,7 @@ def test_every_file_is_compared_with_its_dataclass() -> None:
 def test_the_names_of_the_tables_are_those_of_the_files() -> None:
     for group, table in (
         ("data", DATA_SETS),
+        ("objective", OBJECTIVES),
         ("sampler", SAMPLERS),
         ("stopping", RULES),
         ("strategy", STRATEGIES),

@@ -65,6 +65,13 @@ def test_help_shows_the_fields_of_the_presets_that_the_words_choose() -> None:
     assert "\ndata=... (default scenes; here folder)\n" in chosen
 
 
+def test_help_shows_the_fields_of_the_preset_that_a_preset_begins_with() -> None:
+    shown = help_text("train", ["training=emoji"])
+    assert "training.defaults" not in shown and "  training.gradient_clip=1.0 " in shown
+    rate = next(line for line in shown.splitlines() if line.startswith("  training.learning_rate="))
+    assert "=2e-3 " in rate and rate.endswith("of AdamW, after the warm-up")  # its value, the other's words
+
+
 @pytest.mark.parametrize(
     ("main", "word", "said"),
     [

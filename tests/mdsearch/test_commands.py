@@ -112,8 +112,6 @@ def test_words_divide_into_a_command_and_the_rest(words: str, command: str, left
         ("qqq abc", "qqq: no such command; Valid: average, compare, completion, confirm, convert, "),
         ("generate sampels model=a", "generate sampels: no such command; did you mean 'generate samples'"),
         ("evidence pair runs/a", "evidence pair: no such command; did you mean 'evidence pairs'"),
-        ("distill", "distill: planned, not there yet"),
-        ("distill --help", "distill: planned, not there yet"),
     ],
 )
 def test_what_is_no_command_is_refused_in_one_line(words: str, said: str) -> None:

@@ -9,10 +9,14 @@ import pytest
 import torch
 
 from space.architecture import Architecture, Level
+from tests.training.examples import Makes
 from training.data.dataset import Dataset
 from training.data.factory import load_data
 from training.data.scenes import ScenesSettings
+from training.distillation import Distiller
+from training.objectives.ufogen import UfogenSettings
 from training.settings import TrainingSettings
+from training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -49,6 +53,27 @@ def settings() -> TrainingSettings:
     return TrainingSettings(
         steps=40, batch_size=8, warmup_steps=4, sampling_steps=4, validation_images=16, device="cpu"
     )
+
+
+@pytest.fixture(scope="session")
+def base_folder(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model that has learnt a little: an untrained one predicts zero whatever it is given."""
+    trainer, folder = Trainer(tiny, scenes, settings, seed=0), tmp_path_factory.mktemp("base")
+    trainer.train_to(6)
+    trainer.save_weights(folder)
+    return folder
+
+
+@pytest.fixture
+def make_distiller(base_folder: Path, scenes: Dataset, settings: TrainingSettings) -> Makes:
+    """Called with fields of `UfogenSettings`."""
+
+    def made(**own: object) -> Distiller:
+        return Distiller(base_folder, scenes, settings, UfogenSettings(**own), seed=1)  # type: ignore[arg-type]
+
+    return made
 
 
 @pytest.fixture

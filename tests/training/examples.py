@@ -14,8 +14,18 @@ from torch import Tensor
 
 from space.architecture import Architecture
 from training.checkpoints import Checkpoints
+from training.distillation import Distiller
+from training.objectives.ufogen import UfogenObjective
 from training.supernet import SharedTrainer
 from training.trainer import Trainer
+
+Makes = Callable[..., Distiller]
+"""Of the fixture `make_distiller`, called with fields of `UfogenSettings`."""
+
+
+def ufogen(distiller: Distiller) -> UfogenObjective:
+    assert isinstance(distiller.objective, UfogenObjective)
+    return distiller.objective
 
 
 def wider(architecture: Architecture) -> Architecture:

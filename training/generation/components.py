@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from space.interchange.clipped_ddim import ClippedDDIMScheduler
+from space.interchange.one_step import OneStepScheduler
 from space.interchange.pipeline_autoencoder import PipelineAutoencoder
 from space.interchange.pipeline_unet import PipelineUNet
 from space.interchange.pixel_autoencoder import PixelAutoencoder
@@ -19,9 +20,9 @@ from training.pretrained import check_vocabulary, knows_words, load_whole
 from training.told_apart import LOOKED_AT
 
 LIBRARIES = ("diffusers", "transformers")
+OUR_SCHEDULERS = (ClippedDDIMScheduler, OneStepScheduler)
 OUR_CLASSES = {
-    kind.__name__: kind
-    for kind in (PipelineUNet, PipelineAutoencoder, PixelAutoencoder, ClippedDDIMScheduler)
+    kind.__name__: kind for kind in (PipelineUNet, PipelineAutoencoder, PixelAutoencoder, *OUR_SCHEDULERS)
 }
 
 
@@ -35,7 +36,7 @@ def load_parts(folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> di
     kinds = {name: _network_class(entry) for name, entry in index.items() if (folder / name).is_dir()}
     return {
         name: kind.from_pretrained(folder / name, local_files_only=True)
-        if kind is ClippedDDIMScheduler
+        if kind in OUR_SCHEDULERS
         else load_whole(kind, folder / name, "model", dtype=dtype)
         for name, kind in kinds.items()
         if kind is not None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from space.interchange.checkpoints import PIPELINE_FILE
 from space.shared.plain import InputError
+from training.diffusion import ONE_STEP
 from training.generation.identity import model_kind
 from training.generation.settings import PRECISIONS, GenerationSettings
+from training.interchange.pipelines import is_one_step
 from training.model import Model, load_model, read_description
 from training.told_apart import unread_text
 
@@ -54,16 +56,34 @@ def check_settings(folder: str | Path, settings: GenerationSettings) -> None:
         raise InputError(
             f"image_size_px: {settings.image_size_px}, but this model generates {model.image_size_px} px"
         )
-    if settings.sampler != model.diffusion.sampler:
+    if settings.sampler != model.sampler:
         raise InputError(
-            f"scheduler: {settings.sampler!r} is not possible; allowed: {model.diffusion.sampler}, as our "
-            f"networks that predict {model.diffusion.prediction} generate"
+            f"scheduler: {settings.sampler!r} is not possible; allowed: {model.sampler}, as "
+            + (
+                "a network distilled to one step generates"
+                if model.one_step
+                else f"our networks that predict {model.diffusion.prediction} generate"
+            )
         )
     if settings.steps > model.diffusion.timesteps:
         raise InputError(
             f"steps: {settings.steps} is not possible; allowed: at most {model.diffusion.timesteps}, the "
             "model's timesteps"
         )
+
+
+def own_settings(folder: str | Path) -> dict[str, Any]:
+    """Fields of `GenerationSettings` that a model says of itself: all of ours; of a pipeline's scheduler
+    alone, and that only where it is the one of distilled networks."""
+    if model_kind(folder) == PIPELINE_FILE:
+        return {"sampler": ONE_STEP} if is_one_step(folder) else {}
+    _, own = read_description(folder)
+    return {
+        "image_size_px": own.image_size_px,
+        "steps": own.sampling_steps,
+        "guidance": own.guidance,
+        "sampler": own.sampler,
+    }
 
 
 class OurGenerator:

@@ -13,6 +13,7 @@ from typing import Any
 import diffusers
 from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers
 
+from space.interchange.one_step import OneStepScheduler
 from space.shared.plain import InputError, nearest
 
 NOISE_LEVELS = ("beta_start", "beta_end", "beta_schedule")
@@ -46,8 +47,8 @@ def rescheduled(own: Any, name: str) -> Any:
     kind = possible.get(_short(name))
     if kind is None:
         raise InputError(f"scheduler: {name!r} is none of this pipeline's; {nearest(name.lower(), possible)}")
-    if isinstance(own, kind):  # its own class, or the one that ours refines
-        return own
+    if type(own) is kind or (isinstance(own, kind) and not isinstance(own, OneStepScheduler)):
+        return own  # its own class, or the one that ours refines
     if missing := getattr(kind, "_backends", [])[1:]:  # of diffusers' stand-in for what it cannot import
         raise InputError(f"scheduler: {kind.__name__} needs {', '.join(missing)}, which is not installed")
     ours, theirs = _parameters(type(own)), _parameters(kind)

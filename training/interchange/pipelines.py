@@ -28,6 +28,7 @@ from training.text import SmallTextEncoder, TextSettings
 PIPELINE_CLASS = "StableDiffusionPipeline"
 PIPELINE_FOLDERS = ("vae", "text_encoder", "tokenizer", "scheduler", "unet")  # folders of a pipeline
 OF_SAMPLING = ("timestep_spacing", "set_alpha_to_one", "clip_sample", "thresholding")  # beside noise levels
+ONE_STEP_CLASS = "OneStepScheduler"  # of `space.interchange.one_step`, which takes seconds to import
 PIPELINE_PIXELS = 8  # images a side are multiples of it
 PIPELINE_GUIDANCE, PIPELINE_STEPS = 7.5, 50  # of Stable Diffusion's pipeline, where a call says nothing else
 WITHOUT_WORDS = "text.encoder: small, whose words a training state does not hold"
@@ -38,7 +39,7 @@ WITHOUT_COORDINATES = (
 
 def save_scheduler(settings: ModelSettings, folder: str | Path) -> None:
     """Write the scheduler that generates as the model does."""
-    _scheduler(settings.diffusion, _bound(settings.latents)).save_pretrained(folder)
+    _scheduler(settings).save_pretrained(folder)
 
 
 def not_of_a_pipeline(settings: ModelSettings, *, has_words: bool) -> list[str]:
@@ -83,7 +84,7 @@ def save_parts(settings: ModelSettings, folder: str | Path, words: SmallTextEnco
     else:
         text, tokenizer = clip_text_model(words), word_tokenizer(words)
         save_text_model(text, folder / "text_encoder")
-    parts |= {"tokenizer": tokenizer, "scheduler": _scheduler(settings.diffusion, _bound(settings.latents))}
+    parts |= {"tokenizer": tokenizer, "scheduler": _scheduler(settings)}
     index: dict[str, Any] = {
         "_class_name": PIPELINE_CLASS,
         "_diffusers_version": diffusers.__version__,
@@ -113,18 +114,23 @@ def _bound(settings: LatentSettings) -> float | None:
     return None if settings.codec == "vae" else make_codec(settings, torch.device("cpu")).bound
 
 
-def _scheduler(settings: DiffusionSettings, bound: float | None) -> Any:
+def _scheduler(settings: ModelSettings) -> Any:
     """With which a `StableDiffusionPipeline` steps as `Diffusion.sample` does.
 
     Steps that trail are not offset; 1 is what diffusers' pipelines expect to read there.
     """
-    scheduler = ddim_scheduler(settings, bound)
-    if bound is not None:
+    bound = _bound(settings.latents)
+    scheduler = ddim_scheduler(settings.diffusion, bound)
+    # As clip_sample, which StableDiffusionPipeline turns off.
+    clipping = {"clip_sample": False, "thresholding": True, "sample_max_value": bound} if bound else {}
+    if settings.one_step:
+        from space.interchange.one_step import OneStepScheduler
+
+        scheduler = OneStepScheduler.from_config(dict(scheduler.config), **clipping)
+    elif clipping:
         from space.interchange.clipped_ddim import ClippedDDIMScheduler
 
-        scheduler = ClippedDDIMScheduler.from_config(
-            dict(scheduler.config), clip_sample=False, thresholding=True, sample_max_value=bound
-        )
+        scheduler = ClippedDDIMScheduler.from_config(dict(scheduler.config), **clipping)
     scheduler.register_to_config(steps_offset=1)
     return scheduler
 
@@ -158,21 +164,39 @@ def settings_of_pipeline(folder: str | Path, architecture: Architecture) -> Mode
             raise InputError(f"{folder}: has no {part}/; a model of ours needs {', '.join(PIPELINE_FOLDERS)}")
     latents = LatentSettings(codec="vae", folder=str((folder / "vae").resolve()))
     factor = make_codec(latents, torch.device("cpu")).factor
+    scheduler = _scheduler_config(folder)
+    one_step, is_told = _is_one_step(scheduler), architecture.guidance_width > 0
     return ModelSettings(
         image_size_px=architecture.latent_size * factor,
         vocabulary=(),
-        guidance=PIPELINE_GUIDANCE,
-        sampling_steps=PIPELINE_STEPS,
-        diffusion=_diffusion(read_plain(folder / "scheduler" / "scheduler_config.json")),
+        guidance=1.0 if one_step and not is_told else PIPELINE_GUIDANCE,
+        sampling_steps=1 if one_step else PIPELINE_STEPS,
+        diffusion=_diffusion(scheduler),
         latents=latents,
         text=TextSettings(encoder="clip", folder=str((folder / "text_encoder").resolve())),
+        one_step=one_step,
     )
+
+
+def is_one_step(folder: str | Path) -> bool:
+    """Whether a pipeline's scheduler is that of networks distilled to one step."""
+    return _is_one_step(_scheduler_config(folder))
+
+
+def _is_one_step(config: Mapping[str, Any]) -> bool:
+    return config.get("_class_name") == ONE_STEP_CLASS
+
+
+def _scheduler_config(folder: str | Path) -> dict[str, Any]:
+    """Empty where there is none."""
+    file = Path(folder) / "scheduler" / "scheduler_config.json"
+    return read_plain(file) if file.is_file() else {}
 
 
 def not_of_our_sampling(folder: str | Path, settings: ModelSettings) -> list[str]:
     """How a pipeline's scheduler samples otherwise than the model made of it, in a line; empty: alike."""
-    theirs = _own_scheduler(read_plain(Path(folder) / "scheduler" / "scheduler_config.json"))
-    ours = _scheduler(settings.diffusion, _bound(settings.latents))
+    theirs = _own_scheduler(_scheduler_config(folder))
+    ours = _scheduler(settings)
     others = [
         f"{name} {theirs.config[name]} (ours {ours.config[name]})"
         for name in OF_SAMPLING
@@ -188,7 +212,11 @@ def _own_scheduler(config: Mapping[str, Any]) -> Any:
     """Keys that a configuration lacks have the defaults of its own class."""
     import diffusers
 
-    kind = getattr(diffusers, str(config.get("_class_name")), None)
+    from space.interchange.one_step import OneStepScheduler
+
+    kind = (
+        OneStepScheduler if _is_one_step(config) else getattr(diffusers, str(config.get("_class_name")), None)
+    )
     if kind is None:
         raise InputError(f"scheduler: {config.get('_class_name')!r} is no class of diffusers")
     return kind.from_config(dict(config))

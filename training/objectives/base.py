@@ -67,6 +67,10 @@ class TrainingObjective(ABC, Generic[Batch, Trained]):
     def validation_loss(self, model: Trained) -> float:
         """Of held-out images by `model`, the same for every candidate and every seed."""
 
+    def terms(self) -> Mapping[str, float]:
+        """What the losses of the last step, or its last micro-batch, are made of: for the curve."""
+        return {}
+
     def by_timestep(self) -> ByTimestep | None:
         """The losses since the last time by the timesteps that they are of; None: there are none."""
         return None

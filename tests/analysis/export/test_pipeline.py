@@ -121,6 +121,17 @@ def test_a_tokenizer_that_the_script_does_not_read_is_refused(tmp_path: Path) ->
         write_pipeline(model, tmp_path / "out", about={})
 
 
+def test_what_the_script_does_not_do_is_refused(tmp_path: Path) -> None:
+    model, _ = with_words(tmp_path)
+    model.settings = replace(model.settings, one_step=True, sampling_steps=2)
+    with pytest.raises(InputError, match="model: generates in 2 steps of onestep"):
+        write_pipeline(model, tmp_path, about={})
+    model.settings = replace(model.settings, sampling_steps=1)
+    model.architecture = replace(model.architecture, guidance_width=8)
+    with pytest.raises(InputError, match="guidance_width: 8"):
+        write_pipeline(model, tmp_path, about={})
+
+
 def test_a_text_encoder_that_cannot_be_exported_names_the_module(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^text_encoder: encoder.layers.1 cannot be exported: .*airy_ai"):
         write_onnx_component(text_component(OddText(), 0), tmp_path / "model.onnx", "fp32")

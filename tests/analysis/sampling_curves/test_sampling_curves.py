@@ -149,6 +149,12 @@ def test_another_model_joins_and_another_setting_does_not(
     with pytest.raises(InputError, match=r"\(seed 0 .* 1 now\); .* out="):
         curves.main([*words, "name=reseeded", "seed=1"])
     assert not (out / "reseeded").exists()
+    model.settings = replace(model.settings, one_step=True)
+    model.save(tmp_path / "distilled")
+    assert curves.main([*words[:2], f"model={tmp_path / 'distilled'}", "steps=1,2", "guidance=1"]) == 0
+    beside = read_curves(out, None, None)
+    assert at(beside)[:2] == [("distilled", 1, 1), ("distilled", 1, 2)] and len(beside.points) == 9
+    assert beside.protocol.drawing.sampler == "ddim, onestep"
     with pytest.raises(InputError, match=r"^clip: .*'clip_embeded' .*'clip_embedded'"):
         curves.main([f"run={run}", "guidance=1,2,4", "clip=clip_embeded"])
 

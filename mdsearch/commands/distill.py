@@ -1,0 +1,184 @@
+"""`mdsearch distill`: a trained model that generates in fewer steps, or one for each cell of a sweep."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from conf.words import expand
+from mdsearch.distill_command import DistillCommand, distill_command_of, of_base
+from mdsearch.long_training import held, interruption
+from mdsearch.progress import training_progress
+from mdsearch.train_command import WORDS
+from mdsearch.training_session import embedded_scores, hand_over_and_say
+from space.shared.command_lines import command_line, setting_word, typed_line
+from space.shared.files import write_whole
+from space.shared.plain import InputError, to_plain
+from space.shared.retries import StorageAway
+from training.data.factory import load_data
+from training.distillation import Distiller
+from training.failures import Diverged
+from training.files import ARCHITECTURE_NAME, CONFIG_NAME
+from training.handing_over import withdraw
+from training.model import load_model
+from training.model_card import Card, card_of, write_card
+from training.run import BEFORE, ModelScores, TrainingRun, last_scored
+
+
+def main(words: list[str]) -> int:
+    if any(word in ("-m", "--multirun") for word in words):
+        return _sweep([word for word in words if word not in ("-m", "--multirun")])
+    command, words = distill_command_of(words)
+    status, folder = _distilled(command, words)
+    if status == 0:
+        print(f"distilled: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
+    return status
+
+
+def _distilled(command: DistillCommand, words: list[str]) -> tuple[int, Path]:
+    try:
+        return 0, distill(command, words)
+    except (Diverged, StorageAway) as error:
+        print(error)
+        return 1, command.folder()
+
+
+def distill(command: DistillCommand, words: list[str]) -> Path:
+    """Train to `training.steps`, going on from the last state in the folder; returns the folder.
+
+    Raises:
+        Diverged: training failed, and again after it had gone back; the state of before is on the disk.
+        StorageAway: the folder could not be written for a long time.
+        KeyboardInterrupt: after Ctrl-C, the state being on the disk.
+    """
+    folder, base, last = command.folder(), Path(command.init_from), command.training.steps
+    data = load_data(command.data)
+    for line in [*data.notes(), *_notes(command)]:
+        print(line)
+    trainer = Distiller(base, data, command.training, command.objective, seed=command.seed)
+    trainer.say = print
+    for line in trainer.unread_text():
+        print(line)
+    with (
+        held(folder),
+        interruption() as stopped,
+        closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
+    ):
+        run.go_on()
+        _prepare(folder, command, words)
+        withdraw(folder)
+        write_card(folder, _card(command, trainer, folder))
+        if command.scores:
+            plain = to_plain(command, all_fields=True)
+            groups = {name: plain[name] for name in ("data", "training")}
+            run.scores = embedded_scores(groups, command.seed, trainer, folder)
+            if trainer.step == 0:
+                _note_base(run, base)
+        print(
+            f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images of "
+            f"{data.image_size_px} px, steps {trainer.step} to {last}, in {folder}"
+        )
+        with training_progress(Console(), last, trainer.step) as advance:
+            run.train_to(last, advance)
+        if not stopped():
+            hand_over_and_say(folder, partial(_card, command, trainer, folder))
+    if stopped():
+        print(f"stopped at step {trainer.step}; go on with: {command_line('distill', resume=folder)}")
+        raise KeyboardInterrupt
+    return folder
+
+
+def _notes(command: DistillCommand) -> list[str]:
+    dropout = of_base(command).get("training", {}).get("caption_dropout")
+    if command.objective.guides and dropout == 0:
+        return [
+            f"warning: {command.init_from} was trained without caption_dropout, so guidance, from which "
+            f"objective={command.objective.name} learns, means nothing to it"
+        ]
+    return []
+
+
+def _note_base(run: TrainingRun, base: Path) -> None:
+    """The scores of the base as it generates, and of its single steps before any training."""
+    trainer = run.trainer
+    before = run.measured(load_model(base, str(trainer.device))).scores
+    run.note(run.measured(trainer.averaged).scores | {"init_from": str(base), BEFORE: before})
+    print(f"{base}, as it is: " + ", ".join(f"{name} {value:.4g}" for name, value in before.items()))
+
+
+def _card(command: DistillCommand, trainer: Distiller, folder: Path) -> Card:
+    scored = last_scored(folder) or ModelScores()
+    card = card_of(folder.resolve().name, trainer, command.data, command.card, scored)
+    base = Path(command.init_from).resolve().name
+    return replace(card, protocol=f"{base}, distilled by {command.objective.name}: {card.protocol}")
+
+
+def _prepare(folder: Path, command: DistillCommand, words: list[str]) -> None:
+    """The folder with what is needed to go on, and what tells how the base was built."""
+    settings = of_base(command) | to_plain(replace(command, resume=None))
+    try:
+        if (file := Path(command.init_from) / ARCHITECTURE_NAME).is_file():
+            shutil.copyfile(file, folder / ARCHITECTURE_NAME)
+        write_whole(folder / WORDS, yaml.safe_dump(words))
+        write_whole(folder / CONFIG_NAME, yaml.safe_dump(settings, sort_keys=False))
+    except OSError as error:
+        raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
+
+
+# ---------------------------------------------------------------------- sweeps
+
+
+def _sweep(words: list[str]) -> int:
+    """One distillation for each combination, in a folder by what varies; all are checked before the first
+    starts, and the same sweep again goes on where it was."""
+    if any(word.startswith("resume=") for word in words):
+        raise InputError("resume: one folder at a time; the same sweep again goes on with all of its own")
+    combinations = expand(words)
+    cells = {cell: distill_command_of(own) for cell, own in _named(combinations).items()}
+    status, found = 0, dict[str, dict[str, float] | None]()
+    for cell, (command, own) in cells.items():
+        print(f"\n=== {typed_line('distill', own)}", flush=True)
+        failed, folder = _distilled(command, own)
+        scored = None if failed else last_scored(folder)
+        found[cell] = None if scored is None else scored.scores
+        status = max(status, failed)
+    Console().print(_table(found))
+    return status
+
+
+def _named(combinations: Sequence[list[str]]) -> dict[str, list[str]]:
+    """The words of each cell with a folder of its own, by the cell's name."""
+    shared = set(combinations[0]).intersection(*combinations[1:])
+    named = {}
+    for words in combinations:
+        cell = "-".join(_value(word) for word in words if word not in shared) or "all"
+        given = next((word.partition("=")[2] for word in words if word.startswith("out=")), None)
+        out = Path(given) if given else distill_command_of(words)[0].folder()
+        own = [word for word in words if not word.startswith("out=")]
+        named[cell] = [*own, setting_word("out", out / cell)]
+    return named
+
+
+def _value(word: str) -> str:
+    """`objective.finetune=lora` as lora, `seed=3` as seed3."""
+    name, _, value = word.partition("=")
+    plain = value.replace("/", "_")
+    return plain if plain[:1].isalpha() else f"{name.rpartition('.')[2]}{plain}"
+
+
+def _table(found: dict[str, dict[str, float] | None]) -> Table:
+    names = list(dict.fromkeys(name for scores in found.values() for name in scores or {}))
+    table = Table("", *map(escape, names), header_style="bold")
+    for cell, scores in found.items():
+        values = ["failed" if scores is None else f"{scores[name]:.5g}" for name in names]
+        table.add_row(escape(cell), *values)
+    return table

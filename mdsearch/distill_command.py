@@ -1,0 +1,125 @@
+"""What `mdsearch distill` is to do: its settings, from a command line, a trained model and an earlier one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from conf.compose import compose_and_keep
+from conf.repeated import refuse_beside, without
+from conf.words import as_text, path_of
+from mdsearch.train_command import OF_RUN, WORDS, check_kept, read_kept, trained_as, whole_settings
+from space.shared.plain import InputError, from_plain
+from training.data.factory import DataSettings
+from training.data.scenes import ScenesSettings
+from training.distillation import OF_MODEL, DistillationSettings, describe_base, with_base
+from training.files import CONFIG_NAME
+from training.model_card import CardSettings
+from training.objectives.ufogen import UfogenSettings
+from training.run import RunSettings
+from training.settings import TrainingSettings
+
+DISTILL_TEXTS = (
+    "init_from", "out", "resume", "data.folder", "data.captions", "data.source",
+    "card.licence", "card.data_licence",
+)  # fmt: skip
+DECIDED = {  # of what training settings say, by what else
+    **{f"training.{name}": "init_from" for name in OF_MODEL},
+    "training.guidance": "objective",
+    "training.sampling_steps": "objective.sampling_steps",
+}
+
+
+@dataclass(frozen=True)
+class DistillCommand:
+    """The fields of conf/distill.yaml; `presets` are texts of the user's own YAML that they were made of."""
+
+    init_from: str
+    objective: DistillationSettings = field(default_factory=UfogenSettings)
+    data: DataSettings = field(default_factory=ScenesSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    scores: bool = False
+    seed: int = 0
+    out: str | None = None
+    resume: str | None = None
+    state_every_steps: int = 200
+    keep_last: int = 2
+    keep_steps: tuple[int, ...] = ()
+    rollbacks: int = 1
+    images: int = 48
+    card: CardSettings = field(default_factory=CardSettings)
+    presets: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_kept(self.kept(), [self.training.steps])
+        if self.training.ema_lengths and self.objective.finetune == "lora":
+            raise InputError(
+                "training.ema_lengths: none are kept beside objective.finetune: lora; allowed: []"
+            )
+
+    def kept(self) -> RunSettings:
+        return RunSettings(
+            seed=self.seed,
+            state_every_steps=self.state_every_steps,
+            keep_last=self.keep_last,
+            keep_steps=self.keep_steps,
+            rollbacks=self.rollbacks,
+            images=self.images,
+        )
+
+    def folder(self) -> Path:
+        name = f"{Path(self.init_from).resolve().name}-{self.objective.name}-seed{self.seed}"
+        return Path(self.resume or self.out or f"distilled/{name}")
+
+
+def distill_command_of(words: list[str]) -> tuple[DistillCommand, list[str]]:
+    """From a command line; a resumed distillation starts from its own first words."""
+    refuse_beside(words, "resume", ["init_from", "out"], "whose base and folder go on")
+    _refuse_decided(words)
+    resume, start = (path_of(words, name) for name in ("resume", "init_from"))
+    if resume is None:
+        if start is None:
+            raise InputError("init_from: missing; which trained model is to generate in fewer steps?")
+        return _composed(words, trained_as(start), start), words
+    before = list(map(str, read_kept(resume, WORDS, list)))
+    stored = read_kept(resume, CONFIG_NAME, dict)
+    added = [word for word in words if not word.startswith("resume=")]
+    start = path_of(before, "init_from")
+    assert start is not None
+    command = _composed(words, stored, start, before, stored.get("presets", {}))
+    return command, [*without(before, added), *added]
+
+
+def of_base(command: DistillCommand) -> dict[str, Any]:
+    """The settings that the base was trained with, as far as its folder says them."""
+    return {name: value for name, value in trained_as(Path(command.init_from)).items() if name in OF_RUN}
+
+
+def _composed(
+    words: list[str],
+    stored: Mapping[str, Any],
+    start: Path,
+    before: Sequence[str] = (),
+    kept: Mapping[str, str] = MappingProxyType({}),
+) -> DistillCommand:
+    base = describe_base(start)
+    if "data" not in stored and not any(word.startswith("data=") for word in (*before, *words)):
+        raise InputError(
+            f"data: {str(start)!r} does not say what it was trained on; needed: data=folder, data=scenes, ..."
+        )
+    new, earlier = (as_text(each, DISTILL_TEXTS) for each in (words, before))
+    of_run = whole_settings({"data": stored["data"]} if "data" in stored else {})
+    plain, texts = compose_and_keep("distill", new, before=earlier, stored=of_run, kept=kept)
+    command: DistillCommand = from_plain(DistillCommand, plain | {"presets": texts})
+    return replace(command, training=with_base(command.training, base, command.objective))
+
+
+def _refuse_decided(words: Sequence[str]) -> None:
+    for word in words:
+        name = word.lstrip("+~").partition("=")[0]
+        for decided, by in DECIDED.items():
+            if name == decided or name.startswith(f"{decided}."):
+                raise InputError(f"{name}: has no effect here, where {by} decides it; leave it out")

@@ -1,0 +1,191 @@
+"""A training that begins with a trained model: bits, adapters, what is refused, and the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mdsearch.commands import distill, generate, train
+from space.architecture import Architecture
+from space.shared.plain import InputError
+from tests.training.examples import Makes, load, save, ufogen
+from training.adapters import LoraSettings, has_lora, merged
+from training.data.dataset import Dataset
+from training.distillation import Distiller
+from training.interchange.pipelines import is_one_step
+from training.model import load_model
+from training.objectives.ufogen import UfogenSettings
+from training.settings import TrainingSettings
+from training.trainer import Trainer
+
+KINDS = [
+    {"reconstruction": "diffusion", "finetune": "full"},
+    {"reconstruction": "ema", "finetune": "lora", "lora": LoraSettings(rank=2)},
+]
+
+
+@pytest.mark.parametrize("own", KINDS, ids=["full", "lora with a running mean"])
+def test_it_goes_on_with_the_same_bits(own: dict[str, object], make_distiller: Makes, tmp_path: Path) -> None:
+    whole, first, second = make_distiller(**own), make_distiller(**own), make_distiller(**own)
+    whole.train_to(5)
+    first.train_to(3)
+    save(first, tmp_path)
+    load(second, tmp_path)
+    second.train_to(5)
+    ours, theirs = second.state(), whole.state()
+    assert ours.plain == theirs.plain and ours.tensors.keys() == theirs.tensors.keys()
+    assert all(torch.equal(ours.tensors[name], theirs.tensors[name]) for name in ours.tensors)
+    assert {
+        f"parts/discriminator/weights/{name}" for name in ("told_apart", "followed")
+    } <= ours.tensors.keys()
+
+
+def test_lora_leaves_the_base_as_it_is_and_is_saved_merged(
+    make_distiller: Makes, base_folder: Path, tmp_path: Path
+) -> None:
+    distiller, before = (
+        make_distiller(finetune="lora", lora=LoraSettings(rank=2)),
+        load_model(base_folder, "cpu"),
+    )
+    own, latents, context = ufogen(distiller).model, torch.randn(2, 12, 8, 8), torch.randn(2, 12, 16)
+    levels = torch.tensor([10, 999])
+    with torch.no_grad():
+        assert torch.equal(own(latents, levels, context), before(latents, levels, context))
+    distiller.train_to(3)
+    layers = {
+        name.replace(".base_layer", ""): tensor
+        for name, tensor in own.unet.state_dict().items()
+        if ".lora_" not in name
+    }
+    assert layers.keys() == before.unet.state_dict().keys()
+    assert all(torch.equal(layers[name], tensor) for name, tensor in before.unet.state_dict().items())
+    distiller.save_weights(tmp_path)
+    again = load_model(tmp_path, "cpu")
+    assert has_lora(distiller.averaged) and not has_lora(again) and again.settings.one_step
+    with torch.no_grad():
+        ours = distiller.averaged(latents, levels, context)
+        torch.testing.assert_close(again(latents, levels, context), ours, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(ours, before(latents, levels, context), atol=1e-5)
+    assert merged(again) is again
+    assert [file.name for file in (tmp_path / "lora").iterdir()] == ["pytorch_lora_weights.safetensors"]
+    assert distiller.parameters == sum(p.numel() for p in before.unet.parameters())
+
+
+def test_bases_that_are_none_are_refused(
+    make_distiller: Makes, base_folder: Path, scenes: Dataset, settings: TrainingSettings, tmp_path: Path
+) -> None:
+    make_distiller().save_weights(tmp_path / "done")
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "model_index.json").write_text("{}")
+    for folder, message in (
+        ("done", "generates in one step already"),
+        ("pipeline", "mdsearch convert model="),
+        ("none", "^init_from: .* holds no trained model"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Distiller(tmp_path / folder, scenes, settings, UfogenSettings(), seed=0)
+    with pytest.raises(InputError, match=r"objective\.gap: 1001 .* at most 1000"):
+        make_distiller(gap=1001)
+    with pytest.raises(InputError, match="another objective"):
+        trainer = Trainer(load_model(base_folder, "cpu").architecture, scenes, settings, seed=1)
+        make_distiller().restore(trainer.state())
+
+
+@pytest.fixture(scope="module")
+def trained(tiny: Architecture, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `mdsearch train` leaves after two steps."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(tiny.to_yaml())
+    words = ["proxy=full", "data.image_size_px=16", "data.scenes=96", "training.steps=2", *SMALL]
+    words += ["training.warmup_steps=2", "training.sampling_steps=2", "training.latents.coordinates=false"]
+    assert train.main([f"arch_file={folder / 'tiny.yaml'}", f"out={folder / 'base'}", *words]) == 0
+    return folder / "base"
+
+
+SMALL = ["training.batch_size=4", "training.validation_images=8", "training.device=cpu", "images=2"]
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+
+
+def test_the_command_leaves_a_folder_that_generates_in_one_step(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = [f"init_from={trained}", f"out={out}", "training.steps=3", "state_every_steps=2", *SMALL]
+    assert distill.main(words) == 0
+    steps = [line for line in curve(out) if "loss" in line]
+    assert [line["step"] for line in steps] == [1, 2, 3]
+    of_discriminator = {"discriminator", "told_apart"}
+    assert {"adversarial", "reconstruction"} | of_discriminator <= steps[0].keys()
+    assert not of_discriminator & steps[1].keys()  # it learns in every second step
+    assert [line["step"] for line in curve(out) if "validation_loss" in line] == [2, 3]
+    model = load_model(out, "cpu")
+    assert (model.settings.sampling_steps, model.settings.guidance, model.settings.one_step) == (1, 1.0, True)
+    assert (out / "architecture.yaml").read_bytes() == (trained / "architecture.yaml").read_bytes()
+    card = (out / "README.md").read_text()
+    assert "base, distilled by ufogen: 3 steps" in card
+    assert "72 images of scenes" in card  # those of the base, by its own settings
+    assert is_one_step(out / "pipeline")
+    assert generate.main([f"model={out}", "prompt=a large red circle", f"out={tmp_path / 'one.png'}"]) == 0
+    assert f"mdsearch generate model={out}" in capsys.readouterr().out
+
+    assert distill.main([f"resume={out}", "training.steps=5"]) == 0
+    whole = [word.replace("steps=3", "steps=5").replace(str(out), str(tmp_path / "whole")) for word in words]
+    assert distill.main(whole) == 0
+    for name in ("unet.safetensors", "text.safetensors"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    lines = ([line for line in curve(path) if "loss" in line] for path in (out, tmp_path / "whole"))
+    assert next(lines) == next(lines)
+    assert (out / "text.safetensors").read_bytes() == (trained / "text.safetensors").read_bytes()
+
+
+def test_a_sweep_names_its_cells_and_goes_on(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"init_from={trained}", f"out={tmp_path}", "training.steps=1", *SMALL, "objective.lora.rank=2"]
+    sweep = ["-m", *words, "objective.reconstruction=distill,none", "objective.finetune=full,lora"]
+    assert distill.main(sweep) == 0
+    cells = ["distill-full", "distill-lora", "none-full", "none-lora"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == cells
+    assert [(tmp_path / cell / "lora").is_dir() for cell in cells] == [False, True, False, True]
+    table = capsys.readouterr().out.rpartition("validation_loss")[2]
+    assert all(cell in table for cell in cells)
+    before = {cell: (tmp_path / cell / "unet.safetensors").stat().st_mtime_ns for cell in cells}
+    assert distill.main(sweep) == 0
+    assert {cell: (tmp_path / cell / "unet.safetensors").stat().st_mtime_ns for cell in cells} == before
+
+
+@pytest.mark.parametrize("objective", ["steps", "lcm"])
+def test_fewer_steps_by_the_same_command(
+    objective: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"init_from={trained}", f"objective={objective}", "objective.sampling_steps=3", *SMALL]
+    assert distill.main([*words, f"out={tmp_path}", "objective.teacher_steps=6", "training.steps=1"]) == 0
+    told = load_model(tmp_path, "cpu").settings
+    expected = {"steps": (3, 1.0, "ddim"), "lcm": (3, 6.0, "onestep")}[objective]
+    assert (told.sampling_steps, told.guidance, told.sampler) == expected
+    assert "was trained without caption_dropout" in capsys.readouterr().out
+    with pytest.raises(InputError, match="another objective"):
+        distill.main([f"init_from={trained}", f"out={tmp_path}", *SMALL])
+
+
+def test_words_without_effect_are_refused(trained: Path, tmp_path: Path) -> None:
+    for word, message in (
+        ("training.guidance=3", "training.guidance: has no effect here, where objective decides"),
+        ("training.diffusion.prediction=v", "where init_from decides"),
+        ("objective.zero_terminal_sno=true", "zero_terminal_snr"),
+    ):
+        with pytest.raises(InputError, match=message):
+            distill.main([f"init_from={trained}", f"out={tmp_path / 'out'}", word])
+    with pytest.raises(InputError, match="ema_lengths: none are kept"):
+        distill.main([f"init_from={trained}", "objective.finetune=lora", "training.ema_lengths=[0.05,0.1]"])
+    (trained / "config.yaml").rename(trained / "away.yaml")
+    with pytest.raises(InputError, match="does not say what it was trained on"):
+        distill.main([f"init_from={trained}", f"out={tmp_path / 'out'}"])
+    (trained / "away.yaml").rename(trained / "config.yaml")
+    assert not (tmp_path / "out").exists()

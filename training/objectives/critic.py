@@ -1,0 +1,84 @@
+"""What tells generated latents from real ones: a diffusion network that gives one number (section 4.1)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from training.model import Model
+
+KEPT_SHARE = 0.99  # of the running mean of what is told apart, an update
+
+
+class Discriminator(nn.Module):
+    """A diffusion network whose output, its mean over channels and places, is the logit of "real".
+
+    Attributes:
+        network: the discriminator itself.
+        follower: the generator's running mean, if a reconstruction term needs it. It lies here, where states
+            hold what the generator's own optimiser does not train.
+        followed: the step whose generator the mean holds last.
+        told_apart: the running share of latents that are told right.
+    """
+
+    followed: Tensor
+    told_apart: Tensor
+
+    def __init__(self, base: Model, *, zero_last_layer: bool, follower: Model | None) -> None:
+        super().__init__()
+        self.network = network_alone(base).requires_grad_(True)
+        if zero_last_layer:
+            last = self.network.unet.conv_out
+            assert isinstance(last, nn.Conv2d) and last.bias is not None
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        self.follower = None if follower is None else network_alone(follower).requires_grad_(False)
+        self.register_buffer("followed", torch.tensor(-1, device=base.device))
+        self.register_buffer("told_apart", torch.tensor(0.5, device=base.device))
+
+    def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        """(B, C, H, W) latents, (B,) timesteps and text to (B,) logits."""
+        logits: Tensor = self.network(latents, timesteps, context).float()
+        return logits.mean(dim=(1, 2, 3))
+
+    @torch.no_grad()
+    def follow(self, model: Model, step: Tensor, decay: float) -> None:
+        """Take the generator as it is before this step into the running mean, once a step."""
+        if self.follower is None or int(step) <= int(self.followed):
+            return
+        held: list[Tensor] = list(self.follower.unet.parameters())
+        now: list[Tensor] = list(model.unet.parameters())
+        torch._foreach_lerp_(held, now, 1 - decay)
+        self.followed.fill_(int(step))
+
+    @torch.no_grad()
+    def watch(self, real: Tensor, fake: Tensor) -> None:
+        """Take logits into the running share of what is told apart."""
+        right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
+        self.told_apart.lerp_(right, 1 - KEPT_SHARE)
+
+
+def network_alone(model: Model) -> Model:
+    """A copy without its text encoder, for features that the model itself makes."""
+    text, model.text = model.text, None
+    try:
+        return copy.deepcopy(model)
+    finally:
+        model.text = text
+
+
+@contextmanager
+def as_it_is(module: nn.Module) -> Iterator[None]:
+    """Gradients pass through a module within the block, and none are its own."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

@@ -1,0 +1,149 @@
+"""What objectives share whose model begins as a trained one, to generate in fewer steps."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from space.shared.plain import InputError
+from training.adamw import QuickAdamW
+from training.adapters import LoraSettings, add_lora
+from training.data.dataset import Dataset
+from training.model import Model, ModelSettings
+from training.objectives.base import Batch, TrainedPart, TrainingObjective
+from training.objectives.diffusion import DiffusionBatch, DiffusionObjective
+from training.settings import TrainingSettings
+
+GENERATOR = "model"  # the part that a distillation is for
+
+
+class Sampled(NamedTuple):
+    """How what comes of it generates."""
+
+    steps: int
+    guidance: float
+
+
+@dataclass(frozen=True)
+class StudentSettings:
+    """Of any objective that makes a model generate in fewer steps. One gives `name` its own literal.
+
+    Attributes:
+        guidance_width: of an embedded guidance scale, which the student is told; 0: none.
+    """
+
+    name: str
+    finetune: Literal["full", "lora"] = "full"
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    zero_terminal_snr: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.finetune == "lora" and self.guidance_width:
+            raise InputError("finetune: lora beside w_conditioned: true is not possible; allowed: full")
+
+    @property
+    def guidance_width(self) -> int:
+        return 0
+
+    @property
+    def guides(self) -> bool:
+        """Whether it learns from guided predictions, which captions must have been dropped for."""
+        return False
+
+    @abstractmethod
+    def sampled(self, base: ModelSettings) -> Sampled:
+        """For a model that begins as `base`."""
+
+    @abstractmethod
+    def make(
+        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, base: Model
+    ) -> TrainingObjective[Any, Model]:
+        """The objective. `model` holds the weights of `base`."""
+
+
+class StudentObjective(TrainingObjective[Batch, Model]):
+    """A model learns, all of its network or adapters on it; its text encoder stays as it is.
+
+    Images, timesteps and all noise derive from (seed, step) alone.
+    """
+
+    def __init__(
+        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, own: StudentSettings
+    ) -> None:
+        self.model, self.settings, self.seed = model, settings, seed
+        model.requires_grad_(False)
+        if own.finetune == "lora":
+            add_lora(model, own.lora)
+        else:
+            model.unet.requires_grad_(True)
+        self.diffusion = DiffusionObjective(model, data, settings, seed)
+        self.parts = {GENERATOR: TrainedPart(model, self.adam(model, settings.learning_rate, settings.betas))}
+
+    def validation_loss(self, model: Model) -> float:
+        """Of the diffusion that the base learnt: how far the model has gone from it."""
+        return self.diffusion.validation_loss(model)
+
+    def adam(self, module: nn.Module, rate: float, betas: Sequence[float]) -> QuickAdamW:
+        """Of what is trained in a module."""
+        return QuickAdamW(
+            [parameter for parameter in module.parameters() if parameter.requires_grad],
+            self.model.device,
+            lr=rate,
+            betas=(betas[0], betas[1]),
+            weight_decay=self.settings.weight_decay,
+        )
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return self.settings.autocast(self.model.device)
+
+    def read(self, data: DiffusionBatch) -> tuple[Tensor, Tensor]:
+        """Latents and text features of a batch."""
+        if isinstance(data.tokens, Tensor):
+            return data.images, data.tokens
+        with torch.no_grad(), self.autocast():
+            return self.model.codec.encode(data.images), self.model.text_encoder(data.tokens)
+
+    @cached_property
+    def empty_context(self) -> Tensor:
+        """(1, L, W) features of the empty caption."""
+        with torch.no_grad(), self.autocast():
+            return self.model.text_encoder.encode([""])
+
+    def guided(
+        self, model: Model, noisy: Tensor, timesteps: Tensor, context: Tensor, guidance: Tensor | None
+    ) -> Tensor:
+        """x0 with guidance; None: of the captions alone."""
+        return self.both(model, noisy, timesteps, context, guidance)[1]
+
+    def both(
+        self, model: Model, noisy: Tensor, timesteps: Tensor, context: Tensor, guidance: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """x0 of the captions alone, and with guidance, in one pass. Without any, or by a model that is told
+        the scale, the same twice."""
+        if guidance is None or model.architecture.guidance_width:
+            clean = self.clean(model, noisy, timesteps, context, guidance)
+            return clean, clean
+        empty = self.empty_context.expand(len(noisy), -1, -1)
+        noisy, timesteps = (torch.cat([each, each]) for each in (noisy, timesteps))
+        clean, without = self.clean(model, noisy, timesteps, torch.cat([context, empty])).chunk(2)
+        return clean, without + guidance.view(-1, 1, 1, 1) * (clean - without)
+
+    def clean(
+        self,
+        model: Model,
+        noisy: Tensor,
+        timesteps: Tensor,
+        context: Tensor,
+        guidance: Tensor | None = None,
+    ) -> Tensor:
+        """The x0 that a model predicts, by the student's noise levels; not clipped."""
+        with self.autocast():
+            prediction = model(noisy, timesteps, context, guidance)
+        return self.model.diffusion.clean(prediction.float(), noisy, timesteps)
