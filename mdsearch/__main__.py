@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from conf.folders import config_folders, divided_option
-from mdsearch.commands import COMMANDS, HELP, divide, run_command
+from mdsearch.commands import COMMANDS, FLAT, HELP, divide, run_command
 from mdsearch.surroundings import settle
 from space.shared.plain import InputError
 
@@ -48,17 +48,11 @@ def _main(words: list[str]) -> int:
 
 
 def commands_text() -> str:
-    """Every command by what it is for; planned ones apart."""
-    width = max(len(name) for group in COMMANDS.values() for name in group)
-    lines = [INTRO.strip(), ""]
+    """Every command by what it is for."""
+    width = max(len(name) for name in FLAT)
+    lines = [INTRO.strip()]
     for title, commands in COMMANDS.items():
-        there = {name: command.about for name, command in commands.items() if not command.planned}
-        if there:
-            lines += [f"{title}:", *(f"  {name:<{width}}  {about}" for name, about in there.items()), ""]
-    lines.append("Planned, not there yet:")
-    for commands in COMMANDS.values():
-        planned = {name: command.about for name, command in commands.items() if command.planned}
-        lines += [f"  {name:<{width}}  {about}" for name, about in planned.items()]
+        lines += ["", f"{title}:", *(f"  {name:<{width}}  {about}" for name, about in commands.items())]
     return "\n".join(lines)
 
 

@@ -82,7 +82,7 @@ def unknown(text: str) -> list[str]:
     found: list[str] = []
     for words in commands(text):
         name = " ".join(words[:2]) if " ".join(words[:2]) in FLAT else words[0]
-        if name not in FLAT or FLAT[name].planned:
+        if name not in FLAT:
             found.append(name)
             continue
         settings = [word.partition("=")[0] for word in words if "=" in word]

@@ -16,7 +16,7 @@ from conf.composition import choices
 from conf.files import PACKAGE, folder_of, presets_of
 from conf.help import fields, fields_of_preset
 from conf.words import divided
-from mdsearch.commands import available
+from mdsearch.commands import FLAT
 from space.shared.plain import InputError, from_plain
 
 SWEPT = ("search", "replay")  # take -m
@@ -55,7 +55,7 @@ def _part(name: str) -> str:
 def _answers() -> dict[str, dict[str, list[str]]]:
     """What each function of the script answers, by its argument."""
     folders = presets_of(PACKAGE)
-    usual = {command: choices(command.replace(" ", "_"), PACKAGE) for command in available()}
+    usual = {command: choices(command.replace(" ", "_"), PACKAGE) for command in FLAT}
     groups = {group for chosen in usual.values() for group in chosen}
     return {
         "subcommands": _subcommands(),
@@ -85,9 +85,9 @@ def _assigned(rows: Iterable[tuple[str, str, str]]) -> list[str]:
 
 
 def _subcommands() -> dict[str, list[str]]:
-    firsts = {command.partition(" ")[0] for command in available()}
+    firsts = {command.partition(" ")[0] for command in FLAT}
     found = {"": [*sorted(firsts), "--help", "--version"], "completion": ["bash", "zsh"]}
-    for command in available():
+    for command in FLAT:
         first, _, second = command.partition(" ")
         if second:
             found.setdefault(first, []).append(second)

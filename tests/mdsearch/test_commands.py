@@ -14,7 +14,7 @@ import pytest
 
 from conf.help import help_text
 from mdsearch.__main__ import commands_text, main, run_and_exit
-from mdsearch.commands import COMMANDS, FLAT, available, divide, run_command
+from mdsearch.commands import COMMANDS, FLAT, divide, run_command
 from space.shared.plain import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -31,15 +31,12 @@ print([name for name in SLOW if name in sys.modules])
 """
 
 
-def test_help_lists_every_command_and_says_which_are_planned(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == main(["-h"]) == main(["--help"]) == 0
-    there, _, planned = commands_text().partition("Planned, not there yet:")
     assert capsys.readouterr().out == f"{commands_text()}\n" * 3
-    for name, command in FLAT.items():
-        line = rf"^  {name} +{re.escape(command.about)}$"
-        assert bool(re.search(line, planned, re.MULTILINE)) == command.planned
-        assert bool(re.search(line, there, re.MULTILINE)) != command.planned
-    assert [title for title in COMMANDS if f"\n{title}:\n" not in there] == []
+    for name, about in FLAT.items():
+        assert re.search(rf"^  {name} +{re.escape(about)}$", commands_text(), re.MULTILINE)
+    assert [title for title in COMMANDS if f"\n{title}:\n" not in commands_text()] == []
 
 
 def test_help_may_be_asked_for_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +48,7 @@ def test_help_may_be_asked_for_as_a_command(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_every_command_of_the_table_has_its_file_and_its_settings_and_every_file_is_in_the_table() -> None:
-    files = {name.replace(" ", "_") for name in available()}
+    files = {name.replace(" ", "_") for name in FLAT}
     assert files == {path.stem for path in (ROOT / "mdsearch" / "commands").glob("[!_]*.py")}
     assert files == {path.stem for path in (ROOT / "conf").glob("*.yaml")}
     assert all(callable(import_module(f"mdsearch.commands.{name}").main) for name in files)
@@ -61,22 +58,22 @@ def test_help_of_every_command_names_its_examples_and_imports_nothing_slow() -> 
     """What takes seconds to import is imported when a command runs, so that help comes at once."""
     code = HELP.replace("SLOW", repr(SLOW))
     ran = subprocess.run(
-        [sys.executable, "-c", code, *available()], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *FLAT], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == "[]"
-    assert ran.stdout.count("\nExamples:\n") == len(available())
-    for command in available():
+    assert ran.stdout.count("\nExamples:\n") == len(FLAT)
+    for command in FLAT:
         assert f"\n  mdsearch {command}" in ran.stdout
 
 
-@pytest.mark.parametrize("command", available())
+@pytest.mark.parametrize("command", FLAT)
 def test_examples_name_a_command_and_settings_that_there_are(command: str) -> None:
     text = help_text(command.replace(" ", "_")).replace("\\\n", "")
     for example in re.findall(r"^  mdsearch (.*?)(?:  #.*)?$", text.partition("\nExamples:\n")[2], re.M):
         words = shlex.split(example)
         name, rest = divide(words)
-        assert name in available()
+        assert name in FLAT
         known = help_text(name.replace(" ", "_"))
         for word in rest:
             field = re.match(r"\+?([\w.]+)=", word)
