@@ -96,7 +96,7 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
             model = AutoencoderNetwork(self.autoencoder).to(device)
         own: dict[str, str | int] = {"autoencoder": self.autoencoder.id, "data": data.digest, "seed": seed}
         if start is not None:
-            take_weights(model, start.network, settings.decoder_only, start_name)
+            begin_from(model, start.network, settings.decoder_only, start_name)
         if settings.decoder_only:
             if start is None:
                 raise InputError(
@@ -180,7 +180,7 @@ def check_data(autoencoder: Autoencoder, data: Dataset, settings: Reconstruction
         )
 
 
-def take_weights(model: AutoencoderNetwork, start: AutoencoderNetwork, decoder_only: bool, name: str) -> None:
+def begin_from(model: AutoencoderNetwork, start: AutoencoderNetwork, decoder_only: bool, name: str) -> None:
     """Those of another's encoder, and of its decoder where it is the same; a new one begins at random.
 
     Raises:

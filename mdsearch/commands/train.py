@@ -112,7 +112,8 @@ def _trainer(command: TrainCommand, ranks: RankGroup, micro_batch: int | None, p
     identity = {STAGE: place} if command.stages else {}
     architecture = command.narrowed(stage)
     trainer = Trainer(architecture, data, stage.training, seed=command.seed, identity=identity, ranks=ranks)
-    trainer.micro_batches.shrink(micro_batch or trainer.micro_batches.most)
+    if micro_batch is not None:
+        trainer.micro_batches.shrink(micro_batch)
     trainer.say = print
     for line in trainer.unread_text():
         print(line)

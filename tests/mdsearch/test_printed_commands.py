@@ -28,6 +28,7 @@ from search.runs.commands import more_seeds_command, train_command
 from search.runs.folder import begin_record, run_around, stored_settings
 from search.runs.record import Record, read_history
 from search.settings import SearchSettings
+from space.architecture import Architecture
 from space.shared.command_lines import command_line
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import resume_command
@@ -145,8 +146,8 @@ def test_a_run_that_was_told_its_scores_is_gone_on_with_by_serve(tmp_path: Path)
 class Untrained:
     """A trainer that needs no data."""
 
-    def __init__(self, *given: object, **named: object) -> None:
-        pass
+    def __init__(self, architecture: Architecture, data: object, *given: object, **named: object) -> None:
+        self.architecture, self.data = architecture, data
 
     def unread_text(self) -> list[str]:
         return []
@@ -155,7 +156,7 @@ class Untrained:
 def interrupt(command: TrainCommand, words: list[str]) -> None:
     """A training that leaves its folder behind, and no state."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(train, "load_data", lambda settings: SimpleNamespace(notes=list))
+        patched.setattr(train, "load_data", lambda settings: SimpleNamespace(notes=list, digest="none"))
         patched.setattr(train, "Trainer", Untrained)
         patched.setattr(train, "run_stages", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):

@@ -33,13 +33,13 @@ LOOPBACK, LOOPBACK_NAMES = "127.0.0.1", ("lo", "lo0")
 KNOWN_SECONDS = 15.0  # in which the cause shows, once a worker has noticed that another one is gone
 _OF_OTHERS = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
 
-HowEnded = Literal["done", "raised", "memory", "interrupted", "left alone", "killed"]
+HowWorkerEnded = Literal["done", "raised", "memory", "interrupted", "left alone", "killed"]
 
 
 class LastWord(NamedTuple):
     """How a worker ended, as it says itself; one that was killed says nothing."""
 
-    kind: HowEnded
+    kind: HowWorkerEnded
     name: str = ""  # of the exception
     text: str = ""
     micro_batch: int = 0

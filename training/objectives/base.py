@@ -14,6 +14,7 @@ from training.objectives.by_timestep import ByTimestep
 
 Batch = TypeVar("Batch")
 Trained = TypeVar("Trained", bound=nn.Module)
+DISCRIMINATOR = "discriminator"  # the part of an objective that judges what another one makes
 
 
 @dataclass(frozen=True)

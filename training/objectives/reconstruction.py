@@ -17,11 +17,11 @@ from space.shared.seeds import generator
 from training.adamw import QuickAdamW
 from training.data.dataset import Dataset
 from training.devices import moved
-from training.objectives.base import TrainedPart, TrainingObjective
+from training.objectives.base import DISCRIMINATOR, TrainedPart, TrainingObjective
 from training.objectives.discriminator import ADVERSARIAL_LOSSES, AdversarialSettings, PatchDiscriminator
 from training.settings import TrainingSettings
 
-AUTOENCODER, DISCRIMINATOR = "autoencoder", "discriminator"
+AUTOENCODER = "autoencoder"
 MOST_ADAPTIVE = 1e4  # times the weight of an adversarial term
 
 

@@ -24,13 +24,11 @@ from training.data.dataset import Dataset
 from training.devices import Scalar
 from training.failures import Diverged
 from training.model import Model, ModelSettings
-from training.objectives.base import TrainedPart
+from training.objectives.base import DISCRIMINATOR, TrainedPart
 from training.objectives.critic import Discriminator, as_it_is, network_alone
 from training.objectives.diffusion import DiffusionBatch
 from training.objectives.student import GENERATOR, Sampled, StudentObjective, StudentSettings
 from training.settings import TrainingSettings
-
-DISCRIMINATOR = "discriminator"
 
 
 @dataclass(frozen=True)
