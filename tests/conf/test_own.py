@@ -24,6 +24,12 @@ levels: {level_3: {channels: [768, 896]}}
 NOISE = "rungs: [{step: 500, fid_relative: 0.2, clip: 0.03}]\n"
 # A file for each group, a field of it, and what the file sets there.
 EVERY_GROUP = {
+    "autoencoder": (
+        "train_autoencoder",
+        "defaults: [tiny, _self_]\nlatent_channels: 3",
+        "latent_channels",
+        3,
+    ),
     "arch": ("count", "levels: [{channels: 320, down: [0]}]", "levels", [{"channels": 320, "down": [0]}]),
     "budget": ("count", "gmacs: 99", "gmacs", 99),
     "cluster": ("search", "workers: 3", "workers", 3),
@@ -34,6 +40,8 @@ EVERY_GROUP = {
     "experiment": ("search", "# @package _global_\ndefaults: [scenes, _self_]\ntrials: 3", "", None),
     "recipe": ("train", "# @package _global_\nimages: 3", "", None),
     "noise": ("search", NOISE, "rungs", [{"step": 500, "fid_relative": 0.2, "clip": 0.03}]),
+    "objective": ("distill", "defaults: [steps, _self_]\nsampling_steps: 3", "sampling_steps", 3),
+    "reconstruction": ("train_autoencoder", "{steps: 7}", "steps", 7),
     "proxy": ("train", "width_divisor: 8", "width_divisor", 8),
     "sampler": ("replay", "{name: tpe, good_share: 0.2}", "good_share", 0.2),
     "space": ("explore", SPACE, "levels.level_3.channels", [768, 896]),
@@ -41,6 +49,7 @@ EVERY_GROUP = {
     "strategy": ("search", "name: independent", "name", "independent"),
     "training": ("train", "{steps: 7}", "steps", 7),
 }
+REQUIRED = {"replay": ["runs=[x]"], "distill": ["init_from=x"]}
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +86,7 @@ def test_every_group_of_the_package_is_among_those_tried() -> None:
 def test_a_file_of_every_group_is_chosen_by_path_and_by_name(group: str) -> None:
     command, text, field, value = EVERY_GROUP[group]
     write(f"mine/{group}/hers.yaml", text)
-    words = ["runs=[x]"] if command == "replay" else []
+    words = REQUIRED.get(command, [])
     by_path = compose(command, [*words, f"{group}=mine/{group}/hers.yaml"])
     with config_folders(["mine"]):
         assert compose(command, [*words, f"{group}=hers"]) == by_path

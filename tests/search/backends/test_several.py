@@ -76,7 +76,7 @@ def test_searches_whose_trials_cannot_be_several_workers(
 def test_a_plan_counts_trials_by_their_workers() -> None:
     cluster = ClusterSettings(workers=10, workers_per_trial=4)
     assert cluster.trials_here == 2
-    assert several_lines(cluster)[0].startswith("workers    4 a trial (ddp), 2 trials at a time")
+    assert several_lines(cluster)[0].startswith("4 a trial (ddp), 2 trials at a time")
     assert several_lines(ClusterSettings(workers=10)) == []
 
 
