@@ -11,7 +11,8 @@ from typing import Any
 from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
 from conf.words import as_text, path_of
-from mdsearch.train_command import OF_RUN, WORDS, check_kept, read_kept, trained_as, whole_settings
+from mdsearch.long_training import LongTraining
+from mdsearch.train_command import OF_RUN, WORDS, read_kept, trained_as, whole_settings
 from space.shared.plain import InputError, from_plain
 from training.data.factory import DataSettings
 from training.data.scenes import ScenesSettings
@@ -19,7 +20,6 @@ from training.distillation import OF_MODEL, DistillationSettings, describe_base,
 from training.files import CONFIG_NAME
 from training.model_card import CardSettings
 from training.objectives.ufogen import UfogenSettings
-from training.run import RunSettings
 from training.settings import TrainingSettings
 
 DISTILL_TEXTS = (
@@ -33,42 +33,23 @@ DECIDED = {  # of what training settings say, by what else
 }
 
 
-@dataclass(frozen=True)
-class DistillCommand:
-    """The fields of conf/distill.yaml; `presets` are texts of the user's own YAML that they were made of."""
+@dataclass(frozen=True, kw_only=True)
+class DistillCommand(LongTraining):
+    """The fields of conf/distill.yaml."""
 
     init_from: str
     objective: DistillationSettings = field(default_factory=UfogenSettings)
     data: DataSettings = field(default_factory=ScenesSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     scores: bool = False
-    seed: int = 0
-    out: str | None = None
-    resume: str | None = None
-    state_every_steps: int = 200
-    keep_last: int = 2
-    keep_steps: tuple[int, ...] = ()
-    rollbacks: int = 1
-    images: int = 48
     card: CardSettings = field(default_factory=CardSettings)
-    presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_kept(self.kept(), [self.training.steps])
+        self.check_kept([self.training.steps])
         if self.training.ema_lengths and self.objective.finetune == "lora":
             raise InputError(
                 "training.ema_lengths: none are kept beside objective.finetune: lora; allowed: []"
             )
-
-    def kept(self) -> RunSettings:
-        return RunSettings(
-            seed=self.seed,
-            state_every_steps=self.state_every_steps,
-            keep_last=self.keep_last,
-            keep_steps=self.keep_steps,
-            rollbacks=self.rollbacks,
-            images=self.images,
-        )
 
     def folder(self) -> Path:
         name = f"{Path(self.init_from).resolve().name}-{self.objective.name}-seed{self.seed}"

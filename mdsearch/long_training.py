@@ -1,15 +1,57 @@
-"""What commands that train for long have in common: a folder of their own, and Ctrl-C."""
+"""What commands that train for long have in common: settings of a folder of their own, and Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 from space.shared.files import alone_in
 from space.shared.plain import InputError
+from training.run import RunSettings
+
+OF_FOLDER = {"state_every_steps": 1, "images": 1, "keep_last": 1, "rollbacks": 0}  # the least of each
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongTraining:
+    """Fields of every such command; `presets` are texts of the user's own YAML that they were made of."""
+
+    seed: int = 0
+    out: str | None = None
+    resume: str | None = None
+    state_every_steps: int = 200
+    keep_last: int = 2
+    keep_steps: tuple[int, ...] = ()
+    rollbacks: int = 1
+    images: int = 48
+    presets: dict[str, str] = field(default_factory=dict)
+
+    def kept(self) -> RunSettings:
+        return RunSettings(
+            seed=self.seed,
+            state_every_steps=self.state_every_steps,
+            keep_last=self.keep_last,
+            keep_steps=self.keep_steps,
+            rollbacks=self.rollbacks,
+            images=self.images,
+        )
+
+    def check_kept(self, ends: Sequence[int]) -> None:
+        """Raises InputError for counts that are too small, and for states that are to stay of steps, other
+        than those at which training ends, that write none."""
+        for name, least in OF_FOLDER.items():
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+        own = [step for step in self.keep_steps if step not in ends]
+        if odd := [step for step in own if step < 1 or step % self.state_every_steps]:
+            raise InputError(
+                f"keep_steps: {odd[0]} is no step at which a state is written; allowed: multiples of "
+                f"{self.state_every_steps} (state_every_steps)"
+            )
 
 
 @contextmanager

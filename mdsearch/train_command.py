@@ -15,6 +15,7 @@ import yaml
 from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
 from conf.words import as_lists, as_text, first_line, path_of
+from mdsearch.long_training import LongTraining
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.command_lines import setting_word
@@ -27,7 +28,6 @@ from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.latents import make_codec
 from training.logs.trackers import TrackerName
 from training.model_card import CardSettings
-from training.run import RunSettings
 from training.settings import TrainingSettings
 from training.stages import StageSettings
 
@@ -50,9 +50,9 @@ class TrainedStage:
     until: int
 
 
-@dataclass(frozen=True)
-class TrainCommand:
-    """The fields of conf/train.yaml; `presets` are texts of the user's own YAML that they were made of."""
+@dataclass(frozen=True, kw_only=True)
+class TrainCommand(LongTraining):
+    """The fields of conf/train.yaml."""
 
     arch: Architecture
     proxy: Proxy = field(default_factory=Proxy)
@@ -63,15 +63,7 @@ class TrainCommand:
     attention: Literal["softmax", "relu"] | None = None
     stages: tuple[StageSettings, ...] = ()
     scores: bool = False
-    seed: int = 0
-    out: str | None = None
     run: str | None = None
-    resume: str | None = None
-    state_every_steps: int = 200
-    keep_last: int = 2
-    keep_steps: tuple[int, ...] = ()
-    rollbacks: int = 1
-    images: int = 48
     workers: int = 1
     parallel: Parallel = "ddp"
     min_workers: int = 1
@@ -83,7 +75,6 @@ class TrainCommand:
     format: Literal["text", "json"] = "text"
     logger: tuple[TrackerName, ...] = ()
     card: CardSettings = field(default_factory=CardSettings)
-    presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         fewest = min(self.expected_images, default=None)
@@ -101,17 +92,7 @@ class TrainCommand:
                 f"expected_images: {len(self.expected_images)} of them; allowed: none, one, or one for "
                 f"each of {len(ends)} stages"
             )
-        check_kept(self.kept(), ends)
-
-    def kept(self) -> RunSettings:
-        return RunSettings(
-            seed=self.seed,
-            state_every_steps=self.state_every_steps,
-            keep_last=self.keep_last,
-            keep_steps=self.keep_steps,
-            rollbacks=self.rollbacks,
-            images=self.images,
-        )
+        self.check_kept(ends)
 
     def architecture(self) -> Architecture:
         """At the paper's scale."""
@@ -158,19 +139,6 @@ class TrainCommand:
     def folder(self) -> Path:
         of_run = "" if self.run is None else f"{Path(self.run).resolve().name}-"
         return Path(self.resume or self.out or f"trained/{of_run}{self.architecture().id}-seed{self.seed}")
-
-
-def check_kept(kept: RunSettings, ends: Sequence[int]) -> None:
-    """Raises InputError for counts that are too small, and states at steps that write none."""
-    for name, least in (("state_every_steps", 1), ("images", 1), ("keep_last", 1), ("rollbacks", 0)):
-        if getattr(kept, name) < least:
-            raise InputError(f"{name}: {getattr(kept, name)} is not possible; allowed: {least} or more")
-    own = [step for step in kept.keep_steps if step not in ends]
-    if odd := [step for step in own if step < 1 or step % kept.state_every_steps]:
-        raise InputError(
-            f"keep_steps: {odd[0]} is no step at which a state is written; allowed: multiples of "
-            f"{kept.state_every_steps} (state_every_steps)"
-        )
 
 
 def command_of(words: list[str]) -> tuple[TrainCommand, list[str]]:

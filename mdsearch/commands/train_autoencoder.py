@@ -16,7 +16,7 @@ from conf.repeated import refuse_beside, without
 from conf.words import as_entries, as_text, first_line, path_of
 from evaluators.networks.perceptual import PerceptualName, check_files, perceptual_network
 from evaluators.networks.weights import WeightsSettings
-from mdsearch.long_training import held, interruption
+from mdsearch.long_training import LongTraining, held, interruption
 from mdsearch.progress import training_progress
 from mdsearch.train_command import WORDS
 from space.autoencoder import Autoencoder
@@ -33,7 +33,7 @@ from training.devices import choose_device
 from training.failures import Diverged
 from training.files import CONFIG_NAME
 from training.objectives.reconstruction import ReconstructionSettings
-from training.run import RunSettings, TrainingRun
+from training.run import TrainingRun
 
 AUTOENCODER_TEXTS = (
     "out", "resume", "init_from", "data.folder", "data.captions", "data.source", "weights.cache_folder",
@@ -41,43 +41,23 @@ AUTOENCODER_TEXTS = (
 WEIGHTS_FILES, DESCRIPTION = "weights.files", "autoencoder.yaml"
 
 
-@dataclass(frozen=True)
-class AutoencoderCommand:
-    """The fields of conf/train_autoencoder.yaml; `presets` are texts of the user's own YAML."""
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderCommand(LongTraining):
+    """The fields of conf/train_autoencoder.yaml."""
 
     autoencoder: Autoencoder
     data: DataSettings = field(default_factory=ScenesSettings)
     reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
     perceptual: PerceptualName = "random"
     init_from: str | None = None
-    seed: int = 0
-    out: str | None = None
-    resume: str | None = None
-    state_every_steps: int = 200
-    keep_last: int = 2
-    keep_steps: tuple[int, ...] = ()
-    rollbacks: int = 1
     images: int = 16
     weights: WeightsSettings = field(default_factory=WeightsSettings)
-    presets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, least in (("state_every_steps", 1), ("images", 1), ("keep_last", 1), ("rollbacks", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+        self.check_kept([self.reconstruction.steps])
 
     def folder(self) -> Path:
         return Path(self.resume or self.out or f"trained/{self.autoencoder.id}-seed{self.seed}")
-
-    def kept(self) -> RunSettings:
-        return RunSettings(
-            seed=self.seed,
-            state_every_steps=self.state_every_steps,
-            keep_last=self.keep_last,
-            keep_steps=self.keep_steps,
-            rollbacks=self.rollbacks,
-            images=self.images,
-        )
 
 
 def autoencoder_command(words: list[str]) -> tuple[AutoencoderCommand, list[str]]:

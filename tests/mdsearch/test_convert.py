@@ -180,8 +180,8 @@ def test_a_training_state_is_read_as_it_is_trained(
         replace(level, channels=2 * level.channels) for level in SD_LIKE.levels
     ))  # fmt: skip
     command = TrainCommand(
-        wide,
-        Proxy(width_divisor=2),
+        arch=wide,
+        proxy=Proxy(width_divisor=2),
         training=TrainingSettings(diffusion=DiffusionSettings(prediction="v"), latents=LatentSettings()),
     )
     narrow = replace(SD_LIKE, latent_channels=12)

@@ -115,7 +115,7 @@ def test_what_cannot_be_is_refused(words: list[str], word: str, said: str) -> No
 
 
 def test_one_process_is_the_default() -> None:
-    assert (TrainCommand(TINY).workers, TrainCommand(TINY).parallel) == (1, "ddp")
+    assert (TrainCommand(arch=TINY).workers, TrainCommand(arch=TINY).parallel) == (1, "ddp")
 
 
 @PATIENT
