@@ -24,6 +24,7 @@ from ray.tune.search import Searcher
 
 from search.backends.cluster import ClusterSettings
 from search.backends.deaths import WorkerDeaths
+from search.backends.ray_memory import know_memory_kills
 from search.backends.ray_places import Places, placement, trials_that_fit
 from search.backends.ray_workers import RayPeers, word_of_peer
 from search.formats import run_name
@@ -258,6 +259,7 @@ def run_on_ray(
     places = Places(cluster, announce)
     searcher = _StrategySearcher(strategy, common, WorkerDeaths(cluster.max_worker_deaths), places)
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it lists trials whose workers died
+    know_memory_kills()
     scratch = Path(tempfile.mkdtemp(prefix="mdsearch-tune-"))
     # by ray:// this machine is no node, and has no session of Ray's, where Tune would keep files
     storage._get_ray_train_session_dir = lambda: str(scratch)
