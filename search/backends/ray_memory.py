@@ -16,8 +16,8 @@ _OF_TASK, _OF_START = RayActorManager._actor_task_failed, RayActorManager._actor
 
 def know_memory_kills() -> None:
     """From now on, in this process. Tune makes its manager by itself, so the class is what has to know."""
-    RayActorManager._actor_task_failed = _task_failed
-    RayActorManager._actor_start_failed = _start_failed
+    setattr(RayActorManager, "_actor_task_failed", _task_failed)  # noqa: B010 - mypy forbids methods to be set
+    setattr(RayActorManager, "_actor_start_failed", _start_failed)  # noqa: B010
 
 
 def _task_failed(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mdsearch.commands import available
+from mdsearch.commands import FLAT
 from mdsearch.commands.completion import main, script
 from space.shared.plain import InputError
 
@@ -53,7 +53,7 @@ def test_bash_is_offered_commands_groups_presets_and_fields_of_what_is_chosen(ba
         "mdsearch search enqueue=a",
         "mdsearch serch ",
     )
-    assert set(firsts) == {command.split()[0] for command in available()} | {"--help", "--version"}
+    assert set(firsts) == {command.split()[0] for command in FLAT} | {"--help", "--version"}
     assert seconds == ["samples", "seed=", "steps="]
     assert names[:2] == ["budget=", "budget.parameters_millions="]
     assert presets == ["md", "md_lite"]  # behind the sign of equality, where bash parts words
