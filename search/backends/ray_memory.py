@@ -16,15 +16,15 @@ _OF_TASK, _OF_START = RayActorManager._actor_task_failed, RayActorManager._actor
 
 def know_memory_kills() -> None:
     """From now on, in this process. Tune makes its manager by itself, so the class is what has to know."""
-    setattr(RayActorManager, "_actor_task_failed", _task_failed)  # noqa: B010 - mypy forbids methods to be set
-    setattr(RayActorManager, "_actor_start_failed", _start_failed)  # noqa: B010
+    setattr(RayActorManager, "_actor_task_failed", task_failed)  # noqa: B010 - mypy forbids methods to be set
+    setattr(RayActorManager, "_actor_start_failed", start_failed)  # noqa: B010
 
 
-def _task_failed(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+def task_failed(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
     _OF_TASK(self, tracked_actor_task, _as_death(exception))
 
 
-def _start_failed(self: RayActorManager, tracked_actor: Any, exception: Exception) -> None:
+def start_failed(self: RayActorManager, tracked_actor: Any, exception: Exception) -> None:
     _OF_START(self, tracked_actor, _as_death(exception))
 
 

@@ -30,6 +30,7 @@ def kept_steps(folder: Path) -> int:
     return 0 if state is None else state.step
 
 
+@pytest.mark.slow  # three processes, then two
 def test_where_one_is_killed_the_others_go_on_from_the_last_state(make: Makes, tmp_path: Path) -> None:
     said: list[str] = []
     work = partial(in_a_run, make, tmp_path, partial(killed_at, 3))
