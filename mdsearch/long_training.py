@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,12 +40,16 @@ class LongTraining:
             images=self.images,
         )
 
+    def check_least(self, least: Mapping[str, int]) -> None:
+        """Raises InputError for a field that is below its least value."""
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {value} or more")
+
     def check_kept(self, ends: Sequence[int]) -> None:
         """Raises InputError for counts that are too small, and for states that are to stay of steps, other
         than those at which training ends, that write none."""
-        for name, least in OF_FOLDER.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+        self.check_least(OF_FOLDER)
         own = [step for step in self.keep_steps if step not in ends]
         if odd := [step for step in own if step < 1 or step % self.state_every_steps]:
             raise InputError(

@@ -81,9 +81,7 @@ class TrainCommand(LongTraining):
         check_figures(self.throughput, accelerators=self.accelerators, expected_images=fewest)
         if self.format != "text" and not self.dry_run:
             raise InputError(f"format: {self.format!r} is of a plan; allowed: text, or beside dry_run=true")
-        for name, least in LEAST.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
+        self.check_least(LEAST)
         if self.min_workers > self.workers and self.min_workers > 1:
             raise InputError(f"min_workers: {self.min_workers}; allowed: 1 to {self.workers} (workers)")
         ends = [stage.until for stage in self.all_stages()]

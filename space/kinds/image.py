@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from space.kinds.convolution import CONV_IN
 from space.kinds.rules import NOTHING, Cost, conv, linear, norm
 from space.kinds.stage import Axis, Kind, Stage, WeightAxes, one_product
 
@@ -97,22 +99,8 @@ PADDED_DOWNSAMPLE = Kind("downsample", _down_cost, _down_held, _down, one_produc
 # ---------------------------------------------------------------------- at both ends
 
 
-def _conv_cost(stage: Stage) -> Cost:
-    return conv(stage.inputs, stage.outputs, 3, stage.size)
-
-
-def _conv_held(stage: Stage) -> int:
-    return stage.outputs * stage.pixels
-
-
-def _conv(stage: Stage) -> nn.Module:
-    from torch import nn
-
-    return nn.Conv2d(stage.inputs, stage.outputs, 3, padding=1)
-
-
-IMAGE_IN = Kind("conv in", _conv_cost, _conv_held, _conv, one_product)
-IMAGE_OUT = Kind("conv out", _conv_cost, _conv_held, _conv, one_product)
+IMAGE_IN = CONV_IN
+IMAGE_OUT = replace(CONV_IN, label="conv out")
 
 
 def _latent_cost(stage: Stage) -> Cost:
@@ -125,7 +113,7 @@ def _latent_conv(stage: Stage) -> nn.Module:
     return nn.Conv2d(stage.inputs, stage.outputs, 1)
 
 
-LATENT_CONV = Kind("latent conv", _latent_cost, _conv_held, _latent_conv, one_product)
+LATENT_CONV = Kind("latent conv", _latent_cost, CONV_IN.held, _latent_conv, one_product)
 
 
 def _normed_cost(stage: Stage) -> Cost:

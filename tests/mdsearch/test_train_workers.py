@@ -14,27 +14,13 @@ import pytest
 
 from mdsearch.commands import train
 from mdsearch.train_command import TrainCommand, command_of
-from space.architecture import Architecture, Level
 from space.shared.plain import InputError
 from tests.search.killing import PATIENT, finish, told, wait_for
+from tests.training.examples import TINY
 from tests.traps import COMMAND, folder_with_traps, of_a_user
 from training.checkpoints import Checkpoints
 
 STEPS = 24
-TINY = Architecture(
-    levels=(
-        Level(8, "full", (0,), (0, 0)),
-        Level(16, "separable", (1,), (1, 0), self_attention=True, cross_attention=True),
-    ),
-    head_width=None,
-    heads=2,
-    norm_groups=4,
-    time_width=16,
-    latent_channels=12,
-    latent_size=8,
-    context_length=12,
-    context_width=16,
-)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from space.architecture import Architecture, Level
-from tests.training.examples import Makes
+from space.architecture import Architecture
+from tests.training.examples import TINY, Makes
 from training.data.dataset import Dataset
 from training.data.factory import load_data
 from training.data.scenes import ScenesSettings
@@ -27,20 +27,7 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def tiny() -> Architecture:
     """Two levels, one transformer layer: 8x8x12 latents of 16 px images, 12 x 16 context."""
-    return Architecture(
-        levels=(
-            Level(8, "full", (0,), (0, 0)),
-            Level(16, "separable", (1,), (1, 0), self_attention=True, cross_attention=True),
-        ),
-        head_width=None,
-        heads=2,
-        norm_groups=4,
-        time_width=16,
-        latent_channels=12,
-        latent_size=8,
-        context_length=12,
-        context_width=16,
-    )
+    return TINY
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,28 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from space.architecture import Architecture
+from space.architecture import Architecture, Level
 from training.checkpoints import Checkpoints
 from training.distillation import Distiller
 from training.objectives.ufogen import UfogenObjective
 from training.supernet import SharedTrainer
 from training.trainer import Trainer
+
+TINY = Architecture(
+    levels=(
+        Level(8, "full", (0,), (0, 0)),
+        Level(16, "separable", (1,), (1, 0), self_attention=True, cross_attention=True),
+    ),
+    head_width=None,
+    heads=2,
+    norm_groups=4,
+    time_width=16,
+    latent_channels=12,
+    latent_size=8,
+    context_length=12,
+    context_width=16,
+)
+"""Two levels, one transformer layer: 8x8x12 latents of 16 px images, 12 x 16 context."""
 
 Makes = Callable[..., Distiller]
 """Of the fixture `make_distiller`, called with fields of `UfogenSettings`."""
