@@ -87,6 +87,7 @@ def run_stages(
                 run.go_on()
             else:
                 take_over(trainer, before)
+                run.keep_beginning()
             during(run, ends[place])
         if stopped() or place == len(ends) - 1:
             return trainer
