@@ -96,7 +96,7 @@ def make_trainer(command: AutoencoderCommand) -> AutoencoderTrainer:
     judged = settings.adversarial
     if judged.kind != "none" and judged.from_step >= settings.steps:
         print(
-            f"note: reconstruction.adversarial.from_step is {judged.from_step}, so within {settings.steps} steps "
+            f"note: reconstruction.adversarial.from_step is {judged.from_step}: in {settings.steps} steps "
             "no discriminator judges"
         )
     is_asked = command.perceptual != "none" and settings.perceptual > 0
