@@ -34,11 +34,12 @@ from search.runs.files import (
     make_job_folder,
 )
 from search.strategy import Job, Report, SharedTraining
+from search.trial_words import StartsAgain, WorkerWord, told
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.files import remove_unfinished, replacing_files
 from space.shared.plain import InputError
-from space.shared.retries import Waiting, patiently, storage_error
+from space.shared.retries import patiently, storage_error
 from space.subnet import Subnet
 from training.checkpoints import Checkpoints
 from training.data.dataset import Dataset
@@ -47,7 +48,6 @@ from training.distributed.ranks import RankGroup
 from training.failures import Diverged
 from training.generation.grid import save_grid
 from training.logs.watching import Watched
-from training.loop import note_to_stderr
 from training.settings import TrainingSettings
 from training.state import TrainingState
 from training.supernet import Round, SharedTrainer, loop_of
@@ -68,13 +68,6 @@ class TrialSettings:
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     weights: WeightsSettings = field(default_factory=WeightsSettings)
     generation_batch: int = 64
-
-
-@dataclass(frozen=True)
-class StartsAgain:
-    """A worker's word that a job whose state cannot be used trains again from step 0, and why."""
-
-    reason: str
 
 
 class Peers:
@@ -106,7 +99,7 @@ class TrialWorker:
         prompts = kept_captions(Path(settings.evaluator_folder)) or self.data.held_out_captions
         self.captions = evaluation_captions(prompts, self.evaluator.images)
 
-    def run(self, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
+    def run(self, job: Job) -> Iterator[WorkerWord]:
         """Yields a report at each rung; goes on from the state that an interrupted run left, or says that it
         cannot.
 
@@ -117,17 +110,27 @@ class TrialWorker:
             Diverged: when the loss or the scores stop being numbers.
             OSError: when storage did not come back while it waited.
         """
+        said: list[str] = []  # since the last word
         with closing(Checkpoints(job_folder(Path(self.settings.run_folder), job.key))) as states:
             trainer, unusable = yield from patiently(partial(self._begin, job, states))
             if unusable is not None:
                 yield StartsAgain(unusable)
+            else:
+                said += [f"{line}; going on from step {trainer.step}" for line in states.damaged]
             self.peers.begin(job, trainer.step, self.micro_batch)
-            watched = Watched(lambda: loop_of(trainer), states.folder.parent, note_to_stderr)
+            watched = Watched(lambda: loop_of(trainer), states.folder.parent, said.append)
             watched.begin(trainer.step)
             for step in job.rungs:
                 if step >= trainer.step:
                     work = _Work(trainer.step, step, {}, states, watched)
-                    yield (yield from patiently(partial(self._to_rung, trainer, job, work)))
+                    loop_of(trainer).say = said.append
+                    try:
+                        report = yield from patiently(partial(self._to_rung, trainer, job, work))
+                    except Exception:
+                        yield from told(said)
+                        raise
+                    yield from told(said)
+                    yield report
 
     def _begin(self, job: Job, states: Checkpoints) -> tuple[Trainer | SharedTrainer, str | None]:
         """The training where it was left, or from step 0 and why the state that there is is of no use."""

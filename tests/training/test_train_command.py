@@ -174,9 +174,7 @@ def test_memory_that_runs_out_twice_ends_with_the_reason(
     monkeypatch.setattr(Trainer, "train_to", too_large)
     assert train.main(words) == 1
     said = capsys.readouterr().out
-    assert (
-        f"out of memory: DefaultCPUAllocator: can't allocate memory; a smaller training.micro_batch" in said
-    )
+    assert "out of memory: DefaultCPUAllocator: can't allocate memory; a smaller training.micro_batch" in said
     assert f"mdsearch train resume={tmp_path / 'out'} training.micro_batch=" in said
     monkeypatch.setattr(Trainer, "train_to", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -15,7 +15,8 @@ from search.backends.cluster import ClusterSettings
 from search.backends.deaths import WorkerDeaths
 from search.runs.files import WORK_NAME, make_job_folder
 from search.strategy import Report
-from search.trial import StartsAgain, saved_step
+from search.trial import saved_step
+from search.trial_words import Said, StartsAgain
 from space.shared.retries import StorageAway, Waiting
 from tests.search.backends.tuned import asked_of_tune
 from tests.search.worlds import RUNGS, make_search, scores_at
@@ -231,12 +232,15 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
     monkeypatch.setattr(ray_tune, "TrialWorker", ScriptedWorker)
     actor_of = asked_of_tune(None, None, ClusterSettings(), print, ONE_NODE).actor
     monkeypatch.setattr(
-        ScriptedWorker, "outcomes", (Waiting("full"), StartsAgain("torn"), report, ValueError("a bug"))
+        ScriptedWorker,
+        "outcomes",
+        (Waiting("full"), StartsAgain("torn"), Said("halved"), report, ValueError("a bug")),
     )
     actor = actor_of({"threads": 1, "settings": "here", "job": "0", "workers": 1})
-    assert [actor.step() for _ in range(4)] == [
+    assert [actor.step() for _ in range(5)] == [
         {"waiting": "full"},
         {"starts_again": "torn"},
+        {"said": "halved"},
         {"report": report},
         {"failed": "ValueError: a bug"},
     ]
