@@ -230,10 +230,9 @@ def trained_as(model: Path | None) -> dict[str, Any]:
 
 def whole_settings(stored: dict[str, Any]) -> dict[str, Any]:
     """With the fields that are stored only where they differ: words may set them."""
-    if "training" not in stored:
-        return stored
-    training = from_plain(TrainingSettings, stored["training"], "training")
-    return stored | {"training": to_plain(training, all_fields=True)}
+    kinds: dict[str, Any] = {"training": TrainingSettings, "data": DataSettings}
+    read = {name: from_plain(kinds[name], stored[name], name) for name in kinds if name in stored}
+    return stored | {name: to_plain(value, all_fields=True) for name, value in read.items()}
 
 
 def _note_other_settings(command: TrainCommand, words: list[str]) -> None:
