@@ -6,11 +6,8 @@ by hand on a bare GPU machine.
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,11 +26,11 @@ from search.runs.files import (
     SAMPLES_COLUMNS,
     SAMPLES_NAME,
     SAMPLES_SHOWN,
-    WORK_NAME,
     job_folder,
     make_job_folder,
 )
 from search.strategy import Job, Report, SharedTraining
+from search.trial_log import log_work
 from search.trial_words import StartsAgain, WorkerWord, told
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
@@ -81,6 +78,12 @@ class Peers:
 
     def wait(self) -> None:
         """Until they have come there."""
+
+    def generate(
+        self, trainer: Trainer, captions: Sequence[str], *, seed: int, batch_size: int
+    ) -> np.ndarray:
+        """The images of the first one's trainer, at the step that all have come to."""
+        return trainer.generate(captions, seed=seed, batch_size=batch_size)
 
 
 class TrialWorker:
@@ -157,11 +160,12 @@ class TrialWorker:
             assert job.shared is not None
             return self._to_shared_rung(trainer, job, job.shared, work)
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
+        batch_size = self.settings.generation_batch
         state = self._train(trainer, folder, work)
         with _timed(seconds, "validation"):
             validation_loss = trainer.validation_loss()
         with _timed(seconds, "sampling"):
-            images = trainer.generate(self.captions, seed=job.seed, batch_size=self.settings.generation_batch)
+            images = self.peers.generate(trainer, self.captions, seed=job.seed, batch_size=batch_size)
         with _timed(seconds, "features"):
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
         scores[VALIDATION_LOSS] = validation_loss
@@ -274,20 +278,8 @@ def _saving(
 
 def _log(folder: Path, work: _Work, step: int) -> None:
     """Who trained what: a line once a state is on the disk."""
-    done = {"host": socket.gethostname(), "pid": os.getpid(), "time": round(time.time(), 3)}
-    line = json.dumps({"from_step": work.from_step, "to_step": step} | done)
-    with open(folder / WORK_NAME, "a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    log_work(folder, work.from_step, step)
     work.from_step = step
-
-
-def saved_step(run_folder: Path, key: str) -> int:
-    """Up to which step a job has left states, as its log says; 0 where nothing can be read of it."""
-    try:
-        lines = (job_folder(run_folder, key) / WORK_NAME).read_text(encoding="utf-8").splitlines()
-        return max((int(json.loads(line)["to_step"]) for line in lines), default=0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
 
 
 @contextmanager

@@ -30,7 +30,8 @@ from search.backends.ray_workers import RayPeers, word_of_peer
 from search.formats import run_name
 from search.runs.record import State
 from search.strategy import Job, Strategy
-from search.trial import TrialSettings, TrialWorker, saved_step
+from search.trial import TrialSettings, TrialWorker
+from search.trial_log import saved_step
 from search.trial_words import Said, StartsAgain, WorkerWord
 from space.shared.retries import StorageAway, Waiting, once, patiently, storage_error, timed_out
 from training.distributed.launch import word_of_error

@@ -16,7 +16,8 @@ from search import trial
 from search.backends import inline
 from search.runs.files import WORK_NAME
 from search.strategy import Job, Report
-from search.trial import TrialSettings, TrialWorker, saved_step
+from search.trial import TrialSettings, TrialWorker
+from search.trial_log import saved_step
 from search.trial_words import Said, StartsAgain
 from space.architecture import Architecture, Level
 from space.proxy import Proxy

@@ -15,7 +15,7 @@ from search.backends.cluster import ClusterSettings
 from search.backends.deaths import WorkerDeaths
 from search.runs.files import WORK_NAME, make_job_folder
 from search.strategy import Report
-from search.trial import saved_step
+from search.trial_log import saved_step
 from search.trial_words import Said, StartsAgain
 from space.shared.retries import StorageAway, Waiting
 from tests.search.backends.tuned import asked_of_tune
