@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util import get_current_placement_group, get_node_ip_address
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from torch import distributed, set_num_threads
@@ -149,14 +149,14 @@ class RayPeers(Peers):
                 continue
             try:
                 ray.get(pending)
-            except RayActorError as error:
+            except RayTaskError as error:
+                return rank, word_of_peer(error)
+            except RayError as error:  # it is gone; by Ray's memory monitor, too
                 if word := self._said(rank):
                     if word.kind != "left alone":
                         return rank, word
                 else:
                     lost = rank, LastWord("killed", text=" ".join(str(error).split())[:1000])
-            except RayTaskError as error:
-                return rank, word_of_peer(error)
         return lost or (0, LastWord("left alone", text="the connection to a worker broke"))
 
     def _said(self, rank: int) -> LastWord | None:

@@ -256,8 +256,17 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
     with pytest.raises(ray_tune.Stuck, match="s3://photos"):
         actor.step()
     monkeypatch.setattr(ScriptedWorker, "outcomes", (RuntimeError("gloo: Connection closed by peer"),))
-    actor.reset_config({"settings": "here", "job": "3", "workers": 1})
-    word = LastWord("raised", StorageAway.__name__, str(away))
-    actor._peers = SimpleNamespace(size=2, how_one_ended=lambda: (1, word))
+    monkeypatch.setattr(ray_tune, "RayPeers", AwayPeers)
+    actor.reset_config({"settings": "here", "job": "3", "workers": 2, "peers": {}})
     with pytest.raises(ray_tune.Stuck, match=r"worker 1 of 2: data\.source: 's3://photos'"):
         actor.step()
+
+
+class AwayPeers:
+    """The other worker of two cannot read its data."""
+
+    def __init__(self, settings: object, size: int) -> None:
+        self.size, self.ranks = size, None
+
+    def how_one_ended(self) -> tuple[int, LastWord]:
+        return 1, LastWord("raised", StorageAway.__name__, "data.source: 's3://photos' cannot be read")
