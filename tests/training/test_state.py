@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -275,6 +276,28 @@ def test_what_is_written_is_the_state_of_then(tmp_path: Path) -> None:
     tensor.zero_()
     states.close()
     assert read_state(tmp_path / STATES_FOLDER / "00000001.json").tensors["a"].tolist() == [1, 1, 1]
+
+
+def test_a_state_for_which_there_was_no_room_is_written_when_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of a chosen step is to stay, though a later one takes its place as the last."""
+    states, room = Checkpoints(tmp_path, keep_steps=[1]), [False]
+
+    def written(state: TrainingState, folder: Path) -> Path:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_state(state, folder)
+
+    monkeypatch.setattr("training.checkpoints.write_state", written)
+    states.save(TrainingState({"step": 1}, {"a": torch.ones(2)}))
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            states.save(TrainingState({"step": 2}, {"a": torch.ones(2)}))
+    room[0] = True
+    states.save(TrainingState({"step": 2}, {"a": torch.ones(2)}))
+    states.close()
+    assert [read_state(path).step for path in states_in(tmp_path / STATES_FOLDER)] == [1, 2]
 
 
 def test_a_state_that_is_no_number_is_not_written(tmp_path: Path) -> None:
