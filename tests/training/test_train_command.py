@@ -109,11 +109,13 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     assert losses == [line for line in curve(tmp_path / "whole") if "loss" in line]
 
 
-def _pressing_ctrl_c_at(last: int, train_to: Callable[..., None]) -> Callable[..., None]:
+def _pressing_ctrl_c_at(
+    last: int, train_to: Callable[..., None], number: int = signal.SIGINT
+) -> Callable[..., None]:
     def pressed(trainer: Trainer, step: int, on_step: Callable[[int, float], None]) -> None:
         def press(step: int, loss: float) -> None:
             if step == last:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
             on_step(step, loss)
 
         train_to(trainer, step, press)
@@ -232,10 +234,11 @@ def test_it_goes_on_when_the_presets_that_it_was_made_of_are_gone(
     preset.write_text("defaults: [short, _self_]\ngradient_clip: 0.5\n")
     words = [f"training={preset}", *words]
     command, _ = train.command_of(words)
-    monkeypatch.setattr(Trainer, "train_to", _pressing_ctrl_c_at(1, Trainer.train_to))
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(Trainer, "train_to", _pressing_ctrl_c_at(1, Trainer.train_to, signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):  # as a cluster asks that takes the machine
         train.main(words)
     preset.unlink()
+    assert states(tmp_path / "out") == [1]
     resumed, _ = train.command_of([f"resume={command.folder()}"])
     assert (resumed.training, resumed.presets) == (command.training, command.presets)
     assert resumed.training.gradient_clip == 0.5
