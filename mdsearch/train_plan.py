@@ -85,6 +85,7 @@ def train_plan(command: TrainCommand) -> WorkPlan:
     plan.add("network", f"{cost.parameters:,} parameters, {cost.gmacs:.1f} GMACs an image of {shape} latents")
     one = pacing(largest, command.training, command.throughput, command.seed)
     plan.add("memory", one.memory_lines())
+    plan.add("memory", _at_once(command, stages[networks.index(largest)], one))
     plan.add("throughput", one.line())
     plan.figures |= {"parameters": cost.parameters, "accelerators": command.together} | one.figures()
     _stages(command, networks, data, one, plan)
@@ -129,6 +130,14 @@ def _check_many(command: TrainCommand, stages: list[TrainedStage]) -> None:
         check_shares(command.training)
     for stage in stages:
         MicroBatches(stage.training, RankGroup(0, command.together))
+
+
+def _at_once(command: TrainCommand, stage: TrainedStage, one: Pacing) -> str:
+    """What a worker's share of the largest images needs, unless it is divided."""
+    share = -(-stage.training.batch_size // command.together)
+    images = min(share, stage.training.micro_batch or share)
+    needed = in_bytes(one.on_gpu.needed(images))
+    return f"on a GPU {needed} for the {images:,} images that each takes at once (training.micro_batch)"
 
 
 def _stages(

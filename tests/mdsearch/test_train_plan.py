@@ -51,6 +51,8 @@ def test_the_papers_training_is_planned_on_any_machine(
     assert plan["accelerator_hours"] == pytest.approx(plan["seconds"] * 32 / 3600)
     assert plan["disk_bytes"]["training"] == parameters * (4 * 16 + 4)  # 2 + 1 + 1 states, weights
     assert plan["disk_bytes"]["latents"] == 150_000_000 * 134_656 + 40_000_000 * 183_808
+    said = "\n".join(line["said"] for line in plan["lines"])
+    assert "on a GPU 72 GB for the 64 images that each takes at once" in said  # 2,048 by 32: 8 and 64 GB
     assert list(tmp_path.iterdir()) == []
 
 
