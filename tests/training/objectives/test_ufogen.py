@@ -187,13 +187,44 @@ def test_a_discriminator_that_tells_all_apart_ends_the_training(
     critic.watch(torch.tensor([1.0, 2.0]), torch.tensor([-1.0, 1.0]))
     assert float(critic.told_apart) == pytest.approx(0.5 + 0.01 * (0.75 - 0.5))
     critic.told_apart.fill_(1.0)
-    monkeypatch.setattr(critic, "watch", lambda real, fake: None)
+    monkeypatch.setattr(critic, "watch", lambda real, fake, share: None)
     if collapse is None:
         distiller.train_to(2)
         return
     with pytest.raises(Diverged, match=r"objective\.collapse: 0\.999"):
         distiller.train_to(2)
     assert distiller.step == 0  # before that update
+
+
+def test_what_is_told_apart_does_not_depend_on_how_a_batch_is_divided(
+    make_distiller: Makes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective = ufogen(make_distiller())
+    critic, real, fake = objective.discriminator, torch.tensor([1.0, -1.0]), torch.tensor([-1.0, -2.0])
+    critic.watch(real[:1], fake[:1], 0.5)
+    critic.watch(real[1:], fake[1:], 0.5)
+    assert float(critic.told_apart) == pytest.approx(0.5 + 0.01 * (0.75 - 0.5), abs=1e-5)
+    shares: list[float] = []
+    monkeypatch.setattr(critic, "watch", lambda real, fake, share: shares.append(share))
+    for rows in (range(6), range(6, 8)):
+        objective.loss("discriminator", objective.batch(0, rows))
+    assert shares == [0.75, 0.25]
+
+
+def test_a_training_that_goes_back_forgets_what_was_told_apart(
+    make_distiller: Makes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distiller = make_distiller()
+    before, objective = distiller.state().copied(), ufogen(distiller)
+    critic, batch = objective.discriminator, objective.batch(0)
+    with monkeypatch.context() as patched:
+        patched.setattr(critic, "watch", lambda real, fake, share: critic.told_apart.fill_(1.0))
+        objective.loss("discriminator", batch)
+    with pytest.raises(Diverged):
+        objective.loss("discriminator", batch)
+    distiller.restore(before)
+    objective.loss("discriminator", batch)
+    assert objective.terms()["told_apart"] == pytest.approx(0.495)  # from .5, where all logits are 0
 
 
 def test_zero_terminal_snr_is_a_choice_of_the_noise_levels(make_distiller: Makes) -> None:
@@ -208,9 +239,11 @@ def test_zero_terminal_snr_is_a_choice_of_the_noise_levels(make_distiller: Makes
     [
         ("gap", 0), ("discriminator_every", 0), ("sampling_steps", 0), ("reconstruction_weight", -1.0),
         ("reconstruction_ema_decay", 1.5), ("clamp_logits", 0.0), ("collapse", 1.0),
-        ("discriminator_learning_rate", -1.0), ("discriminator_betas", (0.9,)),
+        ("discriminator_learning_rate", -1.0), ("discriminator_betas", (0.9,)), ("timesteps", "last"),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(field: str, value: object) -> None:
-    with pytest.raises(InputError, match=f"^{field}: "):
-        replace(UfogenSettings(), **{field: value})  # type: ignore[arg-type]
+    start = UfogenSettings(sampling_steps=2) if field == "timesteps" else UfogenSettings()
+    where = "sampling_steps" if field == "timesteps" else field
+    with pytest.raises(InputError, match=f"^{where}: "):
+        replace(start, **{field: value})  # type: ignore[arg-type]
