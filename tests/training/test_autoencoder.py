@@ -227,6 +227,7 @@ def test_what_does_not_fit_is_refused(scenes: Dataset, tmp_path: Path) -> None:
         ),
         (lambda: JUDGED.check_data(100, 64), "100 training images.*256 or more"),
         (lambda: replace(SETTINGS, kl=-1.0), "kl: -1"),
+        (lambda: replace(SETTINGS, spike_factor=5.0, adversarial=JUDGED), "spike_factor: 5 .*allowed: null"),
         (lambda: replace(SETTINGS, pixel="l3"), "pixel: 'l3'"),
         (lambda: replace(SETTINGS, learning_rate=0.0), "learning_rate: 0"),
     ):
