@@ -20,7 +20,7 @@ from training.model import Model, ModelSettings
 from training.objectives.diffusion import DiffusionBatch
 from training.objectives.steps import check_range, check_schedule, check_width, nearest_within
 from training.objectives.student import Sampled, StudentObjective, StudentSettings
-from training.objectives.trajectories import grid, stepped
+from training.objectives.trajectories import ending, grid, stepped
 from training.settings import TrainingSettings
 
 
@@ -107,8 +107,9 @@ class LcmObjective(StudentObjective[LcmBatch]):
         model.settings = replace(model.settings, one_step=True)
         super().__init__(model, data, settings, seed, own)
         self.own, self.teacher = own, teacher.requires_grad_(False)
-        steps = grid(model.diffusion, own.teacher_steps)
-        self.steps = torch.tensor([list(pair) for pair in steps.items()], device=model.device)
+        steps = model.diffusion.trailing(own.sampling_steps)[0].tolist()
+        pairs = ending(model.diffusion, own.teacher_steps, steps) | grid(model.diffusion, own.teacher_steps)
+        self.steps = torch.tensor(sorted(pairs.items(), reverse=True), device=model.device)
 
     def batch(self, step: int, rows: range | None = None) -> LcmBatch:
         data = self.diffusion.batch(step, rows)

@@ -65,11 +65,6 @@ class UfogenSettings(StudentSettings):
                 f"reconstruction_ema_decay: {self.reconstruction_ema_decay:g} is not possible; "
                 "allowed: 0 to 1"
             )
-        if self.timesteps == "last" and self.sampling_steps > 1:
-            raise InputError(
-                f"sampling_steps: {self.sampling_steps} beside timesteps: last (a single step) is not "
-                "possible; allowed: 1, or timesteps all or grid"
-            )
         for name in ("discriminator_learning_rate", "clamp_logits"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise InputError(f"{name}: {value:g} is not possible; allowed: above 0, or null")
@@ -142,6 +137,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         base = network_alone(model)
         self.teacher = teacher.requires_grad_(False) if own.reconstruction == "distill" else None
         super().__init__(model, data, settings, seed, own)
+        self._check_sampled()
         follower = model if own.reconstruction == "ema" else None
         self.discriminator = Discriminator(base, zero_last_layer=own.zero_last_layer, follower=follower)
         rate = own.discriminator_learning_rate or settings.learning_rate
@@ -182,6 +178,21 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
             return torch.full_like(timesteps, last)
         count = -(-(last + 1) // gap)
         return last - gap * ((last - timesteps) * count // (last + 1))
+
+    def _check_sampled(self) -> None:
+        """Raises InputError for sampling steps of which some are at levels that are not trained."""
+        diffusion, own = self.model.diffusion, self.own
+        if own.timesteps == "all":
+            return
+        trained = set(self.trained_levels(torch.arange(diffusion.settings.timesteps)).tolist())
+        counts = range(1, len(trained) + 1)
+        possible = [count for count in counts if trained.issuperset(diffusion.trailing(count)[0].tolist())]
+        if own.sampling_steps not in possible:
+            raise InputError(
+                f"objective.sampling_steps: {own.sampling_steps}, of which some are at timesteps that are not "
+                f"trained (objective.timesteps: {own.timesteps}, gap: {own.gap}); allowed: "
+                f"{', '.join(map(str, possible))}, or objective.timesteps=all"
+            )
 
     def before(self, timesteps: Tensor) -> Tensor:
         """(B,) the levels that the discriminator sees; -1 is clean."""

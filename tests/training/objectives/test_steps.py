@@ -112,7 +112,7 @@ def test_scales_are_drawn_and_steps_are_chosen_by_seed_and_step(distiller: parti
 
 def test_consistency_by_hand(distiller: partial[Distiller]) -> None:
     """Student and target predict .25, and are x itself where a step ends clean: Huber's loss of the rest."""
-    objective = distiller(own=LcmSettings(teacher_steps=2)).objective
+    objective = distiller(own=LcmSettings(teacher_steps=2, sampling_steps=2)).objective
     assert isinstance(objective, LcmObjective)
     assert objective.steps.tolist() == [[999, 499], [499, -1]]
     constant(objective.teacher, 0.5)
@@ -122,6 +122,17 @@ def test_consistency_by_hand(distiller: partial[Distiller]) -> None:
         data = batch.data._replace(timesteps=torch.full((8,), timestep))
         loss = objective.loss("model", batch._replace(data=data, guidance=torch.full((8,), 3.0)))
         assert float(loss) == pytest.approx(math.hypot(difference, 0.001) - 0.001, rel=1e-3, abs=1e-6)
+
+
+def test_consistency_is_learnt_where_it_is_sampled(distiller: partial[Distiller]) -> None:
+    """By steps of 20, and from 749 and 249 too, which four sampling steps ask for."""
+    objective = distiller(own=LcmSettings()).objective
+    assert isinstance(objective, LcmObjective)
+    steps = dict(objective.steps.tolist())
+    assert steps.keys() == {*range(19, 1000, 20), 749, 249}
+    assert (steps[999], steps[749], steps[259], steps[19]) == (979, 729, 239, -1)
+    drawn = {timestep for step in range(60) for timestep in objective.batch(step).data.timesteps.tolist()}
+    assert {749, 249} <= drawn <= steps.keys()
 
 
 def test_what_is_consistent_is_scaled_as_diffusers_do(distiller: partial[Distiller]) -> None:

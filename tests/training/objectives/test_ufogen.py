@@ -86,6 +86,21 @@ def test_levels_that_are_trained(which: str, expected: list[int], make_distiller
     assert levels.tolist() == expected
 
 
+@pytest.mark.parametrize(
+    ("timesteps", "gap", "steps", "allowed"),
+    [("last", 250, 2, "1,"), ("grid", 250, 3, "1, 2, 4,"), ("grid", 250, 4, ""), ("all", 250, 3, "")],
+)
+def test_what_is_sampled_is_trained(
+    timesteps: str, gap: int, steps: int, allowed: str, make_distiller: Makes
+) -> None:
+    own: dict[str, object] = {"timesteps": timesteps, "gap": gap, "sampling_steps": steps}
+    if not allowed:
+        make_distiller(**own)
+        return
+    with pytest.raises(InputError, match=rf"objective\.sampling_steps: {steps} .*allowed: {allowed} or "):
+        make_distiller(**own)
+
+
 @pytest.mark.parametrize("reconstruction", ["diffusion", "distill", "ema", "none"])
 def test_the_generators_loss_by_hand(
     reconstruction: str, make_distiller: Makes, base_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -239,11 +254,9 @@ def test_zero_terminal_snr_is_a_choice_of_the_noise_levels(make_distiller: Makes
     [
         ("gap", 0), ("discriminator_every", 0), ("sampling_steps", 0), ("reconstruction_weight", -1.0),
         ("reconstruction_ema_decay", 1.5), ("clamp_logits", 0.0), ("collapse", 1.0),
-        ("discriminator_learning_rate", -1.0), ("discriminator_betas", (0.9,)), ("timesteps", "last"),
+        ("discriminator_learning_rate", -1.0), ("discriminator_betas", (0.9,)),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(field: str, value: object) -> None:
-    start = UfogenSettings(sampling_steps=2) if field == "timesteps" else UfogenSettings()
-    where = "sampling_steps" if field == "timesteps" else field
-    with pytest.raises(InputError, match=f"^{where}: "):
-        replace(start, **{field: value})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=f"^{field}: "):
+        replace(UfogenSettings(), **{field: value})  # type: ignore[arg-type]
