@@ -189,7 +189,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         possible = [count for count in counts if trained.issuperset(diffusion.trailing(count)[0].tolist())]
         if own.sampling_steps not in possible:
             raise InputError(
-                f"objective.sampling_steps: {own.sampling_steps}, of which some are at timesteps that are not "
+                f"objective.sampling_steps: {own.sampling_steps}: some are at timesteps that are not "
                 f"trained (objective.timesteps: {own.timesteps}, gap: {own.gap}); allowed: "
                 f"{', '.join(map(str, possible))}, or objective.timesteps=all"
             )
