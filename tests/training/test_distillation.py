@@ -201,6 +201,8 @@ def test_words_without_effect_are_refused(trained: Path, tmp_path: Path) -> None
     ):
         with pytest.raises(InputError, match=message):
             distill.main([f"init_from={trained}", f"out={tmp_path / 'out'}", word])
+    with pytest.raises(InputError, match=r"resume: .* is no folder of a distillation"):
+        distill.main([f"resume={trained}"])
     with pytest.raises(InputError, match="ema_lengths: none are kept"):
         distill.main([f"init_from={trained}", "objective.finetune=lora", "training.ema_lengths=[0.05,0.1]"])
     (trained / "config.yaml").rename(trained / "away.yaml")
