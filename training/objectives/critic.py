@@ -21,7 +21,7 @@ class Discriminator(nn.Module):
         network: the discriminator itself.
         follower: the generator's running mean, if a reconstruction term needs it. It lies here, where states
             hold what the generator's own optimiser does not train.
-        followed: the step whose generator the mean holds last.
+        followed: the number of the batch whose generator the mean holds last; it may go back.
         told_apart: the running share of latents that are told right.
     """
 
@@ -48,7 +48,7 @@ class Discriminator(nn.Module):
     @torch.no_grad()
     def follow(self, model: Model, step: Tensor, decay: float) -> None:
         """Take the generator as it is before this step into the running mean, once a step."""
-        if self.follower is None or int(step) <= int(self.followed):
+        if self.follower is None or int(step) == int(self.followed):
             return
         held: list[Tensor] = list(self.follower.unet.parameters())
         now: list[Tensor] = list(model.unet.parameters())
