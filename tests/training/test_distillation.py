@@ -198,6 +198,7 @@ def test_words_without_effect_are_refused(trained: Path, tmp_path: Path) -> None
         ("training.guidance=3", "training.guidance: has no effect here, where objective decides"),
         ("training.diffusion.prediction=v", "where init_from decides"),
         ("objective.zero_terminal_sno=true", "zero_terminal_snr"),
+        ("objective.gap=1001", r"objective\.gap: 1001 .* at most 1000"),
     ):
         with pytest.raises(InputError, match=message):
             distill.main([f"init_from={trained}", f"out={tmp_path / 'out'}", word])

@@ -67,6 +67,10 @@ class LcmSettings(StudentSettings):
     def always_guides(self) -> bool:
         return True
 
+    def check(self, base: ModelSettings) -> None:
+        super().check(base)
+        check_schedule(base, self.teacher_steps)
+
     def without_effect(self) -> dict[str, str]:
         untold = dict.fromkeys(("embedding_width", "guidance"), "w_conditioned=false")
         return super().without_effect() | ({} if self.w_conditioned else untold)
@@ -103,7 +107,6 @@ class LcmObjective(StudentObjective[LcmBatch]):
         own: LcmSettings,
         teacher: Model,
     ) -> None:
-        check_schedule(model, own.teacher_steps)
         model.settings = replace(model.settings, one_step=True)
         super().__init__(model, data, settings, seed, own)
         self.own, self.teacher = own, teacher.requires_grad_(False)

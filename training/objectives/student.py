@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from space.shared.plain import InputError
 from training.adamw import QuickAdamW
-from training.adapters import LoraSettings, add_lora
+from training.adapters import LoraSettings, add_lora, check_installed
 from training.data.dataset import Dataset
 from training.model import Model, ModelSettings
 from training.objectives.base import Batch, TrainedPart, TrainingObjective
@@ -63,6 +63,11 @@ class StudentSettings:
     def always_guides(self) -> bool:
         """Whether it asks its teacher for guided predictions alone, as one needs that is told the scale."""
         return False
+
+    def check(self, base: ModelSettings) -> None:
+        """Raises InputError where nothing can learn so here, or from such a base."""
+        if self.finetune == "lora":
+            check_installed()
 
     def without_effect(self) -> dict[str, str]:
         """Fields that nothing acts on, and beside what."""

@@ -78,6 +78,13 @@ class UfogenSettings(StudentSettings):
                 "numbers from 0 up to below 1"
             )
 
+    def check(self, base: ModelSettings) -> None:
+        super().check(base)
+        if self.gap > (most := base.diffusion.timesteps):
+            raise InputError(
+                f"objective.gap: {self.gap} is not possible; allowed: at most {most}, the base's timesteps"
+            )
+
     def without_effect(self) -> dict[str, str]:
         beside = f"reconstruction={self.reconstruction}"
         acts = {
@@ -127,11 +134,6 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
             model: holds the base's weights; becomes the generator.
             teacher: of the reconstruction term `distill`.
         """
-        if own.gap > model.diffusion.settings.timesteps:
-            raise InputError(
-                f"objective.gap: {own.gap} is not possible; allowed: at most "
-                f"{model.diffusion.settings.timesteps}, the base's timesteps"
-            )
         self.own = own
         model.settings = replace(model.settings, one_step=True)
         base = network_alone(model)
