@@ -73,8 +73,11 @@ def test_the_discriminator_waits_for_its_step(scenes: Dataset) -> None:
     made.train_to(2)
     after = list(made.objective.parts["discriminator"].module.parameters())
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert made.objective.terms().keys() == {"distance", "divergence"}
     made.train_to(3)
     assert not all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    judged = {"adversarial", "adversarial_weight", "discriminator"}
+    assert made.objective.terms().keys() == {"distance", "divergence"} | judged
 
 
 def test_the_loss_by_hand(scenes: Dataset) -> None:
