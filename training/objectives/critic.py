@@ -82,3 +82,13 @@ def as_it_is(module: nn.Module) -> Iterator[None]:
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+def passed_on(value: Tensor, seen: Tensor, tensor: Tensor) -> Tensor:
+    """`value`, computed of `seen`, as a scalar whose gradient goes to the `tensor` that `seen` is a copy of.
+
+    So the backward pass through what computed it is over already, within `as_it_is`: activations that are
+    computed again then find it as it was.
+    """
+    (gradient,) = torch.autograd.grad(value, seen)
+    return value.detach() + ((tensor - tensor.detach()) * gradient).sum()

@@ -25,7 +25,7 @@ from training.devices import Scalar
 from training.failures import Diverged
 from training.model import Model, ModelSettings
 from training.objectives.base import DISCRIMINATOR, TrainedPart
-from training.objectives.critic import Discriminator, as_it_is, network_alone
+from training.objectives.critic import Discriminator, as_it_is, network_alone, passed_on
 from training.objectives.diffusion import DiffusionBatch
 from training.objectives.student import GENERATOR, Sampled, StudentObjective, StudentSettings
 from training.settings import TrainingSettings
@@ -220,9 +220,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         timesteps, critic = batch.data.timesteps, self.discriminator
         noisy = self.model.diffusion.add_noise(latents, batch.data.noise, timesteps)
         clean = self.clean(self.model, noisy, timesteps, context)
-        with as_it_is(critic):
-            logits = self._judged(clean, batch.fake_noise, timesteps, context)
-        adversarial = F.softplus(-logits).mean()  # -log D(x')
+        adversarial = self._adversarial(clean, batch.fake_noise, timesteps, context)
         critic.follow(self.model, batch.step, self.own.reconstruction_ema_decay)
         target = self._target(latents, noisy, timesteps, context)
         error = (target - clean).square().mean(dim=(1, 2, 3))
@@ -231,6 +229,12 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         if self.own.reconstruction == "none":
             return adversarial
         return adversarial + self.own.reconstruction_weight * reconstruction
+
+    def _adversarial(self, clean: Tensor, noise: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        seen = clean.detach().requires_grad_()
+        with as_it_is(self.discriminator):
+            logits = self._judged(seen, noise, timesteps, context)
+            return passed_on(F.softplus(-logits).mean(), seen, clean)  # -log D(x')
 
     def _discriminator_loss(self, batch: UfogenBatch, latents: Tensor, context: Tensor) -> Tensor:
         self._check_collapse(int(batch.step))

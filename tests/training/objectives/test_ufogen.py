@@ -12,9 +12,12 @@ from torch import Tensor
 
 from space.shared.plain import InputError
 from tests.training.examples import Makes, ufogen
+from training.data.dataset import Dataset
+from training.distillation import Distiller
 from training.failures import Diverged
 from training.model import Model, load_model
 from training.objectives.ufogen import UfogenBatch, UfogenObjective, UfogenSettings
+from training.settings import TrainingSettings
 
 LEVELS = DDIMScheduler(
     beta_start=1e-4, beta_end=0.02, beta_schedule="linear", rescale_betas_zero_snr=True
@@ -29,7 +32,7 @@ class Spy:
 
     def __call__(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         self.given.append((latents, timesteps))
-        return torch.full((len(latents),), self.logit)
+        return self.logit + 0 * latents.flatten(1).sum(1)
 
 
 def at_levels(objective: UfogenObjective, *levels: int) -> UfogenBatch:
@@ -165,6 +168,34 @@ def test_the_generator_learns_through_the_discriminator_and_neither_trains_the_o
     assert all(p.grad is None for p in generator)
     text = objective.model.text
     assert text is not None and all(p.grad is None and not p.requires_grad for p in text.parameters())
+
+
+def test_the_gradient_through_the_discriminator_by_autograd(
+    base_folder: Path, scenes: Dataset, settings: TrainingSettings
+) -> None:
+    """As of one graph, and where activations are computed again, too."""
+    own, found = UfogenSettings(zero_last_layer=False, reconstruction_weight=0.5), []
+    for checkpointing in ("none", "blocks"):
+        chosen = replace(settings, checkpointing=checkpointing)
+        objective = ufogen(Distiller(base_folder, scenes, chosen, own, seed=1))
+        batch, unet = objective.batch(0), objective.model.unet
+        loss = objective.loss("model", batch)
+        loss.backward()
+        found.append([loss.detach(), *(p.grad for p in unet.parameters() if p.grad is not None)])
+    unet.zero_grad()
+    latents, context = objective.read(batch.data)
+    levels, diffusion = batch.data.timesteps, objective.model.diffusion
+    clean = objective.model(diffusion.add_noise(latents, batch.data.noise, levels), levels, context)
+    before = objective.before(levels)
+    logits = objective.discriminator(
+        diffusion.noised(clean, batch.fake_noise, before), before.clamp(min=0), context
+    )
+    weighed = objective.gamma(levels) * (latents - clean).square().mean((1, 2, 3))
+    loss = (1 + (-logits).exp()).log().mean() + 0.5 * weighed.mean()
+    loss.backward()
+    whole = [loss.detach(), *(p.grad for p in unet.parameters() if p.grad is not None)]
+    for gradients in found:
+        torch.testing.assert_close(gradients, whole, rtol=1e-4, atol=1e-6)
 
 
 def test_the_discriminator_takes_its_turns(make_distiller: Makes) -> None:
