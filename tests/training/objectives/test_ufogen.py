@@ -174,7 +174,7 @@ def test_the_gradient_through_the_discriminator_by_autograd(
     base_folder: Path, scenes: Dataset, settings: TrainingSettings
 ) -> None:
     """As of one graph, and where activations are computed again, too."""
-    own, found = UfogenSettings(zero_last_layer=False, reconstruction_weight=0.5), []
+    own, found = UfogenSettings(zero_last_layer=False, reconstruction_weight=0.5), list[list[Tensor]]()
     for checkpointing in ("none", "blocks"):
         chosen = replace(settings, checkpointing=checkpointing)
         objective = ufogen(Distiller(base_folder, scenes, chosen, own, seed=1))
