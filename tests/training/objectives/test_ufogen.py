@@ -100,7 +100,9 @@ def test_what_is_sampled_is_trained(
     if not allowed:
         make_distiller(**own)
         return
-    with pytest.raises(InputError, match=rf"objective\.sampling_steps: {steps} .*allowed: {allowed} or "):
+    with pytest.raises(
+        InputError, match=rf"objective\.sampling_steps: {steps}: .*allowed: {allowed} or objective"
+    ):
         make_distiller(**own)
 
 
