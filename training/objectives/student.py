@@ -48,7 +48,9 @@ class StudentSettings:
 
     def __post_init__(self) -> None:
         if self.finetune == "lora" and self.guidance_width:
-            raise InputError("finetune: lora beside w_conditioned: true is not possible; allowed: full")
+            raise InputError(
+                "finetune: lora beside w_conditioned: true is not possible; allowed: full, or w_conditioned: false"
+            )
 
     @property
     def guidance_width(self) -> int:
