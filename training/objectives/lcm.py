@@ -20,7 +20,7 @@ from training.model import Model, ModelSettings
 from training.objectives.diffusion import DiffusionBatch
 from training.objectives.steps import check_range, check_schedule, check_width, nearest_within
 from training.objectives.student import Sampled, StudentObjective, StudentSettings
-from training.objectives.trajectories import ending, grid, stepped
+from training.objectives.trajectories import reached_from, grid, stepped
 from training.settings import TrainingSettings
 
 
@@ -111,7 +111,9 @@ class LcmObjective(StudentObjective[LcmBatch]):
         super().__init__(model, data, settings, seed, own)
         self.own, self.teacher = own, teacher.requires_grad_(False)
         steps = model.diffusion.trailing(own.sampling_steps)[0].tolist()
-        pairs = ending(model.diffusion, own.teacher_steps, steps) | grid(model.diffusion, own.teacher_steps)
+        pairs = reached_from(model.diffusion, own.teacher_steps, steps) | grid(
+            model.diffusion, own.teacher_steps
+        )
         self.steps = torch.tensor(sorted(pairs.items(), reverse=True), device=model.device)
 
     def batch(self, step: int, rows: range | None = None) -> LcmBatch:

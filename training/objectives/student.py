@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from space.shared.plain import InputError
 from training.adamw import QuickAdamW
-from training.adapters import LoraSettings, add_lora, check_installed
+from training.adapters import LoraSettings, add_lora, check_peft
 from training.data.dataset import Dataset
 from training.model import Model, ModelSettings
 from training.objectives.base import Batch, TrainedPart, TrainingObjective
@@ -49,7 +49,8 @@ class StudentSettings:
     def __post_init__(self) -> None:
         if self.finetune == "lora" and self.guidance_width:
             raise InputError(
-                "finetune: lora beside w_conditioned: true is not possible; allowed: full, or w_conditioned: false"
+                "finetune: lora beside w_conditioned: true is not possible; allowed: full, or "
+                "w_conditioned: false"
             )
 
     @property
@@ -69,7 +70,7 @@ class StudentSettings:
     def check(self, base: ModelSettings) -> None:
         """Raises InputError where nothing can learn so here, or from such a base."""
         if self.finetune == "lora":
-            check_installed()
+            check_peft()
 
     def without_effect(self) -> dict[str, str]:
         """Fields that nothing acts on, and beside what."""

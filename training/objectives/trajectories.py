@@ -15,10 +15,10 @@ def grid(diffusion: Diffusion, steps: int) -> dict[int, int]:
     timesteps, following = diffusion.trailing(steps)
     if diffusion.settings.sampler == "euler":
         return following
-    return ending(diffusion, steps, timesteps.tolist())
+    return reached_from(diffusion, steps, timesteps.tolist())
 
 
-def ending(diffusion: Diffusion, steps: int, timesteps: Iterable[int]) -> dict[int, int]:
+def reached_from(diffusion: Diffusion, steps: int, timesteps: Iterable[int]) -> dict[int, int]:
     """Timesteps, and where one of so many steps leads from each, as diffusers' DDIM has it."""
     apart = diffusion.settings.timesteps // steps
     return {timestep: max(timestep - apart, -1) for timestep in timesteps}
