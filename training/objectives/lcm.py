@@ -20,7 +20,7 @@ from training.model import Model, ModelSettings
 from training.objectives.diffusion import DiffusionBatch
 from training.objectives.steps import check_range, check_schedule, check_width, nearest_within
 from training.objectives.student import Sampled, StudentObjective, StudentSettings
-from training.objectives.trajectories import reached_from, grid, stepped
+from training.objectives.trajectories import grid, reached_from, stepped
 from training.settings import TrainingSettings
 
 
