@@ -70,7 +70,8 @@ def distill_command_of(words: list[str]) -> tuple[DistillCommand, list[str]]:
     stored = read_kept(resume, CONFIG_NAME, dict)
     added = [word for word in words if not word.startswith("resume=")]
     start = path_of(before, "init_from")
-    assert start is not None
+    if start is None:
+        raise InputError(f"resume: {str(resume)!r} is no folder of a distillation (it began with no model)")
     command = _composed(words, stored, start, before, stored.get("presets", {}))
     return command, [*without(before, added), *added]
 
