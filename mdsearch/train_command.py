@@ -145,7 +145,7 @@ class TrainCommand(LongTraining):
         """A line for each setting that changes nothing, or does not come to what it says."""
         training, steps = self.training, self.all_stages()[-1].until
         lines = idle_settings(training)
-        if training.warmup_steps >= steps:
+        if training.warmup_steps > steps:
             lines.append(
                 f"training.warmup_steps={training.warmup_steps} of {steps} steps: the learning rate never is "
                 f"{training.learning_rate:g}"

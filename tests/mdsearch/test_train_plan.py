@@ -100,9 +100,9 @@ def test_what_so_many_cannot_train_together_is_a_line(
 
 
 def test_what_changes_nothing_is_said() -> None:
-    command, _ = command_of([*TINY, "parallel=fsdp", "training.steps=9", "training.warmup_steps=9"])
+    command, _ = command_of([*TINY, "parallel=fsdp", "training.steps=9", "training.warmup_steps=10"])
     warm, parallel = command.idle()
-    assert warm.startswith("training.warmup_steps=9 of 9 steps") and parallel.startswith(
+    assert warm.startswith("training.warmup_steps=10 of 9 steps") and parallel.startswith(
         "parallel=fsdp has no"
     )
     assert command_of([*TINY, "parallel=fsdp", "workers=2"])[0].idle() == []

@@ -160,15 +160,15 @@ def open_folder(
     images.unreadable = [name for name, _ in unreadable]
     images.looked_for = root, files
     if found := [names[index] for index in readable if see_through[index]]:
-        images.remarks = [_on_transparency(found)]
+        images.remarks = [_on_transparency(found, len(readable))]
     if keep:
         images.pixels_in_memory = np.stack([image for image in decoded if isinstance(image, np.ndarray)])
     return images
 
 
-def _on_transparency(names: list[str]) -> str:
+def _on_transparency(names: list[str], count: int) -> str:
     return (
-        f"transparency is dropped, so that what lies beneath is seen: {len(names):,} images "
+        f"transparency is dropped, so that what lies beneath is seen: {len(names):,} of {count:,} images "
         f"({first_few(names)}); data=stream shows them on white"
     )
 

@@ -139,7 +139,7 @@ def test_transparency_that_is_dropped_is_told(folder: Path, memory_mib: int) -> 
     palette.save(folder / "5.png", transparency=0)
     data = load_data(folder_settings(folder, memory_mib=memory_mib))
     (line,) = data.notes()
-    assert line.startswith("transparency is dropped") and "2 images (3.png, 5.png)" in line
+    assert line.startswith("transparency is dropped") and "2 of 20 images (3.png, 5.png)" in line
     assert "data=stream" in line
 
 
