@@ -26,8 +26,8 @@ class ImageCaptions:
 def captions_and_styles(
     images: ImageSet, source: str, file: str | None, *, of_benchmark: bool
 ) -> ImageCaptions:
-    """Of a benchmark's prompts where `file` is the folder of its files, or with `of_benchmark` one of them; else
-    as `captions_of`, by the file beside the images where none is given.
+    """Of a benchmark's prompts where `file` is the folder of its files (`of_benchmark`: or one); else as
+    `captions_of`, by the file beside the images where none is given.
 
     Raises:
         InputError: no captions, or images and captions that lack their partner, with the first few.

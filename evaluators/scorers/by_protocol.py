@@ -39,7 +39,7 @@ ReadImages = Callable[[Sequence[int]], np.ndarray]
 
 
 class ProtocolEvaluator(Scorer):
-    """By published networks; the first features and the first CLIP of the protocol are the objectives; HPS may
+    """By published networks; the protocol's first features and its first CLIP are the objectives, and HPS may
     be a further one.
 
     Attributes:
