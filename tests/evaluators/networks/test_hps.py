@@ -21,7 +21,7 @@ from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import EvaluationProtocol, ImageForm, NetworkSpec
 from evaluators.testing import SIMILARITY_CONTRACT, name_of
 from space.shared.plain import InputError
-from tests.evaluators.conftest import CAPTIONS, TINY_CLIP, TINY_CONFIG
+from tests.evaluators.conftest import CAPTIONS, TINY_CLIP
 
 SIDE = 32
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
@@ -52,9 +52,7 @@ def prepared(image: np.ndarray, antialias: bool) -> Tensor:
 
 
 def peer(state: Mapping[str, Tensor]) -> CLIPModel:
-    """transformers' CLIP of the same weights, by the names that it has for them."""
-    vision, text = TINY_CONFIG["vision_cfg"], TINY_CONFIG["text_cfg"]
-    assert isinstance(vision, dict) and isinstance(text, dict)
+    """transformers' CLIP of the shape of TINY_CONFIG and the same weights, by the names that it has for them."""
     shared = {"hidden_act": "gelu", "projection_dim": 24, "intermediate_size": 128, "num_hidden_layers": 2}
     config = CLIPConfig(
         projection_dim=24,
@@ -177,8 +175,9 @@ def test_a_file_of_ones_own_name_is_taken_and_known_by_its_digest(hps_file: Path
         ({"digest": "0" * 16}, "hps: digest .* where the protocol says 0000000000000000"),
         ({"file_sha256": "0" * 64}, "has the SHA-256 .*, not 0000"),
         ({"settings": {"antialiased": True}}, "did you mean 'antialias'"),
-        ({"model": "ViT-H-14"}, "model: 'ViT-H-14' has no effect on hps"),
         ({"weights": "v2.2"}, r"'v2\.2' is not a choice here"),
     ):
         with pytest.raises(InputError, match=said):
             load_networks(protocol(**fields), weights)
+    with pytest.raises(InputError, match="model: 'ViT-H-14' has no effect on hps"):
+        load_networks(protocol(model="ViT-H-14"), WeightsSettings(download=False))
