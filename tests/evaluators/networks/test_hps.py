@@ -52,7 +52,7 @@ def prepared(image: np.ndarray, antialias: bool) -> Tensor:
 
 
 def peer(state: Mapping[str, Tensor]) -> CLIPModel:
-    """transformers' CLIP of the shape of TINY_CONFIG and the same weights, by the names that it has for them."""
+    """transformers' CLIP of that shape and the same weights, by the names that it has for them."""
     shared = {"hidden_act": "gelu", "projection_dim": 24, "intermediate_size": 128, "num_hidden_layers": 2}
     config = CLIPConfig(
         projection_dim=24,
