@@ -11,7 +11,7 @@ from space.shared.captions import captions_beside
 from space.shared.plain import InputError, first_few
 from space.shared.prompt_styles import PROMPT_STYLES, StylePrompts, style_prompts
 
-Prompt = tuple[str, int]
+StylePrompt = tuple[str, int]
 """Its style, and its number in the style's file, from 0."""
 
 
@@ -41,12 +41,12 @@ def captions_and_styles(
         prompts = style_prompts(file)
     if prompts is None:
         return ImageCaptions(tuple(captions_of(images, file)))
-    found = prompts_of(images, prompts)
+    found = benchmark_prompts(images, prompts)
     texts = tuple(prompts.by_style[style][number] for style, number in found)
     return ImageCaptions(texts, tuple(style for style, _ in found))
 
 
-def prompts_of(images: ImageSet, prompts: StylePrompts) -> list[Prompt]:
+def benchmark_prompts(images: ImageSet, prompts: StylePrompts) -> list[StylePrompt]:
     """By the images' names: <style>/<number>, or, without folders, numbers through all styles from 0.
 
     Raises:
@@ -55,7 +55,7 @@ def prompts_of(images: ImageSet, prompts: StylePrompts) -> list[Prompt]:
     every = [(style, number) for style, texts in prompts.by_style.items() for number in range(len(texts))]
     flat = all("/" not in name for name in images.names)
     named = [(name, _prompt_of(name, every if flat else None)) for name in images.names]
-    wanted, first = set(every), dict[Prompt, str]()
+    wanted, first = set(every), dict[StylePrompt, str]()
     foreign, twice = list[str](), list[str]()
     for name, prompt in named:
         if prompt not in wanted:
@@ -73,7 +73,7 @@ def prompts_of(images: ImageSet, prompts: StylePrompts) -> list[Prompt]:
     return [prompt for _, prompt in named if prompt is not None]
 
 
-def _prompt_of(name: str, every: list[Prompt] | None) -> Prompt | None:
+def _prompt_of(name: str, every: list[StylePrompt] | None) -> StylePrompt | None:
     """Of an image's name; `every` prompt in turn is given where the number goes through all of them."""
     path = PurePosixPath(name)
     if not path.stem.isdecimal():

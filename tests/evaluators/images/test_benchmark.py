@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evaluators.images.benchmark import captions_and_styles, prompts_of
+from evaluators.images.benchmark import captions_and_styles, benchmark_prompts
 from space.shared.plain import InputError
 from space.shared.prompt_styles import StylePrompts, style_prompts
 
@@ -44,7 +44,7 @@ def test_one_style_alone_is_one_where_the_benchmark_is_asked_for(tmp_path: Path)
     alone = captions_and_styles(named("0.png", "1.png"), str(tmp_path), file, of_benchmark=True)
     assert alone.styles == ("photo", "photo") and alone.texts == ("photo 0", "photo 1")
     prompts = style_prompts(file)
-    assert prompts is not None and prompts_of(named("photo/00000.jpg", "photo/00001.jpg"), prompts)
+    assert prompts is not None and benchmark_prompts(named("photo/00000.jpg", "photo/00001.jpg"), prompts)
     rows = [{"file": "a.png", "caption": "one"}]
     (tmp_path / "photo.json").write_text(json.dumps(rows))  # somebody's own file of that name
     assert style_prompts(tmp_path / "photo.json") is None
@@ -72,7 +72,7 @@ def test_one_style_alone_is_one_where_the_benchmark_is_asked_for(tmp_path: Path)
 def test_what_lacks_its_partner_is_named(names: list[str], said: str) -> None:
     prompts = StylePrompts({"anime": ["a", "b"], "photo": ["c", "d"]})
     with pytest.raises(InputError, match=f"^images: {said}"):
-        prompts_of(named(*names), prompts)
+        benchmark_prompts(named(*names), prompts)
 
 
 def test_a_folder_without_all_of_its_files_is_refused(tmp_path: Path) -> None:
