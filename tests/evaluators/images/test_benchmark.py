@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evaluators.images.benchmark import captions_and_styles, benchmark_prompts
+from evaluators.images.benchmark import benchmark_prompts, captions_and_styles
 from space.shared.plain import InputError
 from space.shared.prompt_styles import StylePrompts, style_prompts
 
