@@ -21,7 +21,7 @@ from evaluators.completion import (
     with_samples,
     with_size,
 )
-from evaluators.images.benchmark import ImageCaptions, captions_and_styles
+from evaluators.images.benchmark import ImageCaptions, captions_and_styles, check_prompts
 from evaluators.images.image_set import ImageSet, open_images
 from evaluators.measuring.measured_set import OnImages, measure_set
 from evaluators.measuring.measurements import Measurements
@@ -84,6 +84,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
             goes on from there.
     """
     images = open_images(request.images)
+    check_prompts(images, request.captions)
     manifest = manifest_beside(request.images)
     protocol = protocol_for(request.preset, request.metrics, len(images.names), manifest)
     _check_reference(request, protocol)

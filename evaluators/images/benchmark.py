@@ -46,6 +46,13 @@ def captions_and_styles(
     return ImageCaptions(texts, tuple(style for style, _ in found))
 
 
+def check_prompts(images: ImageSet, file: str | None) -> None:
+    """Where `file` is the folder of a benchmark's prompts, raises InputError as `benchmark_prompts`: the images
+    that lack say more than their count."""
+    if file is not None and Path(file).expanduser().is_dir() and (prompts := style_prompts(file)):
+        benchmark_prompts(images, prompts)
+
+
 def benchmark_prompts(images: ImageSet, prompts: StylePrompts) -> list[StylePrompt]:
     """By the images' names: <style>/<number>, or, without folders, numbers through all styles from 0.
 

@@ -79,12 +79,13 @@ def test_versions_do_not_compare(hps_words: list[str], hps_file: Path, tmp_path:
 
 
 def test_what_the_benchmark_lacks_is_named(hps_words: list[str], tmp_path: Path) -> None:
-    (tmp_path / "samples" / "photo" / "1.png").unlink()
-    assert f"images: {TOTAL - 1} of them, where the protocol hps_v2_0 scores {TOTAL}" in refusal(hps_words)
     fewer = with_(hps_words, f"evaluators.samples={TOTAL - 1}")
-    assert f"1 of the benchmark's {TOTAL} prompts lack their image: photo/00001" in refusal(fewer)
-    assert "evaluators.clips: none; clip needs one network or more" in refusal([*fewer, "metrics=clip"])
-    of_none = with_(fewer, "evaluators=own")
+    assert f"images: {TOTAL} of them, where the protocol hps_v2_0 scores {TOTAL - 1}" in refusal(fewer)
+    assert "evaluators.clips: none; clip needs one network or more" in refusal([*hps_words, "metrics=clip"])
+    of_none = with_(hps_words, "evaluators=own")
     assert "evaluators.clips: none; hps needs one network or more: {network: hps" in refusal(
         [*of_none, "metrics=hps"]
     )
+    (tmp_path / "samples" / "photo" / "1.png").unlink()
+    for words in (hps_words, fewer):
+        assert f"1 of the benchmark's {TOTAL} prompts lack their image: photo/00001" in refusal(words)
