@@ -47,8 +47,8 @@ def captions_and_styles(
 
 
 def check_prompts(images: ImageSet, file: str | None) -> None:
-    """Where `file` is the folder of a benchmark's prompts, raises InputError as `benchmark_prompts`: the images
-    that lack say more than their count."""
+    """Where `file` is the folder of a benchmark's prompts, raises InputError as `benchmark_prompts`: images
+    that lack, by name, say more than their count."""
     if file is not None and Path(file).expanduser().is_dir() and (prompts := style_prompts(file)):
         benchmark_prompts(images, prompts)
 
