@@ -264,10 +264,16 @@ def read_description(folder: str | Path) -> tuple[Architecture, ModelSettings]:
         raise InputError(f"{str(folder)!r} holds no trained model ({MODEL_NAME}): {error}") from None
 
 
+def stored_space(folder: Path) -> dict[str, Any] | None:
+    """What made the latents that a saved model learnt; None where its folder does not say."""
+    path = folder / MODEL_NAME
+    plain: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return plain.get(LATENT_SPACE)
+
+
 def check_latents(folder: Path, codec: Codec) -> None:
     """Raises InputError where a saved model learnt other latents than the codec, of its folder, makes now."""
-    plain: Any = json.loads((folder / MODEL_NAME).read_text(encoding="utf-8"))
-    check_space(plain.get(LATENT_SPACE), codec, f"latents.folder: not as {str(folder)!r} was trained on it")
+    check_space(stored_space(folder), codec, f"latents.folder: not as {str(folder)!r} was trained on it")
 
 
 def check_fit(architecture: Architecture, image_size_px: int, latents: LatentSettings, codec: Codec) -> None:

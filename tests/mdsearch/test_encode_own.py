@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from mdsearch.commands import convert
 from mdsearch.commands.encode import EncodeCommand, run, spread_lines
 from space.autoencoder import Autoencoder, ImageLevel, ImageMiddle, Way
 from space.interchange.autoencoder_files import StoredAutoencoder, read_autoencoder
@@ -217,11 +218,15 @@ def test_a_model_is_refused_where_its_autoencoder_has_changed(folder: Path, tmp_
         InputError, match=r"^init_from: .*model was trained on other latents: shift_factor 0\.0"
     ):
         begin_with(other, tmp_path / "model")
-    changed_json(place / "config.json", shift_factor=0.25)
-    with pytest.raises(
-        InputError, match=r"^latents\.folder: not as .*model' .*: shift_factor 0\.0, and 0\.25"
-    ):
-        load_model(tmp_path / "model", "cpu")
+    assert convert.main([f"model={tmp_path / 'model'}", "to=mdsearch", f"out={tmp_path / 'copy'}"]) == 0
+    changed_json(place / "config.json", scaling_factor=123.0)
+    for name in ("model", "copy"):
+        said = rf"^latents\.folder: not as .*{name}' .*: scaling_factor .*, and 123\.0 now"
+        with pytest.raises(InputError, match=said):
+            load_model(tmp_path / name, "cpu")
+        with pytest.raises(InputError, match=said):
+            convert.main([f"model={tmp_path / name}", "to=pipeline_unet", f"out={tmp_path / 'pipeline'}"])
+    assert not (tmp_path / "pipeline").exists()
 
 
 def test_the_spread_of_latents_is_said(folder: Path, tmp_path: Path) -> None:
