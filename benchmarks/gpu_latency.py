@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -132,8 +132,8 @@ def list_and_check(space: Space, budget: Budget, chosen: Chosen, place: Place) -
     def fits(a: Architecture) -> bool:
         return not budget.excess(a)
 
-    def sampled(count: int, purpose: str) -> list[Architecture]:
-        return sampled_networks(space, count, 0, purpose, fits)
+    def sampled(count: int, purpose: str, other: Collection[str] = ()) -> list[Architecture]:
+        return sampled_networks(space, count, 0, purpose, lambda a: a.id not in other and fits(a))
 
     if not file.is_file():
         effort = Effort(chosen.seconds, 5, chosen.rounds)
@@ -142,7 +142,7 @@ def list_and_check(space: Space, budget: Budget, chosen: Chosen, place: Place) -
         measured_list(space, parts, networks, chosen.list, place, journal, effort=effort).write(file)
     prices = PriceList.load(file)
     yield from summary(prices)
-    held_out = sampled(chosen.check, "check")
+    held_out = sampled(chosen.check, "check", {one.network.id for one in prices.whole})
     journal = Journal(folder / "check.jsonl", {"runtime": chosen.list, "device": place.name()})
     measure_twice(held_out, chosen.list, place, journal, rounds=chosen.rounds, clock=time.perf_counter)
     found = verdict_of_list([whole_of(a, prices, journal.results[a.id]) for a in held_out])
