@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from mdsearch.commands import count, explore
-from space.architecture import Architecture
 from space.budget import Budget, bounds_in_words, smallest_of
 from space.choices import LevelRanges, Space
 from space.prices.coverage import check_covers
@@ -118,7 +117,11 @@ def test_count_says_what_is_over(
     words = [f"arch_file={tmp_path / 'large.yaml'}", "budget.latency_ms=1", f"budget.prices={files[0]}"]
     assert count.main(words) == 0
     assert "ms > 1 (onnx in fp32 on fast" in capsys.readouterr().out
-    assert isinstance(Architecture.load(tmp_path / "large.yaml"), Architecture)
+    (tmp_path / "large.yaml").write_text(replace(LARGE, latent_size=8).to_yaml())
+    with pytest.raises(
+        InputError, match=r"'conv in' at 8x8.*fast\.json holds that kind at other sizes; allowed: 4x4"
+    ):
+        count.main(words)
 
 
 def test_a_map_adds_up_no_latency(files: tuple[str, str]) -> None:
