@@ -1,5 +1,5 @@
 """Measures a folder of exported stages on this device, and writes a price list. Needs Python 3.9, numpy and
-onnxruntime or, on a Mac, coremltools; nothing else. `mdsearch latency stages` puts a copy beside the stages.
+onnxruntime 1.18, or coremltools on a Mac; nothing else. `mdsearch latency stages` puts a copy beside them.
 
     pip install numpy onnxruntime
     python measure.py --runtime onnx --threads 4 --device "Jetson Orin Nano" --out jetson.json
