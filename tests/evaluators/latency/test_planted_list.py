@@ -13,7 +13,7 @@ import pytest
 from conf.compose import compose
 from evaluators.latency.designs import MOST_ENTRIES, design
 from evaluators.latency.held_out import Whole, verdict_of_list
-from evaluators.latency.lists import sampled_networks
+from evaluators.latency.lists import calibrating_networks, sampled_networks
 from evaluators.latency.probes import macs
 from space.architecture import Architecture
 from space.budget import Budget
@@ -62,7 +62,8 @@ def test_a_list_of_the_space_holds_under_noise() -> None:
         Entry.of(part, 9, planted_ms(part) * (1 + noise.gauss(0, 0.02)), 0.0) for part in design(space)
     )
     assert 250 < len(entries) <= MOST_ENTRIES < len(parts_of_space(space))
-    measured = tuple(MeasuredNetwork(a.to_plain(), 9, whole_ms(a), 0.0) for a in sampled(6, "calibration"))
+    fitted = calibrating_networks(space, 6, 0, lambda a: not budget.excess(a))
+    measured = tuple(MeasuredNetwork(a.to_plain(), 9, whole_ms(a), 0.0) for a in fitted)
     about: dict[str, Any] = {"device": "made", "runtime": "onnx", "versions": {}, "precision": "fp32"}
     about |= {"threads": 2, "date": "2026-11-29", "space": {}, "entries": entries, "whole": measured}
     prices = PriceList(**about).calibrated()
