@@ -269,7 +269,7 @@ def main() -> None:
         parser.error(f"--out: {words.out} is no image; allowed: a file that ends in .png or .npy")
     pipeline = Pipeline(Path(__file__).parent, words.threads)
     most = len(pipeline.settings["alphas_cumprod"])
-    if not 1 <= (pipeline.settings["steps"] if words.steps is None else words.steps) <= most:
+    if words.steps is not None and not 1 <= words.steps <= most:
         parser.error(f"--steps: {words.steps} is not possible; allowed: 1 to {most}")
     images = pipeline.generate(words.prompt, words.seed, words.steps, words.guidance)
     if words.out.suffix == ".npy":
