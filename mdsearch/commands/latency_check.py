@@ -183,8 +183,8 @@ def spread_in_words(spread: TimesSpread) -> str:
     """What there was to be ranked, and how high a rank correlation could be."""
     (fewest, most), (fastest, slowest) = spread.gmacs, spread.ms
     said = (
-        f"they lie within {fewest:.0f} to {most:.0f} GMACs and {fastest:.0f} to {slowest:.0f} ms (deviation "
-        f"{spread.deviation:.1%})"
+        f"they lie within {_short(fewest)} to {_short(most)} GMACs and {_short(fastest)} to {_short(slowest)} ms "
+        f"(deviation {spread.deviation:.1%})"
     )
     if spread.repeats is None or spread.ceiling is None:
         return said
@@ -192,3 +192,7 @@ def spread_in_words(spread: TimesSpread) -> str:
         f"{said}; measured again they differ by {spread.apart:.1%} and rank as before by "
         f"{spread.repeats:.3f}: no prediction can be expected above {spread.ceiling:.3f}"
     )
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
