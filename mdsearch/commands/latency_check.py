@@ -183,7 +183,8 @@ def spread_in_words(spread: TimesSpread) -> str:
     """What there was to be ranked, and how high a rank correlation could be."""
     (fewest, most), (fastest, slowest) = spread.gmacs, spread.ms
     said = (
-        f"they lie within {_short(fewest)} to {_short(most)} GMACs, {_short(fastest)} to {_short(slowest)} ms "
+        f"they lie within {_short(fewest)} to {_short(most)} GMACs, "
+        f"{_short(fastest)} to {_short(slowest)} ms "
         f"(deviation {spread.deviation:.1%})"
     )
     if spread.repeats is None or spread.ceiling is None:
