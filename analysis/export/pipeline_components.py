@@ -103,8 +103,17 @@ class _WithCoordinates(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
-        output: Tensor = self.network(with_coordinates(sample), timestep, encoder_hidden_states)
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        first: Tensor | None = None,
+        second: Tensor | None = None,
+        third: Tensor | None = None,
+    ) -> Tensor:
+        further = [given for given in (first, second, third) if given is not None]
+        output: Tensor = self.network(with_coordinates(sample), timestep, encoder_hidden_states, *further)
         return output[:, :-COORDINATES]
 
 
