@@ -20,7 +20,7 @@ from space.shared.plain import InputError, from_plain, to_plain, unless
 from space.shared.seeds import generator
 from space.unet import UNet
 from training.devices import choose_device
-from training.diffusion import ONE_STEP, Denoiser, Diffusion, DiffusionSettings, SamplerName
+from training.diffusion import ONE_STEP, Diffusion, DiffusionSettings, SamplerName
 from training.files import MODEL_NAME
 from training.guidance import guidance_embedding
 from training.latents import Codec, LatentSettings, make_codec
@@ -107,16 +107,25 @@ class Model(nn.Module):
         return self.frozen.codec
 
     def forward(
-        self, latents: Tensor, timesteps: Tensor, context: Tensor, guidance: Tensor | None = None
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        context: Tensor,
+        guidance: Tensor | None = None,
+        condition: Tensor | None = None,
     ) -> Tensor:
         """The network's prediction, (B, C, H, W) as the latents; with the coordinates beside them, if set.
 
         The network then has two channels more than the latents, of which its output's are not used. (B,)
-        guidance scales are told to an architecture that has a place for them.
+        guidance scales are told to an architecture that has a place for them. A `condition` is for a network
+        that takes one (training/adapting.py); one for each image, also where each is there twice, for
+        guidance.
         """
         told = {}
         if guidance is not None and (width := self.architecture.guidance_width):
             told = {"guidance": guidance_embedding(guidance, width)}
+        if condition is not None:
+            told["condition"] = condition.repeat(len(latents) // len(condition), 1, 1, 1)
         if not self.settings.latents.coordinates:
             prediction: Tensor = self.unet(latents, timesteps, context, **told)
             return prediction
@@ -169,8 +178,10 @@ class Model(nn.Module):
         seed: int,
         steps: int | None = None,
         guidance: float | None = None,
+        condition: Tensor | None = None,
     ) -> np.ndarray:
-        """(B, H, W, 3) uint8: the images of these indices in a longer series, generated as one batch.
+        """(B, H, W, 3) uint8: the images of these indices in a longer series, generated as one batch; each by
+        its `condition`, if the network takes one.
 
         Raises:
             InputError: an image that is not finite.
@@ -178,12 +189,12 @@ class Model(nn.Module):
         self.eval()
         noise = self._noise_of(seed, indices)
         scale = self.settings.guidance if guidance is None else guidance
-        denoise: Denoiser = self
+        told = {} if condition is None else {"condition": condition}
         if self.architecture.guidance_width:
-            told = torch.full((len(captions),), float(scale), device=self.device)
-            denoise, scale = partial(self, guidance=told), 1
+            told["guidance"] = torch.full((len(captions),), float(scale), device=self.device)
+            scale = 1
         latents = self.diffusion.sample(
-            denoise,
+            partial(self, **told),
             noise(),
             self.text_encoder.encode(list(captions)),
             self.text_encoder.encode([""]),

@@ -19,8 +19,11 @@ from torch import Tensor, nn
 from space.architecture import Architecture
 from space.controlnet import CONDITION_CHANNELS
 from space.interchange.checkpoints import write_class
+from space.interchange.weight_files import write_network
 
 RES_BLOCKS = 2  # of a level
+PIPELINE_T2I = ("space.interchange.t2i_adapter", "PipelineT2IAdapter")
+STOCK_T2I = ("diffusers", "T2IAdapter")
 
 
 class PipelineT2IAdapter(T2IAdapter):
@@ -45,7 +48,7 @@ class PipelineT2IAdapter(T2IAdapter):
     def save_pretrained(self, save_directory: str | Path, *arguments: object, **kwargs: object) -> None:
         """As diffusers does, and the file by which a pipeline finds this class."""
         super().save_pretrained(save_directory, *arguments, **kwargs)  # type: ignore[misc]
-        write_class(save_directory, type(self).__module__, type(self).__name__)
+        write_class(save_directory, *PIPELINE_T2I)
 
 
 class _Levels(nn.Module):
@@ -100,3 +103,15 @@ def _halvings(a: Architecture) -> list[int]:
     """How often the latents are halved where each level's map is added."""
     last = len(a.levels) - 1
     return [index + (index < last and not any(level.down)) for index, level in enumerate(a.levels)]
+
+
+def save_t2i_adapter(adapter: T2IAdapter, folder: str | Path) -> tuple[str, str]:
+    """Write a folder that `from_pretrained` of its class reads; returns module and class, as a pipeline's
+    index names them. Raises InputError where it cannot be written."""
+    kind = type(adapter)
+    config = {name: value for name, value in adapter.config.items() if not name.startswith("_")}
+    write_network(Path(folder), {"_class_name": kind.__name__, **config}, adapter.state_dict())
+    if kind is T2IAdapter:
+        return STOCK_T2I
+    write_class(folder, *PIPELINE_T2I)
+    return PIPELINE_T2I

@@ -1,4 +1,4 @@
-"""Canny edges (Canny, 1986) of 8-bit images, as OpenCV's `Canny` finds them: condition of adapters, and truth.
+"""Canny edges (Canny, 1986) of 8-bit images, those that OpenCV finds: for adapters to follow, and as truth.
 
 Gradients are 3 x 3 Sobel's, of the channel in which they are largest, their size |dx| + |dy|. Of those above
 `low` that are the largest along their direction, all that hang together with one above `high` are edges.
