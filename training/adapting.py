@@ -19,16 +19,16 @@ from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.seeds import generator
 from training.adapter_kinds import ADAPTERS, AdapterKind
 from training.data.dataset import Dataset
-from training.distillation import load_base
 from training.files import SAMPLES_NAME
 from training.frozen_folders import LATENTS_FOLDER, frozen_digest
 from training.generation.grid import save_grid
 from training.generation.identity import model_identity
 from training.initial import check_same
 from training.latents import LatentSettings
-from training.model import Model, ModelSettings
+from training.model import Model, ModelSettings, load_model
 from training.objectives.adapter import AdapterObjective
 from training.settings import TrainingSettings
+from training.teachers import describe_base
 from training.trainer import Trainer
 
 ADAPTER_RECORD = "adapter.json"
@@ -89,7 +89,7 @@ class AdapterTrainer(Trainer):
     ) -> None:
         if own.sees_images and (data.encoders or data.name == "encoded"):
             raise InputError(f"data: encoded holds latents; adapter={own.name} learns from images")
-        self.own, self.base = own, load_base(base, settings.device)
+        self.own, self.base = own, _load(base, settings.device)
         own.check(self.base)
         super().__init__(
             self.base.architecture,
@@ -153,6 +153,18 @@ def read_record(folder: Path) -> AdapterRecord:
     if record.adapter not in ADAPTERS:
         raise InputError(f"adapter: {str(folder)!r} holds one of another version: {record.adapter!r}")
     return record
+
+
+def _load(folder: Path, device: str) -> Model:
+    """Raises InputError where a folder holds no diffusion model of ours that is told text alone."""
+    describe_base(folder)
+    model = load_model(folder, device)
+    if width := model.architecture.guidance_width:
+        raise InputError(
+            f"init_from: {str(folder)!r} is told a guidance scale (guidance_width: {width}); needed: the model "
+            "that it was distilled from, whose adapters it takes"
+        )
+    return model
 
 
 def _objective(

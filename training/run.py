@@ -136,6 +136,11 @@ class TrainingRun(Generic[Kept]):
         if self._stopped():
             self._by_first(partial(self._keep_state, self.trainer.state()))
 
+    def keep_beginning(self) -> None:
+        """The state as it stands, on the disk: what fails in the first part has something to go back to. By
+        all workers at once."""
+        self._by_first(partial(self._states.write, self.trainer.state()))
+
     def close(self) -> None:
         self._states.close()
 

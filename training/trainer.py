@@ -17,6 +17,7 @@ from space.shared.seeds import derived_seed
 from space.unet import UNet
 from training.data.dataset import Dataset
 from training.devices import choose_device
+from training.diffusion import PROCESS
 from training.distributed.ranks import RankGroup
 from training.encoders import check_encoders
 from training.execution import CompiledBlocks, OnStep, keep_activations, lay_out
@@ -28,6 +29,7 @@ from training.model import Model, ModelSettings
 from training.objectives.base import TrainingObjective
 from training.objectives.diffusion import DiffusionObjective
 from training.settings import TrainingSettings
+from training.text import TEXT_HEADS
 from training.told_apart import check_told_apart, unread_text
 
 MakesObjective = Callable[[Model, Dataset, TrainingSettings, int], TrainingObjective[Any, Model]]
@@ -76,6 +78,9 @@ class Trainer(KeptTraining[Model]):
         lay_out(trained, settings.memory_format)  # averages copy the layout, too
         own: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
         own |= (folders := folder_digests(settings))
+        own[PROCESS] = settings.diffusion.process
+        if settings.text.encoder == "small":  # that of its heads no weight tells
+            own[TEXT_HEADS] = settings.text.heads
         check_encoders(data, folders)
         super().__init__(made, settings, device, own | dict(identity), ranks)
         self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())

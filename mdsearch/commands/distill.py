@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -15,10 +16,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from conf.words import expand
-from mdsearch.distill_command import DistillCommand, distill_command_of, of_base
-from mdsearch.long_training import held, interruption
+from mdsearch.distill_command import DistillCommand, distill_command_of, notes_of, of_base
+from mdsearch.long_training import held, interruption, refuse_other_settings
 from mdsearch.progress import training_progress
-from mdsearch.train_command import WORDS
+from mdsearch.train_command import WORDS, read_kept
 from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line, setting_word, typed_line
 from space.shared.files import write_whole
@@ -62,7 +63,7 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
     """
     folder, base, last = command.folder(), Path(command.init_from), command.training.steps
     data = load_data(command.data)
-    for line in [*data.notes(), *_notes(command)]:
+    for line in [*data.notes(), *notes_of(command, words)]:
         print(line)
     trainer = Distiller(base, data, command.training, command.objective, seed=command.seed)
     trainer.say = print
@@ -74,6 +75,8 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
         closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
     ):
         run.go_on()
+        if trainer.step and command.resume is None:
+            refuse_other_settings(folder, read_kept(folder, CONFIG_NAME, dict, "out"), _deciding(command))
         _prepare(folder, command, words)
         withdraw(folder)
         write_card(folder, _card(command, trainer, folder))
@@ -97,16 +100,6 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
     return folder
 
 
-def _notes(command: DistillCommand) -> list[str]:
-    dropout = of_base(command).get("training", {}).get("caption_dropout")
-    if command.objective.guides and dropout == 0:
-        return [
-            f"warning: {command.init_from} was trained without caption_dropout, so guidance, from which "
-            f"objective={command.objective.name} learns, means nothing to it"
-        ]
-    return []
-
-
 def _note_base(run: TrainingRun, base: Path) -> None:
     """The scores of the base as it generates, and of its single steps before any training."""
     trainer = run.trainer
@@ -120,6 +113,11 @@ def _card(command: DistillCommand, trainer: Distiller, folder: Path) -> Card:
     card = card_of(folder.resolve().name, trainer, command.data, command.card, scored)
     base = Path(command.init_from).resolve().name
     return replace(card, protocol=f"{base}, distilled by {command.objective.name}: {card.protocol}")
+
+
+def _deciding(command: DistillCommand) -> dict[str, Any]:
+    """What is learnt, beside what states say themselves."""
+    return to_plain({"objective": command.objective, "training": command.training})
 
 
 def _prepare(folder: Path, command: DistillCommand, words: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,7 +13,13 @@ import torch
 import yaml
 from rich.console import Console
 
-from mdsearch.long_training import held, interruption
+from mdsearch.long_training import (
+    check_ahead,
+    refuse_other_settings,
+    held,
+    interruption,
+    reason_of_memory,
+)
 from mdsearch.plans import print_plan
 from mdsearch.progress import training_progress
 from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
@@ -38,6 +45,8 @@ from training.run import BEFORE, ModelScores, Scores, TrainingRun, last_scored
 from training.stages import STAGE, check_same_weights, last_stage, run_stages
 from training.trainer import Trainer
 
+LEARNS = ("training", "stages", "init_from")  # fields that decide what a step does, beside a state's identity
+
 
 def train(
     command: TrainCommand, words: list[str], ranks: RankGroup | None = None, micro_batch: int | None = None
@@ -58,6 +67,12 @@ def train(
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])
     place = last_stage(folder) if command.stages else 0
+    if place >= len(stages):
+        raise InputError(
+            f"stages: {len(stages)}, but what is in {str(folder)!r} is in number {place + 1}; allowed: as "
+            "many or more"
+        )
+    check_ahead(folder, stages[-1].until, "stages" if command.stages else "training.steps")
     ranks = RankGroup() if ranks is None else ranks
     make = partial(_trainer, command, ranks, micro_batch)
     first = make(place)
@@ -89,6 +104,7 @@ def train(
     with ExitStack() as stack:
         if ranks.is_first:
             stack.enter_context(held(folder))
+            _check_same(command, folder)
             what = _described(command, first, folder)
             followers = stack.enter_context(followed(command.logger, what, folder, stages[-1].until))
         ranks.asks = stack.enter_context(interruption())
@@ -147,7 +163,8 @@ def _described(command: TrainCommand, trainer: Trainer, folder: Path) -> Describ
 
 def _card(command: TrainCommand, trainer: Trainer, folder: Path) -> Card:
     name, scored = folder.resolve().name, last_scored(folder)
-    return card_of(name, trainer, command.data, command.card, scored or ModelScores())
+    steps = command.protocol(trainer.step)
+    return card_of(name, trainer, command.data, command.card, scored or ModelScores(), steps)
 
 
 def _scored_on(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
@@ -217,6 +234,8 @@ def main(words: list[str]) -> int:
     if command.dry_run:
         return print_plan(train_plan(command), command.format)
     folder = command.folder()
+    for line in command.idle():
+        print(f"note: {line}", file=sys.stderr)
     try:
         train_by_workers(command, words)
     except Diverged as error:
@@ -227,6 +246,9 @@ def main(words: list[str]) -> int:
         return 1
     except WorkersLost as error:
         print(f"{error}; go on with: {command_line('train', resume=folder)}")
+        return 1
+    except Exception as error:
+        print(reason_of_memory(error, "train", folder, "training.micro_batch"))
         return 1
     print(f"trained: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
     if (pipeline := folder / PIPELINE_FOLDER).is_dir():

@@ -16,9 +16,9 @@ from conf.repeated import refuse_beside, without
 from conf.words import as_entries, as_text, first_line, path_of
 from evaluators.networks.perceptual import PerceptualName, check_files, perceptual_network
 from evaluators.networks.weights import WeightsSettings
-from mdsearch.long_training import LongTraining, held, interruption
+from mdsearch.long_training import LongTraining, held, interruption, refuse_other_settings
 from mdsearch.progress import training_progress
-from mdsearch.train_command import WORDS
+from mdsearch.train_command import WORDS, read_kept
 from space.autoencoder import Autoencoder
 from space.interchange.autoencoder_files import StoredAutoencoder, read_autoencoder
 from space.interchange.weight_files import CONFIG_FILE
@@ -93,6 +93,12 @@ def make_trainer(command: AutoencoderCommand) -> AutoencoderTrainer:
     for line in data.notes():
         print(line)
     device = str(choose_device(settings.device))
+    judged = settings.adversarial
+    if judged.kind != "none" and judged.from_step >= settings.steps:
+        print(
+            f"note: reconstruction.adversarial.from_step is {judged.from_step}: in {settings.steps} steps "
+            "no discriminator judges"
+        )
     is_asked = command.perceptual != "none" and settings.perceptual > 0
     check_files(command.weights, [command.perceptual] if is_asked else [])
     network = perceptual_network(command.perceptual, command.weights, device) if is_asked else None
@@ -133,18 +139,24 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
     """
     folder, last = command.folder(), command.reconstruction.steps
     trainer = make_trainer(command)
-    with held(folder), interruption() as stopped:
-        _prepare(folder, command, words)
-        with closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run:
-            run.scores = trainer.scores
-            run.go_on()
-            print(
-                f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} "
-                f"images of {trainer.data.image_size_px} px, steps {trainer.step} to {last}, in {folder}; "
-                f"perceptual network: {trainer.identity.get('perceptual', 'none')}"
-            )
-            with training_progress(Console(), last, trainer.step) as advance:
-                run.train_to(last, advance)
+    with (
+        held(folder),
+        interruption() as stopped,
+        closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
+    ):
+        run.scores = trainer.scores
+        run.go_on()
+        if trainer.step and command.resume is None:
+            before = read_kept(folder, CONFIG_NAME, dict, "out")
+            refuse_other_settings(folder, before, to_plain({"reconstruction": command.reconstruction}))
+        _prepare(folder, command, words)  # once it is sure that the folder is of this training
+        print(
+            f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} "
+            f"images of {trainer.data.image_size_px} px, steps {trainer.step} to {last}, in {folder}; "
+            f"perceptual network: {trainer.identity.get('perceptual', 'none')}"
+        )
+        with training_progress(Console(), last, trainer.step) as advance:
+            run.train_to(last, advance)
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line(trainer.command, resume=folder)}")
         raise KeyboardInterrupt

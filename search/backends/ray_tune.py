@@ -31,7 +31,7 @@ from search.formats import run_name
 from search.runs.record import State
 from search.strategy import Job, Report, Strategy
 from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step
-from space.shared.retries import Waiting, once, patiently, storage_error, timed_out
+from space.shared.retries import StorageAway, Waiting, once, patiently, storage_error, timed_out
 from training.distributed.launch import word_of_error
 from training.failures import why_failed
 
@@ -69,7 +69,8 @@ class TrialActor(tune.Trainable):
             report = next(self._reports)
         except Exception as error:
             is_from_here = self._peers is not None or not isinstance(error, RayError)
-            if self._worker is None or storage_error(error) or not is_from_here:
+            is_away = isinstance(error, StorageAway) or storage_error(error)
+            if self._worker is None or is_away or not is_from_here:
                 raise Stuck(why_failed(error)) from None  # no fault of the trial: Tune starts another worker
             return {"failed": why_failed(error)} if self._peers is None else self._without_peers(error)
         if isinstance(report, Waiting):
@@ -98,6 +99,8 @@ class TrialActor(tune.Trainable):
         who = f"worker {number} of {self._peers.size}"
         if word.kind in ("killed", "left alone"):
             raise WorkerLost(f"{who}: {word.text}") from None
+        if word.name == StorageAway.__name__:
+            raise Stuck(f"{who}: {word.text}") from None
         self._peers.end()
         self._peers = self._reports = None
         if word.kind == "memory" and self._worker.micro_batch is None:

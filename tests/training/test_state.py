@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ def trained(tiny: Architecture, scenes: Dataset, settings: TrainingSettings) -> 
 
 def fresh(trainer: Trainer, seed: int = 1) -> Trainer:
     return Trainer(trainer.architecture, trainer.data, trainer.settings, seed=seed)
+
+
+def with_others(trainer: Trainer, **changes: Any) -> Trainer:
+    return Trainer(trainer.architecture, trainer.data, replace(trainer.settings, **changes), seed=1)
 
 
 def state_file(folder: Path) -> Path:
@@ -127,6 +132,49 @@ def test_a_state_by_another_text_encoder_is_refused_and_one_that_does_not_say_is
     trainer.identity = ours | {"text.folder": "4567"}
     with pytest.raises(InputError, match=r"is of another text\.folder \(0123\) than this training \(4567\)"):
         trainer.restore(state)
+
+
+def test_a_state_whose_weights_mean_something_else_is_refused(trained: Trainer) -> None:
+    """Of the same shapes, all of them."""
+    own, state = trained.settings, trained.state()
+    for changes, message in (
+        (
+            {"diffusion": replace(own.diffusion, prediction="v")},
+            r"another diffusion \(x0, linear .* \(v, lin",
+        ),
+        ({"diffusion": replace(own.diffusion, beta_end=0.01)}, "another diffusion"),
+        ({"text": replace(own.text, heads=2)}, r"another text\.heads \(4\) than this training \(2\)"),
+        ({"ema_lengths": (0.05, 0.1)}, r"training\.ema_lengths: there is no average of 0\.05 since"),
+    ):
+        with pytest.raises(InputError, match=message):
+            with_others(trained, **changes).restore(state)
+    with_others(trained, diffusion=replace(own.diffusion, min_snr_gamma=5.0)).restore(state)
+
+
+@pytest.mark.parametrize(("batch_size", "offset"), [(8, 0), (4, 2), (16, -1), (5, 2)])
+def test_batches_of_another_size_begin_behind_the_images_that_were_seen(
+    trained: Trainer, batch_size: int, offset: int
+) -> None:
+    """Two batches of 8, which are four of 4, one of 16, and four of 5, the last of which is begun."""
+    trainer = with_others(trained, batch_size=batch_size)
+    trainer.restore(trained.state())
+    assert (trainer.step, trainer.data_offset) == (2, offset)
+    assert (trainer.micro_batches.most, trainer.micro_batches.is_halved) == (batch_size, False)
+
+
+def test_a_micro_batch_that_is_chosen_anew_counts_and_one_that_memory_forced_stays(trained: Trainer) -> None:
+    state = with_others(trained, micro_batch=2).state()
+    for chosen, most in ((2, 2), (6, 6), (None, 2)):
+        trainer = with_others(trained, micro_batch=chosen)
+        trainer.restore(state)
+        assert trainer.micro_batches.most == most
+    halved, again = with_others(trained), with_others(trained)
+    halved.micro_batches.shrink(4)
+    again.restore(halved.state())
+    assert (again.micro_batches.most, again.micro_batches.is_halved) == (4, True)
+    more = with_others(trained, micro_batch=6)
+    more.restore(halved.state())
+    assert (more.micro_batches.most, more.micro_batches.is_halved) == (6, False)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from space.shared.cpus import available_cpus
 from space.shared.workers import end_with_parent, fork_server
 from space.shared.workers_path import path_for_workers
 from training.distributed.ranks import RAISED_BY_ALL, FirstFailed
-from training.failures import OutOfMemory, WorkersLost
+from training.failures import OutOfMemory, WorkersLost, is_out_of_memory
 
 LOOPBACK, LOOPBACK_NAMES = "127.0.0.1", ("lo", "lo0")
 KNOWN_SECONDS = 15.0  # in which the cause shows, once a worker has noticed that another one is gone
@@ -69,6 +69,7 @@ def run_workers(
     Raises:
         WorkersLost: too many were lost.
         KeyboardInterrupt: the workers ended by it.
+        OutOfMemory: with smaller micro-batches, too.
         Exception: what a worker raised, if it is of `RAISED_BY_ALL`; RuntimeError for all else.
     """
     slots, micro_batch, lost = list(range(count)), None, 0
@@ -77,7 +78,7 @@ def run_workers(
         if ended is None:
             return
         number, word = ended
-        if word.kind == "memory" and micro_batch is None:
+        if word.kind == "memory" and (micro_batch is None or word.micro_batch < micro_batch):
             micro_batch = word.micro_batch
             say(
                 f"out of memory on worker {number} of {len(slots)} ({word.text}): all begin again from the "
@@ -98,6 +99,8 @@ def run_workers(
 def _raised(number: int, word: LastWord) -> BaseException:
     if word.kind == "interrupted":
         return KeyboardInterrupt()
+    if word.kind == "memory":
+        return OutOfMemory(f"worker {number}: {word.text}", word.micro_batch)
     kind = RAISED_BY_ALL.get(word.name)
     return kind(word.text) if kind else RuntimeError(f"worker {number}: {word.name}: {word.text}")
 
@@ -238,7 +241,8 @@ def last_word_of(work: Callable[[], Any]) -> LastWord:
         work()
     except (Exception, KeyboardInterrupt) as error:
         word = word_of_error(error)
-        if word.kind == "raised" and word.name not in RAISED_BY_ALL:
+        is_bug = word.kind == "raised" and word.name not in RAISED_BY_ALL
+        if is_bug and not is_out_of_memory(error):
             traceback.print_exc()
         return word
     return LastWord("done")

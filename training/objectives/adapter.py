@@ -42,25 +42,28 @@ class AdapterObjective(StudentObjective[AdapterBatch]):
             drawn = generator("adapter timesteps", self.seed, step)
             timesteps = cubic(torch.rand(size, generator=drawn), self.settings.diffusion.timesteps)
             data = data._replace(timesteps=moved(timesteps[part.start : part.stop], self.model.device))
-        return AdapterBatch(data, self._drawn(data, generator("adapter", self.seed, step), part, size))
+        chances = generator("adapter", self.seed, step)
+        return AdapterBatch(data, self._drawn(data.images, chances, part, size))
 
     def loss(self, part: str, batch: AdapterBatch) -> Tensor:
         return self._losses(self.model, batch.data, batch.drawn).mean()
 
     def validation_loss(self, model: Model) -> float:
-        """At evenly spread timesteps, whatever those of the training; with the same masks for each batch."""
+        """At evenly spread timesteps, whatever those of the training, which decide the masks, too."""
 
         def losses(model: Model, data: DiffusionBatch) -> Tensor:
-            size = len(data.timesteps)
-            drawn = self._drawn(data, generator("validation of an adapter"), range(size), size)
-            return self._losses(model, data, drawn)
+            each = [
+                self._drawn(image[None], generator("validation of an adapter", timestep), range(1), 1)
+                for image, timestep in zip(data.images, data.timesteps.tolist(), strict=True)
+            ]
+            return self._losses(model, data, torch.cat(each))
 
         return self.diffusion.mean_held_out(model, losses)
 
-    def _drawn(self, data: DiffusionBatch, chances: torch.Generator, rows: range, size: int) -> Tensor:
+    def _drawn(self, images: Tensor, chances: torch.Generator, rows: range, size: int) -> Tensor:
         if not self.own.sees_images:
             return torch.empty(0)
-        return moved(self.own.drawn(data.images.cpu(), chances, rows, size), self.model.device)
+        return moved(self.own.drawn(images.cpu(), chances, rows, size), self.model.device)
 
     def _losses(self, model: Model, data: DiffusionBatch, drawn: Tensor) -> Tensor:
         """(B,): of each image."""

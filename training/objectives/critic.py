@@ -56,10 +56,10 @@ class Discriminator(nn.Module):
         self.followed.fill_(int(step))
 
     @torch.no_grad()
-    def watch(self, real: Tensor, fake: Tensor) -> None:
-        """Take logits into the running share of what is told apart."""
+    def watch(self, real: Tensor, fake: Tensor, share: float = 1.0) -> None:
+        """Take logits, of a share of the batch, into the running share of what is told apart."""
         right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
-        self.told_apart.lerp_(right, 1 - KEPT_SHARE)
+        self.told_apart.lerp_(right, 1 - KEPT_SHARE**share)
 
 
 def network_alone(model: Model) -> Model:

@@ -18,7 +18,7 @@ from space.shared.seeds import generator
 from training.data.dataset import Dataset
 from training.model import Model, ModelSettings
 from training.objectives.diffusion import DiffusionBatch
-from training.objectives.steps import check_range, check_schedule, check_width
+from training.objectives.steps import check_range, check_schedule, check_width, nearest_within
 from training.objectives.student import Sampled, StudentObjective, StudentSettings
 from training.objectives.trajectories import grid, stepped
 from training.settings import TrainingSettings
@@ -63,16 +63,23 @@ class LcmSettings(StudentSettings):
     def guides(self) -> bool:
         return True
 
+    @property
+    def always_guides(self) -> bool:
+        return True
+
+    def without_effect(self) -> dict[str, str]:
+        untold = dict.fromkeys(("embedding_width", "guidance"), "w_conditioned=false")
+        return super().without_effect() | ({} if self.w_conditioned else untold)
+
     def sampled(self, base: ModelSettings) -> Sampled:
         """A scale that it has learnt, the nearest to the base's; 1 where it is told none: it is inside."""
-        low, high = self.cfg_range
-        scale = min(max(base.guidance, low), high) if self.guidance is None else self.guidance
+        scale = nearest_within(self.cfg_range, base.guidance) if self.guidance is None else self.guidance
         return Sampled(self.sampling_steps, scale if self.w_conditioned else 1.0)
 
     def make(
-        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, base: Model
+        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, teacher: Model
     ) -> LcmObjective:
-        return LcmObjective(model, data, settings, seed, self, base)
+        return LcmObjective(model, data, settings, seed, self, teacher)
 
 
 class LcmBatch(NamedTuple):

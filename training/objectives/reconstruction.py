@@ -70,6 +70,11 @@ class ReconstructionSettings:
         for name in ("kl", "perceptual"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 or more")
+        if self.spike_factor is not None and self.adversarial.kind != "none":
+            raise InputError(
+                f"spike_factor: {self.spike_factor:g} beside adversarial.kind: {self.adversarial.kind} is no "
+                "choice, since that loss jumps at from_step and may be below 0; allowed: null"
+            )
         self.of_the_loop()
 
     def of_the_loop(self) -> TrainingSettings:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from space.shared.plain import InputError
@@ -65,6 +65,11 @@ class UfogenSettings(StudentSettings):
                 f"reconstruction_ema_decay: {self.reconstruction_ema_decay:g} is not possible; "
                 "allowed: 0 to 1"
             )
+        if self.timesteps == "last" and self.sampling_steps > 1:
+            raise InputError(
+                f"sampling_steps: {self.sampling_steps} beside timesteps: last (a single step) is not "
+                "possible; allowed: 1, or timesteps all or grid"
+            )
         for name in ("discriminator_learning_rate", "clamp_logits"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise InputError(f"{name}: {value:g} is not possible; allowed: above 0, or null")
@@ -78,13 +83,22 @@ class UfogenSettings(StudentSettings):
                 "numbers from 0 up to below 1"
             )
 
+    def without_effect(self) -> dict[str, str]:
+        beside = f"reconstruction={self.reconstruction}"
+        acts = {
+            "teacher": self.reconstruction == "distill",
+            "reconstruction_ema_decay": self.reconstruction == "ema",
+            **dict.fromkeys(("reconstruction_weight", "gamma"), self.reconstruction != "none"),
+        }
+        return super().without_effect() | {name: beside for name, does in acts.items() if not does}
+
     def sampled(self, base: ModelSettings) -> Sampled:
         return Sampled(self.sampling_steps, 1.0)
 
     def make(
-        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, base: Model
+        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, teacher: Model
     ) -> UfogenObjective:
-        return UfogenObjective(model, data, settings, seed, self)
+        return UfogenObjective(model, data, settings, seed, self, teacher)
 
 
 class UfogenBatch(NamedTuple):
@@ -111,10 +125,12 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         settings: TrainingSettings,
         seed: int,
         own: UfogenSettings,
+        teacher: Model,
     ) -> None:
         """
         Args:
             model: holds the base's weights; becomes the generator.
+            teacher: of the reconstruction term `distill`.
         """
         if own.gap > model.diffusion.settings.timesteps:
             raise InputError(
@@ -124,7 +140,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         self.own = own
         model.settings = replace(model.settings, one_step=True)
         base = network_alone(model)
-        self.teacher = network_alone(model) if own.reconstruction == "distill" else None
+        self.teacher = teacher.requires_grad_(False) if own.reconstruction == "distill" else None
         super().__init__(model, data, settings, seed, own)
         follower = model if own.reconstruction == "ema" else None
         self.discriminator = Discriminator(base, zero_last_layer=own.zero_last_layer, follower=follower)
@@ -132,7 +148,8 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         adam = self.adam(self.discriminator, rate, own.discriminator_betas)
         self.parts = {**self.parts, DISCRIMINATOR: TrainedPart(self.discriminator, adam)}
         self._terms: dict[str, Scalar] = {}
-        self._told_apart: Scalar | None = None  # by the update before
+        self._told_apart: Scalar | None = None  # by the update before, if weights weren't loaded since
+        self.discriminator.register_load_state_dict_post_hook(self._forget)
 
     def turns(self, step: int) -> Sequence[str]:
         """The generator in each, the discriminator in some."""
@@ -210,7 +227,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
             clean = self.clean(self.model, noisy, timesteps, context)
         real = self._judged(latents, batch.real_noise, timesteps, context)
         fake = self._judged(clean, batch.fake_noise, timesteps, context)
-        self.discriminator.watch(real, fake)
+        self.discriminator.watch(real, fake, len(real) / self.settings.batch_size)
         self._told_apart = self._terms["told_apart"] = Scalar(self.discriminator.told_apart)
         # Beyond the clamp a logit that is right counts no more; a wrong one always does.
         if (most := self.own.clamp_logits) is not None:
@@ -218,6 +235,9 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         loss = F.softplus(-real).mean() + F.softplus(fake).mean()  # -log D(x) - log(1 - D(x'))
         self._terms["discriminator"] = Scalar(loss)
         return loss
+
+    def _forget(self, discriminator: nn.Module, keys: object) -> None:
+        self._told_apart = None
 
     def _check_collapse(self, step: int) -> None:
         """Of the updates so far: where all is told apart for long, the generator no longer follows."""

@@ -19,6 +19,7 @@ from search.trial import StartsAgain, saved_step
 from space.shared.retries import StorageAway, Waiting
 from tests.search.backends.tuned import asked_of_tune
 from tests.search.worlds import RUNGS, make_search, scores_at
+from training.distributed.launch import LastWord
 
 # In the words of Ray 2.60, as Tune writes them into a trial's error.txt.
 GONE = """Failure # 1 (occurred at 2026-11-21_01-10-33)
@@ -245,3 +246,14 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
         actor.step()
     with pytest.raises(ray_tune.Stuck, match="not mounted here"):
         actor_of({"threads": 1, "settings": "away", "job": "0"}).step()
+    away = StorageAway("data.source: 's3://photos' cannot be read")
+    monkeypatch.setattr(ScriptedWorker, "outcomes", (away,))
+    actor.reset_config({"settings": "here", "job": "2", "workers": 1})
+    with pytest.raises(ray_tune.Stuck, match="s3://photos"):
+        actor.step()
+    monkeypatch.setattr(ScriptedWorker, "outcomes", (RuntimeError("gloo: Connection closed by peer"),))
+    actor.reset_config({"settings": "here", "job": "3", "workers": 1})
+    word = LastWord("raised", StorageAway.__name__, str(away))
+    actor._peers = SimpleNamespace(size=2, how_one_ended=lambda: (1, word))
+    with pytest.raises(ray_tune.Stuck, match=r"worker 1 of 2: data\.source: 's3://photos'"):
+        actor.step()
