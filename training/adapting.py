@@ -54,7 +54,7 @@ class AdapterRecord:
     settings: dict[str, Any]
 
 
-def of_base(training: TrainingSettings, base: ModelSettings) -> TrainingSettings:
+def beside_base(training: TrainingSettings, base: ModelSettings) -> TrainingSettings:
     """Settings of a training beside a model: noise, latents, text and how it generates are the model's."""
     return replace(
         training,
@@ -94,7 +94,7 @@ class AdapterTrainer(Trainer):
         super().__init__(
             self.base.architecture,
             data,
-            of_base(settings, self.base.settings),
+            beside_base(settings, self.base.settings),
             seed=seed,
             network=lambda architecture: own.network(self.base),
             objective=partial(_objective, base=self.base, folder=base, own=own),
@@ -161,8 +161,8 @@ def _load(folder: Path, device: str) -> Model:
     model = load_model(folder, device)
     if width := model.architecture.guidance_width:
         raise InputError(
-            f"init_from: {str(folder)!r} is told a guidance scale (guidance_width: {width}); needed: the model "
-            "that it was distilled from, whose adapters it takes"
+            f"init_from: {str(folder)!r} is told a guidance scale (guidance_width: {width}); needed: the "
+            "model that it was distilled from, whose adapters it takes"
         )
     return model
 
