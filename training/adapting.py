@@ -99,6 +99,7 @@ class AdapterTrainer(Trainer):
             network=lambda architecture: own.network(self.base),
             objective=partial(_objective, base=self.base, folder=base, own=own),
             identity={"base": model_identity(base)["digest"], "adapter": own.name},
+            vocabulary=self.base.settings.vocabulary,
         )
         trained = self.objective.model.unet.named_parameters()
         self.parameters = sum(each.numel() for _, each in trained if each.requires_grad)

@@ -53,6 +53,7 @@ def attach(model: Path, adapter: Path, out: Path) -> str:
         unet, kind, more = _KINDS[record.adapter](unet, adapter / record.adapter, own)
         save(unet, own / "unet", coordinates=coordinates)
         index |= {"_class_name": kind, "unet": list(PIPELINE_UNET)} | more
+        index = {name: value for name, value in index.items() if value is not None}
         if (model / CARD_NAME).is_file():  # it says whom the images are by
             shutil.copyfile(model / CARD_NAME, own / CARD_NAME)
         write_whole(own / PIPELINE_FILE, json.dumps(index, indent=2) + "\n")
@@ -105,7 +106,7 @@ def _t2i(unet: UNet, adapter: Path, out: Path) -> Attached:
 
     kind = _class_of(adapter, STOCK_T2I, PIPELINE_T2I)
     shutil.copytree(adapter, out / "adapter")
-    return unet, "StableDiffusionAdapterPipeline", {"adapter": kind}
+    return unet, "StableDiffusionAdapterPipeline", {"adapter": kind, "image_encoder": None}  # it has none
 
 
 def _inpainting(unet: UNet, adapter: Path, out: Path) -> Attached:
