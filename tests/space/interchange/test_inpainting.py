@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from space.coordinates import with_coordinates
 from space.interchange.inpainting import carried_to, save_difference
 from space.interchange.pipeline_unet import PipelineUNet
 from space.shared.plain import InputError
@@ -69,6 +70,11 @@ def test_the_stock_pipeline_takes_it_whatever_the_number_of_latent_channels(coor
     assert isinstance(unet, UNet)
     wrapper = PipelineUNet.wrapping(unet, coordinates=coordinates)
     assert (int(wrapper.config.in_channels), wrapper.config.out_channels) == (17, 8)
+    latents, beside, text = torch.randn(2, 8, 8, 8), torch.randn(2, 9, 8, 8), torch.randn(2, 7, 24)
+    with torch.no_grad():
+        seen = torch.cat([with_coordinates(latents) if coordinates else latents, beside], 1)
+        expected = unet(seen, torch.tensor([7, 7]), text)[:, :8]
+        assert torch.equal(wrapper(torch.cat([latents, beside], 1), 7, text).sample, expected)
     pipeline = diffusers.StableDiffusionInpaintPipeline(
         unet=wrapper, **parts(replace(a, latent_channels=8)), safety_checker=None, feature_extractor=None,
         requires_safety_checker=False,
