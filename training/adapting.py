@@ -20,11 +20,9 @@ from space.shared.seeds import generator
 from training.adapter_kinds import ADAPTERS, AdapterKind
 from training.data.dataset import Dataset
 from training.files import SAMPLES_NAME
-from training.frozen_folders import LATENTS_FOLDER, frozen_digest
 from training.generation.grid import save_grid
 from training.generation.identity import model_identity
-from training.initial import check_same
-from training.latents import LatentSettings
+from training.initial import check_same, meant
 from training.model import Model, ModelSettings, load_model
 from training.objectives.adapter import AdapterObjective
 from training.settings import TrainingSettings
@@ -66,11 +64,9 @@ def beside_base(training: TrainingSettings, base: ModelSettings) -> TrainingSett
     )
 
 
-def meant_latents(latents: LatentSettings) -> dict[str, Any]:
+def latents_of(settings: ModelSettings) -> dict[str, Any]:
     """What tells one latent space from another, wherever its autoencoder lies. Raises InputError."""
-    plain = to_plain(latents, all_fields=True)
-    if latents.codec == "vae":
-        plain |= {"factor": 0, "folder": frozen_digest(LATENTS_FOLDER, str(latents.folder))}
+    plain: dict[str, Any] = to_plain(meant(settings, "latents"), all_fields=True)
     return plain
 
 
@@ -112,7 +108,7 @@ class AdapterTrainer(Trainer):
         record = AdapterRecord(
             adapter=self.own.name,
             architecture=self.architecture,
-            latents=meant_latents(self.base.settings.latents),
+            latents=latents_of(self.base.settings),
             base=str(self.identity["base"]),
             step=self.step,
             settings=to_plain(self.own, all_fields=True),
@@ -133,11 +129,11 @@ class AdapterTrainer(Trainer):
         save_grid(whole, folder / SAMPLES_NAME, columns=count if given else None, enlarge=2)
 
     def _generated(self, indices: range, seed: int) -> tuple[np.ndarray | None, np.ndarray]:
-        images, captions = self.data.held_out(indices)
+        captions = self.data.held_out_captions[indices.start : indices.stop]
         model, shown, condition = self.averaged, None, None
         if self.own.sees_images:
-            chances, size = generator("shown by an adapter", indices.start), len(indices)
-            drawn = self.own.drawn(images, chances, range(size), size)
+            images, chances = self.data.held_out(indices)[0], generator("shown by an adapter", indices.start)
+            drawn = self.own.drawn(images, chances, range(len(indices)), len(indices))
             shown = self.own.shown(images, drawn)
             condition = self.own.condition(model, images.to(self.device), drawn.to(self.device))
         return shown, model.generate_batch(captions, indices, seed=seed, condition=condition)

@@ -22,7 +22,7 @@ from space.interchange.weight_files import CONFIG_FILE, read_plain
 from space.shared.files import making_folder, write_whole
 from space.shared.plain import InputError
 from space.unet import UNet
-from training.adapting import AdapterRecord, meant_latents, read_record
+from training.adapting import AdapterRecord, latents_of, read_record
 from training.files import CARD_NAME
 from training.handing_over import trained_unet
 from training.interchange.pipelines import not_of_a_pipeline, save_parts
@@ -62,7 +62,7 @@ def attach(model: Path, adapter: Path, out: Path) -> str:
 
 def check_belongs(record: AdapterRecord, architecture: Architecture, settings: ModelSettings) -> None:
     """Raises InputError, naming what of the latents, or which layer first, is another than the adapter's."""
-    ours = meant_latents(settings.latents)
+    ours = latents_of(settings)
     for name in ours:
         if (there := record.latents.get(name)) != ours[name]:
             raise InputError(
