@@ -76,7 +76,8 @@ def check_belongs(record: AdapterRecord, architecture: Architecture, settings: M
     )
     if before.id == architecture.id:
         return
-    for one, other in zip_longest(_layers(before), _layers(architecture), fillvalue=("no layer", [])):
+    none: tuple[str, list[int]] = ("no layer", [])
+    for one, other in zip_longest(_layers(before), _layers(architecture), fillvalue=none):
         if one != other:
             raise InputError(
                 f"adapter: is for another architecture: first {one[0]} {one[1]} there, {other[0]} {other[1]} "

@@ -123,6 +123,6 @@ def main(words: list[str]) -> int:
         print(error)
         return 1
     folder = command.folder()
-    attach = command_line("attach", model=command.init_from, adapter=folder, out=f"{folder}-pipeline")
+    attach = command_line("attach", model=command.init_from, folder=folder, out=f"{folder}-pipeline")
     print(f"trained: {folder / command.adapter.name}\nas a pipeline, also of what was distilled: {attach}")
     return 0

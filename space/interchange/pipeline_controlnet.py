@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import ControlNetModel, ModelMixin
 from diffusers.configuration_utils import FrozenDict, register_to_config
-from diffusers.models.controlnets.controlnet import ControlNetOutput
+from diffusers.models.controlnets.controlnet import ControlNetModel, ControlNetOutput
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
 from space.architecture import Architecture
@@ -98,7 +98,7 @@ class PipelineControlNet(ControlNetModel):
         )
         if not return_dict:
             return down, middle
-        return ControlNetOutput(down_block_res_samples=down, mid_block_res_sample=middle)
+        return ControlNetOutput(tuple(down), middle)
 
     def save_pretrained(self, save_directory: str | Path, *arguments: Any, **kwargs: Any) -> None:
         """As diffusers does, and the file by which a pipeline finds this class."""

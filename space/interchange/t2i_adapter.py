@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from diffusers import ModelMixin, T2IAdapter
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.adapter import AdapterBlock
+from diffusers.models.adapter import AdapterBlock, T2IAdapter
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from space.architecture import Architecture
@@ -60,7 +61,7 @@ class _Levels(nn.Module):
         self.conv_in = nn.Conv2d(inputs * factor**2, channels[0], 3, padding=1)
         self.body = nn.ModuleList()
         for before, width, times in zip([channels[0], *channels], channels, halvings, strict=False):
-            block = AdapterBlock(before, width, blocks)
+            block: Any = AdapterBlock(before, width, blocks)
             if times:
                 block.downsample = nn.Sequential(*[nn.AvgPool2d(2, 2, ceil_mode=True) for _ in range(times)])
             self.body.append(block)

@@ -41,11 +41,11 @@ KINDS = {
 @pytest.mark.parametrize("name", KINDS)
 def test_its_maps_fit_and_a_fresh_one_changes_no_bit(name: str, tmp_path: Path) -> None:
     a, kind, factor = KINDS[name]
-    adapter, unet, told = t2i_adapter(a, 2), shaken(UNet(a)), inputs(a)
+    adapter, unet, told = t2i_adapter(a, 2), shaken(UNet(a)), inputs(a, size=(16, 16))
     assert adapter.downscale_factor == factor
     assert (type(adapter) is T2IAdapter) == (kind is not None)
     assert adapter.config.get("adapter_type") == kind
-    image = torch.rand(2, 3, 16, 16)
+    image = torch.rand(2, 3, 32, 32)
     before = unet(**told)
     assert torch.equal(unet(**told, residuals=Residuals(inside=adapter(image))), before)
     shaken(adapter)
