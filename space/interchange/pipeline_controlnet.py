@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import ControlNetModel, ModelMixin
 from diffusers.configuration_utils import FrozenDict, register_to_config
-from diffusers.models.controlnets.controlnet import ControlNetModel, ControlNetOutput
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.controlnets.controlnet import ControlNetOutput
 from torch import Tensor
 
 from space.architecture import Architecture
@@ -43,7 +43,7 @@ class PipelineControlNet(ControlNetModel):
             widths: of the image's embedding.
             coordinates: whether two of its channels are coordinates, which pipelines then need not know of.
         """
-        ModelMixin.__init__(self)  # not the layers of a ControlNetModel
+        ModelMixin.__init__(self)  # type: ignore[arg-type]  # not the layers of a ControlNetModel
         self.network = ControlNet(Architecture.from_plain(architecture, "architecture"), tuple(widths))
 
     @property

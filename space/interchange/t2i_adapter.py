@@ -12,9 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from diffusers import ModelMixin, T2IAdapter
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.adapter import AdapterBlock, T2IAdapter
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.adapter import AdapterBlock
 from torch import Tensor, nn
 
 from space.architecture import Architecture
@@ -43,7 +43,7 @@ class PipelineT2IAdapter(T2IAdapter):
         Args:
             halvings: of each level's map from the one before it; the first one's are in `downscale_factor`.
         """
-        ModelMixin.__init__(self)  # not the layers of a T2IAdapter
+        ModelMixin.__init__(self)  # type: ignore[arg-type]  # not the layers of a T2IAdapter
         self.adapter = _Levels(in_channels, channels, halvings, num_res_blocks, downscale_factor)
 
     def save_pretrained(self, save_directory: str | Path, *arguments: object, **kwargs: object) -> None:
@@ -81,14 +81,14 @@ def t2i_adapter(architecture: Architecture, factor: int, res_blocks: int = RES_B
     sizes = _halvings(architecture)
     steps = [after - before for before, after in pairwise(sizes)]
     channels = [level.channels for level in architecture.levels]
-    common = {
+    common: dict[str, Any] = {
         "in_channels": CONDITION_CHANNELS,
         "channels": channels,
         "num_res_blocks": res_blocks,
         "downscale_factor": factor * 2 ** sizes[0],
     }
     if all(step == 1 for step in steps):
-        adapter = T2IAdapter(**common, adapter_type="full_adapter")
+        adapter: Any = T2IAdapter(**common, adapter_type="full_adapter")
     elif steps == [0, 1, 0, 0, 0, 0, 0][: len(steps)] and len(set(channels[2:])) <= 1:
         adapter = T2IAdapter(**common, adapter_type="full_adapter_xl")
     else:
@@ -106,7 +106,7 @@ def _halvings(a: Architecture) -> list[int]:
     return [index + (index < last and not any(level.down)) for index, level in enumerate(a.levels)]
 
 
-def save_t2i_adapter(adapter: T2IAdapter, folder: str | Path) -> tuple[str, str]:
+def save_t2i_adapter(adapter: Any, folder: str | Path) -> tuple[str, str]:
     """Write a folder that `from_pretrained` of its class reads; returns module and class, as a pipeline's
     index names them. Raises InputError where it cannot be written."""
     kind = type(adapter)
