@@ -230,10 +230,13 @@ def trained_as(model: Path | None) -> dict[str, Any]:
 
 def whole_settings(stored: dict[str, Any]) -> dict[str, Any]:
     """With the fields that are stored only where they differ: words may set them."""
-    if "training" not in stored:
-        return stored
-    training = from_plain(TrainingSettings, stored["training"], "training")
-    return stored | {"training": to_plain(training, all_fields=True)}
+    kinds: dict[str, Any] = {"training": TrainingSettings, "data": DataSettings}
+    whole = {
+        name: to_plain(from_plain(kind, stored[name], name), all_fields=True)
+        for name, kind in kinds.items()
+        if name in stored
+    }
+    return stored | whole
 
 
 def _note_other_settings(command: TrainCommand, words: list[str]) -> None:
