@@ -68,21 +68,25 @@ class LongTraining:
             )
 
 
+ASKS_TO_STOP = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what clusters send before they take a machine
+
+
 @contextmanager
 def interruption() -> Iterator[Callable[[], bool]]:
-    """Remember Ctrl-C instead of breaking a step; a second one breaks it."""
+    """Remember that somebody asks to stop instead of breaking a step; a second time breaks it."""
     pressed = False
 
     def remember(number: int, frame: FrameType | None) -> None:
         nonlocal pressed
         pressed = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
-    before = signal.signal(signal.SIGINT, remember)
+    before = {number: signal.signal(number, remember) for number in ASKS_TO_STOP}
     try:
         yield lambda: pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

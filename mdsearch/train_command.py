@@ -231,12 +231,8 @@ def trained_as(model: Path | None) -> dict[str, Any]:
 def whole_settings(stored: dict[str, Any]) -> dict[str, Any]:
     """With the fields that are stored only where they differ: words may set them."""
     kinds: dict[str, Any] = {"training": TrainingSettings, "data": DataSettings}
-    whole = {
-        name: to_plain(from_plain(kind, stored[name], name), all_fields=True)
-        for name, kind in kinds.items()
-        if name in stored
-    }
-    return stored | whole
+    read = {name: from_plain(kinds[name], stored[name], name) for name in kinds if name in stored}
+    return stored | {name: to_plain(value, all_fields=True) for name, value in read.items()}
 
 
 def _note_other_settings(command: TrainCommand, words: list[str]) -> None:

@@ -11,9 +11,13 @@ from space.proxy import narrow
 from space.shared.disk import disk_free_bytes
 from training.data.dataset import Dataset
 from training.data.factory import load_data
+from training.distributed.base import check_shares
+from training.distributed.ranks import RankGroup
 from training.encoders import check_encoders, frozen_parts_of
 from training.frozen_folders import folder_digests
 from training.latents import make_codec
+from training.logs.trackers import check_trackers
+from training.micro_batches import MicroBatches
 from training.model import check_fit, read_description
 from training.plan import (
     HOUR,
@@ -72,6 +76,9 @@ def train_plan(command: TrainCommand) -> WorkPlan:
     data = [_checked(stage, network, plan) for stage, network in zip(stages, networks, strict=True)]
     if (start := command.init_from) is not None:
         without_error(plan.refused, lambda: read_description(start))
+    without_error(plan.refused, lambda: check_trackers(command.logger))
+    without_error(plan.refused, lambda: _check_many(command, stages))
+    plan.add("note", command.idle())
     largest = max(networks, key=lambda network: network.latent_size)
     cost = price(largest)
     shape = f"{largest.latent_channels}x{largest.latent_size}x{largest.latent_size}"
@@ -116,6 +123,14 @@ def _check_fits(stage: TrainedStage, network: Architecture, data: Dataset) -> No
     make_text_encoder(training.text, [], network.context_length, network.context_width, reads)
 
 
+def _check_many(command: TrainCommand, stages: list[TrainedStage]) -> None:
+    """Raises InputError where so many cannot train together."""
+    if command.parallel == "fsdp" and command.together > 1:
+        check_shares(command.training)
+    for stage in stages:
+        MicroBatches(stage.training, RankGroup(0, command.together))
+
+
 def _stages(
     command: TrainCommand,
     networks: list[Architecture],
@@ -143,6 +158,8 @@ def _stages(
     hours = whole * many / HOUR
     plan.figures |= {"seconds": whole, "accelerator_hours": hours}
     together = f", taken as {many} times one; one validates while {many - 1} wait" if many > 1 else ""
+    if command.scores:
+        together += "; without the images that are scored at each state (scores=true)"
     plan.add("time", f"{in_days(whole)} on {many} accelerator{'s' * (many > 1)}{together}")
     plan.add("hours", f"{hours:,.{0 if hours >= 100 else 2}f} accelerator-hours")
 

@@ -23,7 +23,7 @@ from training.learning_rate import learning_rate
 from training.micro_batches import MicroBatch, MicroBatches
 from training.objectives.base import Trained, TrainingObjective
 from training.power_averages import PowerAverages
-from training.settings import TrainingSettings
+from training.settings import TrainingSettings, of_a_step
 from training.state import (
     AVERAGED,
     OF_PARTS,
@@ -118,7 +118,8 @@ class TrainingLoop(Generic[Trained]):
         if self._has_met:
             return
         ranks, s = self.ranks, self.settings
-        ranks.check_same({**self.identity, "step": self.step, "batch_size": s.batch_size})
+        at = {"step": self.step, "micro_batch": self.micro_batches.most}
+        ranks.check_same({**self.identity, **at, **of_a_step(s)})
         if ranks.is_sharded:
             check_shares(s, self.objective)
         self._parallelism, self._has_met = parallelism(self.objective, ranks, self.device), True

@@ -154,12 +154,14 @@ class Model(nn.Module):
         batch_size: int = 64,
         steps: int | None = None,
         guidance: float | None = None,
+        first: int = 0,
     ) -> np.ndarray:
-        """(N, H, W, 3) uint8, one image per caption, with classifier-free guidance."""
+        """(N, H, W, 3) uint8, one image per caption, with classifier-free guidance; in a longer series from
+        number `first` on."""
         images = [
             self.generate_batch(
                 captions[start : start + batch_size],
-                range(start, min(start + batch_size, len(captions))),
+                range(first + start, first + min(start + batch_size, len(captions))),
                 seed=seed,
                 steps=steps,
                 guidance=guidance,

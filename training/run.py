@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -149,6 +150,8 @@ class TrainingRun(Generic[Kept]):
         training goes on."""
         trainer = self.trainer
         measured = self.measured(trainer.averaged)
+        if not math.isfinite(measured.scores[_LOSS]):  # else the next steps would fail, and go back to here
+            raise Diverged(f"validation loss is no number at step {trainer.step}")
         trainer.save_weights(self.folder)
         trainer.save_images(self.folder, self.settings.images, self.settings.seed)
         self._lines = [line for line in self._lines if _LOSS not in line or BEFORE in line]

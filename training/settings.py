@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from space.shared.plain import InputError, unless
+from space.shared.plain import InputError, to_plain, unless
 from training.diffusion import DiffusionSettings
 from training.latents import LatentSettings
 from training.text import TextSettings
@@ -90,6 +90,16 @@ class TrainingSettings:
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """In which the network's passes run."""
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.is_bf16_on(device))
+
+
+def of_a_step(training: TrainingSettings) -> dict[str, object]:
+    """Those settings by name that workers of one training have alike; folders may lie elsewhere."""
+    plain = to_plain(training, all_fields=True)
+    return {
+        f"training.{name}": value
+        for name, value in plain.items()
+        if name != "device" and not isinstance(value, dict)
+    }
 
 
 def idle_settings(training: TrainingSettings) -> list[str]:

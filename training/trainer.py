@@ -96,10 +96,13 @@ class Trainer(KeptTraining[Model]):
             on_step = self.compiled.telling(self.say, self.settings.steps, on_step)
         super().train_to(step, on_step)
 
-    def generate(self, captions: Sequence[str], *, seed: int, batch_size: int = 64) -> np.ndarray:
-        """(N, H, W, 3) uint8 by the averaged weights; image i starts from noise of (seed, i) alone."""
+    def generate(
+        self, captions: Sequence[str], *, seed: int, batch_size: int = 64, first: int = 0
+    ) -> np.ndarray:
+        """(N, H, W, 3) uint8 by the averaged weights; image i starts from noise of (seed, i) alone. The
+        captions are those of a longer series from number `first` on."""
         with self.settings.autocast(self.device):
-            return self.averaged.generate(captions, seed=seed, batch_size=batch_size)
+            return self.averaged.generate(captions, seed=seed, batch_size=batch_size, first=first)
 
     def unread_text(self) -> list[str]:
         """What of the captions does not reach the network: a line for each reason."""

@@ -15,14 +15,14 @@ from rich.console import Console
 
 from mdsearch.long_training import (
     check_ahead,
-    refuse_other_settings,
     held,
     interruption,
     reason_of_memory,
+    refuse_other_settings,
 )
 from mdsearch.plans import print_plan
 from mdsearch.progress import training_progress
-from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
+from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of, read_kept
 from mdsearch.train_plan import train_plan
 from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line
@@ -35,7 +35,7 @@ from training.distributed.base import check_shares
 from training.distributed.launch import be_one_of_many, run_workers
 from training.distributed.ranks import RankGroup, given_workers, join, leave
 from training.failures import Diverged, WorkersLost
-from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER
+from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER, has_states
 from training.handing_over import withdraw
 from training.initial import begin_with
 from training.logs.following import Follower, followed
@@ -79,6 +79,7 @@ def train(
     followers: list[Follower] = []
 
     def describe(run: TrainingRun[Trainer]) -> None:
+        _prepare(folder, command, words)  # once it is sure that the folder is of this training
         withdraw(folder)
         write_card(folder, _card(command, run.trainer, folder))
         run.scores = _scored_on(command, run.trainer, folder) if command.scores else None
@@ -108,7 +109,6 @@ def train(
             what = _described(command, first, folder)
             followers = stack.enter_context(followed(command.logger, what, folder, stages[-1].until))
         ranks.asks = stack.enter_context(interruption())
-        ranks.first(partial(_prepare, folder, command, words))
         ends = [stage.until for stage in stages]
         trainer = run_stages(first, place, make, ends, folder, command.kept(), during, stopped)
         if not stopped():
@@ -117,6 +117,14 @@ def train(
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
         raise KeyboardInterrupt
     return folder
+
+
+def _check_same(command: TrainCommand, folder: Path) -> None:
+    """Raises InputError where the folder is of another training, and no `resume=` asks to go on otherwise."""
+    if command.resume is None and has_states(folder) and (folder / CONFIG_NAME).is_file():
+        deciding = {name: getattr(command, name) for name in LEARNS}
+        before = read_kept(folder, CONFIG_NAME, dict, "out")
+        refuse_other_settings(folder, before, to_plain(deciding))
 
 
 def _trainer(command: TrainCommand, ranks: RankGroup, micro_batch: int | None, place: int) -> Trainer:

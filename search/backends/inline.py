@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from search.formats import run_name
 from search.strategy import Job, Strategy
-from search.trial import StartsAgain, TrialSettings, TrialWorker
+from search.trial import TrialSettings, TrialWorker
+from search.trial_words import Said, StartsAgain
 from space.shared.retries import StorageAway, Waiting, once, reason_of, resume_hint, storage_error, timed_out
 from training.failures import why_failed
 
@@ -45,6 +46,9 @@ def _run(worker: TrialWorker, job: Job, strategy: Strategy, say: Callable[[str],
             continue
         if isinstance(report, StartsAgain):
             say(f"{run_name(job)}: trains again from step 0: {report.reason}")
+            continue
+        if isinstance(report, Said):
+            say(f"{run_name(job)}: {report.text}")
             continue
         decision = strategy.judge(job.key, report)
         if decision.word == "halt":

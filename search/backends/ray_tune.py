@@ -29,8 +29,10 @@ from search.backends.ray_places import Places, placement, trials_that_fit
 from search.backends.ray_workers import RayPeers, word_of_peer
 from search.formats import run_name
 from search.runs.record import State
-from search.strategy import Job, Report, Strategy
-from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step
+from search.strategy import Job, Strategy
+from search.trial import TrialSettings, TrialWorker
+from search.trial_log import saved_step
+from search.trial_words import Said, StartsAgain, WorkerWord
 from space.shared.retries import StorageAway, Waiting, once, patiently, storage_error, timed_out
 from training.distributed.launch import word_of_error
 from training.failures import why_failed
@@ -50,7 +52,7 @@ class TrialActor(tune.Trainable):
 
     _worker: TrialWorker | None = None
     _peers: RayPeers | None = None  # where a trial has several workers
-    _reports: Iterator[Report | Waiting | StartsAgain] | None = None
+    _reports: Iterator[WorkerWord] | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         import torch
@@ -77,9 +79,11 @@ class TrialActor(tune.Trainable):
             return {"waiting": report.reason}
         if isinstance(report, StartsAgain):
             return {"starts_again": report.reason}
+        if isinstance(report, Said):
+            return {"said": report.text}
         return {"report": report}
 
-    def _work(self, settings: TrialSettings, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
+    def _work(self, settings: TrialSettings, job: Job) -> Iterator[WorkerWord]:
         if self._worker is None:
             self._worker = yield from patiently(lambda: TrialWorker(settings))
         if self._config["workers"] > 1 and self._peers is None:

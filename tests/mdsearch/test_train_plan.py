@@ -82,6 +82,30 @@ def test_what_does_not_fit_is_a_line(no_memory: None, capsys: pytest.CaptureFixt
     assert any(line.startswith("time") and "throughput=..." in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("parallel=fsdp", "training.ema_lengths=[0.05,0.1]"), "training.ema_lengths: (0.05, 0.1) is not"),
+        (("accelerators=5",), "workers: 5 share batches of 4 images (batch_size); allowed: at most 4"),
+    ],
+)
+def test_what_so_many_cannot_train_together_is_a_line(
+    words: tuple[str, ...], said: str, no_memory: None
+) -> None:
+    command, _ = command_of([*TINY, "dry_run=true", "workers=2", *words])
+    (line,) = train_plan(command).refused
+    assert line.startswith(said)
+
+
+def test_what_changes_nothing_is_said() -> None:
+    command, _ = command_of([*TINY, "parallel=fsdp", "training.steps=9", "training.warmup_steps=9"])
+    warm, parallel = command.idle()
+    assert warm.startswith("training.warmup_steps=9 of 9 steps") and parallel.startswith(
+        "parallel=fsdp has no"
+    )
+    assert command_of([*TINY, "parallel=fsdp", "workers=2"])[0].idle() == []
+
+
 def test_averages_kept_for_later_take_disk(no_memory: None) -> None:
     words = [*TINY, "dry_run=true", "training.steps=400", "training.ema_lengths=[0.05,0.1]"]
     command, _ = command_of(words)

@@ -172,21 +172,23 @@ def _environment(rank: int, slot: int, count: int, port: int) -> dict[str, str]:
 
 @contextmanager
 def _interruption(first: BaseProcess) -> Iterator[None]:
-    """Ctrl-C goes to the first worker, which asks the others to stop; a second one is ours."""
+    """Ctrl-C, or what a cluster ends processes by, goes to the first worker as Ctrl-C, which asks the others
+    to stop; a second one is ours."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(number, signal.default_int_handler)
         if first.pid is not None and first.exitcode is None:
             os.kill(first.pid, signal.SIGINT)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, pass_on)
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # ---------------------------------------------------------------------- in a worker
