@@ -10,7 +10,15 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from mdsearch.long_training import LongTraining, held, interruption, refuse_other_settings
+from mdsearch.long_training import (
+    LongTraining,
+    check_ahead,
+    check_alone,
+    held,
+    interruption,
+    reason_of_memory,
+    refuse_other_settings,
+)
 from mdsearch.progress import training_progress
 from mdsearch.train_command import WORDS, read_kept
 from mdsearch.with_a_base import composed_with_base
@@ -69,7 +77,9 @@ def train_adapter(command: AdapterCommand, words: list[str]) -> AdapterTrainer:
         StorageAway: the folder could not be written for a long time.
         KeyboardInterrupt: after Ctrl-C, the state being on the disk.
     """
-    folder, last, data = command.folder(), command.training.steps, load_data(command.data)
+    folder, last = command.folder(), command.training.steps
+    check_ahead(folder, last, "training.steps")
+    data = load_data(command.data)
     for line in data.notes():
         print(line)
     trainer = AdapterTrainer(
@@ -116,11 +126,15 @@ def _prepare(folder: Path, command: AdapterCommand, words: list[str]) -> None:
 
 
 def main(words: list[str]) -> int:
+    check_alone(AdapterTrainer.command)
     command, words = adapter_command(words)
     try:
         train_adapter(command, words)
     except (Diverged, StorageAway) as error:
         print(error)
+        return 1
+    except Exception as error:
+        print(reason_of_memory(error, AdapterTrainer.command, command.folder(), "training.micro_batch"))
         return 1
     folder = command.folder()
     attach = command_line("attach", model=command.init_from, folder=folder, out=f"{folder}-pipeline")
