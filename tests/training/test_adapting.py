@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mdsearch.commands import attach, train_adapter
 from space.architecture import Architecture
 from space.shared.plain import InputError
-from tests.training.examples import Makes, load, save, wider
+from tests.training.examples import load, save, wider
 from training.adapter_kinds import (
     AdapterKind,
     ControlNetSettings,
@@ -34,9 +34,11 @@ from training.adapters import is_lora
 from training.adapting import AdapterTrainer, read_record
 from training.attaching import check_belongs
 from training.data.dataset import Dataset
+from training.distillation import Distiller
 from training.latents import LatentSettings
 from training.model import Model, load_model, read_description
 from training.objectives.adapter import AdapterObjective, cubic
+from training.objectives.ufogen import UfogenSettings
 from training.settings import TrainingSettings
 
 KINDS: list[AdapterKind] = [
@@ -70,16 +72,16 @@ def told(trainer: AdapterTrainer) -> dict[str, Tensor]:
 def test_a_fresh_one_changes_no_bit_and_goes_on_with_the_same_ones(
     own: AdapterKind, make_adapter: MakesAdapter, base_folder: Path, tmp_path: Path
 ) -> None:
-    whole, first, second = (make_adapter(own) for _ in range(3))
+    whole, second = make_adapter(own), make_adapter(own)
     base, model = load_model(base_folder, "cpu"), objective(whole).model
     given = torch.randn(8, 12, 8, 8), torch.randint(1000, (8,)), torch.randn(8, 12, 16)
     with torch.no_grad():
         before = base(*given)
         assert torch.equal(model(*given, **told(whole)), before)
         assert before.std() > 0
+    whole.train_to(1)
+    save(whole, tmp_path)
     whole.train_to(3)
-    first.train_to(2)
-    save(first, tmp_path)
     load(second, tmp_path)
     second.train_to(3)
     ours, theirs = second.state(), whole.state()
@@ -154,6 +156,18 @@ def swapped(trainer: AdapterTrainer, model: Model) -> nn.Module:
     return network
 
 
+@pytest.fixture(scope="module")
+def one_step(
+    base_folder: Path, scenes: Dataset, settings: TrainingSettings, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    distiller = Distiller(base_folder, scenes, settings, UfogenSettings(), seed=1)
+    torch.manual_seed(3)
+    nn.init.normal_(unet_of(distiller.averaged).conv_out.weight, std=0.3)  # type: ignore[arg-type]
+    folder = tmp_path_factory.mktemp("one-step")
+    distiller.save_weights(folder)
+    return folder
+
+
 PIPELINES = {
     "controlnet": "StableDiffusionControlNetPipeline",
     "inpainting": "StableDiffusionInpaintPipeline",
@@ -166,24 +180,19 @@ PIPELINES = {
 def test_a_one_step_model_takes_it_untouched_in_a_stock_pipeline(
     own: AdapterKind,
     make_adapter: MakesAdapter,
-    make_distiller: Makes,
+    one_step: Path,
     scenes: Dataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dynamic_modules_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.syspath_prepend(str(tmp_path / "modules"))
-    distiller, trainer = make_distiller(), awake(make_adapter(own))
-    torch.manual_seed(3)
-    nn.init.normal_(unet_of(distiller.averaged).conv_out.weight, std=0.3)  # type: ignore[arg-type]
-    distiller.save_weights(tmp_path / "one-step")
+    trainer = awake(make_adapter(own))
     trainer.save_weights(tmp_path / "adapter")
     out = tmp_path / "out" / "both"
-    assert (
-        attach.main([f"model={tmp_path / 'one-step'}", f"folder={tmp_path / 'adapter'}", f"out={out}"]) == 0
-    )
+    assert attach.main([f"model={one_step}", f"folder={tmp_path / 'adapter'}", f"out={out}"]) == 0
 
-    model, (images, captions) = load_model(tmp_path / "one-step", "cpu"), scenes.held_out(range(2))
+    model, (images, captions) = load_model(one_step, "cpu"), scenes.held_out(range(2))
     noise, alone = model.initial_noise(5, range(2)), model.generate_batch(captions, range(2), seed=5)
     drawn = own.drawn(images, torch.Generator().manual_seed(1), range(2), 2)
     condition = own.condition(model, images, drawn) if own.sees_images else None
@@ -230,11 +239,10 @@ def test_an_adapter_of_another_model_is_refused(
 
 
 def test_bases_and_data_that_are_none_are_refused(
-    make_distiller: Makes, base_folder: Path, scenes: Dataset, settings: TrainingSettings, tmp_path: Path
+    one_step: Path, base_folder: Path, scenes: Dataset, settings: TrainingSettings
 ) -> None:
-    make_distiller().save_weights(tmp_path)
     with pytest.raises(InputError, match="generates in one step already; needed: a diffusion model"):
-        AdapterTrainer(tmp_path, scenes, settings, KINDS[0], seed=1)
+        AdapterTrainer(one_step, scenes, settings, KINDS[0], seed=1)
     encoded = copy.copy(scenes)
     encoded.name = "encoded"
     with pytest.raises(
