@@ -57,7 +57,7 @@ class DistillCommand(LongTraining):
 def distill_command_of(words: list[str]) -> tuple[DistillCommand, list[str]]:
     """From a command line; a resumed distillation starts from its own first words."""
     asked = "which trained model is to generate in fewer steps?"
-    found = composed_with_base("distill", words, DISTILL_TEXTS, DECIDED, asked)
+    found = composed_with_base("distill", words, DISTILL_TEXTS, DECIDED, "a distillation", asked)
     command: DistillCommand = from_plain(DistillCommand, found.plain)
     if command.objective.teacher is not None:
         describe_base(Path(command.objective.teacher), TEACHER)

@@ -31,7 +31,7 @@ class WithBase:
 
 
 def composed_with_base(
-    command: str, words: list[str], texts: Sequence[str], decided: Mapping[str, str], missing: str
+    command: str, words: list[str], texts: Sequence[str], decided: Mapping[str, str], what: str, missing: str
 ) -> WithBase:
     """From a command line; what is resumed starts from its own first words. Data are the base's, unless words
     choose others.
@@ -40,6 +40,7 @@ def composed_with_base(
         command: by which its YAML is named.
         texts: settings that are text as they stand.
         decided: settings that words may not give, by what decides them.
+        what: is gone on with.
         missing: what is asked where no base is named.
 
     Raises:
@@ -53,6 +54,8 @@ def composed_with_base(
         before = list(map(str, read_kept(resume, WORDS, list)))
         stored = read_kept(resume, CONFIG_NAME, dict)
         start, kept = path_of(before, "init_from"), stored.get("presets", {})
+        if start is None:
+            raise InputError(f"resume: {str(resume)!r} is no folder of {what} (it began with no model)")
     elif start is not None:
         stored = trained_as(start)
     if start is None:

@@ -22,7 +22,8 @@ from training.data.dataset import Dataset
 from training.files import SAMPLES_NAME
 from training.generation.grid import save_grid
 from training.generation.identity import model_identity
-from training.initial import check_same, meant
+from training.initial import check_same
+from training.latents import Codec, LatentSettings, latent_space
 from training.model import Model, ModelSettings, load_model
 from training.objectives.adapter import AdapterObjective
 from training.settings import TrainingSettings
@@ -40,7 +41,7 @@ class AdapterRecord:
     Attributes:
         adapter: its kind, whose name is that of the folder inside, too.
         architecture: of the network that it was trained with.
-        latents: of that network, with the digest of an autoencoder in the place of its folder.
+        latents: of that network, as `latents_of` tells them.
         base: digest of the model.
     """
 
@@ -64,9 +65,10 @@ def beside_base(training: TrainingSettings, base: ModelSettings) -> TrainingSett
     )
 
 
-def latents_of(settings: ModelSettings) -> dict[str, Any]:
-    """What tells one latent space from another, wherever its autoencoder lies. Raises InputError."""
-    plain: dict[str, Any] = to_plain(meant(settings, "latents"), all_fields=True)
+def latents_of(settings: LatentSettings, codec: Codec) -> dict[str, Any]:
+    """What tells one latent space from another, as JSON gives it back: not the autoencoder's decoder."""
+    own = {"codec": settings.codec, "factor": codec.factor, "coordinates": settings.coordinates}
+    plain: dict[str, Any] = json.loads(json.dumps(own | (latent_space(codec) or {})))
     return plain
 
 
@@ -108,7 +110,7 @@ class AdapterTrainer(Trainer):
         record = AdapterRecord(
             adapter=self.own.name,
             architecture=self.architecture,
-            latents=latents_of(self.base.settings),
+            latents=latents_of(self.base.settings.latents, self.base.codec),
             base=str(self.identity["base"]),
             step=self.step,
             settings=to_plain(self.own, all_fields=True),

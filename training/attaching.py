@@ -13,6 +13,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from space.architecture import Architecture
 from space.difference import difference_in_a_line
 from space.interchange.checkpoints import PIPELINE_FILE, PIPELINE_UNET, empty_unet, save
@@ -27,6 +29,7 @@ from training.files import CARD_NAME
 from training.handing_over import trained_unet
 from training.interchange.pipelines import not_of_a_pipeline, save_parts
 from training.interchange.words import read_words
+from training.latents import make_codec
 from training.model import ModelSettings, read_description
 
 Attached = tuple[UNet, str, dict[str, Any]]  # network, class of the pipeline, what its index says beside
@@ -62,7 +65,7 @@ def attach(model: Path, adapter: Path, out: Path) -> str:
 
 def check_belongs(record: AdapterRecord, architecture: Architecture, settings: ModelSettings) -> None:
     """Raises InputError, naming what of the latents, or which layer first, is another than the adapter's."""
-    ours = latents_of(settings)
+    ours = latents_of(settings.latents, make_codec(settings.latents, torch.device("cpu")))
     for name in ours:
         if (there := record.latents.get(name)) != ours[name]:
             raise InputError(

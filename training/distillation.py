@@ -34,8 +34,9 @@ def with_base(training: TrainingSettings, base: ModelSettings, own: StudentSetti
     generates is what the objective makes of it.
 
     Raises:
-        InputError: the model's noise levels and the objective's do not go together.
+        InputError: the model and the objective do not go together.
     """
+    own.check(base)
     diffusion, (steps, guidance) = base.diffusion, own.sampled(base)
     if own.zero_terminal_snr is not None:
         diffusion = replace(diffusion, zero_terminal_snr=own.zero_terminal_snr)

@@ -16,7 +16,7 @@ from training.model import Model, ModelSettings, load_model, read_description
 from training.objectives.student import StudentSettings
 
 TEACHER = "objective.teacher"
-SHARED = ("image_size_px", "latents", "text", "vocabulary", "diffusion")  # by teacher and student
+IN_COMMON = ("image_size_px", "latents", "text", "vocabulary", "diffusion")  # by teacher and student
 OWN_CHOICES = ("zero_terminal_snr", "min_snr_gamma")  # of the diffusion, which a student has its own of
 
 
@@ -76,7 +76,7 @@ def load_teacher(own: StudentSettings, base: Model, device: str) -> Model:
 
 def _check_shared(teacher: Model, base: Model, folder: str) -> None:
     """Latents, noise levels and text features are the student's."""
-    for name in SHARED:
+    for name in IN_COMMON:
         theirs, ours = (meant(model.settings, name) for model in (teacher, base))
         if others := _others(name, theirs, ours):
             raise InputError(

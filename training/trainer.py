@@ -84,7 +84,7 @@ class Trainer(KeptTraining[Model]):
         own[PROCESS] = settings.diffusion.process
         if settings.text.encoder == "small":  # that of its heads no weight tells
             own[TEXT_HEADS] = settings.text.heads
-        check_encoders(data, folders)
+        check_encoders(data, folders, model.codec)
         super().__init__(made, settings, device, own | dict(identity), ranks)
         self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
         keep_activations(trained, settings.checkpointing)

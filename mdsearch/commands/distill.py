@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import yaml
 from rich.console import Console
@@ -35,7 +34,7 @@ from space.shared.retries import StorageAway
 from training.data.factory import load_data
 from training.distillation import Distiller
 from training.failures import Diverged
-from training.files import ARCHITECTURE_NAME, CONFIG_NAME
+from training.files import ARCHITECTURE_NAME, CONFIG_NAME, has_states
 from training.handing_over import withdraw
 from training.model import load_model
 from training.model_card import Card, card_of, write_card
@@ -86,9 +85,8 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
         interruption() as stopped,
         closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
     ):
+        _check_same(command, folder)
         run.go_on()
-        if trainer.step and command.resume is None:
-            refuse_other_settings(folder, read_kept(folder, CONFIG_NAME, dict, "out"), _deciding(command))
         _prepare(folder, command, words)
         withdraw(folder)
         write_card(folder, _card(command, trainer, folder))
@@ -127,9 +125,14 @@ def _card(command: DistillCommand, trainer: Distiller, folder: Path) -> Card:
     return replace(card, protocol=f"{base}, distilled by {command.objective.name}: {card.protocol}")
 
 
-def _deciding(command: DistillCommand) -> dict[str, Any]:
-    """What is learnt, beside what states say themselves."""
-    return to_plain({"objective": command.objective, "training": command.training})
+def _check_same(command: DistillCommand, folder: Path) -> None:
+    """Raises InputError where the folder is of another distillation, and no `resume=` asks to go on so."""
+    if command.resume is not None or not has_states(folder):
+        return
+    before = read_kept(folder, CONFIG_NAME, dict, "out")
+    if "objective" in before:  # else it is of another command, as its states say
+        now = {"objective": command.objective, "training": command.training}
+        refuse_other_settings(folder, before, to_plain(now))
 
 
 def _prepare(folder: Path, command: DistillCommand, words: list[str]) -> None:

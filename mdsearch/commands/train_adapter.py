@@ -64,7 +64,8 @@ class AdapterCommand(LongTraining):
 def adapter_command(words: list[str]) -> tuple[AdapterCommand, list[str]]:
     """From a command line; a resumed training starts from its own first words."""
     asked = "which trained diffusion model is it for?"
-    found = composed_with_base("train_adapter", words, ADAPTER_TEXTS, DECIDED_BY_BASE, asked)
+    decided = DECIDED_BY_BASE
+    found = composed_with_base("train_adapter", words, ADAPTER_TEXTS, decided, "an adapter's training", asked)
     command: AdapterCommand = from_plain(AdapterCommand, found.plain)
     return replace(command, training=beside_base(command.training, found.base)), found.words
 

@@ -25,7 +25,7 @@ from mdsearch.long_training import (
     refuse_other_settings,
 )
 from mdsearch.progress import training_progress
-from mdsearch.train_command import WORDS, read_kept
+from mdsearch.train_command import WORDS
 from space.autoencoder import Autoencoder
 from space.interchange.autoencoder_files import StoredAutoencoder, read_autoencoder
 from space.interchange.weight_files import CONFIG_FILE
@@ -38,7 +38,7 @@ from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.devices import choose_device
 from training.failures import Diverged
-from training.files import CONFIG_NAME
+from training.files import CONFIG_NAME, has_states
 from training.objectives.reconstruction import ReconstructionSettings
 from training.run import TrainingRun
 
@@ -83,8 +83,8 @@ def autoencoder_command(words: list[str]) -> tuple[AutoencoderCommand, list[str]
     return command, [*without(before, added), *added]
 
 
-def _read(path: Path, kind: type) -> Any:
-    none = f"resume: {str(path.parent)!r} is no folder of an autoencoder's training"
+def _read(path: Path, kind: type, word: str = "resume") -> Any:
+    none = f"{word}: {str(path.parent)!r} is no folder of an autoencoder's training"
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -152,11 +152,9 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
         interruption() as stopped,
         closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
     ):
+        _check_same(command, folder)
         run.scores = trainer.scores
         run.go_on()
-        if trainer.step and command.resume is None:
-            before = read_kept(folder, CONFIG_NAME, dict, "out")
-            refuse_other_settings(folder, before, to_plain({"reconstruction": command.reconstruction}))
         _prepare(folder, command, words)  # once it is sure that the folder is of this training
         print(
             f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} "
@@ -169,6 +167,14 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
         print(f"stopped at step {trainer.step}; go on with: {command_line(trainer.command, resume=folder)}")
         raise KeyboardInterrupt
     return trainer
+
+
+def _check_same(command: AutoencoderCommand, folder: Path) -> None:
+    """Raises InputError where the folder is of another training, and no `resume=` asks to go on so."""
+    if command.resume is None and has_states(folder):
+        before = _read(folder / CONFIG_NAME, dict, "out")
+        if "reconstruction" in before:  # else it is of another command, as its states say
+            refuse_other_settings(folder, before, to_plain({"reconstruction": command.reconstruction}))
 
 
 def _prepare(folder: Path, command: AutoencoderCommand, words: list[str]) -> None:

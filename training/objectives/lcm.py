@@ -20,7 +20,7 @@ from training.model import Model, ModelSettings
 from training.objectives.diffusion import DiffusionBatch
 from training.objectives.steps import check_range, check_schedule, check_width, nearest_within
 from training.objectives.student import Sampled, StudentObjective, StudentSettings
-from training.objectives.trajectories import grid, stepped
+from training.objectives.trajectories import grid, reached_from, stepped
 from training.settings import TrainingSettings
 
 
@@ -67,6 +67,10 @@ class LcmSettings(StudentSettings):
     def always_guides(self) -> bool:
         return True
 
+    def check(self, base: ModelSettings) -> None:
+        super().check(base)
+        check_schedule(base, self.teacher_steps)
+
     def without_effect(self) -> dict[str, str]:
         untold = dict.fromkeys(("embedding_width", "guidance"), "w_conditioned=false")
         return super().without_effect() | ({} if self.w_conditioned else untold)
@@ -103,12 +107,14 @@ class LcmObjective(StudentObjective[LcmBatch]):
         own: LcmSettings,
         teacher: Model,
     ) -> None:
-        check_schedule(model, own.teacher_steps)
         model.settings = replace(model.settings, one_step=True)
         super().__init__(model, data, settings, seed, own)
         self.own, self.teacher = own, teacher.requires_grad_(False)
-        steps = grid(model.diffusion, own.teacher_steps)
-        self.steps = torch.tensor([list(pair) for pair in steps.items()], device=model.device)
+        steps = model.diffusion.trailing(own.sampling_steps)[0].tolist()
+        pairs = reached_from(model.diffusion, own.teacher_steps, steps) | grid(
+            model.diffusion, own.teacher_steps
+        )
+        self.steps = torch.tensor(sorted(pairs.items(), reverse=True), device=model.device)
 
     def batch(self, step: int, rows: range | None = None) -> LcmBatch:
         data = self.diffusion.batch(step, rows)

@@ -64,6 +64,10 @@ class StepsSettings(StudentSettings):
     def always_guides(self) -> bool:
         return self.w_conditioned
 
+    def check(self, base: ModelSettings) -> None:
+        super().check(base)
+        check_schedule(base, self.teacher_steps)
+
     def without_effect(self) -> dict[str, str]:
         told = {"cfg_probability": "w_conditioned=true", "original_weight": "w_conditioned=true"}
         untold = {"embedding_width": "w_conditioned=false"}
@@ -119,7 +123,6 @@ class StepsObjective(StudentObjective[StepsBatch]):
         own: StepsSettings,
         teacher: Model,
     ) -> None:
-        check_schedule(model, own.teacher_steps)
         super().__init__(model, data, settings, seed, own)
         self.own, self.teacher = own, teacher.requires_grad_(False)
         self.paths = paths(model.diffusion, own.sampling_steps, own.teacher_steps).to(model.device)
@@ -163,9 +166,9 @@ class StepsObjective(StudentObjective[StepsBatch]):
         return implied(self.model.diffusion, noisy, timesteps, x, path[:, -1])
 
 
-def check_schedule(model: Model, steps: int) -> None:
+def check_schedule(base: ModelSettings, steps: int) -> None:
     """Raises InputError for more steps than there are timesteps."""
-    most = model.diffusion.settings.timesteps
+    most = base.diffusion.timesteps
     if steps > most:
         raise InputError(
             f"objective.teacher_steps: {steps} is not possible; allowed: at most {most}, the base's timesteps"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from space.shared.plain import InputError
 from training.adamw import QuickAdamW
-from training.adapters import LoraSettings, add_lora
+from training.adapters import LoraSettings, add_lora, check_peft
 from training.data.dataset import Dataset
 from training.model import Model, ModelSettings
 from training.objectives.base import Batch, TrainedPart, TrainingObjective
@@ -48,7 +48,10 @@ class StudentSettings:
 
     def __post_init__(self) -> None:
         if self.finetune == "lora" and self.guidance_width:
-            raise InputError("finetune: lora beside w_conditioned: true is not possible; allowed: full")
+            raise InputError(
+                "finetune: lora beside w_conditioned: true is not possible; allowed: full, or "
+                "w_conditioned: false"
+            )
 
     @property
     def guidance_width(self) -> int:
@@ -63,6 +66,11 @@ class StudentSettings:
     def always_guides(self) -> bool:
         """Whether it asks its teacher for guided predictions alone, as one needs that is told the scale."""
         return False
+
+    def check(self, base: ModelSettings) -> None:
+        """Raises InputError where nothing can learn so here, or from such a base."""
+        if self.finetune == "lora":
+            check_peft()
 
     def without_effect(self) -> dict[str, str]:
         """Fields that nothing acts on, and beside what."""

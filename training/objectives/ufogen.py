@@ -25,7 +25,7 @@ from training.devices import Scalar
 from training.failures import Diverged
 from training.model import Model, ModelSettings
 from training.objectives.base import DISCRIMINATOR, TrainedPart
-from training.objectives.critic import Discriminator, as_it_is, network_alone
+from training.objectives.critic import Discriminator, as_it_is, network_alone, passed_on
 from training.objectives.diffusion import DiffusionBatch
 from training.objectives.student import GENERATOR, Sampled, StudentObjective, StudentSettings
 from training.settings import TrainingSettings
@@ -65,11 +65,6 @@ class UfogenSettings(StudentSettings):
                 f"reconstruction_ema_decay: {self.reconstruction_ema_decay:g} is not possible; "
                 "allowed: 0 to 1"
             )
-        if self.timesteps == "last" and self.sampling_steps > 1:
-            raise InputError(
-                f"sampling_steps: {self.sampling_steps} beside timesteps: last (a single step) is not "
-                "possible; allowed: 1, or timesteps all or grid"
-            )
         for name in ("discriminator_learning_rate", "clamp_logits"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise InputError(f"{name}: {value:g} is not possible; allowed: above 0, or null")
@@ -81,6 +76,13 @@ class UfogenSettings(StudentSettings):
             raise InputError(
                 f"discriminator_betas: {list(self.discriminator_betas)} is not possible; allowed: two "
                 "numbers from 0 up to below 1"
+            )
+
+    def check(self, base: ModelSettings) -> None:
+        super().check(base)
+        if self.gap > (most := base.diffusion.timesteps):
+            raise InputError(
+                f"objective.gap: {self.gap} is not possible; allowed: at most {most}, the base's timesteps"
             )
 
     def without_effect(self) -> dict[str, str]:
@@ -132,16 +134,12 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
             model: holds the base's weights; becomes the generator.
             teacher: of the reconstruction term `distill`.
         """
-        if own.gap > model.diffusion.settings.timesteps:
-            raise InputError(
-                f"objective.gap: {own.gap} is not possible; allowed: at most "
-                f"{model.diffusion.settings.timesteps}, the base's timesteps"
-            )
         self.own = own
         model.settings = replace(model.settings, one_step=True)
         base = network_alone(model)
         self.teacher = teacher.requires_grad_(False) if own.reconstruction == "distill" else None
         super().__init__(model, data, settings, seed, own)
+        self._check_sampled()
         follower = model if own.reconstruction == "ema" else None
         self.discriminator = Discriminator(base, zero_last_layer=own.zero_last_layer, follower=follower)
         rate = own.discriminator_learning_rate or settings.learning_rate
@@ -183,6 +181,21 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         count = -(-(last + 1) // gap)
         return last - gap * ((last - timesteps) * count // (last + 1))
 
+    def _check_sampled(self) -> None:
+        """Raises InputError for sampling steps of which some are at levels that are not trained."""
+        diffusion, own = self.model.diffusion, self.own
+        if own.timesteps == "all":
+            return
+        trained = set(self.trained_levels(torch.arange(diffusion.settings.timesteps)).tolist())
+        counts = range(1, len(trained) + 1)
+        possible = [count for count in counts if trained.issuperset(diffusion.trailing(count)[0].tolist())]
+        if own.sampling_steps not in possible:
+            raise InputError(
+                f"objective.sampling_steps: {own.sampling_steps}: some are at timesteps that are not "
+                f"trained (objective.timesteps: {own.timesteps}, gap: {own.gap}); allowed: "
+                f"{', '.join(map(str, possible))}, or objective.timesteps=all"
+            )
+
     def before(self, timesteps: Tensor) -> Tensor:
         """(B,) the levels that the discriminator sees; -1 is clean."""
         return (timesteps - self.own.gap).clamp(min=-1)
@@ -207,9 +220,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         timesteps, critic = batch.data.timesteps, self.discriminator
         noisy = self.model.diffusion.add_noise(latents, batch.data.noise, timesteps)
         clean = self.clean(self.model, noisy, timesteps, context)
-        with as_it_is(critic):
-            logits = self._judged(clean, batch.fake_noise, timesteps, context)
-        adversarial = F.softplus(-logits).mean()  # -log D(x')
+        adversarial = self._adversarial(clean, batch.fake_noise, timesteps, context)
         critic.follow(self.model, batch.step, self.own.reconstruction_ema_decay)
         target = self._target(latents, noisy, timesteps, context)
         error = (target - clean).square().mean(dim=(1, 2, 3))
@@ -218,6 +229,12 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         if self.own.reconstruction == "none":
             return adversarial
         return adversarial + self.own.reconstruction_weight * reconstruction
+
+    def _adversarial(self, clean: Tensor, noise: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        seen = clean.detach().requires_grad_()
+        with as_it_is(self.discriminator):
+            logits = self._judged(seen, noise, timesteps, context)
+            return passed_on(F.softplus(-logits).mean(), seen, clean)  # -log D(x')
 
     def _discriminator_loss(self, batch: UfogenBatch, latents: Tensor, context: Tensor) -> Tensor:
         self._check_collapse(int(batch.step))
