@@ -20,6 +20,7 @@ from space.shared.seeds import generator
 from training.adapter_kinds import ADAPTERS, AdapterKind
 from training.data.dataset import Dataset
 from training.files import SAMPLES_NAME
+from training.frozen_folders import LATENTS_FOLDER, frozen_digest
 from training.generation.grid import save_grid
 from training.generation.identity import model_identity
 from training.initial import check_same
@@ -68,7 +69,10 @@ def beside_base(training: TrainingSettings, base: ModelSettings) -> TrainingSett
 def latents_of(settings: LatentSettings, codec: Codec) -> dict[str, Any]:
     """What tells one latent space from another, as JSON gives it back: not the autoencoder's decoder."""
     own = {"codec": settings.codec, "factor": codec.factor, "coordinates": settings.coordinates}
-    plain: dict[str, Any] = json.loads(json.dumps(own | (latent_space(codec) or {})))
+    space = latent_space(codec)
+    if space is None and settings.codec == "vae":  # of an autoencoder that is described nowhere
+        space = {"folder": frozen_digest(LATENTS_FOLDER, str(settings.folder))}
+    plain: dict[str, Any] = json.loads(json.dumps(own | (space or {})))
     return plain
 
 

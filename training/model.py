@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from space.architecture import Architecture
-from space.coordinates import COORDINATES, with_coordinates
+from space.coordinates import with_coordinates
 from space.shared.files import replacing, write_whole
 from space.shared.plain import InputError, from_plain, to_plain, unless
 from space.shared.seeds import generator
@@ -23,7 +23,7 @@ from training.devices import choose_device
 from training.diffusion import ONE_STEP, Diffusion, DiffusionSettings, SamplerName
 from training.files import MODEL_NAME
 from training.guidance import guidance_embedding
-from training.latents import Codec, LatentSettings, check_space, latent_space, make_codec
+from training.latents import Codec, LatentSettings, check_fit, check_space, latent_space, make_codec
 from training.text import TextEncoder, TextSettings, make_text_encoder
 
 LATENT_SPACE = "latent_space"  # of `MODEL_NAME`: what made the latents that a model learnt
@@ -287,23 +287,3 @@ def stored_space(folder: Path) -> dict[str, Any] | None:
 def check_latents(folder: Path, codec: Codec) -> None:
     """Raises InputError where a saved model learnt other latents than the codec, of its folder, makes now."""
     check_space(stored_space(folder), codec, f"latents.folder: not as {str(folder)!r} was trained on it")
-
-
-def check_fit(architecture: Architecture, image_size_px: int, latents: LatentSettings, codec: Codec) -> None:
-    """Raises InputError unless codec, images and architecture agree about the latents."""
-    for name in ("condition_channels", "pooled_width", "size_embeddings"):
-        if value := getattr(architecture, name):
-            raise InputError(f"{name}: {value}, which nothing here trains or generates with; allowed: 0")
-    channels = codec.channels + (COORDINATES if latents.coordinates else 0)
-    if channels != architecture.latent_channels:
-        beside = f", {COORDINATES} of them coordinates" if latents.coordinates else ""
-        raise InputError(
-            f"latent_channels: the architecture has {architecture.latent_channels}, but the codec makes "
-            f"{channels}{beside}; needed: proxy.latent_channels={channels}, or other training.latents"
-        )
-    if image_size_px != architecture.latent_size * codec.factor:
-        raise InputError(
-            f"image_size_px: {image_size_px} makes latents {image_size_px / codec.factor:g} pixels a side, "
-            f"but the architecture is for {architecture.latent_size}; needed: image_size_px = "
-            f"{architecture.latent_size * codec.factor}"
-        )
