@@ -21,6 +21,7 @@ from space.shared.plain import InputError, entry_of
 Runtime = Literal["eager", "compiled", "onnx", "onnx_int8", "graph"]
 Inputs = Sequence[Mapping[str, Tensor]]
 """What rotates: by name, in the order of the module's arguments."""
+EXPORTED_BYTES_PER_PARAMETER = 10  # in fp32, with what the exporter writes beside
 OUTPUT = "out"
 RUNTIMES_OF: Mapping[str, tuple[Runtime, ...]] = {
     "cpu": ("eager", "compiled", "onnx", "onnx_int8"),
