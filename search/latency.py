@@ -37,7 +37,7 @@ def recorded_lists(budget: Budget) -> dict[str, Any]:
         return {}
     return {
         LISTS: [
-            {"file": file, "list": one.describe(), "digest": lists_digest(file), "note": elsewhere(one)}
+            {"file": file, "list": one.describe(), "digest": lists_digest(file), "note": unlike_here(one)}
             for file, one in zip(budget.files, budget.lists, strict=True)
         ]
     }
@@ -70,11 +70,11 @@ def lists_in_words(header: Mapping[str, Any]) -> list[str]:
 
 def latency_notes(budget: Budget) -> list[str]:
     """A line for each list of another device, or of other versions, than are here."""
-    each = [(one, elsewhere(one)) for one in budget.lists]
+    each = [(one, unlike_here(one)) for one in budget.lists]
     return [f"latency: {one.source} is of {one.device}, {note}" for one, note in each if note]
 
 
-def elsewhere(prices: PriceList) -> str:
+def unlike_here(prices: PriceList) -> str:
     """How a list's device, or the versions that it was measured with, differ from here; empty if not."""
     from evaluators.latency.runtimes import places_here, versions_of
 

@@ -30,7 +30,7 @@ from space.shared.seeds import numbered_seed
 
 _OnDone = Callable[[int, int], None]
 TRIES = 200  # random networks for each that is wanted
-POOL = 10  # random networks for each that is measured to fit sums to
+FITTED_OF = 10  # random networks for each that is measured to fit sums to
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def calibrating_networks(
     """Those to which the sums of a list are fitted: of many random ones, in even steps from the fewest MACs
     to the most, since a fit to networks that are alike says nothing of others. Raises InputError where fewer
     are found."""
-    found = sampled_networks(space, POOL * count, seed, "calibration", fits, TRIES * count)
+    found = sampled_networks(space, FITTED_OF * count, seed, "calibration", fits, TRIES * count)
     if len(found) < count:
         raise InputError(
             f"networks: {len(found)} of {count} fit the budget, in {TRIES * count} random ones; "

@@ -22,6 +22,7 @@ Runtime = Literal["eager", "compiled", "onnx", "onnx_int8", "graph"]
 Inputs = Sequence[Mapping[str, Tensor]]
 """What rotates: by name, in the order of the module's arguments."""
 OUTPUT = "out"
+EXPORT_BYTES = 10  # of disk for each parameter, in fp32, with what the exporter writes beside
 RUNTIMES_OF: Mapping[str, tuple[Runtime, ...]] = {
     "cpu": ("eager", "compiled", "onnx", "onnx_int8"),
     "cuda": ("eager", "compiled", "graph"),

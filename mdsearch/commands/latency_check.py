@@ -19,7 +19,7 @@ from evaluators.latency.journal import Journal
 from evaluators.latency.lists import sampled_networks
 from evaluators.latency.quiet import CpuMoment, quietness
 from evaluators.latency.repeats import measure_twice
-from evaluators.latency.runtimes import Place, places_here
+from evaluators.latency.runtimes import EXPORT_BYTES, Place, places_here
 from mdsearch.progress import shown_progress
 from search.latency import latency_notes
 from space.architecture import Architecture
@@ -32,7 +32,6 @@ from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain, to_plain
 
 AT_ONCE = 2  # networks that are exported
-BYTES_PER_PARAMETER = 10  # in fp32, with what the exporter writes beside
 CHECK_TEXTS = ("prices", "out")
 
 
@@ -59,13 +58,13 @@ class CheckCommand:
 def main(words: list[str]) -> int:
     command: CheckCommand = from_plain(CheckCommand, compose("latency_check", as_text(words, CHECK_TEXTS)))
     prices = PriceList.load(command.prices)
-    place = place_of(prices, command.prices)
+    place = place_measured(prices, command.prices)
     random, equal = held_out_networks(command, prices)
     for a in (*random, *equal):
         prices.milliseconds(a)  # refuses what the list does not hold before anything is measured
     if prices.runtime.startswith("onnx"):
         largest = max(price(a).parameters for a in (*random, *equal))
-        refuse_little_disk(AT_ONCE * BYTES_PER_PARAMETER * largest)
+        refuse_little_disk(AT_ONCE * EXPORT_BYTES * largest)
     notes = latency_notes(Budget(prices=command.prices))
     begin = CpuMoment.now()
     measured = _measured(command, prices, place, [*random, *equal])
@@ -80,7 +79,7 @@ def main(words: list[str]) -> int:
     return 0 if verdict.holds else 1
 
 
-def place_of(prices: PriceList, file: str) -> Place:
+def place_measured(prices: PriceList, file: str) -> Place:
     """Where a list was measured. Raises InputError: on another device."""
     here = places_here()
     if prices.device not in here:

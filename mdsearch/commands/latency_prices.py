@@ -15,7 +15,7 @@ from evaluators.latency.designs import MOST_ENTRIES, design
 from evaluators.latency.lists import Effort, calibrating_networks, measured_list
 from evaluators.latency.probes import pair, probe_parameters
 from evaluators.latency.quiet import CpuMoment, quietness
-from evaluators.latency.runtimes import Place, Runtime
+from evaluators.latency.runtimes import EXPORT_BYTES, Place, Runtime
 from mdsearch.progress import shown_progress
 from space.architecture import Architecture
 from space.budget import Budget
@@ -28,7 +28,6 @@ from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain
 
 PRICES_TEXTS = ("out",)
-BYTES_PER_PARAMETER = 10  # of what is exported, in fp32, with what the exporter writes beside
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def disk_needed(parts: Sequence[TimedPart], networks: Sequence[Architecture]) ->
     """Bytes of what is exported at once: a network, or the two chains of a part."""
     pairs = map(pair, parts)
     chains = (probe_parameters(one.more) + probe_parameters(one.fewer) for one in pairs)
-    return BYTES_PER_PARAMETER * max((*chains, *(price(a).parameters for a in networks)))
+    return EXPORT_BYTES * max((*chains, *(price(a).parameters for a in networks)))
 
 
 def summary(prices: PriceList) -> list[str]:
