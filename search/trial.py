@@ -6,11 +6,8 @@ by hand on a bare GPU machine.
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,16 +26,17 @@ from search.runs.files import (
     SAMPLES_COLUMNS,
     SAMPLES_NAME,
     SAMPLES_SHOWN,
-    WORK_NAME,
     job_folder,
     make_job_folder,
 )
 from search.strategy import Job, Report, SharedTraining
+from search.trial_log import log_work
+from search.trial_words import StartsAgain, WorkerWord, told
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.files import remove_unfinished, replacing_files
 from space.shared.plain import InputError
-from space.shared.retries import Waiting, patiently, storage_error
+from space.shared.retries import patiently, storage_error
 from space.subnet import Subnet
 from training.checkpoints import Checkpoints
 from training.data.dataset import Dataset
@@ -47,7 +45,6 @@ from training.distributed.ranks import RankGroup
 from training.failures import Diverged
 from training.generation.grid import save_grid
 from training.logs.watching import Watched
-from training.loop import note_to_stderr
 from training.settings import TrainingSettings
 from training.state import TrainingState
 from training.supernet import Round, SharedTrainer, loop_of
@@ -70,13 +67,6 @@ class TrialSettings:
     generation_batch: int = 64
 
 
-@dataclass(frozen=True)
-class StartsAgain:
-    """A worker's word that a job whose state cannot be used trains again from step 0, and why."""
-
-    reason: str
-
-
 class Peers:
     """The other workers of a trial, as the first one commands them; by default there are none."""
 
@@ -88,6 +78,12 @@ class Peers:
 
     def wait(self) -> None:
         """Until they have come there."""
+
+    def generate(
+        self, trainer: Trainer, captions: Sequence[str], *, seed: int, batch_size: int
+    ) -> np.ndarray:
+        """The images of the first one's trainer, at the step that all have come to."""
+        return trainer.generate(captions, seed=seed, batch_size=batch_size)
 
 
 class TrialWorker:
@@ -106,7 +102,7 @@ class TrialWorker:
         prompts = kept_captions(Path(settings.evaluator_folder)) or self.data.held_out_captions
         self.captions = evaluation_captions(prompts, self.evaluator.images)
 
-    def run(self, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
+    def run(self, job: Job) -> Iterator[WorkerWord]:
         """Yields a report at each rung; goes on from the state that an interrupted run left, or says that it
         cannot.
 
@@ -117,17 +113,27 @@ class TrialWorker:
             Diverged: when the loss or the scores stop being numbers.
             OSError: when storage did not come back while it waited.
         """
+        said: list[str] = []  # since the last word
         with closing(Checkpoints(job_folder(Path(self.settings.run_folder), job.key))) as states:
             trainer, unusable = yield from patiently(partial(self._begin, job, states))
             if unusable is not None:
                 yield StartsAgain(unusable)
+            else:
+                said += [f"{line}; going on from step {trainer.step}" for line in states.damaged]
             self.peers.begin(job, trainer.step, self.micro_batch)
-            watched = Watched(lambda: loop_of(trainer), states.folder.parent, note_to_stderr)
+            watched = Watched(lambda: loop_of(trainer), states.folder.parent, said.append)
             watched.begin(trainer.step)
             for step in job.rungs:
                 if step >= trainer.step:
                     work = _Work(trainer.step, step, {}, states, watched)
-                    yield (yield from patiently(partial(self._to_rung, trainer, job, work)))
+                    loop_of(trainer).say = said.append
+                    try:
+                        report = yield from patiently(partial(self._to_rung, trainer, job, work))
+                    except Exception:
+                        yield from told(said)
+                        raise
+                    yield from told(said)
+                    yield report
 
     def _begin(self, job: Job, states: Checkpoints) -> tuple[Trainer | SharedTrainer, str | None]:
         """The training where it was left, or from step 0 and why the state that there is is of no use."""
@@ -154,11 +160,12 @@ class TrialWorker:
             assert job.shared is not None
             return self._to_shared_rung(trainer, job, job.shared, work)
         folder, seconds = job_folder(Path(self.settings.run_folder), job.key), work.seconds
+        batch_size = self.settings.generation_batch
         state = self._train(trainer, folder, work)
         with _timed(seconds, "validation"):
             validation_loss = trainer.validation_loss()
         with _timed(seconds, "sampling"):
-            images = trainer.generate(self.captions, seed=job.seed, batch_size=self.settings.generation_batch)
+            images = self.peers.generate(trainer, self.captions, seed=job.seed, batch_size=batch_size)
         with _timed(seconds, "features"):
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
         scores[VALIDATION_LOSS] = validation_loss
@@ -271,20 +278,8 @@ def _saving(
 
 def _log(folder: Path, work: _Work, step: int) -> None:
     """Who trained what: a line once a state is on the disk."""
-    done = {"host": socket.gethostname(), "pid": os.getpid(), "time": round(time.time(), 3)}
-    line = json.dumps({"from_step": work.from_step, "to_step": step} | done)
-    with open(folder / WORK_NAME, "a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    log_work(folder, work.from_step, step)
     work.from_step = step
-
-
-def saved_step(run_folder: Path, key: str) -> int:
-    """Up to which step a job has left states, as its log says; 0 where nothing can be read of it."""
-    try:
-        lines = (job_folder(run_folder, key) / WORK_NAME).read_text(encoding="utf-8").splitlines()
-        return max((int(json.loads(line)["to_step"]) for line in lines), default=0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from space.difference import difference_in_a_line
 from space.shared.plain import InputError
 from training.frozen_folders import frozen_digest
+from training.latents import check_space, latent_space
 from training.model import Model, ModelSettings, load_model
 from training.trainer import Trainer
 
@@ -54,6 +55,7 @@ def check_same(model: Model, own: Model, folder: Path, *, but_for: Collection[st
     if before != own.architecture:
         found = difference_in_a_line(before, own.architecture)
         raise InputError(f"init_from: {folder} is of another architecture: {found}; allowed: other attention")
+    check_space(latent_space(model.codec), own.codec, f"init_from: {folder} was trained on other latents")
     for name in ("latents", "text", "diffusion", "vocabulary"):
         theirs, ours = (meant(each.settings, name) for each in (model, own))
         if theirs != ours and name not in but_for:

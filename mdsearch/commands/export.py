@@ -117,7 +117,7 @@ def _write(source: Source, to: str, folder: Path, precision: Bits) -> dict[str, 
         return write_pipeline(model, folder, precision=precision, about=_about(source))["unet"]
     component = FORMATS[to].component(source.unet.float().eval())
     if source.coordinates:
-        component = coordinates_inside(component)
+        component = coordinates_inside(component, source.unet.architecture.condition_channels)
     return write_component(component, to, folder, precision=precision, about=_about(source))
 
 

@@ -191,10 +191,14 @@ def test_frozen_parts_count_by_what_lies_in_their_folders(
         tmp_path / "moved" / "diffusion_pytorch_model.safetensors",
         lambda tensors: {name: 2 * tensor for name, tensor in tensors.items()},
     )
-    with pytest.raises(InputError, match=r"objective\.teacher: .* has other latents than init_from: folder"):
+    with pytest.raises(InputError, match=r"latents\.folder: not as .* was trained on it"):
         made(tmp_path / "base", own)
-    with pytest.raises(InputError, match=r"was trained with other training\.latents"):
-        begin_with(trainer, tmp_path / "teacher")
+    moved = replace(frozen.latents, folder=str(tmp_path / "moved"))
+    Trainer(network, scenes, replace(frozen, latents=moved), seed=0).save_weights(tmp_path / "other")
+    with pytest.raises(InputError, match=r"objective\.teacher: .* has other latents than init_from"):
+        made(tmp_path / "base", replace(HALF, teacher=str(tmp_path / "other")))
+    with pytest.raises(InputError, match=r"was trained on other latents"):
+        begin_with(trainer, tmp_path / "other")
 
 
 def test_only_the_term_distill_has_a_teacher(base_folder: Path, made: Makes) -> None:

@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class Dataset(ABC):
         unreadable: names of images that could not be read and were left out.
         encoders: digests of the folders that its latents and features come from, by the settings that name
             them in a training; none of images.
+        latent_space: what made its latents, where that is known.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Dataset(ABC):
     train_images: int
     unreadable: list[str]
     encoders: Mapping[str, str] = MappingProxyType({})
+    latent_space: Mapping[str, Any] | None = None
 
     def examples(self, places: Sequence[int] | np.ndarray, seed: int) -> Examples:
         """What a network learns from at these places, as `at`."""
@@ -178,6 +180,12 @@ class SplitImages(Dataset):
 def as_floats(pixels: np.ndarray) -> Tensor:
     """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [-1, 1]."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
+
+
+def as_pixels(images: Tensor) -> np.ndarray:
+    """(N, 3, H, W) in [-1, 1] to (N, H, W, 3) uint8."""
+    bounded = images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    return bounded.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def words_of(captions: Iterable[str]) -> list[str]:
