@@ -23,7 +23,6 @@ Inputs = Sequence[Mapping[str, Tensor]]
 """What rotates: by name, in the order of the module's arguments."""
 EXPORTED_BYTES_PER_PARAMETER = 10  # in fp32, with what the exporter writes beside
 OUTPUT = "out"
-EXPORT_BYTES = 10  # of disk for each parameter, in fp32, with what the exporter writes beside
 RUNTIMES_OF: Mapping[str, tuple[Runtime, ...]] = {
     "cpu": ("eager", "compiled", "onnx", "onnx_int8"),
     "cuda": ("eager", "compiled", "graph"),
