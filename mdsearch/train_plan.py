@@ -15,10 +15,10 @@ from training.distributed.base import check_shares
 from training.distributed.ranks import RankGroup
 from training.encoders import check_encoders, frozen_parts_of
 from training.frozen_folders import folder_digests
-from training.latents import make_codec
+from training.latents import check_fit, make_codec
 from training.logs.trackers import check_trackers
 from training.micro_batches import MicroBatches
-from training.model import check_fit, read_description
+from training.model import read_description
 from training.plan import (
     HOUR,
     PACE_UNKNOWN,

@@ -44,6 +44,7 @@ class Trainer(KeptTraining[Model]):
     Args:
         network: makes the network; by default the UNet.
         identity: what a state has to be of beside architecture, data and seed.
+        vocabulary: of a text encoder that is there already; None: the words of the data.
         ranks: the workers that share each batch.
 
     Attributes:
@@ -65,12 +66,14 @@ class Trainer(KeptTraining[Model]):
         objective: MakesObjective = DiffusionObjective,
         network: Callable[[Architecture], nn.Module] = UNet,
         identity: Mapping[str, str | int] = MappingProxyType({}),
+        vocabulary: Sequence[str] | None = None,
         ranks: RankGroup | None = None,
     ) -> None:
         self.architecture, self.data, self.seed = architecture, data, seed
         device = choose_device(settings.device)
         with random_of("weights", seed):
-            model = Model(architecture, _model_settings(data, settings), device, network)
+            known = data.vocabulary if vocabulary is None else vocabulary
+            model = Model(architecture, _model_settings(data, settings, known), device, network)
         check_told_apart(model.text_encoder, data.train_captions)
         with random_of("objective", seed):
             made = objective(model, data, settings, seed)
@@ -119,10 +122,10 @@ class Trainer(KeptTraining[Model]):
         save_grid(images, folder / SAMPLES_NAME, enlarge=max(1, min(3, 192 // images.shape[1])))
 
 
-def _model_settings(data: Dataset, settings: TrainingSettings) -> ModelSettings:
+def _model_settings(data: Dataset, settings: TrainingSettings, vocabulary: Sequence[str]) -> ModelSettings:
     return ModelSettings(
         image_size_px=data.image_size_px,
-        vocabulary=tuple(data.vocabulary),
+        vocabulary=tuple(vocabulary),
         guidance=settings.guidance,
         sampling_steps=settings.sampling_steps,
         diffusion=settings.diffusion,

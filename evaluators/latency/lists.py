@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 
 from evaluators.latency.journal import Journal
@@ -22,12 +23,14 @@ from space.architecture import Architecture
 from space.choices import Space, UniformSuggestions
 from space.prices.calibration import MeasuredNetwork
 from space.prices.latency import Entry, PriceList
+from space.prices.macs import price
 from space.prices.parts import TimedPart
 from space.shared.plain import InputError, to_plain
 from space.shared.seeds import numbered_seed
 
 _OnDone = Callable[[int, int], None]
 TRIES = 200  # random networks for each that is wanted
+MOST_TO_CHOOSE_FROM = 10  # random networks for each that is measured to fit sums to
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,17 @@ def about_list(space: Space, runtime: str, place: Place) -> dict[str, Any]:
 
 
 def sampled_networks(
-    space: Space, count: int, seed: int, purpose: str, fits: Callable[[Architecture], bool]
+    space: Space,
+    count: int,
+    seed: int,
+    purpose: str,
+    fits: Callable[[Architecture], bool],
+    tries: int | None = None,
 ) -> list[Architecture]:
     """So many different networks that fit, at random; of another purpose others. Fewer where the space has no
     more, or they are hard to find."""
     found: dict[str, Architecture] = {}
-    for number in range(TRIES * count):
+    for number in range(TRIES * count if tries is None else tries):
         if len(found) == count:
             break
         chance = random.Random(numbered_seed(seed, f"latency {purpose}", number))
@@ -120,14 +128,20 @@ def sampled_networks(
 def calibrating_networks(
     space: Space, count: int, seed: int, fits: Callable[[Architecture], bool]
 ) -> list[Architecture]:
-    """Those to which the sums of a list are fitted. Raises InputError where fewer are found."""
-    found = sampled_networks(space, count, seed, "calibration", fits)
+    """Those to which the sums of a list are fitted: of many random ones, in even steps from the fewest MACs
+    to the most, since a fit to networks that are alike says nothing of others. Raises InputError where fewer
+    are found."""
+    found = sampled_networks(space, MOST_TO_CHOOSE_FROM * count, seed, "calibration", fits, TRIES * count)
     if len(found) < count:
         raise InputError(
             f"networks: {len(found)} of {count} fit the budget, in {TRIES * count} random ones; "
             f"allowed: a wider budget; nearest: networks={len(found)}"
         )
-    return found
+    by_macs = sorted(found, key=lambda a: price(a).macs)
+    if count < 2:
+        return by_macs[len(by_macs) // 2 :][:count]
+    places = np.linspace(0, len(by_macs) - 1, count).tolist()
+    return [by_macs[round(place)] for place in places]
 
 
 # ---------------------------------------------------------------------- pairs of chains

@@ -15,6 +15,7 @@ from analysis.rendering import TableSettings
 from analysis.simulation.stated import StatedCurves
 from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.scorers.embedded import EvaluatorSettings
+from mdsearch.commands.attach import AttachCommand
 from mdsearch.commands.average import AverageCommand
 from mdsearch.commands.compare import CompareSettings
 from mdsearch.commands.completion import CompletionSettings
@@ -44,6 +45,7 @@ from mdsearch.commands.proxy import ProxyCommand
 from mdsearch.commands.replay import ReplaySettings
 from mdsearch.commands.simulate import SimulateSettings
 from mdsearch.commands.train import TrainCommand
+from mdsearch.commands.train_adapter import AdapterCommand
 from mdsearch.commands.train_autoencoder import AutoencoderCommand
 from mdsearch.distill_command import DistillCommand
 from search.ask_tell_settings import AskTellSettings, ServeAddress
@@ -59,6 +61,7 @@ from space.budget import Budget
 from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import ByName, from_plain, to_plain
+from training.adapter_kinds import ADAPTERS, AdapterSettings
 from training.data.factory import DATA_SETS, DataSettings
 from training.distillation import OBJECTIVES, DistillationSettings
 from training.objectives.reconstruction import ReconstructionSettings
@@ -72,6 +75,7 @@ USUAL = {
     "evaluators/embedded": EvaluatorSettings,
     "reconstruction/short": ReconstructionSettings,
     "training/short": TrainingSettings,
+    **{f"adapter/{name}": AdapterSettings for name in ADAPTERS},
     **{f"data/{name}": DataSettings for name in DATA_SETS},
     **{f"objective/{name}": DistillationSettings for name in OBJECTIVES},
     **{f"sampler/{name}": SamplerSettings for name in SAMPLERS},
@@ -91,6 +95,7 @@ STATED = {
     "training": TrainingSettings,
 }
 COMMANDS = {
+    "attach": AttachCommand,
     "average": AverageCommand,
     "evidence_again": AgainSettings,
     "compare": CompareSettings,
@@ -125,6 +130,7 @@ COMMANDS = {
     "simulate": SimulateSettings,
     "table1": TableSettings,
     "train": TrainCommand,
+    "train_adapter": AdapterCommand,
     "train_autoencoder": AutoencoderCommand,
     "walk": TableSettings,
 }
@@ -225,6 +231,7 @@ def test_every_file_is_compared_with_its_dataclass() -> None:
 
 def test_the_names_of_the_tables_are_those_of_the_files() -> None:
     for group, table in (
+        ("adapter", ADAPTERS),
         ("data", DATA_SETS),
         ("objective", OBJECTIVES),
         ("sampler", SAMPLERS),

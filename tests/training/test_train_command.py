@@ -14,9 +14,10 @@ from PIL import Image
 
 from conf.compose import compose
 from mdsearch.commands import generate, train
+from mdsearch.train_command import whole_settings
 from space.architecture import Architecture
 from space.shared.files import alone_in
-from space.shared.plain import InputError, from_plain
+from space.shared.plain import InputError, from_plain, to_plain
 from tests.training.logs import fake
 from training.data.digits import DigitsSettings
 from training.data.factory import DataSettings
@@ -266,3 +267,12 @@ def test_a_tracker_has_what_a_training_told_and_how_it_ended(
     assert [step for step, _ in run.values("loss")] == [4, 5, 6]
     assert [step for step, _ in run.values("validation_loss")] == [4, 6]
     assert (run.what.name, run.what.params["training"]["steps"]) == ("out", 6)
+
+
+def test_words_may_set_what_a_model_stored_only_where_it_differed() -> None:
+    stored = {"data": to_plain(ScenesSettings()), "training": to_plain(TrainingSettings())}
+    assert "style" not in stored["data"] and "compile" not in stored["training"]
+    composed = compose(
+        "train", ["data.style=outline", "training.compile=blocks"], stored=whole_settings(stored)
+    )
+    assert (composed["data"]["style"], composed["training"]["compile"]) == ("outline", "blocks")

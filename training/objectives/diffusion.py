@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -75,8 +75,12 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
     def by_timestep(self) -> ByTimestep | None:
         return self._by_timestep.take()
 
-    @torch.no_grad()
     def validation_loss(self, model: Model) -> float:
+        return self.mean_held_out(model, self._losses)
+
+    @torch.no_grad()
+    def mean_held_out(self, model: Model, losses: Callable[[Model, DiffusionBatch], Tensor]) -> float:
+        """The mean of what a model makes of held-out images, each at a fixed noise level: (B,) of a batch."""
         s = self.settings
         model.eval()
         count = min(s.validation_images, len(self.data.held_out_captions))
@@ -84,7 +88,7 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         for start in range(0, count, s.batch_size):
             indices = range(start, min(start + s.batch_size, count))
             for batch in self._held_out(indices, count, at_once):
-                total += float(self._losses(model, batch).mean()) * len(batch.timesteps)
+                total += float(losses(model, batch).mean()) * len(batch.timesteps)
         return total / count
 
     def _held_out(self, indices: range, count: int, at_once: int) -> Iterator[DiffusionBatch]:
