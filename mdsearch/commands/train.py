@@ -106,6 +106,8 @@ def train(
         if ranks.is_first:
             stack.enter_context(held(folder))
             _check_same(command, folder)
+            if not has_states(folder):
+                _prepare(folder, command, words)
             what = _described(command, first, folder)
             followers = stack.enter_context(followed(command.logger, what, folder, stages[-1].until))
         ranks.asks = stack.enter_context(interruption())
