@@ -12,7 +12,7 @@ from search.checks import Choosing
 from search.confirmation.confirmation import Confirmation
 from search.display import Display
 from search.latency import latency_score, recorded_lists
-from search.named import named_architecture
+from search.named import named_architecture, named_candidate
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
 from search.prompts import kept_captions
 from search.runs.compatibility import READS
@@ -169,7 +169,7 @@ def search_strategy(settings: Choosing, record: MemoryRecord, noise: Noise) -> S
         rungs=settings.rungs,
         trials=settings.trials,
         seed=settings.seed,
-        enqueued=tuple(named_architecture(name, settings.presets) for name in settings.enqueue),
+        enqueued=tuple(named_candidate(settings.space, name, settings.presets) for name in settings.enqueue),
         presets=settings.presets,
     )
     return settings.strategy.make(record, task)

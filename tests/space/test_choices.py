@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from space.architecture import Architecture
-from space.choices import LevelRanges, Space, UniformSuggestions, step_of
+from space.choices import LevelRanges, Space, UniformSuggestions
+from space.search_space import step_of
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
 from space.shared.plain import InputError, from_plain
