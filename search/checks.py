@@ -214,9 +214,7 @@ def _check_named(settings: Choosing, named: Mapping[str, Sequence[str]]) -> None
         if excess:
             raise InputError(f"enqueue: {name} is over budget: {'; '.join(excess)}")
         if candidate.id in seen:
-            raise InputError(
-                f"enqueue: {seen[candidate.id]} and {name} are one network; allowed: each once"
-            )
+            raise InputError(f"enqueue: {seen[candidate.id]} and {name} are one network; allowed: each once")
         seen[candidate.id] = name
 
 

@@ -30,7 +30,7 @@ from search.backends.ray_workers import RayPeers, word_of_peer
 from search.formats import run_name
 from search.runs.record import State
 from search.strategy import Job, Report, Strategy
-from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step
+from search.worker import RungWorker, StartsAgain, WorkerSettings, saved_step
 from space.shared.retries import Waiting, once, patiently, storage_error, timed_out
 from training.distributed.launch import word_of_error
 from training.failures import why_failed
@@ -48,7 +48,7 @@ class TrialActor(tune.Trainable):
     """A worker as Tune knows it: a step is a rung. One process serves many trials (`reuse_actors`); Ray
     names the process after this class."""
 
-    _worker: TrialWorker | None = None
+    _worker: RungWorker | None = None
     _peers: RayPeers | None = None  # where a trial has several workers
     _reports: Iterator[Report | Waiting | StartsAgain] | None = None
 
@@ -78,9 +78,9 @@ class TrialActor(tune.Trainable):
             return {"starts_again": report.reason}
         return {"report": report}
 
-    def _work(self, settings: TrialSettings, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
+    def _work(self, settings: Any, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
         if self._worker is None:
-            self._worker = yield from patiently(lambda: TrialWorker(settings))
+            self._worker = yield from patiently(settings.worker)
         if self._config["workers"] > 1 and self._peers is None:
             self._peers = RayPeers(settings, size=self._config["workers"], **self._config["peers"])
             self._worker.peers, self._worker.ranks = self._peers, self._peers.ranks
@@ -239,7 +239,7 @@ class _StrategyScheduler(_NotPickled, FIFOScheduler):
 
 
 def run_on_ray(
-    strategy: Strategy, settings: TrialSettings, cluster: ClusterSettings, announce: Callable[[str], None]
+    strategy: Strategy, settings: WorkerSettings, cluster: ClusterSettings, announce: Callable[[str], None]
 ) -> None:
     """Drive the strategy until it has finished, by the cluster that `connect` was called for.
 

@@ -15,10 +15,11 @@ from search import trial
 from search.backends import inline
 from search.runs.files import WORK_NAME
 from search.strategy import Job, Report
-from search.trial import StartsAgain, TrialSettings, TrialWorker, saved_step
+from search.trial import TrialSettings, TrialWorker
+from search.worker import StartsAgain, saved_step
 from space.architecture import Architecture, Level
 from space.proxy import Proxy
-from tests.search.worlds import make_search
+from tests.search.worlds import made_by, make_search
 from training.checkpoints import Checkpoints
 from training.data.scenes import ScenesSettings
 from training.files import EARLIER_STATE_NAME, STATES_FOLDER, has_states, remove_states
@@ -84,21 +85,15 @@ def test_a_torn_state_is_trained_again_and_said(worker: TrialWorker, tmp_path: P
     assert reports(again) == reports(undisturbed)
 
 
-def test_the_backend_passes_on_that_a_trial_starts_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_backend_passes_on_that_a_trial_starts_again(tmp_path: Path) -> None:
     class Again:
-        def __init__(self, settings: object) -> None:
-            pass
-
         def run(self, job: Job) -> object:
             yield StartsAgain("state.pt: is of an earlier version")
             for step in job.rungs:
                 yield Report(step, {"fid_embedded_clip": 50.0, "clip_embedded": 0.1}, {"training": 1})
 
-    monkeypatch.setattr(inline, "TrialWorker", Again)
     search, said = make_search(tmp_path, trials=1), list[str]()
-    inline.run_inline(search, None, said.append)  # type: ignore[arg-type]
+    inline.run_inline(search, made_by(Again), said.append)
     (line,) = said
     assert re.match("trial 0: .* step 0: state.pt: is of an earlier version$", line)
     assert [each.state for each in search.history.trials] == ["complete"]
@@ -109,7 +104,7 @@ def test_a_worker_killed_between_rungs_loses_what_it_did_since_its_last_state(
 ) -> None:
     (tmp_path / "whole").mkdir()
     whole = reports(list(TrialWorker(replace(worker.settings, run_folder=str(tmp_path / "whole"))).run(JOB)))
-    monkeypatch.setattr(trial, "SAVED_EVERY_SECONDS", 0)
+    monkeypatch.setattr("search.worker.SAVED_EVERY_SECONDS", 0)
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "generate", killed)
         with pytest.raises(KeyboardInterrupt):

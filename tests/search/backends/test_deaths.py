@@ -15,7 +15,7 @@ from search.backends.cluster import ClusterSettings
 from search.backends.deaths import WorkerDeaths
 from search.runs.files import WORK_NAME, make_job_folder
 from search.strategy import Report
-from search.trial import StartsAgain, saved_step
+from search.worker import StartsAgain, saved_step
 from space.shared.retries import StorageAway, Waiting
 from tests.search.backends.tuned import asked_of_tune
 from tests.search.worlds import RUNGS, make_search, scores_at
