@@ -19,6 +19,7 @@ HELP = ("-h", "--help")
 COMMANDS = {  # by what they are for: each with what it does, in one line
     "Search": {
         "search": "search an architecture within a budget; -m for sweeps",
+        "search decoder": "search a light decoder for an encoder that stays",
         "confirm": "more seeds and steps for the best of a run",
         "compare": "several searches side by side, as a table and a page",
         "replay": "finished runs as a benchmark of strategies; check=true: of decisions",

@@ -7,9 +7,9 @@ import yaml
 
 from space.architecture import Architecture
 from space.choices import LevelRanges, Space, UniformSuggestions
-from space.search_space import step_of
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
+from space.search_space import step_of
 from space.shared.plain import InputError, from_plain
 
 MD = Architecture.load("conf/arch/md.yaml")
