@@ -31,7 +31,7 @@ from search.formats import counted, duration, share
 from search.objectives import Objectives
 from search.runs.header import trials_asked
 from search.statistics.noise import Noise
-from space.difference import difference
+from space.candidates import candidate_difference
 
 
 def comparison_headline(runs: Sequence[Run]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def winners_section(runs: Sequence[Run]) -> dict[str, Any] | None:
         return None
     first_run, first = known[0]
     changes = {
-        f"From {first_run.name} ({first.name}) to {run.name} ({winner.name})": difference(
+        f"From {first_run.name} ({first.name}) to {run.name} ({winner.name})": candidate_difference(
             first.architecture, winner.architecture
         )
         for run, winner in known[1:]

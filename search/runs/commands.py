@@ -38,11 +38,22 @@ def longer_command(folder: Path, history: History) -> str:
     steps = history.header["rungs"][-1]
     if not searches_decoders(history.header):
         return train_command(folder, steps)
-    data: CommonSettings = from_plain(DataSettings, history.header["data"], "data")
-    chosen = {f"data.{name}": value for name, value in to_plain(data, omit_defaults=True).items()}
+    chosen = {f"data.{name}": value for name, value in data_words(history).items()}
     fields = {"autoencoder": folder / BEST_NAME, "init_from": folder / EVALUATOR_FOLDER / ENCODER_FOLDER}
-    fields |= {"reconstruction.decoder_only": True, "reconstruction.kl": 0, "data": data.name, **chosen}
+    fields |= {
+        "reconstruction.decoder_only": True,
+        "reconstruction.kl": 0,
+        "data": history.header["data"]["name"],
+        **chosen,
+    }
     return command_line("train autoencoder", **fields, **{"reconstruction.steps": LONGER * steps})
+
+
+def data_words(history: History) -> dict[str, Any]:
+    """What of its data set is not as usual, beside the name."""
+    settings: CommonSettings = from_plain(DataSettings, history.header["data"], "data")
+    found: dict[str, Any] = to_plain(settings, omit_defaults=True)
+    return {name: value for name, value in found.items() if name != "name"}
 
 
 def train_command(folder: Path, steps: int) -> str:

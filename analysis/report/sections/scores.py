@@ -35,7 +35,7 @@ def decision_section(page: Page) -> dict[str, Any] | None:
         for priced in PRICE_AXES
     }
     shown = any(chart is not None for chart in charts.values())
-    return {"charts": charts, "bars": _has_bars(page)} if shown else None
+    return {"charts": charts, "bars": _has_bars(page), "scale": page.words.scale} if shown else None
 
 
 def _has_bars(page: Page) -> bool:
