@@ -39,7 +39,8 @@ def longer_command(folder: Path, history: History) -> str:
     if not searches_decoders(history.header):
         return train_command(folder, steps)
     chosen = {f"data.{name}": value for name, value in data_words(history).items()}
-    fields = {"autoencoder": folder / BEST_NAME, "init_from": folder / EVALUATOR_FOLDER / ENCODER_FOLDER}
+    encoder = folder / EVALUATOR_FOLDER / ENCODER_FOLDER
+    fields: dict[str, Any] = {"autoencoder": folder / BEST_NAME, "init_from": encoder}
     fields |= {
         "reconstruction.decoder_only": True,
         "reconstruction.kl": 0,

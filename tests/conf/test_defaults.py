@@ -49,6 +49,7 @@ from mdsearch.distill_command import DistillCommand
 from search.ask_tell_settings import AskTellSettings, ServeAddress
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
+from search.decoders.settings import DecoderSearchSettings
 from search.samplers.factory import SAMPLERS, SamplerSettings
 from search.settings import SearchSettings
 from search.statistics.noise import Noise
@@ -57,6 +58,7 @@ from search.strategies.factory import STRATEGIES, StrategySettings
 from space.autoencoder import Autoencoder
 from space.budget import Budget
 from space.choices import Space
+from space.decoder_space import DecoderSpace
 from space.proxy import Proxy
 from space.shared.plain import ByName, from_plain, to_plain
 from training.data.factory import DATA_SETS, DataSettings
@@ -88,6 +90,8 @@ STATED = {
     "proxy": Proxy,
     "reconstruction": ReconstructionSettings,
     "space": Space,
+    "space/decoder": DecoderSpace,
+    "space/decoder_paper": DecoderSpace,
     "training": TrainingSettings,
 }
 COMMANDS = {
@@ -121,6 +125,7 @@ COMMANDS = {
     "generate_samples": SamplesCommand,
     "generate_curves": CurvesCommand,
     "search": SearchSettings,
+    "search_decoder": DecoderSearchSettings,
     "serve": AskTellSettings,
     "simulate": SimulateSettings,
     "table1": TableSettings,
@@ -196,7 +201,7 @@ def test_a_usual_preset_of_one_kind_names_every_field(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in presets() if name.partition("/")[0] in STATED])
 def test_every_other_preset_can_be_read(name: str) -> None:
     plain = {key: "x" if value == "???" else value for key, value in read(name).items()}
-    kind = STATED[name.partition("/")[0]]
+    kind = STATED.get(name) or STATED[name.partition("/")[0]]
     from_plain(kind, plain, name)
 
 
