@@ -1,4 +1,4 @@
-"""A search over decoders: end to end through the same samplers, stopping, record and report, and gone on with."""
+"""A search over decoders, end to end: the samplers, stopping, record and report of any search."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_the_encoder_is_trained_once_and_one_of_a_folder_stays(
         (["encoder_steps=0"], "encoder_steps: 0 is too few; allowed: 1 or more"),
         (
             ["sampler=grid", "sampler.most_combinations=3"],
-            "sampler: a grid of this space has 32 combinations",
+            "sampler: a grid of this space has 32",
         ),
     ],
 )
