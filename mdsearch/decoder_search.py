@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DECODER_MAIN = "search_decoder"  # of conf/
 DECODER_TEXTS = (
-    "name", "runs_folder", "cache_folder", "init_from", "data.folder", "data.captions", "data.source",
+    "name", "runs_folder", "cache_folder", "data.folder", "data.captions", "data.source",
     "weights.cache_folder",
 )  # fmt: skip
 GROUP, MARK = "space", "middle_blocks:"  # a preset of this group that holds this is of decoders

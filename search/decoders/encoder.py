@@ -16,10 +16,11 @@ from search.formats import counted, duration
 from space.architecture import compact
 from space.interchange.autoencoder_files import read_autoencoder, save_autoencoder
 from space.shared.files import alone_in, making_folder
-from space.shared.plain import to_plain
+from space.shared.plain import InputError, to_plain
 from training.autoencoder import AUTOENCODER_RECORD, AutoencoderTrainer
 from training.data.dataset import Dataset
 from training.devices import choose_device
+from training.failures import Diverged
 from training.files import remove_states
 from training.objectives.reconstruction import PerceptualNetwork
 from training.run import RunSettings, TrainingRun
@@ -36,8 +37,7 @@ def keep_encoder(settings: DecoderSearchSettings, data: Dataset, own: Path, say:
     """The autoencoder in a folder of the run (`own`), which a resumed search goes on with.
 
     Raises:
-        InputError: `init_from` holds none, or the folder cannot be written.
-        Diverged: its training failed.
+        InputError: `init_from` holds none, its training diverged, or the folder cannot be written.
     """
     if own.is_dir():
         return
@@ -90,7 +90,13 @@ def _train(settings: DecoderSearchSettings, data: Dataset, folder: Path, say: _S
         run.go_on()
         left = counted(steps - trainer.step, "step")
         say(f"the autoencoder whose encoder stays: {left} of training, once, kept in {folder} ...")
-        run.train_to(steps, lambda step, loss: None)
+        try:
+            run.train_to(steps, lambda step, loss: None)
+        except Diverged as error:
+            raise InputError(
+                f"reconstruction: the autoencoder whose encoder stays: {error}; a lower "
+                "reconstruction.learning_rate may help"
+            ) from None
     say(f"the autoencoder is trained: {duration(time.monotonic() - began)}")
 
 
