@@ -8,7 +8,6 @@ from typing import Any
 
 from space.budget import LATENCY, Budget
 from space.candidates import Candidate
-from space.decoder_space import unet_space
 from space.prices.coverage import check_covers
 from space.search_space import AnySpace
 from space.shared.files import file_digest
@@ -21,7 +20,7 @@ def check_lists(budget: Budget, space: AnySpace) -> None:
     """Raises InputError: a list cannot be read, or does not price all of the space."""
     try:
         for one in budget.lists:
-            check_covers(one, unet_space(space))
+            check_covers(one, space)
     except InputError as error:
         raise InputError(f"budget.prices: {str(error).removeprefix('prices: ')}") from None
 

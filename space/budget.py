@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from space.autoencoder import Autoencoder
-from space.candidates import Candidate, as_unet
+from space.candidates import Candidate
 from space.prices.candidates import candidate_activation_bytes, candidate_price
 from space.prices.latency import PriceList
 from space.prices.macs import Cost
@@ -109,7 +109,7 @@ class Budget:
 
     def latencies(self, candidate: Candidate) -> tuple[float, ...]:
         """ms by each price list. Raises InputError for what one does not hold."""
-        return tuple(one.milliseconds(as_unet(candidate)) for one in self.lists)
+        return tuple(one.milliseconds(candidate) for one in self.lists)
 
     def latency(self, candidate: Candidate) -> float:
         """The slowest of them; with a bound for each, what is nearest to its bound, on the first's scale."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from space.architecture import Architecture
 from space.autoencoder_stages import decoder_stages
 from space.candidates import Candidate
@@ -9,6 +11,7 @@ from space.kinds.rules import Cost
 from space.prices.autoencoder import way_activation_bytes
 from space.prices.macs import price, price_of
 from space.prices.memory import peak_activation_bytes
+from space.stages import Placed, walk
 
 
 def candidate_price(candidate: Candidate) -> Cost:
@@ -21,3 +24,10 @@ def candidate_activation_bytes(candidate: Candidate, precision: str = "fp32") ->
     if isinstance(candidate, Architecture):
         return peak_activation_bytes(candidate, precision)
     return way_activation_bytes(decoder_stages(candidate), precision)
+
+
+def candidate_walk(candidate: Candidate) -> Iterable[Placed]:
+    """Each stage, where it stands, and its skip, in the order of the forward pass."""
+    if isinstance(candidate, Architecture):
+        return walk(candidate)
+    return [(stage, stage.where, stage.skip) for stage in decoder_stages(candidate)]
