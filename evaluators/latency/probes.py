@@ -65,7 +65,8 @@ def macs(part: TimedPart) -> int:
     """Of what a part does."""
     if part.kind == "stack":
         return 0
-    return cost_of(stage_of(part)).macs - (_feed_forward_macs(part) if "attention" in part.kind else 0)
+    beside = part.kind in ("self-attention", "cross-attention")
+    return cost_of(stage_of(part)).macs - (_feed_forward_macs(part) if beside else 0)
 
 
 def _times(part: TimedPart) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -17,7 +18,9 @@ from evaluators.latency.runtimes import Place, Runtime
 from mdsearch.progress import shown_progress
 from space.budget import Budget
 from space.choices import Space
+from space.decoder_space import DecoderSpace, any_space
 from space.prices.latency import PriceList
+from space.search_space import AnySpace
 from space.shared.cpus import available_cpus
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain
@@ -30,7 +33,7 @@ LARGEST_NETWORK = 4_000_000_000  # bytes: 400 M parameters, exported, with what 
 class PricesCommand:
     """The fields of conf/latency_prices.yaml."""
 
-    space: Space
+    space: Space | DecoderSpace
     budget: Budget
     out: str
     runtime: Runtime = "onnx"
@@ -62,22 +65,22 @@ def check_json(out: str) -> None:
 
 
 def main(words: list[str]) -> int:
-    command: PricesCommand = from_plain(
-        PricesCommand, compose("latency_prices", as_text(words, PRICES_TEXTS))
-    )
-    command.space.check_order()
+    plain = compose("latency_prices", as_text(words, PRICES_TEXTS))
+    command: PricesCommand = from_plain(PricesCommand, _with_whole_space(plain))
+    space: AnySpace = command.space
+    space.check_order()
     threads = available_cpus() if command.threads is None else command.threads
     place = Place(command.device, threads, command.precision)
     place.check(command.runtime)
     refuse_little_disk(LARGEST_NETWORK)
-    parts = design(command.space, command.entries)
+    parts = design(space, command.entries)
     networks = calibrating_networks(
-        command.space, command.networks, command.seed, lambda a: not command.budget.excess(a)
+        space, command.networks, command.seed, lambda a: not command.budget.excess(a)
     )
     journal, begin = Path(f"{command.out}.begun"), CpuMoment.now()
     with shown_progress(Console(stderr=True), "entries and networks") as on_done:
         found = measured_list(
-            command.space,
+            space,
             parts,
             networks,
             command.runtime,
@@ -93,6 +96,20 @@ def main(words: list[str]) -> int:
     print(quietness(begin, CpuMoment.now(), available_cpus(), []).sentence())
     print(f"wrote {command.out}")
     return 0
+
+
+def _with_whole_space(plain: dict[str, Any]) -> dict[str, Any]:
+    """A space of decoders has the autoencoder whose encoder stays. Raises InputError."""
+    plain, ranges = dict(plain), dict(plain["space"])
+    autoencoder, is_of_decoders = plain.pop("autoencoder"), "middle_blocks" in ranges
+    if is_of_decoders != (autoencoder is not None):
+        raise InputError(
+            "autoencoder: missing; needed beside a space of decoders, such as autoencoder=small"
+            if is_of_decoders
+            else "autoencoder: has no effect beside a space of UNets; allowed: beside space=decoder"
+        )
+    whole = ranges | ({"autoencoder": autoencoder} if is_of_decoders else {})
+    return plain | {"space": any_space(whole)}
 
 
 def summary(prices: PriceList) -> list[str]:

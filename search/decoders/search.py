@@ -14,6 +14,7 @@ from search.decoders.encoder import keep_encoder
 from search.decoders.settings import DecoderSearchSettings, claim_decoder_folder
 from search.decoders.trial import DecoderTrialSettings, DecoderWorker
 from search.display import Display
+from search.latency import latency_notes, recorded_lists
 from search.named import named_candidate
 from search.objectives import objectives_to_plain
 from search.preparation import absolute_weights, data_in_words, search_strategy
@@ -79,7 +80,7 @@ class DecoderSearch:
             "sampler": to_plain(settings.sampler),
             "stopping": to_plain(settings.stopping),
             "references": list(settings.confirmation.references),
-        }
+        } | recorded_lists(settings.budget)
 
     def prepare(self, data: Dataset, folder: Path, display: Display) -> Prepared:
         display.message(data_in_words(data))
@@ -93,7 +94,7 @@ class DecoderSearch:
         return Prepared(given, protocol, name, lambda: self._start_scores(worker))
 
     def notes(self) -> list[str]:
-        settings, notes = self.settings, list[str]()
+        settings, notes = self.settings, latency_notes(self.settings.budget)
         if settings.stopping.name != "none" and len(settings.rungs) == 1:
             notes.append(f"stopping={settings.stopping.name} has no effect: one rung is the end of a trial")
         return notes

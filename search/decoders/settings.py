@@ -13,6 +13,7 @@ from evaluators.networks.perceptual import PerceptualName
 from evaluators.networks.weights import WeightsSettings
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
+from search.latency import latency_score
 from search.objectives import Objective, Objectives
 from search.runs.files import CONFIG_NAME, RECORD_NAME
 from search.runs.folder import OF_DECODERS, folder_for
@@ -35,8 +36,12 @@ from training.data.factory import DataSettings
 from training.objectives.reconstruction import ReconstructionSettings
 
 PSNR = "psnr"
-DecoderCost = Literal["gmacs", "parameters_millions"]
-SCORE_OF_COST: dict[str, str] = {"gmacs": "decoder_gmacs", "parameters_millions": "decoder_parameters"}
+DecoderCost = Literal["gmacs", "parameters_millions", "latency_ms"]
+SCORE_OF_COST: dict[str, str] = {
+    "gmacs": "decoder_gmacs",
+    "parameters_millions": "decoder_parameters",
+    "latency_ms": LATENCY,
+}
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,10 @@ class DecoderSearchSettings:
                 "reconstruction.decoder_only: true has no effect in a search, which trains the encoder first "
                 "and then decoders alone; allowed: false, and init_from=<folder> for an encoder of yours"
             )
-        if self.budget.files:
+        if self.cost == LATENCY and not self.budget.files:
             raise InputError(
-                f"budget.{LATENCY}, budget.prices: price lists hold parts of UNets; allowed for decoders: "
-                "gmacs, parameters_millions, weights_mib, peak_activations_mib"
+                f"cost: {LATENCY} without a price list; needed: budget.prices=<file>, which "
+                "mdsearch latency prices space=decoder measures"
             )
 
     @property
@@ -109,8 +114,10 @@ class DecoderSearchSettings:
     def cost_score(self, candidate: Candidate) -> dict[str, float]:
         """Beside the scores that a trial measures."""
         cost = candidate_price(candidate)
-        value = cost.gmacs if self.cost == "gmacs" else cost.parameters / 1e6
-        return {SCORE_OF_COST[self.cost]: value}
+        values = {"gmacs": cost.gmacs, "parameters_millions": cost.parameters / 1e6}
+        of_lists = latency_score(self.budget, candidate)
+        own = {SCORE_OF_COST[self.cost]: values[self.cost]} if self.cost in values else {}
+        return own | of_lists
 
     # What a search over UNets may choose, and this one need not (`search.checks.Choosing`).
 
