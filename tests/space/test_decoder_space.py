@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,10 @@ from space.choices import LevelRanges, Space, UniformSuggestions
 from space.decoder_space import DecoderLevelRanges, DecoderSpace, any_space, unet_space
 from space.prices.autoencoder import autoencoder_price, way_activation_bytes
 from space.prices.candidates import candidate_price
+from space.prices.coverage import check_covers, parts_of_space
+from space.prices.parts import parts
 from space.shared.plain import InputError, to_plain
+from tests.space.price_lists import by_widths, list_of
 
 OWN = Autoencoder(
     Way((ImageLevel(8, 1), ImageLevel(8, 1)), ImageMiddle(), norm_groups=4),
@@ -119,3 +123,22 @@ def test_properties_are_as_many_for_all_of_a_space_and_tell_them_apart() -> None
     assert {row.shape for row in rows} == {rows[0].shape}
     distinct = {made.id for _, made in sampled(40)}
     assert len(np.unique(np.stack(rows), axis=0)) == len(distinct)
+
+
+def test_a_price_list_prices_decoders_part_by_part(tmp_path: Path) -> None:
+    every = parts_of_space(SPACE)
+    assert {part for _, made in sampled(80) for part in parts(made)} <= set(every)
+    prices = list_of(every, overhead_ms=2.0, factor=3.0)
+    check_covers(prices, SPACE)
+    light = SPACE.first
+    by_hand = sum(by_widths(part) for part in parts(light))
+    assert len(parts(light)) == len(decoder_stages(light))
+    assert prices.milliseconds(light) == pytest.approx(2 + 3 * by_hand)
+    file = str(prices.write(tmp_path / "list.json"))
+    bound = prices.milliseconds(light)
+    budget = Budget(latency_ms=bound, prices=file)
+    assert budget.excess(light) == [] and budget.latency(light) == bound
+    (said,) = budget.excess(OWN)
+    assert said == f"{prices.milliseconds(OWN):.1f} ms > {bound:g} ({prices.describe()})"
+    with pytest.raises(InputError, match="it was measured for another space"):
+        check_covers(list_of(parts(light)), SPACE)

@@ -165,7 +165,7 @@ def test_the_encoder_is_trained_once_and_one_of_a_folder_stays(
     [
         (["reconstruction.decoder_only=true"], "reconstruction.decoder_only: true has no effect in a search"),
         (["reconstruction.steps=5"], "reconstruction.steps: has no effect in a search; allowed: rungs="),
-        (["budget.prices=a.json", "budget.latency_ms=5"], "budget.latency_ms, budget.prices: price lists"),
+        (["cost=latency_ms"], "cost: latency_ms without a price list; needed: budget.prices="),
         (["init_from=runs/none"], "autoencoder: has no effect beside init_from=, whose encoder stays"),
         (["rungs=[2,1]"], "rungs: [2, 1] do not rise"),
         (["budget.gmacs=1e-9"], "budget.gmacs: nothing of this space fits"),
