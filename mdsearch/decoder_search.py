@@ -23,7 +23,7 @@ DECODER_TEXTS = (
     "name", "runs_folder", "cache_folder", "data.folder", "data.captions", "data.source",
     "weights.cache_folder",
 )  # fmt: skip
-GROUP, MARK = "space", "middle_blocks:"  # a preset of this group that holds this is of decoders
+_GROUP, _MARK = "space", "middle_blocks:"  # a preset of this group that holds this is of decoders
 
 
 def is_of_decoders(words: Sequence[str]) -> bool:
@@ -34,14 +34,14 @@ def is_of_decoders(words: Sequence[str]) -> bool:
         from search.decoders.settings import is_decoder_search
 
         return is_decoder_search(resume)
-    named = [word.partition("=")[2] for word in words if word.startswith(f"{GROUP}=")]
-    return any(MARK in _text_of(unquoted(name)) for name in named)
+    named = [word.partition("=")[2] for word in words if word.startswith(f"{_GROUP}=")]
+    return any(_MARK in _text_of(unquoted(name)) for name in named)
 
 
 def _text_of(name: str) -> str:
     if is_path(name) and not Path(name).expanduser().is_file():
         return ""  # which is refused where it is read
-    return "" if name.startswith("{") else preset_text(presets_of(PACKAGE), GROUP, name)
+    return "" if name.startswith("{") else preset_text(presets_of(PACKAGE), _GROUP, name)
 
 
 def decoder_settings_of(words: Sequence[str]) -> tuple[DecoderSearchSettings, list[str]]:

@@ -32,6 +32,7 @@ COMMANDS = {  # by what they are for: each with what it does, in one line
         "evidence elsewhere": "whether the order of networks carries over to other images",
         "gather": "records of many runs in one small file",
         "efficiency": "strategies compared in pairs on recorded runs",
+        "split": "how UNet and decoder share one latency budget",
         "serve": "ask and tell for training that runs elsewhere",
     },
     "What a network costs": {

@@ -43,6 +43,7 @@ from mdsearch.commands.noise import NoiseSettings
 from mdsearch.commands.proxy import ProxyCommand
 from mdsearch.commands.replay import ReplaySettings
 from mdsearch.commands.simulate import SimulateSettings
+from mdsearch.commands.split import SplitSettings
 from mdsearch.commands.train import TrainCommand
 from mdsearch.commands.train_autoencoder import AutoencoderCommand
 from mdsearch.distill_command import DistillCommand
@@ -128,6 +129,7 @@ COMMANDS = {
     "search_decoder": DecoderSearchSettings,
     "serve": AskTellSettings,
     "simulate": SimulateSettings,
+    "split": SplitSettings,
     "table1": TableSettings,
     "train": TrainCommand,
     "train_autoencoder": AutoencoderCommand,
