@@ -19,6 +19,7 @@ from search.runs.files import CONFIG_NAME, RECORD_NAME
 from search.runs.folder import OF_DECODERS, folder_for
 from search.samplers.factory import SamplerSettings
 from search.settings import FREE_ON_RESUME
+from search.statistics.noise import Noise
 from search.stopping.factory import StoppingSettings
 from search.strategies.factory import StrategySettings
 from search.strategies.independent import IndependentSettings
@@ -130,8 +131,9 @@ class DecoderSearchSettings:
         return IndependentSettings()
 
     @property
-    def noise(self) -> None:
+    def noise(self) -> Noise | None:
         """Nobody has stated any."""
+        return None
 
     @property
     def logger(self) -> tuple[()]:

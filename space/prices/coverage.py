@@ -8,6 +8,7 @@ from typing import Any
 
 from space.architecture import Architecture
 from space.autoencoder import Autoencoder
+from space.candidates import Candidate
 from space.choices import Space
 from space.decoder_space import DecoderSpace, unet_space
 from space.prices.latency import PriceList
@@ -34,6 +35,7 @@ def parts_of_space(space: AnySpace) -> list[TimedPart]:
     width and on what is chosen for layers: the two are gone through one after the other.
     """
     found: dict[TimedPart, None] = {}
+    networks: Iterator[Candidate]
     networks = _decoders(space) if isinstance(space, DecoderSpace) else _varied(unet_space(space))
     for network in networks:
         found.update(dict.fromkeys(parts(network)))
