@@ -11,7 +11,7 @@ from search.backends.cluster import check_devices
 from search.checks import check_choosing
 from search.confirmation.confirmation import Confirmation
 from search.decoders.encoder import keep_encoder
-from search.decoders.settings import DecoderSearchSettings, claim_decoder_folder
+from search.decoders.settings import PSNR, DecoderSearchSettings, claim_decoder_folder
 from search.decoders.trial import DecoderTrialSettings, DecoderWorker
 from search.display import Display
 from search.latency import latency_notes, recorded_lists
@@ -89,6 +89,10 @@ class DecoderSearch:
         given = self._worker_settings(folder, evaluator / ENCODER_FOLDER)
         worker = given.worker()
         self._keep_originals(worker, evaluator / REAL_NAME)
+        _, scores, _ = worker.judged(worker.start.network)
+        display.message(
+            f"the autoencoder as it was trained: PSNR {scores[PSNR]:.2f}, by a decoder of its own"
+        )
         protocol = _protocol(worker, data)
         name = hashlib.sha256(compact(protocol).encode()).hexdigest()[:12]
         return Prepared(given, protocol, name, lambda: self._start_scores(worker))
@@ -144,7 +148,7 @@ class DecoderSearch:
     def _start_scores(self, worker: DecoderWorker) -> dict[str, float]:
         """Of the cheapest decoder before its first step: where every curve begins."""
         smallest: Autoencoder = self.settings.space.smallest(lambda a: candidate_price(a).macs)
-        _, scores, _ = worker.judged(worker.decoder_trainer(smallest, self.settings.seed))
+        _, scores, _ = worker.judged(worker.decoder_trainer(smallest, self.settings.seed).averaged)
         return scores | self.settings.cost_score(smallest)
 
 

@@ -17,6 +17,7 @@ from search.runs.files import SAMPLES_COLUMNS, SAMPLES_NAME
 from search.strategy import Job, Report
 from search.worker import RungWork, RungWorker, measured_seconds, report_of
 from space.autoencoder import Autoencoder
+from space.autoencoder_network import AutoencoderNetwork
 from space.interchange.autoencoder_files import read_autoencoder
 from space.shared.files import replacing_files
 from space.shared.plain import InputError
@@ -58,9 +59,9 @@ class DecoderWorker(RungWorker):
         super().__init__(settings.run_folder)
         self.settings, self.data = settings, load_data(settings.data)
         self.start = read_autoencoder(Path(settings.autoencoder))
-        device = str(choose_device(settings.reconstruction.device))
+        self.device = choose_device(settings.reconstruction.device)
         self.perceptual = perceptual_for(
-            settings.perceptual, settings.reconstruction.perceptual, settings.weights, device
+            settings.perceptual, settings.reconstruction.perceptual, settings.weights, str(self.device)
         )
         self.images = self.data.held_out(range(min(settings.images, len(self.data.held_out_captions))))[0]
         self.originals = as_pixels(self.images)
@@ -92,7 +93,7 @@ class DecoderWorker(RungWorker):
         with measured_seconds(seconds, "validation"):
             validation_loss = trainer.validation_loss()
         with measured_seconds(seconds, "reconstruction"):
-            given, scores, deviations = self.judged(trainer)
+            given, scores, deviations = self.judged(trainer.averaged)
         scores[VALIDATION_LOSS] = validation_loss
         with measured_seconds(seconds, "writing"):
             with replacing_files(folder, last=AUTOENCODER_RECORD) as own:
@@ -103,11 +104,11 @@ class DecoderWorker(RungWorker):
             self.log(job, work, work.to_step)
         return report_of(work, scores, deviations)
 
-    def judged(self, trainer: AutoencoderTrainer) -> tuple[np.ndarray, dict[str, float], dict[str, float]]:
+    def judged(self, network: AutoencoderNetwork) -> tuple[np.ndarray, dict[str, float], dict[str, float]]:
         """What comes back of the images, (N, H, W, 3) uint8; the mean PSNR; its deviation over resamples."""
-        settings = trainer.reconstruction
-        with trainer.settings.autocast(trainer.device):
-            made = reconstructed(trainer.averaged, self.images, trainer.device, settings.batch_size)
+        settings, device = self.settings.reconstruction, self.device
+        with settings.of_the_loop().autocast(device):
+            made = reconstructed(network.to(device), self.images, device, settings.batch_size)
         given = as_pixels(made)
         each = np.minimum(psnr(self.originals, given), MOST_PSNR)
         return given, {PSNR: float(each.mean())}, {PSNR: float(each.std(ddof=1) / len(each) ** 0.5)}
