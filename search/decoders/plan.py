@@ -1,4 +1,4 @@
-"""Before anything starts, with `dry_run=true`: what a search over decoders would do, and how long it takes."""
+"""Before anything starts, with `dry_run=true`: what a search over decoders would do, and the time for it."""
 
 from __future__ import annotations
 
