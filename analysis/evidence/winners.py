@@ -133,7 +133,7 @@ def networks_within(space: Space, budget: Budget) -> list[Architecture]:
     most = GridSettings().most_combinations
     if space.encodings > most:
         return []
-    every = (proposal.architecture for proposal in GridSampler(0, most).proposals(space, [], 0))
+    every = (as_unet(proposal.architecture) for proposal in GridSampler(0, most).proposals(space, [], 0))
     return [each for each in every if not budget.excess(price(each))]
 
 

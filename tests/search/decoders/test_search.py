@@ -145,14 +145,14 @@ def test_a_decoder_that_is_the_autoencoders_own_begins_at_random_as_others_do(ru
 def test_the_encoder_is_trained_once_and_one_of_a_folder_stays(
     run: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings, given = any_settings_of([*words, "name=second", "trials=1"])
+    settings, given = any_settings_of([*words, "name=second"])
     result = run_search(settings, given)
     assert "steps of training" not in capsys.readouterr().out
     first, second = (read_history(folder).header["protocol"] for folder in (run, result.folder))
     assert first == second
     others = [word for word in words if not word.startswith("autoencoder=")]
     folder = run / "evaluator" / "autoencoder"
-    given_folder, _ = any_settings_of([*others, "name=third", "trials=1", f"init_from={folder}"])
+    given_folder, _ = any_settings_of([*others, "name=third", f"init_from={folder}"])
     assert isinstance(given_folder, DecoderSearchSettings) and isinstance(settings, DecoderSearchSettings)
     assert given_folder.space.fixed.encoder == settings.space.fixed.encoder
     third = run_search(replace(given_folder, cache_folder=str(run / "none")), []).folder
