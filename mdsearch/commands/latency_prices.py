@@ -101,7 +101,7 @@ def main(words: list[str]) -> int:
 def _with_whole_space(plain: dict[str, Any]) -> dict[str, Any]:
     """A space of decoders has the autoencoder whose encoder stays. Raises InputError."""
     plain, ranges = dict(plain), dict(plain["space"])
-    autoencoder, is_of_decoders = plain.pop("autoencoder"), "middle_blocks" in ranges
+    autoencoder, is_of_decoders = plain.pop("autoencoder", None), "middle_blocks" in ranges
     if is_of_decoders != (autoencoder is not None):
         raise InputError(
             "autoencoder: missing; needed beside a space of decoders, such as autoencoder=small"

@@ -18,7 +18,7 @@ from search.strategy import Report
 from search.worker import StartsAgain, saved_step
 from space.shared.retries import StorageAway, Waiting
 from tests.search.backends.tuned import asked_of_tune
-from tests.search.worlds import RUNGS, make_search, scores_at
+from tests.search.worlds import RUNGS, made_by, make_search, scores_at
 
 # In the words of Ray 2.60, as Tune writes them into a trial's error.txt.
 GONE = """Failure # 1 (occurred at 2026-11-21_01-10-33)
@@ -211,10 +211,6 @@ class ScriptedWorker:
 
     outcomes: tuple[object, ...] = ()
 
-    def __init__(self, settings: object) -> None:
-        if settings == "away":
-            raise FileNotFoundError(errno.ENOENT, "not mounted here", "evaluator")
-
     def run(self, job: object) -> Iterator[object]:
         for outcome in self.outcomes:
             if isinstance(outcome, Exception):
@@ -222,17 +218,20 @@ class ScriptedWorker:
             yield outcome
 
 
+def away() -> object:
+    raise FileNotFoundError(errno.ENOENT, "not mounted here", "evaluator")
+
+
 def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     from search.backends import ray_tune
 
     report = Report(2, {"fid": 1.0}, {})
     full = OSError(errno.ENOSPC, "No space left on device", "state.pt")
-    monkeypatch.setattr(ray_tune, "TrialWorker", ScriptedWorker)
     actor_of = asked_of_tune(None, None, ClusterSettings(), print, ONE_NODE).actor
     monkeypatch.setattr(
         ScriptedWorker, "outcomes", (Waiting("full"), StartsAgain("torn"), report, ValueError("a bug"))
     )
-    actor = actor_of({"threads": 1, "settings": "here", "job": "0", "workers": 1})
+    actor = actor_of({"threads": 1, "settings": made_by(ScriptedWorker), "job": "0", "workers": 1})
     assert [actor.step() for _ in range(4)] == [
         {"waiting": "full"},
         {"starts_again": "torn"},
@@ -240,8 +239,8 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
         {"failed": "ValueError: a bug"},
     ]
     monkeypatch.setattr(ScriptedWorker, "outcomes", (full,))
-    actor.reset_config({"settings": "here", "job": "1", "workers": 1})
+    actor.reset_config({"settings": made_by(ScriptedWorker), "job": "1", "workers": 1})
     with pytest.raises(ray_tune.Stuck, match="No space left on device"):
         actor.step()
     with pytest.raises(ray_tune.Stuck, match="not mounted here"):
-        actor_of({"threads": 1, "settings": "away", "job": "0"}).step()
+        actor_of({"threads": 1, "settings": made_by(away), "job": "0"}).step()
