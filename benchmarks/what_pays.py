@@ -2,7 +2,7 @@
 
     python -m benchmarks.what_pays [threads=2] [rounds=9] [runtimes=eager,compiled,onnx] [narrower=1]
 
-At full width some forty minutes on two quiet cores; `narrower=8` divides all widths, to see that it runs.
+At full width 13 minutes on two quiet cores; `narrower=8` divides all widths, to see that it runs.
 Prints a markdown table: MACs and milliseconds of one evaluation that a decision saves, the median of the
 rounds' differences with its 95 % interval.
 """

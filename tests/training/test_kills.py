@@ -3,7 +3,6 @@ disk ends with the bits of what nobody killed."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from contextlib import closing
@@ -14,9 +13,11 @@ import pytest
 import torch
 
 from space.architecture import Architecture
+from space.shared.workers import fork_server
 from training import checkpoints, state
 from training.checkpoints import Checkpoints
 from training.data.dataset import Dataset
+from training.distributed.launch import BY_A_FIRST_STEP
 from training.files import STATES_FOLDER
 from training.settings import TrainingSettings
 from training.state import TrainingState
@@ -73,9 +74,9 @@ def kill() -> None:
 def killed(make: Makes, folder: Path, *, kill_at: int = LAST + 1, moment: str = "") -> None:
     """`go_on` in a process of its own, until it is killed. Forked of a server, for torch cannot go on in a
     fork of a process whose gradients ran in threads."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training.trainer"])
-    process = context.Process(target=go_on_to_be_killed, args=(make, folder, kill_at, moment))
+    process = fork_server(("training.trainer", *BY_A_FIRST_STEP)).Process(
+        target=go_on_to_be_killed, args=(make, folder, kill_at, moment)
+    )
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -93,7 +94,7 @@ def assert_same(ours: TrainingState, theirs: TrainingState) -> None:
     assert all(torch.equal(ours.tensors[name], theirs.tensors[name]) for name in ours.tensors)
 
 
-@pytest.mark.parametrize("steps", [[1], [2], [3, 4], [5, 5, 6], [7]])
+@pytest.mark.parametrize("steps", [[1], [2, 3], [5, 5, 7]])
 def test_killed_at_any_step_it_ends_with_the_same_bits(
     make: Makes, undisturbed: TrainingState, tmp_path: Path, steps: list[int]
 ) -> None:

@@ -29,6 +29,7 @@ from space.shared.workers_path import path_for_workers
 from training.distributed.ranks import RAISED_BY_ALL, FirstFailed
 from training.failures import OutOfMemory, WorkersLost
 
+BY_A_FIRST_STEP = ("torch._dynamo", "diffusers.schedulers")  # imported late, by every worker: once for all
 LOOPBACK, LOOPBACK_NAMES = "127.0.0.1", ("lo", "lo0")
 KNOWN_SECONDS = 15.0  # in which the cause shows, once a worker has noticed that another one is gone
 _OF_OTHERS = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
@@ -107,7 +108,7 @@ def _until_one_ends(
 ) -> tuple[int, LastWord] | None:
     """None where all workers end well; else the one that ended otherwise, the others being killed."""
     store = distributed.TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)
-    context, workers = fork_server(preload), list[_Worker]()
+    context, workers = fork_server((*preload, *BY_A_FIRST_STEP)), list[_Worker]()
     try:
         with path_for_workers():
             for rank, slot in enumerate(slots):
