@@ -67,9 +67,10 @@ def more_seeds_command(
 ) -> str:
     """To race the same networks over the same steps with more seeds."""
     if searches_decoders(header):
-        chosen = {"best": max(1, settings.best), "seeds": MORE * max(1, settings.seeds), "minutes": None}
+        chosen: dict[str, Any] = {"best": max(1, settings.best), "references": list(settings.references)}
+        chosen |= {"seeds": MORE * max(1, settings.seeds), "minutes": None}
         fields = {f"confirmation.{name}": value for name, value in chosen.items()}
-        return command_line("search", resume=folder, **fields)
+        return command_line("search", resume=folder, confirmation="short", **fields)
     usual = ConfirmationSettings()  # conf/confirm.yaml says the same of these, but for more seeds
     names = ("best", "references", "steps", "stopped")
     asked = {name: getattr(settings, name) for name in names}

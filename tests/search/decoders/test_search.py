@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +16,11 @@ import torch
 from analysis.replay.recheck import recheck
 from mdsearch.api import any_settings_of, read_run, run_search
 from mdsearch.commands.search import main
-from search.decoders.settings import DecoderSearchSettings
+from search.confirmation.confirmation import ConfirmationSettings
+from search.decoders.search import DecoderSearch
+from search.decoders.settings import DecoderSearchSettings, decoder_settings_from_plain
 from search.decoders.trial import DecoderTrialSettings
+from search.runs.commands import more_seeds_command
 from search.runs.files import BEST_NAME, CSV_NAME, RECORD_NAME
 from search.runs.header import noise_of, objectives_of, space_of
 from search.runs.record import read_history
@@ -23,7 +29,7 @@ from space.autoencoder import Autoencoder
 from space.decoder_space import DecoderSpace
 from space.interchange.autoencoder_files import read_autoencoder
 from space.prices.candidates import candidate_price
-from space.shared.plain import InputError
+from space.shared.plain import InputError, to_plain
 from training.data.factory import load_data
 
 OWN = """schema_version: 1
@@ -110,9 +116,13 @@ def test_its_tables_its_report_and_its_winner_speak_of_decoders(run: Path) -> No
 def test_gone_on_with_it_has_more_trials_and_every_decision_as_recorded(run: Path) -> None:
     before = (run / RECORD_NAME).read_bytes()
     assert main([f"resume={run}", "trials=3"]) == 0
+    asked = ConfirmationSettings(best=2, references=(), seeds=1)
+    _, _, *more = shlex.split(more_seeds_command(run, asked, read_history(run).header))
+    assert main([*more, "trials=3"]) == 0
     assert (run / RECORD_NAME).read_bytes().startswith(before)
     history = read_history(run)
     assert [trial.state for trial in history.trials] == ["complete"] * 3
+    assert len(history.confirmations) >= 2 and {each.state for each in history.confirmations} == {"complete"}
     assert len({trial.architecture.id for trial in history.trials}) == 3
     found = recheck(run)
     assert found.agrees and found.agreed >= 9
@@ -160,32 +170,52 @@ def test_the_encoder_is_trained_once_and_one_of_a_folder_stays(
     assert not (run / "none").exists()
 
 
+@pytest.fixture(scope="module")
+def plain(words: list[str]) -> dict[str, Any]:
+    settings, _ = any_settings_of(words)
+    found: dict[str, Any] = to_plain(settings)
+    return found
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["reconstruction.decoder_only=true"], "reconstruction.decoder_only: true has no effect in a search"),
-        (["reconstruction.steps=5"], "reconstruction.steps: has no effect in a search; allowed: rungs="),
-        (["cost=latency_ms"], "cost: latency_ms without a price list; needed: budget.prices="),
-        (["init_from=runs/none"], "autoencoder: has no effect beside init_from=, whose encoder stays"),
-        (["rungs=[2,1]"], "rungs: [2, 1] do not rise"),
-        (["budget.gmacs=1e-9"], "budget.gmacs: nothing of this space fits"),
-        (["enqueue=[sd]"], "enqueue: sd: its decoder is not of the encoder that stays: decoder.levels: 4"),
-        (["enqueue=[sdd]"], "enqueue: autoencoder 'sdd': no such preset"),
-        (["data.image_size_px=15"], "data.image_size_px: 15 px is no multiple of 2"),
-        (["cluster.workers_per_trial=2", "cluster.workers=2"], "cluster.workers_per_trial: 2; a decoder"),
-        (["encoder_steps=0"], "encoder_steps: 0 is too few; allowed: 1 or more"),
         (
-            ["sampler=grid", "sampler.most_combinations=3"],
-            "sampler: a grid of this space has 32",
+            {"reconstruction.decoder_only": True},
+            "reconstruction.decoder_only: true has no effect in a search",
         ),
+        ({"cost": "latency_ms"}, "cost: latency_ms without a price list; needed: budget.prices="),
+        ({"rungs": [2, 1]}, "rungs: [2, 1] do not rise"),
+        ({"budget.gmacs": 1e-9}, "budget.gmacs: nothing of this space fits"),
+        ({"enqueue": ["sd"]}, "enqueue: sd: its decoder is not of the encoder that stays: decoder.levels: 4"),
+        ({"enqueue": ["sdd"]}, "enqueue: autoencoder 'sdd': no such preset"),
+        ({"confirmation.references": ["md"]}, "confirmation.references: autoencoder 'md': no such preset"),
+        ({"data.image_size_px": 15}, "data.image_size_px: 15 px is no multiple of 2"),
+        ({"cluster.workers_per_trial": 2, "cluster.workers": 2}, "cluster.workers_per_trial: 2; a decoder"),
+        ({"encoder_steps": 0}, "encoder_steps: 0 is too few; allowed: 1 or more"),
+        ({"sampler": {"name": "grid", "most_combinations": 3}}, "sampler: a grid of this space has 32"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_line(words: list[str], changes: list[str], said: str) -> None:
-    names = {change.partition("=")[0] for change in changes}
-    given = [word for word in words if word.partition("=")[0] not in names]
+def test_what_cannot_work_is_refused_in_one_line(
+    plain: dict[str, Any], changes: dict[str, Any], said: str
+) -> None:
+    changed = copy.deepcopy(plain)
+    for name, value in changes.items():
+        *above, last = name.split(".")
+        group = changed[above[0]] if above else changed
+        group[last] = value
     with pytest.raises(InputError) as caught:
-        main([*given, *changes, "name=refused"])
+        DecoderSearch(decoder_settings_from_plain(changed)).check()
     assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
+
+
+def test_words_without_effect_are_refused(words: list[str]) -> None:
+    with pytest.raises(
+        InputError, match=r"reconstruction\.steps: has no effect in a search; allowed: rungs="
+    ):
+        any_settings_of([*words, "reconstruction.steps=5"])
+    with pytest.raises(InputError, match="autoencoder: has no effect beside init_from=, whose encoder stays"):
+        any_settings_of([*words, "init_from=runs/none"])
 
 
 def test_a_plan_says_what_would_be_done(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
