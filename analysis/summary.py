@@ -8,7 +8,7 @@ from analysis.findings import preset_network, reference_networks, reruns, steps_
 from analysis.wording import wording_of
 from search.formats import counted, duration, gmacs, label, millions, share, size
 from search.objectives import CLIP, FID
-from search.runs.header import noise_of_rule, objectives_of
+from search.runs.header import noise_of_rule, objectives_of, searches_decoders
 from search.runs.record import History, Trial
 from search.stopping.base import StatesDoubt
 from search.stopping.factory import StoppingSettings
@@ -127,7 +127,10 @@ def _doubt(history: History) -> str:
             f"reached the Pareto front and {'was' if len(wrong) == 1 else 'were'} stopped wrongly{named}."
         )
     said = _stated_doubt(history)
-    unknown = "wrong stops nobody has counted, since none was trained on (mdsearch confirm ... stopped=99)"
+    how = "confirm ... stopped=99"
+    if searches_decoders(history.header):
+        how = "search resume=... confirmation=short confirmation.stopped=99"
+    unknown = f"wrong stops nobody has counted, since none was trained on (mdsearch {how})"
     return f"In doubt: {said}; {unknown}." if said else f"In doubt: {unknown}."
 
 

@@ -18,7 +18,7 @@ from analysis.comparison.runs import (
 )
 from analysis.findings import all_verdicts
 from analysis.report.charts.marks import FIRST_TWO
-from analysis.report.charts.scores import planes
+from analysis.report.charts.scores import best_corner, planes
 from analysis.report.html import Cell, PageTable, Row, badge_cell, number
 from analysis.report.sections.verdicts import (
     difference_cells,
@@ -119,6 +119,7 @@ def settings_section(runs: Sequence[Run]) -> dict[str, Any]:
 def fronts_section(runs: Sequence[Run]) -> dict[str, Any]:
     noise, objectives = widest_noise(runs), objectives_of_all(runs)
     return {
+        "corner": best_corner(objectives),
         "labels": [objective.label for objective in objectives],
         "apart": _apart(noise, objectives) if noise is not None else [],
         "charts": {
