@@ -29,7 +29,9 @@ from space.autoencoder import Autoencoder
 from space.decoder_space import DecoderSpace
 from space.interchange.autoencoder_files import read_autoencoder
 from space.prices.candidates import candidate_price
+from space.prices.coverage import parts_of_space
 from space.shared.plain import InputError, to_plain
+from tests.space.price_lists import list_of
 from training.data.factory import load_data
 
 OWN = """schema_version: 1
@@ -222,3 +224,17 @@ def test_a_plan_says_what_would_be_done(words: list[str], capsys: pytest.Capture
     assert main([*words, "dry_run=true", "format=json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["candidates"], plan["steps"], plan["images"], plan["feasible"]) == (2, 4, 16, 1.0)
+
+
+def test_milliseconds_by_a_price_list_can_decide(plain: dict[str, Any], tmp_path: Path) -> None:
+    space = decoder_settings_from_plain(plain).space
+    prices = list_of(parts_of_space(space))
+    bound = 1.05 * prices.milliseconds(space.smallest(prices.milliseconds))
+    budget = plain["budget"] | {"prices": str(prices.write(tmp_path / "list.json")), "latency_ms": bound}
+    settings = decoder_settings_from_plain(plain | {"budget": budget, "cost": "latency_ms"})
+    DecoderSearch(settings).check()
+    assert [each.name for each in settings.objectives] == ["psnr", "latency_ms"]
+    assert settings.cost_score(space.first) == {"latency_ms": prices.milliseconds(space.first)}
+    assert settings.budget.excess(space.fixed) != []
+    header = DecoderSearch(settings).header(tmp_path / "run", [])
+    assert header["price_lists"][0]["list"] == prices.describe()
