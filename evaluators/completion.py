@@ -19,12 +19,15 @@ from evaluators.measuring.parts import chosen_images
 from evaluators.measuring.reference import PASSED_OVER, UNSAID, Reference
 from evaluators.measuring.reference_cache import reference_form
 from evaluators.protocols.protocol import (
+    HPS,
     METRICS,
+    TEXT_METRICS,
     CaptionList,
     EvaluationProtocol,
     ImageForm,
     ReferenceSet,
     Sampling,
+    text_metric,
 )
 from space.shared.image_files import SAMPLES_MANIFEST
 from space.shared.plain import InputError, from_plain, to_plain
@@ -62,10 +65,10 @@ def protocol_for(
             f"evaluators.samples={count} makes a protocol of your own"
         )
     fields |= {"samples": count, "metrics": wanted, "drawing": to_plain(_sampling(manifest))}
-    unused: dict[str, Any] = {}
-    if not set(wanted) - {"clip"}:
+    unused: dict[str, Any] = _unused_clips(fields.get("clips"), wanted)
+    if not set(wanted) - set(TEXT_METRICS):
         unused |= {"features": [], "reference": None}
-    if "clip" not in wanted:
+    if not set(wanted) & set(TEXT_METRICS):
         unused |= {"clips": [], "captions": None}
     elif fields.get("captions") is None:
         fields["captions"] = {"name": OWN}
@@ -74,6 +77,16 @@ def protocol_for(
     protocol: EvaluationProtocol = from_plain(EvaluationProtocol, fields, "evaluators")
     _check_networks(protocol)
     return protocol
+
+
+def _unused_clips(clips: Any, wanted: Sequence[str]) -> dict[str, Any]:
+    """The entry that leaves out networks of another metric of captions; none where all are of use."""
+    if not isinstance(clips, (list, tuple)):
+        return {}
+    kept = [
+        spec for spec in clips if not isinstance(spec, Mapping) or text_metric(spec.get("network")) in wanted
+    ]
+    return {} if len(kept) == len(clips) else {"clips": kept}
 
 
 def with_size(
@@ -116,12 +129,13 @@ def _check_networks(protocol: EvaluationProtocol) -> None:
     """Raises InputError where no metric is asked for, or none of the networks that one needs."""
     if not protocol.metrics:
         raise InputError(f"metrics: none; allowed: {', '.join(METRICS)}")
-    for field, needing in (
-        ("features", [metric for metric in protocol.metrics if metric != "clip"]),
-        ("clips", [metric for metric in protocol.metrics if metric == "clip"]),
-    ):
-        if needing and not getattr(protocol, field):
-            raise InputError(f"evaluators.{field}: none; {', '.join(needing)} needs one network or more")
+    of_features = [metric for metric in protocol.metrics if metric not in TEXT_METRICS]
+    if of_features and not protocol.features:
+        raise InputError(f"evaluators.features: none; {', '.join(of_features)} needs one network or more")
+    for metric in TEXT_METRICS:
+        if metric in protocol.metrics and not protocol.text_networks(metric):
+            known = ": {network: hps, weights: v2.0}, or v2.1" if metric == HPS else ""
+            raise InputError(f"evaluators.clips: none; {metric} needs one network or more{known}")
 
 
 def with_reference(

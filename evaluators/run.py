@@ -21,7 +21,7 @@ from evaluators.completion import (
     with_samples,
     with_size,
 )
-from evaluators.images.captions import captions_of
+from evaluators.images.benchmark import ImageCaptions, captions_and_styles, check_prompts
 from evaluators.images.image_set import ImageSet, open_images
 from evaluators.measuring.measured_set import OnImages, measure_set
 from evaluators.measuring.measurements import Measurements
@@ -31,14 +31,14 @@ from evaluators.measuring.reference import PASSED_OVER, Reference
 from evaluators.measuring.reference_cache import MeasureSettings, Show, check_unreadable, reference_from
 from evaluators.measuring.scoring import scores
 from evaluators.measuring.second_opinions import clip_opinion, feature_opinions, opinions_of
+from evaluators.measuring.text_scores import text_scale
 from evaluators.networks.features import Networks
 from evaluators.networks.loading import ComputeSettings, load_networks
 from evaluators.networks.weights import Missing, WeightsSettings
 from evaluators.output import claim, with_earlier
-from evaluators.protocols.protocol import EvaluationProtocol
-from evaluators.protocols.score import Score, score_name
+from evaluators.protocols.protocol import HPS, EvaluationProtocol
+from evaluators.protocols.score import Score, text_score_name
 from evaluators.protocols.sheet import FILE, Sheet
-from space.shared.captions import captions_beside
 from space.shared.plain import InputError
 from space.shared.second_opinion import SecondOpinion
 
@@ -84,11 +84,13 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
             goes on from there.
     """
     images = open_images(request.images)
+    check_prompts(images, request.captions)
     manifest = manifest_beside(request.images)
     protocol = protocol_for(request.preset, request.metrics, len(images.names), manifest)
     _check_reference(request, protocol)
     protocol = with_size(protocol, images, request.reference, request.reference_list)
-    captions = _captions(request, images) if protocol.clips else None
+    found = _captions(request, protocol, images) if protocol.clips else None
+    captions = found.texts if found else None
     networks, protocol = _networks(request, protocol)
     load = partial(networks_alone, protocol, request.weights, request.compute)
     folder = claim(request.images, request.captions, request.out, protocol)
@@ -111,7 +113,8 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
         )
     check_unreadable(result.unreadable, len(result.measured), "images", request.measuring)
     protocol = with_samples(protocol, result, captions)
-    made = scores(result.measured, reference, protocol, intervals=request.intervals)
+    styles = found.styles if found else ()
+    made = scores(result.measured, reference, protocol, intervals=request.intervals, styles=styles)
     notes = notes_on(result, protocol, request.preset, manifest)
     notes += source_notes(images, reference)
     sheet = Sheet(
@@ -136,7 +139,7 @@ def score_images(request: Request, show: Show) -> tuple[Sheet, Path]:
     sheet = with_earlier(sheet, folder / FILE)
     sheet.save(folder / FILE)
     if request.check:
-        opinions = _second_opinions(result.measured, reference, sheet.scores, work, networks, show)
+        opinions = _second_opinions(result.measured, reference, sheet.scores, work, networks, protocol, show)
         sheet = Sheet(sheet.scores, {**sheet.about, OPINIONS: [opinion.to_plain() for opinion in opinions]})
         sheet.save(folder / FILE)
     return sheet, folder / FILE
@@ -148,6 +151,7 @@ def _second_opinions(
     made: Mapping[str, Score],
     work: Work,
     networks: Networks,
+    protocol: EvaluationProtocol,
     show: Show,
 ) -> list[SecondOpinion]:
     opinions: list[SecondOpinion] = []
@@ -156,10 +160,10 @@ def _second_opinions(
             for opinion in feature_opinions(measured, reference, made):
                 opinions.append(opinion)
                 on_opinion(len(opinions), opinions_of(measured, reference))
-    for network in networks.similarities:
+    for spec, network in zip(protocol.clips, networks.similarities, strict=True):
         with show("images embedded for the second opinion") as on_images:
-            score = made[score_name("clip", network.name)]
-            opinions.append(clip_opinion(work, network, measured, score, on_images))
+            score = made[text_score_name(spec)]
+            opinions.append(clip_opinion(work, network, measured, score, text_scale(spec), on_images))
     return opinions
 
 
@@ -219,12 +223,9 @@ def networks_alone(
 # ---------------------------------------------------------------------- what the request names
 
 
-def _captions(request: Request, images: ImageSet) -> tuple[str, ...]:
-    file = request.captions
-    if file is None and Path(request.images).expanduser().is_dir():
-        beside = captions_beside(Path(request.images).expanduser())
-        file = None if beside is None else str(beside)
-    return tuple(captions_of(images, file))
+def _captions(request: Request, protocol: EvaluationProtocol, images: ImageSet) -> ImageCaptions:
+    of_benchmark = HPS in protocol.metrics
+    return captions_and_styles(images, request.images, request.captions, of_benchmark=of_benchmark)
 
 
 def _reference(

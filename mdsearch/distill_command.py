@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,14 +16,15 @@ from mdsearch.train_command import OF_RUN, WORDS, read_kept, trained_as, whole_s
 from space.shared.plain import InputError, from_plain
 from training.data.factory import DataSettings
 from training.data.scenes import ScenesSettings
-from training.distillation import OF_MODEL, DistillationSettings, describe_base, with_base
+from training.distillation import OF_MODEL, DistillationSettings, with_base
 from training.files import CONFIG_NAME
 from training.model_card import CardSettings
 from training.objectives.ufogen import UfogenSettings
 from training.settings import TrainingSettings
+from training.teachers import TEACHER, describe_base
 
 DISTILL_TEXTS = (
-    "init_from", "out", "resume", "data.folder", "data.captions", "data.source",
+    "init_from", "out", "resume", "objective.teacher", "data.folder", "data.captions", "data.source",
     "card.licence", "card.data_licence",
 )  # fmt: skip
 DECIDED = {  # of what training settings say, by what else
@@ -69,7 +70,8 @@ def distill_command_of(words: list[str]) -> tuple[DistillCommand, list[str]]:
     stored = read_kept(resume, CONFIG_NAME, dict)
     added = [word for word in words if not word.startswith("resume=")]
     start = path_of(before, "init_from")
-    assert start is not None
+    if start is None:
+        raise InputError(f"resume: {str(resume)!r} is no folder of a distillation (it began with no model)")
     command = _composed(words, stored, start, before, stored.get("presets", {}))
     return command, [*without(before, added), *added]
 
@@ -77,6 +79,48 @@ def distill_command_of(words: list[str]) -> tuple[DistillCommand, list[str]]:
 def of_base(command: DistillCommand) -> dict[str, Any]:
     """The settings that the base was trained with, as far as its folder says them."""
     return {name: value for name, value in trained_as(Path(command.init_from)).items() if name in OF_RUN}
+
+
+def notes_of(command: DistillCommand, words: Sequence[str]) -> list[str]:
+    """What a person should know of what is asked for, in lines."""
+    return [*_unlearnt(command), *_off_its_steps(command), *_without_effect(command, words)]
+
+
+def _unlearnt(command: DistillCommand) -> Iterator[str]:
+    """What guidance needs, and neither model has seen."""
+    own, training = command.objective, command.training
+    dropout = of_base(command).get("training", {}).get("caption_dropout")
+    if own.guides and dropout == 0:
+        yield (
+            f"warning: {command.init_from} was trained without caption_dropout, so guidance, from which "
+            f"objective={own.name} learns, means nothing to it"
+        )
+    elif dropout and not training.caption_dropout and training.guidance != 1 and not own.guidance_width:
+        yield (
+            f"warning: training.caption_dropout is 0 ({command.init_from}: {dropout:g}), but what generates "
+            f"with guidance {training.guidance:g} needs the empty caption, too"
+        )
+
+
+def _off_its_steps(command: DistillCommand) -> Iterator[str]:
+    """A teacher that was made for fewer steps is no teacher of more."""
+    asked = getattr(command.objective, "teacher_steps", None)
+    folder = Path(command.objective.teacher or command.init_from)
+    if asked is None or not (folder / CONFIG_NAME).is_file():
+        return
+    before = read_kept(folder, CONFIG_NAME, dict, TEACHER).get("objective")
+    learnt = before.get("sampling_steps") if isinstance(before, dict) else None
+    if learnt is not None and learnt != asked:
+        yield (
+            f"warning: {folder} has learnt to generate in {learnt} steps; objective.teacher_steps is {asked}"
+        )
+
+
+def _without_effect(command: DistillCommand, words: Sequence[str]) -> Iterator[str]:
+    for name in (word.lstrip("+~").partition("=")[0] for word in words):
+        for field_name, beside in command.objective.without_effect().items():
+            if f"{name}.".startswith(f"objective.{field_name}."):
+                yield f"note: {name} has no effect beside objective.{beside}"
 
 
 def _composed(
@@ -95,6 +139,8 @@ def _composed(
     of_run = whole_settings({"data": stored["data"]} if "data" in stored else {})
     plain, texts = compose_and_keep("distill", new, before=earlier, stored=of_run, kept=kept)
     command: DistillCommand = from_plain(DistillCommand, plain | {"presets": texts})
+    if command.objective.teacher is not None:
+        describe_base(Path(command.objective.teacher), TEACHER)
     return replace(command, training=with_base(command.training, base, command.objective))
 
 

@@ -8,12 +8,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from space.shared.command_lines import setting_word
 from space.shared.files import alone_in
 from space.shared.plain import InputError
 from training.run import RunSettings
 
 OF_FOLDER = {"state_every_steps": 1, "images": 1, "keep_last": 1, "rollbacks": 0}  # the least of each
+# What a training may be gone on with otherwise: it learns the same, or for longer.
+OF_EXECUTION = {
+    "steps", "device", "precision", "micro_batch", "memory_format", "compile", "checkpointing",
+    "validation_images",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +94,37 @@ def held(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
         yield
+
+
+def refuse_other_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """For a folder whose training goes on though no `resume=` says so: it is to be the same training.
+
+    Args:
+        before, now: settings that decide what is learnt, as plain data; what `before` lacks is as it is now.
+
+    Raises:
+        InputError: one is another.
+    """
+    for name, value in _leaves(now):
+        earlier = _at(before, name, value)
+        if earlier != value and name.rpartition(".")[2] not in OF_EXECUTION:
+            raise InputError(
+                f"{name}: {value}, but {folder} holds a training with {earlier}; needed: another out=, or "
+                f"{setting_word('resume', folder)}, which goes on with it"
+            )
+
+
+def _leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in plain.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _at(plain: Any, name: str, missing: Any) -> Any:
+    for key in name.split("."):
+        if not isinstance(plain, Mapping) or key not in plain:
+            return missing
+        plain = plain[key]
+    return plain

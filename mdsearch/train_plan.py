@@ -109,9 +109,9 @@ def _checked(stage: TrainedStage, network: Architecture, plan: WorkPlan) -> Data
 
 def _check_fits(stage: TrainedStage, network: Architecture, data: Dataset) -> None:
     training = stage.training
-    check_encoders(data, folder_digests(training))
     codec = make_codec(training.latents, CPU)
     check_fit(network, data.image_size_px, training.latents, codec)
+    check_encoders(data, folder_digests(training), codec)
     reads = network.cross_attention_layers > 0
     make_text_encoder(training.text, [], network.context_length, network.context_width, reads)
 

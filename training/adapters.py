@@ -48,7 +48,7 @@ def add_lora(model: Model, settings: LoraSettings) -> None:
     Raises:
         InputError: peft is not installed.
     """
-    _check_installed()
+    check_peft()
     model.requires_grad_(False)
     _wrapped(model).add_adapter(_config(model, settings), ADAPTER)
     for name, parameter in model.named_parameters():
@@ -120,6 +120,7 @@ def _wrapped(model: Model) -> Any:
     return PipelineUNet.wrapping(model.unet, coordinates=model.settings.latents.coordinates)
 
 
-def _check_installed() -> None:
+def check_peft() -> None:
+    """Raises InputError where peft is missing."""
     if find_spec("peft") is None:
         raise InputError("peft: LoRA needs it; pip install 'mdsearch[lora]'")

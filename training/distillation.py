@@ -7,18 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from space.interchange.checkpoints import PIPELINE_FILE
-from space.shared.command_lines import command_line
-from space.shared.plain import ByName, InputError
+from space.shared.plain import ByName
 from training.adapters import LORA_FOLDER, has_lora, is_lora, merged, save_lora
 from training.data.dataset import Dataset
-from training.files import MODEL_NAME
 from training.generation.identity import model_identity
 from training.initial import check_same, take_weights
-from training.model import Model, ModelSettings, load_model, read_description
+from training.model import Model, ModelSettings
 from training.objectives.base import TrainingObjective
 from training.objectives.student import StudentSettings
 from training.settings import TrainingSettings
+from training.teachers import load_base, load_teacher
 from training.trainer import Trainer
 
 OBJECTIVES = {
@@ -36,8 +34,9 @@ def with_base(training: TrainingSettings, base: ModelSettings, own: StudentSetti
     generates is what the objective makes of it.
 
     Raises:
-        InputError: the model's noise levels and the objective's do not go together.
+        InputError: the model and the objective do not go together.
     """
+    own.check(base)
     diffusion, (steps, guidance) = base.diffusion, own.sampled(base)
     if own.zero_terminal_snr is not None:
         diffusion = replace(diffusion, zero_terminal_snr=own.zero_terminal_snr)
@@ -52,10 +51,12 @@ def with_base(training: TrainingSettings, base: ModelSettings, own: StudentSetti
 
 
 class Distiller(Trainer):
-    """Training that begins with the model of a folder, and keeps that folder's digest in its states.
+    """Training that begins with the model of a folder, and keeps that folder's digest in its states, as that
+    of another one that teaches.
 
     Raises:
-        InputError: the folder holds no model, or one that does not fit the data; as `Trainer`.
+        InputError: the folders hold no models, or such as fit neither each other nor data and objective; as
+            `Trainer`.
     """
 
     command: ClassVar[str] = "distill"
@@ -63,16 +64,20 @@ class Distiller(Trainer):
     def __init__(
         self, base: Path, data: Dataset, settings: TrainingSettings, own: StudentSettings, *, seed: int
     ) -> None:
-        self.own, model = own, load_base(base, settings.device)
+        self.own, model = own, load_base(base, own, settings.device)
+        teacher, identity = (
+            load_teacher(own, model, settings.device),
+            {"base": model_identity(base)["digest"]},
+        )
+        if own.teacher is not None:
+            identity["teacher"] = model_identity(own.teacher)["digest"]
         super().__init__(
-            replace(
-                model.architecture, guidance_width=own.guidance_width or model.architecture.guidance_width
-            ),
+            replace(model.architecture, guidance_width=own.guidance_width),
             data,
             with_base(settings, model.settings, own),
             seed=seed,
-            objective=partial(_objective, base=model, folder=base, own=own),
-            identity={"base": model_identity(base)["digest"]},
+            objective=partial(_objective, base=model, folder=base, teacher=teacher, own=own),
+            identity=identity,
         )
         network = self.averaged.unet.named_parameters()
         self.parameters = sum(parameter.numel() for name, parameter in network if not is_lora(name))
@@ -84,31 +89,6 @@ class Distiller(Trainer):
             save_lora(self.averaged, self.own.lora, Path(folder) / LORA_FOLDER)
 
 
-def load_base(folder: Path, device: str) -> Model:
-    """Raises InputError as `describe_base`, or where weights don't fit."""
-    describe_base(folder)
-    return load_model(folder, device)
-
-
-def describe_base(folder: Path) -> ModelSettings:
-    """Raises InputError where a folder holds no diffusion model of ours."""
-    if (folder / PIPELINE_FILE).is_file() and not (folder / MODEL_NAME).is_file():
-        raise InputError(
-            f"init_from: {str(folder)!r} is a pipeline of diffusers; needed: a model of ours, as "
-            f"{command_line('convert', model=folder, to='mdsearch', out='base')} makes of it"
-        )
-    try:
-        _, settings = read_description(folder)
-    except InputError as error:
-        raise InputError(f"init_from: {error}") from None
-    if settings.one_step:
-        raise InputError(
-            f"init_from: {str(folder)!r} generates in one step already; needed: a diffusion model, such as "
-            "the one that it was distilled from"
-        )
-    return settings
-
-
 def _objective(
     model: Model,
     data: Dataset,
@@ -117,8 +97,9 @@ def _objective(
     *,
     base: Model,
     folder: Path,
+    teacher: Model,
     own: StudentSettings,
 ) -> TrainingObjective[Any, Model]:
     check_same(base, model, folder, but_for=["diffusion"])
     take_weights(model, base)
-    return own.make(model, data, settings, seed, base)
+    return own.make(model, data, settings, seed, teacher)

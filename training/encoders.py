@@ -10,20 +10,32 @@ from torch import Tensor
 from space.shared.plain import InputError
 from training.data.dataset import Dataset
 from training.devices import choose_device
-from training.frozen_folders import folder_digests
-from training.latents import make_codec
+from training.frozen_folders import LATENTS_FOLDER, folder_digests
+from training.latents import Codec, latent_space, make_codec, space_differences
 from training.settings import TrainingSettings
 from training.text import ClipTextEncoder
 
 
-def check_encoders(data: Dataset, folders: Mapping[str, str]) -> None:
-    """Raises InputError where the data was encoded by others than these folders, by the fields that name
-    them."""
+def check_encoders(data: Dataset, folders: Mapping[str, str], codec: Codec) -> None:
+    """Raises InputError where data was encoded by others than these folders, by the fields that name them.
+
+    An autoencoder may have another decoder: latents are of the same encoder, brought to the same scale.
+
+    Args:
+        codec: of the folder of the latents.
+    """
     for field, digest in data.encoders.items():
-        if folders.get(field) != digest:
+        if folders.get(field) == digest:
+            continue
+        now = latent_space(codec) if field == LATENTS_FOLDER else None
+        if now is None or data.latent_space is None:
+            found = [f"{digest}, and {folders.get(field, 'none')} now"]
+        else:
+            found = space_differences(data.latent_space, now)
+        if found:
             raise InputError(
-                f"data: was encoded with another {field} ({digest}) than training.{field} names "
-                f"({folders.get(field, 'none')}); needed: the same, or mdsearch encode again"
+                f"data: was encoded with another {field} than training.{field} names ({'; '.join(found)}); "
+                "needed: the same, or mdsearch encode again"
             )
 
 
@@ -35,9 +47,9 @@ def with_images(data: Dataset, settings: TrainingSettings) -> Dataset:
     """
     if not data.encoders:
         return data
-    check_encoders(data, folder_digests(settings))
     device = choose_device(settings.device)
     codec = make_codec(settings.latents, device)
+    check_encoders(data, folder_digests(settings), codec)
 
     def decode(latents: Tensor) -> Tensor:
         return codec.decode(latents.to(device)).float().cpu()

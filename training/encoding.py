@@ -147,7 +147,7 @@ class Encoder:
         others = {file.name for file in self.folder.iterdir() if file.name[0] != "."} - {EMPTY_NAME}
         if before is None and others:  # but for what a kill leaves
             raise InputError(f"out: {str(self.folder)!r} holds other files; choose an empty or a new folder")
-        for name, value in vars(self.encoding).items():
+        for name, value in self.encoding.deciding.items():
             if before is not None and getattr(before, name) != value:
                 raise InputError(
                     f"out: {str(self.folder)!r} holds an encoding of another {name} "

@@ -10,8 +10,13 @@ from torch import Tensor, nn
 
 from space.difference import difference_in_a_line
 from space.shared.plain import InputError
+from training.frozen_folders import frozen_digest
+from training.latents import check_space, latent_space
 from training.model import Model, ModelSettings, load_model
 from training.trainer import Trainer
+
+# What reads a folder, by which choice.
+FROM_FOLDER = {"latents": ("codec", "vae"), "text": ("encoder", "clip")}
 
 
 def begin_with(trainer: Trainer, folder: Path) -> Model:
@@ -35,17 +40,24 @@ def check_same(model: Model, own: Model, folder: Path, *, but_for: Collection[st
     Raises:
         InputError: they do not.
     """
+    width, own_width = (each.architecture.guidance_width for each in (model, own))
+    if width and width != own_width:
+        raise InputError(
+            f"init_from: {folder} is told a guidance scale (guidance_width: {width}), which this training "
+            f"has no place for ({own_width}); allowed: a model that is told none"
+        )
     before = replace(
         model.architecture,
         attention=own.architecture.attention,
         latent_size=own.architecture.latent_size,
-        guidance_width=own.architecture.guidance_width,
+        guidance_width=own_width,
     )
     if before != own.architecture:
         found = difference_in_a_line(before, own.architecture)
         raise InputError(f"init_from: {folder} is of another architecture: {found}; allowed: other attention")
+    check_space(latent_space(model.codec), own.codec, f"init_from: {folder} was trained on other latents")
     for name in ("latents", "text", "diffusion", "vocabulary"):
-        theirs, ours = (_meant(each.settings, name) for each in (model, own))
+        theirs, ours = (meant(each.settings, name) for each in (model, own))
         if theirs != ours and name not in but_for:
             raise InputError(
                 f"init_from: {folder} was trained with other training.{name}"
@@ -69,7 +81,16 @@ def _guidance(model: Model) -> dict[str, Tensor]:
     return layer.state_dict() if isinstance(layer, nn.Module) else {}
 
 
-def _meant(settings: ModelSettings, name: str) -> object:
-    """Folders may be spelt otherwise."""
+def meant(settings: ModelSettings, name: str) -> object:
+    """What a setting of a model means: of a folder, what lies in it, wherever that is.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
     value = getattr(settings, name)
-    return replace(value, folder=None) if getattr(value, "folder", None) else value
+    if name not in FROM_FOLDER:
+        return value
+    field, choice = FROM_FOLDER[name]
+    if getattr(value, field) != choice:
+        return replace(value, folder=None)
+    return replace(value, folder=frozen_digest(f"{name}.folder", value.folder))

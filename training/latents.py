@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from functools import cached_property
+from math import isfinite
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from space.shared.plain import InputError, nearest
+from space.interchange.autoencoder_files import read_autoencoder_description
+from space.shared.plain import InputError, nearest, to_plain
 from training.pretrained import load_autoencoder
 
 PIXELS_AT_ONCE = 2**21  # 8 images of 512 px
+OF_ENCODER = ("encoder.", "quant_conv.", "network.encoder.")  # weights that make latents, in either form
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,9 @@ class Vae:
 
     Encoding takes the mean of the posterior, so that an image has one latent (common random numbers). Large
     images go through it a few at a time: its widest maps are as large as the images.
+
+    Raises:
+        InputError: no autoencoder, or a scale or shift that no latents can have.
     """
 
     bound: float | None = None
@@ -73,7 +84,8 @@ class Vae:
     def __init__(self, folder: str, device: torch.device) -> None:
         vae = load_autoencoder(folder, "latents.folder")
         self.autoencoder = vae.to(device).eval().requires_grad_(False)
-        config = vae.config
+        config, self._folder = vae.config, Path(folder).expanduser()
+        _check_scale(config, f"latents.folder: {folder!r}")
         self.channels = int(config.latent_channels)
         self.factor = 2 ** (len(config.block_out_channels) - 1)
         self.scale: float | Tensor = float(config.scaling_factor)
@@ -84,6 +96,26 @@ class Vae:
                 for values in (config.latents_mean, config.latents_std)
             )
             self.scale, self.shift = self.scale / deviation, mean
+
+    @cached_property
+    def space(self) -> dict[str, Any] | None:
+        """What makes latents of images, in plain data: sizes, scale, shift, and a digest of the encoder, the
+        same in whichever form it is stored. None for an encoder of which we have no description."""
+        try:
+            described = read_autoencoder_description(self._folder)
+        except InputError:
+            return None
+        config = self.autoencoder.config
+        plain = [to_plain(described.encoder.canonical()), described.latent_convs]
+        return {
+            "channels": self.channels,
+            "factor": self.factor,
+            "scaling_factor": float(config.scaling_factor),
+            "shift_factor": float(config.shift_factor or 0.0),
+            "latents_mean": config.latents_mean and list(config.latents_mean),
+            "latents_std": config.latents_std and list(config.latents_std),
+            "encoder": _weights_of_encoder(self.autoencoder.state_dict(), json.dumps(plain)),
+        }
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -99,6 +131,67 @@ class Vae:
     @staticmethod
     def _at_once(size_px: int) -> int:
         return max(1, PIXELS_AT_ONCE // size_px**2)
+
+
+def _check_scale(config: Any, where: str) -> None:
+    """Raises InputError, naming the field, for a scale or shift that no latents can have."""
+    for name, wanted in (
+        ("scaling_factor", "a number above 0"),
+        ("shift_factor", "a finite number, or null"),
+    ):
+        value = config[name]
+        if value is None and name == "shift_factor":
+            continue
+        if not _is_finite(value) or (name == "scaling_factor" and value <= 0):
+            raise InputError(f"{where} has {name} = {value}; needed: {wanted}")
+    both = {name: config[name] for name in ("latents_mean", "latents_std")}
+    if all(values is None for values in both.values()):
+        return
+    for name, values in both.items():
+        count = config["latent_channels"]
+        is_list = isinstance(values, (list, tuple)) and len(values) == count and all(map(_is_finite, values))
+        if not is_list or (name == "latents_std" and min(values) <= 0):
+            above = " above 0" if name == "latents_std" else ""
+            raise InputError(f"{where} has {name} = {values}; needed: {count} numbers{above}, one a channel")
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and isfinite(value)
+
+
+def _weights_of_encoder(state: Mapping[str, Tensor], described: str) -> str:
+    """Sixteen hexadecimal digits of a description and of weights that make latents, whatever their names."""
+    own = [
+        tensor.detach().cpu().contiguous() for name, tensor in state.items() if name.startswith(OF_ENCODER)
+    ]
+    each = sorted(
+        hashlib.sha256(f"{list(one.shape)}".encode() + one.numpy().tobytes()).digest() for one in own
+    )
+    return hashlib.sha256(described.encode() + b"".join(each)).hexdigest()[:16]
+
+
+def latent_space(codec: Codec) -> dict[str, Any] | None:
+    """That of an autoencoder; None where the latents are pixels, or it is not known."""
+    return codec.space if isinstance(codec, Vae) else None
+
+
+def space_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In what two spaces of latents differ, a clause each; empty: a network for one is for the other."""
+    return [
+        f"{name} {then.get(name)}, and {now.get(name)} now" for name in now if then.get(name) != now.get(name)
+    ]
+
+
+def check_space(then: Mapping[str, Any] | None, codec: Codec, what: str) -> None:
+    """Raises InputError where latents were made otherwise than the codec makes them, naming how; nothing is
+    said where one of the two is not known.
+
+    Args:
+        what: says whose latents they are, and whose the codec is.
+    """
+    now = latent_space(codec)
+    if then is not None and now is not None and (found := space_differences(then, now)):
+        raise InputError(f"{what}: {'; '.join(found)}")
 
 
 def make_codec(settings: LatentSettings, device: torch.device) -> Codec:

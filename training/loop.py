@@ -268,7 +268,7 @@ class TrainingLoop(Generic[Trained]):
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split())[:200]
             raise InputError(f"{name}: does not hold what is trained here: {reason}") from None
         self.step, self._of_step = step, []
         if self._has_met and self.ranks.is_sharded:

@@ -23,8 +23,10 @@ from training.devices import choose_device
 from training.diffusion import ONE_STEP, Denoiser, Diffusion, DiffusionSettings, SamplerName
 from training.files import MODEL_NAME
 from training.guidance import guidance_embedding
-from training.latents import Codec, LatentSettings, make_codec
+from training.latents import Codec, LatentSettings, check_space, latent_space, make_codec
 from training.text import TextEncoder, TextSettings, make_text_encoder
+
+LATENT_SPACE = "latent_space"  # of `MODEL_NAME`: what made the latents that a model learnt
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ class Model(nn.Module):
     def save(self, folder: str | Path) -> None:
         """Write weights (safetensors) and what the model is: what `load_model` reads."""
         parts = {name: part.state_dict() for name, part in self.saved_parts().items()}
-        write_model(folder, self.architecture, self.settings, parts)
+        write_model(folder, self.architecture, self.settings, parts, latent_space(self.codec))
 
 
 def write_model(
@@ -213,8 +215,10 @@ def write_model(
     architecture: Architecture,
     settings: ModelSettings,
     parts: Mapping[str, Mapping[str, Tensor]],
+    space: Mapping[str, Any] | None = None,
 ) -> None:
-    """Weights of the UNet, and of the text encoder unless it is frozen, by the names of `saved_parts`."""
+    """Weights of the UNet, and of the text encoder unless it is frozen, by the names of `saved_parts`, and
+    what made the latents that it learnt (`space`), where that is known."""
     from safetensors.torch import save_file
 
     folder = Path(folder)
@@ -222,7 +226,8 @@ def write_model(
     for name, weights in parts.items():
         with replacing(folder / f"{name}.safetensors") as own:
             save_file({key: tensor.contiguous() for key, tensor in weights.items()}, own)
-    plain = {"architecture": architecture.to_plain(), "settings": to_plain(settings)}
+    plain: dict[str, Any] = {"architecture": architecture.to_plain(), "settings": to_plain(settings)}
+    plain |= {} if space is None else {LATENT_SPACE: dict(space)}
     write_whole(folder / MODEL_NAME, json.dumps(plain, indent=1))
 
 
@@ -238,6 +243,7 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
     folder = Path(folder)
     architecture, settings = read_description(folder)
     model = Model(architecture, settings, choose_device(device))
+    check_latents(folder, model.codec)
     for name, part in model.saved_parts().items():
         try:
             part.load_state_dict(load_file(folder / f"{name}.safetensors", device=str(model.device)))
@@ -256,6 +262,18 @@ def read_description(folder: str | Path) -> tuple[Architecture, ModelSettings]:
         )
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{str(folder)!r} holds no trained model ({MODEL_NAME}): {error}") from None
+
+
+def stored_space(folder: Path) -> dict[str, Any] | None:
+    """What made the latents that a saved model learnt; None where its folder does not say."""
+    path = folder / MODEL_NAME
+    plain: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return plain.get(LATENT_SPACE)
+
+
+def check_latents(folder: Path, codec: Codec) -> None:
+    """Raises InputError where a saved model learnt other latents than the codec, of its folder, makes now."""
+    check_space(stored_space(folder), codec, f"latents.folder: not as {str(folder)!r} was trained on it")
 
 
 def check_fit(architecture: Architecture, image_size_px: int, latents: LatentSettings, codec: Codec) -> None:

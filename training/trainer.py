@@ -76,7 +76,7 @@ class Trainer(KeptTraining[Model]):
         lay_out(trained, settings.memory_format)  # averages copy the layout, too
         own: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
         own |= (folders := folder_digests(settings))
-        check_encoders(data, folders)
+        check_encoders(data, folders, model.codec)
         super().__init__(made, settings, device, own | dict(identity), ranks)
         self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
         keep_activations(trained, settings.checkpointing)

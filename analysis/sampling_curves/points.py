@@ -130,9 +130,10 @@ def read_curves(out: Path, fid: str | None, clip: str | None) -> Curves:
             if name in points[0].scores:
                 check_comparable(points[0].scores[name], score, varied)
     protocol = next(iter(points[0].scores.values())).protocol
+    clips = protocol.text_networks("clip")
     first = {
         "fid": score_name("fid", protocol.features[0].name) if protocol.features else "",
-        "clip": score_name("clip", protocol.clips[0].name) if protocol.clips else "",
+        "clip": score_name("clip", clips[0].name) if clips else "",
     }
     chosen = {"fid": fid or first["fid"], "clip": clip or first["clip"]}
     for field, name in chosen.items():

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from evaluators.measuring.measurements import Measurements
 from evaluators.measuring.reference import Reference
+from evaluators.measuring.text_scores import text_scores
 from evaluators.metrics.fid import Moments, too_few
 from evaluators.metrics.fid_intervals import SAMPLES_A_FEATURE, distances
-from evaluators.metrics.intervals import LEAST_SAMPLES, bootstrap_of_mean
 from evaluators.metrics.kid import kernel_distance
 from evaluators.metrics.precision_recall import precision_recall
-from evaluators.protocols.protocol import EvaluationProtocol, NetworkSpec
+from evaluators.protocols.protocol import TEXT_METRICS, EvaluationProtocol, NetworkSpec
 from evaluators.protocols.score import ConfidenceInterval, Score, score_name
 from space.shared.plain import InputError
 
@@ -26,12 +26,14 @@ def scores(
     protocol: EvaluationProtocol,
     *,
     intervals: bool = True,
+    styles: Sequence[str] = (),
 ) -> dict[str, Score]:
     """Every score that the protocol asks for, by name: its metrics on each of its networks.
 
     Args:
         measured: all of the protocol's samples, merged.
-        reference: None where no metric of the protocol needs one (CLIP score alone).
+        reference: None where no metric of the protocol needs one (CLIP score and HPS).
+        styles: of the prompt of every sample, by its number; HPS is then of each style too.
         intervals: False leaves them out, which is many times faster.
 
     Raises:
@@ -40,7 +42,7 @@ def scores(
     """
     _check(measured, protocol)
     found: dict[str, Score] = {}
-    for spec in protocol.features if set(protocol.metrics) - {"clip"} else ():
+    for spec in protocol.features if set(protocol.metrics) - set(TEXT_METRICS) else ():
         if reference is None:
             raise InputError(f"reference: missing; {', '.join(protocol.metrics)} need one")
         assert spec.digest is not None
@@ -51,13 +53,8 @@ def scores(
             name = score_name(metric, spec.name)
             said = notes if metric.startswith("fid") else ()
             found[name] = Score(name, value, interval, protocol, len(measured), said)
-    for spec in protocol.clips if "clip" in protocol.metrics else ():
-        values = measured.cosines[spec.name].values[:, 0]
-        name = score_name("clip", spec.name)
-        interval = bootstrap_of_mean(values) if intervals and len(values) >= LEAST_SAMPLES else None
-        found[name] = Score(
-            name, float(values.mean()), interval, protocol, len(values), _cut(measured, spec.name)
-        )
+    for score in text_scores(measured, protocol, styles, intervals):
+        found[score.name] = score
     return found
 
 
@@ -146,8 +143,3 @@ def _notes(
 
 def _for_the_line(width: int) -> int:
     return SAMPLES_A_FEATURE * width
-
-
-def _cut(measured: Measurements, name: str) -> tuple[str, ...]:
-    cut = measured.too_long[name]
-    return (f"{cut:,} of {len(measured):,} captions were longer than the text tower, and cut",) if cut else ()

@@ -95,9 +95,13 @@ def clip_opinion(
     network: TextSimilarity,
     measured: Measurements,
     score: Score,
+    scale: float = 1.0,
     on_images: Callable[[int, int], None] = lambda done, of: None,
 ) -> SecondOpinion:
-    """On a CLIP score: cosines are what was kept, so images and captions are embedded once more.
+    """On a CLIP score, or HPS: cosines are what was kept, so images and captions are embedded once more.
+
+    Args:
+        scale: what the score multiplies a cosine by.
 
     Raises:
         InputError: an image that does not fit the form any more.
@@ -109,7 +113,7 @@ def clip_opinion(
         done += len(numbers)
         on_images(done, len(measured))
     note = "" if done == len(measured) else f"{len(measured) - done:,} images cannot be read any more"
-    return SecondOpinion(score.name, "torchmetrics", score.value, peer.value, OF_COSINE, note)
+    return SecondOpinion(score.name, "torchmetrics", score.value, scale * peer.value, scale * OF_COSINE, note)
 
 
 def _readable(work: Work, images: ImageSet, indices: np.ndarray) -> Iterator[tuple[list[int], Images]]:

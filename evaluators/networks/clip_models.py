@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -21,16 +21,19 @@ from evaluators.networks.weights import PublishedWeights, load_tensors
 from space.shared.plain import InputError, nearest
 
 WEIGHTS = "open_clip_model.safetensors"  # as open_clip names them on the hub
+HUB_FILES = (WEIGHTS, "open_clip_pytorch_model.bin")
 CLIP_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # beside the tensors of OpenAI's archives
 OPENAI_NUMBERS = {"input_resolution", "context_length", "vocab_size"}
 OTHER_TEXT = {"hf_model_name", "hf_tokenizer_name", "tokenizer_kwargs"}  # that a text tower or tokenizer has
+ImageTransform = Callable[[Image.Image], Tensor]
 
 
 class OpenClip:
     """Both towers of one model: features are image embeddings of length 1, similarities their cosines.
 
-    Images are prepared as open_clip does for this model, on Pillow's images. Captions longer than the
+    Images are prepared as open_clip does for this model, on Pillow's images, or by `image_transform`, which
+    is told the side of the network's input, and says what it does in words. Captions longer than the
     text tower are cut as its tokenizer cuts them, the end of text kept.
 
     Attributes:
@@ -39,7 +42,13 @@ class OpenClip:
     """
 
     def __init__(
-        self, model: str, tag: str | None, weights: Path, device: str = "cpu", precision: str = "fp32"
+        self,
+        model: str,
+        tag: str | None,
+        weights: Path,
+        device: str = "cpu",
+        precision: str = "fp32",
+        image_transform: Callable[[int], tuple[ImageTransform, str]] | None = None,
     ) -> None:
         self.name = model.lower()
         state = dict(load_tensors(weights))
@@ -49,7 +58,10 @@ class OpenClip:
         self.digest = weights_digest(network.state_dict())
         self._device, self._dtype = device, CLIP_PRECISIONS[precision]
         self._network = network.eval().to(device=device, dtype=self._dtype)
-        self._transform, described = _image_transform(model, tag, network)
+        if image_transform is None:
+            self._transform, described = _image_transform(model, tag, network)
+        else:
+            self._transform, described = image_transform(max(network.visual.image_size))  # type: ignore[union-attr,arg-type]
         self.preparation = f"{described}; {said}{precision}"
         self.context_length = int(network.context_length)  # type: ignore[arg-type]
 
@@ -116,7 +128,7 @@ def published(model: str, tag: str | None) -> PublishedWeights | None:
     repository, _, name = config.get("hf_hub", "").rpartition("/")
     if not repository:
         return PublishedWeights((f"{stem}.pt",), url=url or None)
-    names = (name,) if name else (WEIGHTS, "open_clip_pytorch_model.bin")
+    names = (name,) if name else HUB_FILES
     return PublishedWeights(files, hub=(repository, names))
 
 
@@ -197,7 +209,7 @@ def _load(network: nn.Module, state: dict[str, Tensor], weights: Path) -> None:
         raise InputError(f"{weights}: not weights of this architecture: {str(error)[:300]}") from None
 
 
-def _image_transform(model: str, tag: str | None, network: nn.Module) -> tuple[Any, str]:
+def _image_transform(model: str, tag: str | None, network: nn.Module) -> tuple[ImageTransform, str]:
     """open_clip's own, and what it does in words."""
     from open_clip.transform import PreprocessCfg, image_transform_v2
 

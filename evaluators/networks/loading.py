@@ -23,9 +23,10 @@ from evaluators.networks.features import (
     RandomConvSettings,
     TextSimilarity,
 )
+from evaluators.networks.hps import HpsClip, HpsSettings, published_hps
 from evaluators.networks.inception import CLEAN_FID, PYTORCH_FID, CleanInception, Inception, PytorchInception
 from evaluators.networks.weights import Missing, PublishedWeights, WeightsSettings, find_weights
-from evaluators.protocols.protocol import EvaluationProtocol, NetworkSpec
+from evaluators.protocols.protocol import HPS, EvaluationProtocol, NetworkSpec
 from space.shared.plain import InputError, from_plain, nearest
 
 
@@ -52,6 +53,7 @@ class ComputeSettings:
 
 
 Network = ImageFeatures | TextSimilarity
+WITH_A_MODEL = "open-clip"  # the one network that is of any architecture
 
 
 def load_networks(
@@ -119,6 +121,10 @@ def _find_all(specs: dict[str, NetworkSpec], weights: WeightsSettings) -> dict[s
 def _weights_of(spec: NetworkSpec, weights: WeightsSettings) -> Path | None:
     if spec.network not in NETWORK_KINDS:
         raise InputError(f"network: {spec.network!r} is not known; {nearest(spec.network, NETWORK_KINDS)}")
+    if spec.model is not None and spec.network != WITH_A_MODEL:
+        raise InputError(
+            f"model: {spec.model!r} has no effect on {spec.network}; allowed: null, or {WITH_A_MODEL}"
+        )
     return NETWORK_KINDS[spec.network].find(spec, weights)
 
 
@@ -150,6 +156,16 @@ def _find_open_clip(spec: NetworkSpec, weights: WeightsSettings) -> Path:
 def _load_open_clip(spec: NetworkSpec, path: Path | None, compute: ComputeSettings) -> OpenClip:
     assert path is not None and spec.model is not None
     return OpenClip(spec.model, spec.weights, path, compute.on, compute.precision)
+
+
+def _find_hps(spec: NetworkSpec, weights: WeightsSettings) -> Path:
+    return find_weights(spec.name, published_hps(spec.weights), weights, spec.file_sha256)
+
+
+def _load_hps(spec: NetworkSpec, path: Path | None, compute: ComputeSettings) -> HpsClip:
+    assert path is not None and spec.weights is not None
+    settings = from_plain(HpsSettings, spec.settings, f"{spec.name}.settings")
+    return HpsClip(spec.weights, path, settings, compute.on, compute.precision)
 
 
 def _find_embedded(spec: NetworkSpec, weights: WeightsSettings) -> Path:
@@ -195,7 +211,8 @@ NETWORK_KINDS = {
     "inception-v3-pytorch": NetworkKind(
         _find_inception(PYTORCH_FID), _load_inception(PytorchInception), True
     ),
-    "open-clip": NetworkKind(_find_open_clip, _load_open_clip, True),
+    WITH_A_MODEL: NetworkKind(_find_open_clip, _load_open_clip, True),
+    HPS: NetworkKind(_find_hps, _load_hps, True),
     "embedded-clip": NetworkKind(_find_embedded, _load_embedded),
     "random-conv": NetworkKind(lambda spec, weights: None, _load_random_conv),
 }

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from evaluators.networks.efficientnet import EFFICIENTNET, find_efficientnet, load_efficientnet
 from evaluators.networks.features import weights_digest
 from evaluators.networks.weights import PublishedWeights, WeightsSettings, find_weights, load_tensors
+from space.shared.files import file_digest
 from space.shared.plain import InputError, entry_of, nearest
 from space.shared.seeds import derived_seed
 
@@ -119,7 +120,16 @@ def _of_lpips(weights: WeightsSettings, device: str) -> LpipsVgg:
     from torchvision.models import VGG16_Weights
 
     published = PublishedWeights((VGG16_FILE,), url=VGG16_Weights.IMAGENET1K_V1.url)
-    return LpipsVgg(find_weights(LPIPS_VGG, published, weights), device)
+    file = find_weights(LPIPS_VGG, published, weights)
+    if LPIPS_VGG not in weights.files:
+        _check_digest(file)
+    return LpipsVgg(file, device)
+
+
+def _check_digest(file: Path) -> None:
+    found, first = file_digest(file).hex(), Path(VGG16_FILE).stem.partition("-")[2]
+    if not found.startswith(first):
+        raise InputError(f"{LPIPS_VGG}: {file} has the SHA-256 {found}, not {first}...; remove it")
 
 
 PERCEPTUAL: Mapping[str, Callable[[WeightsSettings, str], LpipsVgg | FeatureDistance]] = {

@@ -7,6 +7,7 @@ anywhere else. A file there is whole or absent: workers that start at once wait 
 from __future__ import annotations
 
 import http.client
+import re
 import shutil
 import urllib.request
 import warnings
@@ -97,7 +98,8 @@ def find_weights(
             if (folder / name).is_file():
                 return _checked(folder / name, wanted, network)
     try:
-        return _checked(_fetched(published, settings), wanted, network)
+        found = _fetched(published, settings)
+        return _checked(found, wanted or _hub_sha256(found), network)
     except _CannotFetch as error:
         raise Missing(_what_to_put_where(network, published, settings, wanted, error)) from None
 
@@ -200,6 +202,12 @@ def _from_hub(repository: str, names: tuple[str, ...], download: bool) -> Path:
             except Exception as error:  # the client's own, the transport's, the system's
                 reasons.append(f"{type(error).__name__}")
     raise _CannotFetch(f"{repository}: {reasons[-1]}" + ("" if download else "; weights.download is off"))
+
+
+def _hub_sha256(path: Path) -> str | None:
+    """By which the Hub's cache names a large file that it holds; None where it names it otherwise."""
+    name = path.resolve().name
+    return name if re.fullmatch("[0-9a-f]{64}", name) else None
 
 
 def _checked(path: Path, sha256: str | None, what: str) -> Path:

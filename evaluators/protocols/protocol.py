@@ -17,7 +17,9 @@ import yaml
 
 from space.shared.plain import InputError, nearest, to_plain
 
-METRICS = ("fid", "fid_infinity", "kid", "precision", "recall", "clip")
+METRICS = ("fid", "fid_infinity", "kid", "precision", "recall", "clip", "hps")
+TEXT_METRICS = ("clip", "hps")  # of an image and its caption, by a network of `clips`
+HPS = "hps"  # the network of the metric of that name
 NOT_DECIDING = ("name", "metrics", "source", "open_in_source")  # these move no score
 SHOWN_CHARACTERS = 12
 
@@ -63,11 +65,10 @@ class NetworkSpec:
     trained here).
     """
 
-    network: (
-        str  # inception-v3, inception-v3-pytorch, open-clip, efficientnet-lite0, embedded-clip, random-conv
-    )
+    # inception-v3, inception-v3-pytorch, open-clip, hps, efficientnet-lite0, embedded-clip, random-conv
+    network: str
     model: str | None = None  # open-clip: its architecture, ViT-B-32 for instance
-    weights: str | None = None  # the tag of published weights; null: the network's only ones, or your file
+    weights: str | None = None  # the published weights' tag, HPS's version; null: the only ones, or your file
     file_sha256: str | None = None
     digest: str | None = None  # sixteen hexadecimal digits, the same whatever file the tensors came in
     preparation: str | None = None  # filled by the network: how images become its input
@@ -77,6 +78,11 @@ class NetworkSpec:
     def name(self) -> str:
         """As in the names of scores: "inception-v3", "vit-b-32"."""
         return self.network if self.model is None else self.model.lower()
+
+    @property
+    def text_metric(self) -> str:
+        """Of a network in `clips`: which metric it gives."""
+        return text_metric(self.network)
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,7 @@ class EvaluationProtocol:
 
     Attributes:
         features: networks whose features give fid, kid, precision and recall; one score each.
-        clips: text-image networks that give a CLIP score each.
+        clips: text-image networks that give a CLIP score each, or HPS.
         open_in_source: dotted names of fields that the source leaves open; their values are our choice.
     """
 
@@ -186,6 +192,10 @@ class EvaluationProtocol:
             lines.append(f"  our choice, the source does not say: {', '.join(self.open_in_source)}")
         return "\n".join(lines)
 
+    def text_networks(self, metric: str) -> tuple[NetworkSpec, ...]:
+        """Those of `clips` that give this metric."""
+        return tuple(spec for spec in self.clips if spec.text_metric == metric)
+
     def with_network(self, spec: NetworkSpec) -> EvaluationProtocol:
         """This protocol with a network's entry, found by its name, replaced by one that is filled in."""
 
@@ -193,6 +203,11 @@ class EvaluationProtocol:
             return tuple(spec if own.name == spec.name else own for own in networks)
 
         return replace(self, features=filled(self.features), clips=filled(self.clips))
+
+
+def text_metric(network: object) -> str:
+    """What a network of images and captions gives: HPS, or a CLIP score."""
+    return HPS if network == HPS else "clip"
 
 
 def differences(one: EvaluationProtocol, other: EvaluationProtocol) -> dict[str, tuple[Any, Any]]:

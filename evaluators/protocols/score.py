@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evaluators.protocols.protocol import EvaluationProtocol, differences
+from evaluators.protocols.protocol import HPS, EvaluationProtocol, NetworkSpec, differences
 from space.shared.plain import InputError, from_plain, to_plain
 
 LOWER_IS_BETTER = ("fid", "kid", "lpips", "perceptual")
@@ -122,3 +122,8 @@ def score_name(metric: str, features: str) -> str:
     if metric == "clip":
         features = features.removesuffix("-clip")
     return f"{metric}_{features}".replace("-", "_").replace(".", "_")
+
+
+def text_score_name(spec: NetworkSpec) -> str:
+    """Of a network of images and captions: "clip_vit_b_32"; "hps_v2_0", so that versions are two scores."""
+    return score_name(HPS, str(spec.weights)) if spec.text_metric == HPS else score_name("clip", spec.name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluators.protocols.protocol import HPS
 from evaluators.protocols.score import Score, ScoreVerdict
 from space.shared.files import write_whole
 from space.shared.plain import InputError
@@ -63,8 +64,9 @@ def compare(
         but_for: protocol fields that may differ, since they are what is compared ("drawing.steps").
 
     Raises:
-        InputError: no score in common, or other protocols.
+        InputError: no score in common, other versions of HPS, or other protocols.
     """
+    _check_versions(one, other)
     both = [name for name in one.scores if name in other.scores]
     if not both:
         raise InputError(
@@ -76,3 +78,13 @@ def compare(
         for name in both
         for ours, theirs in [(one.scores[name], other.scores[name])]
     }
+
+
+def _check_versions(one: Sheet, other: Sheet) -> None:
+    """Raises InputError where HPS of the one is by another version's network than that of the other."""
+    ours, theirs = ([name for name in sheet.scores if name.startswith(f"{HPS}_")] for sheet in (one, other))
+    if ours and theirs and not set(ours) & set(theirs):
+        raise InputError(
+            f"compare: {ours[0]} and {theirs[0]} are of two versions of HPS, whose scores do not compare; "
+            "allowed: two of one version"
+        )

@@ -21,12 +21,13 @@ from evaluators.measuring.reference_cache import (
     cached_reference,
     place_of,
 )
+from evaluators.measuring.text_scores import image_values
 from evaluators.metrics.clip_score import check_pairs
 from evaluators.networks.features import CHUNK, Networks, check_images
 from evaluators.networks.loading import ComputeSettings, load_networks
 from evaluators.networks.weights import Missing, WeightsSettings
-from evaluators.protocols.protocol import EvaluationProtocol
-from evaluators.protocols.score import score_name
+from evaluators.protocols.protocol import HPS, EvaluationProtocol, NetworkSpec
+from evaluators.protocols.score import score_name, text_score_name
 from evaluators.scorers.embedded import PROTOCOL, Evaluator
 from evaluators.scorers.scorer import Scorer, check_described
 from space.shared.files import write_whole
@@ -38,7 +39,8 @@ ReadImages = Callable[[Sequence[int]], np.ndarray]
 
 
 class ProtocolEvaluator(Scorer):
-    """By published networks; the first features and the first CLIP of the protocol are the objectives.
+    """By published networks; the protocol's first features and its first CLIP are the objectives, and HPS may
+    be a further one.
 
     Attributes:
         stated: the protocol itself, every digest filled in.
@@ -80,7 +82,7 @@ class ProtocolEvaluator(Scorer):
 
     def _measure(
         self, images: np.ndarray, captions: Sequence[str]
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         check_images(images)
         check_pairs(images, captions)
         form = self.stated.images
@@ -92,7 +94,8 @@ class ProtocolEvaluator(Scorer):
             numbers = range(start, start + len(some))
             measured.add(self._networks, numbers, pixels, captions[start : start + CHUNK])
         features = {name: rows.values.astype(np.float64) for name, rows in measured.features.items()}
-        return features, measured.cosines[self.stated.clips[0].name].values[:, 0]
+        specs = searched_clips(self.stated)
+        return features, {text_score_name(spec): image_values(measured, spec) for spec in specs}
 
 
 def load_evaluator(folder: Path, weights: WeightsSettings, compute: ComputeSettings) -> Scorer:
@@ -141,18 +144,35 @@ def objective_names(protocol: EvaluationProtocol) -> tuple[str, str]:
     Raises:
         InputError: a protocol without one of them, or with metrics that a search does not use.
     """
-    for what, networks in (("features", protocol.features), ("clips", protocol.clips)):
+    for what, networks in (("features", protocol.features), ("clips", protocol.text_networks("clip"))):
         if not networks:
             raise InputError(f"{what}: none; a search needs one network or more there")
-    if sorted(protocol.metrics) != ["clip", "fid"]:
-        raise InputError(f"metrics: {', '.join(protocol.metrics)}; allowed in a search: fid, clip")
-    return score_name("fid", protocol.features[0].name), score_name("clip", protocol.clips[0].name)
+    if sorted(metric for metric in protocol.metrics if metric != HPS) != ["clip", "fid"]:
+        raise InputError(
+            f"metrics: {', '.join(protocol.metrics)}; allowed in a search: fid, clip, and {HPS} beside"
+        )
+    if HPS in protocol.metrics and not protocol.text_networks(HPS):
+        raise InputError(
+            f"clips: none of {HPS}, which the metrics name; needed: {{network: {HPS}, weights: v2.0}}"
+        )
+    clip = protocol.text_networks("clip")[0]
+    return score_name("fid", protocol.features[0].name), text_score_name(clip)
+
+
+def searched_clips(protocol: EvaluationProtocol) -> tuple[NetworkSpec, ...]:
+    """Of the protocol's networks of images and captions, those that a search scores by: the first CLIP, and
+    HPS's where HPS is among the metrics."""
+    return (
+        *protocol.text_networks("clip")[:1],
+        *(protocol.text_networks(HPS) if HPS in protocol.metrics else ()),
+    )
 
 
 def score_names(protocol: EvaluationProtocol) -> tuple[str, ...]:
     """All that a `ProtocolEvaluator` scores. Raises InputError as `objective_names` does."""
     fids = (score_name("fid", spec.name) for spec in protocol.features)
-    return (*fids, objective_names(protocol)[1])
+    objective_names(protocol)
+    return (*fids, *map(text_score_name, searched_clips(protocol)))
 
 
 def reference_of_images(

@@ -182,13 +182,13 @@ class Evaluator(Scorer):
 
     def _measure(
         self, images: np.ndarray, captions: Sequence[str]
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         check_images(images)
         check_pairs(images, captions)
         check_described(images, self.images, self.protocol["image_size_px"])
         sets = _sets(self.clip, self.random_conv, self.efficientnet)
         features = {model.name: model(images) for model in sets}
-        return features, self.clip.similarity(features[self.clip.name], captions)
+        return features, {CLIP_SCORE: self.clip.similarity(features[self.clip.name], captions)}
 
 
 def _sets(

@@ -15,7 +15,7 @@ RESAMPLES = 20  # bootstrap samples of a score's images: they tell a deviation t
 
 
 class Scorer(ABC):
-    """Scores of generated images: an FID for each feature set, and one CLIP score.
+    """Scores of generated images: an FID for each feature set, a CLIP score, and HPS where it is asked for.
 
     Attributes:
         protocol: all that made the scores, as plain data; `protocol_id` is a hash of it.
@@ -37,16 +37,16 @@ class Scorer(ABC):
         Raises:
             ValueError: other images than the protocol describes.
         """
-        features, cosines = self._measure(images, captions)
-        return self._scores(features, cosines, np.arange(len(images)))
+        features, values = self._measure(images, captions)
+        return self._scores(features, values, np.arange(len(images)))
 
     def score_and_deviations(
         self, images: np.ndarray, captions: Sequence[str]
     ) -> tuple[dict[str, float], dict[str, float]]:
         """What `score` and `resampled` return, from one pass through the features."""
-        features, cosines = self._measure(images, captions)
-        scores = self._scores(features, cosines, np.arange(len(images)))
-        return scores, _deviations(self._resamples(features, cosines, RESAMPLES, seed=0))
+        features, values = self._measure(images, captions)
+        scores = self._scores(features, values, np.arange(len(images)))
+        return scores, _deviations(self._resamples(features, values, RESAMPLES, seed=0))
 
     def resampled(
         self, images: np.ndarray, captions: Sequence[str], repeats: int = RESAMPLES, seed: int = 0
@@ -78,25 +78,27 @@ class Scorer(ABC):
     @abstractmethod
     def _measure(
         self, images: np.ndarray, captions: Sequence[str]
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """(N, width) features by feature set, and (N,) cosines. Raises ValueError as `score` does."""
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """(N, width) features by feature set, and (N,) values of each score that is their mean. Raises
+        ValueError as `score` does."""
 
     def _resamples(
-        self, features: dict[str, np.ndarray], cosines: np.ndarray, repeats: int, seed: int
+        self, features: dict[str, np.ndarray], values: dict[str, np.ndarray], repeats: int, seed: int
     ) -> dict[str, np.ndarray]:
         rng = np.random.default_rng([seed, 0xB007])
-        rows = [rng.integers(0, len(cosines), len(cosines)) for _ in range(repeats)]
-        scores = [self._scores(features, cosines, some) for some in rows]
+        count = len(values[self.clip_name])
+        rows = [rng.integers(0, count, count) for _ in range(repeats)]
+        scores = [self._scores(features, values, some) for some in rows]
         return {name: np.array([score[name] for score in scores]) for name in scores[0]}
 
     def _scores(
-        self, features: dict[str, np.ndarray], cosines: np.ndarray, rows: np.ndarray
+        self, features: dict[str, np.ndarray], values: dict[str, np.ndarray], rows: np.ndarray
     ) -> dict[str, float]:
         scores = {
-            score_name("fid", name): frechet_distance(Moments.of(values[rows]), self.references[name])
-            for name, values in features.items()
+            score_name("fid", name): frechet_distance(Moments.of(found[rows]), self.references[name])
+            for name, found in features.items()
         }
-        return scores | {self.clip_name: float(cosines[rows].mean())}
+        return scores | {name: float(each[rows].mean()) for name, each in values.items()}
 
 
 def check_described(images: np.ndarray, count: int, size_px: int | None) -> None:

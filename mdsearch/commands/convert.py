@@ -49,7 +49,8 @@ from training.interchange.pipelines import (
     settings_of_training,
 )
 from training.interchange.words import read_words
-from training.model import ModelSettings, read_description, write_model
+from training.latents import make_codec
+from training.model import ModelSettings, check_latents, read_description, stored_space, write_model
 from training.settings import TrainingSettings
 from training.state import AVERAGED, read_state
 from training.text import SmallTextEncoder
@@ -223,7 +224,8 @@ def _trained_as(folder: Path) -> tuple[Proxy, TrainingSettings]:
 
 
 def write_source(source: Source, out: Path, to: Layout) -> list[str]:
-    """Returns what was left out, a line each. Raises InputError where `to` has no layout for it."""
+    """Returns what was left out, a line each. Raises InputError where `to` has no layout for it, or its
+    autoencoder is another one than it learnt."""
     writes = {
         "diffusers": _write_diffusers,
         "pipeline_unet": _write_pipeline_unet,
@@ -231,6 +233,8 @@ def write_source(source: Source, out: Path, to: Layout) -> list[str]:
     }
     if source.settings is not None and to != "mdsearch":
         check_ddim(source.settings.diffusion)
+    if to != "mdsearch" and source.settings is not None and stored_space(source.path) is not None:
+        check_latents(source.path, make_codec(source.settings.latents, torch.device("cpu")))
     return writes[to](source, out)
 
 
@@ -277,7 +281,7 @@ def _write_mdsearch(source: Source, out: Path) -> list[str]:
     else:
         parts: dict[str, Mapping[str, torch.Tensor]] = {"unet": source.unet.state_dict()}
         words = {} if source.words is None else {"text": source.words.state_dict()}
-        write_model(out, architecture, settings, parts | words)
+        write_model(out, architecture, settings, parts | words, stored_space(source.path))
     write_whole(out / ARCHITECTURE_NAME, architecture.to_yaml())
     if unknown or settings is None or source.pipeline is None:
         return [unknown] if unknown else []

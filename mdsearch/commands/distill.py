@@ -15,10 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from conf.words import expand
-from mdsearch.distill_command import DistillCommand, distill_command_of, of_base
-from mdsearch.long_training import held, interruption
+from mdsearch.distill_command import DistillCommand, distill_command_of, notes_of, of_base
+from mdsearch.long_training import held, interruption, refuse_other_settings
 from mdsearch.progress import training_progress
-from mdsearch.train_command import WORDS
+from mdsearch.train_command import WORDS, read_kept
 from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line, setting_word, typed_line
 from space.shared.files import write_whole
@@ -27,7 +27,7 @@ from space.shared.retries import StorageAway
 from training.data.factory import load_data
 from training.distillation import Distiller
 from training.failures import Diverged
-from training.files import ARCHITECTURE_NAME, CONFIG_NAME
+from training.files import ARCHITECTURE_NAME, CONFIG_NAME, has_states
 from training.handing_over import withdraw
 from training.model import load_model
 from training.model_card import Card, card_of, write_card
@@ -62,7 +62,7 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
     """
     folder, base, last = command.folder(), Path(command.init_from), command.training.steps
     data = load_data(command.data)
-    for line in [*data.notes(), *_notes(command)]:
+    for line in [*data.notes(), *notes_of(command, words)]:
         print(line)
     trainer = Distiller(base, data, command.training, command.objective, seed=command.seed)
     trainer.say = print
@@ -73,6 +73,7 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
         interruption() as stopped,
         closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
     ):
+        _check_same(command, folder)
         run.go_on()
         _prepare(folder, command, words)
         withdraw(folder)
@@ -97,16 +98,6 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
     return folder
 
 
-def _notes(command: DistillCommand) -> list[str]:
-    dropout = of_base(command).get("training", {}).get("caption_dropout")
-    if command.objective.guides and dropout == 0:
-        return [
-            f"warning: {command.init_from} was trained without caption_dropout, so guidance, from which "
-            f"objective={command.objective.name} learns, means nothing to it"
-        ]
-    return []
-
-
 def _note_base(run: TrainingRun, base: Path) -> None:
     """The scores of the base as it generates, and of its single steps before any training."""
     trainer = run.trainer
@@ -120,6 +111,16 @@ def _card(command: DistillCommand, trainer: Distiller, folder: Path) -> Card:
     card = card_of(folder.resolve().name, trainer, command.data, command.card, scored)
     base = Path(command.init_from).resolve().name
     return replace(card, protocol=f"{base}, distilled by {command.objective.name}: {card.protocol}")
+
+
+def _check_same(command: DistillCommand, folder: Path) -> None:
+    """Raises InputError where the folder is of another distillation, and no `resume=` asks to go on so."""
+    if command.resume is not None or not has_states(folder):
+        return
+    before = read_kept(folder, CONFIG_NAME, dict, "out")
+    if "objective" in before:  # else it is of another command, as its states say
+        now = {"objective": command.objective, "training": command.training}
+        refuse_other_settings(folder, before, to_plain(now))
 
 
 def _prepare(folder: Path, command: DistillCommand, words: list[str]) -> None:

@@ -23,17 +23,18 @@ from conf.compose import compose
 from conf.words import as_text
 from space.shared.command_lines import command_line
 from space.shared.plain import InputError, from_plain
-from training.data.encoded_files import Encoding, Stored, latent_shape, read_empty
+from training.data.encoded_files import Encoding, Stored, latent_shape, latent_spread, read_empty
 from training.data.sources.images import SourceImages
 from training.data.sources.index import open_index
 from training.data.stream import StreamSettings, stream_settings
 from training.devices import choose_device
 from training.encoding import Encoder
 from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER, frozen_digest
-from training.latents import LatentSettings, make_codec
+from training.latents import LatentSettings, latent_space, make_codec
 from training.text import ClipTextEncoder, TextSettings
 
 ENCODE_TEXTS = ("out", "data.source", "data.captions", "data.images", "latents.folder", "text.folder")
+USUAL_DEVIATION = (0.5, 2.0)  # of latents that are scaled; SD's have about 1
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,25 @@ def main(words: list[str]) -> int:
         raise InputError(f"out: {command.out!r} cannot be written: {error}") from None
     seconds = time.perf_counter() - began
     print(f"encoded {count:,} images in {seconds:,.0f} s, {count / seconds:.1f} images a second: {out}")
+    for line in spread_lines(out):
+        print(line)
     print(f"train on them: {_then(command, out)}")
     return 0
+
+
+def spread_lines(out: Path) -> list[str]:
+    """Mean and deviation of latents, and a warning where they are far from what networks are trained on."""
+    if (found := latent_spread(out)) is None:
+        return []
+    count, mean, deviation = found
+    lines = [f"latents of {count:,} images: mean {mean:.3g}, deviation {deviation:.3g}"]
+    least, most = USUAL_DEVIATION
+    if not least <= deviation <= most or abs(mean) > most:
+        lines.append(
+            "warning: networks are trained on latents of mean 0 and deviation 1, about; scaling_factor "
+            "and shift_factor of the autoencoder's config bring them there"
+        )
+    return lines
 
 
 def _then(command: EncodeCommand, out: Path) -> str:
@@ -125,6 +143,7 @@ def run(command: EncodeCommand, out: Path) -> int:
         precision=command.precision,
         images=len(index),
         shard_images=command.shard_images,
+        latents=latent_space(codec),
     )
     encoder = Encoder(images, codec, text, encoding, out, command.batch_size, device)
     with _progress(sum(len(numbers) for _, numbers in encoder.missing())) as advance:

@@ -16,7 +16,7 @@ from conf.repeated import refuse_beside, without
 from conf.words import as_entries, as_text, first_line, path_of
 from evaluators.networks.perceptual import PerceptualName, check_files, perceptual_network
 from evaluators.networks.weights import WeightsSettings
-from mdsearch.long_training import LongTraining, held, interruption
+from mdsearch.long_training import LongTraining, held, interruption, refuse_other_settings
 from mdsearch.progress import training_progress
 from mdsearch.train_command import WORDS
 from space.autoencoder import Autoencoder
@@ -31,7 +31,7 @@ from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.devices import choose_device
 from training.failures import Diverged
-from training.files import CONFIG_NAME
+from training.files import CONFIG_NAME, has_states
 from training.objectives.reconstruction import ReconstructionSettings
 from training.run import TrainingRun
 
@@ -76,8 +76,8 @@ def autoencoder_command(words: list[str]) -> tuple[AutoencoderCommand, list[str]
     return command, [*without(before, added), *added]
 
 
-def _read(path: Path, kind: type) -> Any:
-    none = f"resume: {str(path.parent)!r} is no folder of an autoencoder's training"
+def _read(path: Path, kind: type, word: str = "resume") -> Any:
+    none = f"{word}: {str(path.parent)!r} is no folder of an autoencoder's training"
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -93,6 +93,12 @@ def make_trainer(command: AutoencoderCommand) -> AutoencoderTrainer:
     for line in data.notes():
         print(line)
     device = str(choose_device(settings.device))
+    judged = settings.adversarial
+    if judged.kind != "none" and judged.from_step >= settings.steps:
+        print(
+            f"note: reconstruction.adversarial.from_step is {judged.from_step}: in {settings.steps} steps "
+            "no discriminator judges"
+        )
     is_asked = command.perceptual != "none" and settings.perceptual > 0
     check_files(command.weights, [command.perceptual] if is_asked else [])
     network = perceptual_network(command.perceptual, command.weights, device) if is_asked else None
@@ -133,22 +139,34 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
     """
     folder, last = command.folder(), command.reconstruction.steps
     trainer = make_trainer(command)
-    with held(folder), interruption() as stopped:
-        _prepare(folder, command, words)
-        with closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run:
-            run.scores = trainer.scores
-            run.go_on()
-            print(
-                f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} "
-                f"images of {trainer.data.image_size_px} px, steps {trainer.step} to {last}, in {folder}; "
-                f"perceptual network: {trainer.identity.get('perceptual', 'none')}"
-            )
-            with training_progress(Console(), last, trainer.step) as advance:
-                run.train_to(last, advance)
+    with (
+        held(folder),
+        interruption() as stopped,
+        closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
+    ):
+        _check_same(command, folder)
+        run.scores = trainer.scores
+        run.go_on()
+        _prepare(folder, command, words)  # once it is sure that the folder is of this training
+        print(
+            f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} "
+            f"images of {trainer.data.image_size_px} px, steps {trainer.step} to {last}, in {folder}; "
+            f"perceptual network: {trainer.identity.get('perceptual', 'none')}"
+        )
+        with training_progress(Console(), last, trainer.step) as advance:
+            run.train_to(last, advance)
     if stopped():
         print(f"stopped at step {trainer.step}; go on with: {command_line(trainer.command, resume=folder)}")
         raise KeyboardInterrupt
     return trainer
+
+
+def _check_same(command: AutoencoderCommand, folder: Path) -> None:
+    """Raises InputError where the folder is of another training, and no `resume=` asks to go on so."""
+    if command.resume is None and has_states(folder):
+        before = _read(folder / CONFIG_NAME, dict, "out")
+        if "reconstruction" in before:  # else it is of another command, as its states say
+            refuse_other_settings(folder, before, to_plain({"reconstruction": command.reconstruction}))
 
 
 def _prepare(folder: Path, command: AutoencoderCommand, words: list[str]) -> None:

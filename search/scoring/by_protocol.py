@@ -23,6 +23,7 @@ from evaluators.networks.features import Networks
 from evaluators.networks.loading import load_networks
 from evaluators.networks.weights import Missing
 from evaluators.protocols.protocol import (
+    HPS,
     EvaluationProtocol,
     ReferenceSet,
     differences,
@@ -31,6 +32,7 @@ from evaluators.run import networks_alone
 from evaluators.scorers.by_protocol import (
     ProtocolEvaluator,
     reference_of_images,
+    searched_clips,
 )
 from search.scoring.inputs import as_uint8, caption_list, sampling_of
 from search.settings import SearchSettings
@@ -60,20 +62,21 @@ def derived_protocol(
         samples=settings.scoring.images,
         images=form,
         features=named.features,
-        clips=named.clips[:1],
+        clips=searched_clips(named),
         reference=real,
         captions=caption_list(settings, data),
         drawing=sampling_of(settings),
+        metrics=("fid", "clip", HPS) if HPS in named.metrics else ("fid", "clip"),
     )
 
 
 def differences_from_named(named: EvaluationProtocol, scored: EvaluationProtocol) -> str:
     """In which fields a derived protocol is not the named one: scores of the two do not compare."""
     fields = differences(named, scored)
-    if named.clips[1:]:
+    if len(scored.clips) < len(named.clips):
         fields = {name: values for name, values in fields.items() if not name.startswith("clips[")}
-        others = ", ".join(spec.name for spec in named.clips[1:])
-        fields["clips"] = (f"{scored.clips[0].name}, {others}", scored.clips[0].name)
+        theirs, ours = (", ".join(spec.name for spec in each.clips) for each in (named, scored))
+        fields["clips"] = (theirs, ours)
     return "; ".join(
         f"{name} {ours} for {theirs}"
         for name, (theirs, ours) in fields.items()

@@ -12,7 +12,13 @@ from evaluators.metrics.fid import too_few
 from evaluators.networks.efficientnet import find_efficientnet
 from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import EvaluationProtocol, protocol_text
-from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, load_pinned, stored_protocol
+from evaluators.scorers.by_protocol import (
+    ProtocolEvaluator,
+    load_evaluator,
+    load_pinned,
+    searched_clips,
+    stored_protocol,
+)
 from evaluators.scorers.embedded import PROTOCOL, Evaluator
 from evaluators.scorers.scorer import Scorer
 from search.runs.files import EVALUATOR_FOLDER
@@ -122,8 +128,8 @@ def parts_of_scoring(settings: SearchSettings) -> list[Callable[[], object]]:
     named, scoring = settings.evaluators, settings.scoring
     if settings.resume is not None or not isinstance(named, EvaluationProtocol):
         return []
-    one_clip = replace(named, clips=named.clips[:1], open_in_source=())
-    looks: list[Callable[[], object]] = [lambda: load_protocol_networks(settings, one_clip)]
+    scored_by = replace(named, clips=searched_clips(named), open_in_source=())
+    looks: list[Callable[[], object]] = [lambda: load_protocol_networks(settings, scored_by)]
     if (captions := scoring.captions) is not None:
         looks.append(lambda: captions_of_file(captions, scoring.images))
     if (reference := scoring.reference) is not None:

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from evaluators.networks.clip_models import OpenClip
+from evaluators.networks import hps
+from evaluators.networks.clip_models import OpenClip, build_open_clip
 from evaluators.networks.embedded import EmbeddedClip
 from evaluators.networks.embedded_model import EmbeddedSettings
 from evaluators.networks.embedded_store import embedded_clip
@@ -217,3 +218,19 @@ def words(sets: Path, tmp_path: Path) -> list[str]:
         "evaluators.features=[{network:random-conv}]",
         "part_images=7",
     ]
+
+
+@pytest.fixture(scope="session")
+def hps_weights(tiny_clip_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of the small architecture as HPS's authors publish theirs, under the name of v2.0."""
+    torch.manual_seed(6)
+    path = tmp_path_factory.mktemp("hps") / "HPS_v2_compressed.pt"
+    torch.save({"epoch": 1, "state_dict": build_open_clip(TINY_CLIP).state_dict()}, path)
+    return path
+
+
+@pytest.fixture
+def hps_file(hps_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Those weights, for an HPS of the small architecture."""
+    monkeypatch.setattr(hps, "HPS_ARCHITECTURE", TINY_CLIP)
+    return hps_weights

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from mdsearch.commands.train_autoencoder import main
+from mdsearch.commands.train_autoencoder import autoencoder_command, main, make_trainer
 from space.shared.plain import InputError
 from training.files import CURVE_NAME, SAMPLES_NAME
 
@@ -45,6 +45,17 @@ def test_it_goes_on_as_if_never_stopped(own: Path, capsys: pytest.CaptureFixture
     assert [line["step"] for line in lines if "psnr" in line] == [2, 4]
     assert (own / "parts" / SAMPLES_NAME).is_file()
 
+    kept = {name: (own / "whole" / name).read_bytes() for name in ("autoencoder.yaml", "config.yaml")}
+    (own / "tiny.yaml").write_text(TINY.replace("DECODER", "1"))
+    tiny, other = (f"autoencoder={own / name}" for name in ("tiny.yaml", "other.yaml"))
+    for changed, found in (
+        ([tiny, "reconstruction.kl=1"], r"reconstruction\.kl: 1\.0, but .* with 1e-06; .*resume="),
+        ([other], "is of another autoencoder"),
+    ):
+        with pytest.raises(InputError, match=found):
+            main([*changed, *SHORT, f"out={own / 'whole'}"])
+    assert {name: (own / "whole" / name).read_bytes() for name in kept} == kept
+
     light = [f"autoencoder={own / 'other.yaml'}", f"init_from={own / 'whole'}", *SHORT]
     out = [f"out={own / 'light'}", "reconstruction.steps=2"]
     with pytest.raises(InputError, match=r"init_from: is of another decoder"):
@@ -54,6 +65,15 @@ def test_it_goes_on_as_if_never_stopped(own: Path, capsys: pytest.CaptureFixture
     assert record["scale"] == json.loads((own / "whole" / "autoencoder.json").read_text())["scale"]
     (own / "whole").rename(own / "away")
     assert main([f"resume={own / 'light'}", "reconstruction.steps=4"]) == 0
+
+
+def test_a_discriminator_that_never_judges_is_said(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged = ["reconstruction.adversarial.kind=hinge", "reconstruction.adversarial.layers=1"]
+    words = [f"autoencoder={own / 'tiny.yaml'}", *SHORT, *judged, "reconstruction.steps=1"]
+    for from_step, is_said in ((1, True), (0, False)):
+        command, _ = autoencoder_command([*words, f"reconstruction.adversarial.from_step={from_step}"])
+        make_trainer(command)
+        assert ("no discriminator judges" in capsys.readouterr().out) == is_said
 
 
 def test_mistakes_leave_no_folder(own: Path) -> None:

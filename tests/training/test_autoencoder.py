@@ -73,8 +73,11 @@ def test_the_discriminator_waits_for_its_step(scenes: Dataset) -> None:
     made.train_to(2)
     after = list(made.objective.parts["discriminator"].module.parameters())
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert made.objective.terms().keys() == {"distance", "divergence"}
     made.train_to(3)
     assert not all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    judged = {"adversarial", "adversarial_weight", "discriminator"}
+    assert made.objective.terms().keys() == {"distance", "divergence"} | judged
 
 
 def test_the_loss_by_hand(scenes: Dataset) -> None:
@@ -227,6 +230,7 @@ def test_what_does_not_fit_is_refused(scenes: Dataset, tmp_path: Path) -> None:
         ),
         (lambda: JUDGED.check_data(100, 64), "100 training images.*256 or more"),
         (lambda: replace(SETTINGS, kl=-1.0), "kl: -1"),
+        (lambda: replace(SETTINGS, spike_factor=5.0, adversarial=JUDGED), "spike_factor: 5 .*allowed: null"),
         (lambda: replace(SETTINGS, pixel="l3"), "pixel: 'l3'"),
         (lambda: replace(SETTINGS, learning_rate=0.0), "learning_rate: 0"),
     ):

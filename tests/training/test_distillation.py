@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from mdsearch.commands import distill, generate, train
+from mdsearch.distill_command import distill_command_of, notes_of
 from space.architecture import Architecture
 from space.shared.plain import InputError
-from tests.training.examples import Makes, load, save, ufogen
+from tests.training.examples import Makes, changed_json, load, save, ufogen
 from training.adapters import LoraSettings, has_lora, merged
 from training.data.dataset import Dataset
 from training.distillation import Distiller
@@ -112,8 +115,12 @@ def curve(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
 
 
+def dies(*_: object) -> None:
+    raise ZeroDivisionError
+
+
 def test_the_command_leaves_a_folder_that_generates_in_one_step(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     words = [f"init_from={trained}", f"out={out}", "training.steps=3", "state_every_steps=2", *SMALL]
@@ -133,6 +140,11 @@ def test_the_command_leaves_a_folder_that_generates_in_one_step(
     assert is_one_step(out / "pipeline")
     assert generate.main([f"model={out}", "prompt=a large red circle", f"out={tmp_path / 'one.png'}"]) == 0
     assert f"mdsearch generate model={out}" in capsys.readouterr().out
+
+    with monkeypatch.context() as patched:  # killed with weights of step 4 on the disk, and the state of 3
+        patched.setattr(Distiller, "save_images", dies)
+        with pytest.raises(ZeroDivisionError):
+            distill.main([f"resume={out}", "training.steps=5"])
 
     assert distill.main([f"resume={out}", "training.steps=5"]) == 0
     whole = [word.replace("steps=3", "steps=5").replace(str(out), str(tmp_path / "whole")) for word in words]
@@ -158,6 +170,13 @@ def test_a_sweep_names_its_cells_and_goes_on(
     before = {cell: (tmp_path / cell / "unet.safetensors").stat().st_mtime_ns for cell in cells}
     assert distill.main(sweep) == 0
     assert {cell: (tmp_path / cell / "unet.safetensors").stat().st_mtime_ns for cell in cells} == before
+    config = tmp_path / "none-full" / "config.yaml"
+    kept = config.read_bytes()
+    with pytest.raises(InputError, match=r"objective\.reconstruction: ema, but .* with none; .*resume="):
+        distill.main(
+            [*words[:1], f"out={tmp_path / 'none-full'}", *words[2:], "objective.reconstruction=ema"]
+        )
+    assert config.read_bytes() == kept
 
 
 @pytest.mark.parametrize("objective", ["steps", "lcm"])
@@ -170,7 +189,7 @@ def test_fewer_steps_by_the_same_command(
     expected = {"steps": (3, 1.0, "ddim"), "lcm": (3, 6.0, "onestep")}[objective]
     assert (told.sampling_steps, told.guidance, told.sampler) == expected
     assert "was trained without caption_dropout" in capsys.readouterr().out
-    with pytest.raises(InputError, match="another objective"):
+    with pytest.raises(InputError, match=r"objective\.name: ufogen, but .* holds a training with"):
         distill.main([f"init_from={trained}", f"out={tmp_path}", *SMALL])
 
 
@@ -179,9 +198,12 @@ def test_words_without_effect_are_refused(trained: Path, tmp_path: Path) -> None
         ("training.guidance=3", "training.guidance: has no effect here, where objective decides"),
         ("training.diffusion.prediction=v", "where init_from decides"),
         ("objective.zero_terminal_sno=true", "zero_terminal_snr"),
+        ("objective.gap=1001", r"objective\.gap: 1001 .* at most 1000"),
     ):
         with pytest.raises(InputError, match=message):
             distill.main([f"init_from={trained}", f"out={tmp_path / 'out'}", word])
+    with pytest.raises(InputError, match=r"resume: .* is no folder of a distillation"):
+        distill.main([f"resume={trained}"])
     with pytest.raises(InputError, match="ema_lengths: none are kept"):
         distill.main([f"init_from={trained}", "objective.finetune=lora", "training.ema_lengths=[0.05,0.1]"])
     (trained / "config.yaml").rename(trained / "away.yaml")
@@ -189,3 +211,72 @@ def test_words_without_effect_are_refused(trained: Path, tmp_path: Path) -> None
         distill.main([f"init_from={trained}", f"out={tmp_path / 'out'}"])
     (trained / "away.yaml").rename(trained / "config.yaml")
     assert not (tmp_path / "out").exists()
+
+
+def test_interrupted_between_the_updates_of_a_step_it_ends_with_the_same_bits(
+    make_distiller: Makes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a kill: the generator has learnt, the discriminator has not, and the state is of before."""
+    whole, killed, again = (make_distiller(discriminator_every=1) for _ in range(3))
+    whole.train_to(2)
+    killed.train_to(1)
+    save(killed, tmp_path)
+    loss = killed.objective.loss
+    monkeypatch.setattr(
+        killed.objective, "loss", lambda part, batch: dies() if part != "model" else loss(part, batch)
+    )
+    with pytest.raises(ZeroDivisionError):
+        killed.train_to(2)
+    load(again, tmp_path)
+    again.train_to(2)
+    ours, theirs = again.state(), whole.state()
+    assert all(torch.equal(ours.tensors[name], theirs.tensors[name]) for name in theirs.tensors)
+
+
+def test_progressive_by_the_command(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Eight steps, four, two: each the teacher of the next one."""
+    told = ["objective=steps", "objective.w_conditioned=true", "objective.embedding_width=8"]
+    words = [*told, "training.steps=1", *SMALL]
+    four, two = tmp_path / "four", tmp_path / "two"
+    first = [f"init_from={trained}", f"out={four}", "objective.teacher_steps=8", "objective.sampling_steps=4"]
+    assert distill.main([*words, *first]) == 0
+    halves = ["objective.teacher_steps=4", "objective.sampling_steps=2"]
+    capsys.readouterr()
+    assert distill.main([*words, *halves, f"init_from={four}", f"out={two}"]) == 0
+    assert "has learnt to generate" not in capsys.readouterr().out
+    settings = load_model(two, "cpu").settings
+    assert (settings.sampling_steps, settings.guidance, settings.sampler) == (2, 2.0, "ddim")
+    assert (two / "pipeline" / "model_index.json").is_file()
+    assert generate.main([f"model={two}", "prompt=a red circle", f"out={tmp_path / 'two.png'}"]) == 0
+
+
+def test_what_is_asked_in_vain_is_said(trained: Path, tmp_path: Path) -> None:
+    def notes(*words: str) -> str:
+        return "\n".join(notes_of(*distill_command_of([f"init_from={trained}", *words])))
+
+    in_vain = "note: objective.lora.rank has no effect beside objective.finetune=full"
+    assert notes("objective.lora.rank=2") == in_vain
+    assert notes("objective.lora.rank=2", "objective.finetune=lora") == ""
+    assert "gamma has no effect beside objective.reconstruction=none" in notes(
+        "objective.reconstruction=none", "objective.gamma=one"
+    )
+    shutil.copytree(trained, tmp_path / "few")
+    config = tmp_path / "few" / "config.yaml"
+    plain = yaml.safe_load(config.read_text())
+    plain["objective"] = {"name": "steps", "sampling_steps": 16}
+    plain["training"] |= {"caption_dropout": 0.1}
+    config.write_text(yaml.safe_dump(plain))
+    changed_json(tmp_path / "few" / "model.json", settings=guided(trained))
+    found = notes("objective=steps", "objective.teacher_steps=50", f"objective.teacher={tmp_path / 'few'}")
+    assert "few has learnt to generate in 16 steps; objective.teacher_steps is 50" in found
+    lost = notes_of(*distill_command_of([f"init_from={tmp_path / 'few'}", "objective=steps"]))
+    assert len(lost) == 1
+    assert "training.caption_dropout is 0" in lost[0] and "guidance 3" in lost[0]
+
+
+def guided(folder: Path) -> dict[str, object]:
+    """The settings of a model that generates with guidance 3."""
+    own: dict[str, object] = json.loads((folder / "model.json").read_text())["settings"]
+    return own | {"guidance": 3.0}

@@ -102,3 +102,27 @@ def test_large_images_go_through_an_autoencoder_a_few_at_a_time(
     monkeypatch.setattr(training.latents, "PIXELS_AT_ONCE", 2 * 16**2)
     torch.testing.assert_close(codec.encode(images), together)
     torch.testing.assert_close(codec.decode(together), decoded)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"scaling_factor": 0.0}, "has scaling_factor = 0.0; needed: a number above 0"),
+        ({"scaling_factor": -0.5}, "has scaling_factor = -0.5"),
+        ({"scaling_factor": None}, "has scaling_factor = None"),
+        ({"scaling_factor": float("nan")}, "has scaling_factor = nan"),
+        ({"shift_factor": float("inf")}, "has shift_factor = inf; needed: a finite number, or null"),
+        ({"latents_mean": [0.0] * 4}, "has latents_std = None; needed: 4 numbers above 0, one a channel"),
+        ({"latents_std": [1.0] * 4}, "has latents_mean = None; needed: 4 numbers, one a channel"),
+        ({"latents_mean": [0.0] * 3, "latents_std": [1.0] * 4}, "has latents_mean = [0.0, 0.0, 0.0]"),
+        (
+            {"latents_mean": [0.0] * 4, "latents_std": [1.0, 1.0, 0.0, 1.0]},
+            "has latents_std = [1.0, 1.0, 0.0",
+        ),
+    ],
+)
+def test_a_scale_or_shift_that_no_latents_can_have_is_refused(
+    vae_folder: Path, changes: dict[str, Any], said: str
+) -> None:
+    changed_json(vae_folder / "config.json", **changes)
+    assert said in codec_refused(vae_folder)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from space.shared.captions import BESIDE, NAME_FIELDS, captions_beside, read_captions
 from space.shared.plain import InputError
+from space.shared.prompt_styles import style_prompts
 
 
 def words(caption: str) -> list[str]:
@@ -28,12 +29,13 @@ def captions_file(root: Path, captions: str | None) -> Path:
 
 
 def read_prompts(file: str | Path) -> list[str]:
-    """Captions to generate images of; the file need name no images.
+    """Captions to generate images of: of a file, which need name none, or of a folder of prompts by style.
 
     Raises:
-        InputError: as `read_captions`.
+        InputError: as `read_captions` and `style_prompts`.
     """
-    return read_captions(file).texts
+    prompts = style_prompts(file)
+    return read_captions(file).texts if prompts is None else prompts.texts
 
 
 def captioned_files(file: Path) -> list[tuple[str, str]]:

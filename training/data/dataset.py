@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class Dataset(ABC):
         unreadable: names of images that could not be read and were left out.
         encoders: digests of the folders that its latents and features come from, by the settings that name
             them in a training; none of images.
+        latent_space: what made its latents, where that is known.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Dataset(ABC):
     train_images: int
     unreadable: list[str]
     encoders: Mapping[str, str] = MappingProxyType({})
+    latent_space: Mapping[str, Any] | None = None
 
     def examples(self, places: Sequence[int] | np.ndarray, seed: int) -> Examples:
         """What a network learns from at these places, as `at`."""

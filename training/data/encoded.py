@@ -119,7 +119,7 @@ class Encoded(Dataset):
 
     def __init__(self, settings: EncodedSettings, index: Index, encoding: Encoding) -> None:
         self.name, self.image_size_px, self.unreadable = settings.name, settings.image_size_px, []
-        self.encoders = encoding.encoders
+        self.encoders, self.latent_space = encoding.encoders, encoding.latents
         self._folder, self._index, self._encoding = settings.place, index, encoding
         self._empty = read_empty(self._folder).float()
         block = settings.block_samples or BLOCK_SAMPLES
@@ -129,7 +129,7 @@ class Encoded(Dataset):
         self.train_captions = self._texts
         held_out = self._split.held_out.tolist()
         self.held_out_captions = [self._caption(image) for image in held_out]
-        of = [index.digest, vars(encoding), held_out, block]
+        of = [index.digest, encoding.deciding, held_out, block]
         self.digest = hashlib.sha256(json.dumps([self.name, *of]).encode()).hexdigest()[:16]
         self._shard = lru_cache(maxsize=OPEN_SHARDS)(_opened)
         self._decode: Callable[[Tensor], Tensor] | None = None

@@ -39,6 +39,8 @@ class Encoding:
         images: of the source, those that could not be read among them.
         shard_images: in each shard but the last.
         format: of the files.
+        latents: what makes them, as `training.latents.Vae.space` has it; None in earlier ones, or where it is
+            not known.
     """
 
     data: str
@@ -49,10 +51,16 @@ class Encoding:
     shard_images: int
     preprocessing: str = PREPROCESSING
     format: int = 1
+    latents: dict[str, Any] | None = None
 
     @property
     def shards(self) -> int:
         return -(-self.images // self.shard_images)
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What tells two encodings apart; `latents` says no more than the encoders' digests."""
+        return {name: value for name, value in vars(self).items() if name != "latents"}
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -109,3 +117,14 @@ def read_empty(folder: Path) -> Tensor:
 
     features: Tensor = load_file(folder / EMPTY_NAME)[FEATURES_TENSOR]
     return features
+
+
+def latent_spread(folder: Path) -> tuple[int, float, float] | None:
+    """How many latents the first shard holds, their mean and their deviation; None where it holds none."""
+    from safetensors import safe_open
+
+    with safe_open(shard_path(folder, 0), framework="pt") as shard:
+        latents: Tensor = shard.get_tensor(LATENTS_TENSOR).double()
+    if not latents.numel():
+        return None
+    return len(latents), float(latents.mean()), float(latents.std(correction=0))

@@ -21,7 +21,7 @@ class Discriminator(nn.Module):
         network: the discriminator itself.
         follower: the generator's running mean, if a reconstruction term needs it. It lies here, where states
             hold what the generator's own optimiser does not train.
-        followed: the step whose generator the mean holds last.
+        followed: the number of the batch whose generator the mean holds last; it may go back.
         told_apart: the running share of latents that are told right.
     """
 
@@ -48,7 +48,7 @@ class Discriminator(nn.Module):
     @torch.no_grad()
     def follow(self, model: Model, step: Tensor, decay: float) -> None:
         """Take the generator as it is before this step into the running mean, once a step."""
-        if self.follower is None or int(step) <= int(self.followed):
+        if self.follower is None or int(step) == int(self.followed):
             return
         held: list[Tensor] = list(self.follower.unet.parameters())
         now: list[Tensor] = list(model.unet.parameters())
@@ -56,10 +56,10 @@ class Discriminator(nn.Module):
         self.followed.fill_(int(step))
 
     @torch.no_grad()
-    def watch(self, real: Tensor, fake: Tensor) -> None:
-        """Take logits into the running share of what is told apart."""
+    def watch(self, real: Tensor, fake: Tensor, share: float = 1.0) -> None:
+        """Take logits, of a share of the batch, into the running share of what is told apart."""
         right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
-        self.told_apart.lerp_(right, 1 - KEPT_SHARE)
+        self.told_apart.lerp_(right, 1 - KEPT_SHARE**share)
 
 
 def network_alone(model: Model) -> Model:
@@ -82,3 +82,13 @@ def as_it_is(module: nn.Module) -> Iterator[None]:
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+def passed_on(value: Tensor, seen: Tensor, tensor: Tensor) -> Tensor:
+    """`value`, computed of `seen`, as a scalar whose gradient goes to the `tensor` that `seen` is a copy of.
+
+    So the backward pass through what computed it is over already, within `as_it_is`: activations that are
+    computed again then find it as it was.
+    """
+    (gradient,) = torch.autograd.grad(value, seen)
+    return value.detach() + ((tensor - tensor.detach()) * gradient).sum()

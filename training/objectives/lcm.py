@@ -18,9 +18,9 @@ from space.shared.seeds import generator
 from training.data.dataset import Dataset
 from training.model import Model, ModelSettings
 from training.objectives.diffusion import DiffusionBatch
-from training.objectives.steps import check_range, check_schedule, check_width
+from training.objectives.steps import check_range, check_schedule, check_width, nearest_within
 from training.objectives.student import Sampled, StudentObjective, StudentSettings
-from training.objectives.trajectories import grid, stepped
+from training.objectives.trajectories import grid, reached_from, stepped
 from training.settings import TrainingSettings
 
 
@@ -63,16 +63,27 @@ class LcmSettings(StudentSettings):
     def guides(self) -> bool:
         return True
 
+    @property
+    def always_guides(self) -> bool:
+        return True
+
+    def check(self, base: ModelSettings) -> None:
+        super().check(base)
+        check_schedule(base, self.teacher_steps)
+
+    def without_effect(self) -> dict[str, str]:
+        untold = dict.fromkeys(("embedding_width", "guidance"), "w_conditioned=false")
+        return super().without_effect() | ({} if self.w_conditioned else untold)
+
     def sampled(self, base: ModelSettings) -> Sampled:
         """A scale that it has learnt, the nearest to the base's; 1 where it is told none: it is inside."""
-        low, high = self.cfg_range
-        scale = min(max(base.guidance, low), high) if self.guidance is None else self.guidance
+        scale = nearest_within(self.cfg_range, base.guidance) if self.guidance is None else self.guidance
         return Sampled(self.sampling_steps, scale if self.w_conditioned else 1.0)
 
     def make(
-        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, base: Model
+        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, teacher: Model
     ) -> LcmObjective:
-        return LcmObjective(model, data, settings, seed, self, base)
+        return LcmObjective(model, data, settings, seed, self, teacher)
 
 
 class LcmBatch(NamedTuple):
@@ -96,12 +107,14 @@ class LcmObjective(StudentObjective[LcmBatch]):
         own: LcmSettings,
         teacher: Model,
     ) -> None:
-        check_schedule(model, own.teacher_steps)
         model.settings = replace(model.settings, one_step=True)
         super().__init__(model, data, settings, seed, own)
         self.own, self.teacher = own, teacher.requires_grad_(False)
-        steps = grid(model.diffusion, own.teacher_steps)
-        self.steps = torch.tensor([list(pair) for pair in steps.items()], device=model.device)
+        steps = model.diffusion.trailing(own.sampling_steps)[0].tolist()
+        pairs = reached_from(model.diffusion, own.teacher_steps, steps) | grid(
+            model.diffusion, own.teacher_steps
+        )
+        self.steps = torch.tensor(sorted(pairs.items(), reverse=True), device=model.device)
 
     def batch(self, step: int, rows: range | None = None) -> LcmBatch:
         data = self.diffusion.batch(step, rows)

@@ -3,7 +3,7 @@ that keeps latents near a normal distribution, and a discriminator's judgement."
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
@@ -16,7 +16,7 @@ from space.shared.plain import InputError, check_choices
 from space.shared.seeds import generator
 from training.adamw import QuickAdamW
 from training.data.dataset import Dataset
-from training.devices import moved
+from training.devices import Scalar, moved
 from training.objectives.base import DISCRIMINATOR, TrainedPart, TrainingObjective
 from training.objectives.discriminator import ADVERSARIAL_LOSSES, AdversarialSettings, PatchDiscriminator
 from training.settings import TrainingSettings
@@ -70,6 +70,11 @@ class ReconstructionSettings:
         for name in ("kl", "perceptual"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 or more")
+        if self.spike_factor is not None and self.adversarial.kind != "none":
+            raise InputError(
+                f"spike_factor: {self.spike_factor:g} beside adversarial.kind: {self.adversarial.kind} is no "
+                "choice, since that loss jumps at from_step and may be below 0; allowed: null"
+            )
         self.of_the_loop()
 
     def of_the_loop(self) -> TrainingSettings:
@@ -110,6 +115,7 @@ class ReconstructionObjective(TrainingObjective[ReconstructionBatch, Autoencoder
             model.encoder.requires_grad_(False)
         self.parts = {AUTOENCODER: TrainedPart(model, self._optimizer(model, settings.learning_rate))}
         self.adversarial = settings.adversarial
+        self._terms: dict[str, Scalar] = {}
         if self.adversarial.kind != "none":
             self.discriminator = PatchDiscriminator(self.adversarial).to(device)
             optimizer = self._optimizer(self.discriminator, self.adversarial.learning_rate)
@@ -125,6 +131,10 @@ class ReconstructionObjective(TrainingObjective[ReconstructionBatch, Autoencoder
     def turns(self, step: int) -> Sequence[str]:
         self.is_judged = DISCRIMINATOR in self.parts and step >= self.adversarial.from_step
         return (AUTOENCODER, DISCRIMINATOR) if self.is_judged else (AUTOENCODER,)
+
+    def terms(self) -> Mapping[str, float]:
+        """Neither weighed nor divided."""
+        return {name: value.read() for name, value in self._terms.items()}
 
     def batch(self, step: int, rows: range | None = None) -> ReconstructionBatch:
         size, a = self.settings.batch_size, self.model.autoencoder
@@ -144,19 +154,26 @@ class ReconstructionObjective(TrainingObjective[ReconstructionBatch, Autoencoder
             posterior = self._posterior(batch.images)
             latents = posterior.sample(batch.noise)
         given = self.model.decode(latents)
-        loss = self._distance(given, batch.images)
+        loss = distance = self._distance(given, batch.images)
+        self._terms = {"distance": Scalar(distance)}
         if self.is_judged:
             judged = self.losses.generator(self.discriminator(given).float())
-            loss = loss + self._adversarial_weight(loss, judged) * judged
+            weight = self._adversarial_weight(distance, judged)
+            loss = loss + weight * judged
+            self._terms |= {"adversarial": Scalar(judged), "adversarial_weight": Scalar(weight)}
         if self.settings.kl and not self.settings.decoder_only:
-            loss = loss + self.settings.kl * posterior.kl().mean() / batch.images[0].numel()
+            divergence = posterior.kl().mean()
+            loss = loss + self.settings.kl * divergence / batch.images[0].numel()
+            self._terms["divergence"] = Scalar(divergence)
         return loss
 
     def _of_discriminator(self, batch: ReconstructionBatch) -> Tensor:
         with torch.no_grad():
             given = self.model.decode(self._posterior(batch.images).sample(batch.noise))
         logits = (self.discriminator(images).float() for images in (batch.images, given))
-        return self.losses.discriminator(*logits)
+        loss = self.losses.discriminator(*logits)
+        self._terms["discriminator"] = Scalar(loss)
+        return loss
 
     def _posterior(self, images: Tensor) -> Posterior:
         """In fp32: the divergence is a small difference of large numbers."""
@@ -169,9 +186,9 @@ class ReconstructionObjective(TrainingObjective[ReconstructionBatch, Autoencoder
             loss = loss + self.settings.perceptual * self.perceptual(given, images).mean()
         return loss
 
-    def _adversarial_weight(self, loss: Tensor, judged: Tensor) -> Tensor | float:
+    def _adversarial_weight(self, loss: Tensor, judged: Tensor) -> Tensor:
         if not self.adversarial.adaptive:
-            return self.adversarial.weight
+            return torch.tensor(self.adversarial.weight, device=self.device)
         last = self.model.decoder.last_weight
         ours, theirs = (
             torch.autograd.grad(term, last, retain_graph=True)[0].norm() for term in (loss, judged)

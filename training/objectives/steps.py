@@ -60,19 +60,40 @@ class StepsSettings(StudentSettings):
     def guides(self) -> bool:
         return self.w_conditioned or self.cfg_probability > 0
 
+    @property
+    def always_guides(self) -> bool:
+        return self.w_conditioned
+
+    def check(self, base: ModelSettings) -> None:
+        super().check(base)
+        check_schedule(base, self.teacher_steps)
+
+    def without_effect(self) -> dict[str, str]:
+        told = {"cfg_probability": "w_conditioned=true", "original_weight": "w_conditioned=true"}
+        untold = {"embedding_width": "w_conditioned=false"}
+        if self.cfg_probability == 0:
+            untold["cfg_range"] = "cfg_probability=0"
+        return super().without_effect() | (told if self.w_conditioned else untold)
+
     def sampled(self, base: ModelSettings) -> Sampled:
-        return Sampled(self.sampling_steps, base.guidance)
+        """Where it is told the scale, by the nearest to the base's that it has learnt."""
+        guidance = nearest_within(self.cfg_range, base.guidance) if self.w_conditioned else base.guidance
+        return Sampled(self.sampling_steps, guidance)
 
     def make(
-        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, base: Model
+        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, teacher: Model
     ) -> StepsObjective:
-        return StepsObjective(model, data, settings, seed, self, base)
+        return StepsObjective(model, data, settings, seed, self, teacher)
 
 
 def check_range(name: str, values: tuple[float, ...]) -> None:
     """Of guidance scales. Raises InputError."""
     if len(values) != 2 or not 1 <= values[0] <= values[1] < float("inf"):
         raise InputError(f"{name}: {list(values)} is not possible; allowed: two numbers, 1 or more, in order")
+
+
+def nearest_within(scales: tuple[float, ...], scale: float) -> float:
+    return min(max(scale, scales[0]), scales[1])
 
 
 def check_width(width: int) -> None:
@@ -102,7 +123,6 @@ class StepsObjective(StudentObjective[StepsBatch]):
         own: StepsSettings,
         teacher: Model,
     ) -> None:
-        check_schedule(model, own.teacher_steps)
         super().__init__(model, data, settings, seed, own)
         self.own, self.teacher = own, teacher.requires_grad_(False)
         self.paths = paths(model.diffusion, own.sampling_steps, own.teacher_steps).to(model.device)
@@ -139,17 +159,16 @@ class StepsObjective(StudentObjective[StepsBatch]):
     def taught(self, noisy: Tensor, timesteps: Tensor, context: Tensor, guidance: Tensor | None) -> Tensor:
         """The x0 by which one step goes where the teacher's steps lead."""
         index = (self.paths[:, 0] == timesteps[:, None]).float().argmax(dim=1)
-        path, x, bound = self.paths[index], noisy, self.model.diffusion.bound
+        path, x = self.paths[index], noisy
         for here, there in zip(path.T[:-1], path.T[1:], strict=True):
             clean = self.guided(self.teacher, x, here.clamp(min=0), context, guidance)
-            clean = clean if bound is None else clean.clamp(-bound, bound)
             x = stepped(self.model.diffusion, clean, x, here, there)
         return implied(self.model.diffusion, noisy, timesteps, x, path[:, -1])
 
 
-def check_schedule(model: Model, steps: int) -> None:
+def check_schedule(base: ModelSettings, steps: int) -> None:
     """Raises InputError for more steps than there are timesteps."""
-    most = model.diffusion.settings.timesteps
+    most = base.diffusion.timesteps
     if steps > most:
         raise InputError(
             f"objective.teacher_steps: {steps} is not possible; allowed: at most {most}, the base's timesteps"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from space.shared.plain import InputError
 from training.adamw import QuickAdamW
-from training.adapters import LoraSettings, add_lora
+from training.adapters import LoraSettings, add_lora, check_peft
 from training.data.dataset import Dataset
 from training.model import Model, ModelSettings
 from training.objectives.base import Batch, TrainedPart, TrainingObjective
@@ -36,6 +36,7 @@ class StudentSettings:
     """Of any objective that makes a model generate in fewer steps. One gives `name` its own literal.
 
     Attributes:
+        teacher: the folder of a trained model; None: the model as it was.
         guidance_width: of an embedded guidance scale, which the student is told; 0: none.
     """
 
@@ -43,10 +44,14 @@ class StudentSettings:
     finetune: Literal["full", "lora"] = "full"
     lora: LoraSettings = field(default_factory=LoraSettings)
     zero_terminal_snr: bool | None = None
+    teacher: str | None = None
 
     def __post_init__(self) -> None:
         if self.finetune == "lora" and self.guidance_width:
-            raise InputError("finetune: lora beside w_conditioned: true is not possible; allowed: full")
+            raise InputError(
+                "finetune: lora beside w_conditioned: true is not possible; allowed: full, or "
+                "w_conditioned: false"
+            )
 
     @property
     def guidance_width(self) -> int:
@@ -57,15 +62,29 @@ class StudentSettings:
         """Whether it learns from guided predictions, which captions must have been dropped for."""
         return False
 
+    @property
+    def always_guides(self) -> bool:
+        """Whether it asks its teacher for guided predictions alone, as one needs that is told the scale."""
+        return False
+
+    def check(self, base: ModelSettings) -> None:
+        """Raises InputError where nothing can learn so here, or from such a base."""
+        if self.finetune == "lora":
+            check_peft()
+
+    def without_effect(self) -> dict[str, str]:
+        """Fields that nothing acts on, and beside what."""
+        return {} if self.finetune == "lora" else {"lora": "finetune=full"}
+
     @abstractmethod
     def sampled(self, base: ModelSettings) -> Sampled:
         """For a model that begins as `base`."""
 
     @abstractmethod
     def make(
-        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, base: Model
+        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, teacher: Model
     ) -> TrainingObjective[Any, Model]:
-        """The objective. `model` holds the weights of `base`."""
+        """The objective. `model` holds the weights of its base."""
 
 
 class StudentObjective(TrainingObjective[Batch, Model]):
@@ -107,8 +126,10 @@ class StudentObjective(TrainingObjective[Batch, Model]):
         """Latents and text features of a batch."""
         if isinstance(data.tokens, Tensor):
             return data.images, data.tokens
-        with torch.no_grad(), self.autocast():
-            return self.model.codec.encode(data.images), self.model.text_encoder(data.tokens)
+        with torch.no_grad():
+            latents = self.model.codec.encode(data.images)  # in full precision, as the base learnt them
+            with self.autocast():
+                return latents, self.model.text_encoder(data.tokens)
 
     @cached_property
     def empty_context(self) -> Tensor:
@@ -119,8 +140,9 @@ class StudentObjective(TrainingObjective[Batch, Model]):
     def guided(
         self, model: Model, noisy: Tensor, timesteps: Tensor, context: Tensor, guidance: Tensor | None
     ) -> Tensor:
-        """x0 with guidance; None: of the captions alone."""
-        return self.both(model, noisy, timesteps, context, guidance)[1]
+        """x0 with guidance, clipped as sampling does where latents are bounded; None: of captions alone."""
+        clean, bound = self.both(model, noisy, timesteps, context, guidance)[1], self.model.diffusion.bound
+        return clean if bound is None else clean.clamp(-bound, bound)
 
     def both(
         self, model: Model, noisy: Tensor, timesteps: Tensor, context: Tensor, guidance: Tensor | None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -13,8 +15,13 @@ def grid(diffusion: Diffusion, steps: int) -> dict[int, int]:
     timesteps, following = diffusion.trailing(steps)
     if diffusion.settings.sampler == "euler":
         return following
-    apart = diffusion.settings.timesteps // steps  # as diffusers' DDIM has it
-    return {timestep: max(timestep - apart, -1) for timestep in timesteps.tolist()}
+    return reached_from(diffusion, steps, timesteps.tolist())
+
+
+def reached_from(diffusion: Diffusion, steps: int, timesteps: Iterable[int]) -> dict[int, int]:
+    """Timesteps, and where one of so many steps leads from each, as diffusers' DDIM has it."""
+    apart = diffusion.settings.timesteps // steps
+    return {timestep: max(timestep - apart, -1) for timestep in timesteps}
 
 
 def paths(diffusion: Diffusion, steps: int, teacher_steps: int) -> Tensor:

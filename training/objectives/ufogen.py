@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from space.shared.plain import InputError
@@ -25,7 +25,7 @@ from training.devices import Scalar
 from training.failures import Diverged
 from training.model import Model, ModelSettings
 from training.objectives.base import DISCRIMINATOR, TrainedPart
-from training.objectives.critic import Discriminator, as_it_is, network_alone
+from training.objectives.critic import Discriminator, as_it_is, network_alone, passed_on
 from training.objectives.diffusion import DiffusionBatch
 from training.objectives.student import GENERATOR, Sampled, StudentObjective, StudentSettings
 from training.settings import TrainingSettings
@@ -78,13 +78,29 @@ class UfogenSettings(StudentSettings):
                 "numbers from 0 up to below 1"
             )
 
+    def check(self, base: ModelSettings) -> None:
+        super().check(base)
+        if self.gap > (most := base.diffusion.timesteps):
+            raise InputError(
+                f"objective.gap: {self.gap} is not possible; allowed: at most {most}, the base's timesteps"
+            )
+
+    def without_effect(self) -> dict[str, str]:
+        beside = f"reconstruction={self.reconstruction}"
+        acts = {
+            "teacher": self.reconstruction == "distill",
+            "reconstruction_ema_decay": self.reconstruction == "ema",
+            **dict.fromkeys(("reconstruction_weight", "gamma"), self.reconstruction != "none"),
+        }
+        return super().without_effect() | {name: beside for name, does in acts.items() if not does}
+
     def sampled(self, base: ModelSettings) -> Sampled:
         return Sampled(self.sampling_steps, 1.0)
 
     def make(
-        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, base: Model
+        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, teacher: Model
     ) -> UfogenObjective:
-        return UfogenObjective(model, data, settings, seed, self)
+        return UfogenObjective(model, data, settings, seed, self, teacher)
 
 
 class UfogenBatch(NamedTuple):
@@ -111,28 +127,27 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         settings: TrainingSettings,
         seed: int,
         own: UfogenSettings,
+        teacher: Model,
     ) -> None:
         """
         Args:
             model: holds the base's weights; becomes the generator.
+            teacher: of the reconstruction term `distill`.
         """
-        if own.gap > model.diffusion.settings.timesteps:
-            raise InputError(
-                f"objective.gap: {own.gap} is not possible; allowed: at most "
-                f"{model.diffusion.settings.timesteps}, the base's timesteps"
-            )
         self.own = own
         model.settings = replace(model.settings, one_step=True)
         base = network_alone(model)
-        self.teacher = network_alone(model) if own.reconstruction == "distill" else None
+        self.teacher = teacher.requires_grad_(False) if own.reconstruction == "distill" else None
         super().__init__(model, data, settings, seed, own)
+        self._check_sampled()
         follower = model if own.reconstruction == "ema" else None
         self.discriminator = Discriminator(base, zero_last_layer=own.zero_last_layer, follower=follower)
         rate = own.discriminator_learning_rate or settings.learning_rate
         adam = self.adam(self.discriminator, rate, own.discriminator_betas)
         self.parts = {**self.parts, DISCRIMINATOR: TrainedPart(self.discriminator, adam)}
         self._terms: dict[str, Scalar] = {}
-        self._told_apart: Scalar | None = None  # by the update before
+        self._told_apart: Scalar | None = None  # by the update before, if weights weren't loaded since
+        self.discriminator.register_load_state_dict_post_hook(self._forget)
 
     def turns(self, step: int) -> Sequence[str]:
         """The generator in each, the discriminator in some."""
@@ -166,6 +181,21 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         count = -(-(last + 1) // gap)
         return last - gap * ((last - timesteps) * count // (last + 1))
 
+    def _check_sampled(self) -> None:
+        """Raises InputError for sampling steps of which some are at levels that are not trained."""
+        diffusion, own = self.model.diffusion, self.own
+        if own.timesteps == "all":
+            return
+        trained = set(self.trained_levels(torch.arange(diffusion.settings.timesteps)).tolist())
+        counts = range(1, len(trained) + 1)
+        possible = [count for count in counts if trained.issuperset(diffusion.trailing(count)[0].tolist())]
+        if own.sampling_steps not in possible:
+            raise InputError(
+                f"objective.sampling_steps: {own.sampling_steps}: some are at timesteps that are not "
+                f"trained (objective.timesteps: {own.timesteps}, gap: {own.gap}); allowed: "
+                f"{', '.join(map(str, possible))}, or objective.timesteps=all"
+            )
+
     def before(self, timesteps: Tensor) -> Tensor:
         """(B,) the levels that the discriminator sees; -1 is clean."""
         return (timesteps - self.own.gap).clamp(min=-1)
@@ -190,9 +220,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         timesteps, critic = batch.data.timesteps, self.discriminator
         noisy = self.model.diffusion.add_noise(latents, batch.data.noise, timesteps)
         clean = self.clean(self.model, noisy, timesteps, context)
-        with as_it_is(critic):
-            logits = self._judged(clean, batch.fake_noise, timesteps, context)
-        adversarial = F.softplus(-logits).mean()  # -log D(x')
+        adversarial = self._adversarial(clean, batch.fake_noise, timesteps, context)
         critic.follow(self.model, batch.step, self.own.reconstruction_ema_decay)
         target = self._target(latents, noisy, timesteps, context)
         error = (target - clean).square().mean(dim=(1, 2, 3))
@@ -202,6 +230,12 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
             return adversarial
         return adversarial + self.own.reconstruction_weight * reconstruction
 
+    def _adversarial(self, clean: Tensor, noise: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        seen = clean.detach().requires_grad_()
+        with as_it_is(self.discriminator):
+            logits = self._judged(seen, noise, timesteps, context)
+            return passed_on(F.softplus(-logits).mean(), seen, clean)  # -log D(x')
+
     def _discriminator_loss(self, batch: UfogenBatch, latents: Tensor, context: Tensor) -> Tensor:
         self._check_collapse(int(batch.step))
         timesteps = batch.data.timesteps
@@ -210,7 +244,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
             clean = self.clean(self.model, noisy, timesteps, context)
         real = self._judged(latents, batch.real_noise, timesteps, context)
         fake = self._judged(clean, batch.fake_noise, timesteps, context)
-        self.discriminator.watch(real, fake)
+        self.discriminator.watch(real, fake, len(real) / self.settings.batch_size)
         self._told_apart = self._terms["told_apart"] = Scalar(self.discriminator.told_apart)
         # Beyond the clamp a logit that is right counts no more; a wrong one always does.
         if (most := self.own.clamp_logits) is not None:
@@ -218,6 +252,9 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         loss = F.softplus(-real).mean() + F.softplus(fake).mean()  # -log D(x) - log(1 - D(x'))
         self._terms["discriminator"] = Scalar(loss)
         return loss
+
+    def _forget(self, discriminator: nn.Module, keys: object) -> None:
+        self._told_apart = None
 
     def _check_collapse(self, step: int) -> None:
         """Of the updates so far: where all is told apart for long, the generator no longer follows."""

@@ -11,7 +11,7 @@ import torchvision
 from torch.nn import functional as F
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-from evaluators.networks.perceptual import perceptual_network
+from evaluators.networks.perceptual import VGG16_FILE, perceptual_network
 from evaluators.networks.weights import WeightsSettings
 from space.shared.plain import InputError
 
@@ -71,3 +71,9 @@ def test_missing_weights_say_what_to_do() -> None:
         perceptual_network("lpips-vgg", WeightsSettings(cache_folder="/nowhere", download=False))
     with pytest.raises(InputError, match=r"perceptual: 'vgg'.*'lpips-vgg'"):
         perceptual_network("vgg", WeightsSettings())
+
+
+def test_a_file_in_the_cache_is_told_by_its_digest(tmp_path: Path) -> None:
+    (tmp_path / VGG16_FILE).write_bytes(b"other weights")
+    with pytest.raises(InputError, match=r"vgg16-397923af\.pth has the SHA-256 .*, not 397923af"):
+        perceptual_network("lpips-vgg", WeightsSettings(cache_folder=str(tmp_path), download=False))

@@ -133,6 +133,24 @@ def test_the_hubs_cache_is_looked_into_and_where_it_cannot_be_written_another_is
     assert asked == [(None, True), (own, True), (own, False)]
 
 
+def test_what_the_hubs_cache_holds_under_another_digest_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names a large file by its SHA-256, and links to it."""
+    for blob, refused in ((SHA256, False), ("0" * 64, True)):
+        (tmp_path / blob).write_bytes(CONTENT)
+        link = tmp_path / f"net-{blob[:4]}.bin"
+        link.symlink_to(tmp_path / blob)
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, link=link, **__: str(link))
+        published = PublishedWeights((link.name,), hub=("someone/net", (link.name,)))
+        settings = WeightsSettings(cache_folder=str(tmp_path / "cache"))
+        if not refused:
+            assert find_weights("net", published, settings) == link
+            continue
+        with pytest.raises(InputError, match=f"net: .* has the SHA-256 {SHA256}, not {blob}"):
+            find_weights("net", published, settings)
+
+
 def test_a_file_of_yours_goes_before_the_cache_and_the_cache_before_the_address(tmp_path: Path) -> None:
     published = PublishedWeights(("net.pt", "net.safetensors"), url="http://127.0.0.1:9/none")
     cache, own = tmp_path / "cache", tmp_path / "own.pt"

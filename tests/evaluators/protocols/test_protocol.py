@@ -18,7 +18,7 @@ from evaluators.protocols.protocol import (
     captions_digest,
     differences,
 )
-from evaluators.protocols.score import ConfidenceInterval, Score, score_name
+from evaluators.protocols.score import ConfidenceInterval, Score, score_name, text_score_name
 from space.shared.plain import InputError, from_plain
 
 PRESETS = ("coco30k", "bk_sdm")
@@ -140,6 +140,22 @@ def test_bk_sdm_is_what_its_code_does() -> None:
     assert made.reference is not None and made.reference.images == 40_504
     assert (made.images.drawn_size_px, made.images.size_px, made.images.crop) == (512, 256, "none")
     assert made.clips[0].weights == "laion2b_s34b_b88k" and made.open_in_source == ()
+
+
+@pytest.mark.parametrize("version", ["v2.0", "v2.1"])
+def test_hps_is_its_benchmark(version: str) -> None:
+    made = preset(f"hps_{version.replace('.', '_')}")
+    assert (made.samples, made.metrics, made.features, made.reference) == (3_200, ("hps",), (), None)
+    (spec,) = made.text_networks("hps")
+    assert (spec.name, spec.weights, spec.settings) == ("hps", version, {"antialias": False})
+    assert text_score_name(spec) == made.name and made.text_networks("clip") == ()
+
+
+def test_versions_of_hps_are_two_protocols() -> None:
+    one, other = preset("hps_v2_0"), preset("hps_v2_1")
+    assert differences(one, other) == {"clips[0].weights": ("v2.0", "v2.1")}
+    with pytest.raises(InputError, match="clips: hps, hps; allowed: each network once"):
+        replace(one, clips=(*one.clips, *other.clips))
 
 
 def test_the_two_do_not_compare() -> None:

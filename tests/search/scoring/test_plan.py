@@ -60,6 +60,19 @@ def test_coco30k_on_a_searchs_own_images_is_not_coco30k() -> None:
     assert name == derived.name and differs.startswith("not coco30k ") and differs.endswith(f": {said}")
 
 
+def test_hps_may_decide_beside_fid_and_clip() -> None:
+    settings = settings_of(
+        "evaluators=own", "evaluators.metrics=[fid,clip,hps]", "data.scenes=192",
+        "evaluators.clips=[{network:open-clip,model:ViT-B-32,weights:openai},{network:hps,weights:v2.0}]",
+        "further_objectives=[{name:hps_v2_0,direction:maximize}]",
+    )  # fmt: skip
+    decide = ["fid_inception_v3", "clip_vit_b_32", "hps_v2_0"]
+    assert [objective.name for objective in settings.objectives] == decide
+    assert settings.scores[:3] == tuple(decide)
+    derived = derived_protocol(settings, named(settings), load_data(settings.data))
+    assert [spec.name for spec in derived.clips] == ["vit-b-32", "hps"] and "hps" in derived.metrics
+
+
 @pytest.mark.parametrize("preset", ["coco30k", "bk_sdm", "own"])
 def test_every_preset_can_be_chosen(preset: str) -> None:
     settings = settings_of(f"evaluators={preset}")

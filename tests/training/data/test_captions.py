@@ -28,3 +28,11 @@ def test_captions_come_from_lines_and_from_captions_files(tmp_path: Path) -> Non
         match=r"'captions\.xml' .*allowed: \.txt, \.jsonl, \.json, \.csv, \.tsv, \.parquet",
     ):
         read_prompts(tmp_path / "captions.xml")
+
+
+def test_prompts_of_a_benchmarks_folder_come_style_by_style(tmp_path: Path) -> None:
+    for style in ("photo", "anime", "paintings", "concept-art"):
+        (tmp_path / f"{style}.json").write_text(json.dumps([f"{style} one", f"{style} two"]))
+    found = read_prompts(tmp_path)
+    assert found[:3] == ["anime one", "anime two", "concept-art one"] and found[-1] == "photo two"
+    assert len(found) == 8 and read_prompts(tmp_path / "photo.json") == found[-2:]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import LCMScheduler, StableDiffusionPipeline
 from torch import Tensor
 
 from space.shared.plain import InputError
@@ -112,16 +112,40 @@ def test_scales_are_drawn_and_steps_are_chosen_by_seed_and_step(distiller: parti
 
 def test_consistency_by_hand(distiller: partial[Distiller]) -> None:
     """Student and target predict .25, and are x itself where a step ends clean: Huber's loss of the rest."""
-    objective = distiller(own=LcmSettings(teacher_steps=2)).objective
+    objective = distiller(own=LcmSettings(teacher_steps=2, sampling_steps=2)).objective
     assert isinstance(objective, LcmObjective)
     assert objective.steps.tolist() == [[999, 499], [499, -1]]
     constant(objective.teacher, 0.5)
     constant(objective.model, 0.25)
     batch = objective.batch(0)
-    for timestep, difference in ((999, 0.0), (499, 0.25 - 0.5 * 3)):  # by guidance 3: the empty one is 0
+    for timestep, difference in ((999, 0.0), (499, 0.25 - 1.0)):  # by guidance 3: 1.5, clipped as sampled
         data = batch.data._replace(timesteps=torch.full((8,), timestep))
         loss = objective.loss("model", batch._replace(data=data, guidance=torch.full((8,), 3.0)))
         assert float(loss) == pytest.approx(math.hypot(difference, 0.001) - 0.001, rel=1e-3, abs=1e-6)
+
+
+def test_consistency_is_learnt_where_it_is_sampled(distiller: partial[Distiller]) -> None:
+    """By steps of 20, and from 749 and 249 too, which four sampling steps ask for."""
+    objective = distiller(own=LcmSettings()).objective
+    assert isinstance(objective, LcmObjective)
+    steps = dict(objective.steps.tolist())
+    assert steps.keys() == {*range(19, 1000, 20), 749, 249}
+    assert (steps[999], steps[749], steps[259], steps[19]) == (979, 729, 239, -1)
+    drawn = {timestep for step in range(60) for timestep in objective.batch(step).data.timesteps.tolist()}
+    assert {749, 249} <= drawn <= steps.keys()
+
+
+def test_what_is_consistent_is_scaled_as_diffusers_do(distiller: partial[Distiller]) -> None:
+    objective = distiller(own=LcmSettings()).objective
+    assert isinstance(objective, LcmObjective)
+    constant(objective.model, 0.25)
+    x, scheduler = torch.randn(1, 12, 8, 8), LCMScheduler()
+    for timestep in (0, 1, 19, 999):
+        skip, out = scheduler.get_scalings_for_boundary_condition_discrete(timestep)
+        made = objective.consistent(x, torch.tensor([timestep]), torch.zeros(1, 12, 16), torch.tensor([7.0]))
+        torch.testing.assert_close(made, skip * x + out * 0.25)
+    behind = objective.consistent(x, torch.tensor([-1]), torch.zeros(1, 12, 16), torch.tensor([7.0]))
+    assert torch.equal(behind, x)
 
 
 def test_guidance_is_embedded_as_pipelines_do() -> None:

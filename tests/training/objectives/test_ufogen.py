@@ -12,9 +12,12 @@ from torch import Tensor
 
 from space.shared.plain import InputError
 from tests.training.examples import Makes, ufogen
+from training.data.dataset import Dataset
+from training.distillation import Distiller
 from training.failures import Diverged
 from training.model import Model, load_model
 from training.objectives.ufogen import UfogenBatch, UfogenObjective, UfogenSettings
+from training.settings import TrainingSettings
 
 LEVELS = DDIMScheduler(
     beta_start=1e-4, beta_end=0.02, beta_schedule="linear", rescale_betas_zero_snr=True
@@ -29,7 +32,7 @@ class Spy:
 
     def __call__(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         self.given.append((latents, timesteps))
-        return torch.full((len(latents),), self.logit)
+        return self.logit + 0 * latents.flatten(1).sum(1)
 
 
 def at_levels(objective: UfogenObjective, *levels: int) -> UfogenBatch:
@@ -84,6 +87,23 @@ def test_gamma_is_the_signal_that_the_discriminator_sees(make_distiller: Makes) 
 def test_levels_that_are_trained(which: str, expected: list[int], make_distiller: Makes) -> None:
     levels = ufogen(make_distiller(timesteps=which)).trained_levels(torch.tensor([999, 700, 251, 0]))
     assert levels.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "gap", "steps", "allowed"),
+    [("last", 250, 2, "1,"), ("grid", 250, 3, "1, 2, 4,"), ("grid", 250, 4, "")],
+)
+def test_what_is_sampled_is_trained(
+    timesteps: str, gap: int, steps: int, allowed: str, make_distiller: Makes
+) -> None:
+    own: dict[str, object] = {"timesteps": timesteps, "gap": gap, "sampling_steps": steps}
+    if not allowed:
+        make_distiller(**own)
+        return
+    with pytest.raises(
+        InputError, match=rf"objective\.sampling_steps: {steps}: .*allowed: {allowed} or objective"
+    ):
+        make_distiller(**own)
 
 
 @pytest.mark.parametrize("reconstruction", ["diffusion", "distill", "ema", "none"])
@@ -152,6 +172,34 @@ def test_the_generator_learns_through_the_discriminator_and_neither_trains_the_o
     assert text is not None and all(p.grad is None and not p.requires_grad for p in text.parameters())
 
 
+def test_the_gradient_through_the_discriminator_by_autograd(
+    base_folder: Path, scenes: Dataset, settings: TrainingSettings
+) -> None:
+    """As of one graph, and where activations are computed again, too."""
+    own, found = UfogenSettings(zero_last_layer=False, reconstruction_weight=0.5), list[list[Tensor]]()
+    for checkpointing in ("none", "blocks"):
+        chosen = replace(settings, checkpointing=checkpointing)
+        objective = ufogen(Distiller(base_folder, scenes, chosen, own, seed=1))
+        batch, unet = objective.batch(0), objective.model.unet
+        loss = objective.loss("model", batch)
+        loss.backward()
+        found.append([loss.detach(), *(p.grad for p in unet.parameters() if p.grad is not None)])
+    unet.zero_grad()
+    latents, context = objective.read(batch.data)
+    levels, diffusion = batch.data.timesteps, objective.model.diffusion
+    clean = objective.model(diffusion.add_noise(latents, batch.data.noise, levels), levels, context)
+    before = objective.before(levels)
+    logits = objective.discriminator(
+        diffusion.noised(clean, batch.fake_noise, before), before.clamp(min=0), context
+    )
+    weighed = objective.gamma(levels) * (latents - clean).square().mean((1, 2, 3))
+    loss = (1 + (-logits).exp()).log().mean() + 0.5 * weighed.mean()
+    loss.backward()
+    whole = [loss.detach(), *(p.grad for p in unet.parameters() if p.grad is not None)]
+    for gradients in found:
+        torch.testing.assert_close(gradients, whole, rtol=1e-4, atol=1e-6)
+
+
 def test_the_discriminator_takes_its_turns(make_distiller: Makes) -> None:
     objective = ufogen(make_distiller(discriminator_every=3))
     assert [len(objective.turns(step)) for step in range(7)] == [2, 1, 1, 2, 1, 1, 2]
@@ -172,6 +220,9 @@ def test_the_running_mean_of_the_reconstruction(make_distiller: Makes) -> None:
     mean = weights[0] + 0.1 * (weights[1] - weights[0])
     assert not torch.equal(weights[0], weights[1])
     torch.testing.assert_close(parameter(follower, name), mean)
+    for _ in range(2):  # once, whatever number a batch has: with larger ones it goes back
+        ufogen(distiller).discriminator.follow(distiller.objective.model, torch.tensor(0), 0.9)
+        torch.testing.assert_close(parameter(follower, name), mean + 0.1 * (weights[2] - mean))
 
 
 def parameter(model: Model, name: str) -> Tensor:
@@ -187,13 +238,44 @@ def test_a_discriminator_that_tells_all_apart_ends_the_training(
     critic.watch(torch.tensor([1.0, 2.0]), torch.tensor([-1.0, 1.0]))
     assert float(critic.told_apart) == pytest.approx(0.5 + 0.01 * (0.75 - 0.5))
     critic.told_apart.fill_(1.0)
-    monkeypatch.setattr(critic, "watch", lambda real, fake: None)
+    monkeypatch.setattr(critic, "watch", lambda real, fake, share: None)
     if collapse is None:
         distiller.train_to(2)
         return
     with pytest.raises(Diverged, match=r"objective\.collapse: 0\.999"):
         distiller.train_to(2)
     assert distiller.step == 0  # before that update
+
+
+def test_what_is_told_apart_does_not_depend_on_how_a_batch_is_divided(
+    make_distiller: Makes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective = ufogen(make_distiller())
+    critic, real, fake = objective.discriminator, torch.tensor([1.0, -1.0]), torch.tensor([-1.0, -2.0])
+    critic.watch(real[:1], fake[:1], 0.5)
+    critic.watch(real[1:], fake[1:], 0.5)
+    assert float(critic.told_apart) == pytest.approx(0.5 + 0.01 * (0.75 - 0.5), abs=1e-5)
+    shares: list[float] = []
+    monkeypatch.setattr(critic, "watch", lambda real, fake, share: shares.append(share))
+    for rows in (range(6), range(6, 8)):
+        objective.loss("discriminator", objective.batch(0, rows))
+    assert shares == [0.75, 0.25]
+
+
+def test_a_training_that_goes_back_forgets_what_was_told_apart(
+    make_distiller: Makes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distiller = make_distiller()
+    before, objective = distiller.state().copied(), ufogen(distiller)
+    critic, batch = objective.discriminator, objective.batch(0)
+    with monkeypatch.context() as patched:
+        patched.setattr(critic, "watch", lambda real, fake, share: critic.told_apart.fill_(1.0))
+        objective.loss("discriminator", batch)
+    with pytest.raises(Diverged):
+        objective.loss("discriminator", batch)
+    distiller.restore(before)
+    objective.loss("discriminator", batch)
+    assert objective.terms()["told_apart"] == pytest.approx(0.495)  # from .5, where all logits are 0
 
 
 def test_zero_terminal_snr_is_a_choice_of_the_noise_levels(make_distiller: Makes) -> None:
