@@ -25,7 +25,7 @@ from conf.compose import compose
 from evaluators.latency.designs import design
 from evaluators.latency.held_out import verdict_of_list
 from evaluators.latency.journal import Journal
-from evaluators.latency.lists import Effort, measured_list, sampled_networks
+from evaluators.latency.lists import Effort, calibrating_networks, measured_list, sampled_networks
 from evaluators.latency.repeats import measure_twice
 from evaluators.latency.runtimes import Place, runner, versions_of
 from evaluators.latency.timing import alternating
@@ -132,17 +132,15 @@ def list_and_check(space: Space, budget: Budget, chosen: Chosen, place: Place) -
     def fits(a: Architecture) -> bool:
         return not budget.excess(a)
 
-    def sampled(count: int, purpose: str) -> list[Architecture]:
-        return sampled_networks(space, count, 0, purpose, fits)
-
     if not file.is_file():
         effort = Effort(chosen.seconds, 5, chosen.rounds)
-        networks, journal = sampled(chosen.networks, "calibration"), file.with_suffix(".begun")
-        parts = design(space)
+        networks = calibrating_networks(space, chosen.networks, 0, fits)
+        parts, journal = design(space), file.with_suffix(".begun")
         measured_list(space, parts, networks, chosen.list, place, journal, effort=effort).write(file)
     prices = PriceList.load(file)
     yield from summary(prices)
-    held_out = sampled(chosen.check, "check")
+    seen = {one.network.id for one in prices.whole}
+    held_out = sampled_networks(space, chosen.check, 0, "check", lambda a: a.id not in seen and fits(a))
     journal = Journal(folder / "check.jsonl", {"runtime": chosen.list, "device": place.name()})
     measure_twice(held_out, chosen.list, place, journal, rounds=chosen.rounds, clock=time.perf_counter)
     found = verdict_of_list([whole_of(a, prices, journal.results[a.id]) for a in held_out])

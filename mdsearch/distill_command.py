@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from conf.compose import compose_and_keep
-from conf.repeated import refuse_beside, without
-from conf.words import as_text, path_of
 from mdsearch.long_training import LongTraining
-from mdsearch.train_command import OF_RUN, WORDS, read_kept, trained_as, whole_settings
+from mdsearch.train_command import OF_RUN, read_kept, trained_as
+from mdsearch.with_a_base import composed_with_base
 from space.shared.plain import InputError, from_plain
 from training.data.factory import DataSettings
 from training.data.scenes import ScenesSettings
@@ -59,21 +56,13 @@ class DistillCommand(LongTraining):
 
 def distill_command_of(words: list[str]) -> tuple[DistillCommand, list[str]]:
     """From a command line; a resumed distillation starts from its own first words."""
-    refuse_beside(words, "resume", ["init_from", "out"], "whose base and folder go on")
-    _refuse_decided(words)
-    resume, start = (path_of(words, name) for name in ("resume", "init_from"))
-    if resume is None:
-        if start is None:
-            raise InputError("init_from: missing; which trained model is to generate in fewer steps?")
-        return _composed(words, trained_as(start), start), words
-    before = list(map(str, read_kept(resume, WORDS, list)))
-    stored = read_kept(resume, CONFIG_NAME, dict)
-    added = [word for word in words if not word.startswith("resume=")]
-    start = path_of(before, "init_from")
-    if start is None:
-        raise InputError(f"resume: {str(resume)!r} is no folder of a distillation (it began with no model)")
-    command = _composed(words, stored, start, before, stored.get("presets", {}))
-    return command, [*without(before, added), *added]
+    asked = "which trained model is to generate in fewer steps?"
+    found = composed_with_base("distill", words, DISTILL_TEXTS, DECIDED, "a distillation", asked)
+    command: DistillCommand = from_plain(DistillCommand, found.plain)
+    if command.objective.teacher is not None:
+        describe_base(Path(command.objective.teacher), TEACHER)
+    training = with_base(command.training, found.base, command.objective)
+    return replace(command, training=training), found.words
 
 
 def of_base(command: DistillCommand) -> dict[str, Any]:
@@ -121,32 +110,3 @@ def _without_effect(command: DistillCommand, words: Sequence[str]) -> Iterator[s
         for field_name, beside in command.objective.without_effect().items():
             if f"{name}.".startswith(f"objective.{field_name}."):
                 yield f"note: {name} has no effect beside objective.{beside}"
-
-
-def _composed(
-    words: list[str],
-    stored: Mapping[str, Any],
-    start: Path,
-    before: Sequence[str] = (),
-    kept: Mapping[str, str] = MappingProxyType({}),
-) -> DistillCommand:
-    base = describe_base(start)
-    if "data" not in stored and not any(word.startswith("data=") for word in (*before, *words)):
-        raise InputError(
-            f"data: {str(start)!r} does not say what it was trained on; needed: data=folder, data=scenes, ..."
-        )
-    new, earlier = (as_text(each, DISTILL_TEXTS) for each in (words, before))
-    of_run = whole_settings({"data": stored["data"]} if "data" in stored else {})
-    plain, texts = compose_and_keep("distill", new, before=earlier, stored=of_run, kept=kept)
-    command: DistillCommand = from_plain(DistillCommand, plain | {"presets": texts})
-    if command.objective.teacher is not None:
-        describe_base(Path(command.objective.teacher), TEACHER)
-    return replace(command, training=with_base(command.training, base, command.objective))
-
-
-def _refuse_decided(words: Sequence[str]) -> None:
-    for word in words:
-        name = word.lstrip("+~").partition("=")[0]
-        for decided, by in DECIDED.items():
-            if name == decided or name.startswith(f"{decided}."):
-                raise InputError(f"{name}: has no effect here, where {by} decides it; leave it out")

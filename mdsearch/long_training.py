@@ -10,9 +10,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from space.shared.command_lines import setting_word
+from space.shared.command_lines import command_line, setting_word
 from space.shared.files import alone_in
 from space.shared.plain import InputError
+from training.distributed.ranks import given_workers
+from training.failures import is_out_of_memory
+from training.files import STATES_FOLDER, states_in
 from training.run import RunSettings
 
 OF_FOLDER = {"state_every_steps": 1, "images": 1, "keep_last": 1, "rollbacks": 0}  # the least of each
@@ -65,21 +68,25 @@ class LongTraining:
             )
 
 
+ASKS_TO_STOP = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what clusters send before they take a machine
+
+
 @contextmanager
 def interruption() -> Iterator[Callable[[], bool]]:
-    """Remember Ctrl-C instead of breaking a step; a second one breaks it."""
+    """Remember that somebody asks to stop instead of breaking a step; a second time breaks it."""
     pressed = False
 
     def remember(number: int, frame: FrameType | None) -> None:
         nonlocal pressed
         pressed = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
-    before = signal.signal(signal.SIGINT, remember)
+    before = {number: signal.signal(number, remember) for number in ASKS_TO_STOP}
     try:
         yield lambda: pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -94,6 +101,36 @@ def held(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
         yield
+
+
+def check_alone(command: str) -> None:
+    """Raises InputError where the environment says that this is one of several workers, which would all do
+    the same."""
+    if (workers := given_workers() or 1) > 1:
+        raise InputError(
+            f"WORLD_SIZE: {workers} is set, and mdsearch {command} trains in one process; allowed: 1, or none"
+        )
+
+
+def check_ahead(folder: Path, end: int, field: str) -> None:
+    """Raises InputError where training, as the field has it, ends before the last state in its folder."""
+    states = states_in(folder / STATES_FOLDER)
+    if states and end < (step := int(states[-1].stem)):
+        raise InputError(
+            f"{field}: {end:,} steps, but what is in {str(folder)!r} is at step {step:,}; allowed: "
+            f"{step:,} or more"
+        )
+
+
+def reason_of_memory(error: Exception, verb: str, folder: Path, field: str) -> str:
+    """Why a training ended for want of memory, and how to go on; raises the error where it is another."""
+    if not is_out_of_memory(error):
+        raise error
+    resume = command_line(verb, resume=folder)
+    reason = " ".join(str(error).split())[:100] or type(error).__name__
+    return (
+        f"out of memory: {reason}; a smaller {field} takes less, in batches as before: {resume} {field}=..."
+    )
 
 
 def refuse_other_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

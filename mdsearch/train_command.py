@@ -22,13 +22,13 @@ from space.shared.command_lines import setting_word
 from space.shared.plain import InputError, from_plain, to_plain
 from training.data.factory import DataSettings
 from training.data.scenes import ScenesSettings
-from training.distributed.ranks import Parallel
+from training.distributed.ranks import Parallel, given_workers
 from training.figures import check_figures
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.latents import make_codec
 from training.logs.trackers import TrackerName
 from training.model_card import CardSettings
-from training.settings import TrainingSettings
+from training.settings import TrainingSettings, idle_settings
 from training.stages import StageSettings
 
 TRAIN_TEXTS = (
@@ -110,6 +110,18 @@ class TrainCommand(LongTraining):
             made.append(TrainedStage(training, data, until))
         return made
 
+    def protocol(self, step: int) -> str:
+        """How the weights at a step came to be, for a card: with what they began, and the steps of each
+        stage."""
+        done, parts = 0, list[str]()
+        for stage in self.all_stages():
+            steps, done = min(stage.until, step) - done, min(stage.until, step)
+            if steps or not parts:
+                size = f" of {stage.data.image_size_px} px" if self.stages else ""
+                parts.append(f"{steps:,} steps of {stage.training.batch_size:,} images{size}")
+        begun = "" if self.init_from is None else f"begun with {Path(self.init_from).resolve().name}: "
+        return begun + ", then ".join(parts)
+
     def narrowed(self, stage: TrainedStage, factor: int | None = None) -> Architecture:
         """As a stage trains it: for latents of its images' size, which are `factor` times larger; None: as
         the codec has it. Raises InputError where none are."""
@@ -128,6 +140,19 @@ class TrainCommand(LongTraining):
     def together(self) -> int:
         """How many accelerators train, in a plan."""
         return self.accelerators or self.workers
+
+    def idle(self) -> list[str]:
+        """A line for each setting that changes nothing, or does not come to what it says."""
+        training, steps = self.training, self.all_stages()[-1].until
+        lines = idle_settings(training)
+        if training.warmup_steps > steps:
+            lines.append(
+                f"training.warmup_steps={training.warmup_steps} of {steps} steps: the learning rate never is "
+                f"{training.learning_rate:g}"
+            )
+        if self.parallel != "ddp" and self.together == 1 and given_workers() is None:
+            lines.append(f"parallel={self.parallel} has no effect: there is one worker")
+        return lines
 
     def expected(self, place: int) -> int | None:
         """How many images a stage is said to have, by its number."""
@@ -205,10 +230,9 @@ def trained_as(model: Path | None) -> dict[str, Any]:
 
 def whole_settings(stored: dict[str, Any]) -> dict[str, Any]:
     """With the fields that are stored only where they differ: words may set them."""
-    if "training" not in stored:
-        return stored
-    training = from_plain(TrainingSettings, stored["training"], "training")
-    return stored | {"training": to_plain(training, all_fields=True)}
+    kinds: dict[str, Any] = {"training": TrainingSettings, "data": DataSettings}
+    read = {name: from_plain(kinds[name], stored[name], name) for name in kinds if name in stored}
+    return stored | {name: to_plain(value, all_fields=True) for name, value in read.items()}
 
 
 def _note_other_settings(command: TrainCommand, words: list[str]) -> None:

@@ -11,10 +11,14 @@ from space.proxy import narrow
 from space.shared.disk import disk_free_bytes
 from training.data.dataset import Dataset
 from training.data.factory import load_data
+from training.distributed.base import check_shares
+from training.distributed.ranks import RankGroup
 from training.encoders import check_encoders, frozen_parts_of
 from training.frozen_folders import folder_digests
-from training.latents import make_codec
-from training.model import check_fit, read_description
+from training.latents import check_fit, make_codec
+from training.logs.trackers import check_trackers
+from training.micro_batches import MicroBatches
+from training.model import read_description
 from training.plan import (
     HOUR,
     PACE_UNKNOWN,
@@ -72,12 +76,16 @@ def train_plan(command: TrainCommand) -> WorkPlan:
     data = [_checked(stage, network, plan) for stage, network in zip(stages, networks, strict=True)]
     if (start := command.init_from) is not None:
         without_error(plan.refused, lambda: read_description(start))
+    without_error(plan.refused, lambda: check_trackers(command.logger))
+    without_error(plan.refused, lambda: _check_many(command, stages))
+    plan.add("note", command.idle())
     largest = max(networks, key=lambda network: network.latent_size)
     cost = price(largest)
     shape = f"{largest.latent_channels}x{largest.latent_size}x{largest.latent_size}"
     plan.add("network", f"{cost.parameters:,} parameters, {cost.gmacs:.1f} GMACs an image of {shape} latents")
     one = pacing(largest, command.training, command.throughput, command.seed)
     plan.add("memory", one.memory_lines())
+    plan.add("memory", _at_once(command, stages[networks.index(largest)], one))
     plan.add("throughput", one.line())
     plan.figures |= {"parameters": cost.parameters, "accelerators": command.together} | one.figures()
     _stages(command, networks, data, one, plan)
@@ -116,6 +124,22 @@ def _check_fits(stage: TrainedStage, network: Architecture, data: Dataset) -> No
     make_text_encoder(training.text, [], network.context_length, network.context_width, reads)
 
 
+def _check_many(command: TrainCommand, stages: list[TrainedStage]) -> None:
+    """Raises InputError where so many cannot train together."""
+    if command.parallel == "fsdp" and command.together > 1:
+        check_shares(command.training)
+    for stage in stages:
+        MicroBatches(stage.training, RankGroup(0, command.together))
+
+
+def _at_once(command: TrainCommand, stage: TrainedStage, one: Pacing) -> str:
+    """What a worker's share of the largest images needs, unless it is divided."""
+    share = -(-stage.training.batch_size // command.together)
+    images = min(share, stage.training.micro_batch or share)
+    needed = in_bytes(one.on_gpu.needed(images))
+    return f"on a GPU {needed} for the {images:,} images that each takes at once (training.micro_batch)"
+
+
 def _stages(
     command: TrainCommand,
     networks: list[Architecture],
@@ -143,6 +167,8 @@ def _stages(
     hours = whole * many / HOUR
     plan.figures |= {"seconds": whole, "accelerator_hours": hours}
     together = f", taken as {many} times one; one validates while {many - 1} wait" if many > 1 else ""
+    if command.scores:
+        together += "; without the images that are scored at each state (scores=true)"
     plan.add("time", f"{in_days(whole)} on {many} accelerator{'s' * (many > 1)}{together}")
     plan.add("hours", f"{hours:,.{0 if hours >= 100 else 2}f} accelerator-hours")
 

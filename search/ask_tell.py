@@ -36,6 +36,7 @@ from search.checks import check_choosing
 from search.confirmation.unmeasured import noise_note
 from search.custom import keep_custom
 from search.idle import nobody_learns
+from search.latency import check_same_lists
 from search.preparation import search_strategy
 from search.run import RunResult
 from search.runs.files import CONFIG_NAME
@@ -116,6 +117,7 @@ class AskTell:
             config = yaml.safe_dump(to_plain(settings), sort_keys=False)
             write_whole(self.folder / CONFIG_NAME, config)
             record.append("run", **header_of_told(settings, self.folder.name, overrides))
+        check_same_lists(record.history.header, settings.budget)
         if not record.history.start_scores:
             protocol = told_protocol(settings, self.folder.name)
             record.append("start", scores=settings.start, protocol=protocol)

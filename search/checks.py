@@ -201,6 +201,7 @@ def _check_named(settings: Choosing, named: Mapping[str, Sequence[str]]) -> None
                 raise InputError(f"{group}: {error}") from None
             try:
                 trained_form(candidate, settings.proxy)
+                settings.budget.latencies(candidate)  # a score of each that is trained
             except InputError as error:
                 raise InputError(f"{group}: {name}: {error}") from None
     if settings.resume is None and len(settings.enqueue) > settings.trials:

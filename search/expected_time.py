@@ -23,7 +23,8 @@ SLOW_SECONDS = 1.0  # an image: one says enough then
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of one worker: a training step, and what each rung adds: images, and the validation loss."""
+    """Seconds of a trial's workers: a training step, and what each rung adds: images, which all generate, and
+    the validation loss, by one."""
 
     step: float
     rung: float
@@ -41,18 +42,19 @@ def measured_pace(trainer: Trainer, settings: SearchSettings, data: Dataset) -> 
         timed = captions[:IMAGES_TIMED]
         an_image = _seconds_to_generate(trainer, timed) / len(timed)
     batches = settings.training.validation_images / settings.training.batch_size
-    return Pace(a_step, len(captions) * an_image + batches * FORWARD_SHARE * a_step)
+    workers = settings.cluster.workers_per_trial
+    images = len(captions) * an_image / workers
+    return Pace(a_step / workers, images + batches * FORWARD_SHARE * a_step)
 
 
 def paced(settings: SearchSettings, images_per_second: float) -> Pace:
-    """By the images that one accelerator trains a second: a trial's accelerators train together, and one of
-    them generates and validates. What decodes and scores images is left out."""
-    training, forward = settings.training, FORWARD_SHARE / images_per_second
+    """By the images that one accelerator trains a second: a trial's accelerators train and generate together,
+    and one of them validates. What decodes and scores images is left out."""
+    training, workers = settings.training, settings.cluster.workers_per_trial
+    forward = FORWARD_SHARE / images_per_second
     passes = training.sampling_steps * (1 if training.guidance == 1 else 2)
-    images = settings.scored_images * passes + training.validation_images
-    return Pace(
-        training.batch_size / images_per_second / settings.cluster.workers_per_trial, images * forward
-    )
+    images = settings.scored_images * passes / workers + training.validation_images
+    return Pace(training.batch_size / images_per_second / workers, images * forward)
 
 
 def _seconds_to_generate(trainer: Trainer, captions: Sequence[str]) -> float:

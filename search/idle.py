@@ -15,6 +15,7 @@ from search.stopping.base import MakesRule
 from search.strategies.base import MakesStrategy
 from search.strategies.evolve import EvolveSettings
 from space.shared.plain import InputError
+from training.settings import idle_settings
 
 
 def refuse_idle(named: Iterable[str], settings: SearchSettings) -> None:
@@ -49,7 +50,9 @@ def idle_notes(settings: SearchSettings) -> list[str]:
         notes.append(f"prior={list(settings.prior)} is in the report alone: {deaf}")
     if settings.backend == "inline" and settings.cluster != ClusterSettings():
         notes.append("cluster has no effect: backend=inline trains in this process")
-    return notes
+    elif settings.cluster.parallel != "ddp" and settings.cluster.workers_per_trial == 1:
+        notes.append(f"cluster.parallel={settings.cluster.parallel} has no effect: a trial has one worker")
+    return notes + idle_settings(settings.training)
 
 
 def trials_at_most(settings: SearchSettings) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from space.budget import LATENCY, Budget
 from space.candidates import Candidate
 from space.prices.coverage import check_covers
+from space.prices.latency import PriceList
 from space.search_space import AnySpace
 from space.shared.files import file_digest
 from space.shared.plain import InputError
@@ -31,12 +32,12 @@ def latency_score(budget: Budget, architecture: Candidate) -> dict[str, float]:
 
 
 def recorded_lists(budget: Budget) -> dict[str, Any]:
-    """For a record's header: which lists, in words, and their digests."""
+    """For a record's header: which lists, in words, their digests, and what was said of each."""
     if not budget.files:
         return {}
     return {
         LISTS: [
-            {"file": file, "list": one.describe(), "digest": lists_digest(file)}
+            {"file": file, "list": one.describe(), "digest": lists_digest(file), "note": elsewhere_note(one)}
             for file, one in zip(budget.files, budget.lists, strict=True)
         ]
     }
@@ -54,7 +55,7 @@ def lists_digest(files: str | Sequence[str]) -> str:
 def check_same_lists(header: Mapping[str, Any], budget: Budget) -> None:
     """Raises InputError where a run that goes on finds other lists than it was begun with."""
     before = [one["digest"] for one in header.get(LISTS, [])]
-    now = [one["digest"] for one in recorded_lists(budget).get(LISTS, [])]
+    now = [lists_digest(file) for file in budget.files]
     if before != now:
         raise InputError(
             "resume: budget.prices differ from what the run was begun with (by their digests); allowed: the "
@@ -63,24 +64,26 @@ def check_same_lists(header: Mapping[str, Any], budget: Budget) -> None:
 
 
 def lists_in_words(header: Mapping[str, Any]) -> list[str]:
-    return [one["list"] for one in header.get(LISTS, [])]
+    """Each with what the search was warned of."""
+    return [", ".join(filter(None, (one["list"], one.get("note")))) for one in header.get(LISTS, [])]
 
 
 def latency_notes(budget: Budget) -> list[str]:
     """A line for each list of another device, or of other versions, than are here."""
-    from evaluators.latency.runtimes import Place, versions_of
+    each = [(one, elsewhere_note(one)) for one in budget.lists]
+    return [f"latency: {one.source} is of {one.device}, {note}" for one, note in each if note]
 
-    notes = []
-    for one in budget.lists:
-        here = Place().name()
-        versions = versions_of(one.runtime)
-        others = [
-            f"{name} {version} (here {versions[name]})"
-            for name, version in one.versions.items()
-            if name in versions and versions[name] != version
-        ]
-        if one.device != here:
-            notes.append(f"latency: {one.source} is of {one.device}, another device than this ({here})")
-        elif others:
-            notes.append(f"latency: {one.source} was measured with {', '.join(others)}")
-    return notes
+
+def elsewhere_note(prices: PriceList) -> str:
+    """How a list's device, or the versions that it was measured with, differ from here; empty if not."""
+    from evaluators.latency.runtimes import places_here, versions_of
+
+    here, versions = places_here(), versions_of(prices.runtime)
+    if prices.device not in here:
+        return f"another device than this ({' and '.join(here)})"
+    others = [
+        f"{name} {version} (here {versions[name]})"
+        for name, version in prices.versions.items()
+        if name in versions and versions[name] != version
+    ]
+    return f"measured with {', '.join(others)}" if others else ""

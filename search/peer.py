@@ -1,12 +1,16 @@
-"""The other workers of a trial that has several: they train what the first one does, and nothing else.
+"""The other workers of a trial that has several: they train what the first one does, and generate their share
+of its images.
 
-The first one, a `TrialWorker`, alone reads a job, generates, scores and writes; what it says here they do.
+The first one, a `TrialWorker`, alone reads a job, scores and writes; what it says here they do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+
+import numpy as np
 
 from search.runs.files import job_folder
 from search.strategy import Job
@@ -51,3 +55,16 @@ class PeerWorker:
 
         trainer.train_to(to_step, after)
         trainer.state()
+
+    def generate(self, captions: Sequence[str], first: int, seed: int, batch_size: int) -> np.ndarray:
+        """Images of a series from number `first` on, at the step that all have come to."""
+        assert isinstance(self._trainer, Trainer)
+        return self._trainer.generate(captions, seed=seed, batch_size=batch_size, first=first)
+
+
+def whole_batches(images: int, batch_size: int, workers: int) -> list[range]:
+    """Which of a series of images each worker generates: in the batches that one alone would make, since
+    another batch may round otherwise."""
+    batches = -(-images // batch_size)
+    ends = [min(batches * (each + 1) // workers * batch_size, images) for each in range(workers)]
+    return [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -130,13 +129,14 @@ def _measured(settings: SearchSettings, typical: Architecture, data: Dataset, pl
     plan.add("evolution", evolution_plan(settings, data))
     pace = measured_pace(trainer, settings, data)
     parameters = price(typical).parameters
+    a_step = pace.step * settings.cluster.workers_per_trial
     plan.add(
         "proxy",
-        f"a typical candidate: {parameters / 1e6:.2f} M parameters, {pace.step:.3f} s a step here",
+        f"a typical candidate: {parameters / 1e6:.2f} M parameters, {a_step:.3f} s a step here",
     )
-    throughput = settings.training.batch_size / pace.step
+    throughput = settings.training.batch_size / a_step
     plan.figures["throughput"] = {"images_per_second": throughput, "source": "measured here: whole steps"}
-    return replace(pace, step=pace.step / settings.cluster.workers_per_trial)
+    return pace
 
 
 def _at_scale(settings: SearchSettings, typical: Architecture, plan: WorkPlan) -> Pace | None:

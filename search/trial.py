@@ -69,7 +69,8 @@ class TrialWorker(RungWorker):
         with measured_seconds(seconds, "validation"):
             validation_loss = trainer.validation_loss()
         with measured_seconds(seconds, "sampling"):
-            images = trainer.generate(self.captions, seed=job.seed, batch_size=self.settings.generation_batch)
+            batch_size = self.settings.generation_batch
+            images = self.peers.generate(trainer, self.captions, seed=job.seed, batch_size=batch_size)
         with measured_seconds(seconds, "features"):
             scores, deviations = self.evaluator.score_and_deviations(images, self.captions)
         scores[VALIDATION_LOSS] = validation_loss

@@ -6,12 +6,9 @@ by hand on a bare GPU machine.
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,28 +17,24 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from search.runs.files import ARCHITECTURE_NAME, WORK_NAME, job_folder, make_job_folder
+from search.runs.files import ARCHITECTURE_NAME, job_folder, make_job_folder
 from search.strategy import Job, Report
+from search.trial_log import log_work
+from search.trial_words import StartsAgain, WorkerWord, told
 from space.shared.files import remove_unfinished
 from space.shared.plain import InputError
-from space.shared.retries import Waiting, patiently, storage_error
+from space.shared.retries import patiently, storage_error
 from training.checkpoints import Checkpoints
 from training.distributed.ranks import RankGroup
 from training.failures import Diverged
 from training.logs.watching import Watched
-from training.loop import TrainingLoop, note_to_stderr
+from training.loop import TrainingLoop
 from training.state import TrainingState
 from training.supernet import SharedTrainer, loop_of
+from training.trainer import Trainer
 
 SAVED_EVERY_SECONDS = 600  # between rungs
 AnyTrainer = SharedTrainer | TrainingLoop[Any]
-
-
-@dataclass(frozen=True)
-class StartsAgain:
-    """A worker's word that a job whose state cannot be used trains again from step 0, and why."""
-
-    reason: str
 
 
 class Peers:
@@ -55,6 +48,12 @@ class Peers:
 
     def wait(self) -> None:
         """Until they have come there."""
+
+    def generate(
+        self, trainer: Trainer, captions: Sequence[str], *, seed: int, batch_size: int
+    ) -> np.ndarray:
+        """The images of the first one's trainer, at the step that all have come to."""
+        return trainer.generate(captions, seed=seed, batch_size=batch_size)
 
 
 @dataclass
@@ -88,7 +87,7 @@ class RungWorker(ABC):
     def to_rung(self, trainer: Any, job: Job, work: RungWork) -> Report:
         """May be called again after an OSError, and then goes on with what is left to do."""
 
-    def run(self, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
+    def run(self, job: Job) -> Iterator[WorkerWord]:
         """Yields a report at each rung; goes on from the state that an interrupted run left, or says that it
         cannot.
 
@@ -99,17 +98,27 @@ class RungWorker(ABC):
             Diverged: when the loss or the scores stop being numbers.
             OSError: when storage did not come back while it waited.
         """
+        said: list[str] = []  # since the last word
         with closing(Checkpoints(self.folder(job))) as states:
             trainer, unusable = yield from patiently(partial(self._begin, job, states))
             if unusable is not None:
                 yield StartsAgain(unusable)
+            else:
+                said += [f"{line}; going on from step {trainer.step}" for line in states.damaged]
             self.peers.begin(job, trainer.step, self.micro_batch)
-            watched = Watched(lambda: loop_of(trainer), states.folder.parent, note_to_stderr)
+            watched = Watched(lambda: loop_of(trainer), states.folder.parent, said.append)
             watched.begin(trainer.step)
             for step in job.rungs:
                 if step >= trainer.step:
                     work = RungWork(trainer.step, step, {}, states, watched)
-                    yield (yield from patiently(partial(self.to_rung, trainer, job, work)))
+                    loop_of(trainer).say = said.append
+                    try:
+                        report = yield from patiently(partial(self.to_rung, trainer, job, work))
+                    except Exception:
+                        yield from told(said)
+                        raise
+                    yield from told(said)
+                    yield report
 
     def folder(self, job: Job) -> Path:
         return job_folder(self.run_folder, job.key)
@@ -161,10 +170,7 @@ class RungWorker(ABC):
 
     def log(self, job: Job, work: RungWork, step: int) -> None:
         """Who trained what: a line once a state is on the disk."""
-        done = {"host": socket.gethostname(), "pid": os.getpid(), "time": round(time.time(), 3)}
-        line = json.dumps({"from_step": work.from_step, "to_step": step} | done)
-        with open(self.folder(job) / WORK_NAME, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        log_work(self.folder(job), work.from_step, step)
         work.from_step = step
 
 
@@ -184,15 +190,6 @@ def report_of(work: RungWork, scores: dict[str, float], deviations: dict[str, fl
         raise Diverged(f"{', '.join(broken)} is not a number at step {work.to_step}")
     plain = {name: float(value) for name, value in scores.items()}
     return Report(work.to_step, plain, work.seconds, deviations)
-
-
-def saved_step(run_folder: Path, key: str) -> int:
-    """Up to which step a job has left states, as its log says; 0 where nothing can be read of it."""
-    try:
-        lines = (job_folder(run_folder, key) / WORK_NAME).read_text(encoding="utf-8").splitlines()
-        return max((int(json.loads(line)["to_step"]) for line in lines), default=0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from space.difference import autoencoder_difference
 from space.interchange.autoencoder_files import StoredAutoencoder, save_autoencoder
 from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, as_pixels
 from training.devices import choose_device
 from training.failures import Diverged
 from training.files import SAMPLES_NAME
@@ -284,9 +284,3 @@ def save_differences(images: np.ndarray, given: np.ndarray, path: Path) -> None:
     difference = 128 + (given.astype(np.int64) - images) * MAGNIFIED
     rows = [images, given, difference.clip(0, 255).astype(np.uint8)]
     save_grid(np.concatenate(rows), path, columns=len(images), enlarge=2)
-
-
-def as_pixels(images: Tensor) -> np.ndarray:
-    """(N, 3, H, W) in [-1, 1] to (N, H, W, 3) uint8."""
-    bounded = images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
-    return bounded.permute(0, 2, 3, 1).contiguous().numpy()

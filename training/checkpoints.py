@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from space.shared.plain import InputError
@@ -29,6 +30,7 @@ class Checkpoints:
         self._keep_last, self._keep_steps = keep_last, frozenset(keep_steps)
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
+        self._unwritten: Callable[[], None] | None = None
         self.damaged: list[str] = []
 
     def save(self, state: TrainingState, then: Callable[[], None] | None = None) -> None:
@@ -37,11 +39,19 @@ class Checkpoints:
 
         Raises:
             Diverged: the state before held what is no number. It was not written.
-            OSError: the state before could not be written.
+            OSError: the state before could not be written; the next call begins with that.
         """
         self.wait()
+        self._begin(partial(self._write, state.copied(), then))
+
+    def _begin(self, write: Callable[[], None]) -> None:
+        def written() -> None:
+            write()
+            self._unwritten = None  # and its copy is given back
+
+        self._unwritten = write
         self._writer = self._writer or ThreadPoolExecutor(1, "states")
-        self._writing = self._writer.submit(self._write, state.copied(), then)
+        self._writing = self._writer.submit(written)
 
     def write(self, state: TrainingState) -> None:
         """Write a state; it is on the disk when this returns. Raises as `save`, of this state too."""
@@ -50,9 +60,14 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Until nothing is being written. Raises as `save`."""
+        if self._writing is None and self._unwritten is not None:
+            self._begin(self._unwritten)
         writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+        error = None if writing is None else writing.exception()
+        if error is not None:
+            if storage_error(error) is None:  # it would fail again
+                self._unwritten = None
+            raise error
 
     @property
     def is_writing(self) -> bool:
@@ -62,7 +77,7 @@ class Checkpoints:
         """Wait, whatever comes of it, and end the thread."""
         if self._writer is not None:
             self._writer.shutdown()
-        self._writer = self._writing = None
+        self._writer = self._writing = self._unwritten = None
 
     def latest(self) -> TrainingState | None:
         """The latest state that is whole; None where training has not left one.

@@ -19,6 +19,7 @@ from torch import Tensor
 from space.shared.plain import InputError
 
 FLOW = "flow"
+PROCESS = "diffusion"  # of a state's identity: what predictions of the weights mean
 ONE_STEP: Literal["onestep"] = "onestep"
 """Of a network that predicts clean latents from noise alone: that in one step. In more, what is predicted is
 noised again in between, by the forward process (Xu et al., 2023, UFOGen; Song et al., 2023)."""
@@ -61,11 +62,23 @@ class DiffusionSettings:
                 "zero_terminal_snr: true beside prediction: epsilon is not possible (x0 cannot be told from "
                 "noise where there is noise alone); allowed: false, or prediction v or x0"
             )
+        if self.min_snr_gamma is not None and not self.min_snr_gamma > 0:
+            raise InputError(
+                f"min_snr_gamma: {self.min_snr_gamma:g} is not possible; allowed: above 0, or null"
+            )
 
     @property
     def sampler(self) -> SamplerName:
         """How a network that was trained so generates, as protocols and manifests name it."""
         return "euler" if self.prediction == FLOW else "ddim"
+
+    @property
+    def process(self) -> str:
+        """What is predicted from which noise levels, in words: weights of another one mean something else."""
+        is_linear = self.schedule in ("linear", "scaled_linear")
+        betas = f" from {self.beta_start:g} to {self.beta_end:g}" if is_linear else ""
+        end = " to noise alone" if self.zero_terminal_snr else ""
+        return f"{self.prediction}, {self.schedule}{betas}{end}, {self.timesteps} timesteps"
 
 
 DIFFUSERS_SCHEDULE = {"linear": "linear", "scaled_linear": "scaled_linear", "cosine": "squaredcos_cap_v2"}

@@ -13,7 +13,7 @@ from torch import nn
 from space.blocks import FullBlock, SeparableBlock, TransformerLayer
 from space.shared.compiling import missing_to_compile, with_own_code
 from space.shared.plain import InputError
-from space.unet import Checkpointing, UNet
+from space.unet import Checkpointing, UNetEncoder
 
 MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 BLOCKS = (FullBlock, SeparableBlock, TransformerLayer)
@@ -31,7 +31,7 @@ def lay_out(modules: Iterable[nn.Module], memory_format: MemoryFormat) -> None:
 
 def keep_activations(modules: Iterable[nn.Module], but_for: Checkpointing) -> None:
     """All, but for those within levels or blocks of the UNets. Raises InputError where there are none."""
-    networks = [each for module in modules for each in module.modules() if isinstance(each, UNet)]
+    networks = [each for module in modules for each in module.modules() if isinstance(each, UNetEncoder)]
     if but_for != "none" and not networks:
         raise InputError(f"checkpointing: {but_for} is not possible where no UNet is trained; allowed: none")
     for network in networks:

@@ -38,7 +38,7 @@ class WorkersLost(RuntimeError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Of a GPU, of this process, or of this machine."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if isinstance(error, (MemoryError, OutOfMemory, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
 

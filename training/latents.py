@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from space.architecture import Architecture
+from space.coordinates import COORDINATES
 from space.interchange.autoencoder_files import read_autoencoder_description
 from space.shared.plain import InputError, nearest, to_plain
 from training.pretrained import load_autoencoder
@@ -203,3 +205,23 @@ def make_codec(settings: LatentSettings, device: torch.device) -> Codec:
         return Vae(settings.folder, device)
     choices = ("space_to_depth", "vae")
     raise InputError(f"latents.codec: {settings.codec!r} is none; {nearest(settings.codec, choices)}")
+
+
+def check_fit(architecture: Architecture, image_size_px: int, latents: LatentSettings, codec: Codec) -> None:
+    """Raises InputError unless codec, images and architecture agree about the latents."""
+    for name in ("condition_channels", "pooled_width", "size_embeddings"):
+        if value := getattr(architecture, name):
+            raise InputError(f"{name}: {value}, which nothing here trains or generates with; allowed: 0")
+    channels = codec.channels + (COORDINATES if latents.coordinates else 0)
+    if channels != architecture.latent_channels:
+        beside = f", {COORDINATES} of them coordinates" if latents.coordinates else ""
+        raise InputError(
+            f"latent_channels: the architecture has {architecture.latent_channels}, but the codec makes "
+            f"{channels}{beside}; needed: proxy.latent_channels={channels}, or other training.latents"
+        )
+    if image_size_px != architecture.latent_size * codec.factor:
+        raise InputError(
+            f"image_size_px: {image_size_px} makes latents {image_size_px / codec.factor:g} pixels a side, "
+            f"but the architecture is for {architecture.latent_size}; needed: image_size_px = "
+            f"{architecture.latent_size * codec.factor}"
+        )

@@ -13,6 +13,7 @@ import torch
 from space.shared.plain import InputError
 from training.data.ahead import ahead
 from training.devices import Scalar, clip_gradients, on_own_stream, used_here
+from training.diffusion import PROCESS
 from training.distributed.base import Parallelism, check_shares
 from training.distributed.factory import parallelism
 from training.distributed.ranks import RankGroup
@@ -22,7 +23,7 @@ from training.learning_rate import learning_rate
 from training.micro_batches import MicroBatch, MicroBatches
 from training.objectives.base import Trained, TrainingObjective
 from training.power_averages import PowerAverages
-from training.settings import TrainingSettings
+from training.settings import TrainingSettings, of_a_step
 from training.state import (
     AVERAGED,
     OF_PARTS,
@@ -35,9 +36,11 @@ from training.state import (
     named_optimizer_state,
     named_tensors,
 )
+from training.text import TEXT_HEADS
 from training.weight_average import WeightAverage
 
-SAID_SINCE = (TEXT_FOLDER, LATENTS_FOLDER)  # states of before do not say which folders they were trained with
+# Of what states of before do not say: by which folders and which process they were trained.
+SAID_SINCE = (TEXT_FOLDER, LATENTS_FOLDER, PROCESS, TEXT_HEADS)
 
 
 def note_to_stderr(text: str) -> None:
@@ -115,7 +118,8 @@ class TrainingLoop(Generic[Trained]):
         if self._has_met:
             return
         ranks, s = self.ranks, self.settings
-        ranks.check_same({**self.identity, "step": self.step, "batch_size": s.batch_size})
+        at = {"step": self.step, "micro_batch": self.micro_batches.most}
+        ranks.check_same({**self.identity, **at, **of_a_step(s)})
         if ranks.is_sharded:
             check_shares(s, self.objective)
         self._parallelism, self._has_met = parallelism(self.objective, ranks, self.device), True
@@ -235,6 +239,8 @@ class TrainingLoop(Generic[Trained]):
                 "data_offset": self.data_offset,
                 "rollbacks": self.rollbacks,
                 "micro_batch": self.micro_batches.most,
+                "micro_batch_chosen": self.settings.micro_batch,
+                "batch_size": self.settings.batch_size,
                 "losses": list(self._watch.lately),
                 "optimizers": plain,
             },
@@ -242,7 +248,8 @@ class TrainingLoop(Generic[Trained]):
         )
 
     def restore(self, state: TrainingState, name: str = "state") -> None:
-        """Go on from a state.
+        """Go on from a state: with the data behind those that it has seen, in whole batches, and with smaller
+        micro-batches, since memory ran out, unless others are chosen now.
 
         Raises:
             InputError: it is of another objective, architecture, data or seed, or lacks something. `name`
@@ -251,6 +258,7 @@ class TrainingLoop(Generic[Trained]):
         try:
             self._check_identity(state.plain["identity"], name)
             plain, step, held = state.plain, state.step, self._parallelism
+            chosen, size = self.settings.micro_batch, self.settings.batch_size
             self.averaged.load_state_dict(state.section(AVERAGED))
             if self.power_averages is not None:
                 lengths = self.power_averages.tensors
@@ -264,6 +272,8 @@ class TrainingLoop(Generic[Trained]):
                 load_optimizer_state(part.optimizer, part.module, moments)
             self.data_offset, self.rollbacks = int(plain["data_offset"]), int(plain["rollbacks"])
             self._watch = LossWatch(self.settings.spike_factor, map(float, plain["losses"]))
+            size_before = int(plain.get("batch_size", size))
+            self.data_offset = -(-(step + self.data_offset) * size_before // size) - step
             before = int(plain["micro_batch"])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
@@ -273,7 +283,9 @@ class TrainingLoop(Generic[Trained]):
         self.step, self._of_step = step, []
         if self._has_met and self.ranks.is_sharded:
             self._average.share(self.objective.model, held)
-        self.micro_batches.shrink(before)
+        is_as_chosen = chosen is None or chosen == plain.get("micro_batch_chosen", chosen)
+        if before < size_before and is_as_chosen:
+            self.micro_batches.shrink(before)
 
     def _check_identity(self, saved: Mapping[str, Any], where: str) -> None:
         for name, value in self.identity.items():

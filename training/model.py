@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from space.architecture import Architecture
-from space.coordinates import COORDINATES, with_coordinates
+from space.coordinates import with_coordinates
 from space.shared.files import replacing, write_whole
 from space.shared.plain import InputError, from_plain, to_plain, unless
 from space.shared.seeds import generator
 from space.unet import UNet
 from training.devices import choose_device
-from training.diffusion import ONE_STEP, Denoiser, Diffusion, DiffusionSettings, SamplerName
+from training.diffusion import ONE_STEP, Diffusion, DiffusionSettings, SamplerName
 from training.files import MODEL_NAME
 from training.guidance import guidance_embedding
-from training.latents import Codec, LatentSettings, check_space, latent_space, make_codec
+from training.latents import Codec, LatentSettings, check_fit, check_space, latent_space, make_codec
 from training.text import TextEncoder, TextSettings, make_text_encoder
 
 LATENT_SPACE = "latent_space"  # of `MODEL_NAME`: what made the latents that a model learnt
@@ -109,16 +109,25 @@ class Model(nn.Module):
         return self.frozen.codec
 
     def forward(
-        self, latents: Tensor, timesteps: Tensor, context: Tensor, guidance: Tensor | None = None
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        context: Tensor,
+        guidance: Tensor | None = None,
+        condition: Tensor | None = None,
     ) -> Tensor:
         """The network's prediction, (B, C, H, W) as the latents; with the coordinates beside them, if set.
 
         The network then has two channels more than the latents, of which its output's are not used. (B,)
-        guidance scales are told to an architecture that has a place for them.
+        guidance scales are told to an architecture that has a place for them. A `condition` is for a network
+        that takes one (training/adapting.py); one for each image, also where each is there twice, for
+        guidance.
         """
         told = {}
         if guidance is not None and (width := self.architecture.guidance_width):
             told = {"guidance": guidance_embedding(guidance, width)}
+        if condition is not None:
+            told["condition"] = condition.repeat(len(latents) // len(condition), 1, 1, 1)
         if not self.settings.latents.coordinates:
             prediction: Tensor = self.unet(latents, timesteps, context, **told)
             return prediction
@@ -147,12 +156,14 @@ class Model(nn.Module):
         batch_size: int = 64,
         steps: int | None = None,
         guidance: float | None = None,
+        first: int = 0,
     ) -> np.ndarray:
-        """(N, H, W, 3) uint8, one image per caption, with classifier-free guidance."""
+        """(N, H, W, 3) uint8, one image per caption, with classifier-free guidance; in a longer series from
+        number `first` on."""
         images = [
             self.generate_batch(
                 captions[start : start + batch_size],
-                range(start, min(start + batch_size, len(captions))),
+                range(first + start, first + min(start + batch_size, len(captions))),
                 seed=seed,
                 steps=steps,
                 guidance=guidance,
@@ -171,8 +182,10 @@ class Model(nn.Module):
         seed: int,
         steps: int | None = None,
         guidance: float | None = None,
+        condition: Tensor | None = None,
     ) -> np.ndarray:
-        """(B, H, W, 3) uint8: the images of these indices in a longer series, generated as one batch.
+        """(B, H, W, 3) uint8: the images of these indices in a longer series, generated as one batch; each by
+        its `condition`, if the network takes one.
 
         Raises:
             InputError: an image that is not finite.
@@ -180,12 +193,12 @@ class Model(nn.Module):
         self.eval()
         noise = self._noise_of(seed, indices)
         scale = self.settings.guidance if guidance is None else guidance
-        denoise: Denoiser = self
+        told = {} if condition is None else {"condition": condition}
         if self.architecture.guidance_width:
-            told = torch.full((len(captions),), float(scale), device=self.device)
-            denoise, scale = partial(self, guidance=told), 1
+            told["guidance"] = torch.full((len(captions),), float(scale), device=self.device)
+            scale = 1
         latents = self.diffusion.sample(
-            denoise,
+            partial(self, **told),
             noise(),
             self.text_encoder.encode(list(captions)),
             self.text_encoder.encode([""]),
@@ -274,23 +287,3 @@ def stored_space(folder: Path) -> dict[str, Any] | None:
 def check_latents(folder: Path, codec: Codec) -> None:
     """Raises InputError where a saved model learnt other latents than the codec, of its folder, makes now."""
     check_space(stored_space(folder), codec, f"latents.folder: not as {str(folder)!r} was trained on it")
-
-
-def check_fit(architecture: Architecture, image_size_px: int, latents: LatentSettings, codec: Codec) -> None:
-    """Raises InputError unless codec, images and architecture agree about the latents."""
-    for name in ("condition_channels", "pooled_width", "size_embeddings"):
-        if value := getattr(architecture, name):
-            raise InputError(f"{name}: {value}, which nothing here trains or generates with; allowed: 0")
-    channels = codec.channels + (COORDINATES if latents.coordinates else 0)
-    if channels != architecture.latent_channels:
-        beside = f", {COORDINATES} of them coordinates" if latents.coordinates else ""
-        raise InputError(
-            f"latent_channels: the architecture has {architecture.latent_channels}, but the codec makes "
-            f"{channels}{beside}; needed: proxy.latent_channels={channels}, or other training.latents"
-        )
-    if image_size_px != architecture.latent_size * codec.factor:
-        raise InputError(
-            f"image_size_px: {image_size_px} makes latents {image_size_px / codec.factor:g} pixels a side, "
-            f"but the architecture is for {architecture.latent_size}; needed: image_size_px = "
-            f"{architecture.latent_size * codec.factor}"
-        )

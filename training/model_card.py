@@ -69,8 +69,14 @@ def card_of(
     data: CommonSettings,
     stated: CardSettings,
     scored: ModelScores,
+    steps: str | None = None,
 ) -> Card:
-    """Of a training as it stands; `data` are the settings of its images."""
+    """Of a training as it stands.
+
+    Args:
+        data: the settings of its images.
+        steps: those that it took, in words; None: all of one batch size.
+    """
     own, settings = trainer.data, trainer.settings
     held_out = f"{len(own.held_out_captions):,} are held out"
     images = f"{own.train_images:,} images of {data.title}, {own.image_size_px} px, digest `{own.digest}`"
@@ -84,7 +90,7 @@ def card_of(
         attribution=data.attribution,
         data_licence=data.licence,
         stated=stated,
-        protocol=f"{trainer.step:,} steps of {settings.batch_size:,} images, {rate}, "
+        protocol=f"{steps or f'{trainer.step:,} steps of {settings.batch_size:,} images'}, {rate}, "
         f"{settings.diffusion.prediction} prediction, seed {trainer.seed}",
         prompt=own.train_captions[0],
         sampling_steps=settings.sampling_steps,

@@ -52,8 +52,13 @@ class PowerAverages:
             torch._foreach_lerp_(list(average.values()), self._trained, 1 - kept)
 
     def load(self, stored: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Raises KeyError for a length or name that is not there."""
+        """Raises InputError for a length, and KeyError for a name, that is not there."""
         for length, average in self.tensors.items():
+            if not stored[length]:
+                raise InputError(
+                    f"training.ema_lengths: there is no average of {length} since the first step; allowed: "
+                    "the lengths that training began with, or none"
+                )
             for name, tensor in average.items():
                 tensor.copy_(stored[length][name])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -136,6 +137,11 @@ class TrainingRun(Generic[Kept]):
         if self._stopped():
             self._by_first(partial(self._keep_state, self.trainer.state()))
 
+    def keep_beginning(self) -> None:
+        """The state as it stands, on the disk: what fails in the first part has something to go back to. By
+        all workers at once."""
+        self._by_first(partial(self._states.write, self.trainer.state()))
+
     def close(self) -> None:
         self._states.close()
 
@@ -144,6 +150,8 @@ class TrainingRun(Generic[Kept]):
         training goes on."""
         trainer = self.trainer
         measured = self.measured(trainer.averaged)
+        if not math.isfinite(measured.scores[_LOSS]):  # else the next steps would fail, and go back to here
+            raise Diverged(f"validation loss is no number at step {trainer.step}")
         trainer.save_weights(self.folder)
         trainer.save_images(self.folder, self.settings.images, self.settings.seed)
         self._lines = [line for line in self._lines if _LOSS not in line or BEFORE in line]

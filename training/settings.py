@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 
-from space.shared.plain import InputError, unless
+from space.shared.plain import InputError, to_plain, unless
 from training.diffusion import DiffusionSettings
 from training.latents import LatentSettings
 from training.text import TextSettings
@@ -54,8 +55,10 @@ class TrainingSettings:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 up to below 1")
         for name in ("weight_decay", "warmup_steps"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 or more")
+        if not math.isfinite(self.guidance):
+            raise InputError(f"guidance: {self.guidance} is not possible; allowed: a number, 1 for none")
         if self.micro_batch is not None and not 1 <= self.micro_batch <= self.batch_size:
             raise InputError(
                 f"micro_batch: {self.micro_batch} is not possible; "
@@ -87,3 +90,34 @@ class TrainingSettings:
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """In which the network's passes run."""
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.is_bf16_on(device))
+
+
+def of_a_step(training: TrainingSettings) -> dict[str, object]:
+    """Those settings by name that workers of one training have alike; folders may lie elsewhere."""
+    plain = to_plain(training, all_fields=True)
+    return {
+        f"training.{name}": value
+        for name, value in plain.items()
+        if name != "device" and not isinstance(value, dict)
+    }
+
+
+def idle_settings(training: TrainingSettings) -> list[str]:
+    """A line for each setting that changes nothing beside others, or means little."""
+    lines, latents, text = [], training.latents, training.text
+    if latents.folder is not None and latents.codec != "vae":
+        lines.append(
+            f"training.latents.folder={latents.folder} has no effect: training.latents.codec="
+            f"{latents.codec}, not vae"
+        )
+    if text.folder is not None and text.encoder != "clip":
+        lines.append(
+            f"training.text.folder={text.folder} has no effect: training.text.encoder={text.encoder}, "
+            "not clip"
+        )
+    if training.guidance != 1 and training.caption_dropout == 0:
+        lines.append(
+            f"training.guidance={training.guidance:g} means little: with training.caption_dropout=0 the "
+            "network never learns what no caption looks like"
+        )
+    return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -51,12 +50,11 @@ def check_same_weights(architectures: Sequence[Architecture]) -> None:
 
 def take_over(trainer: Trainer, before: Trainer) -> None:
     """Go on with the weights, averages and moments of another size's training, and with the data behind those
-    that it has seen, in whole batches."""
+    that it has seen. Larger images may run out of memory once more."""
     state = before.state().copied()
-    seen = (before.step + before.data_offset) * before.settings.batch_size
-    data_offset = math.ceil(seen / trainer.settings.batch_size) - before.step
-    fresh = {"identity": trainer.identity, "data_offset": data_offset, "rollbacks": 0, "losses": []}
+    fresh = {"identity": trainer.identity, "rollbacks": 0, "losses": []}
     trainer.restore(TrainingState(state.plain | fresh, state.tensors), "the stage before")
+    trainer.micro_batches.is_halved = False
 
 
 def run_stages(
@@ -87,6 +85,7 @@ def run_stages(
                 run.go_on()
             else:
                 take_over(trainer, before)
+                run.keep_beginning()
             during(run, ends[place])
         if stopped() or place == len(ends) - 1:
             return trainer

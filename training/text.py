@@ -20,6 +20,7 @@ from training.pretrained import load_clip_text
 # Scale of the features at the start. With 1, attention over the words starts uniform and a word moves the
 # images by a few hundredths; 300 steps then teach the background alone; with 8, size and place too.
 FEATURE_SCALE = 8.0
+TEXT_HEADS = "text.heads"  # of a state's identity
 PADDING, START_TOKEN, UNKNOWN_TOKEN = (
     0,
     1,

@@ -17,6 +17,7 @@ from space.shared.seeds import derived_seed
 from space.unet import UNet
 from training.data.dataset import Dataset
 from training.devices import choose_device
+from training.diffusion import PROCESS
 from training.distributed.ranks import RankGroup
 from training.encoders import check_encoders
 from training.execution import CompiledBlocks, OnStep, keep_activations, lay_out
@@ -28,6 +29,7 @@ from training.model import Model, ModelSettings
 from training.objectives.base import TrainingObjective
 from training.objectives.diffusion import DiffusionObjective
 from training.settings import TrainingSettings
+from training.text import TEXT_HEADS
 from training.told_apart import check_told_apart, unread_text
 
 MakesObjective = Callable[[Model, Dataset, TrainingSettings, int], TrainingObjective[Any, Model]]
@@ -42,6 +44,7 @@ class Trainer(KeptTraining[Model]):
     Args:
         network: makes the network; by default the UNet.
         identity: what a state has to be of beside architecture, data and seed.
+        vocabulary: of a text encoder that is there already; None: the words of the data.
         ranks: the workers that share each batch.
 
     Attributes:
@@ -63,12 +66,14 @@ class Trainer(KeptTraining[Model]):
         objective: MakesObjective = DiffusionObjective,
         network: Callable[[Architecture], nn.Module] = UNet,
         identity: Mapping[str, str | int] = MappingProxyType({}),
+        vocabulary: Sequence[str] | None = None,
         ranks: RankGroup | None = None,
     ) -> None:
         self.architecture, self.data, self.seed = architecture, data, seed
         device = choose_device(settings.device)
         with random_of("weights", seed):
-            model = Model(architecture, _model_settings(data, settings), device, network)
+            known = data.vocabulary if vocabulary is None else vocabulary
+            model = Model(architecture, _model_settings(data, settings, known), device, network)
         check_told_apart(model.text_encoder, data.train_captions)
         with random_of("objective", seed):
             made = objective(model, data, settings, seed)
@@ -76,6 +81,9 @@ class Trainer(KeptTraining[Model]):
         lay_out(trained, settings.memory_format)  # averages copy the layout, too
         own: dict[str, str | int] = {"architecture": architecture.id, "data": data.digest, "seed": seed}
         own |= (folders := folder_digests(settings))
+        own[PROCESS] = settings.diffusion.process
+        if settings.text.encoder == "small":  # that of its heads no weight tells
+            own[TEXT_HEADS] = settings.text.heads
         check_encoders(data, folders, model.codec)
         super().__init__(made, settings, device, own | dict(identity), ranks)
         self.parameters = sum(parameter.numel() for parameter in model.unet.parameters())
@@ -88,10 +96,13 @@ class Trainer(KeptTraining[Model]):
             on_step = self.compiled.telling(self.say, self.settings.steps, on_step)
         super().train_to(step, on_step)
 
-    def generate(self, captions: Sequence[str], *, seed: int, batch_size: int = 64) -> np.ndarray:
-        """(N, H, W, 3) uint8 by the averaged weights; image i starts from noise of (seed, i) alone."""
+    def generate(
+        self, captions: Sequence[str], *, seed: int, batch_size: int = 64, first: int = 0
+    ) -> np.ndarray:
+        """(N, H, W, 3) uint8 by the averaged weights; image i starts from noise of (seed, i) alone. The
+        captions are those of a longer series from number `first` on."""
         with self.settings.autocast(self.device):
-            return self.averaged.generate(captions, seed=seed, batch_size=batch_size)
+            return self.averaged.generate(captions, seed=seed, batch_size=batch_size, first=first)
 
     def unread_text(self) -> list[str]:
         """What of the captions does not reach the network: a line for each reason."""
@@ -111,10 +122,10 @@ class Trainer(KeptTraining[Model]):
         save_grid(images, folder / SAMPLES_NAME, enlarge=max(1, min(3, 192 // images.shape[1])))
 
 
-def _model_settings(data: Dataset, settings: TrainingSettings) -> ModelSettings:
+def _model_settings(data: Dataset, settings: TrainingSettings, vocabulary: Sequence[str]) -> ModelSettings:
     return ModelSettings(
         image_size_px=data.image_size_px,
-        vocabulary=tuple(data.vocabulary),
+        vocabulary=tuple(vocabulary),
         guidance=settings.guidance,
         sampling_steps=settings.sampling_steps,
         diffusion=settings.diffusion,

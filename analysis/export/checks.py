@@ -53,8 +53,8 @@ def figures(made: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Figur
 
 
 def _figures(made: np.ndarray, expected: np.ndarray) -> Figures:
-    if made.shape != expected.shape or not np.isfinite(made).all():
-        return Figures(float(expected.std()), math.inf, -math.inf)
+    if made.shape != expected.shape or not (np.isfinite(made).all() and np.isfinite(expected).all()):
+        return Figures(0.0, math.inf, -math.inf)
     wrong = float(np.square(made.astype(np.float64) - expected).mean())
     size, peak = float(np.square(expected.astype(np.float64)).mean()), float(np.abs(expected).max())
     relative = 0.0 if wrong == 0 else math.sqrt(wrong / size) if size else math.inf

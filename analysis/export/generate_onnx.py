@@ -67,7 +67,7 @@ class Pipeline:
             empty = predicted[count:]  # none without guidance
             return empty + np.float32(guidance) * (predicted[:count] - empty) if len(empty) else predicted
 
-        return ddim(predict, noise, steps or self.settings["steps"], self.settings)
+        return ddim(predict, noise, self.settings["steps"] if steps is None else steps, self.settings)
 
     def encode(self, prompts: Sequence[str]) -> np.ndarray:
         """(N, length, width) features."""
@@ -265,7 +265,12 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, help="as in training, unless given")
     parser.add_argument("--threads", type=int, default=0)
     words = parser.parse_args()
+    if words.out.suffix not in (".png", ".npy"):
+        parser.error(f"--out: {words.out} is no image; allowed: a file that ends in .png or .npy")
     pipeline = Pipeline(Path(__file__).parent, words.threads)
+    most = len(pipeline.settings["alphas_cumprod"])
+    if words.steps is not None and not 1 <= words.steps <= most:
+        parser.error(f"--steps: {words.steps} is not possible; allowed: 1 to {most}")
     images = pipeline.generate(words.prompt, words.seed, words.steps, words.guidance)
     if words.out.suffix == ".npy":
         np.save(words.out, images)

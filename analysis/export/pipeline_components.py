@@ -76,12 +76,13 @@ def decoder_component(vae: Any, latent_shape: tuple[int, int, int]) -> Component
     )
 
 
-def coordinates_inside(component: Component) -> Component:
-    """Of a UNet that was trained with coordinates: the same, to which latents alone are given."""
+def coordinates_inside(component: Component, conditions: int = 0) -> Component:
+    """Of a UNet that was trained with coordinates: the same, to which latents alone are given, and behind
+    them so many channels of conditions."""
     latents = component.inputs["sample"][:, :-COORDINATES]
     return replace(
         component,
-        module=_WithCoordinates(component.module).eval(),
+        module=_WithCoordinates(component.module, conditions).eval(),
         inputs={**component.inputs, "sample": latents},
     )
 
@@ -99,12 +100,22 @@ class _TextEncoder(nn.Module):
 
 
 class _WithCoordinates(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, conditions: int) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.conditions = network, conditions
 
-    def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
-        output: Tensor = self.network(with_coordinates(sample), timestep, encoder_hidden_states)
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        first: Tensor | None = None,
+        second: Tensor | None = None,
+        third: Tensor | None = None,
+    ) -> Tensor:
+        further = [given for given in (first, second, third) if given is not None]
+        sample = with_coordinates(sample, self.conditions)
+        output: Tensor = self.network(sample, timestep, encoder_hidden_states, *further)
         return output[:, :-COORDINATES]
 
 

@@ -14,8 +14,8 @@ class Journal:
     """A file of JSON lines: first what was measured, then a line for each result.
 
     Raises:
-        InputError: the file is there and is of another measurement, or cannot be read.
-        OSError: it cannot be written.
+        InputError: the file is there and is of another measurement, or cannot be read or begun.
+        OSError: it cannot be written further.
     """
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
@@ -30,8 +30,13 @@ class Journal:
             )
         self.results = {line["of"]: line for line in lines[1:]}
         if not lines:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("", encoding="utf-8")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("", encoding="utf-8")
+            except OSError as error:
+                raise InputError(
+                    f"{path}: cannot be written: {error.strerror}; allowed: a folder that can be"
+                ) from None
             self._append(about)
 
     def add(self, of: str, **result: Any) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from evaluators.latency.journal import Journal
@@ -21,6 +22,7 @@ from evaluators.latency.whole import seeded, whole_timing
 from space.candidates import Candidate
 from space.choices import UniformSuggestions
 from space.prices.calibration import MeasuredNetwork
+from space.prices.candidates import candidate_price
 from space.prices.latency import Entry, PriceList
 from space.prices.parts import TimedPart
 from space.search_space import AnySpace, SearchSpace
@@ -30,6 +32,7 @@ from space.shared.seeds import numbered_seed
 _OnDone = Callable[[int, int], None]
 Net = TypeVar("Net", bound=Candidate)
 TRIES = 200  # random networks for each that is wanted
+MOST_TO_CHOOSE_FROM = 10  # random networks for each that is measured to fit sums to
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,17 @@ def about_list(space: AnySpace, runtime: str, place: Place) -> dict[str, Any]:
 
 
 def sampled_networks(
-    space: SearchSpace[Net], count: int, seed: int, purpose: str, fits: Callable[[Net], bool]
+    space: SearchSpace[Net],
+    count: int,
+    seed: int,
+    purpose: str,
+    fits: Callable[[Net], bool],
+    tries: int | None = None,
 ) -> list[Net]:
     """So many different networks that fit, at random; of another purpose others. Fewer where the space has no
     more, or they are hard to find."""
     found: dict[str, Net] = {}
-    for number in range(TRIES * count):
+    for number in range(TRIES * count if tries is None else tries):
         if len(found) == count:
             break
         chance = random.Random(numbered_seed(seed, f"latency {purpose}", number))
@@ -122,14 +130,20 @@ def sampled_networks(
 def calibrating_networks(
     space: SearchSpace[Net], count: int, seed: int, fits: Callable[[Net], bool]
 ) -> list[Net]:
-    """Those to which the sums of a list are fitted. Raises InputError where fewer are found."""
-    found = sampled_networks(space, count, seed, "calibration", fits)
+    """Those to which the sums of a list are fitted: of many random ones, in even steps from the fewest MACs
+    to the most, since a fit to networks that are alike says nothing of others. Raises InputError where fewer
+    are found."""
+    found = sampled_networks(space, MOST_TO_CHOOSE_FROM * count, seed, "calibration", fits, TRIES * count)
     if len(found) < count:
         raise InputError(
             f"networks: {len(found)} of {count} fit the budget, in {TRIES * count} random ones; "
             f"allowed: a wider budget; nearest: networks={len(found)}"
         )
-    return found
+    by_macs = sorted(found, key=lambda a: candidate_price(a).macs)
+    if count < 2:
+        return by_macs[len(by_macs) // 2 :][:count]
+    places = np.linspace(0, len(by_macs) - 1, count).tolist()
+    return [by_macs[round(place)] for place in places]
 
 
 # ---------------------------------------------------------------------- pairs of chains

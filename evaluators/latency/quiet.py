@@ -61,7 +61,8 @@ def quietness(begin: CpuMoment, end: CpuMoment, cpus: int, timings: Iterable[Tim
     """Between two moments, from what was timed in between."""
     seconds = max(end.at - begin.at, 1e-9)
     others = max(0.0, (end.busy - begin.busy) - (end.own - begin.own)) / seconds
-    return Quietness(others, cpus, max((_spread(timing) for timing in timings), default=None))
+    several = (timing for timing in timings if len(timing.times) > 1)  # one round says nothing of others
+    return Quietness(others, cpus, max(map(_spread, several), default=None))
 
 
 def _spread(timing: Timing) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from space.shared.plain import InputError, entry_of
 Runtime = Literal["eager", "compiled", "onnx", "onnx_int8", "graph"]
 Inputs = Sequence[Mapping[str, Tensor]]
 """What rotates: by name, in the order of the module's arguments."""
+EXPORTED_BYTES_PER_PARAMETER = 10  # in fp32, with what the exporter writes beside
 OUTPUT = "out"
 RUNTIMES_OF: Mapping[str, tuple[Runtime, ...]] = {
     "cpu": ("eager", "compiled", "onnx", "onnx_int8"),
@@ -61,7 +64,13 @@ class Place:
         """Of the device, as people call it."""
         if self.device == "cuda":
             return torch.cuda.get_device_name()
-        return f"{_processor()}, {available_cpus()} CPUs"
+        return f"{processor_name()}, {available_cpus()} CPUs"
+
+
+def places_here() -> dict[str, Place]:
+    """The devices of this machine, by the names that price lists give them."""
+    places = [Place()] + ([Place("cuda")] if torch.cuda.is_available() else [])
+    return {place.name(): place for place in places}
 
 
 def runtimes_here(place: Place) -> tuple[tuple[Runtime, ...], list[str]]:
@@ -97,13 +106,32 @@ def versions_of(runtime: str) -> dict[str, str]:
     return found
 
 
-def _processor() -> str:
+def _text(path: str) -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def processor_name(text_of: Callable[[str], str] = _text) -> str:
+    """Its model; where the system does not say it, that of the board, or the numbers of its cores."""
+    lines = [line.partition(":") for line in text_of("/proc/cpuinfo").splitlines()]
+    fields = {name.strip(): value.strip() for name, _, value in reversed(lines)}  # of the first core
+    cores = " ".join(fields[name] for name in ("CPU implementer", "CPU part") if name in fields)
+    return (
+        fields.get("model name")
+        or text_of("/proc/device-tree/model").strip("\0\n ")
+        or _brand()
+        or f"{platform.processor() or platform.machine()} {cores}".strip()
+    )
+
+
+def _brand() -> str:
+    """Of a Mac's processor, such as Apple M3."""
+    if sys.platform != "darwin":
+        return ""
+    asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
 
 
 # ---------------------------------------------------------------------- PyTorch

@@ -88,4 +88,4 @@ def timed_once(run: TimedRun, number: int, clock: Clock = time.perf_counter) -> 
 
 def rounds_within(seconds: float, one_round_ms: float, least: int, most: int) -> int:
     """So many rounds as take about these seconds."""
-    return min(most, max(least, ceil(1e3 * seconds / max(one_round_ms, 1e-6))))
+    return ceil(min(most, max(least, 1e3 * seconds / max(one_round_ms, 1e-6))))

@@ -49,6 +49,7 @@ COMMANDS = {  # by what they are for: each with what it does, in one line
     "Training and images": {
         "train": "one architecture for longer than a search can",
         "train autoencoder": "images to latents and back, or a decoder for latents",
+        "train adapter": "ControlNet, T2I-adapter, LoRA or inpainting for a trained model",
         "average": "a trained model with weights averaged over another length",
         "generate": "images from a prompt, by a trained model",
         "generate samples": "an image for each caption of a file, resumable",
@@ -63,6 +64,7 @@ COMMANDS = {  # by what they are for: each with what it does, in one line
     },
     "Exchange": {
         "convert": "a network with its weights, to and from diffusers",
+        "attach": "an adapter and a model of its network, as a pipeline",
         "export": "a network for ONNX Runtime, Core ML, ExecuTorch or torch.export",
     },
     "The shell": {

@@ -126,21 +126,28 @@ def convert(command: ConvertCommand) -> dict[str, Any]:
     if command.precision is not None:
         source.unet.to(PRECISIONS[command.precision])
     left_out = write_source(source, out, command.to)
-    if (card := source.folder / CARD_NAME).is_file():  # it says whom the images are by
-        shutil.copyfile(card, out / CARD_NAME)
-    weight = source.unet.conv_in.weight
-    assert isinstance(weight, torch.Tensor)
+    keep_card(source, out)
     return {
         "architecture": source.unet.architecture.id,
         "parameters": sum(parameter.numel() for parameter in source.unet.parameters()),
-        "precision": next(
-            (name for name, kind in PRECISIONS.items() if kind == weight.dtype), str(weight.dtype)
-        ),
+        "precision": precision_of(source.unet),
         "from": str(source.path),
         "to": command.to,
         "written": [str(path) for path in sorted(out.rglob("*")) if path.is_file()],
         "left_out": left_out,
     }
+
+
+def keep_card(source: Source, out: Path) -> None:
+    """Of a trained model, beside what becomes of it: it says whom the images are by."""
+    if (card := source.folder / CARD_NAME).is_file():
+        shutil.copyfile(card, out / CARD_NAME)
+
+
+def precision_of(unet: UNet) -> str:
+    weight = unet.conv_in.weight
+    assert isinstance(weight, torch.Tensor)
+    return next((name for name, kind in PRECISIONS.items() if kind == weight.dtype), str(weight.dtype))
 
 
 # ---------------------------------------------------------------------- reading

@@ -131,6 +131,8 @@ def count_summary(a: Architecture, settings: PriceSettings) -> dict[str, Any]:
         },
         "over_budget": {name: budget.excess(a) for name, budget in _budgets(settings).items()},
     }
+    if settings.budget.files:
+        data["latencies"] = latencies(a, settings.budget)
     if settings.against is not None:
         data["difference"] = {
             "from": settings.against,
@@ -139,8 +141,14 @@ def count_summary(a: Architecture, settings: PriceSettings) -> dict[str, Any]:
     return data
 
 
+def latencies(a: Architecture, budget: Budget) -> list[dict[str, Any]]:
+    """ms by each price list. Raises InputError for what one does not hold."""
+    each = zip(budget.lists, budget.latencies(a), strict=True)
+    return [{"list": one.describe(), "ms": ms} for one, ms in each]
+
+
 def _print_text(a: Architecture, settings: PriceSettings) -> None:
-    console, cost = Console(), price(a)
+    console, cost, predicted = Console(), price(a), latencies(a, settings.budget)
     console.print(_levels_table(a))
     console.print(
         f"{a.conv_blocks} conv blocks, {a.self_attention_layers} self- and {a.cross_attention_layers} "
@@ -149,6 +157,8 @@ def _print_text(a: Architecture, settings: PriceSettings) -> None:
     console.print(_totals_table(a, cost))
     console.print(_breakdown_table(a, cost, "where", "by level"))
     console.print(_breakdown_table(a, cost, "kind", "by kind of block"))
+    for one in predicted:
+        print(f"latency {one['ms']:.1f} ms: {one['list']}")
     for name, budget in _budgets(settings).items():
         over = budget.excess(a)
         print(f"budget {name}: {'over, ' + '; '.join(over) if over else 'fits'}")

@@ -16,7 +16,14 @@ from rich.table import Table
 
 from conf.words import expand
 from mdsearch.distill_command import DistillCommand, distill_command_of, notes_of, of_base
-from mdsearch.long_training import held, interruption, refuse_other_settings
+from mdsearch.long_training import (
+    check_ahead,
+    check_alone,
+    held,
+    interruption,
+    reason_of_memory,
+    refuse_other_settings,
+)
 from mdsearch.progress import training_progress
 from mdsearch.train_command import WORDS, read_kept
 from mdsearch.training_session import embedded_scores, hand_over_and_say
@@ -35,6 +42,7 @@ from training.run import BEFORE, ModelScores, TrainingRun, last_scored
 
 
 def main(words: list[str]) -> int:
+    check_alone("distill")
     if any(word in ("-m", "--multirun") for word in words):
         return _sweep([word for word in words if word not in ("-m", "--multirun")])
     command, words = distill_command_of(words)
@@ -50,6 +58,9 @@ def _distilled(command: DistillCommand, words: list[str]) -> tuple[int, Path]:
     except (Diverged, StorageAway) as error:
         print(error)
         return 1, command.folder()
+    except Exception as error:
+        print(reason_of_memory(error, "distill", command.folder(), "training.micro_batch"))
+        return 1, command.folder()
 
 
 def distill(command: DistillCommand, words: list[str]) -> Path:
@@ -61,6 +72,7 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
         KeyboardInterrupt: after Ctrl-C, the state being on the disk.
     """
     folder, base, last = command.folder(), Path(command.init_from), command.training.steps
+    check_ahead(folder, last, "training.steps")
     data = load_data(command.data)
     for line in [*data.notes(), *notes_of(command, words)]:
         print(line)

@@ -29,6 +29,7 @@ from training.data.sources.index import open_index
 from training.data.stream import StreamSettings, stream_settings
 from training.devices import choose_device
 from training.encoding import Encoder
+from training.failures import is_out_of_memory
 from training.frozen_folders import LATENTS_FOLDER, TEXT_FOLDER, frozen_digest
 from training.latents import LatentSettings, latent_space, make_codec
 from training.text import ClipTextEncoder, TextSettings
@@ -71,6 +72,14 @@ def main(words: list[str]) -> int:
         count = run(command, out)
     except OSError as error:
         raise InputError(f"out: {command.out!r} cannot be written: {error}") from None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(
+            f"batch_size: {command.batch_size} images do not fit in memory ({reason}); "
+            "a smaller one goes on with the shards that are missing"
+        ) from None
     seconds = time.perf_counter() - began
     print(f"encoded {count:,} images in {seconds:,.0f} s, {count / seconds:.1f} images a second: {out}")
     for line in spread_lines(out):

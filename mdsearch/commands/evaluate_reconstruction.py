@@ -37,7 +37,8 @@ from space.autoencoder_network import AutoencoderNetwork
 from space.interchange.autoencoder_files import read_autoencoder
 from space.shared.decoding import Unreadable
 from space.shared.plain import InputError, from_plain
-from training.autoencoder import as_pixels, save_differences
+from training.autoencoder import save_differences
+from training.data.dataset import as_pixels
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.files import SAMPLES_NAME

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +26,7 @@ from analysis.export.pipeline_components import coordinates_inside
 from conf.compose import compose
 from conf.repeated import refuse_beside
 from conf.words import as_text
-from mdsearch.commands.convert import Source, read_source, write_source
+from mdsearch.commands.convert import Source, keep_card, precision_of, read_source, write_source
 from search.runs.files import RECORD_NAME
 from space.architecture import Architecture
 from space.interchange.diffusers_config import diffusers_config
@@ -37,6 +39,7 @@ from training.model import load_model
 EXPORT_TEXTS = ("run", "model", "arch_file", "out")
 SOURCES = ("run", "model", "arch_file", "arch")
 RANDOM = "random"
+NOT_TRAINED = "everything around it: not trained"
 
 
 @dataclass(frozen=True)
@@ -88,26 +91,43 @@ def export(command: ExportCommand) -> dict[str, Any]:
     format_, precision = chosen_format(command.to, command.precision)
     source = _source(command)
     _check_disk(out, format_, precision, source.unet)
+    with _new_folder(out) as folder:
+        manifest = _write(source, command.to, folder, precision)
+        _keep_card(source, folder)
+    return {**manifest, "written": _files(out), "left_out": []}
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """One that becomes `out` once all is in it. Raises InputError where that cannot be written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with making_folder(out) as folder:
             folder.mkdir()
-            manifest = _write(source, command.to, folder, precision)
+            yield folder
     except OSError as error:
-        raise InputError(f"out: {command.out!r} cannot be written: {error}") from None
-    return {**manifest, "written": _files(out), "left_out": []}
+        raise InputError(f"out: {str(out)!r} cannot be written: {error}") from None
 
 
 def _write(source: Source, to: str, folder: Path, precision: Bits) -> dict[str, Any]:
     """The network; in ONNX all that its model generates with. Returns the network's manifest."""
-    if to == "onnx" and (source.path / MODEL_NAME).is_file():
+    if to == "onnx" and not _is_random(source) and (source.path / MODEL_NAME).is_file():
         model = load_model(source.path, "cpu")
         _check_disk(folder, *chosen_format(to, precision), model)
         return write_pipeline(model, folder, precision=precision, about=_about(source))["unet"]
     component = FORMATS[to].component(source.unet.float().eval())
     if source.coordinates:
-        component = coordinates_inside(component)
+        component = coordinates_inside(component, source.unet.architecture.condition_channels)
     return write_component(component, to, folder, precision=precision, about=_about(source))
+
+
+def _keep_card(source: Source, folder: Path) -> None:
+    if not _is_random(source):
+        keep_card(source, folder)
+
+
+def _is_random(source: Source) -> bool:
+    return source.unknown == NOT_TRAINED
 
 
 def _one_source(words: list[str]) -> None:
@@ -133,17 +153,16 @@ def _source(command: ExportCommand) -> Source:
         raise InputError("arch: a DiT is no UNet, and nothing here exports one; allowed: md, md_lite, ...")
     else:
         architecture = Architecture.from_plain(command.arch, "arch")
-    return Source(Path(RANDOM), random_unet(architecture), unknown="everything around it: not trained")
+    return Source(Path(RANDOM), random_unet(architecture), unknown=NOT_TRAINED)
 
 
 def _about(source: Source) -> dict[str, Any]:
     unet = source.unet
-    random = source.path == Path(RANDOM)
     return {
         "id": unet.architecture.id,
         "architecture": unet.architecture.to_plain(),
         "parameters": sum(parameter.numel() for parameter in unet.parameters()),
-        "weights": RANDOM if random else network_digest(unet),
+        "weights": RANDOM if _is_random(source) else network_digest(unet),
     }
 
 
@@ -163,8 +182,12 @@ def _as_diffusers(command: ExportCommand, out: Path) -> dict[str, Any]:
         own_layout = not source.coordinates
     except InputError:
         own_layout = False
-    left_out = write_source(source, out, "diffusers" if own_layout else "pipeline_unet")
-    told = {**about, "format": "diffusers", "precision": "fp32", "check": None, "to_verify": None}
+    _check_disk(out, *chosen_format("torch", None), source.unet)  # weights as they are, as there
+    with _new_folder(out) as folder:
+        left_out = write_source(source, folder, "diffusers" if own_layout else "pipeline_unet")
+        _keep_card(source, folder)
+    precision = precision_of(source.unet)
+    told = {**about, "format": "diffusers", "precision": precision, "check": None, "to_verify": None}
     return {**told, "written": _files(out), "left_out": left_out}
 
 

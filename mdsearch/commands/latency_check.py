@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -19,8 +19,9 @@ from evaluators.latency.journal import Journal
 from evaluators.latency.lists import sampled_networks
 from evaluators.latency.quiet import CpuMoment, quietness
 from evaluators.latency.repeats import measure_twice
-from evaluators.latency.runtimes import Place
+from evaluators.latency.runtimes import EXPORTED_BYTES_PER_PARAMETER, Place, places_here
 from mdsearch.progress import shown_progress
+from search.latency import latency_notes
 from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space
@@ -30,10 +31,7 @@ from space.shared.cpus import available_cpus
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain, to_plain
 
-AT_ONCE, BYTES_PER_PARAMETER = (
-    2,
-    10,
-)  # networks that are exported, in fp32 with what the exporter writes beside
+AT_ONCE = 2  # networks that are exported
 CHECK_TEXTS = ("prices", "out")
 
 
@@ -60,41 +58,55 @@ class CheckCommand:
 def main(words: list[str]) -> int:
     command: CheckCommand = from_plain(CheckCommand, compose("latency_check", as_text(words, CHECK_TEXTS)))
     prices = PriceList.load(command.prices)
-    place = Place("cuda" if not prices.threads else "cpu", prices.threads or 1, prices.precision)
-    if place.name() != prices.device:
-        raise InputError(
-            f"prices: {command.prices} is of {prices.device}, and this is {place.name()}; allowed: a list of "
-            "this device"
-        )
-    random, equal = held_out_networks(command)
+    place = place_of_list(prices, command.prices)
+    random, equal = held_out_networks(command, prices)
     for a in (*random, *equal):
         prices.milliseconds(a)  # refuses what the list does not hold before anything is measured
     if prices.runtime.startswith("onnx"):
         largest = max(price(a).parameters for a in (*random, *equal))
-        refuse_little_disk(AT_ONCE * BYTES_PER_PARAMETER * largest)
+        refuse_little_disk(AT_ONCE * EXPORTED_BYTES_PER_PARAMETER * largest)
+    notes = latency_notes(Budget(prices=command.prices))
     begin = CpuMoment.now()
     measured = _measured(command, prices, place, [*random, *equal])
     verdict = verdict_of_list(measured[: len(random)], measured[len(random) :])
     quiet = quietness(begin, CpuMoment.now(), available_cpus(), [])
     if command.format == "json":
-        plain = {"list": prices.describe(), "holds": verdict.holds, "quiet": quiet.sentence()}
+        plain = {"list": prices.describe(), "holds": verdict.holds, "quiet": quiet.sentence(), "notes": notes}
         print(json.dumps(plain | to_plain(verdict) | {"measured": to_plain(measured)}, indent=2))
     else:
         _print(verdict, measured, prices)
-        print(quiet.sentence())
+        print("\n".join([quiet.sentence(), *notes]))
     return 0 if verdict.holds else 1
 
 
-def held_out_networks(command: CheckCommand) -> tuple[list[Architecture], list[Architecture]]:
-    """Random ones that fit the budget; and others within 5 % of the MACs that are the middle of those."""
+def place_of_list(prices: PriceList, file: str) -> Place:
+    """Where a list was measured. Raises InputError: on another device."""
+    here = places_here()
+    if prices.device not in here:
+        raise InputError(
+            f"prices: {file} is of {prices.device}, and this is {' and '.join(here)}; allowed: a list of "
+            "this device"
+        )
+    place = here[prices.device]
+    threads = prices.threads if place.device == "cpu" else place.threads
+    return replace(place, threads=threads, precision=prices.precision)
+
+
+def held_out_networks(
+    command: CheckCommand, prices: PriceList
+) -> tuple[list[Architecture], list[Architecture]]:
+    """Random ones that fit the budget, none of which the list was fitted to; and others within 5 % of the
+    MACs that are the middle of those."""
+    seen = {one.network.id for one in prices.whole}
 
     def fits(a: Architecture) -> bool:
-        return not command.budget.excess(a)
+        return a.id not in seen and not command.budget.excess(a)
 
     random = sampled_networks(command.space, command.networks, command.seed, "check", fits)
     if len(random) < 4:
         raise InputError("networks: fewer than 4 of this space fit the budget; allowed: a wider budget")
     middle = sorted(price(a).macs for a in random)[len(random) // 2]
+    seen |= {a.id for a in random}
 
     def near(a: Architecture) -> bool:
         return abs(price(a).macs / middle - 1) <= EQUAL_MACS / 2 - 0.001 and fits(a)
@@ -170,8 +182,9 @@ def spread_in_words(spread: TimesSpread) -> str:
     """What there was to be ranked, and how high a rank correlation could be."""
     (fewest, most), (fastest, slowest) = spread.gmacs, spread.ms
     said = (
-        f"they lie within {fewest:.0f} to {most:.0f} GMACs and {fastest:.0f} to {slowest:.0f} ms (deviation "
-        f"{spread.deviation:.1%})"
+        f"they lie within {_short(fewest)} to {_short(most)} GMACs, "
+        f"{_short(fastest)} to {_short(slowest)} ms "
+        f"(deviation {spread.deviation:.1%})"
     )
     if spread.repeats is None or spread.ceiling is None:
         return said
@@ -179,3 +192,7 @@ def spread_in_words(spread: TimesSpread) -> str:
         f"{said}; measured again they differ by {spread.apart:.1%} and rank as before by "
         f"{spread.repeats:.3f}: no prediction can be expected above {spread.ceiling:.3f}"
     )
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,23 @@ from conf.compose import compose
 from conf.words import as_text
 from evaluators.latency.designs import MOST_ENTRIES, design
 from evaluators.latency.lists import Effort, calibrating_networks, measured_list
+from evaluators.latency.probes import pair, probe_parameters
 from evaluators.latency.quiet import CpuMoment, quietness
-from evaluators.latency.runtimes import Place, Runtime
+from evaluators.latency.runtimes import EXPORTED_BYTES_PER_PARAMETER, Place, Runtime
 from mdsearch.progress import shown_progress
 from space.budget import Budget
+from space.candidates import Candidate
 from space.choices import Space
 from space.decoder_space import DecoderSpace, any_space
+from space.prices.candidates import candidate_price
 from space.prices.latency import PriceList
+from space.prices.parts import TimedPart
 from space.search_space import AnySpace
 from space.shared.cpus import available_cpus
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain
 
 PRICES_TEXTS = ("out",)
-LARGEST_NETWORK = 4_000_000_000  # bytes: 400 M parameters, exported, with what the exporter writes beside
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,12 @@ def main(words: list[str]) -> int:
     threads = available_cpus() if command.threads is None else command.threads
     place = Place(command.device, threads, command.precision)
     place.check(command.runtime)
-    refuse_little_disk(LARGEST_NETWORK)
     parts = design(space, command.entries)
     networks = calibrating_networks(
         space, command.networks, command.seed, lambda a: not command.budget.excess(a)
     )
+    if command.runtime.startswith("onnx"):
+        refuse_little_disk(disk_needed(parts, networks))
     journal, begin = Path(f"{command.out}.begun"), CpuMoment.now()
     with shown_progress(Console(stderr=True), "entries and networks") as on_done:
         found = measured_list(
@@ -110,6 +115,13 @@ def _with_whole_space(plain: dict[str, Any]) -> dict[str, Any]:
         )
     whole = ranges | ({"autoencoder": autoencoder} if is_of_decoders else {})
     return plain | {"space": any_space(whole)}
+
+
+def disk_needed(parts: Sequence[TimedPart], networks: Sequence[Candidate]) -> int:
+    """Bytes of what is exported at once: a network, or the two chains of a part."""
+    pairs = map(pair, parts)
+    chains = (probe_parameters(one.more) + probe_parameters(one.fewer) for one in pairs)
+    return EXPORTED_BYTES_PER_PARAMETER * max((*chains, *(candidate_price(a).parameters for a in networks)))
 
 
 def summary(prices: PriceList) -> list[str]:

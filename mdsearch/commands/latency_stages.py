@@ -55,8 +55,11 @@ def main(words: list[str]) -> int:
     needed = stages_bytes(parts, networks, command.to)
     refuse_little_disk(needed, Path(command.out).absolute().parent)
     print(f"{len(parts)} entries and {len(networks)} whole networks, about {needed / 1e9:.1f} GB", flush=True)
-    with shown_progress(Console(stderr=True), "chains and networks") as on_done:
-        write_stages(command.space, parts, networks, Path(command.out), command.to, on_done)
+    try:
+        with shown_progress(Console(stderr=True), "chains and networks") as on_done:
+            write_stages(command.space, parts, networks, Path(command.out), command.to, on_done)
+    except OSError as error:
+        raise InputError(f"out: {command.out!r} cannot be written: {error}") from None
     if command.to == "coreml":
         print(UNVERIFIED)
     print(f"on the device: python {command.out}/{SCRIPT_FILE} --help")

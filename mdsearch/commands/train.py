@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,10 +13,16 @@ import torch
 import yaml
 from rich.console import Console
 
-from mdsearch.long_training import held, interruption
+from mdsearch.long_training import (
+    check_ahead,
+    held,
+    interruption,
+    reason_of_memory,
+    refuse_other_settings,
+)
 from mdsearch.plans import print_plan
 from mdsearch.progress import training_progress
-from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of
+from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of, read_kept
 from mdsearch.train_plan import train_plan
 from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line
@@ -28,7 +35,7 @@ from training.distributed.base import check_shares
 from training.distributed.launch import be_one_of_many, run_workers
 from training.distributed.ranks import RankGroup, given_workers, join, leave
 from training.failures import Diverged, WorkersLost
-from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER
+from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER, has_states
 from training.handing_over import withdraw
 from training.initial import begin_with
 from training.logs.following import Follower, followed
@@ -37,6 +44,8 @@ from training.model_card import Card, card_of, write_card
 from training.run import BEFORE, ModelScores, Scores, TrainingRun, last_scored
 from training.stages import STAGE, check_same_weights, last_stage, run_stages
 from training.trainer import Trainer
+
+LEARNS = ("training", "stages", "init_from")  # fields that decide what a step does, beside a state's identity
 
 
 def train(
@@ -58,12 +67,19 @@ def train(
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])
     place = last_stage(folder) if command.stages else 0
+    if place >= len(stages):
+        raise InputError(
+            f"stages: {len(stages)}, but what is in {str(folder)!r} is in number {place + 1}; allowed: as "
+            "many or more"
+        )
+    check_ahead(folder, stages[-1].until, "stages" if command.stages else "training.steps")
     ranks = RankGroup() if ranks is None else ranks
     make = partial(_trainer, command, ranks, micro_batch)
     first = make(place)
     followers: list[Follower] = []
 
     def describe(run: TrainingRun[Trainer]) -> None:
+        _prepare(folder, command, words)  # once it is sure that the folder is of this training
         withdraw(folder)
         write_card(folder, _card(command, run.trainer, folder))
         run.scores = _scored_on(command, run.trainer, folder) if command.scores else None
@@ -89,10 +105,10 @@ def train(
     with ExitStack() as stack:
         if ranks.is_first:
             stack.enter_context(held(folder))
+            _check_same(command, folder)
             what = _described(command, first, folder)
             followers = stack.enter_context(followed(command.logger, what, folder, stages[-1].until))
         ranks.asks = stack.enter_context(interruption())
-        ranks.first(partial(_prepare, folder, command, words))
         ends = [stage.until for stage in stages]
         trainer = run_stages(first, place, make, ends, folder, command.kept(), during, stopped)
         if not stopped():
@@ -101,6 +117,14 @@ def train(
         print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
         raise KeyboardInterrupt
     return folder
+
+
+def _check_same(command: TrainCommand, folder: Path) -> None:
+    """Raises InputError where the folder is of another training, and no `resume=` asks to go on otherwise."""
+    if command.resume is None and has_states(folder) and (folder / CONFIG_NAME).is_file():
+        deciding = {name: getattr(command, name) for name in LEARNS}
+        before = read_kept(folder, CONFIG_NAME, dict, "out")
+        refuse_other_settings(folder, before, to_plain(deciding))
 
 
 def _trainer(command: TrainCommand, ranks: RankGroup, micro_batch: int | None, place: int) -> Trainer:
@@ -147,7 +171,8 @@ def _described(command: TrainCommand, trainer: Trainer, folder: Path) -> Describ
 
 def _card(command: TrainCommand, trainer: Trainer, folder: Path) -> Card:
     name, scored = folder.resolve().name, last_scored(folder)
-    return card_of(name, trainer, command.data, command.card, scored or ModelScores())
+    steps = command.protocol(trainer.step)
+    return card_of(name, trainer, command.data, command.card, scored or ModelScores(), steps)
 
 
 def _scored_on(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
@@ -217,6 +242,8 @@ def main(words: list[str]) -> int:
     if command.dry_run:
         return print_plan(train_plan(command), command.format)
     folder = command.folder()
+    for line in command.idle():
+        print(f"note: {line}", file=sys.stderr)
     try:
         train_by_workers(command, words)
     except Diverged as error:
@@ -227,6 +254,9 @@ def main(words: list[str]) -> int:
         return 1
     except WorkersLost as error:
         print(f"{error}; go on with: {command_line('train', resume=folder)}")
+        return 1
+    except Exception as error:
+        print(reason_of_memory(error, "train", folder, "training.micro_batch"))
         return 1
     print(f"trained: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
     if (pipeline := folder / PIPELINE_FOLDER).is_dir():

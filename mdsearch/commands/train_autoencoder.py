@@ -16,7 +16,14 @@ from conf.repeated import refuse_beside, without
 from conf.words import as_entries, as_text, first_line, path_of
 from evaluators.networks.perceptual import PerceptualName, check_files, perceptual_network
 from evaluators.networks.weights import WeightsSettings
-from mdsearch.long_training import LongTraining, held, interruption, refuse_other_settings
+from mdsearch.long_training import (
+    LongTraining,
+    check_ahead,
+    check_alone,
+    held,
+    interruption,
+    refuse_other_settings,
+)
 from mdsearch.progress import training_progress
 from mdsearch.train_command import WORDS
 from space.autoencoder import Autoencoder
@@ -138,6 +145,7 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
         KeyboardInterrupt: after Ctrl-C, the state being on the disk.
     """
     folder, last = command.folder(), command.reconstruction.steps
+    check_ahead(folder, last, "reconstruction.steps")
     trainer = make_trainer(command)
     with (
         held(folder),
@@ -182,6 +190,7 @@ def _prepare(folder: Path, command: AutoencoderCommand, words: list[str]) -> Non
 
 
 def main(words: list[str]) -> int:
+    check_alone("train autoencoder")
     command, words = autoencoder_command(words)
     try:
         trainer = train_autoencoder(command, words)

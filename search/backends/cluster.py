@@ -138,8 +138,8 @@ def several_lines(cluster: ClusterSettings) -> list[str]:
         return []
     return [
         f"{cluster.workers_per_trial} a trial ({cluster.parallel}), {cluster.trials_here} trials at a time; "
-        f"a step is taken to be {cluster.workers_per_trial} times as fast as by one, and one generates and "
-        f"validates while {cluster.workers_per_trial - 1} wait"
+        f"steps and images are taken to be {cluster.workers_per_trial} times as fast as by one, and one "
+        f"validates and scores while {cluster.workers_per_trial - 1} wait"
     ]
 
 

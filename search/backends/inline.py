@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from search.formats import run_name
 from search.strategy import Job, Strategy
-from search.worker import RungWorker, StartsAgain, WorkerSettings
-from space.shared.retries import Waiting, once, reason_of, storage_error, timed_out
+from search.trial_words import Said, StartsAgain
+from search.worker import RungWorker, WorkerSettings
+from space.shared.retries import StorageAway, Waiting, once, reason_of, resume_hint, storage_error, timed_out
 from training.failures import why_failed
 
 
@@ -32,6 +33,9 @@ def _run(worker: RungWorker, job: Job, strategy: Strategy, say: Callable[[str], 
         except Exception as error:  # a trial that fails is recorded, and the search goes on
             if trouble := storage_error(error):
                 raise timed_out(run_name(job), reason_of(trouble), worker.run_folder) from None
+            if isinstance(error, StorageAway):  # of the data, which has been waited for
+                hint = resume_hint(worker.run_folder)
+                raise StorageAway(f"{run_name(job)}: {error}; {hint}") from None
             strategy.take_result(job.key, "failed", why_failed(error))
             return
         if report is None:
@@ -42,6 +46,9 @@ def _run(worker: RungWorker, job: Job, strategy: Strategy, say: Callable[[str], 
             continue
         if isinstance(report, StartsAgain):
             say(f"{run_name(job)}: trains again from step 0: {report.reason}")
+            continue
+        if isinstance(report, Said):
+            say(f"{run_name(job)}: {report.text}")
             continue
         decision = strategy.judge(job.key, report)
         if decision.word == "halt":

@@ -29,9 +29,11 @@ from search.backends.ray_places import Places, placement, trials_that_fit
 from search.backends.ray_workers import RayPeers, word_of_peer
 from search.formats import run_name
 from search.runs.record import State
-from search.strategy import Job, Report, Strategy
-from search.worker import RungWorker, StartsAgain, WorkerSettings, saved_step
-from space.shared.retries import Waiting, once, patiently, storage_error, timed_out
+from search.strategy import Job, Strategy
+from search.trial_log import saved_step
+from search.trial_words import Said, StartsAgain, WorkerWord
+from search.worker import RungWorker, WorkerSettings
+from space.shared.retries import StorageAway, Waiting, once, patiently, storage_error, timed_out
 from training.distributed.launch import word_of_error
 from training.failures import why_failed
 
@@ -50,7 +52,7 @@ class TrialActor(tune.Trainable):
 
     _worker: RungWorker | None = None
     _peers: RayPeers | None = None  # where a trial has several workers
-    _reports: Iterator[Report | Waiting | StartsAgain] | None = None
+    _reports: Iterator[WorkerWord] | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         import torch
@@ -69,16 +71,19 @@ class TrialActor(tune.Trainable):
             report = next(self._reports)
         except Exception as error:
             is_from_here = self._peers is not None or not isinstance(error, RayError)
-            if self._worker is None or storage_error(error) or not is_from_here:
+            is_away = isinstance(error, StorageAway) or storage_error(error)
+            if self._worker is None or is_away or not is_from_here:
                 raise Stuck(why_failed(error)) from None  # no fault of the trial: Tune starts another worker
             return {"failed": why_failed(error)} if self._peers is None else self._without_peers(error)
         if isinstance(report, Waiting):
             return {"waiting": report.reason}
         if isinstance(report, StartsAgain):
             return {"starts_again": report.reason}
+        if isinstance(report, Said):
+            return {"said": report.text}
         return {"report": report}
 
-    def _work(self, settings: Any, job: Job) -> Iterator[Report | Waiting | StartsAgain]:
+    def _work(self, settings: Any, job: Job) -> Iterator[WorkerWord]:
         if self._worker is None:
             self._worker = yield from patiently(settings.worker)
         if self._config["workers"] > 1 and self._peers is None:
@@ -98,6 +103,8 @@ class TrialActor(tune.Trainable):
         who = f"worker {number} of {self._peers.size}"
         if word.kind in ("killed", "left alone"):
             raise WorkerLost(f"{who}: {word.text}") from None
+        if word.name == StorageAway.__name__:
+            raise Stuck(f"{who}: {word.text}") from None
         self._peers.end()
         self._peers = self._reports = None
         if word.kind == "memory" and self._worker.micro_batch is None:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util import get_current_placement_group, get_node_ip_address
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from torch import distributed, set_num_threads
 
-from search.peer import PeerWorker
+from search.peer import PeerWorker, whole_batches
 from search.strategy import Job
 from search.trial import TrialSettings
 from search.worker import Peers
@@ -22,6 +23,7 @@ from training.devices import choose_device
 from training.distributed.launch import LOOPBACK, LastWord, last_word_of, meet_on_loopback
 from training.distributed.ranks import Parallel, RankGroup, join, leave
 from training.failures import Diverged
+from training.trainer import Trainer
 
 ENDING_SECONDS = 30.0  # in which it shows how a worker ended that others have noticed to be gone
 MEETING = timedelta(minutes=30)
@@ -48,6 +50,9 @@ class PeerActor:
 
     def begin(self, job: Job, step: int, micro_batch: int | None) -> None:
         self._worker.begin(job, step, micro_batch, self._ranks)
+
+    def generate(self, captions: Sequence[str], first: int, seed: int, batch_size: int) -> np.ndarray:
+        return self._worker.generate(captions, first, seed, batch_size)
 
     def train_to(self, step: int) -> None:
         """What all raise alike the first one tells. After all else this process ends, so that nobody waits
@@ -118,6 +123,18 @@ class RayPeers(Peers):
         ray.get(list(self._pending))
         self._step = None
 
+    def generate(
+        self, trainer: Trainer, captions: Sequence[str], *, seed: int, batch_size: int
+    ) -> np.ndarray:
+        """By all, each its share."""
+        own, *others = whole_batches(len(captions), batch_size, self.size)
+        self._pending = [
+            actor.generate.remote(captions[each.start : each.stop], each.start, seed, batch_size)
+            for actor, each in zip(self._actors, others, strict=True)
+        ]
+        images = trainer.generate(captions[: own.stop], seed=seed, batch_size=batch_size)
+        return np.concatenate([images, *ray.get(list(self._pending))])
+
     def end(self) -> None:
         """Whatever state they are in."""
         for actor in self._actors:
@@ -133,14 +150,14 @@ class RayPeers(Peers):
                 continue
             try:
                 ray.get(pending)
-            except RayActorError as error:
+            except RayTaskError as error:
+                return rank, word_of_peer(error)
+            except RayError as error:  # it is gone; by Ray's memory monitor, too
                 if word := self._said(rank):
                     if word.kind != "left alone":
                         return rank, word
                 else:
                     lost = rank, LastWord("killed", text=" ".join(str(error).split())[:1000])
-            except RayTaskError as error:
-                return rank, word_of_peer(error)
         return lost or (0, LastWord("left alone", text="the connection to a worker broke"))
 
     def _said(self, rank: int) -> LastWord | None:

@@ -102,7 +102,12 @@ def limit_of(settings: EvolveSettings, budget: Budget) -> Limit:
         raise InputError("budget.gmacs: missing; needed: what the network may cost")
     _ = budget.lists  # read now: later an unknown cost is that of one network
     cost_of = budget.latency if settings.cost == LATENCY else lambda a: price(a).gmacs
-    return Limit(cost_of, bound, lambda a: not budget.excess(a))
+
+    def fits(a: Architecture) -> bool:
+        _ = budget.latencies(a)  # raises for what a list does not hold: a trial could not be scored
+        return not budget.excess(a)
+
+    return Limit(cost_of, bound, fits)
 
 
 class Evolution:

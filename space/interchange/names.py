@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+ADDED_CONDITIONS = {"text_embeds": "pooled", "time_ids": "sizes"}  # of SDXL: diffusers' names, and ours
+
 # In order, on a parameter's whole name: where it stands, then what it is.
 _RENAMES = [
     (re.compile(pattern), there)

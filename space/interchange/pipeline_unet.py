@@ -26,10 +26,10 @@ from space.interchange.checkpoints import PIPELINE_UNET, write_class
 from space.interchange.diffusers_config import diffusers_config
 from space.interchange.ip_adapter import IPAdapterMixin
 from space.interchange.lora import LoraMixin
+from space.interchange.names import ADDED_CONDITIONS
 from space.shared.plain import InputError
-from space.unet import Residuals, UNet, WayUp
-
-_CONDITIONS = {"text_embeds": "pooled", "time_ids": "sizes"}  # diffusers' names, and ours
+from space.unet import UNet
+from space.unet_levels import Residuals, WayUp
 
 
 class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, IPAdapterMixin):
@@ -167,7 +167,9 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, IPAdapterMixin):
         coordinates = self._internal_dict["coordinates"]
         with self.scaled(asked) if asked else nullcontext():
             output = self.unet(
-                with_coordinates(sample) if coordinates else sample,
+                with_coordinates(sample, self.unet.architecture.condition_channels)
+                if coordinates
+                else sample,
                 torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0]),
                 context,
                 **_conditions(conditions),
@@ -180,6 +182,7 @@ class PipelineUNet(ModelMixin, ConfigMixin, LoraMixin, IPAdapterMixin):
 
 def _asked(a: Architecture, coordinates: bool) -> dict[str, Any]:
     beside = COORDINATES * coordinates
+    inpaints = a.condition_channels == a.latent_channels - beside + 1  # a mask, and latents with a hole
     try:
         layout = diffusers_config(a)
     except InputError:
@@ -187,7 +190,7 @@ def _asked(a: Architecture, coordinates: bool) -> dict[str, Any]:
     blocks = [len(level.down) for level in a.levels]
     return {
         **{key: value for key, value in layout.items() if not key.startswith("_")},
-        "in_channels": a.input_channels - beside,
+        "in_channels": _Inputs(a.input_channels - beside) if inpaints else a.input_channels - beside,
         "out_channels": a.latent_channels - beside,
         "sample_size": a.latent_size,
         "cross_attention_dim": a.context_width,
@@ -195,6 +198,19 @@ def _asked(a: Architecture, coordinates: bool) -> dict[str, Any]:
         "time_cond_proj_dim": a.guidance_width or None,
         "addition_time_embed_dim": SIZE_EMBEDDING_WIDTH if a.size_embeddings else None,
     }
+
+
+class _Inputs(int):
+    """Channels for latents, a mask and latents with a hole, of any number of latent channels. Pipelines ask
+    for 9, which is that of latents with four: it is equal to that, too."""
+
+    def __eq__(self, other: object) -> bool:
+        return other == 9 or int(self) == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = int.__hash__
 
 
 class _Uneven(list[int]):
@@ -212,9 +228,9 @@ class _Uneven(list[int]):
 
 def _conditions(added: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in added.items():
-        if name not in _CONDITIONS and value is not None:
+        if name not in ADDED_CONDITIONS and value is not None:
             raise InputError(
                 f"added_cond_kwargs.{name}: not supported by PipelineUNet; allowed: "
-                f"{', '.join(_CONDITIONS)}, and image_embeds with an IP-Adapter (load_ip_adapter)"
+                f"{', '.join(ADDED_CONDITIONS)}, and image_embeds with an IP-Adapter (load_ip_adapter)"
             )
-    return {ours: added[name] for name, ours in _CONDITIONS.items() if added.get(name) is not None}
+    return {ours: added[name] for name, ours in ADDED_CONDITIONS.items() if added.get(name) is not None}

@@ -1,20 +1,29 @@
 """Times between measured widths: what a stage does is products of its widths, so its time is a sum of them.
 
-Least squares with no negative share, each time weighed by itself, so that errors are shares of it.
+Least squares with no negative share, each time weighed by itself, so that errors are shares of it; one that
+varies by more than itself, by what it varies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-MeasuredWidths = tuple[int, int, float]
-"""Channels in, channels out, ms."""
 SCALE = 1000.0  # channels: terms of one order of magnitude
 AT_LEAST = 1e-6  # ms: a part that takes nothing weighs as this
+
+
+class MeasuredWidths(NamedTuple):
+    """Channels in, channels out, ms, and the standard deviation of these."""
+
+    inputs: int
+    outputs: int
+    ms: float
+    spread: float = 0.0
 
 
 def _terms(inputs: NDArray[np.float64], outputs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -34,8 +43,10 @@ class TimesByWidth:
     def of(cls, rows: Sequence[MeasuredWidths]) -> TimesByWidth:
         from scipy.optimize import nnls
 
-        inputs, outputs, times = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
-        weights = 1 / np.maximum(times, AT_LEAST)
+        columns = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
+        inputs, outputs, times, spreads = columns
+        # What drowns in noise, and came out as nothing, would else pull all others to nothing.
+        weights = 1 / np.maximum(np.maximum(times, spreads), AT_LEAST)
         shares, _ = nnls(_terms(inputs, outputs) * weights[:, None], times * weights)
         return cls(
             tuple(map(float, shares)),
@@ -59,12 +70,12 @@ class TimesByWidth:
     def held_out(rows: Sequence[MeasuredWidths]) -> list[float]:
         """Each row inside the others, predicted by them: the error as a share of its time."""
         found = []
-        for index, (inputs, outputs, time) in enumerate(rows):
+        for index, row in enumerate(rows):
             others = [*rows[:index], *rows[index + 1 :]]
-            if len(others) < 2 or not time:
+            if len(others) < 2 or not row.ms:
                 continue
             try:
-                found.append(abs(TimesByWidth.of(others)(inputs, outputs) - time) / time)
+                found.append(abs(TimesByWidth.of(others)(row.inputs, row.outputs) - row.ms) / row.ms)
             except ValueError:
                 continue
         return found

@@ -19,7 +19,7 @@ from typing import Any
 from space.candidates import Candidate
 from space.prices.calibration import MeasuredNetwork, calibration
 from space.prices.candidates import candidate_walk
-from space.prices.interpolation import TimesByWidth
+from space.prices.interpolation import MeasuredWidths, TimesByWidth
 from space.prices.parts import Family, Instance, TimedPart, instance_parts
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
@@ -206,10 +206,11 @@ class PriceList:
         return {entry.part: entry.mean_ms for entry in self.entries}
 
     @cached_property
-    def _families(self) -> dict[Family, list[tuple[int, int, float]]]:
-        found: dict[Family, list[tuple[int, int, float]]] = defaultdict(list)
+    def _families(self) -> dict[Family, list[MeasuredWidths]]:
+        found: dict[Family, list[MeasuredWidths]] = defaultdict(list)
         for entry in self.entries:
-            found[entry.part.family].append((entry.inputs, entry.outputs, entry.mean_ms))
+            row = MeasuredWidths(entry.inputs, entry.outputs, entry.mean_ms, entry.spread_ms)
+            found[entry.part.family].append(row)
         return dict(found)
 
     @cached_property

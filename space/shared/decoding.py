@@ -77,6 +77,15 @@ def image_size(source: bytes | Path) -> tuple[int, int] | None:
         return None
 
 
+def has_transparency(source: bytes | Path) -> bool:
+    """Whether an image says what of it is transparent, by an alpha channel or otherwise; from its header."""
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            return bool(image.has_transparency_data)
+    except Exception:  # PIL's plugins raise what they like on damaged files
+        return False
+
+
 def is_decoded_otherwise(source: bytes | Path) -> bool:
     """Whether this image had other pixels before orientation and 12 bits were read; from its header."""
     try:

@@ -15,6 +15,7 @@ from analysis.rendering import TableSettings
 from analysis.simulation.stated import StatedCurves
 from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.scorers.embedded import EvaluatorSettings
+from mdsearch.commands.attach import AttachCommand
 from mdsearch.commands.average import AverageCommand
 from mdsearch.commands.compare import CompareSettings
 from mdsearch.commands.completion import CompletionSettings
@@ -45,6 +46,7 @@ from mdsearch.commands.replay import ReplaySettings
 from mdsearch.commands.simulate import SimulateSettings
 from mdsearch.commands.split import SplitSettings
 from mdsearch.commands.train import TrainCommand
+from mdsearch.commands.train_adapter import AdapterCommand
 from mdsearch.commands.train_autoencoder import AutoencoderCommand
 from mdsearch.distill_command import DistillCommand
 from search.ask_tell_settings import AskTellSettings, ServeAddress
@@ -62,6 +64,7 @@ from space.choices import Space
 from space.decoder_space import DecoderSpace
 from space.proxy import Proxy
 from space.shared.plain import ByName, from_plain, to_plain
+from training.adapter_kinds import ADAPTERS, AdapterSettings
 from training.data.factory import DATA_SETS, DataSettings
 from training.distillation import OBJECTIVES, DistillationSettings
 from training.objectives.reconstruction import ReconstructionSettings
@@ -75,6 +78,7 @@ USUAL = {
     "evaluators/embedded": EvaluatorSettings,
     "reconstruction/short": ReconstructionSettings,
     "training/short": TrainingSettings,
+    **{f"adapter/{name}": AdapterSettings for name in ADAPTERS},
     **{f"data/{name}": DataSettings for name in DATA_SETS},
     **{f"objective/{name}": DistillationSettings for name in OBJECTIVES},
     **{f"sampler/{name}": SamplerSettings for name in SAMPLERS},
@@ -96,6 +100,7 @@ STATED = {
     "training": TrainingSettings,
 }
 COMMANDS = {
+    "attach": AttachCommand,
     "average": AverageCommand,
     "evidence_again": AgainSettings,
     "compare": CompareSettings,
@@ -132,6 +137,7 @@ COMMANDS = {
     "split": SplitSettings,
     "table1": TableSettings,
     "train": TrainCommand,
+    "train_adapter": AdapterCommand,
     "train_autoencoder": AutoencoderCommand,
     "walk": TableSettings,
 }
@@ -232,6 +238,7 @@ def test_every_file_is_compared_with_its_dataclass() -> None:
 
 def test_the_names_of_the_tables_are_those_of_the_files() -> None:
     for group, table in (
+        ("adapter", ADAPTERS),
         ("data", DATA_SETS),
         ("objective", OBJECTIVES),
         ("sampler", SAMPLERS),

@@ -24,6 +24,7 @@ levels: {level_3: {channels: [768, 896]}}
 NOISE = "rungs: [{step: 500, fid_relative: 0.2, clip: 0.03}]\n"
 # A file for each group, a field of it, and what the file sets there.
 EVERY_GROUP = {
+    "adapter": ("train_adapter", "defaults: [t2i, _self_]\nres_blocks: 3", "res_blocks", 3),
     "autoencoder": (
         "train_autoencoder",
         "defaults: [tiny, _self_]\nlatent_channels: 3",
@@ -49,7 +50,7 @@ EVERY_GROUP = {
     "strategy": ("search", "name: independent", "name", "independent"),
     "training": ("train", "{steps: 7}", "steps", 7),
 }
-REQUIRED = {"replay": ["runs=[x]"], "distill": ["init_from=x"]}
+REQUIRED = {"replay": ["runs=[x]"], "distill": ["init_from=x"], "train_adapter": ["init_from=x"]}
 
 
 @pytest.fixture(autouse=True)

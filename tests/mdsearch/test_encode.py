@@ -267,3 +267,7 @@ def test_the_command_says_how_many_a_second(
     given += [f"out={tmp_path / 'out'}", "data.image_size_px=16", f"data.cache_folder={folder / 'cache'}"]
     assert main([*given, "device=cpu"]) == 0
     assert f"encoded {IMAGES} images in " in (out := capsys.readouterr().out) and " images a second: " in out
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("mdsearch.commands.encode.run", lambda *arguments: torch.empty(2**55))
+        with pytest.raises(InputError, match=r"batch_size: 16 images do not fit in memory .* a smaller one"):
+            main([*given, "device=cpu"])

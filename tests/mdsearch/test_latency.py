@@ -12,12 +12,17 @@ import yaml
 
 from evaluators.latency import runtimes
 from evaluators.latency.lists import sampled_networks
+from evaluators.latency.runtimes import Place
 from mdsearch.commands import latency, latency_check, latency_prices, latency_stages
 from space.architecture import Architecture, Level
+from space.budget import Budget
 from space.choices import Space
+from space.prices.calibration import MeasuredNetwork
+from space.prices.coverage import parts_of_space
 from space.prices.latency import PriceList
 from space.prices.macs import price
 from space.shared.plain import InputError, from_plain
+from tests.space.price_lists import list_of, made_list
 
 SMALL = Architecture(
     (Level(16, "full", (1,), (0, 0), cross_attention=True), Level(32, "separable", (1,), (1, 1))),
@@ -149,7 +154,11 @@ def test_a_list_is_measured_and_checked(
     text = capsys.readouterr().out
     assert "6 networks never measured for the list: error median 0.0%" in text
     assert "no prediction can be expected above 1.000" in text
-    other = replace(prices, device="a phone")
+    assert found["notes"] == []
+    replace(prices, versions={"onnxruntime": "1.0"}).write(tmp_path / "old.json")
+    latency_check.main([space, f"prices={tmp_path / 'old.json'}", f"out={out}.check", *check[1:-1]])
+    assert "measured with onnxruntime 1.0 (here " in capsys.readouterr().out
+    other = replace(prices, device="a phone", threads=0)  # as its own runtime chose
     other.write(tmp_path / "phone.json")
     with pytest.raises(InputError, match=r"is of a phone, and this is .*; allowed: a list of this device"):
         latency_check.main([space, f"prices={tmp_path / 'phone.json'}", *check[1:]])
@@ -197,7 +206,45 @@ def test_stages_come_with_whole_networks_that_fit(
         latency_stages.main([*words, "budget.gmacs=0.000001"])
 
 
-def test_too_little_disk(arch_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_held_out_networks_are_none_that_the_list_was_fitted_to_and_stand_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the 36 networks of this space half are asked for, and all count as of equal MACs."""
+    monkeypatch.setattr(latency_check, "EQUAL_MACS", 9.0)
+    of_space: Space = from_plain(Space, yaml.safe_load(NARROW))
+    prices = made_list([of_space.first])
+    command = latency_check.CheckCommand(of_space, Budget(), "", networks=12, equal=8)
+    fitted, _ = latency_check.held_out_networks(command, prices)
+    whole = tuple(MeasuredNetwork(a.to_plain(), 5, 1.0, 0.1) for a in fitted[:6])
+    random, equal = latency_check.held_out_networks(command, replace(prices, whole=whole))
+    names = [a.id for a in (*random, *equal)]
+    assert (len(random), len(equal), len(set(names))) == (12, 8, 20)
+    assert not {a.id for a in fitted[:6]} & set(names)
+
+
+def test_too_little_disk(arch_file: str, space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    of_space: Space = from_plain(Space, yaml.safe_load(NARROW))
+    list_of(parts_of_space(of_space), device=Place().name()).write("here.json")
     monkeypatch.setattr("space.shared.disk.disk_free_bytes", lambda folder: 1000)
-    with pytest.raises(InputError, match=r"0\.0 GB are free; needed: "):
-        latency.main([arch_file, "runtimes=[onnx]"])
+    few = ("entries=60", "networks=1")
+    for command, words in (
+        (latency, [arch_file, "runtimes=[onnx]"]),
+        (latency_prices, [space, "out=a.json", "threads=1", *few]),
+        (latency_check, [space, "prices=here.json"]),
+        (latency_stages, [space, "out=stages", *few]),
+    ):
+        with pytest.raises(InputError, match=r"0\.0 GB are free; needed: "):
+            command.main(words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here.json", "narrow.yaml", "small.yaml"]
+
+
+def test_what_exports_nothing_needs_no_disk(
+    space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.evaluators.latency.test_lists import made_runtime
+
+    monkeypatch.setitem(cast(Any, runtimes.RUNTIMES), "eager", made_runtime)
+    monkeypatch.setattr("space.shared.disk.disk_free_bytes", lambda folder: 1000)
+    words = ["runtime=eager", "threads=1", "networks=1", "seconds=0.001", "entries=60"]
+    assert latency_prices.main([space, f"out={tmp_path / 'a.json'}", *words]) == 0

@@ -51,6 +51,8 @@ def test_the_papers_training_is_planned_on_any_machine(
     assert plan["accelerator_hours"] == pytest.approx(plan["seconds"] * 32 / 3600)
     assert plan["disk_bytes"]["training"] == parameters * (4 * 16 + 4)  # 2 + 1 + 1 states, weights
     assert plan["disk_bytes"]["latents"] == 150_000_000 * 134_656 + 40_000_000 * 183_808
+    said = "\n".join(line["said"] for line in plan["lines"])
+    assert "on a GPU 72 GB for the 64 images that each takes at once" in said  # 2,048 by 32: 8 and 64 GB
     assert list(tmp_path.iterdir()) == []
 
 
@@ -80,6 +82,30 @@ def test_what_does_not_fit_is_a_line(no_memory: None, capsys: pytest.CaptureFixt
     refused = [line for line in lines if line.startswith("refused")]
     assert len(refused) == 2 and "needed: proxy.latent_channels=14" in refused[0] and "nowhere" in refused[1]
     assert any(line.startswith("time") and "throughput=..." in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("parallel=fsdp", "training.ema_lengths=[0.05,0.1]"), "training.ema_lengths: (0.05, 0.1) is not"),
+        (("accelerators=5",), "workers: 5 share batches of 4 images (batch_size); allowed: at most 4"),
+    ],
+)
+def test_what_so_many_cannot_train_together_is_a_line(
+    words: tuple[str, ...], said: str, no_memory: None
+) -> None:
+    command, _ = command_of([*TINY, "dry_run=true", "workers=2", *words])
+    (line,) = train_plan(command).refused
+    assert line.startswith(said)
+
+
+def test_what_changes_nothing_is_said() -> None:
+    command, _ = command_of([*TINY, "parallel=fsdp", "training.steps=9", "training.warmup_steps=10"])
+    warm, parallel = command.idle()
+    assert warm.startswith("training.warmup_steps=10 of 9 steps") and parallel.startswith(
+        "parallel=fsdp has no"
+    )
+    assert command_of([*TINY, "parallel=fsdp", "workers=2"])[0].idle() == []
 
 
 def test_averages_kept_for_later_take_disk(no_memory: None) -> None:

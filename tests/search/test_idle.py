@@ -53,6 +53,10 @@ def test_what_promises_too_much_is_said_in_a_line() -> None:
     (note,) = idle_notes(settings("backend=inline", "cluster.workers=4"))
     assert note.startswith("cluster has no effect")
     assert idle_notes(settings("backend=inline")) == []
+    (note,) = idle_notes(settings("cluster.parallel=fsdp"))
+    assert note == "cluster.parallel=fsdp has no effect: a trial has one worker"
+    (note,) = idle_notes(settings("training.text.folder=clip"))
+    assert note.startswith("training.text.folder=clip has no effect")
     (note,) = idle_notes(settings("rungs=[9]"))
     assert note.startswith("stopping=leaders has no effect")
     assert idle_notes(settings("rungs=[9]", "stopping=none")) == []

@@ -36,12 +36,12 @@ PAPER = ("experiment=paper_md", "dry_run=true", "weights.download=false")
 
 def test_pace_by_hand() -> None:
     """4,096 images by 32 accelerators of 100 a second; an image takes 2 x 50 passes, each a third of a step,
-    by one of them."""
+    by all of them, and validation by one."""
     given = settings(*PAPER, "throughput=100")
     pace = paced(given, given.throughput or 0)
     assert pace.step == pytest.approx(4096 / 100 / 32)
-    assert pace.rung == pytest.approx((30_000 * 100 + 4096) / 300)
-    assert trial_seconds(given, pace) == pytest.approx(30_000 * 1.28 + 3 * 10_013.65, rel=1e-6)
+    assert pace.rung == pytest.approx((30_000 * 100 / 32 + 4096) / 300)
+    assert trial_seconds(given, pace) == pytest.approx(30_000 * 1.28 + 3 * 326.153, rel=1e-6)
     guided = settings(*PAPER, "training.guidance=1", "cluster.workers_per_trial=1")
     assert paced(guided, 100).rung == pytest.approx((30_000 * 50 + 4096) / 300)
 
@@ -62,7 +62,7 @@ def test_the_papers_search_is_planned_on_any_machine(
     assert (plan["candidates"], plan["steps"], plan["images"]) == (99, 99 * 30_000, 99 * 30_000 * 4096)
     assert (plan["trials_at_once"], plan["accelerators"]) == (16, 512)
     assert plan["throughput"] == {"images_per_second": 267, "source": "stated"} and plan["rehearsed"] is None
-    a_trial = 30_000 * 4096 / 267 / 32 + 3 * (30_000 * 100 + 4096) / 267 / 3
+    a_trial = 30_000 * 4096 / 267 / 32 + 3 * (30_000 * 100 / 32 + 4096) / 267 / 3
     assert plan["accelerator_hours"] == pytest.approx(99 * a_trial * 32 / 3600)
     assert plan["seconds"] == pytest.approx(7 * a_trial)  # 99 trials, 16 at a time
     an_image = 2 * (8 * 32 * 32 + 77 * 768)

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from search import trial
 from search.backends import inline
 from search.runs.files import WORK_NAME
 from search.strategy import Job, Report
 from search.trial import TrialSettings, TrialWorker
-from search.worker import StartsAgain, saved_step
+from search.trial_log import saved_step
+from search.trial_words import Said, StartsAgain
 from space.architecture import Architecture, Level
 from space.proxy import Proxy
 from tests.search.worlds import made_by, make_search
@@ -24,6 +26,7 @@ from training.checkpoints import Checkpoints
 from training.data.scenes import ScenesSettings
 from training.files import EARLIER_STATE_NAME, STATES_FOLDER, has_states, remove_states
 from training.logs.event_files import EventReader
+from training.objectives.diffusion import DiffusionBatch, DiffusionObjective
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
@@ -85,16 +88,39 @@ def test_a_torn_state_is_trained_again_and_said(worker: TrialWorker, tmp_path: P
     assert reports(again) == reports(undisturbed)
 
 
+def test_memory_that_ran_out_is_said_before_the_report_and_before_what_ends_the_trial(
+    worker: TrialWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the worker: nobody reads what it prints."""
+    loss, most = DiffusionObjective.loss, 2
+
+    def short(self: DiffusionObjective, part: str, batch: DiffusionBatch) -> torch.Tensor:
+        if len(batch.images) > most:
+            raise MemoryError
+        return loss(self, part, batch)
+
+    monkeypatch.setattr(DiffusionObjective, "loss", short)
+    first, *rest = worker.run(JOB)
+    assert isinstance(first, Said) and "out of memory at step 1: from now on micro-batches of 2" in first.text
+    assert [type(each) for each in rest] == [Report, Report]
+    most, words = 1, worker.run(replace(JOB, key="1"))
+    assert isinstance(next(words), Said)
+    with pytest.raises(MemoryError):
+        next(words)
+
+
 def test_the_backend_passes_on_that_a_trial_starts_again(tmp_path: Path) -> None:
     class Again:
         def run(self, job: Job) -> object:
             yield StartsAgain("state.pt: is of an earlier version")
+            yield Said("out of memory at step 1")
             for step in job.rungs:
                 yield Report(step, {"fid_embedded_clip": 50.0, "clip_embedded": 0.1}, {"training": 1})
 
     search, said = make_search(tmp_path, trials=1), list[str]()
     inline.run_inline(search, made_by(Again), said.append)
-    (line,) = said
+    line, memory = said
+    assert memory == "trial 0: out of memory at step 1"
     assert re.match("trial 0: .* step 0: state.pt: is of an earlier version$", line)
     assert [each.state for each in search.history.trials] == ["complete"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import pytest
 
 from mdsearch.commands import count, explore
-from space.architecture import Architecture
 from space.budget import Budget, bounds_in_words, smallest_of
 from space.choices import LevelRanges, Space
 from space.prices.coverage import check_covers
@@ -117,8 +117,18 @@ def test_count_says_what_is_over(
     (tmp_path / "large.yaml").write_text(LARGE.to_yaml())
     words = [f"arch_file={tmp_path / 'large.yaml'}", "budget.latency_ms=1", f"budget.prices={files[0]}"]
     assert count.main(words) == 0
-    assert "ms > 1 (onnx in fp32 on fast" in capsys.readouterr().out
-    assert isinstance(Architecture.load(tmp_path / "large.yaml"), Architecture)
+    text, ms = capsys.readouterr().out, made_list(NETWORKS, device="fast").milliseconds(LARGE)
+    assert "ms > 1 (onnx in fp32 on fast" in text and f"latency {ms:.1f} ms: onnx in fp32 on fast" in text
+    assert count.main([words[0], f"budget.prices=[{files[0]},{files[1]}]", "format=json"]) == 0
+    assert [one["ms"] for one in json.loads(capsys.readouterr().out)["latencies"]] == [
+        ms,
+        pytest.approx(2 * ms),
+    ]
+    (tmp_path / "large.yaml").write_text(replace(LARGE, latent_size=8).to_yaml())
+    with pytest.raises(
+        InputError, match=r"'conv in' at 8x8.*fast\.json holds that kind at other sizes; allowed: 4x4"
+    ):
+        count.main(words)
 
 
 def test_a_map_adds_up_no_latency(files: tuple[str, str]) -> None:

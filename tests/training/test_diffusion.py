@@ -154,6 +154,12 @@ def test_what_does_not_go_with_flow_is_refused(words: dict[str, object], message
         DiffusionSettings(**words)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("gamma", [0.0, -5.0, float("nan")])
+def test_weights_that_turn_the_loss_round_are_refused(gamma: float) -> None:
+    with pytest.raises(InputError, match=f"min_snr_gamma: {gamma:g} is not possible; allowed: above 0"):
+        DiffusionSettings(min_snr_gamma=gamma)
+
+
 def test_what_steps_by_ddim_refuses_flow() -> None:
     flow = make("flow")
     assert (flow.settings.sampler, make("v").settings.sampler) == ("euler", "ddim")

@@ -115,6 +115,22 @@ def test_it_ends_with_the_reason_where_going_back_has_not_helped_or_is_not_to_be
     assert max(logged(tmp_path)) > last  # with the steps that led to it
 
 
+def test_weights_whose_validation_is_no_number_are_no_state_to_go_back_to(
+    make: MakesTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Finite, but so large that the next loss is none: the state of before is the last good one."""
+    trainer = make()
+    validated = trainer.objective.validation_loss
+    monkeypatch.setattr(
+        trainer.objective,
+        "validation_loss",
+        lambda model: float("inf") if trainer.step == 8 and not trainer.rollbacks else validated(model),
+    )
+    run_to(trainer, tmp_path, 10)
+    assert (trainer.rollbacks, trainer.data_offset, last_state(tmp_path)) == (1, 5, 10)
+    assert "validation loss is no number at step 8: back to step 4" in make.said[0]  # type: ignore[attr-defined]
+
+
 def test_a_spike_is_a_failure_where_that_is_asked_for(
     make: MakesTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from space.shared.plain import InputError
+from training.latents import LatentSettings
 from training.learning_rate import learning_rate
-from training.settings import TrainingSettings
+from training.settings import TrainingSettings, idle_settings
+from training.text import TextSettings
 
 
 @pytest.mark.parametrize(
@@ -20,12 +22,29 @@ from training.settings import TrainingSettings
         ({"betas": (0.9,)}, "allowed: two numbers"),
         ({"betas": (0.9, 1.0)}, "from 0 up to below 1"),
         ({"weight_decay": -0.1}, "weight_decay: -0.1 is not possible; allowed: 0 or more"),
+        ({"weight_decay": float("nan")}, "weight_decay: nan"),
+        ({"guidance": float("inf")}, "guidance: inf"),
         ({"sampling_steps": 1001}, "sampling_steps: 1001"),
     ],
 )
 def test_impossible_settings_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         TrainingSettings(**change)  # type: ignore[arg-type]
+
+
+def test_what_changes_nothing_is_said() -> None:
+    idle = TrainingSettings(
+        latents=LatentSettings(folder="vae"), text=TextSettings(folder="clip"), guidance=3.0
+    )
+    latents, text, guidance = idle_settings(idle)
+    assert "training.latents.folder=vae has no effect: training.latents.codec=space_to_depth" in latents
+    assert "training.text.folder=clip has no effect: training.text.encoder=small" in text
+    assert "training.guidance=3" in guidance and "training.caption_dropout=0" in guidance
+    acts = replace(
+        idle, latents=LatentSettings("vae", folder="vae"), text=TextSettings("clip", folder="clip"),
+        caption_dropout=0.1,
+    )  # fmt: skip
+    assert idle_settings(acts) == idle_settings(TrainingSettings()) == []
 
 
 def test_learning_rate_warms_up_and_decays(settings: TrainingSettings) -> None:

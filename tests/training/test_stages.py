@@ -19,7 +19,7 @@ from training.data.dataset import Dataset
 from training.data.factory import load_data
 from training.data.scenes import ScenesSettings
 from training.initial import begin_with
-from training.objectives.diffusion import DiffusionObjective
+from training.objectives.diffusion import DiffusionBatch, DiffusionObjective
 from training.settings import TrainingSettings
 from training.stages import STAGE, check_same_weights, take_over
 from training.trainer import Trainer
@@ -69,6 +69,8 @@ def test_stages_are_one_training(words: list[str], tmp_path: Path, tiny: Archite
     tensors = second.state().tensors
     assert all(torch.equal(state.tensors[name], tensors[name]) for name in tensors)
     assert json.loads((out / "model.json").read_text())["settings"]["image_size_px"] == 24
+    card = (out / "README.md").read_text()
+    assert "| 4 steps of 6 images of 16 px, then 2 steps of 4 images of 24 px, learning rate" in card
 
 
 @pytest.mark.parametrize("stop", [3, 4, 5])
@@ -95,6 +97,27 @@ def test_a_staged_training_goes_on_from_any_stage(
     ours, theirs = (Checkpoints(tmp_path / name).latest() for name in ("out", "whole"))
     assert ours is not None and theirs is not None and ours.plain == theirs.plain
     assert all(torch.equal(ours.tensors[name], theirs.tensors[name]) for name in theirs.tensors)
+
+
+def test_what_fails_as_images_grow_goes_back_to_there(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first batch of the second stage is broken, whose last state is of the first stage."""
+    batch = DiffusionObjective.batch
+
+    def broken(self: DiffusionObjective, step: int, rows: range | None = None) -> DiffusionBatch:
+        made = batch(self, step, rows)
+        is_first = step == 6 and self.model.settings.image_size_px == 24
+        return made._replace(images=made.images * float("nan")) if is_first else made
+
+    monkeypatch.setattr(DiffusionObjective, "batch", broken)
+    assert train.main(words) == 0
+    state = Checkpoints(tmp_path / "out").latest()
+    assert state is not None
+    assert [state.plain[name] for name in ("step", "rollbacks", "data_offset")] == [6, 1, 3]
+    fewer = "stages=[{image_size_px: 16, steps: 9}]"
+    with pytest.raises(InputError, match=r"stages: 1, but .* is in number 2; allowed: as many or more"):
+        train.main([f"resume={tmp_path / 'out'}", fewer])
 
 
 def test_stages_that_cannot_be_are_refused_before_anything_starts(
@@ -178,5 +201,6 @@ def test_fine_tuning_takes_the_settings_of_the_model_and_says_what_changed(
     assert command.architecture() == replace(command_of(start)[0].architecture(), attention="relu")
     assert (command.training.batch_size, command.training.micro_batch) == (6, 3)
     assert command.data == command_of(start)[0].data
+    assert "| begun with out: 4 steps of 6 images, learning" in (tmp_path / "relu" / "README.md").read_text()
     with pytest.raises(InputError, match="run: has no effect beside init_from="):
         command_of([f"init_from={out}", "run=x"])

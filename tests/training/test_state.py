@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pickle
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,11 @@ from torch import nn
 
 from space.architecture import Architecture
 from space.shared.plain import InputError
-from tests.training.examples import changed_json, changed_weights, load, save, wider
-from training.checkpoints import Checkpoints
+from tests.training.examples import load, save, wider
 from training.data.dataset import Dataset
-from training.failures import Diverged
-from training.files import EARLIER_STATE_NAME, STATES_FOLDER, has_states, remove_states, states_in
+from training.files import STATES_FOLDER
 from training.settings import TrainingSettings
-from training.state import TrainingState, load_optimizer_state, read_state, write_state
+from training.state import TrainingState, load_optimizer_state
 from training.trainer import Trainer
 
 
@@ -35,6 +31,10 @@ def trained(tiny: Architecture, scenes: Dataset, settings: TrainingSettings) -> 
 
 def fresh(trainer: Trainer, seed: int = 1) -> Trainer:
     return Trainer(trainer.architecture, trainer.data, trainer.settings, seed=seed)
+
+
+def with_others(trainer: Trainer, **changes: Any) -> Trainer:
+    return Trainer(trainer.architecture, trainer.data, replace(trainer.settings, **changes), seed=1)
 
 
 def state_file(folder: Path) -> Path:
@@ -129,6 +129,49 @@ def test_a_state_by_another_text_encoder_is_refused_and_one_that_does_not_say_is
         trainer.restore(state)
 
 
+def test_a_state_whose_weights_mean_something_else_is_refused(trained: Trainer) -> None:
+    """Of the same shapes, all of them."""
+    own, state = trained.settings, trained.state()
+    for changes, message in (
+        (
+            {"diffusion": replace(own.diffusion, prediction="v")},
+            r"another diffusion \(x0, linear .* \(v, lin",
+        ),
+        ({"diffusion": replace(own.diffusion, beta_end=0.01)}, "another diffusion"),
+        ({"text": replace(own.text, heads=2)}, r"another text\.heads \(4\) than this training \(2\)"),
+        ({"ema_lengths": (0.05, 0.1)}, r"training\.ema_lengths: there is no average of 0\.05 since"),
+    ):
+        with pytest.raises(InputError, match=message):
+            with_others(trained, **changes).restore(state)
+    with_others(trained, diffusion=replace(own.diffusion, min_snr_gamma=5.0)).restore(state)
+
+
+@pytest.mark.parametrize(("batch_size", "offset"), [(8, 0), (4, 2), (16, -1), (5, 2)])
+def test_batches_of_another_size_begin_behind_the_images_that_were_seen(
+    trained: Trainer, batch_size: int, offset: int
+) -> None:
+    """Two batches of 8, which are four of 4, one of 16, and four of 5, the last of which is begun."""
+    trainer = with_others(trained, batch_size=batch_size)
+    trainer.restore(trained.state())
+    assert (trainer.step, trainer.data_offset) == (2, offset)
+    assert (trainer.micro_batches.most, trainer.micro_batches.is_halved) == (batch_size, False)
+
+
+def test_a_micro_batch_that_is_chosen_anew_counts_and_one_that_memory_forced_stays(trained: Trainer) -> None:
+    state = with_others(trained, micro_batch=2).state()
+    for chosen, most in ((2, 2), (6, 6), (None, 2)):
+        trainer = with_others(trained, micro_batch=chosen)
+        trainer.restore(state)
+        assert trainer.micro_batches.most == most
+    halved, again = with_others(trained), with_others(trained)
+    halved.micro_batches.shrink(4)
+    again.restore(halved.state())
+    assert (again.micro_batches.most, again.micro_batches.is_halved) == (4, True)
+    more = with_others(trained, micro_batch=6)
+    more.restore(halved.state())
+    assert (more.micro_batches.most, more.micro_batches.is_halved) == (6, False)
+
+
 @pytest.mark.parametrize(
     "name", ["identity", "step", "optimizers", "data_offset", "rollbacks", "micro_batch", "losses"]
 )
@@ -148,91 +191,3 @@ def test_a_state_that_lacks_a_tensor_is_refused(trained: Trainer, name: str) -> 
     tensors = {key: tensor for key, tensor in state.tensors.items() if key != name}
     with pytest.raises(InputError, match=r"state: .*unet\.conv_in\.weight"):
         fresh(trained).restore(TrainingState(state.plain, tensors))
-
-
-def _cut(folder: Path) -> None:
-    file = tensors_file(folder)
-    file.write_bytes(file.read_bytes()[:-1])
-
-
-def _changed(folder: Path) -> None:
-    changed_weights(tensors_file(folder), lambda tensors: {name: t + 1 for name, t in tensors.items()})
-
-
-SPOILT: dict[str, Callable[[Path], object]] = {
-    "cut": _cut,
-    "changed": _changed,
-    "no tensors": lambda folder: tensors_file(folder).unlink(),
-    "empty": lambda folder: state_file(folder).write_bytes(b""),
-    "no JSON": lambda folder: state_file(folder).write_bytes(b"hello"),
-    "a pickle": lambda folder: state_file(folder).write_bytes(pickle.dumps({"a": Path("x")})),
-    "a list": lambda folder: state_file(folder).write_text("[1]"),
-    "another form": lambda folder: changed_json(state_file(folder), form=9),
-}
-
-
-@pytest.mark.parametrize("how", SPOILT)
-def test_a_damaged_state_is_refused_in_one_line_and_the_one_before_it_taken(how: str, tmp_path: Path) -> None:
-    one = TrainingState({"step": 3}, {"a": torch.ones(2)})
-    write_state(one, tmp_path / STATES_FOLDER)
-    SPOILT[how](tmp_path)
-    states = Checkpoints(tmp_path, keep_last=2)
-    with pytest.raises(InputError, match=r"00000003\.json: [^\n]+$"):
-        states.latest()
-    write_state(TrainingState({"step": 2}, {"a": torch.zeros(2)}), tmp_path / STATES_FOLDER)
-    found = states.latest()
-    assert found is not None and found.step == 2 and len(states.damaged) == 1
-    states.write(TrainingState({"step": 4}, {"a": torch.zeros(2)}))  # the damaged one is in nobody's way
-    states.close()
-    assert read_state(tmp_path / STATES_FOLDER / "00000004.json").step == 4
-
-
-def test_a_state_of_an_earlier_version_is_refused_unread_and_removed_with_the_others(tmp_path: Path) -> None:
-    earlier = tmp_path / EARLIER_STATE_NAME
-
-    class Trap:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.mkdir, (str(tmp_path / "unpickled"),)
-
-    earlier.write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(InputError, match=r"state\.pt: is of an earlier version"):
-        Checkpoints(tmp_path).latest()
-    assert has_states(tmp_path) and not (tmp_path / "unpickled").exists()
-    write_state(TrainingState({"step": 2}, {"a": torch.zeros(2)}), tmp_path / STATES_FOLDER)
-    assert Checkpoints(tmp_path).latest() is not None
-    remove_states(tmp_path)
-    assert list(tmp_path.iterdir()) == [] and not has_states(tmp_path)
-    assert Checkpoints(tmp_path).latest() is None
-
-
-def test_the_last_states_stay_and_those_of_chosen_steps(tmp_path: Path) -> None:
-    states = Checkpoints(tmp_path, keep_last=2, keep_steps=[2])
-    (tmp_path / STATES_FOLDER).mkdir()
-    (tmp_path / STATES_FOLDER / ".00000001.abcd").write_bytes(b"half")  # a killed process left it
-    for step in range(1, 6):
-        states.save(TrainingState({"step": step}, {"a": torch.full((2,), float(step))}))
-    states.close()
-    folder = tmp_path / STATES_FOLDER
-    assert sorted(path.name for path in folder.glob("*.json")) == [
-        f"0000000{step}.json" for step in (2, 4, 5)
-    ]
-    assert len(list(folder.iterdir())) == 6
-    assert [read_state(path).tensors["a"][0] for path in states_in(folder)] == [2, 4, 5]
-
-
-def test_what_is_written_is_the_state_of_then(tmp_path: Path) -> None:
-    """And not what training has made of it since."""
-    tensor, states = torch.ones(3), Checkpoints(tmp_path)
-    states.save(TrainingState({"step": 1}, {"a": tensor}))
-    tensor.zero_()
-    states.close()
-    assert read_state(tmp_path / STATES_FOLDER / "00000001.json").tensors["a"].tolist() == [1, 1, 1]
-
-
-def test_a_state_that_is_no_number_is_not_written(tmp_path: Path) -> None:
-    states = Checkpoints(tmp_path)
-    states.write(TrainingState({"step": 1}, {"a": torch.ones(2)}))
-    with pytest.raises(Diverged, match="a is not finite at step 2"):
-        states.write(TrainingState({"step": 2}, {"a": torch.tensor([1.0, float("nan")])}))
-    found = states.latest()
-    assert found is not None and found.step == 1

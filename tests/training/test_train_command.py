@@ -14,9 +14,10 @@ from PIL import Image
 
 from conf.compose import compose
 from mdsearch.commands import generate, train
+from mdsearch.train_command import whole_settings
 from space.architecture import Architecture
 from space.shared.files import alone_in
-from space.shared.plain import InputError, from_plain
+from space.shared.plain import InputError, from_plain, to_plain
 from tests.training.logs import fake
 from training.data.digits import DigitsSettings
 from training.data.factory import DataSettings
@@ -109,11 +110,13 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     assert losses == [line for line in curve(tmp_path / "whole") if "loss" in line]
 
 
-def _pressing_ctrl_c_at(last: int, train_to: Callable[..., None]) -> Callable[..., None]:
+def _pressing_ctrl_c_at(
+    last: int, train_to: Callable[..., None], number: int = signal.SIGINT
+) -> Callable[..., None]:
     def pressed(trainer: Trainer, step: int, on_step: Callable[[int, float], None]) -> None:
         def press(step: int, loss: float) -> None:
             if step == last:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
             on_step(step, loss)
 
         train_to(trainer, step, press)
@@ -132,6 +135,53 @@ def test_resuming_takes_further_words(words: list[str], tmp_path: Path) -> None:
     assert train.main(words) == 0
     assert train.main([f"resume={tmp_path / 'out'}", "training.steps=8"]) == 0
     assert [line["step"] for line in curve(tmp_path / "out") if "loss" in line][-3:] == [6, 7, 8]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_folder_of_another_training_is_refused_and_left_as_it_was(words: list[str], tmp_path: Path) -> None:
+    """Its card would say of its weights what was chosen for none of their steps."""
+    assert train.main(words) == 0
+    out = tmp_path / "out"
+    before = contents(out)
+    for change, message in (
+        (
+            "training.learning_rate=0.01",
+            r"training\.learning_rate: 0\.01, but .* with 0\.001; needed",
+        ),
+        (f"init_from={out}", r"init_from: .*, but .* holds a training with None"),
+        ("seed=1", r"is of another seed \(0\)"),
+        ("training.diffusion.prediction=v", "prediction: v, but"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train.main([*words, change])
+        assert contents(out) == before
+    with pytest.raises(InputError, match=r"training\.steps: 3 steps, but .* at step 6; allowed: 6 or more"):
+        train.main([f"resume={out}", "training.steps=3"])
+    with pytest.raises(InputError, match=r"is of another diffusion \(x0"):
+        train.main([f"resume={out}", "training.diffusion.prediction=v"])
+    assert contents(out) == before
+    longer = [word for word in words if not word.startswith("training.steps")]
+    assert train.main([*longer, "training.steps=7", "training.micro_batch=2"]) == 0  # it learns the same
+    assert states(out)[-1] == 7 and "7 steps of 4 images" in (out / "README.md").read_text()
+
+
+def test_memory_that_runs_out_twice_ends_with_the_reason(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def too_large(*arguments: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(Trainer, "train_to", too_large)
+    assert train.main(words) == 1
+    said = capsys.readouterr().out
+    assert "out of memory: DefaultCPUAllocator: can't allocate memory; a smaller training.micro_batch" in said
+    assert f"mdsearch train resume={tmp_path / 'out'} training.micro_batch=" in said
+    monkeypatch.setattr(Trainer, "train_to", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train.main(words)
 
 
 def test_a_word_given_anew_counts_also_where_an_older_one_was_the_same(tmp_path: Path) -> None:
@@ -185,10 +235,11 @@ def test_it_goes_on_when_the_presets_that_it_was_made_of_are_gone(
     preset.write_text("defaults: [short, _self_]\ngradient_clip: 0.5\n")
     words = [f"training={preset}", *words]
     command, _ = train.command_of(words)
-    monkeypatch.setattr(Trainer, "train_to", _pressing_ctrl_c_at(1, Trainer.train_to))
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(Trainer, "train_to", _pressing_ctrl_c_at(1, Trainer.train_to, signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):  # as a cluster asks that takes the machine
         train.main(words)
     preset.unlink()
+    assert states(tmp_path / "out") == [1]
     resumed, _ = train.command_of([f"resume={command.folder()}"])
     assert (resumed.training, resumed.presets) == (command.training, command.presets)
     assert resumed.training.gradient_clip == 0.5
@@ -216,3 +267,12 @@ def test_a_tracker_has_what_a_training_told_and_how_it_ended(
     assert [step for step, _ in run.values("loss")] == [4, 5, 6]
     assert [step for step, _ in run.values("validation_loss")] == [4, 6]
     assert (run.what.name, run.what.params["training"]["steps"]) == ("out", 6)
+
+
+def test_words_may_set_what_a_model_stored_only_where_it_differed() -> None:
+    stored = {"data": to_plain(ScenesSettings()), "training": to_plain(TrainingSettings())}
+    assert "style" not in stored["data"] and "compile" not in stored["training"]
+    composed = compose(
+        "train", ["data.style=outline", "training.compile=blocks"], stored=whole_settings(stored)
+    )
+    assert (composed["data"]["style"], composed["training"]["compile"]) == ("outline", "blocks")

@@ -182,6 +182,12 @@ def as_floats(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
 
 
+def as_pixels(images: Tensor) -> np.ndarray:
+    """(N, 3, H, W) in [-1, 1] to (N, H, W, 3) uint8."""
+    bounded = images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    return bounded.permute(0, 2, 3, 1).contiguous().numpy()
+
+
 def words_of(captions: Iterable[str]) -> list[str]:
     """The words of captions, each once, sorted."""
     return sorted({word for caption in set(captions) for word in words(caption)})

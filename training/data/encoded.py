@@ -21,7 +21,8 @@ from torch import Tensor
 
 from space.shared.caches import cache_folder
 from space.shared.image_files import PassedOver
-from space.shared.plain import InputError
+from space.shared.plain import InputError, unless
+from space.shared.retries import storage_error
 from training.data.dataset import Dataset, Examples, Indices, words_of
 from training.data.encoded_files import (
     ENCODING_NAME,
@@ -49,11 +50,14 @@ class EncodedSettings(ListedSettings):
     name: Literal["encoded"] = "encoded"
     folder: str
     cache_folder: str | None = None
+    patience_seconds: float = unless(600.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.folder:
             raise InputError("folder: missing; data of the name 'encoded' needs what mdsearch encode wrote")
+        if not self.patience_seconds >= 0:
+            raise InputError(f"patience_seconds: {self.patience_seconds} is not possible; allowed: 0 or more")
 
     @property
     def place(self) -> Path:
@@ -78,8 +82,9 @@ class EncodedSettings(ListedSettings):
                 f"data.image_size_px: {self.image_size_px}, but {str(folder)!r} was encoded from images of "
                 f"{encoding.image_size_px}; needed: {encoding.image_size_px}"
             )
-        shards_of = EncodedShards(open_place(str(folder)))
-        return Encoded(self, open_index(shards_of, cache_folder(self.cache_folder, "data")), encoding)
+        place = replace(open_place(str(folder), self.patience_seconds), setting="data.folder")
+        index = open_index(EncodedShards(place), cache_folder(self.cache_folder, "data"))
+        return Encoded(self, index, encoding, place)
 
     @property
     def title(self) -> str:
@@ -117,10 +122,10 @@ class EncodedShards(Listable):
 class Encoded(Dataset):
     """Latents and features, read when they are asked for; images are latents, decoded (`decoded_by`)."""
 
-    def __init__(self, settings: EncodedSettings, index: Index, encoding: Encoding) -> None:
+    def __init__(self, settings: EncodedSettings, index: Index, encoding: Encoding, place: DataPlace) -> None:
         self.name, self.image_size_px, self.unreadable = settings.name, settings.image_size_px, []
         self.encoders, self.latent_space = encoding.encoders, encoding.latents
-        self._folder, self._index, self._encoding = settings.place, index, encoding
+        self._folder, self._index, self._encoding, self._place = settings.place, index, encoding, place
         self._empty = read_empty(self._folder).float()
         block = settings.block_samples or BLOCK_SAMPLES
         self._split = Split(index.counts, settings, block)
@@ -147,7 +152,10 @@ class Encoded(Dataset):
         return self._read([(int(image), 0) for image in self._split.held_out[list(indices)]])
 
     def _read(self, chosen: Sequence[tuple[int, int]]) -> Examples:
-        """Of images, by their numbers, with one caption each."""
+        """Of images, by their numbers, with one caption each. Raises StorageAway as a `DataPlace`."""
+        return self._place.patiently(lambda: self._read_now(chosen))
+
+    def _read_now(self, chosen: Sequence[tuple[int, int]]) -> Examples:
         located = [self._index.located(image) for image, _ in chosen]
         latents = torch.stack([self._row(each, LATENTS_TENSOR, each.offset) for each in located])
         features = torch.stack(
@@ -205,11 +213,22 @@ class Encoded(Dataset):
 
 
 def _opened(file: str) -> Any:
+    """A shard. Raises InputError where it is torn, or gone alone; OSError where its storage is."""
     from safetensors import SafetensorError, safe_open
 
     try:
         return safe_open(file, framework="pt")
-    except (OSError, SafetensorError) as error:
+    except FileNotFoundError:
+        if not (Path(file).parent / ENCODING_NAME).is_file():
+            raise
+        raise InputError(
+            f"{file}: is not there any more; mdsearch encode, called as before, makes it again"
+        ) from None
+    except OSError:
+        raise
+    except SafetensorError as error:
+        if trouble := storage_error(error):  # whose number it says in its text alone
+            raise trouble from None
         raise InputError(
             f"{file}: is torn or cannot be read: {error}; deleted, mdsearch encode makes it again"
         ) from None

@@ -70,11 +70,11 @@ def shard_path(folder: Path, number: int) -> Path:
 def write_shard(
     file: Path, latents: Tensor, features: Tensor, names: Sequence[str], captions: Sequence[Sequence[str]]
 ) -> None:
-    """Whole or not at all."""
+    """Whole or not at all, and on the disk when this returns: a shard that is there is not made again."""
     from safetensors.torch import save_file
 
     texts = {LISTED_IMAGES: json.dumps(list(zip(names, captions, strict=True)))}
-    with replacing(file) as own:
+    with replacing(file, durable=True) as own:
         save_file(
             {LATENTS_TENSOR: latents.contiguous(), FEATURES_TENSOR: features.contiguous()},
             own,

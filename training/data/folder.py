@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from space.shared.decoding import image_suffixes, is_decoded_otherwise
+from space.shared.decoding import has_transparency, image_suffixes, is_decoded_otherwise
 from space.shared.image_files import PassedOver, by_normal_form, files_under, normal_form
 from space.shared.plain import InputError, first_few
 from training.data.base import CommonSettings
@@ -147,6 +147,7 @@ def open_folder(
 
     with ThreadPoolExecutor() as pool:
         decoded = list(pool.map(read, files))
+        see_through = list(pool.map(has_transparency, files))
     readable = [index for index, image in enumerate(decoded) if not isinstance(image, str)]
     unreadable = [(names[index], image) for index, image in enumerate(decoded) if isinstance(image, str)]
     _check_unreadable(unreadable, len(names), max_unreadable_share)
@@ -158,9 +159,18 @@ def open_folder(
     )
     images.unreadable = [name for name, _ in unreadable]
     images.looked_for = root, files
+    if found := [names[index] for index in readable if see_through[index]]:
+        images.remarks = [_on_transparency(found, len(readable))]
     if keep:
         images.pixels_in_memory = np.stack([image for image in decoded if isinstance(image, np.ndarray)])
     return images
+
+
+def _on_transparency(names: list[str], count: int) -> str:
+    return (
+        f"transparency is dropped, so that what lies beneath is seen: {len(names):,} of {count:,} images "
+        f"({first_few(names)}); data=stream shows them on white"
+    )
 
 
 def _rows_by_image(root: Path, rows: list[tuple[str, str]]) -> dict[Path, list[tuple[str, str]]]:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from space.shared.plain import InputError
+from space.shared.plain import InputError, check_choices, unless
 from training.data.base import CommonSettings, InMemory
 
 SIZES = {"small": 0.135, "large": 0.22}  # radius, as a share of the image's side
@@ -35,6 +35,7 @@ POSITIONS = {
 BACKGROUNDS = {"navy": (18, 24, 64), "grey": (120, 124, 128), "cream": (246, 240, 224)}
 POSITION_JITTER = 0.04  # of the image's side, each way
 SIZE_JITTER = 0.08  # of the radius, each way
+LINE = 0.05  # how wide an outline is, as a share of the image's side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +48,19 @@ class ScenesSettings(CommonSettings):
 
     name: Literal["scenes"] = "scenes"
     scenes: int = 5760  # images rendered, both splits together
+    style: Literal["filled", "outline"] = unless("filled")
 
     held_out_as_they_stand: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choices(self)
         if self.scenes < 8:
             raise InputError(f"scenes: {self.scenes} is not possible; allowed: 8 or more")
 
     def load(self) -> InMemory:
         captions = scene_captions()
-        pixels = render_scenes(self.scenes, self.image_size_px, self.seed)
+        pixels = render_scenes(self.scenes, self.image_size_px, self.seed, is_filled=self.style == "filled")
         return InMemory(pixels, [captions[i % len(captions)] for i in range(len(pixels))])
 
 
@@ -70,11 +73,11 @@ def scene_captions() -> list[str]:
     return [captions[index] for index in _order(len(captions))]
 
 
-def render_scenes(count: int, image_size_px: int, seed: int) -> np.ndarray:
+def render_scenes(count: int, image_size_px: int, seed: int, *, is_filled: bool = True) -> np.ndarray:
     """(count, image_size_px, image_size_px, 3) uint8: image i shows caption i % 720.
 
     Position and size of image i are jittered by numbers that depend on `seed` and i alone; edges are
-    anti-aliased from the signed distance to the shape.
+    anti-aliased from the signed distance to the shape. Those that are not filled are lines along that edge.
     """
     scenes = _all_scenes()
     chosen = _order(len(scenes))[np.arange(count) % len(scenes)]
@@ -93,6 +96,8 @@ def render_scenes(count: int, image_size_px: int, seed: int) -> np.ndarray:
     for name in SHAPES:
         rows = shape == name
         distance[rows] = _signed_distance(name, x[rows], y[rows], radius[rows, None, None])
+    if not is_filled:
+        distance = abs(distance + LINE / 2) - LINE / 2
     cover = np.clip(0.5 - distance * image_size_px, 0, 1)[..., None]
 
     ink = np.array([COLOURS[name] for name in colour], np.float32)[:, None, None]

@@ -27,7 +27,7 @@ from space.shared.cpus import available_cpus
 from space.shared.workers import end_with_parent, fork_server
 from space.shared.workers_path import path_for_workers
 from training.distributed.ranks import RAISED_BY_ALL, FirstFailed
-from training.failures import OutOfMemory, WorkersLost
+from training.failures import OutOfMemory, WorkersLost, is_out_of_memory
 
 BY_A_FIRST_STEP = ("torch._dynamo", "diffusers.schedulers")  # imported late, by every worker: once for all
 LOOPBACK, LOOPBACK_NAMES = "127.0.0.1", ("lo", "lo0")
@@ -70,6 +70,7 @@ def run_workers(
     Raises:
         WorkersLost: too many were lost.
         KeyboardInterrupt: the workers ended by it.
+        OutOfMemory: with smaller micro-batches, too.
         Exception: what a worker raised, if it is of `RAISED_BY_ALL`; RuntimeError for all else.
     """
     slots, micro_batch, lost = list(range(count)), None, 0
@@ -78,7 +79,7 @@ def run_workers(
         if ended is None:
             return
         number, word = ended
-        if word.kind == "memory" and micro_batch is None:
+        if word.kind == "memory" and (micro_batch is None or word.micro_batch < micro_batch):
             micro_batch = word.micro_batch
             say(
                 f"out of memory on worker {number} of {len(slots)} ({word.text}): all begin again from the "
@@ -99,6 +100,8 @@ def run_workers(
 def _raised(number: int, word: LastWord) -> BaseException:
     if word.kind == "interrupted":
         return KeyboardInterrupt()
+    if word.kind == "memory":
+        return OutOfMemory(f"worker {number}: {word.text}", word.micro_batch)
     kind = RAISED_BY_ALL.get(word.name)
     return kind(word.text) if kind else RuntimeError(f"worker {number}: {word.name}: {word.text}")
 
@@ -169,21 +172,23 @@ def _environment(rank: int, slot: int, count: int, port: int) -> dict[str, str]:
 
 @contextmanager
 def _interruption(first: BaseProcess) -> Iterator[None]:
-    """Ctrl-C goes to the first worker, which asks the others to stop; a second one is ours."""
+    """Ctrl-C, or what a cluster ends processes by, goes to the first worker as Ctrl-C, which asks the others
+    to stop; a second one is ours."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(number, signal.default_int_handler)
         if first.pid is not None and first.exitcode is None:
             os.kill(first.pid, signal.SIGINT)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, pass_on)
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # ---------------------------------------------------------------------- in a worker
@@ -239,7 +244,8 @@ def last_word_of(work: Callable[[], Any]) -> LastWord:
         work()
     except (Exception, KeyboardInterrupt) as error:
         word = word_of_error(error)
-        if word.kind == "raised" and word.name not in RAISED_BY_ALL:
+        is_bug = word.kind == "raised" and word.name not in RAISED_BY_ALL
+        if is_bug and not is_out_of_memory(error):
             traceback.print_exc()
         return word
     return LastWord("done")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -16,6 +17,9 @@ from training.objectives.base import TrainedPart, TrainingObjective
 from training.objectives.by_timestep import ByTimestep, LossByTimestep
 from training.settings import TrainingSettings
 from training.text import Tokens
+
+# Images: of a batch that many workers share, the one that validates could not hold all.
+VALIDATED_AT_ONCE = 64
 
 
 class DiffusionBatch(NamedTuple):
@@ -56,6 +60,8 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
         # Of the whole batch, so that it is the same however it is divided.
         own = generator("step", self.seed, step, device=device)
         noise = torch.randn((s.batch_size, *self.model.latent_shape), generator=own, device=device)[cut]
+        if len(part) < s.batch_size:
+            noise = noise.clone()  # or all of the batch's would stay in memory with it
         timesteps = torch.randint(s.diffusion.timesteps, (s.batch_size,), generator=own, device=device)[cut]
         dropped = torch.rand(s.batch_size, generator=own, device=device)[cut] < s.caption_dropout
         tokens = self._tokens(examples, dropped.tolist())
@@ -69,27 +75,36 @@ class DiffusionObjective(TrainingObjective[DiffusionBatch, Model]):
     def by_timestep(self) -> ByTimestep | None:
         return self._by_timestep.take()
 
-    @torch.no_grad()
     def validation_loss(self, model: Model) -> float:
+        return self.mean_held_out(model, self._losses)
+
+    @torch.no_grad()
+    def mean_held_out(self, model: Model, losses: Callable[[Model, DiffusionBatch], Tensor]) -> float:
+        """The mean of what a model makes of held-out images, each at a fixed noise level: (B,) of a batch."""
         s = self.settings
         model.eval()
         count = min(s.validation_images, len(self.data.held_out_captions))
-        total = 0.0
+        at_once, total = min(s.micro_batch or s.batch_size, VALIDATED_AT_ONCE), 0.0
         for start in range(0, count, s.batch_size):
-            batch = self._held_out(range(start, min(start + s.batch_size, count)), count)
-            total += float(self._losses(model, batch).mean()) * len(batch.timesteps)
+            indices = range(start, min(start + s.batch_size, count))
+            for batch in self._held_out(indices, count, at_once):
+                total += float(losses(model, batch).mean()) * len(batch.timesteps)
         return total / count
 
-    def _held_out(self, indices: range, count: int) -> DiffusionBatch:
+    def _held_out(self, indices: range, count: int, at_once: int) -> Iterator[DiffusionBatch]:
+        """Some at a time, with the noise that they have whatever `at_once` is."""
         s, device = self.settings, self.model.device
-        examples = self.data.held_out_examples(indices)
         own = generator("validation", indices.start, s.batch_size)
-        noise = torch.randn((len(examples.captions), *self.model.latent_shape), generator=own).to(device)
-        # Evenly spread over the noise levels, by steps that are prime to most counts.
-        spread = [(index * 619 % count + 0.5) / count for index in indices]
-        timesteps = torch.tensor([int(share * s.diffusion.timesteps) for share in spread], device=device)
-        tokens = self._tokens(examples, [False] * len(examples.captions))
-        return DiffusionBatch(moved(examples.inputs, device), tokens, noise, timesteps)
+        noise = torch.randn((len(indices), *self.model.latent_shape), generator=own)
+        for first in range(0, len(indices), at_once):
+            part = indices[first : first + at_once]
+            examples = self.data.held_out_examples(part)
+            # Evenly spread over the noise levels, by steps that are prime to most counts.
+            spread = [(index * 619 % count + 0.5) / count for index in part]
+            timesteps = torch.tensor([int(share * s.diffusion.timesteps) for share in spread], device=device)
+            tokens = self._tokens(examples, [False] * len(part))
+            own_noise = noise[first : first + at_once].to(device)
+            yield DiffusionBatch(moved(examples.inputs, device), tokens, own_noise, timesteps)
 
     def _tokens(self, examples: Examples, dropped: list[bool]) -> Tokens | Tensor:
         """What the network is told, nothing where the caption is dropped; on the device."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,16 @@ class StudentSettings:
         """The objective. `model` holds the weights of its base."""
 
 
+class Finetuned(Protocol):
+    """What of a network learns: all of it, or adapters on its layers."""
+
+    @property
+    def finetune(self) -> Literal["full", "lora"]: ...
+
+    @property
+    def lora(self) -> LoraSettings: ...
+
+
 class StudentObjective(TrainingObjective[Batch, Model]):
     """A model learns, all of its network or adapters on it; its text encoder stays as it is.
 
@@ -94,7 +104,7 @@ class StudentObjective(TrainingObjective[Batch, Model]):
     """
 
     def __init__(
-        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, own: StudentSettings
+        self, model: Model, data: Dataset, settings: TrainingSettings, seed: int, own: Finetuned
     ) -> None:
         self.model, self.settings, self.seed = model, settings, seed
         model.requires_grad_(False)

@@ -30,6 +30,8 @@ def test_figures_are_those_of_the_formulas() -> None:
     assert figures([expected, expected], [expected, expected]) == Figures(3.5, 0.0, math.inf)
     assert figures([expected * np.nan], [expected]).relative_error == math.inf
     assert figures([expected[:, :1]], [expected]).psnr_db == -math.inf
+    for pair in ([expected, expected * np.nan], [expected * np.nan, expected]):  # of PyTorch itself
+        assert figures([expected, expected], pair) == Figures(0.0, math.inf, -math.inf)
     assert [Figures(1, error, 0).good("fp32") for error in (1e-3, 1.01e-3, math.nan)] == [True, False, False]
     assert [Figures(1, 1, db).good("int8") for db in (35, 34.9)] == [True, False]
 

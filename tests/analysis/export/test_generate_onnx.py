@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from transformers import CLIPTokenizer
 
+from analysis.export import generate_onnx
 from analysis.export.generate_onnx import byte_names, ddim, initial_noise, tokens_of, write_png
 from space.shared.seeds import generator
 from tests.training.interchange.test_words import CAPTIONS, encoder
@@ -89,3 +92,23 @@ def test_it_writes_an_image(tmp_path: Path) -> None:
     image = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(4, 3, 3) * 7
     write_png(image, tmp_path / "image.png")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "image.png")), image)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--steps", "0"], "--steps: 0 is not possible; allowed: 1 to 10"),
+        (["--steps", "11"], "--steps: 11 is not possible; allowed: 1 to 10"),
+        (["--out", "a.jpg"], "--out: a.jpg is no image; allowed: a file that ends in .png or .npy"),
+    ],
+)
+def test_what_it_does_not_do_is_refused(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Zero steps were the usual ones, and beyond the levels of noise each step stood still."""
+    made = SimpleNamespace(settings={"alphas_cumprod": [0.5] * 10, "steps": 4})
+    monkeypatch.setattr(generate_onnx, "Pipeline", lambda *_: made)
+    monkeypatch.setattr(sys, "argv", ["generate.py", "a circle", *words])
+    with pytest.raises(SystemExit) as ended:
+        generate_onnx.main()
+    assert ended.value.code == 2 and said in capsys.readouterr().err

@@ -32,7 +32,7 @@ def test_executorch(tmp_path: Path) -> None:
     manifest = write_component(component, "executorch", tmp_path, about={})
     assert (manifest["file"], manifest["verified"]) == ("model.pte", True)
     assert manifest["inputs"]["sample"]["shape"] == [2, 4, 8, 8]
-    assert manifest["check"]["relative_error"] < 1e-4
+    assert manifest["check"]["relative_error"] < 1e-4 and manifest["check"]["deviation"] > 0.1
 
 
 @needs("coremltools")

@@ -16,12 +16,14 @@ import torch
 from tokenizers import normalizers
 from transformers import CLIPTextConfig
 
+from analysis.export.components import random_unet, unet_component
 from analysis.export.generate_onnx import Pipeline
 from analysis.export.onnx_component import write_onnx_component
 from analysis.export.pipeline import write_pipeline
-from analysis.export.pipeline_components import text_component
+from analysis.export.pipeline_components import coordinates_inside, text_component
 from mdsearch.commands import export
 from space.architecture import Architecture, Level
+from space.coordinates import with_coordinates
 from space.shared.plain import InputError
 from tests.mdsearch.test_convert import settings, trained
 from tests.space.interchange.test_pipeline_unet import parts
@@ -79,6 +81,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     for name in ("text_encoder", "unet", "vae_decoder"):
         manifest = json.loads((folder / name / "manifest.json").read_text())
         assert manifest["component"] == name and manifest["verified"]
+        assert manifest["check"]["deviation"] > 0.1
         if name == "unet":
             assert manifest["inputs"]["sample"]["shape"] == ["batch", model.codec.channels, 8, 8]
     return model, folder
@@ -155,3 +158,14 @@ class OddText(torch.nn.Module):
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor | None) -> tuple[torch.Tensor]:
         first, second = self.encoder.layers
         return (self.final_layer_norm(second(first(ids))),)
+
+
+def test_coordinates_stand_beside_what_else_a_network_is_told() -> None:
+    """A student of the default's models, which is told its guidance."""
+    whole = unet_component(random_unet(replace(WITH_WORDS, guidance_width=5)))
+    inside = coordinates_inside(whole)
+    sample, *others = inside.inputs.values()
+    assert sample.shape == (2, 12, 8, 8) and list(inside.inputs) == list(whole.inputs)
+    with torch.no_grad():
+        wanted = whole.module(with_coordinates(sample), *others)[:, :-2]
+    assert inside()[0].equal(wanted) and wanted.std() > 0.1

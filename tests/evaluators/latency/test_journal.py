@@ -35,3 +35,9 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "begun").write_text("notes\n")
     with pytest.raises(InputError, match="cannot be read as begun measurements"):
         Journal(tmp_path / "begun", ABOUT)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/begun: cannot be written: .*; allowed: a folder that can be"):
+        Journal(tmp_path / "file" / "begun", ABOUT)

@@ -14,7 +14,7 @@ from torch import nn
 from evaluators.latency import runtimes
 from evaluators.latency.designs import design, spread_out
 from evaluators.latency.held_out import Whole, verdict_of_list
-from evaluators.latency.lists import Effort, measured_list, sampled_networks
+from evaluators.latency.lists import Effort, calibrating_networks, measured_list, sampled_networks
 from evaluators.latency.probes import MOST_TIMES, Probe, build_probe, macs, pair
 from evaluators.latency.runtimes import Inputs, Place, TimedRun
 from space.architecture import Architecture
@@ -214,3 +214,14 @@ def test_networks_of_another_purpose_are_others() -> None:
 def test_a_kind_without_a_chain_is_refused() -> None:
     with pytest.raises(InputError, match="no chain is known"):
         build_probe(Probe(TimedPart("pooling", 8, 8, 8), 1))
+
+
+def test_sums_are_fitted_to_networks_that_lie_apart() -> None:
+    """Six that all take about as long would leave overhead and factor to chance."""
+    every = sorted(price(a).macs for a in sampled_networks(SPACE, 60, 0, "calibration", anywhere))
+    found = [price(a).macs for a in calibrating_networks(SPACE, 6, 0, anywhere)]
+    assert found == [every[round(59 * step / 5)] for step in range(6)] and len(set(found)) == 6
+    assert [price(a).macs for a in calibrating_networks(SPACE, 1, 0, anywhere)] != found[:1]
+    assert calibrating_networks(SPACE, 0, 0, anywhere) == []
+    few = [a.id for a in calibrating_networks(SPACE, 2, 1, lambda a: price(a).macs <= every[5])]
+    assert len(set(few)) == 2

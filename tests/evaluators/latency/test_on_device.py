@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import onnx
+import onnxruntime
 import pytest
 from torch import Tensor, nn
 
@@ -96,7 +98,7 @@ def test_the_folder(folder: Path) -> None:
 
 
 def test_its_list_predicts_as_one_of_ours(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Planted: a call takes 3 ms more than its parts, and a network a tenth more than the sum."""
     module, out, now = script(folder), tmp_path / "list.json", [0.0]
@@ -109,6 +111,7 @@ def test_its_list_predicts_as_one_of_ours(
 
     monkeypatch.setattr(module, "runtime_of", lambda options: (call_of, {"onnxruntime": "1"}))
     assert module.main(words(out), clock=lambda: now[0]) == 0
+    assert "\nquiet enough: rounds lie 0.0% around their mean" in capsys.readouterr().out
     found = PriceList.load(out)
     assert [entry.part for entry in found.entries] == PARTS
     assert (found.device, found.runtime, found.threads, found.precision) == ("made", "onnx", 1, "fp32")
@@ -152,6 +155,12 @@ def test_it_goes_on_where_it_was(folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert len(begun.splitlines()) == 2  # what it is, and the first entry
     assert module.main(words(out, "--threads", "2")) == 2
     assert "another measurement" in capsys.readouterr().err
+    other = shutil.copytree(folder, tmp_path / "other")  # of other stages, which have the same numbers
+    (other / "stages.json").write_text((folder / "stages.json").read_text() + "\n")
+    assert module.main(words(out, "--stages", str(other))) == 2
+    assert "another measurement" in capsys.readouterr().err
+    with Path(f"{out}.begun").open("a") as half:
+        half.write('{"of": 1, "ent')
     assert module.main(words(out)) == 0
     assert len(PriceList.load(out).entries) == len(PARTS)
 
@@ -161,6 +170,10 @@ def test_it_goes_on_where_it_was(folder: Path, tmp_path: Path, capsys: pytest.Ca
     [
         (["--runtime", "coreml"], "coreml does not run stages exported to onnx"),
         (["--stages", "nowhere"], "no folder of exported stages"),
+        (["--threads", "-1"], "--threads: -1 is not possible; allowed: 0 or more"),
+        (["--seconds", "nan"], "--seconds: nan is no time"),
+        (["--device", ""], "--device: empty"),
+        (["--out", "nowhere/list.json"], "--out: nowhere is no folder"),
     ],
 )
 def test_refusals(
@@ -168,6 +181,68 @@ def test_refusals(
 ) -> None:
     assert script(folder).main(words(tmp_path / "list.json", *change)) == 2
     assert named in capsys.readouterr().err
+
+
+class MadeSession:
+    """In the place of ONNX Runtime's: on the CPU whatever was asked for, of files that take `x` alone."""
+
+    def __init__(self, *files: Any, **options: Any) -> None: ...
+
+    def disable_fallback(self) -> None: ...
+
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name="x")]
+
+    def run(self, outputs: None, inputs: dict[str, Any]) -> None:
+        assert set(inputs) <= {"x"}
+
+
+@pytest.fixture
+def _made_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SimpleNamespace(
+        __version__="1",
+        SessionOptions=onnxruntime.SessionOptions,
+        InferenceSession=MadeSession,
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    )
+    monkeypatch.setitem(sys.modules, "onnxruntime", made)
+
+
+@pytest.mark.usefixtures("_made_sessions")
+def test_what_would_run_on_the_cpu_in_place_of_a_gpu_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ONNX Runtime does so with no more than a line in its log, where CUDA's libraries are missing."""
+    out = tmp_path / "list.json"
+    assert script(folder).main(words(out, "--runtime", "onnx_cuda")) == 2
+    said = "CUDAExecutionProvider does not start, and CPUExecutionProvider would run in its place"
+    assert said in capsys.readouterr().err and not out.exists()
+    assert script(folder).main(words(out, "--runtime", "onnx_nnapi")) == 2
+    assert "NnapiExecutionProvider is not in this onnxruntime" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_made_sessions")
+def test_an_input_that_a_file_lacks_is_not_given(folder: Path, tmp_path: Path) -> None:
+    assert script(folder).main(words(tmp_path / "list.json")) == 0
+
+
+def test_a_restless_device_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, now = script(folder), [0.0]
+
+    def call_of(file: Path, inputs: Any) -> Callable[[int], None]:
+        def call(number: int) -> None:
+            now[0] += TIMES[file.name] * (1 + number % 3) / 1e3
+
+        return call
+
+    monkeypatch.setattr(module, "runtime_of", lambda options: (call_of, {}))
+    assert module.main(words(tmp_path / "list.json"), clock=lambda: now[0]) == 0
+    assert "NOT quiet: rounds lie " in capsys.readouterr().out
 
 
 def test_it_knows_nothing_of_this_package(folder: Path) -> None:

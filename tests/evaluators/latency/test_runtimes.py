@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.latency import runtimes
-from evaluators.latency.runtimes import Place, runner, runtimes_here, versions_of
+from evaluators.latency.runtimes import (
+    Place,
+    places_here,
+    processor_name,
+    runner,
+    runtimes_here,
+    versions_of,
+)
 from evaluators.latency.table4 import PAPERS_ROWS, row_of
 from evaluators.latency.timing import Timing
 from evaluators.latency.whole import (
@@ -247,3 +254,31 @@ def test_a_row_is_laid_out_as_the_papers() -> None:
     assert (ours.low, ours.high) == (238, 238)
     assert row_of("", "", text, decoder, unet, 8).overall == 4 + 92 + 8 * 142
     assert row_of("", "", None, None, unet, 8).overall is None
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "board", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: EPYC\nprocessor\t: 1\nmodel name\t: other\n", "a board", "EPYC"),
+        ("CPU implementer\t: 0x41\nCPU part\t: 0xd42\n", "Jetson Orin Nano\0", "Jetson Orin Nano"),
+        ("CPU implementer\t: 0x41\nCPU part\t: 0xd0c\n", "", "aarch64 0x41 0xd0c"),
+        ("", "", "aarch64"),
+    ],
+)
+def test_two_boards_have_two_names(
+    cpuinfo: str, board: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a price list of the one would be taken for one of the other."""
+    monkeypatch.setattr(runtimes.sys, "platform", "linux")
+    monkeypatch.setattr(runtimes.platform, "processor", lambda: "")
+    monkeypatch.setattr(runtimes.platform, "machine", lambda: "aarch64")
+    texts = {"/proc/cpuinfo": cpuinfo, "/proc/device-tree/model": board}
+    assert processor_name(texts.__getitem__) == name
+
+
+def test_the_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert places_here() == {Place().name(): Place()}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H200")
+    assert places_here() == {Place().name(): Place(), "H200": Place("cuda")}

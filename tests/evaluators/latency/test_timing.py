@@ -48,7 +48,7 @@ def test_a_timing_by_hand() -> None:
 def test_rounds_fill_the_time_within_bounds() -> None:
     assert rounds_within(2.0, 100, 5, 50) == 20
     assert rounds_within(2.0, 10_000, 5, 50) == 5
-    assert rounds_within(2.0, 0, 5, 50) == 50
+    assert rounds_within(2.0, 0, 5, 50) == rounds_within(float("inf"), 100, 5, 50) == 50
 
 
 def test_what_others_do_is_seen() -> None:
@@ -62,6 +62,8 @@ def test_what_others_do_is_seen() -> None:
     restless = [Timing((9.0, 9.0, 9.0, 10.0, 10.0, 11.0, 11.0, 11.0))]
     assert quietness(CpuMoment(0, 0, 0), CpuMoment(10, 10, 10), 2, restless).spread == pytest.approx(0.1)
     assert not quietness(CpuMoment(0, 0, 0), CpuMoment(10, 10, 10), 2, restless).believable
+    once = quietness(CpuMoment(0, 0, 0), CpuMoment(10, 10, 10), 2, [Timing((9.0,))])
+    assert once.spread is None and "rounds lay" not in once.sentence()  # one round is near to no other
 
 
 def test_a_moment_of_this_machine() -> None:

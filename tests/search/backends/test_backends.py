@@ -132,3 +132,18 @@ def test_a_trial_whose_storage_stays_away_is_not_failed_but_left_for_a_resume(
         inline.run_inline(search, made_by(FullDiskWorker), said.append)
     assert [trial.state for trial in search.history.trials] == ["complete", "running"]
     assert said == [f"trial {n}: waits: state.pt: No space left on device" for n in (0, 1)]
+
+
+class AwayWorker(FullDiskWorker):
+    """Its data was away for as long as data.patience_seconds."""
+
+    def run(self, job: object) -> Iterator[Report | Waiting]:
+        raise StorageAway("data.source: 's3://photos' cannot be read; gave up after 600 s")
+        yield
+
+
+def test_a_trial_whose_data_stays_away_is_left_for_a_resume_too(tmp_path: Path) -> None:
+    search = make_search(tmp_path, trials=2)
+    with pytest.raises(StorageAway, match=r"trial 0: data\.source: 's3://photos'.* 600 s; .*resume="):
+        inline.run_inline(search, made_by(AwayWorker))
+    assert [trial.state for trial in search.history.trials] == ["running"]

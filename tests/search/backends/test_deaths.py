@@ -15,10 +15,12 @@ from search.backends.cluster import ClusterSettings
 from search.backends.deaths import WorkerDeaths
 from search.runs.files import WORK_NAME, make_job_folder
 from search.strategy import Report
-from search.worker import StartsAgain, saved_step
+from search.trial_log import saved_step
+from search.trial_words import Said, StartsAgain
 from space.shared.retries import StorageAway, Waiting
 from tests.search.backends.tuned import asked_of_tune
 from tests.search.worlds import RUNGS, made_by, make_search, scores_at
+from training.distributed.launch import LastWord
 
 # In the words of Ray 2.60, as Tune writes them into a trial's error.txt.
 GONE = """Failure # 1 (occurred at 2026-11-21_01-10-33)
@@ -218,7 +220,7 @@ class ScriptedWorker:
             yield outcome
 
 
-def away() -> object:
+def away_worker() -> object:
     raise FileNotFoundError(errno.ENOENT, "not mounted here", "evaluator")
 
 
@@ -229,12 +231,15 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
     full = OSError(errno.ENOSPC, "No space left on device", "state.pt")
     actor_of = asked_of_tune(None, None, ClusterSettings(), print, ONE_NODE).actor
     monkeypatch.setattr(
-        ScriptedWorker, "outcomes", (Waiting("full"), StartsAgain("torn"), report, ValueError("a bug"))
+        ScriptedWorker,
+        "outcomes",
+        (Waiting("full"), StartsAgain("torn"), Said("halved"), report, ValueError("a bug")),
     )
     actor = actor_of({"threads": 1, "settings": made_by(ScriptedWorker), "job": "0", "workers": 1})
-    assert [actor.step() for _ in range(4)] == [
+    assert [actor.step() for _ in range(5)] == [
         {"waiting": "full"},
         {"starts_again": "torn"},
+        {"said": "halved"},
         {"report": report},
         {"failed": "ValueError: a bug"},
     ]
@@ -243,4 +248,24 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
     with pytest.raises(ray_tune.Stuck, match="No space left on device"):
         actor.step()
     with pytest.raises(ray_tune.Stuck, match="not mounted here"):
-        actor_of({"threads": 1, "settings": made_by(away), "job": "0"}).step()
+        actor_of({"threads": 1, "settings": made_by(away_worker), "job": "0"}).step()
+    away = StorageAway("data.source: 's3://photos' cannot be read")
+    monkeypatch.setattr(ScriptedWorker, "outcomes", (away,))
+    actor.reset_config({"settings": made_by(ScriptedWorker), "job": "2", "workers": 1})
+    with pytest.raises(ray_tune.Stuck, match="s3://photos"):
+        actor.step()
+    monkeypatch.setattr(ScriptedWorker, "outcomes", (RuntimeError("gloo: Connection closed by peer"),))
+    monkeypatch.setattr(ray_tune, "RayPeers", AwayPeers)
+    actor.reset_config({"settings": made_by(ScriptedWorker), "job": "3", "workers": 2, "peers": {}})
+    with pytest.raises(ray_tune.Stuck, match=r"worker 1 of 2: data\.source: 's3://photos'"):
+        actor.step()
+
+
+class AwayPeers:
+    """The other worker of two cannot read its data."""
+
+    def __init__(self, settings: object, size: int) -> None:
+        self.size, self.ranks = size, None
+
+    def how_one_ended(self) -> tuple[int, LastWord]:
+        return 1, LastWord("raised", StorageAway.__name__, "data.source: 's3://photos' cannot be read")

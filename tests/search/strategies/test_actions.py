@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from search.objectives import FID_AND_CLIP, VALIDATION_LOSS
 from search.strategies.actions import Limit, Valued, fewest_actions, next_actions, valued
-from search.strategies.evolve import EvolveSettings
+from search.strategies.evolve import EvolveSettings, limit_of
 from space.architecture import Architecture
+from space.budget import Budget
 from space.levels import Level
 from space.prices.macs import price
 from space.subnet import Subnet
@@ -90,3 +92,13 @@ def test_another_bound_is_kept_too() -> None:
     assert next_actions(NETWORK, rows(3, 1, 2, 4), bounded, 9) == [f"remove {B}"]
     assert fewest_actions(NETWORK, bounded) == 1 and fewest_actions(NETWORK, limit(2.5)) == 3
     assert fewest_actions(NETWORK, limit(-1)) == 0 and fewest_actions(NETWORK, limit(4.5)) is None
+
+
+def test_a_network_that_no_list_holds_is_over_also_where_macs_are_the_cost(tmp_path: Path) -> None:
+    """It could be trained and not be scored."""
+    made_list([LAYERS]).write(tmp_path / "list.json")
+    other = Subnet.of(replace(LAYERS, activation="gelu"))
+    by_macs = EvolveSettings(cost="gmacs")
+    assert not limit_of(by_macs, Budget(gmacs=1e6)).over(other)
+    listed = limit_of(by_macs, Budget(gmacs=1e6, prices=str(tmp_path / "list.json")))
+    assert listed.over(other) and not listed.over(NETWORK)

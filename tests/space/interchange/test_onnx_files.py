@@ -138,6 +138,28 @@ def test_a_large_file_has_its_weights_beside_it(
     assert error(tmp_path / "large.onnx", small) < 0.02
 
 
+def test_what_the_exporter_writes_beside_the_file_moves_with_it(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does of large networks; what is made of that in fewer bits is one file again."""
+    save = torch.onnx.ONNXProgram.save
+    monkeypatch.setattr(torch.onnx.ONNXProgram, "save", lambda self, to: save(self, to, external_data=True))
+    write_onnx(
+        small,
+        given(2, 5),
+        ["out"],
+        tmp_path / "large.onnx",
+        dynamic={"sample": [0], "timestep": [0], "text": [0, 1]},
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["large.onnx", "large.onnx.data"]
+    assert (tmp_path / "large.onnx").stat().st_size < (tmp_path / "large.onnx.data").stat().st_size
+    assert error(tmp_path / "large.onnx", small) < 1e-5
+    for reduced, most in ((weight_only_int8, 0.02), (fp16, 5e-3)):
+        reduced(tmp_path / "large.onnx", tmp_path / "few.onnx")
+        assert error(tmp_path / "few.onnx", small) < most
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["few.onnx", "large.onnx", "large.onnx.data"]
+
+
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
     class Unknown(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

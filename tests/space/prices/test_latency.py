@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from space.architecture import Architecture, Level
-from space.prices.interpolation import TimesByWidth
+from space.prices.interpolation import MeasuredWidths, TimesByWidth
 from space.prices.latency import PriceList
 from space.prices.parts import TimedPart, parts
 from space.shared.plain import InputError
@@ -157,7 +157,24 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 
 def test_interpolation_finds_the_products_of_widths() -> None:
-    rows = [(i, o, 1 + 3e-6 * i * o + 2e-6 * o * o) for i in (320, 640, 1280) for o in (320, 480, 640)]
+    widths = [(i, o) for i in (320, 640, 1280) for o in (320, 480, 640)]
+    rows = [MeasuredWidths(i, o, 1 + 3e-6 * i * o + 2e-6 * o * o) for i, o in widths]
     fit = TimesByWidth.of(rows)
     assert fit(960, 512) == pytest.approx(1 + 3e-6 * 960 * 512 + 2e-6 * 512**2)
     assert max(TimesByWidth.held_out(rows)) < 1e-6
+
+
+def test_a_width_that_drowns_in_noise_does_not_pull_the_others_to_nothing() -> None:
+    """A difference of chains that came out below zero counts as 0 ms."""
+    rows = [MeasuredWidths(w, w, 2e-6 * w * w, 0.05) for w in (320, 640, 960, 1280)]
+    assert TimesByWidth.of(rows)(800, 800) == pytest.approx(1.28, rel=0.01)
+    noisy = [MeasuredWidths(320, 320, 0.0, 0.3), *rows[1:]]
+    assert TimesByWidth.of(noisy)(800, 800) == pytest.approx(1.28, rel=0.2)
+    network_list = made_list([network(48), network(64), network(96)])
+    entries = [
+        replace(entry, mean_ms=0.0, spread_ms=0.4) if (entry.kind, entry.inputs) == ("stack", 48) else entry
+        for entry in network_list.entries
+    ]
+    drowned = replace(network_list, entries=tuple(entries))
+    part = next(part for part in parts(network(80)) if part.kind == "stack")
+    assert drowned.part_ms(part) == pytest.approx(by_widths(part), rel=0.4) and drowned.part_ms(part) > 0.3

@@ -131,6 +131,18 @@ def test_what_no_caption_names_and_what_is_no_image_is_told(folder: Path) -> Non
     assert "1 .heic (a.heic)" in passed_over and "1 without a caption (new.png)" in passed_over
 
 
+@pytest.mark.parametrize("memory_mib", [1024, 0])
+def test_transparency_that_is_dropped_is_told(folder: Path, memory_mib: int) -> None:
+    """By an alpha channel or a palette; what lies beneath is learnt, as it always was."""
+    Image.new("RGBA", (20, 20), (255, 0, 0, 0)).save(folder / "3.png")
+    palette = Image.new("P", (20, 20))
+    palette.save(folder / "5.png", transparency=0)
+    data = load_data(folder_settings(folder, memory_mib=memory_mib))
+    (line,) = data.notes()
+    assert line.startswith("transparency is dropped") and "2 of 20 images (3.png, 5.png)" in line
+    assert "data=stream" in line
+
+
 def test_a_copy_that_is_held_out_is_told(folder: Path) -> None:
     """Whatever it is called; two copies in one split are no matter."""
     data = load_data(folder_settings(folder))

@@ -62,3 +62,12 @@ def test_train_and_held_out_scenes_share_no_image() -> None:
 def test_a_scene_depends_on_seed_and_index_alone() -> None:
     assert (render_scenes(50, 16, seed=1) == render_scenes(90, 16, seed=1)[:50]).all()
     assert (render_scenes(50, 16, seed=1) != render_scenes(50, 16, seed=2)).any()
+
+
+def test_an_outline_is_a_line_along_the_edge_of_what_is_filled() -> None:
+    lines, filled = render_scenes(60, 64, seed=1, is_filled=False), render_scenes(60, 64, seed=1)
+    paper = filled[:, :1, :1].astype(int)
+    inked, area = (abs(each.astype(int) - paper).max(axis=3) > 30 for each in (lines, filled))
+    assert (inked <= area).all() and 0.1 < inked.sum() / area.sum() < 0.8
+    data = load_data(ScenesSettings(scenes=720, image_size_px=16, style="outline"))
+    assert data.digest != load_data(ScenesSettings(scenes=720, image_size_px=16)).digest

@@ -58,6 +58,32 @@ def test_validation_loss_is_that_of_the_average_by_hand(
     assert trainer.validation_loss() == pytest.approx(float(images.square().mean()), rel=1e-5)
 
 
+def test_of_a_large_batch_few_images_are_validated_at_once(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a batch that many workers share one device cannot hold all; the loss is that of all at once."""
+    large = replace(settings, batch_size=16, validation_images=22)
+    whole = Trainer(tiny, scenes, large, seed=0)
+    whole.train_to(2)
+    expected, seen = whole.validation_loss(), list[int]()
+    whole.averaged.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    monkeypatch.setattr("training.objectives.diffusion.VALIDATED_AT_ONCE", 6)
+    assert whole.validation_loss() == pytest.approx(expected, rel=1e-5) and seen == [6, 6, 4, 6]
+    seen.clear()
+    parts = objective(tiny, scenes, replace(large, micro_batch=5), 0)
+    assert parts.validation_loss(whole.averaged) == pytest.approx(expected, rel=1e-5)
+    assert seen == [5, 5, 5, 1, 5, 1]
+
+
+def test_the_noise_of_a_part_does_not_keep_that_of_the_batch(
+    tiny: Architecture, scenes: Dataset, settings: TrainingSettings
+) -> None:
+    made = objective(tiny, scenes, settings, 0)
+    part = made.batch(3, range(2, 4)).noise
+    assert torch.equal(part, made.batch(3).noise[2:4])
+    assert part.untyped_storage().nbytes() == part.numel() * part.element_size()
+
+
 def test_coordinates_tell_the_network_where_a_pixel_is(
     tiny: Architecture, scenes: Dataset, settings: TrainingSettings
 ) -> None:

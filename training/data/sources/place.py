@@ -46,6 +46,7 @@ class DataPlace:
         root: the folder, as the file system names it; names are relative to it, with /.
         named: the files that the address names; None where it is a folder.
         patience_seconds: how long it may be away.
+        setting: that states the address.
     """
 
     address: str
@@ -53,6 +54,7 @@ class DataPlace:
     root: str
     named: tuple[str, ...] | None = None
     patience_seconds: float = 0.0
+    setting: str = "data.source"
     _told: set[str] = field(default_factory=set, compare=False)
 
     @property
@@ -179,7 +181,7 @@ class DataPlace:
                 reason, pause = reason_in_words(error), next(left, None)
             if pause is None:
                 raise StorageAway(
-                    f"data.source: {self.address!r} cannot be read: {reason}; gave up after "
+                    f"{self.setting}: {self.address!r} cannot be read: {reason}; gave up after "
                     f"{self.patience_seconds:g} s (data.patience_seconds)"
                 )
             if reason not in self._told:

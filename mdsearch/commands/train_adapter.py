@@ -1,0 +1,143 @@
+"""`mdsearch train adapter`: what controls a diffusion model, and whatever is distilled from it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from mdsearch.long_training import (
+    LongTraining,
+    check_ahead,
+    check_alone,
+    held,
+    interruption,
+    reason_of_memory,
+    refuse_other_settings,
+)
+from mdsearch.progress import training_progress
+from mdsearch.train_command import WORDS, read_kept
+from mdsearch.with_a_base import composed_with_base
+from space.shared.command_lines import command_line
+from space.shared.files import write_whole
+from space.shared.plain import InputError, from_plain, to_plain
+from space.shared.retries import StorageAway
+from training.adapter_kinds import AdapterSettings, ControlNetSettings
+from training.adapting import AdapterTrainer, beside_base
+from training.data.factory import DataSettings, load_data
+from training.data.scenes import ScenesSettings
+from training.failures import Diverged
+from training.files import CONFIG_NAME
+from training.run import TrainingRun
+from training.settings import TrainingSettings
+
+ADAPTER_TEXTS = ("init_from", "out", "resume", "data.folder", "data.captions", "data.source")
+DECIDED_BY_BASE = {
+    f"training.{name}": "init_from" for name in ("diffusion", "latents", "text", "guidance", "sampling_steps")
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterCommand(LongTraining):
+    """The fields of conf/train_adapter.yaml."""
+
+    init_from: str
+    adapter: AdapterSettings = field(default_factory=ControlNetSettings)
+    data: DataSettings = field(default_factory=ScenesSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    images: int = 16
+
+    def __post_init__(self) -> None:
+        self.check_kept([self.training.steps])
+        if self.training.ema_lengths:
+            raise InputError("training.ema_lengths: none are kept of an adapter; allowed: []")
+
+    def folder(self) -> Path:
+        name = f"{Path(self.init_from).resolve().name}-{self.adapter.name}-seed{self.seed}"
+        return Path(self.resume or self.out or f"adapters/{name}")
+
+
+def adapter_command(words: list[str]) -> tuple[AdapterCommand, list[str]]:
+    """From a command line; a resumed training starts from its own first words."""
+    asked = "which trained diffusion model is it for?"
+    decided = DECIDED_BY_BASE
+    found = composed_with_base("train_adapter", words, ADAPTER_TEXTS, decided, "an adapter's training", asked)
+    command: AdapterCommand = from_plain(AdapterCommand, found.plain)
+    return replace(command, training=beside_base(command.training, found.base)), found.words
+
+
+def train_adapter(command: AdapterCommand, words: list[str]) -> AdapterTrainer:
+    """Train to `training.steps`, going on from the last state in the folder.
+
+    Raises:
+        Diverged: training failed, and again after it had gone back; the state of before is on the disk.
+        StorageAway: the folder could not be written for a long time.
+        KeyboardInterrupt: after Ctrl-C, the state being on the disk.
+    """
+    folder, last = command.folder(), command.training.steps
+    check_ahead(folder, last, "training.steps")
+    data = load_data(command.data)
+    for line in data.notes():
+        print(line)
+    trainer = AdapterTrainer(
+        Path(command.init_from), data, command.training, command.adapter, seed=command.seed
+    )
+    trainer.say = print
+    for line in trainer.unread_text():
+        print(line)
+    with (
+        held(folder),
+        interruption() as stopped,
+        closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
+    ):
+        run.go_on()
+        if trainer.step and command.resume is None:
+            refuse_other_settings(folder, read_kept(folder, CONFIG_NAME, dict, "out"), _deciding(command))
+        _prepare(folder, command, words)
+        print(
+            f"{trainer.parameters:,} parameters of {command.adapter.name} on {trainer.device}, "
+            f"{data.train_images:,} images of {data.image_size_px} px, steps {trainer.step} to {last}, "
+            f"in {folder}"
+        )
+        with training_progress(Console(), last, trainer.step) as advance:
+            run.train_to(last, advance)
+    if stopped():
+        print(f"stopped at step {trainer.step}; go on with: {command_line(trainer.command, resume=folder)}")
+        raise KeyboardInterrupt
+    return trainer
+
+
+def _deciding(command: AdapterCommand) -> dict[str, Any]:
+    """What is learnt, beside what states say themselves."""
+    return to_plain({"adapter": command.adapter, "training": command.training})
+
+
+def _prepare(folder: Path, command: AdapterCommand, words: list[str]) -> None:
+    """What is needed to go on: the words, the resolved settings."""
+    try:
+        write_whole(folder / WORDS, yaml.safe_dump(words))
+        settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
+        write_whole(folder / CONFIG_NAME, settings)
+    except OSError as error:
+        raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
+
+
+def main(words: list[str]) -> int:
+    check_alone(AdapterTrainer.command)
+    command, words = adapter_command(words)
+    try:
+        train_adapter(command, words)
+    except (Diverged, StorageAway) as error:
+        print(error)
+        return 1
+    except Exception as error:
+        print(reason_of_memory(error, AdapterTrainer.command, command.folder(), "training.micro_batch"))
+        return 1
+    folder = command.folder()
+    attach = command_line("attach", model=command.init_from, folder=folder, out=f"{folder}-pipeline")
+    print(f"trained: {folder / command.adapter.name}\nas a pipeline, also of what was distilled: {attach}")
+    return 0
