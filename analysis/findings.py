@@ -12,15 +12,19 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
+from analysis.wording import own_autoencoder
 from search.formats import cost_in_words, counted, duration, label
 from search.objectives import Objectives
-from search.runs.header import noise_of, objectives_of, references_of
+from search.runs.header import noise_of, objectives_of, references_of, searches_decoders
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
 from search.statistics.pareto import Point, fronts, mean_point
 from search.statistics.verdicts import Verdict, verdicts
 from space.architecture import Architecture
+from space.candidates import Candidate
 from space.shared.plain import InputError
+
+OWN_DECODER = "the autoencoder's own"
 
 # ---------------------------------------------------------------------- front and confirmation
 
@@ -105,10 +109,13 @@ def reruns(history: History) -> list[tuple[Trial, Point, bool]]:
     ]
 
 
-def reference_networks(history: History) -> dict[str, Architecture]:
-    """The reference networks by name: as confirmed, or else as conf/arch has them."""
+def reference_networks(history: History) -> dict[str, Candidate]:
+    """The reference networks by name: as confirmed, or else as conf/arch has them; of decoders
+    else the one that the encoder was trained with."""
     known = {trial.name: trial.architecture for trial in history.confirmations}
-    found = {name: known[name] for name in references_of(history)}
+    found: dict[str, Candidate] = {name: known[name] for name in references_of(history)}
+    if searches_decoders(history.header):
+        return found or {OWN_DECODER: own_autoencoder(history.header)}
     for entry in history.header.get("references", []):
         name = Path(entry).stem
         if name not in found and (preset := preset_network(name)) is not None:

@@ -27,14 +27,14 @@ from search.runs.record import History, Trial
 from search.runs.scores import point_of
 from search.samplers.optuna_private import StoredTrial, insert_trials, stored_attributes
 from search.samplers.studies import distributions
-from space.choices import Space
+from space.search_space import AnySpace
 
 MARK = "trial"  # the user attribute that holds a trial's number in the record; prior ones are below zero
 SECONDS_TO_WAIT = 5.0  # for a dashboard that holds the file
 _STATES = {"complete": "COMPLETE", "halted": "PRUNED", "failed": "FAIL"}
 
 
-def sync_study(folder: Path, history: History, space: Space, objectives: Objectives) -> Path:
+def sync_study(folder: Path, history: History, space: AnySpace, objectives: Objectives) -> Path:
     """Add to the study of a run folder the trials that have ended since; makes it where there is none.
 
     Stopped trials stand as pruned, with the scores they had in their attributes, and never as complete.

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analysis.findings import preset_network, reference_networks, reruns, steps_saved
+from analysis.wording import wording_of
 from search.formats import counted, duration, gmacs, label, millions, share, size
 from search.objectives import CLIP, FID
-from search.runs.header import noise_of_rule, objectives_of
+from search.runs.header import noise_of_rule, objectives_of, searches_decoders
 from search.runs.record import History, Trial
 from search.stopping.base import StatesDoubt
 from search.stopping.factory import StoppingSettings
-from space.difference import difference, difference_in_a_line
-from space.prices.macs import price
+from space.architecture import Architecture
+from space.candidates import Candidate, candidate_difference
+from space.difference import MOST_IN_A_LINE, difference_in_a_line
+from space.prices.candidates import candidate_price
 from space.shared.plain import InputError, from_plain
 
 MEASURE = "md"  # what a winner is laid beside where a search has no reference point
@@ -25,9 +28,9 @@ STOPS_NAMED = 3
 def found_sentences(history: History, winner: Trial) -> list[str]:
     """What it costs beside the reference networks, and what differs from the first of them."""
     references = reference_networks(history)
-    costs = {label(name): price(architecture) for name, architecture in references.items()}
+    costs = {label(name): candidate_price(architecture) for name, architecture in references.items()}
     beside = "; ".join(f"{name}: {millions(c.parameters)}, {gmacs(c.gmacs)}" for name, c in costs.items())
-    sentence = f"{winner.name.capitalize()} has {size(winner.cost)} at the paper's scale"
+    sentence = f"{winner.name.capitalize()} has {size(winner.cost)} {wording_of(history.header).scale}"
     return [f"{sentence}{f' ({beside})' if beside else ''}.", *_against(history, winner)]
 
 
@@ -37,10 +40,18 @@ def _against(history: History, winner: Trial) -> Iterator[str]:
     other = references.get(name) or preset_network(name)
     if other is None:
         return
-    if difference(other, winner.architecture):
-        yield f"It differs from {label(name)} in {difference_in_a_line(other, winner.architecture)}."
+    if candidate_difference(other, winner.architecture):
+        yield f"It differs from {label(name)} in {_in_a_line(other, winner.architecture)}."
     else:
         yield f"It is {label(name)} itself."
+
+
+def _in_a_line(before: Candidate, after: Candidate) -> str:
+    if isinstance(before, Architecture) and isinstance(after, Architecture):
+        return difference_in_a_line(before, after)
+    changes = candidate_difference(before, after)
+    more = [f"{len(changes) - MOST_IN_A_LINE} more"] if len(changes) > MOST_IN_A_LINE else []
+    return "; ".join([*changes[:MOST_IN_A_LINE], *more])
 
 
 # ---------------------------------------------------------------------- how sure
@@ -116,7 +127,10 @@ def _doubt(history: History) -> str:
             f"reached the Pareto front and {'was' if len(wrong) == 1 else 'were'} stopped wrongly{named}."
         )
     said = _stated_doubt(history)
-    unknown = "wrong stops nobody has counted, since none was trained on (mdsearch confirm ... stopped=99)"
+    how = "confirm ... stopped=99"
+    if searches_decoders(history.header):
+        how = "search resume=... confirmation=short confirmation.stopped=99"
+    unknown = f"wrong stops nobody has counted, since none was trained on (mdsearch {how})"
     return f"In doubt: {said}; {unknown}." if said else f"In doubt: {unknown}."
 
 

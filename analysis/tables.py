@@ -14,7 +14,7 @@ from rich.table import Table
 from analysis.findings import all_verdicts
 from analysis.summary import blind_spot, found_sentences, stopped_sentences
 from search.confirmation.leading import Lead, lead
-from search.formats import counted, millions, score, states_in_words
+from search.formats import counted, gmacs_decimals, millions, score, states_in_words
 from search.runs.files import CSV_NAME, RUNGS_NAME
 from search.runs.header import objectives_of
 from search.runs.record import History
@@ -60,7 +60,7 @@ def result_table(history: History) -> Table:
             escape(trial.name),
             trial.architecture.id,
             millions(trial.cost.parameters),
-            f"{trial.cost.gmacs:.1f}",
+            f"{trial.cost.gmacs:.{gmacs_decimals(trial.cost.gmacs)}f}",
             *(score(trial.score(objective.name), objective.decimals) for objective in objectives),
             style="bold" if trial is best[0] else "",
         )

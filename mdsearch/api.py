@@ -16,6 +16,7 @@ from conf.folders import config_folders
 from conf.repeated import fields_of
 from conf.stored import changed_by_words
 from conf.words import as_entries, as_lists, as_text, as_typed, parsed_word, path_of, readable
+from mdsearch.decoder_search import decoder_settings_of, is_of_decoders
 from space.shared.plain import from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from search.backends.connection import RayConnection
     from search.run import RunResult
     from search.settings import SearchSettings
+    from search.subjects import AnySearchSettings
 
 ADDRESS = ("host", "port", "token")
 SEARCH_TEXTS = ("name", "runs_folder", "cache_folder", "data.folder", "data.captions", "data.source")
@@ -39,7 +41,7 @@ def search(*overrides: str, config_dir: str | Path | None = None) -> RunResult:
         InputError: for overrides that cannot be used, before anything starts.
     """
     with config_folders([config_dir] if config_dir else []), naming_files():
-        return run_search(*settings_of(overrides))
+        return run_search(*any_settings_of(overrides))
 
 
 def settings(*overrides: str, config_dir: str | Path | None = None) -> SearchSettings:
@@ -53,7 +55,7 @@ def settings(*overrides: str, config_dir: str | Path | None = None) -> SearchSet
 
 
 def run_search(
-    settings: SearchSettings, overrides: Sequence[str] = (), ray: RayConnection | None = None
+    settings: AnySearchSettings, overrides: Sequence[str] = (), ray: RayConnection | None = None
 ) -> RunResult:
     """Search, confirm, report: the run folder holds all that `mdsearch search` leaves there. `overrides` are
     the words that the settings were made of; `mdsearch search resume=...` starts from them. `ray` is that of
@@ -67,6 +69,11 @@ def run_search(
     from search import run
 
     return run.execute(settings, list(overrides), (*STANDARD, *tracking(settings.logger)), ray)
+
+
+def any_settings_of(overrides: Sequence[str]) -> tuple[AnySearchSettings, list[str]]:
+    """As `settings_of`; of a search over decoders where the words name a space of them, or the run of one."""
+    return decoder_settings_of(overrides) if is_of_decoders(overrides) else settings_of(overrides)
 
 
 def settings_of(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:

@@ -48,6 +48,7 @@ from search.runs.scores import best_first
 from search.strategies.independent import ArchitectureSearch
 from search.strategy import Job, Report
 from space.architecture import Architecture
+from space.candidates import as_unet
 from space.proxy import narrow
 from space.shared.files import write_whole
 from space.shared.plain import InputError, nearest, to_plain
@@ -184,7 +185,7 @@ class AskTell:
     def best(self) -> Architecture | None:
         """The best complete network by its one run; who is beyond the noise of whom, only repeats can say."""
         found = best_first(self._record.history.trials, self.settings.objectives)
-        return found[0].architecture if found else None
+        return as_unet(found[0].architecture) if found else None
 
     def close(self) -> RunResult:
         """Write what is made of the record, and let go of the folder; `resume=` goes on with it."""
@@ -207,10 +208,11 @@ class AskTell:
         return f"AskTell({self.folder}: {self._record.history!r})"
 
     def _asked(self, job: Job) -> Asked:
-        narrowed = narrow(job.architecture, self.settings.proxy)
+        asked = as_unet(job.architecture)
+        narrowed = narrow(asked, self.settings.proxy)
         last = self._record.history.by_key[job.key].last_step
         left = tuple(rung for rung in job.rungs if rung > last)
-        return Asked(job.key, job.name, job.architecture, narrowed, job.seed, left, last)
+        return Asked(job.key, job.name, asked, narrowed, job.seed, left, last)
 
     def _trial(self, asked: Asked | str | int) -> Trial:
         key = asked.key if isinstance(asked, Asked) else str(asked)

@@ -9,8 +9,9 @@ from typing import Protocol
 from search.backends.cluster import check_devices, check_several
 from search.confirmation.confirmation import ConfirmationSettings
 from search.evolution_plan import check_evolution
+from search.formats import gmacs, millions
 from search.latency import check_lists
-from search.named import named_architecture
+from search.named import named_architecture, named_candidate
 from search.objectives import Objectives
 from search.runs.prior import check_prior
 from search.samplers.base import ChecksSpace
@@ -24,9 +25,10 @@ from search.strategies.independent import IndependentSettings
 from search.supernet_plan import check_supernet
 from space.architecture import Architecture
 from space.budget import Budget, smallest_of
-from space.choices import Space
+from space.prices.candidates import candidate_price
 from space.prices.macs import price
-from space.proxy import Proxy, narrow
+from space.proxy import Proxy, narrow, trained_form
+from space.search_space import AnySpace
 from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
@@ -101,7 +103,7 @@ class Choosing(Protocol):
     """What chooses networks, in the settings of any search."""
 
     @property
-    def space(self) -> Space: ...
+    def space(self) -> AnySpace: ...
     @property
     def budget(self) -> Budget: ...
     @property
@@ -144,7 +146,7 @@ def check_choosing(settings: Choosing, named: Mapping[str, Sequence[str]]) -> No
     _check_chosen(settings)
 
 
-def _check_order(space: Space) -> None:
+def _check_order(space: AnySpace) -> None:
     try:
         space.check_order()
     except InputError as error:
@@ -158,10 +160,10 @@ def _check_budget(settings: Choosing) -> None:
         alone = settings.budget.alone(bound)
         smallest = smallest_of(settings.space, alone, bound)
         if excess := alone.excess(smallest):
-            cost = price(smallest)
+            cost = candidate_price(smallest)
             raise InputError(
                 f"budget.{bound}: nothing of this space fits ({excess[0]}): its smallest architecture costs "
-                f"{cost.parameters / 1e6:.1f} M parameters and {cost.gmacs:.1f} GMACs"
+                f"{millions(cost.parameters)} parameters and {gmacs(cost.gmacs)}"
             )
 
 
@@ -194,12 +196,12 @@ def _check_named(settings: Choosing, named: Mapping[str, Sequence[str]]) -> None
     for group, names in named.items():
         for name in names:
             try:
-                architecture = named_architecture(name, settings.presets)
+                candidate = named_candidate(settings.space, name, settings.presets)
             except InputError as error:
                 raise InputError(f"{group}: {error}") from None
             try:
-                narrow(architecture, settings.proxy)
-                settings.budget.latencies(architecture)  # a score of each that is trained
+                trained_form(candidate, settings.proxy)
+                settings.budget.latencies(candidate)  # a score of each that is trained
             except InputError as error:
                 raise InputError(f"{group}: {name}: {error}") from None
     if settings.resume is None and len(settings.enqueue) > settings.trials:
@@ -208,15 +210,13 @@ def _check_named(settings: Choosing, named: Mapping[str, Sequence[str]]) -> None
         )
     seen: dict[str, str] = {}
     for name in settings.enqueue:
-        architecture = named_architecture(name, settings.presets)
-        excess = settings.budget.excess(architecture)
+        candidate = named_candidate(settings.space, name, settings.presets)
+        excess = settings.budget.excess(candidate)
         if excess:
             raise InputError(f"enqueue: {name} is over budget: {'; '.join(excess)}")
-        if architecture.id in seen:
-            raise InputError(
-                f"enqueue: {seen[architecture.id]} and {name} are one network; allowed: each once"
-            )
-        seen[architecture.id] = name
+        if candidate.id in seen:
+            raise InputError(f"enqueue: {seen[candidate.id]} and {name} are one network; allowed: each once")
+        seen[candidate.id] = name
 
 
 def _check_trains_here(where: str, name: str, settings: SearchSettings) -> None:

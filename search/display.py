@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from search.formats import cost_in_words, counted, run_name
+from search.formats import cost_in_words, counted, gmacs, millions, run_name
 from search.objectives import Objectives
 from search.runs.record import History, Trial
 from search.runs.scores import best_first, point_of
@@ -145,7 +145,7 @@ def round_in_words(event: Mapping[str, Any]) -> str:
 
 
 def size_of(trial: Trial) -> str:
-    return f"{trial.cost.parameters / 1e6:.1f} M, {trial.cost.gmacs:.1f} GMACs"
+    return f"{millions(trial.cost.parameters)}, {gmacs(trial.cost.gmacs)}"
 
 
 def scores_of(trial: Trial, objectives: Objectives) -> str:

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 from search.runs.record import Trial
 from search.strategy import Job
-from space.architecture import Architecture, Level
+from space.architecture import Architecture
+from space.autoencoder import Autoencoder, ImageLevel
+from space.candidates import Candidate
+from space.levels import Level
 from space.prices.macs import Cost
 
 COST_UNITS = {"latency_ms": "ms", "gmacs": "GMACs"}
@@ -31,7 +34,12 @@ def millions(parameters: int | float) -> str:
 
 
 def gmacs(value: float) -> str:
-    return f"{value:,.1f} GMACs"
+    return f"{value:,.{gmacs_decimals(value)}f} GMACs"
+
+
+def gmacs_decimals(value: float) -> int:
+    """As tables hold it: of decoders of small images more."""
+    return 1 if value >= 1 or value == 0 else 4
 
 
 def cost_in_words(value: float | None, kind: str) -> str:
@@ -89,8 +97,26 @@ def ending(trial: Trial) -> str:
     return words.get(trial.state, "no reason recorded")
 
 
-def summary_lines(architecture: Architecture) -> list[str]:
-    """A network in a few short lines: one per level, and one of what holds for all of it."""
+def summary_lines(candidate: Candidate) -> list[str]:
+    """A network in a few short lines: one per level, and one of what holds for all of it; of an autoencoder
+    its decoder alone."""
+    return _of_decoder(candidate) if isinstance(candidate, Autoencoder) else _of_unet(candidate)
+
+
+def _of_decoder(autoencoder: Autoencoder) -> list[str]:
+    decoder = autoencoder.decoder
+    lines = [_image_level_line(index, level) for index, level in enumerate(decoder.levels, 1)]
+    if decoder.middle is None:
+        return [*lines, "no middle"]
+    attends = "attention" if decoder.middle.attention else "no attention"
+    return [*lines, f"middle: {decoder.middle.conv} x{decoder.middle.blocks}, {attends}"]
+
+
+def _image_level_line(number: int, level: ImageLevel) -> str:
+    return f"level {number}: {level.channels} ch, {level.conv} x{level.blocks}"
+
+
+def _of_unet(architecture: Architecture) -> list[str]:
     lines = [_level_line(index, level) for index, level in enumerate(architecture.levels, 1)]
     shared = "shared K/V" if architecture.shared_key_value else "separate K/V"
     return [

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from space.architecture import Architecture
 from space.budget import LATENCY, Budget
-from space.choices import Space
+from space.candidates import Candidate
 from space.prices.coverage import check_covers
 from space.prices.latency import PriceList
+from space.search_space import AnySpace
 from space.shared.files import file_digest
 from space.shared.plain import InputError
 
 LISTS = "price_lists"  # of a record's header
 
 
-def check_lists(budget: Budget, space: Space) -> None:
+def check_lists(budget: Budget, space: AnySpace) -> None:
     """Raises InputError: a list cannot be read, or does not price all of the space."""
     try:
         for one in budget.lists:
@@ -26,7 +26,7 @@ def check_lists(budget: Budget, space: Space) -> None:
         raise InputError(f"budget.prices: {str(error).removeprefix('prices: ')}") from None
 
 
-def latency_score(budget: Budget, architecture: Architecture) -> dict[str, float]:
+def latency_score(budget: Budget, architecture: Candidate) -> dict[str, float]:
     """Beside the scores that a trial measures; nothing without a list."""
     return {LATENCY: budget.latency(architecture)} if budget.files else {}
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from evaluators.networks.weights import WeightsSettings
 from evaluators.scorers.scorer import Scorer
 from search.checks import Choosing
 from search.confirmation.confirmation import Confirmation
 from search.display import Display
 from search.latency import latency_score, recorded_lists
-from search.named import named_architecture
+from search.named import named_architecture, named_candidate
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
 from search.prompts import kept_captions
 from search.runs.compatibility import READS
@@ -96,7 +97,7 @@ def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Pa
     def absolute(path: str | None) -> str | None:
         return path and str(Path(path).expanduser().resolve())
 
-    training, weights = settings.training, settings.weights
+    training = settings.training
     return TrialSettings(
         run_folder=str(folder.resolve()),
         evaluator_folder=str(evaluator_folder.resolve()),
@@ -108,11 +109,17 @@ def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Pa
             text=replace(training.text, folder=absolute(training.text.folder)),
         ),
         compute=settings.compute,
-        weights=replace(
-            weights,
-            cache_folder=absolute(weights.cache_folder),
-            files={name: str(Path(file).expanduser().resolve()) for name, file in weights.files.items()},
-        ),
+        weights=absolute_weights(settings.weights),
+    )
+
+
+def absolute_weights(weights: WeightsSettings) -> WeightsSettings:
+    """With whole paths, for workers that start in folders of their own."""
+    cache = weights.cache_folder
+    return replace(
+        weights,
+        cache_folder=cache and str(Path(cache).expanduser().resolve()),
+        files={name: str(Path(file).expanduser().resolve()) for name, file in weights.files.items()},
     )
 
 
@@ -169,7 +176,7 @@ def search_strategy(settings: Choosing, record: MemoryRecord, noise: Noise) -> S
         rungs=settings.rungs,
         trials=settings.trials,
         seed=settings.seed,
-        enqueued=tuple(named_architecture(name, settings.presets) for name in settings.enqueue),
+        enqueued=tuple(named_candidate(settings.space, name, settings.presets) for name in settings.enqueue),
         presets=settings.presets,
     )
     return settings.strategy.make(record, task)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,34 +13,29 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from search.backends.connection import RayConnection
-from search.checks import check, compared_with
 from search.confirmation.confirmation import Confirmation
 from search.confirmation.unmeasured import noise_note, what_to_measure, why_unknown
 from search.custom import keep_custom
 from search.display import Display, make_display
-from search.formats import counted, score, states_in_words
-from search.idle import idle_notes, nobody_learns
-from search.latency import check_same_lists, latency_notes
-from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
+from search.formats import score, states_in_words
+from search.latency import check_same_lists
 from search.runs.commands import more_seeds_command
-from search.runs.compatibility import abridged
-from search.runs.files import BEST_NAME, EVALUATOR_FOLDER, PROVENANCE_NAME
-from search.runs.folder import begin_record, claim_folder, moved_places
-from search.runs.header import objectives_of
-from search.runs.prior import take_prior, take_recorded
+from search.runs.files import BEST_NAME, PROVENANCE_NAME
+from search.runs.folder import begin_record
+from search.runs.header import objectives_of, searches_decoders
 from search.runs.provenance import provenance
 from search.runs.record import History, Record
 from search.runs.results import Listener, Results
 from search.runs.rows import choices_of, rung_rows, trial_rows
 from search.runs.scores import all_of, best_first
-from search.runs.teachers import known_references, reference_note
-from search.settings import SearchSettings
 from search.strategies.evolve import Evolution
 from search.strategies.independent import ArchitectureSearch
 from search.strategies.phases import Phases
 from search.strategy import Strategy
-from search.trial import TrialSettings
-from space.architecture import Architecture
+from search.subject import DrivenSettings, Subject
+from search.subjects import AnySearchSettings, subject_of
+from search.worker import WorkerSettings
+from space.candidates import Candidate, load_candidate
 from space.shared.files import write_whole
 from space.shared.plain import InputError, nearest
 from space.shared.retries import StorageAway, reason_of, resume_command, resume_hint, storage_error
@@ -82,14 +76,14 @@ class RunResult:
         )  # whole numbers stay whole
 
     @property
-    def best(self) -> Architecture | None:
+    def best(self) -> Candidate | None:
         """The winner, also in best.yaml; None if no trial completed."""
         path = self.folder / BEST_NAME
-        return Architecture.load(path) if path.is_file() else None
+        return load_candidate(path) if path.is_file() else None
 
 
 def execute(
-    settings: SearchSettings,
+    settings: AnySearchSettings,
     overrides: list[str] | None = None,
     listeners: Sequence[Listener] = (),
     ray: RayConnection | None = None,
@@ -106,24 +100,25 @@ def execute(
         StorageAway: storage was full or away for longer than a search waits; it can be gone on with.
     """
     with nullcontext(ray) if ray is not None else RayConnection() as ray:
-        return _run_with(ray, settings, overrides or [], listeners)
+        return _run_with(ray, subject_of(settings), overrides or [], listeners)
 
 
 def _run_with(
-    ray: RayConnection, settings: SearchSettings, overrides: list[str], listeners: Sequence[Listener]
+    ray: RayConnection, subject: Subject, overrides: list[str], listeners: Sequence[Listener]
 ) -> RunResult:
+    settings = subject.settings
     if settings.backend == "ray":
         ray.check(settings.cluster)
-    data = check(settings)
-    folder = claim_folder(settings, data.digest)
+    data = subject.check()
+    folder = subject.claim(data)
     record = Record(folder)
     try:
-        begin_record(settings, folder, record, header_of(settings, folder, overrides))
+        begin_record(settings, folder, record, subject.header(folder, overrides))
         check_same_lists(record.history.header, settings.budget)
         with make_display(settings.trials, settings.objectives) as display:
             record.announce = display.message
             try:
-                return _run(settings, data, folder, record, display, listeners, ray)
+                return _run(subject, data, folder, record, display, listeners, ray)
             except KeyboardInterrupt:  # before the first trial: there is nothing to report
                 display.message(f"interrupted; go on with: {resume_command(folder)}")
                 raise
@@ -137,7 +132,7 @@ def _run_with(
 
 
 def _run(
-    settings: SearchSettings,
+    subject: Subject,
     data: Dataset,
     folder: Path,
     record: Record,
@@ -145,62 +140,47 @@ def _run(
     listeners: Sequence[Listener],
     ray: RayConnection,
 ) -> RunResult:
-    began = time.monotonic()
-    evaluator = evaluator_of(settings, data, folder, display)
-    worker = worker_settings(settings, folder, folder / EVALUATOR_FOLDER)
-    made_by = {"protocol": evaluator.protocol, "protocol_id": evaluator.protocol_id}
+    began, settings = time.monotonic(), subject.settings
+    prepared = subject.prepare(data, folder, display)
+    made_by = {"protocol": prepared.protocol, "protocol_id": prepared.protocol_id}
     if not record.history.start_scores:
-        record.append("start", scores=start_scores(settings, data, evaluator, display), **made_by)
+        record.append("start", scores=prepared.start(), **made_by)
     all_of(record.history.start_scores, settings.objectives)
     if note := noise_note(record.history.header):
         display.message(f"noise: {note}")
-    for note in latency_notes(settings.budget):
-        display.message(note)
-    for note in idle_notes(settings):
+    for note in subject.notes():
         display.message(note)
     if not (folder / PROVENANCE_NAME).is_file():
         write_whole(folder / PROVENANCE_NAME, json.dumps(provenance() | made_by, indent=1))
-    references = compared_with(settings)
-    if not record.history.sessions:
-        take_prior(record, settings.prior)
-        if settings.recorded and (differences := take_recorded(record, references.values())):
-            display.message(f"the recorded networks say nothing here: {'; '.join(abridged(differences))}")
-    if record.history.prior:
-        runs = Counter(trial.source for trial in record.history.prior)
-        known = ", ".join(f"{counted(trials, 'trial')} of {run}" for run, trials in runs.items())
-        deaf = nobody_learns(settings)
-        display.message(f"prior knowledge: {known}{f'; of no use: {deaf}' if deaf else ''}")
-    if note := reference_note(known_references(record.history.prior, references.values())):
-        display.message(f"prior knowledge: {note}")
+    of_session = subject.begin_session(record, display)
     uses = {name: getattr(getattr(settings, name), "use", None) for name in ("sampler", "stopping")}
     kept = keep_custom(folder, record.history, display.message, **uses)
-    record.append(
-        "session", trials=settings.trials, backend=settings.backend, own=kept, **moved_places(settings)
-    )
+    record.append("session", trials=settings.trials, backend=settings.backend, own=kept, **of_session)
 
-    strategy = phases_of(settings, record)
+    strategy = subject.phases(record)
     results = Results(folder, record, listeners, display.message)
     record.listeners += [display.event, results.event]
     interrupted = False
     display.message(f"{folder}: prepared in {time.monotonic() - began:.0f} s")
     try:
-        _drive(strategy, settings, worker, record, display, ray)
+        _drive(strategy, settings, prepared.worker, record, display, ray)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         results.stop()
     interrupted = interrupted or not strategy.finished
     report = results.write()
-    _say_what_is_left(strategy, display, folder, interrupted)
-    if not interrupted and why_unknown(record.history.header):
+    _say_what_is_left(strategy, display, record, folder, interrupted)
+    header = record.history.header
+    if not interrupted and why_unknown(header) and not searches_decoders(header):
         display.message(what_to_measure(record.history, folder))
     return RunResult(folder, record.history, report, interrupted)
 
 
 def _drive(
     strategy: Strategy,
-    settings: SearchSettings,
-    worker: TrialSettings,
+    settings: DrivenSettings,
+    worker: WorkerSettings,
     record: Record,
     display: Display,
     ray: RayConnection,
@@ -222,7 +202,9 @@ def _drive(
     run_on_ray(strategy, worker, settings.cluster, display.message)
 
 
-def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrupted: bool) -> None:
+def _say_what_is_left(
+    strategy: Phases, display: Display, record: Record, folder: Path, interrupted: bool
+) -> None:
     if interrupted:
         display.message(f"interrupted; go on with: {resume_command(folder)}")
     for phase in strategy.parts:
@@ -233,5 +215,5 @@ def _say_what_is_left(strategy: Phases, display: Display, folder: Path, interrup
         if isinstance(phase, Confirmation) and phase.undecided:
             display.message(
                 f"undecided so far: {', '.join(phase.undecided)}; more seeds: "
-                f"{more_seeds_command(folder, phase.settings)}"
+                f"{more_seeds_command(folder, phase.settings, record.history.header)}"
             )

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from search.runs.record import Purpose, State
 from space.architecture import Architecture
+from space.candidates import Candidate
 from space.paths import Paths
 from space.subnet import Subnet
 
@@ -37,7 +38,7 @@ class Job:
     key: str
     purpose: Purpose
     name: str
-    architecture: Architecture
+    architecture: Candidate
     seed: int
     rungs: tuple[int, ...]
     shared: SharedTraining | None = None

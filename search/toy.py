@@ -19,6 +19,7 @@ from search.strategies.independent import ArchitectureSearch
 from search.strategy import Job, Report, Strategy
 from space.architecture import Architecture
 from space.budget import Budget
+from space.candidates import as_unet
 from space.choices import LevelRanges, Space
 from space.proxy import Proxy
 
@@ -92,7 +93,7 @@ def drive(
         for step in job.rungs:
             if reported == most_rungs:
                 return reported
-            point = scores(job.architecture, step)
+            point = scores(as_unet(job.architecture), step)
             named = {"validation_loss": 1.0} | _named(point)
             decision = strategy.judge(job.key, Report(step, named, {"training": 1.0}))
             reported += 1

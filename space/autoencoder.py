@@ -161,6 +161,10 @@ class Autoencoder:
         """The same network with every switch that changes nothing at its default."""
         return replace(self, encoder=self.encoder.canonical(), decoder=self.decoder.canonical())
 
+    def simplified(self) -> Autoencoder:
+        """The same as `canonical`: of an autoencoder nothing is fixed around it, as text is around a UNet."""
+        return self.canonical()
+
     @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits; equal for two descriptions of one network."""

@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from space.architecture import Architecture
-from space.choices import Space
+from space.autoencoder import Autoencoder
+from space.candidates import Candidate
+from space.prices.candidates import candidate_activation_bytes, candidate_price
 from space.prices.latency import PriceList
-from space.prices.macs import Cost, price
-from space.prices.memory import peak_activation_bytes, weight_bytes
+from space.prices.macs import Cost
+from space.prices.memory import weight_bytes
+from space.search_space import AnySpace
 from space.shared.plain import InputError, check_choices, to_plain
 
 MIB = 2**20
@@ -54,7 +56,7 @@ class Budget:
     )
     weights_mib: float | None = _bound("MiB of weights", MIB, weight_bytes, at_precision=True)
     peak_activations_mib: float | None = _bound(
-        "MiB of activations", MIB, peak_activation_bytes, summed=False, at_precision=True
+        "MiB of activations", MIB, candidate_activation_bytes, summed=False, at_precision=True
     )
     latency_ms: tuple[float, ...] | float | None = _bound("ms", 1, lambda *_: 0, summed=False)
     precision: Precision = "fp16"
@@ -105,14 +107,14 @@ class Budget:
         except InputError as error:
             raise InputError(f"prices: {error}") from None
 
-    def latencies(self, architecture: Architecture) -> tuple[float, ...]:
+    def latencies(self, candidate: Candidate) -> tuple[float, ...]:
         """ms by each price list. Raises InputError for what one does not hold."""
-        return tuple(one.milliseconds(architecture) for one in self.lists)
+        return tuple(one.milliseconds(candidate) for one in self.lists)
 
-    def latency(self, architecture: Architecture) -> float:
+    def latency(self, candidate: Candidate) -> float:
         """The slowest of them; with a bound for each, what is nearest to its bound, on the first's scale."""
         scales = [self._bounds_ms[0] / bound for bound in self._bounds_ms]
-        return max(ms * scale for ms, scale in zip(self.latencies(architecture), scales, strict=True))
+        return max(ms * scale for ms, scale in zip(self.latencies(candidate), scales, strict=True))
 
     @property
     def _bounds_ms(self) -> tuple[float, ...]:
@@ -124,25 +126,26 @@ class Budget:
         found = {name: bound for name in PRICES if (bound := getattr(self, name)) is not None}
         return found | ({LATENCY: self._bounds_ms[0]} if LATENCY in found else {})
 
-    def amounts(self, network: Architecture | Cost) -> dict[str, float]:
+    def amounts(self, network: Candidate | Cost) -> dict[str, float]:
         """What is bounded, by name, in the unit of its bound.
 
         Raises:
             InputError: of a cost alone a price is asked that needs the whole architecture.
         """
-        cost = network if isinstance(network, Cost) else price(network)
+        cost = network if isinstance(network, Cost) else candidate_price(network)
         return {name: self._priced(name, network, cost) for name in self.bounds()}
 
-    def excess(self, network: Architecture | Cost) -> list[str]:
+    def excess(self, network: Candidate | Cost) -> list[str]:
         """Why a network is over budget, a clause for each bound it breaks; empty when it fits. Raises as
         `amounts`."""
         bounds = self.bounds()
+        digits = ".4g" if isinstance(network, Autoencoder) else ".1f"  # of decoders of small images, too
         clauses = [
-            f"{value:.1f} {self.unit(name)} > {bounds[name]:g}"
+            f"{value:{digits}} {self.unit(name)} > {bounds[name]:g}"
             for name, value in self.amounts(network).items()
             if value > bounds[name] and name != LATENCY
         ]
-        if LATENCY not in bounds or not isinstance(network, Architecture):
+        if LATENCY not in bounds or isinstance(network, Cost):
             return clauses
         slow = zip(self.latencies(network), self._bounds_ms, self.lists, strict=True)
         return clauses + [
@@ -169,7 +172,7 @@ class Budget:
         lists = {"prices": list(self.files)} if self.files else {}
         return plain | ({"precision": self.precision} if at_precision else {}) | lists
 
-    def _priced(self, name: str, network: Architecture | Cost, cost: Cost) -> float:
+    def _priced(self, name: str, network: Candidate | Cost, cost: Cost) -> float:
         priced = PRICES[name]
         if priced.summed:
             return priced.amount(cost, self.precision) / priced.per
@@ -188,11 +191,11 @@ PRICES: Mapping[str, Price] = {
 PAPERS = ("parameters_millions", "gmacs")  # bounded in section 3.4; the fewest MACs are few of both
 
 
-def smallest_of(space: Space, budget: Budget, name: str) -> Architecture:
+def smallest_of(space: AnySpace, budget: Budget, name: str) -> Any:
     """The corner of a space that is cheapest by one of the bounded prices, by MACs where that is a tie: of a
     peak many choices are."""
     one = budget.alone(name)
-    return space.smallest(lambda a: (one.amounts(a)[name], price(a).macs))
+    return space.smallest(lambda a: (one.amounts(a)[name], candidate_price(a).macs))
 
 
 def bounds_in_words(recorded: Mapping[str, Any]) -> list[str]:

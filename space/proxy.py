@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from space.architecture import Architecture
+from space.candidates import Candidate
 from space.shared.plain import InputError
 
 
@@ -62,6 +63,11 @@ def narrow(architecture: Architecture, proxy: Proxy) -> Architecture:
         )
     except InputError as error:
         raise InputError(f"the proxy of architecture {architecture.id} is impossible: {error}") from None
+
+
+def trained_form(candidate: Candidate, proxy: Proxy) -> Candidate:
+    """What is trained in place of a candidate: a UNet's proxy, and a decoder as it is. Raises as `narrow`."""
+    return narrow(candidate, proxy) if isinstance(candidate, Architecture) else candidate
 
 
 def _divided(name: str, width: int, divisor: int) -> int:

@@ -69,6 +69,7 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
         start: the weights that it begins with, and the scale of its latents; of it `decoder_only` keeps the
             encoder, and the scale with it.
         start_name: of what it was read from, for messages.
+        new_decoder: the decoder begins at random, also where it is the same as that of `start`.
 
     Raises:
         InputError: autoencoder, data, settings and start do not fit.
@@ -86,6 +87,7 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
         perceptual: PerceptualNetwork | None = None,
         start: StoredAutoencoder | None = None,
         start_name: str = "init_from",
+        new_decoder: bool = False,
     ) -> None:
         check_data(autoencoder, data, settings)
         self.autoencoder = replace(autoencoder, image_size=data.image_size_px)
@@ -96,7 +98,7 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
             model = AutoencoderNetwork(self.autoencoder).to(device)
         own: dict[str, str | int] = {"autoencoder": self.autoencoder.id, "data": data.digest, "seed": seed}
         if start is not None:
-            begin_from(model, start.network, settings.decoder_only, start_name)
+            begin_from(model, start.network, settings.decoder_only, start_name, new_decoder)
         if settings.decoder_only:
             if start is None:
                 raise InputError(
@@ -180,8 +182,10 @@ def check_data(autoencoder: Autoencoder, data: Dataset, settings: Reconstruction
         )
 
 
-def begin_from(model: AutoencoderNetwork, start: AutoencoderNetwork, decoder_only: bool, name: str) -> None:
-    """Those of another's encoder, and of its decoder where it is the same; a new one begins at random.
+def begin_from(
+    model: AutoencoderNetwork, start: AutoencoderNetwork, decoder_only: bool, name: str, new: bool = False
+) -> None:
+    """Those of another's encoder, and of its decoder where it is the same; one to be `new` begins at random.
 
     Raises:
         InputError: another encoder or other latents; or, where both are trained, another decoder.
@@ -192,9 +196,9 @@ def begin_from(model: AutoencoderNetwork, start: AutoencoderNetwork, decoder_onl
     if others := [line for line in changes if line not in of_decoder]:
         raise InputError(f"{name}: is of another autoencoder: {'; '.join(others[:6])}")
     model.encoder.load_state_dict(start.encoder.state_dict())
-    if not of_decoder:
+    if not of_decoder and not new:
         model.decoder.load_state_dict(start.decoder.state_dict())
-    elif not decoder_only:
+    elif of_decoder and not decoder_only:
         raise InputError(
             f"{name}: is of another decoder: {'; '.join(of_decoder[:6])}; allowed: the same, or "
             "reconstruction.decoder_only=true, which trains a new one"

@@ -18,7 +18,7 @@ from analysis.comparison.runs import (
 )
 from analysis.findings import all_verdicts
 from analysis.report.charts.marks import FIRST_TWO
-from analysis.report.charts.scores import planes
+from analysis.report.charts.scores import best_corner, planes
 from analysis.report.html import Cell, PageTable, Row, badge_cell, number
 from analysis.report.sections.verdicts import (
     difference_cells,
@@ -31,7 +31,7 @@ from search.formats import counted, duration, share
 from search.objectives import Objectives
 from search.runs.header import trials_asked
 from search.statistics.noise import Noise
-from space.difference import difference
+from space.candidates import candidate_difference
 
 
 def comparison_headline(runs: Sequence[Run]) -> dict[str, Any]:
@@ -119,6 +119,7 @@ def settings_section(runs: Sequence[Run]) -> dict[str, Any]:
 def fronts_section(runs: Sequence[Run]) -> dict[str, Any]:
     noise, objectives = widest_noise(runs), objectives_of_all(runs)
     return {
+        "corner": best_corner(objectives),
         "labels": [objective.label for objective in objectives],
         "apart": _apart(noise, objectives) if noise is not None else [],
         "charts": {
@@ -145,7 +146,7 @@ def winners_section(runs: Sequence[Run]) -> dict[str, Any] | None:
         return None
     first_run, first = known[0]
     changes = {
-        f"From {first_run.name} ({first.name}) to {run.name} ({winner.name})": difference(
+        f"From {first_run.name} ({first.name}) to {run.name} ({winner.name})": candidate_difference(
             first.architecture, winner.architecture
         )
         for run, winner in known[1:]

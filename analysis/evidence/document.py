@@ -36,6 +36,7 @@ from analysis.replay.table import RecordedTable
 from search.runs.header import space_of
 from space.architecture import Architecture
 from space.budget import Budget
+from space.decoder_space import unet_space
 
 TABLE = (
     "`mdsearch search name=table trials=152 sampler=sobol stopping=none confirmation=none recorded=false "
@@ -178,7 +179,7 @@ def _paper_winners(evidence: RecordedEvidence, paper: RecordedTable, md: Referen
     searches = evidence.of_role(evidence.roles.paper_searches)
     if not searches:
         return None
-    space = space_of(next(iter(searches.values())))
+    space = unet_space(space_of(next(iter(searches.values()))))
     others = winners.networks_within(space, md.budget)
     return winners.winners_of(searches, md.architecture, others, paper, space)
 

@@ -12,6 +12,7 @@ from analysis.evidence.sources import all_trials, space_filling_trials
 from search.runs.record import History
 from space.architecture import Architecture
 from space.budget import Budget
+from space.candidates import as_unet
 from space.choices import Space
 
 
@@ -37,7 +38,7 @@ def recorded(histories: Mapping[str, History]) -> list[Architecture]:
     found: dict[str, Architecture] = {}
     for trial in all_trials(histories.values()):
         if trial.state != "failed":
-            found.setdefault(trial.architecture.id, trial.architecture)
+            found.setdefault(trial.architecture.id, as_unet(trial.architecture))
     return list(found.values())
 
 
@@ -46,9 +47,10 @@ def space_filling_bases(histories: Mapping[str, History]) -> Iterator[Base]:
     level have transformer layers, with cross-attention."""
     for name, history in histories.items():
         for trial in space_filling_trials(history):
-            inner = trial.architecture.canonical().levels[1:]
+            network = as_unet(trial.architecture)
+            inner = network.canonical().levels[1:]
             if trial.state != "failed" and all(level.layers and level.cross_attention for level in inner):
-                yield Base(f"{Path(name).name}_{trial.number}", trial.architecture)
+                yield Base(f"{Path(name).name}_{trial.number}", network)
 
 
 def missing_partners(

@@ -26,6 +26,7 @@ from search.statistics.pareto import Point
 from search.statistics.verdicts import Interval, Verdict
 from space.architecture import Architecture
 from space.budget import Budget
+from space.candidates import as_unet
 from space.choices import Space
 from space.prices.macs import price
 from space.shared.plain import InputError
@@ -92,7 +93,7 @@ def winners_of(
         leading = lead(history)
         if leading is None:
             continue
-        network, trial = leading.winner.architecture, label(leading.winner.name)
+        network, trial = as_unet(leading.winner.architecture), label(leading.winner.name)
         own = tuple(verdict for verdict in all_verdicts(history) if verdict.name == trial)
         scores = {label(each.name): each.mean for each in confirmed(history)}
         otherwise = tuple(field_differences(table.header, history.header, DECIDES_A_SCORE))
@@ -132,7 +133,7 @@ def networks_within(space: Space, budget: Budget) -> list[Architecture]:
     most = GridSettings().most_combinations
     if space.encodings > most:
         return []
-    every = (proposal.architecture for proposal in GridSampler(0, most).proposals(space, [], 0))
+    every = (as_unet(proposal.architecture) for proposal in GridSampler(0, most).proposals(space, [], 0))
     return [each for each in every if not budget.excess(price(each))]
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from space.choices import Space, step_of
+from space.choices import Space
+from space.search_space import step_of
 
 
 class Coordinates:

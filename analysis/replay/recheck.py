@@ -9,11 +9,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from search.ask_tell_settings import stored_ask_tell
 from search.preparation import search_strategy
 from search.runs.bundle import Bundled, bundled_of, is_bundle
 from search.runs.files import RECORD_NAME
-from search.runs.folder import stored_settings
 from search.runs.header import noise_of_rule, objectives_of, space_of, trained_elsewhere
 from search.runs.record import History, MemoryRecord, read_events, read_history
 from search.samplers.factory import SamplerSettings, make_sampler
@@ -22,6 +20,7 @@ from search.stopping.factory import StoppingSettings, make_rule
 from search.strategies.base import SearchTask
 from search.strategies.factory import StrategySettings
 from search.strategy import Report, Strategy
+from search.subjects import stored_search
 from space.budget import Budget
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain
@@ -131,7 +130,7 @@ def recheck(folder: Path) -> Recheck:
     """
     history = read_history(folder)  # says which line is no event
     told = trained_elsewhere(history)
-    settings = stored_ask_tell(folder) if told else stored_settings(folder)
+    settings = stored_search(folder, history)
     events = list(read_events(folder / RECORD_NAME))
     noise = noise_of_rule(history) if told or history.header.get("noise") else settings.noise or NO_NOISE
     trials = sum(event["event"] == "proposed" and event["purpose"] == "search" for event in events)

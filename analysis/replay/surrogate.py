@@ -19,6 +19,7 @@ from search.runs.record import Rung
 from search.runs.scores import all_of
 from search.strategy import Job, Report
 from space.architecture import Architecture
+from space.candidates import as_unet
 from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.plain import InputError
@@ -74,7 +75,8 @@ class Surrogate:
     def run(self, job: Job, seed: int) -> Iterator[Report]:
         """A made-up curve: the prediction, and one recorded run's error around it, chosen by `seed`."""
         chance = random.Random(numbered_seed(seed, f"surrogate {job.architecture.id}", job.seed))
-        curve = self.predict(job.architecture) + self.residuals[chance.randrange(len(self.residuals))]
+        error = self.residuals[chance.randrange(len(self.residuals))]
+        curve = self.predict(as_unet(job.architecture)) + error
         yield from self._reports(job, curve)
 
     def filled(self, run: RecordedRun) -> RecordedRun:
@@ -109,7 +111,7 @@ class Surrogate:
 
     def _reports(self, job: Job, curve: np.ndarray) -> Iterator[Report]:
         slope, start, rest = self._pace
-        a_step = max(slope * self._proxy_gmacs(job.architecture) + start, 0.0)
+        a_step = max(slope * self._proxy_gmacs(as_unet(job.architecture)) + start, 0.0)
         before = 0
         for place, step in enumerate(self.table.rungs):
             if step in job.rungs:

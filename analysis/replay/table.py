@@ -18,6 +18,7 @@ from search.statistics.noise import Noise
 from search.strategy import Job, Report
 from space.architecture import Architecture
 from space.budget import Budget
+from space.candidates import as_unet
 from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import InputError, from_plain, nearest
@@ -143,7 +144,10 @@ def table_of(histories: Mapping[str, History]) -> RecordedTable:
             )
         for trial in [*history.trials, *history.confirmations]:
             run = RecordedRun(
-                trial.architecture, trial.seed, tuple(trial.rungs), f"{Path(name).name}/{trial.key}"
+                as_unet(trial.architecture),
+                trial.seed,
+                tuple(trial.rungs),
+                f"{Path(name).name}/{trial.key}",
             )
             reached = tuple(rung.step for rung in trial.rungs)
             rungs = tuple(first.header["rungs"])

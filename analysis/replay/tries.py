@@ -29,6 +29,7 @@ from search.strategies.independent import ArchitectureSearch
 from search.strategy import Decision, Job, Report
 from space.architecture import Architecture
 from space.choices import Space
+from space.search_space import AnySpace
 from space.shared.plain import InputError
 
 
@@ -59,7 +60,7 @@ class TableSampler:
         self.sampler, self.coordinates, self.candidates = sampler, Coordinates(space), candidates
         self.points = np.stack([self.coordinates(params) for _, params in self.candidates])
 
-    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+    def proposals(self, space: AnySpace, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         tried = {_key(observation.params) for observation in past}
         left = [index for index, (_, params) in enumerate(self.candidates) if _key(params) not in tried]
         if not left:
@@ -70,7 +71,7 @@ class TableSampler:
             yield Proposal(params, architecture, attributes)
 
     def _order(
-        self, space: Space, left: list[int], past: Sequence[Observation], number: int
+        self, space: AnySpace, left: list[int], past: Sequence[Observation], number: int
     ) -> tuple[list[int], dict[str, Any]]:
         rank = getattr(self.sampler, "rank", None)
         if rank is not None:

@@ -29,6 +29,6 @@ def write_report(folder: Path, *, running: bool = False, history: History | None
     """
     page = Page(folder, history or read_history(folder), running=running)
     live = Live(stage(page.history), datetime.now(UTC)) if running else None
-    title = f"{page.name}: architecture search"
+    title = f"{page.name}: {page.words.search}"
     text = html_page(title, body(sections_of(page), page), "the record", live)
     return write_whole(folder / REPORT_NAME, text)

@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 
 from analysis.findings import all_verdicts, reference_networks
+from analysis.wording import Wording, wording_of
 from search.confirmation.leading import Lead, lead
 from search.confirmation.unmeasured import why_unknown
 from search.runs.record import History, Trial
 from search.statistics.verdicts import Verdict
-from space.architecture import Architecture
+from space.candidates import Candidate
 
 
 @dataclass
@@ -41,11 +42,15 @@ class Page:
         return why_unknown(self.history.header) if self.history.header.get("noise") else ""
 
     @cached_property
+    def words(self) -> Wording:
+        return wording_of(self.history.header)
+
+    @cached_property
     def verdicts(self) -> list[Verdict]:
         """Those of the winner first."""
         found = all_verdicts(self.history)
         return sorted(found, key=lambda v: self.winner is None or v.name != self.winner.name)
 
     @cached_property
-    def references(self) -> dict[str, Architecture]:
+    def references(self) -> dict[str, Candidate]:
         return reference_networks(self.history)

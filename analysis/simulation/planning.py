@@ -18,6 +18,7 @@ from search.strategies.independent import ArchitectureSearch
 from search.strategy import Job, Report
 from space.architecture import Architecture
 from space.budget import Budget
+from space.candidates import as_unet
 from space.choices import Space
 from space.proxy import Proxy
 from space.shared.plain import InputError
@@ -93,7 +94,7 @@ def _simulated(world: World, searching: Searching, conditions: Conditions) -> Pl
     search, usage = _search(world, searching, searching.stopping, conditions)
     _, without = _search(world, searching, NoStoppingSettings(), conditions)
     states = [trial.state for trial in search.history.trials]
-    best = sorted(search.history.trials, key=lambda trial: world.quality(trial.architecture))
+    best = sorted(search.history.trials, key=lambda trial: world.quality(as_unet(trial.architecture)))
     top = best[: max(1, round(TOP_SHARE * len(best)))]
     reserved = conditions.workers * usage.wall
     return Plan(

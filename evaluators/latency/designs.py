@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from space.choices import Space
 from space.prices.coverage import parts_of_space
 from space.prices.parts import Family, TimedPart
+from space.search_space import AnySpace
 from space.shared.plain import InputError
 
 MOST_ENTRIES = 300
 
 
-def design(space: Space, most: int = MOST_ENTRIES) -> list[TimedPart]:
+def design(space: AnySpace, most: int = MOST_ENTRIES) -> list[TimedPart]:
     """At most so many parts, among them the least and the most width of every family: nothing of the space
     lies outside, and what lies within can be interpolated.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,16 +19,18 @@ from evaluators.latency.probes import ChainPair, Probe, build_probe, pair
 from evaluators.latency.runtimes import Place, runner, versions_of
 from evaluators.latency.timing import Clock, TimedRun, Timing, alternating, rounds_within, timed_once
 from evaluators.latency.whole import seeded, whole_timing
-from space.architecture import Architecture
-from space.choices import Space, UniformSuggestions
+from space.candidates import Candidate
+from space.choices import UniformSuggestions
 from space.prices.calibration import MeasuredNetwork
+from space.prices.candidates import candidate_price
 from space.prices.latency import Entry, PriceList
-from space.prices.macs import price
 from space.prices.parts import TimedPart
+from space.search_space import AnySpace, SearchSpace
 from space.shared.plain import InputError, to_plain
 from space.shared.seeds import numbered_seed
 
 _OnDone = Callable[[int, int], None]
+Net = TypeVar("Net", bound=Candidate)
 TRIES = 200  # random networks for each that is wanted
 MOST_TO_CHOOSE_FROM = 10  # random networks for each that is measured to fit sums to
 
@@ -44,9 +46,9 @@ class Effort:
 
 
 def measured_list(
-    space: Space,
+    space: AnySpace,
     design: Sequence[TimedPart],
-    networks: Sequence[Architecture],
+    networks: Sequence[Candidate],
     runtime: str,
     place: Place,
     journal: Path,
@@ -92,7 +94,7 @@ def measured_list(
     return PriceList(**about, date=today, entries=entries, whole=whole).calibrated()
 
 
-def about_list(space: Space, runtime: str, place: Place) -> dict[str, Any]:
+def about_list(space: AnySpace, runtime: str, place: Place) -> dict[str, Any]:
     """What a list says of itself, but for its date."""
     return {
         "device": place.name(),
@@ -105,16 +107,16 @@ def about_list(space: Space, runtime: str, place: Place) -> dict[str, Any]:
 
 
 def sampled_networks(
-    space: Space,
+    space: SearchSpace[Net],
     count: int,
     seed: int,
     purpose: str,
-    fits: Callable[[Architecture], bool],
+    fits: Callable[[Net], bool],
     tries: int | None = None,
-) -> list[Architecture]:
+) -> list[Net]:
     """So many different networks that fit, at random; of another purpose others. Fewer where the space has no
     more, or they are hard to find."""
-    found: dict[str, Architecture] = {}
+    found: dict[str, Net] = {}
     for number in range(TRIES * count if tries is None else tries):
         if len(found) == count:
             break
@@ -126,8 +128,8 @@ def sampled_networks(
 
 
 def calibrating_networks(
-    space: Space, count: int, seed: int, fits: Callable[[Architecture], bool]
-) -> list[Architecture]:
+    space: SearchSpace[Net], count: int, seed: int, fits: Callable[[Net], bool]
+) -> list[Net]:
     """Those to which the sums of a list are fitted: of many random ones, in even steps from the fewest MACs
     to the most, since a fit to networks that are alike says nothing of others. Raises InputError where fewer
     are found."""
@@ -137,7 +139,7 @@ def calibrating_networks(
             f"networks: {len(found)} of {count} fit the budget, in {TRIES * count} random ones; "
             f"allowed: a wider budget; nearest: networks={len(found)}"
         )
-    by_macs = sorted(found, key=lambda a: price(a).macs)
+    by_macs = sorted(found, key=lambda a: candidate_price(a).macs)
     if count < 2:
         return by_macs[len(by_macs) // 2 :][:count]
     places = np.linspace(0, len(by_macs) - 1, count).tolist()

@@ -8,24 +8,23 @@ and `context`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from evaluators.latency.part_stages import PLAIN_FEED_FORWARD, stage_of
 from space.kinds.convolution import OutOptions
 from space.kinds.stage import Stage
-from space.kinds.table import CONV_BLOCKS, KINDS, build
-from space.kinds.transformer import LayerOptions, ProjectionOptions
+from space.kinds.table import IMAGE_BLOCKS, IMAGE_KINDS, KINDS, build
+from space.kinds.transformer import ProjectionOptions
 from space.prices.macs import cost_of
 from space.prices.parts import TimedPart
 from space.shared.plain import InputError
 
 MORE_WORK = 2e9  # MACs: what is at least this much needs no repetition to stand out from the noise
 MOST_TIMES = 4  # `_Apart.forward` names one more
-PLAIN_FEED_FORWARD: dict[str, Any] = {"activation": "swish", "feed_forward_ratio": 2}
 TIME_WIDTH = 1280  # of a block that only stands between two stacks
 
 
@@ -66,7 +65,8 @@ def macs(part: TimedPart) -> int:
     """Of what a part does."""
     if part.kind == "stack":
         return 0
-    return cost_of(stage_of(part)).macs - (_feed_forward_macs(part) if "attention" in part.kind else 0)
+    beside = part.kind in ("self-attention", "cross-attention")
+    return cost_of(stage_of(part)).macs - (_feed_forward_macs(part) if beside else 0)
 
 
 def _times(part: TimedPart) -> int:
@@ -86,42 +86,6 @@ def probe_parameters(probe: Probe) -> int:
     return max(probe.times, probe.width) * cost_of(stage_of(part)).parameters
 
 
-# ---------------------------------------------------------------------- parts as stages
-
-
-def stage_of(part: TimedPart) -> Stage:
-    """The stage that a part is of; of an attention the layer that has it and a plain feed-forward."""
-    options = dict(part.options)
-    if part.kind not in _OPTIONS:
-        return Stage(part.kind, part.inputs, part.outputs, part.size)
-    kind, made = _OPTIONS[part.kind](part, options)
-    return Stage(kind, part.inputs, part.outputs, part.size, made)
-
-
-def _block(part: TimedPart, options: dict[str, Any]) -> tuple[str, Any]:
-    names = KINDS[part.kind].options
-    return part.kind, names(*[options[name] for name in names._fields])
-
-
-def _attention(part: TimedPart, options: dict[str, Any]) -> tuple[str, Any]:
-    own = part.kind == "self-attention"
-    heads = part.inputs // options.pop("head_width")
-    return "transformer", LayerOptions(
-        own, not own, PLAIN_FEED_FORWARD["feed_forward_ratio"], "swish", heads=heads, **options
-    )
-
-
-def _feed_forward(part: TimedPart, options: dict[str, Any]) -> tuple[str, Any]:
-    return "transformer", LayerOptions(False, False, options["feed_forward_ratio"], options["activation"])
-
-
-_OPTIONS: Mapping[str, Any] = {
-    **dict.fromkeys((*CONV_BLOCKS, "conv out", "project in", "project out"), _block),
-    "self-attention": _attention,
-    "cross-attention": _attention,
-    "feed-forward": _feed_forward,
-}
-
 # ---------------------------------------------------------------------- chains as modules
 
 
@@ -134,16 +98,17 @@ def build_probe(probe: Probe) -> tuple[nn.Module, dict[str, Tensor]]:
     part = probe.part
     if part.kind == "stack":
         module: nn.Module = _Stacks(part, probe.times, probe.width)
-    elif part.kind in CONV_BLOCKS:
+    elif part.kind in IMAGE_BLOCKS:
         module = _Blocks(part, probe.times)
     elif part.kind in ("self-attention", "cross-attention", "feed-forward"):
         module = _Layers(part, probe.times)
     elif part.kind in ("project in", "project out"):
         module = _Projections(part, probe.times)
-    elif part.kind in KINDS:
+    elif part.kind in KINDS or part.kind in IMAGE_KINDS:
         module = _Apart(part, probe.times)
     else:
-        raise InputError(f"{part.kind}: no chain is known that tells its time; allowed: {', '.join(KINDS)}")
+        known = ", ".join(dict.fromkeys([*KINDS, *IMAGE_KINDS]))
+        raise InputError(f"{part.kind}: no chain is known that tells its time; allowed: {known}")
     assert isinstance(module, _Chain)
     return module, module.takes()
 
@@ -168,17 +133,20 @@ class _Blocks(_Chain):
 
     def __init__(self, part: TimedPart, times: int) -> None:
         super().__init__(part, [build(stage_of(part)) for _ in range(times)])
-        self.joined = dict(part.options)["joined"]
+        options = dict(part.options)
+        self.joined = options.get("joined", False)  # plain ones never are
+        self.time_width = options.get("time_width", 0)  # an autoencoder knows no time
 
     def takes(self) -> dict[str, Tensor]:
         part = self.part
         found = {"x": self._map(part.outputs if self.joined else part.inputs)}
-        found["time"] = torch.randn(1, dict(part.options)["time_width"])
+        if self.time_width:
+            found["time"] = torch.randn(1, self.time_width)
         if self.joined:
             found["skip"] = self._map(part.inputs - part.outputs)
         return found
 
-    def forward(self, x: Tensor, time: Tensor, skip: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor | None = None, skip: Tensor | None = None) -> Tensor:
         inputs, outputs, entered = self.part.inputs, self.part.outputs, x
         for number, block in enumerate(self.each):
             if skip is not None:
@@ -187,7 +155,7 @@ class _Blocks(_Chain):
                 x = x[:, :inputs]
             elif number and outputs < inputs:
                 x = torch.cat([x, entered[:, outputs:]], dim=1)
-            entered, x = x, block(x, time)
+            entered, x = x, block(x) if time is None else block(x, time)
         return x
 
 

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from evaluators.latency.runtimes import Place, runner
 from evaluators.latency.timing import Clock, Timing, alternating, rounds_within, timed_once
 from space.architecture import Architecture
+from space.autoencoder import Autoencoder
+from space.autoencoder_network import AutoencoderNetwork
+from space.candidates import Candidate
 from space.interchange.positional_unet import PositionalUNet, further_conditions
 from space.unet import UNet
 
@@ -86,19 +89,31 @@ class Decoder(nn.Module):
         return self.decoder(self.adapt(latents))
 
 
-def decoder_inputs(a: Architecture, count: int = ROTATING) -> list[dict[str, Tensor]]:
+class OwnDecoder(nn.Module):
+    """The decoder of an autoencoder of ours, with new weights: latents (1, C, H, W) to (1, 3, fH, fW)."""
+
+    def __init__(self, autoencoder: Autoencoder) -> None:
+        super().__init__()
+        self.decoder = AutoencoderNetwork(autoencoder).decoder
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.decoder(latents)
+
+
+def decoder_inputs(a: Candidate, count: int = ROTATING) -> list[dict[str, Tensor]]:
     shape = (1, a.latent_channels, a.latent_size, a.latent_size)
     return [{"latents": seeded(shape, seed)} for seed in range(count)]
 
 
 def whole_timing(
-    a: Architecture, runtime: str, place: Place, *, seconds: float, least: int, most: int, clock: Clock
+    a: Candidate, runtime: str, place: Place, *, seconds: float, least: int, most: int, clock: Clock
 ) -> Timing:
     """A network measured whole, in about these seconds, at least and at most so many rounds."""
     with TemporaryDirectory(prefix="mdsearch-latency-") as folder:
         with torch.device(place.device):
-            module = unet_module(a)
-        run = runner(module, unet_inputs(a), runtime, place, Path(folder))
+            module = unet_module(a) if isinstance(a, Architecture) else OwnDecoder(a)
+        inputs = unet_inputs(a) if isinstance(a, Architecture) else decoder_inputs(a)
+        run = runner(module, inputs, runtime, place, Path(folder))
         run(0)  # which may compile for minutes
         warm = timed_once(run, 1, clock)
         rounds = rounds_within(seconds, warm, least, most)

@@ -19,6 +19,7 @@ HELP = ("-h", "--help")
 COMMANDS = {  # by what they are for: each with what it does, in one line
     "Search": {
         "search": "search an architecture within a budget; -m for sweeps",
+        "search decoder": "search a light decoder for an encoder that stays",
         "confirm": "more seeds and steps for the best of a run",
         "compare": "several searches side by side, as a table and a page",
         "replay": "finished runs as a benchmark of strategies; check=true: of decisions",
@@ -31,6 +32,7 @@ COMMANDS = {  # by what they are for: each with what it does, in one line
         "evidence elsewhere": "whether the order of networks carries over to other images",
         "gather": "records of many runs in one small file",
         "efficiency": "strategies compared in pairs on recorded runs",
+        "split": "how UNet and decoder share one latency budget",
         "serve": "ask and tell for training that runs elsewhere",
     },
     "What a network costs": {

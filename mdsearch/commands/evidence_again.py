@@ -11,6 +11,7 @@ from conf.compose import compose
 from conf.words import divided
 from search.formats import counted
 from search.runs.bundle import histories_of
+from space.candidates import as_unet
 from space.shared.command_lines import setting_word
 from space.shared.plain import InputError, from_plain
 
@@ -38,7 +39,7 @@ def main(words: list[str]) -> int:
     for name, history in histories.items():
         for trial in all_trials([history]):
             if trial.state == "complete":
-                network, run = trial.architecture, Path(name).name
+                network, run = as_unet(trial.architecture), Path(name).name
                 files.setdefault(
                     network.id, NetworkFile(f"{run}_{trial.number}", network, f"{run} {trial.number}")
                 )

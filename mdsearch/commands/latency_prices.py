@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -17,12 +18,14 @@ from evaluators.latency.probes import pair, probe_parameters
 from evaluators.latency.quiet import CpuMoment, quietness
 from evaluators.latency.runtimes import EXPORTED_BYTES_PER_PARAMETER, Place, Runtime
 from mdsearch.progress import shown_progress
-from space.architecture import Architecture
 from space.budget import Budget
+from space.candidates import Candidate
 from space.choices import Space
+from space.decoder_space import DecoderSpace, any_space
+from space.prices.candidates import candidate_price
 from space.prices.latency import PriceList
-from space.prices.macs import price
 from space.prices.parts import TimedPart
+from space.search_space import AnySpace
 from space.shared.cpus import available_cpus
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain
@@ -34,7 +37,7 @@ PRICES_TEXTS = ("out",)
 class PricesCommand:
     """The fields of conf/latency_prices.yaml."""
 
-    space: Space
+    space: Space | DecoderSpace
     budget: Budget
     out: str
     runtime: Runtime = "onnx"
@@ -66,23 +69,23 @@ def check_json(out: str) -> None:
 
 
 def main(words: list[str]) -> int:
-    command: PricesCommand = from_plain(
-        PricesCommand, compose("latency_prices", as_text(words, PRICES_TEXTS))
-    )
-    command.space.check_order()
+    plain = compose("latency_prices", as_text(words, PRICES_TEXTS))
+    command: PricesCommand = from_plain(PricesCommand, _with_whole_space(plain))
+    space: AnySpace = command.space
+    space.check_order()
     threads = available_cpus() if command.threads is None else command.threads
     place = Place(command.device, threads, command.precision)
     place.check(command.runtime)
-    parts = design(command.space, command.entries)
+    parts = design(space, command.entries)
     networks = calibrating_networks(
-        command.space, command.networks, command.seed, lambda a: not command.budget.excess(a)
+        space, command.networks, command.seed, lambda a: not command.budget.excess(a)
     )
     if command.runtime.startswith("onnx"):
         refuse_little_disk(disk_needed(parts, networks))
     journal, begin = Path(f"{command.out}.begun"), CpuMoment.now()
     with shown_progress(Console(stderr=True), "entries and networks") as on_done:
         found = measured_list(
-            command.space,
+            space,
             parts,
             networks,
             command.runtime,
@@ -100,11 +103,25 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def disk_needed(parts: Sequence[TimedPart], networks: Sequence[Architecture]) -> int:
+def _with_whole_space(plain: dict[str, Any]) -> dict[str, Any]:
+    """A space of decoders has the autoencoder whose encoder stays. Raises InputError."""
+    plain, ranges = dict(plain), dict(plain["space"])
+    autoencoder, is_of_decoders = plain.pop("autoencoder", None), "middle_blocks" in ranges
+    if is_of_decoders != (autoencoder is not None):
+        raise InputError(
+            "autoencoder: missing; needed beside a space of decoders, such as autoencoder=small"
+            if is_of_decoders
+            else "autoencoder: has no effect beside a space of UNets; allowed: beside space=decoder"
+        )
+    whole = ranges | ({"autoencoder": autoencoder} if is_of_decoders else {})
+    return plain | {"space": any_space(whole)}
+
+
+def disk_needed(parts: Sequence[TimedPart], networks: Sequence[Candidate]) -> int:
     """Bytes of what is exported at once: a network, or the two chains of a part."""
     pairs = map(pair, parts)
     chains = (probe_parameters(one.more) + probe_parameters(one.fewer) for one in pairs)
-    return EXPORTED_BYTES_PER_PARAMETER * max((*chains, *(price(a).parameters for a in networks)))
+    return EXPORTED_BYTES_PER_PARAMETER * max((*chains, *(candidate_price(a).parameters for a in networks)))
 
 
 def summary(prices: PriceList) -> list[str]:

@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from conf.words import expand
-from mdsearch.api import run_search, settings_of
+from mdsearch.api import any_settings_of, run_search
 from space.shared.command_lines import command_line, setting_word, typed_line
 from space.shared.plain import InputError
 
 if TYPE_CHECKING:
     from search.run import RunResult
-    from search.settings import SearchSettings
+    from search.subjects import AnySearchSettings
 
 
 def main(words: list[str]) -> int:
     if any(word in ("-m", "--multirun") for word in words):
         return _sweep([word for word in words if word not in ("-m", "--multirun")])
-    settings, overrides = settings_of(words)
+    return search_or_plan(*any_settings_of(words))
+
+
+def search_or_plan(settings: AnySearchSettings, overrides: list[str]) -> int:
+    """One search, or its plan."""
     if settings.dry_run:
         return _print_plan(settings)
     return _finish(run_search(settings, overrides))
@@ -32,15 +36,15 @@ def _sweep(words: list[str]) -> int:
     from analysis.comparison.runs import protocol_differences, read_runs
     from analysis.comparison.table import comparison_table
     from search.backends.connection import RayConnection
-    from search.checks import check
+    from search.subjects import subject_of
 
     combinations = expand(words)
-    planned = [settings_of(overrides)[0] for overrides in combinations]
+    planned = [any_settings_of(overrides)[0] for overrides in combinations]
     for settings in planned:
         if settings.resume is not None:
             raise InputError("resume: one run at a time; leave out -m")
         if not settings.dry_run:
-            check(settings)
+            subject_of(settings).check()
     if any(settings.dry_run for settings in planned):
         status = 0
         for settings, overrides in zip(planned, combinations, strict=True):
@@ -48,7 +52,7 @@ def _sweep(words: list[str]) -> int:
                 print(f"\n=== {typed_line('search', overrides)}", flush=True)
             status = max(status, _print_plan(settings))
         return status
-    searches = [settings_of(overrides) for overrides in _named(combinations, planned)]
+    searches = [any_settings_of(overrides) for overrides in _named(combinations, planned)]
     folders, status = [], 0
     with RayConnection() as ray:
         for settings, overrides in searches:
@@ -65,15 +69,18 @@ def _sweep(words: list[str]) -> int:
     return status
 
 
-def _print_plan(settings: SearchSettings) -> int:
+def _print_plan(settings: AnySearchSettings) -> int:
     """1 where the search would not begin."""
     from mdsearch.plans import print_plan
+    from search.decoders.plan import decoder_plan
     from search.plan import search_plan
+    from search.settings import SearchSettings
 
-    return print_plan(search_plan(settings), settings.format)
+    plan = search_plan(settings) if isinstance(settings, SearchSettings) else decoder_plan(settings)
+    return print_plan(plan, settings.format)
 
 
-def _named(combinations: list[list[str]], planned: list[SearchSettings]) -> Iterator[list[str]]:
+def _named(combinations: list[list[str]], planned: list[AnySearchSettings]) -> Iterator[list[str]]:
     """The words of each search, with a name of its own."""
     from search.runs.folder import new_folder
 
@@ -88,16 +95,18 @@ def _named(combinations: list[list[str]], planned: list[SearchSettings]) -> Iter
 def _finish(result: RunResult) -> int:
     from analysis.findings import reruns
     from analysis.tables import result_table
-    from search.runs.commands import count_stops_command, train_command
+    from search.runs.commands import count_stops_command, longer_command
     from search.runs.files import BEST_NAME
+    from search.runs.header import searches_decoders
 
     Console().print(result_table(result.history))
     print(f"\nreport: {result.report}")
     if result.best is not None:
         best = result.folder / BEST_NAME
         print(f"winner: {best}")
-        print(f"train it for longer: {train_command(result.folder, result.history.header['rungs'][-1])}")
-    if any(trial.state == "halted" for trial in result.history.trials) and not reruns(result.history):
+        print(f"train it for longer: {longer_command(result.folder, result.history)}")
+    stopped = any(trial.state == "halted" for trial in result.history.trials)
+    if stopped and not reruns(result.history) and not searches_decoders(result.history.header):
         print(f"count how many were stopped wrongly: {count_stops_command(result.folder)}")
     if result.interrupted:
         return 130

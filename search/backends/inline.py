@@ -6,35 +6,35 @@ from collections.abc import Callable
 
 from search.formats import run_name
 from search.strategy import Job, Strategy
-from search.trial import TrialSettings, TrialWorker
 from search.trial_words import Said, StartsAgain
+from search.worker import RungWorker, WorkerSettings
 from space.shared.retries import StorageAway, Waiting, once, reason_of, resume_hint, storage_error, timed_out
 from training.failures import why_failed
 
 
-def run_inline(strategy: Strategy, settings: TrialSettings, announce: Callable[[str], None] = print) -> None:
+def run_inline(strategy: Strategy, settings: WorkerSettings, announce: Callable[[str], None] = print) -> None:
     """Drive the strategy until it has finished. Ctrl-C leaves the running job as running, to be gone on
     with by a resumed search.
 
     Raises:
         StorageAway: storage did not come back while a job waited for it; the job is left as running.
     """
-    worker = TrialWorker(settings)
+    worker = settings.worker()
     say = once(announce)
     while (job := strategy.propose()) is not None:
         _run(worker, job, strategy, say)
 
 
-def _run(worker: TrialWorker, job: Job, strategy: Strategy, say: Callable[[str], None]) -> None:
+def _run(worker: RungWorker, job: Job, strategy: Strategy, say: Callable[[str], None]) -> None:
     reports = worker.run(job)
     while True:
         try:
             report = next(reports, None)
         except Exception as error:  # a trial that fails is recorded, and the search goes on
             if trouble := storage_error(error):
-                raise timed_out(run_name(job), reason_of(trouble), worker.settings.run_folder) from None
+                raise timed_out(run_name(job), reason_of(trouble), worker.run_folder) from None
             if isinstance(error, StorageAway):  # of the data, which has been waited for
-                hint = resume_hint(worker.settings.run_folder)
+                hint = resume_hint(worker.run_folder)
                 raise StorageAway(f"{run_name(job)}: {error}; {hint}") from None
             strategy.take_result(job.key, "failed", why_failed(error))
             return

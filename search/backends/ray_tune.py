@@ -30,9 +30,9 @@ from search.backends.ray_workers import RayPeers, word_of_peer
 from search.formats import run_name
 from search.runs.record import State
 from search.strategy import Job, Strategy
-from search.trial import TrialSettings, TrialWorker
 from search.trial_log import saved_step
 from search.trial_words import Said, StartsAgain, WorkerWord
+from search.worker import RungWorker, WorkerSettings
 from space.shared.retries import StorageAway, Waiting, once, patiently, storage_error, timed_out
 from training.distributed.launch import word_of_error
 from training.failures import why_failed
@@ -50,7 +50,7 @@ class TrialActor(tune.Trainable):
     """A worker as Tune knows it: a step is a rung. One process serves many trials (`reuse_actors`); Ray
     names the process after this class."""
 
-    _worker: TrialWorker | None = None
+    _worker: RungWorker | None = None
     _peers: RayPeers | None = None  # where a trial has several workers
     _reports: Iterator[WorkerWord] | None = None
 
@@ -83,9 +83,9 @@ class TrialActor(tune.Trainable):
             return {"said": report.text}
         return {"report": report}
 
-    def _work(self, settings: TrialSettings, job: Job) -> Iterator[WorkerWord]:
+    def _work(self, settings: Any, job: Job) -> Iterator[WorkerWord]:
         if self._worker is None:
-            self._worker = yield from patiently(lambda: TrialWorker(settings))
+            self._worker = yield from patiently(settings.worker)
         if self._config["workers"] > 1 and self._peers is None:
             self._peers = RayPeers(settings, size=self._config["workers"], **self._config["peers"])
             self._worker.peers, self._worker.ranks = self._peers, self._peers.ranks
@@ -246,7 +246,7 @@ class _StrategyScheduler(_NotPickled, FIFOScheduler):
 
 
 def run_on_ray(
-    strategy: Strategy, settings: TrialSettings, cluster: ClusterSettings, announce: Callable[[str], None]
+    strategy: Strategy, settings: WorkerSettings, cluster: ClusterSettings, announce: Callable[[str], None]
 ) -> None:
     """Drive the strategy until it has finished, by the cluster that `connect` was called for.
 

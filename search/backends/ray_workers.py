@@ -17,7 +17,8 @@ from torch import distributed, set_num_threads
 
 from search.peer import PeerWorker, whole_batches
 from search.strategy import Job
-from search.trial import Peers, TrialSettings
+from search.trial import TrialSettings
+from search.worker import Peers
 from training.devices import choose_device
 from training.distributed.launch import LOOPBACK, LastWord, last_word_of, meet_on_loopback
 from training.distributed.ranks import Parallel, RankGroup, join, leave

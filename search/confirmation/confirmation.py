@@ -14,8 +14,8 @@ from search.runs.scores import within_noise
 from search.statistics.noise import Noise
 from search.strategies.ledger import Ledger
 from search.strategy import Decision, Job, Report
-from space.architecture import Architecture
-from space.prices.macs import price
+from space.candidates import Candidate
+from space.prices.candidates import candidate_price
 from space.proxy import Proxy
 from space.shared.plain import InputError
 
@@ -64,7 +64,7 @@ class Confirmation:
         self,
         record: MemoryRecord,
         settings: ConfirmationSettings,
-        references: Mapping[str, Architecture],
+        references: Mapping[str, Candidate],
         *,
         objectives: Objectives,
         noise: Noise,
@@ -123,7 +123,7 @@ class Confirmation:
         return self.ledger.write_proposed(
             job,
             len(self.history.confirmations),
-            price(job.architecture),
+            candidate_price(job.architecture),
             self.proxy,
             source="confirmation",
             why=why,
@@ -164,7 +164,7 @@ class Confirmation:
         jobs = [self._job(trial.name, trial.architecture, seed, self.rungs[-1]) for trial in stopped]
         return [job for job in jobs if job.key not in self.history.by_key]
 
-    def _job(self, name: str, architecture: Architecture, seed: int, steps: int) -> Job:
+    def _job(self, name: str, architecture: Candidate, seed: int, steps: int) -> Job:
         key = f"{name.replace(' ', '-')}-seed{seed}-steps{steps}"
         return Job(key, "confirm", name, architecture, seed, self._rungs(steps))
 

@@ -42,6 +42,7 @@ SHARED_KEY = "supernet"  # of a training that trials share; its folder too
 SAMPLES_SHOWN, SAMPLES_COLUMNS = 32, 8  # images of that sheet, and of one of its rows
 REAL_NAME, PROMPTS_NAME = "real.png", "prompts.json"  # of the evaluator's folder: the same for real images
 ALL_PROMPTS_NAME = "captions.json"  # beside them: all prompts, where they are of a file (scoring.captions)
+ENCODER_FOLDER = "autoencoder"  # in the same folder: of a search over decoders, whose encoder stays
 WORK_NAME = "work.jsonl"
 
 

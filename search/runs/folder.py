@@ -22,6 +22,8 @@ from space.shared.files import write_whole
 from space.shared.plain import InputError, at_home, to_plain
 from space.shared.retries import resume_command
 
+OF_DECODERS = "reconstruction"  # a field that config.yaml has of a search over decoders alone
+
 
 def stored_settings(folder: Path) -> SearchSettings:
     """The settings that a run folder was made with. Raises InputError if it is not one."""
@@ -33,6 +35,8 @@ def stored_settings(folder: Path) -> SearchSettings:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as the settings of a run: {reason}") from None
+    if isinstance(plain, dict) and OF_DECODERS in plain:
+        raise InputError(f"{folder}: its networks are decoders; go on with: {resume_command(folder)}")
     if isinstance(plain, dict) and "start" in plain:
         go_on = command_line("serve", resume=folder)
         raise InputError(f"{folder}: its training is elsewhere; go on with: {go_on}")
@@ -161,7 +165,7 @@ def _is_left_by_a_start(name: str) -> bool:
     return name in starts or any(name.startswith(f".{start}.") for start in starts)
 
 
-def begin_record(settings: SearchSettings, folder: Path, record: Record, header: Mapping[str, Any]) -> None:
+def begin_record(settings: object, folder: Path, record: Record, header: Mapping[str, Any]) -> None:
     """Write down what was asked, unless the record holds it already. The settings come first, so that they
     are there whenever the record says that there is a run."""
     if not record.history.header:

@@ -10,11 +10,12 @@ from search.objectives import Objectives, objectives_from_plain
 from search.runs.compatibility import foreign_parts
 from search.runs.record import History
 from search.statistics.noise import NO_NOISE, Noise, noise_from_plain
-from space.choices import Space
-from space.shared.plain import from_plain
+from space.decoder_space import any_space
+from space.search_space import AnySpace
 
 MEASURED_UNDER = "measured_under"
 ELSEWHERE = "elsewhere"  # in place of the settings of a training
+SEARCHED, DECODERS = "searched", "decoders"  # of headers: what is searched; UNets where none says it
 _OF_ALL = "data-afb4d33377c5", "proxy-14de771fdcce", "scores-4444a724501d"  # scenes under widths / 16
 EARLIER_DEFAULTS = ((*_OF_ALL, "training-c130ba423666"), (*_OF_ALL, "training-f6cb149907f5"))
 
@@ -25,7 +26,8 @@ def objectives_of(history: History) -> Objectives:
 
 def noise_of(history: History) -> Noise | None:
     """The noise of the run's own protocol, as far as it states it; None before its header is written."""
-    if trained_elsewhere(history) and "noise" not in history.header:
+    may_state_none = trained_elsewhere(history) or searches_decoders(history.header)
+    if may_state_none and "noise" not in history.header:
         return NO_NOISE
     return noise_here(history.header) if history.header.get("noise") else None
 
@@ -33,6 +35,11 @@ def noise_of(history: History) -> Noise | None:
 def trained_elsewhere(history: History) -> bool:
     """Whether the search was asked and told (`search.ask_tell`)."""
     return history.header.get("training") == ELSEWHERE
+
+
+def searches_decoders(header: Mapping[str, Any]) -> bool:
+    """Whether its networks are decoders of one encoder (`search.decoders`)."""
+    return header.get(SEARCHED) == DECODERS
 
 
 def noise_here(header: Mapping[str, Any]) -> Noise:
@@ -67,10 +74,9 @@ def foreign_to(measured_under: Sequence[str] | None, header: Mapping[str, Any]) 
     return None if measured_under is None else foreign_parts(measured_under, header)
 
 
-def space_of(history: History) -> Space:
+def space_of(history: History) -> AnySpace:
     """Raises InputError before the header is written."""
-    space: Space = from_plain(Space, history.header.get("space"), "space")
-    return space
+    return any_space(history.header.get("space"))
 
 
 def trials_asked(history: History) -> int:

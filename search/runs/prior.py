@@ -30,7 +30,7 @@ from search.runs.record import History, MemoryRecord, Record, Trial
 from search.runs.teachers import tells_of
 from search.settings import SearchSettings
 from search.statistics.noise import noise_to_plain
-from space.architecture import Architecture
+from space.candidates import Candidate
 from space.shared.plain import InputError, to_plain
 
 SETTLED_BY_SETTINGS = ("space", "objectives", "rungs", "proxy", "training", "strategy")
@@ -54,7 +54,7 @@ def refuse_prior_of_others(sources: Sequence[str], header: Mapping[str, Any]) ->
         _refuse(source, field_differences(history.header, header, ("space", *DECIDES_A_SCORE)))
 
 
-def recorded_that_teach(settings: SearchSettings, digest: str, references: Collection[Architecture]) -> int:
+def recorded_that_teach(settings: SearchSettings, digest: str, references: Collection[Candidate]) -> int:
     """How many recorded trials will teach this search, as far as its settings and data tell; each once,
     however many of the runs hold it, and none that tells of its reference points."""
     if not settings.recorded:
@@ -83,7 +83,7 @@ def take_prior(record: Record, sources: Sequence[str]) -> None:
         write_prior(record, _worth_knowing(source, history))
 
 
-def take_recorded(record: Record, references: Collection[Architecture]) -> list[str]:
+def take_recorded(record: Record, references: Collection[Candidate]) -> list[str]:
     """The same with the networks recorded for the package, but for those that tell of the reference points;
     empty, or why none of them says anything here."""
     runs = _recorded()
@@ -140,7 +140,7 @@ def _refuse(source: str, differences: Sequence[str]) -> None:
 
 
 def _teachers(
-    run: str, history: History, references: Collection[Architecture]
+    run: str, history: History, references: Collection[Candidate]
 ) -> Iterator[tuple[Trial, str, str]]:
     space = space_of(history)
     return (

@@ -27,7 +27,7 @@ from typing import Any, Literal
 from search.runs.appending import AppendedLines
 from search.runs.earlier import current
 from search.runs.files import RECORD_NAME
-from space.architecture import Architecture
+from space.candidates import Candidate, candidate_from_plain
 from space.prices.macs import Cost
 from space.shared.plain import InputError
 
@@ -60,7 +60,7 @@ class Trial:
     number: int
     purpose: Purpose
     name: str
-    architecture: Architecture
+    architecture: Candidate
     cost: Cost
     seed: int
     steps: int
@@ -189,7 +189,7 @@ def _trial_of(event: Mapping[str, Any]) -> Trial:
         number=event["number"],
         purpose=event["purpose"],
         name=event["name"],
-        architecture=Architecture.from_plain(event["architecture"]),
+        architecture=candidate_from_plain(event["architecture"]),
         cost=Cost(event["parameters"], event["macs"], event["attention_macs"]),
         seed=event["seed"],
         steps=event["steps"],

@@ -8,12 +8,13 @@ from functools import lru_cache
 from typing import Any
 
 from search.formats import ending
-from search.objectives import VALIDATION_LOSS
+from search.objectives import CLIP, FID, VALIDATION_LOSS
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
-from space.architecture import Architecture
-from space.choices import Space
-from space.shared.plain import InputError, from_plain
+from space.candidates import Candidate
+from space.decoder_space import any_space
+from space.search_space import AnySpace
+from space.shared.plain import InputError
 
 TRIAL_COLUMNS = (
     "number",
@@ -30,24 +31,25 @@ TRIAL_COLUMNS = (
     "seconds",
     "seed",
 )
+COLUMN_OF = {FID: "fid", CLIP: "clip"}  # of objectives, by their labels
 
 
 class Choices:
     """The choices of a run's space at an architecture, by name ("level_3.channels"); of what has no effect
     there, as where a level without layers attends, and of networks outside the space, None."""
 
-    def __init__(self, space: Space | None) -> None:
+    def __init__(self, space: AnySpace | None) -> None:
         self.space = space
         self.names = list(self.space.free()) if self.space else []
         self.nothing: dict[str, Any] = dict.fromkeys(self.names)
         self.known: dict[str, dict[str, Any]] = {}
 
-    def at(self, architecture: Architecture) -> dict[str, Any]:
+    def at(self, architecture: Candidate) -> dict[str, Any]:
         if architecture.id not in self.known:
             self.known[architecture.id] = self.nothing | self._active(architecture)
         return self.known[architecture.id]
 
-    def _active(self, architecture: Architecture) -> dict[str, Any]:
+    def _active(self, architecture: Candidate) -> dict[str, Any]:
         if self.space is None:
             return {}
         try:
@@ -66,19 +68,20 @@ def choices_of(history: History) -> Choices:
 @lru_cache(maxsize=8)
 def _choices_of(space: str) -> Choices:
     plain = json.loads(space)
-    return Choices(from_plain(Space, plain, "space") if plain else None)
+    return Choices(any_space(plain) if plain else None)
 
 
 def trial_rows(history: History) -> tuple[list[str], list[dict[str, Any]]]:
     """Column names and a row for each trial of the search.
 
     `parameters` and `gmacs` are at the paper's scale, `steps` those that were trained, `fid` and `clip` the
-    first two objectives; every other score follows under its full name, then the choices. What was not
-    measured is None.
+    first two objectives, if that is what they are; every other score follows under its full name, then the
+    choices. What was not measured is None.
     """
-    choices = choices_of(history)
-    fid, clip, *_ = objectives_of(history)
-    others = _scores(history.trials, {fid.name, clip.name, VALIDATION_LOSS})
+    choices, objectives = choices_of(history), objectives_of(history)
+    named = {COLUMN_OF[each.label]: each.name for each in objectives if each.label in COLUMN_OF}
+    columns = [column for column in TRIAL_COLUMNS if column in named or column not in COLUMN_OF.values()]
+    others = _scores(history.trials, {*named.values(), VALIDATION_LOSS})
     rows = [
         {
             "number": trial.number,
@@ -89,8 +92,7 @@ def trial_rows(history: History) -> tuple[list[str], list[dict[str, Any]]]:
             "gmacs": trial.cost.gmacs,
             "proxy_parameters": trial.proxy_parameters,
             "steps": trial.last_step,
-            "fid": trial.score(fid.name),
-            "clip": trial.score(clip.name),
+            **{column: trial.score(name) for column, name in named.items()},
             "validation_loss": trial.score(VALIDATION_LOSS),
             "seconds": round(trial.seconds, 3),
             "seed": trial.seed,
@@ -99,7 +101,7 @@ def trial_rows(history: History) -> tuple[list[str], list[dict[str, Any]]]:
         | choices.at(trial.architecture)
         for trial in history.trials
     ]
-    return [*TRIAL_COLUMNS, *others, *choices.names], rows
+    return [*columns, *others, *choices.names], rows
 
 
 def rung_rows(history: History) -> tuple[list[str], list[dict[str, Any]]]:

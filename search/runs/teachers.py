@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 
 from search.formats import counted, label
 from search.runs.record import Trial
-from space.architecture import Architecture
-from space.choices import Space
+from space.candidates import Candidate
+from space.search_space import AnySpace
 from space.shared.plain import InputError
 
 TRADED = frozenset({"channels", "layers_down", "layers_up"})  # the width of a level against its depth
 
 
-def tells_of(network: Architecture, references: Iterable[Architecture], space: Space) -> bool:
+def tells_of(network: Candidate, references: Iterable[Candidate], space: AnySpace) -> bool:
     """Whether it is one of the reference points, or one decision away from one."""
     return any(
         network.id == reference.id or one_decision_apart(network, reference, space)
@@ -25,7 +25,7 @@ def tells_of(network: Architecture, references: Iterable[Architecture], space: S
     )
 
 
-def one_decision_apart(one: Architecture, other: Architecture, space: Space) -> bool:
+def one_decision_apart(one: Candidate, other: Candidate, space: AnySpace) -> bool:
     """Whether two networks differ in one choice of the space, or in the width and depth of one level; never
     where one of them is not in the space, so that they differ in more than it chooses."""
     try:
@@ -37,7 +37,7 @@ def one_decision_apart(one: Architecture, other: Architecture, space: Space) -> 
     return len(changed) == 1 or (len(levels) == 1 and levels != {""} and names <= TRADED)
 
 
-def known_references(trials: Sequence[Trial], references: Iterable[Architecture]) -> list[str]:
+def known_references(trials: Sequence[Trial], references: Iterable[Candidate]) -> list[str]:
     """What to call the prior trials that are a reference point of the search which they teach."""
     ids = {reference.id for reference in references}
     return [trial.name for trial in trials if trial.architecture.id in ids]

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from search.samplers.hard_budget import HardBudgetSampler
 from search.samplers.optuna_private import RememberingGP, RememberingTPE, Remembers
 from search.samplers.studies import Translation, number_of
-from space.architecture import Architecture
+from space.candidates import Candidate
 from space.choices import UniformSuggestions
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
@@ -32,7 +32,7 @@ class AcquisitionSampler(HardBudgetSampler):
         self.settled = known.settled
 
     def values(
-        self, study: optuna.Study, trial: FrozenTrial, candidates: Sequence[Architecture]
+        self, study: optuna.Study, trial: FrozenTrial, candidates: Sequence[Candidate]
     ) -> list[float] | None:
         """How much each candidate is wanted, those that are no points of the space least; None before there
         is a model."""
@@ -45,7 +45,7 @@ class AcquisitionSampler(HardBudgetSampler):
         found = iter(self.remembers.acquisition_values(known) if known else ())
         return [-inf if params is None else float(next(found)) for params in points]
 
-    def _settled(self, candidate: Architecture) -> dict[str, Any] | None:
+    def _settled(self, candidate: Candidate) -> dict[str, Any] | None:
         try:
             return self.settled.of(candidate)
         except InputError:

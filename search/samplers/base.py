@@ -18,8 +18,8 @@ from search.runs.record import Trial
 from search.runs.scores import curve_of
 from search.statistics.curves import Curve
 from search.statistics.pareto import Point
-from space.architecture import Architecture
-from space.choices import Space
+from space.candidates import Candidate
+from space.search_space import AnySpace
 from space.shared.plain import InputError, nearest
 from space.shared.seeds import numbered_seed
 
@@ -29,12 +29,12 @@ class Proposal:
     """Choices, the architecture that they encode, and what the sampler wants to find beside them later."""
 
     params: dict[str, Any]
-    architecture: Architecture
+    architecture: Candidate
     attributes: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, space: Space, params: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
+        cls, space: AnySpace, params: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
     ) -> Proposal:
         """The proposal of these choices, one for each of `space.free()`.
 
@@ -74,7 +74,7 @@ class Sampler(Protocol):
     ends: all that it proposes is looked at, and nothing is shrunk into the budget.
     """
 
-    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+    def proposals(self, space: AnySpace, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         """Proposals for trial `number`, the most wanted first: without end, or until there are no more.
 
         Two calls with equal arguments give the same proposals, in any process. Inactive parameters make no
@@ -88,7 +88,7 @@ class Ranks(Protocol):
     """A sampler that can also say which of given networks it wants most: what replay asks of it."""
 
     def rank(
-        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+        self, space: AnySpace, candidates: Sequence[Candidate], past: Sequence[Observation], number: int
     ) -> list[int]:
         """Places of the candidates for trial `number`, the most wanted first; a function of its arguments."""
         ...
@@ -98,7 +98,7 @@ class Ranks(Protocol):
 class ChecksSpace(Protocol):
     """A sampler that cannot bear every space: it is asked before a search starts."""
 
-    def check(self, space: Space) -> None:
+    def check(self, space: AnySpace) -> None:
         """Raises InputError, naming what is too much."""
         ...
 
@@ -157,19 +157,19 @@ def objectives_of_past(past: Sequence[Observation]) -> Objectives:
     return next((seen.point.objectives for seen in past if seen.point is not None), FID_AND_CLIP)
 
 
-def random_order(candidates: Sequence[Architecture], seed: int, purpose: str, number: int) -> list[int]:
+def random_order(candidates: Sequence[Candidate], seed: int, purpose: str, number: int) -> list[int]:
     """Places of the candidates, shuffled by their ids: in whichever order they come, they end in the same."""
     places = [_lot(architecture, seed, purpose, number) for architecture in candidates]
     return sorted(range(len(places)), key=lambda index: places[index])
 
 
-def _lot(architecture: Architecture, seed: int, purpose: str, number: int) -> int:
+def _lot(architecture: Candidate, seed: int, purpose: str, number: int) -> int:
     return numbered_seed(seed, f"{purpose} {architecture.id}", number)
 
 
 def by_value(
-    candidates: Sequence[Architecture],
-    values_of: Callable[[list[Architecture]], Sequence[float] | None],
+    candidates: Sequence[Candidate],
+    values_of: Callable[[list[Candidate]], Sequence[float] | None],
     seed: int,
     purpose: str,
     number: int,

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from search.custom import PUT_RIGHT, custom_instance, failed
 from search.samplers.base import Observation, Proposal, Ranks, Sampler
-from space.architecture import Architecture
-from space.choices import Space
+from space.candidates import Candidate
+from space.search_space import AnySpace
 from space.shared.plain import InputError
 
 
@@ -42,7 +42,7 @@ class CustomSampler:
         self.use, self.made = use, made
         self.exhaustive = bool(getattr(made, "exhaustive", False))
 
-    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+    def proposals(self, space: AnySpace, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         try:
             for proposal in self.made.proposals(space, past, number):
                 yield _checked(space, proposal)
@@ -52,7 +52,7 @@ class CustomSampler:
 
 class CustomRankingSampler(CustomSampler):
     def rank(
-        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+        self, space: AnySpace, candidates: Sequence[Candidate], past: Sequence[Observation], number: int
     ) -> list[int]:
         try:
             order = [int(place) for place in self.made.rank(space, candidates, past, number)]
@@ -63,7 +63,7 @@ class CustomRankingSampler(CustomSampler):
         return order
 
 
-def _checked(space: Space, proposal: Any) -> Proposal:
+def _checked(space: AnySpace, proposal: Any) -> Proposal:
     if not isinstance(proposal, Proposal):
         raise InputError(f"it yielded {proposal!r}; allowed: a Proposal, as Proposal.of(space, params) makes")
     again = Proposal.of(space, proposal.params, proposal.attributes)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from search.samplers.base import Observation, Proposal, Sampler
-from space.architecture import Architecture
-from space.choices import Space
+from space.candidates import Candidate
+from space.search_space import AnySpace
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
 
@@ -41,7 +41,7 @@ class GridSampler:
     most_combinations: int
     exhaustive: ClassVar[bool] = True
 
-    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+    def proposals(self, space: AnySpace, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         order = self._order(space)
         # trials of earlier runs, with numbers below zero, had places in orders of their own
         places = [
@@ -53,12 +53,12 @@ class GridSampler:
                 yield proposal
 
     def rank(
-        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+        self, space: AnySpace, candidates: Sequence[Candidate], past: Sequence[Observation], number: int
     ) -> list[int]:
         """By their places in the order; those that are no points of the space come last."""
         places = {index: place for place, index in enumerate(self._order(space))}
 
-        def place_of(candidate: Architecture) -> int:
+        def place_of(candidate: Candidate) -> int:
             try:
                 return places[_index(space, space.encode(candidate))]
             except InputError:
@@ -67,7 +67,7 @@ class GridSampler:
         wanted = [place_of(candidate) for candidate in candidates]
         return sorted(range(len(candidates)), key=lambda i: wanted[i])
 
-    def check(self, space: Space) -> None:
+    def check(self, space: AnySpace) -> None:
         """Raises InputError for a space with more combinations than this grid may have."""
         if space.encodings > self.most_combinations:
             raise InputError(
@@ -76,14 +76,14 @@ class GridSampler:
                 "choices, as in space.levels.level_1.channels=[320], or choose another sampler"
             )
 
-    def _order(self, space: Space) -> list[int]:
+    def _order(self, space: AnySpace) -> list[int]:
         self.check(space)
         order = list(range(space.encodings))
         random.Random(numbered_seed(self.seed, "grid", 0)).shuffle(order)
         return order
 
 
-def _combination(space: Space, index: int) -> dict[str, Any]:
+def _combination(space: AnySpace, index: int) -> dict[str, Any]:
     """The free choices number `index`, the last choice varying fastest."""
     params = {}
     for name, values in reversed(space.free().items()):
@@ -92,7 +92,7 @@ def _combination(space: Space, index: int) -> dict[str, Any]:
     return {name: params[name] for name in space.free()}
 
 
-def _index(space: Space, params: dict[str, Any]) -> int:
+def _index(space: AnySpace, params: dict[str, Any]) -> int:
     index = 0
     for name, values in space.free().items():
         index = index * len(values) + values.index(params[name])

@@ -19,9 +19,9 @@ from search.samplers.base import Proposal
 from search.samplers.optuna_private import fixed_params
 from search.samplers.repair import FirstAccepted
 from search.samplers.studies import distributions, number_of, plain_params
-from space.architecture import Architecture
 from space.budget import Budget
-from space.choices import Space
+from space.candidates import Candidate
+from space.search_space import AnySpace
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
 
@@ -33,13 +33,13 @@ class BudgetedSampler(optuna.samplers.BaseSampler, abc.ABC):
     """Takes the first of its proposals that fits the budget and is new to the study: no trial of it has that
     network, complete, running, pruned, failed or enqueued, from this process or another."""
 
-    def __init__(self, space: Space, budget: Budget | None = None, *, seed: int | None = None) -> None:
+    def __init__(self, space: AnySpace, budget: Budget | None = None, *, seed: int | None = None) -> None:
         self.space, self.budget = space, Budget() if budget is None else budget
         self.seed = _chance_seed() if seed is None else seed
         self.distributions, self._free = distributions(space), space.free()
         self._first_accepted = FirstAccepted(self.space, self.budget)
         self._others = optuna.samplers.RandomSampler(seed)
-        self._networks: dict[tuple[Any, ...], Architecture] = {}
+        self._networks: dict[tuple[Any, ...], Candidate] = {}
 
     @abc.abstractmethod
     def proposals(self, study: optuna.Study, trial: FrozenTrial) -> Iterator[dict[str, Any]]:
@@ -98,7 +98,7 @@ class BudgetedSampler(optuna.samplers.BaseSampler, abc.ABC):
 
     # ------------------------------------------------------------------ what fits and is new
 
-    def network(self, params: dict[str, Any]) -> Architecture | None:
+    def network(self, params: dict[str, Any]) -> Candidate | None:
         """The network of a trial's parameters, kept; None where they are no point of the space."""
         plain = plain_params(self._free, params)
         if plain is None:
@@ -128,7 +128,7 @@ class BudgetedSampler(optuna.samplers.BaseSampler, abc.ABC):
         return taken
 
     def _may_be(
-        self, architecture: Architecture, taken: dict[str, Any], study: optuna.Study, trial: FrozenTrial
+        self, architecture: Candidate, taken: dict[str, Any], study: optuna.Study, trial: FrozenTrial
     ) -> bool:
         fits = architecture.id not in taken and not self.budget.excess(architecture)
         return fits and _is_ours(study, trial, architecture.id)
@@ -157,7 +157,7 @@ class HardBudgetSampler(BudgetedSampler):
     def __init__(
         self,
         sampler: optuna.samplers.BaseSampler,
-        space: Space,
+        space: AnySpace,
         budget: Budget | None = None,
         *,
         seed: int | None = None,

@@ -13,8 +13,9 @@ from typing import Any
 
 from search.samplers.base import Observation
 from search.statistics.pareto import fronts
-from space.architecture import Architecture
-from space.choices import Space, UniformSuggestions
+from space.candidates import Candidate
+from space.choices import UniformSuggestions
+from space.search_space import AnySpace
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
 
@@ -60,7 +61,7 @@ class Settled:
     put at a fixed value, they teach a model of the space neither way.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: AnySpace) -> None:
         self.space, self._pinned, self._free = space, space.pinned(), space.free()
         self._known: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._known_by_id: dict[str, dict[str, Any]] = {}
@@ -74,13 +75,13 @@ class Settled:
             self._known[key] = self._settle(params, self.space.architecture(self._pinned | params))
         return self._known[key]
 
-    def of(self, architecture: Architecture) -> dict[str, Any]:
+    def of(self, architecture: Candidate) -> dict[str, Any]:
         """Raises InputError if the architecture is not a point of the space."""
         if architecture.id not in self._known_by_id:
             self._known_by_id[architecture.id] = self.params(self.space.encode(architecture))
         return self._known_by_id[architecture.id]
 
-    def _settle(self, params: dict[str, Any], architecture: Architecture) -> dict[str, Any]:
+    def _settle(self, params: dict[str, Any], architecture: Candidate) -> dict[str, Any]:
         ignored = self.space.ignored(architecture)
         if not ignored:
             return params

@@ -20,8 +20,8 @@ from search.samplers.hard_budget import BudgetedSampler
 from search.samplers.modelled import thinned, with_finite_scores
 from search.samplers.optuna_private import GENERATION
 from search.samplers.studies import NUMBER, Translation
-from space.architecture import Architecture
-from space.choices import Space
+from space.candidates import Candidate
+from space.search_space import AnySpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -76,12 +76,12 @@ class OptunaSampler:
         self.make, self.modelled_trials, self.seed = make, modelled_trials, seed
         self._translation: Translation | None = None
 
-    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+    def proposals(self, space: AnySpace, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         asked = self._ask(space, past, number)
         for params in asked.proposals():
             yield Proposal.of(space, params, asked.attributes())
 
-    def _ask(self, space: Space, past: Sequence[Observation], number: int) -> AskedTrial:
+    def _ask(self, space: AnySpace, past: Sequence[Observation], number: int) -> AskedTrial:
         translation = self._translated(space)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -96,7 +96,7 @@ class OptunaSampler:
         study.ask().set_user_attr(NUMBER, number)
         return AskedTrial(sampler, study, study.get_trials(deepcopy=False)[-1], left_out)
 
-    def _translated(self, space: Space) -> Translation:
+    def _translated(self, space: AnySpace) -> Translation:
         if self._translation is None or self._translation.space is not space:
             self._translation = Translation(space)
         return self._translation
@@ -111,7 +111,7 @@ class ModelSampler(OptunaSampler):
         self.ties = ties
 
     def rank(
-        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+        self, space: AnySpace, candidates: Sequence[Candidate], past: Sequence[Observation], number: int
     ) -> list[int]:
         """Places of the candidates, the most wanted first; at random before anything is modelled."""
         asked = self._ask(space, past, number)

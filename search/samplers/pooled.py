@@ -20,9 +20,10 @@ from search.samplers.optuna import ModelSampler, one_for_all
 from search.samplers.properties import properties
 from search.samplers.standings import standings
 from search.samplers.studies import Translation, number_of, observations_in
-from space.architecture import Architecture
 from space.budget import Budget
-from space.choices import Space, UniformSuggestions
+from space.candidates import Candidate
+from space.choices import UniformSuggestions
+from space.search_space import AnySpace
 from space.shared.seeds import numbered_seed
 
 POOL = 200  # random samples that are ranked at once: among them, and not beyond, the promising is looked for
@@ -38,7 +39,7 @@ class PoolSampler(BudgetedSampler, abc.ABC):
 
     def __init__(
         self,
-        space: Space,
+        space: AnySpace,
         budget: Budget | None = None,
         *,
         seed: int | None = None,
@@ -68,13 +69,13 @@ class PoolSampler(BudgetedSampler, abc.ABC):
                 yield proposal.params
 
     def values(
-        self, study: optuna.Study, trial: FrozenTrial, candidates: Sequence[Architecture]
+        self, study: optuna.Study, trial: FrozenTrial, candidates: Sequence[Candidate]
     ) -> Sequence[float]:
         """How much each candidate, of this space or not, is wanted."""
         return self._value(*self._taught(study), candidates)
 
     def _value(
-        self, rows: np.ndarray, scores: np.ndarray, candidates: Sequence[Architecture]
+        self, rows: np.ndarray, scores: np.ndarray, candidates: Sequence[Candidate]
     ) -> Sequence[float]:
         properties_of = np.stack([*map(properties, candidates)])
         rows = rows.reshape(len(rows), properties_of.shape[1])  # also of no trial

@@ -11,17 +11,44 @@ from typing import NamedTuple
 import numpy as np
 
 from space.architecture import Architecture
+from space.autoencoder import Autoencoder
+from space.candidates import Candidate
 from space.kinds.stage import Stage
-from space.kinds.table import BLOCK_OPTIONS, CONV_BLOCKS
+from space.kinds.table import BLOCK_OPTIONS, CONV_BLOCKS, IMAGE_BLOCKS
+from space.prices.candidates import candidate_price
 from space.prices.macs import price_of
 from space.stages import Placed, walk
 
 OTHER_BLOCKS = [kind for kind in CONV_BLOCKS if kind != "full"]  # one that is none of them is full
+OTHER_IMAGE_BLOCKS = [kind for kind in IMAGE_BLOCKS if kind != "full"]
 
 
-def properties(architecture: Architecture) -> np.ndarray:
+def properties(candidate: Candidate) -> np.ndarray:
     """(D,) what may make a network good or bad, of the whole and then of each level: sizes and counts as
     logarithms, kinds as 0 or 1. Inactive parameters leave no trace."""
+    return _of_decoder(candidate) if isinstance(candidate, Autoencoder) else _of_unet(candidate)
+
+
+def _of_decoder(autoencoder: Autoencoder) -> np.ndarray:
+    decoder, cost = autoencoder.simplified().decoder, candidate_price(autoencoder)
+    middle = decoder.middle
+    found = [
+        log(cost.parameters),
+        log(cost.macs),
+        log1p(sum(level.blocks for level in decoder.levels)),
+        log1p(0 if middle is None else middle.blocks),
+        decoder.attends,
+        *(middle is not None and middle.conv == kind for kind in OTHER_IMAGE_BLOCKS),
+        decoder.separable_expansion,
+        decoder.separable_kernel,
+    ]
+    for level in decoder.levels:
+        found += [log(level.channels), log(level.blocks)]
+        found += [level.conv == kind for kind in OTHER_IMAGE_BLOCKS]
+    return np.array(found, dtype=np.float64)
+
+
+def _of_unet(architecture: Architecture) -> np.ndarray:
     placed = list(walk(architecture))
     cost, levels = price_of(stage for stage, _, _ in placed), _levels(placed, len(architecture.levels))
     found = [

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from search.samplers.base import Observation, Proposal, Sampler, random_order
-from space.architecture import Architecture
-from space.choices import Space, UniformSuggestions
+from space.candidates import Candidate
+from space.choices import UniformSuggestions
+from space.search_space import AnySpace
 from space.shared.seeds import numbered_seed
 
 
@@ -27,7 +28,7 @@ class RandomSampler:
 
     seed: int
 
-    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+    def proposals(self, space: AnySpace, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         generator = random.Random(numbered_seed(self.seed, "random sampler", number))
         while True:
             suggestions = UniformSuggestions(generator)
@@ -35,6 +36,6 @@ class RandomSampler:
             yield Proposal(suggestions.params, architecture)
 
     def rank(
-        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+        self, space: AnySpace, candidates: Sequence[Candidate], past: Sequence[Observation], number: int
     ) -> list[int]:
         return random_order(candidates, self.seed, "random sampler", number)

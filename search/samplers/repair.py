@@ -10,10 +10,10 @@ from itertools import islice
 from typing import Any
 
 from search.samplers.base import Proposal
-from space.architecture import Architecture
 from space.budget import PAPERS, Budget, smallest_of
-from space.choices import Space
-from space.prices.macs import price
+from space.candidates import Candidate
+from space.prices.candidates import candidate_price
+from space.search_space import AnySpace
 
 PROPOSALS_BEFORE_REPAIR = 200  # proposals for one trial before the last ones are shrunk into the budget
 
@@ -21,14 +21,14 @@ PROPOSALS_BEFORE_REPAIR = 200  # proposals for one trial before the last ones ar
 class FirstAccepted:
     """Looks through proposals for one trial after the other, in one space and budget."""
 
-    def __init__(self, space: Space, budget: Budget) -> None:
+    def __init__(self, space: AnySpace, budget: Budget) -> None:
         self.space, self.budget = space, budget
 
     def of(
         self,
         proposals: Iterator[Proposal],
         accepts: Callable[[Proposal], bool],
-        fits: Callable[[Architecture], bool],
+        fits: Callable[[Candidate], bool],
         seed_of: Callable[[int], int],
         *,
         exhaustive: bool = False,
@@ -57,13 +57,13 @@ class FirstAccepted:
     def _smallest_params(self) -> list[dict[str, Any]]:
         """What proposals are shrunk towards: the fewest MACs, then the least of each further bound."""
         further = [name for name in self.budget.bounds() if name not in PAPERS]
-        found = [self.space.smallest(lambda a: price(a).macs)]
+        found = [self.space.smallest(lambda a: candidate_price(a).macs)]
         found += [smallest_of(self.space, self.budget, name) for name in further]
         return [self.space.encode(architecture) for architecture in found]
 
 
 def repaired(
-    space: Space, proposal: Proposal, smallest: Mapping[str, Any], fits: Any, seed: int
+    space: AnySpace, proposal: Proposal, smallest: Mapping[str, Any], fits: Any, seed: int
 ) -> Proposal | None:
     """The proposal shrunk until `fits(architecture)`: choices go, in random order, to what they are in the
     `smallest` architecture of the space. None if even that does not fit."""

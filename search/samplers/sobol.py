@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any, Literal
 
 from search.samplers.base import Observation, Proposal, Sampler, random_order
-from space.architecture import Architecture
-from space.choices import Space
+from space.candidates import Candidate
+from space.search_space import AnySpace
 from space.shared.seeds import numbered_seed
 
 SOBOL_PLACE = "sobol:place"  # where a trial remembers its place in the sequence
@@ -33,18 +33,18 @@ class SobolSampler:
 
     seed: int
 
-    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+    def proposals(self, space: AnySpace, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         here = self._first_place(space, past)
         for place, params in enumerate(self._points(space, here), here):
             yield Proposal.of(space, params, {SOBOL_PLACE: place})
 
     def rank(
-        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+        self, space: AnySpace, candidates: Sequence[Candidate], past: Sequence[Observation], number: int
     ) -> list[int]:
         """At random: among given networks there is no sequence."""
         return random_order(candidates, self.seed, "sobol", number)
 
-    def _first_place(self, space: Space, past: Sequence[Observation]) -> int:
+    def _first_place(self, space: AnySpace, past: Sequence[Observation]) -> int:
         """The one after the last that the past took; earlier runs (numbers below zero) may have had
         sequences of their own."""
         placed = [(seen.attributes[SOBOL_PLACE], seen) for seen in past if SOBOL_PLACE in seen.attributes]
@@ -53,7 +53,7 @@ class SobolSampler:
         taken = [place for place, seen in placed if seen.number >= 0 or seen.params == points[place]]
         return max(taken, default=-1) + 1
 
-    def _points(self, space: Space, place: int) -> Iterator[dict[str, Any]]:
+    def _points(self, space: AnySpace, place: int) -> Iterator[dict[str, Any]]:
         """The choices at this place of the sequence, at the next, and so on."""
         from scipy.stats.qmc import Sobol
 

@@ -24,7 +24,7 @@ from search.samplers.modelled import Settled
 from search.samplers.optuna_private import GENERATION
 from search.statistics.curves import Curve
 from search.statistics.pareto import Point
-from space.choices import Space, step_of
+from space.search_space import AnySpace, step_of
 
 CURVE = "mdsearch:scores"  # [[step, [a value for each objective]], ...], as they were reported
 RECORDED_CURVE = "mdsearch:recorded scores"  # a whole Curve, in a study in memory
@@ -53,8 +53,8 @@ class PastTrial(FrozenTrial):
         return copy.copy(self)
 
 
-def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """What each free choice of a space is to Optuna; as `Space.sample` suggests it."""
+def distributions(space: AnySpace) -> dict[str, BaseDistribution]:
+    """What each free choice of a space is to Optuna; as `SearchSpace.sample` suggests it."""
     found: dict[str, BaseDistribution] = {}
     for name, values in space.free().items():
         step = step_of(values)
@@ -82,7 +82,7 @@ def plain_params(free: Mapping[str, tuple[Any, ...]], params: Mapping[str, Any])
 class Translation:
     """Observations as trials of Optuna studies over one space."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: AnySpace) -> None:
         self.space, self.settled = space, Settled(space)
         self.distributions = distributions(space)
 
@@ -111,7 +111,7 @@ class Translation:
 # ---------------------------------------------------------------------- and back
 
 
-def observations_in(study: optuna.Study, space: Space) -> list[Observation]:
+def observations_in(study: optuna.Study, space: AnySpace) -> list[Observation]:
     """What a study knows of networks of a space: of its complete, pruned and running trials."""
     objectives, free = objectives_in(study), space.free()
     found = []

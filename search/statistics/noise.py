@@ -41,14 +41,14 @@ class RungNoise:
 
     @classmethod
     def of(cls, step: int, deviations: Mapping[Objective, float | None]) -> RungNoise:
-        """From what is known of each objective, FID and CLIP among them; None: nothing is."""
+        """From what is known of each objective; None: nothing is, as of a FID that is no objective."""
         by_label = {each.label: deviation for each, deviation in deviations.items()}
         others = {
             each.name: deviation
             for each, deviation in deviations.items()
             if each.label not in (FID, CLIP) and deviation is not None
         }
-        fid, clip = (inf if known is None else known for known in (by_label[FID], by_label[CLIP]))
+        fid, clip = (inf if known is None else known for known in (by_label.get(FID), by_label.get(CLIP)))
         return cls(step, fid, clip, others)
 
     def deviation(self, objective: Objective) -> float | None:

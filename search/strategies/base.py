@@ -11,10 +11,10 @@ from search.runs.record import MemoryRecord
 from search.samplers.base import Sampler
 from search.stopping.base import StoppingRule
 from search.strategy import Strategy
-from space.architecture import Architecture
 from space.budget import Budget
-from space.choices import Space
+from space.candidates import Candidate
 from space.proxy import Proxy
+from space.search_space import AnySpace
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class SearchTask:
     sampler's, in order; trials are evaluated at `rungs` and may be stopped there; `trials` are to end.
     `presets` are texts that stand for the user's own files (`search.named`)."""
 
-    space: Space
+    space: AnySpace
     budget: Budget
     proxy: Proxy
     sampler: Sampler
@@ -32,7 +32,7 @@ class SearchTask:
     rungs: tuple[int, ...]
     trials: int
     seed: int
-    enqueued: tuple[Architecture, ...] = ()
+    enqueued: tuple[Candidate, ...] = ()
     presets: Mapping[str, str] = field(default_factory=dict)
 
 

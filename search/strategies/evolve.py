@@ -26,8 +26,10 @@ from search.strategies.phases import Phases
 from search.strategy import Decision, Job, Report, SharedTraining, Strategy
 from space.architecture import Architecture
 from space.budget import LATENCY, Budget
+from space.candidates import as_unet
 from space.choices import Space
 from space.corners import corners
+from space.decoder_space import unet_space
 from space.paths import RobustPaths
 from space.prices.macs import price
 from space.shared.plain import InputError
@@ -198,7 +200,9 @@ class Evolution:
     @cached_property
     def _start(self) -> Architecture:
         begun = self.history.by_key.get(SHARED_KEY)
-        return begun.architecture if begun else self.settings.started(self.task.space, self.task.presets)
+        if begun:
+            return as_unet(begun.architecture)
+        return self.settings.started(unet_space(self.task.space), self.task.presets)
 
     def _events(self) -> list[dict[str, Any]]:
         """Of rounds whose rung is recorded too."""

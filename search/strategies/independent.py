@@ -13,8 +13,8 @@ from search.statistics.curves import Curve
 from search.strategies.base import SearchTask
 from search.strategies.ledger import Ledger
 from search.strategy import Decision, Job, Report, Strategy
-from space.architecture import Architecture
-from space.prices.macs import price
+from space.candidates import Candidate
+from space.prices.candidates import candidate_price
 from space.shared.plain import InputError
 from space.shared.seeds import numbered_seed
 
@@ -103,17 +103,17 @@ class ArchitectureSearch:
             exhaustive=self.exhaustive,
         )
 
-    def _is_new_and_fits(self, architecture: Architecture) -> bool:
+    def _is_new_and_fits(self, architecture: Candidate) -> bool:
         return not self.budget.excess(architecture) and self._duplicate(architecture) is None
 
-    def _duplicate(self, architecture: Architecture) -> Trial | None:
+    def _duplicate(self, architecture: Candidate) -> Trial | None:
         """The trial of the same network, if there was one."""
         return self.history.by_architecture.get(architecture.id)
 
-    def _accepts(self, number: int, architecture: Architecture) -> bool:
+    def _accepts(self, number: int, architecture: Candidate) -> bool:
         """Whether a proposal may become a trial; if not, the ledger of rejections holds it, once a trial: a
         search that was killed while it proposed comes by the same ones again."""
-        cost = price(architecture)
+        cost = candidate_price(architecture)
         excess, duplicate = self.budget.excess(architecture), self._duplicate(architecture)
         if not excess and duplicate is None:
             return True
@@ -139,7 +139,7 @@ class ArchitectureSearch:
     def _start(
         self,
         number: int,
-        architecture: Architecture,
+        architecture: Candidate,
         source: str,
         params: dict[str, Any] | None,
         attributes: dict[str, Any],
@@ -149,7 +149,7 @@ class ArchitectureSearch:
         return self.ledger.write_proposed(
             job,
             number,
-            price(architecture),
+            candidate_price(architecture),
             self.proxy,
             source=source,
             params=params,

@@ -6,8 +6,9 @@ from typing import Any
 
 from search.runs.record import MemoryRecord, State
 from search.strategy import Decision, Job, Report
-from space.prices.macs import Cost, price
-from space.proxy import Proxy, narrow
+from space.prices.candidates import candidate_price
+from space.prices.macs import Cost
+from space.proxy import Proxy, trained_form
 
 
 class Ledger:
@@ -28,7 +29,7 @@ class Ledger:
             parameters=cost.parameters,
             macs=cost.macs,
             attention_macs=cost.attention_macs,
-            proxy_parameters=price(narrow(job.architecture, proxy)).parameters,
+            proxy_parameters=candidate_price(trained_form(job.architecture, proxy)).parameters,
             seed=job.seed,
             steps=job.rungs[-1],
             **fields,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from search.runs.files import SHARED_KEY
 from search.runs.record import MemoryRecord, State
 from search.strategy import Decision, Job, Report, Strategy
-from space.architecture import Architecture
+from space.candidates import Candidate
 
 
 class Phases:
@@ -22,7 +22,7 @@ class Phases:
         self,
         first: Strategy,
         *then: Callable[[], Strategy],
-        scores: Callable[[Architecture], dict[str, float]] = lambda a: {},
+        scores: Callable[[Candidate], dict[str, float]] = lambda a: {},
         record: MemoryRecord | None = None,
     ) -> None:
         self.phases: list[Strategy] = [first]

@@ -25,10 +25,12 @@ from search.strategies.independent import ArchitectureSearch
 from search.strategies.ledger import Ledger
 from search.strategies.phases import Phases
 from search.strategy import Decision, Job, Report, SharedTraining, Strategy
-from space.choices import Space
+from space.candidates import as_unet
 from space.corners import corners
+from space.decoder_space import unet_space
 from space.paths import SpacePaths
 from space.prices.macs import price
+from space.search_space import AnySpace
 from space.shared.plain import InputError
 
 RankedBy = Literal["validation_loss", "objectives"]
@@ -74,6 +76,7 @@ class SupernetTraining:
     def __init__(self, record: MemoryRecord, task: SearchTask, settings: SupernetSettings) -> None:
         self.ledger, self.record, self.history = Ledger(record), record, record.history
         self.task, self.settings, self.started = task, settings, False
+        self.space = unet_space(task.space)
 
     @property
     def finished(self) -> bool:
@@ -85,14 +88,14 @@ class SupernetTraining:
             return None
         self.started = True
         shared = SharedTraining(
-            ((SpacePaths(self.task.space, self.task.budget), self.settings.steps),),
-            tuple(proposal.architecture for proposal in self.pool),
+            ((SpacePaths(self.space, self.task.budget), self.settings.steps),),
+            tuple(as_unet(proposal.architecture) for proposal in self.pool),
             self.settings.steps,
             self.settings.decay,
             self.settings.validation_images,
             self.settings.rank_by == "objectives",
         )
-        largest = corners(self.task.space)[0]
+        largest = corners(self.space)[0]
         job = Job(SHARED_KEY, "supernet", SHARED_KEY, largest, self.task.seed, self.settings.rungs, shared)
         if SHARED_KEY in self.history.by_key:  # interrupted
             return job
@@ -173,7 +176,7 @@ class RankedCandidates:
     def __init__(self, history: History) -> None:
         self.history = history
 
-    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+    def proposals(self, space: AnySpace, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         candidates = self.history.inherited.get("candidates", [])
         tried = [_plain(seen.params) for seen in past]
         for place, candidate in enumerate(candidates, 1):

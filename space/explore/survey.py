@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from space.architecture import Architecture
 from space.budget import Budget
-from space.choices import step_of
 from space.difference import difference
 from space.explore.grid import Costs, Grid, Rows
 from space.prices.macs import Cost, price
+from space.search_space import step_of
 
 SAMPLES_PER_CHUNK = 50_000
 BINS = 160

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from space.architecture import Architecture
+from space.candidates import Candidate, candidate_from_plain
 from space.shared.plain import InputError
 
 
@@ -33,8 +33,8 @@ class MeasuredNetwork:
         _ = self.network  # says what is wrong with it
 
     @property
-    def network(self) -> Architecture:
-        return Architecture.from_plain(self.architecture, "architecture")
+    def network(self) -> Candidate:
+        return candidate_from_plain(self.architecture, "architecture")
 
 
 def calibration(sums: Sequence[float], whole: Sequence[float]) -> tuple[float, float]:

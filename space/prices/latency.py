@@ -16,13 +16,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from space.architecture import Architecture
+from space.candidates import Candidate
 from space.prices.calibration import MeasuredNetwork, calibration
+from space.prices.candidates import candidate_walk
 from space.prices.interpolation import MeasuredWidths, TimesByWidth
 from space.prices.parts import Family, Instance, TimedPart, instance_parts
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
-from space.stages import walk
 
 LIST_FORM = 1
 MOST_KEPT = 65_536
@@ -158,14 +158,14 @@ class PriceList:
 
     # ------------------------------------------------------------------ prediction
 
-    def milliseconds(self, architecture: Architecture) -> float:
-        """One forward pass of one image.
+    def milliseconds(self, architecture: Candidate) -> float:
+        """One forward pass of one image; of an autoencoder that of its decoder.
 
         Raises:
             InputError: a kind or a size that the list does not hold, or a width outside what was measured.
         """
         kept, total, inside = self._kept, 0.0, False
-        for stage, _, skip in walk(architecture):
+        for stage, _, skip in candidate_walk(architecture):
             layer = stage.kind == "transformer"
             key = (id(stage), skip == "pop", layer and not inside)
             inside = layer

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from space.architecture import Architecture
+from space.candidates import Candidate
 from space.kinds.stage import Stage
-from space.kinds.table import CONV_BLOCKS
-from space.stages import walk
+from space.kinds.table import CONV_BLOCKS, IMAGE_BLOCKS
+from space.prices.candidates import candidate_walk
 
 
 class TimedPart(NamedTuple):
@@ -31,7 +31,7 @@ class TimedPart(NamedTuple):
 
     @property
     def family(self) -> Family:
-        even = self.kind in CONV_BLOCKS and self.inputs == self.outputs
+        even = self.kind in IMAGE_BLOCKS and self.inputs == self.outputs
         return Family(self.kind, self.size, even, self.options)
 
 
@@ -57,10 +57,10 @@ class Instance(NamedTuple):
     enters: bool
 
 
-def instances(a: Architecture) -> Iterator[Instance]:
-    """Every stage of a network, in the order of the forward pass."""
+def instances(a: Candidate) -> Iterator[Instance]:
+    """Every stage of a network, in the order of the forward pass; of an autoencoder those of its decoder."""
     inside = False
-    for stage, _, skip in walk(a):
+    for stage, _, skip in candidate_walk(a):
         layer = stage.kind == "transformer"
         yield Instance(stage, skip == "pop", layer and not inside)
         inside = layer
@@ -76,7 +76,7 @@ def instance_parts(instance: Instance) -> list[TimedPart]:
     return [_part(stage, stage.kind, **stage.options._asdict())]
 
 
-def parts(a: Architecture) -> list[TimedPart]:
+def parts(a: Candidate) -> list[TimedPart]:
     """All parts of a network, one for each time that it runs."""
     return [part for instance in instances(a) for part in instance_parts(instance)]
 
@@ -125,7 +125,7 @@ _LAYER: tuple[tuple[Callable[[Any], bool], Callable[[Stage], TimedPart]], ...] =
 )
 
 
-def counted_parts(networks: Iterable[Architecture]) -> Mapping[TimedPart, int]:
+def counted_parts(networks: Iterable[Candidate]) -> Mapping[TimedPart, int]:
     """Every part of some networks, with how often it runs in all of them."""
     counts: dict[TimedPart, int] = {}
     for network in networks:

@@ -44,6 +44,7 @@ from mdsearch.commands.noise import NoiseSettings
 from mdsearch.commands.proxy import ProxyCommand
 from mdsearch.commands.replay import ReplaySettings
 from mdsearch.commands.simulate import SimulateSettings
+from mdsearch.commands.split import SplitSettings
 from mdsearch.commands.train import TrainCommand
 from mdsearch.commands.train_adapter import AdapterCommand
 from mdsearch.commands.train_autoencoder import AutoencoderCommand
@@ -51,6 +52,7 @@ from mdsearch.distill_command import DistillCommand
 from search.ask_tell_settings import AskTellSettings, ServeAddress
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
+from search.decoders.settings import DecoderSearchSettings
 from search.samplers.factory import SAMPLERS, SamplerSettings
 from search.settings import SearchSettings
 from search.statistics.noise import Noise
@@ -59,6 +61,7 @@ from search.strategies.factory import STRATEGIES, StrategySettings
 from space.autoencoder import Autoencoder
 from space.budget import Budget
 from space.choices import Space
+from space.decoder_space import DecoderSpace
 from space.proxy import Proxy
 from space.shared.plain import ByName, from_plain, to_plain
 from training.adapter_kinds import ADAPTERS, AdapterSettings
@@ -92,6 +95,8 @@ STATED = {
     "proxy": Proxy,
     "reconstruction": ReconstructionSettings,
     "space": Space,
+    "space/decoder": DecoderSpace,
+    "space/decoder_paper": DecoderSpace,
     "training": TrainingSettings,
 }
 COMMANDS = {
@@ -126,8 +131,10 @@ COMMANDS = {
     "generate_samples": SamplesCommand,
     "generate_curves": CurvesCommand,
     "search": SearchSettings,
+    "search_decoder": DecoderSearchSettings,
     "serve": AskTellSettings,
     "simulate": SimulateSettings,
+    "split": SplitSettings,
     "table1": TableSettings,
     "train": TrainCommand,
     "train_adapter": AdapterCommand,
@@ -202,7 +209,7 @@ def test_a_usual_preset_of_one_kind_names_every_field(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in presets() if name.partition("/")[0] in STATED])
 def test_every_other_preset_can_be_read(name: str) -> None:
     plain = {key: "x" if value == "???" else value for key, value in read(name).items()}
-    kind = STATED[name.partition("/")[0]]
+    kind = STATED.get(name) or STATED[name.partition("/")[0]]
     from_plain(kind, plain, name)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import search.run
+import search.unets
 from conf.repeated import without
+from mdsearch.api import settings_of
 from mdsearch.commands import confirm
-from mdsearch.commands.search import main, settings_of
+from mdsearch.commands.search import main
 from search.runs.record import RECORD_NAME
 from space.shared.plain import InputError
 
@@ -26,7 +28,7 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def start(*arguments: object) -> None:
         raise Started
 
-    monkeypatch.setattr(search.run, "evaluator_of", start)
+    monkeypatch.setattr(search.unets, "evaluator_of", start)
     yield
 
 

@@ -25,7 +25,7 @@ def searches_of(words: list[str], count: int) -> list[SearchSettings]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(search, "run_search", take)
-        patched.setattr("search.checks.check", lambda settings: None)  # it loads the data of each
+        patched.setattr("search.unets.check", lambda settings: None)  # it loads the data of each
         with pytest.raises(KeyboardInterrupt):
             search.main(["-m", *words])
     return asked

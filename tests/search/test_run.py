@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import search.run
+import search.unets
 from conf.compose import compose
 from search.run import RunResult, execute
 from search.runs.folder import begin_record
@@ -25,10 +25,10 @@ def gone_on_with(folder: Path, trials: int, monkeypatch: pytest.MonkeyPatch) -> 
     settings = settings_from_plain(compose("search", [*QUICK, f"resume={folder}", f"trials={trials}"]))
     assert settings.backend == "ray"
     evaluator = SimpleNamespace(protocol={}, protocol_id="made up")
-    monkeypatch.setattr(search.run, "check", lambda settings: SimpleNamespace(digest=""))
-    monkeypatch.setattr(search.run, "evaluator_of", lambda *given: evaluator)
+    monkeypatch.setattr(search.unets, "check", lambda settings: SimpleNamespace(digest=""))
+    monkeypatch.setattr(search.unets, "evaluator_of", lambda *given: evaluator)
     monkeypatch.setattr(
-        search.run,
+        search.unets,
         "phases_of",
         lambda settings, record: Phases(make_search(folder, record=record, trials=trials)),
     )

@@ -21,7 +21,7 @@ from search.trial_log import saved_step
 from search.trial_words import Said, StartsAgain
 from space.architecture import Architecture, Level
 from space.proxy import Proxy
-from tests.search.worlds import make_search
+from tests.search.worlds import made_by, make_search
 from training.checkpoints import Checkpoints
 from training.data.scenes import ScenesSettings
 from training.files import EARLIER_STATE_NAME, STATES_FOLDER, has_states, remove_states
@@ -109,22 +109,16 @@ def test_memory_that_ran_out_is_said_before_the_report_and_before_what_ends_the_
         next(words)
 
 
-def test_the_backend_passes_on_that_a_trial_starts_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_backend_passes_on_that_a_trial_starts_again(tmp_path: Path) -> None:
     class Again:
-        def __init__(self, settings: object) -> None:
-            pass
-
         def run(self, job: Job) -> object:
             yield StartsAgain("state.pt: is of an earlier version")
             yield Said("out of memory at step 1")
             for step in job.rungs:
                 yield Report(step, {"fid_embedded_clip": 50.0, "clip_embedded": 0.1}, {"training": 1})
 
-    monkeypatch.setattr(inline, "TrialWorker", Again)
     search, said = make_search(tmp_path, trials=1), list[str]()
-    inline.run_inline(search, None, said.append)  # type: ignore[arg-type]
+    inline.run_inline(search, made_by(Again), said.append)
     line, memory = said
     assert memory == "trial 0: out of memory at step 1"
     assert re.match("trial 0: .* step 0: state.pt: is of an earlier version$", line)
@@ -136,7 +130,7 @@ def test_a_worker_killed_between_rungs_loses_what_it_did_since_its_last_state(
 ) -> None:
     (tmp_path / "whole").mkdir()
     whole = reports(list(TrialWorker(replace(worker.settings, run_folder=str(tmp_path / "whole"))).run(JOB)))
-    monkeypatch.setattr(trial, "SAVED_EVERY_SECONDS", 0)
+    monkeypatch.setattr("search.worker.SAVED_EVERY_SECONDS", 0)
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "generate", killed)
         with pytest.raises(KeyboardInterrupt):

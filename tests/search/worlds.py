@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import yaml
 
@@ -80,3 +83,8 @@ def make_search(folder: Path, **changes: object) -> ArchitectureSearch:
         "trials": 12,
     }
     return ArchitectureSearch(record, SearchTask(**(arguments | changes)))
+
+
+def made_by(worker: Callable[[], Any]) -> Any:
+    """Settings, as a backend takes them, of which such a worker is made."""
+    return SimpleNamespace(worker=worker, run_folder="runs/made-up")

@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from space.architecture import Architecture
-from space.choices import LevelRanges, Space, UniformSuggestions, step_of
+from space.choices import LevelRanges, Space, UniformSuggestions
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
+from space.search_space import step_of
 from space.shared.plain import InputError, from_plain
 
 MD = Architecture.load("conf/arch/md.yaml")

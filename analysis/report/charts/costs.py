@@ -20,16 +20,17 @@ from analysis.report.charts.marks import (
     titled,
     winner_ring,
 )
+from analysis.wording import wording_of
 from search.formats import label, size, state_word
 from search.runs.record import History, Trial
-from space.architecture import Architecture
-from space.prices.macs import price
+from space.candidates import Candidate
+from space.prices.candidates import candidate_price
 
 MOST_REFUSALS_PLOTTED = 1000
 
 
-def costs(history: History, winner: Trial | None, references: dict[str, Architecture]) -> go.Figure | None:
-    """Parameters and MACs at the paper's scale of everything that was proposed, and the budget."""
+def costs(history: History, winner: Trial | None, references: dict[str, Candidate]) -> go.Figure | None:
+    """Parameters and MACs of everything that was proposed, and the budget."""
     if not history.trials and not history.rejections:
         return None
     traces = _refused(history)
@@ -45,7 +46,7 @@ def costs(history: History, winner: Trial | None, references: dict[str, Architec
     traces += [_reference(name, architecture) for name, architecture in references.items()]
     layout = go.Layout(
         xaxis=titled("parameters (M)"),
-        yaxis=titled("GMACs an evaluation (64 x 64 latent)"),
+        yaxis=titled(wording_of(history.header).macs_of),
         shapes=_budget_box(history.header.get("budget", {})),
     )
     return go.Figure(traces, layout)
@@ -67,8 +68,8 @@ def _trials(name: str, trials: Sequence[Trial], marker: dict[str, Any]) -> go.Sc
     return marks(name, x, y, text, marker=marker)
 
 
-def _reference(name: str, architecture: Architecture) -> go.Scatter:
-    cost = price(architecture)
+def _reference(name: str, architecture: Candidate) -> go.Scatter:
+    cost = candidate_price(architecture)
     mark = {"color": reference_colour(name), "size": 12, "symbol": "diamond"}
     text = [escape(f"{label(name)}: {size(cost)}")]
     return marks(label(name), [cost.parameters / 1e6], [cost.gmacs], text, marker=mark)

@@ -24,6 +24,7 @@ from analysis.report.charts.marks import (
     winner_ring,
 )
 from analysis.report.charts.scores import CROWD, MOST_BARS, deviations_of_mean, in_state
+from analysis.wording import wording_of
 from search.formats import counted, label
 from search.objectives import Objective
 from search.runs.header import noise_of, objectives_of
@@ -65,10 +66,11 @@ def decision(history: History, winner: Trial | None, place: int, priced: str) ->
         traces.append(plane.marks(name, mean, mark, deviations_of_mean(noise, group)))
     values = [value for trace in traces if trace.visible is None for value in trace.y]
     scale = log_axis(values) if objective.scale == "log" and min(values) > 0 else {}
-    limit = history.header.get("budget", {}).get(priced)
+    limit, words = history.header.get("budget", {}).get(priced), wording_of(history.header)
+    axis = words.macs if priced == "gmacs" else PRICE_AXES[priced][0]
     line = {"color": COLOUR_OF["failed"], "width": 1.5, "dash": "dash"}
     layout = go.Layout(
-        xaxis=titled(f"{PRICE_AXES[priced][0]}, at the paper's scale"),
+        xaxis=titled(f"{axis}, {words.scale}"),
         yaxis=titled(objective.title, **scale),
         shapes=[bound(line, x=limit)] if limit is not None else [],
     )

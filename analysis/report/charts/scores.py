@@ -32,6 +32,14 @@ MOST_BARS = 40  # with more complete trials, only the front carries noise bars
 CROWD = 20  # with more trials of earlier runs, they wait in the legend
 
 
+def best_corner(objectives: Objectives) -> str:
+    """Where the best are in the plane of the first two: the top left of FID and CLIP."""
+    if len(objectives) < 2:
+        return ""
+    across, up = objectives[:2]
+    return f"{'bottom' if up.lower_is_better else 'top'} {'left' if across.lower_is_better else 'right'}"
+
+
 def planes(objectives: Objectives) -> list[Plane]:
     """Every two objectives: FID and CLIP, unless there are more."""
     return list(combinations(range(len(objectives)), 2))

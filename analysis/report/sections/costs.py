@@ -11,7 +11,7 @@ from analysis.report.charts.costs import costs
 from analysis.report.charts.importances import importance_bars
 from analysis.report.html import Cell, PageTable, Row, number
 from analysis.report.page import Page
-from search.formats import duration, share
+from search.formats import duration, gmacs_decimals, share
 from search.runs.files import PROVENANCE_NAME
 from search.runs.record import History
 
@@ -52,8 +52,8 @@ def _refusals(history: History) -> PageTable:
             [
                 number(r.before_trial),
                 Cell(r.architecture_id, code=True),
-                number(r.parameters / 1e6, 1),
-                number(r.gmacs, 1),
+                number(r.parameters / 1e6, 1 if r.parameters >= 1e6 else 3),
+                number(r.gmacs, gmacs_decimals(r.gmacs)),
                 Cell(r.kind),
                 Cell(r.reason),
             ]

@@ -37,7 +37,7 @@ def headline_section(page: Page) -> dict[str, Any]:
     when = f"{datetime.fromtimestamp(began, UTC):%d %B %Y, %H:%M} UTC" if began else "not begun"
     named = [("sampler", header.get("sampler", {})), ("stopping", header.get("stopping", {}))]
     facts = [
-        "Architecture search",
+        page.words.search.capitalize(),
         page.name,
         when,
         f"budget {_budget_words(header.get('budget', {}))}",
@@ -170,6 +170,7 @@ def scope_section(page: Page) -> dict[str, Any] | None:
         "steps": steps,
         "data": header.get("data", {}).get("name", "unnamed"),
         "embedded": by_networks if any("embedded" in name for name in by_networks) else [],
+        "scale": page.words.counted,
         "level": noise.level if noise is not None else None,
         "noise": _noise_in_words(noise, objectives, steps) if noise is not None else None,
         "unknown": page.noise_unknown,

@@ -51,7 +51,8 @@ def sample_sheets(folder: Path, history: History, winner: Trial | None) -> list[
         for title, trial in _chosen(history, winner)[:MOST_SHEETS]
     ]
     sheets = [sheet for each in found if (sheet := _sheet(*each)) is not None]
-    real = _sheet("Real", "held out, of these captions", folder / EVALUATOR_FOLDER / REAL_NAME)
+    caption = "held out, of these captions" if prompts_of(folder) else "held out"
+    real = _sheet("Real", caption, folder / EVALUATOR_FOLDER / REAL_NAME)
     return [real, *sheets] if real is not None and sheets else sheets
 
 

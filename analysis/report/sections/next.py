@@ -13,14 +13,16 @@ from search.confirmation.confirmation import ConfirmationSettings
 from search.confirmation.unmeasured import keep_command, measure_command, repeats_of
 from search.runs.commands import (
     count_stops_command,
+    data_words,
     go_on_command,
+    longer_command,
     more_seeds_command,
     train_command,
     trained_here,
 )
 from search.runs.files import BEST_NAME, job_folder
 from search.runs.folder import stored_settings
-from search.runs.header import trials_asked
+from search.runs.header import searches_decoders, trials_asked
 from search.runs.record import Trial
 from search.statistics.noise import FEWEST_REPEATS
 from search.statistics.verdicts import OPEN
@@ -51,9 +53,24 @@ def _commands(page: Page) -> Iterator[tuple[str, str]]:
         yield "Go on with this search", go_on_command(folder, history)
     if winner is None:
         return
+    if searches_decoders(history.header):
+        yield from _of_decoders(page, winner)
+        return
     if trained_here(history):
         yield from _of_training(page, winner)
     yield "What it costs, block by block", command_line("count", arch_file=folder / BEST_NAME)
+
+
+def _of_decoders(page: Page, winner: Trial) -> Iterator[tuple[str, str]]:
+    history, folder = page.history, page.folder
+    asked = ConfirmationSettings(best=2, references=(), seeds=1)
+    yield "More seeds for the best two", more_seeds_command(folder, asked, history.header)
+    model = job_folder(folder, winner.key)
+    data = {f"data.{name}": value for name, value in data_words(history).items()}
+    judged = command_line("evaluate reconstruction", model=model, data=history.header["data"]["name"], **data)
+    yield "How well the winner gives images back, by all scores", judged
+    yield "Train the winner for longer, on the same data", longer_command(folder, history)
+    yield "What it costs, block by block", command_line("count", autoencoder=folder / BEST_NAME)
 
 
 def _of_training(page: Page, winner: Trial) -> Iterator[tuple[str, str]]:

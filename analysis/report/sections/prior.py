@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.report.html import Cell, PageTable, Row, badge_cell, number
 from analysis.report.page import Page
-from search.formats import millions, state_word
+from search.formats import gmacs_decimals, millions, state_word
 from search.objectives import Objectives
 from search.runs.header import objectives_of
 from search.runs.record import Trial
@@ -45,7 +45,7 @@ def _cells(trial: Trial, objectives: Objectives) -> list[Cell]:
         badge_cell(state_word(trial.state)),
         Cell(trial.architecture.id, code=True),
         Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
-        number(trial.cost.gmacs, 1),
+        number(trial.cost.gmacs, gmacs_decimals(trial.cost.gmacs)),
         number(trial.last_step),
         *(number(trial.score(each.name), each.decimals) for each in objectives),
     ]

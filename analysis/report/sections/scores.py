@@ -7,7 +7,7 @@ from typing import Any
 from analysis.report.charts.curves import learning_curves
 from analysis.report.charts.decision import PRICE_AXES, decision
 from analysis.report.charts.marks import FIRST_TWO
-from analysis.report.charts.scores import pareto, planes
+from analysis.report.charts.scores import best_corner, pareto, planes
 from analysis.report.html import Cell, PageTable, Row, number
 from analysis.report.page import Page
 from analysis.spread import ScoreSpread, spreads
@@ -24,7 +24,7 @@ def score_section(page: Page) -> dict[str, Any]:
         for plane in planes(objectives)
     }
     labels = [objective.label for objective in objectives]
-    return {"labels": labels, "charts": charts, "bars": _has_bars(page)}
+    return {"labels": labels, "charts": charts, "bars": _has_bars(page), "corner": best_corner(objectives)}
 
 
 def decision_section(page: Page) -> dict[str, Any] | None:
@@ -35,7 +35,7 @@ def decision_section(page: Page) -> dict[str, Any] | None:
         for priced in PRICE_AXES
     }
     shown = any(chart is not None for chart in charts.values())
-    return {"charts": charts, "bars": _has_bars(page)} if shown else None
+    return {"charts": charts, "bars": _has_bars(page), "scale": page.words.scale} if shown else None
 
 
 def _has_bars(page: Page) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from analysis.findings import reruns, steps_saved
 from analysis.report.html import MOST_ROWS, Cell, PageTable, Row, badge_cell, number
 from analysis.report.page import Page
-from search.formats import duration, ending, millions, state_word, summary_lines
+from search.formats import duration, ending, gmacs_decimals, millions, state_word, summary_lines
 from search.objectives import VALIDATION_LOSS, Objective
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
@@ -44,7 +44,7 @@ def _trial_cells(trial: Trial, scores: Sequence[Objective], *, hint: bool) -> li
         badge_cell(state_word(trial.state)),
         Cell(trial.architecture.id, code=True, hint=choices),
         Cell(millions(trial.cost.parameters), trial.cost.parameters, "number"),
-        number(trial.cost.gmacs, 1),
+        number(trial.cost.gmacs, gmacs_decimals(trial.cost.gmacs)),
         Cell(f"{trial.last_step} / {trial.steps}", trial.last_step, "number"),
         *(number(trial.score(each.name), each.decimals) for each in scores),
         Cell(duration(trial.seconds), round(trial.seconds, 3), "number"),

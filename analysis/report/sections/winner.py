@@ -8,7 +8,7 @@ from analysis.report.page import Page
 from analysis.report.sections.images import attribution_of, prompts_of, sample_sheets
 from search.formats import label
 from search.runs.files import SAMPLES_COLUMNS
-from space.difference import difference
+from space.candidates import candidate_difference
 
 
 def winner_section(page: Page) -> dict[str, Any] | None:
@@ -16,10 +16,10 @@ def winner_section(page: Page) -> dict[str, Any] | None:
     if winner is None:
         return None
     changes = {
-        label(name): difference(architecture, winner.architecture)
+        label(name): candidate_difference(architecture, winner.architecture)
         for name, architecture in page.references.items()
     }
-    return {"winner": winner, "changes": changes}
+    return {"winner": winner, "changes": changes, "units": page.words.units}
 
 
 def image_section(page: Page) -> dict[str, Any]:
@@ -29,4 +29,5 @@ def image_section(page: Page) -> dict[str, Any]:
         "prompts": prompts_of(page.folder),
         "columns": SAMPLES_COLUMNS,
         "attribution": attribution_of(page.history),
+        "samples": page.words.samples,
     }

@@ -14,7 +14,8 @@ TABLE = "sections/trials.html"
 
 
 def test_a_section_with_nothing_to_show_is_left_out_with_its_chart() -> None:
-    scores = {"labels": ["FID", "CLIP"], "bars": True, "charts": {"there": go.Figure(), "absent": None}}
+    charts_of = {"there": go.Figure(), "absent": None}
+    scores = {"labels": ["FID", "CLIP"], "corner": "top left", "bars": True, "charts": charts_of}
     sections = [
         Section(TILES, lambda subject: {"tiles": [(subject, "first")]}),
         Section("sections/curves.html", lambda _: None),

@@ -16,7 +16,7 @@ from search.preparation import worker_settings
 from search.settings import settings_from_plain
 from search.strategy import Job, Report
 from space.shared.retries import StorageAway, Waiting
-from tests.search.worlds import make_search, scores_at
+from tests.search.worlds import made_by, make_search, scores_at
 from training.data.factory import load_data
 from training.failures import Diverged, why_failed
 
@@ -31,9 +31,6 @@ class FailingWorker:
         None,
     )
 
-    def __init__(self, settings: object) -> None:
-        pass
-
     def run(self, job: Job) -> Iterator[Report]:
         if error := self.errors[int(job.key)]:
             raise error
@@ -43,11 +40,10 @@ class FailingWorker:
 
 
 def test_a_job_that_fails_is_recorded_and_the_search_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(inline, "TrialWorker", FailingWorker)
     search = make_search(tmp_path, trials=4)
-    inline.run_inline(search, None)  # type: ignore[arg-type]
+    inline.run_inline(search, made_by(FailingWorker))
     assert [(trial.state, trial.reason) for trial in search.history.trials] == [
         ("failed", "diverged: loss is NaN at step 7"),
         ("failed", "out of memory"),
@@ -59,11 +55,10 @@ def test_a_job_that_fails_is_recorded_and_the_search_goes_on(
 def test_ctrl_c_leaves_the_job_running_for_a_resumed_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inline, "TrialWorker", FailingWorker)
     monkeypatch.setattr(FailingWorker, "errors", (KeyboardInterrupt(),))
     search = make_search(tmp_path, trials=1)
     with pytest.raises(KeyboardInterrupt):
-        inline.run_inline(search, None)  # type: ignore[arg-type]
+        inline.run_inline(search, made_by(FailingWorker))
     assert [trial.state for trial in search.history.trials] == ["running"] and not search.finished
 
 
@@ -119,8 +114,7 @@ def test_hostile_reasons_do_not_break_the_live_table(tmp_path: Path) -> None:
 class FullDiskWorker:
     """Waits at its first rung; trial 1 waits in vain."""
 
-    def __init__(self, settings: object) -> None:
-        self.settings = settings
+    run_folder = "runs/full"
 
     def run(self, job: object) -> Iterator[Report | Waiting]:
         for step in job.rungs:  # type: ignore[attr-defined]
@@ -131,15 +125,11 @@ class FullDiskWorker:
 
 
 def test_a_trial_whose_storage_stays_away_is_not_failed_but_left_for_a_resume(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    class Settings:
-        run_folder = str(tmp_path)
-
-    monkeypatch.setattr(inline, "TrialWorker", FullDiskWorker)
     search, said = make_search(tmp_path, trials=3), []
     with pytest.raises(StorageAway, match=r"trial 1: .* 20 minutes: state\.pt: No space left"):
-        inline.run_inline(search, Settings(), said.append)  # type: ignore[arg-type]
+        inline.run_inline(search, made_by(FullDiskWorker), said.append)
     assert [trial.state for trial in search.history.trials] == ["complete", "running"]
     assert said == [f"trial {n}: waits: state.pt: No space left on device" for n in (0, 1)]
 
@@ -152,14 +142,8 @@ class AwayWorker(FullDiskWorker):
         yield
 
 
-def test_a_trial_whose_data_stays_away_is_left_for_a_resume_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Settings:
-        run_folder = str(tmp_path)
-
-    monkeypatch.setattr(inline, "TrialWorker", AwayWorker)
+def test_a_trial_whose_data_stays_away_is_left_for_a_resume_too(tmp_path: Path) -> None:
     search = make_search(tmp_path, trials=2)
     with pytest.raises(StorageAway, match=r"trial 0: data\.source: 's3://photos'.* 600 s; .*resume="):
-        inline.run_inline(search, Settings())  # type: ignore[arg-type]
+        inline.run_inline(search, made_by(AwayWorker))
     assert [trial.state for trial in search.history.trials] == ["running"]

@@ -19,7 +19,7 @@ from search.trial_log import saved_step
 from search.trial_words import Said, StartsAgain
 from space.shared.retries import StorageAway, Waiting
 from tests.search.backends.tuned import asked_of_tune
-from tests.search.worlds import RUNGS, make_search, scores_at
+from tests.search.worlds import RUNGS, made_by, make_search, scores_at
 from training.distributed.launch import LastWord
 
 # In the words of Ray 2.60, as Tune writes them into a trial's error.txt.
@@ -213,10 +213,6 @@ class ScriptedWorker:
 
     outcomes: tuple[object, ...] = ()
 
-    def __init__(self, settings: object) -> None:
-        if settings == "away":
-            raise FileNotFoundError(errno.ENOENT, "not mounted here", "evaluator")
-
     def run(self, job: object) -> Iterator[object]:
         for outcome in self.outcomes:
             if isinstance(outcome, Exception):
@@ -224,19 +220,22 @@ class ScriptedWorker:
             yield outcome
 
 
+def away_worker() -> object:
+    raise FileNotFoundError(errno.ENOENT, "not mounted here", "evaluator")
+
+
 def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     from search.backends import ray_tune
 
     report = Report(2, {"fid": 1.0}, {})
     full = OSError(errno.ENOSPC, "No space left on device", "state.pt")
-    monkeypatch.setattr(ray_tune, "TrialWorker", ScriptedWorker)
     actor_of = asked_of_tune(None, None, ClusterSettings(), print, ONE_NODE).actor
     monkeypatch.setattr(
         ScriptedWorker,
         "outcomes",
         (Waiting("full"), StartsAgain("torn"), Said("halved"), report, ValueError("a bug")),
     )
-    actor = actor_of({"threads": 1, "settings": "here", "job": "0", "workers": 1})
+    actor = actor_of({"threads": 1, "settings": made_by(ScriptedWorker), "job": "0", "workers": 1})
     assert [actor.step() for _ in range(5)] == [
         {"waiting": "full"},
         {"starts_again": "torn"},
@@ -245,19 +244,19 @@ def test_a_worker_says_failed_for_its_trials_faults_alone(monkeypatch: pytest.Mo
         {"failed": "ValueError: a bug"},
     ]
     monkeypatch.setattr(ScriptedWorker, "outcomes", (full,))
-    actor.reset_config({"settings": "here", "job": "1", "workers": 1})
+    actor.reset_config({"settings": made_by(ScriptedWorker), "job": "1", "workers": 1})
     with pytest.raises(ray_tune.Stuck, match="No space left on device"):
         actor.step()
     with pytest.raises(ray_tune.Stuck, match="not mounted here"):
-        actor_of({"threads": 1, "settings": "away", "job": "0"}).step()
+        actor_of({"threads": 1, "settings": made_by(away_worker), "job": "0"}).step()
     away = StorageAway("data.source: 's3://photos' cannot be read")
     monkeypatch.setattr(ScriptedWorker, "outcomes", (away,))
-    actor.reset_config({"settings": "here", "job": "2", "workers": 1})
+    actor.reset_config({"settings": made_by(ScriptedWorker), "job": "2", "workers": 1})
     with pytest.raises(ray_tune.Stuck, match="s3://photos"):
         actor.step()
     monkeypatch.setattr(ScriptedWorker, "outcomes", (RuntimeError("gloo: Connection closed by peer"),))
     monkeypatch.setattr(ray_tune, "RayPeers", AwayPeers)
-    actor.reset_config({"settings": "here", "job": "3", "workers": 2, "peers": {}})
+    actor.reset_config({"settings": made_by(ScriptedWorker), "job": "3", "workers": 2, "peers": {}})
     with pytest.raises(ray_tune.Stuck, match=r"worker 1 of 2: data\.source: 's3://photos'"):
         actor.step()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mdsearch.commands.search import settings_of
+from mdsearch.api import settings_of
 from search.checks import compared_with
 from search.named import named_architecture
 from search.runs.bundle import histories_of

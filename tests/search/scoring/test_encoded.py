@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from mdsearch.api import settings_of as search_settings
 from mdsearch.commands.encode import EncodeCommand, run
-from mdsearch.commands.search import settings_of as search_settings
 from search.checks import check
 from search.plan import search_plan
 from search.run import execute

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evaluators.protocols.protocol import EvaluationProtocol
-from mdsearch.commands.search import settings_of as search_settings
+from mdsearch.api import settings_of as search_settings
 from search.run import execute
 from search.scoring.by_protocol import derived_protocol, differences_from_named
 from search.scoring.evaluator import scoring_plan

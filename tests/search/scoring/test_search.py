@@ -25,8 +25,8 @@ from evaluators.networks.embedded_store import SHIPPED
 from evaluators.protocols.protocol import EvaluationProtocol, captions_digest
 from evaluators.scorers.by_protocol import ProtocolEvaluator, load_evaluator, load_pinned, stored_protocol
 from evaluators.scorers.embedded import Evaluator
+from mdsearch.api import settings_of as search_settings
 from mdsearch.commands import generate_curves as curves
-from mdsearch.commands.search import settings_of as search_settings
 from search.checks import check
 from search.confirmation.unmeasured import why_unknown
 from search.preparation import header_of

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
-from mdsearch.commands.search import settings_of
+from mdsearch.api import settings_of
 from search.preparation import data_in_words
 from search.scoring.embedded import prepare_embedded
 from training.data.dataset import Dataset
