@@ -57,7 +57,7 @@ def test_bash_is_offered_commands_groups_presets_and_fields_of_what_is_chosen(ba
     assert seconds == ["samples", "seed=", "steps="]
     assert names[:2] == ["budget=", "budget.parameters_millions="]
     assert presets == ["md", "md_lite"]  # behind the sign of equality, where bash parts words
-    assert fields == ["data.scenes=", "data.seed="]
+    assert fields == ["data.scenes=", "data.style=", "data.seed="]
     assert "data.captions=" in chosen and "data.scenes=" not in chosen
     assert placed == ["none"]
     assert paths == unknown == []  # bash then completes names of files
