@@ -43,6 +43,11 @@ SCORE_OF_COST: dict[str, str] = {
     "parameters_millions": "decoder_parameters",
     "latency_ms": LATENCY,
 }
+LABEL_OF_COST: dict[str, str] = {
+    "gmacs": "the decoder's GMACs",
+    "parameters_millions": "the decoder's parameters (M)",
+    "latency_ms": "the decoder's latency (ms)",
+}
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ class DecoderSearchSettings:
     def objectives(self) -> Objectives:
         """A PSNR that rises and a cost that falls."""
         return Objective(PSNR, "maximize", "linear", "PSNR"), Objective(
-            SCORE_OF_COST[self.cost], "minimize", "log"
+            SCORE_OF_COST[self.cost], "minimize", "log", LABEL_OF_COST[self.cost]
         )
 
     def cost_score(self, candidate: Candidate) -> dict[str, float]:
