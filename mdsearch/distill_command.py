@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mdsearch.long_training import LongTraining
-from mdsearch.train_command import OF_RUN, read_kept, trained_as
+from mdsearch.long_training import LongTraining, read_kept
+from mdsearch.train_command import OF_RUN, trained_as
 from mdsearch.with_a_base import composed_with_base
 from space.shared.plain import InputError, from_plain
 from training.data.factory import DataSettings

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import yaml
+
+from conf.words import first_line
 from space.shared.command_lines import command_line, setting_word
-from space.shared.files import alone_in
-from space.shared.plain import InputError
+from space.shared.files import alone_in, write_whole
+from space.shared.plain import InputError, to_plain
 from training.distributed.ranks import given_workers
 from training.failures import is_out_of_memory
-from training.files import STATES_FOLDER, states_in
-from training.run import RunSettings
+from training.files import CONFIG_NAME, STATES_FOLDER, has_states, states_in
+from training.kept import KeptTraining
+from training.run import Kept, RunSettings, TrainingRun
 
+WORDS = "overrides.yaml"
 OF_FOLDER = {"state_every_steps": 1, "images": 1, "keep_last": 1, "rollbacks": 0}  # the least of each
 # What a training may be gone on with otherwise: it learns the same, or for longer.
 OF_EXECUTION = {
@@ -131,6 +136,74 @@ def reason_of_memory(error: Exception, verb: str, folder: Path, field: str) -> s
     return (
         f"out of memory: {reason}; a smaller {field} takes less, in batches as before: {resume} {field}=..."
     )
+
+
+@contextmanager
+def run_in_folder(
+    trainer: Kept, folder: Path, command: LongTraining
+) -> Iterator[tuple[TrainingRun[Kept], Callable[[], bool]]]:
+    """A run in a folder that nobody else writes to, and whether somebody asks to stop.
+
+    Raises:
+        KeyboardInterrupt: at the end, if somebody did; it has been said how to go on.
+    """
+    with (
+        held(folder),
+        interruption() as stopped,
+        closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
+    ):
+        yield run, stopped
+    end_if_stopped(stopped, trainer, folder)
+
+
+def end_if_stopped(stopped: Callable[[], bool], trainer: KeptTraining[Any], folder: Path) -> None:
+    """Raises KeyboardInterrupt, having said how to go on."""
+    if stopped():
+        print(f"stopped at step {trainer.step}; go on with: {command_line(trainer.command, resume=folder)}")
+        raise KeyboardInterrupt
+
+
+# ---------------------------------------------------------------------- what is kept in the folder
+
+
+def keep_words(
+    folder: Path, words: Sequence[str], settings: Mapping[str, Any], texts: Mapping[str, str]
+) -> None:
+    """What is needed to go on: the words, the resolved settings, and further texts by the names of their
+    files. Raises InputError where the folder cannot be written."""
+    try:
+        for name, text in texts.items():
+            write_whole(folder / name, text)
+        write_whole(folder / WORDS, yaml.safe_dump(list(words)))
+        write_whole(folder / CONFIG_NAME, yaml.safe_dump(dict(settings), sort_keys=False))
+    except OSError as error:
+        raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
+
+
+def read_kept(folder: Path, name: str, kind: type, word: str = "resume", what: str = "a training") -> Any:
+    """What a training kept of its words or settings. Raises InputError where it kept none."""
+    none = f"{word}: {str(folder)!r} is no folder of {what}"
+    try:
+        plain = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{none} ({first_line(error)})") from None
+    if not isinstance(plain, kind):
+        raise InputError(f"{none} ({name} holds something else)")
+    return plain
+
+
+def check_same_training(folder: Path, resume: str | None, own: str, deciding: Mapping[str, object]) -> None:
+    """Raises InputError where a folder holds another training of this command, and no `resume=` asks to go on
+    so.
+
+    Args:
+        own: a field that commands of another kind have not; of theirs the states say what they are.
+        deciding: what is learnt, by field.
+    """
+    if resume is None and has_states(folder):
+        before = read_kept(folder, CONFIG_NAME, dict, "out")
+        if own in before:
+            refuse_other_settings(folder, before, to_plain(dict(deciding)))
 
 
 def refuse_other_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -10,12 +10,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
-import yaml
 
 from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
-from conf.words import as_lists, as_text, first_line, path_of
-from mdsearch.long_training import LongTraining
+from conf.words import as_lists, as_text, path_of
+from mdsearch.long_training import WORDS, LongTraining, read_kept
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.command_lines import setting_word
@@ -36,7 +35,7 @@ TRAIN_TEXTS = (
     "card.licence", "card.data_licence",
 )  # fmt: skip
 LEAST = {"workers": 1, "min_workers": 1, "restarts": 0}
-OF_RUN, WORDS = ("proxy", "data", "training"), "overrides.yaml"
+OF_RUN = ("proxy", "data", "training")
 CPU = torch.device("cpu")
 STEPS = {"steps": None}  # of a training; they do not tell one from another
 
@@ -249,15 +248,3 @@ def _note_other_settings(command: TrainCommand, words: list[str]) -> None:
     if others:
         take = setting_word("run", run)
         print(f"note: {run} had other settings of {', '.join(others)}; {take} takes them", file=sys.stderr)
-
-
-def read_kept(folder: Path, name: str, kind: type, word: str = "resume") -> Any:
-    """What a training kept of its words or settings."""
-    none = f"{word}: {str(folder)!r} is no folder of a training"
-    try:
-        plain = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{none} ({first_line(error)})") from None
-    if not isinstance(plain, kind):
-        raise InputError(f"{none} ({name} holds something else)")
-    return plain

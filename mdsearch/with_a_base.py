@@ -9,7 +9,8 @@ from typing import Any
 from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
 from conf.words import as_text, path_of
-from mdsearch.train_command import WORDS, read_kept, trained_as, whole_settings
+from mdsearch.long_training import WORDS, read_kept
+from mdsearch.train_command import trained_as, whole_settings
 from space.shared.plain import InputError
 from training.files import CONFIG_NAME
 from training.model import ModelSettings

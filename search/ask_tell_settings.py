@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from search.runs.header import ELSEWHERE
 from search.runs.prior import refuse_prior_of_others
 from search.runs.scores import all_of
 from search.samplers.factory import SamplerSettings
+from search.settings import changed_fields
 from search.statistics.noise import Noise, noise_to_plain
 from search.stopping.factory import StoppingSettings
 from search.strategies.factory import StrategySettings
@@ -105,13 +106,7 @@ def claimed(settings: AskTellSettings) -> Path:
         return folder_for(Path(settings.runs_folder).expanduser(), settings.name, serve_command)
     folder = Path(settings.resume).expanduser()
     before = stored_ask_tell(folder)
-    changed = [
-        each.name
-        for each in fields(AskTellSettings)
-        if each.name not in ASK_TELL_FREE_ON_RESUME
-        and getattr(before, each.name) != getattr(settings, each.name)
-    ]
-    if changed:
+    if changed := changed_fields(before, settings, ASK_TELL_FREE_ON_RESUME):
         raise InputError(f"resume: {', '.join(changed)} differ from what {folder} was made with")
     return folder
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ from space.proxy import narrow
 from space.shared.files import write_whole
 from space.shared.plain import to_plain
 from training.data.dataset import Dataset
+from training.data.factory import DataSettings
 from training.generation.grid import save_grid
 from training.trainer import Trainer
 
@@ -141,8 +143,22 @@ def start_scores(
 
 
 def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> dict[str, Any]:
-    reads = reads_of(settings)
-    header = {
+    reads, noise = reads_of(settings), noise_to_plain(settings.noise)
+    own = {"noise": noise, "references": list(settings.confirmation.references)}
+    header = header_of_search(settings, settings.data, settings.training, folder, overrides, own)
+    return header | ({READS: reads} if reads else {}) | recorded_lists(settings.budget)
+
+
+def header_of_search(
+    settings: Choosing,
+    data: DataSettings,
+    training: Any,
+    folder: Path,
+    overrides: list[str],
+    own: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What every record begins with; `training` is that of trials, `own` what one search says beside it."""
+    return {
         "name": folder.name,
         "overrides": overrides,
         "seed": settings.seed,
@@ -152,15 +168,13 @@ def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> d
         "budget": settings.budget.to_plain(),
         "space": to_plain(settings.space),
         "proxy": to_plain(settings.proxy),
-        "data": to_plain(settings.data),
-        "training": to_plain(settings.training),
+        "data": to_plain(data),
+        "training": to_plain(training),
         "strategy": to_plain(settings.strategy),
         "sampler": to_plain(settings.sampler),
         "stopping": to_plain(settings.stopping),
-        "noise": noise_to_plain(settings.noise),
-        "references": list(settings.confirmation.references),
+        **own,
     }
-    return header | ({READS: reads} if reads else {}) | recorded_lists(settings.budget)
 
 
 def search_strategy(settings: Choosing, record: MemoryRecord, noise: Noise) -> Strategy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -212,10 +212,7 @@ def _check_without_protocol(settings: SearchSettings) -> None:
             )
 
 
-def changed_fields(before: SearchSettings, now: SearchSettings) -> list[str]:
-    """Fields that may not differ on resume, and do."""
-    return [
-        field_.name
-        for field_ in fields(SearchSettings)
-        if field_.name not in FREE_ON_RESUME and getattr(before, field_.name) != getattr(now, field_.name)
-    ]
+def changed_fields(before: Any, now: Any, free: Collection[str] = FREE_ON_RESUME) -> list[str]:
+    """Fields of two settings of one kind that may not differ on resume, and do; all but `free` may not."""
+    names = [each.name for each in fields(before) if each.name not in free]
+    return [name for name in names if getattr(before, name) != getattr(now, name)]

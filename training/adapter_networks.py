@@ -25,12 +25,8 @@ class _Frozen:
         return self
 
 
-class _Beside(nn.Module):
-    """A network with another one beside it, which is trained."""
-
-    def __init__(self, unet: UNet, adapter: Any) -> None:
-        super().__init__()
-        self.adapter, self._base = adapter, _Frozen(unet)
+class _Guided(nn.Module):
+    """A network to which something is added that is made of a condition."""
 
     def forward(
         self,
@@ -41,14 +37,28 @@ class _Beside(nn.Module):
         guidance: Tensor | None = None,
     ) -> Tensor:
         residuals = self.residuals(latents, timesteps, context, condition)
-        predicted: Tensor = self._base.module(
-            latents, timesteps, context, guidance=guidance, residuals=residuals
-        )
+        predicted: Tensor = self.network(latents, timesteps, context, guidance=guidance, residuals=residuals)
         return predicted
+
+    @property
+    @abstractmethod
+    def network(self) -> UNet: ...
 
     @abstractmethod
     def residuals(self, latents: Tensor, timesteps: Tensor, context: Tensor, condition: Tensor) -> Residuals:
         """What is added to the network."""
+
+
+class _Beside(_Guided):
+    """A network that stays, with another one beside it, which is trained."""
+
+    def __init__(self, unet: UNet, adapter: Any) -> None:
+        super().__init__()
+        self.adapter, self._base = adapter, _Frozen(unet)
+
+    @property
+    def network(self) -> UNet:
+        return self._base.module
 
 
 class ControlledNetwork(_Beside):
@@ -68,7 +78,7 @@ class GuidedByMaps(_Beside):
         return Residuals(inside=self.adapter(condition))
 
 
-class InpaintingNetwork(nn.Module):
+class InpaintingNetwork(_Guided):
     """A network with further inputs, whose weights start at zero. The condition is what they are given."""
 
     def __init__(self, unet: UNet, channels: int) -> None:
@@ -78,14 +88,9 @@ class InpaintingNetwork(nn.Module):
         self.inputs = nn.Conv2d(channels, outer, 3, padding=1, bias=False)
         nn.init.zeros_(self.inputs.weight)
 
-    def forward(
-        self,
-        latents: Tensor,
-        timesteps: Tensor,
-        context: Tensor,
-        condition: Tensor,
-        guidance: Tensor | None = None,
-    ) -> Tensor:
-        beside = Residuals(first=self.inputs(condition.to(latents.dtype)))
-        predicted: Tensor = self.unet(latents, timesteps, context, guidance=guidance, residuals=beside)
-        return predicted
+    @property
+    def network(self) -> UNet:
+        return self.unet
+
+    def residuals(self, latents: Tensor, timesteps: Tensor, context: Tensor, condition: Tensor) -> Residuals:
+        return Residuals(first=self.inputs(condition.to(latents.dtype)))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,22 +16,20 @@ from mdsearch.distill_command import DistillCommand, distill_command_of, notes_o
 from mdsearch.long_training import (
     check_ahead,
     check_alone,
-    held,
-    interruption,
+    check_same_training,
+    keep_words,
     reason_of_memory,
-    refuse_other_settings,
+    run_in_folder,
 )
 from mdsearch.progress import training_progress
-from mdsearch.train_command import WORDS, read_kept
 from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line, setting_word, typed_line
-from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
 from training.data.factory import load_data
 from training.distillation import Distiller
 from training.failures import Diverged
-from training.files import ARCHITECTURE_NAME, CONFIG_NAME, has_states
+from training.files import ARCHITECTURE_NAME
 from training.handing_over import withdraw
 from training.model import load_model
 from training.model_card import Card, card_of, write_card
@@ -80,14 +75,11 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
     trainer.say = print
     for line in trainer.unread_text():
         print(line)
-    with (
-        held(folder),
-        interruption() as stopped,
-        closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
-    ):
-        _check_same(command, folder)
+    with run_in_folder(trainer, folder, command) as (run, stopped):
+        deciding = {"objective": command.objective, "training": command.training}
+        check_same_training(folder, command.resume, "objective", deciding)
         run.go_on()
-        _prepare(folder, command, words)
+        _keep(folder, command, words)
         withdraw(folder)
         write_card(folder, _card(command, trainer, folder))
         if command.scores:
@@ -104,9 +96,6 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
             run.train_to(last, advance)
         if not stopped():
             hand_over_and_say(folder, partial(_card, command, trainer, folder))
-    if stopped():
-        print(f"stopped at step {trainer.step}; go on with: {command_line('distill', resume=folder)}")
-        raise KeyboardInterrupt
     return folder
 
 
@@ -125,26 +114,11 @@ def _card(command: DistillCommand, trainer: Distiller, folder: Path) -> Card:
     return replace(card, protocol=f"{base}, distilled by {command.objective.name}: {card.protocol}")
 
 
-def _check_same(command: DistillCommand, folder: Path) -> None:
-    """Raises InputError where the folder is of another distillation, and no `resume=` asks to go on so."""
-    if command.resume is not None or not has_states(folder):
-        return
-    before = read_kept(folder, CONFIG_NAME, dict, "out")
-    if "objective" in before:  # else it is of another command, as its states say
-        now = {"objective": command.objective, "training": command.training}
-        refuse_other_settings(folder, before, to_plain(now))
-
-
-def _prepare(folder: Path, command: DistillCommand, words: list[str]) -> None:
-    """The folder with what is needed to go on, and what tells how the base was built."""
-    settings = of_base(command) | to_plain(replace(command, resume=None))
-    try:
-        if (file := Path(command.init_from) / ARCHITECTURE_NAME).is_file():
-            shutil.copyfile(file, folder / ARCHITECTURE_NAME)
-        write_whole(folder / WORDS, yaml.safe_dump(words))
-        write_whole(folder / CONFIG_NAME, yaml.safe_dump(settings, sort_keys=False))
-    except OSError as error:
-        raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
+def _keep(folder: Path, command: DistillCommand, words: list[str]) -> None:
+    """What is needed to go on, and what tells how the base was built."""
+    file = Path(command.init_from) / ARCHITECTURE_NAME
+    texts = {ARCHITECTURE_NAME: file.read_text(encoding="utf-8")} if file.is_file() else {}
+    keep_words(folder, words, of_base(command) | to_plain(replace(command, resume=None)), texts)
 
 
 # ---------------------------------------------------------------------- sweeps

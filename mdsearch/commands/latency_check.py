@@ -66,16 +66,19 @@ def main(words: list[str]) -> int:
         largest = max(price(a).parameters for a in (*random, *equal))
         refuse_little_disk(AT_ONCE * EXPORTED_BYTES_PER_PARAMETER * largest)
     notes = latency_notes(Budget(prices=command.prices))
-    begin = CpuMoment.now()
-    measured = _measured(command, prices, place, [*random, *equal])
+    journal = _journal(command, prices)
+    kept, begin = set(journal.results), CpuMoment.now()
+    measured = _measured(command, prices, place, [*random, *equal], journal)
     verdict = verdict_of_list(measured[: len(random)], measured[len(random) :])
-    quiet = quietness(begin, CpuMoment.now(), available_cpus(), [])
+    quiet = quietness(begin, CpuMoment.now(), available_cpus(), []).sentence()
+    if kept.issuperset(one.id for one in measured):
+        quiet = f"all stood in {journal.path}; how quiet it was then is not kept"
     if command.format == "json":
-        plain = {"list": prices.describe(), "holds": verdict.holds, "quiet": quiet.sentence(), "notes": notes}
+        plain = {"list": prices.describe(), "holds": verdict.holds, "quiet": quiet, "notes": notes}
         print(json.dumps(plain | to_plain(verdict) | {"measured": to_plain(measured)}, indent=2))
     else:
         _print(verdict, measured, prices)
-        print("\n".join([quiet.sentence(), *notes]))
+        print("\n".join([quiet, *notes]))
     return 0 if verdict.holds else 1
 
 
@@ -117,16 +120,23 @@ def held_out_networks(
     return random, equal
 
 
-def _measured(
-    command: CheckCommand, prices: PriceList, place: Place, networks: Sequence[Architecture]
-) -> list[Whole]:
+def _journal(command: CheckCommand, prices: PriceList) -> Journal:
     about = {
         "runtime": prices.runtime,
         "threads": prices.threads,
         "device": prices.device,
         "rounds": command.rounds,
     }
-    journal = Journal(Path(command.out or f"{command.prices}.check"), about)
+    return Journal(Path(command.out or f"{command.prices}.check"), about)
+
+
+def _measured(
+    command: CheckCommand,
+    prices: PriceList,
+    place: Place,
+    networks: Sequence[Architecture],
+    journal: Journal,
+) -> list[Whole]:
     with shown_progress(Console(stderr=True), "networks") as on_done:
         measure_twice(
             networks,

@@ -10,23 +10,24 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import yaml
 from rich.console import Console
 
 from mdsearch.long_training import (
     check_ahead,
+    end_if_stopped,
     held,
     interruption,
+    keep_words,
+    read_kept,
     reason_of_memory,
     refuse_other_settings,
 )
 from mdsearch.plans import print_plan
 from mdsearch.progress import training_progress
-from mdsearch.train_command import OF_RUN, WORDS, TrainCommand, command_of, read_kept
+from mdsearch.train_command import OF_RUN, TrainCommand, command_of
 from mdsearch.train_plan import train_plan
 from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line
-from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
 from training.data.factory import load_data
@@ -79,7 +80,7 @@ def train(
     followers: list[Follower] = []
 
     def describe(run: TrainingRun[Trainer]) -> None:
-        _prepare(folder, command, words)  # once it is sure that the folder is of this training
+        _keep(folder, command, words)  # once it is sure that the folder is of this training
         withdraw(folder)
         write_card(folder, _card(command, run.trainer, folder))
         run.scores = _scored_on(command, run.trainer, folder) if command.scores else None
@@ -107,7 +108,7 @@ def train(
             stack.enter_context(held(folder))
             _check_same(command, folder)
             if not has_states(folder):
-                _prepare(folder, command, words)
+                _keep(folder, command, words)
             what = _described(command, first, folder)
             followers = stack.enter_context(followed(command.logger, what, folder, stages[-1].until))
         ranks.asks = stack.enter_context(interruption())
@@ -115,9 +116,7 @@ def train(
         trainer = run_stages(first, place, make, ends, folder, command.kept(), during, stopped)
         if not stopped():
             ranks.first(partial(hand_over_and_say, folder, partial(_card, command, trainer, folder)))
-    if stopped():
-        print(f"stopped at step {trainer.step}; go on with: {command_line('train', resume=folder)}")
-        raise KeyboardInterrupt
+    end_if_stopped(stopped, trainer, folder)
     return folder
 
 
@@ -182,15 +181,10 @@ def _scored_on(command: TrainCommand, trainer: Trainer, folder: Path) -> Scores:
     return embedded_scores({name: plain[name] for name in OF_RUN}, command.seed, trainer, folder)
 
 
-def _prepare(folder: Path, command: TrainCommand, words: list[str]) -> None:
-    """The folder with what is needed to go on: the words, the resolved settings, the architecture."""
-    try:
-        write_whole(folder / ARCHITECTURE_NAME, command.architecture().to_yaml())
-        write_whole(folder / WORDS, yaml.safe_dump(words))
-        settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
-        write_whole(folder / CONFIG_NAME, settings)
-    except OSError as error:
-        raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
+def _keep(folder: Path, command: TrainCommand, words: list[str]) -> None:
+    """What is needed to go on: the words, the resolved settings, the architecture."""
+    settings = to_plain(replace(command, resume=None))
+    keep_words(folder, words, settings, {ARCHITECTURE_NAME: command.architecture().to_yaml()})
 
 
 def train_by_workers(command: TrainCommand, words: list[str]) -> None:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import yaml
 from rich.console import Console
 
 from mdsearch.long_training import (
     LongTraining,
     check_ahead,
     check_alone,
-    held,
-    interruption,
+    check_same_training,
+    keep_words,
     reason_of_memory,
-    refuse_other_settings,
+    run_in_folder,
 )
 from mdsearch.progress import training_progress
-from mdsearch.train_command import WORDS, read_kept
 from mdsearch.with_a_base import composed_with_base
 from space.shared.command_lines import command_line
-from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import StorageAway
 from training.adapter_kinds import AdapterSettings, ControlNetSettings
@@ -31,8 +26,6 @@ from training.adapting import AdapterTrainer, beside_base
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.failures import Diverged
-from training.files import CONFIG_NAME
-from training.run import TrainingRun
 from training.settings import TrainingSettings
 
 ADAPTER_TEXTS = ("init_from", "out", "resume", "data.folder", "data.captions", "data.source")
@@ -89,15 +82,12 @@ def train_adapter(command: AdapterCommand, words: list[str]) -> AdapterTrainer:
     trainer.say = print
     for line in trainer.unread_text():
         print(line)
-    with (
-        held(folder),
-        interruption() as stopped,
-        closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
-    ):
+    with run_in_folder(trainer, folder, command) as (run, _):
+        check_same_training(
+            folder, command.resume, "adapter", {"adapter": command.adapter, "training": command.training}
+        )
         run.go_on()
-        if trainer.step and command.resume is None:
-            refuse_other_settings(folder, read_kept(folder, CONFIG_NAME, dict, "out"), _deciding(command))
-        _prepare(folder, command, words)
+        keep_words(folder, words, to_plain(replace(command, resume=None)), {})
         print(
             f"{trainer.parameters:,} parameters of {command.adapter.name} on {trainer.device}, "
             f"{data.train_images:,} images of {data.image_size_px} px, steps {trainer.step} to {last}, "
@@ -105,25 +95,7 @@ def train_adapter(command: AdapterCommand, words: list[str]) -> AdapterTrainer:
         )
         with training_progress(Console(), last, trainer.step) as advance:
             run.train_to(last, advance)
-    if stopped():
-        print(f"stopped at step {trainer.step}; go on with: {command_line(trainer.command, resume=folder)}")
-        raise KeyboardInterrupt
     return trainer
-
-
-def _deciding(command: AdapterCommand) -> dict[str, Any]:
-    """What is learnt, beside what states say themselves."""
-    return to_plain({"adapter": command.adapter, "training": command.training})
-
-
-def _prepare(folder: Path, command: AdapterCommand, words: list[str]) -> None:
-    """What is needed to go on: the words, the resolved settings."""
-    try:
-        write_whole(folder / WORDS, yaml.safe_dump(words))
-        settings = yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
-        write_whole(folder / CONFIG_NAME, settings)
-    except OSError as error:
-        raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
 
 
 def main(words: list[str]) -> int:

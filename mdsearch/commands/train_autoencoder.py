@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import yaml
 from rich.console import Console
 
 from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
-from conf.words import as_entries, as_text, first_line, path_of
+from conf.words import as_entries, as_text, path_of
 from evaluators.networks.perceptual import PerceptualName, check_files, perceptual_network
 from evaluators.networks.weights import WeightsSettings
 from mdsearch.long_training import (
+    WORDS,
     LongTraining,
     check_ahead,
     check_alone,
-    held,
-    interruption,
-    refuse_other_settings,
+    check_same_training,
+    keep_words,
+    read_kept,
+    reason_of_memory,
+    run_in_folder,
 )
 from mdsearch.progress import training_progress
-from mdsearch.train_command import WORDS
 from space.autoencoder import Autoencoder
 from space.interchange.autoencoder_files import StoredAutoencoder, read_autoencoder
 from space.interchange.weight_files import CONFIG_FILE
-from space.shared.command_lines import command_line
-from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import StorageAway
 from training.autoencoder import AUTOENCODER_RECORD, AutoencoderTrainer
@@ -38,14 +35,14 @@ from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.devices import choose_device
 from training.failures import Diverged
-from training.files import CONFIG_NAME, has_states
+from training.files import CONFIG_NAME
 from training.objectives.reconstruction import ReconstructionSettings
-from training.run import TrainingRun
 
 AUTOENCODER_TEXTS = (
     "out", "resume", "init_from", "data.folder", "data.captions", "data.source", "weights.cache_folder",
 )  # fmt: skip
 WEIGHTS_FILES, DESCRIPTION = "weights.files", "autoencoder.yaml"
+AUTOENCODER_TRAINING = "an autoencoder's training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,24 +71,13 @@ def autoencoder_command(words: list[str]) -> tuple[AutoencoderCommand, list[str]
     before: list[str] = []
     kept: Mapping[str, str] = {}
     if resume is not None:
-        before = list(map(str, _read(resume / WORDS, list)))
-        kept = _read(resume / CONFIG_NAME, dict).get("presets", {})
+        before = list(map(str, read_kept(resume, WORDS, list, what=AUTOENCODER_TRAINING)))
+        kept = read_kept(resume, CONFIG_NAME, dict, what=AUTOENCODER_TRAINING).get("presets", {})
     new, earlier = (as_entries(as_text(each, AUTOENCODER_TEXTS), WEIGHTS_FILES) for each in (words, before))
     plain, texts = compose_and_keep("train_autoencoder", new, before=earlier, kept=kept)
     command: AutoencoderCommand = from_plain(AutoencoderCommand, plain | {"presets": texts})
     added = [word for word in words if not word.startswith("resume=")]
     return command, [*without(before, added), *added]
-
-
-def _read(path: Path, kind: type, word: str = "resume") -> Any:
-    none = f"{word}: {str(path.parent)!r} is no folder of an autoencoder's training"
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{none} ({first_line(error)})") from None
-    if not isinstance(plain, kind):
-        raise InputError(f"{none} ({path.name} holds something else)")
-    return plain
 
 
 def make_trainer(command: AutoencoderCommand) -> AutoencoderTrainer:
@@ -147,15 +133,14 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
     folder, last = command.folder(), command.reconstruction.steps
     check_ahead(folder, last, "reconstruction.steps")
     trainer = make_trainer(command)
-    with (
-        held(folder),
-        interruption() as stopped,
-        closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
-    ):
-        _check_same(command, folder)
+    with run_in_folder(trainer, folder, command) as (run, _):
+        check_same_training(
+            folder, command.resume, "reconstruction", {"reconstruction": command.reconstruction}
+        )
         run.scores = trainer.scores
         run.go_on()
-        _prepare(folder, command, words)  # once it is sure that the folder is of this training
+        settings = to_plain(replace(command, resume=None))
+        keep_words(folder, words, settings, {DESCRIPTION: command.autoencoder.to_yaml()})
         print(
             f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} "
             f"images of {trainer.data.image_size_px} px, steps {trainer.step} to {last}, in {folder}; "
@@ -163,30 +148,7 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
         )
         with training_progress(Console(), last, trainer.step) as advance:
             run.train_to(last, advance)
-    if stopped():
-        print(f"stopped at step {trainer.step}; go on with: {command_line(trainer.command, resume=folder)}")
-        raise KeyboardInterrupt
     return trainer
-
-
-def _check_same(command: AutoencoderCommand, folder: Path) -> None:
-    """Raises InputError where the folder is of another training, and no `resume=` asks to go on so."""
-    if command.resume is None and has_states(folder):
-        before = _read(folder / CONFIG_NAME, dict, "out")
-        if "reconstruction" in before:  # else it is of another command, as its states say
-            refuse_other_settings(folder, before, to_plain({"reconstruction": command.reconstruction}))
-
-
-def _prepare(folder: Path, command: AutoencoderCommand, words: list[str]) -> None:
-    """What is needed to go on: the words, the resolved settings, the autoencoder."""
-    try:
-        write_whole(folder / DESCRIPTION, command.autoencoder.to_yaml())
-        write_whole(folder / WORDS, yaml.safe_dump(words))
-        write_whole(
-            folder / CONFIG_NAME, yaml.safe_dump(to_plain(replace(command, resume=None)), sort_keys=False)
-        )
-    except OSError as error:
-        raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
 
 
 def main(words: list[str]) -> int:
@@ -199,6 +161,10 @@ def main(words: list[str]) -> int:
         return 1
     except StorageAway as error:
         print(error)
+        return 1
+    except Exception as error:
+        of_batch = "reconstruction.micro_batch"
+        print(reason_of_memory(error, AutoencoderTrainer.command, command.folder(), of_batch))
         return 1
     for line in trainer.warnings():
         print(line)

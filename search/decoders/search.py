@@ -16,8 +16,7 @@ from search.decoders.trial import DecoderTrialSettings, DecoderWorker
 from search.display import Display
 from search.latency import latency_notes, recorded_lists
 from search.named import named_candidate
-from search.objectives import objectives_to_plain
-from search.preparation import absolute_weights, data_in_words, search_strategy
+from search.preparation import absolute_weights, data_in_words, header_of_search, search_strategy
 from search.runs.compatibility import DATA_DIGEST
 from search.runs.files import ENCODER_FOLDER, EVALUATOR_FOLDER, REAL_NAME, SAMPLES_COLUMNS
 from search.runs.header import DECODERS, SEARCHED
@@ -29,7 +28,7 @@ from search.subject import Prepared
 from space.architecture import compact
 from space.autoencoder import Autoencoder
 from space.prices.candidates import candidate_price
-from space.shared.plain import InputError, to_plain
+from space.shared.plain import InputError
 from training.autoencoder import check_data, encoder_digest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
@@ -63,24 +62,9 @@ class DecoderSearch:
 
     def header(self, folder: Path, overrides: list[str]) -> dict[str, Any]:
         settings = self.settings
-        return {
-            "name": folder.name,
-            SEARCHED: DECODERS,
-            "overrides": overrides,
-            "seed": settings.seed,
-            "trials": settings.trials,
-            "rungs": list(settings.rungs),
-            "objectives": objectives_to_plain(settings.objectives),
-            "budget": settings.budget.to_plain(),
-            "space": to_plain(settings.space),
-            "proxy": to_plain(settings.proxy),
-            "data": to_plain(settings.data),
-            "training": to_plain(settings.of_trials),
-            "strategy": to_plain(settings.strategy),
-            "sampler": to_plain(settings.sampler),
-            "stopping": to_plain(settings.stopping),
-            "references": list(settings.confirmation.references),
-        } | recorded_lists(settings.budget)
+        own = {SEARCHED: DECODERS, "references": list(settings.confirmation.references)}
+        header = header_of_search(settings, settings.data, settings.of_trials, folder, overrides, own)
+        return header | recorded_lists(settings.budget)
 
     def prepare(self, data: Dataset, folder: Path, display: Display) -> Prepared:
         display.message(data_in_words(data))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from search.objectives import Objective, Objectives
 from search.runs.files import CONFIG_NAME, RECORD_NAME
 from search.runs.folder import OF_DECODERS, folder_for
 from search.samplers.factory import SamplerSettings
-from search.settings import FREE_ON_RESUME
+from search.settings import changed_fields
 from search.statistics.noise import Noise
 from search.stopping.factory import StoppingSettings
 from search.strategies.factory import StrategySettings
@@ -222,12 +222,7 @@ def claim_decoder_folder(settings: DecoderSearchSettings) -> Path:
         return folder_for(Path(settings.runs_folder).expanduser(), settings.name, resume_command)
     folder = Path(settings.resume).expanduser()
     before = stored_decoder_search(folder)
-    changed = [
-        each.name
-        for each in fields(DecoderSearchSettings)
-        if each.name not in FREE_ON_RESUME and getattr(before, each.name) != getattr(settings, each.name)
-    ]
-    if changed:
+    if changed := changed_fields(before, settings):
         raise InputError(
             f"resume: {', '.join(changed)} differ from what {folder} was made with; a resumed search may "
             "change trials, confirmation, cluster, backend and weights only"

@@ -143,7 +143,7 @@ def test_a_list_is_measured_and_checked(
     found = json.loads(capsys.readouterr().out)
     assert found["networks"] == len(found["measured"]) == 6
     assert found["worst_error"] < 1e-6 and found["rank_correlation"] == pytest.approx(1)
-    assert status == 0 and found["holds"]
+    assert status == 0 and found["holds"] and "CPUs busy" in found["quiet"]
     assert found["spread"]["repeats"] == found["spread"]["ceiling"] == pytest.approx(1)
     assert found["spread"]["gmacs"] == [
         min(each["gmacs"] for each in found["measured"]),
@@ -154,6 +154,7 @@ def test_a_list_is_measured_and_checked(
     text = capsys.readouterr().out
     assert "6 networks never measured for the list: error median 0.0%" in text
     assert "no prediction can be expected above 1.000" in text
+    assert f"all stood in {out}.check" in text and "CPUs busy" not in text
     assert found["notes"] == []
     replace(prices, versions={"onnxruntime": "1.0"}).write(tmp_path / "old.json")
     latency_check.main([space, f"prices={tmp_path / 'old.json'}", f"out={out}.check", *check[1:-1]])
