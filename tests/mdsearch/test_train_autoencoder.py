@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from mdsearch.commands.train_autoencoder import autoencoder_command, main, make_trainer
 from space.shared.plain import InputError
 from training.files import CURVE_NAME, SAMPLES_NAME
+from training.run import TrainingRun
 
 TINY = """schema_version: 1
 latent_channels: 2
@@ -90,3 +91,18 @@ def test_mistakes_leave_no_folder(own: Path) -> None:
     assert not (own / "out").exists()
     with pytest.raises(InputError, match=r"resume: .* is no folder of an autoencoder's training"):
         main([f"resume={own}"])
+
+
+def test_want_of_memory_is_one_line_with_how_to_go_on(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def too_large(*args: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(TrainingRun, "train_to", too_large)
+    assert (
+        main([f"autoencoder={own / 'tiny.yaml'}", *SHORT, f"out={own / 'a'}", "reconstruction.steps=2"]) == 1
+    )
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("out of memory: DefaultCPUAllocator: can't allocate memory")
+    assert f"mdsearch train autoencoder resume={own / 'a'} reconstruction.micro_batch=" in said
