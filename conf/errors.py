@@ -13,7 +13,7 @@ from conf.repeated import KIND
 from conf.words import SAME, first_line
 from space.shared.plain import InputError, nearest
 
-WHOLE = ("experiment", *(folder for names in SAME.values() for folder in names.values()))  # configurations
+_WHOLE = ("experiment", *(folder for names in SAME.values() for folder in names.values()))  # configurations
 Presets = Mapping[str, Mapping[str, str]]
 
 
@@ -38,7 +38,7 @@ def _refuse_of_another(group: str, preset: str) -> None:
     """Raises InputError for a complete configuration that another command has under this name."""
     for command, names in SAME.items():
         for name, folder in names.items():
-            if folder != group and group in WHOLE and preset in built_in(PACKAGE)[folder]:
+            if folder != group and group in _WHOLE and preset in built_in(PACKAGE)[folder]:
                 raise InputError(
                     f"{group}: {preset!r} is of another command; write mdsearch {command} {name}={preset}"
                 )

@@ -11,7 +11,7 @@ from search.formats import counted, duration
 from space.shared.plain import InputError
 from training.plan import WorkPlan
 
-STATED, PLANNED, UNKNOWN = "stated", "by its own plan", "not known: its command has no plan"
+_STATED, _PLANNED, _UNKNOWN = "stated", "by its own plan", "not known: its command has no plan"
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,20 @@ class ExpectedStage:
 
 def expected_stage(stage: BuildStage) -> ExpectedStage:
     if stage.minutes is not None:
-        return ExpectedStage(stage.name, stage.line(), 60 * stage.minutes, STATED)
+        return ExpectedStage(stage.name, stage.line(), 60 * stage.minutes, _STATED)
     if stage.command not in PLANS:
-        return ExpectedStage(stage.name, stage.line(), None, UNKNOWN)
+        return ExpectedStage(stage.name, stage.line(), None, _UNKNOWN)
     there = [word for word in stage.words if not _reads_what_is_to_come(stage, word)]
     try:
         plan = PLANS[stage.command](there)
     except InputError as error:
-        return ExpectedStage(stage.name, stage.line(), None, PLANNED, not_there=(str(error),))
+        return ExpectedStage(stage.name, stage.line(), None, _PLANNED, not_there=(str(error),))
     figures = plan.figures
     return ExpectedStage(
         stage.name,
         stage.line(),
         figures.get("seconds"),
-        PLANNED,
+        _PLANNED,
         figures.get("accelerators"),
         figures.get("accelerator_hours"),
         tuple(line for line in plan.refused if not _is_to_come(line, stage)),

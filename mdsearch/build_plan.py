@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,6 @@ from conf.files import PACKAGE, built_in
 from conf.folders import config_options
 from conf.repeated import without
 from conf.words import as_entries, as_text
-from mdsearch.commands import divide
 from search.runs.files import RECORD_NAME
 from search.runs.record import read_events
 from space.shared.command_lines import setting_word, typed_line, typed_words
@@ -24,7 +23,8 @@ BUILD_TEXTS = ("out", "base")
 OF_STAGES = ("stages", "words")  # mappings whose values are parts of command lines
 SEARCHES = ("search", "search decoder")
 DECIDED_HERE = ("out", "resume", "runs_folder", "name")
-BASE, OUT = "train", "out"  # the stage in whose place base= stands; the folder of all
+_BASE, _OUT = "train", "out"  # the stage in whose place base= stands; the folder of all
+Divide = Callable[[list[str]], tuple[str, list[str]]]
 _NAMED = re.compile(r"(?<!\{)\{([a-z][\w-]*(?:\|[a-z][\w-]*)*)\}(?!\})")  # {train}; {decoder|autoencoder}
 
 
@@ -47,8 +47,8 @@ class BuildCommand:
         for name in (*self.words, *self.minutes):
             if name not in self.stages:
                 raise InputError(f"{name}: no such stage; {nearest(name, self.stages)}")
-        if self.base is not None and BASE not in self.stages:
-            raise InputError(f"base: takes the place of the stage {BASE}, which {self.name} has not")
+        if self.base is not None and _BASE not in self.stages:
+            raise InputError(f"base: takes the place of the stage {_BASE}, which {self.name} has not")
 
     def folder(self) -> Path:
         return Path(self.out or f"built/{self.name}").expanduser()
@@ -98,20 +98,23 @@ def build_command(words: list[str]) -> BuildCommand:
     return command
 
 
-def planned_stages(command: BuildCommand) -> tuple[list[BuildStage], list[str]]:
+def planned_stages(command: BuildCommand, divide: Divide) -> tuple[list[BuildStage], list[str]]:
     """In their order; and a line for each that is left out.
+
+    Args:
+        divide: tells the command that words begin with, which `mdsearch.commands` knows, from the rest.
 
     Raises:
         InputError: a stage that reads one that is none or comes later, words that cannot be used, or nothing
             to do.
     """
     found, notes = list[BuildStage](), list[str]()
-    names, folders = list(command.stages), {OUT: command.folder()}
-    replaced = [] if command.base is None else names[: names.index(BASE) + 1]
+    names, folders = list(command.stages), {_OUT: command.folder()}
+    replaced = [] if command.base is None else names[: names.index(_BASE) + 1]
     if command.base is not None:
-        folders[BASE] = Path(command.base).expanduser()
+        folders[_BASE] = Path(command.base).expanduser()
     for name in names:
-        verb, words = _words(command, name)
+        verb, words = _words(command, name, divide)
         _check_named(name, words, names)
         if verb is None:
             notes.append(f"{name}: left out")
@@ -140,7 +143,7 @@ def check_words(stage: BuildStage) -> None:
         raise InputError(f"{stage.name}: {error}") from None
 
 
-def _words(command: BuildCommand, name: str) -> tuple[str | None, list[str]]:
+def _words(command: BuildCommand, name: str, divide: Divide) -> tuple[str | None, list[str]]:
     """The command of a stage, and its words, of which the user's own count before the preset's. None: it is
     left out."""
     if (text := command.stages[name]) is None:
@@ -160,7 +163,7 @@ def _named(words: list[str]) -> list[str]:
 
 def _check_named(stage: str, words: list[str], stages: list[str]) -> None:
     for name in "|".join(_named(words)).split("|"):
-        if name and name not in (*stages, OUT):
+        if name and name not in (*stages, _OUT):
             raise InputError(
                 f"{stage}: {{{name}}} is no stage; {nearest(name, stages)}; text in braces: {{{{{name}}}}}"
             )
@@ -183,7 +186,7 @@ def _stage(
     own = [setting_word("out", leaves)]
     if verb in SEARCHES:
         own = [setting_word("runs_folder", leaves.parent), setting_word("name", leaves.name)]
-    reads = [each for names in _named(given) if (each := _first(names, folders)) not in (None, OUT)]
+    reads = [each for names in _named(given) if (each := _first(names, folders)) not in (None, _OUT)]
     return BuildStage(
         name,
         verb,
@@ -197,7 +200,7 @@ def _stage(
 
 def _filled(value: str, folders: Mapping[str, Path]) -> str | None:
     """With folders in place of braces; None: it has none."""
-    text = _NAMED.sub(lambda found: str(folders[_first(found[1], folders) or OUT]), value)
+    text = _NAMED.sub(lambda found: str(folders[_first(found[1], folders) or _OUT]), value)
     return text.replace("{{", "{").replace("}}", "}") if text != value else None
 
 

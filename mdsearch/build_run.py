@@ -39,10 +39,10 @@ LEFT = {
     "evaluate": SCORES_NAME,
     "evaluate reconstruction": SCORES_NAME,
 }
-WHOLE = ("export",)  # leave their folder whole or not at all, and take none that is there
+_WHOLE = ("export",)  # leave their folder whole or not at all, and take none that is there
 
 
-def run_stages(command: BuildCommand, stages: Sequence[BuildStage], run: RunStage) -> int:
+def run_build(command: BuildCommand, stages: Sequence[BuildStage], run: RunStage) -> int:
     """Run those that are not finished; the exit status of the first that fails, else 0.
 
     Raises:
@@ -129,7 +129,7 @@ def _pairs(stage: BuildStage, before: MadeStage) -> list[tuple[tuple[str, ...], 
 
 
 def is_finished(stage: BuildStage, before: MadeStage) -> bool:
-    return has_left(stage) and (before.finished or stage.command in WHOLE)
+    return has_left(stage) and (before.finished or stage.command in _WHOLE)
 
 
 def has_left(stage: BuildStage) -> bool:

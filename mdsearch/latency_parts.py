@@ -34,7 +34,7 @@ from training.pretrained import load_autoencoder
 
 WholePart = Literal["text", "unet", "decoder"]
 OTHER_PARAMETERS = {"text": 123_060_480, "decoder": 49_490_199}
-NAMES: Mapping[str, WholePart] = {"text_encoder": "text", "unet": "unet", "vae_decoder": "decoder"}
+_PARTS: Mapping[str, WholePart] = {"text_encoder": "text", "unet": "unet", "vae_decoder": "decoder"}
 OTHER_ROWS = "The paper's rows are of another device"
 
 
@@ -86,7 +86,7 @@ def parts_of_folder(folder: Path) -> MeasuredParts:
 
 def _of_model(folder: Path) -> MeasuredParts:
     model = load_model(folder, "cpu")
-    found = {NAMES[one.name]: one for one in components(model)}
+    found = {_PARTS[one.name]: one for one in components(model)}
     return MeasuredParts(
         model.architecture.id,
         model.architecture.latent_size,

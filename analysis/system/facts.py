@@ -25,7 +25,7 @@ from training.files import ARCHITECTURE_NAME
 from training.generation.sample_folder import CAPTIONS_NAME, SampleFolder, read_manifest
 from training.model import ModelSettings, read_description
 
-SHOWN = 8  # images of a set
+_SHOWN = 8  # images of a set
 
 
 @dataclass(frozen=True)
@@ -61,25 +61,25 @@ class SampleSet:
 
     def images(self) -> np.ndarray:
         """(N, H, W, 3) uint8, the first."""
-        return SampleFolder(self.folder, min(self.count, SHOWN), SHOWN).read()
+        return SampleFolder(self.folder, min(self.count, _SHOWN), _SHOWN).read()
 
     def captions(self) -> list[str]:
-        return read_captions(self.folder / CAPTIONS_NAME).texts[:SHOWN]
+        return read_captions(self.folder / CAPTIONS_NAME).texts[:_SHOWN]
 
 
 @dataclass(frozen=True)
-class Spread:
+class Took:
     """A median in ms, and its 95 % interval."""
 
     median: float
     low: float
     high: float
 
-    def times(self, count: int) -> Spread:
-        return Spread(self.median * count, self.low * count, self.high * count)
+    def times(self, count: int) -> Took:
+        return Took(self.median * count, self.low * count, self.high * count)
 
-    def plus(self, other: Spread) -> Spread:
-        return Spread(self.median + other.median, self.low + other.low, self.high + other.high)
+    def plus(self, other: Took) -> Took:
+        return Took(self.median + other.median, self.low + other.low, self.high + other.high)
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class Latency:
     device: str
     threads: int
     others: str
-    parts: Mapping[str, Mapping[str, Spread]]
+    parts: Mapping[str, Mapping[str, Took]]
 
-    def of(self, part: str, runtime: str) -> Spread | None:
+    def of(self, part: str, runtime: str) -> Took | None:
         return self.parts.get(part, {}).get(runtime)
 
-    def image(self, runtime: str, evaluations: int) -> Spread | None:
+    def image(self, runtime: str, evaluations: int) -> Took | None:
         """Text encoder, so many evaluations, and decoder; None unless all were measured."""
         text, unet, decoder = (self.of(part, runtime) for part in ("text", "unet", "decoder"))
         if text is None or unet is None or decoder is None:
@@ -223,8 +223,7 @@ def read_latency(file: Path) -> Latency:
         plain = json.loads(file.read_text(encoding="utf-8"))
         parts = {
             part: {
-                runtime: Spread(each["median_ms"], *each["interval_ms"])
-                for runtime, each in by_runtime.items()
+                runtime: Took(each["median_ms"], *each["interval_ms"]) for runtime, each in by_runtime.items()
             }
             for part, by_runtime in plain["parts"].items()
         }

@@ -1,42 +1,36 @@
-"""What each part of the page of a system says: a function a part, which gives its template the fields."""
+"""What the page of a system says first: images, scores and latency. A function a part, which gives its
+template the fields."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from analysis.report.html import Cell, PageTable, Row, badge_cell, number
 from analysis.report.sections.images import MOST_PIXELS_WIDE, image_address
-from analysis.system.facts import Latency, SampleSet, Spread, System
+from analysis.system.facts import Latency, SampleSet, System, Took
 from evaluators.protocols.protocol import differences
 from evaluators.protocols.score import Score
-from evaluators.protocols.sheet import Sheet
-from search.formats import counted, duration, gmacs, gmacs_decimals, millions
-from space.autoencoder import Autoencoder
-from space.level_table import LEVEL_COLUMNS, level_rows
-from space.prices.autoencoder import autoencoder_price
+from search.formats import counted, duration, gmacs, millions
 from space.prices.macs import price
-from space.shared.command_lines import typed_line
 from space.shared.plain import InputError
-from training.files import SAMPLES_NAME
 
-SCORE_WORDS = {"fid": "FID", "clip": "CLIP"}
+_METRICS = {"fid": "FID", "clip": "CLIP"}
 RUNTIME_WORDS = {
     "eager": "PyTorch",
     "compiled": "PyTorch, compiled",
     "onnx": "ONNX Runtime",
     "onnx_int8": "ONNX Runtime, int8",
 }
-GAP = 4  # pixels between images
+_GAP = 4  # pixels between images
 
 
 # ---------------------------------------------------------------------- the first screen
 
 
-def headline_section(system: System) -> dict[str, Any]:
+def system_headline(system: System) -> dict[str, Any]:
     steps = [_in_a_line(system, one) for one in system.samples]
     return {
         "facts": ["Text-to-image system", system.record.name, *_kinds(system)],
@@ -72,7 +66,7 @@ def _image_ms(system: System, one: SampleSet) -> str | None:
 
 def _in_a_line(system: System, one: SampleSet) -> str:
     known = one.sheet.scores.values() if one.sheet is not None else ()
-    scores = ", ".join(f"{_named(score)} {_with_interval(score)}" for score in known if _is_first(score))
+    scores = ", ".join(f"{_named(score)} {score_in_words(score)}" for score in known if _is_first(score))
     return f"{one.title} ({one.source}){f': {scores}' if scores else ''}."
 
 
@@ -81,7 +75,7 @@ def _is_first(score: Score) -> bool:
     return "random" not in score.name
 
 
-def tiles_section(system: System) -> dict[str, Any]:
+def system_tiles(system: System) -> dict[str, Any]:
     return {"tiles": list(_tiles(system))}
 
 
@@ -102,7 +96,7 @@ def _tiles(system: System) -> Iterator[tuple[str, str]]:
     yield duration(seconds), f"for all {counted(len(system.record.stages), 'stage')}"
 
 
-def scope_section(system: System) -> dict[str, Any] | None:
+def system_scope(system: System) -> dict[str, Any] | None:
     if system.described is None:
         return None
     built, settings = system.described
@@ -118,7 +112,7 @@ def scope_section(system: System) -> dict[str, Any] | None:
 # ---------------------------------------------------------------------- images and scores
 
 
-def images_section(system: System) -> dict[str, Any] | None:
+def system_images(system: System) -> dict[str, Any] | None:
     if not system.samples:
         return None
     captions = [one.captions() for one in system.samples]
@@ -134,14 +128,14 @@ def _strip(images: np.ndarray) -> Any:
     """Side by side, each pixel some pixels, with gaps that let the page through."""
     from PIL import Image
 
-    times = max(1, (MOST_PIXELS_WIDE // len(images) - GAP) // images.shape[2])
+    times = max(1, (MOST_PIXELS_WIDE // len(images) - _GAP) // images.shape[2])
     large = images.repeat(times, 1).repeat(times, 2)
     opaque = np.pad(large, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=255)
-    spaced = np.pad(opaque, ((0, 0), (0, 0), (0, GAP), (0, 0)))
-    return Image.fromarray(np.concatenate(list(spaced), axis=1)[:, :-GAP])
+    spaced = np.pad(opaque, ((0, 0), (0, 0), (0, _GAP), (0, 0)))
+    return Image.fromarray(np.concatenate(list(spaced), axis=1)[:, :-_GAP])
 
 
-def scores_section(system: System) -> dict[str, Any] | None:
+def system_scores(system: System) -> dict[str, Any] | None:
     scored = [one for one in system.samples if one.sheet is not None]
     if not scored:
         return None
@@ -197,11 +191,11 @@ def _of_generation(one: Score, other: Score) -> list[str]:
 def _named(score: Score) -> str:
     """FID by embedded-clip of fid_embedded_clip."""
     metric, _, features = score.name.partition("_")
-    word = SCORE_WORDS.get(metric, metric.upper())
+    word = _METRICS.get(metric, metric.upper())
     return f"{word} ({features.replace('_', ' ')})" if features not in ("embedded", "embedded_clip") else word
 
 
-def _with_interval(score: Score) -> str:
+def score_in_words(score: Score) -> str:
     interval = score.interval
     bounds = "" if interval is None else f" ({interval.low:.4g} to {interval.high:.4g})"
     return f"{score.value:.4g}{bounds}"
@@ -210,7 +204,7 @@ def _with_interval(score: Score) -> str:
 # ---------------------------------------------------------------------- latency
 
 
-def latency_section(system: System) -> dict[str, Any] | None:
+def system_latency(system: System) -> dict[str, Any] | None:
     latency = system.latency
     if latency is None:
         return None
@@ -260,130 +254,5 @@ def _fastest(system: System) -> str | None:
     return min(unet, key=lambda runtime: unet[runtime].median)
 
 
-def _ms(took: Spread | None) -> str:
+def _ms(took: Took | None) -> str:
     return "?" if took is None else f"{took.median:.3g} ms"
-
-
-# ---------------------------------------------------------------------- networks
-
-
-def architecture_section(system: System) -> dict[str, Any] | None:
-    if system.described is None:
-        return None
-    whole, built = system.architecture or system.described[0], system.described[0]
-    rows = [Row([Cell(text) for text in row]) for row in level_rows(whole)]
-    heads = ["", "parameters", "GMACs", "latents"]
-    named = {"at the paper's scale": whole, "as trained here": built}
-    counts = [
-        Row(
-            [
-                Cell(name),
-                number(price(a).parameters),
-                number(price(a).gmacs, 1 if price(a).gmacs >= 1 else 4),
-                Cell(f"{a.latent_channels}x{a.latent_size}x{a.latent_size}"),
-            ]
-        )
-        for name, a in named.items()
-    ]
-    return {
-        "id": whole.id,
-        "levels": PageTable(LEVEL_COLUMNS, rows),
-        "counts": PageTable(heads, counts, numbers=(1, 2)),
-        "yaml": whole.to_yaml(),
-        "reports": system.reports,
-    }
-
-
-def decoder_section(system: System) -> dict[str, Any]:
-    if system.decoder is None:
-        return {"table": None, "sheet": None, "differences": []}
-    named = {"of this system": system.decoder}
-    if system.full_decoder is not None:
-        named["the autoencoder's own"] = system.full_decoder
-    runtimes = list(
-        dict.fromkeys(name for each in system.latencies for name in each.parts.get("decoder", {}))
-    )
-    heads = ["decoder", "parameters", "GMACs", *(f"ms, {RUNTIME_WORDS.get(name, name)}" for name in runtimes)]
-    rows = [Row(_decoder_cells(system, name, a, runtimes)) for name, a in named.items()]
-    stage = system.reconstruction
-    sheet = None if stage is None else Sheet.load(Path(stage.folder))
-    return {
-        "table": PageTable(heads, rows, numbers=range(1, len(heads))),
-        "scores": []
-        if sheet is None
-        else [f"{_upper(s)} {_with_interval(s)}" for s in sheet.scores.values()],
-        "differences": [] if sheet is None else list(_differences(sheet)),
-        "sheet": None if stage is None else _file_address(Path(stage.folder) / SAMPLES_NAME),
-    }
-
-
-def _decoder_cells(system: System, name: str, a: Autoencoder, runtimes: list[str]) -> list[Cell]:
-    cost = autoencoder_price(a).decoder
-    cells = [Cell(name), number(cost.parameters), number(cost.gmacs, gmacs_decimals(cost.gmacs))]
-    own = system.latency if a is system.decoder else None
-    timed = next((each for each in system.latencies if each.id == a.id), own)
-    for runtime in runtimes:
-        took = None if timed is None else timed.of("decoder", runtime)
-        cells.append(
-            Cell(
-                "" if took is None else f"{took.median:.3g} ({took.low:.3g} to {took.high:.3g})", css="number"
-            )
-        )
-    return cells
-
-
-def _upper(score: Score) -> str:
-    return score.name.upper().replace("_", " ")
-
-
-def _differences(sheet: Sheet) -> Iterator[str]:
-    for name, found in sheet.about.get("differences", {}).items():
-        noise = ", within noise" if found["low"] <= 0 <= found["high"] else ""
-        yield f"{name.upper()} {found['mean']:+.3g} ({found['low']:+.3g} to {found['high']:+.3g}){noise}"
-
-
-def _file_address(file: Path) -> str | None:
-    from PIL import Image
-
-    if not file.is_file():
-        return None
-    with Image.open(file) as image:
-        return image_address(image.convert("RGB"))
-
-
-# ---------------------------------------------------------------------- how it was made
-
-
-def export_section(system: System) -> dict[str, Any] | None:
-    if not system.exported:
-        return None
-    rows = [Row(_exported_cells(part, plain)) for part, plain in system.exported.items()]
-    heads = ["part", "format", "precision", "relative error beside PyTorch", "PSNR (dB)"]
-    return {"table": PageTable(heads, rows, numbers=(3, 4))}
-
-
-def _exported_cells(part: str, plain: dict[str, Any]) -> list[Cell]:
-    check = plain.get("check") or {}
-    error, psnr = check.get("relative_error"), check.get("psnr_db")
-    return [
-        Cell(part),
-        Cell(str(plain.get("format", ""))),
-        Cell(str(plain.get("precision", ""))),
-        Cell("not verified here" if error is None else f"{error:.2g}", css="number"),
-        number(psnr, 1),
-    ]
-
-
-def stages_section(system: System) -> dict[str, Any]:
-    rows = [
-        Row(
-            [
-                Cell(name),
-                Cell(duration(stage.seconds), stage.seconds, "number"),
-                number(stage.sessions),
-                Cell(typed_line(stage.command, stage.words), code=True),
-            ]
-        )
-        for name, stage in system.record.stages.items()
-    ]
-    return {"table": PageTable(["stage", "time", "sessions", "command"], rows, numbers=(1, 2))}

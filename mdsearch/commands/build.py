@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from mdsearch.build_expected import expected_json, expected_stage, expected_text
 from mdsearch.build_plan import build_command, planned_stages
-from mdsearch.build_run import in_a_process, run_stages
+from mdsearch.build_run import in_a_process, run_build
+from mdsearch.commands import divide
 from mdsearch.long_training import held
 from space.shared.command_lines import typed_line
 
 
 def main(words: list[str]) -> int:
     command = build_command(words)
-    stages, notes = planned_stages(command)
+    stages, notes = planned_stages(command, divide)
     if command.dry_run:
         expected = [expected_stage(stage) for stage in stages]
         show = expected_json if command.format == "json" else expected_text
@@ -21,10 +22,10 @@ def main(words: list[str]) -> int:
         print(line)
     folder = command.folder()
     with held(folder):
-        if status := run_stages(command, stages, in_a_process):
+        if status := run_build(command, stages, in_a_process):
             print(f"go on with: {typed_line('build', words)}")
             return status
-        from analysis.system.page import write_page
+        from analysis.system.page import write_system_page
 
-        print(f"\npage: {write_page(folder)}")
+        print(f"\npage: {write_system_page(folder)}")
     return 0

@@ -92,7 +92,7 @@ def main(words: list[str]) -> int:
     refuse_beside(words, "run", ["arch"], "whose best is an architecture itself")
     refuse_beside(words, "model", ["arch", "arch_file", "run", "size"], "which is a network itself")
     command: LatencyCommand = from_plain(LatencyCommand, compose("latency", as_text(words, LATENCY_TEXTS)))
-    subject, place = subject_of(command), command.place()
+    subject, place = measured_parts_of(command), command.place()
     runtimes, lacking = command.chosen(place)
     if any(runtime.startswith("onnx") for runtime in runtimes):
         refuse_little_disk(FILES_PER_PARAMETER * max(subject.parameters[part] for part in command.parts))
@@ -109,7 +109,7 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def subject_of(command: LatencyCommand) -> MeasuredParts:
+def measured_parts_of(command: LatencyCommand) -> MeasuredParts:
     """What is measured. Raises InputError: it is not there, or lacks a part that is asked for."""
     if command.model is None:
         return parts_of_architecture(architecture_of(command))

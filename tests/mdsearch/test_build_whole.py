@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from analysis.system.facts import System
-from analysis.system.page import write_page
-from analysis.system.sections import architecture_section, decoder_section, latency_section, scores_section
+from analysis.system.network_sections import system_architecture, system_decoder
+from analysis.system.page import write_system_page
+from analysis.system.sections import system_latency, system_scores
 from mdsearch.__main__ import main
-from mdsearch.build_plan import build_command, planned_stages
-from mdsearch.build_run import run_stages
+from mdsearch.build_plan import build_command
+from mdsearch.build_run import run_build
 from search.runs.record import read_history
 from space.architecture import Architecture
+from tests.mdsearch.small_build import planned
 from training.files import MODEL_NAME
 
 AUTOENCODER = "reconstruction.steps=2 reconstruction.batch_size=4 reconstruction.validation_images=8 images=4"
@@ -65,26 +67,26 @@ def test_the_small_system_is_made_whole_though_its_training_is_killed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     asked = build_command([f"words.{name}={text}" for name, text in TINY.items()])
-    stages = planned_stages(asked)[0]
+    stages = planned(asked)[0]
     run = Killed("train", ["training.steps=1"])
-    assert run_stages(asked, stages, run) == 137
-    assert run_stages(asked, stages, run) == 0
+    assert run_build(asked, stages, run) == 137
+    assert run_build(asked, stages, run) == 0
     system = System(asked.folder())
     assert system.record.stages["train"].sessions == 2
-    found = architecture_section(system)
+    found = system_architecture(system)
     best = Architecture.load(asked.folder() / "search" / "best.yaml")
     assert found is not None and found["id"] == best.id
     assert read_history(asked.folder() / "search").trials[0].architecture == best
     assert system.decoder is not None and system.full_decoder is not None
     assert system.decoder.encoder == system.full_decoder.encoder
-    latencies, scores = latency_section(system), scores_section(system)
+    latencies, scores = system_latency(system), system_scores(system)
     assert latencies is not None and len(latencies["table"].rows) == 3
     assert scores is not None and len(scores["table"].rows) == 3
-    assert len(decoder_section(system)["table"].rows) == 2 and system.exported.keys() >= {
+    assert len(system_decoder(system)["table"].rows) == 2 and system.exported.keys() >= {
         "unet",
         "vae_decoder",
     }
-    assert write_page(asked.folder()).stat().st_size > 20_000
+    assert write_system_page(asked.folder()).stat().st_size > 20_000
 
 
 SHORT = """# @package _global_
@@ -122,10 +124,10 @@ def test_killed_inside_a_stage_and_between_two_it_is_the_same_system(
     images = []
     for out, kills in (("whole", ()), ("killed", ("train", "distill"))):
         asked = build_command(["experiment=./short.yaml", f"out={out}"])
-        stages = planned_stages(asked)[0]
+        stages = planned(asked)[0]
         for stage in kills:
-            assert run_stages(asked, stages, Killed(stage, ["training.steps=2"])) == 137
-        assert run_stages(asked, stages, Killed("", [])) == 0
+            assert run_build(asked, stages, Killed(stage, ["training.steps=2"])) == 137
+        assert run_build(asked, stages, Killed("", [])) == 0
         images.append(System(Path(out)).samples[0].images().tobytes())
     assert images[0] == images[1]
     assert Path("killed/distill", MODEL_NAME).read_text() == Path("whole/distill", MODEL_NAME).read_text()

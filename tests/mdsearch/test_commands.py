@@ -107,7 +107,10 @@ def test_words_divide_into_a_command_and_the_rest(words: str, command: str, left
     ("words", "said"),
     [
         ("serch", "serch: no such command; did you mean 'search'"),
-        ("qqq abc", "qqq: no such command; Valid: attach, average, compare, completion, confirm, convert, "),
+        (
+            "qqq abc",
+            "qqq: no such command; Valid: attach, average, build, compare, completion, confirm, convert, ",
+        ),
         ("generate sampels model=a", "generate sampels: no such command; did you mean 'generate samples'"),
         ("evidence pair runs/a", "evidence pair: no such command; did you mean 'evidence pairs'"),
     ],

@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from analysis.system.facts import System
-from analysis.system.page import write_page
+from analysis.system.network_sections import system_architecture, system_decoder
+from analysis.system.page import write_system_page
 from analysis.system.record import BuildRecord, MadeStage, read_build
-from analysis.system.sections import architecture_section, decoder_section, latency_section, scores_section
+from analysis.system.sections import system_latency, system_scores
 from evaluators.protocols.protocol import EvaluationProtocol, ImageForm, NetworkSpec, ReferenceSet, Sampling
 from evaluators.protocols.score import ConfidenceInterval, Score
 from evaluators.protocols.sheet import Sheet
@@ -133,7 +134,7 @@ def test_the_record_is_read_back_equal(built: Path) -> None:
 
 
 def test_scores_are_those_of_the_sheets(built: Path) -> None:
-    found = scores_section(System(built))
+    found = system_scores(System(built))
     assert found is not None
     clip = ["0.9", "0.81 to 0.99", ""]
     assert texts(found["table"]) == [
@@ -144,7 +145,7 @@ def test_scores_are_those_of_the_sheets(built: Path) -> None:
 
 
 def test_latency_adds_up_what_was_measured(built: Path) -> None:
-    found = latency_section(System(built))
+    found = system_latency(System(built))
     assert found is not None and (found["device"], found["others"]) == ("a board, 2 CPUs, 2 threads", "quiet")
     assert [row[2:] for row in texts(found["table"])] == [
         ["1", "10", "1", "3", "14", "7 to 28"],
@@ -153,7 +154,7 @@ def test_latency_adds_up_what_was_measured(built: Path) -> None:
 
 
 def test_counts_are_those_of_the_networks(built: Path) -> None:
-    found = architecture_section(System(built))
+    found = system_architecture(System(built))
     assert found is not None and found["id"] == WHOLE.id and len(found["levels"].rows) == 2
     assert [row[1] for row in texts(found["counts"])] == [
         f"{price(a).parameters:,}" for a in (WHOLE, MD_LIKE)
@@ -161,7 +162,7 @@ def test_counts_are_those_of_the_networks(built: Path) -> None:
 
 
 def test_the_light_decoder_stands_beside_the_full_one(built: Path) -> None:
-    found = decoder_section(System(built))
+    found = system_decoder(System(built))
     assert [row[1] for row in texts(found["table"])] == [
         f"{autoencoder_price(a).decoder.parameters:,}" for a in (LIGHT, FULL)
     ]
@@ -170,7 +171,7 @@ def test_the_light_decoder_stands_beside_the_full_one(built: Path) -> None:
 
 
 def test_the_page_is_one_file_with_all_of_it(built: Path) -> None:
-    text = write_page(built).read_text()
+    text = write_system_page(built).read_text()
     for said in (
         *CAPTIONS,
         "An image in 1 step takes 14 ms, in 8 steps 164 ms",
@@ -178,7 +179,7 @@ def test_the_page_is_one_file_with_all_of_it(built: Path) -> None:
         WHOLE.id,
     ):
         assert said in text
-    assert "one evaluation of the UNet, ONNX Runtime" in text and "15 min 0 s" in text  # ten stages
+    assert "one evaluation of the UNet, ONNX Runtime" in text and "18 min 0 s" in text  # twelve stages
     assert "every width divided by 4" in text and "1e-06" not in text and "2e-06" in text
     assert len(re.findall(r'src="data:image/png', text)) == 3
     assert "http://" not in re.sub(r"http://www\.w3\.org", "", text)
@@ -186,8 +187,8 @@ def test_the_page_is_one_file_with_all_of_it(built: Path) -> None:
 
 def test_pixels_need_no_decoder(built: Path) -> None:
     model(built / "distill", LatentSettings(factor=1), replace(MD_LIKE, latent_channels=3, latent_size=16))
-    assert decoder_section(System(built))["table"] is None
-    assert "latents are pixels, folded into channels" in write_page(built).read_text()
+    assert system_decoder(System(built))["table"] is None
+    assert "latents are pixels, folded into channels" in write_system_page(built).read_text()
 
 
 def test_a_page_of_what_there_is(built: Path) -> None:
@@ -197,12 +198,12 @@ def test_a_page_of_what_there_is(built: Path) -> None:
     some = {name: record.stages[name] for name in ("autoencoder", "train")}
     BuildRecord("tiny", some | {"distill": replace(record.stages["distill"], finished=False)}).save(built)
     assert System(built).model == built / "train"
-    assert "Images</h2>" not in write_page(built).read_text()
+    assert "Images</h2>" not in write_system_page(built).read_text()
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no system"):
-        write_page(tmp_path)
+        write_system_page(tmp_path)
     (tmp_path / "build.json").write_text("[]")
     with pytest.raises(InputError, match="cannot be read as the record of a system"):
-        write_page(tmp_path)
+        write_system_page(tmp_path)
