@@ -27,19 +27,19 @@ from space.shared.plain import InputError
 from training.adapter_kinds import AdapterKind, ByEdges, InpaintingSettings, StyleSettings
 from training.attaching import attach
 from training.data.dataset import Dataset, as_pixels
-from training.data.scene_reading import Reading, read_scenes, scene_of
+from training.data.scene_reading import SceneReading, read_scenes, scene_of
 from training.data.scenes import COLOURS, POSITIONS, SHAPES, Scene
 from training.generation.pipelines import PipelineGenerator, quiet_libraries
 from training.generation.settings import GenerationSettings
 from training.model import Model, load_model
 
-STYLE, CAPTION = "style", "as the caption says"
-READ = (STYLE, CAPTION)  # by the renderer
+STYLE_SAYS, CAPTION_SAYS = "style", "as the caption says"
+READ = (STYLE_SAYS, CAPTION_SAYS)  # by the renderer
 HOLE = 0.3  # half the side of a mask about an object, as a share of the image's: the largest object fits
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedImages:
     """What a batch of images is generated from, and is compared with.
 
     Attributes:
@@ -56,7 +56,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredEffect:
     """One measure of one adapter beside one model.
 
     Attributes:
@@ -78,7 +78,7 @@ class Survival:
     """All of one adapter beside one model; `shown` (rows, B, H, W, 3) uint8: what was asked for, what the
     model makes alone, and with the adapter."""
 
-    measures: list[Measured]
+    measures: list[MeasuredEffect]
     shown: np.ndarray
     captions: list[str]
 
@@ -138,14 +138,14 @@ def _alone(
     )
 
 
-def _summary(name: str, values: np.ndarray) -> Measured:
+def _summary(name: str, values: np.ndarray) -> MeasuredEffect:
     """Of (2 or 3, N): with the adapter, alone, and of the images themselves."""
     value, alone, *read = (float(row.mean()) for row in values)
     truth = read[0] if read else None
     if values.shape[1] < LEAST_SAMPLES:
-        return Measured(name, value, None, alone, truth, None)
+        return MeasuredEffect(name, value, None, alone, truth, None)
     gain = values[0] - values[1]
-    return Measured(
+    return MeasuredEffect(
         name, value, bootstrap_of_mean(values[0]), alone, truth, (float(gain.mean()), bootstrap_of_mean(gain))
     )
 
@@ -153,11 +153,11 @@ def _summary(name: str, values: np.ndarray) -> Measured:
 # ---------------------------------------------------------------------- what is asked for
 
 
-def _asked(own: AdapterKind, data: Dataset, indices: range) -> Asked:
+def _asked(own: AdapterKind, data: Dataset, indices: range) -> AskedImages:
     images, captions = data.held_out(indices)
     found = [scene_of(caption) for caption in captions]
     scenes = [scene for scene in found if scene is not None]
-    asked = Asked(as_pixels(images), captions, scenes if len(scenes) == len(captions) else None)
+    asked = AskedImages(as_pixels(images), captions, scenes if len(scenes) == len(captions) else None)
     if isinstance(own, ByEdges):
         return replace(asked, given={"image": own.drawn(images, torch.Generator(), indices, len(images))})
     if isinstance(own, InpaintingSettings):
@@ -165,7 +165,7 @@ def _asked(own: AdapterKind, data: Dataset, indices: range) -> Asked:
     return asked
 
 
-def _with_holes(asked: Asked, images: Tensor) -> Asked:
+def _with_holes(asked: AskedImages, images: Tensor) -> AskedImages:
     """A square over the object, where another colour and shape are asked for; of other images, over
     the middle, for the same caption."""
     side = images.shape[-1]
@@ -195,7 +195,7 @@ def _another(scene: Scene) -> Scene:
 
 # ---------------------------------------------------------------------- what is measured of images
 
-Measure = Callable[[np.ndarray, Asked], np.ndarray]
+Measure = Callable[[np.ndarray, AskedImages], np.ndarray]
 """(B, H, W, 3) uint8 and what was asked for to (B,)."""
 
 
@@ -214,24 +214,24 @@ def _measures(own: AdapterKind, data: Dataset, *, is_filled: bool) -> dict[str, 
             )
         return found
     if isinstance(own, StyleSettings):
-        found[STYLE] = lambda images, asked: np.array(
+        found[STYLE_SAYS] = lambda images, asked: np.array(
             [one.is_filled == is_filled for one in _read(images, asked)], float
         )
-    found[CAPTION] = _as_captioned
+    found[CAPTION_SAYS] = _as_captioned
     return found
 
 
-def _edge_f1(own: ByEdges, tolerance_px: int, images: np.ndarray, asked: Asked) -> np.ndarray:
+def _edge_f1(own: ByEdges, tolerance_px: int, images: np.ndarray, asked: AskedImages) -> np.ndarray:
     edges, wanted = (canny(each, own.low, own.high) for each in (images, asked.images))
     return edge_f1(edges, wanted, tolerance_px)
 
 
-def _psnr_outside(images: np.ndarray, asked: Asked) -> np.ndarray:
+def _psnr_outside(images: np.ndarray, asked: AskedImages) -> np.ndarray:
     assert asked.kept is not None
     return psnr_where(images, asked.images, asked.kept)
 
 
-def _as_captioned(images: np.ndarray, asked: Asked) -> np.ndarray:
+def _as_captioned(images: np.ndarray, asked: AskedImages) -> np.ndarray:
     """Whether size, colour and shape are the caption's."""
     scenes = asked.scenes or []
     return np.array(
@@ -239,6 +239,6 @@ def _as_captioned(images: np.ndarray, asked: Asked) -> np.ndarray:
     )
 
 
-def _read(images: np.ndarray, asked: Asked) -> list[Reading]:
+def _read(images: np.ndarray, asked: AskedImages) -> list[SceneReading]:
     assert asked.scenes is not None  # measures that read are of scenes alone
     return read_scenes(images, asked.scenes)

@@ -33,9 +33,9 @@ from training.generation.identity import model_identity
 from training.generation.settings import GenerationSettings
 from training.model import read_description
 
-LISTS = ("models", "adapters")
-SHOWN = 12  # images of a pair
-PACKAGES = ("torch", "diffusers", "numpy")  # whose versions may change an image
+PAIR_LISTS = ("models", "adapters")
+SHOWN_OF_PAIR = 12  # images of a pair
+IMAGE_PACKAGES = ("torch", "diffusers", "numpy")  # whose versions may change an image
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def trained_adapter(folder: Path) -> TrainedAdapter:
     return TrainedAdapter(folder, own, data)
 
 
-def measured(command: EvaluateAdapterCommand, console: Console) -> list[dict[str, Any]]:
+def survivals(command: EvaluateAdapterCommand, console: Console) -> list[dict[str, Any]]:
     """A row for each measure of each pair; all pairs are checked before the first is measured.
 
     Raises:
@@ -123,7 +123,7 @@ def _of_pair(
         "adapter": adapter.digest,
         "data": str(adapter.data),
         "settings": str(settings),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in IMAGE_PACKAGES},
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     name = f"{model.resolve().name}-{adapter.folder.resolve().name}-{key}"
@@ -143,11 +143,11 @@ def _of_pair(
 
 def _keep(found: Survival, about: dict[str, Any], out: Path, name: str) -> None:
     """The file of the figures last: it says that the pair is done."""
-    shown = found.shown[:, :SHOWN]
+    shown = found.shown[:, :SHOWN_OF_PAIR]
     try:
         out.mkdir(parents=True, exist_ok=True)
         save_grid(shown.reshape(-1, *shown.shape[2:]), out / f"{name}.png", columns=shown.shape[1], enlarge=2)
-        whole = {"about": about, "captions": found.captions[:SHOWN], "rows": _rows(found)}
+        whole = {"about": about, "captions": found.captions[:SHOWN_OF_PAIR], "rows": _rows(found)}
         write_whole(out / f"{name}.json", json.dumps(whole, indent=1))
     except OSError as error:
         raise InputError(f"out: {str(out)!r} cannot be written: {error}") from None
@@ -189,10 +189,10 @@ def _value(value: float, low: float | None = None, high: float | None = None) ->
 
 
 def main(words: list[str]) -> int:
-    chosen = as_lists(as_text(words, ("out",)), LISTS)
+    chosen = as_lists(as_text(words, ("out",)), PAIR_LISTS)
     command: EvaluateAdapterCommand = from_plain(EvaluateAdapterCommand, compose("evaluate_adapter", chosen))
     console = Console(stderr=True)
-    rows = measured(command, console)
+    rows = survivals(command, console)
     print(render_table(rows, [_words(row) for row in rows], command.format), end="")
     console.print(f"images: {command.out}")
     return 0

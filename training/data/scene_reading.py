@@ -15,7 +15,7 @@ JITTERS = np.array(list(product((-2 / 3, 0, 2 / 3), repeat=3)), np.float32)  # a
 
 
 @dataclass(frozen=True)
-class Reading:
+class SceneReading:
     """What is nearest to an image: a scene, filled or outlined."""
 
     scene: Scene
@@ -27,10 +27,10 @@ def scene_of(caption: str) -> Scene | None:
     return _BY_CAPTION.get(caption)
 
 
-def read_scenes(images: np.ndarray, told: Sequence[Scene]) -> list[Reading]:
+def read_scenes(images: np.ndarray, told: Sequence[Scene]) -> list[SceneReading]:
     """What (B, H, W, 3) uint8 images show, if place and background are what each was told: the least square
     error among sizes, colours, shapes and both styles, each with 27 jitters."""
-    found: list[Reading | None] = [None] * len(told)
+    found: list[SceneReading | None] = [None] * len(told)
     for key in sorted({(scene.place, scene.background) for scene in told}):
         rows = [row for row, scene in enumerate(told) if (scene.place, scene.background) == key]
         names, templates = _templates(*key, images.shape[1])
@@ -43,15 +43,15 @@ def read_scenes(images: np.ndarray, told: Sequence[Scene]) -> list[Reading]:
 
 
 @lru_cache(maxsize=len(POSITIONS) * len(BACKGROUNDS))
-def _templates(place: str, background: str, image_size_px: int) -> tuple[list[Reading], np.ndarray]:
+def _templates(place: str, background: str, image_size_px: int) -> tuple[list[SceneReading], np.ndarray]:
     """(N, H x W x 3) uint8, and what each shows; 4.5 MB at 24 px."""
     scenes = [Scene(*words, place, background) for words in product(SIZES, COLOURS, SHAPES)]
     each = [scene for scene in scenes for _ in JITTERS]
     jitter = np.tile(JITTERS, (len(scenes), 1))
-    names, images = list[Reading](), list[np.ndarray]()
+    names, images = list[SceneReading](), list[np.ndarray]()
     for is_filled in (True, False):
         images.append(render(each, jitter, image_size_px, is_filled=is_filled))
-        names += [Reading(scene, is_filled) for scene in each]
+        names += [SceneReading(scene, is_filled) for scene in each]
     return names, np.concatenate(images).reshape(len(names), -1)
 
 
