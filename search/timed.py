@@ -10,6 +10,7 @@ from search.runs.header import objectives_of, searches_decoders
 from search.runs.record import History
 from search.runs.scores import point_in
 from search.statistics.pareto import Point, fronts
+from space.autoencoder import Autoencoder
 from space.budget import LATENCY
 from space.candidates import Candidate
 from space.prices.latency import PriceList
@@ -68,9 +69,10 @@ def check_one_size(unet: Candidate, decoder: Candidate) -> None:
     """Raises InputError for networks of latents of other sizes: their milliseconds are not of one image."""
     ours, theirs = unet.latent_size, decoder.latent_size
     if ours != theirs:
+        image = f", of images of {ours * decoder.factor} px here" if isinstance(decoder, Autoencoder) else ""
         raise InputError(
             f"the UNets make latents of {ours}x{ours}, the decoders read {theirs}x{theirs}: their "
-            "milliseconds are not of one image; allowed: one size"
+            f"milliseconds are not of one image; allowed: decoders for the same latents{image}"
         )
 
 

@@ -60,7 +60,9 @@ class ImageBudget:
             return self.read.least_ms
         if not isinstance(self.given, str):
             return float(self.given)
-        raise InputError(f"{self.side}: {self.given} is read by searches alone; allowed here: milliseconds")
+        raise InputError(
+            f"budget.{self.side}: {self.given} is read by searches alone; allowed here: milliseconds"
+        )
 
     def spent_ms(self, own_ms: float) -> float:
         """What an image takes by a network that takes this for one evaluation, or decoding."""

@@ -95,8 +95,8 @@ def limit_of(settings: EvolveSettings, budget: Budget) -> Limit:
     bound = budget.evaluation_bound if settings.cost == LATENCY else budget.bounds().get(settings.cost)
     if bound is None and settings.cost == LATENCY:
         raise InputError(
-            "budget.latency_ms: missing, as is total_ms; one is needed with budget.prices, a price list of a "
-            "device; or, with strategy.cost=gmacs, multiply-accumulates in the place of milliseconds"
+            "budget.latency_ms: missing; needed with budget.prices, a price list of a device (or total_ms); "
+            "or, with strategy.cost=gmacs, multiply-accumulates in the place of milliseconds"
         )
     if bound is None:
         raise InputError("budget.gmacs: missing; needed: what the network may cost")

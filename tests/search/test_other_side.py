@@ -173,7 +173,7 @@ def test_of_other_images_it_is_refused_and_of_another_device_said(
 ) -> None:
     larger = replace(UNETS, base=dict(UNETS.base) | {"latent_size": 16})
     with pytest.raises(
-        InputError, match=r"UNets make latents of 16x16, the decoders read 8x8: .*not of one ima"
+        InputError, match=r"UNets make latents of 16x16, the decoders read 8x8: .* of 32 px here"
     ):
         with_other_side(within(prices, str(decoder_run)), larger)
     replace(prices, device="Pixel 9").write(prices.source)

@@ -169,7 +169,9 @@ def test_what_bounds_no_image_is_refused(fields: dict[str, Any], named: str) -> 
 
 def test_what_nobody_has_read_bounds_nothing(prices: PriceList) -> None:
     """A command that is no search neither reads a run folder nor passes over it."""
-    with pytest.raises(InputError, match="decoder: runs/d is read by searches alone; allowed here: millisec"):
+    with pytest.raises(
+        InputError, match=r"budget\.decoder: runs/d is read by searches alone; allowed here: millisec"
+    ):
         Budget(**of_image(prices, decoder="runs/d")).excess(SMALL)
     with pytest.raises(InputError, match=r"budget.total_ms: a map adds up the prices of stages"):
         explore.main(["budget.total_ms=400", "budget.decoder=40", f"budget.prices={prices.source}"])
