@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from space.autoencoder import Autoencoder
 from space.candidates import Candidate
-from space.image_budget import OF_AN_IMAGE, TOTAL, ImageBudget, image_fields, with_whole_paths
+from space.image_budget import IMAGE_FIELDS, TOTAL, ImageBudget, image_fields, with_whole_paths
 from space.image_time import ImageTime, OtherSide
 from space.prices.candidates import candidate_activation_bytes, candidate_price
 from space.prices.latency import PriceList
@@ -199,7 +199,7 @@ class Budget:
     def alone(self, name: str) -> Budget:
         """One of the bounds, without the others."""
         lists = self.prices if name in (LATENCY, TOTAL) else None
-        beside = {each: getattr(self, each) for each in OF_AN_IMAGE} if name == TOTAL else {}
+        beside = {each: getattr(self, each) for each in IMAGE_FIELDS} if name == TOTAL else {}
         return Budget(**{name: getattr(self, name)}, precision=self.precision, prices=lists, **beside)
 
     def to_plain(self) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def bounds_in_words(recorded: Mapping[str, Any]) -> list[str]:
     return [
         f"{_number(bound)} {_unit(name, precision)}{_of_steps(recorded) if name == TOTAL else ''}"
         for name, bound in recorded.items()
-        if name not in ("precision", "prices", *OF_AN_IMAGE) and bound is not None
+        if name not in ("precision", "prices", *IMAGE_FIELDS) and bound is not None
     ]
 
 

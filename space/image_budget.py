@@ -11,10 +11,10 @@ from space.image_time import ImageTime, OtherSide, ms_text
 from space.shared.plain import InputError, to_plain
 
 TOTAL = "total_ms"
-SIDES = ("decoder", "unet")  # what the searched networks share an image with: a field of a budget
-_PRICES_OF = {side: f"{side}_prices" for side in SIDES}
+OTHERS = ("decoder", "unet")  # what the searched networks share an image with: a field of a budget
+_PRICES_OF = {side: f"{side}_prices" for side in OTHERS}
 # Fields of a budget that say nothing without TOTAL.
-OF_AN_IMAGE = ("steps", "calls_per_step", "text_ms", *SIDES, *_PRICES_OF.values(), "other_side")
+IMAGE_FIELDS = ("steps", "calls_per_step", "text_ms", *OTHERS, *_PRICES_OF.values(), "other_side")
 _NAMES = {"unet": "UNet", "decoder": "decoder"}
 
 
@@ -32,7 +32,7 @@ class ImageBudget:
     def of(cls, budget: Any) -> ImageBudget | None:
         """That of a `Budget`; None without a bound on an image. Raises InputError, naming the field."""
         if budget.total_ms is None:
-            for one in (one for one in fields(budget) if one.name in OF_AN_IMAGE):
+            for one in (one for one in fields(budget) if one.name in IMAGE_FIELDS):
                 if getattr(budget, one.name) != one.default:
                     raise InputError(f"{one.name}: has no effect without {TOTAL}, which an image may take")
             return None
@@ -42,7 +42,7 @@ class ImageBudget:
                 f"{TOTAL}: needs one price list, prices=<file>, of the device where all of it runs; "
                 f"{len(budget.files)} named"
             )
-        sides = [side for side in SIDES if getattr(budget, side) is not None]
+        sides = [side for side in OTHERS if getattr(budget, side) is not None]
         if len(sides) != 1:
             raise InputError(
                 f"{TOTAL}: needs what else an image takes, {'not both' if sides else 'and none is named'}; "
@@ -96,9 +96,9 @@ class ImageBudget:
 def with_whole_paths(budget: Any) -> dict[str, Any]:
     """The fields of a budget that name files of the other side, with whole paths; presets stay names."""
     found: dict[str, Any] = {}
-    for name in (*SIDES, *_PRICES_OF.values()):
+    for name in (*OTHERS, *_PRICES_OF.values()):
         value = getattr(budget, name)
-        is_file = name not in SIDES or (isinstance(value, str) and Path(value).expanduser().exists())
+        is_file = name not in OTHERS or (isinstance(value, str) and Path(value).expanduser().exists())
         if value is not None and is_file:
             found[name] = str(Path(value).expanduser().absolute())
     return found
@@ -108,7 +108,7 @@ def image_fields(budget: Any) -> dict[str, Any]:
     """As records hold them beside the bound itself; nothing without one."""
     if budget.total_ms is None:
         return {}
-    plain = {name: to_plain(getattr(budget, name)) for name in OF_AN_IMAGE}
+    plain = {name: to_plain(getattr(budget, name)) for name in IMAGE_FIELDS}
     return {name: value for name, value in plain.items() if value is not None}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mdsearch.commands import explore
 from space.architecture import Architecture
 from space.budget import Budget, bounds_in_words, smallest_of
-from space.image_budget import OF_AN_IMAGE
+from space.image_budget import IMAGE_FIELDS
 from space.image_time import ImageTime, OtherSide, TimedNetwork, enough_text
 from space.paths import SpacePaths
 from space.prices.latency import PriceList
@@ -128,7 +128,7 @@ def test_as_records_hold_it(prices: PriceList) -> None:
 
 def test_without_one_nothing_is_stored_that_was_not(prices: PriceList) -> None:
     """Digests of shared trainings are of what is stored."""
-    assert not {"total_ms", *OF_AN_IMAGE} & (to_plain(Budget(400)).keys() | Budget(400).to_plain().keys())
+    assert not {"total_ms", *IMAGE_FIELDS} & (to_plain(Budget(400)).keys() | Budget(400).to_plain().keys())
     assert SpacePaths(SPACE, Budget(gmacs=1.0)).identity(Proxy()) == {"space": "9bb012c34de3"}
 
 
