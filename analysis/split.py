@@ -36,12 +36,14 @@ class ImageSplit:
     """The front of all pairs that fit: none is beaten in every score by another. Best first, as `best_order`.
 
     `lists` are the price lists in words, of the UNets and of the decoders; `notes` what a person should know.
+    `beside` says of which run or file one side was read, where that was done when the other's search began.
     """
 
     within: ImageTime
     pairs: list[FittingPair]
     lists: tuple[list[str], list[str]]
     notes: list[str]
+    beside: str = ""
 
 
 def split_of_two(unets: History, decoders: History, within: ImageTime) -> ImageSplit:
@@ -74,9 +76,11 @@ def split_of_run(history: History) -> ImageSplit | None:
         pairs = fitting_pairs(*((own, other) if of_unets else (other, own)), within)
     except InputError:
         return None
-    return ImageSplit(
-        within, pairs, (ours, theirs) if of_unets else (theirs, ours), [*read.notes] if read else []
-    )
+    lists = (ours, theirs) if of_unets else (theirs, ours)
+    if read is None:
+        return ImageSplit(within, pairs, lists, [])
+    beside = f"{'decoders' if of_unets else 'UNets'} of {read.source}, as they were when the search began"
+    return ImageSplit(within, pairs, lists, [*read.notes], beside)
 
 
 def fitting_pairs(unets: Sequence[Timed], decoders: Sequence[Timed], within: ImageTime) -> list[FittingPair]:
@@ -114,13 +118,13 @@ def _lists_of(history: History) -> list[str]:
 
 
 def split_sentence(split: ImageSplit) -> str:
-    """The best of the front: `trial 3 with trial 7: text encoder 12.0 + UNet 8 x 30.0 + decoder 40.0 = 292.0
-    of 400 ms, of which the decoder has 10%; 108.0 ms left`."""
+    """The best of the front: `UNet trial 3 and decoder trial 7: text encoder 12.0 + UNet 8 x 30.0 + decoder
+    40.0 = 292.0 of 400 ms, of which the decoder has 10%; 108.0 ms left`."""
     best, within = split.pairs[0], split.within
-    spent = within.spent_ms(best.unet.ms, best.decoder.ms)
+    both = best.unet.ms, best.decoder.ms
     return (
-        f"{best.unet.name} with {best.decoder.name}: {within.sum_words(best.unet.ms, best.decoder.ms)} = "
-        f"{ms_text(spent)} of {within.total_ms:g} ms, of which the decoder has "
+        f"UNet {best.unet.name} and decoder {best.decoder.name}: {within.sum_words(*both)} = "
+        f"{ms_text(within.spent_ms(*both))} of {within.total_ms:g} ms, of which the decoder has "
         f"{_share(best, within)}; {ms_text(best.left_ms)} ms left"
     )
 

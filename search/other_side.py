@@ -53,7 +53,7 @@ def with_other_side(budget: Budget, space: AnySpace) -> Budget:
 def timed_networks(image: ImageBudget) -> list[Timed]:
     """The other side. Raises InputError where nobody has read it."""
     if image.read is None:
-        return [Timed(f"the {image.side}", None, image.least_ms, Point((), ()))]
+        return [Timed("as stated", None, image.least_ms, Point((), ()))]
     objectives = objectives_from_plain(list(image.read.objectives))
     return [
         Timed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,12 +44,18 @@ def main(words: list[str]) -> int:
     split = _of_one(folders[0], chosen) if len(folders) == 1 else _of_two(folders, settings.within())
     print(render_table(split_rows(split), split_words(split), settings.format), end="")
     if settings.format == "table":
-        print(f"\nBest by its places in all scores, {split_sentence(split)}.")
-        print("None of them is beaten in every score, as far as one run of each says.")
-        lists = zip(("UNets", "decoders"), split.lists, strict=True)
-        said = [f"{what} by {'; '.join(words)}" for what, words in lists if words]
-        print("; ".join(said), *(f"note: {note}" for note in split.notes), sep="\n")
+        print("", *_said(split), sep="\n")
     return 0
+
+
+def _said(split: ImageSplit) -> Iterator[str]:
+    yield f"Best by its places in all scores: {split_sentence(split)}."
+    yield "None of them is beaten in every score, as far as one run of each says."
+    if split.beside:
+        yield f"With {split.beside}."
+    lists = zip(("UNets", "decoders"), split.lists, strict=True)
+    yield "; ".join(f"{what} by {'; '.join(words)}" for what, words in lists if words)
+    yield from (f"note: {note}" for note in split.notes)
 
 
 def _of_two(folders: list[Path], within: ImageTime) -> ImageSplit:

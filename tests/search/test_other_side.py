@@ -234,6 +234,7 @@ def test_a_search_trains_what_leaves_room_and_says_the_best_split(
     best = split.pairs[0]
     assert best.left_ms == pytest.approx(total - 8 * best.unet.ms - best.decoder.ms)  # type: ignore[operator]
     page = words_of(folder)
+    assert f"with decoders of {told.budget.decoder}, as they were when the search began" in page
     assert split_sentence(split) in page and "An image of 8 steps may take" in page
     assert "ms an image of 8 steps" in page  # the budget, at its head
     assert split_sentence(split) in str(result_table(history).caption)
@@ -246,6 +247,19 @@ def test_a_search_trains_what_leaves_room_and_says_the_best_split(
         (pair.unet.name, pair.decoder.name) for pair in split.pairs
     ]
     assert rows[0]["total_ms"] == total and rows[0]["psnr"] == DECODED[int(rows[0]["decoder"][-1])][0]
+
+
+def test_beside_milliseconds_the_best_unets_are_the_split(prices: PriceList, tmp_path: Path) -> None:
+    """8 x 50 + 40 is too much; trial 1 beats trial 3 in both scores."""
+    found = of_unets()
+    found[0]["budget"] = within(prices, 40.0, total_ms=400.0).to_plain()
+    run = write_run(tmp_path / "unet", found)
+    split = split_of_run(read_history(run))
+    assert split is not None and (split.beside, split.notes) == ("", [])
+    assert [(pair.unet.name, pair.decoder.name, pair.left_ms) for pair in split.pairs] == [
+        ("trial 1", "as stated", 120.0)
+    ]
+    assert split_sentence(split).endswith("= 280.0 of 400 ms, of which the decoder has 10%; 120.0 ms left")
 
 
 def test_without_a_budget_for_an_image_nothing_is_said_of_one(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def split_section(page: Page) -> dict[str, Any] | None:
         "table": split_table(split),
         "more": max(0, len(split.pairs) - PAIRS_SHOWN),
         "notes": split.notes,
+        "beside": split.beside,
     }
 
 
