@@ -17,6 +17,7 @@ from search.runs.record import History
 from search.statistics.pareto import Point, best_order, fronts
 from search.timed import Timed, check_one_size, joined, pairing_notes, timed_front
 from space.budget import Budget
+from space.image_budget import TOTAL
 from space.image_time import ImageTime, enough_text, ms_text
 from space.shared.plain import InputError, from_plain
 
@@ -65,21 +66,20 @@ def split_of_run(history: History) -> ImageSplit | None:
     """Of a search within a budget for an image, beside what it read of the other side when it began; None
     for any other, and where no trial is complete."""
     recorded = history.header.get("budget", {})
-    budget: Budget = from_plain(Budget, recorded, "budget") if "total_ms" in recorded else Budget()
-    if budget.image is None:
+    image = from_plain(Budget, recorded, "budget").image if TOTAL in recorded else None
+    if image is None:
         return None
-    within, read = budget.image.within, budget.image.read
+    within, read, decoders = image.within, image.read, searches_decoders(history.header)
     ours, theirs = _lists_of(history), [*read.lists] if read else []
     try:
-        own = timed_front(history, are_decoders=searches_decoders(history.header))
-        other, of_unets = timed_networks(budget.image), budget.image.side == "decoder"
-        pairs = fitting_pairs(*((own, other) if of_unets else (other, own)), within)
+        own, other = timed_front(history, are_decoders=decoders), timed_networks(image)
+        pairs = fitting_pairs(*((other, own) if decoders else (own, other)), within)
     except InputError:
         return None
-    lists = (ours, theirs) if of_unets else (theirs, ours)
+    lists = (theirs, ours) if decoders else (ours, theirs)
     if read is None:
         return ImageSplit(within, pairs, lists, [])
-    beside = f"{'decoders' if of_unets else 'UNets'} of {read.source}, as they were when the search began"
+    beside = f"{'UNets' if decoders else 'decoders'} of {read.source}, as they were when the search began"
     return ImageSplit(within, pairs, lists, [*read.notes], beside)
 
 

@@ -69,7 +69,9 @@ def check_one_size(unet: Candidate, decoder: Candidate) -> None:
     """Raises InputError for networks of latents of other sizes: their milliseconds are not of one image."""
     ours, theirs = unet.latent_size, decoder.latent_size
     if ours != theirs:
-        image = f", of images of {ours * decoder.factor} px here" if isinstance(decoder, Autoencoder) else ""
+        image = ""
+        if isinstance(decoder, Autoencoder):
+            image = f", as by autoencoder.image_size={ours * decoder.factor} in their search"
         raise InputError(
             f"the UNets make latents of {ours}x{ours}, the decoders read {theirs}x{theirs}: their "
             f"milliseconds are not of one image; allowed: decoders for the same latents{image}"

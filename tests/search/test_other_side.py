@@ -12,7 +12,7 @@ import pytest
 from analysis.comparison.runs import Run
 from analysis.comparison.sections import splits_section
 from analysis.findings import refusals
-from analysis.replay.recheck import recheck
+from analysis.replay.recheck import recheck, recheck_bundled
 from analysis.report.page import Page
 from analysis.report.sections.split import split_section
 from analysis.split import split_of_run, split_sentence
@@ -24,6 +24,7 @@ from search.ask_tell_settings import AskTellSettings
 from search.checks import check_choosing
 from search.other_side import image_notes, with_other_side
 from search.preparation import header_of
+from search.runs.bundle import bundled_of
 from search.runs.folder import begin_record, claim_folder
 from search.runs.record import Record, read_history
 from search.stopping.factory import StoppingSettings
@@ -173,7 +174,7 @@ def test_of_other_images_it_is_refused_and_of_another_device_said(
 ) -> None:
     larger = replace(UNETS, base=dict(UNETS.base) | {"latent_size": 16})
     with pytest.raises(
-        InputError, match=r"UNets make latents of 16x16, the decoders read 8x8: .* of 32 px here"
+        InputError, match=r"UNets make latents of 16x16, the decoders read 8x8: .*image_size=32 in"
     ):
         with_other_side(within(prices, str(decoder_run)), larger)
     replace(prices, device="Pixel 9").write(prices.source)
@@ -228,6 +229,8 @@ def test_a_search_trains_what_leaves_room_and_says_the_best_split(
     assert reasons and all("+ the fastest decoder 40.0 (onnx" in reason for reason in reasons)
     assert next(iter(refusals(history))) == "over budget in ms an image"
     assert recheck(folder).agrees
+    (bundled,) = bundled_of(str(folder))  # whose settings stand in the header of its record
+    assert recheck_bundled(bundled).agrees
 
     split = split_of_run(history)
     assert split is not None and {pair.decoder.name for pair in split.pairs} <= {"trial 0", "trial 1"}
