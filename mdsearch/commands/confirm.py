@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from analysis.tables import result_table
 from conf.compose import architecture_texts, compose
 from conf.words import divided
@@ -18,6 +16,7 @@ from search.decoders.settings import is_decoder_search, stored_decoder_search
 from search.runs.folder import latest_run, stored_overrides, stored_settings
 from search.runs.record import read_history
 from search.subjects import AnySearchSettings
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
 from space.shared.retries import resume_command
 
@@ -52,6 +51,6 @@ def main(words: list[str]) -> int:
         presets=stored.presets | texts(confirmation.references),
     )
     result = run_search(settings, stored_overrides(folder))
-    Console().print(result_table(result.history))
+    command_console().print(result_table(result.history))
     print(f"\nreport: {result.report}")
     return 130 if result.interrupted else 0

@@ -10,8 +10,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from rich.console import Console
-
 from conf.compose import compose
 from conf.words import as_text
 from evaluators.latency.held_out import EQUAL_MACS, ListVerdict, TimesSpread, Whole, verdict_of_list
@@ -27,6 +25,7 @@ from space.budget import Budget
 from space.choices import Space
 from space.prices.latency import PriceList
 from space.prices.macs import price
+from space.shared.console import command_console
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain, to_plain
 
@@ -137,7 +136,7 @@ def _measured(
     networks: Sequence[Architecture],
     journal: Journal,
 ) -> list[Whole]:
-    with shown_progress(Console(stderr=True), "networks") as on_done:
+    with shown_progress(command_console(stderr=True), "networks") as on_done:
         measure_twice(
             networks,
             prices.runtime,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from conf.compose import compose
 from conf.words import as_text
@@ -27,6 +26,7 @@ from space.prices.candidates import candidate_price
 from space.prices.latency import PriceList
 from space.prices.parts import TimedPart
 from space.search_space import AnySpace
+from space.shared.console import command_console
 from space.shared.cpus import available_cpus
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain
@@ -85,7 +85,7 @@ def main(words: list[str]) -> int:
         refuse_little_disk(disk_needed(parts, networks))
     journal, begin = Path(f"{command.out}.begun"), CpuMoment.now()
     kept = max(0, len(whole_lines(journal)) - 1)
-    with shown_progress(Console(stderr=True), "entries and networks") as on_done:
+    with shown_progress(command_console(stderr=True), "entries and networks") as on_done:
         found = measured_list(
             space,
             parts,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.console import Console
-
 from conf.compose import compose
 from conf.words import as_text
 from evaluators.latency.designs import MOST_ENTRIES, design
@@ -15,6 +13,7 @@ from evaluators.latency.stages_folder import SCRIPT_FILE, UNVERIFIED, stages_byt
 from mdsearch.progress import shown_progress
 from space.budget import Budget
 from space.choices import Space
+from space.shared.console import command_console
 from space.shared.disk import refuse_little_disk
 from space.shared.outputs import new_folder
 from space.shared.plain import InputError, from_plain
@@ -52,7 +51,7 @@ def main(words: list[str]) -> int:
     needed = stages_bytes(parts, networks, command.to)
     refuse_little_disk(needed, out.absolute().parent)
     print(f"{len(parts)} entries and {len(networks)} whole networks, about {needed / 1e9:.1f} GB", flush=True)
-    with shown_progress(Console(stderr=True), "chains and networks") as on_done:
+    with shown_progress(command_console(stderr=True), "chains and networks") as on_done:
         write_stages(command.space, parts, networks, out, command.to, on_done)
     if command.to == "coreml":
         print(UNVERIFIED)
