@@ -31,7 +31,7 @@ from analysis.split import split_of_run, split_sentence
 from search.formats import counted, duration, share
 from search.objectives import Objectives
 from search.runs.header import trials_asked
-from search.statistics.noise import Noise
+from search.statistics.noise import Noise, noisy
 from space.candidates import candidate_difference
 
 
@@ -141,11 +141,11 @@ def fronts_section(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _apart(noise: Noise, objectives: Objectives) -> list[str]:
     """From where on two single runs differ beyond the noise: `a factor of 1.25 in FID`, `0.045 in CLIP`."""
-    at, deviations = noise.rungs[0].deviations(objectives), noise.deviations * 2**0.5
+    at, deviations = noise.rungs[0], noise.deviations * 2**0.5
     return [
         objective.apart_text(deviations * one)
-        for objective, one in zip(objectives, at, strict=True)
-        if one is not None
+        for objective in noisy(objectives)
+        if (one := at.deviation(objective)) is not None
     ]
 
 

@@ -15,6 +15,7 @@ import torch
 
 from analysis.replay.recheck import recheck
 from mdsearch.api import any_settings_of, read_run, run_search
+from mdsearch.commands.confirm import main as confirm
 from mdsearch.commands.search import main
 from search.confirmation.confirmation import ConfirmationSettings
 from search.decoders.search import DecoderSearch
@@ -108,8 +109,9 @@ def test_its_tables_its_report_and_its_winner_speak_of_decoders(run: Path) -> No
         "clip",
     } & first.keys()
     page = (run / "report.html").read_text(encoding="utf-8")
-    for said in ("Decoder search", "for images of 16 px", "mdsearch train autoencoder"):
+    for said in ("Decoder search", "for images of 16 px", "mdsearch train autoencoder", "mdsearch confirm"):
         assert said in page
+    assert "no noise is stated" in page and "an unknown one of" not in page
     assert "the paper&#39;s scale" not in page and "mdsearch generate" not in page
     best = read_run(run).best
     assert isinstance(best, Autoencoder) and best == Autoencoder.load(run / BEST_NAME)
@@ -119,8 +121,9 @@ def test_gone_on_with_it_has_more_trials_and_every_decision_as_recorded(run: Pat
     before = (run / RECORD_NAME).read_bytes()
     assert main([f"resume={run}", "trials=3"]) == 0
     asked = ConfirmationSettings(best=2, references=(), seeds=1)
-    _, _, *more = shlex.split(more_seeds_command(run, asked, read_history(run).header))
-    assert main([*more, "trials=3"]) == 0
+    command, verb, *more = shlex.split(more_seeds_command(run, asked, read_history(run).header))
+    assert (command, verb, more[1:]) == ("mdsearch", "confirm", ["seeds=3"])
+    assert confirm(more) == 0
     assert (run / RECORD_NAME).read_bytes().startswith(before)
     history = read_history(run)
     assert [trial.state for trial in history.trials] == ["complete"] * 3
