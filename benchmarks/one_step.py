@@ -18,8 +18,6 @@ Every part goes on where it was left. Scores are those of a search's trials; FOL
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,6 +28,7 @@ from scipy import stats
 
 from analysis.rendering import render_table
 from analysis.sampling_curves.points import CurvePoint, Curves, read_curves
+from benchmarks.lab import Lab
 
 PARTS = ("base", "cells", "few", "adapters")
 STEPS = (1, 2, 4, 8, 50)  # of the base's DDIM
@@ -47,8 +46,7 @@ def main() -> None:
     words.add_argument("--distilling", type=int, default=2000, help="steps of a distillation, or an adapter")
     words.add_argument("--tables", action="store_true", help="of what is there, without training any more")
     chosen = words.parse_args()
-    chosen.folder.mkdir(parents=True, exist_ok=True)
-    lab = Lab(chosen.folder.resolve(), chosen.steps, chosen.distilling)
+    lab = OneStep(chosen.folder.resolve(), chosen.steps, chosen.distilling)
     if not chosen.tables:
         for part in PARTS:
             if part in chosen.parts:
@@ -78,17 +76,21 @@ CELLS = [
 
 
 @dataclass(frozen=True)
-class Lab:
-    """A folder of trained models; a part that is done leaves a file in `done`, with the command."""
+class OneStep(Lab):
+    """A folder of trained models.
 
-    folder: Path
+    Attributes:
+        steps: of the base's training.
+        distilling: steps of a distillation, or of an adapter's training.
+    """
+
     steps: int
     distilling: int
 
     def base(self, seeds: Sequence[int]) -> None:
         run = ("enqueue=[md]", "trials=1", "rungs=[125]", "stopping=none", "confirmation=none")
-        self._once("run", "search", "name=run", "runs_folder=.", "recorded=false", "backend=inline", *run)
-        self._once(
+        self.once("run", "search", "name=run", "runs_folder=.", "recorded=false", "backend=inline", *run)
+        self.once(
             "base", "train", "out=base", f"training.steps={self.steps}", "training.caption_dropout=0.1",
             "training.learning_rate=2e-3", "training.decay=cosine", "training.warmup_steps=200",
             "training.ema_decay=0.999", "scores=true", "state_every_steps=1000",
@@ -130,7 +132,7 @@ class Lab:
         for seed in seeds:
             for kind in KINDS:
                 more = ("data.style=outline",) if kind == "lora" else ()
-                self._once(
+                self.once(
                     f"adapter-{kind}-seed{seed}", "train", "adapter", "init_from=base", f"adapter={kind}",
                     f"out=adapters/{kind}-seed{seed}", f"seed={seed}", f"training.steps={self.distilling}",
                     "training.learning_rate=1e-3", "training.caption_dropout=0.1", *more,
@@ -138,15 +140,15 @@ class Lab:
             folders = ",".join(f"adapters/{kind}-seed{seed}" for kind in KINDS)
             for name in ("base", *(f"models/{term}-full-seed{seed}" for term in TERMS)):
                 if (self.folder / name).is_dir():
-                    self._run("evaluate", "adapter", f"models={name}", f"adapters={folders}", "out=survival")
+                    self.run("evaluate", "adapter", f"models={name}", f"adapters={folders}", "out=survival")
 
     def _distilled(self, name: str, *words: str) -> None:
         own = (f"training.steps={self.distilling}", "state_every_steps=500")
-        self._once(name, "distill", "init_from=base", f"out=models/{name}", *words, *own)
+        self.once(name, "distill", "init_from=base", f"out=models/{name}", *words, *own)
 
     def _curves(self, name: str, *words: str) -> None:
         model = name if name == "base" else f"models/{name}"
-        self._once(
+        self.once(
             f"curves-{name}",
             "generate",
             "curves",
@@ -157,26 +159,6 @@ class Lab:
             *words,
         )
 
-    def _once(self, name: str, *words: str) -> None:
-        """Run a command, unless it was run to its end; what it began, it goes on with by itself.
-
-        Raises:
-            SystemExit: the same part was done by other words, or the command failed.
-        """
-        done, line = self.folder / "done" / name, " ".join(words)
-        if done.is_file():
-            if (before := done.read_text(encoding="utf-8").strip()) != line:
-                sys.exit(f"{done}: was done by other words: {before}")
-            return
-        self._run(*words)
-        done.parent.mkdir(exist_ok=True)
-        done.write_text(line + "\n", encoding="utf-8")
-
-    def _run(self, *words: str) -> None:
-        print("mdsearch " + " ".join(words), flush=True)
-        if status := subprocess.run([sys.executable, "-m", "mdsearch", *words], cwd=self.folder).returncode:
-            sys.exit(status)
-
     def curves(self) -> Curves | None:
         out = self.folder / "curves"
         return read_curves(out, None, None) if any(out.glob("base/*/scores.json")) else None
@@ -185,7 +167,7 @@ class Lab:
 # ---------------------------------------------------------------------- tables
 
 
-def base_rows(lab: Lab) -> list[dict[str, str]]:
+def base_rows(lab: OneStep) -> list[dict[str, str]]:
     """Steps, evaluations of the network, and both scores with their intervals over images."""
     if (curves := lab.curves()) is None:
         return []
@@ -202,7 +184,7 @@ def base_rows(lab: Lab) -> list[dict[str, str]]:
     ]
 
 
-def cell_rows(lab: Lab) -> Iterator[dict[str, str]]:
+def cell_rows(lab: OneStep) -> Iterator[dict[str, str]]:
     """Each way to distil with each number of steps: mean over seeds, and Student's interval of it."""
     if (curves := lab.curves()) is None:
         return
