@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from analysis.rendering import write_text
@@ -25,6 +24,7 @@ from mdsearch.latency_parts import MeasuredParts, WholePart, parts_of_architectu
 from mdsearch.progress import OnDone, shown_progress
 from search.runs.files import BEST_NAME
 from space.architecture import Architecture
+from space.shared.console import command_console
 from space.shared.cpus import available_cpus
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain, to_plain
@@ -96,7 +96,7 @@ def main(words: list[str]) -> int:
     runtimes, lacking = command.chosen(place)
     if any(runtime.startswith("onnx") for runtime in runtimes):
         refuse_little_disk(FILES_PER_PARAMETER * max(subject.parameters[part] for part in command.parts))
-    with shown_progress(Console(stderr=True), "rounds") as on_done:
+    with shown_progress(command_console(stderr=True), "rounds") as on_done:
         measured = measure(subject, command, runtimes, place, on_done)
     rows = table_rows(command, place, measured)
     found = json.dumps(as_json(subject, place, measured, rows) | {"lacking": lacking}, indent=2)
@@ -237,7 +237,7 @@ def _print(
     table.add_section()
     for row in PAPERS_ROWS:
         _add(table, row, f"{row.model} (paper, {row.device})")
-    Console().print(table)
+    command_console().print(table)
     for part, by_runtime in measured.timings.items():
         for runtime, timing in by_runtime.items():
             low, high = timing.interval
