@@ -120,9 +120,16 @@ def _read(budget: Budget, side: str, source: str, own: Candidate) -> OtherSide:
         check_one_size(unet, decoder)
     except InputError as error:
         raise InputError(f"budget.{side}: {source}: {str(error).removeprefix(f'{source}: ')}") from None
-    here = tuple(one.describe() for one in budget.lists)
+    here = _described(budget)
     both = (here, found.lists) if side == "decoder" else (found.lists, here)
     return replace(found, notes=(*found.notes, *pairing_notes(unet, decoder, *both)))
+
+
+def _described(budget: Budget) -> tuple[str, ...]:
+    try:
+        return tuple(one.describe() for one in budget.lists)
+    except InputError as error:
+        raise InputError(f"budget.{error}") from None
 
 
 def _prices(budget: Budget, side: str) -> PriceList | None:

@@ -37,7 +37,8 @@ def timed_front(history: History, *, are_decoders: bool, prices: PriceList | Non
         InputError: a search of the other kind, or none that has milliseconds.
     """
     if searches_decoders(history.header) != are_decoders:
-        raise InputError(f"is of {'UNets' if are_decoders else 'decoders'}")
+        is_of, needed = ("UNets", "decoders") if are_decoders else ("decoders", "UNets")
+        raise InputError(f"is of {is_of}; needed: a search over {needed}")
     objectives = tuple(each for each in objectives_of(history) if _is_quality(each))
     found: list[Timed] = []
     for trial in history.trials:

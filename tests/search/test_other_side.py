@@ -107,6 +107,11 @@ def test_an_autoencoder_is_priced_by_a_list(prices: PriceList, tmp_path: Path) -
         with_other_side(within(prices, "small", decoder_prices=theirs.source), UNETS)
 
 
+def test_the_searchs_own_list_is_named_where_it_cannot_be_read(decoder_run: Path) -> None:
+    with pytest.raises(InputError, match=r"^budget\.prices: .*gone\.json: cannot be read as a price list"):
+        with_other_side(Budget(total_ms=9, decoder=str(decoder_run), prices="gone.json"), UNETS)
+
+
 def test_a_run_without_milliseconds_is_priced_by_a_list(prices: PriceList, tmp_path: Path) -> None:
     found = [e for e in of_decoders() if e["event"] != "rung"]
     found += [
@@ -155,7 +160,7 @@ def test_a_search_of_decoders_shares_with_unets(prices: PriceList, tmp_path: Pat
         ("nowhere/run", "is not there; allowed: milliseconds, a run folder, an autoencoder"),
         ("smal", "no such preset, nor a .yaml file; did you mean 'small'"),
         ("empty", r"config\.json: cannot be read"),
-        ("unet", "is of UNets"),
+        ("unet", "is of UNets; needed: a search over decoders"),
     ],
 )
 def test_what_is_no_decoder_is_refused(

@@ -27,7 +27,7 @@ from tests.training.data.forms import (
     write_images,
 )
 from training.data.sources.forms import Form, ListedImage
-from training.data.sources.index import open_index, versions_of
+from training.data.sources.index import open_index, versions_of_files
 from training.data.sources.place import DataPlace, open_place
 from training.data.sources.recognise import Reading, recognise
 from training.data.sources.tables import Torn
@@ -65,7 +65,7 @@ def test_texts_beside_images_are_looked_at_one_after_the_other(
     monkeypatch.setattr(DataPlace, "walk", lambda place: ((f"{n:05}", names) for n in range(100)))
     monkeypatch.setattr(DataPlace, "version", lambda place, name: [name])
     tracemalloc.start()
-    versions_of(form)
+    versions_of_files(form)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3e5
