@@ -9,15 +9,27 @@ from typing import Any
 import yaml
 
 from search.confirmation.repeats import ScoreNoise
-from search.statistics.noise import Noise, noise_to_plain
+from search.objectives import Objectives
+from search.statistics.noise import Noise, noise_to_plain, noisy
 from search.statistics.variance import Variance
 
-NOISE_NOTE = """
-Standard deviations of one run: of FID (and others on a log scale) as shares of it, of CLIP as they are.
-Seeds: pooled over networks that were trained with two seeds or more, with its 95 % interval; repeats: runs
-beyond the first of each network. Paired: what is left when a seed's effect on all networks alike is taken
-out. Images: by resampling them, at most what more images would cure. Together: the stated noise, which
-weighs as many repeats as it was measured with, refined by the seeds."""
+_COLUMNS = """Seeds: pooled over networks that were trained with two seeds or more, with its 95 % interval;
+repeats: runs beyond the first of each network. Paired: what is left when a seed's effect on all
+networks alike is taken out. Images: by resampling them, at most what more images would cure.
+Together: the stated noise, which weighs as many repeats as it was measured with, refined by the
+seeds."""
+
+
+def table_note(objectives: Objectives) -> str:
+    """What the columns of the table hold, and which objectives are not in it."""
+    of_scale = {"log": "as shares of it", "linear": "as they are"}
+    named = [
+        f"of {' and '.join(labels)} {words}"
+        for scale, words in of_scale.items()
+        if (labels := [each.label for each in noisy(objectives) if each.scale == scale])
+    ]
+    exact = [f"{each.label} is exact: it has no noise." for each in objectives if each.exact]
+    return "\n".join(["", f"Standard deviations of one run: {', '.join(named)}.", *exact, _COLUMNS])
 
 
 def preset(noise: Noise, source: str) -> str:

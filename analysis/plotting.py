@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from space.explore.style import STYLE
+from space.shared.outputs import writing_file
 from space.shared.plain import InputError
 
 GRID_COLOUR = "#e4e8ec"
@@ -29,8 +30,8 @@ def plot_file(path: Path, size: tuple[float, float]) -> Iterator[Figure]:
         figure = Figure(figsize=size, layout="constrained")
         yield figure
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=150)
+            with writing_file(path) as own:
+                figure.savefig(own, dpi=150, format=path.suffix.lstrip(".") or None)
         except OSError as error:
             raise InputError(f"plot: {path} cannot be written: {error}") from None
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from space.explore.style import PLOT_ENDINGS
 from space.shared.command_lines import command_line
+from space.shared.outputs import writing_file
 from space.shared.plain import InputError
 
 Format = Literal["table", "json", "csv", "markdown"]
@@ -116,7 +117,7 @@ def write_text(text: str, out: str | None) -> None:
         print(text, end="")
         return
     try:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        Path(out).write_text(text, encoding="utf-8")
+        with writing_file(Path(out)) as own:
+            own.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"out: {out} cannot be written: {error}") from None

@@ -8,7 +8,7 @@ from analysis.findings import preset_network, reference_networks, reruns, steps_
 from analysis.wording import wording_of
 from search.formats import counted, duration, gmacs, label, millions, share, size
 from search.objectives import CLIP, FID
-from search.runs.header import noise_of_rule, objectives_of, searches_decoders
+from search.runs.header import noise_of_rule, objectives_of, trained_elsewhere
 from search.runs.record import History, Trial
 from search.stopping.base import StatesDoubt
 from search.stopping.factory import StoppingSettings
@@ -113,7 +113,7 @@ def _why_none(history: History) -> str:
 def _noise_before_the_end(history: History) -> bool:
     noise, objectives = noise_of_rule(history), objectives_of(history)
     before = (history.header.get("rungs") or [])[:-1]
-    return any(known is not None for step in before for known in noise.at(step).deviations(objectives))
+    return any(noise.at(step).deviation(each) is not None for step in before for each in objectives)
 
 
 def _doubt(history: History) -> str:
@@ -127,10 +127,8 @@ def _doubt(history: History) -> str:
             f"reached the Pareto front and {'was' if len(wrong) == 1 else 'were'} stopped wrongly{named}."
         )
     said = _stated_doubt(history)
-    how = "confirm ... stopped=99"
-    if searches_decoders(history.header):
-        how = "search resume=... confirmation=short confirmation.stopped=99"
-    unknown = f"wrong stops nobody has counted, since none was trained on (mdsearch {how})"
+    how = "" if trained_elsewhere(history) else " (mdsearch confirm ... stopped=99)"
+    unknown = f"wrong stops nobody has counted, since none was trained on{how}"
     return f"In doubt: {said}; {unknown}." if said else f"In doubt: {unknown}."
 
 

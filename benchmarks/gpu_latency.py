@@ -141,7 +141,9 @@ def list_and_check(space: Space, budget: Budget, chosen: Chosen, place: Place) -
     yield from summary(prices)
     seen = {one.network.id for one in prices.whole}
     held_out = sampled_networks(space, chosen.check, 0, "check", lambda a: a.id not in seen and fits(a))
-    journal = Journal(folder / "check.jsonl", {"runtime": chosen.list, "device": place.name()})
+    about = {"runtime": chosen.list, "device": place.name(), "precision": place.precision}
+    about |= {"versions": versions_of(chosen.list), "rounds": chosen.rounds}
+    journal = Journal(folder / "check.jsonl", about)
     measure_twice(held_out, chosen.list, place, journal, rounds=chosen.rounds, clock=time.perf_counter)
     found = verdict_of_list([whole_of(a, prices, journal.results[a.id]) for a in held_out])
     yield (
@@ -155,7 +157,8 @@ def list_and_check(space: Space, budget: Budget, chosen: Chosen, place: Place) -
 def table(chosen: Chosen, place: Place, until: float) -> Iterator[str]:
     """A line for each network, a cell for each runtime and layout: the median with its interval, in ms."""
     about = {"device": place.name(), "precision": place.precision, "rounds": chosen.rounds}
-    journal = Journal(Path(chosen.folder) / "table.jsonl", about | {"narrower": chosen.narrower})
+    about |= {"narrower": chosen.narrower, "versions": versions_of("eager")}
+    journal = Journal(Path(chosen.folder) / "table.jsonl", about)
     columns = [(runtime, layout) for runtime in chosen.runtimes for layout in LAYOUTS]
     networks = {name: narrowed(named_architecture(arch), chosen.narrower) for name, arch in NETWORKS.items()}
     for runtime, layout in columns:  # column by column: what takes longest comes last

@@ -29,7 +29,7 @@ from benchmarks.builder_networks import Contender, contenders
 from benchmarks.measure import matrix_product_gflops
 from benchmarks.training_steps import LoopComparison, loop_of
 from evaluators.latency.journal import Journal
-from evaluators.latency.runtimes import DTYPES, Place
+from evaluators.latency.runtimes import DTYPES, Place, versions_of
 from space.shared.plain import InputError, from_plain
 from training.execution import CompiledBlocks
 from training.failures import is_out_of_memory
@@ -87,7 +87,8 @@ def report(chosen: Chosen) -> str:
     until = time.monotonic() + 60 * chosen.minutes
     place = Place(chosen.device, 1, chosen.precision)
     peak = matrix_product_gflops(chosen.device, DTYPES[chosen.precision])
-    about = {"device": place.name(), **{name: vars(chosen)[name] for name in SAME}}
+    same = {name: vars(chosen)[name] for name in SAME}
+    about = {"device": place.name(), "versions": versions_of("eager"), **same}
     journal = Journal(Path(chosen.folder) / "training.jsonl", about)
     names = [name for layout in LAYOUTS for name in measured(chosen, layout, journal, until)]
     text = "\n".join(lines(names, chosen, journal, place.name(), peak))

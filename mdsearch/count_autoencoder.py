@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from conf.compose import compose
@@ -19,6 +18,7 @@ from space.difference import autoencoder_difference
 from space.kinds.rules import Cost
 from space.prices.autoencoder import autoencoder_breakdown, autoencoder_price, way_activation_bytes
 from space.prices.memory import weight_bytes
+from space.shared.console import command_console
 from space.shared.plain import InputError
 from space.shared.second_opinion import SecondOpinion, disagreements
 
@@ -42,7 +42,7 @@ def print_count(a: Autoencoder, against: str | None, *, form: str, check: bool) 
 def _opinions(a: Autoencoder) -> list[SecondOpinion]:
     from space.prices.check import autoencoder_opinions  # which waits for torch
 
-    with Console(stderr=True).status("counting"):
+    with command_console(stderr=True).status("counting"):
         return autoencoder_opinions(a)
 
 
@@ -94,7 +94,7 @@ def _by_place(a: Autoencoder) -> Mapping[str, Cost]:
 
 
 def _print_text(a: Autoencoder, against: str | None) -> None:
-    console = Console()
+    console = command_console()
     console.print(_levels_table(a))
     console.print(
         f"images of {a.image_size} px, latents of {a.latent_channels} channels and {a.latent_size} px "

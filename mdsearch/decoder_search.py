@@ -61,7 +61,7 @@ def decoder_settings_of(words: Sequence[str]) -> tuple[DecoderSearchSettings, li
     plain, texts = _composed(words)
     settings = decoder_settings_from_plain(with_encoder(plain))
     named = [*settings.enqueue, *settings.confirmation.references]
-    return replace(settings, presets=texts | _autoencoder_texts(named)), words
+    return replace(settings, presets=texts | autoencoder_texts(named)), words
 
 
 def _resumed(folder: Path, new: list[str]) -> tuple[DecoderSearchSettings, list[str]]:
@@ -75,7 +75,7 @@ def _resumed(folder: Path, new: list[str]) -> tuple[DecoderSearchSettings, list[
     known = stored.space.fixed
     plain = changed_by_words(to_plain(stored), with_encoder(then, known), with_encoder(now, known))
     settings = decoder_settings_from_plain(plain)
-    named = _autoencoder_texts(settings.confirmation.references)
+    named = autoencoder_texts(settings.confirmation.references)
     return replace(settings, presets=named | texts | stored.presets), [*words, *new]
 
 
@@ -94,7 +94,7 @@ def _names_of_fields(words: Sequence[str]) -> list[str]:
     return [name for override in parsed for name, _ in fields_of(override)]
 
 
-def _autoencoder_texts(names: Sequence[str]) -> dict[str, str]:
+def autoencoder_texts(names: Sequence[str]) -> dict[str, str]:
     """`autoencoder=name` -> text, of names that are files: a run goes on when they are gone."""
     files = [name for name in names if is_path(name) and Path(name).is_file()]
     return {f"autoencoder={name}": text_of_file(Path(name), "autoencoder") for name in files}

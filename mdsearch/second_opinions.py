@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from space.architecture import Architecture
+from space.shared.console import command_console
 from space.shared.second_opinion import SecondOpinion, disagreements
 
 
@@ -17,7 +17,7 @@ def count_opinions(a: Architecture) -> list[SecondOpinion]:
     """On the price of an architecture; on a terminal the error stream shows which counter is at work."""
     from space.prices.check import second_opinions  # which waits for torch
 
-    with Console(stderr=True).status("counting") as status:
+    with command_console(stderr=True).status("counting") as status:
         return second_opinions(a, lambda name: status.update(f"{name} counts"))
 
 
@@ -30,7 +30,7 @@ def print_opinions(opinions: Sequence[SecondOpinion]) -> None:
     """Each of our figures, those of others below it with the difference, and who disagrees."""
     if not opinions:
         return
-    console = Console()
+    console = command_console()
     table = Table("", "by", title="second opinions", title_justify="left")
     for name in ("figure", "difference"):
         table.add_column(name, justify="right")

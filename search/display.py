@@ -16,6 +16,7 @@ from search.formats import cost_in_words, counted, gmacs, millions, run_name
 from search.objectives import Objectives
 from search.runs.record import History, Trial
 from search.runs.scores import best_first, point_of
+from space.shared.console import command_console
 
 ROWS_SHOWN = 14
 
@@ -33,7 +34,7 @@ class Display(Protocol):
 
 
 def make_display(trials: int, objectives: Objectives) -> Display:
-    console = Console()
+    console = command_console()
     return LiveDisplay(console, trials, objectives) if console.is_terminal else PlainDisplay(objectives)
 
 

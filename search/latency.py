@@ -63,6 +63,12 @@ def check_same_lists(header: Mapping[str, Any], budget: Budget) -> None:
         )
 
 
+def lists_differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether milliseconds that two headers record are of different lists, so that they do not compare."""
+    ours, theirs = ([each.get("digest") for each in header.get(LISTS, [])] for header in (one, other))
+    return ours != theirs
+
+
 def lists_in_words(header: Mapping[str, Any]) -> list[str]:
     """Each with what the search was warned of."""
     return [", ".join(filter(None, (one["list"], one.get("note")))) for one in header.get(LISTS, [])]

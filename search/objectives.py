@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import exp, log
 from typing import Any, Literal
 
+from space.budget import LATENCY
 from space.shared.plain import InputError, from_plain, to_plain
 
 SMALLEST_LOGARITHMIC = 1e-9  # an FID of 0, of equal features, or a rounding below it has no logarithm
 MOST_LOGARITHM = 700.0  # beyond it a float overflows
 FID, CLIP = "FID", "CLIP"
 VALIDATION_LOSS = "validation_loss"  # the score that a trial records beside its evaluator's
+DECODER_GMACS, DECODER_PARAMETERS = "decoder_gmacs", "decoder_parameters"
+COMPUTED = (LATENCY, DECODER_GMACS, DECODER_PARAMETERS)  # of the network alone, where a search records them
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,14 @@ class Objective:
 
     `scale` is where its noise is even: seeds multiply a score on the `log` scale, so that its noise is a
     share of it, and add to one on the `linear` scale. `label` is what tables and reasons call it; its name,
-    if empty.
+    if empty. One that is `exact` (`with_exact`) has no noise: what differs at all differs.
     """
 
     name: str
     direction: Literal["minimize", "maximize"] = "minimize"
     scale: Literal["log", "linear"] = "linear"
     label: str = ""
+    exact: bool = field(default=False, init=False, compare=False)  # follows from who records it: never stored
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -107,6 +111,14 @@ def fid_and_clip(fid: str = "fid_embedded_clip", clip: str = "clip_embedded") ->
 
 
 FID_AND_CLIP = fid_and_clip()
+
+
+def with_exact(objectives: Iterable[Objective]) -> Objectives:
+    """The same; those that a search computes from the network alone are exact. Told ones may be measured."""
+    marked = tuple(map(replace, objectives))
+    for each in marked:
+        object.__setattr__(each, "exact", each.name in COMPUTED)
+    return marked
 
 
 def checked(objectives: Sequence[Objective]) -> Objectives:

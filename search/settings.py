@@ -15,7 +15,8 @@ from evaluators.scorers.by_protocol import objective_names, score_names
 from evaluators.scorers.embedded import CLIP_SCORE, EvaluatorSettings
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
-from search.objectives import VALIDATION_LOSS, Objective, Objectives, checked, fid_and_clip
+from search.objectives import VALIDATION_LOSS, Objective, Objectives, checked, fid_and_clip, with_exact
+from search.other_side import with_other_side
 from search.samplers.factory import SamplerSettings
 from search.scoring.settings import ScoringSettings
 from search.statistics.noise import Noise
@@ -115,7 +116,7 @@ class SearchSettings:
             names = objective_names(self.evaluators)
         else:
             names = score_name("fid", self.evaluators.fid), CLIP_SCORE
-        return (*fid_and_clip(*names), *self.further_objectives)
+        return (*fid_and_clip(*names), *with_exact(self.further_objectives))
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -174,7 +175,8 @@ def settings_from_plain(plain: dict[str, Any]) -> SearchSettings:
         }
     settings = from_plain(SearchSettings, plain)
     assert isinstance(settings, SearchSettings)
-    return replace(settings, enqueue=tuple(_files(settings.enqueue)), budget=settings.budget.absolute())
+    budget = with_other_side(settings.budget, settings.space)
+    return replace(settings, enqueue=tuple(_files(settings.enqueue)), budget=budget)
 
 
 def _files(enqueue: Sequence[str]) -> Iterator[str]:

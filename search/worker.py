@@ -21,7 +21,7 @@ from search.runs.files import ARCHITECTURE_NAME, job_folder, make_job_folder
 from search.strategy import Job, Report
 from search.trial_log import log_work
 from search.trial_words import StartsAgain, WorkerWord, told
-from space.shared.files import remove_unfinished
+from space.shared.files import remove_unfinished, write_whole
 from space.shared.plain import InputError
 from space.shared.retries import patiently, storage_error
 from training.checkpoints import Checkpoints
@@ -127,7 +127,7 @@ class RungWorker(ABC):
         """The training where it was left, or from step 0 and why the state that there is is of no use."""
         folder = make_job_folder(self.run_folder, job.key)
         remove_unfinished(folder)
-        (folder / ARCHITECTURE_NAME).write_text(job.architecture.to_yaml(), encoding="utf-8")
+        write_whole(folder / ARCHITECTURE_NAME, job.architecture.to_yaml())
         trainer = self.trainer(job)
         try:
             state = states.latest()

@@ -21,7 +21,8 @@ from space.interchange.checkpoints import PIPELINE_FILE, PIPELINE_UNET, empty_un
 from space.interchange.controlnet_files import PIPELINE_CONTROLNET, STOCK_CONTROLNET
 from space.interchange.inpainting import carried_to
 from space.interchange.weight_files import CONFIG_FILE, read_plain
-from space.shared.files import making_folder, write_whole
+from space.shared.files import write_whole
+from space.shared.outputs import writing_folder
 from space.shared.plain import InputError
 from space.unet import UNet
 from training.adapting import AdapterRecord, latents_of, read_record
@@ -40,8 +41,7 @@ def attach(model: Path, adapter: Path, out: Path) -> str:
 
     Raises:
         InputError: the adapter is of another architecture or latent space, or the model is none for a
-            pipeline.
-        OSError: it cannot be written.
+            pipeline, or it cannot be written.
     """
     architecture, settings = read_description(model)
     record = read_record(adapter)
@@ -50,8 +50,7 @@ def attach(model: Path, adapter: Path, out: Path) -> str:
     if reasons := not_of_a_pipeline(settings, has_words=words is not None):
         raise InputError(f"model: {'; '.join(reasons)}")
     unet, coordinates = trained_unet(model, architecture), settings.latents.coordinates
-    with making_folder(out) as own:
-        own.mkdir()
+    with writing_folder(out) as own:
         index = save_parts(settings, own, words)
         unet, kind, more = _KINDS[record.adapter](unet, adapter / record.adapter, own)
         save(unet, own / "unet", coordinates=coordinates)

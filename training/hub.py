@@ -22,8 +22,10 @@ from space.shared.plain import InputError
 SCHEME = "hf://"
 _FORM = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([^/]+))?(?:/(.+?))?/?")
 STEMS = (WEIGHTS_STEM, "model", "pytorch_model")  # of weights, by diffusers and transformers
+TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # either
+TOKENIZER_CONFIG = "tokenizer_config.json"
 TEXTS = (
-    CONFIG_FILE, "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
+    CONFIG_FILE, TOKENIZER_CONFIG, *(name for names in TOKENIZER_FILES for name in names),
     "special_tokens_map.json", "added_tokens.json",
 )  # fmt: skip
 

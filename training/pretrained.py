@@ -17,12 +17,11 @@ import torch
 
 from space.interchange.weight_files import CONFIG_FILE, SUFFIXES, read_plain
 from space.shared.plain import InputError, first_few
-from training.hub import fetched, is_address
+from training.hub import TOKENIZER_CONFIG, TOKENIZER_FILES, fetched, is_address
 
 TEXT_FOLDER, LATENTS_FOLDER = "text.folder", "latents.folder"  # the fields that name such folders
 CLIP_TYPES = ("clip_text_model", "clip")  # a text tower, or a whole CLIP, of which the text tower is taken
 OF_TEXT_TOWER = ("embeddings.", "encoder.", "final_layer_norm.")
-TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 GENERAL_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")  # all of it is in tokenizer.json
 VOCABULARY_PROBES = 32
 PADDED_TO = (1, 2, 4, 8, 16, 32, 64, 128)  # token embeddings may be filled up to a multiple of one of these
@@ -230,7 +229,7 @@ def _load_tokenizer(folder: Path, field: str) -> Any:
     from transformers import CLIPTokenizer, PreTrainedTokenizerFast
 
     what = f"{field}: the tokenizer in {str(folder)!r}"
-    said = folder / "tokenizer_config.json"
+    said = folder / TOKENIZER_CONFIG
     name = str(_read_json(said, field).get("tokenizer_class", "CLIP") if said.is_file() else "CLIP")
     if not name.startswith("CLIP") and name not in GENERAL_TOKENIZERS:
         raise InputError(f"{what} is a {name}; allowed: CLIPTokenizer")

@@ -12,6 +12,7 @@ from typing import Literal
 
 from analysis.findings import steps_saved
 from search.confirmation.leading import Lead, lead
+from search.latency import lists_differ
 from search.objectives import Objectives
 from search.runs.compatibility import abridged, flat, protocol_difference, setting_text
 from search.runs.header import noise_of, objectives_of, references_of
@@ -20,8 +21,10 @@ from search.runs.scores import point_of, within_noise
 from search.statistics.noise import Noise
 from search.statistics.pareto import Point, hypervolume
 from search.statistics.verdicts import Evidence, Interval, confirmation_runs, confirmed_trials
+from space.budget import LATENCY
 from space.shared.plain import InputError
 
+FEWEST_OBJECTIVES = 2
 # what a header says beside settings, or what every run has its own of
 NO_SETTINGS = frozenset({"event", "time", "name", "overrides", "protocol", "version"})
 
@@ -77,14 +80,23 @@ def check_runs_comparable(runs: Sequence[Run]) -> None:
     """
     if len(runs) < 2:
         raise InputError("runs: a comparison needs two run folders or more")
-    if found := protocol_differences(runs):
+    found = protocol_differences(runs)
+    if len(objectives_of_all(runs)) < FEWEST_OBJECTIVES and not found:
+        found = ["budget.prices: milliseconds of different price lists"]
+    if found:
         raise InputError(f"scores of different protocols do not compare: {'; '.join(abridged(found))}")
 
 
 def objectives_of_all(runs: Sequence[Run]) -> Objectives:
-    """Those that decided in every one of the runs."""
+    """Those that decided in every one of the runs; milliseconds only where all are of the same lists."""
     first, *others = (objectives_of(run.history) for run in runs)
-    return tuple(objective for objective in first if all(objective in other for other in others))
+    other_lists = any(lists_differ(runs[0].history.header, run.history.header) for run in runs)
+    return tuple(
+        each
+        for each in first
+        if all((each, each.exact) in [(one, one.exact) for one in other] for other in others)
+        and not (other_lists and each.name == LATENCY)
+    )
 
 
 def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str]]:

@@ -27,10 +27,11 @@ from analysis.report.sections.verdicts import (
     verdict_row,
 )
 from analysis.series import look
+from analysis.split import split_of_run, split_sentence
 from search.formats import counted, duration, share
 from search.objectives import Objectives
 from search.runs.header import trials_asked
-from search.statistics.noise import Noise
+from search.statistics.noise import Noise, noisy
 from space.candidates import candidate_difference
 
 
@@ -111,6 +112,15 @@ def _name(place: int, run: Run) -> Cell:
     return Cell(run.name, colour=own.colour, glyph=own.glyph)
 
 
+def splits_section(runs: Sequence[Run]) -> dict[str, Any] | None:
+    """How the time of an image is shared best, of the runs that had a budget for one."""
+    known = [(place, run, split) for place, run in enumerate(runs) if (split := split_of_run(run.history))]
+    rows = [
+        Row([_name(place, run), Cell(f"{split_sentence(split)}.", css="wide")]) for place, run, split in known
+    ]
+    return {"table": PageTable(["run", "best split"], rows)} if rows else None
+
+
 def settings_section(runs: Sequence[Run]) -> dict[str, Any]:
     rows = [Row([Cell(name), *map(Cell, values)]) for name, values in settings_that_differ(runs).items()]
     return {"table": PageTable(["setting", *(run.name for run in runs)], rows)}
@@ -131,11 +141,11 @@ def fronts_section(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _apart(noise: Noise, objectives: Objectives) -> list[str]:
     """From where on two single runs differ beyond the noise: `a factor of 1.25 in FID`, `0.045 in CLIP`."""
-    at, deviations = noise.rungs[0].deviations(objectives), noise.deviations * 2**0.5
+    at, deviations = noise.rungs[0], noise.deviations * 2**0.5
     return [
         objective.apart_text(deviations * one)
-        for objective, one in zip(objectives, at, strict=True)
-        if one is not None
+        for objective in noisy(objectives)
+        if (one := at.deviation(objective)) is not None
     ]
 
 

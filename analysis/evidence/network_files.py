@@ -9,6 +9,7 @@ from typing import Any
 
 from space.architecture import Architecture
 from space.shared.command_lines import setting_word, typed_line
+from space.shared.files import replacing_files
 from space.shared.plain import InputError
 
 
@@ -37,9 +38,10 @@ def write_networks(networks: Sequence[NetworkFile], out: str) -> list[str]:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, network in zip(names, networks, strict=True):
-            text = f"# {network.comment}\n{network.architecture.to_yaml()}"
-            (folder / name).write_text(text, encoding="utf-8")
+        with replacing_files(folder, last=names[-1] if names else "") as own:
+            for name, network in zip(names, networks, strict=True):
+                text = f"# {network.comment}\n{network.architecture.to_yaml()}"
+                (own / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"out: {folder} cannot be written: {error.strerror}") from None
     return names

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from search.objectives import Objectives, objectives_from_plain
+from search.objectives import Objectives
 from search.runs.bundle import histories_of
 from search.runs.compatibility import protocol_difference
-from search.runs.header import noise_here
+from search.runs.header import noise_here, objectives_of_header
 from search.runs.record import History, Rung
 from search.statistics.noise import Noise
 from search.strategy import Job, Report
@@ -59,7 +59,7 @@ class RecordedTable:
 
     @property
     def objectives(self) -> Objectives:
-        return objectives_from_plain(self.header["objectives"])
+        return objectives_of_header(self.header)
 
     @cached_property
     def space(self) -> Space:

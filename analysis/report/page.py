@@ -10,6 +10,7 @@ from analysis.findings import all_verdicts, reference_networks
 from analysis.wording import Wording, wording_of
 from search.confirmation.leading import Lead, lead
 from search.confirmation.unmeasured import why_unknown
+from search.runs.header import noise_of
 from search.runs.record import History, Trial
 from search.statistics.verdicts import Verdict
 from space.candidates import Candidate
@@ -38,8 +39,8 @@ class Page:
 
     @cached_property
     def noise_unknown(self) -> str:
-        """Why the stated noise says nothing here; empty where it does."""
-        return why_unknown(self.history.header) if self.history.header.get("noise") else ""
+        """Why no stated noise says anything here; empty where one does."""
+        return why_unknown(self.history.header) if noise_of(self.history) is not None else ""
 
     @cached_property
     def words(self) -> Wording:

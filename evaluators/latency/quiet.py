@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from evaluators.latency.timing import Timing
+from space.shared.cpus import available_cpus
 
 OTHERS_AT_MOST = 0.1  # CPUs, busy with other processes
 SPREAD_AT_MOST = 0.05  # of a median: half the distance between the quartiles of its rounds
@@ -63,6 +65,14 @@ def quietness(begin: CpuMoment, end: CpuMoment, cpus: int, timings: Iterable[Tim
     others = max(0.0, (end.busy - begin.busy) - (end.own - begin.own)) / seconds
     several = (timing for timing in timings if len(timing.times) > 1)  # one round says nothing of others
     return Quietness(others, cpus, max(map(_spread, several), default=None))
+
+
+def quiet_since(begin: CpuMoment, kept: int, of: int, journal: Path) -> str:
+    """Of `of` measurements, of which `kept` stood in a journal before `begin`: nothing is known of those."""
+    if kept == of:
+        return f"all stood in {journal}; how quiet it was then is not kept"
+    now = quietness(begin, CpuMoment.now(), available_cpus(), []).sentence()
+    return now + (f"; {kept} of {of} stood in {journal}: how quiet it was then is not kept" if kept else "")
 
 
 def _spread(timing: Timing) -> float:

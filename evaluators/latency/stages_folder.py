@@ -19,7 +19,8 @@ from space.choices import Space
 from space.prices.latency import LIST_FORM
 from space.prices.macs import price
 from space.prices.parts import TimedPart
-from space.shared.files import making_folder
+from space.shared.exporting import named_for_code
+from space.shared.outputs import writing_folder
 from space.shared.plain import InputError, to_plain
 
 SCRIPT_FILE = "measure.py"
@@ -48,8 +49,7 @@ def write_stages(
     """A new folder: a file a chain, one a network to which sums are fitted, what they are, and the script.
 
     Raises:
-        InputError: coremltools is asked for and not there.
-        OSError: it cannot be written, or `folder` holds files.
+        InputError: coremltools is asked for and not there, it cannot be written, or `folder` holds files.
     """
     write, versions = writer_of(to)
     probes = _probes(parts)
@@ -57,8 +57,7 @@ def write_stages(
     chains: dict[str, Any] = {}
     whole: list[dict[str, Any]] = []
     total = len(names) + len(networks)
-    with making_folder(folder) as own:
-        own.mkdir()
+    with writing_folder(folder) as own:
         for number, (probe, name) in enumerate(names.items()):
             on_done(number, total)
             module, takes = build_probe(probe)
@@ -142,7 +141,8 @@ def _write_coreml(module: nn.Module, takes: dict[str, Tensor], path: Path) -> Pa
     """An `mlprogram` in fp16; prediction needs macOS, so it is not run here."""
     import coremltools
 
-    program = torch.export.export(module, tuple(takes.values())).run_decompositions({})
+    with named_for_code(module):
+        program = torch.export.export(module, tuple(takes.values())).run_decompositions({})
     inputs = [coremltools.TensorType(name=name, shape=tuple(value.shape)) for name, value in takes.items()]
     model = coremltools.convert(
         program,

@@ -9,6 +9,7 @@ from pathlib import Path
 from conf.compose import compose
 from conf.words import as_text
 from space.shared.command_lines import command_line
+from space.shared.outputs import free_folder, writing_folder
 from space.shared.plain import InputError, from_plain
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.model import load_model
@@ -27,19 +28,18 @@ class AverageCommand:
 
 def average(command: AverageCommand) -> int:
     """Write the model; returns its step. Raises InputError where it cannot be made of what is stored."""
-    folder, out = Path(command.model), Path(command.out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"out: {command.out!r} is there already; allowed: a new folder")
+    folder, out = Path(command.model).expanduser(), free_folder(command.out)
     step, weights = average_of(folder, command.length, command.step)
     model = load_model(folder, "cpu")
     for name, parameter in model.named_parameters():
         if name not in weights:
             raise InputError(f"model: {folder} holds averages of another network: {name} is missing")
         parameter.data.copy_(weights[name])
-    model.save(out)
-    for name in (ARCHITECTURE_NAME, CONFIG_NAME):
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, out / name)
+    with writing_folder(out) as made:
+        model.save(made)
+        for name in (ARCHITECTURE_NAME, CONFIG_NAME):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, made / name)
     return step
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from analysis.comparison.runs import check_runs_comparable, read_runs, winners_verdicts
 from analysis.comparison.table import comparison_table
+from analysis.split import split_of_run, split_sentence
 from conf.compose import compose
 from conf.words import divided
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
 
 
@@ -34,9 +34,12 @@ def main(words: list[str]) -> int:
     from analysis.comparison.page import write_comparison
     from analysis.comparison.sections import sentence
 
-    Console().print(comparison_table(runs))
+    command_console().print(comparison_table(runs))
     for verdict in winners_verdicts(runs):
         print(f"{sentence(verdict)}.")
+    for run in runs:
+        if (split := split_of_run(run.history)) is not None:
+            print(f"{run.name}, best split: {split_sentence(split)}.")
     try:
         print(f"\ncomparison: {write_comparison(runs, out)}")
     except OSError as error:

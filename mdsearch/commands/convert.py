@@ -32,6 +32,7 @@ from space.interchange.checkpoints import (
 from space.interchange.weight_files import CONFIG_FILE, read_plain
 from space.proxy import Proxy, narrow
 from space.shared.files import write_whole
+from space.shared.outputs import free_folder, writing_folder
 from space.shared.plain import InputError, from_plain
 from space.unet import UNet
 from training.diffusion import check_ddim
@@ -119,23 +120,26 @@ def convert(command: ConvertCommand) -> dict[str, Any]:
     Raises:
         InputError: a model that cannot be read, or that the other side has no layout for; `out` holds files.
     """
-    out = Path(command.out).expanduser()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"out: {command.out!r} is there already; allowed: a new folder")
+    out = free_folder(command.out)
     source = read_source(Path(command.model).expanduser(), command.variant, command.size_numbers)
     if command.precision is not None:
         source.unet.to(PRECISIONS[command.precision])
-    left_out = write_source(source, out, command.to)
-    keep_card(source, out)
+    with writing_folder(out) as folder:
+        left_out = write_source(source, folder, command.to)
+        keep_card(source, folder)
     return {
         "architecture": source.unet.architecture.id,
         "parameters": sum(parameter.numel() for parameter in source.unet.parameters()),
         "precision": precision_of(source.unet),
         "from": str(source.path),
         "to": command.to,
-        "written": [str(path) for path in sorted(out.rglob("*")) if path.is_file()],
+        "written": files_in(out),
         "left_out": left_out,
     }
+
+
+def files_in(out: Path) -> list[str]:
+    return [str(path) for path in sorted(out.rglob("*")) if path.is_file()]
 
 
 def keep_card(source: Source, out: Path) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from conf.compose import compose
@@ -22,6 +21,7 @@ from space.difference import difference
 from space.level_table import LEVEL_COLUMNS, level_rows
 from space.prices.macs import Cost, breakdown, price
 from space.prices.memory import peak_activation_bytes, weight_bytes
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
 from space.shared.second_opinion import disagreements
 
@@ -148,7 +148,7 @@ def latencies(a: Architecture, budget: Budget) -> list[dict[str, Any]]:
 
 
 def _print_text(a: Architecture, settings: PriceSettings) -> None:
-    console, cost, predicted = Console(), price(a), latencies(a, settings.budget)
+    console, cost, predicted = command_console(), price(a), latencies(a, settings.budget)
     console.print(_levels_table(a))
     console.print(
         f"{a.conv_blocks} conv blocks, {a.self_attention_layers} self- and {a.cross_attention_layers} "

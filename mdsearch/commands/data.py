@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.compose import compose
 from conf.words import as_text, divided
+from space.shared.console import command_console
 from space.shared.image_files import PassedOver
 from space.shared.plain import NAMED_AT_MOST, InputError, first_few, from_plain
 from training.data.sheet import save_sheet
@@ -205,6 +205,6 @@ def _smaller(command: DataCommand, images: ImageSurvey) -> int:
 @contextmanager
 def _progress() -> Iterator[Callable[[int], None]]:
     parts = (TextColumn("reading images"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
-    with Progress(*parts, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*parts, console=command_console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
         yield lambda count: progress.advance(task, count)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from mdsearch.long_training import (
 from mdsearch.progress import training_progress
 from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line, setting_word, typed_line
+from space.shared.console import command_console
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
 from training.data.factory import load_data
@@ -92,7 +92,7 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
             f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images of "
             f"{data.image_size_px} px, steps {trainer.step} to {last}, in {folder}"
         )
-        with training_progress(Console(), last, trainer.step) as advance:
+        with training_progress(command_console(), last, trainer.step) as advance:
             run.train_to(last, advance)
         if not stopped():
             hand_over_and_say(folder, partial(_card, command, trainer, folder))
@@ -138,7 +138,7 @@ def _sweep(words: list[str]) -> int:
         scored = None if failed else last_scored(folder)
         found[cell] = None if scored is None else scored.scores
         status = max(status, failed)
-    Console().print(_table(found))
+    command_console().print(_table(found))
     return status
 
 

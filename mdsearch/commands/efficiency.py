@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
 from analysis.efficiency.draws import Draw, halves, shares, teachers
 from analysis.efficiency.figures import BASE, DEFAULT
 from analysis.efficiency.replays import (
@@ -27,6 +25,7 @@ from search.named import named_architecture
 from search.runs.bundle import histories_of
 from search.runs.record import History
 from space.shared.command_lines import typed_words
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
 
 COMPARED_STRATEGIES: dict[str, Sequence[str]] = {  # by the words of the search that each stands for
@@ -60,7 +59,7 @@ def main(words: list[str]) -> int:
     taught = frozenset(name for name, chosen in plain.items() if chosen["recorded"])
     replaying = Replaying(tuple(strategies.values()), taught, noise, settings.budgets)
     draws = _draws(table, histories, settings)
-    found = replayed_all(draws, replaying, settings.processes, Console())
+    found = replayed_all(draws, replaying, settings.processes, command_console())
     text = efficiency_text(found, draws, replaying, strategies[DEFAULT].rungs or table.rungs, settings)
     print(text)
     if settings.out is not None:

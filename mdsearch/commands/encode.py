@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,6 +21,7 @@ from rich.progress import (
 from conf.compose import compose
 from conf.words import as_text
 from space.shared.command_lines import command_line
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
 from training.data.encoded_files import Encoding, Stored, latent_shape, latent_spread, read_empty
 from training.data.sources.images import SourceImages
@@ -168,6 +168,6 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
         TaskProgressColumn(show_speed=True),
         TimeRemainingColumn(),
     )
-    with Progress(*parts, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*parts, console=command_console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=total)
         yield lambda count: progress.advance(task, count)

@@ -25,6 +25,7 @@ from evaluators.run import OPINIONS, Request, reference_statistics, score_images
 from evaluators.scorers.prepared import from_search
 from mdsearch.progress import shown_progress
 from mdsearch.second_opinions import print_opinions
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
 from space.shared.second_opinion import SecondOpinion, disagreements
 
@@ -208,7 +209,7 @@ def _check_together(words: list[str]) -> None:
 def main(words: list[str]) -> int:
     command: EvaluateCommand = from_plain(EvaluateCommand, compose("evaluate", _as_meant(words)))
     _check_together(words)
-    console = Console(stderr=command.format == "json")
+    console = command_console(stderr=command.format == "json")
     if command.compare is not None:
         return print_comparison(command, console)
     if command.statistics is not None:

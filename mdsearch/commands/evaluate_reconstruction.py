@@ -35,6 +35,7 @@ from evaluators.protocols.sheet import FILE, Sheet
 from space.autoencoder import check_divides
 from space.autoencoder_network import AutoencoderNetwork
 from space.interchange.autoencoder_files import read_autoencoder
+from space.shared.console import command_console
 from space.shared.decoding import Unreadable
 from space.shared.plain import InputError, from_plain
 from training.autoencoder import save_differences
@@ -262,7 +263,7 @@ def main(words: list[str]) -> int:
         ReconstructionCommand, compose("evaluate_reconstruction", meant)
     )
     given = {word.lstrip("+~").partition("=")[0] for word in words}
-    console = Console(stderr=command.format == "json")
+    console = command_console(stderr=command.format == "json")
     found, folder = evaluate(command, given, console)
     if command.format == "json":
         print((folder / FILE).read_text(encoding="utf-8"), end="")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from analysis.evidence.document import EvidencePage, ReferenceNetwork, document
 from analysis.evidence.sources import Roles, evidence_of
 from analysis.rendering import write_text
@@ -16,6 +14,7 @@ from search.named import named_architecture
 from search.runs.bundle import gathered
 from space.budget import Budget
 from space.shared.command_lines import typed_line
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
 
 
@@ -64,7 +63,7 @@ def main(words: list[str]) -> int:
         "md": ReferenceNetwork(named_architecture("md"), settings.md_budget),
         "md_lite": ReferenceNetwork(named_architecture("md_lite"), settings.md_lite_budget),
     }
-    console = Console(stderr=True)
+    console = command_console(stderr=True)
     command = typed_line("evidence", words)
     with console.status("reading records") as status:
         page = EvidencePage(Path(settings.out), command, lambda text: status.update(text))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.compose import architecture_texts, compose
@@ -25,6 +24,7 @@ from space.explore.report import Map, PublishedNetwork, print_map, to_json
 from space.explore.style import PLOT_ENDINGS
 from space.explore.survey import Survey, neighbours, survey
 from space.prices.macs import Cost, price
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain, nearest
 
 
@@ -58,7 +58,7 @@ def main(words: list[str]) -> int:
     if settings.format == "json":
         print(json.dumps(to_json(found), indent=2))
     else:
-        print_map(found, settings.neighbours, Console())
+        print_map(found, settings.neighbours, command_console())
     if settings.plot is not None:
         from space.explore.plot import plot_map  # matplotlib takes a second to import
 
@@ -120,7 +120,7 @@ def _sample(grid: Grid, settings: ExploreSettings, known: dict[str, Cost], progr
 
 def _progress() -> Progress:
     parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*parts, console=Console(stderr=True), transient=True)
+    return Progress(*parts, console=command_console(stderr=True), transient=True)
 
 
 # ---------------------------------------------------------------------- networks by name

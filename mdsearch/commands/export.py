@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,12 +24,12 @@ from analysis.export.pipeline_components import coordinates_inside
 from conf.compose import compose
 from conf.repeated import refuse_beside
 from conf.words import as_text
-from mdsearch.commands.convert import Source, keep_card, precision_of, read_source, write_source
+from mdsearch.commands.convert import Source, files_in, keep_card, precision_of, read_source, write_source
 from search.runs.files import RECORD_NAME
 from space.architecture import Architecture
 from space.interchange.diffusers_config import diffusers_config
 from space.shared.disk import refuse_little_disk
-from space.shared.files import making_folder
+from space.shared.outputs import free_folder, writing_folder
 from space.shared.plain import InputError, from_plain
 from training.files import MODEL_NAME
 from training.model import load_model
@@ -83,30 +81,16 @@ def export(command: ExportCommand) -> dict[str, Any]:
         InputError: an `out` that is there, too little disk, a package that is missing, a network that cannot
             be read, or one that is not the same when exported. Nothing is left then.
     """
-    out = Path(command.out).expanduser()
-    if out.exists() or out.is_symlink():
-        raise InputError(f"out: {command.out!r} is there already; allowed: a new folder")
+    out = free_folder(command.out)
     if command.to == "diffusers":
         return _as_diffusers(command, out)
     format_, precision = chosen_format(command.to, command.precision)
     source = _source(command)
     _check_disk(out, format_, precision, source.unet)
-    with _new_folder(out) as folder:
+    with writing_folder(out) as folder:
         manifest = _write(source, command.to, folder, precision)
         _keep_card(source, folder)
-    return {**manifest, "written": _files(out), "left_out": []}
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """One that becomes `out` once all is in it. Raises InputError where that cannot be written."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with making_folder(out) as folder:
-            folder.mkdir()
-            yield folder
-    except OSError as error:
-        raise InputError(f"out: {str(out)!r} cannot be written: {error}") from None
+    return {**manifest, "written": files_in(out), "left_out": []}
 
 
 def _write(source: Source, to: str, folder: Path, precision: Bits) -> dict[str, Any]:
@@ -183,13 +167,9 @@ def _as_diffusers(command: ExportCommand, out: Path) -> dict[str, Any]:
     except InputError:
         own_layout = False
     _check_disk(out, *chosen_format("torch", None), source.unet)  # weights as they are, as there
-    with _new_folder(out) as folder:
+    with writing_folder(out) as folder:
         left_out = write_source(source, folder, "diffusers" if own_layout else "pipeline_unet")
         _keep_card(source, folder)
     precision = precision_of(source.unet)
     told = {**about, "format": "diffusers", "precision": precision, "check": None, "to_verify": None}
-    return {**told, "written": _files(out), "left_out": left_out}
-
-
-def _files(out: Path) -> list[str]:
-    return [str(path) for path in sorted(out.rglob("*")) if path.is_file()]
+    return {**told, "written": files_in(out), "left_out": left_out}

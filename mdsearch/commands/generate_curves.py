@@ -31,6 +31,7 @@ from mdsearch.progress import shown_progress
 from search.confirmation.leading import trial_folder
 from search.runs.folder import latest_run, stored_settings
 from space.shared.command_lines import typed_line
+from space.shared.console import command_console
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from training.generation.generators import check_settings
@@ -203,7 +204,7 @@ def main(words: list[str]) -> int:
     listed = as_lists(words, ["guidance", "steps"])
     meant = as_entries(as_text(listed, CURVES_TEXTS), "weights.files")
     command = from_plain(CurvesCommand, compose("generate_curves", meant))
-    curves = measure_curves(command, Console())
+    curves = measure_curves(command, command_console())
     print(f"{curves_table(curves, 'table')}\n{curves.protocol}\n")
     for path in write(curves, words):
         print(path)

@@ -6,11 +6,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 from conf.compose import compose
 from conf.words import as_text
 from mdsearch.progress import shown_progress
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
 from training.data.captions import read_prompts
 from training.generation.generators import own_settings
@@ -61,7 +60,7 @@ def generate_missing(command: SamplesCommand) -> Path:
     shard = Shard.parsed(command.shard)
     captions = read_prompts(command.captions)
     settings = command.settings(len(captions))
-    with shown_progress(Console(), "images") as on_generated:
+    with shown_progress(command_console(), "images") as on_generated:
         folder = generate_samples(
             command.model,
             captions[: settings.count],

@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from conf.compose import compose
@@ -32,6 +31,7 @@ from mdsearch.progress import OnDone, shown_progress
 from search.runs.files import BEST_NAME
 from space.architecture import Architecture
 from space.prices.macs import price
+from space.shared.console import command_console
 from space.shared.cpus import available_cpus
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain, to_plain
@@ -103,7 +103,7 @@ def main(words: list[str]) -> int:
     parameters = {"unet": price(a).parameters} | OTHER_PARAMETERS
     if any(runtime.startswith("onnx") for runtime in runtimes):
         refuse_little_disk(FILES_PER_PARAMETER * max(parameters[part] for part in command.parts))
-    with shown_progress(Console(stderr=True), "rounds") as on_done:
+    with shown_progress(command_console(stderr=True), "rounds") as on_done:
         measured = measure(a, command, runtimes, place, on_done)
     rows = table_rows(command, place, measured)
     if command.format == "json":
@@ -220,7 +220,7 @@ def _print(
     table.add_section()
     for row in PAPERS_ROWS:
         _add(table, row, f"{row.model} (paper, {row.device})")
-    Console().print(table)
+    command_console().print(table)
     for part, by_runtime in measured.timings.items():
         for runtime, timing in by_runtime.items():
             low, high = timing.interval

@@ -10,16 +10,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from rich.console import Console
-
 from conf.compose import compose
 from conf.words import as_text
 from evaluators.latency.held_out import EQUAL_MACS, ListVerdict, TimesSpread, Whole, verdict_of_list
 from evaluators.latency.journal import Journal
 from evaluators.latency.lists import sampled_networks
-from evaluators.latency.quiet import CpuMoment, quietness
+from evaluators.latency.quiet import CpuMoment, quiet_since
 from evaluators.latency.repeats import measure_twice
-from evaluators.latency.runtimes import EXPORTED_BYTES_PER_PARAMETER, Place, places_here
+from evaluators.latency.runtimes import EXPORTED_BYTES_PER_PARAMETER, Place, places_here, versions_of
 from mdsearch.progress import shown_progress
 from search.latency import latency_notes
 from space.architecture import Architecture
@@ -27,7 +25,7 @@ from space.budget import Budget
 from space.choices import Space
 from space.prices.latency import PriceList
 from space.prices.macs import price
-from space.shared.cpus import available_cpus
+from space.shared.console import command_console
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain, to_plain
 
@@ -70,9 +68,8 @@ def main(words: list[str]) -> int:
     kept, begin = set(journal.results), CpuMoment.now()
     measured = _measured(command, prices, place, [*random, *equal], journal)
     verdict = verdict_of_list(measured[: len(random)], measured[len(random) :])
-    quiet = quietness(begin, CpuMoment.now(), available_cpus(), []).sentence()
-    if kept.issuperset(one.id for one in measured):
-        quiet = f"all stood in {journal.path}; how quiet it was then is not kept"
+    before = sum(one.id in kept for one in measured)
+    quiet = quiet_since(begin, before, len(measured), journal.path)
     if command.format == "json":
         plain = {"list": prices.describe(), "holds": verdict.holds, "quiet": quiet, "notes": notes}
         print(json.dumps(plain | to_plain(verdict) | {"measured": to_plain(measured)}, indent=2))
@@ -123,6 +120,8 @@ def held_out_networks(
 def _journal(command: CheckCommand, prices: PriceList) -> Journal:
     about = {
         "runtime": prices.runtime,
+        "versions": versions_of(prices.runtime),
+        "precision": prices.precision,
         "threads": prices.threads,
         "device": prices.device,
         "rounds": command.rounds,
@@ -137,7 +136,7 @@ def _measured(
     networks: Sequence[Architecture],
     journal: Journal,
 ) -> list[Whole]:
-    with shown_progress(Console(stderr=True), "networks") as on_done:
+    with shown_progress(command_console(stderr=True), "networks") as on_done:
         measure_twice(
             networks,
             prices.runtime,

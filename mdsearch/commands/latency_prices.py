@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from conf.compose import compose
 from conf.words import as_text
 from evaluators.latency.designs import MOST_ENTRIES, design
+from evaluators.latency.journal import whole_lines
 from evaluators.latency.lists import Effort, calibrating_networks, measured_list
 from evaluators.latency.probes import pair, probe_parameters
-from evaluators.latency.quiet import CpuMoment, quietness
+from evaluators.latency.quiet import CpuMoment, quiet_since
 from evaluators.latency.runtimes import EXPORTED_BYTES_PER_PARAMETER, Place, Runtime
 from mdsearch.progress import shown_progress
 from space.budget import Budget
@@ -26,6 +26,7 @@ from space.prices.candidates import candidate_price
 from space.prices.latency import PriceList
 from space.prices.parts import TimedPart
 from space.search_space import AnySpace
+from space.shared.console import command_console
 from space.shared.cpus import available_cpus
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain
@@ -83,7 +84,8 @@ def main(words: list[str]) -> int:
     if command.runtime.startswith("onnx"):
         refuse_little_disk(disk_needed(parts, networks))
     journal, begin = Path(f"{command.out}.begun"), CpuMoment.now()
-    with shown_progress(Console(stderr=True), "entries and networks") as on_done:
+    kept = max(0, len(whole_lines(journal)) - 1)
+    with shown_progress(command_console(stderr=True), "entries and networks") as on_done:
         found = measured_list(
             space,
             parts,
@@ -98,7 +100,7 @@ def main(words: list[str]) -> int:
     journal.unlink()
     for line in summary(found):
         print(line)
-    print(quietness(begin, CpuMoment.now(), available_cpus(), []).sentence())
+    print(quiet_since(begin, kept, len(parts) + len(networks), journal))
     print(f"wrote {command.out}")
     return 0
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
-
-from rich.console import Console
 
 from conf.compose import compose
 from conf.words import as_text
@@ -16,7 +13,9 @@ from evaluators.latency.stages_folder import SCRIPT_FILE, UNVERIFIED, stages_byt
 from mdsearch.progress import shown_progress
 from space.budget import Budget
 from space.choices import Space
+from space.shared.console import command_console
 from space.shared.disk import refuse_little_disk
+from space.shared.outputs import free_folder
 from space.shared.plain import InputError, from_plain
 
 STAGES_TEXTS = ("out",)
@@ -37,10 +36,6 @@ class StagesCommand:
     def __post_init__(self) -> None:
         if self.networks < 0:
             raise InputError(f"networks: {self.networks} is not possible; allowed: 0 or more")
-        if Path(self.out).exists():
-            raise InputError(f"out: {self.out} is there; allowed: a new folder")
-        if not Path(self.out).absolute().parent.is_dir():
-            raise InputError(f"out: {Path(self.out).parent} is no folder; allowed: one that is there")
 
 
 def main(words: list[str]) -> int:
@@ -48,18 +43,16 @@ def main(words: list[str]) -> int:
         StagesCommand, compose("latency_stages", as_text(words, STAGES_TEXTS))
     )
     command.space.check_order()
+    out = free_folder(command.out)
     parts = design(command.space, command.entries)
     networks = calibrating_networks(
         command.space, command.networks, command.seed, lambda a: not command.budget.excess(a)
     )
     needed = stages_bytes(parts, networks, command.to)
-    refuse_little_disk(needed, Path(command.out).absolute().parent)
+    refuse_little_disk(needed, out.absolute().parent)
     print(f"{len(parts)} entries and {len(networks)} whole networks, about {needed / 1e9:.1f} GB", flush=True)
-    try:
-        with shown_progress(Console(stderr=True), "chains and networks") as on_done:
-            write_stages(command.space, parts, networks, Path(command.out), command.to, on_done)
-    except OSError as error:
-        raise InputError(f"out: {command.out!r} cannot be written: {error}") from None
+    with shown_progress(command_console(stderr=True), "chains and networks") as on_done:
+        write_stages(command.space, parts, networks, out, command.to, on_done)
     if command.to == "coreml":
         print(UNVERIFIED)
     print(f"on the device: python {command.out}/{SCRIPT_FILE} --help")

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.noise import NOISE_NOTE, exact_row, measured_up_to, preset
+from analysis.noise import exact_row, measured_up_to, preset, table_note
 from analysis.rendering import Format, render_table, write_text
 from conf.compose import compose
 from conf.words import divided
@@ -15,7 +15,7 @@ from search.confirmation.unmeasured import measure_command, why_unknown
 from search.runs.bundle import histories_of
 from search.runs.compatibility import protocol_parts
 from search.runs.folder import latest_run
-from search.runs.header import noise_of, objectives_of
+from search.runs.header import noise_of, objectives_of, searches_decoders
 from search.statistics.noise import FEWEST_REPEATS
 from space.shared.plain import InputError, from_plain
 from space.shared.retries import resume_command
@@ -44,6 +44,11 @@ def main(words: list[str]) -> int:
     sources = sources or [str(latest_run(Path(settings.runs_folder).expanduser()))]
     histories = histories_of(sources)
     first, noise = next((name, noise_of(history)) for name, history in histories.items())
+    if settings.out is not None and searches_decoders(histories[first].header):
+        raise InputError(
+            f"out: {first} searches decoders, for which no noise= can be stated; allowed: null, and "
+            "more repeated seeds of the run itself, which say it"
+        )
     if noise is None:
         how = f"; first: {resume_command(first)}" if Path(first).is_dir() else ""
         raise InputError(f"{first}: states no noise yet{how}")
@@ -57,7 +62,7 @@ def main(words: list[str]) -> int:
     )
     history = histories[first]
     if settings.format == "table":
-        print(NOISE_NOTE)
+        print(table_note(objectives_of(history)))
         if measured_on is not None:
             print(f"Their mean FIDs at the end: {measured_on[0]:,.1f} to {measured_on[1]:,.1f}.")
         if (why := why_unknown(history.header)) and not noise.known(objectives_of(history)):

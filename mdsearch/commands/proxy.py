@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from analysis.rendering import write_text
@@ -21,6 +20,7 @@ from space.prices.macs import price
 from space.proposal import INNER_SIZES, deepest, inner_size, proposed_proxies
 from space.proxy import Proxy, narrow
 from space.shared.command_lines import setting_word, typed_line
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain, to_plain
 from training.settings import TrainingSettings
 
@@ -191,7 +191,7 @@ def _print(
             f"{one.minutes(command.steps):.2f}",
             "*" if one is chosen else "",
         )
-    Console().print(table)
+    command_console().print(table)
     if chosen.minutes(command.steps) > command.minutes:
         print(f"None trains {command.steps} steps in minutes={command.minutes:g} here; this is the fastest.")
     print(_preset(chosen, command.steps))

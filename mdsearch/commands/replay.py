@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
 from rich.progress import track
 
 from analysis.replay.recheck import agreement_table, rechecks
@@ -24,6 +23,7 @@ from search.samplers.factory import SamplerSettings
 from search.samplers.random import RandomSettings
 from search.stopping.factory import StoppingSettings
 from search.stopping.none import NoStoppingSettings
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
 from space.shared.workers import in_workers
 
@@ -112,7 +112,7 @@ def _check(sources: Sequence[str]) -> int:
 
 
 def _compare(asked: dict[str, ReplaySettings], settings: ReplaySettings) -> int:
-    console = Console()
+    console = command_console()
     began = time.monotonic()
     table = load_table(settings.runs)
     for one in asked.values():

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from conf.words import expand
 from mdsearch.api import any_settings_of, run_search
 from space.shared.command_lines import command_line, setting_word, typed_line
+from space.shared.console import command_console
 from space.shared.plain import InputError
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def _sweep(words: list[str]) -> int:
             if result.interrupted:
                 break
     runs = read_runs(folders)
-    Console().print(comparison_table(runs))
+    command_console().print(comparison_table(runs))
     if len(runs) > 1 and not protocol_differences(runs):
         print(f"\nas a page: {command_line('compare', *folders)}")
     return status
@@ -99,7 +98,7 @@ def _finish(result: RunResult) -> int:
     from search.runs.files import BEST_NAME
     from search.runs.header import searches_decoders
 
-    Console().print(result_table(result.history))
+    command_console().print(result_table(result.history))
     print(f"\nreport: {result.report}")
     if result.best is not None:
         best = result.folder / BEST_NAME

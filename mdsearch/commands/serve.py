@@ -44,12 +44,11 @@ class FailRequest:
 
 
 def main(words: list[str]) -> int:
-    from rich.console import Console
-
     from analysis.live import STANDARD
     from analysis.tables import result_table
     from mdsearch.api import serve_settings
     from search.ask_tell import AskTell
+    from space.shared.console import command_console
 
     settings, where, overrides = serve_settings(words)
     with AskTell(settings, overrides, STANDARD) as search:
@@ -65,7 +64,7 @@ def main(words: list[str]) -> int:
             with suppress(KeyboardInterrupt):
                 server.serve_forever()
         result = search.close()
-    Console().print(result_table(result.history))
+    command_console().print(result_table(result.history))
     print(f"\nreport: {result.report}")
     return 130 if result.interrupted else 0
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from rich.console import Console
 from rich.progress import track
 
 from analysis.replay.surrogate import Surrogate
@@ -30,6 +29,7 @@ from space.choices import Space
 from space.explore.files import check_path
 from space.explore.style import PLOT_ENDINGS
 from space.proxy import Proxy
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
 
 
@@ -82,7 +82,7 @@ class SimulateSettings:
 
 def main(words: list[str]) -> int:
     settings: SimulateSettings = from_plain(SimulateSettings, compose("simulate", words))
-    console, began = Console(), time.monotonic()
+    console, began = command_console(), time.monotonic()
     world = _recorded_world(settings) if settings.runs else _stated_world(settings)
     searching = Searching(
         settings.space, settings.budget, settings.proxy, settings.sampler, settings.stopping, settings.trials

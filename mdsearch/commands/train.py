@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from mdsearch.long_training import (
     check_ahead,
@@ -28,6 +27,7 @@ from mdsearch.train_command import OF_RUN, TrainCommand, command_of
 from mdsearch.train_plan import train_plan
 from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line
+from space.shared.console import command_console
 from space.shared.plain import InputError, to_plain
 from space.shared.retries import StorageAway
 from training.data.factory import load_data
@@ -64,7 +64,7 @@ def train(
         KeyboardInterrupt: after Ctrl-C, the state being on the disk.
     """
     check_trackers(command.logger)
-    console, folder = Console(), command.folder()
+    console, folder = command_console(), command.folder()
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])
     place = last_stage(folder) if command.stages else 0

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from mdsearch.long_training import (
     LongTraining,
     check_ahead,
@@ -19,6 +17,7 @@ from mdsearch.long_training import (
 from mdsearch.progress import training_progress
 from mdsearch.with_a_base import composed_with_base
 from space.shared.command_lines import command_line
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import StorageAway
 from training.adapter_kinds import AdapterSettings, ControlNetSettings
@@ -93,7 +92,7 @@ def train_adapter(command: AdapterCommand, words: list[str]) -> AdapterTrainer:
             f"{data.train_images:,} images of {data.image_size_px} px, steps {trainer.step} to {last}, "
             f"in {folder}"
         )
-        with training_progress(Console(), last, trainer.step) as advance:
+        with training_progress(command_console(), last, trainer.step) as advance:
             run.train_to(last, advance)
     return trainer
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
 from conf.words import as_entries, as_text, path_of
@@ -28,6 +26,7 @@ from mdsearch.progress import training_progress
 from space.autoencoder import Autoencoder
 from space.interchange.autoencoder_files import StoredAutoencoder, read_autoencoder
 from space.interchange.weight_files import CONFIG_FILE
+from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import StorageAway
 from training.autoencoder import AUTOENCODER_RECORD, AutoencoderTrainer
@@ -146,7 +145,7 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
             f"images of {trainer.data.image_size_px} px, steps {trainer.step} to {last}, in {folder}; "
             f"perceptual network: {trainer.identity.get('perceptual', 'none')}"
         )
-        with training_progress(Console(), last, trainer.step) as advance:
+        with training_progress(command_console(), last, trainer.step) as advance:
             run.train_to(last, advance)
     return trainer
 

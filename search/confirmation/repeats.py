@@ -51,7 +51,7 @@ class ScoreNoise:
 
 
 def estimated(histories: Sequence[History], noise: Noise, best: float = 1.0) -> list[ScoreNoise]:
-    """At each rung of the records, of each objective.
+    """At each rung of the records, of each objective that has noise.
 
     Args:
         best: the share of the repeated networks that count, by where their seeds end on average. A network
@@ -184,6 +184,8 @@ def _at(step: int, runs: Sequence[Trial], objectives: Objectives, noise: Noise) 
     rungs = [rung for trial in runs for rung in trial.rungs if rung.step == step]
 
     for place, objective in enumerate(objectives):
+        if objective.exact:
+            continue
         values = {
             name: {seed: point.even[place] for seed, point in by_seed.items()}
             for name, by_seed in repeated.items()

@@ -14,7 +14,8 @@ from evaluators.networks.weights import WeightsSettings
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
 from search.latency import latency_score
-from search.objectives import Objective, Objectives
+from search.objectives import DECODER_GMACS, DECODER_PARAMETERS, Objective, Objectives, with_exact
+from search.other_side import with_other_side
 from search.runs.files import CONFIG_NAME, RECORD_NAME
 from search.runs.folder import OF_DECODERS, folder_for
 from search.samplers.factory import SamplerSettings
@@ -39,8 +40,8 @@ from training.objectives.reconstruction import ReconstructionSettings
 PSNR = "psnr"
 DecoderCost = Literal["gmacs", "parameters_millions", "latency_ms"]
 SCORE_OF_COST: dict[str, str] = {
-    "gmacs": "decoder_gmacs",
-    "parameters_millions": "decoder_parameters",
+    "gmacs": DECODER_GMACS,
+    "parameters_millions": DECODER_PARAMETERS,
     "latency_ms": LATENCY,
 }
 LABEL_OF_COST: dict[str, str] = {
@@ -113,9 +114,8 @@ class DecoderSearchSettings:
     @property
     def objectives(self) -> Objectives:
         """A PSNR that rises and a cost that falls."""
-        return Objective(PSNR, "maximize", "linear", "PSNR"), Objective(
-            SCORE_OF_COST[self.cost], "minimize", "log", LABEL_OF_COST[self.cost]
-        )
+        cost = Objective(SCORE_OF_COST[self.cost], "minimize", "log", LABEL_OF_COST[self.cost])
+        return Objective(PSNR, "maximize", "linear", "PSNR"), *with_exact([cost])
 
     def cost_score(self, candidate: Candidate) -> dict[str, float]:
         """Beside the scores that a trial measures."""
@@ -161,7 +161,7 @@ class DecoderSearchSettings:
 def decoder_settings_from_plain(plain: dict[str, Any]) -> DecoderSearchSettings:
     """From what the command line composed. Raises InputError, naming the field."""
     settings: DecoderSearchSettings = from_plain(DecoderSearchSettings, plain)
-    return replace(settings, budget=settings.budget.absolute())
+    return replace(settings, budget=with_other_side(settings.budget, settings.space))
 
 
 def with_encoder(plain: dict[str, Any], known: Autoencoder | None = None) -> dict[str, Any]:

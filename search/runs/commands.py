@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -66,12 +67,9 @@ def more_seeds_command(
     folder: Path, settings: ConfirmationSettings, header: Mapping[str, Any] = _NO_HEADER
 ) -> str:
     """To race the same networks over the same steps with more seeds."""
-    if searches_decoders(header):
-        chosen: dict[str, Any] = {"best": max(1, settings.best), "references": list(settings.references)}
-        chosen |= {"seeds": MORE * max(1, settings.seeds), "minutes": None}
-        fields = {f"confirmation.{name}": value for name, value in chosen.items()}
-        return command_line("search", resume=folder, confirmation="short", **fields)
     usual = ConfirmationSettings()  # conf/confirm.yaml says the same of these, but for more seeds
+    if searches_decoders(header):
+        usual = replace(usual, references=())
     names = ("best", "references", "steps", "stopped")
     asked = {name: getattr(settings, name) for name in names}
     differing = {name: value for name, value in asked.items() if value != getattr(usual, name)}

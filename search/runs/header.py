@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from search.objectives import Objectives, objectives_from_plain
+from search.objectives import Objectives, objectives_from_plain, with_exact
 from search.runs.compatibility import foreign_parts
 from search.runs.record import History
 from search.statistics.noise import NO_NOISE, Noise, noise_from_plain
@@ -21,7 +21,12 @@ EARLIER_DEFAULTS = ((*_OF_ALL, "training-c130ba423666"), (*_OF_ALL, "training-f6
 
 
 def objectives_of(history: History) -> Objectives:
-    return objectives_from_plain(history.header.get("objectives"))
+    return objectives_of_header(history.header)
+
+
+def objectives_of_header(header: Mapping[str, Any]) -> Objectives:
+    found = objectives_from_plain(header.get("objectives"))
+    return found if header.get("training") == ELSEWHERE else with_exact(found)
 
 
 def noise_of(history: History) -> Noise | None:

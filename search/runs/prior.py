@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from search.latency import LISTS, lists_differ, recorded_lists
 from search.objectives import objectives_to_plain
 from search.runs.bundle import RECORDED, RECORDED_FILE, histories_of, of_names, read_bundle
 from search.runs.compatibility import (
@@ -23,13 +24,14 @@ from search.runs.compatibility import (
     protocol_difference,
     space_difference,
 )
-from search.runs.header import space_of
+from search.runs.header import objectives_of_header, space_of
 from search.runs.moved import training_reads
 from search.runs.prior_event import prior_event
 from search.runs.record import History, MemoryRecord, Record, Trial
 from search.runs.teachers import tells_of
 from search.settings import SearchSettings
 from search.statistics.noise import noise_to_plain
+from space.budget import LATENCY
 from space.candidates import Candidate
 from space.shared.plain import InputError, to_plain
 
@@ -51,7 +53,8 @@ def check_prior(settings: SearchSettings, digest: str) -> None:
 def refuse_prior_of_others(sources: Sequence[str], header: Mapping[str, Any]) -> None:
     """The same by a whole header, its protocol included."""
     for source, history in histories_of(sources).items():
-        _refuse(source, field_differences(history.header, header, ("space", *DECIDES_A_SCORE)))
+        differences = field_differences(history.header, header, ("space", *DECIDES_A_SCORE))
+        _refuse(source, differences + _other_lists(history.header, header))
 
 
 def recorded_that_teach(settings: SearchSettings, digest: str, references: Collection[Candidate]) -> int:
@@ -124,11 +127,22 @@ def _settled_differences(settings: SearchSettings, digest: str, history: History
     theirs = data_digest(history.header)
     if theirs is not None and theirs != digest:
         differences.append(f"data: digest {theirs} against {digest}")
-    return differences
+    return differences + _other_lists(history.header, ours | recorded_lists(settings.budget))
 
 
 def _differences(record: Record, history: History) -> list[str]:
-    return space_difference(history, record.history) + protocol_difference(history, record.history)
+    return [
+        *space_difference(history, record.history),
+        *protocol_difference(history, record.history),
+        *_other_lists(history.header, record.history.header),
+    ]
+
+
+def _other_lists(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """Where milliseconds decide, those of other price lists would teach what is not so."""
+    decide = any(each.name == LATENCY for each in objectives_of_header(ours))
+    differ = decide and LISTS in theirs and lists_differ(theirs, ours)
+    return ["budget.prices: milliseconds of other price lists"] if differ else []
 
 
 def _refuse(source: str, differences: Sequence[str]) -> None:

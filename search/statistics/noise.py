@@ -15,6 +15,7 @@ from search.objectives import CLIP, FID, Objective, Objectives
 from search.statistics.pareto import Point
 from space.shared.plain import InputError, from_plain, to_plain
 
+TIE = 1e-9
 SMALLEST_LEVEL = 1e-100  # so that intervals end
 FEWEST_REPEATS = 6  # degrees of freedom: by fewer, one run is never called better than another
 _MARGINS = ("equivalent_fid_relative", "equivalent_clip", "no_worse_fid_relative", "no_worse_clip")
@@ -52,13 +53,15 @@ class RungNoise:
         return cls(step, fid, clip, others)
 
     def deviation(self, objective: Objective) -> float | None:
-        """On the objective's even scale; None where none is known: no difference counts as beyond it."""
+        """As stated, on the objective's even scale; None where none is known: no difference counts as beyond
+        it."""
         stated = {FID: self.fid_relative, CLIP: self.clip}
         found = stated.get(objective.label, self.others.get(objective.name))
         return None if found is None or not isfinite(found) else found
 
     def deviations(self, objectives: Objectives) -> list[float | None]:
-        return [self.deviation(objective) for objective in objectives]
+        """Of each, for comparing them: none at all of what is exact, whatever is stated."""
+        return [0.0 if objective.exact else self.deviation(objective) for objective in objectives]
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Noise:
 
     def known(self, objectives: Objectives) -> bool:
         """Whether it says anything of any of them at any step."""
-        return any(each is not None for rung in self.rungs for each in rung.deviations(objectives))
+        return any(rung.deviation(each) is not None for rung in self.rungs for each in noisy(objectives))
 
     def out_of_range(self, objective: Objective, mean: float, step: int, seeds: int) -> bool:
         """Whether a network with this mean, on the even scale, over so many seeds is worse than those that
@@ -139,18 +142,32 @@ class Noise:
     def equivalent(self, objective: Objective) -> float | None:
         """By how much equivalent networks may differ, on the objective's even scale; None: none are."""
         stated = {FID: self.equivalent_fid_relative, CLIP: self.equivalent_clip}
-        bound = stated.get(objective.label, self.equivalent_others.get(objective.name))
+        bound = stated.get(objective.label, self.equivalent_others.get(objective.name, _of_exact(objective)))
         return log1p(bound) if bound is not None and objective.scale == "log" else bound
 
     def no_worse(self, objective: Objective) -> float | None:
         """By how much a network that is no worse may be worse, on the objective's even scale; None: never."""
         stated = {FID: self.no_worse_fid_relative, CLIP: self.no_worse_clip}
-        bound = stated.get(objective.label, self.no_worse_others.get(objective.name))
+        bound = stated.get(objective.label, self.no_worse_others.get(objective.name, _of_exact(objective)))
         if bound is None or objective.scale == "linear":
             return bound
         if not objective.lower_is_better and bound >= 1:
             return None  # a share below zero
         return log1p(bound) if objective.lower_is_better else -log1p(-bound)
+
+
+def _of_exact(objective: Objective) -> float | None:
+    """The margin where none is stated: equal values are."""
+    return 0.0 if objective.exact else None
+
+
+def noisy(objectives: Sequence[Objective]) -> list[Objective]:
+    return [each for each in objectives if not each.exact]
+
+
+def tie_or(difference: float, objective: Objective) -> float:
+    """A difference on the even scale; 0 where it is a rounding of what was computed in another order."""
+    return 0.0 if objective.exact and abs(difference) < TIE else difference
 
 
 NO_NOISE = Noise((RungNoise(1, inf, inf),))  # of a search that states none
@@ -163,13 +180,15 @@ def beats(one: Point, other: Point, noise: Noise, step: int) -> bool:
     known = [deviations * each for each in at if each is not None]
     if len(known) < len(at) or noise.degrees_of_freedom < FEWEST_REPEATS:
         return False
-    gains = list(zip(one.gains_over(other), known, strict=True))
+    of_each = zip(one.gains_over(other), one.objectives, strict=True)
+    gains = list(zip((tie_or(*each) for each in of_each), known, strict=True))
     return any(gain > bound for gain, bound in gains) and all(gain >= -bound for gain, bound in gains)
 
 
 def without_noise(noise: Noise, objectives: Sequence[Objective]) -> list[str]:
     """Names of the objectives whose noise is not stated at some rung."""
-    return [each.name for each in objectives if any(rung.deviation(each) is None for rung in noise.rungs)]
+    of = noisy(objectives)
+    return [each.name for each in of if any(rung.deviation(each) is None for rung in noise.rungs)]
 
 
 def noise_to_plain(noise: Noise) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Variance:
     def with_prior(self, prior: Variance) -> Variance:
         """Both together, each with the weight of its degrees of freedom: the mean of a scaled inverse
         chi-square posterior's parameters (Gelman et al., Bayesian Data Analysis, section 2.6)."""
+        if self.degrees_of_freedom == inf:
+            return self
         total = self.degrees_of_freedom + prior.degrees_of_freedom
         if not total:
             return UNKNOWN
@@ -42,10 +44,13 @@ class Variance:
         leaves the truth out with probability `level`. Infinite where nothing is known."""
         if not self.degrees_of_freedom:
             return inf
+        if not self.value:
+            return 0.0
         return -float(stdtrit(self.degrees_of_freedom, level / 2)) * (2 * self.value / pairs) ** 0.5
 
 
 UNKNOWN = Variance(0.0, 0)
+EXACT = Variance(0.0, inf)  # of what is computed
 
 
 def variance_within(groups: Iterable[Sequence[float]]) -> Variance:

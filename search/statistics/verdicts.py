@@ -5,10 +5,10 @@ on the scale on which its noise is even). The variance of a run, with what a see
 taken out, is pooled over all confirmed networks, and combined with the stated noise, which counts as so many
 degrees of freedom; where none is stated, repeated seeds alone say it, and nothing is decided before there are
 some. A difference over n seeds is decided where its interval leaves zero out: a Student interval of those
-degrees of freedom. Verdicts may be looked at after every seed, and the objectives are looked at side by side:
-the look at n seeds has the share 1 / (n (n + 1)) of the level, in equal parts for each objective. The shares
-sum to one however long one looks, so that two equal networks are told apart, ever, with at most that
-probability (Bonferroni's inequality).
+degrees of freedom, which is but the value where that is exact. Verdicts may be looked at after every seed,
+and the objectives are looked at side by side: the look at n seeds has the share 1 / (n (n + 1)) of the level,
+in equal parts for each objective with noise. The shares sum to one however long one looks, so that two equal
+networks are told apart, ever, with at most that probability (Bonferroni's inequality).
 
 No worse is one-sided: in every objective the end on the worse side lies within its margin, at the whole share
 of the look, since all must. So a network that is worse by the margin, in any objective, is ever called no
@@ -27,9 +27,9 @@ from typing import Literal
 from search.objectives import FID_AND_CLIP, Objective, Objectives
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
-from search.statistics.noise import Noise
+from search.statistics.noise import Noise, noisy, tie_or
 from search.statistics.pareto import Point
-from search.statistics.variance import UNKNOWN, Variance, within_paired
+from search.statistics.variance import EXACT, UNKNOWN, Variance, within_paired
 
 MOST_LOG_RATIO = 20.0  # a ratio of FIDs beyond this says no more
 Word = Literal["better", "worse", "mixed", "equivalent", "no worse", "undecided"]
@@ -107,7 +107,7 @@ class Verdict:
 def _difference_text(objective: Objective, found: Interval) -> str:
     middle, low, high = map(objective.difference_text, (found.middle, found.low, found.high))
     reach = f"between {low} and {high}" if found.known else "of unknown noise"
-    return f"{objective.label} {middle}, {reach}"
+    return f"{objective.label} {middle}, {'exact' if objective.exact else reach}"
 
 
 class Evidence:
@@ -118,7 +118,7 @@ class Evidence:
         points = [point for by_seed in runs.values() for point in by_seed.values()]
         self.objectives = points[0].objectives if points else FID_AND_CLIP
         stated = noise.at(steps).deviations(self.objectives)
-        self.repeats = [self._repeats(place) for place in range(len(stated))]
+        self.repeats = [EXACT if o.exact else self._repeats(place) for place, o in enumerate(self.objectives)]
         self.variances = [
             own.with_prior(UNKNOWN if deviation is None else Variance(deviation**2, noise.degrees_of_freedom))
             for own, deviation in zip(self.repeats, stated, strict=True)
@@ -153,7 +153,7 @@ class Evidence:
         return self._reach(seeds, self.variances)
 
     def _reach(self, seeds: int, variances: Sequence[Variance]) -> list[float]:
-        level = self._look(seeds) / len(self.objectives)
+        level = self._look(seeds) / max(1, len(noisy(self.objectives)))
         return [variance.half_width(seeds, level) for variance in variances]
 
     def _beyond(self, name: str, against: str) -> str:
@@ -201,9 +201,10 @@ class Evidence:
             (self.runs[name][seed].even, self.runs[against][seed].even)
             for seed in self._shared(name, against)
         ]
+        halves = zip(self.objectives, self._reach(count, variances), strict=True)
         return [
-            _around(fmean(a[place] - b[place] for a, b in pairs), half)
-            for place, half in enumerate(self._reach(count, variances))
+            _around(tie_or(fmean(a[place] - b[place] for a, b in pairs), objective), half)
+            for place, (objective, half) in enumerate(halves)
         ]
 
     def _word(self, found: Sequence[Interval], worst: Sequence[float]) -> Word:

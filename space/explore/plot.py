@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from space.explore.fronts import Front
 from space.explore.report import Map
 from space.explore.style import OTHER_COLOUR, OWN_COLOUR, QUIET, STYLE
+from space.shared.outputs import writing_file
 
 BUDGET_COLOUR = "#7a4fa3"
 HALO = [withStroke(linewidth=3, foreground="white")]
@@ -46,7 +47,9 @@ def plot_map(found: Map, path: Path) -> None:
         _budget(axes, found)
         _networks(axes, found)
         axes.legend(loc="upper left", frameon=False)
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        with writing_file(path) as own:
+            figure.savefig(own, dpi=150, format=path.suffix.lstrip("."), metadata=metadata)
 
 
 def _scales(axes: Axes, found: Map) -> None:

@@ -260,3 +260,37 @@ def test_what_the_command_refuses(tmp_path: Path) -> None:
     record.append("run", **header())
     record.close()
     assert command.main([str(tmp_path)]) == 0
+
+
+def test_of_decoders_the_noise_of_what_they_are_judged_by(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is neither FID nor CLIP, nothing that reads a preset, and no noise of a cost."""
+    objectives = [
+        {"name": "psnr", "direction": "maximize", "scale": "linear", "label": "PSNR"},
+        {"name": "decoder_gmacs", "direction": "minimize", "scale": "log", "label": "the decoder's GMACs"},
+    ]
+    record = open_run(tmp_path, searched="decoders", objectives=objectives)
+    del record.history.header["noise"]
+    for seed, psnr in ((1000, 20.0), (1001, 21.0), (1002, 22.0)):
+        fields = {"purpose": "confirm", "name": "small", "seed": seed, "number": seed - 1000}
+        key = propose(record, MD, key=f"small-{seed}", **fields)
+        rung = {"step": 400, "seconds": {}, "decision": "end", "reason": ""}
+        record.append("rung", key=key, scores={"psnr": psnr, "decoder_gmacs": 0.5}, **rung)
+        end(record, key)
+    noise = noise_of(record.history)
+    assert noise is not None
+    (last,) = (each for each in estimated([record.history], noise) if each.step == 400)
+    assert (last.score, last.seeds and last.seeds.deviation) == ("PSNR", 1.0)
+    record.close()
+    path = tmp_path / "record.jsonl"
+    lines = path.read_text().splitlines()
+    first = {name: value for name, value in json.loads(lines[0]).items() if name != "noise"}
+    path.write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n")
+    assert command.main([str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "of PSNR as they are" in printed and "the decoder's GMACs is exact" in printed
+    assert "FID" not in printed and "CLIP" not in printed
+    with pytest.raises(InputError, match=r"^out: .* searches decoders"):
+        command.main([str(tmp_path), f"out={tmp_path / 'mine.yaml'}"])
+    assert not (tmp_path / "mine.yaml").exists()

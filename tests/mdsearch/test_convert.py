@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -235,6 +236,10 @@ def test_what_cannot_be_converted_is_said_in_one_line(
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match=r"out: .* is there already"):
         convert.main([f"model={tmp_path / 'trial'}", f"out={tmp_path / 'trial'}", "to=mdsearch"])
+    killed = mock.patch.object(convert, "keep_card", side_effect=KeyboardInterrupt)  # when nearly done
+    with killed, pytest.raises(KeyboardInterrupt):
+        convert.main([f"model={tmp_path / 'trial'}", f"out={tmp_path / 'out'}", "to=mdsearch"])
+    assert [each.name for each in tmp_path.iterdir()] == ["trial"]
     with pytest.raises(InputError, match="to: 'onnx' is not a choice"):
         convert.main([f"model={tmp_path / 'trial'}", f"out={tmp_path / 'out'}", "to=onnx"])
     for place, said in (("nowhere", "is not there"), ("", "holds no model")):

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from unittest import mock
 
 import pytest
 import yaml
@@ -156,6 +157,15 @@ def test_a_list_is_measured_and_checked(
     assert "no prediction can be expected above 1.000" in text
     assert f"all stood in {out}.check" in text and "CPUs busy" not in text
     assert found["notes"] == []
+    with (
+        mock.patch.object(latency_check, "versions_of", lambda runtime: {"torch": "1.0"}),
+        pytest.raises(InputError, match=r"is of another measurement \(versions .* here\); allowed: "),
+    ):
+        latency_check.main([space, *check])
+    monkeypatch.setitem(cast(Any, runtimes.RUNTIMES), "onnx", made_runtime)
+    latency_check.main([space, check[0], "networks=7", *check[2:-1]])
+    assert f"; 6 of 7 stood in {out}.check: how quiet" in capsys.readouterr().out
+    monkeypatch.delitem(cast(Any, runtimes.RUNTIMES), "onnx")
     replace(prices, versions={"onnxruntime": "1.0"}).write(tmp_path / "old.json")
     latency_check.main([space, f"prices={tmp_path / 'old.json'}", f"out={out}.check", *check[1:-1]])
     assert "measured with onnxruntime 1.0 (here " in capsys.readouterr().out
@@ -175,7 +185,7 @@ def test_a_list_is_measured_and_checked(
         (latency_prices, ["out=a.json", "runtime=ncnn"], "runtime: 'ncnn' is not a choice here"),
         (latency_check, ["prices=nothing.json"], "cannot be read as a price list"),
         (latency_check, ["prices=nothing.json", "networks=2"], "networks: 2 is too few"),
-        (latency_stages, ["out=."], r"out: \. is there"),
+        (latency_stages, ["out=."], "out: '.' is there"),
         (latency_stages, ["out=stages", "networks=-1"], "networks: -1 is not possible"),
         (latency_stages, ["out=stages", "to=tflite"], "to: 'tflite' is not a choice here"),
     ],

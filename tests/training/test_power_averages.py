@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -97,6 +98,11 @@ def test_the_command_makes_a_model(tiny: Architecture, scenes: Dataset, tmp_path
     trainer, folder, out = Trainer(tiny, scenes, settings, seed=0), tmp_path / "trained", tmp_path / "out"
     folder.mkdir()
     run_to(trainer, folder, 6, state_every_steps=2)
+    (folder / "config.yaml").touch()
+    killed = mock.patch.object(average.shutil, "copyfile", side_effect=KeyboardInterrupt)
+    with killed, pytest.raises(KeyboardInterrupt):
+        average.main([f"model={folder}", "length=0.1", f"out={out}"])
+    assert [each.name for each in tmp_path.iterdir()] == ["trained"]
     assert average.main([f"model={folder}", "length=0.1", f"out={out}"]) == 0
     made = dict(load_model(out, "cpu").named_parameters())
     assert trainer.power_averages is not None

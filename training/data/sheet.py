@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from space.shared.outputs import save_image
 from space.shared.plain import InputError
 
 IMAGE_PX, GAP_PX, LINES, LETTERS = 160, 8, 3, 26  # of a caption, lines and letters in each
@@ -41,7 +42,6 @@ def save_sheet(images: Sequence[tuple[np.ndarray, str]], path: Path, columns: in
         for line, text in enumerate(lines):
             draw.text((left, top + IMAGE_PX + line * LINE_PX), text, fill="black")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path)
+        save_image(sheet, path)
     except (OSError, ValueError) as error:
         raise InputError(f"sheet: {str(path)!r} cannot be written: {error}") from None

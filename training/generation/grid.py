@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from space.shared.outputs import save_image
 from space.shared.plain import InputError
 
 
@@ -26,6 +27,7 @@ def save_grid(images: np.ndarray, path: str | Path, *, columns: int | None = Non
     sheet = sheet.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
     grid = Image.fromarray(sheet.reshape(rows * height, columns * width, 3))
     try:
-        grid.resize((grid.width * enlarge, grid.height * enlarge), Image.Resampling.NEAREST).save(path)
+        larger = grid.resize((grid.width * enlarge, grid.height * enlarge), Image.Resampling.NEAREST)
+        save_image(larger, Path(path))
     except (OSError, ValueError) as error:
         raise InputError(f"out: {str(path)!r} cannot be written: {error}") from None

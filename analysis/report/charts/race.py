@@ -20,7 +20,7 @@ MOST_RATIO = 8.0  # of the chart's axis: intervals of one seed reach far beyond 
 
 
 def closing_intervals(history: History, winner: Trial | None) -> dict[str, go.Figure]:
-    """The winner against each of the others after every seed, in each objective."""
+    """The winner against each of the others after every seed, in each objective that has noise."""
     noise = noise_of(history)
     if noise is None or winner is None:
         return {}
@@ -29,6 +29,8 @@ def closing_intervals(history: History, winner: Trial | None) -> dict[str, go.Fi
         return {}
     charts = {}
     for place, objective in enumerate(objectives_of(history)):
+        if objective.exact:
+            continue
         found = {
             other: {v.seeds: v.differences[place] for v in verdicts if v.differences[place].known}
             for other, verdicts in by_other.items()

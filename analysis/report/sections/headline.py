@@ -15,10 +15,10 @@ from analysis.summary import blind_spot, found_sentences, stopped_sentences
 from search.formats import counted, duration, share
 from search.latency import lists_in_words
 from search.objectives import CLIP, FID, Objective, Objectives
-from search.runs.commands import go_on_command
+from search.runs.commands import go_on_command, trained_here
 from search.runs.header import noise_of, objectives_of, trials_asked
 from search.runs.record import Trial
-from search.statistics.noise import Noise
+from search.statistics.noise import Noise, noisy
 from search.statistics.verdicts import Verdict
 from space.budget import bounds_in_words
 
@@ -174,6 +174,7 @@ def scope_section(page: Page) -> dict[str, Any] | None:
         "level": noise.level if noise is not None else None,
         "noise": _noise_in_words(noise, objectives, steps) if noise is not None else None,
         "unknown": page.noise_unknown,
+        "measurable": trained_here(page.history),
         "margins": _margins_in_words(noise, objectives) if noise is not None else None,
     }
 
@@ -188,8 +189,8 @@ def _margins_in_words(noise: Noise, objectives: Objectives) -> str:
 def _noise_in_words(noise: Noise, objectives: Objectives, steps: Any) -> str:
     """`500 steps: 8% of the FID, 0.016 of CLIP`."""
     at = noise.at(steps if isinstance(steps, int) else 0)
-    deviations = zip(objectives, at.deviations(objectives), strict=True)
-    return f"{at.step} steps: {', '.join(_deviation_in_words(*each) for each in deviations)}"
+    each = [_deviation_in_words(objective, at.deviation(objective)) for objective in noisy(objectives)]
+    return f"{at.step} steps: {', '.join(each)}"
 
 
 def _deviation_in_words(objective: Objective, deviation: float | None) -> str:

@@ -63,14 +63,20 @@ def _commands(page: Page) -> Iterator[tuple[str, str]]:
 
 def _of_decoders(page: Page, winner: Trial) -> Iterator[tuple[str, str]]:
     history, folder = page.history, page.folder
-    asked = ConfirmationSettings(best=2, references=(), seeds=1)
-    yield "More seeds for the best two", more_seeds_command(folder, asked, history.header)
+    asked = ConfirmationSettings(references=tuple(history.header.get("references", ())))
+    yield "More seeds for the best two, ten minutes", more_seeds_command(folder, asked, history.header)
+    yield from _counting_stops(page)
     model = job_folder(folder, winner.key)
     data = {f"data.{name}": value for name, value in data_words(history).items()}
     judged = command_line("evaluate reconstruction", model=model, data=history.header["data"]["name"], **data)
     yield "How well the winner gives images back, by all scores", judged
     yield "Train the winner for longer, on the same data", longer_command(folder, history)
     yield "What it costs, block by block", command_line("count", autoencoder=folder / BEST_NAME)
+
+
+def _counting_stops(page: Page) -> Iterator[tuple[str, str]]:
+    if any(trial.state == "halted" for trial in page.history.trials) and not reruns(page.history):
+        yield "Count how many were stopped wrongly", count_stops_command(page.folder)
 
 
 def _of_training(page: Page, winner: Trial) -> Iterator[tuple[str, str]]:
@@ -81,8 +87,7 @@ def _of_training(page: Page, winner: Trial) -> Iterator[tuple[str, str]]:
     elif not page.verdicts or any(verdict.word in OPEN for verdict in page.verdicts):
         more = more_seeds_command(folder, _confirmation(folder))
         yield "More seeds for what is undecided, ten minutes", more
-    if any(trial.state == "halted" for trial in history.trials) and not reruns(history):
-        yield "Count how many were stopped wrongly", count_stops_command(folder)
+    yield from _counting_stops(page)
     if page.noise_unknown and not unmeasured:
         yield "Keep the noise that these runs show, for the next search", keep_command(folder)
     model, prompt = job_folder(folder, winner.key), next(iter(prompts_of(folder)), PROMPT)

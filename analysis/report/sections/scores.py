@@ -59,7 +59,8 @@ def spread_section(page: Page) -> dict[str, Any] | None:
     heads = ["step", "trials"]
     for objective in objectives_of(page.history):
         label = objective.label
-        heads += [f"median {label}", f"{label} spread", f"{label} noise", f"{label} pairs apart"]
+        heads += [f"median {label}", f"{label} spread"]
+        heads += [] if objective.exact else [f"{label} noise", f"{label} pairs apart"]
     rows = [
         Row([number(at.step), number(at.trials), *(cell for each in at.each for cell in _spread_cells(each))])
         for at in found
@@ -69,11 +70,12 @@ def spread_section(page: Page) -> dict[str, Any] | None:
 
 def _spread_cells(each: ScoreSpread) -> list[Cell]:
     objective = each.objective
-    deviations = [
+    spread, noise = (
         _share_cell(value) if objective.scale == "log" else number(value, objective.decimals)
         for value in (each.spread, each.noise)
-    ]
-    return [number(each.median, objective.decimals), *deviations, _share_cell(each.pairs)]
+    )
+    of_noise = [] if objective.exact else [noise, _share_cell(each.pairs)]
+    return [number(each.median, objective.decimals), spread, *of_noise]
 
 
 def _share_cell(value: float | None) -> Cell:

@@ -62,7 +62,8 @@ def _told_apart(page: Page) -> list[tuple[str, str]]:
     for count in sorted({min(seeds), max(seeds)}):
         reach = evidence.reach(count)
         if all(map(isfinite, reach)):
-            words = [each.apart_text(half) for each, half in zip(objectives, reach, strict=True)]
+            each = zip(objectives, reach, strict=True)
+            words = [one.apart_text(half) for one, half in each if not one.exact]
             found.append((counted(count, "seed"), " or ".join(words)))
     return found
 
@@ -100,7 +101,8 @@ def difference_cells(objectives: Objectives, found: Sequence[Interval]) -> list[
     for objective, each in zip(objectives, found, strict=True):
         middle, low, high = map(objective.difference_text, (each.middle, each.low, each.high))
         cells.append(Cell(middle, each.middle, "number"))
-        cells.append(Cell(f"{low} and {high}" if each.known else "unknown", css="number"))
+        reach = f"{low} and {high}" if each.known else "unknown"
+        cells.append(Cell("exact" if objective.exact else reach, css="number"))
     return cells
 
 

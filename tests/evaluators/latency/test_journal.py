@@ -27,8 +27,10 @@ def test_what_was_measured_is_there_again(tmp_path: Path) -> None:
 
 def test_another_measurement_is_refused(tmp_path: Path) -> None:
     Journal(tmp_path / "begun", ABOUT)
-    with pytest.raises(InputError, match=r"another measurement \(threads differ"):
+    with pytest.raises(InputError, match=r"another measurement \(threads 2 there, 1 here\)"):
         Journal(tmp_path / "begun", ABOUT | {"threads": 1})
+    with pytest.raises(InputError, match=r"\(versions not kept there, \{\"torch\": \"2\"\} here\)"):
+        Journal(tmp_path / "begun", ABOUT | {"versions": {"torch": "2"}})  # begun before they were kept
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

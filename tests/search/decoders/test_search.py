@@ -15,6 +15,7 @@ import torch
 
 from analysis.replay.recheck import recheck
 from mdsearch.api import any_settings_of, read_run, run_search
+from mdsearch.commands.confirm import main as confirm
 from mdsearch.commands.search import main
 from search.confirmation.confirmation import ConfirmationSettings
 from search.decoders.search import DecoderSearch
@@ -108,8 +109,9 @@ def test_its_tables_its_report_and_its_winner_speak_of_decoders(run: Path) -> No
         "clip",
     } & first.keys()
     page = (run / "report.html").read_text(encoding="utf-8")
-    for said in ("Decoder search", "for images of 16 px", "mdsearch train autoencoder"):
+    for said in ("Decoder search", "for images of 16 px", "mdsearch train autoencoder", "mdsearch confirm"):
         assert said in page
+    assert "no noise is stated" in page and "an unknown one of" not in page
     assert "the paper&#39;s scale" not in page and "mdsearch generate" not in page
     best = read_run(run).best
     assert isinstance(best, Autoencoder) and best == Autoencoder.load(run / BEST_NAME)
@@ -119,8 +121,9 @@ def test_gone_on_with_it_has_more_trials_and_every_decision_as_recorded(run: Pat
     before = (run / RECORD_NAME).read_bytes()
     assert main([f"resume={run}", "trials=3"]) == 0
     asked = ConfirmationSettings(best=2, references=(), seeds=1)
-    _, _, *more = shlex.split(more_seeds_command(run, asked, read_history(run).header))
-    assert main([*more, "trials=3"]) == 0
+    command, verb, *more = shlex.split(more_seeds_command(run, asked, read_history(run).header))
+    assert (command, verb, more[1:]) == ("mdsearch", "confirm", ["seeds=3"])
+    assert confirm(more) == 0
     assert (run / RECORD_NAME).read_bytes().startswith(before)
     history = read_history(run)
     assert [trial.state for trial in history.trials] == ["complete"] * 3
@@ -238,3 +241,26 @@ def test_milliseconds_by_a_price_list_can_decide(plain: dict[str, Any], tmp_path
     assert settings.budget.excess(space.fixed) != []
     header = DecoderSearch(settings).header(tmp_path / "run", [])
     assert header["price_lists"][0]["list"] == prices.describe()
+
+
+def test_a_budget_for_an_image_leaves_what_the_unet_does(plain: dict[str, Any], tmp_path: Path) -> None:
+    space = decoder_settings_from_plain(plain).space
+    prices = list_of(parts_of_space(space))
+    least = prices.milliseconds(space.smallest(prices.milliseconds))
+    of_image = {
+        "prices": str(prices.write(tmp_path / "list.json")),
+        "total_ms": 80 + 1.05 * least,
+        "unet": 10,
+    }
+    search = DecoderSearch(decoder_settings_from_plain(plain | {"budget": plain["budget"] | of_image}))
+    search.check()
+    (clause,) = search.settings.budget.excess(space.fixed)
+    assert f"UNet 8 x 10.0 + decoder {prices.milliseconds(space.fixed):.3g} (" in clause
+    assert "a decoding may take" in " ".join(search.notes())
+    recorded = search.header(tmp_path / "run", [])["budget"]
+    assert (recorded["unet"], recorded["total_ms"]) == (10, 80 + 1.05 * least)
+    with pytest.raises(
+        InputError, match=r"^budget\.total_ms: nothing of this space fits .*; allowed: 8.* or more"
+    ):
+        of_image["total_ms"] = 80.0
+        DecoderSearch(decoder_settings_from_plain(plain | {"budget": plain["budget"] | of_image})).check()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.data.forms import captioned, image_bytes, tar, text_beside
-from training.data.sources.index import version_digest
+from training.data.sources.index import versions_of_files
 from training.data.sources.place import DataPlace, open_place
 from training.data.sources.recognise import Reading, recognise
 
@@ -86,7 +86,7 @@ def test_texts_beside_images_are_looked_at_one_after_the_other(
     monkeypatch.setattr(DataPlace, "walk", lambda place: ((f"{n:05}", names) for n in range(100)))
     monkeypatch.setattr(DataPlace, "version", lambda place, name: [name])
     tracemalloc.start()
-    version_digest(form)
+    versions_of_files(form)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3e5

@@ -90,7 +90,7 @@ def open_index(form: Listable, kept_in: Path, *, anew: bool = False) -> Index:
     place = form.place
     stated = [form.name, *form.options, str(place.filesystem.protocol), place.root, *(place.named or ())]
     above = kept_in / hashlib.sha256(json.dumps(stated).encode()).hexdigest()[:16]
-    folder = above / place.patiently(partial(version_digest, form))
+    folder = above / place.patiently(partial(versions_of_files, form))
     if anew:
         shutil.rmtree(folder, ignore_errors=True)
     if (folder / SUMMARY_NAME).is_file() and _lacked(place, Index(folder)):
@@ -104,7 +104,7 @@ def open_index(form: Listable, kept_in: Path, *, anew: bool = False) -> Index:
     return Index(folder)
 
 
-def version_digest(form: Listable) -> str:
+def versions_of_files(form: Listable) -> str:
     """Sixteen hexadecimal digits of the files as they are now, however many there are."""
     place, versions = form.place, hashlib.sha256(str(VERSION).encode())
     for file in form.files():

@@ -1,0 +1,61 @@
+"""What a command writes where its user says: a folder or a file that is there whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from space.shared.files import making_folder, replacing
+from space.shared.plain import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def free_folder(out: str) -> Path:
+    """A place for one. Raises InputError where something is there, but for an empty folder that is not the
+    one that the user is in: another takes its place."""
+    folder = Path(out).expanduser()
+    is_empty = folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+    here = is_empty and folder.samefile(Path.cwd())
+    if here or (not is_empty and (folder.exists() or folder.is_symlink())):
+        raise InputError(f"out: {out!r} is there already; allowed: a new folder")
+    return folder
+
+
+@contextmanager
+def writing_folder(out: Path) -> Iterator[Path]:
+    """One that becomes `out` once all is in it. Raises InputError where that cannot be written."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with making_folder(out) as folder:
+            folder.mkdir()
+            yield folder
+    except OSError as error:
+        raise InputError(f"out: {str(out)!r} cannot be written: {error}") from None
+
+
+@contextmanager
+def writing_file(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` once the block is done. What is no plain file, as /dev/stdout,
+    is written as it is, and of a link what it leads to. Raises OSError."""
+    place = path.expanduser().resolve()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists() and not place.is_file():
+        yield place
+        return
+    with replacing(place) as own:
+        yield own
+
+
+def save_image(image: Image, path: Path) -> None:
+    """In the format that the file's ending names. Raises OSError, and ValueError where it names none."""
+    from PIL import Image as images
+
+    kind = images.registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise ValueError(f"unknown file extension: {path.suffix}")
+    with writing_file(path) as own:
+        image.save(own, format=kind)
