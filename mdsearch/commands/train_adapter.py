@@ -22,12 +22,18 @@ from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import StorageAway
 from training.adapter_kinds import AdapterSettings, ControlNetSettings
 from training.adapting import AdapterTrainer, beside_base
+from training.card_parts import CardSettings, save_card
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.failures import Diverged
+from training.part_cards import adapter_card
+from training.run import ModelScores, last_scored
 from training.settings import TrainingSettings
 
-ADAPTER_TEXTS = ("init_from", "out", "resume", "data.folder", "data.captions", "data.source")
+ADAPTER_TEXTS = (
+    "init_from", "out", "resume", "data.folder", "data.captions", "data.source",
+    "card.licence", "card.data_licence",
+)  # fmt: skip
 DECIDED_BY_BASE = {
     f"training.{name}": "init_from" for name in ("diffusion", "latents", "text", "guidance", "sampling_steps")
 }
@@ -42,6 +48,7 @@ class AdapterCommand(LongTraining):
     data: DataSettings = field(default_factory=ScenesSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     images: int = 16
+    card: CardSettings = field(default_factory=CardSettings)
 
     def __post_init__(self) -> None:
         self.check_kept([self.training.steps])
@@ -87,6 +94,7 @@ def train_adapter(command: AdapterCommand, words: list[str]) -> AdapterTrainer:
         )
         run.go_on()
         keep_words(folder, words, to_plain(replace(command, resume=None)), {})
+        save_card(folder, _card(command, trainer, folder))
         print(
             f"{trainer.parameters:,} parameters of {command.adapter.name} on {trainer.device}, "
             f"{data.train_images:,} images of {data.image_size_px} px, steps {trainer.step} to {last}, "
@@ -94,7 +102,13 @@ def train_adapter(command: AdapterCommand, words: list[str]) -> AdapterTrainer:
         )
         with training_progress(command_console(), last, trainer.step) as advance:
             run.train_to(last, advance)
+        save_card(folder, _card(command, trainer, folder))
     return trainer
+
+
+def _card(command: AdapterCommand, trainer: AdapterTrainer, folder: Path) -> str:
+    scored, base = last_scored(folder) or ModelScores(), Path(command.init_from)
+    return adapter_card(folder, trainer, base, command.data, command.card, scored)
 
 
 def main(words: list[str]) -> int:

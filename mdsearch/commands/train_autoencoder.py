@@ -30,15 +30,19 @@ from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import StorageAway
 from training.autoencoder import AUTOENCODER_RECORD, AutoencoderTrainer
+from training.card_parts import CardSettings, save_card
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.devices import choose_device
 from training.failures import Diverged
 from training.files import CONFIG_NAME
 from training.objectives.reconstruction import ReconstructionSettings
+from training.part_cards import autoencoder_card
+from training.run import ModelScores, last_scored
 
 AUTOENCODER_TEXTS = (
     "out", "resume", "init_from", "data.folder", "data.captions", "data.source", "weights.cache_folder",
+    "card.licence", "card.data_licence",
 )  # fmt: skip
 WEIGHTS_FILES, DESCRIPTION = "weights.files", "autoencoder.yaml"
 AUTOENCODER_TRAINING = "an autoencoder's training"
@@ -55,6 +59,7 @@ class AutoencoderCommand(LongTraining):
     init_from: str | None = None
     images: int = 16
     weights: WeightsSettings = field(default_factory=WeightsSettings)
+    card: CardSettings = field(default_factory=CardSettings)
 
     def __post_init__(self) -> None:
         self.check_kept([self.reconstruction.steps])
@@ -140,6 +145,7 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
         run.go_on()
         settings = to_plain(replace(command, resume=None))
         keep_words(folder, words, settings, {DESCRIPTION: command.autoencoder.to_yaml()})
+        save_card(folder, _card(command, trainer, folder))
         print(
             f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} "
             f"images of {trainer.data.image_size_px} px, steps {trainer.step} to {last}, in {folder}; "
@@ -147,7 +153,13 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
         )
         with training_progress(command_console(), last, trainer.step) as advance:
             run.train_to(last, advance)
+        save_card(folder, _card(command, trainer, folder))
     return trainer
+
+
+def _card(command: AutoencoderCommand, trainer: AutoencoderTrainer, folder: Path) -> str:
+    scored = last_scored(folder) or ModelScores()
+    return autoencoder_card(folder, trainer, command.data, command.card, scored)
 
 
 def main(words: list[str]) -> int:
