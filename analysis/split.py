@@ -10,139 +10,163 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.latency import LISTS
-from search.objectives import Objective, Objectives
-from search.runs.header import objectives_of, searches_decoders
-from search.runs.record import History, Trial
-from search.runs.scores import point_in
+from search.objectives import Objective
+from search.other_side import timed_networks
+from search.runs.header import searches_decoders
+from search.runs.record import History
 from search.statistics.pareto import Point, best_order, fronts
-from space.budget import LATENCY
-from space.shared.plain import InputError
-
-OF_COST = "decoder_"  # how the costs that decide beside PSNR are called; here milliseconds stand for them
-LATENCY_OBJECTIVE = Objective(LATENCY, "minimize", "log")
-
-
-@dataclass(frozen=True)
-class ImageTime:
-    """What an image may take: `text_ms` the text encoder, `steps` times the UNet, once the decoder."""
-
-    total_ms: float
-    steps: int
-    text_ms: float = 0.0
-
-    def left_ms(self, unet_ms: float, decoder_ms: float) -> float:
-        return self.total_ms - self.text_ms - self.steps * unet_ms - decoder_ms
+from search.timed import Timed, check_one_size, joined, pairing_notes, timed_front
+from space.budget import Budget
+from space.image_budget import TOTAL
+from space.image_time import ImageTime, enough_text, ms_text
+from space.shared.plain import InputError, from_plain
 
 
 @dataclass(frozen=True)
 class FittingPair:
     """A UNet and a decoder that fit together. `point` holds their scores, the UNet's first."""
 
-    unet: Trial
-    decoder: Trial
-    unet_ms: float  # of one step
-    decoder_ms: float
+    unet: Timed
+    decoder: Timed
     left_ms: float
     point: Point
 
 
-def splits(unets: History, decoders: History, within: ImageTime) -> list[FittingPair]:
+@dataclass(frozen=True)
+class ImageSplit:
     """The front of all pairs that fit: none is beaten in every score by another. Best first, as `best_order`.
 
-    Raises:
-        InputError: a search of another kind or without price lists, or no pair that fits.
+    `lists` are the price lists in words, of the UNets and of the decoders; `notes` what a person should know.
+    `beside` says of which run or file one side was read, where that was done when the other's search began.
     """
-    ours = _timed(unets, "the UNets' search", are_decoders=False)
-    theirs = _timed(decoders, "the decoders' search", are_decoders=True)
+
+    within: ImageTime
+    pairs: list[FittingPair]
+    lists: tuple[list[str], list[str]]
+    notes: list[str]
+    beside: str = ""
+
+
+def split_of_two(unets: History, decoders: History, within: ImageTime) -> ImageSplit:
+    """
+    Raises:
+        InputError: a search of another kind, without price lists, or of other images, or no pair that fits.
+    """
+    ours = _front(unets, "the UNets' search", are_decoders=False)
+    theirs = _front(decoders, "the decoders' search", are_decoders=True)
+    unet, decoder = unets.trials[0].architecture, decoders.trials[0].architecture
+    check_one_size(unet, decoder)
+    lists = _lists_of(unets), _lists_of(decoders)
+    return ImageSplit(
+        within, fitting_pairs(ours, theirs, within), lists, pairing_notes(unet, decoder, *lists)
+    )
+
+
+def split_of_run(history: History) -> ImageSplit | None:
+    """Of a search within a budget for an image, beside what it read of the other side when it began; None
+    for any other, and where no trial is complete."""
+    recorded = history.header.get("budget", {})
+    image = from_plain(Budget, recorded, "budget").image if TOTAL in recorded else None
+    if image is None:
+        return None
+    within, read, decoders = image.within, image.read, searches_decoders(history.header)
+    ours, theirs = _lists_of(history), [*read.lists] if read else []
+    try:
+        own, other = timed_front(history, are_decoders=decoders), timed_networks(image)
+        pairs = fitting_pairs(*((other, own) if decoders else (own, other)), within)
+    except InputError:
+        return None
+    lists = (theirs, ours) if decoders else (ours, theirs)
+    if read is None:
+        return ImageSplit(within, pairs, lists, [])
+    beside = f"{'UNets' if decoders else 'decoders'} of {read.source}, as they were when the search began"
+    return ImageSplit(within, pairs, lists, [*read.notes], beside)
+
+
+def fitting_pairs(unets: Sequence[Timed], decoders: Sequence[Timed], within: ImageTime) -> list[FittingPair]:
+    """Raises InputError where none fits."""
     pairs = [
-        FittingPair(unet, decoder, unet_ms, decoder_ms, left, _joined(own, other))
-        for unet, own, unet_ms in ours
-        for decoder, other, decoder_ms in theirs
-        if (left := within.left_ms(unet_ms, decoder_ms)) >= 0
+        FittingPair(unet, decoder, left, joined(unet.point, decoder.point))
+        for unet in unets
+        for decoder in decoders
+        if (left := within.left_ms(unet.ms, decoder.ms)) >= 0
     ]
     if not pairs:
-        least = within.text_ms + within.steps * min(ms for *_, ms in ours) + min(ms for *_, ms in theirs)
+        least = within.spent_ms(*(min(one.ms for one in side) for side in (unets, decoders)))
         raise InputError(
             f"total_ms: {within.total_ms:g} is too few: no pair of complete trials fits; allowed: "
-            f"{least:.4g} or more"
+            f"{enough_text(least)} or more"
         )
     ranks = fronts([pair.point for pair in pairs])
     front = [pair for pair, rank in zip(pairs, ranks, strict=True) if rank == 0]
     return [front[place] for place in best_order([pair.point for pair in front])]
 
 
-def price_lists_of(history: History) -> list[str]:
+def _front(history: History, whose: str, *, are_decoders: bool) -> list[Timed]:
+    try:
+        return timed_front(history, are_decoders=are_decoders)
+    except InputError as error:
+        raise InputError(f"{whose}: {error}") from None
+
+
+def _lists_of(history: History) -> list[str]:
     """In words."""
     return [str(one["list"]) for one in history.header.get(LISTS, [])]
-
-
-_Timed = tuple[Trial, Point, float]
-
-
-def _timed(history: History, what: str, *, are_decoders: bool) -> list[_Timed]:
-    """Complete trials with scores and milliseconds, without those that another beats in all of these."""
-    if searches_decoders(history.header) != are_decoders:
-        raise InputError(f"{what}: is of {'UNets' if are_decoders else 'decoders'}; the UNets' comes first")
-    objectives = tuple(each for each in objectives_of(history) if _is_quality(each))
-    found: list[_Timed] = []
-    for trial in history.trials:
-        ms = trial.score(LATENCY)
-        point = point_in(trial.rungs[-1].scores, objectives) if trial.rungs else None
-        if trial.state == "complete" and point is not None and ms is not None:
-            found.append((trial, point, ms))
-    if not found:
-        raise InputError(
-            f"{what}: no complete trial has a {LATENCY}; needed: a search with budget.prices=<file>"
-        )
-    ranks = fronts([_joined(point, Point((ms,), (LATENCY_OBJECTIVE,))) for _, point, ms in found])
-    return [timed for timed, rank in zip(found, ranks, strict=True) if rank == 0]
-
-
-def _is_quality(objective: Objective) -> bool:
-    return objective.name != LATENCY and not objective.name.startswith(OF_COST)
-
-
-def _joined(one: Point, other: Point) -> Point:
-    objectives: Objectives = (*one.objectives, *other.objectives)
-    return Point((*one.values, *other.values), objectives)
 
 
 # ---------------------------------------------------------------------- in words
 
 
-def split_rows(found: Sequence[FittingPair], within: ImageTime) -> list[dict[str, object]]:
+def split_sentence(split: ImageSplit) -> str:
+    """The best of the front: `UNet trial 3 and decoder trial 7: text encoder 12.0 + UNet 8 x 30.0 + decoder
+    40.0 = 292.0 of 400 ms, of which the decoder has 10%; 108.0 ms left`."""
+    best, within = split.pairs[0], split.within
+    both = best.unet.ms, best.decoder.ms
+    return (
+        f"UNet {best.unet.name} and decoder {best.decoder.name}: {within.sum_words(*both)} = "
+        f"{ms_text(within.spent_ms(*both))} of {within.total_ms:g} ms, of which the decoder has "
+        f"{_share(best, within)}; {ms_text(best.left_ms)} ms left"
+    )
+
+
+def split_rows(split: ImageSplit) -> list[dict[str, object]]:
     """Exact values, a row for each pair."""
     return [
         {
             "unet": pair.unet.name,
-            "unet_architecture": pair.unet.architecture.id,
-            "unet_ms": pair.unet_ms,
-            "steps": within.steps,
+            "unet_architecture": pair.unet.architecture,
+            "unet_ms": pair.unet.ms,
+            "steps": split.within.steps,
+            "calls_per_step": split.within.calls_per_step,
             "decoder": pair.decoder.name,
-            "decoder_architecture": pair.decoder.architecture.id,
-            "decoder_ms": pair.decoder_ms,
-            "text_ms": within.text_ms,
+            "decoder_architecture": pair.decoder.architecture,
+            "decoder_ms": pair.decoder.ms,
+            "text_ms": split.within.text_ms,
+            "total_ms": split.within.total_ms,
             "left_ms": pair.left_ms,
-            **{
-                each.name: value for each, value in zip(pair.point.objectives, pair.point.values, strict=True)
-            },
+            **{each.name: value for each, value in _scores_of(pair)},
         }
-        for pair in found
+        for pair in split.pairs
     ]
 
 
-def split_words(found: Sequence[FittingPair], within: ImageTime) -> list[dict[str, str]]:
+def split_words(split: ImageSplit) -> list[dict[str, str]]:
     """The same for people."""
     return [
         {
-            "UNet": f"{pair.unet.name}, {within.steps} x {pair.unet_ms:.4g} ms",
-            "decoder": f"{pair.decoder.name}, {pair.decoder_ms:.4g} ms",
-            "share of the decoder": f"{pair.decoder_ms / within.total_ms:.0%}",
-            "left": f"{pair.left_ms:.4g} ms",
-            **{
-                each.label: each.value_text(value)
-                for each, value in zip(pair.point.objectives, pair.point.values, strict=True)
-            },
+            "UNet": f"{pair.unet.name}, {split.within.times_words(pair.unet.ms)} ms",
+            "decoder": f"{pair.decoder.name}, {ms_text(pair.decoder.ms)} ms",
+            "share of the decoder": _share(pair, split.within),
+            "left": f"{ms_text(pair.left_ms)} ms",
+            **{each.label: each.value_text(value) for each, value in _scores_of(pair)},
         }
-        for pair in found
+        for pair in split.pairs
     ]
+
+
+def _share(pair: FittingPair, within: ImageTime) -> str:
+    return f"{pair.decoder.ms / within.total_ms:.0%}"
+
+
+def _scores_of(pair: FittingPair) -> zip[tuple[Objective, float]]:
+    return zip(pair.point.objectives, pair.point.values, strict=True)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from analysis.findings import all_verdicts
+from analysis.split import split_of_run, split_sentence
 from analysis.summary import blind_spot, found_sentences, stopped_sentences
 from search.confirmation.leading import Lead, lead
 from search.formats import counted, gmacs_decimals, millions, score, states_in_words
@@ -79,6 +80,8 @@ def _caption(history: History, leading: Lead | None) -> list[str]:
     lines += [f"{v.sentence()}." for v in verdicts if of_winner in (v.name, v.against)]
     if leading and not verdicts:
         lines.append("Not confirmed: nothing has been trained again beside the reference points.")
+    if (split := split_of_run(history)) is not None:
+        lines.append(f"Best split of an image's time: {split_sentence(split)}.")
     if leading:
         lines.append(blind_spot(history))
     refused = Counter(r.kind for r in history.rejections)

@@ -2,8 +2,8 @@
 
 values: robust training of one network (MD with two blocks a level), the value of each of its stages, and
 each network without a stage trained anew, with each seed. Rank correlations of the two, with intervals by
-networks; stages without which a network is the same are one, by their mean value. Some 30 core-minutes with
-one seed, 22 for each further one.
+networks, and of the seeds among themselves; stages without which a network is the same are one, by their mean
+value. Some 20 core-minutes with one seed, 15 for each further one.
 
 rivals: for each seed `experiment=snapfusion`, and samplers on its space and budget for as many training
 steps; the winners are trained again with another seed. Some 20 core-minutes a seed.
@@ -17,6 +17,7 @@ import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,8 @@ def main() -> None:
         rows = value_rows(searches, chosen.steps, chosen.anew)
         print(f"{len(rows)} networks without a stage; CLIP and loss lost for each GMAC saved\n")
         print(render_table([], correlations(rows), "markdown"))
+        if len(chosen.anew) > 1:
+            print(f"\nseeds of training anew among themselves\n\n{agreement(rows, chosen.anew)}")
     if "rivals" in chosen.parts:
         print(
             render_table(
@@ -108,11 +111,14 @@ def value_rows(searches: Searches, steps: int, seeds: Sequence[int]) -> list[dic
             if row.value is not None:
                 shared[children[row.stage].id].append(row.value)
         for key, child in networks.items():
-            lost = [
-                objective.gain(_last(of[start.id], objective), over=_last(of[key], objective)) for of in anew
-            ]
+            saved = cost - price(child).gmacs
+            lost = {
+                seed: objective.gain(_last(of[start.id], objective), over=_last(of[key], objective)) / saved
+                for seed, of in zip(seeds, anew, strict=True)
+            }
             rows[key][f"{name} shared"] = float(np.mean(shared[key])) if shared[key] else float("nan")
-            rows[key][f"{name} anew"] = float(np.mean(lost)) / (cost - price(child).gmacs)
+            rows[key][f"{name} anew"] = float(np.mean(list(lost.values())))
+            rows[key] |= {f"{name} anew, seed {seed}": value for seed, value in lost.items()}
     return list(rows.values())
 
 
@@ -137,11 +143,30 @@ def correlations(rows: Sequence[Mapping[str, float]]) -> list[dict[str, str]]:
     for shared in ("CLIP shared", "loss shared"):
         cells = {"value by": shared}
         for anew in ("CLIP anew", "loss anew"):
-            pairs = np.array([[row[shared], row[anew]] for row in rows])
-            sound = pairs[np.isfinite(pairs).all(axis=1)]
-            cells[f"{anew} ({len(sound)} networks)"] = with_interval(bootstrap_interval(sound, spearman))
+            text, networks = _rank_correlation(rows, shared, anew)
+            cells[f"{anew} ({networks} networks)"] = text
         found.append(cells)
     return found
+
+
+def agreement(rows: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> str:
+    """What no value can foretell better, as Markdown."""
+    shown = [
+        {"seeds": f"{one}, {other}"}
+        | {
+            name: _rank_correlation(rows, f"{name} anew, seed {one}", f"{name} anew, seed {other}")[0]
+            for name in ("CLIP", "loss")
+        }
+        for one, other in combinations(seeds, 2)
+    ]
+    return render_table([], shown, "markdown")
+
+
+def _rank_correlation(rows: Sequence[Mapping[str, float]], one: str, other: str) -> tuple[str, int]:
+    """With its interval over networks, of which so many have both."""
+    pairs = np.array([[row[one], row[other]] for row in rows])
+    sound = pairs[np.isfinite(pairs).all(axis=1)]
+    return with_interval(bootstrap_interval(sound, spearman)), len(sound)
 
 
 def _last(trial: Trial, objective: Objective) -> float:

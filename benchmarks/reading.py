@@ -96,7 +96,7 @@ def _write_encoded(folder: Path, count: int) -> None:
         latents = torch.randn(rows, *LATENTS).bfloat16()
         features = torch.randn(rows, *FEATURES).bfloat16()
         names = [f"{shard}/{row}" for row in range(rows)]
-        write_shard(shard_path(folder, shard), latents, features, names, [["a photo"]] * rows)
+        write_shard(shard_path(folder, shard), encoding, latents, features, names, [["a photo"]] * rows)
 
 
 if __name__ == "__main__":

@@ -126,6 +126,7 @@ def ask_tell(*overrides: str, config_dir: str | Path | None = None) -> AskTell:
 def serve_settings(overrides: Sequence[str]) -> tuple[AskTellSettings, ServeAddress, list[str]]:
     """The settings of `mdsearch serve`, and the words that they are made of, a resumed search's own first."""
     from search.ask_tell_settings import AskTellSettings, ServeAddress, stored_ask_tell
+    from search.other_side import with_other_side
 
     before, kept, was, resume = list[str](), dict[str, str](), None, path_of(overrides, "resume")
     if resume is not None:
@@ -143,7 +144,7 @@ def serve_settings(overrides: Sequence[str]) -> tuple[AskTellSettings, ServeAddr
     texts = architecture_texts(plain["enqueue"]) | texts | kept
     where: ServeAddress = from_plain(ServeAddress, {name: plain.pop(name) for name in ADDRESS})
     settings: AskTellSettings = from_plain(AskTellSettings, plain | {"presets": texts})
-    settings = replace(settings, budget=settings.budget.absolute())
+    settings = replace(settings, budget=with_other_side(settings.budget, settings.space))
     kept_words = [word for word in overrides if word.lstrip("+").partition("=")[0] != "token"]  # a secret
     return settings, where, [*before, *kept_words]
 

@@ -36,7 +36,8 @@ from search.checks import check_choosing
 from search.confirmation.unmeasured import noise_note
 from search.custom import keep_custom
 from search.idle import nobody_learns
-from search.latency import check_same_lists
+from search.latency import check_same_lists, latency_score
+from search.other_side import image_notes
 from search.preparation import search_strategy
 from search.run import RunResult
 from search.runs.files import CONFIG_NAME
@@ -121,6 +122,8 @@ class AskTell:
         if not record.history.start_scores:
             protocol = told_protocol(settings, self.folder.name)
             record.append("start", scores=settings.start, protocol=protocol)
+        for note in image_notes(settings.budget, settings.space, resumed=settings.resume is not None):
+            print(note)
         if settings.noise is not None and (note := noise_note(record.history.header)):
             print(f"noise: {note}; measured_under: [] says that it is that of the scores that are told")
         if settings.prior and (deaf := nobody_learns(settings)):
@@ -164,6 +167,7 @@ class AskTell:
                 _check_same(trial, step, scores)
             else:
                 self._check_next(trial, step)
+            scores = self._with_latency(trial, scores)
             decision = self._strategy.judge(trial.key, Report(step, scores, {"training": seconds}))
             self._under_way(trial)
             return self._ended(trial, decision.word, decision.reason)
@@ -213,6 +217,11 @@ class AskTell:
         last = self._record.history.by_key[job.key].last_step
         left = tuple(rung for rung in job.rungs if rung > last)
         return Asked(job.key, job.name, asked, narrowed, job.seed, left, last)
+
+    def _with_latency(self, trial: Trial, scores: dict[str, float]) -> dict[str, float]:
+        """What an image takes decides the split, and is known here."""
+        budget = self.settings.budget
+        return scores if budget.image is None else latency_score(budget, trial.architecture) | scores
 
     def _trial(self, asked: Asked | str | int) -> Trial:
         key = asked.key if isinstance(asked, Asked) else str(asked)

@@ -25,6 +25,8 @@ from search.strategies.independent import IndependentSettings
 from search.supernet_plan import check_supernet
 from space.architecture import Architecture
 from space.budget import Budget, smallest_of
+from space.image_budget import TOTAL
+from space.image_time import enough_text
 from space.prices.candidates import candidate_price
 from space.prices.macs import price
 from space.proxy import Proxy, narrow, trained_form
@@ -160,6 +162,11 @@ def _check_budget(settings: Choosing) -> None:
         alone = settings.budget.alone(bound)
         smallest = smallest_of(settings.space, alone, bound)
         if excess := alone.excess(smallest):
+            if bound == TOTAL:
+                least = enough_text(alone.amounts(smallest)[TOTAL])
+                raise InputError(
+                    f"budget.{TOTAL}: nothing of this space fits ({excess[0]}); allowed: {least} or more"
+                )
             cost = candidate_price(smallest)
             raise InputError(
                 f"budget.{bound}: nothing of this space fits ({excess[0]}): its smallest architecture costs "

@@ -9,7 +9,8 @@ from search.settings import SearchSettings
 from search.strategies.actions import Limit, fewest_actions
 from search.strategies.evolve import EvolveSettings, limit_of
 from search.supernet_plan import shared_pace
-from space.budget import LATENCY
+from space.budget import LATENCY, Budget
+from space.image_budget import TOTAL
 from space.paths import RobustPaths
 from space.shared.plain import InputError
 from space.subnet import Subnet
@@ -37,7 +38,7 @@ def check_evolution(settings: SearchSettings) -> None:
         cost = cost_in_words(limit.cost_of(network.architecture), strategy.cost)
     except InputError as error:
         raise InputError(f"budget.prices: {error}") from None
-    fewest, bound = fewest_actions(network, limit), f"budget.{strategy.cost}: {limit.at_most:g}"
+    fewest, bound = fewest_actions(network, limit), _bound_words(settings.budget, strategy, limit)
     if fewest is None:
         least = network.without(*network.stages)
         bounds = settings.budget.excess(least.architecture)
@@ -51,6 +52,14 @@ def check_evolution(settings: SearchSettings) -> None:
             f"strategy.actions: {strategy.rounds} rounds of {strategy.actions} are too few: from {cost} to "
             f"the budget takes {fewest} at least; nearest: strategy.actions={needed}"
         )
+
+
+def _bound_words(budget: Budget, strategy: EvolveSettings, limit: Limit) -> str:
+    """`budget.gmacs: 170`; of what a bound on an image leaves for an evaluation, by that one's name."""
+    image = budget.image
+    if strategy.cost == LATENCY and image is not None and limit.at_most == image.most_ms:
+        return f"budget.{TOTAL}: {image.within.total_ms:g}, which leaves {limit.at_most:.4g} an evaluation,"
+    return f"budget.{strategy.cost}: {limit.at_most:g}"
 
 
 def evolution_plan(settings: SearchSettings, data: Dataset) -> list[str]:

@@ -36,16 +36,19 @@ def named_candidate(space: AnySpace, name: str, own: Mapping[str, str] = _NO_TEX
     decoder is taken. Raises InputError, of a decoder also where it does not fit the encoder that stays."""
     if not isinstance(space, DecoderSpace):
         return named_architecture(name, own)
-    found: Autoencoder
-    if is_file_name(name) and f"autoencoder={name}" not in own:
-        found = Autoencoder.load(name)
-    else:
-        text = own.get(f"autoencoder={name}") or _preset("autoencoder", "autoencoder", name, "decoder:")
-        found = Autoencoder.from_plain(_read(text, name), name)
+    found = named_autoencoder(name, own)
     try:
         return space.with_decoder(found.decoder)
     except InputError as error:
         raise InputError(f"{name}: its decoder is not of the encoder that stays: {error}") from None
+
+
+def named_autoencoder(name: str, own: Mapping[str, str] = _NO_TEXTS) -> Autoencoder:
+    """A preset of conf/autoencoder by name, or a YAML file by path."""
+    if is_file_name(name) and f"autoencoder={name}" not in own:
+        return Autoencoder.load(name)
+    text = own.get(f"autoencoder={name}") or _preset("autoencoder", "autoencoder", name, "decoder:")
+    return Autoencoder.from_plain(_read(text, name), name)
 
 
 def is_file_name(name: str) -> bool:

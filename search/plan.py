@@ -22,6 +22,7 @@ from search.expected_time import (
 from search.formats import counted, duration, millions
 from search.idle import idle_notes, nobody_learns, trials_at_most
 from search.latency import latency_notes
+from search.other_side import image_notes
 from search.runs.prior import recorded_that_teach, settled_header
 from search.runs.teachers import left_out
 from search.scoring.evaluator import scoring_plan
@@ -91,6 +92,7 @@ def _what(settings: SearchSettings, feasible: float, plan: WorkPlan) -> None:
     )
     plan.add("latency", [f"by {one.describe()}" for one in settings.budget.lists])
     plan.add("note", latency_notes(settings.budget))
+    plan.add("image", image_notes(settings.budget, settings.space, resumed=settings.resume is not None))
     plan.figures |= {
         "candidates": trials,
         "rungs": list(settings.rungs),

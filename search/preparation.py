@@ -47,6 +47,7 @@ from space.shared.plain import to_plain
 from training.data.dataset import Dataset
 from training.data.factory import DataSettings
 from training.generation.grid import save_grid
+from training.hub import is_address
 from training.trainer import Trainer
 
 
@@ -98,7 +99,7 @@ def worker_settings(settings: SearchSettings, folder: Path, evaluator_folder: Pa
     """What workers receive. Every path is absolute, since Ray's workers start in folders of their own."""
 
     def absolute(path: str | None) -> str | None:
-        return path and str(Path(path).expanduser().resolve())
+        return path if path is None or is_address(path) else str(Path(path).expanduser().resolve())
 
     training = settings.training
     return TrialSettings(

@@ -16,6 +16,7 @@ from evaluators.scorers.embedded import CLIP_SCORE, EvaluatorSettings
 from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
 from search.objectives import VALIDATION_LOSS, Objective, Objectives, checked, fid_and_clip, with_exact
+from search.other_side import with_other_side
 from search.samplers.factory import SamplerSettings
 from search.scoring.settings import ScoringSettings
 from search.statistics.noise import Noise
@@ -174,7 +175,8 @@ def settings_from_plain(plain: dict[str, Any]) -> SearchSettings:
         }
     settings = from_plain(SearchSettings, plain)
     assert isinstance(settings, SearchSettings)
-    return replace(settings, enqueue=tuple(_files(settings.enqueue)), budget=settings.budget.absolute())
+    budget = with_other_side(settings.budget, settings.space)
+    return replace(settings, enqueue=tuple(_files(settings.enqueue)), budget=budget)
 
 
 def _files(enqueue: Sequence[str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from search.display import Display
 from search.formats import counted
 from search.idle import idle_notes, nobody_learns
 from search.latency import latency_notes, latency_score
+from search.other_side import image_notes
 from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
 from search.runs.compatibility import abridged
 from search.runs.files import EVALUATOR_FOLDER
@@ -51,7 +52,9 @@ class UnetSearch:
         )
 
     def notes(self) -> list[str]:
-        return [*latency_notes(self.settings.budget), *idle_notes(self.settings)]
+        settings = self.settings
+        of_image = image_notes(settings.budget, settings.space, resumed=settings.resume is not None)
+        return [*latency_notes(settings.budget), *of_image, *idle_notes(settings)]
 
     def begin_session(self, record: Record, display: Display) -> Mapping[str, Any]:
         settings, references = self.settings, compared_with(self.settings)

@@ -10,12 +10,14 @@ from typing import Any, Literal
 
 from space.autoencoder import Autoencoder
 from space.candidates import Candidate
+from space.image_budget import IMAGE_FIELDS, TOTAL, ImageBudget, image_fields, with_whole_paths
+from space.image_time import ImageTime, OtherSide
 from space.prices.candidates import candidate_activation_bytes, candidate_price
 from space.prices.latency import PriceList
 from space.prices.macs import Cost
 from space.prices.memory import weight_bytes
 from space.search_space import AnySpace
-from space.shared.plain import InputError, check_choices, to_plain
+from space.shared.plain import UNLESS, InputError, check_choices, to_plain, unless
 
 MIB = 2**20
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -37,8 +39,12 @@ class Price:
     at_precision: bool = False
 
 
-def _bound(unit: str, per: float, amount: Callable[[Any, str], int], **kind: bool) -> Any:
-    return field(default=None, metadata={"price": Price(unit, per, amount, **kind)})
+def _bound(
+    unit: str, per: float, amount: Callable[[Any, str], int], *, stored: bool = True, **kind: bool
+) -> Any:
+    """`stored`: also where it is null."""
+    metadata = {"price": Price(unit, per, amount, **kind)} | ({} if stored else {UNLESS: True})
+    return field(default=None, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,10 @@ class Budget:
 
     `precision` is that of weights and activations where their bytes are bounded. `latency_ms` bounds what the
     price lists in the files `prices` predict: one bound for the slowest, or one for each.
+
+    `total_ms` bounds an image (`ImageTime`) by one list, of UNets beside a `decoder`, of decoders beside a
+    `unet`: milliseconds, or a search's run folder, or a network that the list `<side>_prices` prices. What
+    was read there is the `other_side`.
     """
 
     parameters_millions: float | None = _bound("M parameters", 1e6, lambda cost, _: cost.parameters)
@@ -61,6 +71,15 @@ class Budget:
     latency_ms: tuple[float, ...] | float | None = _bound("ms", 1, lambda *_: 0, summed=False)
     precision: Precision = "fp16"
     prices: tuple[str, ...] | str | None = None
+    total_ms: float | None = _bound("ms an image", 1, lambda *_: 0, stored=False, summed=False)
+    steps: int = unless(8)
+    calls_per_step: int = unless(1)
+    text_ms: float = unless(0.0)
+    decoder: float | str | None = unless(None)
+    decoder_prices: str | None = unless(None)
+    unet: float | str | None = unless(None)
+    unet_prices: str | None = unless(None)
+    other_side: OtherSide | None = field(default=None, hash=False, metadata={UNLESS: True})
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -72,6 +91,7 @@ class Budget:
                         f"{name}: {bound} is no budget; allowed: more than 0, or null for no bound"
                     )
         self._check_latency()
+        _ = self.image
 
     def _check_latency(self) -> None:
         files, bound = self.files, self.latency_ms
@@ -97,7 +117,8 @@ class Budget:
         if self.prices is None:
             return self
         whole = tuple(str(Path(file).expanduser().absolute()) for file in self.files)
-        return replace(self, prices=whole[0] if isinstance(self.prices, str) else whole)
+        prices = whole[0] if isinstance(self.prices, str) else whole
+        return replace(self, prices=prices, **with_whole_paths(self))
 
     @cached_property
     def lists(self) -> tuple[PriceList, ...]:
@@ -115,6 +136,18 @@ class Budget:
         """The slowest of them; with a bound for each, what is nearest to its bound, on the first's scale."""
         scales = [self._bounds_ms[0] / bound for bound in self._bounds_ms]
         return max(ms * scale for ms, scale in zip(self.latencies(candidate), scales, strict=True))
+
+    @cached_property
+    def image(self) -> ImageBudget | None:
+        """What `total_ms` and its fields say; None without it."""
+        return ImageBudget.of(self)
+
+    @property
+    def evaluation_bound(self) -> float | None:
+        """What one evaluation, or decoding, may take by `latency_ms` (on the first list) and by `total_ms`;
+        None where neither is set."""
+        found = [self._bounds_ms[0]] if self.latency_ms is not None else []
+        return min(found + ([self.image.most_ms] if self.image is not None else []), default=None)
 
     @property
     def _bounds_ms(self) -> tuple[float, ...]:
@@ -143,14 +176,18 @@ class Budget:
         clauses = [
             f"{value:{digits}} {self.unit(name)} > {bounds[name]:g}"
             for name, value in self.amounts(network).items()
-            if value > bounds[name] and name != LATENCY
+            if value > bounds[name] and name not in (LATENCY, TOTAL)
         ]
-        if LATENCY not in bounds or isinstance(network, Cost):
+        if isinstance(network, Cost):
             return clauses
-        slow = zip(self.latencies(network), self._bounds_ms, self.lists, strict=True)
-        return clauses + [
-            f"{ms:.1f} ms > {bound:g} ({one.describe()})" for ms, bound, one in slow if ms > bound
-        ]
+        if LATENCY in bounds:
+            slow = zip(self.latencies(network), self._bounds_ms, self.lists, strict=True)
+            clauses += [
+                f"{ms:{digits}} ms > {bound:g} ({one.describe()})" for ms, bound, one in slow if ms > bound
+            ]
+        if self.image is not None:
+            clauses += self.image.excess(self.latency(network), self.lists[0].describe())
+        return clauses
 
     def unit(self, name: str) -> str:
         return _unit(name, self.precision)
@@ -161,8 +198,9 @@ class Budget:
 
     def alone(self, name: str) -> Budget:
         """One of the bounds, without the others."""
-        lists = self.prices if name == LATENCY else None
-        return Budget(**{name: getattr(self, name)}, precision=self.precision, prices=lists)
+        lists = self.prices if name in (LATENCY, TOTAL) else None
+        beside = {each: getattr(self, each) for each in IMAGE_FIELDS} if name == TOTAL else {}
+        return Budget(**{name: getattr(self, name)}, precision=self.precision, prices=lists, **beside)
 
     def to_plain(self) -> dict[str, Any]:
         """As records hold it: the bounds of the paper always, the others and the precision where they act."""
@@ -170,7 +208,7 @@ class Budget:
         plain |= {name: to_plain(getattr(self, name)) for name in self.bounds()}
         at_precision = any(PRICES[name].at_precision for name in self.bounds())
         lists = {"prices": list(self.files)} if self.files else {}
-        return plain | ({"precision": self.precision} if at_precision else {}) | lists
+        return plain | ({"precision": self.precision} if at_precision else {}) | lists | image_fields(self)
 
     def _priced(self, name: str, network: Candidate | Cost, cost: Cost) -> float:
         priced = PRICES[name]
@@ -180,6 +218,8 @@ class Budget:
             raise InputError(f"{name}: follows from no sum over stages, so not from a cost alone")
         if name == LATENCY:
             return self.latency(network)
+        if name == TOTAL and self.image is not None:
+            return self.image.spent_ms(self.latency(network))
         return priced.amount(network, self.precision) / priced.per
 
 
@@ -202,10 +242,16 @@ def bounds_in_words(recorded: Mapping[str, Any]) -> list[str]:
     """Each bound that a header holds as "400 M parameters"; a price that is not known by its name."""
     precision = recorded.get("precision", "fp16")
     return [
-        f"{_number(bound)} {_unit(name, precision)}"
+        f"{_number(bound)} {_unit(name, precision)}{_of_steps(recorded) if name == TOTAL else ''}"
         for name, bound in recorded.items()
-        if name not in ("precision", "prices") and bound is not None
+        if name not in ("precision", "prices", *IMAGE_FIELDS) and bound is not None
     ]
+
+
+def _of_steps(recorded: Mapping[str, Any]) -> str:
+    """` of 8 steps`."""
+    names = (TOTAL, "steps", "calls_per_step")
+    return f" of {ImageTime(**{name: recorded[name] for name in names if name in recorded}).words()}"
 
 
 def _number(bound: float | Sequence[float]) -> str:

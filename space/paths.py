@@ -13,6 +13,7 @@ from space.architecture import Architecture
 from space.budget import Budget
 from space.choices import Space, UniformSuggestions
 from space.corners import corners
+from space.image_budget import IMAGE_FIELDS, TOTAL
 from space.proxy import Proxy
 from space.shared.plain import InputError, to_plain
 from space.shared.seeds import numbered_seed
@@ -62,6 +63,9 @@ class SpacePaths:
 
     def identity(self, proxy: Proxy) -> Mapping[str, str]:
         budget = to_plain(self.budget)
+        if self.budget.image is not None:  # by milliseconds, wherever those were read
+            budget = {name: value for name, value in budget.items() if name not in IMAGE_FIELDS}
+            budget |= {TOTAL: [to_plain(self.budget.image.within), self.budget.image.least_ms]}
         if self.budget.files:  # what they say, wherever they lie
             budget["prices"] = [_digest(one.to_plain()) for one in self.budget.lists]
         return {"space": _digest([to_plain(self.space), budget, to_plain(proxy)])}

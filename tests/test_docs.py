@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -43,8 +44,10 @@ def test_commands_and_their_settings_exist(page: Path) -> None:
 
 def test_an_unknown_command_or_setting_is_found() -> None:
     text = "`mdsearch find`; `mdsearch search trails=3 'stopping.use=a.py:A' budget.gigs=3`"
+    text += "; `python -m benchmarks.gone`; `mdsearch search -m sampler=tpe,tpi data=./mine.yaml`"
     text += "\n\n    mdsearch melt"
-    assert unknown(text) == ["melt", "find", "search trails", "search budget.gigs"]
+    gone = ["search trails", "search budget.gigs", "search sampler=tpi", "benchmarks.gone"]
+    assert unknown(text) == ["melt", "find", *gone]
 
 
 def test_what_people_read_is_short() -> None:
@@ -72,9 +75,28 @@ def _leads(page: Path, link: str) -> bool:
 @cache
 def anchors(page: Path) -> set[str]:
     """Those of a page's headings, as GitHub makes them."""
+    return {anchor for _, anchor, _ in sections(page)}
+
+
+def section(page: Path, anchor: str) -> str:
+    """What stands under a heading, sections within it too; all of the page without an anchor."""
+    if not anchor:
+        return page.read_text()
+    behind = itertools.dropwhile(lambda each: each[1] != anchor, sections(page))
+    depth, _, text = next(behind)
+    return text + "".join(each[2] for each in itertools.takewhile(lambda each: each[0] > depth, behind))
+
+
+def sections(page: Path) -> list[tuple[int, str, str]]:
+    """A page's headings in their order: depth, anchor, and the text up to the next one."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    headings = re.findall(r"^#+ +(.*)$", text, flags=re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    parts = re.split(r"^(#+) +(.*)$", text, flags=re.MULTILINE)[1:]
+    named = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    return [(len(marks), _anchor(heading), text) for marks, heading, text in named]
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def unknown(text: str) -> list[str]:
@@ -85,9 +107,17 @@ def unknown(text: str) -> list[str]:
         if name not in FLAT:
             found.append(name)
             continue
-        settings = [word.partition("=")[0] for word in words if "=" in word]
-        found += [f"{name} {setting}" for setting in settings if not exists(name, setting.lstrip("+"))]
-    return found
+        settings = [word.partition("=")[::2] for word in words if "=" in word]
+        found += [f"{name} {setting}" for setting, _ in settings if not exists(name, setting.lstrip("+"))]
+        for group, value in settings:
+            presets = _presets(name.replace(" ", "_")).get(group, {})
+            chosen = value.split(",") if presets else []  # several where a command sweeps
+            found += [f"{name} {group}={one}" for one in chosen if one.isidentifier() and one not in presets]
+    return found + [name for name in re.findall(r"python -m (benchmarks\.\w+)", text) if not _module(name)]
+
+
+def _module(name: str) -> bool:
+    return (ROOT / f"{name.replace('.', '/')}.py").is_file()
 
 
 def commands(text: str) -> Iterator[list[str]]:

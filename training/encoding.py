@@ -42,8 +42,9 @@ class _Shard:
     names: list[str] = field(default_factory=list)
     captions: list[list[str]] = field(default_factory=list)
 
-    def write(self, file: Path) -> None:
-        write_shard(file, torch.cat(self.latents), torch.cat(self.features), self.names, self.captions)
+    def write(self, file: Path, encoding: Encoding) -> None:
+        latents, features = torch.cat(self.latents), torch.cat(self.features)
+        write_shard(file, encoding, latents, features, self.names, self.captions)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Encoder:
                 for some in self._batches(images):
                     self._add(shard, some, next(pixels))
                     advance(len(some))
-                shard.write(shard_path(self.folder, number))
+                shard.write(shard_path(self.folder, number), self.encoding)
         return sum(len(images) for _, images in missing)
 
     def _batches(self, images: range) -> list[range]:

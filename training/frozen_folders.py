@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 from space.interchange.weight_files import SUFFIXES
 from space.shared.files import file_digest
 from space.shared.plain import InputError
-from training.pretrained import tokenizer_folder
+from training.hub import is_address, is_read
+from training.pretrained import LATENTS_FOLDER, TEXT_FOLDER, local_folder, tokenizer_folder
 from training.settings import TrainingSettings
 
 DESCRIPTIONS = (".json", ".txt", ".model")  # configurations, vocabularies, merges
-TEXT_FOLDER, LATENTS_FOLDER = "text.folder", "latents.folder"
 Part = tuple[str, bytes]
 
 
@@ -42,17 +42,21 @@ def frozen_digest(field: str, folder: str) -> str:
 
 def frozen_parts(name: str, folder: str | Path) -> Iterator[Part]:
     """Of the `text` encoder, with its tokenizer wherever that lies, or the autoencoder of `latents`."""
-    folder = Path(folder).expanduser()
-    yield from folder_parts(folder, name)
+    field = {"text": TEXT_FOLDER, "latents": LATENTS_FOLDER}[name]
+    read: Callable[[str], bool] = is_read if is_address(folder) else lambda name: True
+    folder = local_folder(folder, field)
+    yield from folder_parts(folder, name, read)
     if name == "text":
-        tokenizer = tokenizer_folder(folder, TEXT_FOLDER)
+        tokenizer = tokenizer_folder(folder, field)
         if not tokenizer.samefile(folder):
-            yield from folder_parts(tokenizer, "tokenizer")
+            yield from folder_parts(tokenizer, "tokenizer", read)
 
 
-def folder_parts(folder: Path, name: str) -> Iterator[Part]:
+def folder_parts(
+    folder: Path, name: str, is_read: Callable[[str], bool] = lambda name: True
+) -> Iterator[Part]:
     """The files of a model's folder that it is loaded from, each with its own digest."""
-    files = sorted(folder.iterdir())
+    files = sorted(file for file in folder.iterdir() if is_read(file.name))
     weights = next((suffix for suffix in SUFFIXES if any(file.suffix == suffix for file in files)), None)
     for file in filter(Path.is_file, files):
         if file.suffix in DESCRIPTIONS or file.suffix == weights:

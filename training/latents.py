@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -19,7 +18,7 @@ from space.architecture import Architecture
 from space.coordinates import COORDINATES
 from space.interchange.autoencoder_files import read_autoencoder_description
 from space.shared.plain import InputError, nearest, to_plain
-from training.pretrained import load_autoencoder
+from training.pretrained import LATENTS_FOLDER, load_autoencoder, local_folder
 
 PIXELS_AT_ONCE = 2**21  # 8 images of 512 px
 OF_ENCODER = ("encoder.", "quant_conv.", "network.encoder.")  # weights that make latents, in either form
@@ -31,7 +30,7 @@ class LatentSettings:
 
     codec: Literal["space_to_depth", "vae"] = "space_to_depth"
     factor: int = 2  # of space_to_depth: pixels a side that fold into channels
-    folder: str | None = None  # of the vae: a diffusers AutoencoderKL
+    folder: str | None = None  # of the vae: a diffusers AutoencoderKL, or its address on the Hub
     coordinates: bool = False  # two more input channels that say where a latent pixel is
 
     def __post_init__(self) -> None:
@@ -84,9 +83,9 @@ class Vae:
     bound: float | None = None
 
     def __init__(self, folder: str, device: torch.device) -> None:
-        vae = load_autoencoder(folder, "latents.folder")
+        vae = load_autoencoder(folder, LATENTS_FOLDER)
         self.autoencoder = vae.to(device).eval().requires_grad_(False)
-        config, self._folder = vae.config, Path(folder).expanduser()
+        config, self._folder = vae.config, local_folder(folder, LATENTS_FOLDER)
         _check_scale(config, f"latents.folder: {folder!r}")
         self.channels = int(config.latent_channels)
         self.factor = 2 ** (len(config.block_out_channels) - 1)

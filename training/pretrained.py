@@ -15,15 +15,38 @@ from typing import Any
 
 import torch
 
-from space.interchange.weight_files import CONFIG_FILE, read_plain
+from space.interchange.weight_files import CONFIG_FILE, SUFFIXES, read_plain
 from space.shared.plain import InputError, first_few
+from training.hub import TOKENIZER_CONFIG, TOKENIZER_FILES, fetched, is_address
 
+TEXT_FOLDER, LATENTS_FOLDER = "text.folder", "latents.folder"  # the fields that name such folders
 CLIP_TYPES = ("clip_text_model", "clip")  # a text tower, or a whole CLIP, of which the text tower is taken
 OF_TEXT_TOWER = ("embeddings.", "encoder.", "final_layer_norm.")
-TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 GENERAL_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")  # all of it is in tokenizer.json
 VOCABULARY_PROBES = 32
 PADDED_TO = (1, 2, 4, 8, 16, 32, 64, 128)  # token embeddings may be filled up to a multiple of one of these
+
+
+def local_folder(folder: str | Path, field: str) -> Path:
+    """A folder of this machine with what lies in it or, of the Hub, at its address.
+
+    Raises:
+        InputError: the address is none, or what lies there cannot be fetched.
+    """
+    if is_address(folder):
+        return fetched(str(folder), field, _is_whole)
+    return Path(folder).expanduser()
+
+
+def _is_whole(folder: Path, field: str) -> bool:
+    """Whether all lies there that a model is loaded from."""
+    try:
+        if field == TEXT_FOLDER:
+            tokenizer_folder(folder, field)
+    except InputError:
+        return False
+    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    return CONFIG_FILE in names and any(name.endswith(SUFFIXES) for name in names)
 
 
 def load_clip_text(folder: str, field: str) -> tuple[Any, Any]:
@@ -98,7 +121,7 @@ def load_whole(
     try:
         with _quiet_libraries():
             model, told = kind.from_pretrained(
-                os.path.expanduser(folder),
+                str(local_folder(folder, field)),
                 local_files_only=True,
                 output_loading_info=True,
                 dtype=dtype,
@@ -140,7 +163,7 @@ def _quiet_libraries() -> Iterator[None]:
 
 def read_config(folder: str | Path, field: str, what: str) -> dict[str, Any]:
     """Raises InputError where the folder holds none, naming the folders inside it that do."""
-    path = Path(folder).expanduser() / CONFIG_FILE
+    path = local_folder(folder, field) / CONFIG_FILE
     if not path.is_file():
         inside = sorted(found.parent.name for found in path.parent.glob(f"*/{CONFIG_FILE}"))
         nearest = f"; its folders {', '.join(inside)} hold one" if inside else ""
@@ -169,7 +192,7 @@ def tokenizer_folder(folder: str | Path, field: str) -> Path:
     Raises:
         InputError: neither holds one.
     """
-    own = Path(os.path.abspath(os.path.expanduser(folder)))
+    own = Path(os.path.abspath(local_folder(folder, field)))
     number = own.name.removeprefix("text_encoder") if own.name.startswith("text_encoder") else ""
     beside = own.parent / f"tokenizer{number}"
     for place in (own, beside, own.resolve().parent / beside.name):
@@ -206,7 +229,7 @@ def _load_tokenizer(folder: Path, field: str) -> Any:
     from transformers import CLIPTokenizer, PreTrainedTokenizerFast
 
     what = f"{field}: the tokenizer in {str(folder)!r}"
-    said = folder / "tokenizer_config.json"
+    said = folder / TOKENIZER_CONFIG
     name = str(_read_json(said, field).get("tokenizer_class", "CLIP") if said.is_file() else "CLIP")
     if not name.startswith("CLIP") and name not in GENERAL_TOKENIZERS:
         raise InputError(f"{what} is a {name}; allowed: CLIPTokenizer")

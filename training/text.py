@@ -35,7 +35,7 @@ class TextSettings:
     encoder: Literal["small", "clip"] = "small"
     layers: int = 2  # of the small one
     heads: int = 4
-    folder: str | None = None  # of clip: a transformers CLIP text model with its tokenizer
+    folder: str | None = None  # of clip: a transformers CLIP text model with its tokenizer, or its address
 
     def __post_init__(self) -> None:
         if self.layers < 0 or self.heads < 1:
@@ -141,7 +141,7 @@ class SmallTextEncoder(TextEncoder):
 
 
 class ClipTextEncoder(TextEncoder):
-    """The frozen text tower of a CLIP, from a local transformers folder: (B, 77, 768) for ViT-L/14."""
+    """The frozen text tower of a CLIP, from a transformers folder: (B, 77, 768) for ViT-L/14."""
 
     frozen = True
 

@@ -16,6 +16,7 @@ SECTIONS = (
     Section("settings.html", sections.settings_section),
     Section("fronts.html", sections.fronts_section),
     Section("winners.html", sections.winners_section),
+    Section("splits.html", sections.splits_section),
     Section("progress.html", sections.progress_section),
     Section("verdicts.html", sections.verdicts_by_run_section),
 )

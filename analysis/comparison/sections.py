@@ -27,6 +27,7 @@ from analysis.report.sections.verdicts import (
     verdict_row,
 )
 from analysis.series import look
+from analysis.split import split_of_run, split_sentence
 from search.formats import counted, duration, share
 from search.objectives import Objectives
 from search.runs.header import trials_asked
@@ -109,6 +110,15 @@ def _ledger_cells(place: int, run: Run, counts: RunLedger) -> list[Cell]:
 def _name(place: int, run: Run) -> Cell:
     own = look(place)
     return Cell(run.name, colour=own.colour, glyph=own.glyph)
+
+
+def splits_section(runs: Sequence[Run]) -> dict[str, Any] | None:
+    """How the time of an image is shared best, of the runs that had a budget for one."""
+    known = [(place, run, split) for place, run in enumerate(runs) if (split := split_of_run(run.history))]
+    rows = [
+        Row([_name(place, run), Cell(f"{split_sentence(split)}.", css="wide")]) for place, run, split in known
+    ]
+    return {"table": PageTable(["run", "best split"], rows)} if rows else None
 
 
 def settings_section(runs: Sequence[Run]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from analysis.report.html import Section
 from analysis.report.page import Page
 from analysis.report.sections import costs, headline, prior, scores, trials, verdicts, winner
 from analysis.report.sections.next import next_section
+from analysis.report.sections.split import split_section
 
 OPENING = (
     Section("sections/headline.html", headline.headline_section),
@@ -19,6 +20,7 @@ FINDINGS = (
     Section("sections/verdicts.html", verdicts.verdict_section),
     Section("sections/decision.html", scores.decision_section),
     Section("sections/scores.html", scores.score_section),
+    Section("sections/split.html", split_section),
     Section("sections/winner.html", winner.winner_section),
     Section("sections/images.html", winner.image_section),
     Section("sections/trials.html", trials.trial_section),

@@ -19,6 +19,17 @@ def psnr(images: np.ndarray, given: np.ndarray) -> np.ndarray:
     return found
 
 
+def psnr_where(images: np.ndarray, given: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """As `psnr`, of the pixels where (N, H, W) bool is true; where these came back exactly, that of an error
+    of 1 in one of their values, so that a mean over images is finite."""
+    values = 3 * kept.sum(axis=(1, 2))
+    error = ((images.astype(np.float64) - given.astype(np.float64)) ** 2 * kept[..., None]).sum(
+        axis=(1, 2, 3)
+    )
+    found: np.ndarray = 10 * np.log10(RANGE**2 * values / np.maximum(error, 1))
+    return found
+
+
 def ssim(images: np.ndarray, given: np.ndarray) -> np.ndarray:
     """(N, H, W, 3) uint8 twice to (N,), the mean over channels and pixels, images mirrored at their edges.
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from space.shared.caches import cache_folder, can_be_written, own_temporary, usual_cache
+from space.shared.caches import cache_folder, usual_cache
 from space.shared.files import file_digest, replacing
+from space.shared.hub import hub_caches
 from space.shared.plain import InputError
 
 if TYPE_CHECKING:
@@ -190,12 +191,11 @@ def _from_address(url: str, path: Path, sha256: str | None) -> Path:
 
 def _from_hub(repository: str, names: tuple[str, ...], download: bool) -> Path:
     """From the Hub's own cache, which locks and replaces by itself, or fetched into it."""
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import hf_hub_download
 
-    reasons = []
-    own = None if can_be_written(Path(constants.HF_HUB_CACHE)) else own_temporary("hub")
-    local = [(place, True) for place in dict.fromkeys((None, own))]
-    for place, local_only in [*local, (own, False)] if download else local:
+    reasons, caches = [], hub_caches()
+    local = [(place, True) for place in caches.looked_into]
+    for place, local_only in [*local, (caches.filled, False)] if download else local:
         for name in names:
             try:
                 return Path(hf_hub_download(repository, name, cache_dir=place, local_files_only=local_only))

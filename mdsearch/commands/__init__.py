@@ -61,6 +61,7 @@ COMMANDS = {  # by what they are for: each with what it does, in one line
     "Quality": {
         "evaluate": "FID, KID, precision and recall, CLIP score of anybody's images",
         "evaluate reconstruction": "how well an autoencoder gives images back",
+        "evaluate adapter": "what adapters do beside a model, and still do beside a distilled one",
     },
     "Exchange": {
         "convert": "a network with its weights, to and from diffusers",

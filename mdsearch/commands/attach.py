@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conf.compose import compose
 from conf.words import as_text
-from space.shared.outputs import unused_folder
+from space.shared.outputs import free_folder
 from space.shared.plain import from_plain
 from training.attaching import attach
 
@@ -23,7 +23,7 @@ class AttachCommand:
 
 def main(words: list[str]) -> int:
     command = from_plain(AttachCommand, compose("attach", as_text(words, ("model", "folder", "out"))))
-    out = unused_folder(command.out)
+    out = free_folder(command.out)
     kind = attach(Path(command.model).expanduser(), Path(command.folder).expanduser(), out)
     print(f"{out}: a {kind}; diffusers' DiffusionPipeline.from_pretrained(..., trust_remote_code=True)")
     return 0

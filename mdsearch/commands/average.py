@@ -9,7 +9,7 @@ from pathlib import Path
 from conf.compose import compose
 from conf.words import as_text
 from space.shared.command_lines import command_line
-from space.shared.outputs import unused_folder, writing_folder
+from space.shared.outputs import free_folder, writing_folder
 from space.shared.plain import InputError, from_plain
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.model import load_model
@@ -28,7 +28,7 @@ class AverageCommand:
 
 def average(command: AverageCommand) -> int:
     """Write the model; returns its step. Raises InputError where it cannot be made of what is stored."""
-    folder, out = Path(command.model).expanduser(), unused_folder(command.out)
+    folder, out = Path(command.model).expanduser(), free_folder(command.out)
     step, weights = average_of(folder, command.length, command.step)
     model = load_model(folder, "cpu")
     for name, parameter in model.named_parameters():

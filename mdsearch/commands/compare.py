@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.comparison.runs import check_runs_comparable, read_runs, winners_verdicts
 from analysis.comparison.table import comparison_table
+from analysis.split import split_of_run, split_sentence
 from conf.compose import compose
 from conf.words import divided
 from space.shared.console import command_console
@@ -36,6 +37,9 @@ def main(words: list[str]) -> int:
     command_console().print(comparison_table(runs))
     for verdict in winners_verdicts(runs):
         print(f"{sentence(verdict)}.")
+    for run in runs:
+        if (split := split_of_run(run.history)) is not None:
+            print(f"{run.name}, best split: {split_sentence(split)}.")
     try:
         print(f"\ncomparison: {write_comparison(runs, out)}")
     except OSError as error:

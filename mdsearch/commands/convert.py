@@ -32,7 +32,7 @@ from space.interchange.checkpoints import (
 from space.interchange.weight_files import CONFIG_FILE, read_plain
 from space.proxy import Proxy, narrow
 from space.shared.files import write_whole
-from space.shared.outputs import unused_folder, writing_folder
+from space.shared.outputs import free_folder, writing_folder
 from space.shared.plain import InputError, from_plain
 from space.unet import UNet
 from training.diffusion import check_ddim
@@ -120,7 +120,7 @@ def convert(command: ConvertCommand) -> dict[str, Any]:
     Raises:
         InputError: a model that cannot be read, or that the other side has no layout for; `out` holds files.
     """
-    out = unused_folder(command.out)
+    out = free_folder(command.out)
     source = read_source(Path(command.model).expanduser(), command.variant, command.size_numbers)
     if command.precision is not None:
         source.unet.to(PRECISIONS[command.precision])

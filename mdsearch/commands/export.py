@@ -29,7 +29,7 @@ from search.runs.files import RECORD_NAME
 from space.architecture import Architecture
 from space.interchange.diffusers_config import diffusers_config
 from space.shared.disk import refuse_little_disk
-from space.shared.outputs import unused_folder, writing_folder
+from space.shared.outputs import free_folder, writing_folder
 from space.shared.plain import InputError, from_plain
 from training.files import MODEL_NAME
 from training.model import load_model
@@ -81,7 +81,7 @@ def export(command: ExportCommand) -> dict[str, Any]:
         InputError: an `out` that is there, too little disk, a package that is missing, a network that cannot
             be read, or one that is not the same when exported. Nothing is left then.
     """
-    out = unused_folder(command.out)
+    out = free_folder(command.out)
     if command.to == "diffusers":
         return _as_diffusers(command, out)
     format_, precision = chosen_format(command.to, command.precision)

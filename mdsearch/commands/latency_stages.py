@@ -15,7 +15,7 @@ from space.budget import Budget
 from space.choices import Space
 from space.shared.console import command_console
 from space.shared.disk import refuse_little_disk
-from space.shared.outputs import unused_folder
+from space.shared.outputs import free_folder
 from space.shared.plain import InputError, from_plain
 
 STAGES_TEXTS = ("out",)
@@ -43,7 +43,7 @@ def main(words: list[str]) -> int:
         StagesCommand, compose("latency_stages", as_text(words, STAGES_TEXTS))
     )
     command.space.check_order()
-    out = unused_folder(command.out)
+    out = free_folder(command.out)
     parts = design(command.space, command.entries)
     networks = calibrating_networks(
         command.space, command.networks, command.seed, lambda a: not command.budget.excess(a)

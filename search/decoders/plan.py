@@ -12,6 +12,8 @@ from search.decoders.encoder import perceptual_for
 from search.decoders.search import DecoderSearch
 from search.decoders.settings import DecoderSearchSettings
 from search.formats import duration, size
+from search.latency import latency_notes
+from search.other_side import image_notes
 from space.autoencoder import Autoencoder
 from space.choices import UniformSuggestions
 from space.prices.candidates import candidate_price
@@ -53,6 +55,9 @@ def _what(settings: DecoderSearchSettings, feasible: float, plan: WorkPlan) -> N
         f"{settings.trials} by {settings.sampler.name}, rungs {list(settings.rungs)}, stopping: "
         f"{settings.stopping.name}; at most {settings.trials * steps} training steps of {batch} images",
     )
+    plan.add("latency", [f"by {one.describe()}" for one in settings.budget.lists])
+    plan.add("note", latency_notes(settings.budget))
+    plan.add("image", image_notes(settings.budget, space, resumed=settings.resume is not None))
     plan.add("workers", several_lines(settings.cluster))
     plan.figures |= {
         "candidates": settings.trials,

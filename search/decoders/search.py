@@ -14,6 +14,7 @@ from search.decoders.settings import PSNR, DecoderSearchSettings, claim_decoder_
 from search.decoders.trial import DecoderTrialSettings, DecoderWorker
 from search.display import Display
 from search.latency import latency_notes, recorded_lists
+from search.other_side import image_notes
 from search.preparation import absolute_weights, data_in_words, header_of_search, phases_of
 from search.runs.compatibility import DATA_DIGEST
 from search.runs.files import ENCODER_FOLDER, EVALUATOR_FOLDER, REAL_NAME, SAMPLES_COLUMNS
@@ -79,6 +80,7 @@ class DecoderSearch:
 
     def notes(self) -> list[str]:
         settings, notes = self.settings, latency_notes(self.settings.budget)
+        notes += image_notes(settings.budget, settings.space, resumed=settings.resume is not None)
         if settings.stopping.name != "none" and len(settings.rungs) == 1:
             notes.append(f"stopping={settings.stopping.name} has no effect: one rung is the end of a trial")
         return notes

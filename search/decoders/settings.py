@@ -15,6 +15,7 @@ from search.backends.cluster import ClusterSettings
 from search.confirmation.confirmation import ConfirmationSettings
 from search.latency import latency_score
 from search.objectives import DECODER_GMACS, DECODER_PARAMETERS, Objective, Objectives, with_exact
+from search.other_side import with_other_side
 from search.runs.files import CONFIG_NAME, RECORD_NAME
 from search.runs.folder import OF_DECODERS, folder_for
 from search.samplers.factory import SamplerSettings
@@ -160,7 +161,7 @@ class DecoderSearchSettings:
 def decoder_settings_from_plain(plain: dict[str, Any]) -> DecoderSearchSettings:
     """From what the command line composed. Raises InputError, naming the field."""
     settings: DecoderSearchSettings = from_plain(DecoderSearchSettings, plain)
-    return replace(settings, budget=settings.budget.absolute())
+    return replace(settings, budget=with_other_side(settings.budget, settings.space))
 
 
 def with_encoder(plain: dict[str, Any], known: Autoencoder | None = None) -> dict[str, Any]:

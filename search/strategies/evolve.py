@@ -42,8 +42,8 @@ class EvolveSettings:
     each at most so many `actions`, until the network is within the budget.
 
     `start` names an architecture; null is the largest of the space. `cost` is what actions save, of which
-    the budget holds the bound: latency_ms by its price lists, or gmacs, a stand-in. Stages are valued by the
-    CLIP score of generated images, or by the loss on `validation_images`.
+    the budget holds the bound: latency_ms by its price lists, also as what total_ms leaves, or gmacs, a
+    stand-in. Stages are valued by the CLIP score of generated images, or by the loss on `validation_images`.
     """
 
     name: Literal["evolve"] = "evolve"
@@ -92,11 +92,11 @@ def limit_of(settings: EvolveSettings, budget: Budget) -> Limit:
     Raises:
         InputError: the budget has no bound on it, or a price list cannot be read.
     """
-    bound = budget.bounds().get(settings.cost)
+    bound = budget.evaluation_bound if settings.cost == LATENCY else budget.bounds().get(settings.cost)
     if bound is None and settings.cost == LATENCY:
         raise InputError(
-            "budget.latency_ms: missing; needed with budget.prices, a price list of a device; or, with "
-            "strategy.cost=gmacs, multiply-accumulates in the place of milliseconds"
+            "budget.latency_ms: missing; needed with budget.prices, a price list of a device (or total_ms); "
+            "or, with strategy.cost=gmacs, multiply-accumulates in the place of milliseconds"
         )
     if bound is None:
         raise InputError("budget.gmacs: missing; needed: what the network may cost")

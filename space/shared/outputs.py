@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def unused_folder(out: str) -> Path:
+def free_folder(out: str) -> Path:
     """A place for one. Raises InputError where something is there, but for an empty folder that is not the
     one that the user is in: another takes its place."""
     folder = Path(out).expanduser()

@@ -3,99 +3,91 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from analysis.split import ImageTime, splits
+from analysis.split import ImageSplit, split_of_two, split_sentence
 from mdsearch.commands.split import main
-from search.objectives import Objective, fid_and_clip, objectives_to_plain
-from search.runs.header import DECODERS, SEARCHED
 from search.runs.record import History
 from space.candidates import Candidate
+from space.image_time import ImageTime
 from space.shared.plain import InputError
-from tests.search.worlds import md_space
-from tests.space.test_decoder_space import SPACE
-
-OF_DECODERS = Objective("psnr", "maximize", label="PSNR"), Objective("decoder_gmacs", "minimize", "log")
-UNETS = {  # trial -> FID, CLIP, ms of a step
-    0: (20.0, 0.30, 50.0),
-    1: (24.0, 0.28, 30.0),
-    2: (26.0, 0.27, 45.0),  # beaten by trial 1 in all
-    3: (30.0, 0.25, 10.0),
-}
-DECODED = {0: (30.0, 100.0), 1: (27.0, 40.0), 2: (26.0, 60.0)}  # PSNR, ms; trial 2 is beaten
+from tests.search.timed_runs import UNET, events, history, of_decoders, of_unets, write_run
 
 
-def events(scores: dict[int, dict[str, float]], network: Candidate, **header: Any) -> list[dict[str, Any]]:
-    lists = [{"file": "a.json", "list": "onnx in fp32 on made", "digest": "d"}]
-    found: list[dict[str, Any]] = [{"event": "run", "name": "made", "price_lists": lists, **header}]
-    common = {"purpose": "search", "seed": 0, "steps": 4, "source": "sampler", "params": None}
-    cost = {"parameters": 1, "macs": 1, "attention_macs": 0, "proxy_parameters": 1, "sampler_attributes": {}}
-    for number, own in scores.items():
-        named = {"key": str(number), "number": number, "name": f"trial {number}"}
-        what = {"architecture": network.to_plain(), "architecture_id": network.id, "time": 1.0}
-        found.append({"event": "proposed", **common, **cost, **named, **what})
-        rung = {"step": 4, "scores": own, "seconds": {}, "decision": "end", "reason": ""}
-        found.append({"event": "rung", "key": str(number), **rung})
-        found.append({"event": "ended", "key": str(number), "state": "complete", "reason": "", "time": 2.0})
-    return found
+def split_within(within: ImageTime) -> ImageSplit:
+    return split_of_two(history(of_unets()), history(of_decoders()), within)
 
 
-def of_unets() -> list[dict[str, Any]]:
-    names = [each.name for each in fid_and_clip()]
-    scores = {n: dict(zip([*names, "latency_ms"], own, strict=True)) for n, own in UNETS.items()}
-    return events(scores, md_space().first, objectives=objectives_to_plain(fid_and_clip()))
-
-
-def of_decoders() -> list[dict[str, Any]]:
-    names = ("psnr", "latency_ms")
-    scores = {n: {**dict(zip(names, own, strict=True)), "decoder_gmacs": 1.0} for n, own in DECODED.items()}
-    plain = objectives_to_plain(OF_DECODERS)
-    return events(scores, SPACE.first, objectives=plain, **{SEARCHED: DECODERS})
-
-
-def history(found: list[dict[str, Any]]) -> History:
-    made = History()
-    for event in found:
-        made.apply(event)
-    return made
+def names(split: ImageSplit) -> set[tuple[str, str]]:
+    return {(pair.unet.name, pair.decoder.name) for pair in split.pairs}
 
 
 def test_pairs_that_fit_and_are_beaten_by_none() -> None:
-    found = splits(history(of_unets()), history(of_decoders()), ImageTime(400, steps=8, text_ms=10))
-    pairs = {(pair.unet.number, pair.decoder.number): pair for pair in found}
+    found = split_within(ImageTime(400, steps=8, text_ms=10))
     # 8 x 50 + 40 + 10 is over; 8 x 30 + 100 + 10 = 350; trial 3 loses to trial 1 in FID and CLIP
-    assert set(pairs) == {(1, 0)}
-    only = pairs[1, 0]
-    assert (only.unet_ms, only.decoder_ms, only.left_ms) == (30, 100, 50)
+    assert names(found) == {("trial 1", "trial 0")} and found.notes == []
+    (only,) = found.pairs
+    assert (only.unet.ms, only.decoder.ms, only.left_ms) == (30, 100, 50)
     assert only.point.values == (24.0, 0.28, 30.0)
-    wider = splits(history(of_unets()), history(of_decoders()), ImageTime(450, steps=8, text_ms=10))
-    assert {(pair.unet.number, pair.decoder.number) for pair in wider} == {(0, 1), (1, 0)}
-    least = "total_ms: 100 is too few: no pair of complete trials fits; allowed: 120 or more"
-    with pytest.raises(InputError, match=least):
-        splits(history(of_unets()), history(of_decoders()), ImageTime(100, steps=8))
+    assert split_sentence(found) == (
+        "UNet trial 1 and decoder trial 0: text encoder 10.0 + UNet 8 x 30.0 + decoder 100.0 = 350.0 of "
+        "400 ms, of which the decoder has 25%; 50.0 ms left"
+    )
+    wider = split_within(ImageTime(450, steps=8, text_ms=10))
+    assert names(wider) == {("trial 0", "trial 1"), ("trial 1", "trial 0")}
+    assert names(split_within(ImageTime(450, steps=4, calls_per_step=2, text_ms=10))) == names(wider)
+
+
+def test_the_least_that_is_allowed_is() -> None:
+    """120 by 8 steps; a third of a millisecond more is not rounded off."""
+    with pytest.raises(InputError, match=r"total_ms: 100 is too few: .*; allowed: 120 or more"):
+        split_within(ImageTime(100, steps=8))
+    with pytest.raises(InputError, match=r"; allowed: 120\.4 or more"):
+        split_within(ImageTime(100, steps=8, text_ms=1 / 3))
+    assert names(split_within(ImageTime(120.4, steps=8, text_ms=1 / 3))) == {("trial 3", "trial 1")}
+
+
+def test_searches_that_make_no_images_together() -> None:
+    def of(unet: Candidate, words: str = "onnx in fp32 on made, 1 thread, 2026-01-02") -> History:
+        lists = [{"file": "a.json", "list": words, "digest": "d"}]
+        scores = {"fid": 1.0, "clip": 0.1, "latency_ms": 1.0}
+        plain = {"fid": "fid", "clip": "clip"}
+        return history(events({0: scores}, unet, price_lists=lists, objectives=plain))
+
+    with pytest.raises(InputError, match="latents of 16x16, the decoders read 8x8"):
+        split_of_two(of(replace(UNET, latent_size=16)), history(of_decoders()), ImageTime(200))
+    within, decoders = ImageTime(200), history(of_decoders())
+    (channels,) = split_of_two(of(replace(UNET, latent_channels=4)), decoders, within).notes
+    assert channels == "the UNets make 4 channels, the decoders read 2"
+    (device,) = split_of_two(of(UNET, "onnx in fp32 on another, 2026-01-02"), decoders, within).notes
+    assert (
+        "the UNets' are of onnx in fp32 on another, the decoders' of onnx in fp32 on made, 1 thread" in device
+    )
 
 
 def test_what_cannot_be_split_is_refused(tmp_path: Path) -> None:
     within = ImageTime(400, steps=8)
     with pytest.raises(InputError, match="the UNets' search: is of decoders"):
-        splits(history(of_decoders()), history(of_unets()), within)
+        split_of_two(history(of_decoders()), history(of_unets()), within)
     bare = [event for event in of_unets() if event["event"] != "rung"]
     with pytest.raises(InputError, match="no complete trial has a latency_ms; needed: a search with"):
-        splits(history(bare), history(of_decoders()), within)
-    with pytest.raises(InputError, match="runs: 1 named; needed: two"):
+        split_of_two(history(bare), history(of_decoders()), within)
+    with pytest.raises(InputError, match="runs: 3 named; needed: two"):
+        main(["a", "b", "c", "total_ms=400"])
+    with pytest.raises(InputError, match="total_ms: missing; needed beside two runs"):
+        main(["a", "b"])
+    with pytest.raises(InputError, match="total_ms: has no effect beside one run"):
         main([str(tmp_path), "total_ms=400"])
     with pytest.raises(InputError, match="steps: 0 is too few"):
         main(["a", "b", "total_ms=400", "steps=0"])
 
 
 def test_the_command_prints_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, found in (("unet", of_unets()), ("decoder", of_decoders())):
-        (tmp_path / name).mkdir()
-        lines = "".join(json.dumps({"time": 0.0, **event}) + "\n" for event in found)
-        (tmp_path / name / "record.jsonl").write_text(lines)
+    write_run(tmp_path / "unet", of_unets())
+    write_run(tmp_path / "decoder", of_decoders())
     words = [str(tmp_path / "unet"), str(tmp_path / "decoder"), "total_ms=450", "text_ms=10"]
     assert main([*words, "format=json"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -105,4 +97,4 @@ def test_the_command_prints_what_it_found(tmp_path: Path, capsys: pytest.Capture
     )
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "trial 1, 8 x 30 ms" in said and "decoders by onnx in fp32 on made" in said
+    assert "trial 1, 8 x 30.0 ms" in said and "decoders by onnx in fp32 on made" in said

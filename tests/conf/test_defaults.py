@@ -24,6 +24,7 @@ from mdsearch.commands.count import PriceSettings
 from mdsearch.commands.data import DataCommand
 from mdsearch.commands.encode import EncodeCommand
 from mdsearch.commands.evaluate import EvaluateCommand
+from mdsearch.commands.evaluate_adapter import EvaluateAdapterCommand
 from mdsearch.commands.evaluate_reconstruction import ReconstructionCommand
 from mdsearch.commands.evidence import EvidenceSettings
 from mdsearch.commands.evidence_again import AgainSettings
@@ -111,6 +112,7 @@ COMMANDS = {
     "efficiency": EfficiencySettings,
     "encode": EncodeCommand,
     "evaluate": EvaluateCommand,
+    "evaluate_adapter": EvaluateAdapterCommand,
     "evaluate_reconstruction": ReconstructionCommand,
     "evidence": EvidenceSettings,
     "explore": ExploreSettings,

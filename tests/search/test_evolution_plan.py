@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from conf.compose import compose
 from search.evolution_plan import check_evolution, evolution_plan
 from search.settings import settings_from_plain
-from search.strategies.evolve import EvolveSettings
+from search.strategies.evolve import EvolveSettings, limit_of
 from space.architecture import Architecture
 from space.levels import Level
 from space.shared.plain import InputError
@@ -84,3 +85,19 @@ def test_a_list_that_does_not_cover_the_start_is_refused(tmp_path: Path) -> None
     by_list = ("budget.latency_ms=5", f"budget.prices={file}")
     with pytest.raises(InputError, match=r"budget\.prices: time embedding|budget\.prices: .*list\.json"):
         check_evolution(settings_of(*by_list))
+
+
+def test_what_an_image_leaves_for_an_evaluation_is_its_bound(tmp_path: Path) -> None:
+    """45 less 1 of the text encoder and 40 of the decoder, by two steps of two calls."""
+    least = replace(LAYERS, levels=(replace(LAYERS.levels[0], down=(0,), up=(0, 0)),))
+    (tmp_path / "layers.yaml").write_text(LAYERS.to_yaml())
+    file = made_list([LAYERS, least]).write(tmp_path / "list.json")
+    settings = settings_of(
+        "budget.total_ms=45", "budget.steps=2", "budget.calls_per_step=2", "budget.text_ms=1",
+        "budget.decoder=40", f"budget.prices={file}", f"strategy.start={tmp_path / 'layers.yaml'}",
+    )  # fmt: skip
+    assert limit_of(settings.strategy, settings.budget).at_most == 1
+    with pytest.raises(
+        InputError, match=r"budget\.total_ms: 45, which leaves 1 an evaluation, is not reached"
+    ):
+        check_evolution(settings)

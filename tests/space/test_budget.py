@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from space.architecture import Architecture, Level
 from space.budget import LATENCY, PRICES, Budget, bounds_in_words, smallest_of
 from space.choices import LevelRanges, Space
+from space.image_budget import IMAGE_FIELDS, TOTAL
 from space.prices.macs import price
 from space.prices.memory import peak_activation_bytes
 from space.shared.plain import InputError, from_plain
 from tests.space.strategies import architectures
 
-WITHOUT_LIST = set(PRICES) - {LATENCY}  # that is held in tests of its own
+WITHOUT_LIST = set(PRICES) - {LATENCY, TOTAL}  # these are held in tests of their own
 
 CONF = Path(__file__).parents[2] / "conf"
 MD = Architecture.load(CONF / "arch" / "md.yaml")
@@ -100,8 +101,11 @@ def test_a_bare_budget_refuses_an_unknown_precision() -> None:
 @pytest.mark.parametrize("name", ["md", "md_lite", "none"])
 def test_presets_hold_every_price_and_no_other(name: str) -> None:
     held = yaml.safe_load((CONF / "budget" / f"{name}.yaml").read_text())
-    assert set(held) == set(Budget.__dataclass_fields__)
-    assert {key: held[key] for key in set(held) - {"parameters_millions", "gmacs"}} == {
+    of_decoders = set() if name == "none" else {"unet", "unet_prices"}
+    assert set(held) == set(Budget.__dataclass_fields__) - {"other_side"} - of_decoders
+    of_image = {key: held[key] for key in (TOTAL, *IMAGE_FIELDS) if key in held}
+    assert of_image == {key: Budget.__dataclass_fields__[key].default for key in of_image}
+    assert {key: held[key] for key in set(held) - {"parameters_millions", "gmacs", *of_image}} == {
         "gmacs_without_attention_products": None,
         "weights_mib": None,
         "peak_activations_mib": None,

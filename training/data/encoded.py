@@ -28,9 +28,9 @@ from training.data.encoded_files import (
     ENCODING_NAME,
     FEATURES_TENSOR,
     LATENTS_TENSOR,
-    LISTED_IMAGES,
     SHARD_NAMES,
     Encoding,
+    listed_images,
     read_empty,
     read_encoding,
 )
@@ -83,7 +83,7 @@ class EncodedSettings(ListedSettings):
                 f"{encoding.image_size_px}; needed: {encoding.image_size_px}"
             )
         place = replace(open_place(str(folder), self.patience_seconds), setting="data.folder")
-        index = open_index(EncodedShards(place), cache_folder(self.cache_folder, "data"))
+        index = open_index(EncodedShards(place, encoding), cache_folder(self.cache_folder, "data"))
         return Encoded(self, index, encoding, place)
 
     @property
@@ -99,8 +99,8 @@ class EncodedShards(Listable):
 
     name, options = "encoded", ()
 
-    def __init__(self, place: DataPlace) -> None:
-        self.place = place
+    def __init__(self, place: DataPlace, encoding: Encoding) -> None:
+        self.place, self._encoding = place, encoding
 
     def files(self) -> list[str]:
         return [ENCODING_NAME, *self._shards()]
@@ -112,9 +112,9 @@ class EncodedShards(Listable):
         return sorted(file.name for file in Path(self.place.root).glob(SHARD_NAMES))
 
     def _items(self, name: str, left_out: PassedOver) -> Iterator[ListedImage]:
-        texts = _opened(str(Path(self.place.root) / name)).metadata()
-        row = 0
-        for number, (image, captions) in enumerate(json.loads(texts[LISTED_IMAGES])):
+        file, row = Path(self.place.root) / name, 0
+        listed = listed_images(_opened(str(file)), self._encoding, file)
+        for number, (image, captions) in enumerate(listed):
             yield ListedImage(image, captions, number, row)
             row += len(captions)
 

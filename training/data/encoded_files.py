@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ LATENTS_TENSOR, FEATURES_TENSOR = (
     "latents",
     "text",
 )  # tensors of a shard: (N, C, H, W), and (M, L, W) of all captions in turn
-LISTED_IMAGES = "images"  # [name, captions] of each, in JSON: a second text would stand in any order
+# What made the shard, and [name, captions] of each image; in one text: a second would stand in any order.
+LISTED_IMAGES, MADE_BY = "images", "encoding"
 STORED_DTYPES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 Stored = Literal["bf16", "fp16", "fp32"]
 
@@ -62,24 +64,49 @@ class Encoding:
         """What tells two encodings apart; `latents` says no more than the encoders' digests."""
         return {name: value for name, value in vars(self).items() if name != "latents"}
 
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of that."""
+        return hashlib.sha256(json.dumps(self.deciding, sort_keys=True).encode()).hexdigest()[:16]
+
 
 def shard_path(folder: Path, number: int) -> Path:
     return folder / SHARD_NAMES.replace("*", f"{number:06}")
 
 
 def write_shard(
-    file: Path, latents: Tensor, features: Tensor, names: Sequence[str], captions: Sequence[Sequence[str]]
+    file: Path,
+    encoding: Encoding,
+    latents: Tensor,
+    features: Tensor,
+    names: Sequence[str],
+    captions: Sequence[Sequence[str]],
 ) -> None:
     """Whole or not at all, and on the disk when this returns: a shard that is there is not made again."""
     from safetensors.torch import save_file
 
-    texts = {LISTED_IMAGES: json.dumps(list(zip(names, captions, strict=True)))}
+    listed = {MADE_BY: encoding.digest, LISTED_IMAGES: list(zip(names, captions, strict=True))}
+    texts = {LISTED_IMAGES: json.dumps(listed)}
     with replacing(file, durable=True) as own:
         save_file(
             {LATENTS_TENSOR: latents.contiguous(), FEATURES_TENSOR: features.contiguous()},
             own,
             metadata=texts,
         )
+
+
+def listed_images(shard: Any, encoding: Encoding, where: Path) -> list[tuple[str, list[str]]]:
+    """Name and captions of each image of an open shard. Raises InputError where another encoding made it."""
+    listed = json.loads(shard.metadata()[LISTED_IMAGES])
+    if isinstance(listed, list):  # of an earlier version, which did not say what made it
+        return listed
+    if (made_by := listed[MADE_BY]) != encoding.digest:
+        raise InputError(
+            f"{where}: was made otherwise (digest {made_by}) than {ENCODING_NAME} beside it says "
+            f"({encoding.digest}); deleted, mdsearch encode makes it again"
+        )
+    images: list[tuple[str, list[str]]] = listed[LISTED_IMAGES]
+    return images
 
 
 def write_encoding(folder: Path, encoding: Encoding, empty: Tensor) -> None:

@@ -7,8 +7,9 @@ them in a minute on one core, rich enough that text is needed: only the caption 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,20 @@ BACKGROUNDS = {"navy": (18, 24, 64), "grey": (120, 124, 128), "cream": (246, 240
 POSITION_JITTER = 0.04  # of the image's side, each way
 SIZE_JITTER = 0.08  # of the radius, each way
 LINE = 0.05  # how wide an outline is, as a share of the image's side
+
+
+class Scene(NamedTuple):
+    """What a caption says; where exactly, and how large, only the image shows."""
+
+    size: str
+    colour: str
+    shape: str
+    place: str
+    background: str
+
+    @property
+    def caption(self) -> str:
+        return f"a {self.size} {self.colour} {self.shape} {self.place} on {self.background}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +81,7 @@ class ScenesSettings(CommonSettings):
 
 def scene_captions() -> list[str]:
     """All 720 captions, in an order of their own (fixed) in which any first part is a fair mixture."""
-    captions = [
-        f"a {size} {colour} {shape} {place} on {background}"
-        for size, colour, shape, place, background in _all_scenes()
-    ]
+    captions = [scene.caption for scene in all_scenes()]
     return [captions[index] for index in _order(len(captions))]
 
 
@@ -79,20 +91,24 @@ def render_scenes(count: int, image_size_px: int, seed: int, *, is_filled: bool 
     Position and size of image i are jittered by numbers that depend on `seed` and i alone; edges are
     anti-aliased from the signed distance to the shape. Those that are not filled are lines along that edge.
     """
-    scenes = _all_scenes()
-    chosen = _order(len(scenes))[np.arange(count) % len(scenes)]
-    size, colour, shape, place, background = (
-        np.array(column)[chosen] for column in zip(*scenes, strict=True)
-    )
-
+    scenes = all_scenes()
+    chosen = [scenes[index] for index in _order(len(scenes))[np.arange(count) % len(scenes)]]
     jitter = np.random.default_rng([seed, 0x5CE4E5]).uniform(-1, 1, (count, 3)).astype(np.float32)
+    return render(chosen, jitter, image_size_px, is_filled=is_filled)
+
+
+def render(
+    scenes: Sequence[Scene], jitter: np.ndarray, image_size_px: int, *, is_filled: bool = True
+) -> np.ndarray:
+    """(N, image_size_px, image_size_px, 3) uint8 of (N, 3) jitter in [-1, 1]: across, down, and of size."""
+    size, colour, shape, place, background = (np.array(column) for column in zip(*scenes, strict=True))
     centre = np.array([POSITIONS[name] for name in place], np.float32) + POSITION_JITTER * jitter[:, :2]
     radius = np.array([SIZES[name] for name in size], np.float32) * (1 + SIZE_JITTER * jitter[:, 2])
 
     pixel = (np.arange(image_size_px, dtype=np.float32) + 0.5) / image_size_px
     x = pixel[None, None, :] - centre[:, 0, None, None]
     y = pixel[None, :, None] - centre[:, 1, None, None]
-    distance = np.empty((count, image_size_px, image_size_px), np.float32)
+    distance = np.empty((len(scenes), image_size_px, image_size_px), np.float32)
     for name in SHAPES:
         rows = shape == name
         distance[rows] = _signed_distance(name, x[rows], y[rows], radius[rows, None, None])
@@ -105,8 +121,9 @@ def render_scenes(count: int, image_size_px: int, seed: int, *, is_filled: bool 
     return (paper + cover * (ink - paper) + 0.5).astype(np.uint8)
 
 
-def _all_scenes() -> list[tuple[str, str, str, str, str]]:
-    return list(itertools.product(SIZES, COLOURS, SHAPES, POSITIONS, BACKGROUNDS))
+def all_scenes() -> list[Scene]:
+    """All 720, without jitter."""
+    return [Scene(*words) for words in itertools.product(SIZES, COLOURS, SHAPES, POSITIONS, BACKGROUNDS)]
 
 
 def _order(count: int) -> np.ndarray:

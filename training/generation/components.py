@@ -13,17 +13,20 @@ import transformers
 from space.interchange.clipped_ddim import ClippedDDIMScheduler
 from space.interchange.one_step import OneStepScheduler
 from space.interchange.pipeline_autoencoder import PipelineAutoencoder
+from space.interchange.pipeline_controlnet import PipelineControlNet
 from space.interchange.pipeline_unet import PipelineUNet
 from space.interchange.pixel_autoencoder import PixelAutoencoder
+from space.interchange.t2i_adapter import PipelineT2IAdapter
 from space.shared.plain import InputError
 from training.pretrained import check_vocabulary, knows_words, load_whole
 from training.told_apart import LOOKED_AT
 
 LIBRARIES = ("diffusers", "transformers")
 OUR_SCHEDULERS = (ClippedDDIMScheduler, OneStepScheduler)
-OUR_CLASSES = {
-    kind.__name__: kind for kind in (PipelineUNet, PipelineAutoencoder, PixelAutoencoder, *OUR_SCHEDULERS)
-}
+OUR_NETWORKS = (
+    PipelineUNet, PipelineControlNet, PipelineT2IAdapter, PipelineAutoencoder, PixelAutoencoder,
+)  # fmt: skip
+OUR_CLASSES = {kind.__name__: kind for kind in (*OUR_NETWORKS, *OUR_SCHEDULERS)}
 
 
 def load_parts(folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:

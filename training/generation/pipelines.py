@@ -1,11 +1,13 @@
-"""Any text-to-image pipeline of diffusers, from its folder. This file alone knows pipelines."""
+"""Any pipeline of diffusers that generates from text, from its folder. This file alone knows pipelines."""
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import diffusers
@@ -25,23 +27,32 @@ class PipelineGenerator:
     """A `DiffusionPipeline`; its safety checker, which blackens images, is left out.
 
     Guidance as diffusers defines it: 1 leaves the caption alone, as with our networks.
+
+    Args:
+        sees_images: whether it is one that wants an image beside each caption, as those with an adapter do.
     """
 
-    def __init__(self, folder: Path, settings: GenerationSettings, device: torch.device) -> None:
-        for library in (diffusers, transformers):  # their bars and remarks would break ours
-            library.logging.disable_progress_bar()
-            library.logging.set_verbosity_error()
+    def __init__(
+        self, folder: Path, settings: GenerationSettings, device: torch.device, *, sees_images: bool = False
+    ) -> None:
+        quiet_libraries()
         self.settings = settings
         self._pipeline = _loaded(folder, PRECISIONS[settings.precision]).to(device)
         self._pipeline.set_progress_bar_config(disable=True)
         self._pipeline.scheduler = rescheduled(self._pipeline.scheduler, settings.sampler)
-        self._arguments = _arguments(self._pipeline, settings)
+        self._arguments = _arguments(self._pipeline, settings, sees_images=sees_images)
 
     @torch.no_grad()
-    def generate(self, captions: Sequence[str], indices: Sequence[int]) -> np.ndarray:
+    def generate(
+        self,
+        captions: Sequence[str],
+        indices: Sequence[int],
+        given: Mapping[str, Any] = MappingProxyType({}),
+    ) -> np.ndarray:
+        """As `Generator`; `given` are further arguments of the call, such as images or initial latents."""
         noise = [generator("initial noise", self.settings.seed, index) for index in indices]
         try:
-            output = self._pipeline(prompt=list(captions), generator=noise, **self._arguments)
+            output = self._pipeline(prompt=list(captions), generator=noise, **self._arguments, **given)
         except ValueError as error:
             raise InputError(f"{type(self._pipeline).__name__}: {' '.join(str(error).split())}") from None
         images: np.ndarray = output.images
@@ -54,6 +65,14 @@ class PipelineGenerator:
 
     def unread_text(self, captions: Sequence[str]) -> list[str]:
         return cut_text(self._pipeline.components, captions)
+
+
+def quiet_libraries() -> None:
+    """Their bars and remarks would break ours; a pipeline of diffusers calls what diffusers will remove."""
+    for library in (diffusers, transformers):
+        library.logging.disable_progress_bar()
+        library.logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"diffusers\.")
 
 
 def _loaded(folder: Path, dtype: torch.dtype) -> Any:
@@ -71,12 +90,14 @@ def _loaded(folder: Path, dtype: torch.dtype) -> Any:
     return pipeline
 
 
-def _arguments(pipeline: Any, settings: GenerationSettings) -> dict[str, Any]:
-    """Of every call. Raises InputError where the pipeline wants more than a caption, or has no guidance."""
+def _arguments(pipeline: Any, settings: GenerationSettings, *, sees_images: bool) -> dict[str, Any]:
+    """Of every call. Raises InputError where the pipeline wants an image and there is none, or the reverse,
+    or has no guidance."""
     name, taken = type(pipeline).__name__, inspect.signature(pipeline.__call__).parameters
     needed = ("prompt", "height", "width", "num_inference_steps", "generator", "output_type")
-    if "image" in taken or not set(needed) <= set(taken):
-        raise InputError(f"model: a {name} does not generate from captions alone")
+    if ("image" in taken) != sees_images or not set(needed) <= set(taken):
+        beside = "and images" if sees_images else "alone"
+        raise InputError(f"model: a {name} does not generate from captions {beside}")
     guidance = {"guidance_scale": settings.guidance}
     if "guidance_scale" not in taken:
         if settings.guidance != 1:

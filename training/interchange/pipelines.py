@@ -21,7 +21,13 @@ from training.diffusion import DIFFUSERS_PREDICTION, DIFFUSERS_SCHEDULE, Diffusi
 from training.interchange.words import clip_text_model, save_text_model, word_tokenizer
 from training.latents import LatentSettings, make_codec
 from training.model import ModelSettings
-from training.pretrained import load_autoencoder, load_clip_text
+from training.pretrained import (
+    LATENTS_FOLDER,
+    TEXT_FOLDER,
+    load_autoencoder,
+    load_clip_text,
+    local_folder,
+)
 from training.settings import TrainingSettings
 from training.text import SmallTextEncoder, TextSettings
 
@@ -50,7 +56,7 @@ def not_of_a_pipeline(settings: ModelSettings, *, has_words: bool) -> list[str]:
     """
     reasons, latents = [], settings.latents
     if latents.codec == "vae":
-        config = read_plain(Path(str(latents.folder)).expanduser() / CONFIG_FILE)
+        config = read_plain(local_folder(str(latents.folder), LATENTS_FOLDER) / CONFIG_FILE)
         moved = [name for name in ("shift_factor", "latents_mean", "latents_std") if config.get(name)]
         reasons += [f"{name}: latents are moved, which StableDiffusionPipeline leaves out" for name in moved]
     elif latents.factor & (latents.factor - 1):
@@ -78,7 +84,7 @@ def save_parts(settings: ModelSettings, folder: str | Path, words: SmallTextEnco
     folder = Path(folder)
     parts = {"vae": _autoencoder(settings.latents)}
     if words is None:
-        text, tokenizer = load_clip_text(str(settings.text.folder), "text.folder")
+        text, tokenizer = load_clip_text(str(settings.text.folder), TEXT_FOLDER)
         tokenizer.model_max_length = text.config.max_position_embeddings  # captions are cut there
         parts["text_encoder"] = text
     else:
@@ -106,7 +112,7 @@ def _autoencoder(settings: LatentSettings) -> Any:
     from space.interchange.pixel_autoencoder import PixelAutoencoder
 
     if settings.codec == "vae":
-        return load_autoencoder(str(settings.folder), "latents.folder")
+        return load_autoencoder(str(settings.folder), LATENTS_FOLDER)
     return PixelAutoencoder(settings.factor)
 
 

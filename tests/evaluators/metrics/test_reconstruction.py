@@ -17,7 +17,7 @@ from evaluators.measuring.reconstruction import (
     paired_differences,
 )
 from evaluators.metrics.peers import torchmetrics_frechet
-from evaluators.metrics.reconstruction import psnr, ssim
+from evaluators.metrics.reconstruction import psnr, psnr_where, ssim
 from evaluators.networks.features import RandomConv, RandomConvSettings
 from evaluators.networks.perceptual import perceptual_network
 from evaluators.networks.weights import WeightsSettings
@@ -127,3 +127,12 @@ def test_constant_and_exact_images_are_said() -> None:
     assert "20 images came back exactly" in half.notes[0]
     with pytest.raises(InputError, match="images: 1; needed: 2"):
         measure_pairs([IMAGES[:1]], noisy, Judges())
+
+
+def test_psnr_of_some_pixels_is_that_of_an_image_of_them_alone() -> None:
+    images, given = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3)).astype(np.uint8)
+    kept = np.zeros((3, 8, 8), bool)
+    kept[:, :, 2:5] = True
+    assert psnr_where(images, given, kept) == pytest.approx(psnr(images[:, :, 2:5], given[:, :, 2:5]))
+    exact = psnr_where(images, np.where(kept[..., None], images, given), kept)
+    assert exact == pytest.approx(20 * np.log10(255) + 10 * np.log10(3 * 24))  # finite

@@ -73,6 +73,8 @@ def test_workers_find_data_named_by_relative_paths_from_whatever_folder_they_sta
     (tmp_path / "images" / "captions.csv").write_text("\n".join(["file,caption", *lines]))
     monkeypatch.chdir(tmp_path)
     words = ["data=folder", "data.folder=images", "data.held_out_share=0.5"]
+    words += ["training.latents.codec=vae", "training.latents.folder=hf://someone/sd@main/vae"]
+    words += ["training.text.encoder=clip", "training.text.folder=clip"]
     settings = settings_from_plain(
         compose("search", words + ([f"data.captions={captions}"] if captions else []))
     )
@@ -81,6 +83,9 @@ def test_workers_find_data_named_by_relative_paths_from_whatever_folder_they_sta
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert load_data(worker.data).digest == here.digest
     assert worker.run_folder == str(tmp_path / "runs" / "a")
+    training = worker.training  # an address stays one
+    assert training.latents.folder == "hf://someone/sd@main/vae"
+    assert training.text.folder == str(tmp_path / "clip")
 
 
 @pytest.mark.parametrize(

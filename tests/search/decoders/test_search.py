@@ -241,3 +241,26 @@ def test_milliseconds_by_a_price_list_can_decide(plain: dict[str, Any], tmp_path
     assert settings.budget.excess(space.fixed) != []
     header = DecoderSearch(settings).header(tmp_path / "run", [])
     assert header["price_lists"][0]["list"] == prices.describe()
+
+
+def test_a_budget_for_an_image_leaves_what_the_unet_does(plain: dict[str, Any], tmp_path: Path) -> None:
+    space = decoder_settings_from_plain(plain).space
+    prices = list_of(parts_of_space(space))
+    least = prices.milliseconds(space.smallest(prices.milliseconds))
+    of_image = {
+        "prices": str(prices.write(tmp_path / "list.json")),
+        "total_ms": 80 + 1.05 * least,
+        "unet": 10,
+    }
+    search = DecoderSearch(decoder_settings_from_plain(plain | {"budget": plain["budget"] | of_image}))
+    search.check()
+    (clause,) = search.settings.budget.excess(space.fixed)
+    assert f"UNet 8 x 10.0 + decoder {prices.milliseconds(space.fixed):.3g} (" in clause
+    assert "a decoding may take" in " ".join(search.notes())
+    recorded = search.header(tmp_path / "run", [])["budget"]
+    assert (recorded["unet"], recorded["total_ms"]) == (10, 80 + 1.05 * least)
+    with pytest.raises(
+        InputError, match=r"^budget\.total_ms: nothing of this space fits .*; allowed: 8.* or more"
+    ):
+        of_image["total_ms"] = 80.0
+        DecoderSearch(decoder_settings_from_plain(plain | {"budget": plain["budget"] | of_image})).check()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from analysis.evidence.network_files import NetworkFile, write_networks
 from analysis.rendering import write_text
-from space.shared.outputs import save_image, unused_folder, writing_file, writing_folder
+from space.shared.outputs import free_folder, save_image, writing_file, writing_folder
 from space.shared.plain import InputError
 from tests.search.histories import MD, MD_LITE
 from training.data.sheet import save_sheet
@@ -43,12 +43,12 @@ def test_what_is_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     monkeypatch.chdir(tmp_path / "empty")
-    assert unused_folder(str(tmp_path / "new")) == tmp_path / "new"
+    assert free_folder(str(tmp_path / "new")) == tmp_path / "new"
     for there in (tmp_path, tmp_path / "file", tmp_path / "link", Path()):
         with pytest.raises(InputError, match=r"^out: .* is there already; allowed: a new folder"):
-            unused_folder(str(there))
+            free_folder(str(there))
     monkeypatch.chdir(tmp_path)
-    with writing_folder(unused_folder("empty")) as own:
+    with writing_folder(free_folder("empty")) as own:
         (own / "a").touch()
     assert os.listdir("empty") == ["a"] and (tmp_path / "file").read_text() == "mine"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from space.shared.plain import InputError
 from space.shared.retries import StorageAway
@@ -15,18 +18,23 @@ from training.data.encoded import EncodedSettings
 from training.data.encoded_files import Encoding, shard_path, write_encoding, write_shard
 from training.data.factory import load_data
 
+ENCODING = Encoding("0", 16, {"latents.folder": "12ab"}, "fp32", images=4, shard_images=2)
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two shards of two images, as `mdsearch encode` writes them."""
     (out := tmp_path / "out").mkdir()
     for number in range(2):
-        names = [f"{number}{letter}.png" for letter in "ab"]
-        latents, features = torch.full((2, 4, 8, 8), float(number)), torch.zeros(2, 10, 16)
-        write_shard(shard_path(out, number), latents, features, names, [[name] for name in names])
-    encoding = Encoding("0", 16, {}, "fp32", images=4, shard_images=2)
-    write_encoding(out, encoding, torch.zeros(10, 16))
+        write_as(out, number, ENCODING)
+    write_encoding(out, ENCODING, torch.zeros(10, 16))
     return out
+
+
+def write_as(folder: Path, number: int, encoding: Encoding) -> None:
+    names = [f"{number}{letter}.png" for letter in "ab"]
+    latents, features = torch.full((2, 4, 8, 8), float(number)), torch.zeros(2, 10, 16)
+    write_shard(shard_path(folder, number), encoding, latents, features, names, [[name] for name in names])
 
 
 def encoded(folder: Path, patience_seconds: float = 600.0) -> Dataset:
@@ -73,3 +81,28 @@ def test_a_shard_that_is_gone_alone_is_waited_for_by_nobody(folder: Path) -> Non
     with pytest.raises(InputError, match=r"\.safetensors: is not there any more; mdsearch encode") as error:
         data.examples(range(3), 0)
     assert not isinstance(error.value, StorageAway)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"encoders": {"latents.folder": "34cd"}}, {"preprocessing": "stretched"}, {"precision": "bf16"}],
+)
+def test_a_shard_by_other_encoders_or_preprocessing_is_told_from_those_beside_it(
+    folder: Path, changes: dict[str, object]
+) -> None:
+    """Of the same shape, as a shard that was moved from another folder."""
+    write_as(folder, 1, replace(ENCODING, **changes))  # type: ignore[arg-type]
+    with pytest.raises(
+        InputError, match=r"shard-000001\.safetensors: was made otherwise \(digest [0-9a-f]{16}"
+    ):
+        encoded(folder)
+
+
+def test_shards_of_an_earlier_version_which_did_not_say_what_made_them_are_read(folder: Path) -> None:
+    expected = encoded(folder)
+    for number in range(2):
+        file, names = shard_path(folder, number), [[f"{number}{x}.png", [f"{number}{x}.png"]] for x in "ab"]
+        save_file(load_file(file), file, metadata={"images": json.dumps(names)})
+    found = encoded(folder)
+    assert found.digest == expected.digest
+    assert found.examples(range(3), 0).captions == expected.examples(range(3), 0).captions

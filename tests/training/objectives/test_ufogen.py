@@ -225,6 +225,19 @@ def test_the_running_mean_of_the_reconstruction(make_distiller: Makes) -> None:
         torch.testing.assert_close(parameter(follower, name), mean + 0.1 * (weights[2] - mean))
 
 
+def test_distilling_is_a_running_mean_that_stays(make_distiller: Makes) -> None:
+    """Section 4.2: equation 2 is equation 3 with a decay of 1."""
+    distilled = make_distiller(reconstruction="distill")
+    followed = make_distiller(reconstruction="ema", reconstruction_ema_decay=1.0)
+    before = parameter(distilled.objective.model, "conv_in.weight")
+    for distiller in (distilled, followed):
+        distiller.train_to(2)
+    mine, other = (dict(each.objective.model.unet.named_parameters()) for each in (distilled, followed))
+    assert not torch.equal(mine["conv_in.weight"], before)
+    for name, weight in mine.items():
+        torch.testing.assert_close(weight, other[name])
+
+
 def parameter(model: Model, name: str) -> Tensor:
     return dict(model.unet.named_parameters())[name].detach().clone()
 
@@ -276,23 +289,3 @@ def test_a_training_that_goes_back_forgets_what_was_told_apart(
     distiller.restore(before)
     objective.loss("discriminator", batch)
     assert objective.terms()["told_apart"] == pytest.approx(0.495)  # from .5, where all logits are 0
-
-
-def test_zero_terminal_snr_is_a_choice_of_the_noise_levels(make_distiller: Makes) -> None:
-    assert make_distiller().objective.model.settings.diffusion.zero_terminal_snr
-    student = make_distiller(zero_terminal_snr=False).objective.model
-    assert not student.settings.diffusion.zero_terminal_snr
-    assert float(student.diffusion.levels(torch.tensor([999]))[0]) > 3e-3
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("gap", 0), ("discriminator_every", 0), ("sampling_steps", 0), ("reconstruction_weight", -1.0),
-        ("reconstruction_ema_decay", 1.5), ("clamp_logits", 0.0), ("collapse", 1.0),
-        ("discriminator_learning_rate", -1.0), ("discriminator_betas", (0.9,)),
-    ],
-)  # fmt: skip
-def test_settings_that_make_no_sense_are_refused(field: str, value: object) -> None:
-    with pytest.raises(InputError, match=f"^{field}: "):
-        replace(UfogenSettings(), **{field: value})  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from space.shared.captions import TEXT_FIELDS
@@ -61,8 +61,8 @@ class Listable(ABC):
     place: DataPlace
 
     @abstractmethod
-    def files(self) -> list[str]:
-        """What the index is made of: where these are as they were, it holds."""
+    def files(self) -> Iterable[str]:
+        """What the index is made of: where these are as they were, it holds. Of many, one after the other."""
 
     @abstractmethod
     def parts(self) -> Iterator[tuple[str, Listing]]:

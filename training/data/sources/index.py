@@ -89,11 +89,8 @@ def open_index(form: Listable, kept_in: Path, *, anew: bool = False) -> Index:
     """
     place = form.place
     stated = [form.name, *form.options, str(place.filesystem.protocol), place.root, *(place.named or ())]
-    source, versions = hashlib.sha256(json.dumps(stated).encode()), hashlib.sha256(str(VERSION).encode())
-    for file in place.patiently(form.files):
-        versions.update(json.dumps(place.patiently(partial(place.version, file))).encode())
-    above = kept_in / source.hexdigest()[:16]
-    folder = above / versions.hexdigest()[:16]
+    above = kept_in / hashlib.sha256(json.dumps(stated).encode()).hexdigest()[:16]
+    folder = above / place.patiently(partial(versions_of_files, form))
     if anew:
         shutil.rmtree(folder, ignore_errors=True)
     if (folder / SUMMARY_NAME).is_file() and _lacked(place, Index(folder)):
@@ -105,6 +102,14 @@ def open_index(form: Listable, kept_in: Path, *, anew: bool = False) -> Index:
             if older != folder and not older.name.startswith("."):
                 shutil.rmtree(older, ignore_errors=True)
     return Index(folder)
+
+
+def versions_of_files(form: Listable) -> str:
+    """Sixteen hexadecimal digits of the files as they are now, however many there are."""
+    place, versions = form.place, hashlib.sha256(str(VERSION).encode())
+    for file in form.files():
+        versions.update(json.dumps(place.patiently(partial(place.version, file))).encode())
+    return versions.hexdigest()[:16]
 
 
 def _lacked(place: DataPlace, index: Index) -> bool:

@@ -152,9 +152,9 @@ class TextBeside(LooseFiles):
         super().__init__(place)
         self.name, self.options, self._field = name, (caption_field,), caption_field
 
-    def files(self) -> list[str]:
+    def files(self) -> Iterator[str]:
         """All of them, so that another text is noticed."""
-        return [posixpath.join(folder, name) for folder, names in self.place.walk() for name in names]
+        return (posixpath.join(folder, name) for folder, names in self.place.walk() for name in names)
 
     def _rows(self) -> Iterator[tuple[str, list[str] | None]]:
         for folder, names in self.place.walk():
