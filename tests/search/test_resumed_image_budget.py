@@ -8,19 +8,21 @@ from pathlib import Path
 import pytest
 
 from mdsearch.api import serve_settings, settings_of
-from search.ask_tell_settings import AskTellSettings
 from search.other_side import image_notes
 from search.preparation import header_of
 from search.runs.folder import begin_record, claim_folder
 from search.runs.record import Record
+from search.toy import SPACE
+from space.prices.coverage import parts_of_space
 from space.shared.plain import InputError
 from tests.search.timed_runs import of_decoders, write_run
 from tests.space import test_decoder_space
+from tests.space.price_lists import list_of
 
 DECODERS = test_decoder_space.SPACE
 
 
-def test_a_resumed_search_keeps_what_it_read(told: AskTellSettings, tmp_path: Path) -> None:
+def test_a_resumed_search_keeps_what_it_read(tmp_path: Path) -> None:
     """Words of a command line name the run; config.yaml keeps its milliseconds."""
     autoencoder = replace(
         DECODERS.fixed, image_size=128, latent_channels=8
@@ -30,7 +32,9 @@ def test_a_resumed_search_keeps_what_it_read(told: AskTellSettings, tmp_path: Pa
         if "architecture" in event:
             event |= {"architecture": autoencoder.to_plain(), "architecture_id": autoencoder.id}
     run = write_run(tmp_path / "decoders", decoders)
-    words = ["budget.total_ms=400", f"budget.decoder={run}", f"budget.prices={told.budget.files[0]}"]
+    unets = replace(SPACE, base=dict(SPACE.base) | {"latent_size": 8, "latent_channels": 2})
+    prices = list_of(parts_of_space(unets)).write(tmp_path / "unets.json")
+    words = ["budget.total_ms=400", f"budget.decoder={run}", f"budget.prices={prices}"]
     settings, given = settings_of([*words, "name=unet", f"runs_folder={tmp_path}"])
     read = settings.budget.other_side
     assert read is not None and read.least_ms == 40
