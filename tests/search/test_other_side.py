@@ -17,16 +17,13 @@ from analysis.report.page import Page
 from analysis.report.sections.split import split_section
 from analysis.split import split_of_run, split_sentence
 from analysis.tables import result_table
-from mdsearch.api import serve_settings, settings_of
 from mdsearch.commands import split as split_command
 from search.ask_tell import AskTell
 from search.ask_tell_settings import AskTellSettings
 from search.checks import check_choosing
 from search.other_side import image_notes, with_other_side
-from search.preparation import header_of
 from search.runs.bundle import bundled_of
-from search.runs.folder import begin_record, claim_folder
-from search.runs.record import Record, read_history
+from search.runs.record import read_history
 from search.stopping.factory import StoppingSettings
 from search.toy import SPACE
 from space.budget import LATENCY, Budget
@@ -276,34 +273,3 @@ def test_without_a_budget_for_an_image_nothing_is_said_of_one(tmp_path: Path) ->
     assert split_section(Page(run, read_history(run))) is None
     with pytest.raises(InputError, match=r"no complete trial within a budget\.total_ms"):
         split_command.main([str(run)])
-
-
-def test_a_resumed_search_keeps_what_it_read(told: AskTellSettings, tmp_path: Path) -> None:
-    """Words of a command line name the run; config.yaml keeps its milliseconds."""
-    autoencoder = replace(
-        DECODERS.fixed, image_size=128, latent_channels=8
-    )  # of latents of 64 px, as the space's
-    decoders = of_decoders()
-    for event in decoders:
-        if "architecture" in event:
-            event |= {"architecture": autoencoder.to_plain(), "architecture_id": autoencoder.id}
-    run = write_run(tmp_path / "decoders", decoders)
-    words = ["budget.total_ms=400", f"budget.decoder={run}", f"budget.prices={told.budget.files[0]}"]
-    settings, given = settings_of([*words, "name=unet", f"runs_folder={tmp_path}"])
-    read = settings.budget.other_side
-    assert read is not None and read.least_ms == 40
-    folder = claim_folder(settings)
-    record = Record(folder)
-    begin_record(settings, folder, record, header_of(settings, folder, given))
-    record.close()
-    write_run(run, [event for event in decoders if event.get("key") != "1"])
-    anew = serve_settings([*words, "rungs=[1]", "start={fid: 3, clip: 0.1}", "stopping=none"])[
-        0
-    ].budget.other_side
-    assert anew is not None and anew.least_ms == 60
-    resumed, _ = settings_of([f"resume={folder}", "trials=20"])
-    assert resumed.budget == settings.budget and claim_folder(resumed) == folder
-    assert "has changed since" in image_notes(resumed.budget, resumed.space, resumed=True)[-1]
-    for word in ("budget.decoder=30", "budget.steps=4"):
-        with pytest.raises(InputError, match=r"^resume: budget differ"):
-            claim_folder(settings_of([f"resume={folder}", word])[0])
