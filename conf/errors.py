@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from conf.composition import MISSING, choices, composed
-from conf.files import folder_of, is_path, names_preset
+from conf.files import PACKAGE, built_in, folder_of, is_path, names_preset
 from conf.own import Chosen
 from conf.repeated import KIND
-from conf.words import first_line
+from conf.words import SAME, first_line
 from space.shared.plain import InputError, nearest
 
+_WHOLE = ("experiment", *(folder for names in SAME.values() for folder in names.values()))  # configurations
 Presets = Mapping[str, Mapping[str, str]]
 
 
@@ -27,9 +28,20 @@ def refuse_outside(override: Any) -> None:
 def check_preset(override: Any, presets: Mapping[str, str]) -> None:
     preset = str(override.value())
     if not override.is_delete() and preset not in presets and not is_path(preset):
+        _refuse_of_another(override.key_or_group, preset)
         raise InputError(
             f"{override.key_or_group}: no preset {preset!r}; {nearest(preset, presets)}, or a .yaml file"
         )
+
+
+def _refuse_of_another(group: str, preset: str) -> None:
+    """Raises InputError for a complete configuration that another command has under this name."""
+    for command, names in SAME.items():
+        for name, folder in names.items():
+            if folder != group and group in _WHOLE and preset in built_in(PACKAGE)[folder]:
+                raise InputError(
+                    f"{group}: {preset!r} is of another command; write mdsearch {command} {name}={preset}"
+                )
 
 
 def check_chosen_here(override: Any, usual: Mapping[str, str]) -> None:

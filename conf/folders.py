@@ -54,6 +54,11 @@ def config_folders(folders: Iterable[str | Path]) -> Iterator[None]:
         _named.reset(token)
 
 
+def config_options() -> list[str]:
+    """The words by which another command line finds what this one was told of by `--config-dir`."""
+    return [word for folder in _named.get() for word in (OPTION, folder)]
+
+
 def own_files(groups: Collection[str]) -> dict[str, dict[str, Path]]:
     """Group -> preset -> its file, of all folders that are named.
 

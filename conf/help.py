@@ -13,7 +13,7 @@ from typing import Any
 from conf.composition import MISSING, choices
 from conf.errors import check_chosen_here, check_preset
 from conf.files import PACKAGE, folder_of, is_whole, main_text, names_preset, preset_text, presets_of
-from conf.words import in_words_of_today, parsed_word
+from conf.words import SAME, in_words_of_today, parsed_word
 
 EXAMPLES_TITLE = "Examples:"
 
@@ -33,7 +33,7 @@ def help_text(main: str, words: Iterable[str] = (), *, package: str = PACKAGE) -
     lines = [*intro, "", "Write any of what follows as name=value, in any order:", ""]
     for group, presets in there.items():
         here = "" if chosen[group] == usual[group] else f"; here {chosen[group]}"
-        lines.append(f"{group}=... (default {usual[group]}{here})")
+        lines.append(f"{group}=...{_also_called(main, group)} (default {usual[group]}{here})")
         lines += _columns((f"  {preset}", text) for preset, text in presets.items())
         lines.append("")
     lines += ["Fields, with their defaults:"]
@@ -42,6 +42,11 @@ def help_text(main: str, words: Iterable[str] = (), *, package: str = PACKAGE) -
         command = f"mdsearch {main.replace('_', ' ')} {other} --help"
         lines += ["", f"Other presets have other fields, which help shows beside them: {command}"]
     return "\n".join([*lines, "", *examples]).rstrip()
+
+
+def _also_called(main: str, group: str) -> str:
+    """By what name of other commands it may be given."""
+    return "".join(f", or {name}=..." for name, own in SAME.get(main, {}).items() if own == group)
 
 
 def _chosen(main: str, words: Iterable[str], package: str, usual: dict[str, str]) -> dict[str, str]:

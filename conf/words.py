@@ -27,7 +27,7 @@ RENAMED_SETTINGS = {
     "walk": {"picture": "plot"},
 }
 # What a command calls otherwise than others do.
-SAME = {"train": {"experiment": "recipe"}}
+SAME = {"build": {"experiment": "system"}, "train": {"experiment": "recipe"}}
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _INTERPOLATION = re.compile(r"(?<!\\)\$\{")
 

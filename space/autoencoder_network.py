@@ -61,6 +61,11 @@ class ImageStages(nn.Module):
                     x = stage(x)
         return x
 
+    def in_a_row(self) -> nn.Sequential:
+        """The same modules by their numbers: torch.export writes names of modules into source, where `in`, a
+        place, is no name."""
+        return nn.Sequential(*(stage for place in self.places.values() for stage in place.children()))
+
     @property
     def last_weight(self) -> nn.Parameter:
         """Of the last convolution, at which the terms of a loss are weighed (Esser et al., 2021)."""

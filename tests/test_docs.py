@@ -14,6 +14,7 @@ import yaml
 
 from conf.files import presets_of
 from conf.help import groups, help_text
+from conf.words import SAME
 from mdsearch.commands import FLAT
 
 ROOT = Path(__file__).parents[1]
@@ -131,11 +132,14 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def exists(command: str, setting: str) -> bool:
-    """A field or a group of a command; or a field that another preset of one of its groups has."""
+    """A field or a group of a command; or a field that another preset of one of its groups has; or an entry
+    of a mapping."""
     main = command.replace(" ", "_")
+    setting = SAME.get(main, {}).get(setting, setting)
     group, _, field = setting.partition(".")
-    if re.search(rf"^ *{re.escape(setting)}=", _help(main), flags=re.MULTILINE):
-        return True
+    for there in (re.escape(setting) + "=", re.escape(group) + "={}"):
+        if re.search(rf"^ *{there}", _help(main), flags=re.MULTILINE):
+            return True
     return any(field in yaml.safe_load(text) for text in _presets(main).get(group, {}).values())
 
 

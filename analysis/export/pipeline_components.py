@@ -62,13 +62,17 @@ def text_component(text: Any, padding: int) -> Component:
 
 def decoder_component(vae: Any, latent_shape: tuple[int, int, int]) -> Component:
     """`latent_sample`, scaled as the autoencoder has it, -> `sample`, images from about -1 to 1."""
-    decoder = getattr(vae, "decoder", None)
+    own, decoder = getattr(vae, "network", None), getattr(vae, "decoder", None)
     blocks = [] if decoder is None else [decoder.conv_in, decoder.mid_block, *decoder.up_blocks]
     names = {id(module): f"vae.{name}" for name, module in vae.named_modules()}
+    module: nn.Module = _Decoder(vae)
+    if own is not None:  # an autoencoder of ours that diffusers has no layout for
+        module = own.decoder.in_a_row()
+        blocks = list(module.children())
     latents = torch.randn((BATCH, *latent_shape), generator=generator("latent_sample"))
     return Component(
         "vae_decoder",
-        _Decoder(vae).eval(),
+        module.eval(),
         {"latent_sample": latents},
         ("sample",),
         {"latent_sample": {0: "batch"}},

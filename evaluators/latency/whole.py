@@ -94,10 +94,11 @@ class OwnDecoder(nn.Module):
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
-        self.decoder = AutoencoderNetwork(autoencoder).decoder
+        self.decoder = AutoencoderNetwork(autoencoder).decoder.in_a_row()
 
     def forward(self, latents: Tensor) -> Tensor:
-        return self.decoder(latents)
+        images: Tensor = self.decoder(latents)
+        return images
 
 
 def decoder_inputs(a: Candidate, count: int = ROTATING) -> list[dict[str, Tensor]]:

@@ -11,20 +11,20 @@ from evaluators.networks.features import ImageFeatures, RandomConv
 from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import ImageForm
 from evaluators.scorers.by_protocol import REFERENCE, stored_protocol
-from evaluators.scorers.embedded import CLIP_FOLDER, Evaluator
-from space.shared.plain import to_plain
+from evaluators.scorers.embedded import CLIP_FOLDER, PROTOCOL, Evaluator
+from space.shared.plain import InputError, to_plain
 
 
 def from_search(folder: str, weights: WeightsSettings) -> tuple[dict[str, Any], Reference, WeightsSettings]:
     """A preset, the statistics of the search's references, and where weights lie, the embedded CLIP's too.
 
     Args:
-        folder: `runs/<name>/evaluator`.
+        folder: `runs/<name>/evaluator`, or one around it: a run's, or that of a training with scores=true.
 
     Raises:
         InputError: no such folder, or not one that a search prepared.
     """
-    path = Path(folder).expanduser()
+    path = _prepared_in(Path(folder).expanduser())
     protocol = stored_protocol(path)
     if protocol is not None:
         open_ended: dict[str, Any] = {"samples": None, "captions": None, "drawing": {}}
@@ -67,3 +67,15 @@ def from_search(folder: str, weights: WeightsSettings) -> tuple[dict[str, Any], 
     )
     files = dict(weights.files) | {evaluator.clip.name: str(path / CLIP_FOLDER)}
     return preset, reference, replace(weights, files=files)
+
+
+def _prepared_in(folder: Path) -> Path:
+    """The folder, or the only one in it that was prepared. Raises InputError where there are several."""
+    if (folder / PROTOCOL).is_file():
+        return folder
+    found = [file.parent for file in sorted(folder.glob(f"evaluator*/{PROTOCOL}"))]
+    if len(found) > 1:
+        raise InputError(
+            f"evaluator: {folder} holds {', '.join(one.name for one in found)}; name one of them"
+        )
+    return found[0] if found else folder

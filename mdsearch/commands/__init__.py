@@ -17,6 +17,9 @@ HELP = ("-h", "--help")
 
 
 COMMANDS = {  # by what they are for: each with what it does, in one line
+    "All of it": {
+        "build": "a whole system: search, training, one step, export, and a page of it",
+    },
     "Search": {
         "search": "search an architecture within a budget; -m for sweeps",
         "search decoder": "search a light decoder for an encoder that stays",

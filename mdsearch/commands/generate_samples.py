@@ -9,9 +9,12 @@ from typing import Literal
 from conf.compose import compose
 from conf.words import as_text
 from mdsearch.progress import shown_progress
+from mdsearch.train_command import trained_as
+from search.prompts import evaluation_captions
 from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
 from training.data.captions import read_prompts
+from training.data.factory import DataSettings, load_data
 from training.generation.generators import own_settings
 from training.generation.samples import Shard, generate_samples
 from training.generation.settings import GenerationSettings
@@ -24,8 +27,8 @@ class SamplesCommand:
     """The fields of conf/generate_samples.yaml."""
 
     model: str
-    captions: str
     out: str
+    captions: str | None = None
     count: int | None = None
     image_size_px: int | None = None
     scheduler: str | None = None
@@ -58,7 +61,7 @@ class SamplesCommand:
 def generate_missing(command: SamplesCommand) -> Path:
     """Generate what is missing; returns the folder."""
     shard = Shard.parsed(command.shard)
-    captions = read_prompts(command.captions)
+    captions = _captions(command)
     settings = command.settings(len(captions))
     with shown_progress(command_console(), "images") as on_generated:
         folder = generate_samples(
@@ -72,6 +75,20 @@ def generate_missing(command: SamplesCommand) -> Path:
             on_generated=on_generated,
         )
     return folder.path
+
+
+def _captions(command: SamplesCommand) -> list[str]:
+    """Of a file; else the first held-out captions of what the model was trained on, again from the start
+    where more are wanted. Raises InputError where its folder does not say what that was."""
+    if command.captions is not None:
+        return read_prompts(command.captions)
+    plain = trained_as(Path(command.model).expanduser()).get("data")
+    if plain is None:
+        raise InputError(
+            f"captions: missing, and {command.model!r} says nothing of its data; needed: captions=<file>"
+        )
+    held_out = load_data(from_plain(DataSettings, plain, "data")).held_out_captions
+    return evaluation_captions(held_out, command.count or len(held_out))
 
 
 def main(words: list[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,33 +12,24 @@ from typing import Any, Literal
 
 from rich.table import Table
 
+from analysis.rendering import write_text
 from conf.compose import compose
 from conf.repeated import refuse_beside
 from conf.words import as_text
 from evaluators.latency.quiet import CpuMoment, Quietness, quietness
-from evaluators.latency.runtimes import Inputs, Place, Runtime, runner, runtimes_here, versions_of
+from evaluators.latency.runtimes import Place, Runtime, runner, runtimes_here, versions_of
 from evaluators.latency.table4 import PAPERS_ROWS, Table4Row, row_of
 from evaluators.latency.timing import Timing, alternating
-from evaluators.latency.whole import (
-    ClipText,
-    Decoder,
-    decoder_inputs,
-    text_inputs,
-    unet_inputs,
-    unet_module,
-)
+from mdsearch.latency_parts import MeasuredParts, WholePart, parts_of_architecture, parts_of_folder
 from mdsearch.progress import OnDone, shown_progress
 from search.runs.files import BEST_NAME
 from space.architecture import Architecture
-from space.prices.macs import price
 from space.shared.console import command_console
 from space.shared.cpus import available_cpus
 from space.shared.disk import refuse_little_disk
 from space.shared.plain import InputError, from_plain, to_plain
 
-WholePart = Literal["text", "unet", "decoder"]
-LATENCY_TEXTS = ("arch_file", "run")
-OTHER_PARAMETERS = {"text": 123_060_480, "decoder": 49_490_199}
+LATENCY_TEXTS = ("arch_file", "run", "model", "out")
 FILES_PER_PARAMETER = 6  # bytes: fp32 and int8, and what an export writes beside
 
 
@@ -49,6 +40,7 @@ class LatencyCommand:
     arch: dict[str, Any]
     arch_file: str | None = None
     run: str | None = None
+    model: str | None = None
     size: int | None = None
     steps: tuple[int, ...] = (1, 8)
     parts: tuple[WholePart, ...] = ("text", "unet", "decoder")
@@ -57,6 +49,7 @@ class LatencyCommand:
     device: str = "cpu"
     precision: str = "fp32"
     rounds: int = 11
+    out: str | None = None
     format: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
@@ -97,20 +90,35 @@ class Measured:
 def main(words: list[str]) -> int:
     refuse_beside(words, "arch_file", ["arch", "run"], "which is an architecture itself")
     refuse_beside(words, "run", ["arch"], "whose best is an architecture itself")
+    refuse_beside(words, "model", ["arch", "arch_file", "run", "size"], "which is a network itself")
     command: LatencyCommand = from_plain(LatencyCommand, compose("latency", as_text(words, LATENCY_TEXTS)))
-    a, place = architecture_of(command), command.place()
+    subject, place = measured_parts_of(command), command.place()
     runtimes, lacking = command.chosen(place)
-    parameters = {"unet": price(a).parameters} | OTHER_PARAMETERS
     if any(runtime.startswith("onnx") for runtime in runtimes):
-        refuse_little_disk(FILES_PER_PARAMETER * max(parameters[part] for part in command.parts))
+        refuse_little_disk(FILES_PER_PARAMETER * max(subject.parameters[part] for part in command.parts))
     with shown_progress(command_console(stderr=True), "rounds") as on_done:
-        measured = measure(a, command, runtimes, place, on_done)
+        measured = measure(subject, command, runtimes, place, on_done)
     rows = table_rows(command, place, measured)
+    found = json.dumps(as_json(subject, place, measured, rows) | {"lacking": lacking}, indent=2)
+    if command.out is not None:
+        write_text(f"{found}\n", command.out)
     if command.format == "json":
-        print(json.dumps(as_json(a, place, measured, rows) | {"lacking": lacking}, indent=2))
+        print(found)
     else:
-        _print(a, place, measured, rows, lacking)
+        _print(subject, place, measured, rows, lacking)
     return 0
+
+
+def measured_parts_of(command: LatencyCommand) -> MeasuredParts:
+    """What is measured. Raises InputError: it is not there, or lacks a part that is asked for."""
+    if command.model is None:
+        return parts_of_architecture(architecture_of(command))
+    subject = parts_of_folder(Path(command.model).expanduser())
+    if missing := [part for part in command.parts if part not in subject.parts]:
+        raise InputError(
+            f"parts: {missing[0]} is none of {command.model}; allowed: parts=[{','.join(subject.parts)}]"
+        )
+    return subject
 
 
 def architecture_of(command: LatencyCommand) -> Architecture:
@@ -132,7 +140,11 @@ def architecture_of(command: LatencyCommand) -> Architecture:
 
 
 def measure(
-    a: Architecture, command: LatencyCommand, runtimes: Sequence[Runtime], place: Place, on_done: OnDone
+    subject: MeasuredParts,
+    command: LatencyCommand,
+    runtimes: Sequence[Runtime],
+    place: Place,
+    on_done: OnDone,
 ) -> Measured:
     """One part after the other, its runtimes in turns."""
     timings: dict[str, Mapping[str, Timing]] = {}
@@ -142,26 +154,24 @@ def measure(
         def on_round(done: int, of: int, before: int = number) -> None:
             on_done(before * of + done, total)
 
-        timings[part] = part_timings(part, a, runtimes, place, command.rounds, on_round)
+        timings[part] = part_timings(part, subject, runtimes, place, command.rounds, on_round)
     every = [timing for by_runtime in timings.values() for timing in by_runtime.values()]
     return Measured(runtimes, timings, quietness(begin, CpuMoment.now(), available_cpus(), every))
 
 
 def part_timings(
-    part: str, a: Architecture, runtimes: Sequence[str], place: Place, rounds: int, on_round: OnDone
+    part: str,
+    subject: MeasuredParts,
+    runtimes: Sequence[str],
+    place: Place,
+    rounds: int,
+    on_round: OnDone,
 ) -> Mapping[str, Timing]:
-    make, inputs = _PARTS[part](a)
+    module, inputs = subject.parts[part]()
     with ExitStack() as folders:
         exported = Path(folders.enter_context(TemporaryDirectory(prefix="mdsearch-latency-")))
-        runs = {runtime: runner(make(), inputs, runtime, place, exported) for runtime in runtimes}
+        runs = {runtime: runner(module, inputs, runtime, place, exported) for runtime in runtimes}
         return alternating(runs, rounds, warm_up=2, on_round=on_round)
-
-
-_PARTS: Mapping[str, Callable[[Architecture], tuple[Callable[[], Any], Inputs]]] = {
-    "text": lambda a: (ClipText, text_inputs()),
-    "unet": lambda a: (lambda: unet_module(a), unet_inputs(a)),
-    "decoder": lambda a: (lambda: Decoder(a.latent_channels), decoder_inputs(a)),
-}
 
 
 def table_rows(command: LatencyCommand, place: Place, measured: Measured) -> list[Table4Row]:
@@ -177,13 +187,15 @@ def table_rows(command: LatencyCommand, place: Place, measured: Measured) -> lis
 # ---------------------------------------------------------------------- what is printed
 
 
-def as_json(a: Architecture, place: Place, measured: Measured, rows: list[Table4Row]) -> dict[str, Any]:
+def as_json(
+    subject: MeasuredParts, place: Place, measured: Measured, rows: list[Table4Row]
+) -> dict[str, Any]:
     versions: dict[str, str] = {}
     for runtime in measured.runtimes:
         versions |= versions_of(runtime)
     return {
-        "id": a.id,
-        "latent_size": a.latent_size,
+        "id": subject.id,
+        "latent_size": subject.latent_size,
         "device": place.name(),
         "threads": place.threads if place.device == "cpu" else 0,
         "precision": place.precision,
@@ -208,10 +220,15 @@ def as_json(a: Architecture, place: Place, measured: Measured, rows: list[Table4
 
 
 def _print(
-    a: Architecture, place: Place, measured: Measured, rows: list[Table4Row], lacking: Sequence[str]
+    subject: MeasuredParts,
+    place: Place,
+    measured: Measured,
+    rows: list[Table4Row],
+    lacking: Sequence[str],
 ) -> None:
+    size = subject.latent_size
     threads = f", {place.threads} thread{'s' * (place.threads > 1)}" if place.device == "cpu" else ""
-    print(f"{place.name()}{threads}; network {a.id} at {a.latent_size}x{a.latent_size} latents; ms")
+    print(f"{place.name()}{threads}; network {subject.id} at {size}x{size} latents; ms")
     table = Table()
     for name in ("", "text encoder", "decoder", "UNet", "steps", "overall", "95 %"):
         table.add_column(name, justify="left" if not name else "right")
@@ -230,7 +247,7 @@ def _print(
             )
     for line in (measured.quiet.sentence(), *lacking):
         print(line)
-    print("The paper's rows are of another device; the decoder here is SD's, not the paper's.")
+    print(subject.whose)
 
 
 def _add(table: Table, row: Table4Row, name: str) -> None:

@@ -15,6 +15,7 @@ from analysis.rendering import TableSettings
 from analysis.simulation.stated import StatedCurves
 from evaluators.protocols.protocol import EvaluationProtocol
 from evaluators.scorers.embedded import EvaluatorSettings
+from mdsearch.build_plan import BuildCommand
 from mdsearch.commands.attach import AttachCommand
 from mdsearch.commands.average import AverageCommand
 from mdsearch.commands.compare import CompareSettings
@@ -103,6 +104,7 @@ STATED = {
 COMMANDS = {
     "attach": AttachCommand,
     "average": AverageCommand,
+    "build": BuildCommand,
     "evidence_again": AgainSettings,
     "compare": CompareSettings,
     "completion": CompletionSettings,
@@ -151,6 +153,7 @@ ELSEWHERE = {
     "confirm": "its own numbers for the fields of ConfirmationSettings; beside them it finds the run",
     "experiment": "chooses from the groups",
     "recipe": "likewise, of a training",
+    "system": "stages, read by the tests of mdsearch build",
     "arch": "read by the tests of architectures",
 }
 

@@ -47,6 +47,7 @@ EVERY_GROUP = {
     "sampler": ("replay", "{name: tpe, good_share: 0.2}", "good_share", 0.2),
     "space": ("explore", SPACE, "levels.level_3.channels", [768, 896]),
     "stopping": ("replay", "{name: asha, reduction: 4}", "reduction", 4),
+    "system": ("build", "# @package _global_\nbase: 3", "", None),
     "strategy": ("search", "name: independent", "name", "independent"),
     "training": ("train", "{steps: 7}", "steps", 7),
 }
@@ -95,7 +96,11 @@ def test_a_file_of_every_group_is_chosen_by_path_and_by_name(group: str) -> None
     for name in field.split(".") if field else ():
         assert isinstance(found, Mapping)
         found = found[name]
-    whole = {"experiment": "trials", "recipe": "images"}  # complete configurations, which set fields beside
+    whole = {
+        "experiment": "trials",
+        "recipe": "images",
+        "system": "base",
+    }  # complete configurations, which set fields beside
     assert by_path[whole[group]] == 3 if group in whole else found == value
 
 

@@ -12,6 +12,7 @@ from evaluators.metrics.fid import Moments, frechet_distance
 from evaluators.networks.features import RandomConv, RandomConvSettings
 from evaluators.protocols.protocol import captions_digest
 from evaluators.scorers.embedded import Evaluator
+from space.shared.plain import InputError
 from tests.evaluators.command import SIZE, noise, refusal, sheet_of, with_, write_images, write_lines
 
 
@@ -70,11 +71,14 @@ def test_a_search_lends_its_evaluator(
     )
     expected = evaluator.score(images, captions)
     assert {name: score.value for name, score in sheet.scores.items()} == pytest.approx(expected, rel=1e-5)
+    around = tmp_path / "trained"  # as a training with scores=true has it
+    around.mkdir()
+    (around / "evaluator-24px").symlink_to(folder)
     shuffled = sheet_of(
         [
             f"images={tmp_path / 'samples'}",
             f"captions={write_lines(tmp_path / 'others.txt', captions[::-1])}",
-            f"evaluator={folder}",
+            f"evaluator={around}",
             f"out={tmp_path / 'shuffled'}",
             "metrics=clip",
         ]
@@ -93,6 +97,9 @@ def test_a_search_lends_its_evaluator(
         notes = sheet_of(words).scores["clip_embedded"].notes
         assert ("the captions are not those that the samples were generated for" in notes) is said
     assert shuffled.scores["clip_embedded"].value < sheet.scores["clip_embedded"].value - 0.1
+    (around / "evaluator-32px").symlink_to(folder)
+    with pytest.raises(InputError, match=r"holds evaluator-24px, evaluator-32px; name one of them"):
+        sheet_of([f"images={tmp_path / 'samples'}", f"evaluator={around}"])
 
 
 def test_what_drew_the_samples_stands_in_the_protocol(words: list[str], sets: Path, tmp_path: Path) -> None:

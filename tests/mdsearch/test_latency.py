@@ -9,6 +9,7 @@ from typing import Any, cast
 from unittest import mock
 
 import pytest
+import torch
 import yaml
 
 from evaluators.latency import runtimes
@@ -16,14 +17,22 @@ from evaluators.latency.lists import sampled_networks
 from evaluators.latency.runtimes import Place
 from mdsearch.commands import latency, latency_check, latency_prices, latency_stages
 from space.architecture import Architecture, Level
+from space.autoencoder import Autoencoder, ImageLevel, Way
+from space.autoencoder_network import AutoencoderNetwork
 from space.budget import Budget
 from space.choices import Space
+from space.interchange.autoencoder_files import save_autoencoder
 from space.prices.calibration import MeasuredNetwork
 from space.prices.coverage import parts_of_space
 from space.prices.latency import PriceList
 from space.prices.macs import price
 from space.shared.plain import InputError, from_plain
+from tests.analysis.export.networks import MD_LIKE
 from tests.space.price_lists import list_of, made_list
+from training.diffusion import DiffusionSettings
+from training.latents import LatentSettings
+from training.model import Model, ModelSettings
+from training.text import TextSettings
 
 SMALL = Architecture(
     (Level(16, "full", (1,), (0, 0), cross_attention=True), Level(32, "separable", (1,), (1, 1))),
@@ -116,6 +125,32 @@ def test_text_has_the_papers_row_beside_ours(arch_file: str, capsys: pytest.Capt
 def test_what_cannot_be_measured_is_refused(arch_file: str, words: list[str], named: str) -> None:
     with pytest.raises(InputError, match=named):
         latency.main([arch_file, *words])
+
+
+def test_of_a_trained_model_all_parts_are_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An image is text encoder, UNet and decoder; of an autoencoder there is the decoder."""
+    levels = (ImageLevel(4, 1, "plain"), ImageLevel(8, 1))
+    described = Autoencoder(Way(levels, norm_groups=4), Way(levels, norm_groups=4), 4, image_size=16)
+    save_autoencoder(AutoencoderNetwork(described), tmp_path / "ae", {"scaling_factor": 1.0})
+    latents = LatentSettings("vae", folder=str(tmp_path / "ae"))
+    noise = DiffusionSettings(prediction="v", schedule="scaled_linear")
+    own = ModelSettings(16, ("a", "red"), 1.0, 1, noise, latents, TextSettings(layers=0))
+    Model(MD_LIKE, own, torch.device("cpu")).save(tmp_path / "model")
+    words = ["runtimes=[eager]", "rounds=2", "threads=1", "steps=[1,4]", f"out={tmp_path / 'l.json'}"]
+    assert latency.main([f"model={tmp_path / 'model'}", *words]) == 0
+    assert "all parts here are the model's own" in capsys.readouterr().out
+    found = json.loads((tmp_path / "l.json").read_text())
+    assert (found["id"], found["latent_size"]) == (MD_LIKE.id, 8)
+    text, unet, decoder = (found["parts"][name]["eager"]["median_ms"] for name in ("text", "unet", "decoder"))
+    assert [row["overall"] for row in found["rows"]] == [text + unet + decoder, text + 4 * unet + decoder]
+    assert latency.main([f"model={tmp_path / 'ae'}", "parts=[decoder]", *words]) == 0
+    assert json.loads((tmp_path / "l.json").read_text())["id"] == described.id
+    with pytest.raises(InputError, match=r"^parts: text is none of .*; allowed: parts=\[decoder\]"):
+        latency.main([f"model={tmp_path / 'ae'}", *words])
+    with pytest.raises(InputError, match=r"^model: .* holds neither model\.json nor an autoencoder's config"):
+        latency.main([f"model={tmp_path}", *words])
+    with pytest.raises(InputError, match=r"^size: has no effect beside model="):
+        latency.main([f"model={tmp_path / 'ae'}", "size=6", *words])
 
 
 def test_a_run_without_a_best(tmp_path: Path) -> None:

@@ -104,10 +104,12 @@ def _sheet(title: str, caption: str, path: Path) -> SampleSheet | None:
     except (OSError, ValueError, DecompressionBombError):
         return None
     row = image.crop((0, 0, image.width, max(1, image.width // SAMPLES_COLUMNS)))
-    return SampleSheet(title, caption, _address(row), _address(image), image.width < MOST_PIXELS_WIDE)
+    return SampleSheet(
+        title, caption, image_address(row), image_address(image), image.width < MOST_PIXELS_WIDE
+    )
 
 
-def _address(image: Image) -> str:
+def image_address(image: Image) -> str:
     """An image as a data address, shrunk if wide."""
     from PIL.Image import Resampling
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import keyword
 import os
 import subprocess
 import sys
@@ -14,16 +15,20 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import normalizers
+from torch import nn
 from transformers import CLIPTextConfig
 
 from analysis.export.components import random_unet, unet_component
 from analysis.export.generate_onnx import Pipeline
-from analysis.export.onnx_component import write_onnx_component
+from analysis.export.onnx_component import run_onnx, write_onnx_component
 from analysis.export.pipeline import write_pipeline
-from analysis.export.pipeline_components import coordinates_inside, text_component
+from analysis.export.pipeline_components import coordinates_inside, decoder_component, text_component
+from evaluators.latency.whole import OwnDecoder
 from mdsearch.commands import export
 from space.architecture import Architecture, Level
+from space.autoencoder import Autoencoder, ImageLevel, Way
 from space.coordinates import with_coordinates
+from space.interchange.pipeline_autoencoder import PipelineAutoencoder
 from space.shared.plain import InputError
 from tests.mdsearch.test_convert import settings, trained
 from tests.space.interchange.test_pipeline_unet import parts
@@ -169,3 +174,25 @@ def test_coordinates_stand_beside_what_else_a_network_is_told() -> None:
     with torch.no_grad():
         wanted = whole.module(with_coordinates(sample), *others)[:, :-2]
     assert inside()[0].equal(wanted) and wanted.std() > 0.1
+
+
+def test_a_decoder_of_ours_is_exported_and_timed_as_any(tmp_path: Path) -> None:
+    """One of its places is called `in`, which is no name in Python's source."""
+    levels = (ImageLevel(4, 1, "plain"), ImageLevel(8, 1, "separable"))
+    described = Autoencoder(Way(levels, norm_groups=4), Way(levels, norm_groups=4), 4, image_size=16)
+    vae = PipelineAutoencoder(described.to_plain()).eval()
+    component = decoder_component(vae, (4, 8, 8))
+    assert next(name for name, _ in component.stages) == "vae.network.decoder.places.in.0"
+    write_onnx_component(component, tmp_path / "model.onnx", "fp32")
+    latents = component.inputs["latent_sample"]
+    with torch.no_grad():
+        wanted = vae.decode(latents).sample
+    made = run_onnx(tmp_path / "model.onnx", {"latent_sample": latents.numpy()})[0]
+    torch.testing.assert_close(torch.from_numpy(made), wanted)
+    with torch.no_grad():
+        assert OwnDecoder(described)(latents).shape == wanted.shape
+    assert not any(keyword.iskeyword(part) for part in _parts(OwnDecoder(described)))
+
+
+def _parts(module: nn.Module) -> set[str]:
+    return {part for name, _ in module.named_modules() if name for part in name.split(".")}

@@ -204,7 +204,7 @@ def test_a_protocol_of_its_own_takes_captions_and_a_reference(
 def _settings(model: Path) -> Any:
     from mdsearch.commands.generate_samples import SamplesCommand
 
-    return SamplesCommand(str(model), "", "").settings(1)
+    return SamplesCommand(str(model), "").settings(1)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mdsearch.commands import generate_samples as samples
+from space.shared.captions import read_captions
 from space.shared.plain import InputError
 from tests.training.generation.examples import prompts_file
+from training.data.factory import load_data
+from training.data.scenes import ScenesSettings
 from training.generation.sample_folder import read_manifest
 
 
@@ -29,3 +34,18 @@ def test_the_command_takes_what_it_is_not_told_from_our_model(
         samples.main([*words, "batch_size=1", "count=1", "workers=0"])
     with pytest.raises(InputError, match=r"model: .* has no model\.json .* and no model_index\.json"):
         samples.main([f"model={tmp_path}", *words[1:], "image_size_px=16", "steps=1", "guidance=1"])
+
+
+def test_without_a_file_captions_are_the_held_out_ones_of_what_a_model_was_trained_on(
+    model: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(model, own)
+    words = [f"model={own}", f"out={tmp_path / 'out'}", "device=cpu", "count=3", "steps=1"]
+    with pytest.raises(InputError, match=r"^captions: missing, and '.*' says nothing of its data; needed"):
+        samples.main(words)
+    data = {"name": "scenes", "image_size_px": 16, "scenes": 40}
+    (own / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+    assert samples.main(words) == 0
+    held_out = load_data(ScenesSettings(image_size_px=16, scenes=40)).held_out_captions
+    assert read_captions(tmp_path / "out" / "captions.jsonl").texts == held_out[:3]

@@ -1,0 +1,1 @@
+"""A whole system, from search to one step, as one page."""
