@@ -153,7 +153,10 @@ def _words(command: BuildCommand, name: str, divide: Divide) -> tuple[str | None
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     own = typed_words(command.words.get(name, ""))
-    return verb, [*without(words, own), *own]
+    # A folder in braces is no mapping, which would leave fields as they are.
+    filled = [_NAMED.sub("folder", word) for word in own]
+    kept = dict(zip(words, (_NAMED.sub("folder", word) for word in words), strict=True))
+    return verb, [*(word for word, plain in kept.items() if without([plain], filled)), *own]
 
 
 def _named(words: list[str]) -> list[str]:

@@ -80,6 +80,7 @@ def test_own_words_replace_those_of_the_same_names() -> None:
     found = lines("words.train='training.steps=9 seed=2'", "words.distill=training.steps=1")
     assert "training.steps=9 seed=2" in found["train"] and "training.steps=5" not in found["train"]
     assert "training.steps=1" in found["distill"]
+    assert "model=built/small/train " in lines("words.samples=model={train}")["samples"]
     replaced = lines("stages.samples='generate samples model={train} count=2'")
     assert "model=built/small/train count=2" in replaced["samples"]
 
