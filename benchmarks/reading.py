@@ -1,4 +1,5 @@
-"""Whether the readers keep up with training: images a second that each reads, beside those that a step takes.
+"""Whether the readers keep up with training: images a second that each reads, beside those that steps take:
+of the default proxy, and of MD at a quarter of its widths on the latents that are read.
 
 python -m benchmarks.reading [images]
 """
@@ -27,8 +28,9 @@ from training.data.encoded_files import Encoding, shard_path, write_encoding, wr
 from training.data.factory import load_data
 from training.data.scenes import ScenesSettings
 from training.data.stream import StreamSettings
-from training.loop import seconds_per_step
+from training.rehearsal import rehearse
 from training.settings import TrainingSettings
+from training.timing import seconds_per_step
 from training.trainer import Trainer
 
 SIZE_PX, LATENTS, FEATURES, BATCH = 512, (8, 64, 64), (77, 768), 16
@@ -58,6 +60,9 @@ def main(count: int) -> None:
     trainer = Trainer(architecture, load_data(ScenesSettings(scenes=720)), settings, seed=0)
     rate = settings.batch_size / seconds_per_step(trainer)
     print(f"a step of the default proxy on {trainer.device}: {rate:,.0f} images/s")
+    md = narrow(Architecture.from_plain(plain["arch"], "arch"), Proxy(width_divisor=4, norm_groups=8))
+    one = rehearse(md, TrainingSettings(), images=2)
+    print(f"a step of MD, 1/4 as wide, on such latents: {one.images_per_second:,.1f} images/s")
 
 
 def _rate(read: Callable[[range], object], count: int) -> float:

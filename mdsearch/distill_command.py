@@ -11,11 +11,11 @@ from mdsearch.long_training import LongTraining, read_kept
 from mdsearch.train_command import OF_RUN, trained_as
 from mdsearch.with_a_base import composed_with_base
 from space.shared.plain import InputError, from_plain
+from training.card_parts import CardSettings
 from training.data.factory import DataSettings
 from training.data.scenes import ScenesSettings
 from training.distillation import OF_MODEL, DistillationSettings, with_base
 from training.files import CONFIG_NAME
-from training.model_card import CardSettings
 from training.objectives.ufogen import UfogenSettings
 from training.settings import TrainingSettings
 from training.teachers import TEACHER, describe_base

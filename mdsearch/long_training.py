@@ -13,11 +13,14 @@ from typing import Any
 import yaml
 
 from conf.words import first_line
+from mdsearch.progress import training_progress
 from space.shared.command_lines import command_line, setting_word
+from space.shared.console import command_console
 from space.shared.files import alone_in, write_whole
-from space.shared.plain import InputError, to_plain
+from space.shared.plain import InputError, flat, to_plain
+from space.shared.retries import StorageAway
 from training.distributed.ranks import given_workers
-from training.failures import is_out_of_memory
+from training.failures import Diverged, WorkersLost, is_out_of_memory
 from training.files import CONFIG_NAME, STATES_FOLDER, has_states, states_in
 from training.kept import KeptTraining
 from training.run import Kept, RunSettings, TrainingRun
@@ -127,15 +130,35 @@ def check_ahead(folder: Path, end: int, field: str) -> None:
         )
 
 
-def reason_of_memory(error: Exception, verb: str, folder: Path, field: str) -> str:
-    """Why a training ended for want of memory, and how to go on; raises the error where it is another."""
-    if not is_out_of_memory(error):
-        raise error
-    resume = command_line(verb, resume=folder)
-    reason = " ".join(str(error).split())[:100] or type(error).__name__
-    return (
-        f"out of memory: {reason}; a smaller {field} takes less, in batches as before: {resume} {field}=..."
-    )
+def came_to_its_end(train: Callable[[], object], verb: str, folder: Path, group: str = "training") -> bool:
+    """Whether a training did; why it did not is said, with how to go on where that is known.
+
+    Args:
+        verb: the command.
+        group: of its settings.
+
+    Raises:
+        Exception: of another kind than a training foresees.
+    """
+    try:
+        train()
+        return True
+    except Diverged as error:
+        print(f"{error}; a lower {group}.learning_rate may help")
+    except StorageAway as error:
+        print(error)
+    except WorkersLost as error:
+        print(f"{error}; go on with: {command_line(verb, resume=folder)}")
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        resume, field = command_line(verb, resume=folder), f"{group}.micro_batch"
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        print(
+            f"out of memory: {reason}; a smaller {field} takes less, in batches as before: {resume} "
+            f"{field}=..."
+        )
+    return False
 
 
 @contextmanager
@@ -154,6 +177,24 @@ def run_in_folder(
     ):
         yield run, stopped
     end_if_stopped(stopped, trainer, folder)
+
+
+def train_in_sight(
+    run: TrainingRun[Any], end: int, last: int, *, of: str = "", beside: str = "", shows: bool = True
+) -> None:
+    """Train to `end` of `last` steps, having said what is trained, on what, and where. Raises as `train_to`.
+
+    Args:
+        of: what the parameters are of, and `beside` what else is to be said.
+        shows: whether this process tells how far it is.
+    """
+    trainer = run.trainer
+    print(
+        f"{trainer.parameters:,} parameters{of} on {trainer.device}, {trainer.data.train_images:,} images of "
+        f"{trainer.data.image_size_px} px, steps {trainer.step} to {end}, in {run.folder}{beside}"
+    )
+    with training_progress(command_console(), last, trainer.step) as advance:
+        run.train_to(end, advance if shows else lambda step, loss: None)
 
 
 def end_if_stopped(stopped: Callable[[], bool], trainer: KeptTraining[Any], folder: Path) -> None:
@@ -215,21 +256,13 @@ def refuse_other_settings(folder: Path, before: Mapping[str, Any], now: Mapping[
     Raises:
         InputError: one is another.
     """
-    for name, value in _leaves(now):
+    for name, value in flat(now):
         earlier = _at(before, name, value)
         if earlier != value and name.rpartition(".")[2] not in OF_EXECUTION:
             raise InputError(
                 f"{name}: {value}, but {folder} holds a training with {earlier}; needed: another out=, or "
                 f"{setting_word('resume', folder)}, which goes on with it"
             )
-
-
-def _leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in plain.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _at(plain: Any, name: str, missing: Any) -> Any:

@@ -19,6 +19,7 @@ from space.architecture import Architecture
 from space.proxy import Proxy, narrow
 from space.shared.command_lines import setting_word
 from space.shared.plain import InputError, from_plain, to_plain
+from training.card_parts import CardSettings
 from training.data.factory import DataSettings
 from training.data.scenes import ScenesSettings
 from training.distributed.ranks import Parallel, given_workers
@@ -26,7 +27,6 @@ from training.figures import check_figures
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.latents import make_codec
 from training.logs.trackers import TrackerName
-from training.model_card import CardSettings
 from training.settings import TrainingSettings, idle_settings
 from training.stages import StageSettings
 

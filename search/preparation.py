@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 from evaluators.networks.weights import WeightsSettings
 from evaluators.scorers.scorer import Scorer
 from search.checks import Choosing
-from search.confirmation.confirmation import Confirmation
+from search.confirmation.confirmation import Confirmation, ConfirmationSettings
 from search.display import Display
 from search.latency import latency_score, recorded_lists
-from search.named import named_architecture, named_candidate
+from search.named import named_candidate
 from search.objectives import VALIDATION_LOSS, objectives_to_plain
 from search.prompts import kept_captions
 from search.runs.compatibility import READS
@@ -26,7 +26,7 @@ from search.runs.files import (
     SAMPLES_COLUMNS,
     SAMPLES_SHOWN,
 )
-from search.runs.header import noise_here, noise_of_rule
+from search.runs.header import noise_of, noise_of_rule
 from search.runs.moved import reads_of
 from search.runs.record import MemoryRecord, Record
 from search.samplers.factory import make_sampler
@@ -39,6 +39,7 @@ from search.strategies.base import SearchTask
 from search.strategies.phases import Phases
 from search.strategy import Strategy
 from search.trial import TrialSettings
+from space.candidates import Candidate
 from space.prices.macs import price
 from space.proxy import narrow
 from space.shared.files import write_whole
@@ -197,23 +198,31 @@ def search_strategy(settings: Choosing, record: MemoryRecord, noise: Noise) -> S
     return settings.strategy.make(record, task)
 
 
-def phases_of(settings: SearchSettings, record: Record) -> Phases:
+def phases_of(
+    settings: Choosing,
+    confirmed_by: ConfirmationSettings,
+    record: Record,
+    scores: Callable[[Candidate], dict[str, float]],
+) -> Phases:
+    """The search, and then the race of its best; `scores` of a network need no training."""
     references = {
-        Path(name).stem: named_architecture(name, settings.presets)
-        for name in settings.confirmation.references
+        Path(name).stem: named_candidate(settings.space, name, settings.presets)
+        for name in confirmed_by.references
     }
 
     def confirmation() -> Strategy:
+        noise = noise_of(record.history)
+        assert noise is not None
         return Confirmation(
             record,
-            settings.confirmation,
+            confirmed_by,
             references,
             objectives=settings.objectives,
-            noise=noise_here(record.history.header),
+            noise=noise,
             proxy=settings.proxy,
             rungs=settings.rungs,
             seed=settings.seed,
         )
 
     search = search_strategy(settings, record, noise_of_rule(record.history))
-    return Phases(search, confirmation, scores=lambda a: latency_score(settings.budget, a), record=record)
+    return Phases(search, confirmation, scores=scores, record=record)

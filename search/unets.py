@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from search.checks import check, compared_with
 from search.display import Display
 from search.formats import counted
 from search.idle import idle_notes, nobody_learns
-from search.latency import latency_notes
+from search.latency import latency_notes, latency_score
 from search.other_side import image_notes
 from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
 from search.runs.compatibility import abridged
@@ -71,4 +72,5 @@ class UnetSearch:
         return moved_places(settings)
 
     def phases(self, record: Record) -> Phases:
-        return phases_of(self.settings, record)
+        settings = self.settings
+        return phases_of(settings, settings.confirmation, record, partial(latency_score, settings.budget))

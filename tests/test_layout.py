@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,42 @@ def test_tests_and_benchmarks_leave_private_parts_alone() -> None:
 )
 def test_a_private_part_is_seen_however_it_is_touched(text: str, found: set[str]) -> None:
     assert privates_of(text) == found
+
+
+def test_what_benchmarks_import_of_ours_is_where_they_look_for_it() -> None:
+    """No other check runs them, so that a name that has moved would be seen by users first."""
+    files = [name for name in tracked() if re.match(r"benchmarks/.*\.py$", name)]
+    missing = {name: missing_of((ROOT / name).read_text(encoding="utf-8")) for name in files}
+    assert files and {name: found for name, found in missing.items() if found} == {}
+    assert missing_of(
+        "from training.loop import seconds_per_step, TrainingLoop\nfrom training import loop"
+    ) == ["training.loop.seconds_per_step"]
+    assert missing_of("from search.no_such_file import a") == ["search.no_such_file.a"]
+
+
+def missing_of(text: str) -> list[str]:
+    """What a file imports from files of ours that define and import no such name."""
+    missing = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in FOLDERS:
+            place = ROOT.joinpath(*str(node.module).split("."))
+            files = [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+            there = {each.stem for each in place.glob("*")}.union(*map(_names_in, files))
+            missing += [f"{node.module}.{alias.name}" for alias in node.names if alias.name not in there]
+    return missing
+
+
+@cache
+def _names_in(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
 
 
 # Spelled in parts, so that this file does not hold what it looks for.

@@ -42,6 +42,7 @@ class AdapterKind:
         timesteps: how those of a training are drawn; cubic: t = (1 - u^3) T, most of them near noise alone.
         finetune: what is trained of what stands in the place of the base's network.
         sees_images: whether it is given something of an image.
+        title: what a person calls it; `given`: what a pipeline of diffusers is given for it.
     """
 
     name: str
@@ -49,6 +50,8 @@ class AdapterKind:
 
     finetune: ClassVar[Literal["full", "lora"]] = "full"
     sees_images: ClassVar[bool] = True
+    title: ClassVar[str] = ""
+    given: ClassVar[str] = ""
 
     @property
     def lora(self) -> LoraSettings:
@@ -89,6 +92,8 @@ class ByEdges(AdapterKind):
     low: int = LOW
     high: int = HIGH
 
+    given: ClassVar[str] = "image=edges"
+
     def __post_init__(self) -> None:
         check_thresholds(self.low, self.high)
 
@@ -105,6 +110,8 @@ class ControlNetSettings(ByEdges):
     """The fields of conf/adapter/controlnet.yaml."""
 
     name: Literal["controlnet"] = "controlnet"
+
+    title: ClassVar[str] = "A ControlNet that follows Canny edges"
 
     def check(self, base: Model) -> None:
         embedding_widths(base.codec.factor)
@@ -128,6 +135,8 @@ class T2ISettings(ByEdges):
     name: Literal["t2i"] = "t2i"
     timesteps: Literal["uniform", "cubic"] = "cubic"
     res_blocks: int = 2
+
+    title: ClassVar[str] = "A T2I-adapter that follows Canny edges"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -165,6 +174,7 @@ class StyleSettings(AdapterKind):
 
     finetune: ClassVar[Literal["full", "lora"]] = "lora"
     sees_images: ClassVar[bool] = False
+    title: ClassVar[str] = "LoRA of a style"
 
     def __post_init__(self) -> None:
         LoraSettings(self.rank, self.alpha, self.layers)  # checks them
@@ -186,6 +196,9 @@ class InpaintingSettings(AdapterKind):
 
     name: Literal["inpainting"] = "inpainting"
     whole: float = 0.25
+
+    title: ClassVar[str] = "Inpainting"
+    given: ClassVar[str] = "image=image, mask_image=mask, strength=1.0"
 
     def __post_init__(self) -> None:
         if not 0 <= self.whole <= 1:

@@ -33,6 +33,7 @@ from training.interchange.words import read_words
 from training.latents import make_codec
 from training.model import ModelSettings, read_description
 
+ADAPTER_CARD = "adapter.md"  # beside that of the model
 Attached = tuple[UNet, str, dict[str, Any]]  # network, class of the pipeline, what its index says beside
 
 
@@ -58,6 +59,8 @@ def attach(model: Path, adapter: Path, out: Path) -> str:
         index = {name: value for name, value in index.items() if value is not None}
         if (model / CARD_NAME).is_file():  # it says whom the images are by
             shutil.copyfile(model / CARD_NAME, own / CARD_NAME)
+        if (adapter / CARD_NAME).is_file():
+            shutil.copyfile(adapter / CARD_NAME, own / ADAPTER_CARD)
         write_whole(own / PIPELINE_FILE, json.dumps(index, indent=2) + "\n")
     return kind
 

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from space.architecture import Architecture
 from space.level_table import LEVEL_COLUMNS, level_rows
 from space.prices.macs import price
 from space.shared.command_lines import command_line
-from space.shared.files import write_whole
-from space.shared.plain import InputError
 from space.shared.seeds import derived_seed
+from training.card_parts import (
+    CardImages,
+    CardSettings,
+    card_document,
+    card_head,
+    card_table,
+    images_on_card,
+    licence_rows,
+    save_card,
+    score_lines,
+)
 from training.data.base import CommonSettings
-from training.files import CARD_NAME, SAMPLES_NAME
+from training.files import SAMPLES_NAME
 from training.run import ModelScores
 from training.trainer import Trainer
 
-NOT_STATED = "not stated"
-# Licences as the Hub names them; of any other it wants a name beside `other`.
-HUB_LICENCES = (
-    "agpl-3.0", "apache-2.0", "bigscience-openrail-m", "bsd-3-clause", "cc-by-3.0", "cc-by-4.0",
-    "cc-by-nc-4.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0",
-    "cc0-1.0", "creativeml-openrail-m", "gpl-3.0", "lgpl-3.0", "mit", "openrail", "openrail++", "unlicense",
-)  # fmt: skip
-QUANTILE = 1.96  # of the normal distribution: 95 % lie within so many deviations
-
-
-@dataclass(frozen=True)
-class CardSettings:
-    """What only the user can state; null: the card says that it is not stated."""
-
-    licence: str | None = None  # of the weights
-    data_licence: str | None = None  # of the images
+TASK = "text-to-image"
+TAGS = ("text-to-image", "diffusion", "mdsearch", "mobilediffusion")
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,6 @@ class Card:
 
     Attributes:
         parameters, gmacs: of the network as it was trained.
-        data: a line on the images; `attribution` one that they oblige to, `data_licence` what they say.
         scored: by the averaged weights.
     """
 
@@ -51,9 +43,7 @@ class Card:
     architecture: Architecture
     parameters: int
     gmacs: float
-    data: str
-    attribution: str
-    data_licence: str
+    images: CardImages
     stated: CardSettings
     protocol: str
     prompt: str
@@ -78,17 +68,13 @@ def card_of(
         steps: those that it took, in words; None: all of one batch size.
     """
     own, settings = trainer.data, trainer.settings
-    held_out = f"{len(own.held_out_captions):,} are held out"
-    images = f"{own.train_images:,} images of {data.title}, {own.image_size_px} px, digest `{own.digest}`"
     rate = f"learning rate {settings.learning_rate:g}"
     return Card(
         name=name,
         architecture=trainer.architecture,
         parameters=trainer.parameters,
         gmacs=price(trainer.architecture).gmacs,
-        data=f"{images}; {held_out}",
-        attribution=data.attribution,
-        data_licence=data.licence,
+        images=images_on_card(own, data),
         stated=stated,
         protocol=f"{steps or f'{trainer.step:,} steps of {settings.batch_size:,} images'}, {rate}, "
         f"{settings.diffusion.prediction} prediction, seed {trainer.seed}",
@@ -102,10 +88,7 @@ def card_of(
 
 def write_card(folder: Path, card: Card) -> None:
     """That of a training that goes on. Raises InputError where it cannot be written."""
-    try:
-        write_whole(folder / CARD_NAME, card_text(card, folder, is_pipeline=False))
-    except OSError as error:
-        raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
+    save_card(folder, card_text(card, folder, is_pipeline=False))
 
 
 def card_text(card: Card, folder: Path, *, is_pipeline: bool) -> str:
@@ -127,7 +110,7 @@ def card_text(card: Card, folder: Path, *, is_pipeline: bool) -> str:
         "",
         "## Architecture",
         "",
-        *_table(LEVEL_COLUMNS, level_rows(card.architecture)),
+        *card_table(LEVEL_COLUMNS, level_rows(card.architecture)),
         "",
         f"{card.parameters:,} parameters, {card.gmacs:.4g} GMACs an evaluation (half of its GFLOPs), "
         "without text encoder and autoencoder; id "
@@ -135,32 +118,14 @@ def card_text(card: Card, folder: Path, *, is_pipeline: bool) -> str:
         "",
         "## Training",
         "",
-        *_table(("what", "here"), _facts(card)),
+        *card_table(("what", "here"), _facts(card)),
         "",
         "## Scores",
         "",
-        *_scores(card),
+        *score_lines(card.scored, _how_scored(card)),
     ]
-    if card.attribution:
-        lines += ["", f"Images: {card.attribution}."]
-    return f"---\n{_head(card, is_pipeline=is_pipeline)}\n---\n" + "\n".join(lines) + "\n"
-
-
-def _head(card: Card, *, is_pipeline: bool) -> str:
-    from huggingface_hub import ModelCardData
-
-    licence = (card.stated.licence or "").strip()
-    known = licence.lower() in HUB_LICENCES
-    named: dict[str, Any] = {"license": licence.lower() if known else "other" if licence else "unknown"}
-    if licence and not known:
-        named["license_name"] = licence
-    data = ModelCardData(
-        **named,
-        library_name="diffusers" if is_pipeline else "mdsearch",
-        pipeline_tag="text-to-image",
-        tags=["text-to-image", "diffusion", "mdsearch", "mobilediffusion"],
-    )
-    return str(data.to_yaml())
+    library = "diffusers" if is_pipeline else "mdsearch"
+    return card_document(card_head(card.stated, library, TAGS, TASK), lines, card.images)
 
 
 def _usage(card: Card, folder: Path, *, is_pipeline: bool) -> list[str]:
@@ -184,40 +149,19 @@ def _usage(card: Card, folder: Path, *, is_pipeline: bool) -> list[str]:
 
 
 def _facts(card: Card) -> list[tuple[str, str]]:
-    stated = card.stated
     return [
-        ("licence of the weights", stated.licence or NOT_STATED),
-        ("images", card.data),
-        ("licence of the images", stated.data_licence or card.data_licence or NOT_STATED),
+        *licence_rows(card.stated, card.images),
         ("training", card.protocol),
         ("generates with", f"{card.sampling_steps} steps, guidance {card.guidance:g}"),
     ]
 
 
-def _scores(card: Card) -> list[str]:
-    scored = card.scored
-    if not scored.scores:
-        return ["Not measured yet."]
-    rows = [
-        (name, f"{value:.4g}", _interval(value, scored.deviations.get(name)))
-        for name, value in scored.scores.items()
-    ]
+def _how_scored(card: Card) -> str:
     how = "On held-out images, by the averaged weights. The validation loss has the same noise every time."
-    if scored.images:
+    if card.scored.images:
         how += (
-            f" The others are of {scored.images:,} images of one seed, as the search's embedded evaluator "
-            "scores them: they compare under its protocol alone. Intervals: resampled images (bootstrap)."
+            f" The others are of {card.scored.images:,} images of one seed, as the search's embedded "
+            "evaluator scores them: they compare under its protocol alone. Intervals: resampled images "
+            "(bootstrap)."
         )
-    return [*_table(("score", "value", "95 % interval"), rows), "", how]
-
-
-def _interval(value: float, deviation: float | None) -> str:
-    if deviation is None:
-        return "-"
-    wide = QUANTILE * deviation
-    return f"{value - wide:.4g} to {value + wide:.4g}"
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [list(columns), ["---"] * len(columns), *map(list, rows)]
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
+    return how

@@ -14,7 +14,7 @@ from analysis.findings import steps_saved
 from search.confirmation.leading import Lead, lead
 from search.latency import lists_differ
 from search.objectives import Objectives
-from search.runs.compatibility import abridged, flat, protocol_difference, setting_text
+from search.runs.compatibility import abridged, protocol_difference, setting_text
 from search.runs.header import noise_of, objectives_of, references_of
 from search.runs.record import History, Trial, read_history
 from search.runs.scores import point_of, within_noise
@@ -22,7 +22,7 @@ from search.statistics.noise import Noise
 from search.statistics.pareto import Point, hypervolume
 from search.statistics.verdicts import Evidence, Interval, confirmation_runs, confirmed_trials
 from space.budget import LATENCY
-from space.shared.plain import InputError
+from space.shared.plain import InputError, flat
 
 FEWEST_OBJECTIVES = 2
 # what a header says beside settings, or what every run has its own of

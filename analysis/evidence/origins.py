@@ -17,8 +17,9 @@ from analysis.evidence.text import Chapter, listed, markdown
 from analysis.replay.table import RecordedTable
 from search.formats import counted
 from search.runs.bundle import Bundled, commands
-from search.runs.compatibility import DECIDES_A_SCORE, field_differences, flat, setting_text
+from search.runs.compatibility import DECIDES_A_SCORE, field_differences, setting_text
 from search.runs.record import History
+from space.shared.plain import flat
 
 GOALS = {"networks": 150, "three seeds": 30, "longer": 20, "bigger": 12, "sound": 16}
 SHOWN_SETTINGS = (

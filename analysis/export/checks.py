@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from analysis.export.components import Component
 from space.interchange.onnx_files import dynamic_shapes
-from space.shared.exporting import named_for_code
 from space.shared.plain import InputError
 
 Bits = Literal["fp32", "fp16", "int8"]
@@ -211,9 +210,8 @@ def _stage_of(component: Component, stack: Mapping[str, tuple[str, Any]]) -> str
 
 def exported(component: Component) -> torch.export.ExportedProgram:
     """By torch.export, with its axes of any length."""
-    with named_for_code(component.module):
-        return torch.export.export(
-            component.module,
-            tuple(component.inputs.values()),
-            dynamic_shapes=dynamic_shapes(component.inputs, component.dynamic),
-        )
+    return torch.export.export(
+        component.module,
+        tuple(component.inputs.values()),
+        dynamic_shapes=dynamic_shapes(component.inputs, component.dynamic),
+    )

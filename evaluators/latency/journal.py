@@ -9,7 +9,7 @@ from typing import Any
 
 from space.shared.plain import InputError
 
-SHOWN_CHARACTERS = 80  # of a value in an error
+LONGEST_VALUE = 80  # of a value in an error
 
 
 class Journal:
@@ -77,4 +77,4 @@ def whole_lines(path: Path) -> list[dict[str, Any]]:
 
 def _short(value: Any) -> str:
     text = "not kept" if value is None else value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]} ..."
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]} ..."

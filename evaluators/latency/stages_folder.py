@@ -19,7 +19,6 @@ from space.choices import Space
 from space.prices.latency import LIST_FORM
 from space.prices.macs import price
 from space.prices.parts import TimedPart
-from space.shared.exporting import named_for_code
 from space.shared.outputs import writing_folder
 from space.shared.plain import InputError, to_plain
 
@@ -141,8 +140,7 @@ def _write_coreml(module: nn.Module, takes: dict[str, Tensor], path: Path) -> Pa
     """An `mlprogram` in fp16; prediction needs macOS, so it is not run here."""
     import coremltools
 
-    with named_for_code(module):
-        program = torch.export.export(module, tuple(takes.values())).run_decompositions({})
+    program = torch.export.export(module, tuple(takes.values())).run_decompositions({})
     inputs = [coremltools.TensorType(name=name, shape=tuple(value.shape)) for name, value in takes.items()]
     model = coremltools.convert(
         program,

@@ -142,6 +142,7 @@ def _as_json(
             "images": images.count,
             "broken": images.broken,
             "duplicated": images.duplicated,
+            "transparent": len(images.transparent),
             "width_and_height": _sizes(images),
             "smaller_than_image_size_px": _smaller(command, images),
         },
@@ -175,6 +176,9 @@ def _as_lines(
         lines.append(f"broken: {_named(len(names), names[:NAMED_AT_MOST])}")
     if images.duplicated:
         lines.append(f"images that are copies of an earlier one: {images.duplicated:,}")
+    if names := images.transparent:
+        few = _named(len(names), names[:NAMED_AT_MOST])
+        lines.append(f"transparent in part: {few}; put on white, but by data=folder, which drops it")
     for name, (width, height) in _sizes(images).items():
         lines.append(f"{name} size: {width} x {height} px")
     if smaller := _smaller(command, images):

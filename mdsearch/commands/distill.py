@@ -13,22 +13,20 @@ from rich.table import Table
 from conf.words import expand
 from mdsearch.distill_command import DistillCommand, distill_command_of, notes_of, of_base
 from mdsearch.long_training import (
+    came_to_its_end,
     check_ahead,
     check_alone,
     check_same_training,
     keep_words,
-    reason_of_memory,
     run_in_folder,
+    train_in_sight,
 )
-from mdsearch.progress import training_progress
 from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line, setting_word, typed_line
 from space.shared.console import command_console
 from space.shared.plain import InputError, to_plain
-from space.shared.retries import StorageAway
 from training.data.factory import load_data
 from training.distillation import Distiller
-from training.failures import Diverged
 from training.files import ARCHITECTURE_NAME
 from training.handing_over import withdraw
 from training.model import load_model
@@ -41,21 +39,15 @@ def main(words: list[str]) -> int:
     if any(word in ("-m", "--multirun") for word in words):
         return _sweep([word for word in words if word not in ("-m", "--multirun")])
     command, words = distill_command_of(words)
-    status, folder = _distilled(command, words)
-    if status == 0:
-        print(f"distilled: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
-    return status
+    folder = command.folder()
+    if not _is_distilled(command, words):
+        return 1
+    print(f"distilled: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
+    return 0
 
 
-def _distilled(command: DistillCommand, words: list[str]) -> tuple[int, Path]:
-    try:
-        return 0, distill(command, words)
-    except (Diverged, StorageAway) as error:
-        print(error)
-        return 1, command.folder()
-    except Exception as error:
-        print(reason_of_memory(error, "distill", command.folder(), "training.micro_batch"))
-        return 1, command.folder()
+def _is_distilled(command: DistillCommand, words: list[str]) -> bool:
+    return came_to_its_end(partial(distill, command, words), Distiller.command, command.folder())
 
 
 def distill(command: DistillCommand, words: list[str]) -> Path:
@@ -88,12 +80,7 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
             run.scores = embedded_scores(groups, command.seed, trainer, folder)
             if trainer.step == 0:
                 _note_base(run, base)
-        print(
-            f"{trainer.parameters:,} parameters on {trainer.device}, {data.train_images:,} images of "
-            f"{data.image_size_px} px, steps {trainer.step} to {last}, in {folder}"
-        )
-        with training_progress(command_console(), last, trainer.step) as advance:
-            run.train_to(last, advance)
+        train_in_sight(run, last, last)
         if not stopped():
             hand_over_and_say(folder, partial(_card, command, trainer, folder))
     return folder
@@ -134,10 +121,10 @@ def _sweep(words: list[str]) -> int:
     status, found = 0, dict[str, dict[str, float] | None]()
     for cell, (command, own) in cells.items():
         print(f"\n=== {typed_line('distill', own)}", flush=True)
-        failed, folder = _distilled(command, own)
-        scored = None if failed else last_scored(folder)
+        done = _is_distilled(command, own)
+        scored = last_scored(command.folder()) if done else None
         found[cell] = None if scored is None else scored.scores
-        status = max(status, failed)
+        status = status if done else 1
     command_console().print(_table(found))
     return status
 

@@ -17,6 +17,7 @@ from conf.compose import compose
 from conf.words import as_lists, as_text
 from mdsearch.long_training import read_kept
 from mdsearch.progress import shown_progress
+from space.shared.console import command_console
 from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from training.adapter_kinds import AdapterSettings
@@ -191,7 +192,7 @@ def _value(value: float, low: float | None = None, high: float | None = None) ->
 def main(words: list[str]) -> int:
     chosen = as_lists(as_text(words, ("out",)), PAIR_LISTS)
     command: EvaluateAdapterCommand = from_plain(EvaluateAdapterCommand, compose("evaluate_adapter", chosen))
-    console = Console(stderr=True)
+    console = command_console(stderr=True)
     rows = survivals(command, console)
     print(render_table(rows, [_words(row) for row in rows], command.format), end="")
     console.print(f"images: {command.out}")

@@ -12,30 +12,27 @@ from pathlib import Path
 import torch
 
 from mdsearch.long_training import (
+    came_to_its_end,
     check_ahead,
     end_if_stopped,
     held,
     interruption,
     keep_words,
     read_kept,
-    reason_of_memory,
     refuse_other_settings,
+    train_in_sight,
 )
 from mdsearch.plans import print_plan
-from mdsearch.progress import training_progress
 from mdsearch.train_command import OF_RUN, TrainCommand, command_of
 from mdsearch.train_plan import train_plan
 from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line
-from space.shared.console import command_console
 from space.shared.plain import InputError, to_plain
-from space.shared.retries import StorageAway
 from training.data.factory import load_data
 from training.devices import choose_device
 from training.distributed.base import check_shares
 from training.distributed.launch import be_one_of_many, run_workers
 from training.distributed.ranks import RankGroup, given_workers, join, leave
-from training.failures import Diverged, WorkersLost
 from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER, has_states
 from training.handing_over import withdraw
 from training.initial import begin_with
@@ -64,7 +61,7 @@ def train(
         KeyboardInterrupt: after Ctrl-C, the state being on the disk.
     """
     check_trackers(command.logger)
-    console, folder = command_console(), command.folder()
+    folder = command.folder()
     stages = command.all_stages()
     check_same_weights([command.narrowed(stage) for stage in stages])
     place = last_stage(folder) if command.stages else 0
@@ -93,12 +90,7 @@ def train(
         if trainer.step == 0 and command.init_from is not None:
             _begin(trainer, Path(command.init_from), run)
         by = "" if ranks.size == 1 else f", by {ranks.size} workers ({ranks.parallel})"
-        print(
-            f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} images of "
-            f"{trainer.data.image_size_px} px, steps {trainer.step} to {end}, in {folder}{by}"
-        )
-        with training_progress(console, stages[-1].until, trainer.step) as advance:
-            run.train_to(end, advance if ranks.is_first else lambda step, loss: None)
+        train_in_sight(run, end, stages[-1].until, beside=by, shows=ranks.is_first)
 
     def stopped() -> bool:
         return ranks.asked
@@ -240,19 +232,7 @@ def main(words: list[str]) -> int:
     folder = command.folder()
     for line in command.idle():
         print(f"note: {line}", file=sys.stderr)
-    try:
-        train_by_workers(command, words)
-    except Diverged as error:
-        print(f"{error}; a lower training.learning_rate may help")
-        return 1
-    except StorageAway as error:
-        print(error)
-        return 1
-    except WorkersLost as error:
-        print(f"{error}; go on with: {command_line('train', resume=folder)}")
-        return 1
-    except Exception as error:
-        print(reason_of_memory(error, "train", folder, "training.micro_batch"))
+    if not came_to_its_end(partial(train_by_workers, command, words), Trainer.command, folder):
         return 1
     print(f"trained: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
     if (pipeline := folder / PIPELINE_FOLDER).is_dir():

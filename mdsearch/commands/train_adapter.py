@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from mdsearch.long_training import (
     LongTraining,
+    came_to_its_end,
     check_ahead,
     check_alone,
     check_same_training,
     keep_words,
-    reason_of_memory,
     run_in_folder,
+    train_in_sight,
 )
-from mdsearch.progress import training_progress
 from mdsearch.with_a_base import composed_with_base
 from space.shared.command_lines import command_line
-from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain, to_plain
-from space.shared.retries import StorageAway
 from training.adapter_kinds import AdapterSettings, ControlNetSettings
 from training.adapting import AdapterTrainer, beside_base
+from training.card_parts import CardSettings, save_card
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
-from training.failures import Diverged
+from training.part_cards import adapter_card
+from training.run import ModelScores, last_scored
 from training.settings import TrainingSettings
 
-ADAPTER_TEXTS = ("init_from", "out", "resume", "data.folder", "data.captions", "data.source")
+ADAPTER_TEXTS = (
+    "init_from", "out", "resume", "data.folder", "data.captions", "data.source",
+    "card.licence", "card.data_licence",
+)  # fmt: skip
 DECIDED_BY_BASE = {
     f"training.{name}": "init_from" for name in ("diffusion", "latents", "text", "guidance", "sampling_steps")
 }
@@ -42,6 +46,7 @@ class AdapterCommand(LongTraining):
     data: DataSettings = field(default_factory=ScenesSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     images: int = 16
+    card: CardSettings = field(default_factory=CardSettings)
 
     def __post_init__(self) -> None:
         self.check_kept([self.training.steps])
@@ -87,28 +92,23 @@ def train_adapter(command: AdapterCommand, words: list[str]) -> AdapterTrainer:
         )
         run.go_on()
         keep_words(folder, words, to_plain(replace(command, resume=None)), {})
-        print(
-            f"{trainer.parameters:,} parameters of {command.adapter.name} on {trainer.device}, "
-            f"{data.train_images:,} images of {data.image_size_px} px, steps {trainer.step} to {last}, "
-            f"in {folder}"
-        )
-        with training_progress(command_console(), last, trainer.step) as advance:
-            run.train_to(last, advance)
+        save_card(folder, _card(command, trainer, folder))
+        train_in_sight(run, last, last, of=f" of {command.adapter.name}")
+        save_card(folder, _card(command, trainer, folder))
     return trainer
+
+
+def _card(command: AdapterCommand, trainer: AdapterTrainer, folder: Path) -> str:
+    scored, base = last_scored(folder) or ModelScores(), Path(command.init_from)
+    return adapter_card(folder, trainer, base, command.data, command.card, scored)
 
 
 def main(words: list[str]) -> int:
     check_alone(AdapterTrainer.command)
     command, words = adapter_command(words)
-    try:
-        train_adapter(command, words)
-    except (Diverged, StorageAway) as error:
-        print(error)
-        return 1
-    except Exception as error:
-        print(reason_of_memory(error, AdapterTrainer.command, command.folder(), "training.micro_batch"))
-        return 1
     folder = command.folder()
+    if not came_to_its_end(partial(train_adapter, command, words), AdapterTrainer.command, folder):
+        return 1
     attach = command_line("attach", model=command.init_from, folder=folder, out=f"{folder}-pipeline")
     print(f"trained: {folder / command.adapter.name}\nas a pipeline, also of what was distilled: {attach}")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from conf.compose import compose_and_keep
@@ -14,31 +15,32 @@ from evaluators.networks.weights import WeightsSettings
 from mdsearch.long_training import (
     WORDS,
     LongTraining,
+    came_to_its_end,
     check_ahead,
     check_alone,
     check_same_training,
     keep_words,
     read_kept,
-    reason_of_memory,
     run_in_folder,
+    train_in_sight,
 )
-from mdsearch.progress import training_progress
 from space.autoencoder import Autoencoder
 from space.interchange.autoencoder_files import StoredAutoencoder, read_autoencoder
 from space.interchange.weight_files import CONFIG_FILE
-from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain, to_plain
-from space.shared.retries import StorageAway
 from training.autoencoder import AUTOENCODER_RECORD, AutoencoderTrainer
+from training.card_parts import CardSettings, save_card
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.devices import choose_device
-from training.failures import Diverged
 from training.files import CONFIG_NAME
 from training.objectives.reconstruction import ReconstructionSettings
+from training.part_cards import autoencoder_card
+from training.run import ModelScores, last_scored
 
 AUTOENCODER_TEXTS = (
     "out", "resume", "init_from", "data.folder", "data.captions", "data.source", "weights.cache_folder",
+    "card.licence", "card.data_licence",
 )  # fmt: skip
 WEIGHTS_FILES, DESCRIPTION = "weights.files", "autoencoder.yaml"
 AUTOENCODER_TRAINING = "an autoencoder's training"
@@ -55,6 +57,7 @@ class AutoencoderCommand(LongTraining):
     init_from: str | None = None
     images: int = 16
     weights: WeightsSettings = field(default_factory=WeightsSettings)
+    card: CardSettings = field(default_factory=CardSettings)
 
     def __post_init__(self) -> None:
         self.check_kept([self.reconstruction.steps])
@@ -140,32 +143,25 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
         run.go_on()
         settings = to_plain(replace(command, resume=None))
         keep_words(folder, words, settings, {DESCRIPTION: command.autoencoder.to_yaml()})
-        print(
-            f"{trainer.parameters:,} parameters on {trainer.device}, {trainer.data.train_images:,} "
-            f"images of {trainer.data.image_size_px} px, steps {trainer.step} to {last}, in {folder}; "
-            f"perceptual network: {trainer.identity.get('perceptual', 'none')}"
-        )
-        with training_progress(command_console(), last, trainer.step) as advance:
-            run.train_to(last, advance)
+        save_card(folder, _card(command, trainer, folder))
+        looks = f"; perceptual network: {trainer.identity.get('perceptual', 'none')}"
+        train_in_sight(run, last, last, beside=looks)
+        save_card(folder, _card(command, trainer, folder))
+    for line in trainer.warnings():
+        print(line)
     return trainer
+
+
+def _card(command: AutoencoderCommand, trainer: AutoencoderTrainer, folder: Path) -> str:
+    scored = last_scored(folder) or ModelScores()
+    return autoencoder_card(folder, trainer, command.data, command.card, scored)
 
 
 def main(words: list[str]) -> int:
     check_alone("train autoencoder")
     command, words = autoencoder_command(words)
-    try:
-        trainer = train_autoencoder(command, words)
-    except Diverged as error:
-        print(f"{error}; a lower reconstruction.learning_rate may help")
+    train, folder = partial(train_autoencoder, command, words), command.folder()
+    if not came_to_its_end(train, AutoencoderTrainer.command, folder, "reconstruction"):
         return 1
-    except StorageAway as error:
-        print(error)
-        return 1
-    except Exception as error:
-        of_batch = "reconstruction.micro_batch"
-        print(reason_of_memory(error, AutoencoderTrainer.command, command.folder(), of_batch))
-        return 1
-    for line in trainer.warnings():
-        print(line)
-    print(f"trained: {command.folder()}")
+    print(f"trained: {folder}")
     return 0

@@ -9,22 +9,18 @@ from typing import Any
 
 from search.backends.cluster import check_devices
 from search.checks import check_choosing
-from search.confirmation.confirmation import Confirmation
 from search.decoders.encoder import keep_encoder
 from search.decoders.settings import PSNR, DecoderSearchSettings, claim_decoder_folder
 from search.decoders.trial import DecoderTrialSettings, DecoderWorker
 from search.display import Display
 from search.latency import latency_notes, recorded_lists
-from search.named import named_candidate
 from search.other_side import image_notes
-from search.preparation import absolute_weights, data_in_words, header_of_search, search_strategy
+from search.preparation import absolute_weights, data_in_words, header_of_search, phases_of
 from search.runs.compatibility import DATA_DIGEST
 from search.runs.files import ENCODER_FOLDER, EVALUATOR_FOLDER, REAL_NAME, SAMPLES_COLUMNS
 from search.runs.header import DECODERS, SEARCHED
 from search.runs.record import Record
-from search.statistics.noise import NO_NOISE
 from search.strategies.phases import Phases
-from search.strategy import Strategy
 from search.subject import Prepared
 from space.architecture import compact
 from space.autoencoder import Autoencoder
@@ -94,25 +90,7 @@ class DecoderSearch:
 
     def phases(self, record: Record) -> Phases:
         settings = self.settings
-        references = {
-            Path(name).stem: named_candidate(settings.space, name, settings.presets)
-            for name in settings.confirmation.references
-        }
-
-        def confirmation() -> Strategy:
-            return Confirmation(
-                record,
-                settings.confirmation,
-                references,
-                objectives=settings.objectives,
-                noise=NO_NOISE,
-                proxy=settings.proxy,
-                rungs=settings.rungs,
-                seed=settings.seed,
-            )
-
-        search = search_strategy(settings, record, NO_NOISE)
-        return Phases(search, confirmation, scores=settings.cost_score, record=record)
+        return phases_of(settings, settings.confirmation, record, settings.cost_score)
 
     def _worker_settings(self, folder: Path, autoencoder: Path) -> DecoderTrialSettings:
         """Every path is absolute, since Ray's workers start in folders of their own."""

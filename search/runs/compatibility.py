@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from search.objectives import VALIDATION_LOSS, objectives_from_plain, objectives_to_plain
 from search.runs.record import History
 from space.choices import Space
-from space.shared.plain import to_plain
+from space.shared.plain import flat, to_plain
 
 # Fields of a record's header. `protocol` is the evaluators' own: features, their weights, references, counts.
 DECIDES_A_SCORE = ("objectives", "rungs", "proxy", "data", "training", "protocol", "strategy")
@@ -196,15 +196,6 @@ def _in_common(name: str, value: Any) -> Any:
     if name != "objectives" or not isinstance(value, list):
         return value
     return objectives_to_plain(objectives_from_plain(value)[:2])
-
-
-def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, value) of everything inside nested mappings."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value
 
 
 def data_digest(header: Mapping[str, Any]) -> Any:

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from space.shared.exporting import named_for_code
 from space.shared.files import replacing_files
 
 Axes = Sequence[int] | Mapping[int, str]
@@ -61,7 +60,7 @@ def onnx_program(
     dynamic: Mapping[str, Axes],
 ) -> torch.onnx.ONNXProgram:
     """What `write_onnx` writes. Raises torch.onnx.OnnxExporterError."""
-    with warnings.catch_warnings(), torch.no_grad(), named_for_code(module):
+    with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # that axes of one name are one, and of torch's own names
         program = torch.onnx.export(
             module,

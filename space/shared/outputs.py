@@ -39,13 +39,14 @@ def writing_folder(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing_file(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path` once the block is done. What is no plain file, as /dev/stdout,
-    is written as it is, and of a link what it leads to. Raises OSError."""
-    place = path.expanduser().resolve()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if place.exists() and not place.is_file():
-        yield place
+    """A path to write to, which becomes `path` once the block is done. A pipe, or whatever /dev names, is
+    written as it is, and of a link what it leads to. Raises OSError."""
+    path = path.expanduser().absolute()
+    if path.parts[1:2] == ("dev",) or (path.exists() and not path.is_file()):
+        yield path
         return
+    place = path.resolve()
+    place.parent.mkdir(parents=True, exist_ok=True)
     with replacing(place) as own:
         yield own
 

@@ -11,7 +11,7 @@ import difflib
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from os.path import expanduser
@@ -167,6 +167,15 @@ class ByName:
             name = self.renamed[name]
         entry_of(self.kinds, name, f"{where}.name")
         return from_plain(self.kind(name), {**value, "name": name}, where)
+
+
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of everything inside nested mappings."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
 
 
 def at_home(value: Any) -> Any:

@@ -77,6 +77,21 @@ def test_the_same_is_told_in_lines(photos: Path, tmp_path: Path, capsys: pytest.
     assert "training would refuse it: data.source: 1 named and not there (0006.png)" in out
 
 
+def test_transparent_images_are_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    json_lines(tmp_path, captioned(8))
+    for name, clear in (("0002.png", 0), ("0005.png", 255)):  # one says so, and nothing is
+        Image.new("RGBA", (9, 9), (255, 0, 0, clear)).save(tmp_path / name)
+    palette = Image.new("P", (9, 9))
+    palette.save(tmp_path / "0006.png", transparency=0)
+    words = [str(tmp_path), "data.max_unreadable_share=0.5"]
+    assert told(capsys, *words, cache=tmp_path / "cache")["checked"]["transparent"] == 3
+    main([*words, f"data.cache_folder={tmp_path / 'cache'}"])
+    assert "transparent in part: 3 (0002.png; 0005.png; 0006.png); put on white" in capsys.readouterr().out
+    json_lines(tmp_path / "opaque", captioned(8))
+    main([str(tmp_path / "opaque"), f"data.cache_folder={tmp_path / 'cache'}"])
+    assert "transparent in part" not in capsys.readouterr().out
+
+
 def test_a_torn_shard_is_told_and_would_be_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

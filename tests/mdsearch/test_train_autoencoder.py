@@ -45,6 +45,14 @@ def test_it_goes_on_as_if_never_stopped(own: Path, capsys: pytest.CaptureFixture
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
     assert [line["step"] for line in lines if "psnr" in line] == [2, 4]
     assert (own / "parts" / SAMPLES_NAME).is_file()
+    card = (own / "parts" / "README.md").read_text()
+    for said in (
+        "4 steps of 4 images",
+        "| psnr | ",
+        "latents of 2 channels, each side / 2",
+        "from_pretrained",
+    ):
+        assert said in card
 
     kept = {name: (own / "whole" / name).read_bytes() for name in ("autoencoder.yaml", "config.yaml")}
     (own / "tiny.yaml").write_text(TINY.replace("DECODER", "1"))

@@ -30,7 +30,9 @@ def gone_on_with(folder: Path, trials: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         search.unets,
         "phases_of",
-        lambda settings, record: Phases(make_search(folder, record=record, trials=trials)),
+        lambda settings, confirmed_by, record, scores: Phases(
+            make_search(folder, record=record, trials=trials)
+        ),
     )
     return execute(settings)
 

@@ -139,6 +139,6 @@ def test_a_price_list_prices_decoders_part_by_part(tmp_path: Path) -> None:
     budget = Budget(latency_ms=bound, prices=file)
     assert budget.excess(light) == [] and budget.latency(light) == bound
     (said,) = budget.excess(OWN)
-    assert said == f"{prices.milliseconds(OWN):.1f} ms > {bound:g} ({prices.describe()})"
+    assert said == f"{prices.milliseconds(OWN):.4g} ms > {bound:g} ({prices.describe()})"
     with pytest.raises(InputError, match="it was measured for another space"):
         check_covers(list_of(parts(light)), SPACE)

@@ -88,7 +88,7 @@ def test_both_bounds_hold(prices: PriceList) -> None:
     assert narrow.evaluation_bound == small and len(narrow.excess(LARGE)) == 2
 
 
-@settings(deadline=None, max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=20, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     architectures(most_levels=2),
     st.integers(1, 50),

@@ -189,8 +189,10 @@ def test_a_one_step_model_takes_it_untouched_in_a_stock_pipeline(
     monkeypatch.syspath_prepend(str(tmp_path / "modules"))
     trainer = awake(make_adapter(own))
     trainer.save_weights(tmp_path / "adapter")
+    (tmp_path / "adapter" / "README.md").write_text("whose images it saw")
     out = tmp_path / "out" / "both"
     assert attach.main([f"model={one_step}", f"folder={tmp_path / 'adapter'}", f"out={out}"]) == 0
+    assert (out / "adapter.md").read_text() == "whose images it saw"
 
     model, (images, captions) = load_model(one_step, "cpu"), scenes.held_out(range(2))
     noise, alone = model.initial_noise(5, range(2)), model.generate_batch(captions, range(2), seed=5)
@@ -278,6 +280,7 @@ def test_the_command_leaves_an_adapter_and_goes_on(
     assert {"samples.png", "adapter.json"} <= {file.name for file in out.iterdir()}
     assert (out / "controlnet" / "diffusion_pytorch_model.safetensors").is_file()
     assert read_record(out).step == 3
+    assert f"| validation_loss | {curve[-1]['validation_loss']:.4g} |" in (out / "README.md").read_text()
     assert f"mdsearch attach model={base_folder} folder={out}" in capsys.readouterr().out
 
     for word, message in (

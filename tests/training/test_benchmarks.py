@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu_training, training_loop
+from benchmarks import gpu_training, reading, training_loop
 from space.shared.plain import InputError
+from training.rehearsal import Rehearsed
 
 TINY = ("narrower=40", "size=8")
 ON_CPU = ("device=cpu", "precision=fp32", "first=1", "most=1", "steps=1")
@@ -65,7 +66,9 @@ def test_the_script_for_a_gpu_writes_its_table_and_goes_on(
     rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
     assert [row[0] for row in rows] == ["| ours, sd15", "| diffusers, sd15"]
     assert all(row[1] == "1" and "not measured" not in " ".join(row) for row in rows)
-    assert float(rows[0][-1].rstrip("| ")) > 0 and rows[1][-1].startswith("-")
+    assert float(ratio := rows[0][-1].rstrip("| ")) > 0 and rows[1][-1].startswith("-")
+    (told,) = (line for line in table.splitlines() if line.startswith("ours"))
+    assert told.startswith(f"ours, sd15: {ratio} times diffusers (aim: 1.2), ") and "(aim: 45%)" in told
     capsys.readouterr()
     assert gpu_training.main([str(tmp_path), *TINY, *ON_CPU]) == 0
     assert (tmp_path / "training.jsonl").read_text() == begun  # all was there
@@ -73,7 +76,8 @@ def test_the_script_for_a_gpu_writes_its_table_and_goes_on(
 
 def test_what_there_is_no_time_for_is_said(tmp_path: Path) -> None:
     assert gpu_training.main([str(tmp_path), *TINY, *ON_CPU, "minutes=0"]) == 0
-    assert (tmp_path / "training.md").read_text().count("not measured") == 6
+    table = (tmp_path / "training.md").read_text()
+    assert table.count("| not measured") == 6 and "ours, sd15: not measured" in table
     assert gpu_training.main([str(tmp_path), "minuets=3"]) == 2
 
 
@@ -101,3 +105,17 @@ def test_memory_that_ends_ends_the_doubling(monkeypatch: pytest.MonkeyPatch) -> 
     assert best == {"batch": 4, "rate": 30.0}
     rates[4] = 19.1  # no faster
     assert gpu_training.best_batch(None, chosen.comparison("md"), chosen) == {"batch": 2, "rate": 19.0}  # type: ignore[arg-type]
+
+
+def test_readers_are_timed_beside_steps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("SIZE_PX", 16), ("LATENTS", (8, 4, 4)), ("FEATURES", (3, 5)), ("BATCH", 4)):
+        monkeypatch.setattr(reading, name, value)
+    monkeypatch.setattr(reading, "seconds_per_step", lambda trainer: trainer.settings.batch_size / 40)
+    monkeypatch.setattr(reading, "rehearse", lambda *_, images: Rehearsed("cpu", 1, images, 0.5, 1.0))
+    reading.main(24)
+    rates = [line.rpartition(": ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert [rate.split()[1] for rate in rates] == ["images/s"] * 4
+    read, latents, proxy, md = (float(rate.split()[0].replace(",", "")) for rate in rates)
+    assert min(read, latents) > 0 and (proxy, md) == (40.0, 4.0)

@@ -18,13 +18,14 @@ from PIL import Image
 from mdsearch.commands import generate
 from space.architecture import Architecture
 from tests.space.interchange.layouts import shaken
+from training.card_parts import CardSettings
 from training.data.dataset import Dataset
 from training.data.emoji import EmojiSettings
 from training.data.factory import load_data
 from training.data.scenes import ScenesSettings
 from training.files import CARD_NAME, PIPELINE_FOLDER
 from training.handing_over import hand_over
-from training.model_card import Card, CardSettings, card_of, card_text
+from training.model_card import Card, card_of, card_text
 from training.run import ModelScores
 from training.settings import TrainingSettings
 from training.trainer import Trainer

@@ -205,3 +205,15 @@ def test_only_the_term_distill_has_a_teacher(base_folder: Path, made: Makes) -> 
     for reconstruction, is_taught in (("distill", True), ("diffusion", False)):
         objective = ufogen(made(base_folder, UfogenSettings(reconstruction=reconstruction)))  # type: ignore[arg-type]
         assert (objective.teacher is not None) == is_taught
+
+
+def test_distilling_is_a_running_mean_that_stays(made: Makes, base_folder: Path) -> None:
+    """Section 4.2: equation 2 is equation 3 with a decay of 1."""
+    distilled = made(base_folder, UfogenSettings(reconstruction="distill"))
+    followed = made(base_folder, UfogenSettings(reconstruction="ema", reconstruction_ema_decay=1.0))
+    before = distilled.objective.model.unet.conv_in.weight.detach().clone()
+    for distiller in (distilled, followed):
+        distiller.train_to(3)
+    mine, other = (dict(each.objective.model.unet.named_parameters()) for each in (distilled, followed))
+    assert not torch.equal(mine["conv_in.weight"], before)
+    assert all(torch.equal(weight, other[name]) for name, weight in mine.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from space.shared.files import replacing
 from space.shared.image_files import SAMPLES_MANIFEST
-from space.shared.plain import InputError
+from space.shared.plain import InputError, flat
 
 CAPTIONS_NAME = "captions.jsonl"
 
@@ -78,7 +78,7 @@ class SampleFolder:
         Raises:
             InputError: it is not, and in which fields, or its manifest cannot be read.
         """
-        stored, now = dict(_flat(read_manifest(self.path))), dict(_flat(manifest))
+        stored, now = dict(flat(read_manifest(self.path))), dict(flat(manifest))
         differing = [
             f"{name} {stored.get(name)!r} there and {now.get(name)!r} now"
             for name in stored | now
@@ -136,11 +136,3 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict):
         raise InputError(f"out: {folder / SAMPLES_MANIFEST} is not a manifest: it holds no mapping")
     return manifest
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -10,10 +10,8 @@ import torch
 from evaluators.latency.lists import Effort, measured_list, sampled_networks
 from evaluators.latency.probes import MOST_TIMES, build_probe, macs, pair
 from evaluators.latency.runtimes import Place
-from evaluators.latency.whole import OwnDecoder, decoder_inputs
 from mdsearch.commands.latency_prices import main
 from space.autoencoder import Autoencoder
-from space.interchange.onnx_files import write_onnx
 from space.prices.coverage import parts_of_space
 from space.prices.latency import PriceList
 from space.prices.parts import TimedPart, parts
@@ -64,21 +62,3 @@ def test_a_space_of_decoders_needs_the_autoencoder_whose_encoder_stays(tmp_path:
         main(["space=decoder", out])
     with pytest.raises(InputError, match="autoencoder: has no effect beside a space of UNets"):
         main(["autoencoder=small", out])
-
-
-def test_a_whole_decoder_runs_in_onnx_runtime_and_keeps_its_names(tmp_path: Path) -> None:
-    """Its first place is called by a word of Python, which torch would write into its code."""
-    import onnxruntime
-
-    (decoder,) = sampled_networks(SPACE, 1, 0, "check", lambda a: isinstance(a, Autoencoder))
-    assert isinstance(decoder, Autoencoder)
-    module, (given, *_) = OwnDecoder(decoder).eval(), decoder_inputs(decoder)
-    names = list(module.state_dict())
-    assert names[0] == "decoder.places.in.0.weight"
-    write_onnx(module, given, ["out"], tmp_path / "decoder.onnx")
-    assert list(module.state_dict()) == names
-    session = onnxruntime.InferenceSession(tmp_path / "decoder.onnx")
-    (theirs,) = session.run(None, {"latents": given["latents"].numpy()})
-    with torch.no_grad():
-        ours = module(given["latents"]).numpy()
-    assert ours.std() > 0.01 and abs(theirs - ours).max() <= 1e-4 * abs(ours).max()

@@ -72,6 +72,14 @@ def test_what_is_no_plain_file_is_written_as_it_is(tmp_path: Path) -> None:
     write_text("said", str(pipe))
     assert os.read(end, 9) == b"said" and pipe.is_fifo()
     os.close(end)
+    read, write = os.pipe()
+    write_text("here, too", f"/dev/fd/{write}")  # as /dev/stdout is one, in front of a pipe
+    assert os.read(read, 9) == b"here, too"
+    os.close(read), os.close(write)
+    with (tmp_path / "kept").open("w") as file:  # or behind `> kept`: a rename would lose what is printed
+        write_text("said", f"/dev/fd/{file.fileno()}")
+        assert os.fstat(file.fileno()).st_ino == (tmp_path / "kept").stat().st_ino
+    assert (tmp_path / "kept").read_text() == "said"
 
 
 def test_images_keep_their_format(tmp_path: Path) -> None:

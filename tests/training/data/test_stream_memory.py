@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from tests.training.data.forms import image_bytes, tar
+from tests.training.data.forms import captioned, image_bytes, tar, text_beside
+from training.data.sources.index import versions_of_files
+from training.data.sources.place import DataPlace, open_place
+from training.data.sources.recognise import Reading, recognise
 
 SHARD = 10_000
 READ = """
@@ -68,3 +72,21 @@ def _measured(source: Path, cache: Path) -> list[float]:
     ran = subprocess.run(words, capture_output=True, text=True, check=True)
     found: list[float] = json.loads(ran.stdout.splitlines()[-1])
     return found
+
+
+def test_texts_beside_images_are_looked_at_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every start, to notice another text; the names of them all, 20,000, would take 1.6 MB."""
+    text_beside(tmp_path, captioned(2))
+    form, names = (
+        recognise(open_place(str(tmp_path)), Reading()),
+        [f"{number:06}.txt" for number in range(200)],
+    )
+    monkeypatch.setattr(DataPlace, "walk", lambda place: ((f"{n:05}", names) for n in range(100)))
+    monkeypatch.setattr(DataPlace, "version", lambda place, name: [name])
+    tracemalloc.start()
+    versions_of_files(form)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3e5

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from space.shared.decoding import Unreadable, decode_image
+from space.shared.decoding import Unreadable, decode_image, has_transparency
 from training.data.sheet import small_copy
 from training.data.sources.forms import Form
 from training.data.sources.index import Index
@@ -44,6 +44,7 @@ class ImageSurvey:
         broken: name and reason of each that cannot be.
         sizes: (N, 2) width and height of the others.
         duplicated: how many have the same bytes as an earlier one.
+        transparent: names of those of which something is, so that it is trained on white.
         shown: some of them, made small, with a caption each.
     """
 
@@ -51,6 +52,7 @@ class ImageSurvey:
     broken: dict[str, str] = field(default_factory=dict)
     sizes: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     duplicated: int = 0
+    transparent: list[str] = field(default_factory=list)
     shown: list[tuple[np.ndarray, str]] = field(default_factory=list)
 
 
@@ -98,8 +100,10 @@ def survey_images(
                 if isinstance(image, str):
                     found.broken[index.located(number).name] = image
                     continue
-                size, small = image
+                size, is_transparent, small = image
                 sizes.append(size)
+                if is_transparent:
+                    found.transparent.append(index.located(number).name)
                 assert isinstance(content, bytes)
                 seen[hashlib.blake2b(content, digest_size=8).digest()] += 1
                 if small is not None:
@@ -128,12 +132,14 @@ def _texts_of(index: Index, times: dict[int, int]) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda each: -each[1]))
 
 
-def _decoded(content: bytes | str, is_shown: bool) -> tuple[tuple[int, int], np.ndarray | None] | str:
-    """Width and height, and a small copy of what is shown: whole, photographs would fill the memory."""
+def _decoded(content: bytes | str, is_shown: bool) -> tuple[tuple[int, int], bool, np.ndarray | None] | str:
+    """Width and height, whether something is transparent, and a small copy of what is shown: whole,
+    photographs would fill the memory."""
     if isinstance(content, str):
         return content
     try:
         pixels = decode_image(content, on_white=True)
     except Unreadable as error:
         return str(error)
-    return (pixels.shape[1], pixels.shape[0]), small_copy(pixels) if is_shown else None
+    size = pixels.shape[1], pixels.shape[0]
+    return size, has_transparency(content), small_copy(pixels) if is_shown else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import tracemalloc
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ from tests.training.data.forms import (
     write_images,
 )
 from training.data.sources.forms import Form, ListedImage
-from training.data.sources.index import open_index, versions_of_files
-from training.data.sources.place import DataPlace, open_place
+from training.data.sources.index import open_index
+from training.data.sources.place import open_place
 from training.data.sources.recognise import Reading, recognise
 from training.data.sources.tables import Torn
 from training.data.stream import StreamSettings
@@ -54,21 +53,6 @@ def test_folders_of_any_depth_are_looked_into_where_nothing_lies_above(tmp_path:
     assert list(named(read(tmp_path / "texts"))) == [f"a/b/c/{name}" for name in IMAGES]
     shards(tmp_path / "shards" / "x" / "y", IMAGES)
     assert len(items(read(tmp_path / "shards"))[0]) == 4
-
-
-def test_texts_beside_images_are_looked_at_one_after_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At every start, to notice another text; the names of them all, 20,000, would take 1.6 MB."""
-    text_beside(tmp_path, IMAGES)
-    form, names = read(tmp_path), [f"{number:06}.txt" for number in range(200)]
-    monkeypatch.setattr(DataPlace, "walk", lambda place: ((f"{n:05}", names) for n in range(100)))
-    monkeypatch.setattr(DataPlace, "version", lambda place, name: [name])
-    tracemalloc.start()
-    versions_of_files(form)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 3e5
 
 
 def test_files_of_captions_in_folders_name_the_images_beside_them(tmp_path: Path) -> None:
