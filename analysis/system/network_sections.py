@@ -9,7 +9,7 @@ from typing import Any
 from analysis.report.html import Cell, PageTable, Row, number
 from analysis.report.sections.images import image_address
 from analysis.system.facts import System
-from analysis.system.sections import RUNTIME_WORDS, score_in_words
+from analysis.system.sections import RUNTIME_WORDS, score_in_words, shown_ms
 from evaluators.protocols.score import Score
 from evaluators.protocols.sheet import Sheet
 from search.formats import duration, gmacs_decimals
@@ -79,7 +79,10 @@ def _decoder_cells(system: System, name: str, a: Autoencoder, runtimes: list[str
         took = None if timed is None else timed.of("decoder", runtime)
         cells.append(
             Cell(
-                "" if took is None else f"{took.median:.3g} ({took.low:.3g} to {took.high:.3g})", css="number"
+                ""
+                if took is None
+                else f"{shown_ms(took.median)} ({shown_ms(took.low)} to {shown_ms(took.high)})",
+                css="number",
             )
         )
     return cells

@@ -149,11 +149,13 @@ def system_scores(system: System) -> dict[str, Any] | None:
 
 
 def _scores(one: SampleSet) -> dict[str, Score]:
-    return dict(one.sheet.scores) if one.sheet is not None else {}
+    """Those that decide, by name."""
+    known = {} if one.sheet is None else one.sheet.scores
+    return {name: score for name, score in known.items() if _is_first(score)}
 
 
 def _score_cells(one: SampleSet, names: list[str], first: SampleSet) -> list[Cell]:
-    cells = [Cell(f"{one.title}: {one.source.partition(';')[0]}"), number(one.evaluations)]
+    cells = [Cell(f"{one.title}: {one.source.partition(';')[0]}", css="wide"), number(one.evaluations)]
     cells.append(number(one.count))
     for name in names:
         score = _scores(one).get(name)
@@ -233,7 +235,7 @@ def _latency_cells(latency: Latency, runtime: str, one: SampleSet) -> list[Cell]
     whole = latency.image(runtime, one.evaluations)
     assert whole is not None
     each = [latency.of(part, runtime) for part in ("text", "unet", "decoder")]
-    text, unet, decoder = (Cell("" if part is None else f"{part.median:.3g}", css="number") for part in each)
+    text, unet, decoder = (Cell("" if part is None else shown_ms(part.median), css="number") for part in each)
     return [
         Cell(RUNTIME_WORDS.get(runtime, runtime)),
         Cell(one.title),
@@ -241,8 +243,8 @@ def _latency_cells(latency: Latency, runtime: str, one: SampleSet) -> list[Cell]
         unet,
         number(one.evaluations),
         decoder,
-        Cell(f"{whole.median:.3g}", whole.median, "number"),
-        Cell(f"{whole.low:.3g} to {whole.high:.3g}", css="number"),
+        Cell(shown_ms(whole.median), whole.median, "number"),
+        Cell(f"{shown_ms(whole.low)} to {shown_ms(whole.high)}", css="number"),
     ]
 
 
@@ -255,4 +257,9 @@ def _fastest(system: System) -> str | None:
 
 
 def _ms(took: Took | None) -> str:
-    return "?" if took is None else f"{took.median:.3g} ms"
+    return "?" if took is None else f"{shown_ms(took.median)} ms"
+
+
+def shown_ms(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
