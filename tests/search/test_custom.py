@@ -89,7 +89,7 @@ def documented(tmp_path):
 
 def test_the_documented_ones_pass_the_contract_by_the_documented_file(documented):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_sampler.py"]
-    environment = {"PYTHONPATH": f"{ROOT}:{documented}", "PATH": ""}
+    environment = {"PYTHONPATH": f"{ROOT}:{documented}", "PATH": "", "OMP_NUM_THREADS": "1"}  # as this one
     ran = subprocess.run(
         command, cwd=documented, env=environment, capture_output=True, text=True, check=False
     )
