@@ -23,14 +23,20 @@ class Lab:
         Raises:
             SystemExit: the same was done by other words, or the command failed.
         """
-        done, line = self.folder / "done" / name, " ".join(words)
-        if done.is_file():
+        done, line = self._done(name), " ".join(words)
+        if self.is_done(name):
             if (before := done.read_text(encoding="utf-8").strip()) != line:
                 sys.exit(f"{done}: was done by other words: {before}; allowed: these, or another folder")
             return
         self.run(*words)
         done.parent.mkdir(exist_ok=True)
         done.write_text(line + "\n", encoding="utf-8")
+
+    def is_done(self, name: str) -> bool:
+        return self._done(name).is_file()
+
+    def _done(self, name: str) -> Path:
+        return self.folder / "done" / name
 
     def run(self, *words: str) -> None:
         """Raises SystemExit, with its status, where a command fails."""

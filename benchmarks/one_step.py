@@ -18,6 +18,7 @@ Every part goes on where it was left. Scores are those of a search's trials; FOL
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -89,6 +90,8 @@ class OneStep(Lab):
 
     def base(self, seeds: Sequence[int]) -> None:
         run = ("enqueue=[md]", "trials=1", "rungs=[125]", "stopping=none", "confirmation=none")
+        if not self.is_done("run"):  # some seconds: what was interrupted begins anew
+            shutil.rmtree(self.folder / "run", ignore_errors=True)
         self.once("run", "search", "name=run", "runs_folder=.", "recorded=false", "backend=inline", *run)
         self.once(
             "base", "train", "out=base", f"training.steps={self.steps}", "training.caption_dropout=0.1",
@@ -106,16 +109,13 @@ class OneStep(Lab):
                 self._curves(name, "steps=1,2", "guidance=1")
 
     def few(self, seeds: Sequence[int]) -> None:
-        guided = f"training.guidance={GUIDED:g}"
         for seed in seeds:
             for way, share in (("vanilla", 0), ("guided", 0.1)):
-                own = ("objective=steps", f"objective.cfg_probability={share}", f"seed={seed}", guided)
+                own = ("objective=steps", f"objective.cfg_probability={share}", f"seed={seed}")
                 teacher = f"steps-{way}-16-seed{seed}"
                 self._distilled(teacher, *own, "objective.teacher_steps=50", "objective.sampling_steps=16")
-                name, last = (
-                    f"steps-{way}-8-seed{seed}",
-                    ("objective.teacher_steps=16", "objective.sampling_steps=8"),
-                )
+                name = f"steps-{way}-8-seed{seed}"
+                last = ("objective.teacher_steps=16", "objective.sampling_steps=8")
                 self._distilled(name, *own, *last, f"objective.teacher=models/{teacher}")
                 self._curves(name, "steps=8,4", f"guidance={GUIDED:g}")
             name = f"lcm-seed{seed}"
@@ -149,15 +149,9 @@ class OneStep(Lab):
     def _curves(self, name: str, *words: str) -> None:
         model = name if name == "base" else f"models/{name}"
         self.once(
-            f"curves-{name}",
-            "generate",
-            "curves",
-            "run=run",
-            f"model={model}",
-            f"name={name}",
-            "out=curves",
-            *words,
-        )
+            f"curves-{name}", "generate", "curves", "run=run", f"model={model}", f"name={name}",
+            "out=curves", *words,
+        )  # fmt: skip
 
     def curves(self) -> Curves | None:
         out = self.folder / "curves"

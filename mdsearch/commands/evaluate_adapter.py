@@ -118,10 +118,12 @@ def _of_pair(
     command: EvaluateAdapterCommand, model: Path, adapter: TrainedAdapter, console: Console
 ) -> list[dict[str, Any]]:
     """From the file that it was kept in, if it was measured before."""
-    settings = command.generation(model)
+    settings, device = command.generation(model), choose_device(command.device)
     about = {
         "model": model_identity(model)["digest"],
         "adapter": adapter.digest,
+        "own": str(adapter.own),
+        "device": device.type,
         "data": str(adapter.data),
         "settings": str(settings),
         "packages": {name: version(name) for name in IMAGE_PACKAGES},
@@ -131,7 +133,7 @@ def _of_pair(
     out = Path(command.out).expanduser()
     if not (file := out / f"{name}.json").is_file():
         console.print(f"{model} with {adapter.folder}")
-        data, device = load_data(adapter.data), choose_device(command.device)
+        data = load_data(adapter.data)
         with shown_progress(console, "images") as show:
             found = survival(
                 model, adapter.folder, adapter.own, data, settings, device,
