@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,14 +57,15 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     words.add_argument("folder", type=Path)
     words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    words.add_argument("--steps", type=int, default=2000, help="of each training")
+    words.add_argument("--steps", type=int, default=800, help="of each training")
+    words.add_argument("--batch", type=int, default=4, help="images a step")
+    words.add_argument("--at-once", type=int, default=available_cpus(), help="trainings, a thread each")
     words.add_argument("--rounds", type=int, default=21, help="of timing")
     words.add_argument("--tables", action="store_true", help="of what is there, without training any more")
     chosen = words.parse_args()
-    lab = Autoencoders(chosen.folder.resolve(), chosen.steps)
+    lab = Autoencoders(chosen.folder.resolve(), chosen.steps, chosen.batch)
     if not chosen.tables:
-        for seed in chosen.seeds:
-            lab.train(seed)
+        lab.train(chosen.seeds, chosen.at_once)
     print(f"\n{render_table([], list(quality_rows(lab)), 'markdown')}")
     print(render_table([], list(speed_rows(lab, chosen.seeds[0], chosen.rounds)), "markdown"), end="")
 
@@ -73,18 +75,28 @@ class Autoencoders(Lab):
     """A folder of them, named by channels or decoder, and seed."""
 
     steps: int
+    batch: int
 
-    def train(self, seed: int) -> None:
-        for channels in (8, 4):
-            self._trained(f"channels{channels}-seed{seed}", seed, f"autoencoder.latent_channels={channels}")
-        base = f"init_from=trained/channels8-seed{seed}"
-        alone = (base, "reconstruction.decoder_only=true")
-        self._trained(f"decoder-full-seed{seed}", seed, *alone)
+    def train(self, seeds: Sequence[int], at_once: int) -> None:
+        """Decoders begin from the autoencoders with 8 channels, and so after all of these."""
         (self.folder / "light.yaml").write_text(LIGHT, encoding="utf-8")
-        self._trained(f"decoder-light-seed{seed}", seed, *alone, "autoencoder=light.yaml")
+        with ThreadPoolExecutor(at_once) as pool:
+            list(pool.map(self._with_channels, (8,) * len(seeds) + (4,) * len(seeds), (*seeds, *seeds)))
+            list(pool.map(self._decoder, ("full",) * len(seeds) + ("light",) * len(seeds), (*seeds, *seeds)))
+
+    def _with_channels(self, channels: int, seed: int) -> None:
+        self._trained(f"channels{channels}-seed{seed}", seed, f"autoencoder.latent_channels={channels}")
+
+    def _decoder(self, kind: str, seed: int) -> None:
+        light = ("autoencoder=light.yaml",) if kind == "light" else ()
+        alone = (f"init_from=trained/channels8-seed{seed}", "reconstruction.decoder_only=true", *light)
+        self._trained(f"decoder-{kind}-seed{seed}", seed, *alone)
 
     def _trained(self, name: str, seed: int, *words: str) -> None:
-        same = ("data.image_size_px=64", f"reconstruction.steps={self.steps}", f"seed={seed}")
+        same = (
+            "data.image_size_px=64", f"reconstruction.steps={self.steps}", f"seed={seed}",
+            f"reconstruction.batch_size={self.batch}", "reconstruction.decay=cosine",
+        )  # fmt: skip
         self.once(name, "train", "autoencoder", f"out=trained/{name}", *same, *words)
         judged = ("data.image_size_px=64", "perceptual=none", "features=none", "samples=480")
         self.once(

@@ -14,10 +14,11 @@ import pytest
 import torch
 from diffusers import OnnxRuntimeModel, OnnxStableDiffusionPipeline
 
-from analysis.export.checks import figures
+from analysis.export.checks import LEAST_PSNR_DB, figures
 from analysis.export.components import Component, random_unet, unet_component
 from analysis.export.formats import write_component
-from analysis.export.onnx_component import run_onnx
+from analysis.export.onnx_component import IN_FEWER_BITS, run_onnx
+from analysis.export.torch_component import fixed
 from conf.compose import compose
 from space.architecture import Architecture
 from space.choices import Space, UniformSuggestions
@@ -122,11 +123,26 @@ def preset(name: str) -> Architecture:
     return Architecture.from_plain(compose("count", [f"arch={name}"])["arch"], "arch")
 
 
-@pytest.mark.slow  # each takes 10 CPU seconds: torch.export walks every operation of some 30 layers
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("name", ["md", "md_lite"])
-def test_the_papers_networks_narrow(name: str, precision: Any, tmp_path: Path) -> None:
+def test_the_papers_networks_narrow(name: str, tmp_path: Path) -> None:
+    """In every precision, of one export: that takes most of the time."""
     component = unet_component(random_unet(narrow(preset(name), PROXY)))
+    manifest = write_component(component, "onnx", tmp_path, about={})
+    assert manifest["check"]["relative_error"] < 1e-4 and manifest["check"]["deviation"] > 0.1
+    for reduced in IN_FEWER_BITS.values():
+        reduced(tmp_path / "model.onnx", tmp_path / "small.onnx")
+        found = figures(run_onnx(tmp_path / "small.onnx", given(component)), expected(component))
+        assert LEAST_PSNR_DB < found.psnr_db < 90 and found.deviation > 0.1
+
+
+@pytest.mark.slow  # what the two tests around this one do by one export, and for one batch, as it is called
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("network", ["md", "md_lite", *range(3)])
+def test_every_precision_in_any_batch(
+    network: str | int, precision: Any, space: Space, tmp_path: Path
+) -> None:
+    wide = preset(network) if isinstance(network, str) else sampled(space, network)
+    component = unet_component(random_unet(narrow(wide, PROXY)))
     manifest = write_component(component, "onnx", tmp_path, precision=precision, about={})
     assert manifest["check"]["deviation"] > 0.1
 
@@ -146,11 +162,15 @@ def space() -> Space:
     return found
 
 
-@pytest.mark.slow  # some 10 CPU seconds each
+def sampled(space: Space, number: int) -> Architecture:
+    return space.sample(UniformSuggestions(random.Random(number)))
+
+
 @pytest.mark.parametrize("number", range(20))
 def test_random_networks_of_the_space_narrow(number: int, space: Space, tmp_path: Path) -> None:
-    network = narrow(space.sample(UniformSuggestions(random.Random(number))), PROXY)
-    manifest = write_component(unet_component(random_unet(network)), "onnx", tmp_path, about={})
+    """For one batch: axes of any length take a third longer, and are the same for all networks."""
+    component = unet_component(random_unet(narrow(sampled(space, number), PROXY)))
+    manifest = write_component(fixed(component), "onnx", tmp_path, about={})
     assert manifest["check"]["relative_error"] < 1e-4
     assert manifest["check"]["deviation"] > 0.1
 
