@@ -82,7 +82,8 @@ class Autoencoders(Lab):
         (self.folder / "light.yaml").write_text(LIGHT, encoding="utf-8")
         with ThreadPoolExecutor(at_once) as pool:
             list(pool.map(self._with_channels, (8,) * len(seeds) + (4,) * len(seeds), (*seeds, *seeds)))
-            list(pool.map(self._decoder, ("full",) * len(seeds) + ("light",) * len(seeds), (*seeds, *seeds)))
+            both = [(kind, seed) for seed in seeds for kind in ("full", "light")]
+            list(pool.map(self._decoder, *zip(*both, strict=True)))
 
     def _with_channels(self, channels: int, seed: int) -> None:
         self._trained(f"channels{channels}-seed{seed}", seed, f"autoencoder.latent_channels={channels}")
