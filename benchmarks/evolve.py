@@ -3,7 +3,7 @@
 values: robust training of one network (MD with two blocks a level), the value of each of its stages, and
 each network without a stage trained anew, with each seed. Rank correlations of the two, with intervals by
 networks, and of the seeds among themselves; stages without which a network is the same are one, by their mean
-value. Some 20 core-minutes with one seed, 15 for each further one.
+value. Some 50 core-minutes; 20 with one seed.
 
 rivals: for each seed `experiment=snapfusion`, and samplers on its space and budget for as many training
 steps; the winners are trained again with another seed. Some 20 core-minutes a seed.
@@ -55,7 +55,7 @@ def main() -> None:
     words.add_argument("--steps", type=int, default=1000, help="of robust training before stages are valued")
     words.add_argument("--round", type=int, default=250, help="steps of robust training in a round of rivals")
     words.add_argument("--length", type=int, default=500, help="steps of a training by itself")
-    words.add_argument("--anew", type=int, nargs="+", default=[0], help="seeds of what is trained anew")
+    words.add_argument("--anew", type=int, nargs="+", default=[0, 1, 2], help="seeds of what is trained anew")
     words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of rivals")
     words.add_argument("--words", nargs="*", default=[], help="of every search: backend=inline")
     chosen = words.parse_args()

@@ -5,22 +5,22 @@
 
 The second runs anywhere, at widths / 16 and 8x8, to see that it works. First a price list of space=paper
 (list=graph: replayed CUDA graphs) and networks that it never saw, measured whole; then the three UNets, eager
-and compiled, as they are and channels_last. What would not end within `minutes` is not begun, and said. The
-same words go on with FOLDER.
+and compiled, as they are and channels_last. What would not end within `minutes`, three fifths of which are
+for the list and its check, is not begun, and said. The same words go on with FOLDER.
 """
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from benchmarks.lab import given_words, run_as_command
 from conf.compose import compose
 from evaluators.latency.designs import design
 from evaluators.latency.held_out import verdict_of_list
@@ -39,7 +39,7 @@ from space.choices import Space
 from space.prices.latency import PriceList
 from space.prices.macs import price
 from space.proxy import Proxy, narrow
-from space.shared.plain import from_plain
+from space.shared.plain import InputError, from_plain
 
 NETWORKS = {"MD": "md", "SD-1.5": "sd15", "SDXL": "sdxl"}
 LAYOUTS = ("contiguous", "channels_last")
@@ -47,6 +47,7 @@ LONGER = 2.5  # times: what the next network's compilation may take, by the long
 ALIKE = 1.3  # times: the same network's, in another layout
 FIRST_COMPILATION = 90.0  # seconds, before any has been seen
 RESERVE = 5.0
+LISTS_SHARE = 0.6  # of the minutes, for the list and its check
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class Chosen:
 
     @classmethod
     def of(cls, words: list[str]) -> Chosen:
-        given: dict[str, Any] = dict(word.split("=", 1) for word in words[1:])
+        if not words or "=" in words[0]:
+            raise InputError("FOLDER: none is named; allowed: a folder, as the first word")
+        given: dict[str, Any] = dict(given_words(words[1:], [field.name for field in fields(cls)][1:]))
         if "runtimes" in given:
             given["runtimes"] = given["runtimes"].split(",")
         plain = {name: _number(value) for name, value in given.items()}
@@ -90,8 +93,11 @@ def main(words: list[str]) -> int:
     Path(chosen.folder).mkdir(parents=True, exist_ok=True)
     print(f"{place.name()}, {place.precision}, torch {versions_of('eager')['torch']}, one image\n")
     space, budget = paper_space(chosen.narrower)
-    for line in list_and_check(space, budget, chosen, place):
-        print(line, flush=True)
+    try:
+        for line in list_and_check(space, budget, chosen, place, began + 60 * LISTS_SHARE * chosen.minutes):
+            print(line, flush=True)
+    except OutOfTime as left:
+        print(f"no time for more of the list and its check: {left}; the same words go on", flush=True)
     print()
     for line in table(chosen, place, until):
         print(line, flush=True)
@@ -124,8 +130,22 @@ def paper_space(narrower: int) -> tuple[Space, Budget]:
     return replace(space, levels=levels, base={name: getattr(small, name) for name in kept}), Budget()
 
 
-def list_and_check(space: Space, budget: Budget, chosen: Chosen, place: Place) -> Iterator[str]:
-    """A list in FOLDER/prices.json, made anew or read, beside networks measured whole."""
+class OutOfTime(Exception):
+    """With what was done, of how much."""
+
+
+def within(until: float) -> Callable[[int, int], None]:
+    """Raises OutOfTime between two measurements; those that are done stay."""
+
+    def on_done(done: int, of: int) -> None:
+        if done < of and time.monotonic() > until:
+            raise OutOfTime(f"{done} of {of}")
+
+    return on_done
+
+
+def list_and_check(space: Space, budget: Budget, chosen: Chosen, place: Place, until: float) -> Iterator[str]:
+    """A list in FOLDER/prices.json, made anew or read, beside networks measured whole. Raises OutOfTime."""
     folder = Path(chosen.folder)
     file = folder / "prices.json"
 
@@ -136,7 +156,9 @@ def list_and_check(space: Space, budget: Budget, chosen: Chosen, place: Place) -
         effort = Effort(chosen.seconds, 5, chosen.rounds)
         networks = calibrating_networks(space, chosen.networks, 0, fits)
         parts, journal = design(space), file.with_suffix(".begun")
-        measured_list(space, parts, networks, chosen.list, place, journal, effort=effort).write(file)
+        measured_list(
+            space, parts, networks, chosen.list, place, journal, effort=effort, on_done=within(until)
+        ).write(file)
     prices = PriceList.load(file)
     yield from summary(prices)
     seen = {one.network.id for one in prices.whole}
@@ -144,7 +166,15 @@ def list_and_check(space: Space, budget: Budget, chosen: Chosen, place: Place) -
     about = {"runtime": chosen.list, "device": place.name(), "precision": place.precision}
     about |= {"versions": versions_of(chosen.list), "rounds": chosen.rounds}
     journal = Journal(folder / "check.jsonl", about)
-    measure_twice(held_out, chosen.list, place, journal, rounds=chosen.rounds, clock=time.perf_counter)
+    measure_twice(
+        held_out,
+        chosen.list,
+        place,
+        journal,
+        rounds=chosen.rounds,
+        clock=time.perf_counter,
+        on_done=within(until),
+    )
     found = verdict_of_list([whole_of(a, prices, journal.results[a.id]) for a in held_out])
     yield (
         f"{found.networks} networks never measured for the list: error median {found.median_error:.1%}, mean "
@@ -213,4 +243,4 @@ def _cell(found: dict[str, Any] | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_as_command(main, __doc__)

@@ -1,11 +1,14 @@
-"""Long benchmarks that are made of commands: each is run once in a folder, and goes on where it was left."""
+"""What benchmarks share: their words, and a folder in which long ones run each command once, and go on."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from space.shared.plain import InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,27 @@ class Lab:
         print("mdsearch " + " ".join(words), flush=True)
         if status := subprocess.run([sys.executable, "-m", "mdsearch", *words], cwd=self.folder).returncode:
             sys.exit(status)
+
+
+def given_words(words: Sequence[str], allowed: Collection[str]) -> dict[str, str]:
+    """`name=value` by name. Raises InputError for another word."""
+    given = dict[str, str]()
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or name not in allowed:
+            raise InputError(f"{name}: is no word of this benchmark; {nearest(name, allowed)}")
+        given[name] = value
+    return given
+
+
+def run_as_command(main: Callable[[list[str]], int], about: str | None) -> None:
+    """With the words of the command line. Ends the process: bad input in one line and status 2."""
+    words = sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        print(about)
+        sys.exit(0)
+    try:
+        sys.exit(main(words))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

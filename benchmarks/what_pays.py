@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.lab import given_words, run_as_command
 from evaluators.latency.quiet import CpuMoment, quietness
 from evaluators.latency.runtimes import Place, runner
 from evaluators.latency.timing import Timing, alternating
@@ -23,6 +24,7 @@ from search.named import named_architecture
 from space.architecture import Architecture
 from space.prices.macs import price
 from space.shared.cpus import available_cpus
+from space.shared.plain import InputError
 
 PAPERS_PROXY = 1  # a level of the paper's network: the one at 32x32
 
@@ -108,12 +110,16 @@ def table(decisions: Sequence[Decision], found: dict[tuple[str, str], Saved], ru
 
 
 def main(words: list[str]) -> int:
-    given = dict(word.split("=", 1) for word in words)
+    numbers = {"threads": available_cpus(), "rounds": 9, "narrower": 1}
+    given = given_words(words, (*numbers, "runtimes"))
     runtimes = given.pop("runtimes", "eager,compiled,onnx").split(",")
-    numbers = {"threads": available_cpus(), "rounds": 9, "narrower": 1} | {
-        name: int(value) for name, value in given.items()
-    }
+    for name, value in given.items():
+        if not value.isdecimal() or int(value) < 1:
+            raise InputError(f"{name}: {value} is not possible; allowed: a whole number, 1 or more")
+        numbers[name] = int(value)
     place, begin = Place("cpu", numbers["threads"]), CpuMoment.now()
+    for runtime in runtimes:
+        place.check(runtime)
     md = named_architecture("md")
     pairs = decisions(narrowed(md, numbers["narrower"]) if numbers["narrower"] > 1 else md)
     found: dict[tuple[str, str], Saved] = {}
@@ -128,4 +134,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_as_command(main, __doc__)

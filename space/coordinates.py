@@ -12,9 +12,18 @@ def with_coordinates(latents: Tensor, conditions: int = 0) -> Tensor:
     """(B, C, H, W) latents to (B, C + 2, H, W): from -1 to 1 across and down; behind them the last channels
     of `latents`, so many, which are conditions (inpainting's)."""
     batch, _, height, width = latents.shape
-    down, across = (torch.linspace(-1, 1, n, device=latents.device) for n in (height, width))
-    grid = torch.stack(torch.meshgrid(across, down, indexing="xy"))
-    beside = grid.to(latents.dtype).expand(batch, COORDINATES, height, width)
+    grid = coordinate_grid(height, width, latents.device).to(latents.dtype)
+    return beside_latents(latents, grid.expand(batch, COORDINATES, height, width), conditions)
+
+
+def coordinate_grid(height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """(2, H, W)."""
+    down, across = (torch.linspace(-1, 1, n, device=device) for n in (height, width))
+    return torch.stack(torch.meshgrid(across, down, indexing="xy"))
+
+
+def beside_latents(latents: Tensor, beside: Tensor, conditions: int) -> Tensor:
+    """Coordinates, (B, 2, H, W), between latents and conditions."""
     if not conditions:
         return torch.cat([latents, beside], dim=1)
     return torch.cat([latents[:, :-conditions], beside, latents[:, -conditions:]], dim=1)

@@ -38,7 +38,7 @@ def write_mlpackage(component: Component, path: Path, precision: Bits) -> None:
             compute_precision=ct.transform.FP16ComputePrecision(op_selector=_may_be_half),
             skip_model_load=True,
         )
-    except (RuntimeError, NotImplementedError, ValueError) as error:
+    except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
         raise unsupported(component, error) from None
     model.save(str(path))
     for name, tensor in zip(component.outputs, component(), strict=True):

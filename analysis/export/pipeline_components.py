@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.export.components import BATCH, Component, unet_component
-from space.coordinates import COORDINATES, with_coordinates
+from space.coordinates import COORDINATES, beside_latents, coordinate_grid
 from space.interchange.pixel_autoencoder import PixelAutoencoder
 from space.shared.seeds import generator
 from space.unet import UNet
@@ -83,10 +83,10 @@ def decoder_component(vae: Any, latent_shape: tuple[int, int, int]) -> Component
 def coordinates_inside(component: Component, conditions: int = 0) -> Component:
     """Of a UNet that was trained with coordinates: the same, to which latents alone are given, and behind
     them so many channels of conditions."""
-    latents = component.inputs["sample"][:, :-COORDINATES]
+    latents = component.inputs["sample"][:, :-COORDINATES].contiguous()  # as ExecuTorch has its inputs
     return replace(
         component,
-        module=_WithCoordinates(component.module, conditions).eval(),
+        module=_WithCoordinates(component.module, latents.shape[-2:], conditions).eval(),
         inputs={**component.inputs, "sample": latents},
     )
 
@@ -104,9 +104,15 @@ class _TextEncoder(nn.Module):
 
 
 class _WithCoordinates(nn.Module):
-    def __init__(self, network: nn.Module, conditions: int) -> None:
+    """Coordinates are constants, of latents as large as the network's: sizes that are computed as it runs are
+    not for all formats."""
+
+    grid: Tensor
+
+    def __init__(self, network: nn.Module, size: Sequence[int], conditions: int) -> None:
         super().__init__()
         self.network, self.conditions = network, conditions
+        self.register_buffer("grid", coordinate_grid(*size))
 
     def forward(
         self,
@@ -118,7 +124,8 @@ class _WithCoordinates(nn.Module):
         third: Tensor | None = None,
     ) -> Tensor:
         further = [given for given in (first, second, third) if given is not None]
-        sample = with_coordinates(sample, self.conditions)
+        beside = torch.zeros_like(sample[:, :1]) + self.grid
+        sample = beside_latents(sample, beside, self.conditions)
         output: Tensor = self.network(sample, timestep, encoder_hidden_states, *further)
         return output[:, :-COORDINATES]
 

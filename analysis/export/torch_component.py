@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from analysis.export.checks import Bits, exported, unsupported
-from analysis.export.components import Component
+from analysis.export.components import BATCH, Component
 from space.shared.files import write_whole
+from space.shared.plain import InputError
 
 
 def write_program(component: Component, path: Path, precision: Bits) -> None:
@@ -29,8 +30,8 @@ def run_program(path: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray
 
 
 def fixed(component: Component) -> Component:
-    """With axes as long as in the examples: what XNNPACK plans its memory for."""
-    return replace(component, dynamic={})
+    """With axes as long as in the examples, a time for each image: what XNNPACK plans its memory for."""
+    return replace(component.with_axes({"steps": BATCH}), dynamic={})
 
 
 def write_pte(component: Component, path: Path, precision: Bits) -> None:
@@ -47,10 +48,17 @@ def write_pte(component: Component, path: Path, precision: Bits) -> None:
 
 
 def run_pte(path: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Raises InputError for a file that its runtime does not take."""
     from executorch.runtime import Runtime
 
-    method = Runtime.get().load_program(path).load_method("forward")
-    return [tensor.numpy() for tensor in method.execute(list(map(torch.from_numpy, inputs.values())))]
+    try:
+        method = Runtime.get().load_program(path).load_method("forward")
+        return [tensor.numpy() for tensor in method.execute(list(map(torch.from_numpy, inputs.values())))]
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{path.name}: ExecuTorch's runtime does not take what was written: {reason}"
+        ) from None
 
 
 def _program(component: Component) -> torch.export.ExportedProgram:

@@ -14,6 +14,7 @@ from conf.compose import compose
 from conf.repeated import refuse_beside
 from mdsearch.count_autoencoder import USUAL_AGAINST, print_count
 from mdsearch.second_opinions import as_plain, count_opinions, print_opinions
+from search.latency import elsewhere_note
 from space.architecture import Architecture
 from space.autoencoder import Autoencoder
 from space.budget import Budget
@@ -142,9 +143,10 @@ def count_summary(a: Architecture, settings: PriceSettings) -> dict[str, Any]:
 
 
 def latencies(a: Architecture, budget: Budget) -> list[dict[str, Any]]:
-    """ms by each price list. Raises InputError for what one does not hold."""
+    """ms by each price list, and how its device or versions differ from here. Raises InputError for what one
+    does not hold."""
     each = zip(budget.lists, budget.latencies(a), strict=True)
-    return [{"list": one.describe(), "ms": ms} for one, ms in each]
+    return [{"list": one.describe(), "ms": ms, "note": elsewhere_note(one) or None} for one, ms in each]
 
 
 def _print_text(a: Architecture, settings: PriceSettings) -> None:
@@ -158,7 +160,7 @@ def _print_text(a: Architecture, settings: PriceSettings) -> None:
     console.print(_breakdown_table(a, cost, "where", "by level"))
     console.print(_breakdown_table(a, cost, "kind", "by kind of block"))
     for one in predicted:
-        print(f"latency {one['ms']:.1f} ms: {one['list']}")
+        print(f"latency {one['ms']:.1f} ms: {', '.join(filter(None, (one['list'], one['note'])))}")
     for name, budget in _budgets(settings).items():
         over = budget.excess(a)
         print(f"budget {name}: {'over, ' + '; '.join(over) if over else 'fits'}")

@@ -27,6 +27,7 @@ from space.architecture import Architecture
 from space.shared.console import command_console
 from space.shared.cpus import available_cpus
 from space.shared.disk import refuse_little_disk
+from space.shared.outputs import refuse_used_file
 from space.shared.plain import InputError, from_plain, to_plain
 
 LATENCY_TEXTS = ("arch_file", "run", "model", "out")
@@ -92,6 +93,8 @@ def main(words: list[str]) -> int:
     refuse_beside(words, "run", ["arch"], "whose best is an architecture itself")
     refuse_beside(words, "model", ["arch", "arch_file", "run", "size"], "which is a network itself")
     command: LatencyCommand = from_plain(LatencyCommand, compose("latency", as_text(words, LATENCY_TEXTS)))
+    if command.out is not None:
+        refuse_used_file(command.out)
     subject, place = measured_parts_of(command), command.place()
     runtimes, lacking = command.chosen(place)
     if any(runtime.startswith("onnx") for runtime in runtimes):

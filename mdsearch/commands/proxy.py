@@ -21,6 +21,7 @@ from space.proposal import INNER_SIZES, deepest, inner_size, proposed_proxies
 from space.proxy import Proxy, narrow
 from space.shared.command_lines import setting_word, typed_line
 from space.shared.console import command_console
+from space.shared.outputs import refuse_used_file
 from space.shared.plain import InputError, from_plain, to_plain
 from training.settings import TrainingSettings
 
@@ -75,6 +76,8 @@ class MeasuredProxy:
 def main(words: list[str]) -> int:
     command: ProxyCommand = from_plain(ProxyCommand, compose("proxy", words))
     command.space.check_order()
+    if command.out is not None:
+        refuse_used_file(command.out)
     measured = list(_measured(command))
     chosen = proposal(measured, command.steps, command.minutes)
     if command.format == "json":

@@ -25,6 +25,14 @@ def free_folder(out: str) -> Path:
     return folder
 
 
+def refuse_used_file(out: str) -> None:
+    """Before what takes long. Raises InputError where a file or a folder is there; pipes, and whatever /dev
+    names, are written to."""
+    path = Path(out).expanduser().absolute()
+    if path.parts[1:2] != ("dev",) and (path.is_file() or path.is_dir()):
+        raise InputError(f"out: {out!r} is there already; allowed: a new file")
+
+
 @contextmanager
 def writing_folder(out: Path) -> Iterator[Path]:
     """One that becomes `out` once all is in it. Raises InputError where that cannot be written."""

@@ -136,15 +136,18 @@ def test_of_a_trained_model_all_parts_are_its_own(tmp_path: Path, capsys: pytest
     noise = DiffusionSettings(prediction="v", schedule="scaled_linear")
     own = ModelSettings(16, ("a", "red"), 1.0, 1, noise, latents, TextSettings(layers=0))
     Model(MD_LIKE, own, torch.device("cpu")).save(tmp_path / "model")
-    words = ["runtimes=[eager]", "rounds=2", "threads=1", "steps=[1,4]", f"out={tmp_path / 'l.json'}"]
-    assert latency.main([f"model={tmp_path / 'model'}", *words]) == 0
+    words, out = ["runtimes=[eager]", "rounds=2", "threads=1", "steps=[1,4]"], f"out={tmp_path / 'l.json'}"
+    assert latency.main([f"model={tmp_path / 'model'}", *words, out]) == 0
     assert "all parts here are the model's own" in capsys.readouterr().out
     found = json.loads((tmp_path / "l.json").read_text())
     assert (found["id"], found["latent_size"]) == (MD_LIKE.id, 8)
     text, unet, decoder = (found["parts"][name]["eager"]["median_ms"] for name in ("text", "unet", "decoder"))
     assert [row["overall"] for row in found["rows"]] == [text + unet + decoder, text + 4 * unet + decoder]
-    assert latency.main([f"model={tmp_path / 'ae'}", "parts=[decoder]", *words]) == 0
-    assert json.loads((tmp_path / "l.json").read_text())["id"] == described.id
+    with pytest.raises(InputError, match=r"out: .* is there already; allowed: a new file"):
+        latency.main(["arch=md", "rounds=1000000", out])
+    capsys.readouterr()
+    assert latency.main([f"model={tmp_path / 'ae'}", "parts=[decoder]", *words, "format=json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == described.id
     with pytest.raises(InputError, match=r"^parts: text is none of .*; allowed: parts=\[decoder\]"):
         latency.main([f"model={tmp_path / 'ae'}", *words])
     with pytest.raises(InputError, match=r"^model: .* holds neither model\.json nor an autoencoder's config"):

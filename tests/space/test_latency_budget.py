@@ -119,6 +119,7 @@ def test_count_says_what_is_over(
     assert count.main(words) == 0
     text, ms = capsys.readouterr().out, made_list(NETWORKS, device="fast").milliseconds(LARGE)
     assert "ms > 1 (onnx in fp32 on fast" in text and f"latency {ms:.1f} ms: onnx in fp32 on fast" in text
+    assert "another device than this" in text
     assert count.main([words[0], f"budget.prices=[{files[0]},{files[1]}]", "format=json"]) == 0
     assert [one["ms"] for one in json.loads(capsys.readouterr().out)["latencies"]] == [
         ms,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,17 @@ import pytest
 import torch
 
 from analysis.export import on_a_mac
-from analysis.export.components import random_unet
+from analysis.export.components import Component, random_unet
 from analysis.export.formats import FORMATS, bytes_needed, chosen_format, network_digest, write_component
+from analysis.export.pipeline_components import coordinates_inside
 from space.shared.plain import InputError
 from tests.analysis.export.networks import MD_LIKE
+
+Prepared = Callable[[Component], Component]
+
+
+def as_it_is(component: Component) -> Component:
+    return component
 
 
 def needs(package: str) -> pytest.MarkDecorator:
@@ -25,19 +33,28 @@ def needs(package: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(missing, reason=f"{package} is not installed")
 
 
+def test_what_executorch_gets_has_a_time_for_each_image() -> None:
+    component = FORMATS["executorch"].component(random_unet(MD_LIKE))
+    assert not component.dynamic
+    assert [tensor.shape[0] for tensor in component.inputs.values()] == [2, 2, 2]
+
+
 @needs("executorch")
 @pytest.mark.slow  # XNNPACK's partitioner takes some 20 CPU seconds
-def test_executorch(tmp_path: Path) -> None:
-    component = FORMATS["executorch"].component(random_unet(MD_LIKE))
+@pytest.mark.parametrize(("prepared", "channels"), [(as_it_is, 4), (coordinates_inside, 2)])
+def test_executorch(prepared: Prepared, channels: int, tmp_path: Path) -> None:
+    component = prepared(FORMATS["executorch"].component(random_unet(MD_LIKE)))
     manifest = write_component(component, "executorch", tmp_path, about={})
     assert (manifest["file"], manifest["verified"]) == ("model.pte", True)
-    assert manifest["inputs"]["sample"]["shape"] == [2, 4, 8, 8]
+    assert manifest["inputs"]["sample"]["shape"] == [2, channels, 8, 8]
+    assert manifest["inputs"]["timestep"]["shape"] == [2]
     assert manifest["check"]["relative_error"] < 1e-4 and manifest["check"]["deviation"] > 0.1
 
 
 @needs("coremltools")
-def test_core_ml_is_written_unverified_with_all_that_verifies_it(tmp_path: Path) -> None:
-    component = FORMATS["coreml"].component(random_unet(MD_LIKE))
+@pytest.mark.parametrize("prepared", [as_it_is, coordinates_inside])
+def test_core_ml_is_written_unverified_with_all_that_verifies_it(prepared: Prepared, tmp_path: Path) -> None:
+    component = prepared(FORMATS["coreml"].component(random_unet(MD_LIKE)))
     manifest = write_component(component, "coreml", tmp_path, about={})
     assert (manifest["precision"], manifest["verified"], manifest["check"]) == ("fp16", False, None)
     assert manifest["inputs"]["encoder_hidden_states"]["shape"] == [2, 16, 1, 10]

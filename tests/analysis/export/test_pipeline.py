@@ -174,6 +174,17 @@ def test_coordinates_stand_beside_what_else_a_network_is_told() -> None:
     with torch.no_grad():
         wanted = whole.module(with_coordinates(sample), *others)[:, :-2]
     assert inside()[0].equal(wanted) and wanted.std() > 0.1
+    assert sample.is_contiguous()  # ExecuTorch takes no other
+    around = coordinates_inside(replace(whole, module=_Last()), conditions=3)
+    traced = str(torch.jit.trace(around.module, tuple(around.inputs.values())).graph)
+    assert "aten::cat" in traced and "aten::size" not in traced  # coremltools makes no numbers of sizes
+
+
+class _Last(nn.Module):
+    """In the place of a network: what it is given."""
+
+    def forward(self, sample: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        return sample
 
 
 def test_a_decoder_of_ours_is_exported_and_timed_as_any(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from benchmarks import gpu_latency
+from benchmarks.lab import run_as_command
 from evaluators.latency import runtimes
 from space.budget import Budget
 from tests.evaluators.latency.test_lists import SPACE, made_runtime
@@ -72,11 +74,43 @@ def test_what_would_not_end_in_time_is_not_begun(
     assert rows[0].count("not measured: no time") == 2 and layouts == [False, True]
 
 
+def test_neither_is_a_list_that_leaves_no_time(
+    tmp_path: Path, layouts: list[bool], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gpu_latency.main([str(tmp_path), *WORDS, "minutes=0"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"no time for more of the list and its check: 0 of \d+; the same words go on", text)
+    assert layouts == [] and text.count("not measured: no time") == 8
+    assert not (tmp_path / "prices.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "FOLDER: none is named"),
+        (["out", "device=tpu"], "device: 'tpu'"),
+        (["out", "device=cpu", "list=tflite"], "tflite"),
+        (["out", "now"], "now: is no word of this benchmark"),
+    ],
+)
+def test_bad_words_are_one_line_and_status_2(
+    words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["gpu_latency", *words])
+    with pytest.raises(SystemExit) as ended:
+        run_as_command(gpu_latency.main, "about")
+    assert ended.value.code == 2 and not list(tmp_path.iterdir())
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and told in error and error.count("\n") == 1
+
+
 def test_the_papers_space_narrowed_is_a_space() -> None:
     space, budget = gpu_latency.paper_space(16)
     assert dict(space.choices())["level_3.channels"] == tuple(range(48, 84, 4))
     assert (space.first.latent_size, space.first.heads, budget.bounds()) == (8, 2, {})
     full, paper = gpu_latency.paper_space(1)
     assert full.first.latent_size == 64 and paper.gmacs == 200
-    with pytest.raises(Exception, match=r"minuets: no such field"):
+    with pytest.raises(Exception, match=r"minuets: is no word of this benchmark; did you mean 'minutes'"):
         gpu_latency.Chosen.of(["out", "minuets=3"])

@@ -11,7 +11,7 @@ from PIL import Image
 
 from analysis.evidence.network_files import NetworkFile, write_networks
 from analysis.rendering import write_text
-from space.shared.outputs import free_folder, save_image, writing_file, writing_folder
+from space.shared.outputs import free_folder, refuse_used_file, save_image, writing_file, writing_folder
 from space.shared.plain import InputError
 from tests.search.histories import MD, MD_LITE
 from training.data.sheet import save_sheet
@@ -23,6 +23,16 @@ def test_a_folder_comes_with_all_that_is_in_it(tmp_path: Path) -> None:
         (own / "a").write_text("1")
         assert not out.exists()
     assert (out / "a").read_text() == "1" and os.listdir(out.parent) == ["out"]
+
+
+def test_what_is_there_is_no_place_for_what_was_measured(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("1")
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    for used in ("kept", "link", "."):
+        with pytest.raises(InputError, match=r"out: '.*' is there already; allowed: a new file"):
+            refuse_used_file(str(tmp_path / used))
+    refuse_used_file(str(tmp_path / "new"))
+    refuse_used_file("/dev/stdout")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, InputError])
