@@ -130,7 +130,9 @@ def contenders(c: Comparison) -> list[Contender]:
     found.append(Contender(f"diffusers, {what}", common, peer, theirs))
     if c.layout == "md":
         network = UNet(a).to(c.device)
-        nn.init.normal_(network.conv_out.weight, std=0.02)  # from zero on, no gradient would flow
+        last = network.conv_out.weight
+        assert isinstance(last, Tensor)
+        nn.init.normal_(last, std=0.02)  # from zero on, no gradient would flow
         found.append(Contender("ours, MD itself", a, network, ours))
     return found
 

@@ -12,7 +12,7 @@ for the list and its check, is not begun, and said. The same words go on with FO
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,13 +67,13 @@ class Chosen:
     seconds: float = 0.3
 
     @classmethod
-    def of(cls, words: list[str]) -> Chosen:
+    def of(cls, words: Sequence[str]) -> Chosen:
         if not words or "=" in words[0]:
             raise InputError("FOLDER: none is named; allowed: a folder, as the first word")
-        given: dict[str, Any] = dict(given_words(words[1:], [field.name for field in fields(cls)][1:]))
-        if "runtimes" in given:
-            given["runtimes"] = given["runtimes"].split(",")
+        given = given_words(words[1:], [field.name for field in fields(cls)][1:])
         plain = {name: _number(value) for name, value in given.items()}
+        if "runtimes" in given:
+            plain["runtimes"] = given["runtimes"].split(",")
         found: Chosen = from_plain(cls, plain | {"folder": words[0]})
         return found
 
@@ -155,15 +155,15 @@ def list_and_check(space: Space, budget: Budget, chosen: Chosen, place: Place, u
     if not file.is_file():
         effort = Effort(chosen.seconds, 5, chosen.rounds)
         networks = calibrating_networks(space, chosen.networks, 0, fits)
-        parts, journal = design(space), file.with_suffix(".begun")
+        parts, begun = design(space), file.with_suffix(".begun")
         measured_list(
-            space, parts, networks, chosen.list, place, journal, effort=effort, on_done=within(until)
+            space, parts, networks, chosen.list, place, begun, effort=effort, on_done=within(until)
         ).write(file)
     prices = PriceList.load(file)
     yield from summary(prices)
     seen = {one.network.id for one in prices.whole}
     held_out = sampled_networks(space, chosen.check, 0, "check", lambda a: a.id not in seen and fits(a))
-    about = {"runtime": chosen.list, "device": place.name(), "precision": place.precision}
+    about: dict[str, Any] = {"runtime": chosen.list, "device": place.name(), "precision": place.precision}
     about |= {"versions": versions_of(chosen.list), "rounds": chosen.rounds}
     journal = Journal(folder / "check.jsonl", about)
     measure_twice(
@@ -221,7 +221,7 @@ def timed(a: Architecture, runtime: str, layout: str, place: Place, rounds: int)
         module = unet_module(a)
     inputs = unet_inputs(a)
     if layout == "channels_last":
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = module.to(memory_format=torch.channels_last)
         inputs = [
             {
                 name: x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -139,7 +140,7 @@ def measure(folder: Path) -> dict[str, float]:
 
     with mock.patch("os.fsync"):
         found["decision_ms"] = 1e3 * median(
-            _seconds(lambda trial=trial: judge(trial)) for trial in history.trials[-DECISIONS:]
+            _seconds(partial(judge, trial)) for trial in history.trials[-DECISIONS:]
         )
     found["driver_mib"] = _resident_mib()
     found["csv_s"] = _seconds(lambda: write_tables(folder, history))

@@ -119,13 +119,13 @@ class OneStep(Lab):
                 self._distilled(name, *own, *last, f"objective.teacher=models/{teacher}")
                 self._curves(name, "steps=8,4", f"guidance={GUIDED:g}")
             name = f"lcm-seed{seed}"
-            own = (
+            inside = (
                 "objective=lcm",
                 f"seed={seed}",
                 f"objective.cfg_range=[1,{2 * GUIDED:g}]",
                 f"objective.guidance={GUIDED:g}",
             )
-            self._distilled(name, *own)
+            self._distilled(name, *inside)
             self._curves(name, "steps=4,2", f"guidance={GUIDED:g}")
 
     def adapters(self, seeds: Sequence[int]) -> None:

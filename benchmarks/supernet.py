@@ -40,8 +40,9 @@ from search.samplers.linear import LinearSettings
 from search.settings import SearchSettings, settings_from_plain
 from search.strategies.supernet import SupernetSettings
 from space.architecture import Architecture
-from space.choices import Space
+from space.candidates import Candidate
 from space.paths import SpacePaths
+from space.search_space import AnySpace
 from training.checkpoints import Checkpoints
 from training.data.factory import load_data
 from training.supernet import SupernetTrainer
@@ -171,11 +172,11 @@ class InheritedRanks:
     def make(self, seed: int) -> InheritedRanks:
         return replace(self, name=f"inherited {seed}")
 
-    def proposals(self, space: Space, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
+    def proposals(self, space: AnySpace, past: Sequence[Observation], number: int) -> Iterator[Proposal]:
         raise AssertionError("a replay asks for ranks")
 
     def rank(
-        self, space: Space, candidates: Sequence[Architecture], past: Sequence[Observation], number: int
+        self, space: AnySpace, candidates: Sequence[Candidate], past: Sequence[Observation], number: int
     ) -> list[int]:
         losses = [self.losses[candidate.id] for candidate in candidates]
         places = np.argsort(np.argsort(losses, kind="stable"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -84,9 +84,10 @@ def coordinates_inside(component: Component, conditions: int = 0) -> Component:
     """Of a UNet that was trained with coordinates: the same, to which latents alone are given, and behind
     them so many channels of conditions."""
     latents = component.inputs["sample"][:, :-COORDINATES].contiguous()  # as ExecuTorch has its inputs
+    _, _, height, width = latents.shape
     return replace(
         component,
-        module=_WithCoordinates(component.module, latents.shape[-2:], conditions).eval(),
+        module=_WithCoordinates(component.module, height, width, conditions).eval(),
         inputs={**component.inputs, "sample": latents},
     )
 
@@ -109,10 +110,10 @@ class _WithCoordinates(nn.Module):
 
     grid: Tensor
 
-    def __init__(self, network: nn.Module, size: Sequence[int], conditions: int) -> None:
+    def __init__(self, network: nn.Module, height: int, width: int, conditions: int) -> None:
         super().__init__()
         self.network, self.conditions = network, conditions
-        self.register_buffer("grid", coordinate_grid(*size))
+        self.register_buffer("grid", coordinate_grid(height, width))
 
     def forward(
         self,
