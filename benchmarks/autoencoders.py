@@ -1,13 +1,16 @@
 """8 latent channels against 4, and a light decoder: section 3.5, small.
 
-    python -m benchmarks.autoencoders FOLDER
+    python -m benchmarks.autoencoders FOLDER [--parts channels decoder]
 
-Stable Diffusion's blocks at a quarter of their widths, for scenes of 64 px, with 8 and with 4 latent
-channels, each with every seed, trained alike; then for the encoder with 8 a light decoder, and for as many
-steps the full one. PSNR and SSIM of held-out scenes; what a decoder takes here, eager and in ONNX Runtime, in
-turns. Images as in the paper's Figure 3, with differences magnified, are FOLDER/scores/*/samples.png.
+channels: a small autoencoder of factor 8 for scenes of 32 px, with 8 and with 4 latent channels, each with
+every seed, trained alike.
 
-Every part goes on where it was left.
+decoder: Stable Diffusion's blocks at a quarter of their widths, for scenes of 64 px, and a light decoder for
+the encoder of the first seed, trained for as many steps as that was; what either decoder takes here, eager
+and in ONNX Runtime, in turns.
+
+PSNR and SSIM are of held-out scenes. Images as in the paper's Figure 3, with differences magnified, are
+FOLDER/scores/*/samples.png. Parts go on where they were left, a training a core.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +32,27 @@ from evaluators.latency.whole import OwnDecoder, decoder_inputs
 from space.interchange.autoencoder_files import read_autoencoder
 from space.shared.cpus import available_cpus
 
+EIGHTFOLD = """# As conf/autoencoder/small.yaml, halved once more
+schema_version: 1
+latent_channels: 8
+image_size: 32
+encoder:
+  middle: {blocks: 2, attention: true}
+  norm_groups: 8
+  levels:
+  - {channels: 16, blocks: 1}
+  - {channels: 32, blocks: 1}
+  - {channels: 64, blocks: 1}
+  - {channels: 64, blocks: 1}
+decoder:
+  middle: {blocks: 2, attention: true}
+  norm_groups: 8
+  levels:
+  - {channels: 32, blocks: 2}
+  - {channels: 64, blocks: 2}
+  - {channels: 64, blocks: 2}
+  - {channels: 64, blocks: 2}
+"""
 LIGHT = """# The decoder at half the widths, with a block less a level and without attention
 schema_version: 1
 latent_channels: 8
@@ -51,55 +74,57 @@ decoder:
   - {channels: 64, blocks: 2}
 """
 METRICS = ("psnr", "ssim")
+PARTS = ("channels", "decoder")
+FULL, LIGHT_NAME = "decoder-full", "decoder-light"
 
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     words.add_argument("folder", type=Path)
-    words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    words.add_argument("--steps", type=int, default=800, help="of each training")
-    words.add_argument("--batch", type=int, default=4, help="images a step")
+    words.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="the first alone for decoders")
+    words.add_argument("--steps", type=int, default=4000, help="of each training of 32 px")
+    words.add_argument("--larger-steps", type=int, default=2000, help="of each training of 64 px")
     words.add_argument("--at-once", type=int, default=available_cpus(), help="trainings, a thread each")
     words.add_argument("--rounds", type=int, default=21, help="of timing")
     words.add_argument("--tables", action="store_true", help="of what is there, without training any more")
     chosen = words.parse_args()
-    lab = Autoencoders(chosen.folder.resolve(), chosen.steps, chosen.batch)
+    lab = Autoencoders(chosen.folder.resolve())
     if not chosen.tables:
-        lab.train(chosen.seeds, chosen.at_once)
+        if "channels" in chosen.parts:
+            lab.channels(chosen.seeds, chosen.steps, chosen.at_once)
+        if "decoder" in chosen.parts:
+            lab.decoders(chosen.seeds[0], chosen.larger_steps)
     print(f"\n{render_table([], list(quality_rows(lab)), 'markdown')}")
-    print(render_table([], list(speed_rows(lab, chosen.seeds[0], chosen.rounds)), "markdown"), end="")
+    if (lab.folder / "scores" / f"{LIGHT_NAME}-seed{chosen.seeds[0]}").is_dir():
+        print(render_table([], list(speed_rows(lab, chosen.seeds[0], chosen.rounds)), "markdown"), end="")
 
 
-@dataclass(frozen=True)
 class Autoencoders(Lab):
     """A folder of them, named by channels or decoder, and seed."""
 
-    steps: int
-    batch: int
+    def channels(self, seeds: Sequence[int], steps: int, at_once: int) -> None:
+        (self.folder / "eightfold.yaml").write_text(EIGHTFOLD, encoding="utf-8")
 
-    def train(self, seeds: Sequence[int], at_once: int) -> None:
-        """Decoders begin from the autoencoders with 8 channels, and so after all of these."""
-        (self.folder / "light.yaml").write_text(LIGHT, encoding="utf-8")
+        def train(channels: int, seed: int) -> None:
+            own = ("autoencoder=eightfold.yaml", f"autoencoder.latent_channels={channels}")
+            self._trained(f"channels{channels}-seed{seed}", 32, steps, seed, *own)
+
+        both = [(channels, seed) for seed in seeds for channels in (8, 4)]
         with ThreadPoolExecutor(at_once) as pool:
-            list(pool.map(self._with_channels, (8,) * len(seeds) + (4,) * len(seeds), (*seeds, *seeds)))
-            both = [(kind, seed) for seed in seeds for kind in ("full", "light")]
-            list(pool.map(self._decoder, *zip(*both, strict=True)))
+            list(pool.map(train, *zip(*both, strict=True)))
 
-    def _with_channels(self, channels: int, seed: int) -> None:
-        self._trained(f"channels{channels}-seed{seed}", seed, f"autoencoder.latent_channels={channels}")
+    def decoders(self, seed: int, steps: int) -> None:
+        (self.folder / "light.yaml").write_text(LIGHT, encoding="utf-8")
+        self._trained(f"{FULL}-seed{seed}", 64, steps, seed)
+        begin = (f"init_from=trained/{FULL}-seed{seed}", "reconstruction.decoder_only=true")
+        self._trained(f"{LIGHT_NAME}-seed{seed}", 64, steps, seed, *begin, "autoencoder=light.yaml")
 
-    def _decoder(self, kind: str, seed: int) -> None:
-        light = ("autoencoder=light.yaml",) if kind == "light" else ()
-        alone = (f"init_from=trained/channels8-seed{seed}", "reconstruction.decoder_only=true", *light)
-        self._trained(f"decoder-{kind}-seed{seed}", seed, *alone)
-
-    def _trained(self, name: str, seed: int, *words: str) -> None:
-        same = (
-            "data.image_size_px=64", f"reconstruction.steps={self.steps}", f"seed={seed}",
-            f"reconstruction.batch_size={self.batch}", "reconstruction.decay=cosine",
-        )  # fmt: skip
-        self.once(name, "train", "autoencoder", f"out=trained/{name}", *same, *words)
-        judged = ("data.image_size_px=64", "perceptual=none", "features=none", "samples=480")
+    def _trained(self, name: str, size_px: int, steps: int, seed: int, *words: str) -> None:
+        how = (f"reconstruction.steps={steps}", "reconstruction.decay=cosine", f"seed={seed}")
+        size = f"data.image_size_px={size_px}"
+        self.once(name, "train", "autoencoder", f"out=trained/{name}", size, *how, *words)
+        judged = (size, "perceptual=none", "features=none", "samples=480")
         self.once(
             f"scores-{name}", "evaluate", "reconstruction", f"model=trained/{name}", f"out=scores/{name}",
             *judged,
@@ -125,8 +150,8 @@ def quality_rows(lab: Autoencoders) -> Iterator[dict[str, str]]:
 def speed_rows(lab: Autoencoders, seed: int, rounds: int) -> Iterator[dict[str, str]]:
     """Both decoders in turns, an image at a time, on all CPUs; by each runtime the ratio of medians."""
     decoders = {
-        name: read_autoencoder(lab.folder / "trained" / f"decoder-{name}-seed{seed}").network.autoencoder
-        for name in ("full", "light")
+        name: read_autoencoder(lab.folder / "trained" / f"{folder}-seed{seed}").network.autoencoder
+        for name, folder in (("full", FULL), ("light", LIGHT_NAME))
     }
     place = Place(threads=available_cpus())
     for runtime in ("eager", "onnx"):
