@@ -66,6 +66,13 @@ class Chosen:
     check: int = 30
     seconds: float = 0.3
 
+    def __post_init__(self) -> None:
+        for name in ("narrower", "rounds", "networks", "check"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
+        if not self.minutes >= 0:
+            raise InputError(f"minutes: {self.minutes} is no time; allowed: 0 or more")
+
     @classmethod
     def of(cls, words: Sequence[str]) -> Chosen:
         if not words or "=" in words[0]:
@@ -89,8 +96,12 @@ def main(words: list[str]) -> int:
     chosen, began = Chosen.of(words), time.monotonic()
     until = began + 60 * chosen.minutes
     place = Place(chosen.device, 1, chosen.precision)
-    place.check(chosen.list)
-    Path(chosen.folder).mkdir(parents=True, exist_ok=True)
+    for runtime in (chosen.list, *chosen.runtimes):
+        place.check(runtime)
+    try:
+        Path(chosen.folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"FOLDER: {chosen.folder} cannot be made: {error}") from None
     print(f"{place.name()}, {place.precision}, torch {versions_of('eager')['torch']}, one image\n")
     space, budget = paper_space(chosen.narrower)
     try:

@@ -53,8 +53,10 @@ def given_words(words: Sequence[str], allowed: Collection[str]) -> dict[str, str
     given = dict[str, str]()
     for word in words:
         name, equals, value = word.partition("=")
-        if not equals or name not in allowed:
+        if name not in allowed:
             raise InputError(f"{name}: is no word of this benchmark; {nearest(name, allowed)}")
+        if not equals:
+            raise InputError(f"{name}: has no value; allowed: {name}=...")
         given[name] = value
     return given
 

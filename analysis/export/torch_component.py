@@ -55,7 +55,7 @@ def run_pte(path: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         method = Runtime.get().load_program(path).load_method("forward")
         return [tensor.numpy() for tensor in method.execute(list(map(torch.from_numpy, inputs.values())))]
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(
             f"{path.name}: ExecuTorch's runtime does not take what was written: {reason}"
         ) from None

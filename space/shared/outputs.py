@@ -26,11 +26,15 @@ def free_folder(out: str) -> Path:
 
 
 def refuse_used_file(out: str) -> None:
-    """Before what takes long. Raises InputError where a file or a folder is there; pipes, and whatever /dev
-    names, are written to."""
-    path = Path(out).expanduser().absolute()
-    if path.parts[1:2] != ("dev",) and (path.is_file() or path.is_dir()):
-        raise InputError(f"out: {out!r} is there already; allowed: a new file")
+    """Before what takes long. Raises InputError where a file or a folder is there, or none can be; pipes, and
+    whatever /dev names, are written to."""
+    try:
+        path = Path(out).expanduser().absolute()
+        if path.parts[1:2] != ("dev",) and (path.is_file() or path.is_dir()):
+            raise InputError(f"out: {out!r} is there already; allowed: a new file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"out: {out} cannot be written: {error}") from None
 
 
 @contextmanager

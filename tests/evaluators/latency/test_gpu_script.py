@@ -91,6 +91,10 @@ def test_neither_is_a_list_that_leaves_no_time(
         (["out", "device=tpu"], "device: 'tpu'"),
         (["out", "device=cpu", "list=tflite"], "tflite"),
         (["out", "now"], "now: is no word of this benchmark"),
+        (["out", "rounds"], "rounds: has no value; allowed: rounds=..."),
+        (["out", "device=cpu", "list=eager", "runtimes=tflite"], "tflite"),
+        (["out", "narrower=0"], "narrower: 0 is not possible"),
+        (["out", "minutes=nan"], "minutes: nan is no time"),
     ],
 )
 def test_bad_words_are_one_line_and_status_2(
