@@ -32,9 +32,11 @@ def refuse_used_file(out: str) -> None:
         path = Path(out).expanduser().absolute()
         if path.parts[1:2] != ("dev",) and (path.is_file() or path.is_dir()):
             raise InputError(f"out: {out!r} is there already; allowed: a new file")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        above = next(folder for folder in path.parents if folder.exists())
     except (OSError, RuntimeError) as error:
         raise InputError(f"out: {out} cannot be written: {error}") from None
+    if not above.is_dir():
+        raise InputError(f"out: {out} cannot be written: {above} is no folder")
 
 
 @contextmanager

@@ -34,7 +34,8 @@ def test_what_is_there_is_no_place_for_what_was_measured(tmp_path: Path) -> None
     for none in (str(tmp_path / "kept" / "x"), "a" * 300, "~nobody-of-this-name/x"):
         with pytest.raises(InputError, match=r"out: .* cannot be written: "):
             refuse_used_file(none)
-    refuse_used_file(str(tmp_path / "new"))
+    refuse_used_file(str(tmp_path / "new" / "file"))
+    assert sorted(os.listdir(tmp_path)) == ["kept", "link"]
     refuse_used_file("/dev/stdout")
 
 
