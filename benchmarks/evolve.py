@@ -3,7 +3,8 @@
 values: robust training of one network (MD with two blocks a level), the value of each of its stages, and
 each network without a stage trained anew, with each seed. Rank correlations of the two, with intervals by
 networks, and of the seeds among themselves; stages without which a network is the same are one, by their mean
-value. Some 50 core-minutes; 20 with one seed.
+value. Some 50 core-minutes; 20 with one seed. By multiply-accumulates, and by milliseconds with --prices, the
+list that `mdsearch latency prices` measured.
 
 rivals: for each seed `experiment=snapfusion`, and samplers on its space and budget for as many training
 steps; the winners are trained again with another seed. Some 20 core-minutes a seed.
@@ -30,9 +31,10 @@ from search.objectives import Objective
 from search.runs.files import BEST_NAME, RECORD_NAME
 from search.runs.header import objectives_of
 from search.runs.record import History, Trial
-from search.strategies.actions import Limit, valued
+from search.strategies.actions import CostOf, Limit, valued
 from search.strategies.evolve import EvolveSettings
 from space.architecture import Architecture
+from space.prices.latency import PriceList
 from space.prices.macs import price
 from space.subnet import Subnet
 
@@ -56,15 +58,18 @@ def main() -> None:
     words.add_argument("--round", type=int, default=250, help="steps of robust training in a round of rivals")
     words.add_argument("--length", type=int, default=500, help="steps of a training by itself")
     words.add_argument("--anew", type=int, nargs="+", default=[0, 1, 2], help="seeds of what is trained anew")
+    words.add_argument("--prices", type=Path, help="a price list: values by its milliseconds too")
     words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of rivals")
     words.add_argument("--words", nargs="*", default=[], help="of every search: backend=inline")
     chosen = words.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     searches = Searches(chosen.folder.resolve(), (*chosen.words, f"rungs=[{chosen.length}]"))
     if "values" in chosen.parts:
-        rows = value_rows(searches, chosen.steps, chosen.anew)
-        print(f"{len(rows)} networks without a stage; CLIP and loss lost for each GMAC saved\n")
-        print(render_table([], correlations(rows), "markdown"))
+        tried = tried_stages(searches, chosen.steps, chosen.anew, chosen.prices)
+        for unit, cost_of in costs(chosen.prices).items():
+            rows = value_rows(tried, cost_of)
+            print(f"{len(rows)} networks without a stage; CLIP and loss lost for each {unit} saved\n")
+            print(render_table([], correlations(rows), "markdown"), end="\n\n")
         if len(chosen.anew) > 1:
             print(f"\nseeds of training anew among themselves\n\n{agreement(rows, chosen.anew)}")
     if "rivals" in chosen.parts:
@@ -90,31 +95,61 @@ class Searches:
 # ---------------------------------------------------------------------- values against training anew
 
 
-def value_rows(searches: Searches, steps: int, seeds: Sequence[int]) -> list[dict[str, float]]:
-    """For each network that is the start without a stage, its value by CLIP and by the loss: of shared
-    weights, and trained anew."""
+@dataclass(frozen=True)
+class TriedStages:
+    """`network`, what is left of it without each stage (by the stage), scores that all of these inherit, and
+    trainings of the network and of each of these by themselves: one mapping by id a seed."""
+
+    network: Subnet
+    children: Mapping[str, Architecture]
+    history: History
+    anew: Mapping[int, Mapping[str, Trial]]
+
+
+def costs(prices: Path | None) -> dict[str, CostOf]:
+    """What a network costs, by its unit. Raises InputError."""
+    found: dict[str, CostOf] = {"GMAC": lambda network: price(network).gmacs}
+    return found | ({"ms": PriceList.load(prices).milliseconds} if prices else {})
+
+
+def tried_stages(
+    searches: Searches, steps: int, seeds: Sequence[int], prices: Path | None = None
+) -> TriedStages:
+    """The search values stages by the list, if there is one."""
     start = Architecture.from_yaml(START)
     file = _written(searches.folder / "start.yaml", start)
-    network, cost = Subnet.of(start), price(start).gmacs
+    network, cost = Subnet.of(start), [of(start) for of in costs(prices).values()][-1]
     robust = ("experiment=snapfusion", "space=md", "budget=none", f"strategy.start={file}", "trials=1")
-    once = ("strategy.rounds=1", f"strategy.steps={steps}", f"budget.gmacs={0.999 * cost:.4f}")
-    history = searches.history("values", *robust, *once, "strategy.actions=1", "confirmation=none")
-    (event,) = history.evolved
+    once = ("strategy.rounds=1", f"strategy.steps={steps}", "strategy.actions=1", "confirmation=none")
+    bound = [f"budget.gmacs={0.999 * cost:.4f}"]
+    if prices:
+        bound = [f"budget.prices={prices.resolve()}", f"budget.latency_ms={0.999 * cost:.4f}"]
+        bound.append("strategy.cost=latency_ms")
+    history = searches.history("values", *robust, *once, *bound)
     children = {stage: network.without(stage).architecture for stage in network.stages}
-    networks = {child.id: child for child in children.values()}
-    anew = [trained(searches, f"anew-{seed}", [start, *networks.values()], seed) for seed in seeds]
+    networks = list({child.id: child for child in children.values()}.values())
+    anew = {seed: trained(searches, f"anew-{seed}", [start, *networks], seed) for seed in seeds}
+    return TriedStages(network, children, history, anew)
+
+
+def value_rows(tried: TriedStages, cost_of: CostOf) -> list[dict[str, float]]:
+    """For each network without a stage, its value by CLIP and by the loss: of shared weights, and trained
+    anew. Networks that cost no less have none."""
+    start, (event,) = tried.network.architecture, tried.history.evolved
+    limit = Limit(cost_of, cost_of(start), lambda a: True)
     rows: dict[str, dict[str, float]] = defaultdict(dict)
-    for name, objective in measures(history).items():
-        limit = Limit(lambda a: price(a).gmacs, cost, lambda a: True)
+    for name, objective in measures(tried.history).items():
         shared = defaultdict(list)
-        for row in valued(network, event["inherited"], objective, limit):
+        for row in valued(tried.network, event["inherited"], objective, limit):
             if row.value is not None:
-                shared[children[row.stage].id].append(row.value)
-        for key, child in networks.items():
-            saved = cost - price(child).gmacs
+                shared[tried.children[row.stage].id].append(row.value)
+        for key, child in {child.id: child for child in tried.children.values()}.items():
+            saved = limit.at_most - cost_of(child)
             lost = {
                 seed: objective.gain(_last(of[start.id], objective), over=_last(of[key], objective)) / saved
-                for seed, of in zip(seeds, anew, strict=True)
+                if saved > 0
+                else float("nan")
+                for seed, of in tried.anew.items()
             }
             rows[key][f"{name} shared"] = float(np.mean(shared[key])) if shared[key] else float("nan")
             rows[key][f"{name} anew"] = float(np.mean(list(lost.values())))

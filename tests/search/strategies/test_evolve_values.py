@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from search.objectives import FID_AND_CLIP, VALIDATION_LOSS
 from search.runs.record import History
 from space.architecture import Architecture
 from space.subnet import Subnet
+from tests.space.price_lists import made_list
 
 _, CLIP = FID_AND_CLIP
 START = Subnet.of(Architecture.from_yaml(evolve.START))
@@ -29,8 +31,11 @@ def planted(network: Architecture) -> dict[str, float]:
 class Planted(evolve.Searches):
     """Shared weights and training anew give a network the same scores."""
 
+    said: tuple[str, ...] = ()  # of the search that values
+
     def history(self, name: str, *words: str) -> Any:
         if name == "values":
+            object.__setattr__(self, "said", words)
             each = [START, *(START.without(stage) for stage in START.stages)]
             return History(evolved=[{"inherited": [planted(one.architecture) for one in each]}])
         files = next(word for word in words if word.startswith("enqueue="))[len("enqueue=[") : -1].split(",")
@@ -41,7 +46,8 @@ class Planted(evolve.Searches):
 
 
 def test_equal_scores_rank_alike_on_at_least_twelve_networks(tmp_path: Path) -> None:
-    rows = evolve.value_rows(Planted(tmp_path, ()), 10, [0, 1])
+    tried = evolve.tried_stages(Planted(tmp_path, ()), 10, [0, 1])
+    rows = evolve.value_rows(tried, evolve.costs(None)["GMAC"])
     assert len(rows) == len({START.without(stage).architecture.id for stage in START.stages}) >= 12
     for row in rows:
         for by in ("CLIP", "loss"):
@@ -49,6 +55,21 @@ def test_equal_scores_rank_alike_on_at_least_twelve_networks(tmp_path: Path) -> 
     clip, loss = evolve.correlations(rows)
     assert clip[f"CLIP anew ({len(rows)} networks)"] == "1.00 (1.00 to 1.00)"
     assert loss[f"loss anew ({len(rows)} networks)"] == "1.00 (1.00 to 1.00)"
+
+
+def test_by_a_price_list_a_stage_that_saves_no_time_has_no_value(tmp_path: Path) -> None:
+    each = [START.architecture, *(START.without(stage).architecture for stage in START.stages)]
+    file = made_list(each, lambda part: 0.0 if part.kind == "full" else 2.0).write(tmp_path / "list.json")
+    planted = Planted(tmp_path, ())
+    tried = evolve.tried_stages(planted, 10, [0], file)
+    assert {"strategy.cost=latency_ms", f"budget.prices={file}"} <= set(planted.said)
+    by_ms, by_gmacs = (evolve.value_rows(tried, evolve.costs(file)[unit]) for unit in ("ms", "GMAC"))
+    unknown = [math.isnan(row["CLIP shared"]) for row in by_ms]
+    assert unknown == [math.isnan(row["CLIP anew"]) for row in by_ms]
+    assert sum(unknown) == 1  # without the second conv blocks of level 1, where no layers are
+    assert not any(math.isnan(row["CLIP shared"]) for row in by_gmacs)
+    (clip, _) = evolve.correlations(by_ms)
+    assert clip[f"CLIP anew ({len(by_ms) - 1} networks)"] == "1.00 (1.00 to 1.00)"
 
 
 def test_values_against_their_order_correlate_negatively() -> None:
