@@ -11,7 +11,7 @@ COMPILE = $(UV) pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --quiet $(ARGS)
 # Two processes with one thread each: on two cores, 1.2 to 1.5 times one process with two threads. Files in their
 # order: the long ones (kills) have few tests, and would otherwise come last, one process idle.
-PYTEST = OMP_NUM_THREADS=1 "$(BIN)/pytest" -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST = OMP_NUM_THREADS=1 "$(BIN)/pytest" -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help env search confirm test test-all lint lock
