@@ -3,8 +3,8 @@
 values: robust training of one network (MD with two blocks a level), the value of each of its stages, and
 each network without a stage trained anew, with each seed. Rank correlations of the two, with intervals by
 networks, and of the seeds among themselves; stages without which a network is the same are one, by their mean
-value. Some 50 core-minutes; 20 with one seed. By multiply-accumulates, and by milliseconds with --prices, the
-list that `mdsearch latency prices` measured.
+value. Some 50 core-minutes; 20 with one seed. By multiply-accumulates, and with --prices by the milliseconds
+of a list (`--help` has the command that measures it).
 
 rivals: for each seed `experiment=snapfusion`, and samplers on its space and budget for as many training
 steps; the winners are trained again with another seed. Some 20 core-minutes a seed.
@@ -45,13 +45,21 @@ levels:
 - {channels: 640, conv: full, down: [1, 1], up: [1, 1, 1], cross_attention: true}
 - {channels: 1024, conv: separable, down: [3, 3], up: [3, 3, 3], self_attention: true, cross_attention: true}
 """
+AROUND_START = (
+    "space=paper",
+    *(f"space.levels.{level}.blocks=[1,2]" for level in ("level_1", "level_2")),
+    *(f"space.levels.level_2.layers_{way}=[0,1]" for way in ("down", "up")),
+    "space.levels.level_3.channels=[1024]",
+    *(f"space.levels.level_3.layers_{way}=[0,1,2,3]" for way in ("down", "up")),
+)
 ALIKE = ("stopping=none", "confirmation=none", "recorded=false")
 RIVALS = ("random", "linear")
 JUDGED = 1000  # added to a seed where winners are trained again
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    listed = f"The list of --prices: mdsearch latency prices {' '.join(AROUND_START)} out=prices.json"
+    words = argparse.ArgumentParser(description=__doc__.partition("\n")[0], epilog=listed)
     words.add_argument("folder", type=Path)
     words.add_argument("--parts", nargs="+", default=["values", "rivals"], choices=["values", "rivals"])
     words.add_argument("--steps", type=int, default=1000, help="of robust training before stages are valued")
@@ -69,7 +77,7 @@ def main() -> None:
         for unit, cost_of in costs(chosen.prices).items():
             rows = value_rows(tried, cost_of)
             print(f"{len(rows)} networks without a stage; CLIP and loss lost for each {unit} saved\n")
-            print(render_table([], correlations(rows), "markdown"), end="\n\n")
+            print(render_table([], correlations(rows), "markdown"))
         if len(chosen.anew) > 1:
             print(f"\nseeds of training anew among themselves\n\n{agreement(rows, chosen.anew)}")
     if "rivals" in chosen.parts:
@@ -119,12 +127,12 @@ def tried_stages(
     start = Architecture.from_yaml(START)
     file = _written(searches.folder / "start.yaml", start)
     network, cost = Subnet.of(start), [of(start) for of in costs(prices).values()][-1]
-    robust = ("experiment=snapfusion", "space=md", "budget=none", f"strategy.start={file}", "trials=1")
+    robust = ("experiment=snapfusion", *AROUND_START, "budget=none", f"strategy.start={file}", "trials=1")
     once = ("strategy.rounds=1", f"strategy.steps={steps}", "strategy.actions=1", "confirmation=none")
     bound = [f"budget.gmacs={0.999 * cost:.4f}"]
     if prices:
         bound = [f"budget.prices={prices.resolve()}", f"budget.latency_ms={0.999 * cost:.4f}"]
-        bound.append("strategy.cost=latency_ms")
+        bound += ["strategy.cost=latency_ms", "budget.gmacs=null"]
     history = searches.history("values", *robust, *once, *bound)
     children = {stage: network.without(stage).architecture for stage in network.stages}
     networks = list({child.id: child for child in children.values()}.values())

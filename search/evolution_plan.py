@@ -47,10 +47,10 @@ def check_evolution(settings: SearchSettings) -> None:
             f"still {'; '.join(bounds)}; allowed: a wider budget"
         )
     if fewest > strategy.rounds * strategy.actions:
-        needed = -(-fewest // strategy.rounds)
+        needed, over = -(-fewest // strategy.rounds), settings.budget.excess(network.architecture)
         raise InputError(
             f"strategy.actions: {strategy.rounds} rounds of {strategy.actions} are too few: from {cost} to "
-            f"the budget takes {fewest} at least; nearest: strategy.actions={needed}"
+            f"the budget ({'; '.join(over)}) takes {fewest} at least; nearest: strategy.actions={needed}"
         )
 
 

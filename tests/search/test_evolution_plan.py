@@ -42,7 +42,7 @@ GMACS = {
         (("gmacs", "budget.gmacs=20"), r"budget\.gmacs: 20 is not reached from 183\.6 GMACs: without all 19"),
         (
             ("gmacs", "strategy.rounds=1"),
-            r"strategy\.actions: 1 rounds of 3 .*takes 8 .*nearest: strategy\.actions=8",
+            r"1 rounds of 3 .*\(183\.6 GMACs > 150\) takes 8 .*nearest: strategy\.actions=8",
         ),
         (("gmacs", "enqueue=[md_lite]"), r"trials: 1 are all enqueued .*nearest: 2"),
         (("gmacs", "strategy.start=mb"), r"architecture 'mb': no such preset"),
