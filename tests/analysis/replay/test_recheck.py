@@ -50,6 +50,8 @@ RECORDED = {
     "md-seed-2": (12, 7, 32),
     "md-seed-3": (12, 28, 36),
     "md-seed-4": (12, 134, 32),
+    "reference-seed-0": (5, 0, 12),
+    "reference-first-seed-1": (3, 0, 9),
 }
 QUICK = ("before-4", "after-2", "bigger-2")  # TPE, linear with teachers, and what a user put first
 STOPPED = {  # and of these, stopped
