@@ -15,6 +15,7 @@ Every part is a search in FOLDER, and goes on where it was left.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -134,6 +135,7 @@ def tried_stages(
         bound = [f"budget.prices={prices.resolve()}", f"budget.latency_ms={0.999 * cost:.4f}"]
         bound += ["strategy.cost=latency_ms", "budget.gmacs=null"]
     history = searches.history("values", *robust, *once, *bound)
+    _refuse_unfinished(searches.folder / "values", len(history.evolved), 1)
     children = {stage: network.without(stage).architecture for stage in network.stages}
     networks = list({child.id: child for child in children.values()}.values())
     anew = {seed: trained(searches, f"anew-{seed}", [start, *networks], seed) for seed in seeds}
@@ -178,7 +180,15 @@ def trained(
     files = [_written(searches.folder / "networks" / f"{network.id}.yaml", network) for network in networks]
     chosen = (f"enqueue=[{','.join(files)}]", f"trials={len(files)}", "budget=none", f"seed={seed}")
     history = searches.history(name, *ALIKE, *chosen)
-    return {trial.architecture.id: trial for trial in history.trials if trial.state == "complete"}
+    found = {trial.architecture.id: trial for trial in history.trials if trial.state == "complete"}
+    _refuse_unfinished(searches.folder / name, len(found), len(networks))
+    return found
+
+
+def _refuse_unfinished(run: Path, ended: int, of: int) -> None:
+    """Raises SystemExit."""
+    if ended < of:
+        sys.exit(f"{run}: {ended} of {of} ended; the same command goes on, or tries what failed again")
 
 
 def correlations(rows: Sequence[Mapping[str, float]]) -> list[dict[str, str]]:

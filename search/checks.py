@@ -67,7 +67,7 @@ def _check_before_data(settings: SearchSettings) -> None:
     check_devices(settings.cluster)
     is_shared = not isinstance(settings.strategy, IndependentSettings)
     check_several(settings.cluster, settings.backend, settings.training, is_shared)
-    named = {"enqueue": settings.enqueue, "references": settings.confirmation.references}
+    named = {"enqueue": settings.enqueue, "confirmation.references": settings.confirmation.references}
     if start := settings.named[len(settings.enqueue) :]:
         named["strategy.start"] = start
     _check_objectives(settings)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from search.formats import cost_in_words, duration, millions
 from search.settings import SearchSettings
 from search.strategies.actions import Limit, fewest_actions
 from search.strategies.evolve import EvolveSettings, limit_of
 from search.supernet_plan import shared_pace
+from space.architecture import Architecture
 from space.budget import LATENCY, Budget
 from space.image_budget import TOTAL
 from space.paths import RobustPaths
@@ -38,7 +40,7 @@ def check_evolution(settings: SearchSettings) -> None:
         cost = cost_in_words(limit.cost_of(network.architecture), strategy.cost)
     except InputError as error:
         raise InputError(f"budget.prices: {error}") from None
-    fewest, bound = fewest_actions(network, limit), _bound_words(settings.budget, strategy, limit)
+    fewest, bound = _fewest(network, limit, settings.budget), _bound_words(settings.budget, strategy, limit)
     if fewest is None:
         least = network.without(*network.stages)
         bounds = settings.budget.excess(least.architecture)
@@ -52,6 +54,21 @@ def check_evolution(settings: SearchSettings) -> None:
             f"strategy.actions: {strategy.rounds} rounds of {strategy.actions} are too few: from {cost} to "
             f"the budget ({'; '.join(over)}) takes {fewest} at least; nearest: strategy.actions={needed}"
         )
+
+
+def _fewest(network: Subnet, limit: Limit, budget: Budget) -> int | None:
+    """What each bound takes by itself, the most of them: together they may take more."""
+    each = [fewest_actions(network, limit.cost_of, limit.at_most)]
+    each += [
+        fewest_actions(network, partial(_amount, budget, name), budget.bounds()[name])
+        for name in budget.bounds()
+    ]
+    known = [count for count in each if count is not None]
+    return max(known) if len(known) == len(each) else None
+
+
+def _amount(budget: Budget, name: str, network: Architecture) -> float:
+    return budget.alone(name).amounts(network)[name]
 
 
 def _bound_words(budget: Budget, strategy: EvolveSettings, limit: Limit) -> str:

@@ -6,6 +6,7 @@ stages of the least values go; once it is within, those of the greatest are copi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -84,11 +85,18 @@ def next_actions(network: Subnet, rows: Sequence[Valued], limit: Limit, most: in
     return actions
 
 
-def fewest_actions(network: Subnet, limit: Limit) -> int | None:
-    """How many removals bring a network within, were the costliest to go; None where all are too few."""
-    saved = {stage: limit.cost(network.without(stage)) for stage in network.stages}
-    order = sorted(network.stages, key=lambda stage: (saved[stage] is None, saved[stage]))
-    for count in range(len(order) + 1):
-        if not limit.over(network.without(*order[:count])):
-            return count
-    return None
+def fewest_actions(network: Subnet, cost_of: CostOf, at_most: float) -> int | None:
+    """How many removals bring a cost within, had each what it saves first; None where all are too few.
+
+    Removals share what they save, such as the layers of a block that goes: fewer never do. Stages without
+    which the cost is not known have no value, and never go.
+    """
+    one, whole = Limit(cost_of, at_most, lambda a: True), cost_of(network.architecture)
+    least = one.cost(network.without(*network.stages))
+    if least is not None and least > at_most:
+        return None
+    without = (one.cost(network.without(stage)) for stage in network.stages)
+    saved = sorted((whole - cost for cost in without if cost is not None), reverse=True)
+    left = itertools.accumulate([whole, *(-each for each in saved)])
+    fewest = next((count for count, cost in enumerate(left) if cost <= at_most), None)
+    return len(network.stages) if fewest is None and least is not None else fewest

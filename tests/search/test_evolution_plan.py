@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ import pytest
 
 from conf.compose import compose
 from search.evolution_plan import check_evolution, evolution_plan
+from search.named import named_architecture
 from search.settings import settings_from_plain
 from search.strategies.evolve import EvolveSettings, limit_of
 from space.architecture import Architecture
 from space.levels import Level
 from space.shared.plain import InputError
+from space.subnet import Subnet
 from tests.space.price_lists import made_list
 from training.data.factory import load_data
 
@@ -77,6 +81,26 @@ def test_the_experiment_and_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     assert what == "from 203.8 GMACs to 170, in the place of latency"
     assert "4 rounds of 250 steps of 0.500 s and 25 scores of" in cost
     assert evolution_plan(settings_from_plain(compose("search", [])), data) == []
+
+
+def test_of_several_bounds_no_fewer_stages_than_said_can_go() -> None:
+    """The dearest in GMACs are not those of most parameters: in that order six would have to go."""
+    budget = {"budget.gmacs": "175", "budget.parameters_millions": "320"}
+    words = GMACS | budget | {"strategy.rounds": "1", "strategy.actions": "1"}
+    settings = settings_of(*("=".join(pair) for pair in words.items()))
+    with pytest.raises(
+        InputError, match=r"387\.4 M parameters > 320; 183\.6 GMACs > 175\) takes (\d) at"
+    ) as said:
+        check_evolution(settings)
+    fewest = int(re.search(r"takes (\d)", str(said.value))[1])  # type: ignore[index]
+    md = Subnet.of(named_architecture("md"))
+    within = {
+        count
+        for count in (fewest - 1, fewest)
+        for stages in combinations(md.stages, count)
+        if not settings.budget.excess(md.without(*stages).architecture)
+    }
+    assert within == {fewest}
 
 
 def test_a_list_that_does_not_cover_the_start_is_refused(tmp_path: Path) -> None:

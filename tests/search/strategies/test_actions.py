@@ -90,8 +90,12 @@ def test_another_bound_is_kept_too() -> None:
     most = price(LAYERS).parameters - 1
     bounded = Limit(lambda a: 1.0, 2.0, lambda a: price(a).parameters <= most)
     assert next_actions(NETWORK, rows(3, 1, 2, 4), bounded, 9) == [f"remove {B}"]
-    assert fewest_actions(NETWORK, bounded) == 1 and fewest_actions(NETWORK, limit(2.5)) == 3
-    assert fewest_actions(NETWORK, limit(-1)) == 0 and fewest_actions(NETWORK, limit(4.5)) is None
+
+
+@pytest.mark.parametrize(("removals", "fewest"), [(-1, 0), (0, 0), (1, 1), (2.5, 3), (4, 4), (4.5, None)])
+def test_as_many_removals_as_a_bound_takes(removals: float, fewest: int | None) -> None:
+    bound = limit(removals)
+    assert fewest_actions(NETWORK, bound.cost_of, bound.at_most) == fewest
 
 
 def test_a_network_that_no_list_holds_is_over_also_where_macs_are_the_cost(tmp_path: Path) -> None:

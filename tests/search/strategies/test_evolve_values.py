@@ -72,6 +72,22 @@ def test_by_a_price_list_a_stage_that_saves_no_time_has_no_value(tmp_path: Path)
     assert clip[f"CLIP anew ({len(by_ms) - 1} networks)"] == "1.00 (1.00 to 1.00)"
 
 
+@pytest.mark.parametrize(("left_out", "said"), [("values", "0 of 1"), ("anew-0", "13 of 14")])
+def test_what_was_interrupted_is_told_in_a_line(
+    left_out: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted, whole = Planted(tmp_path, ()), Planted.history
+
+    def interrupted(self: Planted, name: str, *words: str) -> Any:
+        history = whole(self, name, *words)
+        part = {"values": lambda: History(), "anew-0": lambda: SimpleNamespace(trials=history.trials[1:])}
+        return part[name]() if name == left_out else history
+
+    monkeypatch.setattr(Planted, "history", interrupted)
+    with pytest.raises(SystemExit, match=rf"{left_out}: {said} ended; the same command goes on"):
+        evolve.tried_stages(planted, 10, [0])
+
+
 def test_values_against_their_order_correlate_negatively() -> None:
     values = np.random.default_rng(0).normal(size=12)
     rows = [{"CLIP shared": v, "CLIP anew": -v} for v in values.tolist()]
