@@ -52,6 +52,11 @@ RECORDED = {
     "md-seed-4": (12, 134, 32),
     "reference-seed-0": (5, 0, 12),
     "reference-first-seed-1": (3, 0, 9),
+    "reference-second-seed-0": (3, 0, 9),
+    "reference-second-seed-1": (3, 0, 9),
+    "proxy-thorough-seed-0": (6, 0, 18),
+    "proxy-thorough-seed-1": (6, 0, 18),
+    "proxy-tokens-seed-0": (6, 0, 18),
 }
 QUICK = ("before-4", "after-2", "bigger-2")  # TPE, linear with teachers, and what a user put first
 STOPPED = {  # and of these, stopped
