@@ -59,10 +59,8 @@ def check_evolution(settings: SearchSettings) -> None:
 def _fewest(network: Subnet, limit: Limit, budget: Budget) -> int | None:
     """What each bound takes by itself, the most of them: together they may take more."""
     each = [fewest_actions(network, limit.cost_of, limit.at_most)]
-    each += [
-        fewest_actions(network, partial(_amount, budget, name), budget.bounds()[name])
-        for name in budget.bounds()
-    ]
+    for name, bound in budget.bounds().items():
+        each.append(fewest_actions(network, partial(_amount, budget, name), bound))
     known = [count for count in each if count is not None]
     return max(known) if len(known) == len(each) else None
 

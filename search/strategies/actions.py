@@ -88,8 +88,8 @@ def next_actions(network: Subnet, rows: Sequence[Valued], limit: Limit, most: in
 def fewest_actions(network: Subnet, cost_of: CostOf, at_most: float) -> int | None:
     """How many removals bring a cost within, had each what it saves first; None where all are too few.
 
-    Removals share what they save, such as the layers of a block that goes: fewer never do. Stages without
-    which the cost is not known have no value, and never go.
+    Removals share what they save, such as the layers of a block that goes: fewer never do. Where all of them
+    save more than each by itself, it is 1. Stages without which the cost is not known never go.
     """
     one, whole = Limit(cost_of, at_most, lambda a: True), cost_of(network.architecture)
     least = one.cost(network.without(*network.stages))
@@ -99,4 +99,4 @@ def fewest_actions(network: Subnet, cost_of: CostOf, at_most: float) -> int | No
     saved = sorted((whole - cost for cost in without if cost is not None), reverse=True)
     left = itertools.accumulate([whole, *(-each for each in saved)])
     fewest = next((count for count, cost in enumerate(left) if cost <= at_most), None)
-    return len(network.stages) if fewest is None and least is not None else fewest
+    return 1 if fewest is None and least is not None else fewest

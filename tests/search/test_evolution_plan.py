@@ -103,6 +103,14 @@ def test_of_several_bounds_no_fewer_stages_than_said_can_go() -> None:
     assert within == {fewest}
 
 
+def test_a_bound_beside_the_cost_that_no_removal_reaches_is_named() -> None:
+    words = GMACS | {"budget.peak_activations_mib": "20"}
+    with pytest.raises(
+        InputError, match=r"is not reached from .* still 30\.0 MiB of activations .*> 20; allowed"
+    ):
+        check_evolution(settings_of(*("=".join(pair) for pair in words.items())))
+
+
 def test_a_list_that_does_not_cover_the_start_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "list.json"
     made_list([LAYERS]).write(file)

@@ -106,3 +106,9 @@ def test_a_network_that_no_list_holds_is_over_also_where_macs_are_the_cost(tmp_p
     assert not limit_of(by_macs, Budget(gmacs=1e6)).over(other)
     listed = limit_of(by_macs, Budget(gmacs=1e6, prices=str(tmp_path / "list.json")))
     assert listed.over(other) and not listed.over(NETWORK)
+
+
+def test_removals_that_save_nothing_apart_are_one_at_least() -> None:
+    """A peak that goes with the last of them, for example."""
+    bare = NETWORK.without(*NETWORK.stages).architecture.id
+    assert fewest_actions(NETWORK, lambda a: 1.0 if a.id == bare else 2.0, 1.5) == 1
