@@ -37,6 +37,7 @@ from search.strategies.evolve import EvolveSettings
 from space.architecture import Architecture
 from space.prices.latency import PriceList
 from space.prices.macs import price
+from space.shared.plain import InputError
 from space.subnet import Subnet
 
 START = """
@@ -46,7 +47,7 @@ levels:
 - {channels: 640, conv: full, down: [1, 1], up: [1, 1, 1], cross_attention: true}
 - {channels: 1024, conv: separable, down: [3, 3], up: [3, 3, 3], self_attention: true, cross_attention: true}
 """
-AROUND_START = (
+AROUND_START = (  # a space whose price list holds the start, and what is left of it without any stage
     "space=paper",
     *(f"space.levels.{level}.blocks=[1,2]" for level in ("level_1", "level_2")),
     *(f"space.levels.level_2.layers_{way}=[0,1]" for way in ("down", "up")),
@@ -74,8 +75,12 @@ def main() -> None:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     searches = Searches(chosen.folder.resolve(), (*chosen.words, f"rungs=[{chosen.length}]"))
     if "values" in chosen.parts:
+        try:
+            by_unit = costs(chosen.prices)
+        except InputError as error:
+            words.error(f"--prices: {error}")
         tried = tried_stages(searches, chosen.steps, chosen.anew, chosen.prices)
-        for unit, cost_of in costs(chosen.prices).items():
+        for unit, cost_of in by_unit.items():
             rows = value_rows(tried, cost_of)
             print(f"{len(rows)} networks without a stage; CLIP and loss lost for each {unit} saved\n")
             print(render_table([], correlations(rows), "markdown"))
@@ -127,12 +132,13 @@ def tried_stages(
     """The search values stages by the list, if there is one."""
     start = Architecture.from_yaml(START)
     file = _written(searches.folder / "start.yaml", start)
-    network, cost = Subnet.of(start), [of(start) for of in costs(prices).values()][-1]
+    network = Subnet.of(start)
     robust = ("experiment=snapfusion", *AROUND_START, "budget=none", f"strategy.start={file}", "trials=1")
     once = ("strategy.rounds=1", f"strategy.steps={steps}", "strategy.actions=1", "confirmation=none")
-    bound = [f"budget.gmacs={0.999 * cost:.4f}"]
+    just_below = {unit: f"{0.999 * cost_of(start):.4f}" for unit, cost_of in costs(prices).items()}
+    bound = [f"budget.gmacs={just_below['GMAC']}"]
     if prices:
-        bound = [f"budget.prices={prices.resolve()}", f"budget.latency_ms={0.999 * cost:.4f}"]
+        bound = [f"budget.prices={prices.resolve()}", f"budget.latency_ms={just_below['ms']}"]
         bound += ["strategy.cost=latency_ms", "budget.gmacs=null"]
     history = searches.history("values", *robust, *once, *bound)
     _refuse_unfinished(searches.folder / "values", len(history.evolved), 1)
@@ -186,7 +192,7 @@ def trained(
 
 
 def _refuse_unfinished(run: Path, ended: int, of: int) -> None:
-    """Raises SystemExit."""
+    """Raises SystemExit where a search was interrupted, or a training failed."""
     if ended < of:
         sys.exit(f"{run}: {ended} of {of} ended; the same command goes on, or tries what failed again")
 

@@ -40,7 +40,7 @@ def check_evolution(settings: SearchSettings) -> None:
         cost = cost_in_words(limit.cost_of(network.architecture), strategy.cost)
     except InputError as error:
         raise InputError(f"budget.prices: {error}") from None
-    fewest, bound = _fewest(network, limit, settings.budget), _bound_words(settings.budget, strategy, limit)
+    fewest, bound = _fewest(network, settings.budget), _bound_words(settings.budget, strategy, limit)
     if fewest is None:
         least = network.without(*network.stages)
         bounds = settings.budget.excess(least.architecture)
@@ -56,11 +56,11 @@ def check_evolution(settings: SearchSettings) -> None:
         )
 
 
-def _fewest(network: Subnet, limit: Limit, budget: Budget) -> int | None:
-    """What each bound takes by itself, the most of them: together they may take more."""
-    each = [fewest_actions(network, limit.cost_of, limit.at_most)]
-    for name, bound in budget.bounds().items():
-        each.append(fewest_actions(network, partial(_amount, budget, name), bound))
+def _fewest(network: Subnet, budget: Budget) -> int | None:
+    """What each bound takes by itself, the most of them: together they may take more. None where one is not
+    reached."""
+    bounds = budget.bounds().items()
+    each = [fewest_actions(network, partial(_amount, budget, name), bound) for name, bound in bounds]
     known = [count for count in each if count is not None]
     return max(known) if len(known) == len(each) else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,14 +29,15 @@ def planted(network: Architecture) -> dict[str, float]:
     return {CLIP.name: 0.5 + 0.2 * chance.random(), VALIDATION_LOSS: 0.1 + chance.random()}
 
 
+@dataclass(frozen=True)
 class Planted(evolve.Searches):
-    """Shared weights and training anew give a network the same scores."""
+    """Shared weights and training anew give a network the same scores. `said`: to the search that values."""
 
-    said: tuple[str, ...] = ()  # of the search that values
+    said: list[str] = field(default_factory=list)
 
     def history(self, name: str, *words: str) -> Any:
         if name == "values":
-            object.__setattr__(self, "said", words)
+            self.said[:] = words
             each = [START, *(START.without(stage) for stage in START.stages)]
             return History(evolved=[{"inherited": [planted(one.architecture) for one in each]}])
         files = next(word for word in words if word.startswith("enqueue="))[len("enqueue=[") : -1].split(",")
