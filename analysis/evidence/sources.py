@@ -18,8 +18,8 @@ SPACE_FILLING = ("sobol", "random", "grid")
 class Roles:
     """Patterns of names of runs: those of the table, all of one protocol; the same networks trained longer;
     whole searches; the same networks under a bigger proxy; networks of the paper's own search; whole
-    searches of its space; sound networks under other proxies (`proxy-<name>-seed-<n>`), and under the longer
-    and larger training that these are held against."""
+    searches of its space; sound networks under other proxies (`proxy-<name>-seed-<n>[-<any>]`), and under
+    the longer and larger training that these are held against."""
 
     table: tuple[str, ...]
     long: tuple[str, ...]
@@ -126,8 +126,8 @@ def times(history: History) -> tuple[float, float]:
 
 
 def proxy_name(run: str) -> str:
-    """`tokens` of proxy-tokens-seed-0."""
-    return re.sub(r"-seed-\d+$", "", run).removeprefix("proxy-")
+    """`tokens` of proxy-tokens-seed-0, and of proxy-tokens-seed-0-more, with further networks."""
+    return re.sub(r"-seed-\d+(-.*)?$", "", run).removeprefix("proxy-")
 
 
 def by_proxy(histories: Mapping[str, History]) -> dict[str, dict[str, History]]:

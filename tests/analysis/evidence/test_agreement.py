@@ -167,6 +167,7 @@ def test_pairs_count_where_all_seeds_of_the_reference_agree() -> None:
 def test_a_run_is_of_the_proxy_that_its_name_says() -> None:
     assert proxy_name("proxy-tokens-seed-0") == proxy_name("proxy-tokens-seed-11") == "tokens"
     assert proxy_name("proxy-two-words-seed-1") == "two-words" and proxy_name("mine") == "mine"
+    assert proxy_name("proxy-tokens-seed-1-more-networks") == "tokens"
 
 
 def test_its_plot(tmp_path: Path) -> None:
