@@ -9,7 +9,7 @@ after Spearman and Brown, another seed with their mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from statistics import fmean
 
@@ -66,7 +66,8 @@ class Ceiling:
 
 @dataclass(frozen=True)
 class Agreements:
-    """Every proxy at every rung, the default first, and the reference."""
+    """Every proxy at every rung, the default first, and the reference; and how many of its networks proxies
+    have that were left out for too few."""
 
     rows: tuple[ProxyAtRung, ...]
     ceilings: Mapping[str, Ceiling]
@@ -74,6 +75,7 @@ class Agreements:
     seeds: int
     steps: int
     core_minutes: float
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def judged(self) -> list[ProxyAtRung]:
@@ -135,6 +137,7 @@ def agreements(
         len(held.seeds),
         held.step,
         _core_minutes(reference, held.keys, held.step),
+        {name: len(each.keys) for name, each in proxies.items() if name not in usable},
     )
 
 

@@ -24,7 +24,7 @@ def agreement_chapter(found: Agreements | None, plot: str) -> Chapter:
         )
         return missing(_TITLE, what)
     parts = [_intro(found), markdown([_row(row) for row in found.rows]), _intro_ceiling(found)]
-    parts += [markdown([_ceiling_row(name, found) for name in found.ceilings]), plot]
+    parts += [markdown([_ceiling_row(name, found) for name in found.ceilings]), *_left_out(found), plot]
     return Chapter(_TITLE, tuple(parts), tuple(_findings(found)), tuple(limits_of(found)))
 
 
@@ -99,6 +99,13 @@ def _findings(found: Agreements) -> list[str]:
     )
     full = [row for row in found.rows if row in judged or _is_default(row, found)]
     return [whether, *(_sentence(row, found) for row in full)]
+
+
+def _left_out(found: Agreements) -> list[str]:
+    few = [f"{name} ({counted(each, 'network')})" for name, each in found.left_out.items()]
+    return (
+        [f"Not compared, with fewer than {FEWEST_COMPARED} of these networks: {listed(few)}."] if few else []
+    )
 
 
 def _is_default(row: ProxyAtRung, found: Agreements) -> bool:

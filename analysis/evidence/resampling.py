@@ -77,3 +77,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - place) * p_values[index]))
         adjusted[index] = highest
     return adjusted
+
+
+def chance_apart(values: Sequence[int], others: Sequence[int]) -> float:
+    """How often the sum of as many draws from `others`, with replacement, is as far out as that of `values`;
+    both sides counted: twice the smaller tail, exactly."""
+    frequencies = np.bincount(others) / len(others)
+    total = np.ones(1)
+    for _ in values:
+        total = np.convolve(total, frequencies)
+    found = sum(values)
+    tails = float(total[: found + 1].sum()), float(total[found:].sum())
+    return min(1.0, 2 * min(tails))

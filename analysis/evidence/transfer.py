@@ -17,6 +17,7 @@ from analysis.evidence.text import (
     correlation_text,
     decimal,
     hours,
+    listed,
     markdown,
     missing,
     with_interval,
@@ -91,7 +92,9 @@ def transfer(
     table: RecordedTable, bigger: RecordedTable, named: Mapping[str, Architecture], winners: Sequence[Winner]
 ) -> Transfer:
     """Of all networks that the bigger proxy trained to its end. `named` are MD and MD-Lite."""
-    won = {winner.architecture.id: winner for winner in winners}
+    won: dict[str, list[Winner]] = {}
+    for winner in winners:
+        won.setdefault(winner.architecture.id, []).append(winner)
     names = _names(table, bigger, won) | {network.id: label(name) for name, network in named.items()}
     runs = {names[key]: _points(bigger, key) for key in bigger.runs}
     measured = verdicts.Evidence(runs, bigger.rungs[-1], bigger.noise)
@@ -99,7 +102,7 @@ def transfer(
         Both(
             name,
             bigger.runs[key][0].architecture,
-            _near(table, key, won.get(key)),
+            _near(table, key, won.get(key, [])),
             mean_point(list(by_seed.values())),
             len(by_seed),
             key in table.runs,
@@ -151,10 +154,13 @@ def networks_needed(correlation: float, half: float) -> int:
     return 3 + ceil((1 + correlation**2 / 2) * (1.96 * (1 - correlation**2) / half) ** 2)
 
 
-def _names(table: RecordedTable, bigger: RecordedTable, won: Mapping[str, Winner]) -> dict[str, str]:
-    """A winner is called after its search, another network after the first run and trial that had it."""
+def _names(
+    table: RecordedTable, bigger: RecordedTable, won: Mapping[str, Sequence[Winner]]
+) -> dict[str, str]:
+    """A winner is called after its searches, another network after the first run and trial that had it."""
     origins = {key: (table.runs.get(key) or bigger.runs[key])[0].origin for key in bigger.runs}
-    return {key: won[key].search if key in won else at.replace("/", " ") for key, at in origins.items()}
+    named = {key: listed([winner.search for winner in winners]) for key, winners in won.items()}
+    return {key: named.get(key, at.replace("/", " ")) for key, at in origins.items()}
 
 
 def _points(table: RecordedTable, key: str) -> dict[int, Point]:
@@ -162,12 +168,12 @@ def _points(table: RecordedTable, key: str) -> dict[int, Point]:
     return {run.seed: all_of(run.rungs[-1].scores, table.objectives) for run in table.runs[key]}
 
 
-def _near(table: RecordedTable, key: str, winner: Winner | None) -> Point | None:
+def _near(table: RecordedTable, key: str, won: Sequence[Winner]) -> Point | None:
+    """Of the table; or of the last search that won with it and was measured alike."""
     if key in table.runs:
         return mean_point(list(_points(table, key).values()))
-    if winner is None or winner.otherwise:
-        return None
-    return winner.scores.get(winner.trial)
+    found = [winner.scores.get(winner.trial) for winner in won if not winner.otherwise]
+    return found[-1] if found else None
 
 
 # ---------------------------------------------------------------------- in words

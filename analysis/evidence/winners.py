@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import fisher_exact
 
-from analysis.evidence.resampling import ERROR_RATE, bootstrap_interval, holm, share_interval
+from analysis.evidence.resampling import ERROR_RATE, bootstrap_interval, chance_apart, holm, share_interval
 from analysis.findings import Savings, all_verdicts, confirmed, steps_saved
 from analysis.replay.table import RecordedTable
 from search.confirmation.leading import lead
@@ -36,11 +36,12 @@ FEWEST_WINNERS = 4
 
 @dataclass(frozen=True)
 class Winner:
-    """Of one search: the network, in how many choices it differs from MD, the mean scores of all that its
-    confirmation trained, by name, the verdicts on it against each reference, how many trials its search
-    completed and stopped and what that saved, and in what it measured otherwise than the table."""
+    """Of one search, with its seed: the network, in how many choices it differs from MD, the mean scores of
+    all that its confirmation trained, by name, the verdicts on it against each reference, how many trials its
+    search completed and stopped and what that saved, and in what it measured otherwise than the table."""
 
     search: str
+    seed: int
     trial: str
     architecture: Architecture
     distance: int | None
@@ -65,13 +66,16 @@ class SharedChoice:
 
 @dataclass(frozen=True)
 class Winners:
-    """All winners; of those that are `alike` the mean distance from MD, beside that of the others,
-    and what they share."""
+    """All winners; of those that are `alike` the mean distance from MD, beside that of the others and how
+    likely so many of these are as far apart from their mean, and what they share. There `counted` are those
+    of one seed that won with one network once: they proposed alike."""
 
     winners: tuple[Winner, ...]
     distance: Interval | None
     others_distance: float | None
+    chance: float | None
     choices: int
+    counted: int
     shared: tuple[SharedChoice, ...]
 
     @property
@@ -101,6 +105,7 @@ def winners_of(
         found.append(
             Winner(
                 name,
+                history.header["seed"],
                 trial,
                 network,
                 distance(network, md, space),
@@ -115,16 +120,21 @@ def winners_of(
     if not found:
         return None
     alike = measured_alike(found)
-    distances = [float(winner.distance) for winner in alike if winner.distance is not None]
+    distances = [winner.distance for winner in alike if winner.distance is not None]
     of_others = [away for each in others if (away := distance(each, md, space)) is not None]
+    apart = {
+        (each.architecture.id, each.seed): each.architecture for each in alike if each.distance is not None
+    }
     return Winners(
         tuple(found),
-        bootstrap_interval(np.array(distances)[:, None], lambda samples: samples[:, :, 0].mean(axis=1)),
-        fmean(of_others) if of_others else None,
-        len(space.free()),
-        tuple(
-            shared_choices([each.architecture for each in alike if each.distance is not None], others, space)
+        bootstrap_interval(
+            np.array(distances, dtype=np.float64)[:, None], lambda samples: samples[:, :, 0].mean(axis=1)
         ),
+        fmean(of_others) if of_others else None,
+        chance_apart(distances, of_others) if distances and of_others else None,
+        len(space.free()),
+        len(apart),
+        tuple(shared_choices(list(apart.values()), others, space)),
     )
 
 

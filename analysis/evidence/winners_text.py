@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.evidence.resampling import share_interval
+from analysis.evidence.resampling import ERROR_RATE, share_interval
 from analysis.evidence.text import Chapter, listed, markdown, missing, share_with_interval, with_interval
 from analysis.evidence.winners import FEWEST_WINNERS, SharedChoice, Winner, Winners
 from search.formats import counted, gmacs, millions
@@ -48,8 +48,9 @@ def winners_chapter(
     ]
     if found.shared:
         parts += [
-            f"Which value of each choice most of {_whose(found)} have, with its exact 95 % interval, and how "
-            f"often {about.others} have it; a star where that stands with all choices counted (Holm, 5 %).",
+            f"Which value of each choice most of {_whose(found)} have{_once(found)}, with its exact 95 % "
+            f"interval, and how often {about.others} have it; a star where that stands with all choices "
+            "counted (Holm, 5 %).",
             markdown([_shared_row(each, about.others) for each in found.shared[:CHOICES_SHOWN]]),
         ]
     else:
@@ -134,6 +135,12 @@ def _whose(found: Winners) -> str:
     return f"the {len(found.alike)} winners measured as the table was" if left_out else "the winners"
 
 
+def _once(found: Winners) -> str:
+    if found.counted == len(found.alike):
+        return ""
+    return f" ({found.counted}: searches of one seed that won with one network count once)"
+
+
 def _findings(found: Winners, others: str) -> list[str]:
     groups: dict[str, list[Winner]] = {}
     for winner in found.winners:
@@ -178,11 +185,10 @@ def _better_than_both(winners: Sequence[Winner]) -> str:
 
 
 def _nearness(found: Winners, others: str) -> str:
-    if found.others_distance is None or found.distance is None:
+    if found.others_distance is None or found.distance is None or found.chance is None:
         return ""
-    against = f"{others} ({found.others_distance:.1f})"
-    if found.distance.high < found.others_distance:
-        return f" They are nearer to it than {against}."
-    if found.distance.low > found.others_distance:
-        return f" They are further from it than {against}."
-    return f" They are no nearer to it, beyond chance, than {against}."
+    against = f"{others} ({found.others_distance:.1f}; as far apart by chance: {found.chance:.1%})"
+    if found.chance > ERROR_RATE:
+        return f" They are no nearer to it or further from it, beyond chance, than {against}."
+    side = "nearer to" if found.distance.middle < found.others_distance else "further from"
+    return f" They are {side} it than {against}."

@@ -17,7 +17,7 @@ worse with at most the level's probability.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import expm1, isfinite
@@ -28,13 +28,13 @@ from search.objectives import FID_AND_CLIP, Objective, Objectives
 from search.runs.record import History, Trial
 from search.runs.scores import point_of
 from search.statistics.noise import Noise, noisy, tie_or
+from search.statistics.pair_noise import PairNoise, Runs
 from search.statistics.pareto import Point
-from search.statistics.variance import EXACT, UNKNOWN, Variance, within_paired
+from search.statistics.variance import Variance
 
 MOST_LOG_RATIO = 20.0  # a ratio of FIDs beyond this says no more
 Word = Literal["better", "worse", "mixed", "equivalent", "no worse", "undecided"]
 OPEN: tuple[Word, ...] = ("no worse", "undecided")  # who is better is not known, and more seeds may tell
-Runs = Mapping[str, Mapping[int, Point]]  # network -> seed -> scores
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Verdict:
     difference. Better is beyond the noise in one and not worse in the others, worse likewise; mixed is better
     in one and worse in another. Of what else is known, equivalent says more than no worse. `at_worst` is how
     far the differences reach to the worse side, one-sided, as no worse has it. `beyond` says where one of the
-    two is worse than the networks that the stated noise was measured on.
+    two is worse than the networks that noise was measured on.
     """
 
     name: str
@@ -117,22 +117,17 @@ class Evidence:
         self.runs, self.steps, self.noise = runs, steps, noise
         points = [point for by_seed in runs.values() for point in by_seed.values()]
         self.objectives = points[0].objectives if points else FID_AND_CLIP
-        stated = noise.at(steps).deviations(self.objectives)
-        self.repeats = [EXACT if o.exact else self._repeats(place) for place, o in enumerate(self.objectives)]
-        self.variances = [
-            own.with_prior(UNKNOWN if deviation is None else Variance(deviation**2, noise.degrees_of_freedom))
-            for own, deviation in zip(self.repeats, stated, strict=True)
-        ]
+        self.known = PairNoise(runs, self.objectives, steps, noise)
 
     def verdict(self, name: str, against: str) -> Verdict | None:
         """None where the two share no seed."""
         seeds = len(self._shared(name, against))
         if not seeds:
             return None
-        beyond = self._beyond(name, against)
+        variances, beyond = self.known.of(name, against)
         found = self._intervals(name, against, seeds)
         shown = tuple(_shown(*each) for each in zip(self.objectives, found, strict=True))
-        worst = self._worst_ends(found, seeds, bool(beyond))
+        worst = self._worst_ends(found, seeds, variances)
         at_worst = tuple(map(_shown_end, self.objectives, worst))
         word = self._word(found, worst)
         return Verdict(name, against, word, seeds, self.steps, shown, self.objectives, at_worst, beyond)
@@ -142,7 +137,7 @@ class Evidence:
         known = len(self._shared(name, against))
         for count in range(known, most + 1) if known else ():
             found = self._intervals(name, against, count)
-            worst = self._worst_ends(found, count, bool(self._beyond(name, against)))
+            worst = self._worst_ends(found, count, self.known.of(name, against)[0])
             if self._word(found, worst) not in OPEN:
                 return count
         return None
@@ -150,53 +145,32 @@ class Evidence:
     def reach(self, seeds: int) -> list[float]:
         """From how far apart on, in each objective on its even scale, two networks are told apart after so
         many shared seeds; infinite where its noise is not known."""
-        return self._reach(seeds, self.variances)
+        return self._reach(seeds, self.known.variances)
 
     def _reach(self, seeds: int, variances: Sequence[Variance]) -> list[float]:
         level = self._look(seeds) / max(1, len(noisy(self.objectives)))
         return [variance.half_width(seeds, level) for variance in variances]
 
-    def _beyond(self, name: str, against: str) -> str:
-        """Which of the two is worse than the networks that the stated noise was measured on; empty where none
-        is. Of such a pair the repeated seeds of these runs alone say what is noise."""
-        for each in (name, against):
-            values = [point.even for point in self.runs[each].values()]
-            for place, objective in enumerate(self.objectives):
-                mean = fmean(even[place] for even in values)
-                if self.noise.out_of_range(objective, mean, self.steps, len(values)):
-                    return (
-                        f"{each}'s FID of {objective.roughly(objective.from_even(mean))} is above "
-                        f"{self.noise.measured_up_to_fid:g}, up to which noise was measured: the repeated "
-                        "seeds alone decide"
-                    )
-        return ""
-
     def _look(self, seeds: int) -> float:
         """The share of the level that the look after so many seeds has."""
         return self.noise.level / (seeds * (seeds + 1))
 
-    def _worst_ends(self, found: Sequence[Interval], seeds: int, alone: bool) -> list[float]:
+    def _worst_ends(
+        self, found: Sequence[Interval], seeds: int, variances: Sequence[Variance]
+    ) -> list[float]:
         """Of each objective's difference the end on the worse side, on its even scale, one-sided."""
-        variances = self.repeats if alone else self.variances
         halves = [variance.half_width(seeds, 2 * self._look(seeds)) for variance in variances]
         return [
             own.middle + (half if objective.lower_is_better else -half)
             for objective, own, half in zip(self.objectives, found, halves, strict=True)
         ]
 
-    def _repeats(self, place: int) -> Variance:
-        runs = {
-            name: {seed: point.even[place] for seed, point in by_seed.items()}
-            for name, by_seed in self.runs.items()
-        }
-        return within_paired(runs)
-
     def _shared(self, name: str, against: str) -> list[int]:
         return sorted(self.runs.get(name, {}).keys() & self.runs.get(against, {}).keys())
 
     def _intervals(self, name: str, against: str, count: int) -> list[Interval]:
         """Of each objective on its even scale, as wide as after `count` seeds."""
-        variances = self.repeats if self._beyond(name, against) else self.variances
+        variances, _ = self.known.of(name, against)
         pairs = [
             (self.runs[name][seed].even, self.runs[against][seed].even)
             for seed in self._shared(name, against)

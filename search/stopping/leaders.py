@@ -52,7 +52,10 @@ class LeadersSettings:
     @property
     def doubt(self) -> str:
         once = round(1 / (1 - NormalDist().cdf(self.deviations)))
-        return f"noise alone stops a network as good as its leaders once in {once} rungs at most"
+        return (
+            f"noise alone stops a network as good as its leaders once in {once} rungs, more often where "
+            "theirs was luck that lasted"
+        )
 
     def make(self, noise: Noise) -> StoppingRule:
         return LeadersRule(noise, self.minimum_peers, self.leading_share, self.deviations, self.further)
@@ -64,8 +67,8 @@ class LeadersRule:
     average over all scores whose noise is known here.
 
     A network as good as the leaders is off their mean, of k runs, by sqrt(1 + 1/k) deviations of one run in
-    each score, and by no more in the mean over scores, however these go together: at 2 deviations at most one
-    in 44 is stopped at a rung. (As far as noise at a rung does not last: leaders are chosen by their ends.)
+    each score, and by no more in the mean over scores, however these go together: at 2 deviations one in 44
+    is stopped at a rung; more where a leader's luck at the rung lasted to the end that it was chosen for.
     """
 
     noise: Noise

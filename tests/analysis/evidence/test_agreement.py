@@ -118,6 +118,10 @@ def test_price_seeds_and_networks_of_a_row() -> None:
         (DEFAULT_PROXY, 16, 2),
         ("a", 16, 1),
     }
+    assert (
+        "Not compared, with fewer than 5 of these networks: b (4 networks)."
+        in agreement_chapter(both, "").text()
+    )
 
 
 def test_what_would_decide_is_said() -> None:

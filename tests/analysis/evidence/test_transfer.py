@@ -39,14 +39,15 @@ def test_a_winner_may_lose_under_the_bigger_proxy() -> None:
         "after-0", [(winner, 0)], confirmations=[("trial 0", winner, 7), ("trial 0", winner, 8)]
     )
     of_table = seeded(seen, all_of_them, range(3))
-    found = winners_of({"after-0": search.history}, MD, FORTY, of_table, of_table.space)
+    twice = {"after-0": search.history, "default-0": search.history}
+    found = winners_of(twice, MD, FORTY, of_table, of_table.space)
     assert found is not None
     both = transfer(
         of_table, table(bigger.run("bigger", runs)), {"md": MD, "md_lite": MD_LITE}, found.winners
     )
     assert [each.name for each in both.networks][:2] == ["table 2", "MD"]
     (own,) = both.winners
-    assert (own.name, own.seeds) == ("after-0", 2)
+    assert (own.name, own.seeds) == ("after-0 and default-0", 2)
     assert own.near is not None and own.near.clip == pytest.approx(1, abs=0.01)
     assert {verdict.against: verdict.word for verdict in own.verdicts} == {
         "MD": "worse",

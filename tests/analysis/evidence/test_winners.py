@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.evidence.resampling import chance_apart
 from analysis.evidence.winners import FEWEST_WINNERS, distance, networks_within, shared_choices, winners_of
 from analysis.evidence.winners_text import PAPER_SEARCHES, winners_chapter
 from search.runs.record import History
@@ -82,6 +83,7 @@ def test_what_winners_share_is_said_of_those_measured_as_the_table_was() -> None
     assert found.distance is not None and found.distance.middle == sum(away) / 4
     assert list(found.shared) == shared_choices(groups["after"], FORTY, md_space())
     said = winners_chapter(("before-*",), found, MD).text()
+    assert "count once" not in said
     assert f"the 4 winners measured as the table was differ from MD in {sum(away) / 4:.1f} (" in said
 
 
@@ -119,6 +121,25 @@ def test_what_winners_share_beyond_chance() -> None:
     assert shared_choices(found[:3], sampled, space) == []
 
 
+def test_searches_of_one_seed_that_won_with_one_network_count_once_in_what_is_shared() -> None:
+    world = World(noise=0.02)
+    won = [*networks(4, seed=1), networks(4, seed=1)[0], networks(4, seed=1)[1]]
+    searches = {f"after-{at}": world.run(f"after-{at}", [(each, 0)]).history for at, each in enumerate(won)}
+    searches["after-5"].header["seed"] = 7  # of another seed, so that it counts
+    found = winners_of(searches, MD, FORTY, seeded(world, FORTY, range(1)), md_space())
+    assert found is not None and len(found.alike) == 6 and found.counted == 5
+    assert list(found.shared) == shared_choices([*won[:4], won[1]], FORTY, md_space())
+    said = winners_chapter(("after-*",), found, MD).text()
+    assert "have (5: searches of one seed that won with one network count once), with" in said
+
+
+def test_distances_that_all_agree_are_held_against_what_chance_draws() -> None:
+    """Five winners 3 choices away, of a space with 52 of 99 networks that far: .53^5 of such fives are."""
+    assert chance_apart([3] * 5, [3] * 52 + [2] * 37 + [1] * 9 + [0]) == pytest.approx(2 * (52 / 99) ** 5)
+    assert chance_apart([0, 1], [0, 1]) == 1.0
+    assert chance_apart([0, 0], [0, 1, 1, 1]) == pytest.approx(2 / 16)
+
+
 def test_searches_of_the_papers_space_are_held_against_all_its_networks() -> None:
     assert networks_within(md_space(), MD_BUDGET) == []  # thousands of millions
     within = networks_within(PAPER, MD_BUDGET)
@@ -131,6 +152,8 @@ def test_searches_of_the_papers_space_are_held_against_all_its_networks() -> Non
         f"md-{seed}": world.run(f"md-{seed}", [(of_papers_space(960, 3, 3), seed), (MD_LITE, seed)]).history
         for seed in range(FEWEST_WINNERS)
     }
+    for seed, history in enumerate(searches.values()):
+        history.header["seed"] = seed
     found = winners_of(searches, MD, within, of_table, PAPER)
     assert found is not None and found.choices == 3 and found.distance is not None
     assert {(each.distance, each.complete, each.stopped, each.saved.steps) for each in found.winners} == {
@@ -140,3 +163,4 @@ def test_searches_of_the_papers_space_are_held_against_all_its_networks() -> Non
     assert found.shared[0].counts and found.shared[0].winners.middle == 1
     chapter = winners_chapter(("md-*",), found, MD, PAPER_SEARCHES)
     assert chapter.title == PAPER_SEARCHES.title and "nearer to it than all networks" in chapter.findings[-2]
+    assert found.chance is not None and 0 < found.chance < 0.05

@@ -247,3 +247,24 @@ def test_of_networks_worse_than_the_noise_was_measured_on_only_repeats_decide() 
     assert near.beyond == "" and near.differences[0].known
     unknown = replace(noise.unknown, measured_up_to_fid=12.0)
     assert verdict([poor], [md], unknown).beyond == ""  # there is nothing to borrow
+
+
+def test_repeats_of_good_networks_say_nothing_of_one_that_failed() -> None:
+    """No noise is stated. MD and a near one were run twice, an FID of 10 to 11: what a single run of 40 means
+    nobody knows. A second run of it does say."""
+    near = {0: Point.of(10, 0.5), 1: Point.of(10.2, 0.51)}
+    runs = {
+        "md": near,
+        "near": {0: Point.of(11, 0.5), 1: Point.of(11.3, 0.505)},
+        "poor": {0: Point.of(40, 0.2)},
+    }
+    found = Evidence(runs, 100, NOISE.unknown).verdict("poor", "md")
+    assert found is not None and found.word == "undecided" and not found.differences[0].known
+    assert "poor's FID of 40.0 is above 11.15, up to which seeds were repeated" in found.sentence()
+    single = Evidence(runs | {"poor": {0: Point.of(11.2, 0.2)}}, 100, NOISE.unknown).verdict("poor", "md")
+    assert single is not None and single.beyond == "" and single.differences[0].known
+    twice = runs | {"poor": {0: Point.of(40, 0.2), 1: Point.of(41, 0.21)}}
+    again = Evidence(twice, 100, NOISE.unknown).verdict("poor", "md")
+    assert again is not None and again.beyond == "" and again.word == "worse"
+    stated = Evidence(runs, 400, NOISE).verdict("poor", "md")
+    assert stated is not None and stated.beyond == "" and stated.word == "worse"
