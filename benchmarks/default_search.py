@@ -1,5 +1,5 @@
 """Wall time and memory of a search, and where they go: `python -m benchmarks.default_search [overrides]`; and
-the table of docs/results.md from run folders: `python -m benchmarks.default_search table runs/a runs/b ...`.
+the table of docs/results.md, also of run folders: `python -m benchmarks.default_search table recorded:default-*`.
 
 The first runs `mdsearch search` with the overrides as a child, samples the memory of its processes, and reads
 the rest from the record: start-up (until the first trial begins), what the workers did (training, sampling,
@@ -21,11 +21,14 @@ import psutil
 
 from analysis.evidence.resampling import share_interval
 from analysis.findings import Confirmed, all_verdicts, confirmed, steps_saved
+from benchmarks.lab import run_as_command
 from search.confirmation.leading import lead
 from search.formats import counted, label, millions, share
 from search.objectives import CLIP, FID
-from search.runs.record import History, read_history
+from search.runs.bundle import histories_of
+from search.runs.record import History
 from search.statistics.verdicts import Verdict
+from space.shared.plain import InputError
 
 SAMPLE_SECONDS = 1.0
 MIB = 2**20
@@ -109,7 +112,7 @@ def results(histories: Sequence[History], references: Sequence[str] = ("md", "md
 def _row(history: History, references: Sequence[str]) -> list[str]:
     leading = lead(history)
     if leading is None:
-        raise SystemExit(f"{history.header['name']}: no trial is complete")
+        raise InputError(f"{history.header['name']}: no trial is complete; allowed: searches with a winner")
     winner, raced = leading.winner, {group.name: group for group in confirmed(history)}
     found, saved = _verdicts(history), steps_saved(history.trials)
     stopped = sum(trial.state == "halted" for trial in history.trials)
@@ -176,10 +179,12 @@ def _together(histories: Sequence[History], names: Sequence[str]) -> list[str]:
 # ---------------------------------------------------------------------- commands
 
 
-def main(words: list[str]) -> None:
+def main(words: list[str]) -> int:
     if words[:1] == ["table"]:
-        print(results([read_history(Path(folder)) for folder in words[1:]]))
-        return
+        if not words[1:]:
+            raise InputError("table: no run named; allowed: bundles or run folders, as recorded:default-*")
+        print(results(list(histories_of(words[1:]).values())))
+        return 0
     with tempfile.TemporaryDirectory() as scratch:
         name = next((word.split("=", 1)[1] for word in words if word.startswith("name=")), "benchmark")
         folder = next((w.split("=", 1)[1] for w in words if w.startswith("runs_folder=")), scratch)
@@ -194,7 +199,8 @@ def main(words: list[str]) -> None:
     for part, seconds in parts.items():
         share = f"{seconds / work:6.1%} of worker time" if part.startswith("workers") else ""
         print(f"  {part:32} {seconds:8.1f} s  {share}")
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_as_command(main, __doc__)

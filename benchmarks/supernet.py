@@ -43,6 +43,7 @@ from space.architecture import Architecture
 from space.candidates import Candidate
 from space.paths import SpacePaths
 from space.search_space import AnySpace
+from space.shared.plain import InputError
 from training.checkpoints import Checkpoints
 from training.data.factory import load_data
 from training.supernet import SupernetTrainer
@@ -63,10 +64,13 @@ def main() -> None:
     words.add_argument("--seeds", type=int, default=2, help="of each half")
     chosen = words.parse_args()
     torch.set_num_threads(1)
-    histories = histories_of(chosen.sources)
-    table = table_of(histories)
+    try:
+        histories = histories_of(chosen.sources)
+        table = table_of(histories)
+        settings = settings_from_plain(compose("search", ["strategy=supernet", *chosen.words]))
+    except InputError as error:
+        words.error(str(error))
     networks, full = feasible(table), table.rungs[-1]
-    settings = settings_from_plain(compose("search", ["strategy=supernet", *chosen.words]))
     losses = {
         steps: inherited_losses(chosen.folder / str(steps), networks, settings, steps)
         for steps in chosen.steps

@@ -181,19 +181,26 @@ def steps_rows(found: Mapping[str, StrategyFigures], first_rung: float) -> list[
     return rows
 
 
-def gain_rows(found: Mapping[str, StrategyFigures], without: Mapping[str, str]) -> list[dict[str, str]]:
-    """A row for each strategy that stops, beside the same without stopping: `without` names it."""
+def gain_rows(
+    found: Mapping[str, StrategyFigures], without: Mapping[str, str], first_rung: float
+) -> list[dict[str, str]]:
+    """A row for each strategy that stops, beside the same without stopping: `without` names it; and beside
+    what an oracle would gain, which stops all of its proposals but the top at the first rung."""
     rows = []
     for name, base in ((name, found[other]) for name, other in without.items()):
         one = found[name]
         times = figure(ratio_of_means, base.by_draw(base.steps), one.by_draw(one.steps))
         of_top = figure(ratio_of_sums, one.by_draw(one.top_stopped), one.by_draw(one.top_tried))
+        own = oracle(base.steps, first_rung)
         rows.append(
             {
                 "strategy": name,
                 "without stopping": with_interval(figure(mean, base.by_draw(base.steps)), 1),
                 "with": with_interval(figure(mean, one.by_draw(one.steps)), 1),
                 "times fewer": with_interval(times),
+                "an oracle's, at the first rung": with_interval(
+                    figure(ratio_of_means, base.by_draw(base.steps), base.by_draw(own))
+                ),
                 "stopped, of all trials": share_with_interval(
                     figure(ratio_of_sums, one.by_draw(one.stopped), one.by_draw(one.trials))
                 ),

@@ -153,9 +153,10 @@ def efficiency_text(
         "where it says so).",
         "",
         render_table([], steps_rows(found, rungs[0] / full), "markdown"),
-        "What stopping gains: the steps to the top of the same strategy without it, and with.",
+        "What stopping gains: the steps to the top of the same strategy without it, and with; an oracle "
+        "stops all that it proposes but the top.",
         "",
-        render_table([], gain_rows(found, replaying.without_stopping), "markdown"),
+        render_table([], gain_rows(found, replaying.without_stopping, rungs[0] / full), "markdown"),
         "The network that the search would name after equal training, in full lengths: its true place, and "
         "how often no network is truly better by more than the noise of two runs.",
         "",

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.default_search import main, results
 from search.runs.record import History
+from space.shared.plain import InputError
 from tests.search.histories import MD, MD_LITE, confirm, end, open_run, propose, score
 
 
@@ -50,5 +51,26 @@ def test_what_was_not_confirmed_or_was_resumed_is_said(tmp_path: Path) -> None:
 
 def test_the_command_reads_run_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a_search(tmp_path / "a", 4, None)
-    main(["table", str(tmp_path / "a")])
+    assert main(["table", str(tmp_path / "a")]) == 0
     assert capsys.readouterr().out.splitlines()[2].startswith("| 4 | ")
+
+
+def test_the_command_reads_the_shipped_record(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "recorded:default-*"]) == 0
+    said = capsys.readouterr().out
+    assert [line[:4] for line in said.splitlines()[2:7]] == [f"| {seed} " for seed in range(5)]
+    assert "Better than MD: 5 of 5 winners (95 %: 48 to 100 %)." in said
+    assert "Stopped: 2 of 60 trials; saved 500 of 30,000 steps." in said
+
+
+@pytest.mark.parametrize(("words", "said"), [([], "table: no run named"), (["nowhere"], "nowhere: ")])
+def test_no_search_is_a_line(words: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        main(["table", *words])
+
+
+def test_a_search_without_a_winner_is_a_line(tmp_path: Path) -> None:
+    record = open_run(tmp_path, name="empty", seed=0, trials=2)
+    record.close()
+    with pytest.raises(InputError, match="empty: no trial is complete"):
+        results([record.history])

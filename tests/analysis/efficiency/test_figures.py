@@ -56,9 +56,10 @@ def test_what_stopping_gains_by_hand():
     base = StrategyFigures(draws=[0, 0, 1, 1], steps=[6.0, 6.0, 3.0, 9.0], top_stopped=[0] * 4)
     own = StrategyFigures(draws=[0, 0, 1, 1], steps=[3.0, 5.0, 2.0, 6.0], top_stopped=[1, 0, 0, 0])
     own.top_tried, own.trials, own.stopped = [2, 1, 1, 1], [10, 10, 5, 15], [4, 2, 1, 3]
-    (row,) = gain_rows({"none": base, "a rule": own}, {"a rule": "none"})
+    (row,) = gain_rows({"none": base, "a rule": own}, {"a rule": "none"}, 0.25)
     assert row["strategy"] == "a rule" and row["without stopping"].startswith("6.0 ")
     assert row["with"].startswith("4.0 ") and row["times fewer"].startswith("1.50 ")
+    assert row["an oracle's, at the first rung"].startswith("2.67 ")  # 6 of (6 - 1) / 4 + 1
     assert row["stopped, of all trials"].startswith("25% ") and row["of the top"].startswith("20% ")
 
 
