@@ -7,6 +7,7 @@ becomes a trial, and no sampler hears of it.
 from __future__ import annotations
 
 import abc
+import difflib
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -21,12 +22,13 @@ from search.samplers.repair import FirstAccepted
 from search.samplers.studies import distributions, number_of, plain_params
 from space.budget import Budget
 from space.candidates import Candidate
-from space.search_space import AnySpace
-from space.shared.plain import InputError
+from space.search_space import AnySpace, SearchSpace
+from space.shared.plain import InputError, nearest
 from space.shared.seeds import numbered_seed
 
 CHOSEN = "mdsearch:chosen"  # study attributes in which trials say what they chose, before their params do
 CHOSEN_AT_ONCE = 64  # trials that may choose at the same moment
+MISSPELT = 0.8  # so alike are a choice and a name that was meant to be it
 
 
 class BudgetedSampler(optuna.samplers.BaseSampler, abc.ABC):
@@ -34,9 +36,13 @@ class BudgetedSampler(optuna.samplers.BaseSampler, abc.ABC):
     network, complete, running, pruned, failed or enqueued, from this process or another."""
 
     def __init__(self, space: AnySpace, budget: Budget | None = None, *, seed: int | None = None) -> None:
+        if not isinstance(space, SearchSpace):
+            raise InputError(
+                f"space: {space!r} is no space; allowed: mdsearch.Space, as of mdsearch.settings()"
+            )
         self.space, self.budget = space, Budget() if budget is None else budget
         self.seed = _chance_seed() if seed is None else seed
-        self.distributions, self._free = distributions(space), space.free()
+        self.distributions, self._free, self._all = distributions(space), space.free(), dict(space.choices())
         self._first_accepted = FirstAccepted(self.space, self.budget)
         self._others = optuna.samplers.RandomSampler(seed)
         self._networks: dict[tuple[Any, ...], Candidate] = {}
@@ -135,8 +141,11 @@ class BudgetedSampler(optuna.samplers.BaseSampler, abc.ABC):
 
     def _check_enqueued(self, study: optuna.Study, trial: FrozenTrial, fixed: dict[str, Any]) -> None:
         for name, value in fixed.items():
-            if value not in (allowed := self._free.get(name, (value,))):
-                raise InputError(f"{name}: {value!r} is not in the space; allowed: {list(allowed)}")
+            if name not in self._all:  # a parameter of the user's own, unless it is a choice misspelt
+                if difflib.get_close_matches(name, self._all, n=1, cutoff=MISSPELT):
+                    raise InputError(f"{name}: no choice of the space; {nearest(name, self._all)}")
+            elif value not in self._all[name]:
+                raise InputError(f"{name}: {value!r} is not in the space; allowed: {list(self._all[name])}")
         network = self.network(fixed)
         if network is None:  # the rest is for the sampler to find
             return
@@ -162,6 +171,10 @@ class HardBudgetSampler(BudgetedSampler):
         *,
         seed: int | None = None,
     ) -> None:
+        if not isinstance(sampler, optuna.samplers.BaseSampler):
+            raise InputError(
+                f"sampler: {sampler!r} is no sampler of Optuna's; allowed: optuna.samplers.TPESampler(), ..."
+            )
         super().__init__(space, budget, seed=seed)
         self.sampler = sampler
 

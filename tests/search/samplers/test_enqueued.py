@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -65,6 +66,26 @@ def test_an_enqueued_trial_over_budget_or_not_in_the_space_is_refused_and_the_st
     study.optimize(scored, n_trials=2)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 3 + [TrialState.COMPLETE] * 2
     assert_fit_and_new(study)
+
+
+def test_an_enqueued_name_that_no_choice_has_is_refused_unless_it_is_the_users_own() -> None:
+    pinned = replace(SPACE, separable_expansion=(2,))
+    study = study_of(LinearSampler(pinned, BUDGET, seed=0))
+    study.enqueue_trial({"level_9.channels": 896})
+    study.enqueue_trial({"separable_expansion": 4})
+    study.enqueue_trial({"separable_expansion": 2, "learning_rate": 0.1})
+    with pytest.raises(InputError, match=r"level_9.channels: no choice of the space; did you mean 'level_2"):
+        study.ask()
+    with pytest.raises(InputError, match=r"separable_expansion: 4 is not in the space; allowed: \[2\]"):
+        study.ask()
+    assert study.ask().suggest_float("learning_rate", 0.0, 1.0) == 0.1
+
+
+def test_what_is_no_sampler_or_no_space_is_refused_when_it_is_made() -> None:
+    with pytest.raises(InputError, match="sampler: 'tpe' is no sampler of Optuna's"):
+        HardBudgetSampler("tpe", SPACE, BUDGET)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="space: 'md' is no space"):
+        LinearSampler("md", BUDGET)  # type: ignore[arg-type]
 
 
 @every_sampler
