@@ -21,6 +21,7 @@ from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
 from training.data.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, render_scenes, scene_captions
 
 SIZE_PX = 32
+IMAGES = 400  # of a score
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -54,7 +55,7 @@ def main() -> None:
     def images_of(indices: Sequence[int]) -> tuple[np.ndarray, list[str]]:
         return images[np.asarray(indices)], [captions[index] for index in indices]
 
-    settings = EvaluatorSettings()
+    settings = EvaluatorSettings(images=IMAGES)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
@@ -88,9 +89,9 @@ def main() -> None:
 
 def report(evaluator: Evaluator, names: list[str], held_out: np.ndarray, held_captions: list[str]) -> None:
     clip = evaluator.clip
-    fresh = [render_scenes(400, SIZE_PX, seed=10 + repeat) for repeat in range(8)]
-    prompts = names[:400]
-    print(f"| one score of 400 images | {seconds(lambda: evaluator.score(fresh[0], prompts)):.2f} s |")
+    fresh = [render_scenes(IMAGES, SIZE_PX, seed=10 + repeat) for repeat in range(8)]
+    prompts = names[:IMAGES]
+    print(f"| one score of {IMAGES} images | {seconds(lambda: evaluator.score(fresh[0], prompts)):.2f} s |")
     print(f"| resampled, 20 repeats | {seconds(lambda: evaluator.resampled(fresh[0], prompts)):.2f} s |")
     print(f"| top-1 of {evaluator_images(held_out)} held-out images | {clip.retrieval_accuracy:.3f} |")
     print_clip_scores(clip, names, held_out, held_captions)
@@ -102,7 +103,7 @@ def report(evaluator: Evaluator, names: list[str], held_out: np.ndarray, held_ca
         observed = np.array([score[name] for score in scores])
         paired = (one[name] - two[name]).std(ddof=1) / np.sqrt(2)
         print(
-            f"| {name}, 400 real images of the same prompts: mean of 8 sets; deviation between them; by "
+            f"| {name}, {IMAGES} real images of the same prompts: mean of 8 sets; deviation between them; by "
             f"resampling one; by resampling a pair, over root 2 | {observed.mean():.4g}; "
             f"{observed.std(ddof=1):.2g}; {one[name].std(ddof=1):.2g}; {paired:.2g} |"
         )

@@ -24,6 +24,7 @@ from unittest import mock
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.lab import count, given_words, run_as_command
 from conf.compose import compose
 from search.backends.virtual import VirtualClock
 from search.objectives import objectives_to_plain
@@ -165,26 +166,29 @@ def _resident_mib() -> float:
     return float(psutil.Process().memory_info().rss / MIB)
 
 
-def main(words: list[str]) -> None:
-    given = dict(word.split("=", 1) for word in words)
+def main(words: list[str]) -> int:
+    given = given_words(words, ("trials", "measure"))
     if "measure" in given:
         print(json.dumps(measure(Path(given["measure"]))))
-        return
-    counts = [int(count) for count in given.get("trials", "100,1000,10000").split(",")]
+        return 0
+    counts = [count("trials", each) for each in given.get("trials", "100,1000,10000").split(",")]
     columns = {}
-    for count in counts:
+    for trials in counts:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "growth"
             folder.mkdir()
-            write_record(folder, count)
+            write_record(folder, trials)
             command = [sys.executable, "-m", "benchmarks.growth", f"measure={folder}"]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
-            columns[count] = json.loads(done.stdout.strip().splitlines()[-1])
-    table = Table("recorded trials", *(f"{count:,}" for count in counts), title="Growth of the driver's work")
+            columns[trials] = json.loads(done.stdout.strip().splitlines()[-1])
+    table = Table(
+        "recorded trials", *(f"{trials:,}" for trials in counts), title="Growth of the driver's work"
+    )
     for name, head in ROWS.items():
-        table.add_row(head, *(f"{columns[count][name]:,.3g}" for count in counts))
+        table.add_row(head, *(f"{columns[trials][name]:,.3g}" for trials in counts))
     Console().print(table)
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_as_command(main, __doc__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,17 @@ def given_words(words: Sequence[str], allowed: Collection[str]) -> dict[str, str
             raise InputError(f"{name}: has no value; allowed: {name}=...")
         given[name] = value
     return given
+
+
+def given_counts(words: Sequence[str], usual: Mapping[str, int]) -> dict[str, int]:
+    """Whole numbers by name. Raises InputError for another word, and for what is none."""
+    return dict(usual) | {name: count(name, value) for name, value in given_words(words, usual).items()}
+
+
+def count(name: str, value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise InputError(f"{name}: {value} is not possible; allowed: a whole number, 1 or more")
+    return int(value)
 
 
 def run_as_command(main: Callable[[list[str]], int], about: str | None) -> None:

@@ -5,9 +5,9 @@ python -m benchmarks.predicting [networks=20000]
 
 from __future__ import annotations
 
-import sys
 import time
 
+from benchmarks.lab import given_counts, run_as_command
 from benchmarks.pricing import sampled
 from space.architecture import Architecture
 from space.prices.latency import PriceList
@@ -24,8 +24,7 @@ def predictions_per_second(prices: PriceList, networks: list[Architecture]) -> f
 
 
 def main(words: list[str]) -> int:
-    count = {"networks": 20_000} | {name: int(value) for name, _, value in (w.partition("=") for w in words)}
-    networks = sampled(count["networks"])
+    networks = sampled(given_counts(words, {"networks": 20_000})["networks"])
     prices = made_list(networks)
     first, second = (predictions_per_second(prices, networks) for _ in range(2))
     print(f"{len(networks):,} networks of {len(prices.entries):,} parts, predicted a second on one core:")
@@ -34,4 +33,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_as_command(main, __doc__)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import random
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.lab import given_counts, run_as_command
 from space.architecture import Architecture, Level
 from space.prices.counters import fvcore_count, meta_count
 from space.prices.macs import cost_of, price
@@ -71,9 +71,7 @@ def narrowed(a: Architecture) -> Architecture:
 
 
 def main(words: list[str]) -> int:
-    counts = {"closed": 30_000, "built": 10} | {
-        name: int(value) for name, _, value in (word.partition("=") for word in words)
-    }
+    counts = given_counts(words, {"closed": 30_000, "built": 10})
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.getLogger("fvcore").setLevel(logging.ERROR)
@@ -104,4 +102,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_as_command(main, __doc__)

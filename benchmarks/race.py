@@ -6,7 +6,6 @@ run; no training, about a minute. The stated noise is an estimate from as many r
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from math import exp, log1p
@@ -14,6 +13,7 @@ from statistics import fmean
 
 import numpy as np
 
+from benchmarks.lab import given_counts, run_as_command
 from search.confirmation.race import Move, Race, Standing
 from search.named import named_architecture
 from search.objectives import FID_AND_CLIP
@@ -123,8 +123,8 @@ def is_found_by_plan(world: World, it: Race, name: str) -> bool:
     return True
 
 
-def main(words: list[str]) -> None:
-    races = int(dict(word.split("=", 1) for word in words).get("races", "1000"))
+def main(words: list[str]) -> int:
+    races = given_counts(words, {"races": 1000})["races"]
     print(f"{races} races each; level {stated(0).level:.2%}")
     for shared in (0.0, 0.5):
         its = [race(2, 0, 8, stated(number)) for number in range(races)]
@@ -151,7 +151,8 @@ def main(words: list[str]) -> None:
             hits = sum(is_found_by_plan(w, plan, "trial 1") for w, plan in zip(worlds, plans, strict=True))
             print(f"; plan of {5 * seeds} runs {hits / few:.1%}", end="")
         print()
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_as_command(main, __doc__)

@@ -1,13 +1,12 @@
 """Whether the readers keep up with training: images a second that each reads, beside those that steps take:
 of the default proxy, and of MD at a quarter of its widths on the latents that are read.
 
-python -m benchmarks.reading [images]
+    python -m benchmarks.reading [images=400]
 """
 
 from __future__ import annotations
 
 import io
-import sys
 import tarfile
 import tempfile
 import time
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.lab import given_counts, run_as_command
 from conf.compose import compose
 from space.architecture import Architecture
 from space.proxy import Proxy, narrow
@@ -36,7 +36,8 @@ from training.trainer import Trainer
 SIZE_PX, LATENTS, FEATURES, BATCH = 512, (8, 64, 64), (77, 768), 16
 
 
-def main(count: int) -> None:
+def main(words: list[str]) -> int:
+    count = given_counts(words, {"images": 400})["images"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _write_photos(folder / "photos", count)
@@ -63,6 +64,7 @@ def main(count: int) -> None:
     md = narrow(Architecture.from_plain(plain["arch"], "arch"), Proxy(width_divisor=4, norm_groups=8))
     one = rehearse(md, TrainingSettings(), images=2)
     print(f"a step of MD, 1/4 as wide, on such latents: {one.images_per_second:,.1f} images/s")
+    return 0
 
 
 def _rate(read: Callable[[range], object], count: int) -> float:
@@ -105,4 +107,4 @@ def _write_encoded(folder: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)
+    run_as_command(main, __doc__)

@@ -18,6 +18,7 @@ import itertools
 import multiprocessing
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +33,7 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks.builder_networks import Contender, contenders
+from benchmarks.lab import given_words
 from benchmarks.measure import ratio_interval
 from benchmarks.training_steps import CLOCKS, LoopComparison, loop_of
 from space.shared.plain import InputError, from_plain
@@ -129,7 +131,7 @@ def _resident(name: str) -> int:
 
 def comparisons(words: list[str]) -> list[LoopComparison]:
     """Every combination of the values that the words give. Raises InputError, naming the setting."""
-    given = USUAL | dict(word.split("=", 1) for word in words)
+    given = USUAL | given_words(words, [field.name for field in fields(LoopComparison)])
     choices: list[list[tuple[str, Any]]] = [
         [(name, yaml.safe_load(value)) for value in values.split(",")] for name, values in given.items()
     ]

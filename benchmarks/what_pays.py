@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.lab import given_words, run_as_command
+from benchmarks.lab import count, given_words, run_as_command
 from evaluators.latency.quiet import CpuMoment, quietness
 from evaluators.latency.runtimes import Place, runner
 from evaluators.latency.timing import Timing, alternating
@@ -24,7 +24,6 @@ from search.named import named_architecture
 from space.architecture import Architecture
 from space.prices.macs import price
 from space.shared.cpus import available_cpus
-from space.shared.plain import InputError
 
 PAPERS_PROXY = 1  # a level of the paper's network: the one at 32x32
 
@@ -113,10 +112,7 @@ def main(words: list[str]) -> int:
     numbers = {"threads": available_cpus(), "rounds": 9, "narrower": 1}
     given = given_words(words, (*numbers, "runtimes"))
     runtimes = given.pop("runtimes", "eager,compiled,onnx").split(",")
-    for name, value in given.items():
-        if not value.isdecimal() or int(value) < 1:
-            raise InputError(f"{name}: {value} is not possible; allowed: a whole number, 1 or more")
-        numbers[name] = int(value)
+    numbers |= {name: count(name, value) for name, value in given.items()}
     place, begin = Place("cpu", numbers["threads"]), CpuMoment.now()
     for runtime in runtimes:
         place.check(runtime)

@@ -114,7 +114,7 @@ def test_readers_are_timed_beside_steps(
         monkeypatch.setattr(reading, name, value)
     monkeypatch.setattr(reading, "seconds_per_step", lambda trainer: trainer.settings.batch_size / 40)
     monkeypatch.setattr(reading, "rehearse", lambda *_, images: Rehearsed("cpu", 1, images, 0.5, 1.0))
-    reading.main(24)
+    assert reading.main(["images=24"]) == 0
     rates = [line.rpartition(": ")[2] for line in capsys.readouterr().out.splitlines()]
     assert [rate.split()[1] for rate in rates] == ["images/s"] * 4
     read, latents, proxy, md = (float(rate.split()[0].replace(",", "")) for rate in rates)

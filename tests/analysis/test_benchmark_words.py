@@ -1,0 +1,39 @@
+"""Words of benchmarks: a stranger's mistake is a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks import growth, predicting, pricing, race, reading, training_loop, what_pays
+from benchmarks.lab import given_counts
+from space.shared.plain import InputError
+
+MAINS: dict[str, Callable[[list[str]], int]] = {
+    "growth": growth.main,
+    "predicting": predicting.main,
+    "pricing": pricing.main,
+    "race": race.main,
+    "reading": reading.main,
+    "training_loop": training_loop.main,
+    "what_pays": what_pays.main,
+}
+
+
+@pytest.mark.parametrize("name", [name for name in MAINS if name != "training_loop"])
+def test_an_unknown_word_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="nonsense: is no word of this benchmark; "):
+        MAINS[name](["nonsense"])
+
+
+def test_the_training_loop_says_it_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert MAINS["training_loop"](["nonsense"]) == 2
+    assert "error: nonsense: is no word of this benchmark" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "many", ""])
+def test_a_count_is_a_whole_number(value: str) -> None:
+    with pytest.raises(InputError, match=r"races: .* is not possible; allowed: a whole number, 1 or more"):
+        given_counts([f"races={value}"], {"races": 1000})
+    assert given_counts(["races=7"], {"races": 1000, "rounds": 2}) == {"races": 7, "rounds": 2}
