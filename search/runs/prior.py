@@ -46,15 +46,22 @@ def check_prior(settings: SearchSettings, digest: str) -> None:
     Raises:
         InputError: a source without a record, or one of another space or protocol, naming what differs.
     """
-    for source, history in histories_of(settings.prior).items():
+    for source, history in _named(settings.prior).items():
         _refuse(source, _settled_differences(settings, digest, history))
 
 
 def refuse_prior_of_others(sources: Sequence[str], header: Mapping[str, Any]) -> None:
     """The same by a whole header, its protocol included."""
-    for source, history in histories_of(sources).items():
+    for source, history in _named(sources).items():
         differences = field_differences(history.header, header, ("space", *DECIDES_A_SCORE))
         _refuse(source, differences + _other_lists(history.header, header))
+
+
+def _named(sources: Sequence[str]) -> dict[str, History]:
+    try:
+        return histories_of(sources)
+    except InputError as error:
+        raise InputError(f"prior: {error}") from None
 
 
 def recorded_that_teach(settings: SearchSettings, digest: str, references: Collection[Candidate]) -> int:
