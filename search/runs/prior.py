@@ -86,7 +86,7 @@ def take_prior(record: Record, sources: Sequence[str]) -> None:
     Raises:
         InputError: a source without a record, or one of another space or protocol, naming what differs.
     """
-    histories = histories_of(sources)
+    histories = _named(sources)
     for source, history in histories.items():
         _refuse(source, _differences(record, history))
     for source, history in histories.items():

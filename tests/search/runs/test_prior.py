@@ -283,5 +283,5 @@ def test_a_folder_without_a_record_is_named(tmp_path: Path) -> None:
 
 
 def test_a_source_that_is_none_is_refused_by_its_field(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="^prior: .*nowhere: no record.jsonl here"):
+    with pytest.raises(InputError, match=r"^prior: .*nowhere: no record\.jsonl here"):
         begin(tmp_path / "new", [str(tmp_path / "nowhere")], trials=1)
