@@ -169,6 +169,8 @@ def steps_rows(found: Mapping[str, StrategyFigures], first_rung: float) -> list[
             }
         )
     for name, stops_at in ORACLES.items():
+        if stops_at == first_rung:
+            continue  # the row before it
         own = oracle(base.steps, first_rung if stops_at is None else stops_at)
         times = figure(ratio_of_means, base.by_draw(base.steps), base.by_draw(own))
         shown = {
