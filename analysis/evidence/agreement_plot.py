@@ -10,7 +10,7 @@ from analysis.evidence.agreement import DEFAULT_PROXY, Agreements
 from analysis.plotting import GRID_COLOUR, legend_outside, log_ticks, plot_file
 from space.explore.style import OWN_COLOUR, QUIET
 
-_COLOURS = ("#2f6690", "#2a8c82", "#c8553d", "#8a6bbe", "#6b7785")
+_COLOURS = ("#2f6690", "#2a8c82", "#8a6bbe", "#6b7785")
 
 
 def plot_agreement(path: Path, found: Agreements) -> None:

@@ -54,7 +54,8 @@ def winners_chapter(
             markdown([_shared_row(each, about.others) for each in found.shared[:CHOICES_SHOWN]]),
         ]
     else:
-        parts.append(f"Not recorded yet: {FEWEST_WINNERS} searches with a winner, to say what they share.")
+        needed = f"{FEWEST_WINNERS} winners of other seeds or networks"
+        parts.append(f"Not recorded yet: {needed}, to say what they share.")
     return Chapter(about.title, tuple(parts), tuple(_findings(found, about.others)))
 
 

@@ -73,7 +73,13 @@ def everything() -> list[Bundled]:
             if partner is not None:
                 partners[partner.id] = partner
     wide = to_plain(replace(preset("proxy", "embedded", Proxy), width_divisor=4))
-    paper = World(rungs=(400, 1600), header={"space": to_plain(PAPER)})
+    papers = {"space": to_plain(PAPER)}
+    paper = World(rungs=(400, 1600), header=papers)
+
+    def papers_search(seed: int) -> Bundled:
+        world = World(rungs=(400, 1600), header=papers | {"seed": seed})
+        return world.run(f"md-{seed}", [(MD, seed), (MD_LITE, seed)])
+
     runs = [
         a_table(16),
         *(WORLD.run(f"seeds-{seed}", [(n, seed) for n in first], source="enqueued") for seed in (1, 2)),
@@ -83,7 +89,7 @@ def everything() -> list[Bundled]:
             "bigger", [(n, 0) for n in first] + [(n, 1) for n in first[:3]], source="enqueued"
         ),
         paper.run("paper-0", [(n, 0) for n in near_budget()], source="enqueued"),
-        *(paper.run(f"md-{seed}", [(MD, seed), (MD_LITE, seed)]) for seed in range(4)),
+        *(papers_search(seed) for seed in range(4)),
         World(header={"proxy": wide}).run("proxy-mine-seed-0", [(n, 0) for n in first], source="enqueued"),
         *(
             World(rungs=(400, 1600)).run(f"reference-seed-{seed}", [(n, seed) for n in first])

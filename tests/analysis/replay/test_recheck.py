@@ -57,6 +57,8 @@ RECORDED = {
     "proxy-thorough-seed-0": (6, 0, 18),
     "proxy-thorough-seed-1": (6, 0, 18),
     "proxy-tokens-seed-0": (6, 0, 18),
+    "reference-third-seed-0": (3, 0, 9),
+    "reference-third-seed-1": (3, 0, 9),
 }
 QUICK = ("before-4", "after-2", "bigger-2")  # TPE, linear with teachers, and what a user put first
 STOPPED = {  # and of these, stopped
