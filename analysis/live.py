@@ -20,6 +20,8 @@ def write_table(folder: Path, history: History, *, running: bool) -> None:
 
 def write_page(folder: Path, history: History, *, running: bool) -> None:
     """report.html, which loads itself again while the search runs."""
+    import pandas  # noqa: F401  (whole: plotly takes it as it is, and another thread may be half way)
+
     from analysis.report import write_report
 
     write_report(folder, running=running, history=history)
