@@ -13,7 +13,8 @@ COMPILE = $(UV) pip compile --universal --python-version 3.11 \
 # order: the long ones (kills) have few tests, and would otherwise come last, one process idle.
 PYTEST = OMP_NUM_THREADS=1 "$(BIN)/pytest" -n 2 --dist loadfile --no-loadscope-reorder
 
-# Searches and tests start many processes: modules are compiled for the first of them, not for each again.
+# Searches and tests start many processes: modules are compiled for the first of them, not for each again, even
+# where the shell asks that none be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

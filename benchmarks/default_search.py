@@ -1,5 +1,5 @@
 """Wall time and memory of a search, and where they go: `python -m benchmarks.default_search [overrides]`; and
-the table of docs/results.md: `python -m benchmarks.default_search table recorded:default-*` (or run folders).
+the table of docs/results.md: `python -m benchmarks.default_search table 'recorded:default-*'`, or of folders.
 
 The first runs `mdsearch search` with the overrides as a child, samples the memory of its processes, and reads
 the rest from the record: start-up (until the first trial begins), what the workers did (training, sampling,

@@ -169,11 +169,15 @@ def _points(table: RecordedTable, key: str) -> dict[int, Point]:
 
 
 def _near(table: RecordedTable, key: str, won: Sequence[Winner]) -> Point | None:
-    """Of the table; or of the last search that won with it and was measured alike."""
+    """Of the table; or of the searches that won with it and were measured alike."""
     if key in table.runs:
         return mean_point(list(_points(table, key).values()))
-    found = [winner.scores.get(winner.trial) for winner in won if not winner.otherwise]
-    return found[-1] if found else None
+    found = [
+        winner.scores[winner.trial]
+        for winner in won
+        if not winner.otherwise and winner.trial in winner.scores
+    ]
+    return mean_point(found) if found else None
 
 
 # ---------------------------------------------------------------------- in words

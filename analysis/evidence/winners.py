@@ -67,8 +67,8 @@ class SharedChoice:
 @dataclass(frozen=True)
 class Winners:
     """All winners; of those that are `alike` the mean distance from MD, beside that of the others and how
-    likely so many of these are as far apart from their mean, and what they share. There `counted` are those
-    of one seed that won with one network once: they proposed alike."""
+    likely so many of these are as far apart from their mean, and what they share. `counted` are these: those
+    of one seed that won with one network once, since they proposed alike."""
 
     winners: tuple[Winner, ...]
     distance: Interval | None
@@ -120,11 +120,9 @@ def winners_of(
     if not found:
         return None
     alike = measured_alike(found)
-    distances = [winner.distance for winner in alike if winner.distance is not None]
     of_others = [away for each in others if (away := distance(each, md, space)) is not None]
-    apart = {
-        (each.architecture.id, each.seed): each.architecture for each in alike if each.distance is not None
-    }
+    apart = {(each.architecture.id, each.seed): each for each in alike if each.distance is not None}
+    distances = [winner.distance for winner in apart.values() if winner.distance is not None]
     return Winners(
         tuple(found),
         bootstrap_interval(
@@ -134,7 +132,7 @@ def winners_of(
         chance_apart(distances, of_others) if distances and of_others else None,
         len(space.free()),
         len(apart),
-        tuple(shared_choices(list(apart.values()), others, space)),
+        tuple(shared_choices([each.architecture for each in apart.values()], others, space)),
     )
 
 

@@ -17,6 +17,7 @@ from space.difference import difference
 from space.prices.macs import price
 
 CHOICES_SHOWN = 12
+LEAST_SAID = 0.001  # of a chance: the others are a sample
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,11 @@ def _shared_row(each: SharedChoice, others: str) -> dict[str, str]:
 
 
 def _distance(found: Winners) -> str:
-    text = (
-        with_interval(found.distance, 1)
-        if found.distance is not None
-        else ", ".join(str(winner.distance) for winner in found.alike)
-    )
-    return f"Of {found.choices} choices {_whose(found)} differ from MD in {text}."
+    text = ", ".join(str(winner.distance) for winner in found.alike)
+    if found.distance is not None:
+        alike = found.distance.low == found.distance.high
+        text = f"{found.distance.middle:g} each" if alike else with_interval(found.distance, 1)
+    return f"Of {found.choices} choices {_whose(found)}{_once(found)} differ from MD in {text}."
 
 
 def _whose(found: Winners) -> str:
@@ -188,7 +188,8 @@ def _better_than_both(winners: Sequence[Winner]) -> str:
 def _nearness(found: Winners, others: str) -> str:
     if found.others_distance is None or found.distance is None or found.chance is None:
         return ""
-    against = f"{others} ({found.others_distance:.1f}; as far apart by chance: {found.chance:.1%})"
+    chance = f"{found.chance:.1%}" if found.chance >= LEAST_SAID else f"under {LEAST_SAID:.1%}"
+    against = f"{others} ({found.others_distance:.1f}; as far apart by chance: {chance})"
     if found.chance > ERROR_RATE:
         return f" They are no nearer to it or further from it, beyond chance, than {against}."
     side = "nearer to" if found.distance.middle < found.others_distance else "further from"

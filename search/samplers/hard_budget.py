@@ -143,7 +143,10 @@ class BudgetedSampler(optuna.samplers.BaseSampler, abc.ABC):
         for name, value in fixed.items():
             if name not in self._all:  # a parameter of the user's own, unless it is a choice misspelt
                 if difflib.get_close_matches(name, self._all, n=1, cutoff=MISSPELT):
-                    raise InputError(f"{name}: no choice of the space; {nearest(name, self._all)}")
+                    raise InputError(
+                        f"{name}: no choice of the space, and too like one to be a parameter of your own; "
+                        + nearest(name, self._all)
+                    )
             elif value not in self._all[name]:
                 raise InputError(f"{name}: {value!r} is not in the space; allowed: {list(self._all[name])}")
         network = self.network(fixed)

@@ -18,34 +18,37 @@ class PairNoise:
     """Variances of one run with what a seed does to all networks alike taken out, an objective each.
 
     `repeats` are those of the runs themselves, pooled over networks with several seeds; `variances` have what
-    is stated beside them, at its weight.
+    is stated beside them, at its weight. How good networks were that either was measured on is told by their
+    FIDs; where FID is no objective, it is not known, and bounds nothing.
     """
 
     def __init__(self, runs: Runs, objectives: Objectives, steps: int, noise: Noise) -> None:
         self.runs, self.objectives, self.steps, self.noise = runs, objectives, steps, noise
         self.repeats = [self._repeats(place, each) for place, each in enumerate(objectives)]
-        self.unknown = [EXACT if each.exact else UNKNOWN for each in objectives]
-        stated = [
+        self.stated = [
             UNKNOWN if deviation is None else Variance(deviation**2, noise.degrees_of_freedom)
             for deviation in noise.at(steps).deviations(objectives)
         ]
-        self.is_stated = any(
-            prior.degrees_of_freedom and not each.exact
-            for prior, each in zip(stated, objectives, strict=True)
-        )
-        self.variances = [own.with_prior(prior) for own, prior in zip(self.repeats, stated, strict=True)]
+        self.variances = [own.with_prior(prior) for own, prior in zip(self.repeats, self.stated, strict=True)]
         self.repeated = self._repeated()
 
     def of(self, name: str, against: str) -> tuple[list[Variance], str]:
         """What holds for a pair, and why it is not what is stated. Where one of the two is worse than the
-        networks that the stated noise was measured on, or none is stated, repeated seeds alone say it; of a
-        network worse than all that were repeated, nothing does."""
-        variances, note = self.variances, self._above(self.noise, name, against)
-        if note:
-            variances, note = self.repeats, f"{note} noise was measured: the repeated seeds alone decide"
-        if (note or not self.is_stated) and (above := self._above(self.repeated, name, against)):
-            return self.unknown, f"{above} seeds were repeated: its noise is not known"
-        return variances, note
+        networks that the stated noise was measured on, or none is stated for an objective, repeated seeds
+        alone say it; of a network worse than all that were repeated, nothing does."""
+        beyond = self._above(self.noise, name, against)
+        above = self._above(self.repeated, name, against)
+        by_repeats = [
+            not each.exact and (bool(beyond) or not prior.degrees_of_freedom)
+            for each, prior in zip(self.objectives, self.stated, strict=True)
+        ]
+        variances = [
+            (UNKNOWN if above else own) if alone else together
+            for alone, own, together in zip(by_repeats, self.repeats, self.variances, strict=True)
+        ]
+        if above and any(by_repeats):
+            return variances, f"{above} seeds were repeated: its noise is not known"
+        return variances, f"{beyond} noise was measured: the repeated seeds alone decide" if beyond else ""
 
     def _above(self, noise: Noise, name: str, against: str) -> str:
         """Which of the two is worse than the networks that a noise was measured on, and how far those went;

@@ -4,11 +4,12 @@ Runs are paired by seed, and differences are of the FID's logarithm and of the C
 on the scale on which its noise is even). The variance of a run, with what a seed does to all networks alike
 taken out, is pooled over all confirmed networks, and combined with the stated noise, which counts as so many
 degrees of freedom; where none is stated, repeated seeds alone say it, and nothing is decided before there are
-some. A difference over n seeds is decided where its interval leaves zero out: a Student interval of those
-degrees of freedom, which is but the value where that is exact. Verdicts may be looked at after every seed,
-and the objectives are looked at side by side: the look at n seeds has the share 1 / (n (n + 1)) of the level,
-in equal parts for each objective with noise. The shares sum to one however long one looks, so that two equal
-networks are told apart, ever, with at most that probability (Bonferroni's inequality).
+some, nor of a network worse than all that have some. A difference over n seeds is decided where its interval
+leaves zero out: a Student interval of those degrees of freedom, which is but the value where that is exact.
+Verdicts may be looked at after every seed, and the objectives are looked at side by side: the look at n seeds
+has the share 1 / (n (n + 1)) of the level, in equal parts for each objective with noise. The shares sum to
+one however long one looks, so that two equal networks are told apart, ever, with at most that probability
+(Bonferroni's inequality).
 
 No worse is one-sided: in every objective the end on the worse side lies within its margin, at the whole share
 of the look, since all must. So a network that is worse by the margin, in any objective, is ever called no

@@ -128,6 +128,10 @@ def test_searches_of_one_seed_that_won_with_one_network_count_once_in_what_is_sh
     searches["after-5"].header["seed"] = 7  # of another seed, so that it counts
     found = winners_of(searches, MD, FORTY, seeded(world, FORTY, range(1)), md_space())
     assert found is not None and len(found.alike) == 6 and found.counted == 5
+    away = [distance(each, MD, md_space()) or 0 for each in (*won[:4], won[1])]
+    others = [distance(each, MD, md_space()) or 0 for each in FORTY]
+    assert found.distance is not None and found.distance.middle == sum(away) / 5
+    assert found.chance == chance_apart(away, others)
     assert list(found.shared) == shared_choices([*won[:4], won[1]], FORTY, md_space())
     said = winners_chapter(("after-*",), found, MD).text()
     assert "have (5: searches of one seed that won with one network count once), with" in said
@@ -138,6 +142,7 @@ def test_distances_that_all_agree_are_held_against_what_chance_draws() -> None:
     assert chance_apart([3] * 5, [3] * 52 + [2] * 37 + [1] * 9 + [0]) == pytest.approx(2 * (52 / 99) ** 5)
     assert chance_apart([0, 1], [0, 1]) == 1.0
     assert chance_apart([0, 0], [0, 1, 1, 1]) == pytest.approx(2 / 16)
+    assert chance_apart([5, 5], [0, 1]) == 0.0  # further than any
 
 
 def test_searches_of_the_papers_space_are_held_against_all_its_networks() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -266,5 +267,9 @@ def test_repeats_of_good_networks_say_nothing_of_one_that_failed() -> None:
     twice = runs | {"poor": {0: Point.of(40, 0.2), 1: Point.of(41, 0.21)}}
     again = Evidence(twice, 100, NOISE.unknown).verdict("poor", "md")
     assert again is not None and again.beyond == "" and again.word == "worse"
+    clip_alone = replace(NOISE, rungs=(RungNoise(400, inf, 0.02),))
+    mixed = Evidence(runs, 400, clip_alone).verdict("poor", "md")
+    assert mixed is not None and mixed.word == "undecided" and "not known" in mixed.beyond
+    assert [each.known for each in mixed.differences] == [False, True]
     stated = Evidence(runs, 400, NOISE).verdict("poor", "md")
     assert stated is not None and stated.beyond == "" and stated.word == "worse"
