@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -132,19 +132,26 @@ class Autoencoders(Lab):
 
 
 def quality_rows(lab: Autoencoders) -> Iterator[dict[str, str]]:
-    """Of each kind: means over seeds, with Student's interval."""
-    scores: dict[str, list[dict[str, float]]] = {}
+    """Of each kind: means over seeds, with Student's interval; then 8 channels less 4, seed by seed."""
+    scores: dict[str, dict[str, dict[str, float]]] = {}
     for file in sorted(lab.folder.glob("scores/*/scores.json")):
         sheet = json.loads(file.read_text(encoding="utf-8"))["scores"]
-        found = {name: sheet[name]["value"] for name in METRICS}
-        scores.setdefault(file.parent.name.rpartition("-seed")[0], []).append(found)
-    for name, values in sorted(scores.items()):
-        yield {
-            "autoencoder": name,
-            "seeds": str(len(values)),
-            "PSNR, dB": over_seeds([each["psnr"] for each in values], 2),
-            "SSIM": over_seeds([each["ssim"] for each in values], 4),
-        }
+        name, _, seed = file.parent.name.rpartition("-seed")
+        scores.setdefault(name, {})[seed] = {each: sheet[each]["value"] for each in METRICS}
+    yield from (_quality_row(name, list(values.values())) for name, values in sorted(scores.items()))
+    eight, four = scores.get("channels8", {}), scores.get("channels4", {})
+    if both := eight.keys() & four.keys():
+        gains = [{each: eight[seed][each] - four[seed][each] for each in METRICS} for seed in sorted(both)]
+        yield _quality_row("channels8 less channels4", gains)
+
+
+def _quality_row(name: str, values: Sequence[Mapping[str, float]]) -> dict[str, str]:
+    return {
+        "autoencoder": name,
+        "seeds": str(len(values)),
+        "PSNR, dB": over_seeds([each["psnr"] for each in values], 2),
+        "SSIM": over_seeds([each["ssim"] for each in values], 4),
+    }
 
 
 def speed_rows(lab: Autoencoders, seed: int, rounds: int) -> Iterator[dict[str, str]]:
