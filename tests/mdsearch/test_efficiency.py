@@ -58,7 +58,8 @@ def test_the_command_reports_every_strategy_and_the_same_each_time(recorded, tmp
     text = (tmp_path / "a" / "efficiency.md").read_text()
     assert (
         text in said
-        and "| oracle at a quarter |" in text
+        and "| oracle at the first rung |" in text
+        and "| oracle at a quarter |" not in text  # the first rung is there
         and "What stopping gains" in text
         and "2 halves of the table, 1 seed each: 8 networks replayed, the top 1; 8 teachers" in text
     )

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from analysis.efficiency.figures import (
+    BASE,
+    DEFAULT,
     StrategyFigures,
     figure,
     gain_rows,
@@ -13,6 +15,7 @@ from analysis.efficiency.figures import (
     oracle,
     ratio_of_means,
     ratio_of_sums,
+    steps_rows,
     word_for_ratio,
 )
 from search.statistics.verdicts import Interval
@@ -20,6 +23,17 @@ from search.statistics.verdicts import Interval
 
 def test_the_oracles_steps_by_hand():
     assert oracle([1, 5, 11], 0.25) == [1, 2, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("first_rung", "shown"),
+    [(0.1, ["oracle at the first rung", "oracle at a quarter"]), (0.25, ["oracle at the first rung"])],
+)
+def test_an_oracle_at_a_quarter_has_its_own_row_unless_the_first_rung_is_there(first_rung, shown):
+    one = StrategyFigures(draws=[0, 1], steps=[4.0, 6.0], minutes=[4.0, 6.0], never=[False] * 2)
+    one.top_tried, one.top_stopped = [1, 1], [0, 0]
+    rows = steps_rows({BASE: one, DEFAULT: one}, first_rung)
+    assert [row["strategy"] for row in rows] == [BASE, DEFAULT, *shown]
 
 
 def test_seeds_pair_strategies():
