@@ -71,6 +71,13 @@ def blind_spot(history: History) -> str:
 # ---------------------------------------------------------------------- stopped
 
 
+def unconfirmed_sentence(history: History) -> str:
+    """Of a search without a verdict: what that rests on."""
+    if any(trial.state == "complete" for trial in history.confirmations):
+        return "Not confirmed: what was trained again shares no seed with another network yet."
+    return "Not confirmed: nothing has been trained again with new seeds, so one run each says all this."
+
+
 def stopped_sentences(history: History) -> list[str]:
     """Who was stopped, where, why, what that saved, and with how much doubt; or why nobody was."""
     stopped = [trial for trial in history.trials if trial.state == "halted"]

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from analysis.findings import all_verdicts
 from analysis.split import split_of_run, split_sentence
-from analysis.summary import blind_spot, found_sentences, stopped_sentences
+from analysis.summary import blind_spot, found_sentences, stopped_sentences, unconfirmed_sentence
 from search.confirmation.leading import Lead, lead
 from search.formats import counted, gmacs_decimals, millions, score, states_in_words
 from search.runs.files import CSV_NAME, RUNGS_NAME
@@ -79,7 +79,7 @@ def _caption(history: History, leading: Lead | None) -> list[str]:
     of_winner = leading.winner.name if leading else ""
     lines += [f"{v.sentence()}." for v in verdicts if of_winner in (v.name, v.against)]
     if leading and not verdicts:
-        lines.append("Not confirmed: nothing has been trained again beside the reference points.")
+        lines.append(unconfirmed_sentence(history))
     if (split := split_of_run(history)) is not None:
         lines.append(f"Best split of an image's time: {split_sentence(split)}.")
     if leading:

@@ -10,7 +10,7 @@ import pytest
 from analysis.findings import steps_saved
 from analysis.report.page import Page
 from analysis.report.sections.next import next_section
-from analysis.summary import blind_spot, found_sentences, stopped_sentences
+from analysis.summary import blind_spot, found_sentences, stopped_sentences, unconfirmed_sentence
 from search.runs.record import History, Record
 from tests.analysis.report.pages import words_of
 from tests.search.histories import MD, MD_LITE, NOISE, confirm, end, open_run, propose, score
@@ -132,3 +132,12 @@ def test_the_first_part_of_a_page_answers_three_questions(tmp_path: Path) -> Non
     commands = dict((next_section(Page(tmp_path, history)) or {})["commands"])
     line = commands["Count how many were stopped wrongly"]
     assert line.split()[:2] == ["mdsearch", "confirm"] and "stopped=99" in line and "best=0" in line
+
+
+def test_a_run_of_one_network_alone_confirms_nothing_but_is_said(tmp_path: Path) -> None:
+    record = a_run(tmp_path)
+    assert "nothing has been trained again" in unconfirmed_sentence(record.history)
+    confirm(record, "trial 1", MD_LITE, [(10.0, 0.4)])
+    assert "shares no seed with another network" in unconfirmed_sentence(record.history)
+    assert "Not confirmed: what was trained again" in words_of(tmp_path)
+    record.close()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from analysis.findings import steps_saved
 from analysis.report.page import Page
-from analysis.summary import blind_spot, found_sentences, stopped_sentences
+from analysis.summary import blind_spot, found_sentences, stopped_sentences, unconfirmed_sentence
 from search.formats import counted, duration, share
 from search.latency import lists_in_words
 from search.objectives import CLIP, FID, Objective, Objectives
@@ -131,7 +131,7 @@ def _how_sure(page: Page, winner: Trial) -> Iterator[Line]:
     if len(found) > VERDICTS_NAMED:
         yield Line(f"{len(found) - VERDICTS_NAMED} more verdicts below.")
     if not found:
-        yield Line("Nothing has been trained again with new seeds: one run each says all this.")
+        yield Line(unconfirmed_sentence(page.history))
     if page.lead is not None:
         yield Line(page.lead.sentence())
     yield Line(blind_spot(page.history))
