@@ -68,14 +68,16 @@ def blind_spot(history: History) -> str:
     return f"Not seen here: what shows after {steps} steps,{narrower} on other images than {data}{scores}."
 
 
+def unconfirmed_sentence(history: History, winner: Trial) -> str:
+    """Of a winner without a verdict: what it rests on."""
+    if any(trial.name == winner.name and trial.state == "complete" for trial in history.confirmations):
+        return (
+            f"Not confirmed: {label(winner.name)} was trained again, but no other network with its seeds yet."
+        )
+    return f"Not confirmed: {label(winner.name)} was not trained again with new seeds: one run says all this."
+
+
 # ---------------------------------------------------------------------- stopped
-
-
-def unconfirmed_sentence(history: History) -> str:
-    """Of a search without a verdict: what that rests on."""
-    if any(trial.state == "complete" for trial in history.confirmations):
-        return "Not confirmed: what was trained again shares no seed with another network yet."
-    return "Not confirmed: nothing has been trained again with new seeds, so one run each says all this."
 
 
 def stopped_sentences(history: History) -> list[str]:

@@ -79,7 +79,7 @@ def _caption(history: History, leading: Lead | None) -> list[str]:
     of_winner = leading.winner.name if leading else ""
     lines += [f"{v.sentence()}." for v in verdicts if of_winner in (v.name, v.against)]
     if leading and not verdicts:
-        lines.append(unconfirmed_sentence(history))
+        lines.append(unconfirmed_sentence(history, leading.winner))
     if (split := split_of_run(history)) is not None:
         lines.append(f"Best split of an image's time: {split_sentence(split)}.")
     if leading:

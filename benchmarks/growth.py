@@ -24,7 +24,7 @@ from unittest import mock
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.lab import count, given_words, run_as_command
+from benchmarks.lab import given_words, run_as_command, whole_number
 from conf.compose import compose
 from search.backends.virtual import VirtualClock
 from search.objectives import objectives_to_plain
@@ -171,7 +171,7 @@ def main(words: list[str]) -> int:
     if "measure" in given:
         print(json.dumps(measure(Path(given["measure"]))))
         return 0
-    counts = [count("trials", each) for each in given.get("trials", "100,1000,10000").split(",")]
+    counts = [whole_number("trials", each) for each in given.get("trials", "100,1000,10000").split(",")]
     columns = {}
     for trials in counts:
         with tempfile.TemporaryDirectory() as scratch:

@@ -63,10 +63,13 @@ def given_words(words: Sequence[str], allowed: Collection[str]) -> dict[str, str
 
 def given_counts(words: Sequence[str], usual: Mapping[str, int]) -> dict[str, int]:
     """Whole numbers by name. Raises InputError for another word, and for what is none."""
-    return dict(usual) | {name: count(name, value) for name, value in given_words(words, usual).items()}
+    return dict(usual) | {
+        name: whole_number(name, value) for name, value in given_words(words, usual).items()
+    }
 
 
-def count(name: str, value: str) -> int:
+def whole_number(name: str, value: str) -> int:
+    """1 or more. Raises InputError for anything else."""
     if not value.isdecimal() or int(value) < 1:
         raise InputError(f"{name}: {value} is not possible; allowed: a whole number, 1 or more")
     return int(value)

@@ -111,7 +111,7 @@ def is_found_by_plan(world: World, it: Race, name: str) -> bool:
     names = (*it.finalists, *it.references)
     standing = it.at([world.run(other, seed) for seed in it.seeds for other in names])
     evidence, count = standing.evidence, len(it.seeds)
-    halves = [variance.half_width(count, it.noise.level / 2) for variance in evidence.known.variances]
+    halves = [variance.half_width(count, it.noise.level / 2) for variance in evidence.pair_noise.variances]
     mine = list(evidence.runs[name].values())
     for other in names:
         theirs = list(evidence.runs[other].values())

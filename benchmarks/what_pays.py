@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.lab import count, given_words, run_as_command
+from benchmarks.lab import given_words, run_as_command, whole_number
 from evaluators.latency.quiet import CpuMoment, quietness
 from evaluators.latency.runtimes import Place, runner
 from evaluators.latency.timing import Timing, alternating
@@ -112,7 +112,7 @@ def main(words: list[str]) -> int:
     numbers = {"threads": available_cpus(), "rounds": 9, "narrower": 1}
     given = given_words(words, (*numbers, "runtimes"))
     runtimes = given.pop("runtimes", "eager,compiled,onnx").split(",")
-    numbers |= {name: count(name, value) for name, value in given.items()}
+    numbers |= {name: whole_number(name, value) for name, value in given.items()}
     place, begin = Place("cpu", numbers["threads"]), CpuMoment.now()
     for runtime in runtimes:
         place.check(runtime)

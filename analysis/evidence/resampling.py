@@ -81,7 +81,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def chance_apart(values: Sequence[int], others: Sequence[int]) -> float:
     """How often the sum of as many draws from `others`, with replacement, is as far out as that of `values`;
-    both sides counted: twice the smaller tail, exactly."""
+    both sides counted: twice the smaller tail, exactly. Whole numbers, 0 or more; of each at least one."""
     frequencies = np.bincount(others) / len(others)
     total = np.ones(1)
     for _ in values:

@@ -114,7 +114,7 @@ def width_against_depth(table: RecordedTable, md: Architecture, budget: Budget) 
             values = goodness(table, metric, step, near)
             means = [fmean(values[key][seed] for seed in seeds) for key in near]
             fits.append(fitted(metric, step, [widths[key] for key in near], means))
-    deviations = tuple(variance.deviation for variance in evidence.known.variances[:2])
+    deviations = tuple(variance.deviation for variance in evidence.pair_noise.variances[:2])
     networks.sort(key=lambda each: (-each.width, each.layers))
     return WidthAgainstDepth(tuple(networks), tuple(seeds), tuple(fits), md.id, deviations)
 

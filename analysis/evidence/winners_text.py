@@ -126,8 +126,8 @@ def _shared_row(each: SharedChoice, others: str) -> dict[str, str]:
 def _distance(found: Winners) -> str:
     text = ", ".join(str(winner.distance) for winner in found.alike)
     if found.distance is not None:
-        alike = found.distance.low == found.distance.high
-        text = f"{found.distance.middle:g} each" if alike else with_interval(found.distance, 1)
+        equal = found.distance.low == found.distance.high
+        text = f"{found.distance.middle:g} each" if equal else with_interval(found.distance, 1)
     return f"Of {found.choices} choices {_whose(found)}{_once(found)} differ from MD in {text}."
 
 

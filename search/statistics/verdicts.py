@@ -118,15 +118,15 @@ class Evidence:
         self.runs, self.steps, self.noise = runs, steps, noise
         points = [point for by_seed in runs.values() for point in by_seed.values()]
         self.objectives = points[0].objectives if points else FID_AND_CLIP
-        self.known = PairNoise(runs, self.objectives, steps, noise)
+        self.pair_noise = PairNoise(runs, self.objectives, steps, noise)
 
     def verdict(self, name: str, against: str) -> Verdict | None:
         """None where the two share no seed."""
         seeds = len(self._shared(name, against))
         if not seeds:
             return None
-        variances, beyond = self.known.of(name, against)
-        found = self._intervals(name, against, seeds)
+        variances, beyond = self.pair_noise.of(name, against)
+        found = self._intervals(name, against, seeds, variances)
         shown = tuple(_shown(*each) for each in zip(self.objectives, found, strict=True))
         worst = self._worst_ends(found, seeds, variances)
         at_worst = tuple(map(_shown_end, self.objectives, worst))
@@ -136,9 +136,12 @@ class Evidence:
     def seeds_to_decide(self, name: str, against: str, most: int) -> int | None:
         """How many seeds would decide, if the mean difference stays what it is; None if `most` would not."""
         known = len(self._shared(name, against))
-        for count in range(known, most + 1) if known else ():
-            found = self._intervals(name, against, count)
-            worst = self._worst_ends(found, count, self.known.of(name, against)[0])
+        if not known:
+            return None
+        variances, _ = self.pair_noise.of(name, against)
+        for count in range(known, most + 1):
+            found = self._intervals(name, against, count, variances)
+            worst = self._worst_ends(found, count, variances)
             if self._word(found, worst) not in OPEN:
                 return count
         return None
@@ -146,7 +149,7 @@ class Evidence:
     def reach(self, seeds: int) -> list[float]:
         """From how far apart on, in each objective on its even scale, two networks are told apart after so
         many shared seeds; infinite where its noise is not known."""
-        return self._reach(seeds, self.known.variances)
+        return self._reach(seeds, self.pair_noise.variances)
 
     def _reach(self, seeds: int, variances: Sequence[Variance]) -> list[float]:
         level = self._look(seeds) / max(1, len(noisy(self.objectives)))
@@ -169,9 +172,10 @@ class Evidence:
     def _shared(self, name: str, against: str) -> list[int]:
         return sorted(self.runs.get(name, {}).keys() & self.runs.get(against, {}).keys())
 
-    def _intervals(self, name: str, against: str, count: int) -> list[Interval]:
+    def _intervals(
+        self, name: str, against: str, count: int, variances: Sequence[Variance]
+    ) -> list[Interval]:
         """Of each objective on its even scale, as wide as after `count` seeds."""
-        variances, _ = self.known.of(name, against)
         pairs = [
             (self.runs[name][seed].even, self.runs[against][seed].even)
             for seed in self._shared(name, against)

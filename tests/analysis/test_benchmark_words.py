@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -10,25 +11,19 @@ from benchmarks import growth, predicting, pricing, race, reading, training_loop
 from benchmarks.lab import given_counts
 from space.shared.plain import InputError
 
-MAINS: dict[str, Callable[[list[str]], int]] = {
-    "growth": growth.main,
-    "predicting": predicting.main,
-    "pricing": pricing.main,
-    "race": race.main,
-    "reading": reading.main,
-    "training_loop": training_loop.main,
-    "what_pays": what_pays.main,
-}
+
+def named(module: ModuleType) -> str:
+    return module.__name__
 
 
-@pytest.mark.parametrize("name", [name for name in MAINS if name != "training_loop"])
-def test_an_unknown_word_is_refused(name: str) -> None:
+@pytest.mark.parametrize("benchmark", [growth, predicting, pricing, race, reading, what_pays], ids=named)
+def test_an_unknown_word_is_refused(benchmark: Any) -> None:
     with pytest.raises(InputError, match="nonsense: is no word of this benchmark; "):
-        MAINS[name](["nonsense"])
+        benchmark.main(["nonsense"])
 
 
 def test_the_training_loop_says_it_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    assert MAINS["training_loop"](["nonsense"]) == 2
+    assert training_loop.main(["nonsense"]) == 2
     assert "error: nonsense: is no word of this benchmark" in capsys.readouterr().err
 
 

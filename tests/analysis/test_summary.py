@@ -136,8 +136,10 @@ def test_the_first_part_of_a_page_answers_three_questions(tmp_path: Path) -> Non
 
 def test_a_run_of_one_network_alone_confirms_nothing_but_is_said(tmp_path: Path) -> None:
     record = a_run(tmp_path)
-    assert "nothing has been trained again" in unconfirmed_sentence(record.history)
+    first, winner = record.history.trials[:2]
+    assert "trial 1 was not trained again with new seeds" in unconfirmed_sentence(record.history, winner)
     confirm(record, "trial 1", MD_LITE, [(10.0, 0.4)])
-    assert "shares no seed with another network" in unconfirmed_sentence(record.history)
-    assert "Not confirmed: what was trained again" in words_of(tmp_path)
+    assert "no other network with its seeds" in unconfirmed_sentence(record.history, winner)
+    assert "trial 0 was not trained again" in unconfirmed_sentence(record.history, first)
+    assert "Not confirmed: trial 1 was trained again" in words_of(tmp_path)
     record.close()

@@ -131,7 +131,7 @@ def _how_sure(page: Page, winner: Trial) -> Iterator[Line]:
     if len(found) > VERDICTS_NAMED:
         yield Line(f"{len(found) - VERDICTS_NAMED} more verdicts below.")
     if not found:
-        yield Line(unconfirmed_sentence(page.history))
+        yield Line(unconfirmed_sentence(page.history, winner))
     if page.lead is not None:
         yield Line(page.lead.sentence())
     yield Line(blind_spot(page.history))

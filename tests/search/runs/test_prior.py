@@ -277,11 +277,6 @@ def test_a_space_filling_run_goes_on_where_the_recorded_one_ended(tmp_path: Path
     assert [trial.architecture for trial in rest] == [trial.architecture for trial in whole[7:]]
 
 
-def test_a_folder_without_a_record_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere: no record\.jsonl here"):
-        begin(tmp_path / "new", [str(tmp_path / "nowhere")], trials=1)
-
-
-def test_a_source_that_is_none_is_refused_by_its_field(tmp_path: Path) -> None:
+def test_a_folder_without_a_record_is_named_with_its_field(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^prior: .*nowhere: no record\.jsonl here"):
         begin(tmp_path / "new", [str(tmp_path / "nowhere")], trials=1)
