@@ -114,15 +114,7 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
             return value
         raise InputError(f"{where}: {value!r} is not a choice here; {nearest(value, map(str, arguments))}")
     if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        rest = [argument for argument in arguments if argument is not type(None)]
-        for alternative in rest[:-1]:
-            try:
-                return from_plain(alternative, value, where)
-            except InputError:
-                continue
-        return from_plain(rest[-1], value, where)
+        return _any_of(arguments, value, where)
     if origin in (tuple, list):
         if isinstance(value, str) or not isinstance(value, (list, tuple)):
             raise InputError(f"{where}: expected a list, got {value!r}")
@@ -135,6 +127,30 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
     if kind is Any:
         return value
     return _scalar(kind, value, where)
+
+
+def _any_of(kinds: Sequence[Any], value: Any, where: str) -> Any:
+    """Of a union: the first kind that takes the value. Raises InputError with what one finds wrong inside
+    the value, or with all that is allowed."""
+    if value is None and type(None) in kinds:
+        return None
+    begin, end = f"{where}: expected ", f", got {value!r}"
+    expected: list[str] = []
+    inside = None
+    for kind in kinds:
+        if kind is not type(None):
+            try:
+                return from_plain(kind, value, where)
+            except InputError as error:
+                problem = str(error)
+                if problem.startswith(begin) and problem.endswith(end):
+                    expected.append(problem[len(begin) : -len(end)])
+                else:
+                    inside = error
+    if inside is not None:
+        raise inside
+    words = dict.fromkeys([*expected, *(["null"] if type(None) in kinds else [])])
+    raise InputError(f"{begin}{' or '.join(words)}{end}")
 
 
 @dataclasses.dataclass(frozen=True)

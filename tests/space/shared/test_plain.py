@@ -24,6 +24,7 @@ class Outer:
     many: tuple[Inner, ...] = ()
     kind: Literal["a", "b"] = "a"
     name: str | None = None
+    files: str | tuple[str, ...] | None = None
     on: bool = False
     table: dict[str, int] = field(default_factory=dict)
 
@@ -35,7 +36,7 @@ def read(**data: Any) -> Outer:
 
 def test_reads_nested_data_and_writes_it_back() -> None:
     outer = read(many=[{"size": 2, "ratio": 1}], kind="b", name="x", on=True, table={"k": 3})
-    assert outer == Outer(Inner(1), (Inner(2, 1.0),), "b", "x", True, {"k": 3})
+    assert outer == Outer(Inner(1), (Inner(2, 1.0),), "b", "x", on=True, table={"k": 3})
     assert isinstance(outer.many[0].ratio, float)
     assert from_plain(Outer, to_plain(outer)) == outer
     assert to_plain(read(), omit_defaults=True)["inner"] == {"size": 1}
@@ -56,7 +57,9 @@ def test_reads_nested_data_and_writes_it_back() -> None:
         ({"many": {"size": 1}}, "many: expected a list"),
         ({"many": "ab"}, "many: expected a list"),
         ({"kind": "c"}, "kind: 'c' is not a choice here; Valid: a, b"),
-        ({"name": 3}, "name: expected text, got 3"),
+        ({"name": 3}, "^name: expected text or null, got 3$"),
+        ({"files": 3}, "^files: expected text or a list or null, got 3$"),
+        ({"files": ["a", 3]}, r"^files\[1\]: expected text, got 3$"),
         ({"on": 1}, "on: expected true or false, got 1"),
         ({"table": [1]}, "table: expected a mapping"),
         ({"table": {"k": "v"}}, "table.k: expected a whole number"),
