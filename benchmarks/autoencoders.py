@@ -53,26 +53,6 @@ decoder:
   - {channels: 64, blocks: 2}
   - {channels: 64, blocks: 2}
 """
-LIGHT = """# The decoder at half the widths, with a block less a level and without attention
-schema_version: 1
-latent_channels: 8
-image_size: 64
-encoder:
-  middle: {blocks: 2, attention: true}
-  levels:
-  - {channels: 32, blocks: 2}
-  - {channels: 64, blocks: 2}
-  - {channels: 128, blocks: 2}
-  - {channels: 128, blocks: 2}
-decoder:
-  middle: {blocks: 1, attention: false}
-  norm_groups: 16
-  levels:
-  - {channels: 16, blocks: 2}
-  - {channels: 32, blocks: 2}
-  - {channels: 64, blocks: 2}
-  - {channels: 64, blocks: 2}
-"""
 METRICS = ("psnr", "ssim")
 PARTS = ("channels", "decoder")
 FULL, LIGHT_NAME = "decoder-full", "decoder-light"
@@ -115,10 +95,9 @@ class Autoencoders(Lab):
             list(pool.map(train, *zip(*both, strict=True)))
 
     def decoders(self, seed: int, steps: int) -> None:
-        (self.folder / "light.yaml").write_text(LIGHT, encoding="utf-8")
         self._trained(f"{FULL}-seed{seed}", 64, steps, seed)
         begin = (f"init_from=trained/{FULL}-seed{seed}", "reconstruction.decoder_only=true")
-        self._trained(f"{LIGHT_NAME}-seed{seed}", 64, steps, seed, *begin, "autoencoder=light.yaml")
+        self._trained(f"{LIGHT_NAME}-seed{seed}", 64, steps, seed, *begin, "autoencoder=quarter_light")
 
     def _trained(self, name: str, size_px: int, steps: int, seed: int, *words: str) -> None:
         how = (f"reconstruction.steps={steps}", "reconstruction.decay=cosine", f"seed={seed}")

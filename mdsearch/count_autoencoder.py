@@ -95,6 +95,7 @@ def _by_place(a: Autoencoder) -> Mapping[str, Cost]:
 
 def _print_text(a: Autoencoder, against: str | None) -> None:
     console = command_console()
+    lines = [] if against is None else autoencoder_difference(_named(against), a)
     console.print(_levels_table(a))
     console.print(
         f"images of {a.image_size} px, latents of {a.latent_channels} channels and {a.latent_size} px "
@@ -103,7 +104,6 @@ def _print_text(a: Autoencoder, against: str | None) -> None:
     console.print(_totals_table(a))
     console.print(_breakdown_table(a))
     if against is not None:
-        lines = autoencoder_difference(_named(against), a)
         print(f"\nfrom {against} to this:{'' if lines else ' no difference'}")
         for line in lines:
             print(f"  {line}")

@@ -45,8 +45,14 @@ class DecoderSpace(SearchSpace[Autoencoder]):
 
     def __post_init__(self) -> None:
         self.check_values()
-        if self.autoencoder is not None:
-            _ = self.first  # whose levels fit the encoder's
+        if self.autoencoder is None:
+            return
+        if (count := len(self.autoencoder.encoder.levels)) != len(self.levels):
+            raise InputError(
+                f"levels: {len(self.levels)}, but the encoder has {count}; needed: as many "
+                "(space=decoder has 3, space=decoder_paper 4)"
+            )
+        _ = self.first  # which is possible
 
     @property
     def level_names(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -142,7 +142,7 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
         """Rows of held-out images, of what becomes of them, and of the differences magnified around grey."""
         images = self.data.held_out(range(min(count, len(self.data.held_out_captions))))[0]
         given = reconstructed(self.averaged, images, self.device, self.reconstruction.batch_size)
-        save_differences(as_pixels(images), as_pixels(given), folder / SAMPLES_NAME)
+        save_differences(as_pixels(images), [as_pixels(given)], folder / SAMPLES_NAME)
 
     def scores(self, model: AutoencoderNetwork) -> ModelScores:
         """For the curve: the mean PSNR of held-out images, not yet rounded to 8 bits."""
@@ -176,10 +176,8 @@ def check_data(autoencoder: Autoencoder, data: Dataset, settings: Reconstruction
     some = data.at(range(min(64, len(data.train_captions) or 64)), 0)[0]
     if not bool(some.isfinite().all()):
         raise InputError("data: images that are not finite")
-    if float(some.std()) < LEAST_SPREAD:
-        raise InputError(
-            f"data: {len(some)} images of one and the same colour; nothing is to be learnt of them"
-        )
+    if float(some.flatten(2).std(2).max()) < LEAST_SPREAD:
+        raise InputError(f"data: {len(some)} images of a single colour each; nothing is to be learnt of them")
 
 
 def begin_from(
@@ -279,8 +277,11 @@ def reconstructed(
     return torch.cat(parts)
 
 
-def save_differences(images: np.ndarray, given: np.ndarray, path: Path) -> None:
-    """(N, H, W, 3) uint8 twice as rows: originals, reconstructions, differences magnified around grey."""
-    difference = 128 + (given.astype(np.int64) - images) * MAGNIFIED
-    rows = [images, given, difference.clip(0, 255).astype(np.uint8)]
+def save_differences(images: np.ndarray, given: Sequence[np.ndarray], path: Path) -> None:
+    """(N, H, W, 3) uint8 each, as rows: the originals; then of each autoencoder what it gave back, and the
+    differences magnified around grey."""
+    rows = [images]
+    for each in given:
+        difference = 128 + (each.astype(np.int64) - images) * MAGNIFIED
+        rows += [each, difference.clip(0, 255).astype(np.uint8)]
     save_grid(np.concatenate(rows), path, columns=len(images), enlarge=2)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite
 from typing import Any, Literal, Protocol
 
 import torch
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 
 from space.architecture import Architecture
 from space.coordinates import COORDINATES
-from space.interchange.autoencoder_files import read_autoencoder_description
+from space.interchange.autoencoder_files import check_scale, read_autoencoder_description
 from space.shared.plain import InputError, nearest, to_plain
 from training.pretrained import LATENTS_FOLDER, load_autoencoder, local_folder
 
@@ -86,7 +85,7 @@ class Vae:
         vae = load_autoencoder(folder, LATENTS_FOLDER)
         self.autoencoder = vae.to(device).eval().requires_grad_(False)
         config, self._folder = vae.config, local_folder(folder, LATENTS_FOLDER)
-        _check_scale(config, f"latents.folder: {folder!r}")
+        check_scale(config, f"latents.folder: {folder!r}")
         self.channels = int(config.latent_channels)
         self.factor = 2 ** (len(config.block_out_channels) - 1)
         self.scale: float | Tensor = float(config.scaling_factor)
@@ -132,32 +131,6 @@ class Vae:
     @staticmethod
     def _at_once(size_px: int) -> int:
         return max(1, PIXELS_AT_ONCE // size_px**2)
-
-
-def _check_scale(config: Any, where: str) -> None:
-    """Raises InputError, naming the field, for a scale or shift that no latents can have."""
-    for name, wanted in (
-        ("scaling_factor", "a number above 0"),
-        ("shift_factor", "a finite number, or null"),
-    ):
-        value = config[name]
-        if value is None and name == "shift_factor":
-            continue
-        if not _is_finite(value) or (name == "scaling_factor" and value <= 0):
-            raise InputError(f"{where} has {name} = {value}; needed: {wanted}")
-    both = {name: config[name] for name in ("latents_mean", "latents_std")}
-    if all(values is None for values in both.values()):
-        return
-    for name, values in both.items():
-        count = config["latent_channels"]
-        is_list = isinstance(values, (list, tuple)) and len(values) == count and all(map(_is_finite, values))
-        if not is_list or (name == "latents_std" and min(values) <= 0):
-            above = " above 0" if name == "latents_std" else ""
-            raise InputError(f"{where} has {name} = {values}; needed: {count} numbers{above}, one a channel")
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and isfinite(value)
 
 
 def _weights_of_encoder(state: Mapping[str, Tensor], described: str) -> str:

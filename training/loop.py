@@ -288,7 +288,9 @@ class TrainingLoop(Generic[Trained]):
             self.micro_batches.shrink(before)
 
     def _check_identity(self, saved: Mapping[str, Any], where: str) -> None:
-        for name, value in self.identity.items():
-            before = saved.get(name, value if name in SAID_SINCE else None)
-            if before != value:
-                raise InputError(f"{where}: is of another {name} ({before}) than this training ({value})")
+        for name in {**self.identity, **saved}:
+            now = self.identity.get(name)
+            before = saved.get(name, now if name in SAID_SINCE else None)
+            if before != now:
+                was, wanted = ("none" if each is None else each for each in (before, now))
+                raise InputError(f"{where}: is of another {name} ({was}) than this training ({wanted})")

@@ -48,15 +48,16 @@ class TrainingSettings:
         for name in ("steps", "batch_size", "sampling_steps", "validation_images"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
-        for name in ("learning_rate", "gradient_clip"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: above 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate: {self.learning_rate} is not possible; allowed: above 0, finite")
+        if not self.gradient_clip > 0:
+            raise InputError(f"gradient_clip: {self.gradient_clip} is not possible; allowed: above 0")
         for name in ("ema_decay", "caption_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 up to below 1")
         for name in ("weight_decay", "warmup_steps"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 or more")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 or more, finite")
         if not math.isfinite(self.guidance):
             raise InputError(f"guidance: {self.guidance} is not possible; allowed: a number, 1 for none")
         if self.micro_batch is not None and not 1 <= self.micro_batch <= self.batch_size:

@@ -70,14 +70,16 @@ def measure_pairs(
     """All images and what `reconstruct` makes of them, (B, H, W, 3) uint8 each; `on_batch(images)` follows.
 
     Raises:
-        InputError: fewer than two images, or images that a metric cannot take.
+        InputError: fewer than two images, images of a single colour each, or such as a metric cannot take.
     """
     values: dict[str, list[np.ndarray]] = {}
+    is_constant = True
     features, originals = list[np.ndarray](), None
     sha = hashlib.sha256()
     for images in batches:
         given = reconstruct(images)
         sha.update(np.ascontiguousarray(images).tobytes())
+        is_constant = is_constant and not np.ptp(images, axis=(1, 2)).any()
         found = {"psnr": psnr(images, given), "ssim": ssim(images, given)}
         if judges.distance is not None:
             found[judges.distance_name] = _apart(judges.distance, images, given, judges.device)
@@ -91,6 +93,10 @@ def measure_pairs(
     by_image = {name: np.concatenate(parts) for name, parts in values.items()}
     if not by_image or len(by_image["psnr"]) < LEAST_IMAGES:
         raise InputError(f"images: {len(by_image.get('psnr', ()))}; needed: {LEAST_IMAGES} or more")
+    if is_constant:
+        raise InputError(
+            f"images: all {len(by_image['psnr'])} are of a single colour each; they judge nothing"
+        )
     rows = np.concatenate(features) if features else None
     return MeasuredPairs(by_image, rows, originals, sha.hexdigest()[:16])
 

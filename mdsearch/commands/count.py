@@ -151,6 +151,7 @@ def latencies(a: Architecture, budget: Budget) -> list[dict[str, Any]]:
 
 def _print_text(a: Architecture, settings: PriceSettings) -> None:
     console, cost, predicted = command_console(), price(a), latencies(a, settings.budget)
+    lines = [] if settings.against is None else difference(_named(settings.against), a)
     console.print(_levels_table(a))
     console.print(
         f"{a.conv_blocks} conv blocks, {a.self_attention_layers} self- and {a.cross_attention_layers} "
@@ -165,7 +166,6 @@ def _print_text(a: Architecture, settings: PriceSettings) -> None:
         over = budget.excess(a)
         print(f"budget {name}: {'over, ' + '; '.join(over) if over else 'fits'}")
     if settings.against is not None:
-        lines = difference(_named(settings.against), a)
         print(f"\nfrom {settings.against} to this:{'' if lines else ' no difference'}")
         for line in lines:
             print(f"  {line}")

@@ -20,6 +20,7 @@ from rich.progress import (
 
 from conf.compose import compose
 from conf.words import as_text
+from space.coordinates import COORDINATES
 from space.shared.command_lines import command_line
 from space.shared.console import command_console
 from space.shared.plain import InputError, from_plain
@@ -117,7 +118,7 @@ def _then(command: EncodeCommand, out: Path) -> str:
         if name in names
     }
     of_proxy = {
-        "latent_channels": channels,
+        "latent_channels": channels + (COORDINATES if command.latents.coordinates else 0),
         "latent_size": size,
         "context_length": length,
         "context_width": width,

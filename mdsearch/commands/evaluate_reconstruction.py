@@ -15,7 +15,7 @@ from rich.table import Table
 
 from conf.compose import compose
 from conf.repeated import refuse_beside
-from conf.words import as_entries, as_text
+from conf.words import as_entries, as_text, path_of
 from evaluators.images.image_set import ImageSet, common_side, open_images
 from evaluators.images.preparation import prepare
 from evaluators.measuring.reconstruction import (
@@ -32,9 +32,12 @@ from evaluators.networks.weights import Missing, WeightsSettings
 from evaluators.protocols.protocol import ImageForm, NetworkSpec
 from evaluators.protocols.score import ConfidenceInterval
 from evaluators.protocols.sheet import FILE, Sheet
+from mdsearch.long_training import read_kept
+from mdsearch.train_command import whole_settings
+from search.runs.folder import run_around
 from space.autoencoder import check_divides
-from space.autoencoder_network import AutoencoderNetwork
 from space.interchange.autoencoder_files import read_autoencoder
+from space.interchange.weight_files import CONFIG_FILE
 from space.shared.console import command_console
 from space.shared.decoding import Unreadable
 from space.shared.plain import InputError, from_plain
@@ -42,7 +45,7 @@ from training.autoencoder import save_differences
 from training.data.dataset import as_pixels
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
-from training.files import SAMPLES_NAME
+from training.files import CONFIG_NAME, SAMPLES_NAME
 
 RECONSTRUCTION_TEXTS = (
     "model", "images", "against", "out", "data.folder", "data.captions", "data.source",
@@ -172,20 +175,18 @@ def _features(command: ReconstructionCommand) -> tuple[ImageFeatures, NetworkSpe
     return network, pinned(spec, network)
 
 
-def _network(folder: str) -> AutoencoderNetwork:
-    try:
-        return read_autoencoder(Path(folder).expanduser()).network
-    except InputError as error:
-        raise InputError(f"model: {error}") from None
-
-
-def reconstructor(folder: str, size_px: int, compute: ComputeSettings) -> Callable[[np.ndarray], np.ndarray]:
+def reconstructor(
+    folder: str, size_px: int, compute: ComputeSettings, field: str = "model"
+) -> Callable[[np.ndarray], np.ndarray]:
     """What an autoencoder makes of (B, H, W, 3) uint8 images, as files hold it; by the mean of each latent.
 
     Raises:
-        InputError: no autoencoder there, or one whose factor does not divide the images.
+        InputError: no autoencoder there, or one whose factor does not divide the images, under `field`.
     """
-    network = _network(folder)
+    try:
+        network = read_autoencoder(Path(folder).expanduser()).network
+    except InputError as error:
+        raise InputError(f"{field}: {error}") from None
     check_divides(network.autoencoder.factor, size_px, "size_px")
     network = network.to(compute.on, AUTOENCODER_DTYPES[compute.precision]).eval()
 
@@ -196,7 +197,7 @@ def reconstructor(folder: str, size_px: int, compute: ComputeSettings) -> Callab
         )
         if not bool(given.isfinite().all()):
             raise InputError(
-                f"model: {folder} gives images that are not finite in {compute.precision}: NaN or overflow"
+                f"{field}: {folder} gives images that are not finite in {compute.precision}: NaN or overflow"
             )
         return as_pixels(given)
 
@@ -209,11 +210,12 @@ def reconstructor(folder: str, size_px: int, compute: ComputeSettings) -> Callab
 def evaluate(command: ReconstructionCommand, given: set[str], console: Console) -> tuple[PairScores, Path]:
     """The scores, and the folder that they went to. Raises InputError."""
     source, judges = _source(command), _judges(command, given)
-    first = reconstructor(command.model, source.size_px, command.compute)
-    measured = measure_pairs(source.batches(command.batch_size), first, judges)
-    found = pair_scores(measured, judges, source.form, source.name, source.chosen)
+    each = [reconstructor(command.model, source.size_px, command.compute)]
     if command.against is not None:
-        second = reconstructor(command.against, source.size_px, command.compute)
+        each.append(reconstructor(command.against, source.size_px, command.compute, "against"))
+    measured = measure_pairs(source.batches(command.batch_size), each[0], judges)
+    found = pair_scores(measured, judges, source.form, source.name, source.chosen)
+    for second in each[1:]:
         other = measure_pairs(source.batches(command.batch_size), second, replace(judges, features=None))
         found = replace(found, differences=paired_differences(measured, other))
     if not found.scores:
@@ -231,7 +233,7 @@ def evaluate(command: ReconstructionCommand, given: set[str], console: Console) 
     }
     Sheet(found.scores, about).save(folder / FILE)
     shown = source.batch(range(min(SHOWN_IMAGES, source.count)))
-    save_differences(shown, first(shown), folder / SAMPLES_NAME)
+    save_differences(shown, [reconstruct(shown) for reconstruct in each], folder / SAMPLES_NAME)
     return found, folder
 
 
@@ -256,13 +258,34 @@ def _value(value: float, interval: ConfidenceInterval | None) -> str:
     return f"{value:.5g} ({interval.level:.0%}: {interval.low:.5g} to {interval.high:.5g})"
 
 
+def _stored_data(model: Path | None, given: set[str]) -> dict[str, Any]:
+    """The data that an autoencoder learnt from, which it is judged on where no word says otherwise.
+
+    Raises:
+        InputError: nothing says which images.
+    """
+    if model is None or "images" in given or "data" in given:
+        return {}
+    around = run_around(model / CONFIG_FILE) or model
+    if (around / CONFIG_NAME).is_file():
+        kept = read_kept(around, CONFIG_NAME, dict, "model", "an autoencoder's training")
+        return whole_settings({"data": kept["data"]} if "data" in kept else {})
+    if model.is_dir() and not any(name.startswith("data.") for name in given):
+        raise InputError(
+            f"data: {str(model)!r} does not say what it learnt from; needed: images=<folder>, data=emoji, "
+            "data=scenes, ..."
+        )
+    return {}
+
+
 def main(words: list[str]) -> int:
     refuse_beside(words, "images", ["data"], "which are the images themselves")
     meant = as_entries(as_text(words, RECONSTRUCTION_TEXTS), "weights.files")
-    command: ReconstructionCommand = from_plain(
-        ReconstructionCommand, compose("evaluate_reconstruction", meant)
-    )
     given = {word.lstrip("+~").partition("=")[0] for word in words}
+    stored = _stored_data(path_of(words, "model"), given)
+    command: ReconstructionCommand = from_plain(
+        ReconstructionCommand, compose("evaluate_reconstruction", meant, stored=stored)
+    )
     console = command_console(stderr=command.format == "json")
     found, folder = evaluate(command, given, console)
     if command.format == "json":

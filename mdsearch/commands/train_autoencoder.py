@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from conf.compose import compose_and_keep
 from conf.repeated import refuse_beside, without
+from conf.stored import changed_by_words
 from conf.words import as_entries, as_text, path_of
 from evaluators.networks.perceptual import PerceptualName, check_files, perceptual_network
 from evaluators.networks.weights import WeightsSettings
@@ -42,7 +44,7 @@ AUTOENCODER_TEXTS = (
     "out", "resume", "init_from", "data.folder", "data.captions", "data.source", "weights.cache_folder",
     "card.licence", "card.data_licence",
 )  # fmt: skip
-WEIGHTS_FILES, DESCRIPTION = "weights.files", "autoencoder.yaml"
+MAIN, WEIGHTS_FILES, DESCRIPTION = "train_autoencoder", "weights.files", "autoencoder.yaml"
 AUTOENCODER_TRAINING = "an autoencoder's training"
 
 
@@ -70,13 +72,16 @@ def autoencoder_command(words: list[str]) -> tuple[AutoencoderCommand, list[str]
     """From a command line; a resumed training starts from its own first words."""
     refuse_beside(words, "resume", ["autoencoder", "out", "init_from"], "whose folder and autoencoder go on")
     resume = path_of(words, "resume")
-    before: list[str] = []
-    kept: Mapping[str, str] = {}
+    before, stored = list[str](), dict[str, Any]()
     if resume is not None:
         before = list(map(str, read_kept(resume, WORDS, list, what=AUTOENCODER_TRAINING)))
-        kept = read_kept(resume, CONFIG_NAME, dict, what=AUTOENCODER_TRAINING).get("presets", {})
+        stored = read_kept(resume, CONFIG_NAME, dict, what=AUTOENCODER_TRAINING)
+    kept: Mapping[str, str] = stored.get("presets", {})
     new, earlier = (as_entries(as_text(each, AUTOENCODER_TEXTS), WEIGHTS_FILES) for each in (words, before))
-    plain, texts = compose_and_keep("train_autoencoder", new, before=earlier, kept=kept)
+    plain, texts = compose_and_keep(MAIN, new, before=earlier, kept=kept)
+    if resume is not None:
+        then, _ = compose_and_keep(MAIN, [], before=earlier, kept=kept)
+        plain = changed_by_words(stored, then, plain)
     command: AutoencoderCommand = from_plain(AutoencoderCommand, plain | {"presets": texts})
     added = [word for word in words if not word.startswith("resume=")]
     return command, [*without(before, added), *added]

@@ -50,11 +50,15 @@ def keep_encoder(settings: DecoderSearchSettings, data: Dataset, own: Path, say:
 
 def trained_autoencoder(settings: DecoderSearchSettings, data: Dataset, say: _Say) -> Path:
     """Its folder in the cache, trained now where it is not there; an interrupted training goes on."""
-    folder = settings.cache / CACHED_AUTOENCODERS / _digest(settings, data)
+    device = str(choose_device(settings.reconstruction.device))
+    network = perceptual_for(
+        settings.perceptual, settings.reconstruction.perceptual, settings.weights, device
+    )
+    folder = settings.cache / CACHED_AUTOENCODERS / _digest(settings, data, network)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder, say):
         if not _is_trained(folder, settings.encoder_steps):
-            _train(settings, data, folder, say)
+            _train(settings, data, network, folder, say)
             remove_states(folder)
     return folder
 
@@ -69,17 +73,16 @@ def perceptual_for(
     return perceptual_network(name, weights, device)
 
 
-def _train(settings: DecoderSearchSettings, data: Dataset, folder: Path, say: _Say) -> None:
+def _train(
+    settings: DecoderSearchSettings,
+    data: Dataset,
+    network: PerceptualNetwork | None,
+    folder: Path,
+    say: _Say,
+) -> None:
     began, steps = time.monotonic(), settings.encoder_steps
-    device = str(choose_device(settings.reconstruction.device))
     trainer = AutoencoderTrainer(
-        settings.space.fixed,
-        data,
-        settings.of_encoder,
-        seed=settings.seed,
-        perceptual=perceptual_for(
-            settings.perceptual, settings.reconstruction.perceptual, settings.weights, device
-        ),
+        settings.space.fixed, data, settings.of_encoder, seed=settings.seed, perceptual=network
     )
     trainer.say = say
     kept = RunSettings(
@@ -108,13 +111,13 @@ def _is_trained(folder: Path, steps: int) -> bool:
         return False
 
 
-def _digest(settings: DecoderSearchSettings, data: Dataset) -> str:
+def _digest(settings: DecoderSearchSettings, data: Dataset, network: PerceptualNetwork | None) -> str:
     """Of all that decides its weights."""
     decides = {
         "autoencoder": settings.space.fixed.id,
         "data": data.digest,
         "reconstruction": to_plain(settings.of_encoder),
-        "perceptual": settings.perceptual,
+        "perceptual": None if network is None else [network.name, network.digest],
         "seed": settings.seed,
     }
     return hashlib.sha256(compact(decides).encode()).hexdigest()[:16]

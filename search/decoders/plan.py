@@ -84,10 +84,11 @@ def _time(settings: DecoderSearchSettings, data: Dataset, typical: Autoencoder, 
     a_trial = settings.rungs[-1] * _step_seconds(settings, typical, data)
     at_once = 1 if settings.backend == "inline" else max(1, settings.cluster.trials_here)
     whole = first + settings.trials * a_trial / at_once
+    encoder = f"the encoder {duration(first)} unless the cache holds it, then " if first else ""
     plan.add(
         "time",
-        f"at most {duration(whole)}: the encoder {duration(first)} unless the cache holds it, then "
-        f"{settings.trials} trials of {duration(a_trial)}, {at_once} at a time; scoring is left out",
+        f"at most {duration(whole)}: {encoder}{settings.trials} trials of {duration(a_trial)}, {at_once} "
+        "at a time; scoring is left out",
     )
     plan.figures["seconds"] = whole
 

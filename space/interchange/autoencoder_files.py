@@ -4,6 +4,7 @@ layout for it, else as `PipelineAutoencoder`. Stock pipelines load either."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,20 +86,58 @@ def read_autoencoder(folder: str | Path, *, variant: str | None = None) -> Store
     """Weights in fp32 from a folder of ours or of diffusers.
 
     Raises:
-        InputError: naming the file that cannot be read, the key or the layer that does not fit.
+        InputError: naming the file that cannot be read, the key or the layer that does not fit, weights that
+            are not finite, or a scale that no latents can have.
     """
     folder = Path(folder)
     a, config = read_autoencoder_description(folder), read_plain(folder / CONFIG_FILE)
+    is_own = config["_class_name"] == OWN_CLASS[1]
+    given = {name: config[name] for name in SCALE_KEYS if config.get(name) is not None}
+    scale = given if is_own else {"scaling_factor": SCALING_FACTOR} | given
+    check_scale(scale | {"latent_channels": a.latent_channels}, str(folder))
     weights = {name: tensor.float() for name, tensor in read_weights(folder, variant).items()}
+    for name, tensor in weights.items():
+        if not bool(tensor.isfinite().all()):
+            raise InputError(f"{folder}: {name} is not finite: NaN or infinite numbers in it")
     with torch.device("meta"):
         network = AutoencoderNetwork(a)
-    if config["_class_name"] == CLASS_NAME:
+    if is_own:
+        assign(network, weights, lambda ours: f"{OWN_PREFIX}{ours}")
+    else:
         names = kl_names(a)
         assign(network, _of_today(weights), lambda ours: _renamed(ours, names))
-    else:
-        assign(network, weights, lambda ours: f"{OWN_PREFIX}{ours}")
-    given = {name: config[name] for name in SCALE_KEYS if config.get(name) is not None}
-    return StoredAutoencoder(network, {"scaling_factor": SCALING_FACTOR} | given)
+    return StoredAutoencoder(network, scale)
+
+
+def check_scale(config: Any, where: str) -> None:
+    """Raises InputError, naming the field, for a scale or shift that no latents can have.
+
+    Args:
+        config: diffusers' keys, as far as they are there, and latent_channels.
+        where: begins the message.
+    """
+    for name, wanted in (
+        ("scaling_factor", "a number above 0"),
+        ("shift_factor", "a finite number, or null"),
+    ):
+        value = config.get(name)
+        if value is None and name == "shift_factor":
+            continue
+        if not _is_finite(value) or (name == "scaling_factor" and value <= 0):
+            raise InputError(f"{where} has {name} = {value}; needed: {wanted}")
+    both = {name: config.get(name) for name in ("latents_mean", "latents_std")}
+    if all(values is None for values in both.values()):
+        return
+    for name, values in both.items():
+        count = config["latent_channels"]
+        is_list = isinstance(values, (list, tuple)) and len(values) == count and all(map(_is_finite, values))
+        if not is_list or (name == "latents_std" and min(values) <= 0):
+            above = " above 0" if name == "latents_std" else ""
+            raise InputError(f"{where} has {name} = {values}; needed: {count} numbers{above}, one a channel")
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and isfinite(value)
 
 
 def _renamed(parameter: str, names: Mapping[str, str]) -> str:

@@ -69,13 +69,15 @@ def test_any_price_may_be_bounded(capsys: pytest.CaptureFixture[str]) -> None:
         (["arch=dit_xl_2"], "arch: a DiT is no UNet"),
         (["arch_file=nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["against=sd51"], r"^against: no preset .sd51.; did you mean .sd15."),
+        (["autoencoder=tiny", "against=sdd"], r"^against: no preset .sdd."),
         (["format=jsn"], "format: 'jsn' is not a choice here; did you mean 'json'"),
         (["+arch.heads=4"], "arch.head_width: 64 beside heads: 4"),
     ],
 )
-def test_mistakes_are_one_message(words: list[str], message: str) -> None:
+def test_mistakes_are_one_message(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match=message):
         main(words)
+    assert not capsys.readouterr().out
 
 
 def test_an_autoencoder_in_place_of_a_unet(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -140,14 +140,16 @@ def test_images_that_cannot_be_read_are_named_and_left_out(
     assert found.train_images + len(found.held_out_captions) == 7
 
 
+@pytest.mark.parametrize("coordinates", ["false", "true"])
 def test_the_command_that_is_printed_trains(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    coordinates: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It names what the network has to have: without, training refuses the latents."""
     given = {
         "data.source": folder / "data",
         "data.image_size_px": 16,
         "data.cache_folder": tmp_path / "cache",
+        "latents.coordinates": coordinates,
     }
     given |= {"latents.folder": folder / "vae", "text.folder": folder / "clip", "device": "cpu"}
     assert main([f"{name}={value}" for name, value in given.items()] + [f"out={tmp_path / 'my out'}"]) == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from evaluators.metrics.reconstruction import psnr
@@ -113,7 +114,39 @@ def test_networks_that_are_not_there_are_left_out_and_said(
 def test_weights_that_overflow_are_said(model: Path) -> None:
     network = AutoencoderNetwork(Autoencoder(PLAIN, PLAIN, latent_channels=2, image_size=16))
     with torch.no_grad():
-        network.decoder.last_weight.fill_(float("inf"))
+        network.decoder.last_weight.fill_(3e38)
     save_autoencoder(network, model, {"scaling_factor": 1.0})
     with pytest.raises(InputError, match="gives images that are not finite in fp32"):
         main([f"model={model}", "data.scenes=720", "data.image_size_px=16", "samples=4", *OFFLINE])
+
+
+def test_another_is_drawn_below_and_refused_by_its_own_field(model: Path) -> None:
+    words = [f"model={model}", "data.scenes=720", "data.image_size_px=16", "samples=4", *OFFLINE]
+    heights = []
+    for beside in ([], [f"against={model}"]):
+        assert main([*words, *beside, f"out={model.parent / 's'}"]) == 0
+        heights.append(Image.open(model.parent / "s" / "samples.png").height)
+    assert heights == [3 * 32, 5 * 32]  # pixels twice as large
+    with pytest.raises(InputError, match=r"^against: .*config\.json"):
+        main([*words, f"against={model.parent}"])
+
+
+def test_it_is_judged_on_what_it_learnt_from(model: Path) -> None:
+    size = ["samples=4", "perceptual=none", "features=none", f"out={model.parent / 's'}"]
+    with pytest.raises(InputError, match=r"data: .* does not say what it learnt from; needed: images="):
+        main([f"model={model}", *size])
+    learnt = {"name": "scenes", "scenes": 720, "image_size_px": 16, "style": "outline"}
+    (model / "config.yaml").write_text(yaml.safe_dump({"data": learnt}))
+    for words, name in (([], "16 px"), (["data.image_size_px=20"], "20 px"), (["data=scenes"], "24 px")):
+        assert main([f"model={model}", *size, *words]) == 0
+        protocol = Sheet.load(model.parent / "s").scores["psnr"].protocol
+        assert protocol.reference is not None and name in protocol.reference.name
+
+
+def test_images_of_a_single_colour_are_refused(model: Path) -> None:
+    folder = model.parent / "grey"
+    folder.mkdir()
+    for number in range(4):
+        Image.new("RGB", (16, 16), (number, 9, 9)).save(folder / f"{number}.png")
+    with pytest.raises(InputError, match="images: all 4 are of a single colour each"):
+        main([f"model={model}", f"images={folder}", "perceptual=none", "features=none"])

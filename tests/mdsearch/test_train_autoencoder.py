@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import yaml
 from safetensors.torch import load_file
 
 from mdsearch.commands.train_autoencoder import autoencoder_command, main, make_trainer
+from space.autoencoder import Autoencoder
+from space.difference import autoencoder_difference
 from space.shared.plain import InputError
 from training.files import CURVE_NAME, SAMPLES_NAME
 from training.run import TrainingRun
@@ -73,6 +77,8 @@ def test_it_goes_on_as_if_never_stopped(own: Path, capsys: pytest.CaptureFixture
     record = json.loads((own / "light" / "autoencoder.json").read_text())
     assert record["scale"] == json.loads((own / "whole" / "autoencoder.json").read_text())["scale"]
     (own / "whole").rename(own / "away")
+    with pytest.raises(InputError, match=r"is of another encoder \(\w{16}\) than this training \(none\)"):
+        main([f"resume={own / 'light'}", "reconstruction.steps=4", "reconstruction.decoder_only=false"])
     assert main([f"resume={own / 'light'}", "reconstruction.steps=4"]) == 0
 
 
@@ -114,3 +120,21 @@ def test_want_of_memory_is_one_line_with_how_to_go_on(
     said = capsys.readouterr().out.splitlines()[-1]
     assert said.startswith("out of memory: DefaultCPUAllocator: can't allocate memory")
     assert f"mdsearch train autoencoder resume={own / 'a'} reconstruction.micro_batch=" in said
+
+
+def test_what_was_stored_goes_on_though_a_default_is_another_now(own: Path) -> None:
+    words = [f"autoencoder={own / 'tiny.yaml'}", *SHORT, f"out={own / 'a'}", "reconstruction.steps=2"]
+    assert main(words) == 0
+    stored = yaml.safe_load((own / "a" / "config.yaml").read_text())
+    stored["reconstruction"]["kl"] = 0.25  # as if that had been the default then
+    (own / "a" / "config.yaml").write_text(yaml.safe_dump(stored))
+    command, _ = autoencoder_command([f"resume={own / 'a'}", "reconstruction.steps=4"])
+    assert (command.reconstruction.kl, command.reconstruction.steps) == (0.25, 4)
+    assert command.data.image_size_px == 16
+
+
+def test_presets_whose_decoders_are_light_have_the_encoders_of_others() -> None:
+    presets = files("conf") / "autoencoder"
+    for full, light in (("quarter", "quarter_light"), ("paper", "light")):
+        one, other = (Autoencoder.load(Path(str(presets / f"{name}.yaml"))) for name in (full, light))
+        assert all(line.startswith("decoder") for line in autoencoder_difference(one, other))

@@ -82,7 +82,7 @@ def test_its_own_decoder_is_a_point_and_others_are_refused() -> None:
         SPACE.encode(wide)
     with pytest.raises(InputError, match="what is not searched"):
         SPACE.encode(replace(OWN, image_size=32))
-    with pytest.raises(InputError, match=r"decoder\.levels: 1, but the encoder has 2"):
+    with pytest.raises(InputError, match=r"levels: 1, but the encoder has 2; needed: as many"):
         replace(SPACE, levels={"level_1": DecoderLevelRanges((4,))})
     with pytest.raises(InputError, match="whose encoder stays"):
         _ = replace(SPACE, autoencoder=None).first

@@ -85,7 +85,10 @@ def test_as_records_hold_it(files: tuple[str, str]) -> None:
         ({"latency_ms": -3, "prices": "a.json"}, "latency_ms: -3.0 is no budget; allowed: more than 0"),
         ({"latency_ms": 0, "prices": "a.json"}, "latency_ms: 0.0 is no budget"),
         ({"latency_ms": float("nan"), "prices": "a.json"}, "latency_ms: nan is no budget"),
-        ({"latency_ms": "fast", "prices": "a.json"}, "latency_ms: expected a list or a number or null, got 'fast'"),
+        (
+            {"latency_ms": "fast", "prices": "a.json"},
+            "latency_ms: expected a list or a number or null, got 'fast'",
+        ),
         ({"latency_ms": 3}, "latency_ms: needs a price list"),
         ({"latency_ms": [3, 4], "prices": "a.json"}, "latency_ms: 2 bounds for 1 price lists"),
         ({"latency_ms": 3, "prices": []}, r"prices: \[\]; allowed: one file or more"),

@@ -230,6 +230,9 @@ def test_what_does_not_fit_is_refused(scenes: Dataset, tmp_path: Path) -> None:
         ),
         (lambda: JUDGED.check_data(100, 64), "100 training images.*256 or more"),
         (lambda: replace(SETTINGS, kl=-1.0), "kl: -1"),
+        (lambda: replace(SETTINGS, kl=float("inf")), "kl: inf .* finite"),
+        (lambda: replace(SETTINGS, weight_decay=float("inf")), "weight_decay: inf .* finite"),
+        (lambda: replace(JUDGED, weight=float("inf")), "weight: inf .* finite"),
         (lambda: replace(SETTINGS, spike_factor=5.0, adversarial=JUDGED), "spike_factor: 5 .*allowed: null"),
         (lambda: replace(SETTINGS, pixel="l3"), "pixel: 'l3'"),
         (lambda: replace(SETTINGS, learning_rate=0.0), "learning_rate: 0"),
@@ -238,7 +241,8 @@ def test_what_does_not_fit_is_refused(scenes: Dataset, tmp_path: Path) -> None:
             make()
 
 
-def test_images_of_one_colour_are_refused(scenes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenes, "at", lambda places, seed: (torch.zeros(len(places), 3, 16, 16), [""]))
-    with pytest.raises(InputError, match="one and the same colour"):
+def test_images_of_a_single_colour_are_refused(scenes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    colours = torch.linspace(-1, 1, 64)[:, None, None, None].expand(-1, 3, 16, 16)
+    monkeypatch.setattr(scenes, "at", lambda places, seed: (colours[: len(places)], [""]))
+    with pytest.raises(InputError, match="of a single colour each"):
         trainer(scenes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from math import gcd
+from math import gcd, inf
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -41,10 +41,10 @@ class AdversarialSettings:
         for name, least in (("from_step", 0), ("width", 1), ("layers", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {least} or more")
-        if not self.weight >= 0:
-            raise InputError(f"weight: {self.weight} is not possible; allowed: 0 or more")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate: {self.learning_rate} is not possible; allowed: above 0")
+        if not 0 <= self.weight < inf:
+            raise InputError(f"weight: {self.weight} is not possible; allowed: 0 or more, finite")
+        if not 0 < self.learning_rate < inf:
+            raise InputError(f"learning_rate: {self.learning_rate} is not possible; allowed: above 0, finite")
 
     @property
     def least_px(self) -> int:

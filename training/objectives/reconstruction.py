@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import torch
@@ -68,8 +69,8 @@ class ReconstructionSettings:
     def __post_init__(self) -> None:
         check_choices(self)
         for name in ("kl", "perceptual"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 or more")
+            if not 0 <= getattr(self, name) < inf:
+                raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 0 or more, finite")
         if self.spike_factor is not None and self.adversarial.kind != "none":
             raise InputError(
                 f"spike_factor: {self.spike_factor:g} beside adversarial.kind: {self.adversarial.kind} is no "

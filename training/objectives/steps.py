@@ -8,6 +8,7 @@ with one guidance scale. The loss that the teacher learnt by is always a part.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -47,8 +48,10 @@ class StepsSettings(StudentSettings):
             )
         if not 0 <= self.cfg_probability <= 1:
             raise InputError(f"cfg_probability: {self.cfg_probability:g} is not possible; allowed: 0 to 1")
-        if not self.original_weight >= 0:
-            raise InputError(f"original_weight: {self.original_weight:g} is not possible; allowed: 0 or more")
+        if not 0 <= self.original_weight < inf:
+            raise InputError(
+                f"original_weight: {self.original_weight:g} is not possible; allowed: 0 or more, finite"
+            )
         check_range("cfg_range", self.cfg_range)
         check_width(self.embedding_width)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -56,10 +57,8 @@ class UfogenSettings(StudentSettings):
         for name in ("gap", "discriminator_every", "sampling_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
-        if not self.reconstruction_weight >= 0:
-            raise InputError(
-                f"reconstruction_weight: {self.reconstruction_weight:g} is not possible; allowed: 0 or more"
-            )
+        if not 0 <= (weight := self.reconstruction_weight) < inf:
+            raise InputError(f"reconstruction_weight: {weight:g} is not possible; allowed: 0 or more, finite")
         if not 0 <= self.reconstruction_ema_decay <= 1:
             raise InputError(
                 f"reconstruction_ema_decay: {self.reconstruction_ema_decay:g} is not possible; "

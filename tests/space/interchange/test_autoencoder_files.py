@@ -123,3 +123,32 @@ def test_other_networks_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(narrower))
     with pytest.raises(InputError, match=r"holds \[10, 16, 3, 3\].*needs \[8, 16, 3, 3\]"):
         read_autoencoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"scaling_factor": 0}, "has scaling_factor = 0; needed: a number above 0"),
+        ({"scaling_factor": "big"}, "has scaling_factor = big"),
+        ({"scaling_factor": None}, "has scaling_factor = None"),
+        ({"shift_factor": [1, 2]}, r"has shift_factor = \[1, 2\]; needed: a finite number, or null"),
+        ({"latents_mean": [0.0] * 8}, "has latents_std = None; needed: 8 numbers above 0"),
+    ],
+)
+def test_a_scale_that_no_latents_have_is_refused(
+    changes: dict[str, object], found: str, tmp_path: Path
+) -> None:
+    network = AutoencoderNetwork(Autoencoder.load(CONF / "tiny.yaml"))
+    save_autoencoder(network, tmp_path, {"scaling_factor": 1.0})
+    config = json.loads((tmp_path / "config.json").read_text()) | changes
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=found):
+        read_autoencoder(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_refused_by_layer(tmp_path: Path) -> None:
+    network = AutoencoderNetwork(Autoencoder.load(CONF / "tiny.yaml"))
+    torch.nn.init.constant_(network.decoder.last_weight, float("nan"))
+    save_autoencoder(network, tmp_path, {"scaling_factor": 1.0})
+    with pytest.raises(InputError, match=r"decoder\.places\S+ is not finite"):
+        read_autoencoder(tmp_path)
