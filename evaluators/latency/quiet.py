@@ -29,7 +29,7 @@ class Quietness:
         return self.others <= OTHERS_AT_MOST and (self.spread or 0.0) <= SPREAD_AT_MOST
 
     def sentence(self) -> str:
-        seen = f"other processes kept {self.others:.2f} of {self.cpus} CPUs busy"
+        seen = f"other processes kept {self.others:.2f} of {self.cpus} CPU{'s' if self.cpus > 1 else ''} busy"
         if self.spread is not None:
             seen += f", and rounds lay {self.spread:.1%} around their median"
         if self.believable:

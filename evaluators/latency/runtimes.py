@@ -64,7 +64,8 @@ class Place:
         """Of the device, as people call it."""
         if self.device == "cuda":
             return torch.cuda.get_device_name()
-        return f"{processor_name()}, {available_cpus()} CPUs"
+        cpus = available_cpus()
+        return f"{processor_name()}, {cpus} CPU{'s' if cpus > 1 else ''}"
 
 
 def places_here() -> dict[str, Place]:

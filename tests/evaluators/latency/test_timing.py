@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -57,6 +58,7 @@ def test_what_others_do_is_seen() -> None:
     busy = quietness(CpuMoment(0, 100, 7), CpuMoment(10, 119, 17), 2, steady)
     assert (busy.others, busy.spread, busy.believable) == (pytest.approx(0.9), 0, False)
     assert "NOT quiet: other processes kept 0.90 of 2 CPUs busy" in busy.sentence()
+    assert "0.90 of 1 CPU busy" in replace(busy, cpus=1).sentence()
     quiet = quietness(CpuMoment(0, 100, 7), CpuMoment(10, 110.5, 17), 2, steady)
     assert quiet.believable and quiet.sentence().startswith("quiet enough: ")
     restless = [Timing((9.0, 9.0, 9.0, 10.0, 10.0, 11.0, 11.0, 11.0))]
