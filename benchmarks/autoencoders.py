@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 
 from analysis.rendering import render_table
 from benchmarks.lab import Lab
-from benchmarks.one_step import over_seeds
+from benchmarks.one_step_tables import over_seeds
 from evaluators.latency.quiet import CpuMoment, quietness
 from evaluators.latency.runtimes import Place, runner
 from evaluators.latency.timing import alternating

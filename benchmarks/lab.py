@@ -26,14 +26,45 @@ class Lab:
         Raises:
             SystemExit: the same was done by other words, or the command failed.
         """
-        done, line = self._done(name), " ".join(words)
-        if self.is_done(name):
-            if (before := done.read_text(encoding="utf-8").strip()) != line:
-                sys.exit(f"{done}: was done by other words: {before}; allowed: these, or another folder")
-            return
-        self.run(*words)
-        done.parent.mkdir(exist_ok=True)
-        done.write_text(line + "\n", encoding="utf-8")
+        if not self._is_so(self._done(name), words):
+            self.run(*words)
+            self._keep(self._done(name), words)
+
+    def tried(self, name: str, *words: str) -> bool:
+        """As `once`, of a command that may end with status 1: what it said last is kept in `failed`, and it
+        is run no more. Returns whether it was done.
+
+        Raises:
+            SystemExit: the same was done or tried by other words, or was interrupted.
+        """
+        if self._is_so(self._failed(name), words):
+            return False
+        if not self._is_so(self._done(name), words):
+            status, said = self._run(words)
+            if status == 1:
+                self._keep(self._failed(name), words, said)
+                return False
+            if status:
+                sys.exit(status)
+            self._keep(self._done(name), words)
+        return True
+
+    def failures(self) -> dict[str, str]:
+        """What was tried and failed, and what it said."""
+        files = sorted(self._failed("").glob("*"))
+        return {file.name: file.read_text(encoding="utf-8").splitlines()[-1] for file in files}
+
+    def _is_so(self, file: Path, words: Sequence[str]) -> bool:
+        if not file.is_file():
+            return False
+        before, line = file.read_text(encoding="utf-8").splitlines()[0], " ".join(words)
+        if before != line:
+            sys.exit(f"{file}: was done by other words: {before}; allowed: these, or another folder")
+        return True
+
+    def _keep(self, file: Path, words: Sequence[str], *more: str) -> None:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("\n".join([" ".join(words), *more]) + "\n", encoding="utf-8")
 
     def is_done(self, name: str) -> bool:
         return self._done(name).is_file()
@@ -41,11 +72,27 @@ class Lab:
     def _done(self, name: str) -> Path:
         return self.folder / "done" / name
 
+    def _failed(self, name: str) -> Path:
+        return self.folder / "failed" / name
+
     def run(self, *words: str) -> None:
         """Raises SystemExit, with its status, where a command fails."""
-        print("mdsearch " + " ".join(words), flush=True)
-        if status := subprocess.run([sys.executable, "-m", "mdsearch", *words], cwd=self.folder).returncode:
+        status, _ = self._run(words)
+        if status:
             sys.exit(status)
+
+    def _run(self, words: Sequence[str]) -> tuple[int, str]:
+        """The command's status, and the last line that it printed."""
+        print("mdsearch " + " ".join(words), flush=True)
+        said, command = "", [sys.executable, "-u", "-m", "mdsearch", *words]
+        with subprocess.Popen(
+            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                said = line.strip() or said
+        return process.returncode, said
 
 
 def given_words(words: Sequence[str], allowed: Collection[str]) -> dict[str, str]:

@@ -238,11 +238,15 @@ def _beside(scored: ModelScores) -> dict[str, object]:
     return {_DEVIATIONS: deviations, _IMAGES: scored.images} if scored.images else {}
 
 
+def curve_lines(folder: Path) -> list[str]:
+    """Of a training's curve, a JSON object each; none where there is no curve yet."""
+    path = folder / CURVE_NAME
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
 def last_scored(folder: Path) -> ModelScores | None:
     """What the last line of a training's curve says of its averaged weights; None: none does."""
-    path = folder / CURVE_NAME
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for line in map(json.loads, reversed(lines)):
+    for line in map(json.loads, reversed(curve_lines(folder))):
         if _LOSS in line and BEFORE not in line:
             others = ("step", _DEVIATIONS, _IMAGES)
             scores = {name: value for name, value in line.items() if name not in others}

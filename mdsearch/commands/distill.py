@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -31,7 +32,8 @@ from training.files import ARCHITECTURE_NAME
 from training.handing_over import withdraw
 from training.model import load_model
 from training.model_card import Card, card_of, write_card
-from training.run import BEFORE, ModelScores, TrainingRun, last_scored
+from training.objectives.ufogen import told_by_luck
+from training.run import BEFORE, ModelScores, TrainingRun, curve_lines, last_scored
 
 
 def main(words: list[str]) -> int:
@@ -83,7 +85,15 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
         train_in_sight(run, last, last)
         if not stopped():
             hand_over_and_say(folder, partial(_card, command, trainer, folder))
+    if (said := told_by_luck(_told_apart(folder))) is not None:
+        print(said)
     return folder
+
+
+def _told_apart(folder: Path) -> list[float]:
+    """After each update of a discriminator, if there is one."""
+    lines = map(json.loads, curve_lines(folder))
+    return [line["told_apart"] for line in lines if "told_apart" in line]
 
 
 def _note_base(run: TrainingRun, base: Path) -> None:

@@ -31,6 +31,9 @@ from training.objectives.diffusion import DiffusionBatch
 from training.objectives.student import GENERATOR, Sampled, StudentObjective, StudentSettings
 from training.settings import TrainingSettings
 
+LEARNT_SHARE = 0.52  # told apart; luck tells half
+JUDGED_UPDATES = 200  # before which a discriminator is young
+
 
 @dataclass(frozen=True)
 class UfogenSettings(StudentSettings):
@@ -279,3 +282,15 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         """Of the reconstruction term: data, or what a frozen or a slower network makes of the same noise."""
         slower = self.teacher or self.discriminator.follower
         return latents if slower is None else self.clean(slower, noisy, timesteps, context)
+
+
+def told_by_luck(told_apart: Sequence[float]) -> str | None:
+    """What to say of a discriminator that never learnt to tell anything apart, by its running shares."""
+    if len(told_apart) < JUDGED_UPDATES or (most := max(told_apart)) >= LEARNT_SHARE:
+        return None
+    return (
+        f"note: in {len(told_apart)} updates the discriminator told {most:.1%} apart at best, where luck "
+        "tells half: the reconstruction term alone was learnt. A higher "
+        "objective.discriminator_learning_rate, objective.discriminator_betas=[0.9,0.999] and a wider "
+        "objective.gap may help (docs/one-step.md)"
+    )

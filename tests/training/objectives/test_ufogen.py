@@ -16,7 +16,7 @@ from training.data.dataset import Dataset
 from training.distillation import Distiller
 from training.failures import Diverged
 from training.model import Model, load_model
-from training.objectives.ufogen import UfogenBatch, UfogenObjective, UfogenSettings
+from training.objectives.ufogen import UfogenBatch, UfogenObjective, UfogenSettings, told_by_luck
 from training.settings import TrainingSettings
 
 LEVELS = DDIMScheduler(
@@ -276,3 +276,10 @@ def test_a_training_that_goes_back_forgets_what_was_told_apart(
     distiller.restore(before)
     objective.loss("discriminator", batch)
     assert objective.terms()["told_apart"] == pytest.approx(0.495)  # from .5, where all logits are 0
+
+
+def test_a_discriminator_that_never_learns_is_said() -> None:
+    assert told_by_luck([0.5] * 199) is None  # young
+    assert told_by_luck([0.5] * 199 + [0.53] + [0.5] * 50) is None  # it did once
+    said = told_by_luck([0.5] * 199 + [0.512])
+    assert said is not None and "in 200 updates the discriminator told 51.2% apart at best" in said

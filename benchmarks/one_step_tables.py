@@ -1,0 +1,162 @@
+"""What came out of `benchmarks.one_step`: rows of its tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from math import inf
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from analysis.sampling_curves.points import CurvePoint, Curves, read_curves
+from benchmarks.lab import Lab
+
+BASE = "base"
+LCM = "lcm"  # is told the guidance, and so takes one evaluation a step
+
+
+def curves_of(lab: Lab) -> Curves | None:
+    out = lab.folder / "curves"
+    return read_curves(out, None, None) if any(out.glob(f"{BASE}/*/scores.json")) else None
+
+
+def base_rows(lab: Lab) -> list[dict[str, str]]:
+    """Steps, evaluations of the network, and both scores with their intervals over images."""
+    if (curves := curves_of(lab)) is None:
+        return []
+    return [
+        {
+            "DDIM steps": str(point.steps),
+            "guidance": f"{point.guidance:g}",
+            "evaluations": str(evaluations(point)),
+            "FID": _with_interval(point, curves.fid, 1),
+            "CLIP": _with_interval(point, curves.clip, 3),
+        }
+        for point in curves.points
+        if point.model == BASE
+    ]
+
+
+def cell_rows(lab: Lab) -> Iterator[dict[str, str]]:
+    """Each way to distil with each number of steps: mean over seeds, Student's interval of it, and the
+    evaluations of the base's best guidance that score so, at the interval's ends; then what failed."""
+    curves = curves_of(lab)
+    points = [] if curves is None else [point for point in curves.points if "-seed" in point.model]
+    for name, steps in sorted({(_cell(point.model), point.steps) for point in points}):
+        assert curves is not None
+        own = [point for point in points if (_cell(point.model), point.steps) == (name, steps)]
+        base = [point for point in curves.points if point.model == BASE]
+        row = {
+            "distilled": name,
+            "steps": str(steps),
+            "evaluations": str(evaluations(own[0])),
+            "seeds": str(len(own)),
+        }
+        for column, score, sign, digits in (("FID", curves.fid, -1, 1), ("CLIP", curves.clip, 1, 3)):
+            values = [point.scores[score].value for point in own]
+            best = best_by_evaluations(base, score, sign)
+            ends = [worth(best, value, sign) for value in (np.mean(values), *_ends(values))]
+            row[column] = over_seeds(values, digits)
+            row[f"the base needs for that {column}"] = _range(*ends)
+        yield row
+    for name, said in lab.failures().items():
+        yield {"distilled": name, "steps": f"failed: {said}"}
+
+
+def _cell(model: str) -> str:
+    return model.rpartition("-seed")[0]
+
+
+def adapter_rows(lab: Lab) -> Iterator[dict[str, str]]:
+    """Of each adapter beside each model: the measure with it and by how much it raises that, over seeds."""
+    found: dict[tuple[str, str, str], list[Mapping[str, float]]] = {}
+    for file in sorted(lab.folder.glob("survival/*.json")):
+        model, adapter = survived(file)
+        for row in json.loads(file.read_text(encoding="utf-8"))["rows"]:
+            found.setdefault((row["measure"], adapter, model), []).append(row)
+    for (measure, adapter, model), rows in sorted(found.items()):
+        gains = [row["gain"] for row in rows if row["gain"] is not None]
+        yield {
+            "measure": measure,
+            "adapter": adapter,
+            "model": model,
+            "seeds": str(len(rows)),
+            "with it": over_seeds([row["value"] for row in rows], 3),
+            "gain": over_seeds(gains, 3) if gains else "-",
+            "model alone": over_seeds([row["alone"] for row in rows], 3),
+        }
+
+
+def survived(file: Path) -> tuple[str, str]:
+    """Model and adapter of a file of `evaluate adapter`, without their seeds."""
+    model, _, rest = file.stem.rpartition("-")[0].partition("-seed")
+    if not rest:  # base-controlnet-seed0
+        raise ValueError(f"{file}: names no seed")
+    if model.startswith(f"{BASE}-"):
+        return BASE, model.removeprefix(f"{BASE}-")
+    return model, rest.partition("-")[2].rpartition("-seed")[0]
+
+
+def evaluations(point: CurvePoint) -> int:
+    """Of the network for an image; guidance takes two a step, unless the network is told it (LCM)."""
+    return point.steps * (2 if point.guidance != 1 and not point.model.startswith(LCM) else 1)
+
+
+def over_seeds(values: Sequence[float], digits: int) -> str:
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return f"{mean:.{digits}f}"
+    low, high = _ends(values)
+    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """Of Student's interval; without bounds for one seed."""
+    if len(values) < 2:
+        return -inf, inf
+    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return float(np.mean(values)) - half, float(np.mean(values)) + half
+
+
+def best_by_evaluations(points: Sequence[CurvePoint], score: str, sign: int) -> list[tuple[int, float]]:
+    """(evaluations, goodness) of the best of so many or fewer, by whatever guidance; `sign` 1: higher is
+    better."""
+    found, best = [], -inf
+    for point in sorted(points, key=lambda point: (evaluations(point), -sign * point.scores[score].value)):
+        value = sign * point.scores[score].value
+        if value > best:
+            found.append((evaluations(point), value))
+            best = value
+    return found
+
+
+def worth(best: Sequence[tuple[int, float]], value: float, sign: int) -> float:
+    """The evaluations by which the base reaches a value: 0 where its first does better already, inf where it
+    never does; in between a line through log evaluations and scores."""
+    value *= sign
+    if value < best[0][1]:
+        return 0.0
+    for (fewer, low), (more, high) in pairwise(best):
+        if low <= value <= high:
+            return float(fewer * (more / fewer) ** ((value - low) / (high - low)))
+    return inf if value > best[-1][1] else float(best[-1][0])
+
+
+def _range(middle: float, *ends: float) -> str:
+    """ "7 (3 to more than all)"."""
+    low, high = sorted(ends)
+    return f"{_evaluations_text(middle)} ({_evaluations_text(low)} to {_evaluations_text(high)})"
+
+
+def _evaluations_text(value: float) -> str:
+    return "fewer than 1" if value == 0 else "more than all" if value == inf else f"{value:.1f}"
+
+
+def _with_interval(point: CurvePoint, name: str, digits: int) -> str:
+    score = point.scores[name]
+    if score.interval is None:
+        return f"{score.value:.{digits}f}"
+    return f"{score.value:.{digits}f} ({score.interval.low:.{digits}f} to {score.interval.high:.{digits}f})"
