@@ -58,7 +58,7 @@ def cell_rows(lab: Lab) -> Iterator[dict[str, str]]:
         for column, score, sign, digits in (("FID", curves.fid, -1, 1), ("CLIP", curves.clip, 1, 3)):
             values = [point.scores[score].value for point in own]
             best = best_by_evaluations(base, score, sign)
-            ends = [worth(best, value, sign) for value in (np.mean(values), *_ends(values))]
+            ends = [worth(best, value, sign) for value in (float(np.mean(values)), *_ends(values))]
             row[column] = over_seeds(values, digits)
             row[f"the base needs for that {column}"] = _range(*ends)
         yield row
