@@ -7,9 +7,10 @@ reliability of a mean after Spearman and Brown).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import hypot
 from statistics import fmean
 
 import numpy as np
@@ -42,6 +43,7 @@ class CarriedOver:
         means: of the mean here with the mean there.
         most: what noise leaves of that; None with one seed on a side.
         pairs: of pairs of networks that all seeds there order alike, the share that the mean here orders so.
+        left_out: networks that both trained, with other seeds than these.
     """
 
     here: str
@@ -53,12 +55,14 @@ class CarriedOver:
     means: Interval | None
     most: Interval | None
     pairs: Interval | None
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
 class DecisionElsewhere:
     """A decision of the paper by the same pairs of networks: what the paper's side changes in FID and CLIP,
-    as goodness (above zero: better), here and there, with the interval that the noise of seeds gives."""
+    as goodness (above zero: better), here, there, and there less here, with the interval that the noise of
+    seeds gives."""
 
     decision: PaperDecision
     pairs: int
@@ -67,11 +71,18 @@ class DecisionElsewhere:
     there: tuple[Interval, ...]
 
     @property
+    def apart(self) -> tuple[Interval, ...]:
+        return tuple(_less(other, one) for one, other in zip(self.here, self.there, strict=True))
+
+    @property
     def word(self) -> str:
-        """Whether it comes out otherwise there, in a score that decides it on both sides."""
+        """Whether it comes out otherwise there, in a score that decides it on both sides, or is apart by more
+        than noise in one."""
         signs = [(one.sign, other.sign) for one, other in zip(self.here, self.there, strict=True)]
         if any(one * other < 0 for one, other in signs):
             return "otherwise"
+        if any(each.sign for each in self.apart):
+            return "apart"
         if any(one and one == other for one, other in signs):
             return "as here"
         return "undecided"
@@ -119,15 +130,26 @@ def carried_over(
     found = []
     for one, other in matching_metrics(here, there):
         ours, theirs = _ends(here, one, networks), _ends(there, other, networks)
-        keys, seeds = with_common_seed(ours)
-        their_keys, their_seeds = with_common_seed({key: theirs[key] for key in keys})
+        keys, seeds = with_most_seeds(ours)
+        their_keys, their_seeds = with_most_seeds({key: theirs[key] for key in keys})
         if len(their_keys) >= FEWEST_COMPARED:
             columns = _columns(ours, their_keys, seeds), _columns(theirs, their_keys, their_seeds)
-            found.append(_carried(one, other, *columns))
+            found.append(_carried(one, other, *columns, left_out=len(networks) - len(their_keys)))
     return tuple(found)
 
 
-def _carried(one: Metric, other: Metric, here: Array, there: Array) -> CarriedOver:
+def with_most_seeds(values: ByNetwork) -> tuple[list[str], list[int]]:
+    """The networks that share two seeds or more, as many as can be, and these; without `FEWEST_COMPARED` of
+    them, those that share one."""
+    sets = {tuple(sorted(by_seed)) for by_seed in values.values() if len(by_seed) > 1}
+    having = {seeds: [key for key, own in values.items() if set(own) >= set(seeds)] for seeds in sets}
+    best = max(sorted(sets), key=lambda seeds: (len(having[seeds]), len(seeds)), default=())
+    if len(having.get(best, ())) < FEWEST_COMPARED:
+        return with_common_seed(values)
+    return having[best], list(best)
+
+
+def _carried(one: Metric, other: Metric, here: Array, there: Array, left_out: int) -> CarriedOver:
     """`here` and `there` are networks x seeds."""
     a, b = here.shape[1], there.shape[1]
     rows = np.column_stack([here, there.mean(axis=1), there])
@@ -143,6 +165,7 @@ def _carried(one: Metric, other: Metric, here: Array, there: Array) -> CarriedOv
         bootstrap_interval(means, spearman),
         bootstrap_interval(np.column_stack([here, there]), lambda s: _most(s, a)) if min(a, b) > 1 else None,
         bootstrap_interval(means, pair_accuracy(1, 2)) if b > 1 else None,
+        left_out,
     )
 
 
@@ -167,11 +190,12 @@ def decisions_elsewhere(here: RecordedTable, there: RecordedTable) -> tuple[Deci
     """Of which both sides trained a pair with a shared seed."""
     networks = [runs[0].architecture for key, runs in there.runs.items() if key in here.runs]
     metrics = tuple(zip(metrics_of(here)[:DECIDING], metrics_of(there)[:DECIDING], strict=True))
-    found = []
+    found, sound = [], sound_networks(here)
     for decision in PAPER_DECISIONS:
         pairs = pairs_among(decision, networks, here.space)
+        alike = sound if all(sound.issuperset(pair.ids) for pair in pairs) else None
         sides = [
-            tuple(_change(table, each[side], pairs) for each in metrics)
+            tuple(_change(table, each[side], pairs, alike) for each in metrics)
             for side, table in enumerate((here, there))
         ]
         ours, theirs = ([each for each in side if each is not None] for side in sides)
@@ -180,8 +204,21 @@ def decisions_elsewhere(here: RecordedTable, there: RecordedTable) -> tuple[Deci
     return tuple(found)
 
 
-def _change(table: RecordedTable, metric: Metric, pairs: Sequence[MatchedPair]) -> Interval | None:
-    """The mean over pairs of the paper's side less the other, over the seeds that both have."""
+def _less(one: Interval, other: Interval) -> Interval:
+    """The difference of two means whose noise is independent."""
+    middle = one.middle - other.middle
+    half = hypot(one.high - one.middle, other.high - other.middle)
+    return Interval(middle, middle - half, middle + half)
+
+
+def _change(
+    table: RecordedTable, metric: Metric, pairs: Sequence[MatchedPair], alike: Collection[str] | None
+) -> Interval | None:
+    """The mean over pairs of the paper's side less the other, over the seeds that both have.
+
+    Args:
+        alike: the networks whose repeated seeds say what noise is; None: all. Failed ones have far more.
+    """
     values = _ends(table, metric)
     differences = []
     for pair in pairs:
@@ -190,7 +227,8 @@ def _change(table: RecordedTable, metric: Metric, pairs: Sequence[MatchedPair]) 
     if not differences or not all(differences):
         return None
     middle, runs = fmean(map(fmean, differences)), sum(map(len, differences))
-    half = within_paired(repeated(values)).half_width(runs, ERROR_RATE)
+    own = {key: by_seed for key, by_seed in values.items() if alike is None or key in alike}
+    half = within_paired(repeated(own)).half_width(runs, ERROR_RATE)
     return Interval(middle, middle - half, middle + half)
 
 

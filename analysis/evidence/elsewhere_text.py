@@ -25,8 +25,12 @@ _EXPLAINED = (
 _DECISIONS_EXPLAINED = (
     "What the paper's side changes, over the same pairs of networks: FIDs as shares (below zero: better), "
     "CLIP as it is, with the 95 % interval that the noise of seeds gives to these networks; nothing is "
-    "adjusted for how many were tested. *Otherwise*: decided on both sides, and opposite in a score."
+    "adjusted for how many were tested. Noise is that of sound networks where the pairs are sound. "
+    "*Otherwise*: decided on both sides, and opposite in a score; *apart*: there less here leaves out zero."
 )
+
+
+_WORDS = ("otherwise", "apart", "as here")
 
 
 def page(
@@ -84,6 +88,8 @@ def _table(rows: Sequence[CarriedOver]) -> str:
 def _finding(row: CarriedOver) -> str:
     words = {1: "carries over", -1: "is turned round", 0: "undecided"}
     verdict = words[row.means.sign if row.means else 0]
+    if row.left_out:
+        verdict += f"; {counted(row.left_out, 'network')} with other seeds left out"
     return (
         f"{_name(row.here)} here and {_name(row.there)} there: {with_interval(row.means)} over "
         f"{counted(row.networks, 'sound network')} (at most {with_interval(row.most)}): {verdict}."
@@ -95,18 +101,20 @@ def _decisions(found: Sequence[DecisionElsewhere]) -> Chapter:
     if not found:
         return missing(title, "pairs of networks that differ in one decision, trained on both")
     rows = [_decision_row(each) for each in found]
-    otherwise = [each.decision.name for each in found if each.word == "otherwise"]
-    alike = [each.decision.name for each in found if each.word == "as here"]
-    summary = f"Of {len(found)} decisions come out otherwise: {listed(otherwise)}; as here: {listed(alike)}."
+    of = {word: [each.decision.name for each in found if each.word == word] for word in _WORDS}
+    told = "; ".join(f"{word}: {listed(names)}" for word, names in of.items())
+    summary = f"Of {len(found)} decisions come out {told}."
     return Chapter(title, (_DECISIONS_EXPLAINED, markdown(rows)), (summary,))
 
 
 def _decision_row(found: DecisionElsewhere) -> dict[str, str]:
     row = {"decision": f"{found.decision.name}: {found.decision.papers}", "pairs": str(found.pairs)}
-    for (one, other), ours, theirs in zip(found.metrics, found.here, found.there, strict=True):
+    sides = zip(found.metrics, found.here, found.there, found.apart, strict=True)
+    for (one, other), ours, theirs, apart in sides:
         row |= {
             f"{_name(one.score)} here": _changed(one, ours),
             f"{_name(other.score)} there": _changed(other, theirs),
+            f"{_name(other.score)}, there less here": _changed(other, apart),
         }
     return row | {"comes out": found.word}
 

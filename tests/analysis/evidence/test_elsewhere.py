@@ -108,6 +108,18 @@ def test_with_one_seed_there_is_no_ceiling() -> None:
     assert (row.another_seed, row.most, row.pairs) == (None, None, None)
 
 
+def test_one_missing_run_takes_one_network_not_the_ceiling() -> None:
+    world = Photographs(noise=0.0001, truth=lambda network: quality(PLACES)[network.id], header=DECIDES)
+    entries = [(network, seed) for seed in (0, 1) for network in SIXTEEN]
+    there = table(world.run("emoji-seed-0", entries[:-1]))
+    whole, row = (
+        of(each, *FIDS) for each in (found().all_networks, elsewhere(home(PLACES), there).all_networks)
+    )
+    assert (whole.networks, whole.left_out) == (16, 0)
+    assert (row.networks, row.seeds, row.left_out) == (15, (2, 2), 1)
+    assert middle(row.most) == pytest.approx(1)
+
+
 def test_networks_that_one_side_lacks_are_left_out() -> None:
     world = Photographs(truth=lambda network: quality(PLACES)[network.id], header=DECIDES)
     few = table(world.run("emoji-seed-0", [(network, seed) for seed in (0, 1) for network in SIXTEEN[:4]]))
@@ -119,8 +131,9 @@ def test_networks_that_one_side_lacks_are_left_out() -> None:
 SHARED, SWISH = (next(d for d in PAPER_DECISIONS if d.slug == slug) for slug in ("shared_kv", "swish"))
 
 
-def planted_decisions(turned: tuple[str, ...]) -> Elsewhere:
-    """MD with its two partners: the paper's side is better at home, and worse there in what is turned."""
+def planted_decisions(turned: tuple[str, ...], at_home: int = 1) -> Elsewhere:
+    """MD with its two partners: the paper's side is better at home (if `at_home`, else the same), and worse
+    there in what is turned."""
     partners = {d.slug: d.partner(MD, md_space()) for d in (SHARED, SWISH)}
     networks = [MD, *(partner for partner in partners.values() if partner is not None)]
 
@@ -128,7 +141,7 @@ def planted_decisions(turned: tuple[str, ...]) -> Elsewhere:
         less = {p.id: 0.7 - 0.2 * sign[slug] for slug, p in partners.items() if p is not None}
         return {MD.id: 0.7} | less
 
-    home_truth = truth({"shared_kv": 1, "swish": 1})
+    home_truth = truth({"shared_kv": at_home, "swish": at_home})
     away_truth = truth({slug: -1 if slug in turned else 1 for slug in partners})
     entries = [(network, seed) for seed in (0, 1) for network in networks]
     here = World(noise=0.01, truth=lambda n: home_truth[n.id]).run("table", entries)
@@ -143,6 +156,16 @@ def test_a_decision_that_comes_out_otherwise_is_told() -> None:
     assert told["swish"].pairs == 1
     assert told["swish"].here[1].middle == pytest.approx(0.2, abs=0.05)  # CLIP
     assert told["swish"].there[1].middle == pytest.approx(-0.2, abs=0.05)
+
+
+def test_a_decision_that_differs_by_more_than_noise_is_apart_though_it_is_undecided_here() -> None:
+    told = {each.decision.slug: each for each in planted_decisions((), at_home=0).decisions}
+    assert {each.word for each in told.values()} == {"apart"}
+    assert told["swish"].here[1].sign == 0
+    gap, here, there = (each[1] for each in (told["swish"].apart, told["swish"].here, told["swish"].there))
+    assert gap.middle == pytest.approx(there.middle - here.middle)
+    halves = [each.high - each.middle for each in (here, there)]
+    assert gap.high - gap.middle == pytest.approx(sum(half**2 for half in halves) ** 0.5)
 
 
 # ---------------------------------------------------------------------- the command
