@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from math import dist
 
+from analysis.evidence.decisions import PAPER_DECISIONS, pairs_among
 from analysis.evidence.metrics import SOUND_FID, sound_networks
 from analysis.replay.table import RecordedTable
 from search.formats import counted
@@ -46,6 +47,20 @@ def chosen_networks(
         )
     order = _farthest_first(_scaled(among), [base.id for base in bases], count)
     return [among[key] for key in order]
+
+
+def with_pairs(table: RecordedTable, chosen: Sequence[Architecture], wanted: int) -> list[Architecture]:
+    """And sound networks of the table, until each of the paper's decisions has so many pairs among all of
+    them, or there are no more: partners of those chosen first, as fewer networks are added."""
+    sound, found = sound_networks(table), list(chosen)
+    others = [runs[0].architecture for key, runs in table.runs.items() if key in sound]
+    for decision in PAPER_DECISIONS:
+        for pair in pairs_among(decision, [*found, *others], table.space) if wanted else ():
+            if len(pairs_among(decision, found, table.space)) >= wanted:
+                break
+            have = {network.id for network in found}
+            found += [network for network in (pair.papers, pair.other) if network.id not in have]
+    return found
 
 
 def traits(network: Architecture) -> tuple[int, int, tuple[bool, ...]]:

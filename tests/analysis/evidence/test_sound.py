@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.evidence.decisions import PAPER_DECISIONS, pairs_among
 from analysis.evidence.metrics import sound_networks
-from analysis.evidence.sound import chosen_networks, traits
+from analysis.evidence.sound import chosen_networks, traits, with_pairs
 from conf.compose import compose
 from mdsearch.commands.evidence_sound import main
 from search.runs.bundle import write_bundle
@@ -17,6 +18,7 @@ from space.architecture import Architecture
 from space.shared.plain import InputError
 from tests.analysis.evidence.tables import FORTY, MD, MD_LITE, of_papers_space, seeded
 from tests.search.made_up import World
+from tests.search.worlds import md_space
 
 BROKEN = {network.id for network in FORTY[::4]}
 
@@ -109,3 +111,33 @@ def test_what_cannot_be_used_is_refused(bundle: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=said):
             main(words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pairs_of_the_papers_decisions_join_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space, partners = md_space(), {}
+    for decision in PAPER_DECISIONS:
+        partners[decision.slug] = next(
+            (pair for pair in ((n, decision.partner(n, space)) for n in FORTY) if pair[1] is not None), None
+        )
+    planted = {slug: pair for slug, pair in partners.items() if pair is not None}
+    networks = {n.id: n for pair in planted.values() for n in pair if n is not None}
+    rest = [n for n in [MD, *FORTY[:5]] if n.id not in networks]
+    table = seeded(World(truth=lambda _: 1.0), [*rest, *networks.values()], range(2))
+    chosen = chosen_networks(table, [MD], {n.id for n in FORTY[:5]}, 3, 2)
+    assert with_pairs(table, chosen, 0) == chosen
+    found = with_pairs(table, chosen, 1)
+    assert found[:3] == chosen and len({n.id for n in found}) == len(found)
+    counts = {one.slug: len(pairs_among(one, found, table.space)) for one in PAPER_DECISIONS}
+    assert len(planted) >= 7 and all(counts[slug] >= 1 for slug in planted)
+
+
+def test_other_images_alone(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(bundle), f"out={tmp_path / 'out'}", "count=3", "bases=[md]", "proxies=null", "reference=[]"]
+    assert main([*words, '+elsewhere.emoji=["experiment=emoji"]', "pairs=1"]) == 0
+    said = capsys.readouterr().out
+    assert "pairs that differ in one of the paper's decisions: sa_middle " in said
+    lines = [shlex.split(line) for line in said.splitlines() if "mdsearch search" in line]
+    names = [settings_from_plain(compose("search", words[2:])).name for words in lines]
+    assert names == ["emoji-seed-0", "emoji-seed-1"]
+    with pytest.raises(InputError, match="proxies: none, nor elsewhere or reference"):
+        main(words)
