@@ -54,6 +54,7 @@ def main() -> None:
     words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     words.add_argument("--steps", type=int, default=12000, help="of the base's training")
     words.add_argument("--distilling", type=int, default=2000, help="steps of a distillation, or an adapter")
+    words.add_argument("--images", type=int, default=IMAGES, help="of each score; all held-out captions")
     words.add_argument(
         "--anyway", action="store_true", help="go on with a base that does not reach its scores"
     )
@@ -137,7 +138,8 @@ class OneStep(Lab):
         self.once("curves-base-guidance", *self._curve_words("base"), "steps=8", f"guidance={scanned}")
         if not (self.folder / REAL).is_file():
             keep_real(self.folder / REAL, self.images)
-        self.once("real", "evaluate", f"images={REAL}", "evaluator=run", "out=real")
+        own = (f"images={REAL}", f"captions={Path(REAL).stem}.txt")
+        self.once("real", "evaluate", *own, "evaluator=run", "out=real")
 
     def of_base(self) -> str:
         """Whether its best scores are those that a base has to have."""

@@ -60,7 +60,7 @@ def cell_rows(lab: Lab) -> Iterator[dict[str, str]]:
             best = best_by_evaluations(base, score, sign)
             ends = [worth(best, value, sign) for value in (float(np.mean(values)), *_ends(values))]
             row[column] = over_seeds(values, digits)
-            row[f"the base needs for that {column}"] = _range(*ends)
+            row[f"the base needs for that {column}"] = _range(*(ends if len(own) > 1 else ends[:1]))
         yield row
     for name, said in lab.failures().items():
         yield {"distilled": name, "steps": f"failed: {said}"}
@@ -147,6 +147,8 @@ def worth(best: Sequence[tuple[int, float]], value: float, sign: int) -> float:
 
 def _range(middle: float, *ends: float) -> str:
     """ "7 (3 to more than all)"."""
+    if not ends:
+        return _evaluations_text(middle)
     low, high = sorted(ends)
     return f"{_evaluations_text(middle)} ({_evaluations_text(low)} to {_evaluations_text(high)})"
 
