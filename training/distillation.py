@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from space.shared.plain import ByName
+from space.shared.plain import ByName, InputError
 from training.adapters import LORA_FOLDER, has_lora, is_lora, merged, save_lora
 from training.data.dataset import Dataset
 from training.generation.identity import model_identity
@@ -39,7 +39,10 @@ def with_base(training: TrainingSettings, base: ModelSettings, own: StudentSetti
     own.check(base)
     diffusion, (steps, guidance) = base.diffusion, own.sampled(base)
     if own.zero_terminal_snr is not None:
-        diffusion = replace(diffusion, zero_terminal_snr=own.zero_terminal_snr)
+        try:
+            diffusion = replace(diffusion, zero_terminal_snr=own.zero_terminal_snr)
+        except InputError as error:
+            raise InputError(f"objective.{error}") from None
     return replace(
         training,
         diffusion=diffusion,

@@ -9,7 +9,10 @@ import torch
 
 from space.shared.plain import InputError
 from tests.training.examples import Makes
+from training.diffusion import DiffusionSettings
+from training.distillation import with_base
 from training.objectives.ufogen import UfogenSettings
+from training.settings import TrainingSettings
 
 
 def test_zero_terminal_snr_is_a_choice_of_the_noise_levels(make_distiller: Makes) -> None:
@@ -17,6 +20,16 @@ def test_zero_terminal_snr_is_a_choice_of_the_noise_levels(make_distiller: Makes
     student = make_distiller(zero_terminal_snr=False).objective.model
     assert not student.settings.diffusion.zero_terminal_snr
     assert float(student.diffusion.levels(torch.tensor([999]))[0]) > 3e-3
+
+
+def test_noise_alone_beside_a_base_that_predicts_it_is_refused_by_its_field(make_distiller: Makes) -> None:
+    base = make_distiller().objective.model.settings
+    noise = DiffusionSettings(prediction="epsilon", zero_terminal_snr=False)
+    with pytest.raises(InputError, match=r"^objective\.zero_terminal_snr: true beside prediction: epsilon"):
+        with_base(
+            TrainingSettings(), replace(base, diffusion=noise, one_step=False),
+            UfogenSettings(zero_terminal_snr=True),
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
