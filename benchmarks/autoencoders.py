@@ -10,7 +10,8 @@ the encoder of the first seed, trained for as many steps as that was; what eithe
 and in ONNX Runtime, in turns.
 
 PSNR and SSIM are of held-out scenes. Images as in the paper's Figure 3, with differences magnified, are
-FOLDER/scores/*/samples.png. Parts go on where they were left, a training a core.
+FOLDER/scores/*/samples.png, of both decoders FOLDER/pair/samples.png. Parts go on where they were left, a
+training a core.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ decoder:
 """
 METRICS = ("psnr", "ssim")
 PARTS = ("channels", "decoder")
-FULL, LIGHT_NAME = "decoder-full", "decoder-light"
+FULL, LIGHT_NAME, PAIR = "decoder-full", "decoder-light", "pair"
 
 
 def main() -> None:
@@ -98,22 +99,27 @@ class Autoencoders(Lab):
         self._trained(f"{FULL}-seed{seed}", 64, steps, seed)
         begin = (f"init_from=trained/{FULL}-seed{seed}", "reconstruction.decoder_only=true")
         self._trained(f"{LIGHT_NAME}-seed{seed}", 64, steps, seed, *begin, "autoencoder=quarter_light")
+        both = (f"model=trained/{LIGHT_NAME}-seed{seed}", f"against=trained/{FULL}-seed{seed}", f"out={PAIR}")
+        self.once("pair", "evaluate", "reconstruction", *both, *judged_by(64))
 
     def _trained(self, name: str, size_px: int, steps: int, seed: int, *words: str) -> None:
         how = (f"reconstruction.steps={steps}", "reconstruction.decay=cosine", f"seed={seed}")
         size = f"data.image_size_px={size_px}"
         self.once(name, "train", "autoencoder", f"out=trained/{name}", size, *how, *words)
-        judged = (size, "perceptual=none", "features=none", "samples=480")
         self.once(
             f"scores-{name}", "evaluate", "reconstruction", f"model=trained/{name}", f"out=scores/{name}",
-            *judged,
+            *judged_by(size_px),
         )  # fmt: skip
+
+
+def judged_by(size_px: int) -> tuple[str, ...]:
+    return f"data.image_size_px={size_px}", "perceptual=none", "features=none", "samples=480"
 
 
 def quality_rows(lab: Autoencoders) -> Iterator[dict[str, str]]:
     """Of each kind: means over seeds, with Student's interval; then 8 channels less 4, seed by seed."""
     scores: dict[str, dict[str, dict[str, float]]] = {}
-    for file in sorted(lab.folder.glob("scores/*/scores.json")):
+    for file in sorted(lab.folder.glob("scores/*-seed*/scores.json")):
         sheet = json.loads(file.read_text(encoding="utf-8"))["scores"]
         name, _, seed = file.parent.name.rpartition("-seed")
         scores.setdefault(name, {})[seed] = {each: sheet[each]["value"] for each in METRICS}
@@ -122,6 +128,16 @@ def quality_rows(lab: Autoencoders) -> Iterator[dict[str, str]]:
     if both := eight.keys() & four.keys():
         gains = [{each: eight[seed][each] - four[seed][each] for each in METRICS} for seed in sorted(both)]
         yield _quality_row("channels8 less channels4", gains)
+    if (file := lab.folder / PAIR / "scores.json").is_file():
+        found = json.loads(file.read_text(encoding="utf-8"))["about"]["differences"]
+        each = {name: (found[name][key] for key in ("mean", "low", "high")) for name in METRICS}
+        psnr, ssim = ("{:.2f} ({:.2f} to {:.2f})", "{:.4f} ({:.4f} to {:.4f})")
+        yield {
+            "autoencoder": f"{LIGHT_NAME} less {FULL}, over images",
+            "seeds": "1",
+            "PSNR, dB": psnr.format(*each["psnr"]),
+            "SSIM": ssim.format(*each["ssim"]),
+        }
 
 
 def _quality_row(name: str, values: Sequence[Mapping[str, float]]) -> dict[str, str]:

@@ -100,7 +100,7 @@ def _resumed(folder: Path, new: list[str]) -> tuple[SearchSettings, list[str]]:
     words, stored = stored_overrides(folder), stored_settings(folder)
     now, texts = _composed(new, words, stored.presets)
     then, _ = _composed([], words, stored.presets)
-    settings = settings_from_plain(changed_by_words(to_plain(stored), then, now))
+    settings = settings_from_plain(changed_by_words(to_plain(stored), then, now, _as_meant(new)))
     references = settings.confirmation.references if any(word.startswith("conf") for word in new) else ()
     texts = architecture_texts(settings.named) | texts | stored.presets | architecture_texts(references)
     return replace(settings, presets=texts), [*words, *new]
@@ -140,7 +140,7 @@ def serve_settings(overrides: Sequence[str]) -> tuple[AskTellSettings, ServeAddr
     if was is not None:
         then, _ = compose_and_keep("serve", [], before=earlier, kept=kept)
         address = {name: plain[name] for name in ADDRESS}
-        plain = changed_by_words(to_plain(was), then, plain) | address
+        plain = changed_by_words(to_plain(was), then, plain, new) | address
     texts = architecture_texts(plain["enqueue"]) | texts | kept
     where: ServeAddress = from_plain(ServeAddress, {name: plain.pop(name) for name in ADDRESS})
     settings: AskTellSettings = from_plain(AskTellSettings, plain | {"presets": texts})

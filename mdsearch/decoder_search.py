@@ -73,7 +73,9 @@ def _resumed(folder: Path, new: list[str]) -> tuple[DecoderSearchSettings, list[
     now, texts = _composed(new, words, stored.presets)
     then, _ = _composed([], words, stored.presets)
     known = stored.space.fixed
-    plain = changed_by_words(to_plain(stored), with_encoder(then, known), with_encoder(now, known))
+    plain = changed_by_words(
+        to_plain(stored), with_encoder(then, known), with_encoder(now, known), _as_meant(new)
+    )
     settings = decoder_settings_from_plain(plain)
     named = autoencoder_texts(settings.confirmation.references)
     return replace(settings, presets=named | texts | stored.presets), [*words, *new]

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from space.architecture import Architecture
 from space.coordinates import COORDINATES
-from space.interchange.autoencoder_files import check_scale, read_autoencoder_description
+from space.interchange.autoencoder_files import OWN_CLASS, check_scale, read_autoencoder_description
+from space.interchange.weight_files import CONFIG_FILE, read_plain
 from space.shared.plain import InputError, nearest, to_plain
 from training.pretrained import LATENTS_FOLDER, load_autoencoder, local_folder
 
@@ -85,7 +86,10 @@ class Vae:
         vae = load_autoencoder(folder, LATENTS_FOLDER)
         self.autoencoder = vae.to(device).eval().requires_grad_(False)
         config, self._folder = vae.config, local_folder(folder, LATENTS_FOLDER)
-        check_scale(config, f"latents.folder: {folder!r}")
+        stored, said = read_plain(self._folder / CONFIG_FILE), dict(config)
+        if stored.get("_class_name") == OWN_CLASS[1]:  # whose class takes 1 where none is said
+            said["scaling_factor"] = stored.get("scaling_factor")
+        check_scale(said, f"latents.folder: {folder!r}")
         self.channels = int(config.latent_channels)
         self.factor = 2 ** (len(config.block_out_channels) - 1)
         self.scale: float | Tensor = float(config.scaling_factor)

@@ -266,9 +266,9 @@ def _stored_data(model: Path | None, given: set[str]) -> dict[str, Any]:
     """
     if model is None or "images" in given or "data" in given:
         return {}
-    around = run_around(model / CONFIG_FILE) or model
-    if (around / CONFIG_NAME).is_file():
-        kept = read_kept(around, CONFIG_NAME, dict, "model", "an autoencoder's training")
+    own = model if (model / CONFIG_NAME).is_file() else run_around(model / CONFIG_FILE)
+    if own is not None:
+        kept = read_kept(own, CONFIG_NAME, dict, "model", "an autoencoder's training")
         return whole_settings({"data": kept["data"]} if "data" in kept else {})
     if model.is_dir() and not any(name.startswith("data.") for name in given):
         raise InputError(

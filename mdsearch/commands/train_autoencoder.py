@@ -81,7 +81,7 @@ def autoencoder_command(words: list[str]) -> tuple[AutoencoderCommand, list[str]
     plain, texts = compose_and_keep(MAIN, new, before=earlier, kept=kept)
     if resume is not None:
         then, _ = compose_and_keep(MAIN, [], before=earlier, kept=kept)
-        plain = changed_by_words(stored, then, plain)
+        plain = changed_by_words(stored, then, plain, new)
     command: AutoencoderCommand = from_plain(AutoencoderCommand, plain | {"presets": texts})
     added = [word for word in words if not word.startswith("resume=")]
     return command, [*without(before, added), *added]

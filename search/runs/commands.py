@@ -39,13 +39,15 @@ def longer_command(folder: Path, history: History) -> str:
     steps = history.header["rungs"][-1]
     if not searches_decoders(history.header):
         return train_command(folder, steps)
+    data = history.header["data"]
     chosen = {f"data.{name}": value for name, value in data_words(history).items()}
+    chosen["data.image_size_px"] = data["image_size_px"]  # the command's own default is another
     encoder = folder / EVALUATOR_FOLDER / ENCODER_FOLDER
     fields: dict[str, Any] = {"autoencoder": folder / BEST_NAME, "init_from": encoder}
     fields |= {
         "reconstruction.decoder_only": True,
         "reconstruction.kl": 0,
-        "data": history.header["data"]["name"],
+        "data": data["name"],
         **chosen,
     }
     return command_line("train autoencoder", **fields, **{"reconstruction.steps": LONGER * steps})

@@ -92,9 +92,10 @@ def read_autoencoder(folder: str | Path, *, variant: str | None = None) -> Store
     folder = Path(folder)
     a, config = read_autoencoder_description(folder), read_plain(folder / CONFIG_FILE)
     is_own = config["_class_name"] == OWN_CLASS[1]
-    given = {name: config[name] for name in SCALE_KEYS if config.get(name) is not None}
-    scale = given if is_own else {"scaling_factor": SCALING_FACTOR} | given
+    usual = {} if is_own else {"scaling_factor": SCALING_FACTOR}
+    scale = {name: value for name, value in (usual | config).items() if name in SCALE_KEYS}
     check_scale(scale | {"latent_channels": a.latent_channels}, str(folder))
+    scale = {name: value for name, value in scale.items() if value is not None}
     weights = {name: tensor.float() for name, tensor in read_weights(folder, variant).items()}
     for name, tensor in weights.items():
         if not bool(tensor.isfinite().all()):

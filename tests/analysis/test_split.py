@@ -33,8 +33,8 @@ def test_pairs_that_fit_and_are_beaten_by_none() -> None:
     assert (only.unet.ms, only.decoder.ms, only.left_ms) == (30, 100, 50)
     assert only.point.values == (24.0, 0.28, 30.0)
     assert split_sentence(found) == (
-        "UNet trial 1 and decoder trial 0: text encoder 10.0 + UNet 8 x 30.0 + decoder 100.0 = 350.0 of "
-        "400 ms, of which the decoder has 25%; 50.0 ms left"
+        "UNet trial 1 and decoder trial 0: text encoder 10.0 + UNet 8 x 30.0 + decoder 100.0 = 350.0 ms, "
+        "of which the decoder has 29%; 50.0 of 400 ms left"
     )
     wider = split_within(ImageTime(450, steps=8, text_ms=10))
     assert names(wider) == {("trial 0", "trial 1"), ("trial 1", "trial 0")}

@@ -29,6 +29,22 @@ def test_only_what_new_words_change_differs_from_what_was_stored(
     assert changed_by_words(STORED, THEN, THEN | changes) == STORED | expected
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("trials=12", {"trials": 12}),
+        ("data.size=24", {"data": {"folder": "moved", "size": 24}}),
+        ("data={size: 24}", {}),  # a mapping leaves its other fields as they are
+        ("rule=leaders", {}),
+        ("nobody=1", {}),
+    ],
+)
+def test_a_word_that_says_todays_default_is_taken(word: str, expected: dict[str, Any]) -> None:
+    stored = STORED | {"data": {"folder": "moved", "size": 48}}
+    then = THEN | {"trials": 12}
+    assert changed_by_words(stored, then, then, [word]) == stored | expected
+
+
 def test_a_field_of_a_kind_that_is_another_default_now_stays_with_the_stored_kind() -> None:
     now = THEN | {"rule": {"name": "leaders", "share": 0.2}}
     assert changed_by_words(STORED, THEN, now)["rule"] == {"name": "paper", "deviations": 1, "share": 0.2}

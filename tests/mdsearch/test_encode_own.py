@@ -241,3 +241,14 @@ def test_the_spread_of_latents_is_said(folder: Path, tmp_path: Path) -> None:
     run(command(folder, far), tmp_path / "out")
     _, warning = spread_lines(tmp_path / "out")
     assert warning.startswith("warning: ") and "scaling_factor" in warning
+
+
+def test_an_own_class_that_says_no_scale_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Its constructor would take 1."""
+    shutil.copytree(folder / "light", tmp_path / "light")
+    file = tmp_path / "light" / "config.json"
+    config = json.loads(file.read_text())
+    del config["scaling_factor"]
+    file.write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"latents\.folder: .* has scaling_factor = None; needed: a number"):
+        make_codec(LatentSettings("vae", folder=str(tmp_path / "light")), CPU)

@@ -150,3 +150,16 @@ def test_images_of_a_single_colour_are_refused(model: Path) -> None:
         Image.new("RGB", (16, 16), (number, 9, 9)).save(folder / f"{number}.png")
     with pytest.raises(InputError, match="images: all 4 are of a single colour each"):
         main([f"model={model}", f"images={folder}", "perceptual=none", "features=none"])
+
+
+def test_a_models_own_data_come_before_those_of_a_run_around_it(model: Path) -> None:
+    run = model.parent
+    (run / "record.jsonl").write_text("{}\n")
+    learnt = {"name": "scenes", "scenes": 720, "image_size_px": 20}
+    (run / "config.yaml").write_text(yaml.safe_dump({"data": learnt}))
+    words = [f"model={model}", "samples=4", "perceptual=none", "features=none", f"out={run / 's'}"]
+    for size in (20, 16):  # of the run around; then of the model itself
+        assert main(words) == 0
+        reference = Sheet.load(run / "s").scores["psnr"].protocol.reference
+        assert reference is not None and f"{size} px" in reference.name
+        (model / "config.yaml").write_text(yaml.safe_dump({"data": learnt | {"image_size_px": 16}}))

@@ -131,6 +131,8 @@ def test_what_was_stored_goes_on_though_a_default_is_another_now(own: Path) -> N
     command, _ = autoencoder_command([f"resume={own / 'a'}", "reconstruction.steps=4"])
     assert (command.reconstruction.kl, command.reconstruction.steps) == (0.25, 4)
     assert command.data.image_size_px == 16
+    command, _ = autoencoder_command([f"resume={own / 'a'}", "reconstruction.kl=1e-6"])  # today's default
+    assert command.reconstruction.kl == 1e-6
 
 
 def test_presets_whose_decoders_are_light_have_the_encoders_of_others() -> None:

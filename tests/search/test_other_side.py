@@ -266,7 +266,7 @@ def test_beside_milliseconds_the_best_unets_are_the_split(prices: PriceList, tmp
     assert [(pair.unet.name, pair.decoder.name, pair.left_ms) for pair in split.pairs] == [
         ("trial 1", "as stated", 120.0)
     ]
-    assert split_sentence(split).endswith("= 280.0 of 400 ms, of which the decoder has 10%; 120.0 ms left")
+    assert split_sentence(split).endswith("= 280.0 ms, of which the decoder has 14%; 120.0 of 400 ms left")
 
 
 def test_without_a_budget_for_an_image_nothing_is_said_of_one(tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from analysis.replay.recheck import recheck
 from mdsearch.api import any_settings_of, read_run, run_search
 from mdsearch.commands.confirm import main as confirm
 from mdsearch.commands.search import main
+from mdsearch.commands.train_autoencoder import autoencoder_command
 from search.confirmation.confirmation import ConfirmationSettings
 from search.decoders.search import DecoderSearch
 from search.decoders.settings import DecoderSearchSettings, decoder_settings_from_plain
 from search.decoders.trial import DecoderTrialSettings
-from search.runs.commands import more_seeds_command
+from search.runs.commands import longer_command, more_seeds_command
 from search.runs.files import BEST_NAME, CSV_NAME, RECORD_NAME
 from search.runs.header import noise_of, objectives_of, space_of
 from search.runs.record import read_history
@@ -115,6 +116,16 @@ def test_its_tables_its_report_and_its_winner_speak_of_decoders(run: Path) -> No
     assert "the paper&#39;s scale" not in page and "mdsearch generate" not in page
     best = read_run(run).best
     assert isinstance(best, Autoencoder) and best == Autoencoder.load(run / BEST_NAME)
+
+
+def test_the_winner_trains_for_longer_at_the_size_of_its_search(run: Path) -> None:
+    """Also at the size that its data set has by default, which is not that of the command."""
+    history = read_history(run)
+    for size in (history.header["data"]["image_size_px"], 24):
+        data = history.header["data"] | {"image_size_px": size}
+        line = longer_command(run, replace(history, header={**history.header, "data": data}))
+        command, _ = autoencoder_command(shlex.split(line)[3:])
+        assert (command.data.image_size_px, command.reconstruction.decoder_only) == (size, True)
 
 
 def test_gone_on_with_it_has_more_trials_and_every_decision_as_recorded(run: Path) -> None:
