@@ -33,7 +33,6 @@ from space.shared.plain import InputError, from_plain, to_plain
 from training.autoencoder import AUTOENCODER_RECORD, AutoencoderTrainer
 from training.card_parts import CardSettings, save_card
 from training.data.factory import DataSettings, load_data
-from training.data.scenes import ScenesSettings
 from training.devices import choose_device
 from training.files import CONFIG_NAME
 from training.objectives.reconstruction import ReconstructionSettings
@@ -53,7 +52,7 @@ class AutoencoderCommand(LongTraining):
     """The fields of conf/train_autoencoder.yaml."""
 
     autoencoder: Autoencoder
-    data: DataSettings = field(default_factory=ScenesSettings)
+    data: DataSettings
     reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
     perceptual: PerceptualName = "random"
     init_from: str | None = None

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from math import inf
+from pathlib import Path
+
 import pytest
 
 from analysis.sampling_curves.points import CurvePoint
-from benchmarks.one_step import evaluations, over_seeds, worth
+from benchmarks.lab import Lab
+from benchmarks.one_step import CELLS, of_cell
+from benchmarks.one_step_tables import (
+    adapter_rows,
+    best_by_evaluations,
+    cell_rows,
+    evaluations,
+    over_seeds,
+    survived,
+    worth,
+)
 from evaluators.protocols.score import Score
 
 
@@ -13,22 +27,28 @@ def point(steps: int, fid: float, model: str = "base", guidance: float = 2.0) ->
     return CurvePoint(model, guidance, steps, {"fid": Score("fid", fid, None, None, 200, ())})  # type: ignore[arg-type]
 
 
-BASE = [point(1, 900.0), point(2, 500.0), point(8, 100.0), point(4, 300.0)]
+BASE = [point(1, 900.0), point(2, 500.0), point(8, 100.0), point(4, 300.0)]  # 2, 4, 16, 8 evaluations
+
+
+def test_the_best_of_so_many_evaluations_has_any_guidance() -> None:
+    alone = [point(1, 950.0, guidance=1.0), point(8, 400.0, guidance=1.0), point(4, 250.0, guidance=1.0)]
+    found = best_by_evaluations([*BASE, *alone], "fid", -1)
+    assert found == [(1, -950.0), (2, -900.0), (4, -250.0), (16, -100.0)]
 
 
 @pytest.mark.parametrize(
-    ("fid", "steps"),
+    ("fid", "needed"),
     [
-        (1000.0, "fewer than 1"),
-        (900.0, "1.0"),
-        (700.0, "1.4"),  # half way from 1 to 2 in log steps
-        (300.0, "4.0"),
-        (200.0, "5.7"),
-        (99.0, "more than 8"),
+        (1000.0, 0.0),
+        (900.0, 2.0),
+        (700.0, 2 * 2**0.5),  # half way from 2 to 4 in log evaluations
+        (300.0, 8.0),
+        (100.0, 16.0),
+        (99.0, inf),
     ],
 )
-def test_what_a_score_is_worth_in_steps_of_the_base(fid: float, steps: str) -> None:
-    assert worth(BASE, "fid", fid, -1) == steps
+def test_what_a_score_is_worth_in_evaluations_of_the_base(fid: float, needed: float) -> None:
+    assert worth(best_by_evaluations(BASE, "fid", -1), fid, -1) == pytest.approx(needed)
 
 
 def test_guidance_takes_two_evaluations_unless_the_network_is_told_it() -> None:
@@ -39,3 +59,41 @@ def test_guidance_takes_two_evaluations_unless_the_network_is_told_it() -> None:
 def test_a_mean_over_seeds_has_student_s_interval() -> None:
     assert over_seeds([5.0], 1) == "5.0"
     assert over_seeds([1.0, 2.0, 3.0], 2) == "2.00 (-0.48 to 4.48)"  # 4.303 / sqrt 3
+
+
+def test_every_cell_says_each_word_once_and_none_without_effect() -> None:
+    for cell in CELLS:
+        names = [word.partition("=")[0] for word in of_cell(cell)]
+        assert len(set(names)) == len(names) and set(cell.words) <= set(of_cell(cell))
+    (none,) = (cell for cell in CELLS if cell.name == "none-full")
+    assert not any("reconstruction_weight" in word for word in of_cell(none))
+
+
+def test_adapters_are_joined_over_seeds(tmp_path: Path) -> None:
+    assert survived(Path("base-controlnet-seed0-abc.json")) == ("base", "controlnet")
+    name = "diffusion-full-seed1-t2i-seed1-abc.json"
+    assert survived(Path(name)) == ("diffusion-full", "t2i")
+    (tmp_path / "survival").mkdir()
+    for seed, value in ((0, 0.5), (1, 0.7)):
+        row = {"measure": "edge F1", "value": value, "gain": value - 0.4, "alone": 0.4}
+        file = tmp_path / "survival" / f"diffusion-full-seed{seed}-t2i-seed{seed}-abc.json"
+        file.write_text(json.dumps({"rows": [row]}))
+    (found,) = adapter_rows(Lab(tmp_path))
+    assert (found["measure"], found["adapter"], found["model"], found["seeds"]) == (
+        "edge F1", "t2i", "diffusion-full", "2",
+    )  # fmt: skip
+    assert found["with it"].startswith("0.600 (") and found["gain"].startswith("0.200 (")
+
+
+def test_what_fails_is_kept_with_its_reason_and_not_tried_again(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    words = ("train", "training.steps=0")  # status 2: no failure, but a mistake
+    with pytest.raises(SystemExit, match="2"):
+        lab.tried("mistake", *words)
+    (tmp_path / "failed").mkdir()
+    (tmp_path / "failed" / "none-seed0").write_text("distill a=1\nthe discriminator tells 99 % apart\n")
+    assert not lab.tried("none-seed0", "distill", "a=1")
+    with pytest.raises(SystemExit, match="by other words"):
+        lab.tried("none-seed0", "distill", "a=2")
+    (row,) = cell_rows(lab)
+    assert row == {"distilled": "none-seed0", "steps": "failed: the discriminator tells 99 % apart"}

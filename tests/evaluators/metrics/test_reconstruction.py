@@ -107,8 +107,10 @@ def test_of_two_on_the_same_images() -> None:
 
 
 def test_constant_and_exact_images_are_said() -> None:
-    constant = np.full((12, 16, 16, 3), 7, np.uint8)
-    found = pair_scores(measure_pairs([constant], noisy, JUDGES), JUDGES, FORM, "mine", "all")
+    with pytest.raises(InputError, match="images: all 12 are of a single colour each"):
+        measure_pairs([np.full((12, 16, 16, 3), 7, np.uint8)], noisy, JUDGES)
+    alike = np.repeat(IMAGES[:1], 12, axis=0)
+    found = pair_scores(measure_pairs([alike], noisy, JUDGES), JUDGES, FORM, "mine", "all")
     assert "fid_random_conv" not in found.scores
     assert any("all images have equal features" in reason for reason in found.left_out)
     exact = pair_scores(
