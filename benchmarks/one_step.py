@@ -63,9 +63,10 @@ def main() -> None:
     lab = OneStep(chosen.folder.resolve(), chosen.steps, chosen.distilling, chosen.images)
     if not chosen.tables:
         lab.base()
-        print(said := lab.of_base())
-        if said.startswith("short") and not chosen.anyway:
-            sys.exit(f"{said}; needed: another folder and more --steps, or --anyway")
+        is_enough, said = lab.of_base()
+        print(said)
+        if not (is_enough or chosen.anyway):
+            sys.exit("the base falls short; needed: another folder and more --steps, or --anyway")
         for part in PARTS[1:]:
             if part in chosen.parts:
                 getattr(lab, part)(chosen.seeds)
@@ -141,17 +142,16 @@ class OneStep(Lab):
         own = (f"images={REAL}", f"captions={Path(REAL).stem}.txt")
         self.once("real", "evaluate", *own, "evaluator=run", "out=real")
 
-    def of_base(self) -> str:
-        """Whether its best scores are those that a base has to have."""
+    def of_base(self) -> tuple[bool, str]:
+        """Whether its best scores are those that a base has to have, and what they are."""
         curves, real = curves_of(self), Sheet.load(self.folder / "real").scores
         assert curves is not None
         points = [point.scores for point in curves.points if point.model == BASE]
         fid = min(each[curves.fid].value for each in points)
         clip = max(each[curves.clip].value for each in points)
         bound = MOST_FID * real[curves.fid].value
-        word = "enough" if clip >= LEAST_CLIP and fid <= bound else "short"
-        return (
-            f"{word}: the base's best CLIP score is {clip:.3f} (needed: {LEAST_CLIP}), its best FID "
+        return clip >= LEAST_CLIP and fid <= bound, (
+            f"the base's best CLIP score is {clip:.3f} (needed: {LEAST_CLIP}), its best FID "
             f"{fid:.1f} (at most {bound:.1f}, {MOST_FID:g} times that of real images)"
         )
 

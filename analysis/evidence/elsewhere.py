@@ -24,7 +24,15 @@ from analysis.evidence.agreement import (
     with_mean_of,
 )
 from analysis.evidence.decisions import PAPER_DECISIONS, MatchedPair, PaperDecision, pairs_among
-from analysis.evidence.metrics import ByNetwork, Metric, goodness, metrics_of, repeated, sound_networks
+from analysis.evidence.metrics import (
+    ByNetwork,
+    Metric,
+    goodness,
+    metrics_of,
+    repeated,
+    sound_networks,
+    with_shared_seeds,
+)
 from analysis.evidence.resampling import ERROR_RATE, Array, bootstrap_interval, mean_spearman, spearman
 from analysis.replay.table import RecordedTable
 from search.statistics.variance import within_paired
@@ -130,23 +138,19 @@ def carried_over(
     found = []
     for one, other in matching_metrics(here, there):
         ours, theirs = _ends(here, one, networks), _ends(there, other, networks)
-        keys, seeds = with_most_seeds(ours)
-        their_keys, their_seeds = with_most_seeds({key: theirs[key] for key in keys})
+        keys, seeds = _shared(ours)
+        their_keys, their_seeds = _shared({key: theirs[key] for key in keys})
         if len(their_keys) >= FEWEST_COMPARED:
             columns = _columns(ours, their_keys, seeds), _columns(theirs, their_keys, their_seeds)
             found.append(_carried(one, other, *columns, left_out=len(networks) - len(their_keys)))
     return tuple(found)
 
 
-def with_most_seeds(values: ByNetwork) -> tuple[list[str], list[int]]:
-    """The networks that share two seeds or more, as many as can be, and these; without `FEWEST_COMPARED` of
-    them, those that share one."""
-    sets = {tuple(sorted(by_seed)) for by_seed in values.values() if len(by_seed) > 1}
-    having = {seeds: [key for key, own in values.items() if set(own) >= set(seeds)] for seeds in sets}
-    best = max(sorted(sets), key=lambda seeds: (len(having[seeds]), len(seeds)), default=())
-    if len(having.get(best, ())) < FEWEST_COMPARED:
-        return with_common_seed(values)
-    return having[best], list(best)
+def _shared(values: ByNetwork) -> tuple[list[str], list[int]]:
+    """The networks that share two seeds or more, and these; without `FEWEST_COMPARED` of them, those that
+    share one."""
+    keys, seeds = with_shared_seeds(values)
+    return (keys, seeds) if len(keys) >= FEWEST_COMPARED else with_common_seed(values)
 
 
 def _carried(one: Metric, other: Metric, here: Array, there: Array, left_out: int) -> CarriedOver:

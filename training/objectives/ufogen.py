@@ -290,7 +290,7 @@ def told_by_luck(told_apart: Sequence[float]) -> str | None:
         return None
     return (
         f"note: in {len(told_apart)} updates the discriminator told {most:.1%} apart at best, where luck "
-        "tells half: the reconstruction term alone was learnt. A higher "
+        "tells half, so the adversarial term taught nothing. A higher "
         "objective.discriminator_learning_rate, objective.discriminator_betas=[0.9,0.999] and a wider "
         "objective.gap may help (docs/one-step.md)"
     )
