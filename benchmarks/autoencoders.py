@@ -130,7 +130,7 @@ def quality_rows(lab: Autoencoders) -> Iterator[dict[str, str]]:
         yield _quality_row("channels8 less channels4", gains)
     if (file := lab.folder / PAIR / "scores.json").is_file():
         found = json.loads(file.read_text(encoding="utf-8"))["about"]["differences"]
-        each = {name: (found[name][key] for key in ("mean", "low", "high")) for name in METRICS}
+        each = {name: [found[name][key] for key in ("mean", "low", "high")] for name in METRICS}
         psnr, ssim = ("{:.2f} ({:.2f} to {:.2f})", "{:.4f} ({:.4f} to {:.4f})")
         yield {
             "autoencoder": f"{LIGHT_NAME} less {FULL}, over images",
