@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluators.metrics.clip_score import check_pairs, cosines
 from evaluators.networks.clip_models import WEIGHTS
+from evaluators.networks.efficientnet import EfficientNet, EfficientNetSettings, find_efficientnet
 from evaluators.networks.embedded_model import Vocabulary, build_embedded
 from evaluators.networks.features import CHUNK, Images, in_chunks, weights_digest
 from evaluators.networks.tokens import bpe
+from evaluators.networks.weights import WeightsSettings
 from space.shared.files import replacing
 from space.shared.plain import InputError
 
@@ -34,21 +36,45 @@ class EmbeddedClip:
     Attributes:
         digest: of the weights.
         width: of the image features.
+        frozen: the network that it sees images through; None where it sees their pixels.
         retrieval_accuracy: share of held-out images whose own caption is the nearest of all captions there.
     """
 
     name = "embedded-clip"
-    preparation = "as it is, to [-1, 1]"
 
-    def __init__(self, model: nn.Module, vocabulary: Vocabulary, about: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        vocabulary: Vocabulary,
+        about: dict[str, Any],
+        frozen: EfficientNet | None = None,
+    ) -> None:
         self._model, self._vocabulary, self.about = model.eval(), vocabulary, about
+        self.frozen = frozen
+        self.preparation = "as it is, to [-1, 1]" if frozen is None else frozen.preparation
         self.digest = weights_digest(model.state_dict())
         self.width = int(model.visual.trunk.num_features)  # type: ignore[union-attr, arg-type]
         self.retrieval_accuracy = float(about.get("retrieval_accuracy", float("nan")))
 
     def __call__(self, images: Images) -> np.ndarray:
         """(N, H, W, 3) uint8 to (N, width) float64: the penultimate features."""
+        if self.frozen is not None:
+            return self.over(self.frozen(images))
         return in_chunks(self._model.visual.trunk, images)  # type: ignore[union-attr, arg-type]
+
+    def sees_through(self, network: EfficientNet | None) -> bool:
+        """Whether `over` takes what this network gives."""
+        ours = self.frozen
+        if ours is None or network is None:
+            return False
+        return (ours.digest, ours.preparation) == (network.digest, network.preparation)
+
+    def over(self, frozen: np.ndarray) -> np.ndarray:
+        """(N, F) features of the network that it sees through to (N, width) float64, as `__call__`."""
+        rows = [frozen[start : start + CHUNK] for start in range(0, len(frozen), CHUNK)]
+        with torch.inference_mode():
+            outputs = [self._model.visual.trunk(_filled_up(each))[: len(each)].double() for each in rows]  # type: ignore[union-attr, operator]
+        return torch.cat(outputs).numpy()
 
     def text_similarity(self, images: Images, captions: Sequence[str]) -> np.ndarray:
         """(N, H, W, 3) uint8 and N captions to (N,) float64 cosines."""
@@ -123,7 +149,8 @@ class EmbeddedClip:
 
     @classmethod
     def load(cls, folder: Path) -> EmbeddedClip:
-        """Raises InputError where the folder is not one that `save` wrote, or was damaged since."""
+        """Raises InputError where the folder is not one that `save` wrote, or was damaged since, or where the
+        network that it sees through is missing."""
         import open_clip
 
         try:
@@ -136,9 +163,23 @@ class EmbeddedClip:
             Exception
         ) as error:  # what safetensors, json and torch raise on damaged files is not one family
             raise InputError(f"{folder}: cannot be read as an embedded CLIP: {error}") from error
-        clip = cls(model, vocabulary, about)
+        clip = cls(model, vocabulary, about, seen_through(about.get("efficientnet_px")))
         if clip.digest != about["digest"]:
             raise InputError(
                 f"{folder}: weights of digest {clip.digest}, not {about['digest']}; delete the folder"
             )
         return clip
+
+
+def seen_through(size_px: int | None) -> EfficientNet | None:
+    """The network that a CLIP sees images through. Raises InputError where its package is not installed."""
+    if size_px is None:
+        return None
+    return EfficientNet(find_efficientnet(WeightsSettings()), EfficientNetSettings(size_px))
+
+
+def _filled_up(rows: np.ndarray) -> Tensor:
+    """(N, F) float64 to (CHUNK, F) float32, zeros behind: one shape, and so one kernel, always."""
+    found = torch.zeros((CHUNK, rows.shape[1]))
+    found[: len(rows)] = torch.from_numpy(rows)
+    return found

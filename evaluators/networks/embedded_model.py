@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from evaluators.networks.efficientnet import LEAST_PX
 from evaluators.networks.tokens import bpe
 from space.shared.plain import InputError
 
@@ -30,9 +31,14 @@ class EmbeddedSettings:
     text_heads: int = 2
     text_layers: int = 2
     context_length: int = 77  # tokens at most; the longest training caption where that is shorter
+    efficientnet_px: int | None = None  # images are seen through EfficientNet-Lite0, brought to this side
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.efficientnet_px is not None and self.efficientnet_px < LEAST_PX:
+            raise InputError(
+                f"efficientnet_px: {self.efficientnet_px} is not possible; allowed: {LEAST_PX} or more, null"
+            )
         for name in ("steps", "train_images", "embedding_width", "text_width", "text_heads", "text_layers"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: 1 or more")
@@ -80,13 +86,14 @@ class Vocabulary:
 
 def model_config(settings: EmbeddedSettings, vocabulary: Vocabulary, image_size_px: int) -> dict[str, Any]:
     """The model in open_clip's own words (its JSON `model_cfg`)."""
-    from evaluators.networks.conv_tower import NAME
+    from evaluators.networks import conv_tower, feature_tower
 
+    tower = conv_tower.NAME if settings.efficientnet_px is None else feature_tower.OVER_FEATURES
     return {
         "embed_dim": settings.embedding_width,
         "init_logit_scale": math.log(settings.first_logit_scale),
         "vision_cfg": {
-            "timm_model_name": NAME,
+            "timm_model_name": tower,
             "timm_pool": "",
             "timm_proj": "linear",
             "image_size": image_size_px,
@@ -105,7 +112,7 @@ def build_embedded(config: dict[str, Any]) -> nn.Module:
     """An open_clip model of this configuration, with weights from torch's current random state."""
     import open_clip
 
-    from evaluators.networks import conv_tower  # noqa: F401  (registers the image tower)
+    from evaluators.networks import conv_tower, feature_tower  # noqa: F401  (registers the image towers)
 
     model = open_clip.CLIP(**config)
     model.visual.to(memory_format=torch.channels_last)

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.networks.embedded import ABOUT, EmbeddedClip
+from evaluators.networks.embedded import ABOUT, EmbeddedClip, seen_through
 from evaluators.networks.embedded_model import EmbeddedSettings, model_config
 from evaluators.networks.embedded_training import ReadPairs, train_clip
+from evaluators.networks.features import ImageFeatures
 from space.shared.files import making_folder
 from space.shared.plain import to_plain
 from space.shared.retries import storage_error
@@ -51,25 +52,36 @@ def embedded_clip(
     Two processes at once may both train; whichever finishes first is kept, and both return that one.
     """
     size = held_out_images.shape[1]
-    name = folder_name(data_digest, count, size, settings)
+    frozen = seen_through(settings.efficientnet_px)
+    name = folder_name(data_digest, count, size, settings, frozen)
     folder = (SHIPPED if (SHIPPED / name).is_dir() else cache_folder) / name
     if not (folder / ABOUT).is_file():
-        model, vocabulary = train_clip(train, count, size, settings, on_step)
+        model, vocabulary = train_clip(train, count, size, settings, on_step, frozen)
         about: dict[str, Any] = {"model_cfg": model_config(settings, vocabulary, size)}
-        about["vocabulary"] = vocabulary.known
-        found = EmbeddedClip(model, vocabulary, about).retrieve(held_out_images, held_out_captions)
+        about |= {"vocabulary": vocabulary.known, "efficientnet_px": settings.efficientnet_px}
+        found = EmbeddedClip(model, vocabulary, about, frozen).retrieve(held_out_images, held_out_captions)
         about |= {"retrieval_accuracy": found, "data_digest": data_digest}
         about |= {"settings": to_plain(settings), "open_clip": version(OPEN_CLIP)}
-        clip = kept(EmbeddedClip(model, vocabulary, about), folder)
+        clip = kept(EmbeddedClip(model, vocabulary, about, frozen), folder)
     else:
         clip = EmbeddedClip.load(folder)
     clip.about.setdefault("retrieval_captions", len(set(held_out_captions)))
     return clip
 
 
-def folder_name(data_digest: str, count: int, image_size_px: int, settings: EmbeddedSettings) -> str:
+def folder_name(
+    data_digest: str,
+    count: int,
+    image_size_px: int,
+    settings: EmbeddedSettings,
+    frozen: ImageFeatures | None = None,
+) -> str:
     """By all that decides the weights."""
-    stamp = [CLIP_FORMAT, data_digest, count, image_size_px, to_plain(settings), version(OPEN_CLIP)]
+    own = to_plain(settings)
+    del own["efficientnet_px"]  # what it stands for decides
+    stamp = [CLIP_FORMAT, data_digest, count, image_size_px, own, version(OPEN_CLIP)]
+    if frozen is not None:
+        stamp += [frozen.digest, frozen.preparation]
     return f"embedded-clip-{hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()[:16]}"
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluators.networks.embedded_model import EmbeddedSettings, Vocabulary, build_embedded, model_config
-from evaluators.networks.features import check_images, to_network
+from evaluators.networks.features import ImageFeatures, check_images, to_network
 
 WARM_UP_STEPS = 20
 READ_AT_ONCE = 512
@@ -33,8 +33,12 @@ def train_clip(
     image_size_px: int,
     settings: EmbeddedSettings,
     on_step: Callable[[int, int, float], None] | None = None,
+    frozen: ImageFeatures | None = None,
 ) -> tuple[nn.Module, Vocabulary]:
     """A trained model and its vocabulary; the caller's random state is left alone.
+
+    Args:
+        frozen: the network that the images are seen through, where the settings ask for one.
 
     It runs on one thread, so that the same weights come out however many cores there are.
     """
@@ -47,6 +51,7 @@ def train_clip(
     labels = torch.tensor([row[caption] for caption in captions])
 
     with _one_thread(), torch.random.fork_rng(devices=[]):
+        seen = None if frozen is None else torch.from_numpy(frozen(images)).float()
         torch.manual_seed(settings.seed)
         model = build_embedded(model_config(settings, vocabulary, image_size_px)).train()
         words = _words(texts, vocabulary.size)
@@ -61,7 +66,8 @@ def train_clip(
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(step, settings.steps)
             batch = rng.integers(0, len(images), settings.batch_size)
-            features = model.visual.trunk(to_network(images[batch]))  # type: ignore[union-attr, operator]
+            inputs = to_network(images[batch]) if seen is None else seen[torch.from_numpy(batch)]
+            features = model.visual.trunk(inputs)  # type: ignore[union-attr, operator]
             loss = contrastive_loss(model, features, labels[batch], texts)
             loss = loss + settings.word_loss_weight * _word_loss(
                 namer(features), words[labels[batch]].float()

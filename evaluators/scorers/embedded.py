@@ -142,6 +142,13 @@ class Evaluator(Scorer):
         sets = _sets(clip, random_conv, efficientnet)
         references = {features.name: Moments.of(features(reference)) for features in sets}
         protocol = _protocol(settings, clip, random_conv, reference, data_digest)
+        if clip.frozen is not None:
+            seen = {
+                "network": clip.frozen.name,
+                "digest": clip.frozen.digest,
+                "preparation": clip.preparation,
+            }
+            protocol["features"][clip.name]["seen_through"] = seen
         if efficientnet is not None:
             protocol["features"][efficientnet.name] = _described(efficientnet, settings.efficientnet)
         samples = {"captions": captions, "drawing": sampling}
@@ -187,7 +194,11 @@ class Evaluator(Scorer):
         check_pairs(images, captions)
         check_described(images, self.images, self.protocol["image_size_px"])
         sets = _sets(self.clip, self.random_conv, self.efficientnet)
-        features = {model.name: model(images) for model in sets}
+        features = {model.name: model(images) for model in sets if model is not self.clip}
+        looked_already = self.clip.sees_through(self.efficientnet)
+        features[self.clip.name] = (
+            self.clip.over(features[EFFICIENTNET]) if looked_already else self.clip(images)
+        )
         return features, {CLIP_SCORE: self.clip.similarity(features[self.clip.name], captions)}
 
 

@@ -21,7 +21,7 @@ def prepare_embedded(
     say: Callable[[str], None],
 ) -> Evaluator:
     say(
-        "the evaluators' small CLIP: shipped for the default images, else trained once, about "
+        "the evaluators' small CLIP: comes along for the default images and emoji, else trained once, about "
         f"{duration(_training_seconds(chosen.clip, data.image_size_px))} on one core ..."
     )
     wanted = max(chosen.reference_images, chosen.retrieval_images)

@@ -81,6 +81,8 @@ class CommonSettings(ABC):
 
     # Held out are the last ones as they stand, where any last part is a fair sample already.
     held_out_as_they_stand: ClassVar[bool] = False
+    # Whether an image is trained on where its caption has a word that no caption of the others has.
+    held_out_words_are_taught: ClassVar[bool] = False
     # Whom the images are by, where showing them obliges to say so; their licence, where it is known.
     attribution: ClassVar[str] = ""
     licence: ClassVar[str] = ""

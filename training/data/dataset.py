@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -118,7 +119,8 @@ class SplitImages(Dataset):
         self.unreadable = images.unreadable
         self._images, self._image_of = images, np.asarray(images.image_of, dtype=np.int64)
         first = np.unique(self._image_of, return_index=True)[1]
-        trained, held_out = _split(images.variant_of, settings)
+        own_captions = [images.captions[index] for index in first]
+        trained, held_out, self._fewer = split_images(images.variant_of, own_captions, settings)
         self.train_images = len(trained)
         self._train, self._held_out = _captions_of(trained, self._image_of), first[held_out]
         self.first_captions = np.sort(np.unique(self._image_of[self._train], return_index=True)[1])
@@ -146,7 +148,16 @@ class SplitImages(Dataset):
         copies = self._copies_held_out()
         held_out = f"held out though a copy is trained on: {len(copies):,} ({first_few(copies)})"
         left_out = [f"left out, {line}" for line in lines if line]
-        return [*self._images.remarks, *left_out, *([held_out] if copies else [])]
+        fewer = (
+            f"held out: {len(self._held_out):,} images, {self._fewer:,} fewer than asked for; every other "
+            "caption has a word that nothing else would teach"
+        )
+        return [
+            *self._images.remarks,
+            *left_out,
+            *([held_out] if copies else []),
+            *([fewer] if self._fewer else []),
+        ]
 
     def _copies_held_out(self) -> list[str]:
         """Names of held-out images that have a copy under another name in the training split."""
@@ -193,22 +204,57 @@ def words_of(captions: Iterable[str]) -> list[str]:
     return sorted({word for caption in set(captions) for word in words(caption)})
 
 
-def _split(variant_of: Sequence[int], settings: CommonSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Images to train on and held out, each in an order in which any first part is a fair sample. All
-    variants of one image are on one side; the share held out is of those that are no variants."""
+def split_images(
+    variant_of: Sequence[int], captions: Sequence[str], settings: CommonSettings
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Images to train on and held out, each in an order in which any first part is a fair sample, and by how
+    many the latter are fewer than asked for. All variants of one image are on one side; the share held out is
+    of those that are no variants.
+
+    Args:
+        captions: of each image, one.
+
+    Raises:
+        InputError: fewer than two images, or none that may be held out.
+    """
     names, own = np.unique(np.asarray(variant_of), return_inverse=True)
     count = len(names)
-    held_out = min(max(1, round(count * settings.held_out_share)), count - 1)
     if count < 2:
         raise InputError(f"{settings.name}: {count} image; needed: 2 or more (one is held out)")
+    asked = held_out = min(max(1, round(count * settings.held_out_share)), count - 1)
     order, rng = np.arange(count), np.random.default_rng([settings.seed, 0x5B117])
     if not settings.held_out_as_they_stand:
         order = rng.permutation(count)
+    if settings.held_out_words_are_taught:
+        order, held_out = _taught_last(order, own, captions, held_out)
+        if not held_out:
+            raise InputError(
+                f"{settings.name}: each of the {count} captions has a word of its own, so that none can be "
+                "held out whose words are taught; needed: more images"
+            )
     trained, held = order[: count - held_out], order[count - held_out :]
     if count == len(own):
-        return trained, held
+        return trained, held, asked - held_out
     sides = [rng.permutation(np.flatnonzero(np.isin(own, side))) for side in (trained, held)]
-    return sides[0], sides[1]
+    return sides[0], sides[1], asked - held_out
+
+
+def _taught_last(
+    order: np.ndarray, own: np.ndarray, captions: Sequence[str], at_most: int
+) -> tuple[np.ndarray, int]:
+    """The order with those variants last whose words all stand in captions of the others before them, and how
+    many these are; the last of the order are tried first."""
+    words_of_variant: list[Counter[str]] = [Counter() for _ in order]
+    for variant, caption in zip(own.tolist(), captions, strict=True):
+        words_of_variant[variant].update(set(words(caption)))
+    left = sum(words_of_variant, Counter[str]())
+    held: list[int] = []
+    for variant in reversed(order.tolist()):
+        its = words_of_variant[variant]
+        if len(held) < at_most and all(left[word] > count for word, count in its.items()):
+            left.subtract(its)
+            held.append(variant)
+    return np.array([*(v for v in order.tolist() if v not in set(held)), *reversed(held)]), len(held)
 
 
 def _captions_of(images: np.ndarray, image_of: np.ndarray) -> np.ndarray:

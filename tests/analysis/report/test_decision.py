@@ -160,7 +160,8 @@ def of_data(name: str, folder: Path) -> Dataset:
         return load_data(DigitsSettings(image_size_px=16))
     pixels = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.full((1, 16, 16, 3), 6, np.uint8)
     if name == "emoji":
-        designs = [Design(f"{n:X}", f"design {n}", None) for n in range(40)]
+        designs = [Design(f"{n:X}", f"first{n % 8} second{n // 8}", None) for n in range(40)]
+        pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
         return SplitImages(EmojiSettings(image_size_px=16), EmojiImages(designs, pixels))
     for n, image in enumerate(pixels):
         Image.fromarray(image).save(folder / f"{n}.png")
