@@ -39,7 +39,7 @@ from training.data.scenes import ScenesSettings
 
 PARTS = ("base", "cells", "few", "adapters")
 STEPS = (1, 2, 4, 8, 50)  # of the base's DDIM
-GUIDED, SCANNED = 2.0, (1.5, 3.0)
+GUIDED, SCANNED = 2.0, (1.25, 1.5, 3.0)
 IMAGES = 1440  # all held-out captions of scenes, and as many training images beside
 LEAST_CLIP, MOST_FID = 0.95, 3.0  # of the base, the FID as a multiple of real images'
 REAL, DROPOUT = "real.npz", "training.caption_dropout=0.1"
@@ -52,7 +52,7 @@ def main() -> None:
     words.add_argument("folder", type=Path)
     words.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    words.add_argument("--steps", type=int, default=12000, help="of the base's training")
+    words.add_argument("--steps", type=int, default=30000, help="of the base's training")
     words.add_argument("--distilling", type=int, default=2000, help="steps of a distillation, or an adapter")
     words.add_argument("--images", type=int, default=IMAGES, help="of each score; all held-out captions")
     words.add_argument(

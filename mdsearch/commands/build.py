@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mdsearch.build_expected import expected_json, expected_stage, expected_text
 from mdsearch.build_plan import build_command, planned_stages
 from mdsearch.build_run import in_a_process, run_build
 from mdsearch.commands import divide
 from mdsearch.long_training import held
 from space.shared.command_lines import typed_line
+from training.teachers import describe_base
 
 
 def main(words: list[str]) -> int:
     command = build_command(words)
+    if command.base is not None:
+        describe_base(Path(command.base).expanduser(), "base")
     stages, notes = planned_stages(command, divide)
     if command.dry_run:
         expected = [expected_stage(stage) for stage in stages]

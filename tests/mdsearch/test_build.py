@@ -15,6 +15,8 @@ from mdsearch.build_plan import build_command
 from space.shared.command_lines import typed_words
 from space.shared.plain import InputError
 from tests.mdsearch.small_build import SMALL, command, lines, planned
+from tests.mdsearch.test_convert import settings, trained
+from tests.mdsearch.test_export import MD_LIKE
 from training import plan
 from training.plan import WorkPlan
 
@@ -119,6 +121,7 @@ def test_a_system_is_not_searched_for_by_another_command() -> None:
 
 
 def test_a_plan_says_what_is_stated_and_adds_it_up(capsys: pytest.CaptureFixture[str]) -> None:
+    trained(MD_LIKE, settings(), Path("x"))
     words = ["build", "experiment=./small.yaml", "dry_run=true", "stages.autoencoder=null", "base=x"]
     assert main([*words, "format=json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -130,6 +133,13 @@ def test_a_plan_says_what_is_stated_and_adds_it_up(capsys: pytest.CaptureFixture
     text = capsys.readouterr().out
     assert "mdsearch distill init_from=x out=built/small/distill\n" in text
     assert text.endswith("in all: 30.0 s, and 1 stage of which it is not known\n")
+
+
+@pytest.mark.parametrize("more", [[], ["dry_run=true"]])
+def test_a_base_that_is_not_there_is_refused_in_a_plan_too(more: list[str]) -> None:
+    words = ["build", "experiment=./small.yaml", "stages.autoencoder=null", "base=nowhere", *more]
+    with pytest.raises(InputError, match="^base: 'nowhere' holds no trained model"):
+        main(words)
 
 
 def test_a_plan_is_asked_without_what_stages_are_still_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
