@@ -13,9 +13,10 @@ from search.formats import gmacs, millions
 from search.latency import check_lists
 from search.named import named_architecture, named_candidate
 from search.objectives import Objectives
+from search.runs.elsewhere import check_elsewhere
 from search.runs.prior import check_prior
 from search.samplers.base import ChecksSpace
-from search.samplers.factory import SamplerSettings, make_sampler
+from search.samplers.factory import LEARN_FROM_STANDINGS, SamplerSettings, make_sampler
 from search.scoring.evaluator import check_scoring, parts_of_scoring
 from search.settings import SearchSettings
 from search.statistics.noise import NO_NOISE, Noise
@@ -71,6 +72,8 @@ def _check_before_data(settings: SearchSettings) -> None:
     if start := settings.named[len(settings.enqueue) :]:
         named["strategy.start"] = start
     _check_objectives(settings)
+    if settings.resume is None:
+        _check_elsewhere(settings)
     check_supernet(settings)
     check_evolution(settings)
     check_choosing(settings, named)
@@ -87,6 +90,20 @@ def _check_with_data(settings: SearchSettings, data: Dataset) -> Dataset:
     _check_fits(settings, data)
     check_scoring(settings, data)
     return with_images(data, settings.training)
+
+
+def _check_elsewhere(settings: SearchSettings) -> None:
+    """Raises InputError for a source without a record, or where nobody learns from standings."""
+    if not settings.prior_elsewhere:
+        return
+    learns = isinstance(settings.strategy, IndependentSettings)
+    if not learns or settings.sampler.name not in LEARN_FROM_STANDINGS:
+        who = f"sampler={settings.sampler.name}" if learns else f"strategy={settings.strategy.name}"
+        raise InputError(
+            f"prior_elsewhere: {who} learns from scores, which say nothing under another protocol; allowed: "
+            f"strategy=independent with sampler={' or '.join(LEARN_FROM_STANDINGS)}"
+        )
+    check_elsewhere(settings.prior_elsewhere)
 
 
 def _check_fits(settings: SearchSettings, data: Dataset) -> None:

@@ -111,6 +111,10 @@ def _taught(settings: SearchSettings, data: Dataset, plan: WorkPlan) -> None:
     references = compared_with(settings)
     if recorded := recorded_that_teach(settings, data.digest, references.values()):
         taught.append(f"{counted(recorded, 'recorded network')} (docs/evidence.md; {left_out(references)})")
+    if settings.prior_elsewhere:
+        plan.add(
+            "elsewhere", f"to the sampler alone, how networks stood in {', '.join(settings.prior_elsewhere)}"
+        )
     if taught:
         plan.add("prior", f"what the trials of {', '.join(taught)} taught{_unheard(nobody_learns(settings))}")
 

@@ -43,6 +43,7 @@ class SearchSettings:
     (`settings_from_plain` takes folders of such files too.)
     `recorded`: the networks recorded for the package teach this search, where it measures as they were.
     `prior` names earlier runs of the same space and protocol (folders, bundles), whose trials teach it too.
+    `prior_elsewhere` names runs of any protocol: the sampler alone hears how networks stood there.
     `further_objectives` decide beside a FID and a CLIP score: any that trials record, by its full name.
     `evaluators` is the embedded evaluator, or a protocol by whose networks `scoring`, `compute` and `weights`
     have candidates scored.
@@ -72,6 +73,7 @@ class SearchSettings:
     enqueue: tuple[str, ...] = ()
     recorded: bool = True
     prior: tuple[str, ...] = ()
+    prior_elsewhere: tuple[str, ...] = unless(())
     name: str | None = None
     runs_folder: str = "runs"
     cache_folder: str | None = None

@@ -16,6 +16,7 @@ from search.latency import latency_notes, latency_score
 from search.other_side import image_notes
 from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
 from search.runs.compatibility import abridged
+from search.runs.elsewhere import elsewhere_words, take_elsewhere
 from search.runs.files import EVALUATOR_FOLDER
 from search.runs.folder import claim_folder, moved_places
 from search.runs.prior import take_prior, take_recorded
@@ -60,6 +61,7 @@ class UnetSearch:
         settings, references = self.settings, compared_with(self.settings)
         if not record.history.sessions:
             take_prior(record, settings.prior)
+            take_elsewhere(record, settings.prior_elsewhere, settings.space, references.values())
             if settings.recorded and (differences := take_recorded(record, references.values())):
                 display.message(f"the recorded networks say nothing here: {'; '.join(abridged(differences))}")
         if record.history.prior:
@@ -67,6 +69,8 @@ class UnetSearch:
             known = ", ".join(f"{counted(trials, 'trial')} of {run}" for run, trials in runs.items())
             deaf = nobody_learns(settings)
             display.message(f"prior knowledge: {known}{f'; of no use: {deaf}' if deaf else ''}")
+        if elsewhere := elsewhere_words(record.history):
+            display.message(f"of other protocols, to the sampler alone: {elsewhere}")
         if note := reference_note(known_references(record.history.prior, references.values())):
             display.message(f"prior knowledge: {note}")
         return moved_places(settings)

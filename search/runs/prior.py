@@ -90,7 +90,7 @@ def take_prior(record: Record, sources: Sequence[str]) -> None:
     for source, history in histories.items():
         _refuse(source, _differences(record, history))
     for source, history in histories.items():
-        write_prior(record, _worth_knowing(source, history))
+        write_prior(record, worth_knowing(source, history))
 
 
 def take_recorded(record: Record, references: Collection[Candidate]) -> list[str]:
@@ -111,6 +111,14 @@ def write_prior(record: MemoryRecord, known: Iterable[tuple[Trial, str, str]]) -
         if trial.identity not in held:
             held.add(trial.identity)
             record.append("prior", **prior_event(trial, source, name, -1 - len(record.history.prior)))
+
+
+def recorded_teachers(
+    references: Collection[Candidate],
+) -> Iterator[tuple[History, Iterator[tuple[Trial, str, str]]]]:
+    """The runs recorded for the package, each with what it teaches whoever compares itself with these."""
+    for name, history in _recorded().items():
+        yield history, _teachers(f"{RECORDED}:{name}", history, references)
 
 
 def _recorded() -> dict[str, History]:
@@ -166,12 +174,12 @@ def _teachers(
     space = space_of(history)
     return (
         known
-        for known in _worth_knowing(run, history)
+        for known in worth_knowing(run, history)
         if not tells_of(known[0].architecture, references, space)
     )
 
 
-def _worth_knowing(run: str, history: History) -> Iterator[tuple[Trial, str, str]]:
+def worth_knowing(run: str, history: History) -> Iterator[tuple[Trial, str, str]]:
     """What a run can teach, with the run that trained it and the name that it goes by from here on."""
     for trial in history.prior:
         yield trial, trial.source, trial.name

@@ -6,6 +6,7 @@ strategy keeps one as it goes, and reading the file gives an equal one. Events:
     run       what was asked: seed, trials, objectives, rungs
     start     the protocol, and the scores of an untrained network, where every learning curve begins
     prior     a trial of an earlier run, whole: known to sampler and stopping, never this search's own
+    elsewhere a trial of another protocol, whole: the sampler hears how it stood there
     rejected  a proposal that never became a trial: over budget, or a network tried before
     proposed  a priced candidate became a trial, or a confirmation run; or a training that trials share
     inherited what candidates score with weights that they inherit from a shared training, the best first
@@ -20,7 +21,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -128,6 +129,7 @@ class History:
     inherited: dict[str, Any] = field(default_factory=dict)  # the last event of that name
     evolved: list[dict[str, Any]] = field(default_factory=list)  # events of that name, one a round
     prior: list[Trial] = field(default_factory=list)  # of earlier runs; not in `by_key`
+    elsewhere: list[tuple[Trial, str, Any]] = field(default_factory=list)  # ranked with, by objectives
     by_architecture: dict[str, Trial] = field(default_factory=dict)  # the search's and prior, by id
     sessions: list[dict[str, Any]] = field(default_factory=list)
 
@@ -175,11 +177,15 @@ class History:
             trial = self.by_key[event["key"]]
             trial.state, trial.reason, trial.ended = event["state"], event["reason"], event["time"]
         elif kind == "prior":
-            trial = _trial_of(event)
-            trial.rungs = [Rung(**rung) for rung in event["rungs"]]
-            trial.state, trial.reason, trial.ended = event["state"], event["reason"], event["ended"]
-            self.prior.append(trial)
-            self.by_architecture.setdefault(event["architecture_id"], trial)
+            self.prior.append(_whole(event))
+            self.by_architecture.setdefault(event["architecture_id"], self.prior[-1])
+        elif kind == "elsewhere":
+            self.elsewhere.append((_whole(event), event["ranked_with"], event["objectives"]))
+
+
+def _whole(event: Mapping[str, Any]) -> Trial:
+    trial, rungs = _trial_of(event), [Rung(**rung) for rung in event["rungs"]]
+    return replace(trial, rungs=rungs, **{name: event[name] for name in ("state", "reason", "ended")})
 
 
 def _trial_of(event: Mapping[str, Any]) -> Trial:

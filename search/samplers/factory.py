@@ -19,6 +19,7 @@ SAMPLERS = {
     "tpe": "search.samplers.tpe:TpeSettings",
 }
 WITHOUT_PAST = ("grid", "random", "sobol")  # what they propose follows from seed and number alone
+LEARN_FROM_STANDINGS = ("lasso", "linear")  # and so from those of other protocols, too
 SamplerSettings = Annotated[MakesSampler, ByName(SAMPLERS, renamed={"own": "custom"})]
 """The settings of any of them: a field of this type is read by its `name`."""
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from search.runs.record import MemoryRecord, State, Trial
 from search.runs.scores import all_of, curve_of
 from search.samplers.base import Proposal, observations
+from search.samplers.elsewhere import observations_elsewhere
 from search.samplers.repair import FirstAccepted
 from search.statistics.curves import Curve
 from search.strategies.base import SearchTask
@@ -94,7 +95,8 @@ class ArchitectureSearch:
     def _first_feasible(self, number: int) -> Proposal | None:
         """The sampler's first proposal that fits the budget and is new; else its last ones, shrunk, unless it
         goes through the whole space and so has come by those as well."""
-        past = observations(self.history.known, self.objectives, self.curves)
+        past = observations_elsewhere(self.history)
+        past += observations(self.history.known, self.objectives, self.curves)
         return self.first_accepted.of(
             self.sampler.proposals(self.space, past, number),
             lambda proposal: self._accepts(number, proposal.architecture),

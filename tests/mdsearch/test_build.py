@@ -138,7 +138,7 @@ def test_a_plan_says_what_is_stated_and_adds_it_up(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("more", [[], ["dry_run=true"]])
 def test_a_base_that_is_not_there_is_refused_in_a_plan_too(more: list[str]) -> None:
     words = ["build", "experiment=./small.yaml", "stages.autoencoder=null", "base=nowhere", *more]
-    with pytest.raises(InputError, match="^base: 'nowhere' holds no trained model"):
+    with pytest.raises(InputError, match=r"^base: 'nowhere' holds no trained model"):
         main(words)
 
 

@@ -121,7 +121,8 @@ def test_every_setting_is_known_to_decide_a_score_or_not_to() -> None:
     """A new setting fails here until somebody has said which it is."""
     which = {
         "space", "budget", "sampler", "stopping", "noise", "confirmation", "cluster", "backend", "trials",
-        "seed", "enqueue", "recorded", "prior", "name", "runs_folder", "cache_folder", "resume", "dry_run",
+        "seed", "enqueue", "recorded", "prior", "prior_elsewhere", "name", "runs_folder",
+        "cache_folder", "resume", "dry_run",
         "compute", "weights", "further_objectives", "presets", "logger", "throughput", "expected_images",
         "format",
     }  # fmt: skip

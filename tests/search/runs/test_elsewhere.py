@@ -1,0 +1,152 @@
+"""Trials of another protocol: the sampler hears how they stood there, and nobody else hears of them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conf.compose import compose
+from search.checks import check_parts
+from search.objectives import FID_AND_CLIP
+from search.runs.elsewhere import elsewhere_words, take_elsewhere
+from search.runs.record import MemoryRecord, Trial, read_history
+from search.runs.scores import best_first
+from search.samplers.elsewhere import observations_elsewhere
+from search.samplers.standings import standings
+from search.settings import settings_from_plain
+from search.strategies.independent import ArchitectureSearch
+from space.shared.plain import InputError
+from tests.search.runs.test_prior import begin, provenanced, recorded, run, worth_knowing
+from tests.search.test_strategy import decisions
+from tests.search.worlds import drive, md_space
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> str:
+    run(tmp_path / "other", trials=20, sampler="random", stopping="median", seed=3)
+    return str(tmp_path / "other")
+
+
+def told(folder: Path, sources: list[str], **changes: Any) -> ArchitectureSearch:
+    search = begin(folder, **changes)
+    if not search.history.trials:
+        take_elsewhere(search.record, sources, search.space, ())
+    return search
+
+
+def test_trials_are_copied_whole_and_stand_apart(other: str, tmp_path: Path) -> None:
+    search = told(tmp_path / "b", [other], trials=2)
+    search.record.close()
+    history = read_history(tmp_path / "b")
+    assert [t.rungs for t, _, _ in history.elsewhere] == [t.rungs for t in worth_knowing(other)]
+    assert {group for _, group, _ in history.elsewhere} == {other}
+    assert history.known == [] and history.by_architecture == {} and history.prior == []
+    assert elsewhere_words(history) == f"{len(worth_knowing(other))} trials of {other}"
+
+
+def test_the_sampler_hears_how_they_stood_among_each_other_alone(other: str, tmp_path: Path) -> None:
+    """The places of each source are those that it has alone; also beside a source with the same rungs, and
+    beside trials of this search."""
+    run(tmp_path / "third", trials=9, sampler="random", seed=8)
+    search = told(tmp_path / "b", [other, str(tmp_path / "third")], trials=2)
+    drive(search)
+    search.record.close()
+    seen = observations_elsewhere(search.history)
+    assert all(one.point is None and max(one.curve.steps) < 0 for one in seen)
+    own = [search.curves[trial.key] for trial in search.history.trials]
+    together = standings([*(one.curve for one in seen), *own])
+    for source in (other, str(tmp_path / "third")):
+        alone = observations_elsewhere(told(tmp_path / source[-3:], [source], trials=1).history)
+        there = [n for n, (_, group, _) in enumerate(search.history.elsewhere) if group == source]
+        assert [together[n] for n in there] == standings([one.curve for one in alone])
+
+
+@pytest.mark.parametrize("sampler", ["lasso", "linear"])
+def test_a_search_that_is_told_proposes_what_was_good_there(sampler: str, other: str, tmp_path: Path) -> None:
+    """In the same world, as if by other scores: its first proposals stand better than of one that knows
+    nothing."""
+    places = {}
+    for name, sources in (("alone", []), ("told", [other])):
+        search = told(tmp_path / name, sources, trials=4, sampler=sampler, stopping="none", seed=5)
+        drive(search)
+        search.record.close()
+        places[name] = search.history.trials
+    both: list[Trial] = [*places["alone"], *places["told"]]
+    first = best_first(both, FID_AND_CLIP)[:3]
+    assert sum(trial in places["told"] for trial in first) >= 2
+
+
+def test_its_networks_may_be_tried_again(other: str, tmp_path: Path) -> None:
+    search = told(tmp_path / "b", [other], trials=3, sampler="random", stopping="none", seed=3)
+    drive(search)
+    search.record.close()
+    known = {trial.architecture.id for trial, _, _ in search.history.elsewhere}
+    assert known >= {trial.architecture.id for trial in search.history.trials}  # of the same seed at random
+
+
+def test_it_resumes_with_the_source_gone(other: str, tmp_path: Path) -> None:
+    changes = {"trials": 6, "sampler": "lasso", "stopping": "paper"}
+    whole = told(tmp_path / "whole", [other], **changes)
+    drive(whole)
+    whole.record.close()
+    halves = told(tmp_path / "halves", [other], **changes)
+    drive(halves, most_rungs=7)
+    halves.record.close()
+    shutil.rmtree(other)
+    rest = told(tmp_path / "halves", [other], **changes)
+    drive(rest)
+    rest.record.close()
+    assert decisions(tmp_path / "halves") == decisions(tmp_path / "whole")
+
+
+def test_killed_while_copying_copies_the_rest(other: str, tmp_path: Path) -> None:
+    told(tmp_path / "b", [other], trials=1).record.close()
+    path = tmp_path / "b" / "record.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:6]))
+    again = told(tmp_path / "b", [other], trials=1)
+    again.record.close()
+    assert [t.identity for t, _, _ in again.history.elsewhere] == [t.identity for t in worth_knowing(other)]
+
+
+def test_recorded_networks_are_ranked_together_but_for_what_tells_of_reference_points(
+    other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "c", trials=4, seed=7)
+    after = provenanced(str(tmp_path / "c"))
+    recorded(monkeypatch, tmp_path, table=provenanced(other), pairs=after, **{"after-0": after})
+    record = MemoryRecord(lambda: 0.0)
+    reference = worth_knowing(other)[0].architecture
+    take_elsewhere(record, ["recorded"], md_space(), [reference])
+    taken = [trial.architecture for trial, _, _ in record.history.elsewhere]
+    assert reference not in taken and len(taken) > 4
+    assert {group for _, group, _ in record.history.elsewhere} == {"recorded"}
+    assert {t.source for t, _, _ in record.history.elsewhere} == {"recorded:table", "recorded:pairs"}
+
+
+def test_a_source_of_another_space_is_refused(other: str, tmp_path: Path) -> None:
+    space = replace(md_space(), feed_forward_ratio=(7,))
+    record = MemoryRecord(lambda: 0.0)
+    with pytest.raises(InputError, match=r"^prior_elsewhere: no network of .*other is a point of this"):
+        take_elsewhere(record, [other], space, ())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["sampler=tpe"],
+            r"sampler=tpe learns from scores.*allowed: strategy=independent with sampler=lasso",
+        ),
+        (["strategy=supernet"], "strategy=supernet learns from scores"),
+        ([], r"prior_elsewhere: .*nowhere"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_search(words: list[str], said: str) -> None:
+    plain = compose("search", ["prior_elsewhere=[nowhere]", *words])
+    with pytest.raises(InputError, match=said):
+        check_parts(settings_from_plain(plain), [])
