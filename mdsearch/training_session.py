@@ -16,11 +16,14 @@ from training.model_card import Card
 from training.run import ModelScores, Scores
 from training.trainer import Trainer
 
+EVALUATORS_OF_DATA = {"emoji": "emoji"}  # whose captions a CLIP of their pixels alone would not learn
+
 
 def embedded_scores(
     groups: Mapping[str, Mapping[str, Any]], seed: int, trainer: Trainer, folder: Path
 ) -> Scores:
-    """As trials of a search on this data are scored, by the embedded evaluator.
+    """As trials of a search on this data are scored, by the embedded evaluator, or by the preset that such
+    data have of their own.
 
     Args:
         groups: fields of `training`, of `data` and maybe more, by the names of a search's settings.
@@ -31,7 +34,9 @@ def embedded_scores(
 
     data = with_images(trainer.data, trainer.settings)
     sized = {**groups, "data": {**groups["data"], "image_size_px": data.image_size_px}}
-    settings = settings_from_plain(compose("search", [f"seed={seed}"], stored=sized))
+    preset = EVALUATORS_OF_DATA.get(groups["data"]["name"], "embedded")
+    words = [f"seed={seed}", f"evaluators={preset}"]
+    settings = settings_from_plain(compose("search", words, stored=sized))
     evaluator = prepare_evaluator(settings, folder / f"evaluator-{data.image_size_px}px", data, print)
     captions = scored_captions(settings, data)
 
