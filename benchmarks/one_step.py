@@ -53,14 +53,15 @@ def main() -> None:
     words.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     words.add_argument("--steps", type=int, default=30000, help="of the base's training")
-    words.add_argument("--distilling", type=int, default=2000, help="steps of a distillation, or an adapter")
+    words.add_argument("--distilling", type=int, default=1000, help="steps of a distillation")
+    words.add_argument("--adapting", type=int, default=2000, help="steps of an adapter's training")
     words.add_argument("--images", type=int, default=IMAGES, help="of each score; all held-out captions")
     words.add_argument(
         "--anyway", action="store_true", help="go on with a base that does not reach its scores"
     )
     words.add_argument("--tables", action="store_true", help="of what is there, without training any more")
     chosen = words.parse_args()
-    lab = OneStep(chosen.folder.resolve(), chosen.steps, chosen.distilling, chosen.images)
+    lab = OneStep(chosen.folder.resolve(), chosen.steps, chosen.distilling, chosen.adapting, chosen.images)
     if not chosen.tables:
         lab.base()
         is_enough, said = lab.of_base()
@@ -112,12 +113,14 @@ class OneStep(Lab):
 
     Attributes:
         steps: of the base's training.
-        distilling: steps of a distillation, or of an adapter's training.
+        distilling: steps of a distillation.
+        adapting: steps of an adapter's training.
         images: of each score.
     """
 
     steps: int
     distilling: int
+    adapting: int
     images: int
 
     def base(self) -> None:
@@ -191,7 +194,7 @@ class OneStep(Lab):
                 more = ("data.style=outline",) if kind == "lora" else ()
                 self.once(
                     f"adapter-{kind}-seed{seed}", "train", "adapter", "init_from=base", f"adapter={kind}",
-                    f"out=adapters/{kind}-seed{seed}", f"seed={seed}", f"training.steps={self.distilling}",
+                    f"out=adapters/{kind}-seed{seed}", f"seed={seed}", f"training.steps={self.adapting}",
                     "training.learning_rate=1e-3", DROPOUT, *more,
                 )  # fmt: skip
             folders = ",".join(f"adapters/{kind}-seed{seed}" for kind in KINDS)
