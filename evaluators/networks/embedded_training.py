@@ -37,10 +37,10 @@ def train_clip(
 ) -> tuple[nn.Module, Vocabulary]:
     """A trained model and its vocabulary; the caller's random state is left alone.
 
+    It runs on one thread, so that the same weights come out however many cores there are.
+
     Args:
         frozen: the network that the images are seen through, where the settings ask for one.
-
-    It runs on one thread, so that the same weights come out however many cores there are.
     """
     rng = np.random.default_rng([settings.seed, 0xC11B])
     images, captions = _read(train, rng.permutation(count)[: settings.train_images])

@@ -9,6 +9,7 @@ from analysis.report.html import Cell, PageTable, Row, badge_cell, number
 from analysis.report.page import Page
 from search.formats import gmacs_decimals, millions, state_word
 from search.objectives import Objectives
+from search.runs.elsewhere import elsewhere_words
 from search.runs.header import objectives_of
 from search.runs.record import Trial
 from search.runs.scores import best_first
@@ -20,7 +21,8 @@ PRIOR_TRIALS_SHOWN = 20
 def prior_section(page: Page) -> dict[str, Any] | None:
     """None for a search that began without."""
     known, objectives = page.history.prior, objectives_of(page.history)
-    if not known:
+    elsewhere = elsewhere_words(page.history)
+    if not known and not elsewhere:
         return None
     runs = ", ".join(f"{n} of {run}" for run, n in Counter(trial.source for trial in known).items())
     shown = known
@@ -31,6 +33,7 @@ def prior_section(page: Page) -> dict[str, Any] | None:
     rows = [Row(_cells(trial, objectives)) for trial in shown]
     held = known_references(known, page.references.values())
     return {
+        "elsewhere": elsewhere,
         "known": len(known),
         "held": reference_note(held),
         "runs": runs,

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from analysis.report.contents import sections_of
+from analysis.report.html import body
+from analysis.report.page import Page
 from conf.compose import compose
 from search.checks import check_parts
 from search.objectives import FID_AND_CLIP
@@ -78,6 +81,17 @@ def test_a_search_that_is_told_proposes_what_was_good_there(sampler: str, other:
     both: list[Trial] = [*places["alone"], *places["told"]]
     first = best_first(both, FID_AND_CLIP)[:3]
     assert sum(trial in places["told"] for trial in first) >= 2
+
+
+def test_the_report_says_what_the_sampler_heard(other: str, tmp_path: Path) -> None:
+    search = told(tmp_path / "b", [other], trials=3)
+    drive(search)
+    search.record.close()
+    page = Page(tmp_path / "b", read_history(tmp_path / "b"))
+    html, _ = body(sections_of(page), page)
+    section = html.split("<h2>Prior knowledge</h2>")[1].split("</section>")[0]
+    assert f"({len(worth_knowing(other))} trials of {other}): the sampler alone heard" in section
+    assert "of earlier runs" not in section and "<table" not in section
 
 
 def test_its_networks_may_be_tried_again(other: str, tmp_path: Path) -> None:
