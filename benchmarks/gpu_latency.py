@@ -12,15 +12,15 @@ for the list and its check, is not begun, and said. The same words go on with FO
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from benchmarks.lab import given_words, run_as_command
+from benchmarks.lab import in_folder, run_as_command
 from conf.compose import compose
 from evaluators.latency.designs import design
 from evaluators.latency.held_out import verdict_of_list
@@ -73,27 +73,9 @@ class Chosen:
         if not self.minutes >= 0:
             raise InputError(f"minutes: {self.minutes} is no time; allowed: 0 or more")
 
-    @classmethod
-    def of(cls, words: Sequence[str]) -> Chosen:
-        if not words or "=" in words[0]:
-            raise InputError("FOLDER: none is named; allowed: a folder, as the first word")
-        given = given_words(words[1:], [field.name for field in fields(cls)][1:])
-        plain = {name: _number(value) for name, value in given.items()}
-        if "runtimes" in given:
-            plain["runtimes"] = given["runtimes"].split(",")
-        found: Chosen = from_plain(cls, plain | {"folder": words[0]})
-        return found
-
-
-def _number(value: Any) -> Any:
-    try:
-        return float(value) if "." in value else int(value)
-    except (TypeError, ValueError):
-        return value
-
 
 def main(words: list[str]) -> int:
-    chosen, began = Chosen.of(words), time.monotonic()
+    chosen, began = in_folder(Chosen, words), time.monotonic()
     until = began + 60 * chosen.minutes
     place = Place(chosen.device, 1, chosen.precision)
     for runtime in (chosen.list, *chosen.runtimes):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gc
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -22,16 +21,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 
 from analysis.rendering import render_table
-from benchmarks.lab import Lab
+from benchmarks.lab import Lab, in_folder, run_as_command
 from benchmarks.one_step import DROPOUT, ONE_STEP
 from evaluators.latency.journal import Journal
 from evaluators.latency.runtimes import Place, versions_of
 from mdsearch.distill_command import distill_command_of
 from mdsearch.train_command import command_of
-from space.shared.plain import InputError, from_plain
 from training.data.factory import load_data
 from training.distillation import Distiller
 from training.loop import TrainingLoop
@@ -76,16 +73,7 @@ class Chosen:
 
 
 def main(words: list[str]) -> int:
-    if not words or not all("=" in word for word in words[1:]):
-        print(__doc__, file=sys.stderr)
-        return 2
-    given = dict(word.split("=", 1) for word in words[1:])
-    plain = {name: yaml.safe_load(value) for name, value in given.items()}
-    try:
-        print(report(from_plain(Chosen, plain | {"folder": words[0]})))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(report(in_folder(Chosen, words)))
     return 0
 
 
@@ -182,4 +170,4 @@ def scored(folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_as_command(main, __doc__)

@@ -13,7 +13,6 @@ the table. Aims at full width in bf16: 1.2 times diffusers' images a second, 45 
 from __future__ import annotations
 
 import gc
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,14 +22,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 
 from benchmarks.builder_networks import Contender, contenders
+from benchmarks.lab import in_folder, run_as_command
 from benchmarks.measure import matrix_product_gflops
 from benchmarks.training_steps import LoopComparison, loop_of
 from evaluators.latency.journal import Journal
 from evaluators.latency.runtimes import DTYPES, Place, versions_of
-from space.shared.plain import InputError, from_plain
 from training.execution import CompiledBlocks
 from training.failures import is_out_of_memory
 
@@ -72,13 +70,7 @@ Cell = dict[str, Any]
 
 
 def main(words: list[str]) -> int:
-    given = dict(word.split("=", 1) for word in words[1:])
-    plain = {name: yaml.safe_load(value) for name, value in given.items()}
-    try:
-        print(report(from_plain(Chosen, plain | {"folder": words[0]})))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(report(in_folder(Chosen, words)))
     return 0
 
 
@@ -238,4 +230,4 @@ def _best(name: str, what: str, journal: Journal) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_as_command(main, __doc__)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
-from space.shared.plain import InputError, nearest
+import yaml
+
+from space.shared.plain import InputError, from_plain, nearest
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,22 @@ def given_words(words: Sequence[str], allowed: Collection[str]) -> dict[str, str
             raise InputError(f"{name}: has no value; allowed: {name}=...")
         given[name] = value
     return given
+
+
+def in_folder(kind: type[T], words: Sequence[str]) -> T:
+    """A dataclass of the words FOLDER name=value ..., its first field being the folder; a list has commas.
+
+    Raises:
+        InputError: no folder, another word, or a value that cannot be.
+    """
+    if not words or "=" in words[0]:
+        raise InputError("FOLDER: none is named; allowed: a folder, as the first word")
+    lists = {field.name for field in fields(kind) if str(field.type).startswith("tuple")}  # type: ignore[arg-type]
+    plain: dict[str, Any] = {"folder": words[0]}
+    names = [field.name for field in fields(kind)][1:]  # type: ignore[arg-type]
+    for name, value in given_words(words[1:], names).items():
+        plain[name] = value.split(",") if name in lists else yaml.safe_load(value)
+    return from_plain(kind, plain)
 
 
 def given_counts(words: Sequence[str], usual: Mapping[str, int]) -> dict[str, int]:
