@@ -51,6 +51,7 @@ OBJECTIVES = {
 PLAIN = "plain training"
 OF_BASE, OF_ONE_STEP = 0.4, 0.35  # shares of the time
 TIMED_STEPS = 8
+LEAST_STEPS = 20
 SAME = ("precision", "batch", "size", "minutes")  # of all that one folder holds
 
 
@@ -134,8 +135,8 @@ def measured(journal: Journal, name: str, make: Callable[[], TrainingLoop[Any]],
 
 
 def steps_in(journal: Journal, name: str, share: float, chosen: Chosen) -> int:
-    """That a share of the time holds, in hundreds."""
-    return max(100, int(60 * chosen.minutes * share / journal.results[name]["seconds"]) // 100 * 100)
+    """That a share of the time holds."""
+    return max(LEAST_STEPS, int(60 * chosen.minutes * share / journal.results[name]["seconds"]))
 
 
 def rows(journal: Journal, chosen: Chosen) -> list[dict[str, str]]:

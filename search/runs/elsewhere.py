@@ -21,8 +21,7 @@ from space.candidates import Candidate
 from space.search_space import AnySpace
 from space.shared.plain import InputError
 
-ELSEWHERE = "elsewhere"  # the kind of the event
-FIELD = "prior_elsewhere"
+PRIOR_ELSEWHERE = "prior_elsewhere"
 Known = tuple[Trial, str, str, str, Any]
 """A trial, its run, its name, with whom it is ranked, and its objectives as a header has them."""
 
@@ -43,11 +42,11 @@ def take_elsewhere(
             continue
         held.add(trial.identity)
         copy = prior_event(trial, source, name, -len(held)) | {"params": params, "sampler_attributes": {}}
-        record.append(ELSEWHERE, **copy, ranked_with=ranked_with, objectives=objectives)
+        record.append("elsewhere", **copy, ranked_with=ranked_with, objectives=objectives)
     if sources and not held:
         raise InputError(
-            f"{FIELD}: no network of {', '.join(sources)} is a point of this search's space; needed: runs of "
-            "the same space"
+            f"{PRIOR_ELSEWHERE}: no network of {', '.join(sources)} is a point of this search's space; "
+            "needed: runs of the same space"
         )
 
 
@@ -65,7 +64,7 @@ def _known(sources: Sequence[str], references: Collection[Candidate]) -> Iterato
     try:
         histories = histories_of([source for source in sources if source != RECORDED])
     except InputError as error:
-        raise InputError(f"{FIELD}: {error}") from None
+        raise InputError(f"{PRIOR_ELSEWHERE}: {error}") from None
     for source, history in histories.items():
         for known in worth_knowing(source, history):
             yield *known, source, objectives_to_plain(objectives_of(history))

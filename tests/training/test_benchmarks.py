@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu_training, reading, training_loop
+from benchmarks import gpu_one_step, gpu_training, reading, training_loop
 from space.shared.plain import InputError
 from training.rehearsal import Rehearsed
 
@@ -78,7 +78,22 @@ def test_what_there_is_no_time_for_is_said(tmp_path: Path) -> None:
     assert gpu_training.main([str(tmp_path), *TINY, *ON_CPU, "minutes=0"]) == 0
     table = (tmp_path / "training.md").read_text()
     assert table.count("| not measured") == 6 and "ours, sd15: not measured" in table
-    assert gpu_training.main([str(tmp_path), "minuets=3"]) == 2
+    with pytest.raises(InputError, match="minuets: is no word of this benchmark; did you mean 'minutes'"):
+        gpu_training.main([str(tmp_path), "minuets=3"])
+
+
+@pytest.mark.slow
+def test_what_one_step_is_worth_on_a_gpu_is_rehearsed_on_a_cpu(tmp_path: Path) -> None:
+    """Each objective takes its steps, and what the folder holds is not done again."""
+    words = [str(tmp_path), "device=cpu", "precision=fp32", "batch=2", "size=small", "minutes=0.001"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpu_one_step, "LEAST_STEPS", 2)
+        patch.setattr(gpu_one_step, "TIMED_STEPS", 1)
+        assert gpu_one_step.main(words) == 0
+    table = (tmp_path / "one_step.md").read_text()
+    for name in (gpu_one_step.PLAIN, *gpu_one_step.OBJECTIVES):
+        assert f"| {name} |" in table
+    assert "- its single step: fid_embedded_clip " in table and "- after 2 steps: " in table
 
 
 def test_a_batch_that_does_not_fit_is_not_measured_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from benchmarks import gpu_latency
-from benchmarks.lab import run_as_command
+from benchmarks.lab import in_folder, run_as_command
 from evaluators.latency import runtimes
 from space.budget import Budget
 from tests.evaluators.latency.test_lists import SPACE, made_runtime
@@ -117,4 +117,4 @@ def test_the_papers_space_narrowed_is_a_space() -> None:
     full, paper = gpu_latency.paper_space(1)
     assert full.first.latent_size == 64 and paper.gmacs == 200
     with pytest.raises(Exception, match=r"minuets: is no word of this benchmark; did you mean 'minutes'"):
-        gpu_latency.Chosen.of(["out", "minuets=3"])
+        in_folder(gpu_latency.Chosen, ["out", "minuets=3"])
