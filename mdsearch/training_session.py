@@ -22,8 +22,8 @@ EVALUATORS_OF_DATA = {"emoji": "emoji"}  # whose captions a CLIP of their pixels
 def embedded_scores(
     groups: Mapping[str, Mapping[str, Any]], seed: int, trainer: Trainer, folder: Path
 ) -> Scores:
-    """As trials of a search on this data are scored, by the embedded evaluator, or by the preset that such
-    data have of their own.
+    """As trials of a search on this data are scored, by the embedded evaluator; on emoji as in
+    experiment=emoji.
 
     Args:
         groups: fields of `training`, of `data` and maybe more, by the names of a search's settings.

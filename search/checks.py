@@ -103,7 +103,7 @@ def _check_elsewhere(settings: SearchSettings) -> None:
             f"prior_elsewhere: {who} learns from scores, which say nothing under another protocol; allowed: "
             f"strategy=independent with sampler={' or '.join(LEARN_FROM_STANDINGS)}"
         )
-    check_elsewhere(settings.prior_elsewhere)
+    check_elsewhere(settings.prior_elsewhere, settings.space, compared_with(settings).values())
 
 
 def _check_fits(settings: SearchSettings, data: Dataset) -> None:

@@ -61,9 +61,9 @@ class UnetSearch:
         settings, references = self.settings, compared_with(self.settings)
         if not record.history.sessions:
             take_prior(record, settings.prior)
-            take_elsewhere(record, settings.prior_elsewhere, settings.space, references.values())
             if settings.recorded and (differences := take_recorded(record, references.values())):
                 display.message(f"the recorded networks say nothing here: {'; '.join(abridged(differences))}")
+            take_elsewhere(record, settings.prior_elsewhere, settings.space, references.values())
         if record.history.prior:
             runs = Counter(trial.source for trial in record.history.prior)
             known = ", ".join(f"{counted(trials, 'trial')} of {run}" for run, trials in runs.items())
@@ -71,7 +71,8 @@ class UnetSearch:
             display.message(f"prior knowledge: {known}{f'; of no use: {deaf}' if deaf else ''}")
         if elsewhere := elsewhere_words(record.history):
             display.message(f"of other protocols, to the sampler alone: {elsewhere}")
-        if note := reference_note(known_references(record.history.prior, references.values())):
+        heard = [*record.history.prior, *(trial for trial, _, _ in record.history.elsewhere)]
+        if note := reference_note(known_references(heard, references.values())):
             display.message(f"prior knowledge: {note}")
         return moved_places(settings)
 

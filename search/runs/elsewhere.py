@@ -7,72 +7,114 @@ nothing beside this search's. So they are no peers of the stopping rule, and may
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from search.formats import counted
 from search.objectives import objectives_to_plain
 from search.runs.bundle import RECORDED, histories_of
+from search.runs.compatibility import DECIDES_A_SCORE, field_differences
 from search.runs.header import objectives_of
 from search.runs.prior import recorded_teachers, worth_knowing
 from search.runs.prior_event import prior_event
 from search.runs.record import History, MemoryRecord, Trial
-from space.candidates import Candidate
+from space.candidates import Candidate, as_unet
 from space.search_space import AnySpace
 from space.shared.plain import InputError
 
 PRIOR_ELSEWHERE = "prior_elsewhere"
-Known = tuple[Trial, str, str, str, Any]
-"""A trial, its run, its name, with whom it is ranked, and its objectives as a header has them."""
+MOST = 500  # trials, as samplers model of a past
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A trial, its run, the name that it goes by, and whom it is ranked with: all of equal protocols."""
+
+    trial: Trial
+    source: str
+    name: str
+    params: dict[str, Any]
+    ranked_with: str
+    objectives: Any  # as a header has them
 
 
 def take_elsewhere(
     record: MemoryRecord, sources: Sequence[str], space: AnySpace, references: Collection[Candidate]
 ) -> None:
-    """Copy the trials of runs of any protocol into a record, each once; those of the package (`recorded`)
-    but for what tells of the reference points.
+    """Copy the trials of runs of any protocol into a record, each once, and none that is prior knowledge with
+    its scores; those of the package (`recorded`) but for what tells of the reference points.
 
     Raises:
-        InputError: a source without a record, or none of whose networks is a point of this space.
+        InputError: as `check_elsewhere`.
     """
-    held = {trial.identity for trial, _, _ in record.history.elsewhere}
-    for trial, source, name, ranked_with, objectives in _known(sources, references):
-        params = _params(space, trial.architecture)
-        if params is None or trial.identity in held:
-            continue
-        held.add(trial.identity)
-        copy = prior_event(trial, source, name, -len(held)) | {"params": params, "sampler_attributes": {}}
-        record.append("elsewhere", **copy, ranked_with=ranked_with, objectives=objectives)
-    if sources and not held:
-        raise InputError(
-            f"{PRIOR_ELSEWHERE}: no network of {', '.join(sources)} is a point of this search's space; "
-            "needed: runs of the same space"
-        )
+    history = record.history
+    held = {trial.identity for trial in history.prior}
+    held |= {trial.identity for trial, _, _ in history.elsewhere}
+    for known in _all_known(sources, space, references):
+        if known.trial.identity not in held:
+            held.add(known.trial.identity)
+            copy = prior_event(known.trial, known.source, known.name, -len(held))
+            copy |= {"params": known.params, "sampler_attributes": {}}
+            record.append("elsewhere", **copy, ranked_with=known.ranked_with, objectives=known.objectives)
 
 
-def check_elsewhere(sources: Sequence[str]) -> None:
-    """Raises InputError for a source without a record, before a search starts."""
-    for _ in _known(sources, ()):
-        pass
+def check_elsewhere(sources: Sequence[str], space: AnySpace, references: Collection[Candidate]) -> None:
+    """Before a search starts.
+
+    Raises:
+        InputError: a source without a record, without a complete or stopped trial, or without a network that
+            is a point of this space; or more trials than a sampler models.
+    """
+    if len(found := _all_known(sources, space, references)) > MOST:
+        raise InputError(f"{PRIOR_ELSEWHERE}: {len(found)} trials; allowed: {MOST} or fewer")
 
 
-def _known(sources: Sequence[str], references: Collection[Candidate]) -> Iterator[Known]:
-    if RECORDED in sources:
-        for history, teachers in recorded_teachers(references):
-            for known in teachers:
-                yield *known, RECORDED, objectives_to_plain(objectives_of(history))
+def _all_known(sources: Sequence[str], space: AnySpace, references: Collection[Candidate]) -> list[_Known]:
+    found: list[_Known] = []
+    protocols: dict[str, Mapping[str, Any]] = {}
+    for word in sources:
+        fits, trials = len(found), 0
+        for run, history, teachers in _runs(word, references):
+            ranked_with = next(
+                (
+                    name
+                    for name, header in protocols.items()
+                    if not field_differences(header, history.header, DECIDES_A_SCORE)
+                ),
+                run,
+            )
+            protocols.setdefault(ranked_with, history.header)
+            objectives = objectives_to_plain(objectives_of(history))
+            for trial, source, name in teachers:
+                trials += 1
+                if (params := _params(space, trial.architecture)) is not None:
+                    found.append(_Known(trial, source, name, params, ranked_with, objectives))
+        if len(found) == fits:
+            lacks = (
+                "network that is a point of this search's space" if trials else "complete or stopped trial"
+            )
+            raise InputError(f"{PRIOR_ELSEWHERE}: {word} has no {lacks}; needed: one or more")
+    return found
+
+
+def _runs(
+    word: str, references: Collection[Candidate]
+) -> Iterator[tuple[str, History, Iterable[tuple[Trial, str, str]]]]:
+    if word == RECORDED:
+        yield from recorded_teachers(references)
+        return
     try:
-        histories = histories_of([source for source in sources if source != RECORDED])
+        histories = histories_of([word])
     except InputError as error:
         raise InputError(f"{PRIOR_ELSEWHERE}: {error}") from None
-    for source, history in histories.items():
-        for known in worth_knowing(source, history):
-            yield *known, source, objectives_to_plain(objectives_of(history))
+    for run, history in histories.items():
+        yield run, history, worth_knowing(run, history)
 
 
 def _params(space: AnySpace, architecture: Candidate) -> dict[str, Any] | None:
     try:
-        return space.encode(architecture)
+        return space.encode(as_unet(architecture))
     except InputError:
         return None
 

@@ -115,10 +115,11 @@ def write_prior(record: MemoryRecord, known: Iterable[tuple[Trial, str, str]]) -
 
 def recorded_teachers(
     references: Collection[Candidate],
-) -> Iterator[tuple[History, Iterator[tuple[Trial, str, str]]]]:
+) -> Iterator[tuple[str, History, Iterator[tuple[Trial, str, str]]]]:
     """The runs recorded for the package, each with what it teaches whoever compares itself with these."""
     for name, history in _recorded().items():
-        yield history, _teachers(f"{RECORDED}:{name}", history, references)
+        run = f"{RECORDED}:{name}"
+        yield run, history, _teachers(run, history, references)
 
 
 def _recorded() -> dict[str, History]:

@@ -18,6 +18,8 @@ def observations_elsewhere(history: History) -> list[Observation]:
     found = []
     for trial, group, objectives in known:
         curve = curve_of(trial, objectives_from_plain(objectives))
+        if not curve.steps:  # without all of its objectives anywhere: it stands nowhere, and does not run
+            continue
         steps = tuple(step - groups[group] * longest for step in curve.steps)
         found.append(Observation(trial.number, trial.params or {}, None, {}, Curve(steps, curve.points)))
     return found

@@ -109,7 +109,8 @@ def check_scoring(settings: SearchSettings, data: Dataset) -> None:
         InputError: if not, or if the data cannot be brought into the protocol's form.
     """
     if not isinstance(settings.evaluators, EvaluationProtocol):
-        if settings.evaluators.efficientnet is not None:
+        own = settings.evaluators
+        if own.efficientnet is not None or own.clip.efficientnet_px is not None:
             find_efficientnet(WeightsSettings())
         return
     began = stored_protocol(Path(settings.resume) / EVALUATOR_FOLDER) if settings.resume else None

