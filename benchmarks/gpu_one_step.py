@@ -40,15 +40,15 @@ SIZES = {
     "quarter": ("proxy=quarter", "data.image_size_px=64", "training.latents.factor=4"),
     "small": ("proxy=embedded",),
 }
+FINE_TUNED, PLAIN = "ufogen, full", "plain training"
 OBJECTIVES = {
-    "ufogen, full": ("objective=ufogen",),
-    "ufogen, LoRA": ("objective=ufogen", "objective.finetune=lora"),
-    "ufogen, frozen teacher": ("objective=ufogen", "objective.reconstruction=distill"),
+    FINE_TUNED: ("objective=ufogen", *ONE_STEP),
+    "ufogen, LoRA": ("objective=ufogen", *ONE_STEP, "objective.finetune=lora"),
+    "ufogen, frozen teacher": ("objective=ufogen", *ONE_STEP, "objective.reconstruction=distill"),
     "steps, vanilla": ("objective=steps", "objective.cfg_probability=0"),
     "steps, guided": ("objective=steps", "objective.cfg_probability=1"),
     "lcm": ("objective=lcm",),
 }
-PLAIN = "plain training"
 OF_BASE, OF_ONE_STEP = 0.4, 0.35  # shares of the time
 TIMED_STEPS = 8
 LEAST_STEPS = 20
@@ -98,7 +98,7 @@ def report(chosen: Chosen) -> str:
         of_objective = [f"init_from={base}", *own, *chosen.machine, f"out={lab.folder / 'timed'}"]
         measured(journal, name, partial(distillation, of_objective), chosen)
 
-    steps = steps_in(journal, "ufogen, full", OF_ONE_STEP, chosen)
+    steps = steps_in(journal, FINE_TUNED, OF_ONE_STEP, chosen)
     words = ("init_from=base", "out=one-step", *chosen.machine, *ONE_STEP, f"training.steps={steps}")
     lab.once("one-step", "distill", *words, "scores=true", "state_every_steps=100000")
     text = "\n".join([f"{date.today()}, {place.name()}, {chosen.precision}, batches of {chosen.batch}", ""])
@@ -120,7 +120,7 @@ def distillation(words: list[str]) -> TrainingLoop[Any]:
 
 
 def measured(journal: Journal, name: str, make: Callable[[], TrainingLoop[Any]], chosen: Chosen) -> None:
-    """Seconds of a step, and the most bytes that the GPU held; an objective that needs more is said so."""
+    """The median seconds of a step, and the most bytes that the GPU held; of a name that has none yet."""
     if name in journal.results:
         return
     on_gpu = chosen.device == "cuda"

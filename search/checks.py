@@ -17,6 +17,7 @@ from search.runs.elsewhere import check_elsewhere
 from search.runs.prior import check_prior
 from search.samplers.base import ChecksSpace
 from search.samplers.factory import LEARN_FROM_STANDINGS, SamplerSettings, make_sampler
+from search.samplers.modelled import MOST_MODELLED
 from search.scoring.evaluator import check_scoring, parts_of_scoring
 from search.settings import SearchSettings
 from search.statistics.noise import NO_NOISE, Noise
@@ -103,7 +104,8 @@ def _check_elsewhere(settings: SearchSettings) -> None:
             f"prior_elsewhere: {who} learns from scores, which say nothing under another protocol; allowed: "
             f"strategy=independent with sampler={' or '.join(LEARN_FROM_STANDINGS)}"
         )
-    check_elsewhere(settings.prior_elsewhere, settings.space, compared_with(settings).values())
+    references = compared_with(settings).values()
+    check_elsewhere(settings.prior_elsewhere, settings.space, references, MOST_MODELLED)
 
 
 def _check_fits(settings: SearchSettings, data: Dataset) -> None:

@@ -1,7 +1,7 @@
 """What networks were worth under another protocol: on other images, at another length, by other scores.
 
-Only the sampler hears of them, and only how each stood among the others of its run: their scores would say
-nothing beside this search's. So they are no peers of the stopping rule, and may be tried again.
+Only the sampler hears of them, and only how each stood among the others of its protocol: their scores would
+say nothing beside this search's. So they are no peers of the stopping rule, and may be tried again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from space.search_space import AnySpace
 from space.shared.plain import InputError
 
 PRIOR_ELSEWHERE = "prior_elsewhere"
-MOST = 500  # trials, as samplers model of a past
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,20 @@ def take_elsewhere(
             record.append("elsewhere", **copy, ranked_with=known.ranked_with, objectives=known.objectives)
 
 
-def check_elsewhere(sources: Sequence[str], space: AnySpace, references: Collection[Candidate]) -> None:
+def check_elsewhere(
+    sources: Sequence[str], space: AnySpace, references: Collection[Candidate], most: int
+) -> None:
     """Before a search starts.
+
+    Args:
+        most: trials that a sampler models.
 
     Raises:
         InputError: a source without a record, without a complete or stopped trial, or without a network that
-            is a point of this space; or more trials than a sampler models.
+            is a point of this space; or more trials than that.
     """
-    if len(found := _all_known(sources, space, references)) > MOST:
-        raise InputError(f"{PRIOR_ELSEWHERE}: {len(found)} trials; allowed: {MOST} or fewer")
+    if len(found := _all_known(sources, space, references)) > most:
+        raise InputError(f"{PRIOR_ELSEWHERE}: {len(found)} trials; allowed: {most} or fewer")
 
 
 def _all_known(sources: Sequence[str], space: AnySpace, references: Collection[Candidate]) -> list[_Known]:

@@ -120,7 +120,8 @@ class Design:
 
 
 class EmojiImages(InMemory):
-    """Rendered designs, (N, H, W, 3) uint8; `variant_of` tells which are near copies."""
+    """Rendered designs, (N, H, W, 3) uint8; `variant_of` tells which are near copies: `near`, or by these
+    pixels."""
 
     def __init__(
         self,
