@@ -41,17 +41,18 @@ def base_rows(lab: Lab) -> list[dict[str, str]]:
 
 
 def cell_rows(lab: Lab) -> Iterator[dict[str, str]]:
-    """Each way to distil with each number of steps: mean over seeds, Student's interval of it, and the
-    evaluations of the base's best guidance that score so, at the interval's ends; then what failed."""
+    """Each way to distil with each number of steps and guidance: mean over seeds, Student's interval of it,
+    and the evaluations of the base's best guidance that score so, at its ends; then what failed."""
     curves = curves_of(lab)
     points = [] if curves is None else [point for point in curves.points if "-seed" in point.model]
-    for name, steps in sorted({(_cell(point.model), point.steps) for point in points}):
+    for name, steps, guidance in sorted(set(map(_cell_point, points))):
         assert curves is not None
-        own = [point for point in points if (_cell(point.model), point.steps) == (name, steps)]
+        own = [point for point in points if _cell_point(point) == (name, steps, guidance)]
         base = [point for point in curves.points if point.model == BASE]
         row = {
             "distilled": name,
             "steps": str(steps),
+            "guidance": f"{guidance:g}",
             "evaluations": str(evaluations(own[0])),
             "seeds": str(len(own)),
         }
@@ -66,8 +67,9 @@ def cell_rows(lab: Lab) -> Iterator[dict[str, str]]:
         yield {"distilled": name, "steps": f"failed: {said}"}
 
 
-def _cell(model: str) -> str:
-    return model.rpartition("-seed")[0]
+def _cell_point(point: CurvePoint) -> tuple[str, int, float]:
+    """What its seeds share: the way to distil, steps and guidance."""
+    return point.model.rpartition("-seed")[0], point.steps, point.guidance
 
 
 def adapter_rows(lab: Lab) -> Iterator[dict[str, str]]:
