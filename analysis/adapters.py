@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,8 +33,10 @@ from training.generation.pipelines import PipelineGenerator, quiet_libraries
 from training.generation.settings import GenerationSettings
 from training.model import Model, load_model
 
+Says = Literal["all", "nothing"]
 STYLE_SAYS, CAPTION_SAYS = "style", "as the caption says"
 READ = (STYLE_SAYS, CAPTION_SAYS)  # by the renderer
+UNTOLD = "no caption"
 HOLE = 0.3  # half the side of a mask about an object, as a share of the image's: the largest object fits
 
 
@@ -92,10 +94,12 @@ def survival(
     device: torch.device,
     *,
     is_filled: bool = True,
+    says: Says = "all",
     show: Callable[[int, int], None] = lambda done, of: None,
 ) -> Survival:
     """An adapter (its folder, of `mdsearch train adapter`) beside a model of its network; `is_filled` says
-    which style its scenes have.
+    which style its scenes have, `says` what their captions say: with `nothing` all that an image shows of
+    those asked for is the adapter's doing.
 
     Raises:
         InputError: the adapter is of another network, or nothing is known of its data to measure it by; fewer
@@ -104,7 +108,8 @@ def survival(
     if settings.count > len(data.held_out_captions):
         held_out = f"the {len(data.held_out_captions):,} held-out ones, or fewer"
         raise InputError(f"samples: {settings.count:,}; allowed: {held_out}")
-    measures = _measures(own, data, is_filled=is_filled)
+    check_says(own, says)
+    measures = _measures(own, data, says, is_filled=is_filled)
     quiet_libraries()
     alone = load_model(model, str(device))
     values: dict[str, list[np.ndarray]] = {name: [] for name in measures}
@@ -115,6 +120,8 @@ def survival(
         for start in range(0, settings.count, settings.batch_size):
             indices = range(start, min(start + settings.batch_size, settings.count))
             asked = _asked(own, data, indices)
+            if says == "nothing":
+                asked = replace(asked, captions=[""] * len(indices))
             noise = {"latents": alone.initial_noise(settings.seed, indices)}
             made = [
                 with_it.generate(asked.captions, indices, {**asked.given, **noise}),
@@ -128,6 +135,14 @@ def survival(
             show(indices.stop, settings.count)
     assert first is not None
     return Survival([_summary(name, np.concatenate(each, 1)) for name, each in values.items()], *first)
+
+
+def check_says(own: AdapterKind, says: Says) -> None:
+    """Raises InputError where nothing is left to measure."""
+    if says == "nothing" and not isinstance(own, (ByEdges, InpaintingSettings)):
+        raise InputError(
+            f"captions: nothing; adapter={own.name} is measured by what captions say; allowed: all"
+        )
 
 
 def _alone(
@@ -199,7 +214,7 @@ Measure = Callable[[np.ndarray, AskedImages], np.ndarray]
 """(B, H, W, 3) uint8 and what was asked for to (B,)."""
 
 
-def _measures(own: AdapterKind, data: Dataset, *, is_filled: bool) -> dict[str, Measure]:
+def _measures(own: AdapterKind, data: Dataset, says: Says, *, is_filled: bool) -> dict[str, Measure]:
     """By name. Raises InputError where nothing is known to measure by."""
     found: dict[str, Measure] = {}
     if isinstance(own, ByEdges):
@@ -207,6 +222,8 @@ def _measures(own: AdapterKind, data: Dataset, *, is_filled: bool) -> dict[str, 
             found[f"edge F1, {off} px off"] = partial(_edge_f1, own, off)
     if isinstance(own, InpaintingSettings):
         found["PSNR outside"] = _psnr_outside
+    if says == "nothing":
+        return {f"{name}, {UNTOLD}": measure for name, measure in found.items()}
     if data.name != "scenes":
         if not found:
             raise InputError(

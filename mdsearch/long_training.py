@@ -20,7 +20,7 @@ from space.shared.files import alone_in, write_whole
 from space.shared.plain import InputError, flat, to_plain
 from space.shared.retries import StorageAway
 from training.distributed.ranks import given_workers
-from training.failures import Diverged, WorkersLost, is_out_of_memory
+from training.failures import Collapsed, Diverged, WorkersLost, is_out_of_memory
 from training.files import CONFIG_NAME, STATES_FOLDER, has_states, states_in
 from training.kept import KeptTraining
 from training.run import Kept, RunSettings, TrainingRun
@@ -145,6 +145,8 @@ def came_to_its_end(train: Callable[[], object], verb: str, folder: Path, group:
         return True
     except Diverged as error:
         print(f"{error}; a lower {group}.learning_rate may help")
+    except Collapsed as error:
+        print(error)
     except StorageAway as error:
         print(error)
     except WorkersLost as error:

@@ -5,6 +5,7 @@ What is trained works with the model that it was trained with, and with whatever
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,12 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from space.architecture import Architecture
-from space.shared.files import write_whole
-from space.shared.plain import InputError, from_plain, to_plain
+from space.shared.files import file_digest, write_whole
+from space.shared.plain import InputError, from_plain, nearest, to_plain
 from space.shared.seeds import generator
 from training.adapter_kinds import ADAPTERS, AdapterKind
 from training.data.dataset import Dataset
-from training.files import SAMPLES_NAME
+from training.files import SAMPLES_NAME, TEXT_WEIGHTS
 from training.frozen_folders import LATENTS_FOLDER, frozen_digest
 from training.generation.grid import save_grid
 from training.generation.identity import model_identity
@@ -44,6 +45,8 @@ class AdapterRecord:
         architecture: of the network that it was trained with.
         latents: of that network, as `latents_of` tells them.
         base: digest of the model.
+        diffusion: how that model predicts, and its noise levels; None where a folder of before does not say.
+        reader: digest of what read its captions; likewise.
     """
 
     adapter: str
@@ -52,6 +55,8 @@ class AdapterRecord:
     base: str
     step: int
     settings: dict[str, Any]
+    diffusion: dict[str, Any] | None = None
+    reader: str | None = None
 
 
 def beside_base(training: TrainingSettings, base: ModelSettings) -> TrainingSettings:
@@ -92,6 +97,7 @@ class AdapterTrainer(Trainer):
         if own.sees_images and (data.encoders or data.name == "encoded"):
             raise InputError(f"data: encoded holds latents; adapter={own.name} learns from images")
         self.own, self.base = own, _load(base, settings.device)
+        self._reader = reader_of(base, self.base.settings)
         own.check(self.base)
         super().__init__(
             self.base.architecture,
@@ -118,6 +124,8 @@ class AdapterTrainer(Trainer):
             base=str(self.identity["base"]),
             step=self.step,
             settings=to_plain(self.own, all_fields=True),
+            diffusion=to_plain(self.base.settings.diffusion, all_fields=True),
+            reader=self._reader,
         )
         write_whole(folder / ADAPTER_RECORD, json.dumps(to_plain(record), indent=1))
 
@@ -145,16 +153,33 @@ class AdapterTrainer(Trainer):
         return shown, model.generate_batch(captions, indices, seed=seed, condition=condition)
 
 
-def read_record(folder: Path) -> AdapterRecord:
-    """Raises InputError where a folder holds no adapter of ours."""
+def reader_of(model: Path, settings: ModelSettings) -> str:
+    """Digest of what reads the captions of a trained model: its words, and the weights that it learnt."""
+    about = to_plain(settings.text, all_fields=True) | {"vocabulary": list(settings.vocabulary)}
+    digest, weights = hashlib.sha256(json.dumps(about, sort_keys=True).encode()), model / TEXT_WEIGHTS
+    if weights.is_file():
+        digest.update(file_digest(weights))
+    return digest.hexdigest()[:12]
+
+
+def read_record(folder: Path, where: str = "folder") -> AdapterRecord:
+    """Raises InputError where a folder, named so by its field, holds no adapter of ours."""
     try:
-        record: AdapterRecord = from_plain(
-            AdapterRecord, json.loads((folder / ADAPTER_RECORD).read_text(encoding="utf-8")), ADAPTER_RECORD
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"adapter: {str(folder)!r} holds none ({ADAPTER_RECORD}): {error}") from None
+        text = (folder / ADAPTER_RECORD).read_text(encoding="utf-8")
+        record: AdapterRecord = from_plain(AdapterRecord, json.loads(text), ADAPTER_RECORD)
+    except OSError:
+        beside = [file.parent.name for file in folder.absolute().parent.glob(f"*/{ADAPTER_RECORD}")]
+        raise InputError(
+            f"{where}: {str(folder)!r} holds no adapter ({ADAPTER_RECORD}); needed: a folder of mdsearch "
+            f"train adapter; {nearest(folder.name, beside)}"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{where}: {str(folder)!r} holds an adapter that cannot be read: {error}") from None
     if record.adapter not in ADAPTERS:
-        raise InputError(f"adapter: {str(folder)!r} holds one of another version: {record.adapter!r}")
+        raise InputError(
+            f"{where}: {str(folder)!r} holds an adapter of another kind: {record.adapter!r}; "
+            f"{nearest(record.adapter, ADAPTERS)}"
+        )
     return record
 
 

@@ -23,15 +23,16 @@ from space.interchange.inpainting import carried_to
 from space.interchange.weight_files import CONFIG_FILE, read_plain
 from space.shared.files import write_whole
 from space.shared.outputs import writing_folder
-from space.shared.plain import InputError
+from space.shared.plain import InputError, to_plain
 from space.unet import UNet
-from training.adapting import AdapterRecord, latents_of, read_record
+from training.adapting import AdapterRecord, latents_of, read_record, reader_of
 from training.files import CARD_NAME
 from training.handing_over import trained_unet
 from training.interchange.pipelines import not_of_a_pipeline, save_parts
 from training.interchange.words import read_words
 from training.latents import make_codec
 from training.model import ModelSettings, read_description
+from training.teachers import OWN_CHOICES
 
 ADAPTER_CARD = "adapter.md"  # beside that of the model
 Attached = tuple[UNet, str, dict[str, Any]]  # network, class of the pipeline, what its index says beside
@@ -74,6 +75,13 @@ def check_belongs(record: AdapterRecord, architecture: Architecture, settings: M
                 f"adapter: is for another latent space: latents.{name} {there!r} there, {ours[name]!r} in "
                 "the model"
             )
+    process: dict[str, Any] = to_plain(settings.diffusion, all_fields=True)
+    for name, value in (record.diffusion or {}).items():
+        if name not in OWN_CHOICES and process.get(name) != value:
+            raise InputError(
+                f"adapter: is for another diffusion: diffusion.{name} {value!r} there, {process.get(name)!r} "
+                "in the model"
+            )
     before = replace(
         record.architecture,
         latent_size=architecture.latent_size,
@@ -90,6 +98,16 @@ def check_belongs(record: AdapterRecord, architecture: Architecture, settings: M
             )
     raise InputError(
         f"adapter: is for another architecture: {difference_in_a_line(before, architecture)} in the model"
+    )
+
+
+def unknown_reader(record: AdapterRecord, model: Path, settings: ModelSettings) -> str | None:
+    """What to say of a model that reads captions otherwise than the one that the adapter was trained with."""
+    if record.reader in (None, reader_of(model, settings)):
+        return None
+    return (
+        f"warning: {model} is neither the model that the adapter was trained with nor distilled from it: it "
+        "reads captions by another text encoder"
     )
 
 

@@ -43,6 +43,11 @@ def with_base(training: TrainingSettings, base: ModelSettings, own: StudentSetti
             diffusion = replace(diffusion, zero_terminal_snr=own.zero_terminal_snr)
         except InputError as error:
             raise InputError(f"objective.{error}") from None
+    if steps > (most := diffusion.timesteps):
+        raise InputError(
+            f"objective.sampling_steps: {steps} is not possible; allowed: at most {most}, the base's "
+            "timesteps"
+        )
     return replace(
         training,
         diffusion=diffusion,

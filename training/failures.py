@@ -17,6 +17,10 @@ class Diverged(RuntimeError):
     """Loss, gradients or weights are no numbers any more, or the loss has jumped."""
 
 
+class Collapsed(RuntimeError):
+    """A discriminator tells all apart: training would go the same way from any state before."""
+
+
 class OutOfMemory(RuntimeError):
     """Memory ran out on one of several workers: all begin again from the last state, with smaller parts.
 

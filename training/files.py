@@ -8,6 +8,7 @@ MODEL_NAME = "model.json"  # beside the weights of each part
 ARCHITECTURE_NAME = "architecture.yaml"
 CONFIG_NAME = "config.yaml"  # the settings that it was made with
 SAMPLES_NAME = "samples.png"
+TEXT_WEIGHTS = "text.safetensors"  # of a text encoder that was trained along
 CURVE_NAME = "curve.jsonl"
 CARD_NAME = "README.md"  # of a trained model: what it is, and whom its images are by
 PIPELINE_FOLDER = "pipeline"  # what to hand over: it loads in diffusers

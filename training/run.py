@@ -15,7 +15,7 @@ from space.shared.files import write_whole
 from space.shared.plain import InputError
 from space.shared.retries import StorageAway, patiently, reason_of, storage_error, waiting_time
 from training.checkpoints import Checkpoints
-from training.failures import Diverged
+from training.failures import Collapsed, Diverged
 from training.files import CURVE_NAME, SAMPLES_NAME
 from training.kept import KeptTraining
 from training.logs.watching import Watched
@@ -110,6 +110,7 @@ class TrainingRun(Generic[Kept]):
 
         Raises:
             Diverged: it failed, and going back did not help.
+            Collapsed: it would only come there again.
             StorageAway: the folder could not be written for a long time.
         """
 
@@ -132,6 +133,9 @@ class TrainingRun(Generic[Kept]):
                 self._by_first(partial(self._keep, state, is_last=self.trainer.step >= last))
             except Diverged as error:
                 self._go_back(error)
+            except Collapsed:
+                self._by_first(self._write_curve)  # it shows how
+                raise
             except _Stop:
                 break
         if self._stopped():

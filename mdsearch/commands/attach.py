@@ -9,7 +9,9 @@ from conf.compose import compose
 from conf.words import as_text
 from space.shared.outputs import free_folder
 from space.shared.plain import from_plain
-from training.attaching import attach
+from training.adapting import read_record
+from training.attaching import attach, unknown_reader
+from training.model import read_description
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class AttachCommand:
 def main(words: list[str]) -> int:
     command = from_plain(AttachCommand, compose("attach", as_text(words, ("model", "folder", "out"))))
     out = free_folder(command.out)
-    kind = attach(Path(command.model).expanduser(), Path(command.folder).expanduser(), out)
+    model, folder = Path(command.model).expanduser(), Path(command.folder).expanduser()
+    kind = attach(model, folder, out)
+    if (said := unknown_reader(read_record(folder), model, read_description(model)[1])) is not None:
+        print(said)
     print(f"{out}: a {kind}; diffusers' DiffusionPipeline.from_pretrained(..., trust_remote_code=True)")
     return 0

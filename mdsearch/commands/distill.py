@@ -136,6 +136,10 @@ def _sweep(words: list[str]) -> int:
         found[cell] = None if scored is None else scored.scores
         status = status if done else 1
     command_console().print(_table(found))
+    if not all(command.scores for command, _ in cells.values()):
+        print(
+            "the loss is how far each has gone from its base; scores=true compares them by FID and CLIP score"
+        )
     return status
 
 

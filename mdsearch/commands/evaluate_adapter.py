@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from analysis.adapters import Survival, survival
+from analysis.adapters import Says, Survival, check_says, survival
 from analysis.rendering import Format, render_table
 from conf.compose import compose
 from conf.words import as_lists, as_text
@@ -48,6 +48,7 @@ class EvaluateAdapterCommand:
     samples: int = 240
     steps: int | None = None
     guidance: float | None = None
+    captions: Says = "all"
     seed: int = 0
     batch_size: int = 48
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -99,6 +100,8 @@ def survivals(command: EvaluateAdapterCommand, console: Console) -> list[dict[st
     """
     models = [Path(name).expanduser() for name in command.models]
     adapters = [trained_adapter(Path(name).expanduser()) for name in command.adapters]
+    for adapter in adapters:
+        check_says(adapter.own, command.captions)
     for model in models:
         command.generation(model)
         for adapter in adapters:
@@ -128,6 +131,7 @@ def _of_pair(
         "settings": str(settings),
         "packages": {name: version(name) for name in IMAGE_PACKAGES},
     }
+    about |= {} if command.captions == "all" else {"captions": command.captions}
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     name = f"{model.resolve().name}-{adapter.folder.resolve().name}-{key}"
     out = Path(command.out).expanduser()
@@ -137,7 +141,7 @@ def _of_pair(
         with shown_progress(console, "images") as show:
             found = survival(
                 model, adapter.folder, adapter.own, data, settings, device,
-                is_filled=adapter.is_filled, show=show,
+                is_filled=adapter.is_filled, says=command.captions, show=show,
             )  # fmt: skip
         _keep(found, about, out, name)
     rows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["rows"]

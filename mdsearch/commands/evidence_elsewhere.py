@@ -40,6 +40,10 @@ def main(words: list[str]) -> int:
             "no run named; for example: mdsearch evidence elsewhere recorded runs/emoji-seed-0 out=emoji.md"
         )
     runs = {run.name: run for run in gathered(sources)}
+    if both := sorted({*of_names(runs, settings.here)} & {*of_names(runs, settings.there)}):
+        raise InputError(
+            f"there: {both[0]} is one of here, too; allowed: a run on one side of the comparison"
+        )
     here, there = _table(runs, "here", settings.here), _table(runs, "there", settings.there)
     used = [runs[name] for name in of_names(runs, (*settings.here, *settings.there))]
     text = page(elsewhere(here, there), (here, there), used, typed_line("evidence elsewhere", words))

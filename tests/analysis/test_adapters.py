@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from training.data.digits import DigitsSettings
 from training.data.factory import load_data
 from training.data.scenes import ScenesSettings
 from training.generation.settings import GenerationSettings
+from training.model import Model
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
@@ -97,6 +99,30 @@ def test_a_fresh_adapter_gains_nothing_through_the_whole_pipeline(
     assert (found.captions == scenes.held_out_captions[:12]) == is_read  # another object in the hole
 
 
+def test_without_a_caption_only_the_adapter_can_tell_the_model(
+    base: Path, scenes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    generate = Model.generate_batch
+
+    def spied(self: Model, captions: Sequence[str], *more: object, **named: object) -> object:
+        told.extend(captions)
+        return generate(self, captions, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Model, "generate_batch", spied)
+    settings = GenerationSettings(count=10, image_size_px=16, steps=2, guidance=1, batch_size=5)
+    for own, names in (
+        (ControlNetSettings(), ["edge F1, 0 px off, no caption", "edge F1, 1 px off, no caption"]),
+        (InpaintingSettings(), ["PSNR outside, no caption"]),
+    ):
+        folder = adapter(base, scenes, own, tmp_path / own.name)
+        found = survival(base, folder, own, scenes, settings, torch.device("cpu"), says="nothing")
+        assert [each.name for each in found.measures] == names
+        assert found.captions == [""] * 5
+        assert found.measures[0].value != found.measures[0].alone  # the adapter is not
+    assert told == [""] * 20
+
+
 def test_the_command_measures_each_pair_once(
     base: Path, scenes: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,7 +158,11 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(
         ([f"models={base},{other}", given], "adapter beside .*other: adapter: is for another architecture"),
         ([f"models={base}", given, "samples=99999"], r"samples: 99,999; allowed: the 240 held-out ones"),
         ([f"models={base}", given, "steps=5000"], "steps: 5000"),
-        ([f"models={base}", f"adapters={base}"], "holds none"),
+        ([f"models={base}", f"adapters={base}"], "folder: .* holds no adapter"),
+        (
+            [f"models={base}", given, "captions=nothing"],
+            "captions: nothing; adapter=lora is measured by what",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             evaluate_adapter.main([*words, f"out={out}"])

@@ -32,7 +32,7 @@ from training.adapter_kinds import (
 from training.adapter_networks import ControlledNetwork, GuidedByMaps
 from training.adapters import is_lora
 from training.adapting import AdapterTrainer, read_record
-from training.attaching import check_belongs
+from training.attaching import check_belongs, unknown_reader
 from training.data.dataset import Dataset
 from training.distillation import Distiller
 from training.latents import LatentSettings
@@ -236,8 +236,39 @@ def test_an_adapter_of_another_model_is_refused(
             check_belongs(record, other, told)
     with pytest.raises(InputError, match=r"latents\.factor 2 there, 4 in the model"):
         check_belongs(record, architecture, replace(told, latents=LatentSettings(factor=4)))
-    with pytest.raises(InputError, match=r"adapter: .* holds none \(adapter\.json\)"):
+    v = replace(told, diffusion=replace(told.diffusion, prediction="v"))
+    with pytest.raises(InputError, match=r"another diffusion: diffusion\.prediction 'x0' there, 'v' in the"):
+        check_belongs(record, architecture, v)
+    own = replace(
+        told, diffusion=replace(told.diffusion, zero_terminal_snr=not told.diffusion.zero_terminal_snr)
+    )
+    check_belongs(record, architecture, own)  # as one that was distilled may have it
+    check_belongs(replace(record, diffusion=None), architecture, v)  # of before: it does not say
+    with pytest.raises(
+        InputError, match=r"folder: .* holds no adapter \(adapter\.json\); needed: .* Valid: \S"
+    ):
         read_record(base_folder)
+    mistyped = tmp_path.with_name(f"{tmp_path.name}x")
+    with pytest.raises(InputError, match=f"did you mean '{tmp_path.name}'"):
+        read_record(mistyped)
+
+
+def test_a_model_that_reads_captions_otherwise_is_said(
+    make_adapter: MakesAdapter, base_folder: Path, tmp_path: Path
+) -> None:
+    make_adapter(KINDS[0]).save_weights(tmp_path / "adapter")
+    record, told = read_record(tmp_path / "adapter"), read_description(base_folder)[1]
+    assert unknown_reader(record, base_folder, told) is None
+    again = load_model(base_folder, "cpu")
+    with torch.no_grad():
+        again.text_encoder.words.weight[3] += 1.0  # type: ignore[union-attr, operator]
+    again.save(tmp_path / "again")
+    assert "reads captions by another text encoder" in (
+        unknown_reader(record, tmp_path / "again", told) or ""
+    )
+    other = replace(told, vocabulary=(*told.vocabulary, "zebra"))
+    assert unknown_reader(record, base_folder, other) is not None
+    assert unknown_reader(replace(record, reader=None), tmp_path / "again", told) is None
 
 
 def test_bases_and_data_that_are_none_are_refused(

@@ -156,6 +156,29 @@ def test_the_command_leaves_a_folder_that_generates_in_one_step(
     assert (out / "text.safetensors").read_bytes() == (trained / "text.safetensors").read_bytes()
 
 
+def test_a_discriminator_that_collapses_is_said_and_training_stops_there(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [
+        f"init_from={trained}",
+        f"out={tmp_path / 'out'}",
+        "training.steps=40",
+        "state_every_steps=4",
+        *SMALL,
+    ]
+    words += [
+        "objective=ufogen_small",
+        "objective.discriminator_learning_rate=0.05",
+        "objective.collapse=0.501",
+    ]
+    assert distill.main(words) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "(objective.collapse: 0.501)" in last and "a smaller objective.discriminator_learning_rate" in last
+    assert "training.learning_rate may help" not in last
+    steps = [line["step"] for line in curve(tmp_path / "out") if "loss" in line]
+    assert steps == sorted(set(steps)) and steps[-1] < 40  # none was taken again
+
+
 def test_a_sweep_names_its_cells_and_goes_on(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,7 +189,7 @@ def test_a_sweep_names_its_cells_and_goes_on(
     assert sorted(path.name for path in tmp_path.iterdir()) == cells
     assert [(tmp_path / cell / "lora").is_dir() for cell in cells] == [False, True, False, True]
     table = capsys.readouterr().out.rpartition("validation_loss")[2]
-    assert all(cell in table for cell in cells)
+    assert all(cell in table for cell in cells) and "scores=true compares them by FID" in table
     before = {cell: (tmp_path / cell / "unet.safetensors").stat().st_mtime_ns for cell in cells}
     assert distill.main(sweep) == 0
     assert {cell: (tmp_path / cell / "unet.safetensors").stat().st_mtime_ns for cell in cells} == before

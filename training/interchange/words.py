@@ -17,6 +17,7 @@ from torch import Tensor
 from space.architecture import Architecture
 from space.interchange.weight_files import CONFIG_FILE, read_tensors
 from space.shared.plain import InputError
+from training.files import TEXT_WEIGHTS
 from training.model import ModelSettings
 from training.text import PADDING, START_TOKEN, UNKNOWN_TOKEN, SmallTextEncoder
 
@@ -48,7 +49,7 @@ def read_words(folder: Path, architecture: Architecture, settings: ModelSettings
         layers=settings.text.layers,
         heads=settings.text.heads,
     )
-    file = folder / "text.safetensors"
+    file = folder / TEXT_WEIGHTS
     try:
         encoder.load_state_dict(read_tensors(file))
     except RuntimeError as error:

@@ -23,7 +23,7 @@ from space.shared.plain import InputError
 from space.shared.seeds import generator
 from training.data.dataset import Dataset
 from training.devices import Scalar
-from training.failures import Diverged
+from training.failures import Collapsed
 from training.model import Model, ModelSettings
 from training.objectives.base import DISCRIMINATOR, TrainedPart
 from training.objectives.critic import Discriminator, as_it_is, network_alone, passed_on
@@ -53,7 +53,7 @@ class UfogenSettings(StudentSettings):
     zero_last_layer: bool = True
     clamp_logits: float | None = 0.5
     sampling_steps: int = 1
-    collapse: float | None = 0.999
+    collapse: float | None = 0.98
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -262,7 +262,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         """Of the updates so far: where all is told apart for long, the generator no longer follows."""
         share = (self._told_apart or Scalar(self.discriminator.told_apart)).read()
         if self.own.collapse is not None and share > self.own.collapse:
-            raise Diverged(
+            raise Collapsed(
                 f"the discriminator tells {share:.2%} apart by step {step} (objective.collapse: "
                 f"{self.own.collapse:g}), which leaves the generator nothing to follow; a smaller "
                 "objective.discriminator_learning_rate or another objective.gap may help"

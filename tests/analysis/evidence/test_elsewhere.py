@@ -186,6 +186,7 @@ def test_one_command_writes_the_page(tmp_path: Path) -> None:
     assert (tmp_path / "page.md").read_text() == text
     for more, said in (
         ("there=[nobody-*]", "there: no run of full length is called nobody-"),
+        ("there=[table]", "there: table is one of here, too; allowed: a run on one side"),
         ("here=[]", "here: empty; allowed: one pattern of names or more"),
         ("out=page.txt", r"out: 'page.txt' is no page"),
     ):

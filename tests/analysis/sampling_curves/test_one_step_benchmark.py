@@ -10,7 +10,7 @@ import pytest
 
 from analysis.sampling_curves.points import CurvePoint
 from benchmarks.lab import Lab
-from benchmarks.one_step import CELLS, of_cell
+from benchmarks.one_step import CELLS, ONE_STEP, of_cell
 from benchmarks.one_step_tables import (
     adapter_rows,
     best_by_evaluations,
@@ -20,6 +20,7 @@ from benchmarks.one_step_tables import (
     survived,
     worth,
 )
+from conf.compose import compose
 from evaluators.protocols.score import Score
 
 
@@ -67,6 +68,12 @@ def test_every_cell_says_each_word_once_and_none_without_effect() -> None:
         assert len(set(names)) == len(names) and set(cell.words) <= set(of_cell(cell))
     (none,) = (cell for cell in CELLS if cell.name == "none-full")
     assert not any("reconstruction_weight" in word for word in of_cell(none))
+
+
+def test_the_cells_have_the_words_of_the_preset() -> None:
+    chosen = [word for word in ONE_STEP if word.startswith("objective.")]
+    by_word = compose("distill", ["init_from=a", *chosen])["objective"]
+    assert by_word == compose("distill", ["init_from=a", "objective=ufogen_small"])["objective"]
 
 
 def test_adapters_are_joined_over_seeds(tmp_path: Path) -> None:
