@@ -18,6 +18,7 @@ from torch import Tensor
 from evaluators.networks.clip_models import HUB_FILES, ImageTransform, OpenClip
 from evaluators.networks.weights import PublishedWeights
 from evaluators.protocols.protocol import HPS
+from space.shared.files import file_digest
 from space.shared.plain import InputError, entry_of
 
 HPS_ARCHITECTURE = "ViT-H-14"
@@ -82,6 +83,16 @@ def longest_side(side: int, antialias: bool) -> tuple[ImageTransform, str]:
         transform,
         f"torch bicubic to {side} px (longest side, {said}, black borders), less {mean}, over {std}",
     )
+
+
+def check_told(weights: Path, version: str) -> None:
+    """For a file that no digest pins: raises InputError where its name does not tell the version. The digests
+    of the published files are not known, and either version fits in the other's place."""
+    if not IN_A_NAME.search(weights.name):
+        raise InputError(
+            f"weights.files.{HPS}: {weights} tells no version of HPS, and no digest pins it; needed: a name "
+            f"such as {HPS_FILES[version]}, or in evaluators.clips file_sha256: {file_digest(weights).hex()}"
+        )
 
 
 def _check_name(weights: Path, version: str) -> None:

@@ -23,7 +23,7 @@ from evaluators.networks.features import (
     RandomConvSettings,
     TextSimilarity,
 )
-from evaluators.networks.hps import HpsClip, HpsSettings, published_hps
+from evaluators.networks.hps import HpsClip, HpsSettings, check_told, published_hps
 from evaluators.networks.inception import CLEAN_FID, PYTORCH_FID, CleanInception, Inception, PytorchInception
 from evaluators.networks.weights import Missing, PublishedWeights, WeightsSettings, find_weights
 from evaluators.protocols.protocol import HPS, EvaluationProtocol, NetworkSpec
@@ -164,6 +164,8 @@ def _find_hps(spec: NetworkSpec, weights: WeightsSettings) -> Path:
 
 def _load_hps(spec: NetworkSpec, path: Path | None, compute: ComputeSettings) -> HpsClip:
     assert path is not None and spec.weights is not None
+    if spec.file_sha256 is None and spec.digest is None:
+        check_told(path, spec.weights)
     settings = from_plain(HpsSettings, spec.settings, f"{spec.name}.settings")
     return HpsClip(spec.weights, path, settings, compute.on, compute.precision)
 

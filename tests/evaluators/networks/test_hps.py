@@ -20,6 +20,7 @@ from evaluators.networks.loading import load_networks
 from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import EvaluationProtocol, ImageForm, NetworkSpec
 from evaluators.testing import SIMILARITY_CONTRACT, name_of
+from space.shared.files import file_digest
 from space.shared.plain import InputError
 from tests.evaluators.conftest import CAPTIONS, TINY_CLIP
 
@@ -169,12 +170,15 @@ def test_a_file_of_ones_own_name_is_taken_and_known_by_its_digest(hps_file: Path
         return EvaluationProtocol("t", 5, ImageForm(16), (), (spec,), None, None, metrics=("hps",))
 
     weights = WeightsSettings(files={"hps": str(tmp_path / "mine.pt")})
-    _, filled = load_networks(protocol(), weights)
+    with pytest.raises(InputError, match=r"mine\.pt tells no version of HPS, .* HPS_v2_compressed\.pt, or "):
+        load_networks(protocol(), weights)
+    pinned = protocol(file_sha256=file_digest(hps_file).hex())
+    _, filled = load_networks(pinned, weights)
     assert filled.clips[0].digest == mine.digest and filled.clips[0].preparation == mine.preparation
     for fields, said in (
         ({"digest": "0" * 16}, "hps: digest .* where the protocol says 0000000000000000"),
         ({"file_sha256": "0" * 64}, "has the SHA-256 .*, not 0000"),
-        ({"settings": {"antialiased": True}}, "did you mean 'antialias'"),
+        ({"settings": {"antialiased": True}, "file_sha256": pinned.clips[0].file_sha256}, "mean 'antialias'"),
         ({"weights": "v2.2"}, r"'v2\.2' is not a choice here"),
     ):
         with pytest.raises(InputError, match=said):
