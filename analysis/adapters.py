@@ -102,8 +102,8 @@ def survival(
     those asked for is the adapter's doing.
 
     Raises:
-        InputError: the adapter is of another network, or nothing is known of its data to measure it by; fewer
-            held-out images than are asked for.
+        InputError: the adapter is of another network, or nothing is known of its data to measure it by, or
+            nothing without captions; fewer held-out images than are asked for.
     """
     if settings.count > len(data.held_out_captions):
         held_out = f"the {len(data.held_out_captions):,} held-out ones, or fewer"

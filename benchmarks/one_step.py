@@ -40,7 +40,7 @@ from training.data.scenes import ScenesSettings
 PARTS = ("base", "cells", "few", "adapters")
 STEPS = (1, 2, 4, 8, 50)  # of the base's DDIM
 GUIDED, SCANNED = 2.0, (1.25, 1.5, 3.0)
-BEST = SCANNED[0]  # of the base
+BEST = SCANNED[0]  # the guidance by which the base scores best
 CFG = "objective.cfg_range=[1,4]"  # beyond 3 the base itself fails
 IMAGES = 1440  # all held-out captions of scenes, and as many training images beside
 LEAST_CLIP, MOST_FID = 0.95, 3.0  # of the base, the FID as a multiple of real images'

@@ -22,7 +22,7 @@ from space.shared.files import write_whole
 from space.shared.plain import InputError, from_plain
 from training.adapter_kinds import AdapterSettings
 from training.adapting import read_record
-from training.attaching import check_belongs
+from training.attaching import check_belongs, unknown_reader
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
 from training.devices import choose_device
@@ -85,7 +85,7 @@ class TrainedAdapter:
 
 def trained_adapter(folder: Path) -> TrainedAdapter:
     """Raises InputError where a folder holds none of `mdsearch train adapter`."""
-    record = read_record(folder)
+    record = read_record(folder, "adapters")
     kept = read_kept(folder, CONFIG_NAME, dict, "adapters", "an adapter's training")
     own: AdapterSettings = from_plain(AdapterSettings, record.settings, "adapter")
     data: DataSettings = from_plain(DataSettings, kept.get("data"), "data")
@@ -104,11 +104,15 @@ def survivals(command: EvaluateAdapterCommand, console: Console) -> list[dict[st
         check_says(adapter.own, command.captions)
     for model in models:
         command.generation(model)
+        architecture, settings = read_description(model)
         for adapter in adapters:
+            record = read_record(adapter.folder)
             try:
-                check_belongs(read_record(adapter.folder), *read_description(model))
+                check_belongs(record, architecture, settings)
             except InputError as error:
                 raise InputError(f"{adapter.folder} beside {model}: {error}") from None
+            if (said := unknown_reader(record, model, settings)) is not None:
+                console.print(said)
     return [
         {"model": str(model), "adapter": str(adapter.folder), "kind": adapter.own.name, **row}
         for adapter in adapters

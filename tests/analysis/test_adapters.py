@@ -27,7 +27,7 @@ from training.data.digits import DigitsSettings
 from training.data.factory import load_data
 from training.data.scenes import ScenesSettings
 from training.generation.settings import GenerationSettings
-from training.model import Model
+from training.model import Model, load_model
 from training.settings import TrainingSettings
 from training.trainer import Trainer
 
@@ -147,6 +147,20 @@ def test_the_command_measures_each_pair_once(
     assert len(list(out.iterdir())) == 6  # other noise is another measurement
 
 
+def test_a_model_that_the_adapter_does_not_know_is_said(
+    base: Path, scenes: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, other = adapter(base, scenes, T2ISettings(res_blocks=1), tmp_path / "t2i"), tmp_path / "other"
+    model = load_model(base, "cpu")
+    with torch.no_grad():
+        next(model.text_encoder.parameters()).add_(1.0)
+    model.save(other)
+    words = [f"adapters={folder}", "samples=2", f"out={tmp_path / 'scores'}"]
+    for models, is_said in ((base, False), (other, True)):
+        assert evaluate_adapter.main([f"models={models}", *words]) == 0
+        assert ("nor distilled from it" in " ".join(capsys.readouterr().err.split())) == is_said
+
+
 def test_what_cannot_be_measured_is_refused_before_anything_is(
     base: Path, scenes: Dataset, tmp_path: Path
 ) -> None:
@@ -158,7 +172,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(
         ([f"models={base},{other}", given], "adapter beside .*other: adapter: is for another architecture"),
         ([f"models={base}", given, "samples=99999"], r"samples: 99,999; allowed: the 240 held-out ones"),
         ([f"models={base}", given, "steps=5000"], "steps: 5000"),
-        ([f"models={base}", f"adapters={base}"], "folder: .* holds no adapter"),
+        ([f"models={base}", f"adapters={base}"], "adapters: .* holds no adapter"),
         (
             [f"models={base}", given, "captions=nothing"],
             "captions: nothing; adapter=lora is measured by what",
