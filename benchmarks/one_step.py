@@ -163,8 +163,8 @@ class OneStep(Lab):
         )
 
     def cells(self, seeds: Sequence[int]) -> None:
-        for seed in seeds:
-            for cell in CELLS:
+        for cell in CELLS:
+            for seed in seeds:
                 name = f"{cell.name}-seed{seed}"
                 if self._distilled(name, *of_cell(cell), f"seed={seed}"):
                     self._curves(name, "steps=1,2", "guidance=1")
@@ -180,12 +180,11 @@ class OneStep(Lab):
                 first = ("objective.teacher_steps=50", "objective.sampling_steps=16")
                 if not self._distilled(teacher, *own, *first):
                     continue
-                scales = f"guidance=1,{BEST:g},{GUIDED:g}"
-                self._curves(teacher, "steps=16,8", scales)
+                self._curves(teacher, "steps=16,8", "guidance=1")
                 name = f"steps-{way}-8-seed{seed}"
                 last = ("objective.teacher_steps=16", "objective.sampling_steps=8")
                 if self._distilled(name, *own, *last, f"objective.teacher=models/{teacher}"):
-                    self._curves(name, "steps=8,4", scales)
+                    self._curves(name, "steps=8,4", f"guidance=1,{BEST:g},{GUIDED:g}")
             name = f"lcm-seed{seed}"
             inside = ("objective=lcm", f"seed={seed}", CFG, f"objective.guidance={BEST:g}")
             if self._distilled(name, *inside, RATE):
