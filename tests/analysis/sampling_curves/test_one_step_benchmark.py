@@ -7,10 +7,12 @@ from math import inf
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from analysis.sampling_curves.points import CurvePoint
 from benchmarks.lab import Lab
 from benchmarks.one_step import CELLS, ONE_STEP, of_cell
+from benchmarks.one_step_page import write_page
 from benchmarks.one_step_tables import (
     adapter_rows,
     best_by_evaluations,
@@ -90,6 +92,26 @@ def test_adapters_are_joined_over_seeds(tmp_path: Path) -> None:
         "edge F1", "t2i", "diffusion-full", "2",
     )  # fmt: skip
     assert found["with it"].startswith("0.600 (") and found["gain"].startswith("0.200 (")
+
+
+def test_a_page_shows_a_row_of_samples_of_each_model(tmp_path: Path) -> None:
+    colours = {
+        "base": (255, 0, 0),
+        "models/ema-full-seed0": (0, 0, 255),
+        "models/ema-full-seed1": (0, 255, 0),
+    }
+    for name, colour in colours.items():
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (49, 49), colour).save(tmp_path / name / "samples.png")
+    (tmp_path / "failed").mkdir()
+    (tmp_path / "failed" / "none-full-seed0").write_text("distill\nthe discriminator tells 99 % apart\n")
+    write_page(Lab(tmp_path), tmp_path / "page.md", "A base of 5 steps.")
+    text = (tmp_path / "page.md").read_text()
+    assert "A base of 5 steps." in text and "| none-full-seed0 | failed: the discriminator" in text
+    assert "(page.png)" in text and "adapters" not in text
+    with Image.open(tmp_path / "page.png") as picture:
+        colours_there = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20) or []}
+    assert {(255, 0, 0), (0, 0, 255)} <= colours_there and (0, 255, 0) not in colours_there
 
 
 def test_what_fails_is_kept_with_its_reason_and_not_tried_again(tmp_path: Path) -> None:
