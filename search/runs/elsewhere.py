@@ -16,7 +16,7 @@ from search.objectives import objectives_to_plain
 from search.runs.bundle import RECORDED, histories_of
 from search.runs.compatibility import DECIDES_A_SCORE, field_differences
 from search.runs.header import objectives_of
-from search.runs.prior import recorded_teachers, worth_knowing
+from search.runs.prior import recorded_teachers, teachers_of, worth_knowing
 from search.runs.prior_event import prior_event
 from search.runs.record import History, MemoryRecord, Trial
 from space.candidates import Candidate, as_unet
@@ -42,7 +42,7 @@ def take_elsewhere(
     record: MemoryRecord, sources: Sequence[str], space: AnySpace, references: Collection[Candidate]
 ) -> None:
     """Copy the trials of runs of any protocol into a record, each once, and none that is prior knowledge with
-    its scores; those of the package (`recorded`) but for what tells of the reference points.
+    its scores; those of the package (`recorded`, or some of it) but for what tells of the reference points.
 
     Raises:
         InputError: as `check_elsewhere`.
@@ -70,8 +70,12 @@ def check_elsewhere(
         InputError: a source without a record, without a complete or stopped trial, or without a network that
             is a point of this space; or more trials than that.
     """
-    if len(found := _all_known(sources, space, references)) > most:
-        raise InputError(f"{PRIOR_ELSEWHERE}: {len(found)} trials; allowed: {most} or fewer")
+    found = {known.trial.identity for known in _all_known(sources, space, references)}
+    if len(found) > most:
+        raise InputError(
+            f"{PRIOR_ELSEWHERE}: {len(found)} different trials; allowed: {most} or fewer, such as those of "
+            "fewer runs"
+        )
 
 
 def _all_known(sources: Sequence[str], space: AnySpace, references: Collection[Candidate]) -> list[_Known]:
@@ -112,8 +116,11 @@ def _runs(
         histories = histories_of([word])
     except InputError as error:
         raise InputError(f"{PRIOR_ELSEWHERE}: {error}") from None
-    for run, history in histories.items():
-        yield run, history, worth_knowing(run, history)
+    of_package = word.startswith(f"{RECORDED}:")
+    for name, history in histories.items():
+        run = f"{RECORDED}:{name}" if of_package else name
+        known = teachers_of(run, history, references) if of_package else worth_knowing(run, history)
+        yield run, history, known
 
 
 def _params(space: AnySpace, architecture: Candidate) -> dict[str, Any] | None:

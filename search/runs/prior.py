@@ -73,7 +73,7 @@ def recorded_that_teach(settings: SearchSettings, digest: str, references: Colle
         trial.identity
         for name, history in _recorded().items()
         if not _settled_differences(settings, digest, history)
-        for trial, _, _ in _teachers(name, history, references)
+        for trial, _, _ in teachers_of(name, history, references)
     }
     return len(teachers)
 
@@ -100,7 +100,7 @@ def take_recorded(record: Record, references: Collection[Candidate]) -> list[str
     differences = {name: _differences(record, history) for name, history in runs.items()}
     for name, history in runs.items():
         if not differences[name]:
-            write_prior(record, _teachers(f"{RECORDED}:{name}", history, references))
+            write_prior(record, teachers_of(f"{RECORDED}:{name}", history, references))
     return next(iter(differences.values()), []) if all(differences.values()) else []
 
 
@@ -119,7 +119,7 @@ def recorded_teachers(
     """The runs recorded for the package, each with what it teaches whoever compares itself with these."""
     for name, history in _recorded().items():
         run = f"{RECORDED}:{name}"
-        yield run, history, _teachers(run, history, references)
+        yield run, history, teachers_of(run, history, references)
 
 
 def _recorded() -> dict[str, History]:
@@ -169,9 +169,10 @@ def _refuse(source: str, differences: Sequence[str]) -> None:
         )
 
 
-def _teachers(
+def teachers_of(
     run: str, history: History, references: Collection[Candidate]
 ) -> Iterator[tuple[Trial, str, str]]:
+    """What a run teaches whoever compares itself with the reference points: nothing that tells of these."""
     space = space_of(history)
     return (
         known

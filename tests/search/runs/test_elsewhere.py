@@ -140,6 +140,15 @@ def test_recorded_networks_are_ranked_together_but_for_what_tells_of_reference_p
     assert reference not in taken and len(taken) > 4
     assert {group for _, group, _ in record.history.elsewhere} == {"recorded:table"}
     assert {t.source for t, _, _ in record.history.elsewhere} == {"recorded:table", "recorded:pairs"}
+    some = MemoryRecord(lambda: 0.0)  # named run by run, it tells no more
+    take_elsewhere(some, ["recorded:tab*"], md_space(), [reference])
+    assert reference not in [trial.architecture for trial, _, _ in some.history.elsewhere]
+    assert {t.source for t, _, _ in some.history.elsewhere} == {"recorded:table"}
+
+
+def test_the_networks_of_the_package_can_teach_searches_of_other_images() -> None:
+    plain = compose("search", ["prior_elsewhere=[recorded]", "experiment=emoji"])
+    check_parts(settings_from_plain(plain), [])
 
 
 def test_runs_of_one_protocol_are_ranked_together(other: str, tmp_path: Path) -> None:
@@ -166,7 +175,10 @@ def test_sources_that_can_teach_nothing_are_refused_before_the_search(other: str
         with pytest.raises(InputError, match=rf"^prior_elsewhere: .* has no {what}; needed: one or more"):
             check_elsewhere([source], own, (), 500)
     check_elsewhere([other], md_space(), (), 500)
-    with pytest.raises(InputError, match=r"^prior_elsewhere: \d+ trials; allowed: 3 or fewer"):
+    known = len(worth_knowing(other))
+    shutil.copytree(other, f"{other}-copy")
+    check_elsewhere([other, f"{other}-copy"], md_space(), (), known)  # each once
+    with pytest.raises(InputError, match=r"^prior_elsewhere: \d+ different trials; allowed: 3 or fewer"):
         check_elsewhere([other], md_space(), (), 3)
 
 
