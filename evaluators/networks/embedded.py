@@ -22,7 +22,6 @@ from evaluators.networks.efficientnet import EfficientNet, EfficientNetSettings,
 from evaluators.networks.embedded_model import Vocabulary, build_embedded
 from evaluators.networks.features import CHUNK, Images, in_chunks, weights_digest
 from evaluators.networks.tokens import bpe
-from evaluators.networks.weights import WeightsSettings
 from space.shared.files import replacing
 from space.shared.plain import InputError
 
@@ -175,7 +174,7 @@ def seen_through(size_px: int | None) -> EfficientNet | None:
     """The network that a CLIP sees images through. Raises InputError where its package is not installed."""
     if size_px is None:
         return None
-    return EfficientNet(find_efficientnet(WeightsSettings()), EfficientNetSettings(size_px))
+    return EfficientNet(find_efficientnet(None), EfficientNetSettings(size_px))
 
 
 def _filled_up(rows: np.ndarray) -> Tensor:

@@ -198,7 +198,7 @@ def _load_inception(kind: type[Inception]) -> Callable[[NetworkSpec, Path | None
 
 
 def _find_efficientnet(spec: NetworkSpec, weights: WeightsSettings) -> Path:
-    return find_efficientnet(weights)
+    return find_efficientnet(weights, spec.file_sha256)
 
 
 def _load_efficientnet(spec: NetworkSpec, path: Path | None, compute: ComputeSettings) -> EfficientNet:

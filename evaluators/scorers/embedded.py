@@ -29,7 +29,6 @@ from evaluators.networks.embedded_model import EmbeddedSettings
 from evaluators.networks.embedded_store import embedded_clip
 from evaluators.networks.embedded_training import ReadPairs
 from evaluators.networks.features import ImageFeatures, RandomConv, RandomConvSettings, check_images
-from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import CaptionList, Sampling
 from evaluators.protocols.score import score_name
 from evaluators.scorers.scorer import Scorer, check_described
@@ -210,7 +209,7 @@ def _sets(
 
 def _efficientnet(settings: EfficientNetSettings) -> EfficientNet:
     """Raises InputError where its package is not installed."""
-    return EfficientNet(find_efficientnet(WeightsSettings()), settings)
+    return EfficientNet(find_efficientnet(None), settings)
 
 
 def _described(efficientnet: EfficientNet, settings: EfficientNetSettings | None) -> dict[str, Any]:

