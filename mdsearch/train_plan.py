@@ -13,7 +13,7 @@ from training.data.dataset import Dataset
 from training.data.factory import load_data
 from training.distributed.base import check_shares
 from training.distributed.ranks import RankGroup
-from training.encoders import check_encoders, frozen_parts_of
+from training.encoders import check_encoders, check_size, frozen_parts_of
 from training.frozen_folders import folder_digests
 from training.latents import check_fit, make_codec
 from training.logs.trackers import check_trackers
@@ -105,7 +105,9 @@ def _pixels_of_a_latent(command: TrainCommand, stages: list[TrainedStage]) -> in
 def _checked(stage: TrainedStage, network: Architecture, plan: WorkPlan) -> Dataset | None:
     """The data of a stage, if all that it is trained with is there and fits."""
     before = len(plan.refused)
-    data = without_error(plan.refused, lambda: load_data(stage.data))
+    without_error(plan.refused, lambda: check_size(network, stage.data, stage.training.latents))
+    fits = len(plan.refused) == before  # else data are not made, which can take minutes
+    data = without_error(plan.refused, lambda: load_data(stage.data)) if fits else None
     for look in frozen_parts_of(stage.training):
         without_error(plan.refused, look)
     if len(plan.refused) == before:

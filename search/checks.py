@@ -36,10 +36,12 @@ from space.search_space import AnySpace
 from space.shared.plain import InputError, nearest
 from training.data.dataset import Dataset
 from training.data.factory import load_data
-from training.encoders import frozen_parts_of, with_images
+from training.encoders import check_size, frozen_parts_of, with_images
 from training.plan import without_error
 from training.text import make_text_encoder
 from training.trainer import Trainer
+
+FEWEST_TAUGHT = 10  # images held out where only few can be: of two, all scores are luck
 
 
 def check(settings: SearchSettings) -> Dataset:
@@ -81,13 +83,17 @@ def _check_before_data(settings: SearchSettings) -> None:
     for group, names in named.items():
         for name in names:
             _check_trains_here(f"{group}: {name}", name, settings)
+    _check_size(settings)
 
 
 def _check_with_data(settings: SearchSettings, data: Dataset) -> Dataset:
     if settings.resume is None:  # a resumed search has their trials in its own record
         check_prior(settings, data.digest)
-    if len(data.held_out_captions) < 2:
-        raise InputError("data: one image is held out; needed: 2 or more, to score images against")
+    fewest = FEWEST_TAUGHT if settings.data.held_out_words_are_taught else 2
+    if (count := len(data.held_out_captions)) < fewest:
+        said = "one image is" if count == 1 else f"{count} images are"
+        more = ", of more groups for instance" if fewest > 2 else ""
+        raise InputError(f"data: {said} held out; needed: {fewest} or more, to score images against{more}")
     _check_fits(settings, data)
     check_scoring(settings, data)
     return with_images(data, settings.training)
@@ -106,6 +112,17 @@ def _check_elsewhere(settings: SearchSettings) -> None:
         )
     references = compared_with(settings).values()
     check_elsewhere(settings.prior_elsewhere, settings.space, references, MOST_MODELLED)
+
+
+def _check_size(settings: SearchSettings) -> None:
+    """Raises InputError where images of that size do not fit the networks: some take minutes to be made."""
+    smallest, data = narrow(settings.space.smallest(_macs), settings.proxy), settings.data
+    try:
+        check_size(smallest, data, settings.training.latents)
+    except InputError as error:
+        as_usual = data.experiment and data.image_size_px == type(data).image_size_px
+        way = f"; experiment={data.experiment} has all that fits data={data.name}" if as_usual else ""
+        raise InputError(f"{error}{way}") from None
 
 
 def _check_fits(settings: SearchSettings, data: Dataset) -> None:

@@ -7,13 +7,32 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from space.architecture import Architecture
 from space.shared.plain import InputError
+from training.data.base import CommonSettings
 from training.data.dataset import Dataset
+from training.data.encoded import EncodedSettings
 from training.devices import choose_device
 from training.frozen_folders import LATENTS_FOLDER, folder_digests
-from training.latents import Codec, latent_space, make_codec, space_differences
+from training.latents import Codec, LatentSettings, check_fit, latent_space, make_codec, space_differences
 from training.settings import TrainingSettings
 from training.text import ClipTextEncoder
+
+
+def check_size(architecture: Architecture, data: CommonSettings, latents: LatentSettings) -> None:
+    """Before images are made, which can take minutes. What was encoded says itself what it is of, and a codec
+    that is not there yet nothing.
+
+    Raises:
+        InputError: the network is for images of another size.
+    """
+    if isinstance(data, EncodedSettings):
+        return
+    try:
+        codec = make_codec(latents, torch.device("cpu"))
+    except InputError:
+        return
+    check_fit(architecture, data.image_size_px, latents, codec)
 
 
 def check_encoders(data: Dataset, folders: Mapping[str, str], codec: Codec) -> None:

@@ -197,7 +197,9 @@ def check_fit(architecture: Architecture, image_size_px: int, latents: LatentSet
         )
     if image_size_px != architecture.latent_size * codec.factor:
         raise InputError(
-            f"image_size_px: {image_size_px} makes latents {image_size_px / codec.factor:g} pixels a side, "
-            f"but the architecture is for {architecture.latent_size}; needed: image_size_px = "
-            f"{architecture.latent_size * codec.factor}"
+            f"data.image_size_px: {image_size_px} makes latents {image_size_px / codec.factor:g} pixels a "
+            f"side, but the architecture is for {architecture.latent_size}; needed: "
+            f"data.image_size_px={architecture.latent_size * codec.factor}"
+            + f", or proxy.latent_size={image_size_px // codec.factor}"
+            * (image_size_px % codec.factor == 0)
         )

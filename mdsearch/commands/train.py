@@ -33,6 +33,7 @@ from training.devices import choose_device
 from training.distributed.base import check_shares
 from training.distributed.launch import be_one_of_many, run_workers
 from training.distributed.ranks import RankGroup, given_workers, join, leave
+from training.encoders import check_size
 from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER, has_states
 from training.handing_over import withdraw
 from training.initial import begin_with
@@ -123,11 +124,12 @@ def _check_same(command: TrainCommand, folder: Path) -> None:
 def _trainer(command: TrainCommand, ranks: RankGroup, micro_batch: int | None, place: int) -> Trainer:
     """Of a stage, by its number; says what of the data does not reach it."""
     stage = command.all_stages()[place]
+    architecture = command.narrowed(stage)
+    check_size(architecture, stage.data, stage.training.latents)
     data = ranks.in_turn(partial(load_data, stage.data))
     for line in data.notes():
         print(line)
     identity = {STAGE: place} if command.stages else {}
-    architecture = command.narrowed(stage)
     trainer = Trainer(architecture, data, stage.training, seed=command.seed, identity=identity, ranks=ranks)
     if micro_batch is not None:
         trainer.micro_batches.shrink(micro_batch)

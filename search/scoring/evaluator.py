@@ -60,7 +60,7 @@ def describe(
     if isinstance(evaluator, ProtocolEvaluator):
         assert isinstance(settings.evaluators, EvaluationProtocol)
         lines += describe_by_protocol(settings.evaluators, evaluator.stated)
-    lines += decoded_note(settings, data)
+    lines += decoded_note(settings, data) + pixels_note(settings)
     lines += describe_counts(evaluator)
     if cut := evaluator.too_long(captions):
         lines.append(f"warning: {cut} of {len(captions)} prompts are longer than its text tower, and cut")
@@ -89,7 +89,18 @@ def scoring_plan(settings: SearchSettings, data: Dataset) -> list[str]:
     if isinstance(settings.evaluators, EvaluationProtocol):
         derived = derived_protocol(settings, settings.evaluators, data)
         lines += [derived.name, *describe_by_protocol(settings.evaluators, derived)]
-    return lines + decoded_note(settings, data)
+    return lines + decoded_note(settings, data) + pixels_note(settings)
+
+
+def pixels_note(settings: SearchSettings) -> list[str]:
+    """Of a CLIP that sees pixels alone, on data that have an experiment by better features."""
+    own, data = settings.evaluators, settings.data
+    if not data.experiment or isinstance(own, EvaluationProtocol) or own.clip.efficientnet_px is not None:
+        return []
+    return [
+        f"note: the CLIP that judges sees pixels alone, which tell little of what data={data.name} shows; "
+        f"experiment={data.experiment} has one of better features"
+    ]
 
 
 def decoded_note(settings: SearchSettings, data: Dataset) -> list[str]:

@@ -74,7 +74,7 @@ def test_a_proxy_and_a_plan_are_made_of_it(proposed: Path, capsys: pytest.Captur
 
 def test_what_does_not_fit_is_refused_with_what_is_needed(proposed: Path) -> None:
     for words, needed in (
-        (["data.image_size_px=768"], "needed: image_size_px = 64"),
+        (["data.image_size_px=768"], "needed: data.image_size_px=64"),
         (["space.base.context_width=768"], "context_width=1024"),
         (["training.latents.codec=space_to_depth"], "needed: proxy.latent_channels=12"),
         (["confirmation.references=[md]"], "references: md: "),

@@ -87,7 +87,7 @@ def refused(folder: Path, *words: str) -> str:
         ("space.levels.level_3.channels=[1000]", "space.levels[2].channels: 1000 does not divide"),
         ("space.levels.level_3.channels=[]", "space.levels.level_3.channels: no value left"),
         ("proxy.width_divisor=7", "does not divide by proxy.width_divisor = 7"),
-        ("data.image_size_px=32", "needed: image_size_px = 24"),
+        ("data.image_size_px=32", "needed: data.image_size_px=24"),
         ("data=folder data.folder=/nowhere", "data.folder: '/nowhere' is no folder"),
         ("data.seed=-1", "data.seed: -1 is not possible"),
         ("training.diffusion.beta_end=2", "training.diffusion.beta_start: 0.0001, beta_end: 2; allowed"),

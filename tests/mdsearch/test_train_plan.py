@@ -12,6 +12,7 @@ from mdsearch.train_command import command_of
 from mdsearch.train_plan import in_days, train_plan
 from space.shared.plain import InputError
 from training import plan as of_training
+from training.data.scenes import ScenesSettings
 from training.memory import TrainingMemory
 
 TINY = ("data.scenes=64", "training.batch_size=4", "training.validation_images=3", "training.device=cpu")
@@ -138,3 +139,16 @@ def test_times_are_in_the_unit_that_suits() -> None:
     assert [in_days(seconds) for seconds in (5, 300, 11520, 599_616, 86_400 * 2000)] == [
         "5.0 s", "5 min", "3.2 h", "6.94 days", "2,000 days",
     ]  # fmt: skip
+
+
+def test_images_of_a_size_that_does_not_fit_are_never_made(
+    no_memory: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(self: ScenesSettings) -> None:
+        raise AssertionError("images are rendered")
+
+    monkeypatch.setattr(ScenesSettings, "load", load)
+    assert main(["data.image_size_px=40", "dry_run=true"]) == 1
+    assert "needed: data.image_size_px=24, or proxy.latent_size=20" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"needed: data\.image_size_px=24"):
+        main(["data.image_size_px=40"])

@@ -112,7 +112,7 @@ def test_parts_that_do_not_fit_are_said(
 ) -> None:
     with pytest.raises(InputError, match=r"latent_channels: .* 8, .* codec .* 12"):
         Trainer(replace(tiny, latent_channels=8), scenes, settings, seed=0)
-    with pytest.raises(InputError, match="needed: image_size_px = 32"):
+    with pytest.raises(InputError, match=r"needed: data\.image_size_px=32"):
         Trainer(replace(tiny, latent_size=16), scenes, settings, seed=0)
     with pytest.raises(InputError, match=r"text.heads: 3 .* 16"):
         Trainer(tiny, scenes, replace(settings, text=TextSettings(heads=3)), seed=0)

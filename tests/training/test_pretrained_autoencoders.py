@@ -88,7 +88,7 @@ def test_latents_of_4x96x96_are_trained_on(
     assert trainer.averaged.codec.decode(torch.zeros(1, 4, 96, 96)).shape == (1, 3, 768, 768)
     with pytest.raises(InputError, match=r"latent_channels: .* 12, .* codec .* 4"):
         Trainer(replace(own, latent_channels=12), data, alone, seed=0)
-    with pytest.raises(InputError, match="needed: image_size_px = 512"):
+    with pytest.raises(InputError, match=r"needed: data\.image_size_px=512"):
         Trainer(replace(own, latent_size=64), data, alone, seed=0)
 
 

