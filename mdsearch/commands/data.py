@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from conf.compose import compose
 from conf.words import as_text, divided
+from mdsearch.loaded_data import check_sheet, is_held_in_memory, look_at_loaded
 from space.shared.console import command_console
 from space.shared.image_files import PassedOver
 from space.shared.plain import NAMED_AT_MOST, InputError, first_few, from_plain
@@ -29,13 +30,12 @@ from training.data.stream import StreamSettings, none_held_out, stream_settings
 
 DATA_TEXTS = ("data.source", "data.captions", "data.images", "sheet")
 SHOWN = 48  # images on a contact sheet
-SHEETS = (".png", ".jpg", ".jpeg", ".webp")
 ENDS = 2  # tokens that begin and end a caption
 
 
 @dataclass(frozen=True)
 class DataCommand:
-    """What conf/data.yaml holds."""
+    """What conf/data.yaml holds, for data that are listed."""
 
     data: StreamSettings
     check_images: int | None = 10_000
@@ -51,12 +51,14 @@ class DataCommand:
             )
         if self.text_tokens <= ENDS:
             raise InputError(f"text_tokens: {self.text_tokens} is not possible; allowed: above {ENDS}")
-        if self.sheet is not None and Path(self.sheet).suffix.lower() not in SHEETS:
-            raise InputError(f"sheet: {self.sheet!r} is no image; allowed: a file in {', '.join(SHEETS)}")
+        check_sheet(self.sheet)
 
 
 def main(words: list[str]) -> int:
-    command = data_command(words)
+    plain = _composed(words)
+    if is_held_in_memory(plain["data"]):
+        return look_at_loaded(plain, words, SHOWN)
+    command: DataCommand = from_plain(DataCommand, {**plain, "data": stream_settings(plain["data"])})
     form = command.data.form()
     index = open_index(form, command.data.kept_in(), anew=command.relist)
     captions = survey_captions(index, _too_long(command.text_tokens))
@@ -75,7 +77,7 @@ def main(words: list[str]) -> int:
     return 0 if refused is None else 1
 
 
-def data_command(words: list[str]) -> DataCommand:
+def _composed(words: list[str]) -> dict[str, Any]:
     """A word without `name=` is the source."""
     named, chosen = divided(words)
     if len(named) > 1:
@@ -86,8 +88,7 @@ def data_command(words: list[str]) -> DataCommand:
     plain = compose("data", as_text(chosen, DATA_TEXTS))
     if (form := plain["format"]) in get_args(DataFormat):
         raise InputError(f"format: {form!r} is a form of data; needed: data.format={form}")
-    command: DataCommand = from_plain(DataCommand, plain | {"data": stream_settings(plain["data"])})
-    return command
+    return plain
 
 
 def _too_long(tokens: int) -> Callable[[str], bool]:

@@ -13,6 +13,8 @@ from PIL import Image
 from mdsearch.commands.data import main
 from space.shared.plain import InputError
 from tests.training.data.forms import captioned, image_bytes, json_lines, shards, tar
+from training.data.factory import load_data
+from training.data.scenes import ScenesSettings
 from training.data.sources.index import open_index
 from training.data.sources.survey import survey_images
 from training.data.stream import StreamSettings
@@ -182,9 +184,37 @@ def test_files_changed_behind_their_captions_are_listed_anew_when_asked(
         (["photos", "format=coco"], r"needed: data\.format=coco"),
         (["photos", "check_images=0"], r"check_images: 0"),
         (["photos", "text_tokens=2"], r"text_tokens: 2"),
-        (["data=scenes"], r"data: 'scenes' is nothing to look at .*allowed: stream"),
     ],
 )
 def test_what_cannot_be_is_said_with_its_field(words: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
+        main(words)
+
+
+def test_data_that_are_held_in_memory_are_told_as_training_has_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = tmp_path / "sheet.png"
+    words = ["data=scenes", "data.scenes=40", "data.held_out_share=0.25"]
+    assert main([*words, f"sheet={sheet}", "format=json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    data = load_data(ScenesSettings(scenes=40, held_out_share=0.25))
+    assert (found["train_images"], found["held_out"]) == (30, 10) and found["digest"] == data.digest
+    assert found["captions"]["count"] == 40 and found["captions"]["most_frequent"]["a"] == 40
+    with Image.open(sheet) as picture:
+        assert picture.width > 8 * 24
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("scenes: 30 images of 24 px to train on, 10 held out (digest ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data=scenes", "check_images=5"], r"^check_images: has no effect on data=scenes.*leave it out"),
+        (["data=scenes", "sheet=a.doc"], r"^sheet: 'a.doc' is no image"),
+        (["data=encoded", "data.folder=x"], r"^data: 'encoded' is nothing to look at.*allowed: "),
+    ],
+)
+def test_what_has_no_effect_on_such_data_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
         main(words)
