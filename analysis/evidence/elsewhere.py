@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import hypot
 from statistics import fmean
 
 import numpy as np
@@ -45,32 +44,30 @@ class CarriedOver:
 
     Attributes:
         here, there: full names of the scores.
-        seeds: of a network, here and there.
+        means: rank correlation of the mean here with the mean there, each over the seeds that a network has.
+        alike: the networks, of these, that share so many seeds here and there: all below is of them.
         one_run: rank correlation of one run here with the mean there, the mean over the seeds here.
         another_seed: what another seed there would reach in its place.
-        means: of the mean here with the mean there.
-        most: what noise leaves of that; None with one seed on a side.
+        most: what noise leaves of the correlation of their means; None with one seed on a side.
         pairs: of pairs of networks that all seeds there order alike, the share that the mean here orders so.
-        left_out: networks that both trained, with other seeds than these.
     """
 
     here: str
     there: str
     networks: int
+    means: Interval | None
+    alike: int
     seeds: tuple[int, int]
     one_run: Interval | None
     another_seed: Interval | None
-    means: Interval | None
     most: Interval | None
     pairs: Interval | None
-    left_out: int = 0
 
 
 @dataclass(frozen=True)
 class DecisionElsewhere:
     """A decision of the paper by the same pairs of networks: what the paper's side changes in FID and CLIP,
-    as goodness (above zero: better), here, there, and there less here, with the interval that the noise of
-    seeds gives."""
+    as goodness (above zero: better), here and there, with the interval that the noise of seeds gives."""
 
     decision: PaperDecision
     pairs: int
@@ -79,18 +76,12 @@ class DecisionElsewhere:
     there: tuple[Interval, ...]
 
     @property
-    def apart(self) -> tuple[Interval, ...]:
-        return tuple(_less(other, one) for one, other in zip(self.here, self.there, strict=True))
-
-    @property
     def word(self) -> str:
-        """Whether it comes out otherwise there, in a score that decides it on both sides, or is apart by more
-        than noise in one."""
+        """Whether it comes out otherwise there, in a score that decides it on both sides. How much it changes
+        does not compare: scores here and there are of other features."""
         signs = [(one.sign, other.sign) for one, other in zip(self.here, self.there, strict=True)]
         if any(one * other < 0 for one, other in signs):
             return "otherwise"
-        if any(each.sign for each in self.apart):
-            return "apart"
         if any(one and one == other for one, other in signs):
             return "as here"
         return "undecided"
@@ -138,11 +129,8 @@ def carried_over(
     found = []
     for one, other in matching_metrics(here, there):
         ours, theirs = _ends(here, one, networks), _ends(there, other, networks)
-        keys, seeds = _shared(ours)
-        their_keys, their_seeds = _shared({key: theirs[key] for key in keys})
-        if len(their_keys) >= FEWEST_COMPARED:
-            columns = _columns(ours, their_keys, seeds), _columns(theirs, their_keys, their_seeds)
-            found.append(_carried(one, other, *columns, left_out=len(networks) - len(their_keys)))
+        if len(networks) >= FEWEST_COMPARED:
+            found.append(_carried(one, other, ours, theirs))
     return tuple(found)
 
 
@@ -153,23 +141,28 @@ def _shared(values: ByNetwork) -> tuple[list[str], list[int]]:
     return (keys, seeds) if len(keys) >= FEWEST_COMPARED else with_common_seed(values)
 
 
-def _carried(one: Metric, other: Metric, here: Array, there: Array, left_out: int) -> CarriedOver:
-    """`here` and `there` are networks x seeds."""
-    a, b = here.shape[1], there.shape[1]
+def _carried(one: Metric, other: Metric, ours: ByNetwork, theirs: ByNetwork) -> CarriedOver:
+    means = [[fmean(side[key].values()) for side in (ours, theirs)] for key in ours]
+    keys, seeds = _shared(ours)
+    keys, their_seeds = _shared({key: theirs[key] for key in keys})
+    here, there = _columns(ours, keys, seeds), _columns(theirs, keys, their_seeds)
+    a, b = len(seeds), len(their_seeds)
     rows = np.column_stack([here, there.mean(axis=1), there])
-    means = np.column_stack([here.mean(axis=1), there.mean(axis=1), there])
-    between = mean_spearman(list(combinations(range(b), 2)))
+    own_means = np.column_stack([here.mean(axis=1), there.mean(axis=1), there])
+    between, enough = mean_spearman(list(combinations(range(b), 2))), len(keys) >= FEWEST_COMPARED
     return CarriedOver(
         one.score,
         other.score,
-        len(here),
+        len(ours),
+        bootstrap_interval(np.array(means), spearman),
+        len(keys),
         (a, b),
-        bootstrap_interval(rows, with_last(a, a)),
-        bootstrap_interval(there, lambda s: with_mean_of(between(s), b)) if b > 1 else None,
-        bootstrap_interval(means, spearman),
-        bootstrap_interval(np.column_stack([here, there]), lambda s: _most(s, a)) if min(a, b) > 1 else None,
-        bootstrap_interval(means, pair_accuracy(1, 2)) if b > 1 else None,
-        left_out,
+        bootstrap_interval(rows, with_last(a, a)) if enough else None,
+        bootstrap_interval(there, lambda s: with_mean_of(between(s), b)) if enough and b > 1 else None,
+        bootstrap_interval(np.column_stack([here, there]), lambda s: _most(s, a))
+        if enough and min(a, b) > 1
+        else None,
+        bootstrap_interval(own_means, pair_accuracy(1, 2)) if enough and b > 1 else None,
     )
 
 
@@ -206,13 +199,6 @@ def decisions_elsewhere(here: RecordedTable, there: RecordedTable) -> tuple[Deci
         if pairs and len(ours) == len(theirs) == DECIDING:
             found.append(DecisionElsewhere(decision, len(pairs), metrics, tuple(ours), tuple(theirs)))
     return tuple(found)
-
-
-def _less(one: Interval, other: Interval) -> Interval:
-    """The difference of two means whose noise is independent."""
-    middle = one.middle - other.middle
-    half = hypot(one.high - one.middle, other.high - other.middle)
-    return Interval(middle, middle - half, middle + half)
 
 
 def _change(

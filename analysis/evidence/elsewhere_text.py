@@ -16,28 +16,31 @@ from search.runs.bundle import Bundled
 from search.statistics.verdicts import Interval
 
 _EXPLAINED = (
-    "Spearman's rank correlation, with the 95 % interval of a bootstrap over networks. *One run*: a run here "
-    "with the mean there, the mean over the seeds here; *another seed* there would reach so much instead. "
-    "*Means*: of all seeds here with all seeds there; *at most*: what the noise of both leaves of that if "
-    "the order is the same. *Pairs*: of the pairs of networks that all seeds there order alike, the share "
-    "that the mean here orders so; chance is 50 %."
+    "Spearman's rank correlation, with the 95 % interval of a bootstrap over networks. *Means*: of all seeds "
+    "that a network has here with all that it has there. What follows is of those that share so many *seeds* "
+    "here and there. *One run*: a run here with the mean there, the mean over the seeds here; *another seed* "
+    "there would reach so much instead. *At most*: what the noise of both leaves of the correlation of their "
+    "means if the order is the same. *Pairs*: of the pairs of networks that all seeds there order alike, the "
+    "share that the mean here orders so; chance is 50 %."
 )
 _DECISIONS_EXPLAINED = (
     "What the paper's side changes, over the same pairs of networks: FIDs as shares (below zero: better), "
     "CLIP as it is, with the 95 % interval that the noise of seeds gives to these networks; nothing is "
     "adjusted for how many were tested. Noise is that of sound networks where the pairs are sound. "
-    "*Otherwise*: decided on both sides, and opposite in a score; *apart*: there less here leaves out zero."
+    "*Otherwise*: decided on both sides, and opposite in a score. By how much does not compare: scores here "
+    "and there are of other features."
 )
 
 
-_WORDS = ("otherwise", "apart", "as here")
+_WORDS = ("otherwise", "as here")
+_NAMED_AT_MOST = 3  # runs of a side that ended early
 
 
 def page(
     found: Elsewhere, tables: tuple[RecordedTable, RecordedTable], runs: Sequence[Bundled], how: str
 ) -> str:
     """The Markdown; `how` is the command that made it."""
-    chapters = [_orders(found), _decisions(found.decisions)]
+    chapters = [_orders(found, tables), _decisions(found.decisions)]
     findings = "\n".join(f"- {line}" for chapter in chapters for line in chapter.findings)
     here, there = (_described(table) for table in tables)
     parts = [
@@ -56,14 +59,29 @@ def _described(table: RecordedTable) -> str:
     return f"{data}, {table.rungs[-1]:,} steps, {minutes:.1f} core-minutes a run"
 
 
-def _orders(found: Elsewhere) -> Chapter:
+def _orders(found: Elsewhere, tables: tuple[RecordedTable, RecordedTable]) -> Chapter:
     title = "The order"
     if not found.sound:
         return missing(title, f"{FEWEST_COMPARED} sound networks or more that were trained on both")
     parts = [f"{WHAT_IS_SOUND} {_EXPLAINED}", "Among sound networks:", _table(found.sound)]
     if found.all_networks and found.all_networks[0].networks > found.sound[0].networks:
         parts += ["Among all networks, which those that fail carry:", _table(found.all_networks)]
+    parts += [
+        line
+        for side, table in zip(("Here", "There"), tables, strict=True)
+        for line in ended_early(side, table)
+    ]
     return Chapter(title, tuple(parts), tuple(_finding(each) for each in found.sound))
+
+
+def ended_early(side: str, table: RecordedTable) -> list[str]:
+    """What is in no figure, since it did not come to its end."""
+    runs = [f"{run.origin}: stopped" for run in table.stopped] + list(table.left_out)
+    if not runs:
+        return []
+    named = "; ".join(runs[:_NAMED_AT_MOST])
+    more = f" and {len(runs) - _NAMED_AT_MOST} more" if len(runs) > _NAMED_AT_MOST else ""
+    return [f"{side}: {counted(len(runs), 'run')} not at the end, which count nowhere: {named}{more}."]
 
 
 def _table(rows: Sequence[CarriedOver]) -> str:
@@ -73,10 +91,10 @@ def _table(rows: Sequence[CarriedOver]) -> str:
                 "here": _name(row.here),
                 "there": _name(row.there),
                 "networks": str(row.networks),
-                "seeds": f"{row.seeds[0]}, {row.seeds[1]}",
+                "means": with_interval(row.means),
+                "seeds": f"{row.seeds[0]}, {row.seeds[1]} ({row.alike})",
                 "one run": with_interval(row.one_run),
                 "another seed": with_interval(row.another_seed),
-                "means": with_interval(row.means),
                 "at most": with_interval(row.most),
                 "pairs": share_with_interval(row.pairs),
             }
@@ -88,8 +106,6 @@ def _table(rows: Sequence[CarriedOver]) -> str:
 def _finding(row: CarriedOver) -> str:
     words = {1: "carries over", -1: "is turned round", 0: "undecided"}
     verdict = words[row.means.sign if row.means else 0]
-    if row.left_out:
-        verdict += f"; {counted(row.left_out, 'network')} with other seeds left out"
     return (
         f"{_name(row.here)} here and {_name(row.there)} there: {with_interval(row.means)} over "
         f"{counted(row.networks, 'sound network')} (at most {with_interval(row.most)}): {verdict}."
@@ -109,12 +125,10 @@ def _decisions(found: Sequence[DecisionElsewhere]) -> Chapter:
 
 def _decision_row(found: DecisionElsewhere) -> dict[str, str]:
     row = {"decision": f"{found.decision.name}: {found.decision.papers}", "pairs": str(found.pairs)}
-    sides = zip(found.metrics, found.here, found.there, found.apart, strict=True)
-    for (one, other), ours, theirs, apart in sides:
+    for (one, other), ours, theirs in zip(found.metrics, found.here, found.there, strict=True):
         row |= {
             f"{_name(one.score)} here": _changed(one, ours),
             f"{_name(other.score)} there": _changed(other, theirs),
-            f"{_name(other.score)}, there less here": _changed(other, apart),
         }
     return row | {"comes out": found.word}
 

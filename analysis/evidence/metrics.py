@@ -10,11 +10,13 @@ from typing import Literal
 
 from analysis.replay.table import RecordedRun, RecordedTable
 from search.objectives import SMALLEST_LOGARITHMIC, VALIDATION_LOSS, Objective
+from space.shared.plain import InputError
 
 # A network is sound if its mean FID at the last rung of the table is below this: MD and MD-Lite are.
 # Of networks that end above it some seeds have left the first plateau by then and some have not; below it all
 # have, and one run's noise is a third of that above (docs/evidence.md, noise by tertile).
 SOUND_FID = 500.0
+SOUND_OF = ("scenes", "fid_embedded_clip")  # data and score that it is of
 SOUND = "sound"
 WHAT_IS_SOUND = (
     f"*Sound* networks are those whose mean FID is under {SOUND_FID:.0f} at the end of the table, MD and "
@@ -104,6 +106,17 @@ def sound_networks(table: RecordedTable) -> frozenset[str]:
     bound = fid.goodness(SOUND_FID)
     ends = goodness(table, fid, table.rungs[-1])
     return frozenset(key for key, by_seed in ends.items() if fmean(by_seed.values()) > bound)
+
+
+def check_tells_sound(table: RecordedTable, where: str) -> None:
+    """Raises InputError where `SOUND_FID` means nothing: it was found on scenes, by the FID that decides."""
+    data = table.header.get("data", {}).get("name", SOUND_OF[0])  # the first records do not say it
+    fid = metrics_of(table)[0].score
+    if (data, fid) != SOUND_OF:
+        raise InputError(
+            f"{where}: its runs are of data={data}, scored by {fid}; needed: {' by '.join(SOUND_OF)}, where "
+            f"{SOUND_FID:.0f} tells sound networks from others"
+        )
 
 
 def repeated(values: ByNetwork) -> ByNetwork:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from analysis.evidence.elsewhere import elsewhere
 from analysis.evidence.elsewhere_text import page
+from analysis.evidence.metrics import check_tells_sound
 from analysis.evidence.sources import complete_table
 from analysis.rendering import write_text
 from analysis.replay.table import RecordedTable
@@ -45,6 +46,7 @@ def main(words: list[str]) -> int:
             f"there: {both[0]} is one of here, too; allowed: a run on one side of the comparison"
         )
     here, there = _table(runs, "here", settings.here), _table(runs, "there", settings.there)
+    check_tells_sound(here, "here")
     used = [runs[name] for name in of_names(runs, (*settings.here, *settings.there))]
     text = page(elsewhere(here, there), (here, there), used, typed_line("evidence elsewhere", words))
     write_text(text, settings.out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from analysis.evidence.decisions import PAPER_DECISIONS
 from analysis.evidence.elsewhere import CarriedOver, Elsewhere, elsewhere, matching_metrics, reliability
+from analysis.evidence.elsewhere_text import ended_early
 from analysis.replay.table import RecordedTable
 from mdsearch.commands.evidence_elsewhere import main
 from search.objectives import fid_and_clip, objectives_to_plain
@@ -108,16 +110,26 @@ def test_with_one_seed_there_is_no_ceiling() -> None:
     assert (row.another_seed, row.most, row.pairs) == (None, None, None)
 
 
-def test_one_missing_run_takes_one_network_not_the_ceiling() -> None:
+def test_one_missing_run_takes_one_network_from_the_ceiling_and_none_from_the_order() -> None:
     world = Photographs(noise=0.0001, truth=lambda network: quality(PLACES)[network.id], header=DECIDES)
     entries = [(network, seed) for seed in (0, 1) for network in SIXTEEN]
     there = table(world.run("emoji-seed-0", entries[:-1]))
     whole, row = (
         of(each, *FIDS) for each in (found().all_networks, elsewhere(home(PLACES), there).all_networks)
     )
-    assert (whole.networks, whole.left_out) == (16, 0)
-    assert (row.networks, row.seeds, row.left_out) == (15, (2, 2), 1)
-    assert middle(row.most) == pytest.approx(1)
+    assert (whole.networks, whole.alike) == (16, 16)
+    assert (row.networks, row.seeds, row.alike) == (16, (2, 2), 15)
+    assert middle(row.means) == middle(row.most) == pytest.approx(1)
+
+
+def test_networks_of_too_few_shared_seeds_have_an_order_and_no_ceiling() -> None:
+    """Four of sixteen have two seeds here; the others one."""
+    world = World(noise=0.0001, truth=lambda network: quality(PLACES)[network.id])
+    entries = [(network, 0) for network in SIXTEEN[:8]] + [(network, 1) for network in SIXTEEN[8:]]
+    here = table(world.run("table", entries + [(network, 1) for network in SIXTEEN[:2]]))
+    row = of(elsewhere(here, away(PLACES)).all_networks, *FIDS)
+    assert (row.networks, row.seeds) == (16, (1, 2)) and 8 <= row.alike < 16
+    assert middle(row.means) == pytest.approx(1) and row.most is None
 
 
 def test_networks_that_one_side_lacks_are_left_out() -> None:
@@ -158,14 +170,17 @@ def test_a_decision_that_comes_out_otherwise_is_told() -> None:
     assert told["swish"].there[1].middle == pytest.approx(-0.2, abs=0.05)
 
 
-def test_a_decision_that_differs_by_more_than_noise_is_apart_though_it_is_undecided_here() -> None:
+def test_what_is_decided_on_one_side_alone_is_undecided() -> None:
     told = {each.decision.slug: each for each in planted_decisions((), at_home=0).decisions}
-    assert {each.word for each in told.values()} == {"apart"}
-    assert told["swish"].here[1].sign == 0
-    gap, here, there = (each[1] for each in (told["swish"].apart, told["swish"].here, told["swish"].there))
-    assert gap.middle == pytest.approx(there.middle - here.middle)
-    halves = [each.high - each.middle for each in (here, there)]
-    assert gap.high - gap.middle == pytest.approx(sum(half**2 for half in halves) ** 0.5)
+    assert {each.word for each in told.values()} == {"undecided"}
+    assert told["swish"].here[1].sign == 0 and told["swish"].there[1].sign == 1
+
+
+def test_runs_that_ended_early_are_named() -> None:
+    there = replace(away(PLACES), left_out=("emoji/7: failed, evaluated at steps [125]",))
+    (line,) = ended_early("There", there)
+    assert line.startswith("There: 1 run not at the end, which count nowhere: emoji/7: failed")
+    assert ended_early("Here", home(PLACES)) == []
 
 
 # ---------------------------------------------------------------------- the command
@@ -181,9 +196,12 @@ def test_one_command_writes_the_page(tmp_path: Path) -> None:
     text = (tmp_path / "page.md").read_text()
     assert "FID embedded clip here and FID efficientnet lite0 there: 1.00" in text and "carries over" in text
     assert f"`mdsearch evidence elsewhere {shlex.quote(words[0])}" in text
-    assert "Not recorded yet: pairs of networks" in text
+    assert "Not recorded yet: pairs of networks" in text and "not at the end" not in text
     main(words)
     assert (tmp_path / "page.md").read_text() == text
+    swapped = ["here=[emoji-*]", "there=[table]"]
+    with pytest.raises(InputError, match=r"^here: .* scored by fid_efficientnet_lite0; needed: scenes by"):
+        main([*words, *swapped])
     for more, said in (
         ("there=[nobody-*]", "there: no run of full length is called nobody-"),
         ("there=[table]", "there: table is one of here, too; allowed: a run on one side"),
