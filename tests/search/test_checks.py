@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from conf.compose import compose
+from evaluators.scorers.embedded import EvaluatorSettings
 from search import checks
 from search.checks import check
+from search.scoring.embedded import training_seconds
 from search.scoring.evaluator import pixels_note
 from search.settings import SearchSettings, settings_from_plain
 from space.shared.plain import InputError
@@ -63,6 +65,12 @@ def test_too_few_designs_that_can_be_held_out_are_no_measure(monkeypatch: pytest
     monkeypatch.setattr(checks, "load_data", load)
     with pytest.raises(InputError, match=r"^data: .* held out; needed: 10 or more, .*of more groups"):
         check(settings("experiment=emoji"))
+
+
+def test_a_clip_that_sees_features_takes_as_long_for_images_of_any_size() -> None:
+    evaluators = settings("experiment=emoji").evaluators
+    assert isinstance(evaluators, EvaluatorSettings)
+    assert training_seconds(evaluators.clip, 64, 400) == training_seconds(evaluators.clip, 32, 400) == 6.0
 
 
 def test_a_clip_that_sees_pixels_alone_is_said_where_there_is_a_better_one() -> None:
