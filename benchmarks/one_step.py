@@ -111,6 +111,8 @@ ONE_STEP = (
     "objective.reconstruction_weight=3",
 )  # fmt: skip
 RATE = "training.learning_rate=5e-4"  # of few steps
+# By its projections of attention alone, which see coarse maps here, LoRA only fades what is filled.
+STYLE = ("data.style=outline", "adapter.layers=all", "adapter.rank=16")
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ class OneStep(Lab):
     def adapters(self, seeds: Sequence[int]) -> None:
         for seed in seeds:
             for kind in KINDS:
-                more = ("data.style=outline",) if kind == "lora" else ()
+                more = STYLE if kind == "lora" else ()
                 self.once(
                     f"adapter-{kind}-seed{seed}", "train", "adapter", "init_from=base", f"adapter={kind}",
                     f"out=adapters/{kind}-seed{seed}", f"seed={seed}", f"training.steps={self.adapting}",

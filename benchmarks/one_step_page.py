@@ -21,6 +21,15 @@ _TITLES = {
     "Distilled": "What does each way to distil come to?",
     "Adapters": "What do adapters of the base still do?",
 }
+_READ = {  # how a table is to be read
+    "Distilled": "By UFOGen: the reconstruction term (*diffusion*, *distill*, *ema*, *none*), and whether all "
+    "weights learn or LoRA; *t*: the discriminator is told the generator's level, as equation 1 prints; "
+    "*gap250*: it sees images 250 timesteps below; *some-signal*: the last level is not noise alone. *Steps*: "
+    "SnapFusion's 50 to 16 to 8, *guided* with its guided loss. *LCM*: latent consistency.",
+    "Adapters": "*Alone* is the same model without the adapter, by the same captions and noise. *No "
+    "caption*: what an image then shows of what is asked for is the adapter's doing alone. *Style* is read "
+    "of areas that only fade, too: beside *as the caption says*.",
+}
 
 
 def tables_of(lab: Lab) -> dict[str, list[dict[str, str]]]:
@@ -30,9 +39,12 @@ def tables_of(lab: Lab) -> dict[str, list[dict[str, str]]]:
 
 
 def as_markdown(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
-    return "\n".join(
-        f"## {_TITLES[name]}\n\n{render_table([], rows, 'markdown')}" for name, rows in tables.items()
-    )
+    parts = [[f"## {_TITLES[name]}", _READ.get(name), _table(rows)] for name, rows in tables.items()]
+    return "\n".join("\n\n".join(filter(None, part)) for part in parts)
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+    return render_table([], rows, "markdown")
 
 
 def write_page(lab: Lab, page: Path, protocol: str) -> None:

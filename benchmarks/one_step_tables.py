@@ -88,7 +88,7 @@ def adapter_rows(lab: Lab) -> Iterator[dict[str, str]]:
             "seeds": str(len(rows)),
             "with it": over_seeds([row["value"] for row in rows], 3),
             "gain": over_seeds(gains, 3) if gains else "-",
-            "model alone": over_seeds([row["alone"] for row in rows], 3),
+            "alone": over_seeds([row["alone"] for row in rows], 3),
         }
 
 
