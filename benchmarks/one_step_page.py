@@ -22,10 +22,10 @@ _TITLES = {
     "Adapters": "What do adapters of the base still do?",
 }
 _READ = {  # how a table is to be read
-    "Distilled": "By UFOGen: the reconstruction term (*diffusion*, *distill*, *ema*, *none*), and whether all "
-    "weights learn or LoRA; *t*: the discriminator is told the generator's level, as equation 1 prints; "
-    "*gap250*: it sees images 250 timesteps below; *some-signal*: the last level is not noise alone. *Steps*: "
-    "SnapFusion's 50 to 16 to 8, *guided* with its guided loss. *LCM*: latent consistency.",
+    "Distilled": "By UFOGen: the reconstruction term (*diffusion*, *distill*, *ema*, *none*), and whether "
+    "all weights learn or LoRA; *t*: the discriminator is told the generator's level, as equation 1 prints; "
+    "*gap250*: it sees images 250 timesteps below; *some-signal*: the last level is not noise alone. "
+    "*Steps*: SnapFusion's 50 to 16 to 8, *guided* with its guided loss. *LCM*: latent consistency.",
     "Adapters": "*Alone* is the same model without the adapter, by the same captions and noise. *No "
     "caption*: what an image then shows of what is asked for is the adapter's doing alone. *Style* is read "
     "of areas that only fade, too: beside *as the caption says*.",
