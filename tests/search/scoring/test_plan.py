@@ -107,6 +107,6 @@ def test_a_package_that_is_missing_is_said_before_anything_is_trained(
 ) -> None:
     monkeypatch.setattr("evaluators.networks.efficientnet.find_spec", lambda name: None)
     settings = settings_of("evaluators=emoji", "data.scenes=192", f"runs_folder={tmp_path}", "name=never")
-    with pytest.raises(InputError, match=r"efficientnet-lite0: its weights come in a package; .*\[emoji\]"):
+    with pytest.raises(InputError, match=r"efficientnet-lite0: the package of its weights .*; needed: .*\[emoji\]"):
         execute(settings)
     assert not (tmp_path / "never").exists()
