@@ -1,7 +1,8 @@
 """What is one step worth, and what survives it? `python -m benchmarks.one_step FOLDER`: Table 5, small.
 
 base: a diffusion model of rendered scenes, trained with caption dropout; its FID and CLIP score with 1 to 50
-DDIM steps, alone and guided (which takes two evaluations of the network a step). It has to reach a CLIP
+DDIM steps, alone and guided (which takes two evaluations of the network a step), and its FID without
+captions, as of all that follows. It has to reach a CLIP
 score of .95, and three times the FID of real images of the training split, or nothing follows.
 
 cells: it is distilled to one step by each reconstruction term and way of fine-tuning, with each seed; and
@@ -31,6 +32,7 @@ import numpy as np
 from benchmarks.lab import Lab
 from benchmarks.one_step_page import as_markdown, tables_of, write_page
 from benchmarks.one_step_tables import BASE, curves_of
+from benchmarks.one_step_untold import measure_untold
 from conf.repeated import without
 from evaluators.protocols.sheet import Sheet
 from training.data.dataset import as_pixels
@@ -152,6 +154,7 @@ class OneStep(Lab):
             keep_real(self.folder / REAL, self.images)
         own = (f"images={REAL}", f"captions={Path(REAL).stem}.txt")
         self.once("real", "evaluate", *own, "evaluator=run", "out=real")
+        self._untold(BASE, STEPS)
 
     def protocol(self) -> str:
         """What every score is of."""
@@ -182,6 +185,7 @@ class OneStep(Lab):
                 name = f"{cell.name}-seed{seed}"
                 if self._distilled(name, *of_cell(cell), f"seed={seed}"):
                     self._curves(name, "steps=1,2", "guidance=1")
+                    self._untold(name, [1])
 
     def few(self, seeds: Sequence[int]) -> None:
         for seed in seeds:
@@ -199,6 +203,7 @@ class OneStep(Lab):
                 last = ("objective.teacher_steps=16", "objective.sampling_steps=8")
                 if self._distilled(name, *own, *last, f"objective.teacher=models/{teacher}"):
                     self._curves(name, "steps=8,4", f"guidance=1,{BEST:g},{GUIDED:g}")
+                    self._untold(name, [8])
             name = f"lcm-seed{seed}"
             inside = ("objective=lcm", f"seed={seed}", CFG, f"objective.guidance={BEST:g}")
             if self._distilled(name, *inside, RATE):
@@ -224,6 +229,10 @@ class OneStep(Lab):
     def _distilled(self, name: str, *words: str) -> bool:
         own = (f"training.steps={self.distilling}", "state_every_steps=500")
         return self.tried(name, "distill", "init_from=base", f"out=models/{name}", *words, *own)
+
+    def _untold(self, name: str, steps: Sequence[int]) -> None:
+        model = self.folder / (name if name == BASE else f"models/{name}")
+        measure_untold(self, name, model, steps, f"{Path(REAL).stem}.txt", self.images)
 
     def _curves(self, name: str, *words: str) -> None:
         self.once(f"curves-{name}", *self._curve_words(name), *words)

@@ -58,10 +58,9 @@ def cell_rows(lab: Lab) -> Iterator[dict[str, str]]:
         }
         for column, score, sign, digits in (("FID", curves.fid, -1, 1), ("CLIP", curves.clip, 1, 3)):
             values = [point.scores[score].value for point in own]
-            best = best_by_evaluations(base, score, sign)
-            ends = [worth(best, value, sign) for value in (float(np.mean(values)), *_ends(values))]
             row[column] = over_seeds(values, digits)
-            row[f"the base needs for that {column}"] = _range(*(ends if len(own) > 1 else ends[:1]))
+            needed = base_needs(best_by_evaluations(base, score, sign), values, sign)
+            row[f"the base needs for that {column}"] = needed
         yield row
     for name, said in lab.failures().items():
         yield {"distilled": name, "steps": f"failed: {said}"}
@@ -145,6 +144,12 @@ def worth(best: Sequence[tuple[int, float]], value: float, sign: int) -> float:
         if low <= value <= high:
             return float(fewer * (more / fewer) ** ((value - low) / (high - low)))
     return inf if value > best[-1][1] else float(best[-1][0])
+
+
+def base_needs(best: Sequence[tuple[int, float]], values: Sequence[float], sign: int) -> str:
+    """The base's evaluations for the mean of these seeds, and at the ends of its interval."""
+    ends = [worth(best, value, sign) for value in (float(np.mean(values)), *_ends(values))]
+    return _range(*(ends if len(values) > 1 else ends[:1]))
 
 
 def _range(middle: float, *ends: float) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from math import inf
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from analysis.sampling_curves.points import CurvePoint
+from benchmarks import one_step_untold
 from benchmarks.lab import Lab
 from benchmarks.one_step import CELLS, ONE_STEP, of_cell
 from benchmarks.one_step_page import write_page
@@ -92,6 +95,30 @@ def test_adapters_are_joined_over_seeds(tmp_path: Path) -> None:
         "edge F1", "t2i", "diffusion-full", "2",
     )  # fmt: skip
     assert found["with it"].startswith("0.600 (") and found["gain"].startswith("0.200 (")
+
+
+def test_without_captions_the_base_is_told_by_steps_and_others_by_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fids = {"base-steps1": 4000.0, "base-steps4": 1000.0, "base-steps8": 1200.0, "base-steps50": 500.0}
+    fids |= {"ema-full-seed0-steps1": 1990.0, "ema-full-seed1-steps1": 2010.0, "lcm-seed0-steps4": 1000.0}
+    for name in fids:
+        (tmp_path / "untold" / name).mkdir(parents=True)
+        (tmp_path / "untold" / name / "scores.json").write_text("{}")
+
+    def load(folder: Path) -> Any:
+        score = Score("fid", fids[folder.name], None, None, 200, ())  # type: ignore[arg-type]
+        return SimpleNamespace(scores={"fid": score})
+
+    monkeypatch.setattr(one_step_untold.Sheet, "load", load)
+    rows = list(one_step_untold.untold_rows(Lab(tmp_path), "fid"))
+    assert [(row["model"], row["steps"]) for row in rows] == [
+        ("base", "1"), ("base", "4"), ("base", "8"), ("base", "50"), ("ema-full", "1"), ("lcm", "4"),
+    ]  # fmt: skip
+    assert rows[0]["FID"] == "4000" and rows[4]["FID"].startswith("2000 (1873 to 2127)")
+    middle = 4 ** (2000 / 3000)  # along the log of its steps, from 1 to 4
+    assert rows[4]["the base needs for that FID"].startswith(f"{middle:.1f} (")
+    assert rows[5]["the base needs for that FID"] == "4.0"
 
 
 def test_a_page_shows_a_row_of_samples_of_each_model(tmp_path: Path) -> None:
