@@ -162,8 +162,9 @@ class OneStep(Lab):
             f"A base of {self.steps:,} steps with caption dropout, distilled for {self.distilling:,} and "
             f"adapted for {self.adapting:,} steps of 16 images. FID and CLIP score are those of a search's "
             f"trials, of {self.images:,} images; lower and higher is better. Intervals are 95 %: of the base "
-            "over images, of all else over seeds. Evaluations are passes of the network, two a step with "
-            "guidance; what the base needs is its fewest that score so, by whatever guidance."
+            "over images, of all else over seeds (of an FID by its logarithm). Evaluations are passes of the "
+            "network, two a step with guidance; what the base needs is its fewest that score so, by whatever "
+            "guidance."
         )
 
     def of_base(self) -> tuple[bool, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from math import inf
+from math import exp, inf
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ def cell_rows(lab: Lab) -> Iterator[dict[str, str]]:
         }
         for column, score, sign, digits in (("FID", curves.fid, -1, 1), ("CLIP", curves.clip, 1, 3)):
             values = [point.scores[score].value for point in own]
-            row[column] = over_seeds(values, digits)
+            row[column] = over_seeds(values, digits, logarithmic=sign < 0)
             needed = base_needs(best_by_evaluations(base, score, sign), values, sign)
             row[f"the base needs for that {column}"] = needed
         yield row
@@ -106,20 +106,23 @@ def evaluations(point: CurvePoint) -> int:
     return point.steps * (2 if point.guidance != 1 and not point.model.startswith(LCM) else 1)
 
 
-def over_seeds(values: Sequence[float], digits: int) -> str:
-    mean = float(np.mean(values))
+def over_seeds(values: Sequence[float], digits: int, *, logarithmic: bool = False) -> str:
+    """The mean and Student's interval of it; of the logarithm where seeds multiply a score, as an FID."""
+    mean, low, high = _mean_and_ends(values, logarithmic)
     if len(values) < 2:
         return f"{mean:.{digits}f}"
-    low, high = _ends(values)
     return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    """Of Student's interval; without bounds for one seed."""
+def _mean_and_ends(values: Sequence[float], logarithmic: bool) -> tuple[float, float, float]:
+    """The ends without bounds for one seed."""
     if len(values) < 2:
-        return -inf, inf
-    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return float(np.mean(values)) - half, float(np.mean(values)) + half
+        return values[0], -inf, inf
+    seen = np.log(values) if logarithmic else np.asarray(values)
+    mean = float(np.mean(seen))
+    half = float(stats.t.ppf(0.975, len(seen) - 1) * np.std(seen, ddof=1) / np.sqrt(len(seen)))
+    found = mean, mean - half, mean + half
+    return tuple(map(exp, found)) if logarithmic else found  # type: ignore[return-value]
 
 
 def best_by_evaluations(points: Sequence[CurvePoint], score: str, sign: int) -> list[tuple[int, float]]:
@@ -147,9 +150,10 @@ def worth(best: Sequence[tuple[int, float]], value: float, sign: int) -> float:
 
 
 def base_needs(best: Sequence[tuple[int, float]], values: Sequence[float], sign: int) -> str:
-    """The base's evaluations for the mean of these seeds, and at the ends of its interval."""
-    ends = [worth(best, value, sign) for value in (float(np.mean(values)), *_ends(values))]
-    return _range(*(ends if len(values) > 1 else ends[:1]))
+    """The base's evaluations for the mean of these seeds, and at the ends of its interval; of what is better
+    where lower (`sign` -1), by the logarithm."""
+    needed = [worth(best, value, sign) for value in _mean_and_ends(values, sign < 0)]
+    return _range(*(needed if len(values) > 1 else needed[:1]))
 
 
 def _range(middle: float, *ends: float) -> str:

@@ -54,7 +54,12 @@ def untold_rows(lab: Lab, fid: str) -> Iterator[dict[str, str]]:
     ]
     for (way, steps), scores in sorted(found.items(), key=lambda item: (item[0][0] != BASE, *item[0])):
         values = [score.value for score in scores]
-        row = {"model": way, "steps": str(steps), "seeds": str(len(scores)), "FID": over_seeds(values, 0)}
+        row = {
+            "model": way,
+            "steps": str(steps),
+            "seeds": str(len(scores)),
+            "FID": over_seeds(values, 0, logarithmic=True),
+        }
         if way == BASE:
             yield row | {"FID": _over_images(scores[0]), "the base needs for that FID": "-"}
         else:

@@ -65,6 +65,7 @@ def test_guidance_takes_two_evaluations_unless_the_network_is_told_it() -> None:
 def test_a_mean_over_seeds_has_student_s_interval() -> None:
     assert over_seeds([5.0], 1) == "5.0"
     assert over_seeds([1.0, 2.0, 3.0], 2) == "2.00 (-0.48 to 4.48)"  # 4.303 / sqrt 3
+    assert over_seeds([10.0, 100.0, 1000.0], 0, logarithmic=True) == "100 (0 to 30489)"  # 100 * 10^2.48414
 
 
 def test_every_cell_says_each_word_once_and_none_without_effect() -> None:
@@ -115,7 +116,7 @@ def test_without_captions_the_base_is_told_by_steps_and_others_by_what_it_needs(
     assert [(row["model"], row["steps"]) for row in rows] == [
         ("base", "1"), ("base", "4"), ("base", "8"), ("base", "50"), ("ema-full", "1"), ("lcm", "4"),
     ]  # fmt: skip
-    assert rows[0]["FID"] == "4000" and rows[4]["FID"].startswith("2000 (1873 to 2127)")
+    assert rows[0]["FID"] == "4000" and rows[4]["FID"] == "2000 (1877 to 2131)"
     middle = 4 ** (2000 / 3000)  # along the log of its steps, from 1 to 4
     assert rows[4]["the base needs for that FID"].startswith(f"{middle:.1f} (")
     assert rows[5]["the base needs for that FID"] == "4.0"
