@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import exp, inf
 from pathlib import Path
@@ -128,13 +128,16 @@ def _mean_and_ends(values: Sequence[float], logarithmic: bool) -> tuple[float, f
 def best_by_evaluations(points: Sequence[CurvePoint], score: str, sign: int) -> list[tuple[int, float]]:
     """(evaluations, goodness) of the best of so many or fewer, by whatever guidance; `sign` 1: higher is
     better."""
-    found, best = [], -inf
-    for point in sorted(points, key=lambda point: (evaluations(point), -sign * point.scores[score].value)):
-        value = sign * point.scores[score].value
-        if value > best:
-            found.append((evaluations(point), value))
-            best = value
-    return found
+    return rising((evaluations(point), sign * point.scores[score].value) for point in points)
+
+
+def rising(found: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """(evaluations, goodness) of those that are better than all of so many or fewer."""
+    best: list[tuple[int, float]] = []
+    for count, value in sorted(found, key=lambda each: (each[0], -each[1])):
+        if not best or value > best[-1][1]:
+            best.append((count, value))
+    return best
 
 
 def worth(best: Sequence[tuple[int, float]], value: float, sign: int) -> float:

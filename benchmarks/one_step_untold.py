@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.lab import Lab
-from benchmarks.one_step_tables import BASE, base_needs, over_seeds
+from benchmarks.one_step_tables import BASE, base_needs, over_seeds, rising
 from evaluators.protocols.score import Score
 from evaluators.protocols.sheet import FILE, Sheet
 from training.devices import choose_device
@@ -46,12 +46,7 @@ def untold_rows(lab: Lab, fid: str) -> Iterator[dict[str, str]]:
         name, _, number = file.parent.name.rpartition("-steps")
         way = name if name == BASE else name.rpartition("-seed")[0]
         found.setdefault((way, int(number)), []).append(Sheet.load(file.parent).scores[fid])
-    base = sorted((steps, -scores[0].value) for (way, steps), scores in found.items() if way == BASE)
-    best = [
-        (steps, value)
-        for place, (steps, value) in enumerate(base)
-        if value > max((each for _, each in base[:place]), default=-np.inf)
-    ]
+    best = rising((steps, -scores[0].value) for (way, steps), scores in found.items() if way == BASE)
     for (way, steps), scores in sorted(found.items(), key=lambda item: (item[0][0] != BASE, *item[0])):
         values = [score.value for score in scores]
         row = {

@@ -126,12 +126,12 @@ def carried_over(
     here: RecordedTable, there: RecordedTable, networks: Sequence[str]
 ) -> tuple[CarriedOver, ...]:
     """Every score there that has its like here; empty for fewer than `FEWEST_COMPARED` networks."""
-    found = []
-    for one, other in matching_metrics(here, there):
-        ours, theirs = _ends(here, one, networks), _ends(there, other, networks)
-        if len(networks) >= FEWEST_COMPARED:
-            found.append(_carried(one, other, ours, theirs))
-    return tuple(found)
+    if len(networks) < FEWEST_COMPARED:
+        return ()
+    return tuple(
+        _carried(one, other, _ends(here, one, networks), _ends(there, other, networks))
+        for one, other in matching_metrics(here, there)
+    )
 
 
 def _shared(values: ByNetwork) -> tuple[list[str], list[int]]:

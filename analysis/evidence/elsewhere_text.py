@@ -14,6 +14,7 @@ from analysis.replay.table import RecordedTable
 from search.formats import counted
 from search.runs.bundle import Bundled
 from search.statistics.verdicts import Interval
+from space.shared.plain import first_few
 
 _EXPLAINED = (
     "Spearman's rank correlation, with the 95 % interval of a bootstrap over networks. *Means*: of all seeds "
@@ -33,7 +34,6 @@ _DECISIONS_EXPLAINED = (
 
 
 _WORDS = ("otherwise", "as here")
-_NAMED_AT_MOST = 3  # runs of a side that ended early
 
 
 def page(
@@ -77,11 +77,8 @@ def _orders(found: Elsewhere, tables: tuple[RecordedTable, RecordedTable]) -> Ch
 def ended_early(side: str, table: RecordedTable) -> list[str]:
     """What is in no figure, since it did not come to its end."""
     runs = [f"{run.origin}: stopped" for run in table.stopped] + list(table.left_out)
-    if not runs:
-        return []
-    named = "; ".join(runs[:_NAMED_AT_MOST])
-    more = f" and {len(runs) - _NAMED_AT_MOST} more" if len(runs) > _NAMED_AT_MOST else ""
-    return [f"{side}: {counted(len(runs), 'run')} not at the end, which count nowhere: {named}{more}."]
+    said = f"{side}: {counted(len(runs), 'run')} not at the end, which count nowhere: {first_few(runs)}."
+    return [said] if runs else []
 
 
 def _table(rows: Sequence[CarriedOver]) -> str:

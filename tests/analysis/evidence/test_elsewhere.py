@@ -123,7 +123,7 @@ def test_one_missing_run_takes_one_network_from_the_ceiling_and_none_from_the_or
 
 
 def test_networks_of_too_few_shared_seeds_have_an_order_and_no_ceiling() -> None:
-    """Four of sixteen have two seeds here; the others one."""
+    """Two of sixteen have two seeds here; the others one."""
     world = World(noise=0.0001, truth=lambda network: quality(PLACES)[network.id])
     entries = [(network, 0) for network in SIXTEEN[:8]] + [(network, 1) for network in SIXTEEN[8:]]
     here = table(world.run("table", entries + [(network, 1) for network in SIXTEEN[:2]]))
