@@ -155,7 +155,8 @@ class TrainingLoop(Generic[Trained]):
         def make(number: int) -> object:
             return self.objective.batch(number // count + offset, parts[number % count].rows)
 
-        return ahead(on_own_stream(make, self.device), range(self.step * count, step * count))
+        numbers = range(self.step * count, step * count)
+        return ahead(on_own_stream(make, self.device), numbers, on_one_core=self.device.type == "cpu")
 
     def _take_step(self, batches: Iterator[object]) -> float:
         names = self.objective.turns(self.step)

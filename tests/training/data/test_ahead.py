@@ -6,6 +6,7 @@ import threading
 from contextlib import closing
 
 import pytest
+import torch
 
 from training.data.ahead import ahead
 
@@ -66,3 +67,15 @@ def test_the_thread_has_ended_when_the_taker_leaves(leaving: type[BaseException]
             if batch == 3:
                 raise leaving
     assert not threads[0].is_alive() and len(threads) <= 7
+
+
+def test_one_core_is_that_threads_alone() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with closing(ahead(lambda step: torch.get_num_threads(), range(9), on_one_core=True)) as cores:
+            assert next(cores) == 1 and torch.get_num_threads() == 3
+        with closing(ahead(lambda step: torch.get_num_threads(), range(9))) as cores:
+            assert next(cores) == 3  # a new thread
+    finally:
+        torch.set_num_threads(before)
