@@ -43,7 +43,7 @@ class DistillCommand(LongTraining):
     card: CardSettings = field(default_factory=CardSettings)
 
     def __post_init__(self) -> None:
-        self.check_kept([self.training.steps])
+        self.check_counts([self.training.steps])
         if self.training.ema_lengths and self.objective.finetune == "lora":
             raise InputError(
                 "training.ema_lengths: none are kept beside objective.finetune: lora; allowed: []"
@@ -72,7 +72,8 @@ def of_base(command: DistillCommand) -> dict[str, Any]:
 
 def notes_of(command: DistillCommand, words: Sequence[str]) -> list[str]:
     """What a person should know of what is asked for, in lines."""
-    return [*_unlearnt(command), *_off_its_steps(command), *_without_effect(command, words)]
+    alone = [f"note: {line}" for line in command.without_effect_alone(command.workers)]
+    return [*_unlearnt(command), *_off_its_steps(command), *_without_effect(command, words), *alone]
 
 
 def _unlearnt(command: DistillCommand) -> Iterator[str]:

@@ -19,14 +19,17 @@ from space.shared.console import command_console
 from space.shared.files import alone_in, write_whole
 from space.shared.plain import InputError, flat, to_plain
 from space.shared.retries import StorageAway
-from training.distributed.ranks import given_workers
+from training.distributed.ranks import Parallel, given_workers
 from training.failures import Collapsed, Diverged, WorkersLost, is_out_of_memory
 from training.files import CONFIG_NAME, STATES_FOLDER, has_states, states_in
 from training.kept import KeptTraining
 from training.run import Kept, RunSettings, TrainingRun
 
 WORDS = "overrides.yaml"
-OF_FOLDER = {"state_every_steps": 1, "images": 1, "keep_last": 1, "rollbacks": 0}  # the least of each
+LEAST = {
+    "state_every_steps": 1, "images": 1, "keep_last": 1, "rollbacks": 0, "workers": 1, "min_workers": 1,
+    "restarts": 0,
+}  # fmt: skip
 # What a training may be gone on with otherwise: it learns the same, or for longer.
 OF_EXECUTION = {
     "steps", "device", "precision", "micro_batch", "memory_format", "compile", "checkpointing",
@@ -46,6 +49,10 @@ class LongTraining:
     keep_steps: tuple[int, ...] = ()
     rollbacks: int = 1
     images: int = 48
+    workers: int = 1
+    parallel: Parallel = "ddp"
+    min_workers: int = 1
+    restarts: int = 3
     presets: dict[str, str] = field(default_factory=dict)
 
     def kept(self) -> RunSettings:
@@ -64,16 +71,24 @@ class LongTraining:
             if getattr(self, name) < value:
                 raise InputError(f"{name}: {getattr(self, name)} is not possible; allowed: {value} or more")
 
-    def check_kept(self, ends: Sequence[int]) -> None:
+    def check_counts(self, ends: Sequence[int]) -> None:
         """Raises InputError for counts that are too small, and for states that are to stay of steps, other
         than those at which training ends, that write none."""
-        self.check_least(OF_FOLDER)
+        self.check_least(LEAST)
+        if self.min_workers > self.workers and self.min_workers > 1:
+            raise InputError(f"min_workers: {self.min_workers}; allowed: 1 to {self.workers} (workers)")
         own = [step for step in self.keep_steps if step not in ends]
         if odd := [step for step in own if step < 1 or step % self.state_every_steps]:
             raise InputError(
                 f"keep_steps: {odd[0]} is no step at which a state is written; allowed: multiples of "
                 f"{self.state_every_steps} (state_every_steps)"
             )
+
+    def without_effect_alone(self, many: int) -> list[str]:
+        """A line for what nothing acts on where so many train together."""
+        if self.parallel == "ddp" or many > 1 or given_workers() is not None:
+            return []
+        return [f"parallel={self.parallel} has no effect: there is one worker"]
 
 
 ASKS_TO_STOP = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what clusters send before they take a machine
@@ -109,15 +124,6 @@ def held(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise InputError(f"out: {str(folder)!r} cannot be written: {error}") from None
         yield
-
-
-def check_alone(command: str) -> None:
-    """Raises InputError where the environment says that this is one of several workers, which would all do
-    the same."""
-    if (workers := given_workers() or 1) > 1:
-        raise InputError(
-            f"WORLD_SIZE: {workers} is set, and mdsearch {command} trains in one process; allowed: 1, or none"
-        )
 
 
 def check_ahead(folder: Path, end: int, field: str) -> None:
@@ -167,36 +173,40 @@ def came_to_its_end(train: Callable[[], object], verb: str, folder: Path, group:
 def run_in_folder(
     trainer: Kept, folder: Path, command: LongTraining
 ) -> Iterator[tuple[TrainingRun[Kept], Callable[[], bool]]]:
-    """A run in a folder that nobody else writes to, and whether somebody asks to stop.
+    """A run in a folder that nobody else writes to, and whether somebody asks to stop; by all workers.
 
     Raises:
         KeyboardInterrupt: at the end, if somebody did; it has been said how to go on.
     """
-    with (
-        held(folder),
-        interruption() as stopped,
-        closing(TrainingRun(trainer, folder, command.kept(), stopped=stopped)) as run,
-    ):
-        yield run, stopped
+    ranks = trainer.ranks
+
+    def stopped() -> bool:
+        return ranks.asked
+
+    with ExitStack() as stack:
+        if ranks.is_first:
+            stack.enter_context(held(folder))
+        ranks.asks = stack.enter_context(interruption())
+        run = TrainingRun(trainer, folder, command.kept(), stopped=stopped)
+        yield stack.enter_context(closing(run)), stopped
     end_if_stopped(stopped, trainer, folder)
 
 
-def train_in_sight(
-    run: TrainingRun[Any], end: int, last: int, *, of: str = "", beside: str = "", shows: bool = True
-) -> None:
-    """Train to `end` of `last` steps, having said what is trained, on what, and where. Raises as `train_to`.
+def train_in_sight(run: TrainingRun[Any], end: int, last: int, *, of: str = "", beside: str = "") -> None:
+    """Train to `end` of `last` steps, having said what is trained, on what, where, and by how many workers.
+    Raises as `train_to`.
 
     Args:
         of: what the parameters are of, and `beside` what else is to be said.
-        shows: whether this process tells how far it is.
     """
-    trainer = run.trainer
+    trainer, ranks = run.trainer, run.trainer.ranks
+    by = "" if ranks.size == 1 else f", by {ranks.size} workers ({ranks.parallel})"
     print(
         f"{trainer.parameters:,} parameters{of} on {trainer.device}, {trainer.data.train_images:,} images of "
-        f"{trainer.data.image_size_px} px, steps {trainer.step} to {end}, in {run.folder}{beside}"
+        f"{trainer.data.image_size_px} px, steps {trainer.step} to {end}, in {run.folder}{by}{beside}"
     )
     with training_progress(command_console(), last, trainer.step) as advance:
-        run.train_to(end, advance if shows else lambda step, loss: None)
+        run.train_to(end, advance if ranks.is_first else lambda step, loss: None)
 
 
 def end_if_stopped(stopped: Callable[[], bool], trainer: KeptTraining[Any], folder: Path) -> None:

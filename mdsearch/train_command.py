@@ -22,7 +22,6 @@ from space.shared.plain import InputError, from_plain, to_plain
 from training.card_parts import CardSettings
 from training.data.factory import DataSettings
 from training.data.scenes import ScenesSettings
-from training.distributed.ranks import Parallel, given_workers
 from training.figures import check_figures
 from training.files import ARCHITECTURE_NAME, CONFIG_NAME
 from training.latents import make_codec
@@ -34,7 +33,6 @@ TRAIN_TEXTS = (
     "arch_file", "run", "out", "resume", "init_from", "data.folder", "data.captions", "data.source",
     "card.licence", "card.data_licence",
 )  # fmt: skip
-LEAST = {"workers": 1, "min_workers": 1, "restarts": 0}
 OF_RUN = ("proxy", "data", "training")
 CPU = torch.device("cpu")
 STEPS = {"steps": None}  # of a training; they do not tell one from another
@@ -63,10 +61,6 @@ class TrainCommand(LongTraining):
     stages: tuple[StageSettings, ...] = ()
     scores: bool = False
     run: str | None = None
-    workers: int = 1
-    parallel: Parallel = "ddp"
-    min_workers: int = 1
-    restarts: int = 3
     dry_run: bool = False
     throughput: float | None = None
     accelerators: int | None = None
@@ -80,16 +74,13 @@ class TrainCommand(LongTraining):
         check_figures(self.throughput, accelerators=self.accelerators, expected_images=fewest)
         if self.format != "text" and not self.dry_run:
             raise InputError(f"format: {self.format!r} is of a plan; allowed: text, or beside dry_run=true")
-        self.check_least(LEAST)
-        if self.min_workers > self.workers and self.min_workers > 1:
-            raise InputError(f"min_workers: {self.min_workers}; allowed: 1 to {self.workers} (workers)")
         ends = [stage.until for stage in self.all_stages()]
         if len(self.expected_images) not in (0, 1, len(ends)):
             raise InputError(
                 f"expected_images: {len(self.expected_images)} of them; allowed: none, one, or one for "
                 f"each of {len(ends)} stages"
             )
-        self.check_kept(ends)
+        self.check_counts(ends)
 
     def architecture(self) -> Architecture:
         """At the paper's scale."""
@@ -149,9 +140,7 @@ class TrainCommand(LongTraining):
                 f"training.warmup_steps={training.warmup_steps} of {steps} steps: the learning rate never is "
                 f"{training.learning_rate:g}"
             )
-        if self.parallel != "ddp" and self.together == 1 and given_workers() is None:
-            lines.append(f"parallel={self.parallel} has no effect: there is one worker")
-        return lines
+        return [*lines, *self.without_effect_alone(self.together)]
 
     def expected(self, place: int) -> int | None:
         """How many images a stage is said to have, by its number."""

@@ -20,6 +20,7 @@ from space.shared.plain import InputError, from_plain, nearest, to_plain
 from space.shared.seeds import generator
 from training.adapter_kinds import ADAPTERS, AdapterKind
 from training.data.dataset import Dataset
+from training.distributed.ranks import RankGroup
 from training.files import SAMPLES_NAME, TEXT_WEIGHTS
 from training.frozen_folders import LATENTS_FOLDER, frozen_digest
 from training.generation.grid import save_grid
@@ -92,7 +93,14 @@ class AdapterTrainer(Trainer):
     command: ClassVar[str] = "train adapter"
 
     def __init__(
-        self, base: Path, data: Dataset, settings: TrainingSettings, own: AdapterKind, *, seed: int
+        self,
+        base: Path,
+        data: Dataset,
+        settings: TrainingSettings,
+        own: AdapterKind,
+        *,
+        seed: int,
+        ranks: RankGroup | None = None,
     ) -> None:
         if own.sees_images and (data.encoders or data.name == "encoded"):
             raise InputError(f"data: encoded holds latents; adapter={own.name} learns from images")
@@ -108,6 +116,7 @@ class AdapterTrainer(Trainer):
             objective=partial(_objective, base=self.base, folder=base, own=own),
             identity={"base": model_identity(base)["digest"], "adapter": own.name},
             vocabulary=self.base.settings.vocabulary,
+            ranks=ranks,
         )
         trained = self.objective.model.unet.named_parameters()
         self.parameters = sum(each.numel() for _, each in trained if each.requires_grad)

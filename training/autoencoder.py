@@ -21,6 +21,7 @@ from space.shared.files import write_whole
 from space.shared.plain import InputError, to_plain
 from training.data.dataset import Dataset, as_pixels
 from training.devices import choose_device
+from training.distributed.ranks import RankGroup
 from training.failures import Diverged
 from training.files import SAMPLES_NAME
 from training.generation.grid import save_grid
@@ -70,6 +71,7 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
             encoder, and the scale with it.
         start_name: of what it was read from, for messages.
         new_decoder: the decoder begins at random, also where it is the same as that of `start`.
+        ranks: the workers that share each batch.
 
     Raises:
         InputError: autoencoder, data, settings and start do not fit.
@@ -88,6 +90,7 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
         start: StoredAutoencoder | None = None,
         start_name: str = "init_from",
         new_decoder: bool = False,
+        ranks: RankGroup | None = None,
     ) -> None:
         check_data(autoencoder, data, settings)
         self.autoencoder = replace(autoencoder, image_size=data.image_size_px)
@@ -112,7 +115,7 @@ class AutoencoderTrainer(KeptTraining[AutoencoderNetwork]):
             own["perceptual"] = f"{perceptual.name}, {perceptual.digest}"
         with random_of("objective", seed):
             objective = ReconstructionObjective(model, data, settings, seed, perceptual, device)
-        super().__init__(objective, settings.of_the_loop(), device, own)
+        super().__init__(objective, settings.of_the_loop(), device, own, ranks)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
 
     # ------------------------------------------------------------------ what is kept

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 from space.shared.plain import ByName, InputError
 from training.adapters import LORA_FOLDER, has_lora, is_lora, merged, save_lora
 from training.data.dataset import Dataset
+from training.distributed.ranks import RankGroup
 from training.generation.identity import model_identity
 from training.initial import check_same, take_weights
 from training.model import Model, ModelSettings
@@ -70,7 +71,14 @@ class Distiller(Trainer):
     command: ClassVar[str] = "distill"
 
     def __init__(
-        self, base: Path, data: Dataset, settings: TrainingSettings, own: StudentSettings, *, seed: int
+        self,
+        base: Path,
+        data: Dataset,
+        settings: TrainingSettings,
+        own: StudentSettings,
+        *,
+        seed: int,
+        ranks: RankGroup | None = None,
     ) -> None:
         self.own, model = own, load_base(base, own, settings.device)
         teacher, identity = (
@@ -86,6 +94,7 @@ class Distiller(Trainer):
             seed=seed,
             objective=partial(_objective, base=model, folder=base, teacher=teacher, own=own),
             identity=identity,
+            ranks=ranks,
         )
         network = self.averaged.unet.named_parameters()
         self.parameters = sum(parameter.numel() for name, parameter in network if not is_lora(name))

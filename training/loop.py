@@ -76,6 +76,7 @@ class TrainingLoop(Generic[Trained]):
     ) -> None:
         self.objective, self.settings, self.device = objective, settings, device
         self.ranks = RankGroup() if ranks is None else ranks
+        objective.total = None if self.ranks.size == 1 else self.ranks.total
         self.micro_batches = MicroBatches(settings, self.ranks)
         self.identity = {"objective": objective.name, **identity}
         self.step = self.data_offset = self.rollbacks = 0

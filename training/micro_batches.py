@@ -57,9 +57,9 @@ class MicroBatches:
     def halved(self) -> int:
         return (self._at_once() + 1) // 2
 
-    def shrink(self, most: int) -> None:
-        """Memory ran out before: not again."""
-        if most < self.most:
+    def shrink(self, most: int | None) -> None:
+        """Memory ran out before: not again. None: it did not."""
+        if most is not None and most < self.most:
             self.most, self.is_halved = most, True
 
     def _share(self, rank: int) -> range:

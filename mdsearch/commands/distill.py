@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from conf.words import expand
+from mdsearch.by_workers import train_by_workers
 from mdsearch.distill_command import DistillCommand, distill_command_of, notes_of, of_base
 from mdsearch.long_training import (
     came_to_its_end,
     check_ahead,
-    check_alone,
     check_same_training,
     keep_words,
     run_in_folder,
@@ -28,6 +28,7 @@ from space.shared.console import command_console
 from space.shared.plain import InputError, to_plain
 from training.data.factory import load_data
 from training.distillation import Distiller
+from training.distributed.ranks import RankGroup, given_workers
 from training.files import ARCHITECTURE_NAME
 from training.handing_over import withdraw
 from training.model import load_model
@@ -37,7 +38,6 @@ from training.run import BEFORE, ModelScores, TrainingRun, curve_lines, last_sco
 
 
 def main(words: list[str]) -> int:
-    check_alone("distill")
     if any(word in ("-m", "--multirun") for word in words):
         return _sweep([word for word in words if word not in ("-m", "--multirun")])
     command, words = distill_command_of(words)
@@ -49,10 +49,11 @@ def main(words: list[str]) -> int:
 
 
 def _is_distilled(command: DistillCommand, words: list[str]) -> bool:
-    return came_to_its_end(partial(distill, command, words), Distiller.command, command.folder())
+    training = partial(train_by_workers, distill, command, words, command.training)
+    return came_to_its_end(training, Distiller.command, command.folder())
 
 
-def distill(command: DistillCommand, words: list[str]) -> Path:
+def distill(command: DistillCommand, words: list[str], ranks: RankGroup, micro_batch: int | None) -> Path:
     """Train to `training.steps`, going on from the last state in the folder; returns the folder.
 
     Raises:
@@ -62,32 +63,39 @@ def distill(command: DistillCommand, words: list[str]) -> Path:
     """
     folder, base, last = command.folder(), Path(command.init_from), command.training.steps
     check_ahead(folder, last, "training.steps")
-    data = load_data(command.data)
+    data = ranks.in_turn(partial(load_data, command.data))
     for line in [*data.notes(), *notes_of(command, words)]:
         print(line)
-    trainer = Distiller(base, data, command.training, command.objective, seed=command.seed)
+    trainer = Distiller(base, data, command.training, command.objective, seed=command.seed, ranks=ranks)
+    trainer.micro_batches.shrink(micro_batch)
     trainer.say = print
     for line in trainer.unread_text():
         print(line)
     with run_in_folder(trainer, folder, command) as (run, stopped):
         deciding = {"objective": command.objective, "training": command.training}
-        check_same_training(folder, command.resume, "objective", deciding)
+        ranks.first(partial(check_same_training, folder, command.resume, "objective", deciding))
         run.go_on()
-        _keep(folder, command, words)
-        withdraw(folder)
-        write_card(folder, _card(command, trainer, folder))
-        if command.scores:
-            plain = to_plain(command, all_fields=True)
-            groups = {name: plain[name] for name in ("data", "training")}
-            run.scores = embedded_scores(groups, command.seed, trainer, folder)
-            if trainer.step == 0:
-                _note_base(run, base)
+        ranks.first(partial(_describe, command, words, run))
         train_in_sight(run, last, last)
         if not stopped():
-            hand_over_and_say(folder, partial(_card, command, trainer, folder))
+            ranks.first(partial(hand_over_and_say, folder, partial(_card, command, trainer, folder)))
     if (said := told_by_luck(_told_apart(folder))) is not None:
         print(said)
     return folder
+
+
+def _describe(command: DistillCommand, words: list[str], run: TrainingRun[Distiller]) -> None:
+    """In its folder, before it is trained; with the scores of what it begins with."""
+    trainer, folder = run.trainer, run.folder
+    _keep(folder, command, words)
+    withdraw(folder)
+    write_card(folder, _card(command, trainer, folder))
+    if command.scores:
+        plain = to_plain(command, all_fields=True)
+        groups = {name: plain[name] for name in ("data", "training")}
+        run.scores = embedded_scores(groups, command.seed, trainer, folder)
+        if trainer.step == 0:
+            _note_base(run, Path(command.init_from))
 
 
 def _told_apart(folder: Path) -> list[float]:
@@ -96,7 +104,7 @@ def _told_apart(folder: Path) -> list[float]:
     return [line["told_apart"] for line in lines if "told_apart" in line]
 
 
-def _note_base(run: TrainingRun, base: Path) -> None:
+def _note_base(run: TrainingRun[Distiller], base: Path) -> None:
     """The scores of the base as it generates, and of its single steps before any training."""
     trainer = run.trainer
     before = run.measured(load_model(base, str(trainer.device))).scores
@@ -126,6 +134,11 @@ def _sweep(words: list[str]) -> int:
     starts, and the same sweep again goes on where it was."""
     if any(word.startswith("resume=") for word in words):
         raise InputError("resume: one folder at a time; the same sweep again goes on with all of its own")
+    if (workers := given_workers() or 1) > 1:
+        raise InputError(
+            f"-m: one distillation after another, where the environment has WORLD_SIZE={workers}, which is "
+            f"for one; needed: workers={workers} and no launcher, or one folder at a time"
+        )
     combinations = expand(words)
     cells = {cell: distill_command_of(own) for cell, own in _named(combinations).items()}
     status, found = 0, dict[str, dict[str, float] | None]()

@@ -9,8 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch
-
+from mdsearch.by_workers import train_by_workers
 from mdsearch.long_training import (
     came_to_its_end,
     check_ahead,
@@ -29,10 +28,7 @@ from mdsearch.training_session import embedded_scores, hand_over_and_say
 from space.shared.command_lines import command_line
 from space.shared.plain import InputError, to_plain
 from training.data.factory import load_data
-from training.devices import choose_device
-from training.distributed.base import check_shares
-from training.distributed.launch import be_one_of_many, run_workers
-from training.distributed.ranks import RankGroup, given_workers, join, leave
+from training.distributed.ranks import RankGroup
 from training.encoders import check_size
 from training.files import ARCHITECTURE_NAME, CARD_NAME, CONFIG_NAME, PIPELINE_FOLDER, has_states
 from training.handing_over import withdraw
@@ -47,14 +43,8 @@ from training.trainer import Trainer
 LEARNS = ("training", "stages", "init_from")  # fields that decide what a step does, beside a state's identity
 
 
-def train(
-    command: TrainCommand, words: list[str], ranks: RankGroup | None = None, micro_batch: int | None = None
-) -> Path:
+def train(command: TrainCommand, words: list[str], ranks: RankGroup, micro_batch: int | None) -> Path:
     """Train to `training.steps`, going on from the last state in the folder; returns the folder.
-
-    Args:
-        ranks: the workers that share it, this process being one of them; all call it at once.
-        micro_batch: in place of the settings', since memory ran out before.
 
     Raises:
         Diverged: training failed, and again after it had gone back; the state of before is on the disk.
@@ -72,7 +62,6 @@ def train(
             "many or more"
         )
     check_ahead(folder, stages[-1].until, "stages" if command.stages else "training.steps")
-    ranks = RankGroup() if ranks is None else ranks
     make = partial(_trainer, command, ranks, micro_batch)
     first = make(place)
     followers: list[Follower] = []
@@ -90,8 +79,7 @@ def train(
         ranks.first(partial(describe, run))
         if trainer.step == 0 and command.init_from is not None:
             _begin(trainer, Path(command.init_from), run)
-        by = "" if ranks.size == 1 else f", by {ranks.size} workers ({ranks.parallel})"
-        train_in_sight(run, end, stages[-1].until, beside=by, shows=ranks.is_first)
+        train_in_sight(run, end, stages[-1].until)
 
     def stopped() -> bool:
         return ranks.asked
@@ -131,8 +119,7 @@ def _trainer(command: TrainCommand, ranks: RankGroup, micro_batch: int | None, p
         print(line)
     identity = {STAGE: place} if command.stages else {}
     trainer = Trainer(architecture, data, stage.training, seed=command.seed, identity=identity, ranks=ranks)
-    if micro_batch is not None:
-        trainer.micro_batches.shrink(micro_batch)
+    trainer.micro_batches.shrink(micro_batch)
     trainer.say = print
     for line in trainer.unread_text():
         print(line)
@@ -181,52 +168,6 @@ def _keep(folder: Path, command: TrainCommand, words: list[str]) -> None:
     keep_words(folder, words, settings, {ARCHITECTURE_NAME: command.architecture().to_yaml()})
 
 
-def train_by_workers(command: TrainCommand, words: list[str]) -> None:
-    """By this process, by workers that it starts, or as one of those that the environment speaks of.
-
-    Raises:
-        WorkersLost: so many that no more begin again.
-        Exception: as `train`.
-    """
-    given = given_workers()
-    if command.parallel == "fsdp" and (given or command.workers) > 1:
-        check_shares(command.training)
-    if given is None and command.workers == 1:
-        train(command, words)
-    elif given is None:
-        _check_devices(command)
-        run_workers(
-            partial(_as_worker, command, words),
-            command.workers,
-            least=command.min_workers,
-            restarts=command.restarts,
-            say=partial(print, flush=True),  # between the lines of workers
-            preload=[__name__],
-        )
-    elif command.workers in (1, given):
-        be_one_of_many(partial(_as_worker, command, words, None))
-    else:
-        raise InputError(
-            f"workers: {command.workers}, where the environment has WORLD_SIZE={given}; allowed: {given}, or "
-            "to leave it out"
-        )
-
-
-def _as_worker(command: TrainCommand, words: list[str], micro_batch: int | None) -> None:
-    ranks = join(choose_device(command.training.device), command.parallel)
-    train(command, words, ranks, micro_batch)
-    leave()
-
-
-def _check_devices(command: TrainCommand) -> None:
-    device = choose_device(command.training.device)
-    if device.type == "cuda" and command.workers > torch.cuda.device_count():
-        raise InputError(
-            f"workers: {command.workers}, where there are {torch.cuda.device_count()} GPUs; allowed: at most "
-            "one for each, or training.device=cpu"
-        )
-
-
 def main(words: list[str]) -> int:
     command, words = command_of(words)
     if command.dry_run:
@@ -234,7 +175,8 @@ def main(words: list[str]) -> int:
     folder = command.folder()
     for line in command.idle():
         print(f"note: {line}", file=sys.stderr)
-    if not came_to_its_end(partial(train_by_workers, command, words), Trainer.command, folder):
+    training = partial(train_by_workers, train, command, words, command.training)
+    if not came_to_its_end(training, Trainer.command, folder):
         return 1
     print(f"trained: {folder}\ngenerate with: {command_line('generate', model=folder)} prompt='...'")
     if (pipeline := folder / PIPELINE_FOLDER).is_dir():

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from mdsearch.by_workers import train_by_workers
 from mdsearch.long_training import (
     LongTraining,
     came_to_its_end,
     check_ahead,
-    check_alone,
     check_same_training,
     keep_words,
     run_in_folder,
@@ -24,6 +24,7 @@ from training.adapting import AdapterTrainer, beside_base
 from training.card_parts import CardSettings, save_card
 from training.data.factory import DataSettings, load_data
 from training.data.scenes import ScenesSettings
+from training.distributed.ranks import RankGroup
 from training.part_cards import adapter_card
 from training.run import ModelScores, last_scored
 from training.settings import TrainingSettings
@@ -49,7 +50,7 @@ class AdapterCommand(LongTraining):
     card: CardSettings = field(default_factory=CardSettings)
 
     def __post_init__(self) -> None:
-        self.check_kept([self.training.steps])
+        self.check_counts([self.training.steps])
         if self.training.ema_lengths:
             raise InputError("training.ema_lengths: none are kept of an adapter; allowed: []")
 
@@ -67,7 +68,9 @@ def adapter_command(words: list[str]) -> tuple[AdapterCommand, list[str]]:
     return replace(command, training=beside_base(command.training, found.base)), found.words
 
 
-def train_adapter(command: AdapterCommand, words: list[str]) -> AdapterTrainer:
+def train_adapter(
+    command: AdapterCommand, words: list[str], ranks: RankGroup, micro_batch: int | None
+) -> AdapterTrainer:
     """Train to `training.steps`, going on from the last state in the folder.
 
     Raises:
@@ -77,37 +80,37 @@ def train_adapter(command: AdapterCommand, words: list[str]) -> AdapterTrainer:
     """
     folder, last = command.folder(), command.training.steps
     check_ahead(folder, last, "training.steps")
-    data = load_data(command.data)
-    for line in data.notes():
+    data = ranks.in_turn(partial(load_data, command.data))
+    for line in [*data.notes(), *command.without_effect_alone(command.workers)]:
         print(line)
     trainer = AdapterTrainer(
-        Path(command.init_from), data, command.training, command.adapter, seed=command.seed
+        Path(command.init_from), data, command.training, command.adapter, seed=command.seed, ranks=ranks
     )
+    trainer.micro_batches.shrink(micro_batch)
     trainer.say = print
     for line in trainer.unread_text():
         print(line)
     with run_in_folder(trainer, folder, command) as (run, _):
-        check_same_training(
-            folder, command.resume, "adapter", {"adapter": command.adapter, "training": command.training}
-        )
+        deciding = {"adapter": command.adapter, "training": command.training}
+        ranks.first(partial(check_same_training, folder, command.resume, "adapter", deciding))
         run.go_on()
-        keep_words(folder, words, to_plain(replace(command, resume=None)), {})
-        save_card(folder, _card(command, trainer, folder))
+        ranks.first(partial(keep_words, folder, words, to_plain(replace(command, resume=None)), {}))
+        ranks.first(partial(_save_card, command, trainer, folder))
         train_in_sight(run, last, last, of=f" of {command.adapter.name}")
-        save_card(folder, _card(command, trainer, folder))
+        ranks.first(partial(_save_card, command, trainer, folder))
     return trainer
 
 
-def _card(command: AdapterCommand, trainer: AdapterTrainer, folder: Path) -> str:
+def _save_card(command: AdapterCommand, trainer: AdapterTrainer, folder: Path) -> None:
     scored, base = last_scored(folder) or ModelScores(), Path(command.init_from)
-    return adapter_card(folder, trainer, base, command.data, command.card, scored)
+    save_card(folder, adapter_card(folder, trainer, base, command.data, command.card, scored))
 
 
 def main(words: list[str]) -> int:
-    check_alone(AdapterTrainer.command)
     command, words = adapter_command(words)
     folder = command.folder()
-    if not came_to_its_end(partial(train_adapter, command, words), AdapterTrainer.command, folder):
+    training = partial(train_by_workers, train_adapter, command, words, command.training)
+    if not came_to_its_end(training, AdapterTrainer.command, folder):
         return 1
     attach = command_line("attach", model=command.init_from, folder=folder, out=f"{folder}-pipeline")
     print(f"trained: {folder / command.adapter.name}\nas a pipeline, also of what was distilled: {attach}")

@@ -14,12 +14,12 @@ from conf.stored import changed_by_words
 from conf.words import as_entries, as_text, path_of
 from evaluators.networks.perceptual import PerceptualName, check_files, perceptual_network
 from evaluators.networks.weights import WeightsSettings
+from mdsearch.by_workers import train_by_workers
 from mdsearch.long_training import (
     WORDS,
     LongTraining,
     came_to_its_end,
     check_ahead,
-    check_alone,
     check_same_training,
     keep_words,
     read_kept,
@@ -34,6 +34,7 @@ from training.autoencoder import AUTOENCODER_RECORD, AutoencoderTrainer
 from training.card_parts import CardSettings, save_card
 from training.data.factory import DataSettings, load_data
 from training.devices import choose_device
+from training.distributed.ranks import RankGroup
 from training.files import CONFIG_NAME
 from training.objectives.reconstruction import ReconstructionSettings
 from training.part_cards import autoencoder_card
@@ -61,7 +62,7 @@ class AutoencoderCommand(LongTraining):
     card: CardSettings = field(default_factory=CardSettings)
 
     def __post_init__(self) -> None:
-        self.check_kept([self.reconstruction.steps])
+        self.check_counts([self.reconstruction.steps])
 
     def folder(self) -> Path:
         return Path(self.resume or self.out or f"trained/{self.autoencoder.id}-seed{self.seed}")
@@ -86,10 +87,10 @@ def autoencoder_command(words: list[str]) -> tuple[AutoencoderCommand, list[str]
     return command, [*without(before, added), *added]
 
 
-def make_trainer(command: AutoencoderCommand) -> AutoencoderTrainer:
+def make_trainer(command: AutoencoderCommand, ranks: RankGroup) -> AutoencoderTrainer:
     """Raises InputError where autoencoder, data, networks and the weights to begin with do not fit."""
-    data, settings = load_data(command.data), command.reconstruction
-    for line in data.notes():
+    data, settings = ranks.in_turn(partial(load_data, command.data)), command.reconstruction
+    for line in [*data.notes(), *command.without_effect_alone(command.workers)]:
         print(line)
     device = str(choose_device(settings.device))
     judged = settings.adversarial
@@ -100,7 +101,8 @@ def make_trainer(command: AutoencoderCommand) -> AutoencoderTrainer:
         )
     is_asked = command.perceptual != "none" and settings.perceptual > 0
     check_files(command.weights, [command.perceptual] if is_asked else [])
-    network = perceptual_network(command.perceptual, command.weights, device) if is_asked else None
+    make = partial(perceptual_network, command.perceptual, command.weights, device)  # may fetch its weights
+    network = ranks.in_turn(make) if is_asked else None
     begin = command.folder() if _has_weights(command) else command.init_from and Path(command.init_from)
     trainer = AutoencoderTrainer(
         command.autoencoder,
@@ -109,6 +111,7 @@ def make_trainer(command: AutoencoderCommand) -> AutoencoderTrainer:
         seed=command.seed,
         perceptual=network,
         start=_start(begin) if begin else None,
+        ranks=ranks,
     )
     trainer.say = print
     return trainer
@@ -128,7 +131,9 @@ def _has_weights(command: AutoencoderCommand) -> bool:
     )
 
 
-def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> AutoencoderTrainer:
+def train_autoencoder(
+    command: AutoencoderCommand, words: list[str], ranks: RankGroup, micro_batch: int | None
+) -> AutoencoderTrainer:
     """Train to `reconstruction.steps`, going on from the last state in the folder.
 
     Raises:
@@ -138,34 +143,38 @@ def train_autoencoder(command: AutoencoderCommand, words: list[str]) -> Autoenco
     """
     folder, last = command.folder(), command.reconstruction.steps
     check_ahead(folder, last, "reconstruction.steps")
-    trainer = make_trainer(command)
+    trainer = make_trainer(command, ranks)
+    trainer.micro_batches.shrink(micro_batch)
     with run_in_folder(trainer, folder, command) as (run, _):
-        check_same_training(
-            folder, command.resume, "reconstruction", {"reconstruction": command.reconstruction}
-        )
+        deciding = {"reconstruction": command.reconstruction}
+        ranks.first(partial(check_same_training, folder, command.resume, "reconstruction", deciding))
         run.scores = trainer.scores
         run.go_on()
-        settings = to_plain(replace(command, resume=None))
-        keep_words(folder, words, settings, {DESCRIPTION: command.autoencoder.to_yaml()})
-        save_card(folder, _card(command, trainer, folder))
+        settings, texts = (
+            to_plain(replace(command, resume=None)),
+            {DESCRIPTION: command.autoencoder.to_yaml()},
+        )
+        ranks.first(partial(keep_words, folder, words, settings, texts))
+        ranks.first(partial(_save_card, command, trainer, folder))
         looks = f"; perceptual network: {trainer.identity.get('perceptual', 'none')}"
         train_in_sight(run, last, last, beside=looks)
-        save_card(folder, _card(command, trainer, folder))
-    for line in trainer.warnings():
-        print(line)
+        ranks.first(partial(_save_card, command, trainer, folder))
+    if ranks.is_first:
+        for line in trainer.warnings():
+            print(line)
     return trainer
 
 
-def _card(command: AutoencoderCommand, trainer: AutoencoderTrainer, folder: Path) -> str:
+def _save_card(command: AutoencoderCommand, trainer: AutoencoderTrainer, folder: Path) -> None:
     scored = last_scored(folder) or ModelScores()
-    return autoencoder_card(folder, trainer, command.data, command.card, scored)
+    save_card(folder, autoencoder_card(folder, trainer, command.data, command.card, scored))
 
 
 def main(words: list[str]) -> int:
-    check_alone("train autoencoder")
     command, words = autoencoder_command(words)
-    train, folder = partial(train_autoencoder, command, words), command.folder()
-    if not came_to_its_end(train, AutoencoderTrainer.command, folder, "reconstruction"):
+    folder, settings = command.folder(), command.reconstruction.of_the_loop()
+    training = partial(train_by_workers, train_autoencoder, command, words, settings)
+    if not came_to_its_end(training, AutoencoderTrainer.command, folder, "reconstruction"):
         return 1
     print(f"trained: {folder}")
     return 0

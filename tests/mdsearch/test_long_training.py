@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from mdsearch import long_training
-from mdsearch.commands import distill, train_autoencoder
 from mdsearch.long_training import LongTraining
 from space.shared.plain import InputError
 
@@ -23,18 +22,18 @@ from space.shared.plain import InputError
 )
 def test_what_cannot_be_kept_is_refused(fields: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        LongTraining(**{"state_every_steps": 100, **fields}).check_kept([250])  # type: ignore[arg-type]
+        LongTraining(**{"state_every_steps": 100, **fields}).check_counts([250])  # type: ignore[arg-type]
 
 
 def test_states_stay_of_steps_that_write_one_and_of_the_last() -> None:
     chosen = LongTraining(state_every_steps=100, keep_steps=(200, 250))
-    chosen.check_kept([250])
+    chosen.check_counts([250])
     assert (chosen.kept().keep_steps, chosen.kept().images) == ((200, 250), 48)
 
 
-def test_what_one_process_trains_is_not_started_as_several(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By torchrun, each would train the same, and all but one find the folder held."""
+def test_one_worker_has_no_shares_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = LongTraining(parallel="fsdp")
+    assert chosen.without_effect_alone(1) == ["parallel=fsdp has no effect: there is one worker"]
+    assert chosen.without_effect_alone(2) == LongTraining().without_effect_alone(1) == []
     monkeypatch.setattr(long_training, "given_workers", lambda: 2)
-    for main in (distill.main, train_autoencoder.main):
-        with pytest.raises(InputError, match=r"WORLD_SIZE: 2 is set, .* in one process; allowed: 1"):
-            main([])
+    assert chosen.without_effect_alone(1) == []

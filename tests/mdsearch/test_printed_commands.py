@@ -34,6 +34,7 @@ from space.shared.plain import InputError, from_plain, to_plain
 from space.shared.retries import resume_command
 from tests.search.histories import end, open_run, propose
 from tests.search.sweeps import searches_of
+from training.distributed.ranks import RankGroup
 
 NAMES = ["2024", "-größe=3 [it's]?"]  # more of them in tests/conf/test_pasted.py
 OWN = (  # what none of the defaults is
@@ -147,7 +148,7 @@ class Untrained:
     """A trainer that needs no data."""
 
     def __init__(self, architecture: Architecture, data: object, *given: object, **named: object) -> None:
-        self.architecture, self.data = architecture, data
+        self.architecture, self.data, self.micro_batches = architecture, data, Mock()
 
     def unread_text(self) -> list[str]:
         return []
@@ -160,7 +161,7 @@ def interrupt(command: TrainCommand, words: list[str]) -> None:
         patched.setattr(train, "Trainer", Untrained)
         patched.setattr(train, "run_stages", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            train.train(command, words)
+            train.train(command, words, RankGroup(), None)
 
 
 def test_what_trains_for_longer_has_the_data_of_the_run(run: Path) -> None:

@@ -14,6 +14,7 @@ from mdsearch.commands.train_autoencoder import autoencoder_command, main, make_
 from space.autoencoder import Autoencoder
 from space.difference import autoencoder_difference
 from space.shared.plain import InputError
+from training.distributed.ranks import RankGroup
 from training.files import CURVE_NAME, SAMPLES_NAME
 from training.run import TrainingRun
 
@@ -87,7 +88,7 @@ def test_a_discriminator_that_never_judges_is_said(own: Path, capsys: pytest.Cap
     words = [f"autoencoder={own / 'tiny.yaml'}", *SHORT, *judged, "reconstruction.steps=1"]
     for from_step, is_said in ((1, True), (0, False)):
         command, _ = autoencoder_command([*words, f"reconstruction.adversarial.from_step={from_step}"])
-        make_trainer(command)
+        make_trainer(command, RankGroup())
         assert ("no discriminator judges" in capsys.readouterr().out) == is_said
 
 

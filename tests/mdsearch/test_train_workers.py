@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mdsearch.commands import train
+from mdsearch import by_workers
+from mdsearch.commands import distill, train, train_adapter, train_autoencoder
 from mdsearch.train_command import TrainCommand, command_of
 from space.shared.plain import InputError
 from tests.search.killing import PATIENT, finish, told, wait_for
@@ -50,10 +51,12 @@ def alone(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return losses(folder)
 
 
-def started(folder: Path, *words: str, by: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+def started(
+    folder: Path, *words: str, by: tuple[str, ...] = (), verb: tuple[str, ...] = ("train",)
+) -> subprocess.Popen[str]:
     log = open(folder / "log.txt", "a")  # noqa: SIM115 (the child's, closed with it)
     return subprocess.Popen(
-        [*by, COMMAND, "train", *words],
+        [*by, COMMAND, *verb, *words],
         stdout=log,
         stderr=log,
         text=True,
@@ -66,6 +69,13 @@ def started(folder: Path, *words: str, by: tuple[str, ...] = ()) -> subprocess.P
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """Forked of a server, which is a child of the command."""
     return [each for child in psutil.Process(process.pid).children() for each in child.children()]
+
+
+@pytest.fixture(scope="module")
+def base(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    assert train.main([*words, "training.caption_dropout=0.1", f"out={folder}"]) == 0
+    return folder
 
 
 def has_state(folder: Path, step: int) -> Callable[[], bool]:
@@ -81,9 +91,9 @@ def losses(folder: Path) -> dict[str, float]:
 
 def test_environment_and_setting_must_agree(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     command, _ = command_of([*words, "workers=4"])
-    monkeypatch.setattr(train, "given_workers", lambda: 2)
+    monkeypatch.setattr(by_workers, "given_workers", lambda: 2)
     with pytest.raises(InputError, match="workers: 4, where the environment has WORLD_SIZE=2; allowed: 2"):
-        train.train_by_workers(command, words)
+        by_workers.train_by_workers(train.train, command, words, command.training)
 
 
 @pytest.mark.parametrize(
@@ -136,3 +146,41 @@ def test_ctrl_c_stops_all_and_torchrun_goes_on(
     finish(started(tmp_path, f"resume={out}", "workers=3", by=(*torchrun, "--no-python")), tmp_path)
     assert told(tmp_path).count("by 3 workers (ddp)\n") == 1
     assert losses(out) == pytest.approx(alone, rel=2e-3)
+
+
+OTHERS = {
+    "distill": (distill.main, ["objective=ufogen_small"]),
+    "train adapter": (train_adapter.main, ["adapter=controlnet"]),
+    "train autoencoder": (train_autoencoder.main, ["data.scenes=720", "data.image_size_px=16"]),
+}
+
+
+@PATIENT
+@pytest.mark.slow  # as above
+@pytest.mark.parametrize("verb", OTHERS)
+def test_whatever_is_trained_is_shared_and_gone_on_with(
+    verb: str, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main, own = OTHERS[verb]
+    group = "reconstruction" if "autoencoder" in verb else "training"
+    settings = {"steps": STEPS, "batch_size": 7, "validation_images": 8, "device": "cpu"}
+    own = [*own, *(f"{group}.{name}={value}" for name, value in settings.items())]
+    own += ["state_every_steps=4", "images=2"]
+    if group == "training":
+        own.append(f"init_from={base}")
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main([*own, f"out={one}"]) == 0
+    process = started(tmp_path, *own, f"out={two}", "workers=2", verb=tuple(verb.split()))
+    wait_for(has_state(two, 4), process, tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(600) == 130 and "stopped at step" in told(tmp_path)
+    finish(started(tmp_path, f"resume={two}", verb=tuple(verb.split())), tmp_path)
+    said = told(tmp_path)
+    assert said.count("by 2 workers (ddp)") == 2 and "find_unused_parameters" not in said
+    assert losses(two) == pytest.approx(losses(one), rel=2e-3)
+
+
+def test_a_sweep_is_nobodys_to_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distill, "given_workers", lambda: 2)
+    with pytest.raises(InputError, match=r"-m: one distillation after another, .* WORLD_SIZE=2"):
+        distill.main(["-m", "init_from=trained/md", "objective.finetune=full,lora"])

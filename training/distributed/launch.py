@@ -74,6 +74,7 @@ def run_workers(
         Exception: what a worker raised, if it is of `RAISED_BY_ALL`; RuntimeError for all else.
     """
     slots, micro_batch, lost = list(range(count)), None, 0
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else DDP warns of what ddp.py does on purpose
     while True:
         ended = _until_one_ends(work, slots, micro_batch, preload)
         if ended is None:

@@ -16,7 +16,7 @@ from torch import distributed
 
 from space.shared.plain import InputError
 from space.shared.retries import StorageAway
-from training.failures import Diverged
+from training.failures import Collapsed, Diverged
 
 Made = TypeVar("Made")
 Parallel = Literal["ddp", "fsdp"]
@@ -24,7 +24,7 @@ OF_ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # as torc
 # The first worker may score images for hours while the others wait; who dies is noticed by other ways.
 PATIENCE = timedelta(days=2)
 RAISED_BY_ALL: dict[str, type[Exception]] = {
-    kind.__name__: kind for kind in (Diverged, InputError, StorageAway)
+    kind.__name__: kind for kind in (Collapsed, Diverged, InputError, StorageAway)
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
@@ -42,11 +42,14 @@ class TrainingObjective(ABC, Generic[Batch, Trained]):
         name: stands in the states that are saved.
         model: what the training is for, in a search what generates. A copy holds the mean of its weights.
         parts: what is trained, by name, `model` among it.
+        total: the sum of a number over the workers that share each batch, with the same bits on each, which
+            all call it at once. None: there is one worker.
     """
 
     name: ClassVar[str]
     model: Trained
     parts: Mapping[str, TrainedPart]
+    total: Callable[[float], float] | None = None
 
     def turns(self, step: int) -> Sequence[str]:
         """The parts that step number `step` (from 0) trains, in order; the first one's loss is reported."""

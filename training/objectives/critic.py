@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -56,10 +56,20 @@ class Discriminator(nn.Module):
         self.followed.fill_(int(step))
 
     @torch.no_grad()
-    def watch(self, real: Tensor, fake: Tensor, share: float = 1.0) -> None:
-        """Take logits, of a share of the batch, into the running share of what is told apart."""
-        right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
-        self.told_apart.lerp_(right, 1 - KEPT_SHARE**share)
+    def watch(
+        self, real: Tensor, fake: Tensor, batch_size: int, total: Callable[[float], float] | None
+    ) -> None:
+        """Take logits, of a part of the batch, into the running share of what is told apart; with several
+        workers those of all, by which all have the same bits.
+
+        Args:
+            total: as a `TrainingObjective` has it.
+        """
+        right, images = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2, float(len(real))
+        if total is not None:
+            own, images = float(right) * images, total(images)
+            right = right.new_tensor(total(own) / images)
+        self.told_apart.lerp_(right, 1 - KEPT_SHARE ** (images / batch_size))
 
 
 def network_alone(model: Model) -> Model:

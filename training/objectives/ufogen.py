@@ -246,7 +246,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
             clean = self.clean(self.model, noisy, timesteps, context)
         real = self._judged(latents, batch.real_noise, timesteps, context)
         fake = self._judged(clean, batch.fake_noise, timesteps, context)
-        self.discriminator.watch(real, fake, len(real) / self.settings.batch_size)
+        self.discriminator.watch(real, fake, self.settings.batch_size, self.total)
         self._told_apart = self._terms["told_apart"] = Scalar(self.discriminator.told_apart)
         # Beyond the clamp a logit that is right counts no more; a wrong one always does.
         if (most := self.own.clamp_logits) is not None:

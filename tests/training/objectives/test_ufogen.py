@@ -235,10 +235,10 @@ def test_a_discriminator_that_tells_all_apart_ends_the_training(
 ) -> None:
     distiller = make_distiller(discriminator_every=1, collapse=collapse)
     critic = ufogen(distiller).discriminator
-    critic.watch(torch.tensor([1.0, 2.0]), torch.tensor([-1.0, 1.0]))
+    critic.watch(torch.tensor([1.0, 2.0]), torch.tensor([-1.0, 1.0]), 2, None)
     assert float(critic.told_apart) == pytest.approx(0.5 + 0.01 * (0.75 - 0.5))
     critic.told_apart.fill_(1.0)
-    monkeypatch.setattr(critic, "watch", lambda real, fake, share: None)
+    monkeypatch.setattr(critic, "watch", lambda *told: None)
     if collapse is None:
         distiller.train_to(2)
         return
@@ -252,14 +252,14 @@ def test_what_is_told_apart_does_not_depend_on_how_a_batch_is_divided(
 ) -> None:
     objective = ufogen(make_distiller())
     critic, real, fake = objective.discriminator, torch.tensor([1.0, -1.0]), torch.tensor([-1.0, -2.0])
-    critic.watch(real[:1], fake[:1], 0.5)
-    critic.watch(real[1:], fake[1:], 0.5)
+    for part in (slice(1), slice(1, 2)):
+        critic.watch(real[part], fake[part], 2, None)
     assert float(critic.told_apart) == pytest.approx(0.5 + 0.01 * (0.75 - 0.5), abs=1e-5)
-    shares: list[float] = []
-    monkeypatch.setattr(critic, "watch", lambda real, fake, share: shares.append(share))
+    parts: list[tuple[int, int]] = []
+    monkeypatch.setattr(critic, "watch", lambda real, fake, of, total: parts.append((len(real), of)))
     for rows in (range(6), range(6, 8)):
         objective.loss("discriminator", objective.batch(0, rows))
-    assert shares == [0.75, 0.25]
+    assert parts == [(6, 8), (2, 8)]
 
 
 def test_a_training_that_goes_back_forgets_what_was_told_apart(
@@ -269,7 +269,7 @@ def test_a_training_that_goes_back_forgets_what_was_told_apart(
     before, objective = distiller.state().copied(), ufogen(distiller)
     critic, batch = objective.discriminator, objective.batch(0)
     with monkeypatch.context() as patched:
-        patched.setattr(critic, "watch", lambda real, fake, share: critic.told_apart.fill_(1.0))
+        patched.setattr(critic, "watch", lambda *told: critic.told_apart.fill_(1.0))
         objective.loss("discriminator", batch)
     with pytest.raises(Collapsed):
         objective.loss("discriminator", batch)
