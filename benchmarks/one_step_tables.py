@@ -13,8 +13,11 @@ from scipy import stats
 
 from analysis.sampling_curves.points import CurvePoint, Curves, read_curves
 from benchmarks.lab import Lab
+from evaluators.protocols.score import Score
+from training.files import CURVE_NAME
 
 BASE = "base"
+DRAWS, NORMAL_95 = 2000, 1.96
 LCM = "lcm"  # is told the guidance, and so takes one evaluation a step
 
 
@@ -41,8 +44,9 @@ def base_rows(lab: Lab) -> list[dict[str, str]]:
 
 
 def cell_rows(lab: Lab) -> Iterator[dict[str, str]]:
-    """Each way to distil with each number of steps and guidance: mean over seeds, Student's interval of it,
-    and the evaluations of the base's best guidance that score so, at its ends; then what failed."""
+    """Each way to distil with each number of steps and guidance: what its discriminator tells apart at the
+    end, means over seeds with Student's intervals, and the evaluations by which the base has that FID; then
+    what failed."""
     curves = curves_of(lab)
     points = [] if curves is None else [point for point in curves.points if "-seed" in point.model]
     for name, steps, guidance in sorted(set(map(_cell_point, points))):
@@ -56,14 +60,22 @@ def cell_rows(lab: Lab) -> Iterator[dict[str, str]]:
             "evaluations": str(evaluations(own[0])),
             "seeds": str(len(own)),
         }
-        for column, score, sign, digits in (("FID", curves.fid, -1, 1), ("CLIP", curves.clip, 1, 3)):
-            values = [point.scores[score].value for point in own]
-            row[column] = over_seeds(values, digits, logarithmic=sign < 0)
-            needed = base_needs(best_by_evaluations(base, score, sign), values, sign)
-            row[f"the base needs for that {column}"] = needed
+        apart = [told for point in own if (told := told_apart(lab.folder / "models" / point.model))]
+        row["told apart"] = f"{sum(apart) / len(apart):.0%}" if apart else "-"
+        fids, clips = ([point.scores[score] for point in own] for score in (curves.fid, curves.clip))
+        row["FID"] = over_seeds([score.value for score in fids], 1, logarithmic=True)
+        row["the base needs for that FID"] = base_needs(of_evaluations(base, curves.fid), fids)
+        row["CLIP"] = over_seeds([score.value for score in clips], 3)
         yield row
     for name, said in lab.failures().items():
         yield {"distilled": name, "steps": f"failed: {said}"}
+
+
+def told_apart(model: Path) -> float | None:
+    """The share that a discriminator tells apart at the end; None: there is none."""
+    lines = (model / CURVE_NAME).read_text(encoding="utf-8").splitlines() if model.is_dir() else []
+    found = [told for line in lines if (told := json.loads(line).get("told_apart")) is not None]
+    return found[-1] if found else None
 
 
 def _cell_point(point: CurvePoint) -> tuple[str, int, float]:
@@ -72,23 +84,27 @@ def _cell_point(point: CurvePoint) -> tuple[str, int, float]:
 
 
 def adapter_rows(lab: Lab) -> Iterator[dict[str, str]]:
-    """Of each adapter beside each model: the measure with it and by how much it raises that, over seeds."""
-    found: dict[tuple[str, str, str], list[Mapping[str, float]]] = {}
+    """Of each measure and adapter: with it, and alone, by each model, over seeds."""
+    found: dict[tuple[str, str], dict[str, list[Mapping[str, float]]]] = {}
     for file in sorted(lab.folder.glob("survival/*.json")):
         model, adapter = survived(file)
         for row in json.loads(file.read_text(encoding="utf-8"))["rows"]:
-            found.setdefault((row["measure"], adapter, model), []).append(row)
-    for (measure, adapter, model), rows in sorted(found.items()):
-        gains = [row["gain"] for row in rows if row["gain"] is not None]
-        yield {
-            "measure": measure,
-            "adapter": adapter,
-            "model": model,
-            "seeds": str(len(rows)),
-            "with it": over_seeds([row["value"] for row in rows], 3),
-            "gain": over_seeds(gains, 3) if gains else "-",
-            "alone": over_seeds([row["alone"] for row in rows], 3),
-        }
+            found.setdefault((row["measure"], adapter), {}).setdefault(model, []).append(row)
+    models = sorted(
+        {model for each in found.values() for model in each}, key=lambda name: (name != BASE, name)
+    )
+    for (measure, adapter), by_model in sorted(found.items()):
+        unit, digits = (" (dB)", 1) if "PSNR" in measure else ("", 2)
+        row = {"measure": measure + unit, "adapter": adapter}
+        row["seeds"] = str(min(map(len, by_model.values())))
+        for model in models:
+            rows = by_model.get(model, [])
+            each = (
+                over_seeds([one[name] for one in rows], digits) if rows else "-"
+                for name in ("value", "alone")
+            )
+            row[model] = "; alone ".join(each)
+        yield row
 
 
 def survived(file: Path) -> tuple[str, str]:
@@ -125,10 +141,9 @@ def _mean_and_ends(values: Sequence[float], logarithmic: bool) -> tuple[float, f
     return tuple(map(exp, found)) if logarithmic else found  # type: ignore[return-value]
 
 
-def best_by_evaluations(points: Sequence[CurvePoint], score: str, sign: int) -> list[tuple[int, float]]:
-    """(evaluations, goodness) of the best of so many or fewer, by whatever guidance; `sign` 1: higher is
-    better."""
-    return rising((evaluations(point), sign * point.scores[score].value) for point in points)
+def of_evaluations(points: Sequence[CurvePoint], score: str) -> list[tuple[int, Score]]:
+    """By whatever guidance."""
+    return [(evaluations(point), point.scores[score]) for point in points]
 
 
 def rising(found: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
@@ -140,10 +155,9 @@ def rising(found: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
     return best
 
 
-def worth(best: Sequence[tuple[int, float]], value: float, sign: int) -> float:
-    """The evaluations by which the base reaches a value: 0 where its first does better already, inf where it
-    never does; in between a line through log evaluations and scores."""
-    value *= sign
+def worth(best: Sequence[tuple[int, float]], value: float) -> float:
+    """The evaluations by which the base reaches a goodness: 0 where its first does better already, inf where
+    it never does; in between a line through log evaluations and goodness."""
     if value < best[0][1]:
         return 0.0
     for (fewer, low), (more, high) in pairwise(best):
@@ -152,23 +166,37 @@ def worth(best: Sequence[tuple[int, float]], value: float, sign: int) -> float:
     return inf if value > best[-1][1] else float(best[-1][0])
 
 
-def base_needs(best: Sequence[tuple[int, float]], values: Sequence[float], sign: int) -> str:
-    """The base's evaluations for the mean of these seeds, and at the ends of its interval; of what is better
-    where lower (`sign` -1), by the logarithm."""
-    needed = [worth(best, value, sign) for value in _mean_and_ends(values, sign < 0)]
-    return _range(*(needed if len(values) > 1 else needed[:1]))
+def base_needs(base: Sequence[tuple[int, Score]], seeds: Sequence[Score]) -> str:
+    """The base's evaluations for the mean FID of these seeds, and where they lie in 95 of 100 draws of all
+    that is uncertain: of the base over its images, and over seeds, or of one seed over its images."""
+    counts = [count for count, _ in base]
+    values, spread = np.array([score.value for _, score in base]), np.array([_deviation(s) for _, s in base])
+    logs = np.log([score.value for score in seeds])
+
+    def needed(own: np.ndarray, fid: float) -> float:
+        return worth(rising(zip(counts, -own, strict=True)), -fid)
+
+    middle = needed(values, float(np.exp(logs.mean())))
+    random, one = np.random.default_rng(0), _deviation(seeds[0])
+    if len(seeds) > 1:
+        wide = logs.std(ddof=1) / np.sqrt(len(logs))
+        drawn = np.exp(logs.mean() + wide * random.standard_t(len(logs) - 1, DRAWS))
+    else:
+        drawn = seeds[0].value + one * random.standard_normal(DRAWS)
+    bases = values + spread * random.standard_normal((DRAWS, len(values)))
+    ends = sorted(map(needed, bases, drawn))
+    low, high = ends[DRAWS * 25 // 1000], ends[DRAWS * 975 // 1000]
+    texts = [_evaluations_text(each, max(counts)) for each in (middle, low, high)]
+    return texts[0] if low == high else f"{texts[0]} ({texts[1]} to {texts[2]})"
 
 
-def _range(middle: float, *ends: float) -> str:
-    """ "7 (3 to more than all)"."""
-    if not ends:
-        return _evaluations_text(middle)
-    low, high = sorted(ends)
-    return f"{_evaluations_text(middle)} ({_evaluations_text(low)} to {_evaluations_text(high)})"
+def _deviation(score: Score) -> float:
+    """Over images; 0 where it is not known."""
+    return 0.0 if score.interval is None else (score.interval.high - score.interval.low) / (2 * NORMAL_95)
 
 
-def _evaluations_text(value: float) -> str:
-    return "fewer than 1" if value == 0 else "more than all" if value == inf else f"{value:.1f}"
+def _evaluations_text(value: float, most: int) -> str:
+    return "<1" if value == 0 else f">{most}" if value == inf else f"{value:.1f}"
 
 
 def _with_interval(point: CurvePoint, name: str, digits: int) -> str:

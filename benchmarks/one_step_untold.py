@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.lab import Lab
-from benchmarks.one_step_tables import BASE, base_needs, over_seeds, rising
+from benchmarks.one_step_tables import BASE, base_needs, over_seeds
 from evaluators.protocols.score import Score
 from evaluators.protocols.sheet import FILE, Sheet
 from training.devices import choose_device
@@ -46,7 +46,7 @@ def untold_rows(lab: Lab, fid: str) -> Iterator[dict[str, str]]:
         name, _, number = file.parent.name.rpartition("-steps")
         way = name if name == BASE else name.rpartition("-seed")[0]
         found.setdefault((way, int(number)), []).append(Sheet.load(file.parent).scores[fid])
-    best = rising((steps, -scores[0].value) for (way, steps), scores in found.items() if way == BASE)
+    base = [(steps, scores[0]) for (way, steps), scores in found.items() if way == BASE]
     for (way, steps), scores in sorted(found.items(), key=lambda item: (item[0][0] != BASE, *item[0])):
         values = [score.value for score in scores]
         row = {
@@ -58,7 +58,7 @@ def untold_rows(lab: Lab, fid: str) -> Iterator[dict[str, str]]:
         if way == BASE:
             yield row | {"FID": _over_images(scores[0]), "the base needs for that FID": "-"}
         else:
-            yield row | {"the base needs for that FID": base_needs(best, values, -1)}
+            yield row | {"the base needs for that FID": base_needs(base, scores)}
 
 
 def _over_images(score: Score) -> str:

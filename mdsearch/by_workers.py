@@ -23,11 +23,12 @@ call it at once, and a micro-batch in place of the settings', since memory ran o
 
 
 def train_by_workers(
-    train: Train[Command], command: Command, words: list[str], settings: TrainingSettings
+    train: Train[Command], command: Command, words: list[str], settings: TrainingSettings, rivals: str = ""
 ) -> None:
     """
     Args:
         settings: of the command's training loop.
+        rivals: what trains two networks, if anything does.
 
     Raises:
         InputError: so many cannot train here together.
@@ -36,7 +37,7 @@ def train_by_workers(
     """
     given = given_workers()
     if command.parallel == "fsdp" and (given or command.workers) > 1:
-        check_shares(settings)
+        check_shares(settings, rivals)
     work = partial(_as_worker, train, command, words, settings.device)
     if given is None and command.workers == 1:
         train(command, words, RankGroup(), None)
@@ -51,6 +52,9 @@ def train_by_workers(
             preload=[train.__module__],
         )
     elif command.workers in (1, given):
+        be_one_of_many(partial(work, None))
+    elif command.resume is not None:  # the words of before may say how many there were
+        print(f"note: workers: {given}, as the environment has it, in place of {command.workers}")
         be_one_of_many(partial(work, None))
     else:
         raise InputError(

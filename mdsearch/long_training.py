@@ -152,7 +152,8 @@ def came_to_its_end(train: Callable[[], object], verb: str, folder: Path, group:
     except Diverged as error:
         print(f"{error}; a lower {group}.learning_rate may help")
     except Collapsed as error:
-        print(error)
+        resume = command_line(verb, resume=folder)
+        print(f"{error}. Anew: another out=; from the last state, with what is changed: {resume} ...")
     except StorageAway as error:
         print(error)
     except WorkersLost as error:
@@ -271,9 +272,10 @@ def refuse_other_settings(folder: Path, before: Mapping[str, Any], now: Mapping[
     for name, value in flat(now):
         earlier = _at(before, name, value)
         if earlier != value and name.rpartition(".")[2] not in OF_EXECUTION:
+            to_go_on = f", or {setting_word('resume', folder)}, which goes on with it"
             raise InputError(
-                f"{name}: {value}, but {folder} holds a training with {earlier}; needed: another out=, or "
-                f"{setting_word('resume', folder)}, which goes on with it"
+                f"{name}: {value}, but {folder} holds a training with {earlier}; needed: another out="
+                + ("" if name.endswith(".name") else to_go_on)  # what is of another kind is not gone on with
             )
 
 

@@ -122,7 +122,7 @@ class TrainingLoop(Generic[Trained]):
         at = {"step": self.step, "micro_batch": self.micro_batches.most}
         ranks.check_same({**self.identity, **at, **of_a_step(s)})
         if ranks.is_sharded:
-            check_shares(s, self.objective)
+            check_shares(s, self.objective.name if len(self.objective.parts) > 1 else "")
         self._parallelism, self._has_met = parallelism(self.objective, ranks, self.device), True
         self._list_trained()
         if ranks.is_sharded:

@@ -134,6 +134,7 @@ class TrainingRun(Generic[Kept]):
             except Diverged as error:
                 self._go_back(error)
             except Collapsed:
+                self._states.close()
                 self._by_first(self._write_curve)  # it shows how
                 raise
             except _Stop:

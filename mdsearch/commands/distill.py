@@ -33,7 +33,7 @@ from training.files import ARCHITECTURE_NAME
 from training.handing_over import withdraw
 from training.model import load_model
 from training.model_card import Card, card_of, write_card
-from training.objectives.ufogen import told_by_luck
+from training.objectives.critic import told_by_luck
 from training.run import BEFORE, ModelScores, TrainingRun, curve_lines, last_scored
 
 
@@ -49,7 +49,10 @@ def main(words: list[str]) -> int:
 
 
 def _is_distilled(command: DistillCommand, words: list[str]) -> bool:
-    training = partial(train_by_workers, distill, command, words, command.training)
+    own = command.objective
+    training = partial(
+        train_by_workers, distill, command, words, command.training, own.name if own.rivals else ""
+    )
     return came_to_its_end(training, Distiller.command, command.folder())
 
 

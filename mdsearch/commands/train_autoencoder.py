@@ -173,7 +173,8 @@ def _save_card(command: AutoencoderCommand, trainer: AutoencoderTrainer, folder:
 def main(words: list[str]) -> int:
     command, words = autoencoder_command(words)
     folder, settings = command.folder(), command.reconstruction.of_the_loop()
-    training = partial(train_by_workers, train_autoencoder, command, words, settings)
+    rivals = "" if command.reconstruction.adversarial.kind == "none" else "reconstruction.adversarial"
+    training = partial(train_by_workers, train_autoencoder, command, words, settings, rivals)
     if not came_to_its_end(training, AutoencoderTrainer.command, folder, "reconstruction"):
         return 1
     print(f"trained: {folder}")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -96,6 +97,20 @@ def test_environment_and_setting_must_agree(words: list[str], monkeypatch: pytes
         by_workers.train_by_workers(train.train, command, words, command.training)
 
 
+def test_what_is_gone_on_with_takes_the_workers_that_are_there(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, _ = command_of([*words, "workers=4"])
+    began: list[object] = []
+    monkeypatch.setattr(by_workers, "given_workers", lambda: 2)
+    monkeypatch.setattr(by_workers, "be_one_of_many", began.append)
+    resumed = replace(command, resume="trained/md")
+    by_workers.train_by_workers(train.train, resumed, words, command.training)
+    assert (
+        len(began) == 1 and "workers: 2, as the environment has it, in place of 4" in capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [
@@ -146,6 +161,21 @@ def test_ctrl_c_stops_all_and_torchrun_goes_on(
     finish(started(tmp_path, f"resume={out}", "workers=3", by=(*torchrun, "--no-python")), tmp_path)
     assert told(tmp_path).count("by 3 workers (ddp)\n") == 1
     assert losses(out) == pytest.approx(alone, rel=2e-3)
+
+
+@PATIENT
+@pytest.mark.slow  # as above
+def test_what_ends_all_processes_of_a_group_stops_the_training(words: list[str], tmp_path: Path) -> None:
+    """As timeout, systemd and schedulers do: workers' fork server is told, too."""
+    out = tmp_path / "out"
+    process = started(tmp_path, *words, f"out={out}", "workers=2")
+    wait_for(has_state(out, 4), process, tmp_path)
+    for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+        each.send_signal(signal.SIGTERM)
+    assert process.wait(600) == 130
+    said = told(tmp_path)
+    assert "stopped at step" in said and "was lost" not in said
+    assert Checkpoints(out).latest() is not None
 
 
 OTHERS = {

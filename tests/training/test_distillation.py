@@ -163,6 +163,7 @@ def test_a_discriminator_that_collapses_is_said_and_training_stops_there(
     assert distill.main([*words, "objective=ufogen_small", "objective.collapse=0.501", *SMALL]) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert "(objective.collapse: 0.501)" in last and "training.learning_rate may help" not in last
+    assert last.endswith(f"with what is changed: mdsearch distill resume={tmp_path / 'out'} ...")
     steps = [line["step"] for line in curve(tmp_path / "out") if "loss" in line]
     assert steps == sorted(set(steps)) and steps[-1] < 40  # none was taken again
 
@@ -202,6 +203,15 @@ def test_fewer_steps_by_the_same_command(
     assert "was trained without caption_dropout" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"objective\.name: ufogen, but .* holds a training with"):
         distill.main([f"init_from={trained}", f"out={tmp_path}", *SMALL])
+
+
+def test_two_networks_are_not_shared_out_which_is_said_before_anything_is_made(
+    trained: Path, tmp_path: Path
+) -> None:
+    words = [f"init_from={trained}", f"out={tmp_path / 'out'}", "workers=2", "parallel=fsdp", *SMALL]
+    with pytest.raises(InputError, match="parallel: fsdp, where ufogen trains two networks; allowed: ddp"):
+        distill.main(words)
+    assert not (tmp_path / "out").exists()
 
 
 def test_words_without_effect_are_refused(trained: Path, tmp_path: Path) -> None:

@@ -52,8 +52,12 @@ class Parallelism:
         }
 
 
-def check_shares(settings: TrainingSettings, objective: TrainingObjective[Any, Any] | None = None) -> None:
-    """Raises InputError for what workers with shares of the weights cannot do."""
+def check_shares(settings: TrainingSettings, rivals: str = "") -> None:
+    """Raises InputError for what workers with shares of the weights cannot do.
+
+    Args:
+        rivals: what trains two networks, if anything does.
+    """
     for name, allowed in (("ema_lengths", ()), ("compile", "none"), ("memory_format", "auto")):
         value = getattr(settings, name)
         if value != allowed and value != "contiguous":
@@ -61,8 +65,8 @@ def check_shares(settings: TrainingSettings, objective: TrainingObjective[Any, A
                 f"training.{name}: {value} is not possible beside parallel: fsdp; allowed: "
                 f"{allowed or '[]'}, or parallel: ddp"
             )
-    if objective is not None and len(objective.parts) > 1:
-        raise InputError(f"parallel: fsdp, where {objective.name} trains two networks; allowed: ddp")
+    if rivals:
+        raise InputError(f"parallel: fsdp, where {rivals} trains two networks; allowed: ddp")
 
 
 class LossModule(nn.Module):

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -35,6 +36,7 @@ KNOWN_SECONDS = 15.0  # in which the cause shows, once a worker has noticed that
 _OF_OTHERS = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
 
 HowWorkerEnded = Literal["done", "raised", "memory", "interrupted", "left alone", "killed"]
+LOST = ("killed", "left alone")
 
 
 class LastWord(NamedTuple):
@@ -86,7 +88,7 @@ def run_workers(
                 f"out of memory on worker {number} of {len(slots)} ({word.text}): all begin again from the "
                 f"last state, with micro-batches of {micro_batch} images; batches stay as they are"
             )
-        elif word.kind in ("killed", "left alone"):
+        elif word.kind in LOST:
             lost += 1
             gone = f"worker {number} of {len(slots)} was lost ({word.text})"
             del slots[number]
@@ -115,6 +117,7 @@ def _until_one_ends(
     context, workers = fork_server((*preload, *BY_A_FIRST_STEP)), list[_Worker]()
     try:
         with path_for_workers():
+            _start_fork_server()
             for rank, slot in enumerate(slots):
                 told, says = context.Pipe(duplex=False)
                 around = _environment(rank, slot, len(slots), store.port)
@@ -122,8 +125,11 @@ def _until_one_ends(
                 process.start()
                 says.close()
                 workers.append(_Worker(process, told, slot))
-        with _interruption(workers[0].process):
-            return _watch(workers)
+        with _interruption(workers[0].process) as asked:
+            ended = _watch(workers)
+            if asked() and ended is not None and ended[1].kind in LOST:
+                raise KeyboardInterrupt  # to stop: nobody begins again
+            return ended
     finally:
         for worker in workers:
             worker.process.kill()
@@ -171,22 +177,36 @@ def _environment(rank: int, slot: int, count: int, port: int) -> dict[str, str]:
     }
 
 
+def _start_fork_server() -> None:
+    """Deaf to what ends a whole group of processes, or all of a job: it is this process's to pass on, and the
+    server tells it how workers end. Workers hear it again."""
+    resource_tracker.ensure_running()  # which would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
-def _interruption(first: BaseProcess) -> Iterator[None]:
+def _interruption(first: BaseProcess) -> Iterator[Callable[[], bool]]:
     """Ctrl-C, or what a cluster ends processes by, goes to the first worker as Ctrl-C, which asks the others
-    to stop; a second one is ours."""
+    to stop; a second one is ours. Tells whether there was one."""
+    is_asked = False
 
     def pass_on(number: int, frame: FrameType | None) -> None:
+        nonlocal is_asked
+        is_asked = True
         signal.signal(number, signal.default_int_handler)
         if first.pid is not None and first.exitcode is None:
             os.kill(first.pid, signal.SIGINT)
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: False
         return
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield lambda: is_asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -199,6 +219,7 @@ def _begin(
     work: Callable[[int | None], None], micro_batch: int | None, around: dict[str, str], says: Connection
 ) -> None:
     os.setsid()  # Ctrl-C of a terminal is the parent's to pass on
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=end_with_parent, daemon=True).start()
     os.environ.update(around)
     meet_on_loopback()

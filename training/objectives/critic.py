@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from training.model import Model
 
 KEPT_SHARE = 0.99  # of the running mean of what is told apart, an update
+LEARNT_SHARE = 0.52  # told apart; luck tells half
+JUDGED_UPDATES = 200  # before which a discriminator is young
 
 
 class Discriminator(nn.Module):
@@ -22,7 +24,7 @@ class Discriminator(nn.Module):
         follower: the generator's running mean, if a reconstruction term needs it. It lies here, where states
             hold what the generator's own optimiser does not train.
         followed: the number of the batch whose generator the mean holds last; it may go back.
-        told_apart: the running share of latents that are told right.
+        told_apart: the running share of latents that are told right, of those that count.
     """
 
     followed: Tensor
@@ -57,19 +59,24 @@ class Discriminator(nn.Module):
 
     @torch.no_grad()
     def watch(
-        self, real: Tensor, fake: Tensor, batch_size: int, total: Callable[[float], float] | None
+        self,
+        real: Tensor,
+        fake: Tensor,
+        counted: Tensor,
+        batch_size: int,
+        total: Callable[[float], float] | None,
     ) -> None:
-        """Take logits, of a part of the batch, into the running share of what is told apart; with several
-        workers those of all, by which all have the same bits.
+        """Take (B,) logits, of a part of the batch, into the running share of what is told apart; with
+        several workers those of all, by which all have the same bits.
 
         Args:
+            counted: (B,) which of them count.
             total: as a `TrainingObjective` has it.
         """
-        right, images = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2, float(len(real))
+        right, images = (((real > 0).float() + (fake < 0)) / 2 * counted).sum(), counted.float().sum()
         if total is not None:
-            own, images = float(right) * images, total(images)
-            right = right.new_tensor(total(own) / images)
-        self.told_apart.lerp_(right, 1 - KEPT_SHARE ** (images / batch_size))
+            right, images = (each.new_tensor(total(float(each))) for each in (right, images))
+        self.told_apart.lerp_(right / images.clamp(min=1), 1 - KEPT_SHARE ** (images / batch_size))
 
 
 def network_alone(model: Model) -> Model:
@@ -102,3 +109,15 @@ def passed_on(value: Tensor, seen: Tensor, tensor: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad(value, seen)
     return value.detach() + ((tensor - tensor.detach()) * gradient).sum()
+
+
+def told_by_luck(told_apart: Sequence[float]) -> str | None:
+    """What to say of a discriminator that never learnt to tell anything apart, by its running shares."""
+    if len(told_apart) < JUDGED_UPDATES or (most := max(told_apart)) >= LEARNT_SHARE:
+        return None
+    return (
+        f"note: in {len(told_apart)} updates the discriminator told {most:.1%} apart at best, where luck "
+        "tells half, so the adversarial term taught nothing. A higher "
+        "objective.discriminator_learning_rate, objective.discriminator_betas=[0.9,0.999] and a wider "
+        "objective.gap may help (docs/one-step.md)"
+    )

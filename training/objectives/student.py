@@ -58,6 +58,11 @@ class StudentSettings:
         return 0
 
     @property
+    def rivals(self) -> bool:
+        """Whether another network learns, too, to judge what it makes."""
+        return False
+
+    @property
     def guides(self) -> bool:
         """Whether it learns from guided predictions, which captions must have been dropped for."""
         return False

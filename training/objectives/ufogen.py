@@ -31,9 +31,6 @@ from training.objectives.diffusion import DiffusionBatch
 from training.objectives.student import GENERATOR, Sampled, StudentObjective, StudentSettings
 from training.settings import TrainingSettings
 
-LEARNT_SHARE = 0.52  # told apart; luck tells half
-JUDGED_UPDATES = 200  # before which a discriminator is young
-
 
 @dataclass(frozen=True)
 class UfogenSettings(StudentSettings):
@@ -79,6 +76,10 @@ class UfogenSettings(StudentSettings):
                 f"discriminator_betas: {list(self.discriminator_betas)} is not possible; allowed: two "
                 "numbers from 0 up to below 1"
             )
+
+    @property
+    def rivals(self) -> bool:
+        return True
 
     def check(self, base: ModelSettings) -> None:
         super().check(base)
@@ -148,6 +149,9 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         adam = self.adam(self.discriminator, rate, own.discriminator_betas)
         self.parts = {**self.parts, DISCRIMINATOR: TrainedPart(self.discriminator, adam)}
         self._terms: dict[str, Scalar] = {}
+        self._counts_all = False
+        levels = torch.arange(model.diffusion.settings.timesteps, device=model.device)
+        self._counts_all = not bool(self.counted(self.trained_levels(levels)).any())
         self._told_apart: Scalar | None = None  # by the update before, if weights weren't loaded since
         self.discriminator.register_load_state_dict_post_hook(self._forget)
 
@@ -210,6 +214,12 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         signal, _ = self.model.diffusion.levels(self.before(timesteps))
         return signal.flatten().square()
 
+    def counted(self, timesteps: Tensor) -> Tensor:
+        """(B,) Of which a discriminator can know more than luck: what it sees with at least as much signal as
+        noise; all, where it sees nothing so."""
+        signal, noise = self.model.diffusion.levels(self.before(timesteps))
+        return (signal >= noise).flatten() | self._counts_all
+
     def loss(self, part: str, batch: UfogenBatch) -> Tensor:
         latents, context = self.read(batch.data)
         if part == DISCRIMINATOR:
@@ -246,7 +256,7 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
             clean = self.clean(self.model, noisy, timesteps, context)
         real = self._judged(latents, batch.real_noise, timesteps, context)
         fake = self._judged(clean, batch.fake_noise, timesteps, context)
-        self.discriminator.watch(real, fake, self.settings.batch_size, self.total)
+        self.discriminator.watch(real, fake, self.counted(timesteps), self.settings.batch_size, self.total)
         self._told_apart = self._terms["told_apart"] = Scalar(self.discriminator.told_apart)
         # Beyond the clamp a logit that is right counts no more; a wrong one always does.
         if (most := self.own.clamp_logits) is not None:
@@ -282,15 +292,3 @@ class UfogenObjective(StudentObjective[UfogenBatch]):
         """Of the reconstruction term: data, or what a frozen or a slower network makes of the same noise."""
         slower = self.teacher or self.discriminator.follower
         return latents if slower is None else self.clean(slower, noisy, timesteps, context)
-
-
-def told_by_luck(told_apart: Sequence[float]) -> str | None:
-    """What to say of a discriminator that never learnt to tell anything apart, by its running shares."""
-    if len(told_apart) < JUDGED_UPDATES or (most := max(told_apart)) >= LEARNT_SHARE:
-        return None
-    return (
-        f"note: in {len(told_apart)} updates the discriminator told {most:.1%} apart at best, where luck "
-        "tells half, so the adversarial term taught nothing. A higher "
-        "objective.discriminator_learning_rate, objective.discriminator_betas=[0.9,0.999] and a wider "
-        "objective.gap may help (docs/one-step.md)"
-    )

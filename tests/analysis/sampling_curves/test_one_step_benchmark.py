@@ -18,15 +18,18 @@ from benchmarks.one_step import CELLS, ONE_STEP, of_cell
 from benchmarks.one_step_page import write_page
 from benchmarks.one_step_tables import (
     adapter_rows,
-    best_by_evaluations,
+    base_needs,
     cell_rows,
     evaluations,
+    of_evaluations,
     over_seeds,
+    rising,
     survived,
+    told_apart,
     worth,
 )
 from conf.compose import compose
-from evaluators.protocols.score import Score
+from evaluators.protocols.score import ConfidenceInterval, Score
 
 
 def point(steps: int, fid: float, model: str = "base", guidance: float = 2.0) -> CurvePoint:
@@ -36,10 +39,13 @@ def point(steps: int, fid: float, model: str = "base", guidance: float = 2.0) ->
 BASE = [point(1, 900.0), point(2, 500.0), point(8, 100.0), point(4, 300.0)]  # 2, 4, 16, 8 evaluations
 
 
+def best(points: list[CurvePoint]) -> list[tuple[int, float]]:
+    return rising((count, -score.value) for count, score in of_evaluations(points, "fid"))
+
+
 def test_the_best_of_so_many_evaluations_has_any_guidance() -> None:
     alone = [point(1, 950.0, guidance=1.0), point(8, 400.0, guidance=1.0), point(4, 250.0, guidance=1.0)]
-    found = best_by_evaluations([*BASE, *alone], "fid", -1)
-    assert found == [(1, -950.0), (2, -900.0), (4, -250.0), (16, -100.0)]
+    assert best([*BASE, *alone]) == [(1, -950.0), (2, -900.0), (4, -250.0), (16, -100.0)]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,24 @@ def test_the_best_of_so_many_evaluations_has_any_guidance() -> None:
     ],
 )
 def test_what_a_score_is_worth_in_evaluations_of_the_base(fid: float, needed: float) -> None:
-    assert worth(best_by_evaluations(BASE, "fid", -1), fid, -1) == pytest.approx(needed)
+    assert worth(best(BASE), -fid) == pytest.approx(needed)
+
+
+def seen(value: float, half: float) -> Score:
+    interval = ConfidenceInterval(value - half, value + half, 0.95, "bootstrap")
+    return Score("fid", value, interval, None, 200, ())  # type: ignore[arg-type]
+
+
+def test_what_the_base_needs_is_as_uncertain_as_the_base_and_the_seeds() -> None:
+    """One step of the base has 18 (11 to 25): 17.7 over seeds that agree cannot be told from it."""
+    base = [(1, seen(18.1, 7.0)), (2, seen(16.6, 6.7)), (16, seen(11.2, 4.4))]
+    agreeing = [seen(value, 7.0) for value in (17.6, 17.7, 17.8)]
+    text = base_needs(base, agreeing)
+    assert text.startswith("1.2 (<1 to ") and float(text.rpartition(" to ")[2].rstrip(")")) > 3
+    exact = [(count, seen(score.value, 0.0)) for count, score in base]
+    assert base_needs(exact, [seen(16.6, 0.0)]) == "2.0"
+    assert base_needs(exact, [seen(11.0, 0.0)]) == ">16" and base_needs(exact, [seen(19.0, 0.0)]) == "<1"
+    assert base_needs(exact, [seen(17.0, 2.0)]).startswith("1.7 (<1 to ")  # one seed: over its images
 
 
 def test_guidance_takes_two_evaluations_unless_the_network_is_told_it() -> None:
@@ -91,11 +114,21 @@ def test_adapters_are_joined_over_seeds(tmp_path: Path) -> None:
         row = {"measure": "edge F1", "value": value, "gain": value - 0.4, "alone": 0.4}
         file = tmp_path / "survival" / f"diffusion-full-seed{seed}-t2i-seed{seed}-abc.json"
         file.write_text(json.dumps({"rows": [row]}))
-    (found,) = adapter_rows(Lab(tmp_path))
-    assert (found["measure"], found["adapter"], found["model"], found["seeds"]) == (
-        "edge F1", "t2i", "diffusion-full", "2",
-    )  # fmt: skip
-    assert found["with it"].startswith("0.600 (") and found["gain"].startswith("0.200 (")
+    row = {"measure": "PSNR outside", "value": 41.23, "gain": -2.0, "alone": 43.0}
+    (tmp_path / "survival" / "base-inpainting-seed0-abc.json").write_text(json.dumps({"rows": [row]}))
+    (psnr, edges) = adapter_rows(Lab(tmp_path))
+    assert edges == {
+        "measure": "edge F1", "adapter": "t2i", "seeds": "2", "base": "-; alone -",
+        "diffusion-full": "0.60 (-0.67 to 1.87); alone 0.40 (0.40 to 0.40)",
+    }  # fmt: skip
+    assert (psnr["measure"], psnr["base"]) == ("PSNR outside (dB)", "41.2; alone 43.0")
+
+
+def test_the_share_that_is_told_apart_is_that_of_the_end(tmp_path: Path) -> None:
+    assert told_apart(tmp_path / "none") is None
+    lines = [{"step": 1, "loss": 1, "told_apart": 0.5}, {"step": 2, "told_apart": 0.8}, {"step": 2, "fid": 9}]
+    (tmp_path / "curve.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert told_apart(tmp_path) == 0.8
 
 
 def test_without_captions_the_base_is_told_by_steps_and_others_by_what_it_needs(
