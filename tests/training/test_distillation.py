@@ -205,12 +205,9 @@ def test_fewer_steps_by_the_same_command(
         distill.main([f"init_from={trained}", f"out={tmp_path}", *SMALL])
 
 
-def test_two_networks_are_not_shared_out_which_is_said_before_anything_is_made(
-    trained: Path, tmp_path: Path
-) -> None:
-    words = [f"init_from={trained}", f"out={tmp_path / 'out'}", "workers=2", "parallel=fsdp", *SMALL]
+def test_shares_of_two_networks_are_refused_before_anything_is_made(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="parallel: fsdp, where ufogen trains two networks; allowed: ddp"):
-        distill.main(words)
+        distill.main([f"init_from={trained}", f"out={tmp_path / 'out'}", "workers=2", "parallel=fsdp"])
     assert not (tmp_path / "out").exists()
 
 

@@ -108,7 +108,9 @@ def train_all(given: Given, folder: Path, ranks: RankGroup) -> None:
 
 def collapsed(given: Given, ranks: RankGroup) -> str:
     """What a worker says whose own images are not told apart while another's are."""
-    trainer = distiller(UfogenSettings(discriminator_every=1, collapse=0.5049))(given, ranks)
+    trainer = distiller(UfogenSettings(discriminator_every=1, collapse=0.5049, timesteps="last", gap=960))(
+        given, ranks
+    )
     objective = trainer.objective
     assert isinstance(objective, UfogenObjective)
     critic, watch = objective.discriminator, objective.discriminator.watch
