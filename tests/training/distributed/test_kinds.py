@@ -49,7 +49,7 @@ def test_two_workers_learn_what_one_does(worlds: Path, given: Given, name: str) 
     assert ours.plain["step"] == STEPS
 
 
-@pytest.mark.parametrize("name", KINDS.keys() - TWO_NETWORKS)
+@pytest.mark.parametrize("name", sorted(KINDS.keys() - TWO_NETWORKS))
 def test_so_they_do_with_shares_of_the_weights(worlds: Path, name: str) -> None:
     check_close(kept(worlds / "fsdp", name), kept(worlds / "ddp", name))
 
