@@ -17,7 +17,7 @@ from evaluators.protocols.score import Score
 from training.files import CURVE_NAME
 
 BASE = "base"
-DRAWS, NORMAL_95 = 2000, 1.96
+DRAWS, NORMAL_95, FAR = 2000, 1.96, 100.0
 LCM = "lcm"  # is told the guidance, and so takes one evaluation a step
 
 
@@ -180,7 +180,8 @@ def base_needs(base: Sequence[tuple[int, Score]], seeds: Sequence[Score]) -> str
     random, one = np.random.default_rng(0), _deviation(seeds[0])
     if len(seeds) > 1:
         wide = logs.std(ddof=1) / np.sqrt(len(logs))
-        drawn = np.exp(logs.mean() + wide * random.standard_t(len(logs) - 1, DRAWS))
+        tails = wide * random.standard_t(len(logs) - 1, DRAWS)  # of two seeds they reach far
+        drawn = np.exp(np.minimum(logs.mean() + tails, FAR))
     else:
         drawn = seeds[0].value + one * random.standard_normal(DRAWS)
     bases = values + spread * random.standard_normal((DRAWS, len(values)))
