@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from math import exp, inf
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -124,21 +124,13 @@ def evaluations(point: CurvePoint) -> int:
 
 def over_seeds(values: Sequence[float], digits: int, *, logarithmic: bool = False) -> str:
     """The mean and Student's interval of it; of the logarithm where seeds multiply a score, as an FID."""
-    mean, low, high = _mean_and_ends(values, logarithmic)
     if len(values) < 2:
-        return f"{mean:.{digits}f}"
+        return f"{values[0]:.{digits}f}"
+    seen: np.ndarray = np.log(values) if logarithmic else np.asarray(values)
+    half = stats.t.ppf(0.975, len(seen) - 1) * seen.std(ddof=1) / np.sqrt(len(seen))
+    ends = seen.mean() + np.array([0.0, -half, half])
+    mean, low, high = np.exp(ends) if logarithmic else ends
     return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def _mean_and_ends(values: Sequence[float], logarithmic: bool) -> tuple[float, float, float]:
-    """The ends without bounds for one seed."""
-    if len(values) < 2:
-        return values[0], -inf, inf
-    seen = np.log(values) if logarithmic else np.asarray(values)
-    mean = float(np.mean(seen))
-    half = float(stats.t.ppf(0.975, len(seen) - 1) * np.std(seen, ddof=1) / np.sqrt(len(seen)))
-    found = mean, mean - half, mean + half
-    return tuple(map(exp, found)) if logarithmic else found  # type: ignore[return-value]
 
 
 def of_evaluations(points: Sequence[CurvePoint], score: str) -> list[tuple[int, Score]]:

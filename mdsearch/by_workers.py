@@ -51,10 +51,9 @@ def train_by_workers(
             say=partial(print, flush=True),  # between the lines of workers
             preload=[train.__module__],
         )
-    elif command.workers in (1, given):
-        be_one_of_many(partial(work, None))
-    elif command.resume is not None:  # the words of before may say how many there were
-        print(f"note: workers: {given}, as the environment has it, in place of {command.workers}")
+    elif command.workers in (1, given) or command.resume is not None:
+        if command.workers not in (1, given):  # the words of before say how many there were
+            print(f"note: workers: {given}, as the environment has it, in place of {command.workers}")
         be_one_of_many(partial(work, None))
     else:
         raise InputError(
@@ -75,5 +74,5 @@ def _check_devices(workers: int, device: str) -> None:
     if choose_device(device).type == "cuda" and workers > torch.cuda.device_count():
         raise InputError(
             f"workers: {workers}, where there are {torch.cuda.device_count()} GPUs; allowed: at most "
-            "one for each, or training.device=cpu"
+            "one for each, or device=cpu of what it trains by"
         )
