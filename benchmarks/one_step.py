@@ -16,6 +16,10 @@ each model that was fine-tuned whole to one step.
 
 Every part goes on where it was left. Scores are those of a search's trials, of all held-out captions;
 FOLDER/run is a search of one network. Intervals of the base are over images, of all else over seeds.
+
+--page FILE.md keeps what was found in FILE.jsonl beside it, with what is there of the same base. With --known
+FILE.jsonl a new folder, on another machine say, goes on where that ends: once its base is known to be the
+same, no cell that stands there is trained again.
 """
 
 from __future__ import annotations
@@ -24,20 +28,23 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from benchmarks.lab import Lab
 from benchmarks.one_step_page import as_markdown, tables_of, write_page
-from benchmarks.one_step_tables import BASE, curves_of
-from benchmarks.one_step_untold import measure_untold
+from benchmarks.one_step_records import (
+    BASE,
+    Records,
+    check_same_base,
+    first_fid,
+    load_records,
+    records_of,
+)
+from benchmarks.one_step_untold import keep_real, measure_untold
 from conf.repeated import without
 from evaluators.protocols.sheet import Sheet
-from training.data.dataset import as_pixels
-from training.data.factory import load_data
-from training.data.scenes import ScenesSettings
+from space.shared.plain import InputError
 
 PARTS = ("base", "cells", "few", "adapters")
 STEPS = (1, 2, 4, 8, 50)  # of the base's DDIM
@@ -70,9 +77,12 @@ def main() -> None:
         "--anyway", action="store_true", help="go on with a base that does not reach its scores"
     )
     words.add_argument("--tables", action="store_true", help="of what is there, without training any more")
-    words.add_argument("--page", type=Path, help="likewise, as a Markdown file with a picture beside it")
+    words.add_argument("--page", type=Path, help="likewise, as a Markdown file with records beside it")
+    words.add_argument("--known", type=Path, help="records of the same base, which are not made again")
     chosen = words.parse_args()
-    lab = OneStep(chosen.folder.resolve(), chosen.steps, chosen.distilling, chosen.adapting, chosen.images)
+    known = load_records(chosen.known) if chosen.known else Records("")
+    counts = (chosen.steps, chosen.distilling, chosen.adapting, chosen.images)
+    lab = OneStep(chosen.folder.resolve(), *counts, known)
     if not (chosen.tables or chosen.page):
         lab.base()
         is_enough, said = lab.of_base()
@@ -83,10 +93,10 @@ def main() -> None:
             if part in chosen.parts:
                 getattr(lab, part)(chosen.seeds)
     if chosen.page:
-        write_page(lab, chosen.page, lab.protocol())
+        write_page(lab, lab.records(), chosen.page)
         print(f"written: {chosen.page}")
     else:
-        print(as_markdown(tables_of(lab)), end="")
+        print(as_markdown(tables_of(lab.records())), end="")
 
 
 @dataclass(frozen=True)
@@ -134,12 +144,14 @@ class OneStep(Lab):
         distilling: steps of a distillation.
         adapting: steps of an adapter's training.
         images: of each score.
+        known: what was measured elsewhere, of the same base.
     """
 
     steps: int
     distilling: int
     adapting: int
     images: int
+    known: Records = field(default=Records(""))
 
     def base(self) -> None:
         run = (
@@ -154,15 +166,23 @@ class OneStep(Lab):
             "training.learning_rate=2e-3", "training.decay=cosine", "training.warmup_steps=200",
             "training.ema_decay=0.999", "scores=true", "state_every_steps=1000",
         )  # fmt: skip
-        steps = ",".join(map(str, STEPS))
-        self._curves("base", f"steps={steps}", f"guidance=1,{GUIDED:g}")
-        scanned = ",".join(f"{each:g}" for each in SCANNED)
-        self.once("curves-base-guidance", *self._curve_words("base"), "steps=8", f"guidance={scanned}")
+        if self.known.base:
+            self.once("curves-base-known", *self._curve_words("base"), "steps=1", "guidance=1")
+            check_same_base(self.known, records_of(self, ""))
+        else:
+            self._base_curves()
         if not (self.folder / REAL).is_file():
             keep_real(self.folder / REAL, self.images)
         own = (f"images={REAL}", f"captions={Path(REAL).stem}.txt")
         self.once("real", "evaluate", *own, "evaluator=run", "out=real")
-        self._untold(BASE, STEPS)
+        if not self.known.base:
+            self._untold(BASE, STEPS)
+
+    def _base_curves(self) -> None:
+        steps = ",".join(map(str, STEPS))
+        self._curves("base", f"steps={steps}", f"guidance=1,{GUIDED:g}")
+        scanned = ",".join(f"{each:g}" for each in SCANNED)
+        self.once("curves-base-guidance", *self._curve_words("base"), "steps=8", f"guidance={scanned}")
 
     def protocol(self) -> str:
         """What every score is of."""
@@ -181,21 +201,27 @@ class OneStep(Lab):
 
     def of_base(self) -> tuple[bool, str]:
         """Whether its best scores are those that a base has to have, and what they are."""
-        curves, real = curves_of(self), Sheet.load(self.folder / "real").scores
-        assert curves is not None
-        points = [point.scores for point in curves.points if point.model == BASE]
-        fid = min(each[curves.fid].value for each in points)
-        clip = max(each[curves.clip].value for each in points)
-        bound = MOST_FID * real[curves.fid].value
+        real = Sheet.load(self.folder / "real").scores
+        points = self.known.base or records_of(self, "").base
+        fid = min(each.fid.value for each in points)
+        clip = max(each.clip.value for each in points if each.clip)
+        bound = MOST_FID * first_fid(real).value
         return clip >= LEAST_CLIP and fid <= bound, (
             f"the base's best CLIP score is {clip:.3f} (needed: {LEAST_CLIP}), its best FID "
             f"{fid:.1f} (at most {bound:.1f}, {MOST_FID:g} times that of real images)"
         )
 
+    def records(self) -> Records:
+        """Of all that is done; without a base nothing is."""
+        done = self.is_done("real")
+        return records_of(self, self.protocol()) if done else Records("")
+
     def cells(self, seeds: Sequence[int]) -> None:
         for cell in CELLS:
             for seed in seeds:
                 name = f"{cell.name}-seed{seed}"
+                if name in self.known.cells:
+                    continue
                 if self._distilled(name, *of_cell(cell), f"seed={seed}"):
                     self._curves(name, "steps=1,2", "guidance=1")
                     self._untold(name, [1])
@@ -206,20 +232,21 @@ class OneStep(Lab):
                 ("vanilla", ("objective.cfg_probability=0",)),
                 ("guided", ("objective.cfg_probability=0.1", CFG)),
             ):
+                name, teacher = (f"steps-{way}-{count}-seed{seed}" for count in (8, 16))
+                if name in self.known.cells:
+                    continue
                 own = ("objective=steps", *loss, f"seed={seed}", DROPOUT, RATE)
-                teacher = f"steps-{way}-16-seed{seed}"
                 first = ("objective.teacher_steps=50", "objective.sampling_steps=16")
                 if not self._distilled(teacher, *own, *first):
                     continue
                 self._curves(teacher, "steps=16,8", "guidance=1")
-                name = f"steps-{way}-8-seed{seed}"
                 last = ("objective.teacher_steps=16", "objective.sampling_steps=8")
                 if self._distilled(name, *own, *last, f"objective.teacher=models/{teacher}"):
                     self._curves(name, "steps=8,4", f"guidance=1,{BEST:g},{GUIDED:g}")
                     self._untold(name, [8])
             name = f"lcm-seed{seed}"
             inside = ("objective=lcm", f"seed={seed}", CFG, f"objective.guidance={BEST:g}", *INSIDE)
-            if self._distilled(name, *inside):
+            if name not in self.known.cells and self._distilled(name, *inside):
                 self._curves(name, "steps=4,2", f"guidance=1,{BEST:g}")
 
     def adapters(self, seeds: Sequence[int]) -> None:
@@ -262,13 +289,8 @@ def of_cell(cell: Cell) -> list[str]:
     return without(words, cell.words) + list(cell.words)
 
 
-def keep_real(file: Path, count: int) -> None:
-    """Images of the training split, and their captions beside."""
-    data = load_data(ScenesSettings())
-    examples = data.examples(range(count), seed=0)
-    np.savez_compressed(file, arr_0=as_pixels(examples.inputs))
-    file.with_suffix(".txt").write_text("\n".join(examples.captions) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from analysis.plotting import plot_file
 from analysis.rendering import render_table, write_text
 from benchmarks.lab import Lab
-from benchmarks.one_step_tables import BASE, adapter_rows, base_rows, cell_rows, curves_of
-from benchmarks.one_step_untold import untold_rows
+from benchmarks.one_step_records import BASE, Records, joined, load_records, save_records
+from benchmarks.one_step_tables import adapter_rows, base_rows, cell_rows, untold_rows
 from training.files import SAMPLES_NAME
 
 SHOWN = 7  # images of a model: the first row of its samples
@@ -39,14 +36,13 @@ _READ = {  # how a table is to be read
 }
 
 
-def tables_of(lab: Lab) -> dict[str, list[dict[str, str]]]:
+def tables_of(records: Records) -> dict[str, list[dict[str, str]]]:
     """By name; only what there are rows of."""
-    curves = curves_of(lab)
     found = {
-        "Base": base_rows(lab),
-        "Distilled": list(cell_rows(lab)),
-        "Untold": [] if curves is None else list(untold_rows(lab, curves.fid)),
-        "Adapters": list(adapter_rows(lab)),
+        "Base": base_rows(records),
+        "Distilled": list(cell_rows(records)),
+        "Untold": list(untold_rows(records)),
+        "Adapters": list(adapter_rows(records)),
     }
     return {name: rows for name, rows in found.items() if rows}
 
@@ -60,35 +56,49 @@ def _table(rows: Sequence[Mapping[str, str]]) -> str:
     return render_table([], rows, "markdown")
 
 
-def write_page(lab: Lab, page: Path, protocol: str) -> None:
-    """The tables, and beside the page a picture that it shows.
+def records_file(page: Path) -> Path:
+    return page.with_suffix(".jsonl")
 
-    Args:
-        protocol: what every score is of, in a paragraph.
+
+def write_page(lab: Lab, found: Records, page: Path) -> None:
+    """The tables of what was found here and of what is recorded beside the page, which both then are.
+
+    Raises:
+        InputError: of another base, or by other words.
     """
-    picture = page.with_suffix(".png")
-    _draw(lab, picture)
-    write_text(
+    file = records_file(page)
+    records = joined(load_records(file), found) if file.is_file() else found
+    save_records(records, file)
+    _keep_pictures(lab, page.with_suffix(""))
+    write_text(page_of(records, page), str(page))
+
+
+def page_of(records: Records, page: Path) -> str:
+    """The text, of records and of the pictures beside the page."""
+    folder = page.with_suffix("")
+    names = sorted((file.stem for file in folder.glob("*.png")), key=lambda name: (name != BASE, name))
+    rows = [{"model": name, "samples": f"![{name}]({folder.name}/{name}.png)"} for name in names]
+    told = " ".join(filter(None, [records.note, records.protocol]))
+    text = (
         "# What is one step worth on scenes, and what survives it?\n\n"
-        f"Made by `python -m benchmarks.one_step FOLDER --page {page.name}` on {date.today().isoformat()}; "
-        f"nothing on this page is edited by hand. {protocol}\n\n{as_markdown(tables_of(lab))}\n"
-        "## What do they look like?\n\nThe same captions and noise in each row; the base in its own steps, "
-        f"seed 0 of each way to distil in the steps it is for.\n\n![Samples of each]({picture.name})\n",
-        str(page),
+        f"Made by `python -m benchmarks.one_step FOLDER --page {page.name}` of {records_file(page).name}, "
+        f"which it adds to (`--known {records_file(page).name}` goes on with what is left, in any folder); "
+        f"nothing on this page is edited by hand. {told}\n\n"
+        f"{as_markdown(tables_of(records))}"
+    )
+    if not rows:
+        return text
+    return (
+        f"{text}\n## What do they look like?\n\nThe same captions and noise in each row; the base in its own "
+        f"steps, seed 0 of each way to distil in the steps it is for.\n\n{_table(rows)}"
     )
 
 
-def _draw(lab: Lab, file: Path) -> None:
-    """A row of samples for each model."""
-    models = [lab.folder / BASE, *sorted(lab.folder.glob("models/*-seed0"))]
-    shown = [model for model in models if (model / SAMPLES_NAME).is_file()]
-    with plot_file(file, (8.0, 0.9 * len(shown))) as figure:
-        for axes, model in zip(np.ravel(figure.subplots(len(shown), 1)), shown, strict=True):
+def _keep_pictures(lab: Lab, folder: Path) -> None:
+    """The first row of samples of each model."""
+    for model in [lab.folder / BASE, *sorted(lab.folder.glob("models/*-seed0"))]:
+        if (model / SAMPLES_NAME).is_file():
+            folder.mkdir(exist_ok=True)
             with Image.open(model / SAMPLES_NAME) as samples:
                 row = samples.crop((0, 0, samples.width, samples.width // SHOWN))
-                axes.imshow(row, interpolation="nearest")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.grid(visible=False)
-            label = model.name.removesuffix("-seed0")
-            axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+                row.save(folder / f"{model.name.removesuffix('-seed0')}.png", optimize=True)

@@ -1,95 +1,85 @@
-"""What came out of `benchmarks.one_step`: rows of its tables."""
+"""What came out of `benchmarks.one_step`: rows of its tables, of what is recorded."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from math import inf
-from pathlib import Path
+from math import inf, log, sqrt
 
 import numpy as np
 from scipy import stats
 
-from analysis.sampling_curves.points import CurvePoint, Curves, read_curves
-from benchmarks.lab import Lab
-from evaluators.protocols.score import Score
-from training.files import CURVE_NAME
+from benchmarks.one_step_records import BASE, Adapted, Records, Sampled, Seen, without_seed
 
-BASE = "base"
 DRAWS, NORMAL_95, FAR = 2000, 1.96, 100.0
-LCM = "lcm"  # is told the guidance, and so takes one evaluation a step
+NEEDED = "the base needs for that FID"
 
 
-def curves_of(lab: Lab) -> Curves | None:
-    out = lab.folder / "curves"
-    return read_curves(out, None, None) if any(out.glob(f"{BASE}/*/scores.json")) else None
-
-
-def base_rows(lab: Lab) -> list[dict[str, str]]:
+def base_rows(records: Records) -> list[dict[str, str]]:
     """Steps, evaluations of the network, and both scores with their intervals over images."""
-    if (curves := curves_of(lab)) is None:
-        return []
     return [
         {
-            "DDIM steps": str(point.steps),
-            "guidance": f"{point.guidance:g}",
-            "evaluations": str(evaluations(point)),
-            "FID": _with_interval(point, curves.fid, 1),
-            "CLIP": _with_interval(point, curves.clip, 3),
+            "DDIM steps": str(each.steps),
+            "guidance": f"{each.guidance:g}",
+            "evaluations": str(each.evaluations),
+            "FID": _over_images(each.fid, 1),
+            "CLIP": _over_images(each.clip, 3),
         }
-        for point in curves.points
-        if point.model == BASE
+        for each in records.base
     ]
 
 
-def cell_rows(lab: Lab) -> Iterator[dict[str, str]]:
+def cell_rows(records: Records) -> Iterator[dict[str, str]]:
     """Each way to distil with each number of steps and guidance: what its discriminator tells apart at the
     end, means over seeds with Student's intervals, and the evaluations by which the base has that FID; then
     what failed."""
-    curves = curves_of(lab)
-    points = [] if curves is None else [point for point in curves.points if "-seed" in point.model]
-    for name, steps, guidance in sorted(set(map(_cell_point, points))):
-        assert curves is not None
-        own = [point for point in points if _cell_point(point) == (name, steps, guidance)]
-        base = [point for point in curves.points if point.model == BASE]
-        row = {
-            "distilled": name,
+    base = [(each.evaluations, each.fid) for each in records.base]
+    told = [each for each in records.sampled if each.captions and each.model != BASE]
+    for way, steps, guidance in sorted({(each.way, each.steps, each.guidance) for each in told}):
+        own = [each for each in told if (each.way, each.steps, each.guidance) == (way, steps, guidance)]
+        fids = [each.fid for each in own]
+        yield {
+            "distilled": way,
             "steps": str(steps),
             "guidance": f"{guidance:g}",
-            "evaluations": str(evaluations(own[0])),
-            "seeds": str(len(own)),
+            "evaluations": str(own[0].evaluations),
+            "seeds": str(sum(fid.seeds for fid in fids)),
+            "told apart": _told_apart(own),
+            "FID": over_seeds(fids, 1, logarithmic=True),
+            NEEDED: base_needs(base, fids),
+            "CLIP": over_seeds([each.clip for each in own if each.clip], 3),
         }
-        apart = [told for point in own if (told := told_apart(lab.folder / "models" / point.model))]
-        row["told apart"] = f"{sum(apart) / len(apart):.0%}" if apart else "-"
-        fids, clips = ([point.scores[score] for point in own] for score in (curves.fid, curves.clip))
-        row["FID"] = over_seeds([score.value for score in fids], 1, logarithmic=True)
-        row["the base needs for that FID"] = base_needs(of_evaluations(base, curves.fid), fids)
-        row["CLIP"] = over_seeds([score.value for score in clips], 3)
-        yield row
-    for name, said in lab.failures().items():
+    for name, said in records.failed:
         yield {"distilled": name, "steps": f"failed: {said}"}
 
 
-def told_apart(model: Path) -> float | None:
-    """The share that a discriminator tells apart at the end; None: there is none."""
-    lines = (model / CURVE_NAME).read_text(encoding="utf-8").splitlines() if model.is_dir() else []
-    found = [told for line in lines if (told := json.loads(line).get("told_apart")) is not None]
-    return found[-1] if found else None
+def _told_apart(own: Sequence[Sampled]) -> str:
+    shares = [(each.told_apart, each.fid.seeds) for each in own if each.told_apart is not None]
+    seeds = sum(count for _, count in shares)
+    return f"{sum(share * count for share, count in shares) / seeds:.0%}" if seeds else "-"
 
 
-def _cell_point(point: CurvePoint) -> tuple[str, int, float]:
-    """What its seeds share: the way to distil, steps and guidance."""
-    return point.model.rpartition("-seed")[0], point.steps, point.guidance
+def untold_rows(records: Records) -> Iterator[dict[str, str]]:
+    """Without captions: of the base by steps, with intervals over images; then of each way to distil, over
+    seeds."""
+    untold = [each for each in records.sampled if not each.captions]
+    base = [(each.steps, each.fid) for each in untold if each.model == BASE]
+    ways = {(each.way, each.steps) for each in untold}
+    for way, steps in sorted(ways, key=lambda each: (each[0] != BASE, *each)):
+        fids = [each.fid for each in untold if (each.way, each.steps) == (way, steps)]
+        row = {"model": way, "steps": str(steps), "seeds": str(sum(fid.seeds for fid in fids))}
+        if way == BASE:
+            yield row | {"FID": _over_images(fids[0], 0), NEEDED: "-"}
+        else:
+            yield row | {"FID": over_seeds(fids, 0, logarithmic=True), NEEDED: base_needs(base, fids)}
 
 
-def adapter_rows(lab: Lab) -> Iterator[dict[str, str]]:
+def adapter_rows(records: Records) -> Iterator[dict[str, str]]:
     """Of each measure and adapter: with it, and alone, by each model, over seeds."""
-    found: dict[tuple[str, str], dict[str, list[Mapping[str, float]]]] = {}
-    for file in sorted(lab.folder.glob("survival/*.json")):
-        model, adapter = survived(file)
-        for row in json.loads(file.read_text(encoding="utf-8"))["rows"]:
-            found.setdefault((row["measure"], adapter), {}).setdefault(model, []).append(row)
+    found: dict[tuple[str, str], dict[str, list[Adapted]]] = {}
+    for each in records.adapted:
+        by_model = found.setdefault((each.measure, without_seed(each.adapter)), {})
+        by_model.setdefault(without_seed(each.model), []).append(each)
     models = sorted(
         {model for each in found.values() for model in each}, key=lambda name: (name != BASE, name)
     )
@@ -99,43 +89,42 @@ def adapter_rows(lab: Lab) -> Iterator[dict[str, str]]:
         row["seeds"] = str(min(map(len, by_model.values())))
         for model in models:
             rows = by_model.get(model, [])
-            each = (
-                over_seeds([one[name] for one in rows], digits) if rows else "-"
-                for name in ("value", "alone")
-            )
-            row[model] = "; alone ".join(each)
+            alone = over_seeds([each.alone for each in rows], digits)
+            row[model] = f"{over_seeds([each.value for each in rows], digits)}; alone {alone}"
         yield row
 
 
-def survived(file: Path) -> tuple[str, str]:
-    """Model and adapter of a file of `evaluate adapter`, without their seeds."""
-    model, _, rest = file.stem.rpartition("-")[0].partition("-seed")
-    if not rest:  # base-controlnet-seed0
-        raise ValueError(f"{file}: names no seed")
-    if model.startswith(f"{BASE}-"):
-        return BASE, model.removeprefix(f"{BASE}-")
-    return model, rest.partition("-")[2].rpartition("-seed")[0]
-
-
-def evaluations(point: CurvePoint) -> int:
-    """Of the network for an image; guidance takes two a step, unless the network is told it (LCM)."""
-    return point.steps * (2 if point.guidance != 1 and not point.model.startswith(LCM) else 1)
-
-
-def over_seeds(values: Sequence[float], digits: int, *, logarithmic: bool = False) -> str:
+def over_seeds(values: Sequence[Seen | float], digits: int, *, logarithmic: bool = False) -> str:
     """The mean and Student's interval of it; of the logarithm where seeds multiply a score, as an FID."""
-    if len(values) < 2:
-        return f"{values[0]:.{digits}f}"
-    seen: np.ndarray = np.log(values) if logarithmic else np.asarray(values)
-    half = stats.t.ppf(0.975, len(seen) - 1) * seen.std(ddof=1) / np.sqrt(len(seen))
-    ends = seen.mean() + np.array([0.0, -half, half])
-    mean, low, high = np.exp(ends) if logarithmic else ends
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    if not values:
+        return "-"
+    seen = [each if isinstance(each, Seen) else Seen(each) for each in values]
+    seeds, mean, deviation = pooled(seen, logarithmic=logarithmic)
+    half = _student(seeds) * deviation / sqrt(seeds) if seeds > 1 else 0.0
+    ends = np.array([mean, mean - half, mean + half])
+    middle, low, high = np.exp(ends) if logarithmic else ends
+    return f"{middle:.{digits}f}" + (f" ({low:.{digits}f} to {high:.{digits}f})" if seeds > 1 else "")
 
 
-def of_evaluations(points: Sequence[CurvePoint], score: str) -> list[tuple[int, Score]]:
-    """By whatever guidance."""
-    return [(evaluations(point), point.scores[score]) for point in points]
+def pooled(seen: Sequence[Seen], *, logarithmic: bool) -> tuple[int, float, float]:
+    """How many seeds, their mean and standard deviation (0 of one), of values and of means of several."""
+
+    def scaled(value: float) -> float:
+        return log(value) if logarithmic else value
+
+    parts = [(each.seeds, scaled(each.value)) for each in seen]
+    seeds = sum(count for count, _ in parts)
+    mean = sum(count * value for count, value in parts) / seeds
+    squares = sum(count * (value - mean) ** 2 for count, value in parts)
+    for each in seen:
+        if each.seeds > 1 and each.low is not None and each.high is not None:
+            half = (scaled(each.high) - scaled(each.low)) / 2
+            squares += (each.seeds - 1) * each.seeds * (half / _student(each.seeds)) ** 2
+    return seeds, mean, sqrt(squares / (seeds - 1)) if seeds > 1 else 0.0
+
+
+def _student(seeds: int) -> float:
+    return float(stats.t.ppf(0.975, seeds - 1))
 
 
 def rising(found: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
@@ -158,24 +147,25 @@ def worth(best: Sequence[tuple[int, float]], value: float) -> float:
     return inf if value > best[-1][1] else float(best[-1][0])
 
 
-def base_needs(base: Sequence[tuple[int, Score]], seeds: Sequence[Score]) -> str:
+def base_needs(base: Sequence[tuple[int, Seen]], fids: Sequence[Seen]) -> str:
     """The base's evaluations for the mean FID of these seeds, and where they lie in 95 of 100 draws of all
-    that is uncertain: of the base over its images, and over seeds, or of one seed over its images."""
+    that is uncertain: of the base over its images, and over seeds, or of one seed over its images (where
+    that is not recorded, as of the base with the nearest FID)."""
     counts = [count for count, _ in base]
-    values, spread = np.array([score.value for _, score in base]), np.array([_deviation(s) for _, s in base])
-    logs = np.log([score.value for score in seeds])
+    values, spread = np.array([fid.value for _, fid in base]), np.array([_deviation(fid) for _, fid in base])
+    seeds, mean, deviation = pooled(fids, logarithmic=True)
 
     def needed(own: np.ndarray, fid: float) -> float:
         return worth(rising(zip(counts, -own, strict=True)), -fid)
 
-    middle = needed(values, float(np.exp(logs.mean())))
-    random, one = np.random.default_rng(0), _deviation(seeds[0])
-    if len(seeds) > 1:
-        wide = logs.std(ddof=1) / np.sqrt(len(logs))
-        tails = wide * random.standard_t(len(logs) - 1, DRAWS)  # of two seeds they reach far
-        drawn = np.exp(np.minimum(logs.mean() + tails, FAR))
+    middle = needed(values, float(np.exp(mean)))
+    random = np.random.default_rng(0)
+    if seeds > 1:
+        drawn = mean + deviation / np.sqrt(seeds) * random.standard_t(seeds - 1, DRAWS)
+        drawn = np.exp(np.minimum(drawn, FAR))  # of two seeds they reach far
     else:
-        drawn = seeds[0].value + one * random.standard_normal(DRAWS)
+        like = spread[np.argmin(np.abs(np.log(values) - mean))]
+        drawn = fids[0].value + (_deviation(fids[0]) or like) * random.standard_normal(DRAWS)
     bases = values + spread * random.standard_normal((DRAWS, len(values)))
     ends = sorted(map(needed, bases, drawn))
     low, high = ends[DRAWS * 25 // 1000], ends[DRAWS * 975 // 1000]
@@ -183,17 +173,18 @@ def base_needs(base: Sequence[tuple[int, Score]], seeds: Sequence[Score]) -> str
     return texts[0] if low == high else f"{texts[0]} ({texts[1]} to {texts[2]})"
 
 
-def _deviation(score: Score) -> float:
+def _deviation(fid: Seen) -> float:
     """Over images; 0 where it is not known."""
-    return 0.0 if score.interval is None else (score.interval.high - score.interval.low) / (2 * NORMAL_95)
+    return 0.0 if fid.low is None or fid.high is None else (fid.high - fid.low) / (2 * NORMAL_95)
 
 
 def _evaluations_text(value: float, most: int) -> str:
     return "<1" if value == 0 else f">{most}" if value == inf else f"{value:.1f}"
 
 
-def _with_interval(point: CurvePoint, name: str, digits: int) -> str:
-    score = point.scores[name]
-    if score.interval is None:
+def _over_images(score: Seen | None, digits: int) -> str:
+    if score is None:
+        return "-"
+    if score.low is None:
         return f"{score.value:.{digits}f}"
-    return f"{score.value:.{digits}f} ({score.interval.low:.{digits}f} to {score.interval.high:.{digits}f})"
+    return f"{score.value:.{digits}f} ({score.low:.{digits}f} to {score.high:.{digits}f})"

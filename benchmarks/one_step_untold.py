@@ -1,21 +1,21 @@
 """What is one step worth without captions? On scenes they say nearly all that an image shows; without any,
-one step of a diffusion model is the mean of all images, and the adversarial term has all to do."""
+one step of a diffusion model is the mean of all images, and the adversarial term has all to do. And
+real images, beside which a base is judged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.lab import Lab
-from benchmarks.one_step_tables import BASE, base_needs, over_seeds
-from evaluators.protocols.score import Score
-from evaluators.protocols.sheet import FILE, Sheet
+from benchmarks.one_step_records import UNTOLD
+from training.data.dataset import as_pixels
+from training.data.factory import load_data
+from training.data.scenes import ScenesSettings
 from training.devices import choose_device
 from training.model import load_model
-
-UNTOLD = "untold"
 
 
 def measure_untold(
@@ -39,29 +39,9 @@ def measure_untold(
         file.unlink(missing_ok=True)
 
 
-def untold_rows(lab: Lab, fid: str) -> Iterator[dict[str, str]]:
-    """Of the base by steps, with intervals over images; then of each way to distil, over seeds."""
-    found: dict[tuple[str, int], list[Score]] = {}
-    for file in sorted(lab.folder.glob(f"{UNTOLD}/*/{FILE}")):
-        name, _, number = file.parent.name.rpartition("-steps")
-        way = name if name == BASE else name.rpartition("-seed")[0]
-        found.setdefault((way, int(number)), []).append(Sheet.load(file.parent).scores[fid])
-    base = [(steps, scores[0]) for (way, steps), scores in found.items() if way == BASE]
-    for (way, steps), scores in sorted(found.items(), key=lambda item: (item[0][0] != BASE, *item[0])):
-        values = [score.value for score in scores]
-        row = {
-            "model": way,
-            "steps": str(steps),
-            "seeds": str(len(scores)),
-            "FID": over_seeds(values, 0, logarithmic=True),
-        }
-        if way == BASE:
-            yield row | {"FID": _over_images(scores[0]), "the base needs for that FID": "-"}
-        else:
-            yield row | {"the base needs for that FID": base_needs(base, scores)}
-
-
-def _over_images(score: Score) -> str:
-    if score.interval is None:
-        return f"{score.value:.0f}"
-    return f"{score.value:.0f} ({score.interval.low:.0f} to {score.interval.high:.0f})"
+def keep_real(file: Path, count: int) -> None:
+    """Images of the training split, and their captions beside."""
+    data = load_data(ScenesSettings())
+    examples = data.examples(range(count), seed=0)
+    np.savez_compressed(file, arr_0=as_pixels(examples.inputs))
+    file.with_suffix(".txt").write_text("\n".join(examples.captions) + "\n", encoding="utf-8")
