@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evaluators.networks.weights import WeightsSettings
 from evaluators.scorers.scorer import Scorer
 from search.checks import Choosing
@@ -49,6 +51,8 @@ from training.data.factory import DataSettings
 from training.generation.grid import save_grid
 from training.hub import is_address
 from training.trainer import Trainer
+
+BATCH = 64  # real images read at once
 
 
 def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display: Display) -> Scorer:
@@ -142,6 +146,29 @@ def start_scores(
         scores[VALIDATION_LOSS] = trainer.validation_loss()
     scores |= latency_score(settings.budget, settings.space.smallest(lambda a: price(a).macs))
     return {name: float(score) for name, score in scores.items()}
+
+
+def real_scores(
+    settings: SearchSettings, data: Dataset, evaluator: Scorer, display: Display
+) -> dict[str, float]:
+    """Scores of real images with their captions, as many as a score is of, evenly spread over the training
+    split: beside them a trial's scores are read. None where the split has fewer."""
+    count = evaluator.images
+    if data.train_images < count:
+        return {}
+    places = np.linspace(0, data.train_images - 1, count).round().astype(int)
+    batches = [
+        as_uint8(data.one_caption_each(part.tolist())) for part in np.array_split(places, -(-count // BATCH))
+    ]
+    captions = [caption for _, texts in batches for caption in texts]
+    found = evaluator.score(np.concatenate([images for images, _ in batches]), captions)
+    told = [
+        f"{objective.label} {objective.value_text(found[objective.name])}"
+        for objective in settings.objectives
+        if objective.name in found
+    ]
+    display.message(f"real images, {count} of the training split with their captions: {', '.join(told)}")
+    return {name: float(score) for name, score in found.items()}
 
 
 def header_of(settings: SearchSettings, folder: Path, overrides: list[str]) -> dict[str, Any]:

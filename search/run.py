@@ -144,7 +144,7 @@ def _run(
     prepared = subject.prepare(data, folder, display)
     made_by = {"protocol": prepared.protocol, "protocol_id": prepared.protocol_id}
     if not record.history.start_scores:
-        record.append("start", scores=prepared.start(), **made_by)
+        record.append("start", scores=prepared.start(), real=prepared.real(), **made_by)
     all_of(record.history.start_scores, settings.objectives)
     if note := noise_note(record.history.header):
         display.message(f"noise: {note}")

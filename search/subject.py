@@ -43,12 +43,14 @@ class DrivenSettings(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What workers receive, how scores are measured, and what gives those of an untrained network."""
+    """What workers receive, how scores are measured, and what gives those of an untrained network and of real
+    images (none: they are not asked for)."""
 
     worker: WorkerSettings
     protocol: dict[str, Any]
     protocol_id: str
     start: Callable[[], dict[str, float]]
+    real: Callable[[], dict[str, float]] = dict
 
 
 class Subject(Protocol):

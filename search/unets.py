@@ -14,7 +14,7 @@ from search.formats import counted
 from search.idle import idle_notes, nobody_learns
 from search.latency import latency_notes, latency_score
 from search.other_side import image_notes
-from search.preparation import evaluator_of, header_of, phases_of, start_scores, worker_settings
+from search.preparation import evaluator_of, header_of, phases_of, real_scores, start_scores, worker_settings
 from search.runs.compatibility import abridged
 from search.runs.elsewhere import elsewhere_words, take_elsewhere
 from search.runs.files import EVALUATOR_FOLDER
@@ -50,6 +50,7 @@ class UnetSearch:
             evaluator.protocol,
             evaluator.protocol_id,
             lambda: start_scores(self.settings, data, evaluator, display),
+            lambda: real_scores(self.settings, data, evaluator, display),
         )
 
     def notes(self) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import inf
 from statistics import fmean
 
 import numpy as np
@@ -46,6 +47,7 @@ class CarriedOver:
         here, there: full names of the scores.
         means: rank correlation of the mean here with the mean there, each over the seeds that a network has.
         alike: the networks, of these, that share so many seeds here and there: all below is of them.
+        shared: rank correlation of the means over these seeds, to which `most` is the limit.
         one_run: rank correlation of one run here with the mean there, the mean over the seeds here.
         another_seed: what another seed there would reach in its place.
         most: what noise leaves of the correlation of their means; None with one seed on a side.
@@ -58,6 +60,7 @@ class CarriedOver:
     means: Interval | None
     alike: int
     seeds: tuple[int, int]
+    shared: Interval | None
     one_run: Interval | None
     another_seed: Interval | None
     most: Interval | None
@@ -67,10 +70,15 @@ class CarriedOver:
 @dataclass(frozen=True)
 class DecisionElsewhere:
     """A decision of the paper by the same pairs of networks: what the paper's side changes in FID and CLIP,
-    as goodness (above zero: better), here and there, with the interval that the noise of seeds gives."""
+    as goodness (above zero: better), here and there, with the interval that the noise of seeds gives.
+
+    Attributes:
+        unshared: pairs that count nowhere, since their networks share no seed here or there.
+    """
 
     decision: PaperDecision
     pairs: int
+    unshared: int
     metrics: tuple[tuple[Metric, Metric], ...]
     here: tuple[Interval, ...]
     there: tuple[Interval, ...]
@@ -148,7 +156,8 @@ def _carried(one: Metric, other: Metric, ours: ByNetwork, theirs: ByNetwork) -> 
     here, there = _columns(ours, keys, seeds), _columns(theirs, keys, their_seeds)
     a, b = len(seeds), len(their_seeds)
     rows = np.column_stack([here, there.mean(axis=1), there])
-    own_means = np.column_stack([here.mean(axis=1), there.mean(axis=1), there])
+    both_means = np.column_stack([here.mean(axis=1), there.mean(axis=1)])
+    own_means = np.column_stack([both_means, there])
     between, enough = mean_spearman(list(combinations(range(b), 2))), len(keys) >= FEWEST_COMPARED
     return CarriedOver(
         one.score,
@@ -157,6 +166,7 @@ def _carried(one: Metric, other: Metric, ours: ByNetwork, theirs: ByNetwork) -> 
         bootstrap_interval(np.array(means), spearman),
         len(keys),
         (a, b),
+        bootstrap_interval(both_means, spearman) if enough else None,
         bootstrap_interval(rows, with_last(a, a)) if enough else None,
         bootstrap_interval(there, lambda s: with_mean_of(between(s), b)) if enough and b > 1 else None,
         bootstrap_interval(np.column_stack([here, there]), lambda s: _most(s, a))
@@ -187,24 +197,39 @@ def decisions_elsewhere(here: RecordedTable, there: RecordedTable) -> tuple[Deci
     """Of which both sides trained a pair with a shared seed."""
     networks = [runs[0].architecture for key, runs in there.runs.items() if key in here.runs]
     metrics = tuple(zip(metrics_of(here)[:DECIDING], metrics_of(there)[:DECIDING], strict=True))
-    found, sound = [], sound_networks(here)
+    found, sound, tables = [], sound_networks(here), (here, there)
     for decision in PAPER_DECISIONS:
-        pairs = pairs_among(decision, networks, here.space)
-        alike = sound if all(sound.issuperset(pair.ids) for pair in pairs) else None
-        sides = [
-            tuple(_change(table, each[side], pairs, alike) for each in metrics)
-            for side, table in enumerate((here, there))
+        all_pairs = pairs_among(decision, networks, here.space)
+        pairs = [
+            pair
+            for pair in all_pairs
+            if all(
+                _share_a_seed(table, metric, pair)
+                for each in metrics
+                for table, metric in zip(tables, each, strict=True)
+            )
         ]
-        ours, theirs = ([each for each in side if each is not None] for side in sides)
-        if pairs and len(ours) == len(theirs) == DECIDING:
-            found.append(DecisionElsewhere(decision, len(pairs), metrics, tuple(ours), tuple(theirs)))
+        alike = sound if all(sound.issuperset(pair.ids) for pair in pairs) else None
+        if all_pairs:
+            ours, theirs = (
+                tuple(_change(table, each[side], pairs, alike) for each in metrics)
+                for side, table in enumerate(tables)
+            )
+            unshared = len(all_pairs) - len(pairs)
+            found.append(DecisionElsewhere(decision, len(pairs), unshared, metrics, ours, theirs))
     return tuple(found)
+
+
+def _share_a_seed(table: RecordedTable, metric: Metric, pair: MatchedPair) -> bool:
+    values = _ends(table, metric, pair.ids)
+    return len(values) == 2 and bool(set.intersection(*map(set, values.values())))
 
 
 def _change(
     table: RecordedTable, metric: Metric, pairs: Sequence[MatchedPair], alike: Collection[str] | None
-) -> Interval | None:
-    """The mean over pairs of the paper's side less the other, over the seeds that both have.
+) -> Interval:
+    """The mean over pairs of the paper's side less the other, over the seeds that both have; nothing is known
+    without pairs.
 
     Args:
         alike: the networks whose repeated seeds say what noise is; None: all. Failed ones have far more.
@@ -214,9 +239,10 @@ def _change(
     for pair in pairs:
         papers, other = (values[key] for key in pair.ids)
         differences.append([papers[seed] - other[seed] for seed in papers if seed in other])
-    if not differences or not all(differences):
-        return None
-    middle, runs = fmean(map(fmean, differences)), sum(map(len, differences))
+    if not differences:
+        return Interval(0.0, -inf, inf)
+    middle = fmean(map(fmean, differences))
+    runs = len(differences) ** 2 / sum(1 / len(each) for each in differences)  # as so many pairs of runs
     own = {key: by_seed for key, by_seed in values.items() if alike is None or key in alike}
     half = within_paired(repeated(own)).half_width(runs, ERROR_RATE)
     return Interval(middle, middle - half, middle + half)

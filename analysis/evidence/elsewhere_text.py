@@ -19,10 +19,10 @@ from space.shared.plain import first_few
 _EXPLAINED = (
     "Spearman's rank correlation, with the 95 % interval of a bootstrap over networks. *Means*: of all seeds "
     "that a network has here with all that it has there. What follows is of those that share so many *seeds* "
-    "here and there. *One run*: a run here with the mean there, the mean over the seeds here; *another seed* "
-    "there would reach so much instead. *At most*: what the noise of both leaves of the correlation of their "
-    "means if the order is the same. *Pairs*: of the pairs of networks that all seeds there order alike, the "
-    "share that the mean here orders so; chance is 50 %."
+    "here and there: *of these* their means. *One run*: a run here with the mean there, the mean over the "
+    "seeds here; *another seed* there would reach so much instead. *At most*: what the noise of both leaves "
+    "of the correlation of their means if the order is the same. *Pairs*: of the pairs of networks that all "
+    "seeds there order alike, the share that the mean here orders so; chance is 50 %."
 )
 _DECISIONS_EXPLAINED = (
     "What the paper's side changes, over the same pairs of networks: FIDs as shares (below zero: better), "
@@ -61,10 +61,12 @@ def _described(table: RecordedTable) -> str:
 
 def _orders(found: Elsewhere, tables: tuple[RecordedTable, RecordedTable]) -> Chapter:
     title = "The order"
-    if not found.sound:
-        return missing(title, f"{FEWEST_COMPARED} sound networks or more that were trained on both")
-    parts = [f"{WHAT_IS_SOUND} {_EXPLAINED}", "Among sound networks:", _table(found.sound)]
-    if found.all_networks and found.all_networks[0].networks > found.sound[0].networks:
+    if not found.all_networks:
+        return missing(title, f"{FEWEST_COMPARED} networks or more that were trained on both")
+    few = f"Fewer than {FEWEST_COMPARED} sound networks were trained on both."
+    parts = [f"{WHAT_IS_SOUND} {_EXPLAINED}"]
+    parts += ["Among sound networks:", _table(found.sound)] if found.sound else [few]
+    if not found.sound or found.all_networks[0].networks > found.sound[0].networks:
         parts += ["Among all networks, which those that fail carry:", _table(found.all_networks)]
     parts += [
         line
@@ -90,6 +92,7 @@ def _table(rows: Sequence[CarriedOver]) -> str:
                 "networks": str(row.networks),
                 "means": with_interval(row.means),
                 "seeds": f"{row.seeds[0]}, {row.seeds[1]} ({row.alike})",
+                "of these": with_interval(row.shared),
                 "one run": with_interval(row.one_run),
                 "another seed": with_interval(row.another_seed),
                 "at most": with_interval(row.most),
@@ -103,9 +106,12 @@ def _table(rows: Sequence[CarriedOver]) -> str:
 def _finding(row: CarriedOver) -> str:
     words = {1: "carries over", -1: "is turned round", 0: "undecided"}
     verdict = words[row.means.sign if row.means else 0]
+    limit = f"at most {with_interval(row.most)}"
+    if row.most is not None and row.shared != row.means:  # the limit is that of other means
+        limit = f"of the {row.alike} that share seeds {with_interval(row.shared)}, {limit}"
     return (
         f"{_name(row.here)} here and {_name(row.there)} there: {with_interval(row.means)} over "
-        f"{counted(row.networks, 'sound network')} (at most {with_interval(row.most)}): {verdict}."
+        f"{counted(row.networks, 'sound network')} ({limit}): {verdict}."
     )
 
 
@@ -121,11 +127,12 @@ def _decisions(found: Sequence[DecisionElsewhere]) -> Chapter:
 
 
 def _decision_row(found: DecisionElsewhere) -> dict[str, str]:
-    row = {"decision": f"{found.decision.name}: {found.decision.papers}", "pairs": str(found.pairs)}
+    left_out = f" ({found.unshared} without a shared seed)" if found.unshared else ""
+    row = {"decision": f"{found.decision.name}: {found.decision.papers}", "pairs": f"{found.pairs}{left_out}"}
     for (one, other), ours, theirs in zip(found.metrics, found.here, found.there, strict=True):
         row |= {
-            f"{_name(one.score)} here": _changed(one, ours),
-            f"{_name(other.score)} there": _changed(other, theirs),
+            f"{_name(one.score)} here": _changed(one, ours) if found.pairs else "-",
+            f"{_name(other.score)} there": _changed(other, theirs) if found.pairs else "-",
         }
     return row | {"comes out": found.word}
 

@@ -9,6 +9,7 @@ from statistics import fmean
 
 import numpy as np
 
+from analysis.evidence.agreement import FEWEST_COMPARED
 from analysis.evidence.metrics import SOUND, ByNetwork, goodness, metrics_of, sound_networks
 from analysis.evidence.resampling import bootstrap_interval, spearman
 from analysis.evidence.sources import mean_run_seconds
@@ -35,7 +36,6 @@ from space.architecture import Architecture
 from space.prices.macs import price
 
 _TITLE = "A bigger proxy"
-_FEWEST_NETWORKS = 5
 PRECISE = 0.1  # half the interval of a rank correlation that is known well
 
 
@@ -145,7 +145,7 @@ def orders(table: RecordedTable, bigger: RecordedTable) -> list[Order]:
 
 def _correlation(near: ByNetwork, far: ByNetwork, keys: Sequence[str]) -> Interval | None:
     rows = np.array([[fmean(near[key].values()), fmean(far[key].values())] for key in keys])
-    return bootstrap_interval(rows, spearman) if len(keys) >= _FEWEST_NETWORKS else None
+    return bootstrap_interval(rows, spearman) if len(keys) >= FEWEST_COMPARED else None
 
 
 def networks_needed(correlation: float, half: float) -> int:

@@ -46,6 +46,11 @@ def main(words: list[str]) -> int:
             f"there: {both[0]} is one of here, too; allowed: a run on one side of the comparison"
         )
     here, there = _table(runs, "here", settings.here), _table(runs, "there", settings.there)
+    if (images := here.header.get("data")) is not None and images == there.header.get("data"):
+        raise InputError(
+            f"there: {' and '.join(settings.there)} saw the same images as here ({images['name']}); allowed: "
+            "runs on others (other training of the same images: mdsearch evidence)"
+        )
     check_tells_sound(here, "here")
     used = [runs[name] for name in of_names(runs, (*settings.here, *settings.there))]
     text = page(elsewhere(here, there), (here, there), used, typed_line("evidence elsewhere", words))

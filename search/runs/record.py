@@ -121,6 +121,7 @@ class History:
 
     header: dict[str, Any] = field(default_factory=dict)
     start_scores: dict[str, float] = field(default_factory=dict)
+    real_scores: dict[str, float] = field(default_factory=dict)  # of images of the training split
     rejections: list[Rejection] = field(default_factory=list)
     by_key: dict[str, Trial] = field(default_factory=dict)
     trials: list[Trial] = field(default_factory=list)  # of the search, by number
@@ -151,6 +152,7 @@ class History:
             self.sessions.append(dict(event))
         elif kind == "start":
             self.start_scores = dict(event["scores"])
+            self.real_scores = dict(event.get("real", {}))
             self.header["protocol"] = event["protocol"]
         elif kind == "rejected":
             self.rejections.append(Rejection(**{k: event[k] for k in Rejection.__dataclass_fields__}))

@@ -39,7 +39,7 @@ class Variance:
         low, high = (n * self.value / float(chdtri(n, tail)) for tail in (level / 2, 1 - level / 2))
         return low**0.5, high**0.5
 
-    def half_width(self, pairs: int, level: float) -> float:
+    def half_width(self, pairs: float, level: float) -> float:
         """Of Student's interval of the mean difference of two networks over so many pairs of runs, which
         leaves the truth out with probability `level`. Infinite where nothing is known."""
         if not self.degrees_of_freedom:

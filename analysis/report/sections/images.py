@@ -52,7 +52,7 @@ def sample_sheets(folder: Path, history: History, winner: Trial | None) -> list[
     ]
     sheets = [sheet for each in found if (sheet := _sheet(*each)) is not None]
     caption = "held out, of these captions" if prompts_of(folder) else "held out"
-    real = _sheet("Real", caption, folder / EVALUATOR_FOLDER / REAL_NAME)
+    real = _sheet("Real", caption + _real_scores(history), folder / EVALUATOR_FOLDER / REAL_NAME)
     return [real, *sheets] if real is not None and sheets else sheets
 
 
@@ -86,6 +86,16 @@ def _chosen(history: History, winner: Trial | None) -> list[tuple[str, Trial]]:
             (trial.name, trial) for trial in history.trials if trial.rungs and trial not in stopped[:1]
         ][:2]
     return chosen
+
+
+def _real_scores(history: History) -> str:
+    """Of real images; empty for runs of earlier versions, which did not score them."""
+    told = [
+        f"{objective.label} {objective.value_text(history.real_scores[objective.name])}"
+        for objective in objectives_of(history)
+        if objective.name in history.real_scores
+    ]
+    return f"; as many of the training split as a score is of have {', '.join(told)}" if told else ""
 
 
 def _scores(trial: Trial, history: History) -> str:

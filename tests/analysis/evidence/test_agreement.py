@@ -119,7 +119,7 @@ def test_price_seeds_and_networks_of_a_row() -> None:
         ("a", 16, 1),
     }
     assert (
-        "Not compared, with fewer than 5 of these networks: b (4 networks)."
+        "Not compared, with fewer than 6 of these networks: b (4 networks)."
         in agreement_chapter(both, "").text()
     )
 
@@ -141,7 +141,7 @@ def test_what_would_decide_is_said() -> None:
 def test_without_two_seeds_of_the_reference_nothing_is_said() -> None:
     once = trained(planted(PLACES), "reference-seed-0", seeds=(0,))
     assert agreements(trained(planted(PLACES), "table"), {}, once) is None
-    assert agreement_chapter(None, "").parts[0].startswith("Not recorded yet: 5 sound networks")
+    assert agreement_chapter(None, "").parts[0].startswith("Not recorded yet: 6 sound networks")
 
 
 def test_the_ceiling_is_what_another_seed_reaches() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import replace
 from functools import cache
@@ -12,7 +13,7 @@ import pytest
 
 from analysis.evidence.decisions import PAPER_DECISIONS
 from analysis.evidence.elsewhere import CarriedOver, Elsewhere, elsewhere, matching_metrics, reliability
-from analysis.evidence.elsewhere_text import ended_early
+from analysis.evidence.elsewhere_text import ended_early, page
 from analysis.replay.table import RecordedTable
 from mdsearch.commands.evidence_elsewhere import main
 from search.objectives import fid_and_clip, objectives_to_plain
@@ -84,7 +85,7 @@ def test_a_planted_order_is_found(turned: bool, expected: int) -> None:
         row = of(found(turned).sound, *names)
         assert (row.networks, row.seeds) == (13, (2, 2))  # three end with an FID above 500
         assert middle(row.one_run) == middle(row.means) == pytest.approx(expected)
-        assert middle(row.another_seed) == middle(row.most) == pytest.approx(1)
+        assert row.shared == row.means and middle(row.another_seed) == middle(row.most) == pytest.approx(1)
         assert middle(row.pairs) == float(expected == 1)
     assert of(found(turned).all_networks, *FIDS).networks == 16
     luck = of(found().sound, "fid_random_conv", "fid_random_conv")  # planted nowhere
@@ -132,10 +133,34 @@ def test_networks_of_too_few_shared_seeds_have_an_order_and_no_ceiling() -> None
     assert middle(row.means) == pytest.approx(1) and row.most is None
 
 
+def test_the_limit_stands_beside_the_means_that_it_limits(tmp_path: Path) -> None:
+    """Of sixteen networks twelve have two seeds here, the others one: of the twelve is the limit, and the
+    correlation beside it."""
+    world = World(noise=0.3, truth=lambda network: quality(PLACES)[network.id])
+    here = world.run("table", [(network, 0) for network in SIXTEEN] + [(n, 1) for n in SIXTEEN[:12]])
+    there = Photographs(noise=0.3, truth=lambda network: quality(PLACES)[network.id], header=DECIDES)
+    away_runs = there.run("emoji-seed-0", [(network, seed) for seed in (0, 1) for network in SIXTEEN])
+    row = of(elsewhere(table(here), table(away_runs)).all_networks, *FIDS)
+    few = of(
+        elsewhere(
+            table(world.run("table", [(network, seed) for seed in (0, 1) for network in SIXTEEN[:12]])),
+            table(away_runs),
+        ).all_networks,
+        *FIDS,
+    )
+    assert (row.networks, row.alike, few.networks) == (16, 12, 12)
+    assert row.shared == few.means == few.shared != row.means
+    assert row.most == few.most is not None
+    write_bundle(tmp_path / "a.jsonl.gz", [here, away_runs])
+    main([str(tmp_path / "a.jsonl.gz"), f"out={tmp_path / 'page.md'}"])
+    text = (tmp_path / "page.md").read_text()
+    assert re.search(r"over \d+ sound networks \(of the \d that share seeds .*, at most ", text)
+
+
 def test_networks_that_one_side_lacks_are_left_out() -> None:
     world = Photographs(truth=lambda network: quality(PLACES)[network.id], header=DECIDES)
     few = table(world.run("emoji-seed-0", [(network, seed) for seed in (0, 1) for network in SIXTEEN[:4]]))
-    assert elsewhere(home(PLACES), few).all_networks == ()  # fewer than five
+    assert elsewhere(home(PLACES), few).all_networks == ()  # fewer than six
 
 
 # ---------------------------------------------------------------------- the paper's decisions
@@ -170,6 +195,23 @@ def test_a_decision_that_comes_out_otherwise_is_told() -> None:
     assert told["swish"].there[1].middle == pytest.approx(-0.2, abs=0.05)
 
 
+def test_a_pair_without_a_shared_seed_is_left_out_by_name_and_leaves_the_others() -> None:
+    """MD with its two partners, of which one has other seeds there than MD."""
+    partners = [d.partner(MD, md_space()) for d in (SHARED, SWISH)]
+    shared, swish = (partner for partner in partners if partner is not None)
+    truth = {MD.id: 0.7, shared.id: 0.5, swish.id: 0.5}
+    both = [(network, seed) for seed in (0, 1) for network in (MD, shared)]
+    here = World(noise=0.01, truth=lambda n: truth[n.id]).run("table", [*both, (swish, 0), (swish, 1)])
+    there = Photographs(noise=0.01, truth=lambda n: truth[n.id], header=DECIDES).run(
+        "emoji-seed-0", [*both, (swish, 2), (swish, 3)]
+    )
+    found = elsewhere(table(here), table(there))
+    told = {each.decision.slug: (each.pairs, each.unshared, each.word) for each in found.decisions}
+    assert told == {"shared_kv": (1, 0, "as here"), "swish": (0, 1, "undecided")}
+    text = page(found, (table(here), table(there)), [here, there], "mdsearch")
+    assert "| 0 (1 without a shared seed) |" in text
+
+
 def test_what_is_decided_on_one_side_alone_is_undecided() -> None:
     told = {each.decision.slug: each for each in planted_decisions((), at_home=0).decisions}
     assert {each.word for each in told.values()} == {"undecided"}
@@ -202,6 +244,16 @@ def test_one_command_writes_the_page(tmp_path: Path) -> None:
     swapped = ["here=[emoji-*]", "there=[table]"]
     with pytest.raises(InputError, match=r"^here: .* scored by fid_efficientnet_lite0; needed: scenes by"):
         main([*words, *swapped])
+    same = {"data": {"name": "scenes", "seed": 0}}
+    write_bundle(
+        tmp_path / "same.jsonl.gz",
+        [
+            replace(each, header=same).run(name, entries)
+            for name, each in (("table", here), ("emoji-seed-0", replace(there, header=DECIDES | same)))
+        ],
+    )
+    with pytest.raises(InputError, match=r"^there: emoji-seed-\* saw the same images as here \(scenes\)"):
+        main([str(tmp_path / "same.jsonl.gz"), words[1]])
     for more, said in (
         ("there=[nobody-*]", "there: no run of full length is called nobody-"),
         ("there=[table]", "there: table is one of here, too; allowed: a run on one side"),

@@ -104,7 +104,8 @@ def other_weights(tiny_clip_weights: Path) -> Path:
 
 def test_a_search_is_scored_by_the_protocols_networks(undisturbed: Path) -> None:
     history = read_history(undisturbed)
-    assert set(history.start_scores) == {FID, CLIP}
+    assert set(history.start_scores) == set(history.real_scores) == {FID, CLIP}
+    assert history.real_scores[FID] < history.start_scores[FID]
     assert history.header["objectives"] == {"fid": FID, "clip": CLIP}
     for each in history.trials:
         assert each.state == "complete" and [rung.step for rung in each.rungs] == [1, 2]
