@@ -167,7 +167,7 @@ class OneStep(Lab):
             "training.ema_decay=0.999", "scores=true", "state_every_steps=1000",
         )  # fmt: skip
         if self.known.base:
-            self.once("curves-base-known", *self._curve_words("base"), "steps=1", "guidance=1")
+            self.once("curves-base-known", *self._curve_words("base"), "steps=1,2", "guidance=1")
             check_same_base(self.known, records_of(self, ""))
         else:
             self._base_curves()
