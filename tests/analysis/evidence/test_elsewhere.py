@@ -264,3 +264,14 @@ def test_one_command_writes_the_page(tmp_path: Path) -> None:
             main([words[0], more] if "out" in more else [*words, more])
     with pytest.raises(InputError, match="no run named"):
         main(words[1:])
+
+
+@pytest.mark.slow
+def test_the_page_of_the_docs_is_what_its_command_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    main(["recorded", "out=docs/emoji.md"])
+    page_there = Path(__file__).parents[3] / "docs" / "emoji.md"
+    assert (tmp_path / "docs" / "emoji.md").read_text() == page_there.read_text()
