@@ -18,8 +18,8 @@ Every part goes on where it was left. Scores are those of a search's trials, of 
 FOLDER/run is a search of one network. Intervals of the base are over images, of all else over seeds.
 
 --page FILE.md keeps what was found in FILE.jsonl beside it, with what is there of the same base. With --known
-FILE.jsonl a new folder, on another machine say, goes on where that ends: once its base is known to be the
-same, no cell that stands there is trained again.
+FILE.jsonl a new folder goes on where that ends: once its base is known to be the same, no cell that stands
+there is trained again. Another kind of processor trains another base (one step has 19.4 in place of 18.1).
 """
 
 from __future__ import annotations

@@ -82,7 +82,8 @@ def page_of(records: Records, page: Path) -> str:
     text = (
         "# What is one step worth on scenes, and what survives it?\n\n"
         f"Made by `python -m benchmarks.one_step FOLDER --page {page.name}` of {records_file(page).name}, "
-        f"which it adds to (`--known {records_file(page).name}` goes on with what is left, in any folder); "
+        f"which it adds to (`--known {records_file(page).name}` goes on with what is left, if the base comes "
+        "out the same; another kind of processor trains another); "
         f"nothing on this page is edited by hand. {told}\n\n"
         f"{as_markdown(tables_of(records))}"
     )
