@@ -52,7 +52,7 @@ from training.generation.grid import save_grid
 from training.hub import is_address
 from training.trainer import Trainer
 
-BATCH = 64  # real images read at once
+_READ_AT_ONCE = 64  # real images read at once
 
 
 def evaluator_of(settings: SearchSettings, data: Dataset, folder: Path, display: Display) -> Scorer:
@@ -158,7 +158,8 @@ def real_scores(
         return {}
     places = np.linspace(0, data.train_images - 1, count).round().astype(int)
     batches = [
-        as_uint8(data.one_caption_each(part.tolist())) for part in np.array_split(places, -(-count // BATCH))
+        as_uint8(data.one_caption_each(part.tolist()))
+        for part in np.array_split(places, -(-count // _READ_AT_ONCE))
     ]
     captions = [caption for _, texts in batches for caption in texts]
     found = evaluator.score(np.concatenate([images for images, _ in batches]), captions)

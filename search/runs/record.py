@@ -151,8 +151,7 @@ class History:
         elif kind == "session":
             self.sessions.append(dict(event))
         elif kind == "start":
-            self.start_scores = dict(event["scores"])
-            self.real_scores = dict(event.get("real", {}))
+            self.start_scores, self.real_scores = dict(event["scores"]), dict(event.get("real", {}))
             self.header["protocol"] = event["protocol"]
         elif kind == "rejected":
             self.rejections.append(Rejection(**{k: event[k] for k in Rejection.__dataclass_fields__}))

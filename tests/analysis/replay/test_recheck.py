@@ -59,6 +59,8 @@ RECORDED = {
     "proxy-tokens-seed-0": (6, 0, 18),
     "reference-third-seed-0": (3, 0, 9),
     "reference-third-seed-1": (3, 0, 9),
+    "emoji-seed-0": (16, 0, 48),
+    "emoji-seed-1": (16, 0, 48),
 }
 QUICK = ("before-4", "after-2", "bigger-2")  # TPE, linear with teachers, and what a user put first
 STOPPED = {  # and of these, stopped
