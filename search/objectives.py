@@ -130,6 +130,15 @@ def checked(objectives: Sequence[Objective]) -> Objectives:
     return tuple(objectives)
 
 
+def known_in_words(objectives: Objectives, scores: Mapping[str, float]) -> str:
+    """`FID 12.34, CLIP 0.456`, of those that are there."""
+    return ", ".join(
+        f"{objective.label} {objective.value_text(scores[objective.name])}"
+        for objective in objectives
+        if objective.name in scores
+    )
+
+
 def objectives_to_plain(objectives: Objectives) -> Any:
     """As a record's header holds them: a FID and a CLIP by their names, others as a list."""
     if tuple(objective.label for objective in objectives) == (FID, CLIP):

@@ -17,7 +17,7 @@ from search.confirmation.confirmation import Confirmation, ConfirmationSettings
 from search.display import Display
 from search.latency import latency_score, recorded_lists
 from search.named import named_candidate
-from search.objectives import VALIDATION_LOSS, objectives_to_plain
+from search.objectives import VALIDATION_LOSS, known_in_words, objectives_to_plain
 from search.prompts import kept_captions
 from search.runs.compatibility import READS
 from search.runs.files import (
@@ -163,12 +163,8 @@ def real_scores(
     ]
     captions = [caption for _, texts in batches for caption in texts]
     found = evaluator.score(np.concatenate([images for images, _ in batches]), captions)
-    told = [
-        f"{objective.label} {objective.value_text(found[objective.name])}"
-        for objective in settings.objectives
-        if objective.name in found
-    ]
-    display.message(f"real images, {count} of the training split with their captions: {', '.join(told)}")
+    told = known_in_words(settings.objectives, found)
+    display.message(f"real images, {count} of the training split with their captions: {told}")
     return {name: float(score) for name, score in found.items()}
 
 

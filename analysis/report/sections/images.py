@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from analysis.report.charts.marks import scores_in_words
 from search.formats import label
+from search.objectives import known_in_words
 from search.runs.files import (
     EVALUATOR_FOLDER,
     PROMPTS_NAME,
@@ -90,12 +91,8 @@ def _chosen(history: History, winner: Trial | None) -> list[tuple[str, Trial]]:
 
 def _real_scores(history: History) -> str:
     """Of real images; empty for runs of earlier versions, which did not score them."""
-    told = [
-        f"{objective.label} {objective.value_text(history.real_scores[objective.name])}"
-        for objective in objectives_of(history)
-        if objective.name in history.real_scores
-    ]
-    return f"; as many of the training split as a score is of have {', '.join(told)}" if told else ""
+    told = known_in_words(objectives_of(history), history.real_scores)
+    return f"; as many of the training split as a score is of have {told}" if told else ""
 
 
 def _scores(trial: Trial, history: History) -> str:
