@@ -95,8 +95,12 @@ class Records:
     @property
     def cells(self) -> set[str]:
         """Those that were measured, or failed, a name a seed."""
+        return self.measured | {name for name, _ in self.failed}
+
+    @property
+    def measured(self) -> set[str]:
         names = {each.model for each in self.sampled if each.model != BASE}
-        return {own for name in names for own in _each_seed(name)} | {name for name, _ in self.failed}
+        return {own for name in names for own in _each_seed(name)}
 
 
 def without_seed(name: str) -> str:
@@ -182,7 +186,7 @@ def joined(there: Records, here: Records) -> Records:
         InputError: of another base, or by other words.
     """
     if not here.sampled:
-        return replace(there, failed=tuple(sorted({*there.failed, *here.failed})))
+        return replace(there, failed=_failed(there, here))
     if here.protocol != there.protocol:
         raise InputError(f"protocol: {here.protocol!r} is not that of the records, {there.protocol!r}")
     check_same_base(there, here)
@@ -190,9 +194,15 @@ def joined(there: Records, here: Records) -> Records:
         here.protocol,
         tuple(_merged(there.sampled, here.sampled)),
         tuple(_merged(there.adapted, here.adapted)),
-        tuple(sorted({*there.failed, *here.failed})),
+        _failed(there, here),
         there.note,
     )
+
+
+def _failed(there: Records, here: Records) -> tuple[tuple[str, str], ...]:
+    """Without those that another folder did to the end."""
+    measured = there.measured | here.measured
+    return tuple(sorted(each for each in {*there.failed, *here.failed} if each[0] not in measured))
 
 
 def check_same_base(there: Records, here: Records) -> None:

@@ -126,14 +126,14 @@ def transfer(
 
 def orders(table: RecordedTable, bigger: RecordedTable) -> list[Order]:
     """By each metric that both recorded, over the networks that both trained; means over each one's seeds."""
-    theirs = {metric.name: metric for metric in metrics_of(bigger)}
+    theirs = {metric.score: metric for metric in metrics_of(bigger)}
     found, sound = [], sound_networks(table)
     for metric in metrics_of(table):
-        if metric.name not in theirs:
+        if metric.score not in theirs:
             continue
         near = goodness(table, metric, table.rungs[-1])
         for step in bigger.rungs:
-            far = goodness(bigger, theirs[metric.name], step)
+            far = goodness(bigger, theirs[metric.score], step)
             of_all = [key for key in near if key in far]
             of_sound = [key for key in of_all if key in sound]
             correlations = [_correlation(near, far, keys) for keys in (of_all, of_sound)]

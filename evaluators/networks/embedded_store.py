@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,8 +53,7 @@ def embedded_clip(
     """
     size = held_out_images.shape[1]
     frozen = seen_through(settings.efficientnet_px)
-    name = folder_name(data_digest, count, size, settings, frozen)
-    folder = (SHIPPED if (SHIPPED / name).is_dir() else cache_folder) / name
+    folder = _folder_of(folder_name(data_digest, count, size, settings, frozen), cache_folder)
     if not (folder / ABOUT).is_file():
         model, vocabulary = train_clip(train, count, size, settings, on_step, frozen)
         about: dict[str, Any] = {"model_cfg": model_config(settings, vocabulary, size)}
@@ -67,6 +66,21 @@ def embedded_clip(
         clip = EmbeddedClip.load(folder)
     clip.about.setdefault("retrieval_captions", len(set(held_out_captions)))
     return clip
+
+
+def where_it_is(
+    data_digest: str, count: int, image_size_px: int, settings: EmbeddedSettings, cache_folder: Path
+) -> Literal["shipped", "cached", "nowhere"]:
+    """The small CLIP of these data and settings, before `embedded_clip` makes it or reads it."""
+    frozen = seen_through(settings.efficientnet_px)
+    folder = _folder_of(folder_name(data_digest, count, image_size_px, settings, frozen), cache_folder)
+    if not (folder / ABOUT).is_file():
+        return "nowhere"
+    return "shipped" if folder.parent == SHIPPED else "cached"
+
+
+def _folder_of(name: str, cache_folder: Path) -> Path:
+    return (SHIPPED if (SHIPPED / name).is_dir() else cache_folder) / name
 
 
 def folder_name(

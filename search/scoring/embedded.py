@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evaluators.networks.embedded_model import EmbeddedSettings
+from evaluators.networks.embedded_store import where_it_is
 from evaluators.scorers.embedded import Evaluator, EvaluatorSettings
 from search.formats import duration
 from search.scoring.inputs import as_uint8, caption_list, sampling_of
@@ -20,10 +21,7 @@ def prepare_embedded(
     data: Dataset,
     say: Callable[[str], None],
 ) -> Evaluator:
-    say(
-        "the evaluators' small CLIP: comes along for the default images and emoji, else trained once, about "
-        f"{duration(training_seconds(chosen.clip, data.image_size_px, data.train_images))} on one core ..."
-    )
+    say(f"the evaluators' small CLIP: {_clip_in_words(settings, chosen.clip, data)}")
     wanted = max(chosen.reference_images, chosen.retrieval_images)
     held_out_images, held_out_captions = as_uint8(
         data.held_out(range(min(wanted, len(data.held_out_captions))))
@@ -41,6 +39,15 @@ def prepare_embedded(
         captions=caption_list(settings, data),
         sampling=sampling_of(settings),
     )
+
+
+def _clip_in_words(settings: SearchSettings, clip: EmbeddedSettings, data: Dataset) -> str:
+    images, size = data.train_images, data.image_size_px
+    place = where_it_is(data.digest, images, size, clip, settings.cache)
+    if place == "nowhere":
+        seconds = training_seconds(clip, size, images)
+        return f"trained once on these images, about {duration(seconds)} on one core ..."
+    return "comes along for these images" if place == "shipped" else f"of these images, in {settings.cache}"
 
 
 def training_seconds(clip: EmbeddedSettings, image_size_px: int, images: int) -> float:

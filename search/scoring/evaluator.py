@@ -119,9 +119,8 @@ def check_scoring(settings: SearchSettings, data: Dataset) -> None:
         InputError: if not, or if the data cannot be brought into the protocol's form.
     """
     if not isinstance(settings.evaluators, EvaluationProtocol):
-        own = settings.evaluators
-        if own.efficientnet is not None or own.clip.efficientnet_px is not None:
-            find_efficientnet(None)
+        for look in parts_of_scoring(settings):
+            look()
         return
     began = stored_protocol(Path(settings.resume) / EVALUATOR_FOLDER) if settings.resume else None
     if began is not None:
@@ -137,7 +136,10 @@ def check_scoring(settings: SearchSettings, data: Dataset) -> None:
 def parts_of_scoring(settings: SearchSettings) -> list[Callable[[], object]]:
     """What reads each thing that scores need, and no data. Each raises InputError where it is not there."""
     named, scoring = settings.evaluators, settings.scoring
-    if settings.resume is not None or not isinstance(named, EvaluationProtocol):
+    if not isinstance(named, EvaluationProtocol):
+        sees_photographs = named.efficientnet is not None or named.clip.efficientnet_px is not None
+        return [lambda: find_efficientnet(None)] if sees_photographs else []
+    if settings.resume is not None:
         return []
     scored_by = replace(named, clips=searched_clips(named), open_in_source=())
     looks: list[Callable[[], object]] = [lambda: load_protocol_networks(settings, scored_by)]

@@ -117,7 +117,8 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
         return _any_of(arguments, value, where)
     if origin in (tuple, list):
         if isinstance(value, str) or not isinstance(value, (list, tuple)):
-            raise InputError(f"{where}: expected a list, got {value!r}")
+            hint = f"; a list of one: [{value}]" if _is_one(arguments[0], value) else ""
+            raise InputError(f"{where}: expected a list, got {value!r}{hint}")
         items = [from_plain(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
         return origin(items)
     if origin is dict or origin is Mapping:
@@ -134,7 +135,7 @@ def _any_of(kinds: Sequence[Any], value: Any, where: str) -> Any:
     the value, or with all that is allowed."""
     if value is None and type(None) in kinds:
         return None
-    begin, end = f"{where}: expected ", f", got {value!r}"
+    begin, end, hint = f"{where}: expected ", f", got {value!r}", ""
     expected: list[str] = []
     inside = None
     for kind in kinds:
@@ -142,15 +143,25 @@ def _any_of(kinds: Sequence[Any], value: Any, where: str) -> Any:
             try:
                 return from_plain(kind, value, where)
             except InputError as error:
-                problem = str(error)
-                if problem.startswith(begin) and problem.endswith(end):
-                    expected.append(problem[len(begin) : -len(end)])
+                problem, found, more = str(error).partition(end)
+                if problem.startswith(begin) and found:
+                    expected.append(problem.removeprefix(begin))
+                    hint += more
                 else:
                     inside = error
     if inside is not None:
         raise inside
     words = dict.fromkeys([*expected, *(["null"] if type(None) in kinds else [])])
-    raise InputError(f"{begin}{' or '.join(words)}{end}")
+    raise InputError(f"{begin}{' or '.join(words)}{end}{hint}")
+
+
+def _is_one(kind: Any, value: Any) -> bool:
+    """Whether it is an item of a list of them."""
+    try:
+        from_plain(kind, value)
+    except InputError:
+        return False
+    return isinstance(value, (str, int, float))
 
 
 @dataclasses.dataclass(frozen=True)

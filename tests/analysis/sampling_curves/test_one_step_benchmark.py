@@ -221,6 +221,8 @@ def test_records_read_back_and_join_those_of_another_folder_of_the_same_base(tmp
     assert [(each.adapter, each.value) for each in both.adapted] == [("t2i-seed0", 0.8), ("t2i-seed1", 0.7)]
     assert (both.failed, both.note) == (RECORDS.failed, RECORDS.note)
     assert joined(RECORDS, Records("")) == RECORDS
+    done = Sampled("lcm-seed0", 4, 1.0, captions=True, fid=Seen(21.0))  # which failed in the other folder
+    assert joined(RECORDS, replace(here, sampled=(*here.sampled, done))).failed == ()
     another = replace(here, sampled=(replace(RECORDS.sampled[0], fid=seen(18.1, 7.0)),))
     with pytest.raises(
         InputError, match=r"FID in 1 steps with guidance 1 is 18.1, that of the records' base 18"

@@ -8,6 +8,7 @@ import pytest
 
 from evaluators.protocols.protocol import EvaluationProtocol
 from mdsearch.api import settings_of as search_settings
+from search.plan import search_plan
 from search.run import execute
 from search.scoring.by_protocol import derived_protocol, differences_from_named
 from search.scoring.evaluator import scoring_plan
@@ -110,3 +111,5 @@ def test_a_package_that_is_missing_is_said_before_anything_is_trained(
     with pytest.raises(InputError, match=r"the package of its weights is not installed; .*\[emoji\]"):
         execute(settings)
     assert not (tmp_path / "never").exists()
+    (said,) = search_plan(settings).refused
+    assert "the package of its weights is not installed" in said

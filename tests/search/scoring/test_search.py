@@ -281,8 +281,9 @@ def test_a_record_from_before_captions_were_stated_still_compares(undisturbed: P
 def test_the_default_search_has_its_metric_network_with_it(tmp_path: Path) -> None:
     """On a machine that has trained none: its processor would decide the weights, and so the protocol."""
     settings = settings_of(f"cache_folder={tmp_path / 'cache'}")
-    evaluator = prepare_evaluator(settings, tmp_path / "evaluator", load_data(settings.data), str)
-    assert isinstance(evaluator, Evaluator)
+    said: list[str] = []
+    evaluator = prepare_evaluator(settings, tmp_path / "evaluator", load_data(settings.data), said.append)
+    assert isinstance(evaluator, Evaluator) and "comes along" in said[0]
     assert not (tmp_path / "cache").exists()  # nothing was trained
     shipped = [json.loads(about.read_text())["digest"] for about in SHIPPED.rglob(ABOUT)]
     assert evaluator.clip.digest in shipped

@@ -25,6 +25,8 @@ class Outer:
     kind: Literal["a", "b"] = "a"
     name: str | None = None
     files: str | tuple[str, ...] | None = None
+    sizes: tuple[int, ...] = ()
+    some: tuple[str, ...] | None = None
     on: bool = False
     table: dict[str, int] = field(default_factory=dict)
 
@@ -54,8 +56,10 @@ def test_reads_nested_data_and_writes_it_back() -> None:
         ({"inner": {}}, "inner.size: missing"),
         ({"inner": 3}, "inner: expected a mapping"),
         ({"many": [{"size": 1}, {"siz": 2}]}, r"many\[1\].siz: no such field; did you mean 'size'"),
-        ({"many": {"size": 1}}, "many: expected a list"),
-        ({"many": "ab"}, "many: expected a list"),
+        ({"many": {"size": 1}}, r"many: expected a list, got \{'size': 1\}$"),
+        ({"many": "ab"}, "many: expected a list, got 'ab'$"),
+        ({"sizes": 3}, r"sizes: expected a list, got 3; a list of one: \[3\]$"),
+        ({"some": "ab"}, r"^some: expected a list or null, got 'ab'; a list of one: \[ab\]$"),
         ({"kind": "c"}, "kind: 'c' is not a choice here; Valid: a, b"),
         ({"name": 3}, "^name: expected text or null, got 3$"),
         ({"files": 3}, "^files: expected text or a list or null, got 3$"),

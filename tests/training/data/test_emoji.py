@@ -201,7 +201,7 @@ def test_a_cache_that_cannot_be_written_is_said(
     [
         ({"groups": ["foods"]}, r"data\.groups: 'foods' is no group of emoji; did you mean 'food'\?"),
         ({"groups": ["food", "food"]}, r"data\.groups: food, food; allowed: each once"),
-        ({"groups": "food"}, r"data\.groups: expected a list, got 'food'"),
+        ({"groups": "food"}, r"data\.groups: expected a list, got 'food'; a list of one: \[food\]"),
         ({"skin_tones": "some"}, r"data\.skin_tones: expected true or false"),
     ],
 )

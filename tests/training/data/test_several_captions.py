@@ -119,7 +119,9 @@ def test_what_scores_a_search_learns_from_one_caption_an_image(
     assert isinstance(settings.evaluators, EvaluatorSettings)
     said: list[str] = []
     prepare_embedded(settings, settings.evaluators, tmp_path / "evaluator", data, said.append)
-    assert "about 1 min 20 s on one core" in said[0]  # four times the pixels of 24 px
+    assert (
+        "trained once on these images, about 1 min 20 s on one core" in said[0]
+    )  # four times the pixels of 24 px
     images, captions = given["train"](range(given["train_count"]))
     assert len(images) == 15 and len({image.tobytes() for image in images}) == 15
     assert captions == [caption for caption in data.train_captions if caption.endswith("caption 0")]
